@@ -1,0 +1,35 @@
+"""Recurrent networks that train on your own sequences and can be seen through.
+
+The heavy names are imported at first use, so that `import recurra` and `recurra --help` are quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import cells, nn, ops
+    from .nn import accelerate
+    from .tasks import SequenceClassifier, SequenceRegressor, load
+
+__version__ = "0.1.0"
+
+__all__ = ["SequenceClassifier", "SequenceRegressor", "accelerate", "cells", "load", "nn", "ops"]
+
+_HOME = {
+    "SequenceClassifier": "tasks",
+    "SequenceRegressor": "tasks",
+    "accelerate": "nn",
+    "load": "tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    if name in __all__:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'recurra' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,100 @@
+"""The protocol of a recurrent cell: its gates, its states, its weights and one step.
+
+A cell of your own is a subclass of `Cell` with `gates`, `states` and `step`. It then runs on the reference
+engine, stacked and bidirectional, over ragged batches, with gradients, without further code.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor
+
+State = tuple[Tensor, ...]
+
+
+class Step(NamedTuple):
+    """What one time step yields: the new states and the gates that made them.
+
+    Attributes:
+        state: one tensor `(batch, size)` per name in `Cell.states`.
+        gates: one activated tensor `(batch, hidden)` per name in `Cell.gates`.
+    """
+
+    state: State
+    gates: tuple[Tensor, ...]
+
+
+class Cell(ABC):
+    """Equations of one recurrent cell, and the names of what can be seen inside.
+
+    Attributes:
+        name: short name, such as `"lstm"`.
+        gates: gate names in the order in which their rows stand in `weight_ih` and `weight_hh`.
+        states: state names; the first is the hidden state, which is also the output of a step.
+
+    Example:
+        A minimal gated unit, one gate fewer than a GRU:
+
+        >>> import torch
+        >>> from recurra import nn
+        >>> from recurra.cells import Cell, Step
+        >>> class MGU(Cell):
+        ...     name, gates, states = "mgu", ("forget", "candidate"), ("hidden",)
+        ...     def step(self, x, state, weights):
+        ...         (h,) = state
+        ...         f_x, n_x = (x @ weights["weight_ih"].T + weights["bias_ih"]).chunk(2, -1)
+        ...         w_f, w_n = weights["weight_hh"].chunk(2)
+        ...         f = torch.sigmoid(f_x + h @ w_f.T)
+        ...         n = torch.tanh(n_x + (f * h) @ w_n.T)
+        ...         return Step(((1 - f) * h + f * n,), (f, n))
+        >>> layer = nn.Recurrent(MGU(), 5, 8, num_layers=2, bidirectional=True, batch_first=True)
+        >>> output, (hidden,) = layer(torch.randn(3, 10, 5), lengths=[10, 0, 4])
+        >>> tuple(output.shape), tuple(hidden.shape)
+        ((3, 10, 16), (4, 3, 8))
+    """
+
+    name: ClassVar[str]
+    gates: ClassVar[tuple[str, ...]]
+    states: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor]) -> Step:
+        """Advances the state by one time step.
+
+        Args:
+            x: input of the step, `(batch, features)`.
+            state: one tensor `(batch, size)` per name in `states`.
+            weights: tensors named as in `shapes`.
+
+        Returns:
+            The new state and the activated gates.
+        """
+
+    def shapes(
+        self, input_size: int, hidden_size: int, *, bias: bool = True, proj_size: int = 0
+    ) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the weights of one layer in one direction, in torch's order."""
+        rows = len(self.gates) * hidden_size
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (rows, input_size),
+            "weight_hh": (rows, proj_size or hidden_size),
+        }
+        if bias:
+            shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+        if proj_size:
+            shapes["weight_hr"] = (proj_size, hidden_size)
+        return shapes
+
+    def state_sizes(self, hidden_size: int, *, proj_size: int = 0) -> tuple[int, ...]:
+        """Size of each state; a projection narrows the hidden state only."""
+        return (proj_size or hidden_size, *[hidden_size] * (len(self.states) - 1))
+
+
+def linear(x: Tensor, weights: Mapping[str, Tensor], side: str) -> Tensor:
+    """`W x + b` for side `"ih"` (from the input) or `"hh"` (from the hidden state), all gates at once."""
+    product = x @ weights[f"weight_{side}"].T
+    bias = weights.get(f"bias_{side}")
+    return product if bias is None else product + bias

@@ -1,0 +1,49 @@
+"""All commands, in the order in which a newcomer needs them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from . import demo, doctor, evaluate, fit, predict
+
+app = typer.Typer(
+    name="recurra",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def recurra(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Recurrent networks that train on your own sequences.
+
+    [bold]Examples[/bold]
+
+      recurra demo
+      recurra fit classify reviews.csv --input text --target label --out my-model
+      recurra evaluate my-model test.csv
+      echo "a fine film" | recurra predict my-model -
+    """
+
+
+app.command()(demo.demo)
+app.add_typer(fit.app, name="fit")
+app.command()(evaluate.evaluate)
+app.command()(predict.predict)
+app.command()(doctor.doctor)

@@ -1,0 +1,38 @@
+"""Messages for people go to standard error, data to standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def say(message: str) -> None:
+    """Writes a message for a person to standard error."""
+    Console(stderr=True, soft_wrap=True).print(message, highlight=False, markup=False)
+
+
+def fail(message: str) -> None:
+    """Writes an error, at most three lines of it, to standard error."""
+    console = Console(stderr=True, soft_wrap=True)
+    lines = [line for line in str(message).splitlines() if line.strip()][:3]
+    console.print("error: ", style="bold red", end="", markup=False)
+    console.print("\n".join(lines), highlight=False, markup=False)
+
+
+def show_table(title: str, columns: list[str], rows: list[list[str]], *, numbers: bool = True) -> None:
+    """Writes a table to standard output; figures stand to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i and numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+def show_json(value: Any) -> None:
+    """Writes one JSON object on one line to standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")

@@ -1,0 +1,56 @@
+"""`recurra demo`: a classifier of Korean film reviews, trained before your eyes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .console import say, show_table
+from .evaluate import figure_rows
+from .files import read_columns
+from .fit import fit_file
+from .options import Fitting, Reading
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Model folder to write.")] = Path("recurra-demo"),
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same result.", min=0)] = 0,
+) -> None:
+    """Train on Korean film reviews, look at the figures and at ten predictions.
+
+    [bold]Examples[/bold]
+
+      recurra demo
+      recurra demo --out my-demo --seed 1
+    """
+    from importlib.resources import as_file, files
+
+    from ..training.curve import plot_history
+
+    with as_file(files("recurra.data") / "samples" / "nsmc") as folder:
+        options = Fitting(out=out, random_state=seed)
+        estimator, _ = fit_file("classify", folder / "train.tsv", "document", "label", options, {})
+        test = read_columns(folder / "test.tsv", "document", "label", Reading(), task="classify")
+    figures = estimator.evaluate(test.inputs, test.targets)
+    picture = out / "learning_curve.png"
+    plot_history(estimator.history_, picture, "Korean film reviews: learning curve")
+    show_table("Test figures", ["figure", "value"], figure_rows(figures))
+    _show_predictions(estimator, test, seed)
+    say(f"learning curve: {picture}")
+    say(f'now try: echo "정말 재미있게 봤어요" | recurra predict {out} -')
+
+
+def _show_predictions(estimator: Any, test: Any, seed: int) -> None:
+    import numpy as np
+
+    rows = np.random.default_rng(seed).choice(len(test.inputs), 10, replace=False)
+    texts = [test.inputs[int(row)].as_py() for row in rows]
+    words = {"0": "bad", "1": "good"}
+    table = []
+    for text, row, chances in zip(texts, rows, estimator.predict_proba(texts), strict=True):
+        said, true = str(estimator.classes_[chances.argmax()]), str(test.targets[row])
+        mark = "✓" if said == true else "✗"
+        table.append([text, words[true], f"{words[said]} {chances.max():.0%}", mark])
+    show_table("Ten predictions", ["review", "truth", "model", ""], table, numbers=False)

@@ -1,0 +1,148 @@
+"""Command-line options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def _option(panel: str, *names: str, text: str, **extra: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, **extra)
+
+
+_data = functools.partial(_option, "Data")
+_network = functools.partial(_option, "Network")
+_training = functools.partial(_option, "Training")
+_run = functools.partial(_option, "Run")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read files of rows."""
+
+    encoding: Annotated[str | None, _data("--encoding", text="Text encoding; found out if left out.")] = None
+    delimiter: Annotated[str | None, _data("--delimiter", text="Column delimiter; found out if left out.")] = None
+    header: Annotated[
+        bool | None, _data("--header/--no-header", text="Whether the first row names the columns; found out.")
+    ] = None
+    skip_bad_rows: Annotated[
+        bool, _data("--skip-bad-rows", text="Leave out rows with a wrong number of columns, and count them.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class Network:
+    """Arguments of an estimator; None leaves its own default."""
+
+    cell: Annotated[str | None, _network("--cell", text="lstm, gru, rnn or rnn_relu.")] = None
+    hidden_size: Annotated[
+        int | None, _network("--hidden-size", text="Units per layer and direction.", min=1)
+    ] = None
+    num_layers: Annotated[int | None, _network("--layers", text="Layers on top of each other.", min=1)] = None
+    bidirectional: Annotated[
+        bool | None, _network("--bidirectional/--one-direction", text="Also read from the end.")
+    ] = None
+    tokens: Annotated[str | None, _network("--tokens", text="char, word or bpe.")] = None
+    vocab_size: Annotated[
+        int | None, _network("--vocab-size", text="Greatest number of different tokens.", min=2)
+    ] = None
+    embedding_size: Annotated[
+        int | None, _network("--embedding-size", text="Size of a token's vector.", min=1)
+    ] = None
+    pooling: Annotated[str | None, _network("--pooling", text="max, attention, mean or last.")] = None
+    dropout: Annotated[float | None, _training("--dropout", text="Share of features dropped.")] = None
+    token_dropout: Annotated[float | None, _training("--token-dropout", text="Share of tokens hidden.")] = None
+    epochs: Annotated[
+        int | None, _training("--epochs", text="Passes over the data; enough if left out.", min=1)
+    ] = None
+    batch_size: Annotated[int | None, _training("--batch-size", text="Sequences per step.", min=1)] = None
+    learning_rate: Annotated[float | None, _training("--learning-rate", text="Peak step size of AdamW.")] = None
+    n_iter_no_change: Annotated[
+        int | None, _training("--patience", text="Epochs without a better figure before the end.", min=1)
+    ] = None
+    random_state: Annotated[int | None, _training("--seed", text="Same seed, same result.", min=0)] = None
+    device: Annotated[str | None, _training("--device", text="auto, cpu, cuda, …")] = None
+
+    def params(self) -> dict[str, Any]:
+        """The arguments that were given."""
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(Network)}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Fitting(Network, Reading):
+    """What every `recurra fit` command takes."""
+
+    valid: Annotated[
+        Path | None, _data("--valid", text="File that chooses the best epoch; a tenth of TRAIN if left out.")
+    ] = None
+    out: Annotated[Path, _run("--out", text="Model folder to write.")] = Path("model")
+    resume: Annotated[bool, _run("--resume", text="Go on with the unfinished run of the same command.")] = False
+    checkpoint_minutes: Annotated[
+        float, _run("--checkpoint-minutes", text="Greatest time between two checkpoints.", min=0)
+    ] = 10.0
+    config: Annotated[
+        Path | None,
+        _run(
+            "--config",
+            text="TOML file of options, such as hidden-size = 64; the command line goes first.",
+            is_eager=True,
+            callback=lambda context, value: _apply_config(context, value),
+        ),
+    ] = None
+
+
+def takes(options: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Gives a command the options of a dataclass; its parameter `options` receives an instance."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        hints = typing.get_type_hints(options, include_extras=True)
+        shared = [
+            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+            for f in dataclasses.fields(options)
+        ]
+        signature = inspect.signature(command, eval_str=True)
+        own = [p.replace(kind=p.KEYWORD_ONLY) for p in signature.parameters.values() if p.name != "options"]
+
+        @functools.wraps(command)
+        def wrapper(**kwargs: Any) -> Any:
+            given = {p.name: kwargs.pop(p.name) for p in shared}
+            return command(**kwargs, options=options(**given))
+
+        wrapper.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
+        return wrapper
+
+    return decorate
+
+
+def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Makes the values of a TOML file the defaults of this command."""
+    import tomllib
+
+    if path is None:
+        return None
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is not valid TOML: {error}") from None
+    names = {
+        option.lstrip("-"): parameter.name for parameter in context.command.params for option in parameter.opts
+    }
+    unknown = [key for key in values if key.replace("_", "-") not in names]
+    if unknown:
+        known = ", ".join(sorted(n for n in names if n not in ("help", "config")))
+        raise typer.BadParameter(f"{path} has unknown options: {', '.join(unknown)}. Known are: {known}")
+    found = {names[key.replace("_", "-")]: value for key, value in values.items()}
+    context.default_map = {**(context.default_map or {}), **found}
+    return path

@@ -1,0 +1,12 @@
+"""From files, columns and arrays to batches of sequences."""
+
+from .series import SeriesEncoder
+from .text import TextEncoder
+
+Encoder = TextEncoder | SeriesEncoder
+
+ENCODERS: dict[str, type[TextEncoder] | type[SeriesEncoder]] = {
+    encoder.kind: encoder for encoder in (TextEncoder, SeriesEncoder)
+}
+
+__all__ = ["ENCODERS", "Encoder", "SeriesEncoder", "TextEncoder"]

@@ -1,0 +1,115 @@
+"""Texts to tokens: characters, words or byte-pair pieces, learnt from the user's own texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from ..errors import DataError, ModelFolderError
+
+TOKENS = ("char", "word", "bpe")
+UNKNOWN = "[UNK]"
+UNKNOWN_ID = 0
+
+
+class TextEncoder:
+    """A tokenizer of Hugging Face `tokenizers`, trained on the texts that it will serve.
+
+    Texts are NFC-normalised first, so that Hangul typed as single letters and as syllables is the same. What was
+    never seen in training becomes the unknown token.
+
+    Args:
+        tokens: `"char"` (one per character), `"word"` (words and punctuation marks) or `"bpe"` (byte-pair
+            encoding within words: frequent words whole, rare ones in pieces).
+        vocab_size: greatest number of different tokens.
+
+    Example:
+        >>> encoder = TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]])
+        >>> [ids.tolist() for ids in encoder.encode(["영화", "", "!"])]
+        [[2, 3], [], [0]]
+    """
+
+    kind = "text"
+    dtype = np.int32
+    features = 1
+
+    def __init__(self, tokens: str = "bpe", vocab_size: int = 8000) -> None:
+        if tokens not in TOKENS:
+            raise ValueError(f"tokens is one of {', '.join(TOKENS)}, not {tokens!r}")
+        if vocab_size < 2:
+            raise ValueError(f"vocab_size must be at least 2, got {vocab_size}")
+        self.tokens, self.vocab_size = tokens, vocab_size
+        self.tokenizer = _untrained(tokens)
+
+    @property
+    def input_size(self) -> int:
+        """Number of different tokens."""
+        return self.tokenizer.get_vocab_size()
+
+    def fit(self, chunks: Iterable[Sequence[str]]) -> TextEncoder:
+        """Learns the vocabulary from lists of texts.
+
+        Raises:
+            DataError: all texts are empty.
+        """
+        common = {"vocab_size": self.vocab_size, "special_tokens": [UNKNOWN], "show_progress": False}
+        if self.tokens == "bpe":
+            # a script of thousands of characters must leave room for pieces of several of them
+            trainer = trainers.BpeTrainer(min_frequency=2, limit_alphabet=max(self.vocab_size // 2, 1), **common)
+        else:
+            # characters and words seen once give the unknown token something to learn from
+            trainer = trainers.WordLevelTrainer(min_frequency=2, **common)
+        self.tokenizer.train_from_iterator((_valid(chunk) for chunk in chunks), trainer)
+        if self.input_size < 2:
+            raise DataError("the texts hold no tokens to learn from: they are all empty, or nothing occurs twice")
+        return self
+
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Token numbers of each text, an array `(time,)` each; an empty text gives an empty array."""
+        found = self.tokenizer.encode_batch_fast(_valid(texts), add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=self.dtype) for encoding in found]
+
+    def to_files(self) -> dict[str, str]:
+        """The files of a model folder that hold the tokenizer."""
+        return {"tokenizer.json": self.tokenizer.to_str(pretty=False)}
+
+    def to_config(self) -> dict:
+        """What `from_files` needs beside the files."""
+        return {"kind": self.kind, "tokens": self.tokens, "vocab_size": self.vocab_size}
+
+    @classmethod
+    def from_files(cls, config: dict, files: dict[str, str]) -> TextEncoder:
+        """Rebuilds an encoder from `to_config` and `to_files`."""
+        encoder = cls(config["tokens"], config["vocab_size"])
+        try:
+            encoder.tokenizer = Tokenizer.from_str(files["tokenizer.json"])
+        except Exception as error:  # tokenizers raises bare Exception
+            raise ModelFolderError(f"tokenizer.json is damaged: {error}") from None
+        return encoder
+
+
+def _untrained(tokens: str) -> Tokenizer:
+    if tokens == "bpe":
+        tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        tokenizer.decoder = decoders.Metaspace()
+    else:
+        tokenizer = Tokenizer(models.WordLevel({UNKNOWN: UNKNOWN_ID}, unk_token=UNKNOWN))
+        tokenizer.pre_tokenizer = (
+            pre_tokenizers.Whitespace()
+            if tokens == "word"
+            else pre_tokenizers.Split(Regex(r"(?m)."), behavior="isolated")
+        )
+    tokenizer.normalizer = normalizers.NFC()
+    return tokenizer
+
+
+def _valid(texts: Sequence[str]) -> list[str]:
+    """Lone surrogates, which have no UTF-8 form, become a replacement mark."""
+    try:
+        "".join(texts).encode()
+        return list(texts)
+    except UnicodeEncodeError:
+        return [text.encode("utf-8", "replace").decode() for text in texts]

@@ -1,0 +1,101 @@
+"""The model card: a README that says what the model is, how it was made and how good it is."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+CARD = """---
+library_name: recurra
+tags: [{tags}]
+---
+
+# {title}
+
+{description}
+
+## Use
+
+```python
+import recurra
+
+model = recurra.load("{name}")
+model.predict({example})
+```
+
+## Figures
+
+{figures}
+
+Best epoch: {best_epoch} of {epochs}. {evaluated_on}
+
+## Data
+
+{data}
+
+## Training
+
+{settings}
+
+## Versions
+
+{versions}
+"""
+
+
+def model_card(
+    *,
+    name: str,
+    title: str,
+    description: str,
+    tags: list[str],
+    example: str,
+    metrics: Mapping[str, Any],
+    data: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> str:
+    """Fills the card from a run.
+
+    Args:
+        name: folder name.
+        title: heading.
+        description: what the model does, in a sentence.
+        tags: for catalogues of models.
+        example: Python expression of an input.
+        metrics: `best_epoch`, `epochs`, `valid` (figures) and `evaluated_on`.
+        data: what is known of the training data, with its hash.
+        settings: constructor arguments of the estimator.
+    """
+    figures = metrics["valid"] or {"training loss": metrics["loss"]}
+    return CARD.format(
+        name=name,
+        title=title,
+        description=description,
+        tags=", ".join(tags),
+        example=example,
+        figures=_table("figure", "value", {k: f"{v:.4f}" for k, v in figures.items()}),
+        best_epoch=metrics["best_epoch"],
+        epochs=metrics["epochs"],
+        evaluated_on=metrics["evaluated_on"],
+        data=_table("what", "value", data),
+        settings=_table("setting", "value", settings),
+        versions=_table("package", "version", versions()),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in ("recurra", "torch", "pytorch-lightning", "tokenizers", "pyarrow", "scikit-learn"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _table(left: str, right: str, rows: Mapping[str, Any]) -> str:
+    cells = [f"| {key} | {str(value).replace('|', '/')} |" for key, value in rows.items()]
+    return "\n".join([f"| {left} | {right} |", "|---|---|", *cells])

@@ -1,0 +1,134 @@
+"""A model is a folder: weights as safetensors, everything else as JSON or Markdown. Loading executes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from ..errors import ModelFolderError
+
+SCHEMA_VERSION = 1
+"""Rises when older versions of this project could not read the folder; they then say so."""
+
+FORMAT = "recurra"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """Content of a model folder.
+
+    Attributes:
+        config: what rebuilds the estimator; `schema_version` and `format` are added on writing.
+        weights: the network's tensors by name.
+        files: further text files by name (`tokenizer.json`, `metrics.json`, `README.md`).
+    """
+
+    config: dict[str, Any]
+    weights: dict[str, Tensor]
+    files: dict[str, str]
+
+
+def write_folder(path: str | Path, folder: ModelFolder) -> None:
+    """Writes a model folder, complete or not at all. An older model at `path` is replaced at the very end.
+
+    Raises:
+        ModelFolderError: `path` exists and is not a model folder, or cannot be written.
+    """
+    path = Path(path).absolute()
+    check_target(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    outgoing = path.with_name(f".{path.name}.{os.getpid()}.replaced")
+    config = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **folder.config}
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in folder.weights.items()}
+    try:
+        partial.mkdir(parents=True)
+        _write(partial / WEIGHTS, save_tensors(weights, metadata={"format": "pt"}))
+        for name, text in {CONFIG: dumps(config), **folder.files}.items():
+            _write(partial / name, text.encode())
+        if path.exists():
+            path.rename(outgoing)
+        partial.rename(path)
+    except OSError as error:
+        raise ModelFolderError(f"the model cannot be written to {path}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(outgoing, ignore_errors=True)
+
+
+def check_target(path: str | Path) -> None:
+    """Raises `ModelFolderError` if writing a model to `path` would destroy something that is not a model."""
+    path = Path(path)
+    if path.is_dir():
+        if any(path.iterdir()) and not (path / CONFIG).exists():
+            raise ModelFolderError(f"{path} exists and is not a Recurra model; choose another folder")
+    elif path.exists():
+        raise ModelFolderError(f"{path} is a file; choose another name for the model folder")
+
+
+def read_folder(path: str | Path) -> ModelFolder:
+    """Reads a model folder.
+
+    Raises:
+        ModelFolderError: it is missing, incomplete, damaged, not ours or of a newer schema; the message says
+            which.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise ModelFolderError(f"there is no model folder {path}; train one with: recurra fit … --out {path}")
+    config = _read_config(path)
+    try:
+        weights = load_tensors((path / WEIGHTS).read_bytes())
+    except FileNotFoundError:
+        raise ModelFolderError(f"{path} is incomplete: {WEIGHTS} is missing") from None
+    except (SafetensorError, OSError) as error:
+        raise ModelFolderError(f"{path / WEIGHTS} is damaged or cut short ({error})") from None
+    files = {}
+    for name in config.get("files", []):
+        try:
+            files[name] = (path / Path(name).name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise ModelFolderError(f"{path} is incomplete: {name} is missing or unreadable") from None
+    return ModelFolder(config, weights, files)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelFolderError(f"{path} is not a model folder: {CONFIG} is missing") from None
+    except (OSError, ValueError) as error:
+        raise ModelFolderError(f"{path / CONFIG} is damaged: {error}") from None
+    if not isinstance(config, Mapping) or config.get("format") != FORMAT:
+        raise ModelFolderError(f"{path / CONFIG} does not describe a Recurra model")
+    version = config.get("schema_version")
+    if not isinstance(version, int) or version < 1:
+        raise ModelFolderError(f"{path / CONFIG} has no valid schema_version")
+    if version > SCHEMA_VERSION:
+        raise ModelFolderError(
+            f"{path} was written by a newer version (schema {version}, this one reads up to {SCHEMA_VERSION})\n"
+            "update with: pip install --upgrade recurra"
+        )
+    return dict(config)
+
+
+def dumps(value: Any) -> str:
+    """JSON as it stands in our files: indented, Korean readable, newline at the end."""
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

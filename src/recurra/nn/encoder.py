@@ -1,0 +1,119 @@
+"""The part that every task's network begins with: tokens or features in, one vector per step out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .pooling import last_hidden
+from .recurrent import GRU, LSTM, RNN
+
+CELLS = ("lstm", "gru", "rnn", "rnn_relu")
+
+
+class SequenceEncoder(torch.nn.Module):
+    """Embeds tokens (or takes features as they are) and runs a recurrent stack over them.
+
+    Args:
+        input_size: number of different tokens, or features of a step.
+        embedding_size: size of a token's vector; 0 when the input is features.
+        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh) or `"rnn_relu"`.
+        hidden_size: units per layer and direction.
+        num_layers: layers on top of each other.
+        bidirectional: whether every layer also runs from the end to the beginning.
+        dropout: probability of dropping a feature before each layer, in training.
+        token_dropout: probability of replacing a token by the unknown token, in training.
+        engine: `"auto"`, or the name of one engine of `recurra.ops`.
+
+    Raises:
+        ValueError: there is no such cell.
+
+    Example:
+        >>> import torch
+        >>> encoder = SequenceEncoder(100, 16, hidden_size=8, bidirectional=True)
+        >>> output, last = encoder(torch.tensor([[5, 6, 0], [7, 8, 9]]), torch.tensor([2, 3]))
+        >>> tuple(output.shape), tuple(last.shape)
+        ((2, 3, 16), (2, 16))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        embedding_size: int = 0,
+        *,
+        cell: str = "lstm",
+        hidden_size: int = 128,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        token_dropout: float = 0.0,
+        engine: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.dropout, self.token_dropout = dropout, token_dropout
+        self.embedding = None
+        if embedding_size:
+            self.embedding = torch.nn.Embedding(input_size, embedding_size)
+            torch.nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
+        self.recurrent = build_recurrent(
+            cell,
+            embedding_size or input_size,
+            hidden_size,
+            num_layers,
+            bidirectional=bidirectional,
+            dropout=dropout if num_layers > 1 else 0.0,
+            engine=engine,
+        )
+        self.output_size = self.recurrent.stack.output_size
+
+    def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes a batch.
+
+        Args:
+            values: token numbers `(batch, time)` or features `(batch, time, features)`.
+            lengths: `(batch,)`.
+
+        Returns:
+            The outputs of all steps `(batch, time, size)`, 0 beyond each length, and the hidden state of the
+            top layer after the last step in each direction `(batch, size)`.
+        """
+        if self.embedding is not None:
+            if self.training and self.token_dropout > 0:
+                keep = torch.rand(values.shape, device=values.device) >= self.token_dropout
+                values = values * keep  # 0 is the unknown token
+            values = self.embedding(values)
+            values = torch.nn.functional.dropout(values, self.dropout, self.training)
+        output, state = self.recurrent(values, lengths=lengths)
+        h_n = state[0] if isinstance(state, tuple) else state
+        return output, last_hidden(h_n, self.recurrent.stack.directions)
+
+
+def build_recurrent(
+    cell: str,
+    input_size: int,
+    hidden_size: int,
+    num_layers: int,
+    *,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+    engine: str = "auto",
+) -> RNN | GRU | LSTM:
+    """A batch-first layer for the name of a cell.
+
+    Raises:
+        ValueError: there is no such cell.
+    """
+    if cell not in CELLS:
+        raise ValueError(f"cell is one of {', '.join(CELLS)}, not {cell!r}")
+    kind = {"lstm": LSTM, "gru": GRU}.get(cell, RNN)
+    extra = {"nonlinearity": "relu"} if cell == "rnn_relu" else {}
+    return kind(
+        input_size,
+        hidden_size,
+        num_layers,
+        batch_first=True,
+        bidirectional=bidirectional,
+        dropout=dropout,
+        engine=engine,
+        **extra,
+    )

@@ -1,0 +1,86 @@
+"""From the outputs of all steps to one vector per sequence."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+POOLINGS = ("last", "mean", "max", "attention")
+
+
+def step_mask(lengths: Tensor, steps: int) -> Tensor:
+    """True where a step is real: `(batch, time)`.
+
+    Example:
+        >>> import torch
+        >>> step_mask(torch.tensor([1, 3]), 3).tolist()
+        [[True, False, False], [True, True, True]]
+    """
+    return torch.arange(steps, device=lengths.device) < lengths.unsqueeze(-1)
+
+
+def last_hidden(h_n: Tensor, directions: int) -> Tensor:
+    """The hidden state of the top layer after the true last step in each direction.
+
+    For a bidirectional layer that is the forward state after the last step beside the backward state after
+    the first, which `output[:, -1]` is not.
+
+    Args:
+        h_n: final hidden states `(layers * directions, batch, size)`.
+        directions: 1 or 2.
+
+    Returns:
+        `(batch, directions * size)`.
+    """
+    return torch.cat(list(h_n[-directions:]), dim=-1)
+
+
+class Pooling(torch.nn.Module):
+    """Reduces the outputs of a recurrent stack to one vector per sequence.
+
+    An empty sequence gives zeros; with `"last"` its initial state, as the stack does.
+
+    Args:
+        how: `"last"` (final hidden state), `"mean"`, `"max"` or `"attention"` (weights that are learned).
+        size: features of the output, `directions * hidden`.
+
+    Raises:
+        ValueError: `how` is not one of these.
+    """
+
+    def __init__(self, how: str, size: int) -> None:
+        super().__init__()
+        if how not in POOLINGS:
+            raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not {how!r}")
+        self.how = how
+        self.score = torch.nn.Linear(size, 1) if how == "attention" else None
+
+    def forward(self, output: Tensor, last: Tensor, lengths: Tensor) -> Tensor:
+        """Pools.
+
+        Args:
+            output: `(batch, time, features)`.
+            last: `(batch, features)`, see `last_hidden`.
+            lengths: `(batch,)`.
+
+        Returns:
+            `(batch, features)`.
+        """
+        if self.how == "last":
+            return last
+        lengths = lengths.to(output.device)
+        if self.how == "mean":
+            return output.sum(1) / lengths.clamp(min=1).unsqueeze(-1)  # outputs beyond the end are 0
+        mask = step_mask(lengths, output.shape[1]).unsqueeze(-1)
+        if self.how == "max":
+            top = output.masked_fill(~mask, _lowest(output)).amax(1) if output.shape[1] else last
+            return torch.where(lengths.unsqueeze(-1) > 0, top, 0.0)
+        assert self.score is not None  # noqa: S101  (set for "attention" in the constructor)
+        score = self.score(output)  # under autocast of another dtype than the output
+        weight = torch.softmax(score.masked_fill(~mask, _lowest(score)), dim=1)
+        return (weight * output).sum(1)
+
+
+def _lowest(values: Tensor) -> float:
+    # not -inf: a softmax over nothing but -inf is NaN
+    return torch.finfo(values.dtype).min

@@ -1,0 +1,281 @@
+"""RNN, LSTM and GRU as torch has them, plus `lengths`; and `Recurrent` for cells of your own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from recurra import cells
+from recurra.ops import Explanation, Stack, explain, recurrence
+
+Lengths = Tensor | Sequence[int] | None
+
+if TYPE_CHECKING:
+    _Base = torch.nn.RNNBase
+else:
+    _Base = object
+
+
+class _TorchRecurrent(_Base):
+    """What the three torch-compatible layers share: torch's constructor and names, our recurrence."""
+
+    engine = "auto"
+
+    def __init__(self, *args: Any, engine: str = "auto", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.engine = engine
+
+    def _cell(self) -> cells.Cell:
+        raise NotImplementedError
+
+    @property
+    def stack(self) -> Stack:
+        """Cell, sizes, layers and directions of this layer."""
+        return Stack(
+            self._cell(),
+            self.input_size,
+            self.hidden_size,
+            self.num_layers,
+            self.bidirectional,
+            self.bias,
+            self.proj_size,
+        )
+
+    def forward(self, input: Any, hx: Any = None, lengths: Lengths = None) -> Any:
+        """Runs the layer as torch's does, with `lengths` for ragged batches.
+
+        Args:
+            input: `(time, batch, features)`, `(batch, time, features)` with `batch_first`, unbatched
+                `(time, features)`, or a `PackedSequence`.
+            hx: initial state as in torch: `h_0`, for an LSTM `(h_0, c_0)`; zeros when None.
+            lengths: steps of each sequence `(batch,)`, in any order, zeros allowed.
+
+        Returns:
+            `output, h_n`, for an LSTM `output, (h_n, c_n)`, shaped as in torch. With `lengths` the output is
+            0 beyond each sequence's end and the final states are those after its own last step.
+
+        Raises:
+            ValueError, RuntimeError: shapes, types or lengths do not fit.
+        """
+        if isinstance(input, PackedSequence):
+            return self._forward_packed(input, hx, lengths)
+        batched = input.dim() == 3
+        values, states, lengths = self._arguments(input, hx, lengths)
+        output, last = recurrence(self.stack, values, self._weights(), lengths, states, **self._options())
+        if not batched:
+            output = output.squeeze(0 if self.batch_first else 1)
+            last = tuple(s.squeeze(1) for s in last)
+        return output, self._pack_state(last)
+
+    def explain(self, input: Tensor, hx: Any = None, lengths: Lengths = None) -> Explanation:
+        """Says which engine would serve this input, and why the others would not."""
+        if isinstance(input, PackedSequence):
+            input, lengths = pad_packed_sequence(input, self.batch_first)
+        values, states, lengths = self._arguments(input, hx, lengths)
+        return explain(self.stack, values, self._weights(), lengths, states, **self._options())
+
+    def _forward_packed(self, packed: PackedSequence, hx: Any, lengths: Lengths) -> Any:
+        if lengths is not None:
+            raise ValueError("a PackedSequence brings its own lengths; leave `lengths` out")
+        values, own = pad_packed_sequence(packed, self.batch_first)
+        output, last = self.forward(values, hx, own)
+        # lengths in the packed order, so that nothing is sorted anew and the result pairs up with the input
+        order = packed.sorted_indices
+        if order is not None:
+            output = output.index_select(0 if self.batch_first else 1, order)
+            own = own[order.cpu()]
+        repacked = pack_padded_sequence(output, own, self.batch_first)
+        return PackedSequence(
+            repacked.data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices
+        ), last
+
+    def _arguments(self, input: Tensor, hx: Any, lengths: Lengths) -> tuple[Tensor, Any, Lengths]:
+        """Checks input and state as torch does, and gives both a batch axis."""
+        if input.dim() not in (2, 3):
+            raise ValueError(
+                f"{type(self).__name__}: expected input of 2 or 3 dimensions, got {input.dim()} dimensions"
+            )
+        states = None if hx is None else (tuple(hx) if isinstance(hx, tuple | list) else (hx,))
+        if input.dim() == 2:
+            if lengths is not None:
+                raise ValueError("`lengths` goes with a batch; for one sequence cut the input instead")
+            input = input.unsqueeze(0 if self.batch_first else 1)
+            if states is not None and any(s.dim() != 2 for s in states):
+                raise RuntimeError("for unbatched input the initial state must have 2 dimensions")
+            states = None if states is None else tuple(s.unsqueeze(1) for s in states)
+        elif states is not None and any(s.dim() != 3 for s in states):
+            raise RuntimeError("for batched input the initial state must have 3 dimensions")
+        return input, states, lengths
+
+    def _weights(self) -> list[Tensor]:
+        # functional_call and parametrizations replace the tensors behind torch's flat list
+        self._update_flat_weights()
+        return self._flat_weights  # type: ignore[return-value]
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "batch_first": self.batch_first,
+            "dropout": self.dropout,
+            "training": self.training,
+            "engine": self.engine,
+        }
+
+    def _pack_state(self, last: tuple[Tensor, ...]) -> Any:
+        return last[0]
+
+
+class RNN(_TorchRecurrent, torch.nn.RNN):
+    """`torch.nn.RNN` with `lengths`: same arguments, same `state_dict`, same results.
+
+    Args:
+        *args: as in `torch.nn.RNN`.
+        engine: `"auto"`, or the name of one engine of `recurra.ops`.
+        **kwargs: as in `torch.nn.RNN`.
+
+    Example:
+        >>> import torch
+        >>> from recurra import nn
+        >>> layer = nn.RNN(5, 8, batch_first=True)
+        >>> output, h_n = layer(torch.randn(2, 10, 5), lengths=[3, 10])
+        >>> tuple(output.shape), output[0, 3:].any().item()
+        ((2, 10, 8), False)
+    """
+
+    def _cell(self) -> cells.Cell:
+        return cells.RNN(self.nonlinearity)
+
+
+class GRU(_TorchRecurrent, torch.nn.GRU):
+    """`torch.nn.GRU` with `lengths`: same arguments, same `state_dict`, same results.
+
+    Args:
+        *args: as in `torch.nn.GRU`.
+        engine: `"auto"`, or the name of one engine of `recurra.ops`.
+        **kwargs: as in `torch.nn.GRU`.
+
+    Example:
+        >>> import torch
+        >>> from recurra import nn
+        >>> output, h_n = nn.GRU(5, 8, bidirectional=True)(torch.randn(10, 2, 5))
+        >>> tuple(output.shape), tuple(h_n.shape)
+        ((10, 2, 16), (2, 2, 8))
+    """
+
+    def _cell(self) -> cells.Cell:
+        return cells.GRU()
+
+
+class LSTM(_TorchRecurrent, torch.nn.LSTM):
+    """`torch.nn.LSTM` with `lengths`: same arguments, same `state_dict`, same results.
+
+    Args:
+        *args: as in `torch.nn.LSTM`.
+        engine: `"auto"`, or the name of one engine of `recurra.ops`.
+        **kwargs: as in `torch.nn.LSTM`.
+
+    Example:
+        >>> import torch
+        >>> from recurra import nn
+        >>> layer = nn.LSTM(5, 8, batch_first=True)
+        >>> output, (h_n, c_n) = layer(torch.randn(2, 10, 5), lengths=[0, 7])
+        >>> tuple(output.shape), h_n[0, 0].any().item()
+        ((2, 10, 8), False)
+    """
+
+    def _cell(self) -> cells.Cell:
+        return cells.LSTM()
+
+    def _arguments(self, input: Tensor, hx: Any, lengths: Lengths) -> tuple[Tensor, Any, Lengths]:
+        if hx is not None and (not isinstance(hx, tuple | list) or len(hx) != 2):
+            raise ValueError("the initial state of an LSTM is a pair (h_0, c_0)")
+        return super()._arguments(input, hx, lengths)
+
+    def _pack_state(self, last: tuple[Tensor, ...]) -> Any:
+        return last
+
+
+class Recurrent(torch.nn.Module):
+    """Stacked, bidirectional recurrence of any `Cell`, over ragged batches.
+
+    Args:
+        cell: the cell; one of your own runs on the reference engine.
+        input_size: features of the input.
+        hidden_size: units per layer and direction.
+        num_layers: layers on top of each other.
+        bias: whether the cells have biases.
+        batch_first: whether input and output are `(batch, time, features)`.
+        dropout: probability of dropping an output between layers, in training.
+        bidirectional: whether every layer also runs from the end to the beginning.
+        engine: `"auto"`, or the name of one engine of `recurra.ops`.
+        device: where the weights lie.
+        dtype: number type of the weights.
+
+    Example:
+        >>> import torch
+        >>> from recurra import cells, nn
+        >>> output, (hidden,) = nn.Recurrent(cells.GRU(), 5, 8)(torch.randn(10, 2, 5), lengths=[4, 10])
+        >>> tuple(output.shape)
+        (10, 2, 8)
+    """
+
+    def __init__(
+        self,
+        cell: cells.Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        engine: str = "auto",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.stack = Stack(cell, input_size, hidden_size, num_layers, bidirectional, bias)
+        self.batch_first, self.dropout, self.engine = batch_first, dropout, engine
+        for name, shape in self.stack.named_shapes():
+            self.register_parameter(name, torch.nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws every weight from U(-1/√hidden, 1/√hidden), as torch does."""
+        bound = 1 / math.sqrt(self.stack.hidden_size)
+        for weight in self.parameters():
+            torch.nn.init.uniform_(weight, -bound, bound)
+
+    def forward(
+        self, input: Tensor, states: tuple[Tensor, ...] | None = None, lengths: Lengths = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Runs the stack; shapes as in `recurra.ops.recurrence`."""
+        return recurrence(self.stack, input, self._weights(), lengths, states, **self._options())
+
+    def explain(
+        self, input: Tensor, states: tuple[Tensor, ...] | None = None, lengths: Lengths = None
+    ) -> Explanation:
+        """Says which engine would serve this input, and why the others would not."""
+        return explain(self.stack, input, self._weights(), lengths, states, **self._options())
+
+    def extra_repr(self) -> str:
+        """Sizes, for `print(model)`."""
+        stack = self.stack
+        sizes = f"{stack.cell.name}, {stack.input_size}, {stack.hidden_size}, num_layers={stack.num_layers}"
+        return f"{sizes}, bidirectional={stack.bidirectional}, batch_first={self.batch_first}"
+
+    def _weights(self) -> list[Tensor]:
+        return [getattr(self, name) for name, _ in self.stack.named_shapes()]
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "batch_first": self.batch_first,
+            "dropout": self.dropout,
+            "training": self.training,
+            "engine": self.engine,
+        }

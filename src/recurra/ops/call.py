@@ -1,0 +1,119 @@
+"""What an engine looks at to decide whether it can serve a call, and the checks of its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recurra.cells import State
+
+from .stack import Stack
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of `recurra.ops.recurrence`, without its data.
+
+    Attributes:
+        stack: what is computed.
+        device: where the values lie.
+        dtype: number type of the values and weights.
+        steps: padded length of the batch.
+        batch: number of sequences.
+        ragged: whether `lengths` were given.
+        needs_grad: whether a backward pass may follow.
+        batch_first: whether values are `(batch, time, features)`.
+        dropout: probability of dropping an output between layers.
+        training: whether dropout is on.
+    """
+
+    stack: Stack
+    device: torch.device
+    dtype: torch.dtype
+    steps: int
+    batch: int
+    ragged: bool
+    needs_grad: bool
+    batch_first: bool
+    dropout: float
+    training: bool
+
+
+def prepare(
+    stack: Stack,
+    values: Tensor,
+    weights: Sequence[Tensor],
+    lengths: Tensor | Sequence[int] | None = None,
+    states: State | None = None,
+    *,
+    batch_first: bool = False,
+    dropout: float = 0.0,
+    training: bool = False,
+) -> tuple[Call, Tensor | None]:
+    """Checks the arguments of `recurrence` and sums them up, with `lengths` as a tensor."""
+    if values.dim() != 3 or values.shape[-1] != stack.input_size:
+        raise ValueError(
+            f"values must have 3 dimensions, the last of size {stack.input_size}; got {tuple(values.shape)}"
+        )
+    batch, steps = (values.shape[0], values.shape[1]) if batch_first else (values.shape[1], values.shape[0])
+    if lengths is not None:
+        lengths = check_lengths(lengths, batch, steps)
+    device = values.device.type
+    # autocast brings the dtypes together itself
+    mixed = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    for name, tensor, shape in _named_tensors(stack, weights, states, batch):
+        if tensor.shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
+        if tensor.dtype != values.dtype and not mixed:
+            raise ValueError(f"values are {values.dtype} but {name} is {tensor.dtype}; convert one of them")
+    needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (values, *weights, *(states or ())))
+    call = Call(
+        stack=stack,
+        device=values.device,
+        dtype=values.dtype,
+        steps=steps,
+        batch=batch,
+        ragged=lengths is not None,
+        needs_grad=needs_grad,
+        batch_first=batch_first,
+        dropout=dropout,
+        training=training,
+    )
+    return call, lengths
+
+
+def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int) -> Tensor:
+    """Returns `lengths` as an integer tensor `(batch,)` after checking that each lies in `0..steps`."""
+    lengths = torch.as_tensor(lengths)
+    whole = not (lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool)
+    if lengths.numel() and not whole:  # torch reads the lengths [] of an empty batch as float32
+        raise ValueError(f"lengths must be whole numbers, got {lengths.dtype}")
+    if lengths.shape != (batch,):
+        raise ValueError(f"lengths must have shape ({batch},), one per sequence; got {tuple(lengths.shape)}")
+    if batch and (int(lengths.min()) < 0 or int(lengths.max()) > steps):
+        raise ValueError(
+            f"lengths must lie between 0 and the {steps} steps of the batch; "
+            f"got {int(lengths.min())} to {int(lengths.max())}"
+        )
+    return lengths.long()
+
+
+def _named_tensors(
+    stack: Stack, weights: Sequence[Tensor], states: State | None, batch: int
+) -> Iterator[tuple[str, Tensor, tuple[int, ...]]]:
+    """Every weight and initial state with its name and the shape that it must have."""
+    shapes = list(stack.named_shapes())
+    if len(weights) != len(shapes):
+        raise ValueError(f"this stack has {len(shapes)} weights, got {len(weights)}")
+    for (name, shape), weight in zip(shapes, weights, strict=True):
+        yield name, weight, shape
+    if states is None:
+        return
+    names = stack.cell.states
+    if len(states) != len(names):
+        raise ValueError(f"{stack.cell.name} has {len(names)} states ({', '.join(names)}), got {len(states)}")
+    for name, state, size in zip(names, states, stack.state_sizes, strict=True):
+        yield f"the initial {name} state", state, (stack.num_layers * stack.directions, batch, size)

@@ -1,0 +1,133 @@
+"""Chooses the engine of a call, and says why the others were not chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from recurra.cells import State
+from recurra.errors import EngineError
+
+from . import builtin, reference
+from .call import Call, prepare
+from .stack import Stack
+
+ENGINES = (builtin, reference)
+"""Fastest first; `engine="auto"` takes the first that does not refuse."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which engine serves a call.
+
+    Attributes:
+        engine: its name, or None if none does.
+        refusals: engine name to reason, for each that was asked and does not serve.
+    """
+
+    engine: str | None
+    refusals: dict[str, str]
+
+    def __str__(self) -> str:
+        """The choice on the first line, a refusal on each further one."""
+        lines = [f"served by {self.engine}" if self.engine else "no engine serves this call"]
+        return "\n".join([*lines, *(f"  not {name}: {reason}" for name, reason in self.refusals.items())])
+
+
+def recurrence(
+    stack: Stack,
+    values: Tensor,
+    weights: Sequence[Tensor],
+    lengths: Tensor | Sequence[int] | None = None,
+    states: State | None = None,
+    *,
+    batch_first: bool = False,
+    dropout: float = 0.0,
+    training: bool = False,
+    engine: str = "auto",
+) -> tuple[Tensor, State]:
+    """Runs a stack of recurrent layers over a ragged batch.
+
+    Args:
+        stack: cell, sizes, layers and directions.
+        values: `(time, batch, features)`, or `(batch, time, features)` with `batch_first`. What lies beyond
+            a sequence's length is never read.
+        weights: flat, in the order of `stack.named_shapes()`.
+        lengths: steps of each sequence, `(batch,)`, any order, zeros allowed; None when all are full.
+        states: initial states, each `(layers * directions, batch, size)`; zeros when None.
+        batch_first: layout of `values` and of the output.
+        dropout: probability of dropping an output between layers, in training.
+        training: whether dropout is on.
+        engine: `"auto"`, or the name of one engine.
+
+    Returns:
+        The output `(time, batch, directions * size)` in the layout of `values`, 0 beyond each length, and the
+        states after each sequence's own last step (for the backward direction: its first), each
+        `(layers * directions, batch, size)`. An empty sequence passes its initial state through.
+
+    Raises:
+        ValueError: sizes or lengths do not fit.
+        EngineError: the engine asked for does not serve this call.
+
+    Example:
+        >>> import torch
+        >>> from recurra.cells import GRU
+        >>> from recurra.ops import Stack, recurrence
+        >>> stack = Stack(GRU(), input_size=2, hidden_size=3)
+        >>> weights = [torch.randn(shape) for _, shape in stack.named_shapes()]
+        >>> output, (hidden,) = recurrence(stack, torch.randn(5, 2, 2), weights, lengths=[5, 0])
+        >>> output[:, 1].abs().sum().item()
+        0.0
+    """
+    call, checked = prepare(
+        stack, values, weights, lengths, states, batch_first=batch_first, dropout=dropout, training=training
+    )
+    choice = _choose(call, engine)
+    if choice.engine is None:
+        raise EngineError(str(choice))
+    if states is None:
+        rows = stack.num_layers * stack.directions
+        states = tuple(values.new_zeros(rows, call.batch, size) for size in stack.state_sizes)
+    return _named(choice.engine).run(call, values, weights, checked, states)
+
+
+def explain(what: Any, *args: Any, **kwargs: Any) -> Explanation:
+    """Says which engine would serve a call, and why the others would not.
+
+    Args:
+        what: a `Stack`, or a layer of `recurra.nn`.
+        *args: what `recurrence` takes after the stack, or what the layer's call takes.
+        **kwargs: likewise.
+
+    Example:
+        >>> import torch
+        >>> from recurra import nn, ops
+        >>> print(ops.explain(nn.GRU(4, 4, engine="reference"), torch.randn(3, 1, 4)))
+        served by reference
+    """
+    if not isinstance(what, Stack):
+        return what.explain(*args, **kwargs)
+    engine = kwargs.pop("engine", "auto")
+    call, _ = prepare(what, *args, **kwargs)
+    return _choose(call, engine)
+
+
+def _choose(call: Call, engine: str) -> Explanation:
+    refusals: dict[str, str] = {}
+    for candidate in ENGINES if engine == "auto" else (_named(engine),):
+        reason = candidate.refuses(call)
+        if reason is None:
+            return Explanation(candidate.name, refusals)
+        refusals[candidate.name] = reason
+    return Explanation(None, refusals)
+
+
+def _named(engine: str) -> Any:
+    for candidate in ENGINES:
+        if candidate.name == engine:
+            return candidate
+    names = ", ".join(repr(e.name) for e in ENGINES)
+    raise EngineError(f"there is no engine {engine!r}; choose 'auto' or one of {names}")

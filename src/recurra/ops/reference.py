@@ -1,0 +1,73 @@
+"""The readable engine: a loop over time in plain torch. Every other engine is tested against it.
+
+Serves every cell, dtype, device and order of differentiation. Its cost follows the padded length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recurra.cells import Cell, State
+
+from .call import Call
+
+name = "reference"
+
+
+def refuses(call: Call) -> str | None:
+    """Serves everything."""
+    return None
+
+
+def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State):
+    """Runs the stack; see `recurra.ops.recurrence` for the shapes."""
+    stack = call.stack
+    x = values.transpose(0, 1) if call.batch_first else values  # (time, batch, features)
+    active = None
+    if lengths is not None:
+        steps = torch.arange(x.shape[0], device=x.device)
+        active = (steps[:, None] < lengths.to(x.device)).unsqueeze(-1)  # (time, batch, 1)
+        # padding may hold anything, NaN too: 0 * NaN would reach the weights' gradients
+        x = x.masked_fill(~active, 0)
+    final: list[State] = []
+    groups = stack.split(weights)
+    for layer in range(stack.num_layers):
+        if layer > 0 and call.training and call.dropout > 0:
+            x = F.dropout(x, call.dropout)
+        outputs = []
+        for direction in range(stack.directions):
+            index = layer * stack.directions + direction
+            initial = tuple(s[index] for s in states)
+            output, last = _scan(stack.cell, x, initial, groups[index], active, backward=direction == 1)
+            outputs.append(output)
+            final.append(last)
+        x = torch.cat(outputs, dim=-1)
+    output = x.transpose(0, 1) if call.batch_first else x
+    return output, tuple(torch.stack(s) for s in zip(*final, strict=True))
+
+
+def _scan(
+    cell: Cell,
+    x: Tensor,
+    state: State,
+    weights: Mapping[str, Tensor],
+    active: Tensor | None,
+    *,
+    backward: bool,
+) -> tuple[Tensor, State]:
+    """One layer in one direction. Where a sequence is not active its state waits and its output is 0."""
+    steps = range(x.shape[0])
+    outputs: list[Tensor] = [x.new_empty(0)] * len(steps)
+    for t in reversed(steps) if backward else steps:
+        new = cell.step(x[t], state, weights).state
+        if active is None:
+            state, outputs[t] = new, new[0]
+        else:
+            state = tuple(torch.where(active[t], n, s) for n, s in zip(new, state, strict=True))
+            outputs[t] = new[0].masked_fill(~active[t], 0)
+    empty = x.new_empty(0, x.shape[1], state[0].shape[-1])
+    return torch.stack(outputs) if outputs else empty, state

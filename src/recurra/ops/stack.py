@@ -1,0 +1,72 @@
+"""What a recurrent stack computes: cell, sizes, layers and directions, but no data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from recurra.cells import Cell
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Shape of a stack of recurrent layers.
+
+    Attributes:
+        cell: the cell of every layer.
+        input_size: features of the input.
+        hidden_size: units per layer and direction.
+        num_layers: layers on top of each other.
+        bidirectional: whether every layer also runs from the end to the beginning.
+        bias: whether the cells have biases.
+        proj_size: size of the projected hidden state (LSTM), 0 for none.
+    """
+
+    cell: Cell
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    bidirectional: bool = False
+    bias: bool = True
+    proj_size: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("input_size", "hidden_size", "num_layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    @property
+    def directions(self) -> int:
+        """1, or 2 when bidirectional."""
+        return 2 if self.bidirectional else 1
+
+    @cached_property
+    def state_sizes(self) -> tuple[int, ...]:
+        """Size of each state of the cell."""
+        return self.cell.state_sizes(self.hidden_size, proj_size=self.proj_size)
+
+    @property
+    def output_size(self) -> int:
+        """Features of the output: the hidden states of both directions side by side."""
+        return self.directions * self.state_sizes[0]
+
+    def shapes(self, layer: int) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the weights of one direction of `layer`."""
+        size = self.input_size if layer == 0 else self.output_size
+        return self.cell.shapes(size, self.hidden_size, bias=self.bias, proj_size=self.proj_size)
+
+    def named_shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """All weights as `(name, shape)`, named and ordered as in torch: `weight_ih_l0_reverse` and so on."""
+        for layer in range(self.num_layers):
+            for suffix in ("", "_reverse")[: self.directions]:
+                for name, shape in self.shapes(layer).items():
+                    yield f"{name}_l{layer}{suffix}", shape
+
+    def split(self, weights: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+        """Groups flat weights by layer and direction: one mapping per `layer * directions + direction`."""
+        names = tuple(self.shapes(0))
+        step = len(names)
+        return [dict(zip(names, weights[i : i + step], strict=True)) for i in range(0, len(weights), step)]

@@ -1,0 +1,38 @@
+"""One room per shape of sequence: network, loss, figures and estimator of each task."""
+
+from pathlib import Path
+
+from ..errors import ModelFolderError
+from ..io import read_folder
+from .base import SequenceEstimator
+from .classify import SequenceClassifier
+from .regress import SequenceRegressor
+
+ESTIMATORS: dict[str, type[SequenceEstimator]] = {
+    estimator.task: estimator for estimator in (SequenceClassifier, SequenceRegressor)
+}
+
+
+def load(path: str | Path) -> SequenceEstimator:
+    """Rebuilds a saved estimator. Nothing from the folder is executed.
+
+    Args:
+        path: model folder written by `save` or `recurra fit`.
+
+    Raises:
+        ModelFolderError: the folder is missing, damaged or of a newer version.
+
+    Example:
+        >>> import recurra
+        >>> recurra.load("no/such/folder")
+        Traceback (most recent call last):
+        recurra.errors.ModelFolderError: there is no model folder no/such/folder; train one with: recurra fit … --out no/such/folder
+    """
+    folder = read_folder(path)
+    task = folder.config.get("task")
+    if task not in ESTIMATORS:
+        raise ModelFolderError(f"{path} holds a model for the task {task!r}, which this version does not know")
+    return ESTIMATORS[task]._from_folder(folder, Path(path))
+
+
+__all__ = ["ESTIMATORS", "SequenceClassifier", "SequenceEstimator", "SequenceRegressor", "load"]

@@ -1,0 +1,161 @@
+"""Classification, many-to-one: a class for a whole sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from torch import Tensor
+
+from ..errors import DataError
+from .base import SequenceEstimator
+
+
+class CrossEntropy:
+    """Loss and figures of classification."""
+
+    watch = "accuracy"
+    watch_greater = True
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Negative log-probability of the true class, `(batch,)`."""
+        return torch.nn.functional.cross_entropy(output, target, reduction="none")
+
+    def figures(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
+        """Accuracy, macro-averaged F1 and mean loss in nats."""
+        from sklearn.metrics import accuracy_score, f1_score
+
+        found = output.argmax(1)
+        losses = self.loss(torch.from_numpy(output), torch.from_numpy(target)).numpy()
+        return {
+            "accuracy": float(accuracy_score(target, found, sample_weight=weight)),
+            "macro_f1": float(f1_score(target, found, average="macro", sample_weight=weight)),
+            "loss": float(np.average(losses, weights=weight)),
+        }
+
+
+@dataclass(eq=False, repr=False)
+class SequenceClassifier(ClassifierMixin, SequenceEstimator):
+    """Recurrent network that gives each sequence a class.
+
+    Follows scikit-learn: `get_params`, `clone`, pipelines and `GridSearchCV` work.
+
+    Args:
+        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh) or `"rnn_relu"`.
+        hidden_size: units per layer and direction.
+        num_layers: recurrent layers on top of each other.
+        bidirectional: whether every layer also reads from the end to the beginning.
+        tokens: for texts, `"bpe"` (pieces of words), `"word"` or `"char"`.
+        vocab_size: greatest number of different tokens.
+        embedding_size: size of a token's vector.
+        pooling: how the steps become one vector: `"max"`, `"attention"`, `"mean"` or `"last"` (the true last
+            step in each direction). docs/decisions/0002-defaults.md has the measurements behind the default.
+        dropout: probability of dropping a feature, in training.
+        token_dropout: probability of replacing a token by the unknown token, in training.
+        epochs: passes over the data; None for enough (6, or more on small data).
+        batch_size: sequences per step.
+        learning_rate: of AdamW at its peak; it rises for a short while and then falls as a cosine.
+        weight_decay: of AdamW.
+        gradient_clip: greatest norm of the gradient.
+        validation_fraction: share of the training data that chooses the best epoch, when `fit` gets none.
+        n_iter_no_change: epochs without a better validation accuracy after which training stops; None for never.
+        random_state: seed of initialisation, split, shuffling and dropout; no global generator is changed.
+        device: `"auto"`, `"cpu"`, `"cuda"`, …
+        engine: engine of the recurrence, see `recurra.ops`.
+        verbose: 1 for a progress bar in a terminal, 0 for silence.
+        class_weight: `"balanced"`, or a weight for each class, as in scikit-learn.
+
+    Attributes:
+        classes_: the classes, in the order of the columns of `predict_proba`.
+        history_: a dictionary of figures for each epoch.
+        best_epoch_: the epoch, counted from 1, whose weights were kept.
+        network_: the trained `torch.nn.Module`.
+
+    Example:
+        >>> from recurra import SequenceClassifier
+        >>> texts = ["good film", "bad film", "so good", "so bad"] * 20
+        >>> clf = SequenceClassifier(hidden_size=16, tokens="word", epochs=20, batch_size=8, learning_rate=0.01)
+        >>> clf.fit(texts, ["pos", "neg", "pos", "neg"] * 20).predict(["good good"])[0]
+        np.str_('pos')
+    """
+
+    class_weight: str | dict[Any, float] | None = None
+
+    task = "classify"
+    title = "Sequence classifier"
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each sequence, `(batch,)`."""
+        outputs = self._outputs(X)
+        return self.classes_[outputs.argmax(1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities of the classes, `(batch, classes)`, columns as in `classes_`."""
+        outputs = self._outputs(X)
+        return torch.softmax(torch.from_numpy(outputs), dim=1).numpy()
+
+    def _fit_targets(self, y: np.ndarray) -> None:
+        if y.ndim != 1:
+            raise DataError(f"y must hold one class per sequence, got shape {y.shape}")
+        if y.dtype.kind == "f" and (y != np.round(y)).any():
+            raise DataError(f"y holds numbers such as {y[y != np.round(y)][0]}, not classes; try a regressor")
+        self.classes_ = np.unique(y if y.dtype.kind != "O" else _one_kind(y))
+        if len(self.classes_) < 2:
+            raise DataError(f"the target has only one class, {self.classes_[0]!s}; there is nothing to tell apart")
+
+    def _encode_targets(self, y: np.ndarray) -> Tensor:
+        if y.dtype.kind == "O":
+            y = _one_kind(y)
+        if (y.dtype.kind in "US") != (self.classes_.dtype.kind in "US"):
+            y, classes = y.astype(str), self.classes_.astype(str)
+            known = {label: i for i, label in enumerate(classes.tolist())}
+        else:
+            known = {label: i for i, label in enumerate(self.classes_.tolist())}
+        try:
+            return torch.tensor([known[label] for label in y.tolist()], dtype=torch.long)
+        except KeyError as error:
+            names = ", ".join(map(str, self.classes_[:10]))
+            raise DataError(f"the label {error.args[0]!r} was not in the training data; known are {names}") from None
+
+    def _output_size(self) -> int:
+        return len(self.classes_)
+
+    def _objective(self) -> CrossEntropy:
+        return CrossEntropy()
+
+    def _training_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        if self.class_weight is None:
+            return weights
+        from sklearn.utils.class_weight import compute_class_weight
+
+        from ..data.inputs import is_missing
+
+        known = ~is_missing(y)
+        labels = self.classes_[self._encode_targets(y[known]).numpy()]
+        table = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
+        result = np.zeros(len(y))
+        result[known] = table[np.searchsorted(self.classes_, labels)]
+        return result if weights is None else result * weights
+
+    def _stratify(self, y: np.ndarray) -> np.ndarray:
+        return y.astype(str)
+
+    def _target_config(self) -> dict[str, Any]:
+        kind = "str" if self.classes_.dtype.kind in "US" else self.classes_.dtype.name
+        return {"classes": self.classes_.tolist(), "dtype": kind}
+
+    def _load_targets(self, config: dict[str, Any]) -> None:
+        self.classes_ = np.array(config["classes"], dtype=config["dtype"])
+
+
+def _one_kind(y: np.ndarray) -> np.ndarray:
+    """An array of objects as strings, or as the numbers that they are."""
+    values = y.tolist()
+    if all(isinstance(v, str) for v in values):
+        return np.array(values, dtype=str)
+    if all(isinstance(v, int | float | bool | np.generic) for v in values):
+        return np.array(values)
+    return np.array([str(v) for v in values], dtype=str)

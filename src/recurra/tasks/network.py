@@ -1,0 +1,44 @@
+"""The network of the many-to-one tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..nn import Pooling, SequenceEncoder
+
+
+class PooledNetwork(torch.nn.Module):
+    """Encoder, pooling over the steps, and a linear head: one output per sequence.
+
+    Args:
+        input_size: number of different tokens, or features of a step.
+        embedding_size: size of a token's vector; 0 when the input is features.
+        output_size: classes or target values.
+        pooling: see `recurra.nn.Pooling`.
+        dropout: probability of dropping a feature before each layer and before the head, in training.
+        **encoder: further arguments of `recurra.nn.SequenceEncoder`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        embedding_size: int,
+        output_size: int,
+        *,
+        pooling: str,
+        dropout: float,
+        **encoder: Any,
+    ) -> None:
+        super().__init__()
+        self.encoder = SequenceEncoder(input_size, embedding_size, dropout=dropout, **encoder)
+        self.pooling = Pooling(pooling, self.encoder.output_size)
+        self.dropout = torch.nn.Dropout(dropout)
+        self.head = torch.nn.Linear(self.encoder.output_size, output_size)
+
+    def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """Outputs `(batch, outputs)` for tokens `(batch, time)` or features `(batch, time, features)`."""
+        output, last = self.encoder(values, lengths)
+        return self.head(self.dropout(self.pooling(output, last, lengths.to(output.device))))

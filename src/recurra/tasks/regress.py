@@ -1,0 +1,121 @@
+"""Regression, many-to-one: a number (or several) for a whole sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin
+from torch import Tensor
+
+from ..errors import DataError
+from .base import SequenceEstimator
+
+
+class SquaredError:
+    """Loss and figures of regression; the network predicts standardised targets.
+
+    Args:
+        mean: of the training targets, `(outputs,)`.
+        scale: their standard deviation, `(outputs,)`.
+    """
+
+    watch = "loss"
+    watch_greater = False
+
+    def __init__(self, mean: np.ndarray, scale: np.ndarray) -> None:
+        self.mean, self.scale = mean, scale
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Squared error of the standardised target, mean over its values, `(batch,)`."""
+        return ((output - target) ** 2).mean(-1)
+
+    def figures(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
+        """R², mean squared and mean absolute error in the target's own units; loss on the standardised one."""
+        from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+
+        losses = self.loss(torch.from_numpy(output), torch.from_numpy(target)).numpy()
+        found, true = output * self.scale + self.mean, target * self.scale + self.mean
+        return {
+            "r2": float(r2_score(true, found, sample_weight=weight)) if len(true) > 1 else float("nan"),
+            "mse": float(mean_squared_error(true, found, sample_weight=weight)),
+            "mae": float(mean_absolute_error(true, found, sample_weight=weight)),
+            "loss": float(np.average(losses, weights=weight)),
+        }
+
+
+@dataclass(eq=False, repr=False)
+class SequenceRegressor(RegressorMixin, SequenceEstimator):
+    """Recurrent network that gives each sequence a number, or several.
+
+    Args:
+        cell: see `SequenceClassifier`, whose arguments this estimator shares but for `class_weight`.
+
+    Attributes:
+        history_: a dictionary of figures for each epoch.
+        best_epoch_: the epoch, counted from 1, whose weights were kept.
+        network_: the trained `torch.nn.Module`.
+
+    Example:
+        >>> import numpy as np
+        >>> from recurra import SequenceRegressor
+        >>> X = [np.full((n % 5 + 1, 1), n % 3, dtype=float) for n in range(60)]
+        >>> y = [float(x.sum()) for x in X]
+        >>> model = SequenceRegressor(hidden_size=16, pooling="last", dropout=0, epochs=60, batch_size=16)
+        >>> model.fit(X, y).score(X, y) > 0.9
+        True
+    """
+
+    dropout: float = 0.1
+
+    task = "regress"
+    title = "Sequence regressor"
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The predicted number of each sequence, `(batch,)`, or `(batch, outputs)` for several targets."""
+        found = self._outputs(X) * self.target_scale_ + self.target_mean_
+        return found if self.several_ else found[:, 0]
+
+    def _fit_targets(self, y: np.ndarray) -> None:
+        values = _numbers(y)
+        self.several_ = y.ndim == 2
+        spread = values.std(0)
+        if not (spread > 0).any():
+            raise DataError(f"every target is {values[0, 0]:g}; there is nothing to learn")
+        self.target_mean_, self.target_scale_ = values.mean(0), np.where(spread > 0, spread, 1.0)
+
+    def _encode_targets(self, y: np.ndarray) -> Tensor:
+        values = (_numbers(y) - self.target_mean_) / self.target_scale_
+        return torch.from_numpy(values.astype(np.float32))
+
+    def _output_size(self) -> int:
+        return len(self.target_mean_)
+
+    def _objective(self) -> SquaredError:
+        return SquaredError(self.target_mean_, self.target_scale_)
+
+    def _target_config(self) -> dict[str, Any]:
+        return {
+            "mean": self.target_mean_.tolist(),
+            "scale": self.target_scale_.tolist(),
+            "several": self.several_,
+        }
+
+    def _load_targets(self, config: dict[str, Any]) -> None:
+        self.target_mean_, self.target_scale_ = np.array(config["mean"]), np.array(config["scale"])
+        self.several_ = config["several"]
+
+
+def _numbers(y: np.ndarray) -> np.ndarray:
+    """Targets as finite numbers `(batch, outputs)`."""
+    try:
+        values = y.astype(np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"the target must be numbers; got values such as {y.flat[0]!r}") from None
+    values = values.reshape(len(values), -1)
+    if not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0][0])
+        raise DataError(f"target {row} is {values[row]}, not a finite number")
+    return values

@@ -1,0 +1,1 @@
+"""Training through time: one loop for every task, with checkpoints, early stopping and progress."""

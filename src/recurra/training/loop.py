@@ -1,0 +1,220 @@
+"""Back-propagation through time by Lightning: a network, an objective, batches, and a run that can resume."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from ..data.batches import Batch, Batches
+from ..errors import DataError, UsageError
+from .callbacks import Interrupt, KeepBest, SaveRun, ShowProgress
+from .settings import History, Objective, Run, Settings, choose_device
+
+WARM_UP = 0.05  # share of the steps over which the learning rate rises
+
+
+def train(
+    network: torch.nn.Module, objective: Objective, batches: Batches, valid: Batches | None, settings: Settings
+) -> Run:
+    """Trains `network` in place and leaves it with the weights of its best epoch.
+
+    The same seed gives the same result, resumed or not, and no global random generator is changed.
+
+    Args:
+        network: called as `network(values, lengths)`.
+        objective: the task's loss and figures.
+        batches: training data.
+        valid: validation data, which choose the best epoch; None to keep the last.
+        settings: how to train.
+
+    Returns:
+        History and how the run ended.
+
+    Raises:
+        DataError: the loss is not a finite number.
+        UsageError: the checkpoint belongs to other data or settings.
+        EngineError: the device is not there.
+    """
+    device = choose_device(settings.device)
+    learner = Learner(network, objective, valid, settings, total_steps=settings.epochs * len(batches))
+    keep = KeepBest(f"valid_{objective.watch}", objective.watch_greater, settings.patience)
+    save = None if settings.checkpoint is None else SaveRun(settings.checkpoint, settings.checkpoint_minutes)
+    interrupt = Interrupt(save)
+    callbacks: list[pl.Callback] = [keep, *([save] if save else [])]
+    console = Console(stderr=True)
+    if settings.verbose and (console.is_terminal or console.is_jupyter):
+        callbacks.append(ShowProgress(console))
+    checkpoint = _to_resume(settings)
+    on_gpu = device.type == "cuda"
+    with _quiet_lightning(), torch.random.fork_rng(devices=[device] if on_gpu else []):
+        trainer = pl.Trainer(
+            max_epochs=settings.epochs,
+            accelerator="gpu" if on_gpu else "cpu",
+            devices=[device.index or 0] if on_gpu else 1,
+            gradient_clip_val=settings.gradient_clip,
+            callbacks=[*callbacks, interrupt],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        network.train()
+        with interrupt.watching():
+            trainer.fit(learner, batches, valid, ckpt_path=checkpoint, weights_only=True)
+    network.to("cpu")
+    if keep.weights:
+        network.load_state_dict(keep.weights)
+    network.eval()
+    return Run(learner.history, keep.epoch, interrupt.happened, checkpoint is not None)
+
+
+class Learner(pl.LightningModule):
+    """The training step, the validation pass and the history of a run."""
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        objective: Objective,
+        valid: Batches | None,
+        settings: Settings,
+        total_steps: int,
+    ) -> None:
+        super().__init__()
+        self.network, self.objective, self.valid, self.settings = network, objective, valid, settings
+        self.total_steps = max(total_steps, 1)
+        self.history: History = []
+        self._open_epoch()
+
+    def _open_epoch(self) -> None:
+        self._loss_sum = self._weight_sum = self._seconds = 0.0
+        self._tokens = 0
+        self._outputs: list[Tensor] = []
+        self._rows: list[Tensor] = []
+
+    @property
+    def running_loss(self) -> float:
+        """Mean loss of the epoch so far."""
+        return self._loss_sum / self._weight_sum if self._weight_sum else 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Time steps trained on per second in this epoch."""
+        return self._tokens / max(self._seconds, 1e-9)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a short rise and a cosine fall of the learning rate."""
+        parameters = list(self.network.parameters())
+        groups = [
+            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": self.settings.weight_decay},
+            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        rise = min(1.0, (step + 1) / max(WARM_UP * self.total_steps, 1.0))
+        return rise * 0.5 * (1 + math.cos(math.pi * min(step / self.total_steps, 1.0)))
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Dropout depends on the seed and the step alone, so a resumed run draws the same masks."""
+        self._step_start = time.perf_counter()
+        torch.manual_seed((self.settings.seed << 32) + self.global_step)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Weighted mean loss of a batch."""
+        losses = self.objective.loss(self.network(batch.values, batch.lengths), batch.targets)
+        weights = torch.ones_like(losses) if batch.weights is None else batch.weights
+        total, weight = (losses * weights).sum(), weights.sum()
+        if not torch.isfinite(total):
+            raise DataError(
+                f"the loss became {total.item()} at step {self.global_step + 1}; use a smaller learning rate "
+                "or look for extreme values in the data"
+            )
+        self._loss_sum += float(total.detach())
+        self._weight_sum += float(weight)
+        self._tokens += int(batch.lengths.sum())
+        return total / weight.clamp(min=torch.finfo(weight.dtype).tiny)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Takes the time of the step, validation apart."""
+        self._seconds += time.perf_counter() - self._step_start
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collects outputs; the figures are taken over the whole set at the end of the epoch."""
+        self._outputs.append(self.network(batch.values, batch.lengths).float().cpu())
+        self._rows.append(batch.rows.cpu())
+
+    def close_epoch(self) -> None:
+        """Adds the epoch's figures to the history."""
+        row = {"epoch": float(len(self.history) + 1), "loss": self.running_loss}
+        if self.valid is not None:
+            rows = torch.cat(self._rows)
+            assert self.valid.targets is not None  # noqa: S101  (validation data always have targets)
+            weights = None if self.valid.weights is None else self.valid.weights[rows].numpy()
+            outputs, targets = torch.cat(self._outputs).numpy(), self.valid.targets[rows].numpy()
+            figures = self.objective.figures(outputs, targets, weights)
+            row |= {f"valid_{name}": value for name, value in figures.items()}
+        self.history.append(row | {"tokens_per_second": self.tokens_per_second, "seconds": self._seconds})
+        self._open_epoch()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds history, the figures of the open epoch, and what the run belongs to."""
+        checkpoint["recurra"] = {
+            "fingerprint": self.settings.fingerprint,
+            "history": self.history,
+            "open_epoch": [self._loss_sum, self._weight_sum, self._seconds, self._tokens],
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes them up again."""
+        state = checkpoint["recurra"]
+        self.history = state["history"]
+        self._loss_sum, self._weight_sum, self._seconds, self._tokens = state["open_epoch"]
+
+
+def _to_resume(settings: Settings) -> Path | None:
+    """The checkpoint to go on from, after checking that it belongs to this run."""
+    path = settings.checkpoint
+    if not settings.resume or path is None or not path.exists():
+        return None
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)["recurra"]["fingerprint"]
+    except Exception as error:  # a damaged file raises almost anything
+        raise UsageError(f"{path} is damaged ({type(error).__name__}); train again without resuming") from None
+    other = [name for name, value in settings.fingerprint.items() if found.get(name) != value]
+    if other:
+        raise UsageError(
+            f"the unfinished run in {path.parent} differs in: {', '.join(other)}\n"
+            "give the same data and options to go on with it, or train again without resuming"
+        )
+    return path
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keeps Lightning's start-up notes and its hints on data loader workers away from the user."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning.*")
+            warnings.filterwarnings("ignore", message=r".*LeafSpec.*", category=FutureWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

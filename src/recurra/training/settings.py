@@ -1,0 +1,101 @@
+"""How a run trains, and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import EngineError
+
+History = list[dict[str, float]]
+
+
+class Objective(Protocol):
+    """What a task tells the training loop: its loss, its figures, and which of them to watch."""
+
+    watch: str
+    """Name of the figure that chooses the best epoch."""
+    watch_greater: bool
+    """Whether more of it is better."""
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Loss of each sequence, `(batch,)`."""
+        ...
+
+    def figures(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
+        """Figures over a whole data set, from the network's outputs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the training data.
+        learning_rate: of AdamW at its peak; it rises over the first 5 % of the steps and falls as a cosine.
+        weight_decay: of AdamW, on weight matrices only.
+        gradient_clip: greatest norm of the gradient.
+        patience: epochs without a better figure after which training stops; None for never.
+        seed: of dropout.
+        device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`, …
+        verbose: 0 for silence, 1 for a progress bar in a terminal.
+        checkpoint: file for the state of the run, or None.
+        checkpoint_minutes: greatest time between two checkpoints; there is one at the end of each epoch too.
+        resume: whether to go on from `checkpoint` if it exists.
+        fingerprint: what must be equal for a checkpoint to be gone on from.
+    """
+
+    epochs: int = 10
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.0
+    gradient_clip: float = 1.0
+    patience: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    verbose: int = 1
+    checkpoint: Path | None = None
+    checkpoint_minutes: float = 10.0
+    resume: bool = False
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run leaves behind; the network itself holds the best weights.
+
+    Attributes:
+        history: figures of each epoch.
+        best_epoch: number of the epoch whose weights were kept, counted from 1; 0 if none was finished.
+        interrupted: whether Ctrl-C ended it.
+        resumed: whether it went on from a checkpoint.
+    """
+
+    history: History
+    best_epoch: int
+    interrupted: bool
+    resumed: bool
+
+
+def choose_device(device: str) -> torch.device:
+    """Turns `"auto"` or a device name into a device that is there.
+
+    Raises:
+        EngineError: the device is unknown or absent.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise EngineError(f"there is no device {device!r}; use 'auto', 'cpu' or 'cuda'") from None
+    if chosen.type not in ("cpu", "cuda"):
+        raise EngineError(f"device {device!r} is not supported; use 'auto', 'cpu' or 'cuda'")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise EngineError(f"device {device!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices")
+    return chosen

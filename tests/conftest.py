@@ -1,0 +1,22 @@
+"""Fixtures that every tier shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# these machines are noisy: a slow example is no failure
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with the real data sets (see tests/README.md), or a skip with its reason."""
+    folder = Path(os.environ.get("RECURRA_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} does not exist; set RECURRA_DATA to the folder that holds it")
+    return folder
