@@ -40,15 +40,15 @@ class Cell(ABC):
 
         >>> import torch
         >>> from recurra import nn
-        >>> from recurra.cells import Cell, Step
+        >>> from recurra.cells import Cell, Step, linear
         >>> class MGU(Cell):
         ...     name, gates, states = "mgu", ("forget", "candidate"), ("hidden",)
         ...     def step(self, x, state, weights):
         ...         (h,) = state
-        ...         f_x, n_x = (x @ weights["weight_ih"].T + weights["bias_ih"]).chunk(2, -1)
-        ...         w_f, w_n = weights["weight_hh"].chunk(2)
-        ...         f = torch.sigmoid(f_x + h @ w_f.T)
-        ...         n = torch.tanh(n_x + (f * h) @ w_n.T)
+        ...         f_x, n_x = linear(x, weights, "ih").chunk(2, -1)
+        ...         f_h, n_h = linear(h, weights, "hh").chunk(2, -1)
+        ...         f = torch.sigmoid(f_x + f_h)
+        ...         n = torch.tanh(n_x + f * n_h)
         ...         return Step(((1 - f) * h + f * n,), (f, n))
         >>> layer = nn.Recurrent(MGU(), 5, 8, num_layers=2, bidirectional=True, batch_first=True)
         >>> output, (hidden,) = layer(torch.randn(3, 10, 5), lengths=[10, 0, 4])

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from ..errors import RecurraError
+from recurra.errors import RecurraError
 from .app import app
 from .console import fail
 

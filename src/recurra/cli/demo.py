@@ -27,7 +27,7 @@ def demo(
     """
     from importlib.resources import as_file, files
 
-    from ..training.curve import plot_history
+    from recurra.training.curve import plot_history
 
     with as_file(files("recurra.data") / "samples" / "nsmc") as folder:
         options = Fitting(out=out, random_state=seed)

@@ -19,7 +19,7 @@ def doctor(
       recurra doctor
       recurra doctor --json
     """
-    from ..io.card import versions
+    from recurra.io.card import versions
 
     found = {"versions": versions(), "devices": _devices(), "engines": _engines()}
     if json:
@@ -44,7 +44,7 @@ def _engines() -> list[dict[str, Any]]:
     """Asks the dispatcher about one typical call of each kind."""
     import torch
 
-    from .. import nn, ops
+    from recurra import nn, ops
 
     found = []
     for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:

@@ -31,7 +31,7 @@ def evaluate(
       recurra evaluate my-model test.csv
       recurra evaluate my-model test.csv --json
     """
-    from ..tasks import load
+    from recurra.tasks import load
 
     estimator = load(model)
     names = column_names(estimator, input, target)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError, UsageError
+from recurra.errors import DataError, UsageError
 from .console import say
 from .options import Reading
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..data.readers import DataFile
+    from recurra.data.readers import DataFile
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def read_columns(
     Raises:
         DataError: the file or a column cannot be read.
     """
-    from ..data.readers import ReadOptions, parse_numbers, read_table
+    from recurra.data.readers import ReadOptions, parse_numbers, read_table
 
     names = [input] if target is None else [input, target]
     how = ReadOptions(options.encoding, options.delimiter, options.header, options.skip_bad_rows)
@@ -97,18 +97,17 @@ def write_rows(path: Path, names: Sequence[str], columns: Sequence[Sequence[Any]
     import json
 
     import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet
+    from pyarrow import csv, parquet
 
     table = pa.table(dict(zip(names, columns, strict=True)))
     partial = path.with_name(f".{path.name}.partial")
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
-            pa.parquet.write_table(table, partial)
+            parquet.write_table(table, partial)
         elif suffix in (".csv", ".tsv"):
-            options = pa.csv.WriteOptions(delimiter="\t" if suffix == ".tsv" else ",", quoting_style="needed")
-            pa.csv.write_csv(table, partial, options)
+            options = csv.WriteOptions(delimiter="\t" if suffix == ".tsv" else ",", quoting_style="needed")
+            csv.write_csv(table, partial, options)
         elif suffix in (".jsonl", ".ndjson"):
             with partial.open("w", encoding="utf-8") as file:
                 for row in table.to_pylist():

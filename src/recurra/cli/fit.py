@@ -8,16 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import RecurraError
+from recurra.errors import RecurraError
 from .console import say
 from .files import Columns, located, read_columns
 from .options import Fitting, takes
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 
-Train = Annotated[
-    Path, typer.Argument(help="CSV, TSV, JSON Lines or Parquet file, also gzipped.", metavar="TRAIN")
-]
+Train = Annotated[Path, typer.Argument(help="CSV, TSV, JSON Lines or Parquet file, also gzipped.", metavar="TRAIN")]
 Input = Annotated[str, typer.Option("--input", help="Column that holds the sequences.", rich_help_panel="Data")]
 Target = Annotated[str, typer.Option("--target", help="Column to predict.", rich_help_panel="Data")]
 
@@ -83,8 +81,8 @@ def fit_file(
     Raises:
         typer.Exit: with code 130 after Ctrl-C.
     """
-    from ..io import check_target
-    from ..tasks import ESTIMATORS
+    from recurra.io import check_target
+    from recurra.tasks import ESTIMATORS
 
     check_target(options.out)
     run = options.out.with_name(options.out.name + ".training")

@@ -1,6 +1,6 @@
 """Command-line options that several commands share, each declared once."""
 
-from __future__ import annotations
+# no `from __future__ import annotations`: typer needs the annotations themselves
 
 import dataclasses
 import functools
@@ -24,6 +24,28 @@ _training = functools.partial(_option, "Training")
 _run = functools.partial(_option, "Run")
 
 
+def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Makes the values of a TOML file the defaults of this command."""
+    import tomllib
+
+    if path is None:
+        return None
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is not valid TOML: {error}") from None
+    names = {option.lstrip("-"): parameter.name for parameter in context.command.params for option in parameter.opts}
+    unknown = [key for key in values if key.replace("_", "-") not in names]
+    if unknown:
+        known = ", ".join(sorted(n for n in names if n not in ("help", "config")))
+        raise typer.BadParameter(f"{path} has unknown options: {', '.join(unknown)}. Known are: {known}")
+    found = {names[key.replace("_", "-")]: value for key, value in values.items()}
+    context.default_map = {**(context.default_map or {}), **found}
+    return path
+
+
 @dataclass(frozen=True)
 class Reading:
     """How to read files of rows."""
@@ -43,26 +65,20 @@ class Network:
     """Arguments of an estimator; None leaves its own default."""
 
     cell: Annotated[str | None, _network("--cell", text="lstm, gru, rnn or rnn_relu.")] = None
-    hidden_size: Annotated[
-        int | None, _network("--hidden-size", text="Units per layer and direction.", min=1)
-    ] = None
+    hidden_size: Annotated[int | None, _network("--hidden-size", text="Units per layer and direction.", min=1)] = None
     num_layers: Annotated[int | None, _network("--layers", text="Layers on top of each other.", min=1)] = None
     bidirectional: Annotated[
         bool | None, _network("--bidirectional/--one-direction", text="Also read from the end.")
     ] = None
     tokens: Annotated[str | None, _network("--tokens", text="char, word or bpe.")] = None
-    vocab_size: Annotated[
-        int | None, _network("--vocab-size", text="Greatest number of different tokens.", min=2)
-    ] = None
-    embedding_size: Annotated[
-        int | None, _network("--embedding-size", text="Size of a token's vector.", min=1)
-    ] = None
+    vocab_size: Annotated[int | None, _network("--vocab-size", text="Greatest number of different tokens.", min=2)] = (
+        None
+    )
+    embedding_size: Annotated[int | None, _network("--embedding-size", text="Size of a token's vector.", min=1)] = None
     pooling: Annotated[str | None, _network("--pooling", text="max, attention, mean or last.")] = None
     dropout: Annotated[float | None, _training("--dropout", text="Share of features dropped.")] = None
     token_dropout: Annotated[float | None, _training("--token-dropout", text="Share of tokens hidden.")] = None
-    epochs: Annotated[
-        int | None, _training("--epochs", text="Passes over the data; enough if left out.", min=1)
-    ] = None
+    epochs: Annotated[int | None, _training("--epochs", text="Passes over the data; enough if left out.", min=1)] = None
     batch_size: Annotated[int | None, _training("--batch-size", text="Sequences per step.", min=1)] = None
     learning_rate: Annotated[float | None, _training("--learning-rate", text="Peak step size of AdamW.")] = None
     n_iter_no_change: Annotated[
@@ -95,7 +111,7 @@ class Fitting(Network, Reading):
             "--config",
             text="TOML file of options, such as hidden-size = 64; the command line goes first.",
             is_eager=True,
-            callback=lambda context, value: _apply_config(context, value),
+            callback=_apply_config,
         ),
     ] = None
 
@@ -117,32 +133,10 @@ def takes(options: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             given = {p.name: kwargs.pop(p.name) for p in shared}
             return command(**kwargs, options=options(**given))
 
-        wrapper.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
-        wrapper.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
+        needed = [p for p in own if p.default is p.empty]
+        parameters = [*needed, *shared, *(p for p in own if p not in needed)]  # the order of `--help`
+        wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
         return wrapper
 
     return decorate
-
-
-def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Makes the values of a TOML file the defaults of this command."""
-    import tomllib
-
-    if path is None:
-        return None
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is not valid TOML: {error}") from None
-    names = {
-        option.lstrip("-"): parameter.name for parameter in context.command.params for option in parameter.opts
-    }
-    unknown = [key for key in values if key.replace("_", "-") not in names]
-    if unknown:
-        known = ", ".join(sorted(n for n in names if n not in ("help", "config")))
-        raise typer.BadParameter(f"{path} has unknown options: {', '.join(unknown)}. Known are: {known}")
-    found = {names[key.replace("_", "-")]: value for key, value in values.items()}
-    context.default_map = {**(context.default_map or {}), **found}
-    return path

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import UsageError
+from recurra.errors import UsageError
 from .console import say, show_json
 from .evaluate import Model
 from .files import read_columns, write_rows
@@ -36,7 +36,7 @@ def predict(
       echo "a fine film" | recurra predict my-model -
       recurra predict my-model new.csv --out predictions.csv
     """
-    from ..tasks import load
+    from recurra.tasks import load
 
     estimator: Any = load(model)
     if proba and not hasattr(estimator, "predict_proba"):

@@ -36,8 +36,8 @@ class Batch(NamedTuple):
 class Batches:
     """An iterable of `Batch`, one pass an epoch.
 
-    With `shuffle`, the order depends on the seed and the number of the epoch alone. `state_dict` holds how far
-    an epoch has come, and iteration goes on from there.
+    With `shuffle`, the order depends on the seed and the number of the epoch alone, so that `seek` can take
+    training up again at any step.
 
     Args:
         store: the sequences.
@@ -84,13 +84,9 @@ class Batches:
             self.position += 1
             yield self._batch(rows)
 
-    def state_dict(self) -> dict[str, int]:
-        """How far the batches have come."""
-        return {"epoch": self.epoch, "position": self.position}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes back to where `state_dict` was taken."""
-        self.epoch, self.position = state["epoch"], state["position"]
+    def seek(self, step: int) -> None:
+        """Goes to where iteration stands after `step` batches since the beginning of the first epoch."""
+        self.epoch, self.position = divmod(step, len(self))
 
     def plan(self, epoch: int) -> list[np.ndarray]:
         """The rows of every batch of an epoch."""

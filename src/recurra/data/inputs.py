@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..errors import DataError
+from recurra.errors import DataError
 
 CHUNK_ROWS = 4096
 
@@ -28,7 +28,7 @@ class Texts:
     def chunks(self, keep: np.ndarray | None = None) -> Iterator[list[str]]:
         """Yields lists of at most `CHUNK_ROWS` texts, in order; with `keep`, only the rows where it is True."""
         for start in range(0, len(self.rows), CHUNK_ROWS):
-            part = self.rows[start : start + CHUNK_ROWS]
+            part: Any = self.rows[start : start + CHUNK_ROWS]
             texts = [text or "" for text in (part.to_pylist() if isinstance(part, pa.ChunkedArray) else part)]
             yield texts if keep is None else list(compress(texts, keep[start : start + CHUNK_ROWS]))
 
@@ -179,9 +179,7 @@ def _arrays(rows: list[Any]) -> Arrays:
         try:
             array = np.asarray(_unwrap(row), dtype=np.float32)
         except (TypeError, ValueError):
-            raise DataError(
-                f"X[{i}] is neither a text nor numbers of shape (time, features): {row!r:.60}"
-            ) from None
+            raise DataError(f"X[{i}] is neither a text nor numbers of shape (time, features): {row!r:.60}") from None
         if array.ndim not in (1, 2):
             raise DataError(f"X[{i}] has shape {array.shape}; a sequence has shape (time,) or (time, features)")
         arrays.append(array)

@@ -162,9 +162,7 @@ def _choose(path: Path, names: Sequence[str], columns: Sequence[str] | None, not
         else:
             close = difflib.get_close_matches(sniff.plain_name(column), plain, 1)
             hint = f', did you mean "{close[0]}"?' if close else ""
-            raise DataError(
-                f'{path.name} has no column "{column}"{hint}\nIts columns{note} are: {_listed(names, 20)}'
-            )
+            raise DataError(f'{path.name} has no column "{column}"{hint}\nIts columns{note} are: {_listed(names, 20)}')
     return chosen
 
 
@@ -201,16 +199,21 @@ def _collect(schema: pa.Schema, batches: Iterator[pa.RecordBatch], cache_dir: Pa
 
 
 def _spill(schema: pa.Schema, batches: Iterable[pa.RecordBatch], cache_dir: Path) -> pa.Table:
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=".arrow", dir=cache_dir)
-    os.close(handle)
+    """Writes batches to a file of their own, which belongs to the folder's owner, and maps it into memory."""
+    name = None
     try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(suffix=".arrow", dir=cache_dir)
+        os.close(handle)
         with pa.ipc.new_file(name, schema) as writer:
             for batch in batches:
                 writer.write_batch(batch)
         return pa.ipc.open_file(pa.memory_map(name)).read_all()
-    except BaseException:
-        Path(name).unlink()
+    except BaseException as error:
+        if name:
+            Path(name).unlink()
+        if isinstance(error, OSError):
+            raise DataError(f"cannot write to {cache_dir}: {error.strerror or error}") from None
         raise
 
 
@@ -294,11 +297,9 @@ def _csv_table(
 
 def _csv_batches(
     path: Path, dialect: sniff.Dialect, chosen: list[int], block_size: int, bad: _BadRows
-) -> Iterable[pa.RecordBatch]:
+) -> Iterator[pa.RecordBatch]:
     names = [str(index) for index in range(len(dialect.names))]
-    read = pa_csv.ReadOptions(
-        column_names=names, block_size=block_size, encoding=dialect.encoding.removesuffix("-sig")
-    )
+    read = pa_csv.ReadOptions(column_names=names, block_size=block_size, encoding=dialect.encoding.removesuffix("-sig"))
     parse = pa_csv.ParseOptions(
         delimiter=dialect.delimiter,
         quote_char='"' if dialect.quoting else False,
@@ -310,7 +311,8 @@ def _csv_batches(
         column_types=dict.fromkeys(names, pa.string()),
         strings_can_be_null=False,
     )
-    return pa_csv.open_csv(sniff.open_binary(path), read, parse, convert)
+    with sniff.open_binary(path) as file, pa_csv.open_csv(file, read, parse, convert) as reader:
+        yield from reader
 
 
 def _line_batches(path: Path, dialect: sniff.Dialect) -> Iterator[pa.RecordBatch]:
@@ -334,9 +336,7 @@ def _below_header(
 # --- JSON Lines
 
 
-def _read_json(
-    path: Path, columns: Sequence[str] | None, options: ReadOptions, cache_dir: Path | None
-) -> DataFile:
+def _read_json(path: Path, columns: Sequence[str] | None, options: ReadOptions, cache_dir: Path | None) -> DataFile:
     encoding = sniff.find_encoding(path, options.encoding)
     types, skipped = _json_types(path, encoding, options.skip_bad_rows)
     names = list(types)
@@ -398,8 +398,8 @@ def _json_types(path: Path, encoding: str, skip: bool) -> tuple[dict[str, pa.Dat
             known = types.get(key, pa.null())
             if not isinstance(known, DataError):
                 types[key] = _wider_type(known, value) or DataError(
-                    f"{path.name}, line {line}, column {key}: {_shortened(str(value))} is unlike the values above it\n"
-                    "A column holds texts and numbers, or lists of one kind, or objects."
+                    f"{path.name}, line {line}, column {key}: {_shortened(str(value))}\n"
+                    "is unlike the values above it: a column holds texts and numbers, or lists, or objects."
                 )
     if not types:
         raise DataError(f"{path.name} is empty: there is no value in it")
@@ -427,9 +427,7 @@ def _wider_type(known: pa.DataType, value: Any) -> pa.DataType | None:
     return pa.float64() if {known, kind} == {pa.int64(), pa.float64()} else pa.string()
 
 
-def _json_batches(
-    records: Iterator[tuple[int, dict[str, Any]]], schema: pa.Schema
-) -> Iterator[pa.RecordBatch]:
+def _json_batches(records: Iterator[tuple[int, dict[str, Any]]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     while some := list(itertools.islice(records, _BATCH_ROWS)):
         columns = [[_fitted(record.get(column.name), column.type) for _, record in some] for column in schema]
         yield pa.record_batch(
@@ -472,9 +470,7 @@ def _decoded_type(kind: pa.DataType) -> pa.DataType:
 # --- numbers
 
 
-def parse_numbers(
-    column: pa.ChunkedArray | pa.Array, *, name: str, where: Callable[[int], str]
-) -> np.ndarray:
+def parse_numbers(column: pa.ChunkedArray | pa.Array, *, name: str, where: Callable[[int], str]) -> np.ndarray:
     """Makes numbers of a column; what is missing (an empty cell, NA, NaN, null, -) becomes NaN.
 
     Args:
@@ -501,7 +497,7 @@ def parse_numbers(
     bad = np.flatnonzero(~np.asarray(good, dtype=bool))
     if not bad.size:
         digits = pc.replace_substring(pc.if_else(missing, "nan", text), ",", "")
-        numbers = np.array(pc.cast(digits, pa.float64()))
+        numbers = np.array(np.asarray(pc.cast(digits, pa.float64())))  # the caller's own, to write to
         bad = np.flatnonzero(np.isinf(numbers))  # beyond what float64 holds
         if not bad.size:
             return numbers
@@ -515,4 +511,4 @@ def _cast_numbers(column: pa.ChunkedArray | pa.Array, name: str, where: Callable
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         place = f"{where(0)}, " if len(column) else ""
         raise DataError(f"{place}column {name}: values of type {column.type} are not numbers") from None
-    return np.array(pc.fill_null(numbers, np.nan))
+    return np.array(np.asarray(pc.fill_null(numbers, np.nan)))

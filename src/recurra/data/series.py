@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ..errors import DataError
+from recurra.errors import DataError
 
 
 class SeriesEncoder:
@@ -51,7 +51,10 @@ class SeriesEncoder:
             raise DataError("every sequence is empty: there is nothing to learn from")
         mean = total / count
         spread = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        self.mean, self.scale = mean + shift, np.where(spread > 1e-8, spread, 1.0)  # a constant feature stays 0
+        self.mean, self.scale = (
+            mean + shift,
+            np.where(spread > 1e-8, spread, 1.0),
+        )  # a constant feature stays 0
         return self
 
     def encode(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:

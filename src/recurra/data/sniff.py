@@ -98,7 +98,8 @@ def read_rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
         reader = _csv_reader(file, dialect.delimiter, dialect.quoting)
         line = 1
         for fields in reader:
-            if not _is_blank(fields, dialect.delimiter):
+            # spaces alone are a value where there is one column, and nothing where there are more
+            if fields and (len(dialect.names) == 1 or not _is_space(fields)):
                 yield line, fields
             line = reader.line_num + 1
 
@@ -177,7 +178,7 @@ class _BadByteError(Exception):
 def _given_codec(given: str, mark: str | None) -> str:
     try:
         codec = codecs.lookup(given).name
-        b"".decode(codec)  # fails for codecs that make no text, such as hex
+        io.TextIOWrapper(io.BytesIO(), codec)  # refuses codecs that make no text, such as hex
     except LookupError:
         raise DataError(f'unknown encoding "{given}": try utf-8, cp949, cp1252 or utf-16') from None
     # the same, but taking the mark off
@@ -274,18 +275,18 @@ def _csv_reader(lines: Iterable[str], delimiter: str | None, quoting: bool, stri
     return csv.reader(lines, delimiter=delimiter or "\0", quoting=style, strict=strict)
 
 
-def _is_blank(fields: list[str], delimiter: str | None) -> bool:
-    # spaces alone are a value where there is one column, and nothing where there are more
-    return not fields or (delimiter is not None and len(fields) == 1 and fields[0].isspace())
+def _is_space(row: list[str]) -> bool:
+    return len(row) == 1 and row[0].isspace()
 
 
 def _parse(lines: Sequence[str], delimiter: str | None, quoting: bool) -> list[list[str]]:
-    return [row for row in _csv_reader(lines, delimiter, quoting) if not _is_blank(row, delimiter)]
+    return [row for row in _csv_reader(lines, delimiter, quoting) if row]
 
 
 def _alike(rows: list[list[str]]) -> list[list[str]]:
     """Returns the rows that have the commonest number of columns."""
-    width = Counter(map(len, rows)).most_common(1)[0][0]
+    widths = Counter(len(row) for row in rows if not _is_space(row)) or Counter([1])
+    width = widths.most_common(1)[0][0]
     return [row for row in rows if len(row) == width]
 
 
@@ -319,7 +320,7 @@ def _fit(lines: Sequence[str], delimiter: str, quoting: bool) -> tuple[float, li
     """Returns the rows that have the commonest number of columns, and their share."""
     rows = _parse(lines, delimiter, quoting)
     alike = _alike(rows)
-    return len(alike) / len(rows), alike
+    return len(alike) / max(sum(not _is_space(row) for row in rows), 1), alike
 
 
 def _find_quoting(path: Path, encoding: str, delimiter: str | None, suffix: str) -> bool:
@@ -374,14 +375,14 @@ def _is_header(rows: Sequence[Sequence[str]], columns: Sequence[str], default: b
     positions = {str(position) for position in range(1, len(first) + 1)}
     if {plain_name(name) for name in columns} - positions & set(map(plain_name, first)):
         return True
+    below = [[row[column] for row in rest] for column in range(len(first))]
+    words = [cell.strip().lower() not in MISSING and not is_number(cell) for cell in first]
+    if any(is_word and _is_numeric(values) for is_word, values in zip(words, below, strict=True)):
+        return True
     if any(is_number(cell) for cell in first):
         return False
-    below = [[row[column] for row in rest] for column in range(len(first))]
-    if any(_is_numeric(values) for values in below):
-        return True
     is_label = any(
-        cell and values.count(cell) >= max(1, 0.05 * len(values))
-        for cell, values in zip(first, below, strict=True)
+        cell and values.count(cell) >= max(1, 0.05 * len(values)) for cell, values in zip(first, below, strict=True)
     )
     is_sentence = any(cell.rstrip().endswith((".", "!", "。")) for cell in first)
     return default and not is_label and not is_sentence
@@ -402,11 +403,11 @@ def _is_second_header(rows: Sequence[Sequence[str]]) -> bool:
 
 def _names(header: Sequence[Sequence[str]], width: int) -> tuple[str, ...]:
     """Makes one name per column: rows joined, blanks named by position, repeated names counted."""
-    names = [cell.strip() for cell in header[0]] if header else [""] * width
+    names = [" ".join(cell.split()) for cell in header[0]] if header else [""] * width
     if len(header) == 2:
         # a merged cell holds its text in the first of its columns
         groups = accumulate(names, lambda left, name: name or left)
-        names = [f"{group} {cell.strip()}".strip() for group, cell in zip(groups, header[1], strict=True)]
+        names = [" ".join(f"{group} {cell}".split()) for group, cell in zip(groups, header[1], strict=True)]
     taken: set[str] = set()
     for column, name in enumerate(names):
         base = name or str(column + 1)
@@ -417,8 +418,8 @@ def _names(header: Sequence[Sequence[str]], width: int) -> tuple[str, ...]:
 
 
 def plain_name(name: str) -> str:
-    """Returns a column name as names are compared: without space around it, Hangul composed."""
-    return unicodedata.normalize("NFC", name.strip())
+    """Returns a column name as names are compared: Hangul composed, one space for any amount."""
+    return unicodedata.normalize("NFC", " ".join(name.split()))
 
 
 def is_number(text: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from ..errors import DataError, ModelFolderError
+from recurra.errors import DataError, ModelFolderError, UsageError
 
 TOKENS = ("char", "word", "bpe")
 UNKNOWN = "[UNK]"
@@ -37,9 +37,9 @@ class TextEncoder:
 
     def __init__(self, tokens: str = "bpe", vocab_size: int = 8000) -> None:
         if tokens not in TOKENS:
-            raise ValueError(f"tokens is one of {', '.join(TOKENS)}, not {tokens!r}")
+            raise UsageError(f"tokens is one of {', '.join(TOKENS)}, not {tokens!r}")
         if vocab_size < 2:
-            raise ValueError(f"vocab_size must be at least 2, got {vocab_size}")
+            raise UsageError(f"vocab_size must be at least 2, got {vocab_size}")
         self.tokens, self.vocab_size = tokens, vocab_size
         self.tokenizer = _untrained(tokens)
 

@@ -15,7 +15,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from ..errors import ModelFolderError
+from recurra.errors import ModelFolderError
 
 SCHEMA_VERSION = 1
 """Rises when older versions of this project could not read the folder; they then say so."""

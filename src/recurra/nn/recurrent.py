@@ -90,9 +90,7 @@ class _TorchRecurrent(_Base):
             output = output.index_select(0 if self.batch_first else 1, order)
             own = own[order.cpu()]
         repacked = pack_padded_sequence(output, own, self.batch_first)
-        return PackedSequence(
-            repacked.data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices
-        ), last
+        return PackedSequence(repacked.data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices), last
 
     def _arguments(self, input: Tensor, hx: Any, lengths: Lengths) -> tuple[Tensor, Any, Lengths]:
         """Checks input and state as torch does, and gives both a batch axis."""
@@ -257,9 +255,7 @@ class Recurrent(torch.nn.Module):
         """Runs the stack; shapes as in `recurra.ops.recurrence`."""
         return recurrence(self.stack, input, self._weights(), lengths, states, **self._options())
 
-    def explain(
-        self, input: Tensor, states: tuple[Tensor, ...] | None = None, lengths: Lengths = None
-    ) -> Explanation:
+    def explain(self, input: Tensor, states: tuple[Tensor, ...] | None = None, lengths: Lengths = None) -> Explanation:
         """Says which engine would serve this input, and why the others would not."""
         return explain(self.stack, input, self._weights(), lengths, states, **self._options())
 

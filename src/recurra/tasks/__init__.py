@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ..errors import ModelFolderError
-from ..io import read_folder
+from recurra.errors import ModelFolderError
+from recurra.io import read_folder
 from .base import SequenceEstimator
 from .classify import SequenceClassifier
 from .regress import SequenceRegressor

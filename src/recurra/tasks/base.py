@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,14 +16,15 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from ..data import ENCODERS, Encoder, SeriesEncoder, TextEncoder
-from ..data.batches import Batches
-from ..data.inputs import Arrays, Texts, as_column, as_sequences, is_missing
-from ..data.store import SequenceStore
-from ..errors import DataError, ModelFolderError
-from ..io import ModelFolder, dumps, model_card, write_folder
-from ..nn import CELLS, POOLINGS
-from ..training.settings import Objective, Run, Settings, choose_device
+from recurra.data import ENCODERS, Encoder, SeriesEncoder, TextEncoder
+from recurra.data.batches import Batches
+from recurra.data.inputs import Arrays, Texts, as_column, as_sequences, is_missing
+from recurra.data.store import SequenceStore
+from recurra.data.text import TOKENS
+from recurra.errors import DataError, ModelFolderError, UsageError
+from recurra.io import ModelFolder, dumps, model_card, write_folder
+from recurra.nn import CELLS, POOLINGS
+from recurra.training.settings import Objective, Run, Settings, choose_device
 from .network import PooledNetwork
 
 MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
@@ -127,7 +129,7 @@ class SequenceEstimator(BaseEstimator):
 
         Raises:
             DataError: the data cannot be used; the message says where and why.
-            ValueError: an argument is out of its range.
+            UsageError: an argument is out of its range (it is a ValueError).
         """
         self._check_params()
         seed = self._seed()
@@ -169,7 +171,7 @@ class SequenceEstimator(BaseEstimator):
         minutes: float,
         resume: bool,
     ) -> None:
-        from ..training.loop import train  # Lightning takes seconds to import
+        from recurra.training.loop import train  # Lightning takes seconds to import
 
         epochs = self.epochs or min(max(MIN_EPOCHS, math.ceil(MIN_STEPS / len(batches))), MAX_EPOCHS)
         patience = self.n_iter_no_change
@@ -263,7 +265,10 @@ class SequenceEstimator(BaseEstimator):
 
     def _targets_of(self, y: np.ndarray, known: np.ndarray) -> Tensor:
         """Encoded targets of all rows; 0 where they are not known."""
-        encoded = self._encode_targets(y[known])
+        try:
+            encoded = self._encode_targets(y[known])
+        except DataError as error:
+            raise DataError(str(error), None if error.row is None else int(np.flatnonzero(known)[error.row])) from None
         targets = encoded.new_zeros(len(y), *encoded.shape[1:])
         targets[torch.from_numpy(known)] = encoded
         return targets
@@ -294,19 +299,19 @@ class SequenceEstimator(BaseEstimator):
         )
 
     def _check_params(self) -> None:
-        for name, allowed in {"cell": CELLS, "pooling": POOLINGS}.items():
+        for name, allowed in {"cell": CELLS, "pooling": POOLINGS, "tokens": TOKENS}.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}")
+                raise UsageError(f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}")
         for name in ("hidden_size", "num_layers", "embedding_size", "batch_size"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.epochs is not None and self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1 (or None for enough), got {self.epochs}")
+            raise UsageError(f"epochs must be at least 1 (or None for enough), got {self.epochs}")
         for name in ("dropout", "token_dropout", "validation_fraction"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+                raise UsageError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+            raise UsageError(f"learning_rate must be positive, got {self.learning_rate}")
         choose_device(self.device)
 
     def _seed(self) -> int:
@@ -363,7 +368,7 @@ class SequenceEstimator(BaseEstimator):
         known = ~is_missing(y)
         if not known.any():
             raise DataError("every target is missing: there is nothing to compare with")
-        targets = self._encode_targets(y[known]).numpy()
+        targets = self._targets_of(y, known).numpy()[known]
         figures = self._objective().figures(outputs[known], targets, None if weights is None else weights[known])
         return {**figures, "n": int(known.sum())}
 
@@ -398,14 +403,14 @@ class SequenceEstimator(BaseEstimator):
 
     def _card(self, name: str) -> str:
         stack = self.network_.encoder.recurrent.stack
-        direction = "bidirectional " if stack.bidirectional else ""
+        direction = "Bidirectional " if stack.bidirectional else ""
         count = sum(p.numel() for p in self.network_.parameters())
         text = self.encoder_.kind == "text"
         return model_card(
             name=name,
             title=f"{self.title}: {name}",
-            description=f"A {direction}{stack.cell.name.upper()} of {stack.num_layers} layer(s) with "
-            f"{stack.hidden_size} units, {count:,} weights, trained with Recurra.",
+            description=f"{direction}{stack.cell.name.upper()}, layers: {stack.num_layers}, units per layer and "
+            f"direction: {stack.hidden_size}, weights: {count:,}. Trained with Recurra.",
             tags=[self.task, stack.cell.name, *(["text"] if text else ["time-series"])],
             example='["a text"]' if text else f"[[[0.0] * {self.encoder_.features}]]",
             metrics={**self.metrics_, "evaluated_on": "Figures are on the validation data."},
@@ -424,7 +429,7 @@ class SequenceEstimator(BaseEstimator):
             estimator.network_ = estimator._build(config["input_size"]).eval()
             estimator.network_.load_state_dict(folder.weights)
             estimator.data_ = config["data"]
-            metrics = _parse(folder.files["metrics.json"])
+            metrics = json.loads(folder.files["metrics.json"])
             estimator.history_ = metrics.pop("history")
             estimator.metrics_ = metrics
         except ModelFolderError:
@@ -471,9 +476,3 @@ def _to_json(value: Any) -> Any:
 
 def _from_json(value: Any) -> Any:
     return dict(value["items"]) if isinstance(value, dict) else value
-
-
-def _parse(text: str) -> Any:
-    import json
-
-    return json.loads(text)

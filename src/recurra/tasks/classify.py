@@ -10,7 +10,7 @@ import torch
 from sklearn.base import ClassifierMixin
 from torch import Tensor
 
-from ..errors import DataError
+from recurra.errors import DataError
 from .base import SequenceEstimator
 
 
@@ -20,7 +20,7 @@ class CrossEntropy:
     watch = "accuracy"
     watch_greater = True
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def loss(self, output: Tensor, target: Any) -> Tensor:
         """Negative log-probability of the true class, `(batch,)`."""
         return torch.nn.functional.cross_entropy(output, target, reduction="none")
 
@@ -109,16 +109,16 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def _encode_targets(self, y: np.ndarray) -> Tensor:
         if y.dtype.kind == "O":
             y = _one_kind(y)
-        if (y.dtype.kind in "US") != (self.classes_.dtype.kind in "US"):
-            y, classes = y.astype(str), self.classes_.astype(str)
-            known = {label: i for i, label in enumerate(classes.tolist())}
-        else:
-            known = {label: i for i, label in enumerate(self.classes_.tolist())}
-        try:
-            return torch.tensor([known[label] for label in y.tolist()], dtype=torch.long)
-        except KeyError as error:
-            names = ", ".join(map(str, self.classes_[:10]))
-            raise DataError(f"the label {error.args[0]!r} was not in the training data; known are {names}") from None
+        classes = self.classes_
+        if (y.dtype.kind in "US") != (classes.dtype.kind in "US"):
+            y, classes = y.astype(str), classes.astype(str)  # labels read from a file are strings
+        known = {label: i for i, label in enumerate(classes.tolist())}
+        found = [known.get(label, -1) for label in y.tolist()]
+        if -1 in found:
+            row = found.index(-1)
+            names = ", ".join(map(str, self.classes_[:10])) + (", …" if len(self.classes_) > 10 else "")
+            raise DataError(f"the label {str(y[row])!r} was not in the training data; known are {names}", row)
+        return torch.tensor(found, dtype=torch.long)
 
     def _output_size(self) -> int:
         return len(self.classes_)
@@ -131,7 +131,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             return weights
         from sklearn.utils.class_weight import compute_class_weight
 
-        from ..data.inputs import is_missing
+        from recurra.data.inputs import is_missing
 
         known = ~is_missing(y)
         labels = self.classes_[self._encode_targets(y[known]).numpy()]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..nn import Pooling, SequenceEncoder
+from recurra.nn import Pooling, SequenceEncoder
 
 
 class PooledNetwork(torch.nn.Module):

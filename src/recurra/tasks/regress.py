@@ -10,7 +10,7 @@ import torch
 from sklearn.base import RegressorMixin
 from torch import Tensor
 
-from ..errors import DataError
+from recurra.errors import DataError
 from .base import SequenceEstimator
 
 
@@ -28,7 +28,7 @@ class SquaredError:
     def __init__(self, mean: np.ndarray, scale: np.ndarray) -> None:
         self.mean, self.scale = mean, scale
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def loss(self, output: Tensor, target: Any) -> Tensor:
         """Squared error of the standardised target, mean over its values, `(batch,)`."""
         return ((output - target) ** 2).mean(-1)
 
@@ -117,5 +117,5 @@ def _numbers(y: np.ndarray) -> np.ndarray:
     values = values.reshape(len(values), -1)
     if not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0][0])
-        raise DataError(f"target {row} is {values[row]}, not a finite number")
+        raise DataError(f"target {row} is {values[row]}, not a finite number", row)
     return values

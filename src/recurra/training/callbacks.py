@@ -27,6 +27,10 @@ class KeepBest(pl.Callback):
         self.best, self.epoch = -float("inf"), 0
         self.weights: dict[str, torch.Tensor] = {}
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """A run that had ended for lack of patience is not gone on with."""
+        self._stop_if_spent(trainer, len(pl_module.history))
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Closes the epoch's figures and compares them with the best so far."""
         pl_module.close_epoch()
@@ -36,7 +40,10 @@ class KeepBest(pl.Callback):
         if score > self.best:
             self.best, self.epoch = score, len(history)
             self.weights = {k: v.detach().cpu().clone() for k, v in pl_module.network.state_dict().items()}
-        if self.patience is not None and len(history) - self.epoch >= self.patience:
+        self._stop_if_spent(trainer, len(history))
+
+    def _stop_if_spent(self, trainer: pl.Trainer, epochs: int) -> None:
+        if self.patience is not None and epochs - self.epoch >= self.patience:
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
@@ -55,9 +62,9 @@ class SaveRun(pl.Callback):
         self.path, self.seconds = path, 60 * minutes
         self._last = time.monotonic()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Saves if the last time is long ago."""
-        if time.monotonic() - self._last >= self.seconds:
+        if time.monotonic() - self._last >= self.seconds and not _ends_epoch(trainer):
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -72,7 +79,12 @@ class SaveRun(pl.Callback):
         self._last = time.monotonic()
 
 
-class InterruptedRun(Exception):
+def _ends_epoch(trainer: pl.Trainer) -> bool:
+    """Whether the step was the last of its epoch: a run resumed from there would miss the validation."""
+    return trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+
+
+class RunInterruptedError(Exception):
     """Leaves Lightning's loop after Ctrl-C, at a point from which the run can go on."""
 
 
@@ -97,24 +109,24 @@ class Interrupt(pl.Callback):
         before = signal.signal(signal.SIGINT, stop)
         try:
             yield
-        except InterruptedRun:
+        except RunInterruptedError:
             pass
         except SystemExit:  # Lightning's answer to the second Ctrl-C
             raise KeyboardInterrupt from None
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Saves and leaves between two steps."""
-        if self.happened:
+        if self.happened and not _ends_epoch(trainer):
             if self.save is not None:
                 self.save.save(trainer)
-            raise InterruptedRun
+            raise RunInterruptedError
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Leaves between two epochs; the epoch's own checkpoint has been written."""
         if self.happened:
-            raise InterruptedRun
+            raise RunInterruptedError
 
 
 class ShowProgress(pl.Callback):
@@ -124,7 +136,7 @@ class ShowProgress(pl.Callback):
         self.console = console
         self.bar: Progress | None = None
 
-    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Opens the bar at the first step of an epoch, or of a resumed part of one."""
         if self.bar is not None:
             return
@@ -137,7 +149,7 @@ class ShowProgress(pl.Callback):
         self.task = self.bar.add_task(name, total=total, completed=done, loss=0.0, speed=0.0)
         self.bar.start()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Moves the bar on."""
         if self.bar is not None:
             loss, speed = pl_module.running_loss, pl_module.tokens_per_second

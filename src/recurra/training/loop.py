@@ -16,8 +16,8 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from ..data.batches import Batch, Batches
-from ..errors import DataError, UsageError
+from recurra.data.batches import Batch, Batches
+from recurra.errors import DataError, UsageError
 from .callbacks import Interrupt, KeepBest, SaveRun, ShowProgress
 from .settings import History, Objective, Run, Settings, choose_device
 
@@ -25,7 +25,11 @@ WARM_UP = 0.05  # share of the steps over which the learning rate rises
 
 
 def train(
-    network: torch.nn.Module, objective: Objective, batches: Batches, valid: Batches | None, settings: Settings
+    network: torch.nn.Module,
+    objective: Objective,
+    batches: Batches,
+    valid: Batches | None,
+    settings: Settings,
 ) -> Run:
     """Trains `network` in place and leaves it with the weights of its best epoch.
 
@@ -47,7 +51,7 @@ def train(
         EngineError: the device is not there.
     """
     device = choose_device(settings.device)
-    learner = Learner(network, objective, valid, settings, total_steps=settings.epochs * len(batches))
+    learner = Learner(network, objective, batches, valid, settings)
     keep = KeepBest(f"valid_{objective.watch}", objective.watch_greater, settings.patience)
     save = None if settings.checkpoint is None else SaveRun(settings.checkpoint, settings.checkpoint_minutes)
     interrupt = Interrupt(save)
@@ -87,13 +91,14 @@ class Learner(pl.LightningModule):
         self,
         network: torch.nn.Module,
         objective: Objective,
+        batches: Batches,
         valid: Batches | None,
         settings: Settings,
-        total_steps: int,
     ) -> None:
         super().__init__()
-        self.network, self.objective, self.valid, self.settings = network, objective, valid, settings
-        self.total_steps = max(total_steps, 1)
+        self.network, self.objective, self.settings = network, objective, settings
+        self.batches, self.valid = batches, valid
+        self.total_steps = settings.epochs * len(batches)
         self.history: History = []
         self._open_epoch()
 
@@ -128,6 +133,10 @@ class Learner(pl.LightningModule):
         rise = min(1.0, (step + 1) / max(WARM_UP * self.total_steps, 1.0))
         return rise * 0.5 * (1 + math.cos(math.pi * min(step / self.total_steps, 1.0)))
 
+    def on_train_start(self) -> None:
+        """Puts the batches where a resumed run left them."""
+        self.batches.seek(self.global_step)
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Dropout depends on the seed and the step alone, so a resumed run draws the same masks."""
         self._step_start = time.perf_counter()
@@ -159,7 +168,7 @@ class Learner(pl.LightningModule):
 
     def close_epoch(self) -> None:
         """Adds the epoch's figures to the history."""
-        row = {"epoch": float(len(self.history) + 1), "loss": self.running_loss}
+        row: dict[str, float] = {"epoch": len(self.history) + 1, "loss": self.running_loss}
         if self.valid is not None:
             rows = torch.cat(self._rows)
             assert self.valid.targets is not None  # noqa: S101  (validation data always have targets)

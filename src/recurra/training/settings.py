@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import EngineError
+from recurra.errors import EngineError
 
 History = list[dict[str, float]]
 
@@ -23,7 +23,7 @@ class Objective(Protocol):
     watch_greater: bool
     """Whether more of it is better."""
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def loss(self, output: Tensor, target: Any) -> Tensor:
         """Loss of each sequence, `(batch,)`."""
         ...
 

@@ -1,0 +1,111 @@
+"""Which engine serves a call, and why another does not: said beforehand, and true."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.utils.rnn import pack_sequence
+
+from recurra import nn
+from recurra.cells import GRU, RNN, Cell
+from recurra.errors import EngineError
+from recurra.ops import ENGINES, Explanation, Stack, explain, recurrence
+
+STACK = Stack(GRU(), 3, 4)
+NO_STEPS = "torch's kernels refuse input without steps or without sequences"
+
+
+class Nothing(Cell):
+    name, gates, states = "nothing", ("candidate",), ("hidden",)
+
+    def step(self, x, state, weights):
+        raise NotImplementedError
+
+
+def call(stack=STACK, steps=5, batch=2, dtype=torch.float32):
+    """Arguments of `recurrence`."""
+    weights = [torch.zeros(shape, dtype=dtype) for _, shape in stack.named_shapes()]
+    return stack, torch.zeros(steps, batch, stack.input_size, dtype=dtype), weights
+
+
+REFUSED = {
+    "no steps": (call(steps=0), NO_STEPS),
+    "no sequences": (call(batch=0), NO_STEPS),
+    "complex numbers": (
+        call(Stack(RNN(), 3, 4), dtype=torch.complex64),
+        "torch has no kernel for torch.complex64",
+    ),
+    "another cell": (call(Stack(Nothing(), 3, 4)), "torch has no kernel for the cell 'nothing'"),
+}
+every_refused = pytest.mark.parametrize(("arguments", "reason"), REFUSED.values(), ids=REFUSED.keys())
+
+
+@every_refused
+def test_auto_goes_on_to_the_next_engine_and_keeps_the_reason(arguments, reason):
+    choice = explain(*arguments)
+    assert choice == Explanation("reference", {"builtin": reason})
+    assert str(choice) == f"served by reference\n  not builtin: {reason}"
+
+
+@every_refused
+def test_the_one_engine_asked_for_refuses_with_its_reason(arguments, reason):
+    choice = explain(*arguments, engine="builtin")
+    assert choice == Explanation(None, {"builtin": reason})
+    assert str(choice) == f"no engine serves this call\n  not builtin: {reason}"
+    with pytest.raises(EngineError) as error:
+        recurrence(*arguments, engine="builtin")
+    assert str(error.value) == str(choice)
+
+
+def test_without_a_refusal_there_is_one_line():
+    assert str(explain(*call())) == "served by builtin"
+    assert str(explain(*call(), engine="reference")) == "served by reference"
+
+
+@pytest.mark.parametrize("function", [explain, recurrence])
+def test_an_unknown_engine_is_answered_with_the_known_ones(function):
+    names = ", ".join(repr(engine.name) for engine in ENGINES)
+    with pytest.raises(EngineError, match=f"no engine 'cudnn'; choose 'auto' or one of {names}"):
+        function(*call(), engine="cudnn")
+
+
+@pytest.mark.parametrize("arguments", [call(), call(steps=0)], ids=["usual", "without steps"])
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+def test_the_engine_named_is_the_one_that_runs(arguments, engine, monkeypatch):
+    ran = []
+    for candidate in ENGINES:
+
+        def run(*args, candidate=candidate, original=candidate.run):
+            ran.append(candidate.name)
+            return original(*args)
+
+        monkeypatch.setattr(candidate, "run", run)
+    recurrence(*arguments, engine=engine)
+    assert ran == [explain(*arguments, engine=engine).engine]
+
+
+@pytest.mark.parametrize("engine", ["auto", "builtin", "reference"])
+@pytest.mark.parametrize("steps", [5, 0])
+def test_a_layer_explains_as_its_stack(engine, steps):
+    stack, values, _ = call(steps=steps)
+    expected = explain(stack, values, call()[2], [0, 0], (torch.zeros(1, 2, 4),), engine=engine)
+    for layer in (nn.GRU(3, 4, engine=engine), nn.Recurrent(GRU(), 3, 4, engine=engine)):
+        hx = torch.zeros(1, 2, 4)
+        states = hx if isinstance(layer, nn.GRU) else (hx,)
+        assert (
+            explain(layer, values, states, [0, 0])
+            == layer.explain(values, states, lengths=[0, 0])
+            == expected
+        )
+
+
+def test_a_layer_explains_every_kind_of_input_that_it_takes():
+    layer = nn.LSTM(3, 4, batch_first=True)
+    packed = pack_sequence([torch.zeros(2, 3), torch.zeros(5, 3)], enforce_sorted=False)
+    for x in (torch.zeros(2, 5, 3), torch.zeros(5, 3), packed):
+        assert explain(layer, x) == Explanation("builtin", {})
+
+
+def test_what_a_call_would_refuse_cannot_be_explained():
+    with pytest.raises(ValueError, match="between 0 and the 5 steps"):
+        explain(*call(), [6, 1])
