@@ -123,9 +123,7 @@ def test_summaries_say_what_was_found(write: Write) -> None:
         "c.txt: 1 row, one column, UTF-8, no quoting, no header, columns 1"
     )
     many = ",".join(f"c{number}" for number in range(30))
-    assert read_table(write(f"{many}\n" + "1," * 29 + "1\n", "d.csv")).summary.endswith(
-        "c6, c7, … (30 in all)"
-    )
+    assert read_table(write(f"{many}\n" + "1," * 29 + "1\n", "d.csv")).summary.endswith("c6, c7, … (30 in all)")
 
 
 # --- columns
@@ -196,9 +194,7 @@ def test_lines_are_found_through_quotes_and_blank_lines(write: Write) -> None:
     assert file.where(1) == "table.csv, line 8"
 
 
-@pytest.mark.parametrize(
-    ("row", "found"), [("1,a,b,c,d", "5 columns where 3 are"), ("1", "1 column where 3 are")]
-)
+@pytest.mark.parametrize(("row", "found"), [("1,a,b,c,d", "5 columns where 3 are"), ("1", "1 column where 3 are")])
 def test_a_bad_row_is_refused_with_its_line(write: Write, row: str, found: str) -> None:
     path = write("id,text,label\n1,a,x\n\n" + f"{row}\n" + "2,b,y\n" * 9)
     with pytest.raises(DataError) as caught:
@@ -209,10 +205,29 @@ def test_a_bad_row_is_refused_with_its_line(write: Write, row: str, found: str) 
     )
 
 
+@pytest.mark.parametrize("quoted", [True, False])
+def test_spaces_alone_are_a_blank_line_as_both_parsers_see_it(write: Write, quoted: bool) -> None:
+    rows = '1,"a"\n' * 9 if quoted else '1,"a"b\n' * 9
+    path = write(f'id,text\n{rows}" "\n2,c\n')
+    if quoted:
+        assert read_table(path).line_of(9) == 12
+    else:
+        with pytest.raises(DataError, match="line 11: 1 column where 2 are"):
+            read_table(path)
+
+
 def test_long_bad_rows_are_cut_in_the_message(write: Write) -> None:
     path = write("id,text\n" + "1,a\n" * 9 + "x" * 500 + "\n")
     with pytest.raises(DataError, match=r'line 11: 1 column where 2 are expected: "x{60}…"\n'):
         read_table(path)
+
+
+def test_messages_stay_short_where_a_bad_row_spans_lines(write: Write) -> None:
+    path = write('id,text\n1,"a, b"\n2,"c\nd","e"\n' + '1,"a, b"\n' * 9)
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    assert str(caught.value).splitlines()[0] == ('table.csv, line 3: 3 columns where 2 are expected: "2,c d,e"')
+    assert len(str(caught.value).splitlines()) == 2
 
 
 def test_a_title_above_the_table_is_named_before_columns(write: Write) -> None:
@@ -332,16 +347,12 @@ def test_any_tab_table_without_line_ends_in_cells_is_read_back(tmp_path: Path, r
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    rows=st.lists(
-        st.lists(NASTY.map(lambda text: re.sub(r"[\t\r\n]", "", text)), min_size=2, max_size=2), max_size=8
-    )
+    rows=st.lists(st.lists(NASTY.map(lambda text: re.sub(r"[\t\r\n]", "", text)), min_size=2, max_size=2), max_size=8)
 )
 def test_any_table_without_quoting_keeps_its_rows(tmp_path: Path, rows: list[list[str]]) -> None:
     """Quotes may be taken off or left on, but no row is lost."""
     path = tmp_path / "table.txt"
-    path.write_text(
-        "".join("\t".join(row) + "\n" for row in [["a", "b"], *rows]), encoding="utf-8", newline=""
-    )
+    path.write_text("".join("\t".join(row) + "\n" for row in [["a", "b"], *rows]), encoding="utf-8", newline="")
     read = read_table(path, options=ReadOptions(delimiter="\t", header=True))
     assert [[cell.replace('"', "") for cell in row] for row in rows_of(read)] == [
         [cell.replace('"', "") for cell in row] for row in rows
@@ -430,6 +441,8 @@ def test_json_columns_are_chosen(write: Write) -> None:
         read_table(path, ["d"])
     with pytest.raises(DataError, match="line 1"):
         read_table(write('{"a": [1, "x"]}\n', "b.jsonl"))
+    with pytest.raises(DataError, match="line 2, column a"):
+        read_table(write('{"a": [1]}\n{"a": [' + "9" * 30 + "]}\n", "b.jsonl"))
     with pytest.raises(DataError, match="is empty"):
         read_table(write("{}\n\n", "c.jsonl"))
 
@@ -524,9 +537,7 @@ def test_what_is_no_number_is_refused_with_its_place(text: str) -> None:
 
 def test_columns_of_other_types_are_no_numbers() -> None:
     column = pa.array([0], pa.timestamp("s"))
-    with pytest.raises(
-        DataError, match=r"line 2, column when: values of type timestamp\[s\] are not numbers"
-    ):
+    with pytest.raises(DataError, match=r"line 2, column when: values of type timestamp\[s\] are not numbers"):
         parse_numbers(column, name="when", where=lambda row: f"a.csv, line {row + 2}")
     with pytest.raises(DataError, match=r"^column when: values of type list"):
         parse_numbers(pa.array([], pa.list_(pa.int64())), name="when", where=nowhere)

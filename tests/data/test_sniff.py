@@ -89,9 +89,7 @@ def test_a_file_cut_within_a_character_is_damaged(write: Write) -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 1 << 20])
-def test_a_given_encoding_that_fails_says_where(
-    write: Write, monkeypatch: pytest.MonkeyPatch, chunk: int
-) -> None:
+def test_a_given_encoding_that_fails_says_where(write: Write, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     monkeypatch.setattr(sniff, "_CHUNK", chunk)
     path = write("x\n한글y".encode("cp949"))
     with pytest.raises(DataError, match="line 2, byte 1: a byte that is no UTF-8"):

@@ -8,6 +8,7 @@ import sys
 import click
 
 from recurra.errors import RecurraError
+
 from .app import app
 from .console import fail
 

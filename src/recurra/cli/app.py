@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from recurra import __version__
+
 from . import demo, doctor, evaluate, fit, predict
 
 app = typer.Typer(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.errors import DataError, UsageError
+
 from .console import say
 from .options import Reading
 

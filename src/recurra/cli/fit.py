@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from recurra.errors import RecurraError
+
 from .console import say
 from .files import Columns, located, read_columns
 from .options import Fitting, takes

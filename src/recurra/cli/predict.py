@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from recurra.errors import UsageError
+
 from .console import say, show_json
 from .evaluate import Model
 from .files import read_columns, write_rows

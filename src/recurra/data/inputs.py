@@ -112,7 +112,8 @@ def as_column(y: Any, rows: int, name: str) -> np.ndarray:
 def is_missing(values: np.ndarray) -> np.ndarray:
     """True where a value is None, NaN or an empty text."""
     if values.dtype.kind in "fc":
-        return np.isnan(values)
+        missing = np.isnan(values)
+        return missing.any(axis=1) if values.ndim == 2 else missing
     if values.dtype.kind in "OUS":
         return np.fromiter((_is_missing(v) or v == "" for v in values), bool, len(values))
     return np.zeros(len(values), bool)
@@ -162,8 +163,10 @@ def _is_string(kind: pa.DataType) -> bool:
 
 
 def _is_missing(value: Any) -> bool:
-    # NaN, NaT and pandas.NA do not equal themselves as a plain True
-    return value is None or (not isinstance(value, str | np.ndarray | list) and (value == value) is not True)
+    # pandas.NA and NaT are recognised by name, without importing pandas
+    if isinstance(value, float | np.floating):
+        return bool(np.isnan(value))
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _texts(rows: list[Any]) -> Texts:

@@ -9,6 +9,7 @@ import difflib
 import itertools
 import json
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,7 +36,8 @@ _SEPARATORS = {
     ";": "semicolon-separated",
     "|": "pipe-separated",
 }
-_JSON_TYPES = {str: pa.string(), float: pa.float64(), bool: pa.bool_(), type(None): pa.null()}
+_TEXT, _WHOLE, _NOTHING = pa.string(), pa.int64(), pa.null()
+_JSON_TYPES = {str: _TEXT, int: _WHOLE, float: pa.float64(), bool: pa.bool_(), type(None): _NOTHING}
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ def _counted(number: int, thing: str) -> str:
 
 
 def _shortened(text: str) -> str:
+    text = re.sub(r"[\r\n]+", " ", text[:61])
     return f'"{text}"' if len(text) <= 60 else f'"{text[:60]}…"'
 
 
@@ -262,12 +265,13 @@ def _refuse_bad_row(path: Path, dialect: sniff.Dialect, rows: int | None = None)
 class _BadRows:
     """Counts the rows that pyarrow finds to have a wrong number of columns, and says what to do with them."""
 
-    def __init__(self, skip: bool) -> None:
+    def __init__(self, skip: bool, quoting: bool) -> None:
         self.skip = skip
+        self.quotes = '"' if quoting else ""
         self.count = 0
 
     def __call__(self, row: pa_csv.InvalidRow) -> str:
-        if row.actual_columns == 1 and row.text.isspace():
+        if row.actual_columns == 1 and row.text.strip(self.quotes).isspace():
             return "skip"  # a blank line
         self.count += 1
         return "skip" if self.skip else "error"
@@ -280,7 +284,7 @@ def _csv_table(
     schema = pa.schema([pa.field(dialect.names[index], pa.string()) for index in chosen])
     problem = ""
     for block_size in _BLOCK_SIZES:
-        bad = _BadRows(skip_bad_rows)
+        bad = _BadRows(skip_bad_rows, dialect.quoting)
         try:
             if dialect.delimiter is None:
                 batches = _line_batches(path, dialect)
@@ -345,7 +349,7 @@ def _read_json(path: Path, columns: Sequence[str] | None, options: ReadOptions, 
         kind = types[names[index]]
         if isinstance(kind, DataError):
             raise kind
-        fields.append(pa.field(names[index], pa.string() if kind == pa.null() else kind))
+        fields.append(pa.field(names[index], _TEXT if kind == _NOTHING else kind))
     schema = pa.schema(fields)
 
     def objects() -> Iterator[tuple[int, dict[str, Any]]]:
@@ -395,7 +399,7 @@ def _json_types(path: Path, encoding: str, skip: bool) -> tuple[dict[str, pa.Dat
     for line, record in _json_lines(path, encoding, skip):
         skipped += record is None
         for key, value in (record or {}).items():
-            known = types.get(key, pa.null())
+            known = types.get(key, _NOTHING)
             if not isinstance(known, DataError):
                 types[key] = _wider_type(known, value) or DataError(
                     f"{path.name}, line {line}, column {key}: {_shortened(str(value))}\n"
@@ -408,23 +412,21 @@ def _json_types(path: Path, encoding: str, skip: bool) -> tuple[dict[str, pa.Dat
 
 def _wider_type(known: pa.DataType, value: Any) -> pa.DataType | None:
     """Returns the Arrow type that holds the values so far and this one, if any does."""
-    try:
-        kind = _JSON_TYPES.get(type(value)) or pa.array([value]).type
-    except OverflowError:
-        kind = pa.string()  # a whole number beyond 64 bits: an identifier rather than a quantity
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return None
-    if kind in (known, pa.null()):
+    kind = _JSON_TYPES.get(type(value))
+    if kind is _WHOLE and value.bit_length() > 63:
+        kind = _TEXT  # an identifier rather than a quantity
+    if kind is known or kind is _NOTHING:
         return known
-    if known == pa.null():
-        return kind
-    if pa.types.is_nested(kind) or pa.types.is_nested(known):
-        try:
+    try:
+        kind = kind or pa.array([value]).type
+        if known == _NOTHING:
+            return kind
+        if pa.types.is_nested(kind) or pa.types.is_nested(known):
             pair = [pa.schema([("", known)]), pa.schema([("", kind)])]
             return pa.unify_schemas(pair, promote_options="permissive").field(0).type
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            return None
-    return pa.float64() if {known, kind} == {pa.int64(), pa.float64()} else pa.string()
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return None
+    return pa.float64() if {known, kind} == {pa.int64(), pa.float64()} else _TEXT
 
 
 def _json_batches(records: Iterator[tuple[int, dict[str, Any]]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:

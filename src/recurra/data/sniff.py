@@ -17,6 +17,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+
 from recurra.errors import DataError
 
 # also valid for RE2, which pyarrow uses; commas between thousands only where well-formed
@@ -229,21 +231,25 @@ def _binary_error(path: Path) -> DataError:
 def _is_mostly_utf8(path: Path) -> bool:
     """Whether more characters beyond ASCII are whole in UTF-8 than broken."""
     beyond = broken = 0
-    for text in _decoded(path, "utf-8", "surrogateescape"):
-        beyond += len(text) - len(text.encode("ascii", "ignore"))
-        broken += len(re.findall("[\udc80-\udcff]", text))
-    return beyond - broken > broken
+    for text in _decoded(path, "utf-8", "replace"):
+        beyond += np.count_nonzero(_codes(text) > 127)
+        broken += text.count("\ufffd")
+    return bool(beyond - broken > broken)
 
 
 def _is_korean(path: Path) -> bool:
     """Whether cp949 gives the common characters of EUC-KR rather than the odd ones beyond it."""
-    counts: Counter[str] = Counter()
+    counts = np.zeros(1 << 16, dtype=np.int64)
     for text in _decoded(path, "cp949"):
-        counts.update(text)
-    beyond = {character: count for character, count in counts.items() if not character.isascii()}
+        counts += np.bincount(_codes(text), minlength=len(counts))
+    counts[:128] = 0
     # Python writes syllables that EUC-KR lacks as eight bytes
-    common = [count for character, count in beyond.items() if len(character.encode("euc_kr", "ignore")) == 2]
-    return sum(common) >= 0.8 * sum(beyond.values())
+    common = [code for code in np.flatnonzero(counts) if len(chr(code).encode("euc_kr", "ignore")) == 2]
+    return bool(counts[common].sum() >= 0.8 * counts.sum())
+
+
+def _codes(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
 
 
 def _place(path: Path, offset: int) -> str:

@@ -43,13 +43,13 @@ class SequenceStore:
             chunks: lists of arrays, all `(time,)` or all `(time, features)`, of one type.
             path: file to write and map; in memory when None.
         """
-        partial = None if path is None else path.with_suffix(".partial")
-        sink = pa.BufferOutputStream() if partial is None else pa.OSFile(str(partial), "wb")
-        with sink:
-            _write(_blocks_of(chunks), sink)
-            if isinstance(sink, pa.BufferOutputStream):
+        if path is None:
+            with pa.BufferOutputStream() as sink:
+                _write(_blocks_of(chunks), sink)
                 return cls(sink.getvalue())
-        assert partial is not None and path is not None  # noqa: S101  (a buffer returned above)
+        partial = path.with_suffix(".partial")
+        with pa.OSFile(str(partial), "wb") as sink:
+            _write(_blocks_of(chunks), sink)
         partial.replace(path)
         return cls(path)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -61,9 +61,17 @@ class TextEncoder:
         else:
             # characters and words seen once give the unknown token something to learn from
             trainer = trainers.WordLevelTrainer(min_frequency=2, **common)
-        self.tokenizer.train_from_iterator((_valid(chunk) for chunk in chunks), trainer)
-        if self.input_size < 2:
-            raise DataError("the texts hold no tokens to learn from: they are all empty, or nothing occurs twice")
+        blank = True
+
+        def noticing() -> Iterator[list[str]]:
+            nonlocal blank
+            for chunk in chunks:
+                blank = blank and not any(text.strip() for text in chunk)
+                yield _valid(chunk)
+
+        self.tokenizer.train_from_iterator(noticing(), trainer)
+        if blank:
+            raise DataError("every text is empty: there is nothing to learn from")
         return self
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:

@@ -85,7 +85,7 @@ def read_folder(path: str | Path) -> ModelFolder:
     """
     path = Path(path)
     if not path.is_dir():
-        raise ModelFolderError(f"there is no model folder {path}; train one with: recurra fit … --out {path}")
+        raise ModelFolderError(f"there is no model folder {path}\ntrain one with: recurra fit … --out {path}")
     config = _read_config(path)
     try:
         weights = load_tensors((path / WEIGHTS).read_bytes())

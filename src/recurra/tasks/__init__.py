@@ -4,6 +4,7 @@ from pathlib import Path
 
 from recurra.errors import ModelFolderError
 from recurra.io import read_folder
+
 from .base import SequenceEstimator
 from .classify import SequenceClassifier
 from .regress import SequenceRegressor
@@ -26,7 +27,8 @@ def load(path: str | Path) -> SequenceEstimator:
         >>> import recurra
         >>> recurra.load("no/such/folder")
         Traceback (most recent call last):
-        recurra.errors.ModelFolderError: there is no model folder no/such/folder; train one with: recurra fit … --out no/such/folder
+        recurra.errors.ModelFolderError: there is no model folder no/such/folder
+        train one with: recurra fit … --out no/such/folder
     """
     folder = read_folder(path)
     task = folder.config.get("task")

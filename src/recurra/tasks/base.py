@@ -25,6 +25,7 @@ from recurra.errors import DataError, ModelFolderError, UsageError
 from recurra.io import ModelFolder, dumps, model_card, write_folder
 from recurra.nn import CELLS, POOLINGS
 from recurra.training.settings import Objective, Run, Settings, choose_device
+
 from .network import PooledNetwork
 
 MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
@@ -48,8 +49,8 @@ class SequenceEstimator(BaseEstimator):
     vocab_size: int = 4000
     embedding_size: int = 128
     pooling: str = "max"
-    dropout: float = 0.5
-    token_dropout: float = 0.2
+    dropout: float = 0.4
+    token_dropout: float = 0.3
     epochs: int | None = None
     batch_size: int = 64
     learning_rate: float = 2e-3
@@ -83,8 +84,8 @@ class SequenceEstimator(BaseEstimator):
         """Loss and figures."""
         raise NotImplementedError
 
-    def _training_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
-        """Weight of each training sequence."""
+    def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        """Weight of each sequence in the loss and in the figure that chooses the best epoch."""
         return weights
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
@@ -145,7 +146,8 @@ class SequenceEstimator(BaseEstimator):
         self.encoder_.fit(sequences.chunks(training))
         store = self._store(sequences, folder and folder / "training.arrow")
         targets = self._targets_of(y, training | held_out)
-        batches = self._batches(store, training, targets, self._training_weights(y, weights), seed)
+        weights = self._weigh(y, weights)
+        batches = self._batches(store, training, targets, weights, seed)
         valid = None
         if validation_data is not None:
             valid = self._validation_batches(validation_data, folder)
@@ -261,7 +263,7 @@ class SequenceEstimator(BaseEstimator):
         if not known.any():
             raise DataError("every validation target is missing")
         store = self._store(sequences, folder and folder / "validation.arrow")
-        return self._batches(store, known, self._targets_of(y, known), None, None)
+        return self._batches(store, known, self._targets_of(y, known), self._weigh(y, None), None)
 
     def _targets_of(self, y: np.ndarray, known: np.ndarray) -> Tensor:
         """Encoded targets of all rows; 0 where they are not known."""

@@ -11,6 +11,7 @@ from sklearn.base import ClassifierMixin
 from torch import Tensor
 
 from recurra.errors import DataError
+
 from .base import SequenceEstimator
 
 
@@ -66,7 +67,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         device: `"auto"`, `"cpu"`, `"cuda"`, …
         engine: engine of the recurrence, see `recurra.ops`.
         verbose: 1 for a progress bar in a terminal, 0 for silence.
-        class_weight: `"balanced"`, or a weight for each class, as in scikit-learn.
+        class_weight: `"balanced"`, or a weight for each class, as in scikit-learn; it also weighs the validation
+            figures, so that the best epoch is the best by the same measure.
 
     Attributes:
         classes_: the classes, in the order of the columns of `predict_proba`.
@@ -126,7 +128,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def _objective(self) -> CrossEntropy:
         return CrossEntropy()
 
-    def _training_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+    def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:
             return weights
         from sklearn.utils.class_weight import compute_class_weight

@@ -11,6 +11,7 @@ from sklearn.base import RegressorMixin
 from torch import Tensor
 
 from recurra.errors import DataError
+
 from .base import SequenceEstimator
 
 

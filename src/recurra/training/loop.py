@@ -18,6 +18,7 @@ from torch import Tensor
 
 from recurra.data.batches import Batch, Batches
 from recurra.errors import DataError, UsageError
+
 from .callbacks import Interrupt, KeepBest, SaveRun, ShowProgress
 from .settings import History, Objective, Run, Settings, choose_device
 

@@ -1,0 +1,50 @@
+"""Scaling of numeric sequences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recurra.data.series import SeriesEncoder
+from recurra.errors import DataError
+
+
+@given(
+    lengths=st.lists(st.integers(0, 6), min_size=1, max_size=8).filter(any),
+    shift=st.sampled_from([0.0, 1e5]),
+    seed=st.integers(0, 99),
+)
+def test_scaled_steps_have_mean_0_and_deviation_1(lengths, shift, seed):
+    random = np.random.default_rng(seed)
+    rows = [random.normal(shift, 3, size=(n, 2)) for n in lengths]
+    encoder = SeriesEncoder(2).fit([rows[:3], rows[3:]] if rows[3:] else [rows])
+    steps = np.concatenate(rows)
+    np.testing.assert_allclose(encoder.mean, steps.mean(0), rtol=1e-9)
+    expected = steps.std(0)
+    np.testing.assert_allclose(encoder.scale, np.where(expected > 1e-8, expected, 1), rtol=1e-6)
+    found = encoder.encode(rows)
+    assert [len(row) for row in found] == lengths
+    np.testing.assert_allclose(np.concatenate(found), (steps - encoder.mean) / encoder.scale, atol=1e-5)
+
+
+def test_a_constant_feature_becomes_0():
+    encoder = SeriesEncoder(1).fit([[np.full((5, 1), 7.0)]])
+    assert encoder.encode([np.full((2, 1), 7.0)])[0].tolist() == [[0.0], [0.0]]
+
+
+def test_config_round_trip():
+    encoder = SeriesEncoder(2).fit([[np.array([[1.0, 2.0], [3.0, 8.0]])]])
+    again = SeriesEncoder.from_files(encoder.to_config(), {})
+    np.testing.assert_array_equal(again.mean, encoder.mean)
+    np.testing.assert_array_equal(again.scale, encoder.scale)
+
+
+def test_what_cannot_be_scaled():
+    with pytest.raises(DataError, match="every sequence is empty"):
+        SeriesEncoder(1).fit([[np.zeros((0, 1))]])
+    with pytest.raises(DataError, match="sequence 1, step 0, feature 1 is nan"):
+        SeriesEncoder(2).fit([[np.zeros((1, 2)), np.array([[0, np.nan]])]])
+    with pytest.raises(DataError, match="3 features where 2"):
+        SeriesEncoder(2).encode([np.zeros((1, 3))])

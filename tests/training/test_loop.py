@@ -1,0 +1,89 @@
+"""What the loop promises beside resuming."""
+
+from __future__ import annotations
+
+import logging
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from recurra import SequenceClassifier, SequenceRegressor
+from recurra.errors import DataError, EngineError
+from recurra.training.curve import plot_history
+from recurra.training.settings import choose_device
+
+X = [np.random.default_rng(i).normal(size=(i % 7, 2)) for i in range(80)]
+Y = [int(x.sum() > 0) for x in X]
+
+
+def small(**changes):
+    return SequenceClassifier(hidden_size=4, verbose=0, **{"epochs": 2, "batch_size": 16, **changes})
+
+
+def test_global_generators_and_loggers_stay_as_they_were():
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    levels = [logging.getLogger(n).level for n in ("pytorch_lightning", "lightning.pytorch")]
+    small(dropout=0.5).fit(X, Y)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (np.random.get_state()[1] == states[1]).all()  # noqa: NPY002
+    assert random.getstate() == states[2]
+    assert [logging.getLogger(n).level for n in ("pytorch_lightning", "lightning.pytorch")] == levels
+
+
+def test_same_seed_same_model_whatever_happened_before():
+    first = small(dropout=0.5).fit(X, Y).predict_proba(X)
+    torch.rand(7)
+    np.testing.assert_array_equal(small(dropout=0.5).fit(X, Y).predict_proba(X), first)
+    assert not np.array_equal(small(dropout=0.5, random_state=1).fit(X, Y).predict_proba(X), first)
+
+
+def test_the_best_epoch_is_the_one_kept():
+    fitted = SequenceRegressor(hidden_size=8, epochs=12, learning_rate=0.3, batch_size=8, verbose=0).fit(
+        X, [float(x.sum()) for x in X], validation_data=(X[:20], [float(x.sum()) for x in X[:20]])
+    )
+    losses = [row["valid_loss"] for row in fitted.history_]
+    assert fitted.best_epoch_ == int(np.argmin(losses)) + 1
+    assert losses[-1] > min(losses)  # otherwise this test shows nothing
+    assert fitted.evaluate(X[:20], [float(x.sum()) for x in X[:20]])["loss"] == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_without_validation_data_the_last_epoch_is_kept():
+    fitted = small(validation_fraction=0.0, epochs=3).fit(X, Y)
+    assert fitted.best_epoch_ == 3
+    assert "valid_loss" not in fitted.history_[0]
+
+
+def test_a_loss_that_explodes_is_a_clear_error():
+    huge = [x * 1e30 for x in X]
+    with pytest.raises(DataError, match="smaller learning rate"):
+        SequenceRegressor(cell="rnn_relu", pooling="last", verbose=0, gradient_clip=0, learning_rate=1e30, epochs=5).fit(
+            huge, [float(i) for i in range(80)]
+        )
+
+
+def test_nothing_is_printed_without_a_terminal(capfd):
+    SequenceClassifier(hidden_size=4, epochs=1, verbose=1).fit(X, Y)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_devices():
+    assert choose_device("cpu") == torch.device("cpu")
+    with pytest.raises(EngineError, match="no device 'gpu'"):
+        choose_device("gpu")
+    with pytest.raises(EngineError, match="not there"):
+        choose_device("cuda:99")
+
+
+@pytest.mark.gpu
+def test_trains_on_cuda():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    found = small(device="cuda", epochs=20, learning_rate=0.02).fit(X, Y)
+    assert found.score(X, Y) > 0.8
+
+
+def test_learning_curve_is_a_picture(tmp_path):
+    plot_history(small().fit(X, Y).history_, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
