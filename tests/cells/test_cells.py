@@ -46,9 +46,7 @@ def check(step, states, gates):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(
-    ("nonlinearity", "phi"), [("tanh", np.tanh), ("relu", lambda a: np.where(a > 0, a, 0))]
-)
+@pytest.mark.parametrize(("nonlinearity", "phi"), [("tanh", np.tanh), ("relu", lambda a: np.where(a > 0, a, 0))])
 def test_rnn_step_is_its_equation(nonlinearity, phi, bias):
     cell = RNN(nonlinearity)
     w, x, (h,) = draw(cell, bias=bias)

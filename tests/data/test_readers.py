@@ -56,6 +56,11 @@ def test_importing_the_reader_is_light() -> None:
 def test_what_is_no_file_is_refused(tmp_path: Path, write: Write) -> None:
     with pytest.raises(DataError, match=r"there is no file .*gone\.csv"):
         read_table(tmp_path / "gone.csv")
+    write("x", "reviews.csv")
+    with pytest.raises(DataError, match=r'there is no file .*reveiws\.csv, did you mean "reviews\.csv"\?'):
+        read_table(tmp_path / "reveiws.csv")
+    with pytest.raises(DataError, match=r"there is no file .*x\.csv$"):
+        read_table(tmp_path / "nowhere" / "x.csv")
     with pytest.raises(DataError, match="is a folder"):
         read_table(tmp_path)
     with pytest.raises(DataError, match="is no regular file"):
@@ -208,9 +213,9 @@ def test_a_bad_row_is_refused_with_its_line(write: Write, row: str, found: str) 
 @pytest.mark.parametrize("quoted", [True, False])
 def test_spaces_alone_are_a_blank_line_as_both_parsers_see_it(write: Write, quoted: bool) -> None:
     rows = '1,"a"\n' * 9 if quoted else '1,"a"b\n' * 9
-    path = write(f'id,text\n{rows}" "\n2,c\n')
+    path = write(f'id,text\n{rows}" "\n2,c\n""\n3,d\n"\n')
     if quoted:
-        assert read_table(path).line_of(9) == 12
+        assert [read_table(path).line_of(row) for row in (9, 10)] == [12, 14]
     else:
         with pytest.raises(DataError, match="line 11: 1 column where 2 are"):
             read_table(path)

@@ -54,9 +54,7 @@ def test_a_ragged_batch_pools_as_each_sequence_alone(how):
         for pooled in (actual, expected)
     )
     for row, length in enumerate(LENGTHS):
-        torch.testing.assert_close(
-            gradients[0][row, :length], wanted[0][row, :length], rtol=1e-12, atol=1e-15
-        )
+        torch.testing.assert_close(gradients[0][row, :length], wanted[0][row, :length], rtol=1e-12, atol=1e-15)
     torch.testing.assert_close(gradients[1:], wanted[1:], rtol=1e-12, atol=1e-15)
 
 

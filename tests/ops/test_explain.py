@@ -92,11 +92,7 @@ def test_a_layer_explains_as_its_stack(engine, steps):
     for layer in (nn.GRU(3, 4, engine=engine), nn.Recurrent(GRU(), 3, 4, engine=engine)):
         hx = torch.zeros(1, 2, 4)
         states = hx if isinstance(layer, nn.GRU) else (hx,)
-        assert (
-            explain(layer, values, states, [0, 0])
-            == layer.explain(values, states, lengths=[0, 0])
-            == expected
-        )
+        assert explain(layer, values, states, [0, 0]) == layer.explain(values, states, lengths=[0, 0]) == expected
 
 
 def test_a_layer_explains_every_kind_of_input_that_it_takes():

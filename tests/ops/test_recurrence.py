@@ -104,9 +104,7 @@ def check_derivatives(cell, check):
     return check(function, inputs, fast_mode=True)
 
 
-@pytest.mark.parametrize(
-    "cell", [RNN(), GRU(), LSTM(), MinimalGated(), Peephole()], ids=lambda cell: cell.name
-)
+@pytest.mark.parametrize("cell", [RNN(), GRU(), LSTM(), MinimalGated(), Peephole()], ids=lambda cell: cell.name)
 def test_the_references_derivatives_are_right(cell):
     assert check_derivatives(cell, torch.autograd.gradcheck)
     assert check_derivatives(cell, torch.autograd.gradgradcheck)
@@ -172,6 +170,7 @@ def test_an_own_cell_runs_one_layer_step_by_step(cell):
 def test_an_own_cell_runs_ragged_as_each_sequence_alone(cell, bias):
     options = {"bidirectional": True, "batch_first": True, "bias": bias, "dtype": torch.float64}
     layer = nn.Recurrent(cell, 3, 4, 2, **options)
+    assert bias == hasattr(layer, "bias_hh_l1_reverse")
     x = torch.randn(3, 4, 3, dtype=torch.float64)
     states = draw_states(layer.stack, 3, dtype=torch.float64)
     for row, length in enumerate(LENGTHS):
@@ -226,9 +225,7 @@ def drop(engine, lengths=None, *, num_layers=2, dropout=0.3, training=True, seed
     """A stack that copies: one step of a relu RNN with identity weights, from values of 1 to 2."""
     size, batch = 64, 500
     stack = Stack(RNN("relu"), size, size, num_layers, bias=False)
-    weights = [
-        torch.eye(size) if "ih" in name else torch.zeros(shape) for name, shape in stack.named_shapes()
-    ]
+    weights = [torch.eye(size) if "ih" in name else torch.zeros(shape) for name, shape in stack.named_shapes()]
     values = torch.rand(1, batch, size, generator=torch.Generator().manual_seed(1)) + 1
     torch.manual_seed(seed)
     options = {"dropout": dropout, "training": training, "engine": engine}
@@ -344,9 +341,7 @@ def test_wrong_weights_are_named(engine):
 @both_engines
 def test_a_state_of_another_dtype_is_named(engine):
     state = torch.zeros(2, 2, 4, dtype=torch.float64)
-    with pytest.raises(
-        ValueError, match=r"values are torch.float32 but the initial hidden state is torch.float64"
-    ):
+    with pytest.raises(ValueError, match=r"values are torch.float32 but the initial hidden state is torch.float64"):
         recurrence(GRU_STACK, torch.zeros(5, 2, 3), draw_weights(GRU_STACK), None, (state,), engine=engine)
 
 

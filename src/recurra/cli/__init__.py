@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-import click
-
 from recurra.errors import RecurraError
 
 from .app import app
@@ -18,24 +16,11 @@ def main() -> None:
 
     0 ok, 1 failure, 2 usage, 3 data, 4 model folder, 5 no device or engine, 130 interrupted.
     """
-    sys.exit(_run())
-
-
-def _run() -> int:
     try:
-        return app(standalone_mode=False) or 0
-    except click.exceptions.ClickException as error:
-        error.show()
-        return error.exit_code
+        app()
     except RecurraError as error:
         fail(str(error))
-        return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        fail("interrupted")
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        sys.exit(error.exit_code)
     except Exception as error:
         if os.environ.get("RECURRA_DEBUG"):
             raise
@@ -43,4 +28,4 @@ def _run() -> int:
             f"{type(error).__name__}: {error}\n"
             "this is a fault of Recurra itself; RECURRA_DEBUG=1 before the command shows where it happened"
         )
-        return 1
+        sys.exit(1)

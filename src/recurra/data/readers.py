@@ -138,7 +138,8 @@ def read_table(
 def _is_parquet(path: Path) -> bool:
     """Whether the file is Parquet by name or by its first bytes; refuses what holds no bytes."""
     if not path.exists():
-        raise DataError(f"there is no file {path}")
+        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"there is no file {path}{_hint(path.name, beside)}")
     if path.is_dir():
         raise DataError(f"{path} is a folder: give the file in it that holds the data")
     if not path.is_file():
@@ -146,7 +147,7 @@ def _is_parquet(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(4)
     if not head:
-        raise DataError(f"{path} is empty")
+        raise DataError(f"{path.name} is empty: there is no row in it")
     return head == b"PAR1" or path.suffix.lower() == ".parquet"
 
 
@@ -162,10 +163,14 @@ def _choose(path: Path, names: Sequence[str], columns: Sequence[str] | None, not
         elif column.isdecimal() and 1 <= int(column) <= len(names):
             chosen.append(int(column) - 1)
         else:
-            close = difflib.get_close_matches(sniff.plain_name(column), plain, 1)
-            hint = f', did you mean "{close[0]}"?' if close else ""
+            hint = _hint(sniff.plain_name(column), plain)
             raise DataError(f'{path.name} has no column "{column}"{hint}\nIts columns{note} are: {_listed(names, 20)}')
     return chosen
+
+
+def _hint(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, 1)
+    return f', did you mean "{close[0]}"?' if close else ""
 
 
 def _listed(names: Sequence[str], limit: int) -> str:
@@ -271,7 +276,7 @@ class _BadRows:
         self.count = 0
 
     def __call__(self, row: pa_csv.InvalidRow) -> str:
-        if row.actual_columns == 1 and row.text.strip(self.quotes).isspace():
+        if row.actual_columns == 1 and not row.text.strip(self.quotes).strip():
             return "skip"  # a blank line
         self.count += 1
         return "skip" if self.skip else "error"
@@ -457,7 +462,7 @@ def _read_parquet(path: Path, columns: Sequence[str] | None, cache_dir: Path | N
         fields = [file.schema_arrow.field(index) for index in chosen]
         schema = pa.schema([pa.field(column.name, _decoded_type(column.type)) for column in fields])
         batches = (
-            pa.record_batch([batch.column(column.name).cast(column.type) for column in schema], schema=schema)
+            pa.record_batch([_decoded(batch.column(column.name)) for column in schema], schema=schema)
             for batch in file.iter_batches(columns=sorted({column.name for column in fields}))
         )
         table = _collect(schema, batches, cache_dir)
@@ -467,6 +472,10 @@ def _read_parquet(path: Path, columns: Sequence[str] | None, cache_dir: Path | N
 def _decoded_type(kind: pa.DataType) -> pa.DataType:
     """Returns the type of the values where a column is dictionary-encoded, as pandas categories are."""
     return kind.value_type if isinstance(kind, pa.DictionaryType) else kind
+
+
+def _decoded(column: Any) -> Any:
+    return column.cast(column.type.value_type) if isinstance(column.type, pa.DictionaryType) else column
 
 
 # --- numbers
@@ -490,7 +499,7 @@ def parse_numbers(column: pa.ChunkedArray | pa.Array, *, name: str, where: Calla
         >>> parse_numbers(pa.array(["1,395", " -2.5", "NA"]), name="price", where=str)
         array([1395. ,   -2.5,    nan])
     """
-    column = column.cast(_decoded_type(column.type))
+    column = _decoded(column)
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return _cast_numbers(column, name, where)
     text = pc.utf8_trim_whitespace(column)

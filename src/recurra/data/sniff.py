@@ -282,7 +282,7 @@ def _csv_reader(lines: Iterable[str], delimiter: str | None, quoting: bool, stri
 
 
 def _is_space(row: list[str]) -> bool:
-    return len(row) == 1 and row[0].isspace()
+    return len(row) == 1 and not row[0].strip()
 
 
 def _parse(lines: Sequence[str], delimiter: str | None, quoting: bool) -> list[list[str]]:
