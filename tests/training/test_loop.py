@@ -58,9 +58,9 @@ def test_without_validation_data_the_last_epoch_is_kept():
 def test_a_loss_that_explodes_is_a_clear_error():
     huge = [x * 1e30 for x in X]
     with pytest.raises(DataError, match="smaller learning rate"):
-        SequenceRegressor(cell="rnn_relu", pooling="last", verbose=0, gradient_clip=0, learning_rate=1e30, epochs=5).fit(
-            huge, [float(i) for i in range(80)]
-        )
+        SequenceRegressor(
+            cell="rnn_relu", pooling="last", verbose=0, gradient_clip=0, learning_rate=1e30, epochs=5
+        ).fit(huge, [float(i) for i in range(80)])
 
 
 def test_nothing_is_printed_without_a_terminal(capfd):

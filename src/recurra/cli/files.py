@@ -42,14 +42,13 @@ def read_columns(
     Raises:
         DataError: the file or a column cannot be read.
     """
-    from recurra.data.readers import ReadOptions, parse_numbers, read_table
+    from recurra.data.numbers import parse_numbers
+    from recurra.data.readers import ReadOptions, read_table
 
     names = [input] if target is None else [input, target]
     how = ReadOptions(options.encoding, options.delimiter, options.header, options.skip_bad_rows)
     file = read_table(path, names, how, cache_dir=cache)
     say(file.summary)
-    if file.skipped:
-        say(f"{file.skipped:,} bad rows were left out")
     inputs = file.table.column(0)
     if target is None:
         return Columns(file, inputs, None)

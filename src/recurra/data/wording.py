@@ -1,0 +1,36 @@
+"""Puts names, counts and cells the way summaries, error messages and comparisons want them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Sequence
+
+
+def plain_name(name: str) -> str:
+    """Returns a column name as names are compared: Hangul composed, one space for any amount."""
+    return unicodedata.normalize("NFC", " ".join(name.split()))
+
+
+def hint(word: str, known: Sequence[str]) -> str:
+    """Returns the end of a message that asks whether a known word was meant, or nothing if none is close."""
+    close = difflib.get_close_matches(word, known, 1)
+    return f', did you mean "{close[0]}"?' if close else ""
+
+
+def listed(names: Sequence[str], limit: int) -> str:
+    """Returns the names behind each other; beyond the limit, how many there are."""
+    more = f", … ({len(names)} in all)" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def counted(number: int, thing: str) -> str:
+    """Returns a number with its noun, in the plural where there is not one."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
+def shortened(text: str) -> str:
+    """Returns the beginning of a text in quotes, on one line."""
+    text = re.sub(r"[\r\n]+", " ", text[:61])
+    return f'"{text}"' if len(text) <= 60 else f'"{text[:60]}…"'

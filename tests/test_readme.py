@@ -1,0 +1,61 @@
+"""Every command and every example of the READMEs runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+READMES = ["README.md", "README.ko.md"]
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / name).read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_make_commands_are_there():
+    makefile = (ROOT / "Makefile").read_text()
+    for name in READMES:
+        (commands,) = blocks(name, "")
+        targets = [line.split()[1] for line in commands.splitlines()]
+        assert targets == ["demo", "test"]
+        assert all(f"\n{target}:" in makefile for target in targets)
+
+
+def test_pictures_and_links_are_there():
+    for name in READMES:
+        links = re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text(encoding="utf-8"))
+        assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READMES)
+def test_python_examples(name, tmp_path):
+    found = blocks(name, "python")
+    assert found
+    for code in found:
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READMES)
+def test_commands(name, tmp_path):
+    sample = (files("recurra.data") / "samples/nsmc/test.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t")[1:] for line in sample[1:] if '"' not in line]
+    for file, part in [("reviews.csv", rows[:400]), ("test.csv", rows[400:600])]:
+        text = "".join(f'"{review}",{label}\n' for review, label in part)
+        (tmp_path / file).write_text("text,label\n" + text, encoding="utf-8")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    (commands,) = blocks(name, "bash")
+    for command in commands.splitlines():
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (command, done.stderr)
