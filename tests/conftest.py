@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# two spinning thread pools on a busy machine make small kernels many times slower
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import pytest

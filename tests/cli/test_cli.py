@@ -15,20 +15,8 @@ import pytest
 from recurra import cli
 
 GOOD, BAD = ["정말 재미있다", "최고의 영화", "so good"], ["정말 지루하다", "최악의 영화", "so bad"]
-QUICK = [
-    "--hidden-size",
-    "8",
-    "--embedding-size",
-    "8",
-    "--epochs",
-    "10",
-    "--batch-size",
-    "16",
-    "--learning-rate",
-    "0.03",
-    "--token-dropout",
-    "0",
-]
+QUICK = ["--hidden-size", "8", "--embedding-size", "8", "--token-dropout", "0"]
+QUICK += ["--epochs", "10", "--batch-size", "16", "--learning-rate", "0.03"]
 
 
 @pytest.fixture

@@ -112,8 +112,7 @@ def as_column(y: Any, rows: int, name: str) -> np.ndarray:
 def is_missing(values: np.ndarray) -> np.ndarray:
     """True where a value is None, NaN or an empty text."""
     if values.dtype.kind in "fc":
-        missing: np.ndarray = np.isnan(values)
-        return missing.any(axis=1) if values.ndim == 2 else missing
+        return np.asarray(np.isnan(values.reshape(len(values), -1)).any(axis=1))
     if values.dtype.kind in "OUS":
         return np.fromiter((_is_missing(v) or v == "" for v in values), bool, len(values))
     return np.zeros(len(values), bool)
