@@ -75,7 +75,7 @@ class Network:
         None
     )
     embedding_size: Annotated[int | None, _network("--embedding-size", text="Size of a token's vector.", min=1)] = None
-    pooling: Annotated[str | None, _network("--pooling", text="max, attention, mean or last.")] = None
+    pooling: Annotated[str | None, _network("--pooling", text="attention, max, mean or last.")] = None
     dropout: Annotated[float | None, _training("--dropout", text="Share of features dropped.")] = None
     token_dropout: Annotated[float | None, _training("--token-dropout", text="Share of tokens hidden.")] = None
     epochs: Annotated[int | None, _training("--epochs", text="Passes over the data; enough if left out.", min=1)] = None

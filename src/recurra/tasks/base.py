@@ -48,7 +48,7 @@ class SequenceEstimator(BaseEstimator):
     tokens: str = "bpe"
     vocab_size: int = 4000
     embedding_size: int = 128
-    pooling: str = "max"
+    pooling: str = "attention"
     dropout: float = 0.4
     token_dropout: float = 0.3
     epochs: int | None = None

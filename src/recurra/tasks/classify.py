@@ -52,7 +52,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         tokens: for texts, `"bpe"` (pieces of words), `"word"` or `"char"`.
         vocab_size: greatest number of different tokens.
         embedding_size: size of a token's vector.
-        pooling: how the steps become one vector: `"max"`, `"attention"`, `"mean"` or `"last"` (the true last
+        pooling: how the steps become one vector: `"attention"`, `"max"`, `"mean"` or `"last"` (the true last
             step in each direction). docs/decisions/0002-defaults.md has the measurements behind the default.
         dropout: probability of dropping a feature, in training.
         token_dropout: probability of replacing a token by the unknown token, in training.
