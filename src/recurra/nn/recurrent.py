@@ -21,6 +21,16 @@ else:
     _Base = object
 
 
+def _options(layer: Any) -> dict[str, Any]:
+    """What a layer passes on to `recurrence` beside its tensors."""
+    return {
+        "batch_first": layer.batch_first,
+        "dropout": layer.dropout,
+        "training": layer.training,
+        "engine": layer.engine,
+    }
+
+
 class _TorchRecurrent(_Base):
     """What the three torch-compatible layers share: torch's constructor and names, our recurrence."""
 
@@ -66,7 +76,7 @@ class _TorchRecurrent(_Base):
             return self._forward_packed(input, hx, lengths)
         batched = input.dim() == 3
         values, states, lengths = self._arguments(input, hx, lengths)
-        output, last = recurrence(self.stack, values, self._weights(), lengths, states, **self._options())
+        output, last = recurrence(self.stack, values, self._weights(), lengths, states, **_options(self))
         if not batched:
             output = output.squeeze(0 if self.batch_first else 1)
             last = tuple(s.squeeze(1) for s in last)
@@ -77,7 +87,7 @@ class _TorchRecurrent(_Base):
         if isinstance(input, PackedSequence):
             input, lengths = pad_packed_sequence(input, self.batch_first)
         values, states, lengths = self._arguments(input, hx, lengths)
-        return explain(self.stack, values, self._weights(), lengths, states, **self._options())
+        return explain(self.stack, values, self._weights(), lengths, states, **_options(self))
 
     def _forward_packed(self, packed: PackedSequence, hx: Any, lengths: Lengths) -> Any:
         if lengths is not None:
@@ -114,14 +124,6 @@ class _TorchRecurrent(_Base):
         # functional_call and parametrizations replace the tensors behind torch's flat list
         self._update_flat_weights()
         return self._flat_weights  # type: ignore[return-value]
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "batch_first": self.batch_first,
-            "dropout": self.dropout,
-            "training": self.training,
-            "engine": self.engine,
-        }
 
     def _pack_state(self, last: tuple[Tensor, ...]) -> Any:
         return last[0]
@@ -253,11 +255,11 @@ class Recurrent(torch.nn.Module):
         self, input: Tensor, states: tuple[Tensor, ...] | None = None, lengths: Lengths = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs the stack; shapes as in `recurra.ops.recurrence`."""
-        return recurrence(self.stack, input, self._weights(), lengths, states, **self._options())
+        return recurrence(self.stack, input, self._weights(), lengths, states, **_options(self))
 
     def explain(self, input: Tensor, states: tuple[Tensor, ...] | None = None, lengths: Lengths = None) -> Explanation:
         """Says which engine would serve this input, and why the others would not."""
-        return explain(self.stack, input, self._weights(), lengths, states, **self._options())
+        return explain(self.stack, input, self._weights(), lengths, states, **_options(self))
 
     def extra_repr(self) -> str:
         """Sizes, for `print(model)`."""
@@ -267,11 +269,3 @@ class Recurrent(torch.nn.Module):
 
     def _weights(self) -> list[Tensor]:
         return [getattr(self, name) for name, _ in self.stack.named_shapes()]
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "batch_first": self.batch_first,
-            "dropout": self.dropout,
-            "training": self.training,
-            "engine": self.engine,
-        }
