@@ -21,7 +21,15 @@ from recurra.errors import DataError, ModelFolderError
 
 GOOD, BAD = ["정말 재미있다", "최고의 영화", "so good"], ["정말 지루하다", "최악의 영화", "so bad"]
 TEXTS, LABELS = (GOOD + BAD) * 20, (["good"] * 3 + ["bad"] * 3) * 20
-QUICK = {"hidden_size": 12, "embedding_size": 8, "epochs": 8, "batch_size": 16, "learning_rate": 0.02, "verbose": 0}
+QUICK = {
+    "hidden_size": 12,
+    "embedding_size": 8,
+    "token_dropout": 0.0,
+    "epochs": 8,
+    "batch_size": 16,
+    "learning_rate": 0.02,
+    "verbose": 0,
+}
 
 
 def first_step(n: int = 240, seed: int = 0):
