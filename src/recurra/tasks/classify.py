@@ -62,7 +62,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         weight_decay: of AdamW.
         gradient_clip: greatest norm of the gradient.
         validation_fraction: share of the training data that chooses the best epoch, when `fit` gets none.
-        n_iter_no_change: epochs without a better validation accuracy after which training stops; None for never.
+        n_iter_no_change: epochs without a better validation accuracy (or the same at a lower loss) after which training
+            stops; None for never.
         random_state: seed of initialisation, split, shuffling and dropout; no global generator is changed.
         device: `"auto"`, `"cpu"`, `"cuda"`, …
         engine: engine of the recurrence, see `recurra.ops`.

@@ -24,7 +24,7 @@ class KeepBest(pl.Callback):
 
     def __init__(self, watch: str, greater: bool, patience: int | None) -> None:
         self.watch, self.sign, self.patience = watch, 1.0 if greater else -1.0, patience
-        self.best, self.epoch = -float("inf"), 0
+        self.best, self.epoch = [-float("inf")] * 2, 0
         self.weights: dict[str, torch.Tensor] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -35,8 +35,9 @@ class KeepBest(pl.Callback):
         """Closes the epoch's figures and compares them with the best so far."""
         pl_module.close_epoch()
         history = pl_module.history
-        # without validation data the last epoch counts as the best; a NaN never does
-        score = self.sign * history[-1].get(self.watch, self.sign * len(history))
+        # without validation data the last epoch counts as the best; of two equal figures the lower loss does
+        figure = self.sign * history[-1].get(self.watch, self.sign * len(history))
+        score = [figure, -history[-1].get("valid_loss", 0.0)]
         if score > self.best:
             self.best, self.epoch = score, len(history)
             self.weights = {k: v.detach().cpu().clone() for k, v in pl_module.network.state_dict().items()}
