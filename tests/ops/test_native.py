@@ -245,7 +245,7 @@ def sweep(examples: int) -> Callable[[], None]:
 
 
 test_random_calls_are_the_reference = sweep(150)
-test_many_random_calls_are_the_reference = pytest.mark.slow(sweep(2000))
+test_many_random_calls_are_the_reference = pytest.mark.slow(sweep(1000))
 
 
 @every_cell
@@ -490,7 +490,7 @@ def test_forks_in_the_middle_of_other_threads_calls_go_on():
 @with_fork
 def test_many_forks_in_the_middle_of_other_threads_calls_go_on():
     with threads(2):  # a lock held for an instant is seldom met
-        fork_amid_calls(1000)
+        fork_amid_calls(100)
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -526,7 +526,7 @@ def test_every_instruction_set_is_the_reference(isa):
 @pytest.mark.slow
 @every_isa
 def test_every_instruction_set_is_the_reference_on_many_calls(isa):
-    check_instruction_set(isa, 700)
+    check_instruction_set(isa, 300)
 
 
 def test_the_best_instruction_set_is_chosen_and_the_plain_one_always_there():
