@@ -34,7 +34,8 @@ HANG = 60  # seconds
 
 CELLS = {"tanh": RNN(), "relu": RNN("relu"), "lstm": LSTM(), "gru": GRU()}
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
-every_dtype = pytest.mark.parametrize("dtype", LIMIT, ids=["float32", "float64"][::-1])
+bounded_cell = pytest.mark.parametrize("cell", [RNN(), LSTM(), GRU()], ids=lambda cell: cell.name)
+every_dtype = pytest.mark.parametrize("dtype", LIMIT, ids=str)
 
 
 @contextmanager
@@ -245,7 +246,7 @@ def sweep(examples: int) -> Callable[[], None]:
 
 
 test_random_calls_are_the_reference = sweep(150)
-test_many_random_calls_are_the_reference = pytest.mark.slow(sweep(1000))
+test_many_random_calls_are_the_reference = pytest.mark.slow(sweep(2000))
 
 
 @every_cell
@@ -278,8 +279,8 @@ def test_one_sequence_of_nan_or_infinity_leaves_the_others_alone(cell, dtype, br
         torch.testing.assert_close(actual[:, others], expected[:, others], **EXACT)
 
 
+@bounded_cell
 @every_dtype
-@pytest.mark.parametrize("cell", [RNN(), LSTM(), GRU()], ids=lambda cell: cell.name)
 def test_an_infinite_feature_saturates_as_in_torch(cell, dtype):
     # a unit of width beyond the hidden size, which only pads the vectors, would make NaN of it: 0 * inf
     sample = Sample(Stack(cell, 3, 5, 2, bidirectional=True), dtype=dtype)
@@ -305,12 +306,10 @@ def test_small_numbers_stay_as_exact_as_torchs(cell, scale):
     assert_right(Sample(Stack(cell, 7, 17, 2, bias=False), 5, 9, lengths, dtype=torch.float32, scale=scale))
 
 
-@every_cell
+@bounded_cell
 @every_dtype
 @pytest.mark.parametrize("size", [1e2, 1e30])
 def test_large_numbers_saturate(cell, dtype, size):
-    if getattr(cell, "nonlinearity", "") == "relu":
-        pytest.skip("a relu does not saturate")
     sample = Sample(Stack(cell, 7, 17, 2, bidirectional=True), dtype=dtype)
     leaves, _ = sample.arguments()
     leaves["values"] *= size
@@ -341,7 +340,6 @@ def test_the_gradient_of_a_bias_over_many_tokens_is_as_exact_as_torchs():
 
 
 # threads and processes
-
 
 # a batch of which only some sequences, only one, or none is not empty
 BATCHES = {
@@ -490,7 +488,7 @@ def test_forks_in_the_middle_of_other_threads_calls_go_on():
 @with_fork
 def test_many_forks_in_the_middle_of_other_threads_calls_go_on():
     with threads(2):  # a lock held for an instant is seldom met
-        fork_amid_calls(100)
+        fork_amid_calls(500)
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -526,7 +524,7 @@ def test_every_instruction_set_is_the_reference(isa):
 @pytest.mark.slow
 @every_isa
 def test_every_instruction_set_is_the_reference_on_many_calls(isa):
-    check_instruction_set(isa, 300)
+    check_instruction_set(isa, 700)
 
 
 def test_the_best_instruction_set_is_chosen_and_the_plain_one_always_there():
@@ -579,7 +577,9 @@ def copying(layers: int, *, bidirectional: bool = False, steps: int = 4, batch: 
     """A stack that copies, layer by layer, and values of 1 to 2: the output shows the mask."""
     size = 33
     stack = Stack(RNN("relu"), size, size, layers, bidirectional, bias=False)
-    weights = [torch.eye(*s) * ("ih" in name) for name, s in stack.named_shapes()]
+    weights = [  # each direction copies its own
+        torch.eye(*shape).roll(size * ("reverse" in name), -1) * ("ih" in name) for name, shape in stack.named_shapes()
+    ]
     values = torch.rand(steps, batch, size, generator=torch.Generator().manual_seed(1)) + 1
 
     def run(values: Tensor = values, training: bool = True) -> Tensor:
@@ -601,16 +601,18 @@ def test_dropout_drops_every_place_equally_often_and_is_unbiased():
     assert (outputs.mean() / values.mean()).item() == pytest.approx(1, abs=0.005)
 
 
-def test_each_layer_and_each_direction_drops_for_itself():
-    values, run = copying(3, steps=20, batch=20)
-    kept = (run() != 0).float().mean().item()
-    assert kept == pytest.approx(0.7**2, abs=0.02)  # one mask for both layers would keep 0.7
-    values, run = copying(2, bidirectional=True, steps=20, batch=20)
-    output = run(values)
-    # the upper layer reads the lower one's forward half
-    assert not torch.equal(output[..., :33] == 0, output[:, torch.arange(20).roll(1), :33] == 0)
-    drawn = (run(values)[..., :33] == 0, run(values)[..., :33] == 0)
-    assert (drawn[0] & drawn[1]).float().mean().item() == pytest.approx(0.3**2, abs=0.02)
+def test_no_two_masks_are_alike():
+    def dropped(layers, **options):
+        return copying(layers, steps=20, batch=20, **options)[1]() == 0
+
+    torch.manual_seed(0)
+    once = dropped(2)
+    both = dropped(2, bidirectional=True)
+    pairs = {"calls": (once, dropped(2)), "directions": (both[..., :33], both[..., 33:])}
+    pairs |= {name: (once, once.roll(1, axis)) for axis, name in enumerate(("steps", "sequences", "units"))}
+    together = {name: (a & b).float().mean().item() for name, (a, b) in pairs.items()}
+    assert together == {name: pytest.approx(0.3**2, abs=0.015) for name in pairs}
+    assert (~dropped(3)).float().mean().item() == pytest.approx(0.7**2, abs=0.02)  # layers
 
 
 def test_dropout_of_one_drops_all_and_of_zero_none():
@@ -771,13 +773,14 @@ def test_only_what_needs_a_gradient_gets_one(cell, wanted):
         torch.testing.assert_close(leaves[name].grad, everything[f"gradient of {name}"], **EXACT)
 
 
-@every_cell
-@pytest.mark.parametrize("used", ["output", "hidden", "cell"])
+@pytest.mark.parametrize(
+    ("cell", "used"),
+    [(cell, used) for cell in CELLS.values() for used in ("output", *cell.states)],
+    ids=[f"{name}-{used}" for name, cell in CELLS.items() for used in ("output", *cell.states)],
+)
 def test_a_loss_of_one_result_only(cell, used):
     sample, leaves, gradients = prepare(cell)
     names = ["output", *cell.states]
-    if used not in names:
-        pytest.skip(f"{cell.name} has no {used} state")
     which, found = names.index(used), {}
     for engine in ("native", "reference"):
         result = sample.run(leaves, engine)[which]
