@@ -21,7 +21,6 @@ class Call:
         stack: what is computed.
         device: where the values lie.
         dtype: number type of the values and weights.
-        mixed: whether autocast is on.
         steps: padded length of the batch.
         batch: number of sequences.
         ragged: whether `lengths` were given.
@@ -34,7 +33,6 @@ class Call:
     stack: Stack
     device: torch.device
     dtype: torch.dtype
-    mixed: bool
     steps: int
     batch: int
     ragged: bool
@@ -76,7 +74,6 @@ def prepare(
         stack=stack,
         device=values.device,
         dtype=values.dtype,
-        mixed=mixed,
         steps=steps,
         batch=batch,
         ragged=lengths is not None,

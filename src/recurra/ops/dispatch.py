@@ -11,11 +11,11 @@ from torch import Tensor
 from recurra.cells import State
 from recurra.errors import EngineError
 
-from . import builtin, native, reference
+from . import builtin, reference
 from .call import Call, prepare
 from .stack import Stack
 
-ENGINES = (native, builtin, reference)
+ENGINES = (builtin, reference)
 """Fastest first; `engine="auto"` takes the first that does not refuse."""
 
 
