@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-slow test-data lint clean
+.PHONY: install demo test test-slow test-data test-engine bench lint clean
 install: .venv/installed          ## the package and its tools into .venv
 demo: install                     ## train on Korean film reviews and look at the result
 	$(BIN)/recurra demo
@@ -12,6 +12,10 @@ test-slow: .venv/developing       ## kills and resumes runs, runs the README; mi
 	$(BIN)/python -m pytest -m "slow and not data"
 test-data: .venv/developing       ## on the real data sets, where they are; minutes
 	$(BIN)/python -m pytest -m data
+test-engine:                      ## the C++ engine by itself, plain and under the sanitizers
+	for s in "" address,undefined thread; do cmake -S . -B build/tests -DRECURRA_TESTS=ON -DRECURRA_SANITIZE=$$s && cmake --build build/tests --parallel 2 && ctest --test-dir build/tests --output-on-failure || exit 1; done
+bench: install                    ## our engines against torch's layers; minutes
+	$(BIN)/python benchmarks/recurrence.py
 lint: .venv/developing            ## style, types, import direction
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/lint-imports
 clean:                            ## what the other commands made

@@ -73,7 +73,15 @@ def test_doctor(recurra):
     found = json.loads(out)
     assert code == 0
     assert found["versions"]["torch"]
-    assert {row["served by"] for row in found["engines"]} == {"builtin"}
+    for row in found["engines"]:
+        kind, dtype, _, device = row["call"].split()
+        assert kind in ("LSTM", "GRU", "RNN")
+        if (dtype, device) == ("float32", "cpu"):
+            assert (row["served by"], row["not"]) == ("native", {})
+        else:
+            why = f"not torch.{dtype}" if device == "cpu" else "runs on the CPU"
+            assert row["served by"] == "builtin"
+            assert why in row["not"]["native"]
     assert recurra("doctor")[0] == 0
 
 

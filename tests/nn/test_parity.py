@@ -22,7 +22,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not sup
 EXACT = {"rtol": 0, "atol": 0}
 CLOSE = {torch.float64: {"rtol": 1e-10, "atol": 1e-12}, torch.float32: {"rtol": 1e-5, "atol": 5e-6}}
 
-both_engines = pytest.mark.parametrize("engine", ["builtin", "reference"])
+every_engine = pytest.mark.parametrize("engine", ["native", "builtin", "reference"])
+but_native = pytest.mark.parametrize("engine", ["builtin", "reference"])  # under autocast, on CUDA
 every_kind = pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 
 
@@ -123,16 +124,16 @@ def test_a_call_of_torchs_layer_gives_the_same_here(layer, steps, batch, with_st
     torch.testing.assert_close(measure(ours, ours, x, states), expected, **EXACT)
 
     if training and options.get("dropout"):
-        return  # the reference draws its dropout differently
-    ours.engine = "reference"
-    actual = measure(ours, ours, x, states)
-    if options.get("nonlinearity") == "relu" and x.dtype == torch.float32:
-        # a sum that rounds to the other side of 0 has another gradient, and both are right
-        actual, expected = ({k: r for k, r in d.items() if "gradient" not in k} for d in (actual, expected))
-    torch.testing.assert_close(actual, expected, **CLOSE[x.dtype])
+        return  # the other engines draw their dropout differently
+    for ours.engine in ["reference"] if options.get("proj_size") else ["native", "reference"]:
+        actual = measure(ours, ours, x, states)
+        if options.get("nonlinearity") == "relu" and x.dtype == torch.float32:
+            # a sum that rounds to the other side of 0 has another gradient, and both are right
+            actual, expected = ({k: r for k, r in d.items() if "gradient" not in k} for d in (actual, expected))
+        torch.testing.assert_close(actual, expected, **CLOSE[x.dtype])
 
 
-@both_engines
+@every_engine
 @every_kind
 @pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("lengths", [[5, 3, 3, 1], [1, 4, 2, 4]], ids=["sorted", "unsorted"])
@@ -225,7 +226,7 @@ def test_a_ragged_batch_is_every_sequence_alone(layer, lengths, spare, training)
     x = draw_ragged(lengths, max(*lengths, 1) + spare, ours.input_size, dtype)
     states = draw_states(theirs, len(lengths))
     expected = measure(theirs, run_alone(theirs, lengths), x, states)
-    for ours.engine in ("builtin", "reference"):
+    for ours.engine in ["builtin", "reference", *([] if options.get("proj_size") else ["native"])]:
         actual = measure(ours.train(training), run_ragged(ours, lengths), x, states)
         torch.testing.assert_close(actual, expected, **CLOSE[dtype])
         for row, length in enumerate(lengths):
@@ -234,7 +235,7 @@ def test_a_ragged_batch_is_every_sequence_alone(layer, lengths, spare, training)
 
 
 @every_kind
-@pytest.mark.parametrize(("engine", "steps"), [("builtin", 3), ("reference", 3), ("auto", 0)])
+@pytest.mark.parametrize(("engine", "steps"), [("native", 3), ("builtin", 3), ("reference", 3), ("native", 0)])
 def test_where_all_sequences_are_empty_the_states_pass_through(kind, engine, steps):
     _, ours = build(kind, {"input_size": 2, "hidden_size": 3, "num_layers": 2, "bidirectional": True})
     ours.engine = engine
@@ -250,7 +251,7 @@ def test_where_all_sequences_are_empty_the_states_pass_through(kind, engine, ste
     assert not any(gradient.any() for gradient in gradients[len(states) :])
 
 
-@both_engines
+@every_engine
 @pytest.mark.parametrize(
     "form",
     [list, tuple, np.array, torch.tensor, lambda n: torch.tensor(n, dtype=torch.int32)],
@@ -262,7 +263,7 @@ def test_lengths_come_in_any_form(form, engine):
     torch.testing.assert_close(layer(x, lengths=form(lengths)), layer(x, lengths=lengths), **EXACT)
 
 
-@both_engines
+@but_native
 @every_kind
 @pytest.mark.parametrize("ragged", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -307,7 +308,7 @@ def cuda():
 
 
 @pytest.mark.gpu
-@both_engines
+@but_native
 @every_kind
 def test_on_cuda_a_batch_is_as_on_the_cpu(kind, engine, cuda):
     options = {"input_size": 3, "hidden_size": 4, "num_layers": 2, "bidirectional": True}

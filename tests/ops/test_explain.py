@@ -7,7 +7,7 @@ import torch
 from torch.nn.utils.rnn import pack_sequence
 
 from recurra import nn
-from recurra.cells import GRU, RNN, Cell
+from recurra.cells import GRU, LSTM, RNN, Cell
 from recurra.errors import EngineError
 from recurra.ops import ENGINES, Explanation, Stack, explain, recurrence
 
@@ -22,43 +22,91 @@ class Nothing(Cell):
         raise NotImplementedError
 
 
-def call(stack=STACK, steps=5, batch=2, dtype=torch.float32):
+def call(stack=STACK, steps=5, batch=2, **options):
     """Arguments of `recurrence`."""
-    weights = [torch.zeros(shape, dtype=dtype) for _, shape in stack.named_shapes()]
-    return stack, torch.zeros(steps, batch, stack.input_size, dtype=dtype), weights
+    weights = [torch.zeros(shape, **options) for _, shape in stack.named_shapes()]
+    return stack, torch.zeros(steps, batch, stack.input_size, **options), weights
 
 
+# arguments, the engine that serves them, the engines that do not and why
 REFUSED = {
-    "no steps": (call(steps=0), NO_STEPS),
-    "no sequences": (call(batch=0), NO_STEPS),
+    "no steps": (call(steps=0), "native", {"builtin": NO_STEPS}),
+    "no sequences": (call(batch=0), "native", {"builtin": NO_STEPS}),
+    "bfloat16": (
+        call(dtype=torch.bfloat16),
+        "builtin",
+        {"native": "the native engine computes in float32 and float64, not torch.bfloat16"},
+    ),
+    "a projection": (
+        call(Stack(LSTM(), 3, 4, proj_size=2)),
+        "builtin",
+        {"native": "the native engine has no projection yet"},
+    ),
+    "another device": (
+        call(device="meta"),
+        "builtin",
+        {"native": "the native engine runs on the CPU, the values lie on meta"},
+    ),
     "complex numbers": (
         call(Stack(RNN(), 3, 4), dtype=torch.complex64),
-        "torch has no kernel for torch.complex64",
+        "reference",
+        {
+            "native": "the native engine computes in float32 and float64, not torch.complex64",
+            "builtin": "torch has no kernel for torch.complex64",
+        },
     ),
-    "another cell": (call(Stack(Nothing(), 3, 4)), "torch has no kernel for the cell 'nothing'"),
+    "another cell": (
+        call(Stack(Nothing(), 3, 4)),
+        "reference",
+        {
+            "native": "the native engine has no kernel for the cell 'nothing'",
+            "builtin": "torch has no kernel for the cell 'nothing'",
+        },
+    ),
 }
-every_refused = pytest.mark.parametrize(("arguments", "reason"), REFUSED.values(), ids=REFUSED.keys())
+every_refused = pytest.mark.parametrize(("arguments", "serving", "refusals"), REFUSED.values(), ids=REFUSED.keys())
 
 
 @every_refused
-def test_auto_goes_on_to_the_next_engine_and_keeps_the_reason(arguments, reason):
+def test_auto_takes_the_first_that_serves_and_keeps_the_reasons_before_it(arguments, serving, refusals):
+    names = [engine.name for engine in ENGINES]
+    before = {name: reason for name, reason in refusals.items() if names.index(name) < names.index(serving)}
     choice = explain(*arguments)
-    assert choice == Explanation("reference", {"builtin": reason})
-    assert str(choice) == f"served by reference\n  not builtin: {reason}"
+    assert choice == Explanation(serving, before)
+    assert str(choice) == "\n".join([f"served by {serving}", *(f"  not {n}: {r}" for n, r in before.items())])
 
 
 @every_refused
-def test_the_one_engine_asked_for_refuses_with_its_reason(arguments, reason):
-    choice = explain(*arguments, engine="builtin")
-    assert choice == Explanation(None, {"builtin": reason})
-    assert str(choice) == f"no engine serves this call\n  not builtin: {reason}"
-    with pytest.raises(EngineError) as error:
-        recurrence(*arguments, engine="builtin")
-    assert str(error.value) == str(choice)
+def test_the_one_engine_asked_for_refuses_with_its_reason(arguments, serving, refusals):
+    for engine, reason in refusals.items():
+        choice = explain(*arguments, engine=engine)
+        assert choice == Explanation(None, {engine: reason})
+        assert str(choice) == f"no engine serves this call\n  not {engine}: {reason}"
+        with pytest.raises(EngineError) as error:
+            recurrence(*arguments, engine=engine)
+        assert str(error.value) == str(choice)
+
+
+def test_autocast_goes_past_native():
+    reason = "the native engine takes no part in autocast"
+    with torch.autocast("cpu", torch.bfloat16):
+        assert explain(*call()) == Explanation("builtin", {"native": reason})
+        with pytest.raises(EngineError, match=reason):
+            recurrence(*call(), engine="native")
+    assert explain(*call()) == Explanation("native", {})
+
+
+@pytest.mark.gpu
+def test_native_is_not_asked_to_compute_on_cuda():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    reason = "the native engine runs on the CPU, the values lie on cuda:0"
+    assert explain(*call(device="cuda:0")) == Explanation("builtin", {"native": reason})
 
 
 def test_without_a_refusal_there_is_one_line():
-    assert str(explain(*call())) == "served by builtin"
+    assert str(explain(*call())) == "served by native"
+    assert str(explain(*call(), engine="builtin")) == "served by builtin"
     assert str(explain(*call(), engine="reference")) == "served by reference"
 
 
@@ -70,7 +118,7 @@ def test_an_unknown_engine_is_answered_with_the_known_ones(function):
 
 
 @pytest.mark.parametrize("arguments", [call(), call(steps=0)], ids=["usual", "without steps"])
-@pytest.mark.parametrize("engine", ["auto", "reference"])
+@pytest.mark.parametrize("engine", ["auto", "native", "reference"])
 def test_the_engine_named_is_the_one_that_runs(arguments, engine, monkeypatch):
     ran = []
     for candidate in ENGINES:
@@ -84,7 +132,7 @@ def test_the_engine_named_is_the_one_that_runs(arguments, engine, monkeypatch):
     assert ran == [explain(*arguments, engine=engine).engine]
 
 
-@pytest.mark.parametrize("engine", ["auto", "builtin", "reference"])
+@pytest.mark.parametrize("engine", ["auto", "native", "builtin", "reference"])
 @pytest.mark.parametrize("steps", [5, 0])
 def test_a_layer_explains_as_its_stack(engine, steps):
     stack, values, _ = call(steps=steps)
@@ -99,7 +147,7 @@ def test_a_layer_explains_every_kind_of_input_that_it_takes():
     layer = nn.LSTM(3, 4, batch_first=True)
     packed = pack_sequence([torch.zeros(2, 3), torch.zeros(5, 3)], enforce_sorted=False)
     for x in (torch.zeros(2, 5, 3), torch.zeros(5, 3), packed):
-        assert explain(layer, x) == Explanation("builtin", {})
+        assert explain(layer, x) == Explanation("native", {})
 
 
 def test_what_a_call_would_refuse_cannot_be_explained():

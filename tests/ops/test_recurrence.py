@@ -19,7 +19,7 @@ EXACT = {"rtol": 0, "atol": 0}
 LENGTHS = [3, 0, 1]
 
 every_cell = pytest.mark.parametrize("cell", [RNN(), GRU(), LSTM()], ids=lambda cell: cell.name)
-both_engines = pytest.mark.parametrize("engine", ["builtin", "reference"])
+every_engine = pytest.mark.parametrize("engine", ["native", "builtin", "reference"])
 
 
 def draw_weights(stack, **options):
@@ -89,7 +89,7 @@ def test_weights_are_named_shaped_and_ordered_as_torchs(cell, proj_size, bidirec
     assert stack.output_size == theirs.weight_ih_l1.shape[1]
 
 
-def check_derivatives(cell, check):
+def check_derivatives(cell, check, engine="reference"):
     """Runs `check` on a stacked, bidirectional, ragged call as a function of all that has a gradient."""
     stack = Stack(cell, 2, 2, num_layers=2, bidirectional=True)
     values = torch.randn(3, 3, 2, dtype=torch.float64)
@@ -98,7 +98,7 @@ def check_derivatives(cell, check):
 
     def function(values, *rest):
         states, weights = rest[: len(cell.states)], rest[len(cell.states) :]
-        return flat(recurrence(stack, values, weights, LENGTHS, states, engine="reference"))
+        return flat(recurrence(stack, values, weights, LENGTHS, states, engine=engine))
 
     inputs = [t.requires_grad_() for t in (values, *states, *weights)]
     return check(function, inputs, fast_mode=True)
@@ -108,6 +108,11 @@ def check_derivatives(cell, check):
 def test_the_references_derivatives_are_right(cell):
     assert check_derivatives(cell, torch.autograd.gradcheck)
     assert check_derivatives(cell, torch.autograd.gradgradcheck)
+
+
+@pytest.mark.parametrize("cell", [RNN(), RNN("relu"), GRU(), LSTM()], ids=["tanh", "relu", "gru", "lstm"])
+def test_the_native_derivatives_are_right(cell):
+    assert check_derivatives(cell, torch.autograd.gradcheck, "native")
 
 
 @every_cell
@@ -125,7 +130,7 @@ def test_the_reference_in_bfloat16_is_near_float32(cell, lengths):
     torch.testing.assert_close(low, run(torch.float32), rtol=0, atol=0.05, check_dtype=False)
 
 
-@both_engines
+@every_engine
 @every_cell
 def test_recurrent_with_a_known_cell_is_torchs_layer(cell, engine):
     torch.manual_seed(0)
@@ -187,15 +192,15 @@ def test_an_own_cell_runs_ragged_as_each_sequence_alone(cell, bias):
 
 
 @own_cells
-def test_an_own_cell_is_served_by_the_reference_and_builtin_says_why_not(cell):
+def test_an_own_cell_is_served_by_the_reference_and_the_others_say_why_not(cell):
     layer = nn.Recurrent(cell, 3, 4)
     x = torch.randn(2, 1, 3)
-    why = f"torch has no kernel for the cell '{cell.name}'"
     assert layer.explain(x).engine == explain(layer, x).engine == "reference"
-    assert explain(layer, x).refusals == {"builtin": why}
-    layer.engine = "builtin"
-    with pytest.raises(EngineError, match=why):
-        layer(x)
+    why_not = {"native": "the native engine has no kernel", "builtin": "torch has no kernel"}
+    assert explain(layer, x).refusals == {name: f"{why} for the cell '{cell.name}'" for name, why in why_not.items()}
+    for layer.engine, why in why_not.items():
+        with pytest.raises(EngineError, match=f"{why} for the cell '{cell.name}'"):
+            layer(x)
 
 
 def test_a_subclass_of_a_known_cell_is_an_own_cell():
@@ -207,18 +212,23 @@ def test_a_subclass_of_a_known_cell_is_an_own_cell():
     assert output.eq(1).all()
 
 
+@pytest.mark.parametrize("engine", ["auto", "native", "reference"])
 @every_cell
 @pytest.mark.parametrize(("steps", "batch"), [(0, 2), (3, 0), (0, 0)])
 @pytest.mark.parametrize("ragged", [True, False])
-def test_a_call_without_steps_or_sequences_gives_outputs_without_them(cell, steps, batch, ragged):
+def test_a_call_without_steps_or_sequences_gives_outputs_without_them(cell, steps, batch, ragged, engine):
     stack = Stack(cell, 3, 4, num_layers=2, bidirectional=True)
-    states = draw_states(stack, batch)
-    lengths = [0] * batch if ragged else None
-    output, last = recurrence(stack, torch.zeros(steps, batch, 3), draw_weights(stack), lengths, states)
+    values, states, weights = torch.zeros(steps, batch, 3), draw_states(stack, batch), draw_weights(stack)
+    leaves = [t.requires_grad_() for t in (*states, values, *weights)]
+    output, last = recurrence(stack, values, weights, [0] * batch if ragged else None, states, engine=engine)
     assert output.shape == (steps, batch, 8)
     assert [s.shape for s in last] == [s.shape for s in states]
     if steps == 0:
         torch.testing.assert_close(last, states, **EXACT)
+    ends = [t for t in (output, *last) if t.requires_grad]  # an output without elements may come from nowhere
+    gradients = torch.autograd.grad(ends, leaves, [torch.ones_like(e) for e in ends], materialize_grads=True)
+    assert all(gradient.eq(1).all() for gradient in gradients[: len(states)])
+    assert not any(gradient.any() for gradient in gradients[len(states) :])
 
 
 def drop(engine, lengths=None, *, num_layers=2, dropout=0.3, training=True, seed=0):
@@ -237,7 +247,7 @@ def ragged_or_dense(test):
     return pytest.mark.parametrize("lengths", [None, [1] * 500], ids=["dense", "ragged"])(test)
 
 
-@both_engines
+@every_engine
 @ragged_or_dense
 def test_dropout_drops_its_share_and_scales_the_rest(engine, lengths):
     values, output, last = drop(engine, lengths)
@@ -248,7 +258,7 @@ def test_dropout_drops_its_share_and_scales_the_rest(engine, lengths):
     torch.testing.assert_close(last[0], values[0], **EXACT)
 
 
-@both_engines
+@every_engine
 @ragged_or_dense
 def test_dropout_follows_the_seed(engine, lengths):
     first, again, other = (drop(engine, lengths, seed=seed)[1] for seed in (0, 0, 1))
@@ -256,7 +266,7 @@ def test_dropout_follows_the_seed(engine, lengths):
     assert not torch.equal(first, other)
 
 
-@both_engines
+@every_engine
 @ragged_or_dense
 @pytest.mark.parametrize("options", [{"training": False}, {"num_layers": 1}], ids=["eval", "one layer"])
 def test_dropout_is_between_layers_and_in_training_only(engine, lengths, options):
@@ -267,7 +277,7 @@ def test_dropout_is_between_layers_and_in_training_only(engine, lengths, options
 GRU_STACK, LSTM_STACK = Stack(GRU(), 3, 4, 2), Stack(LSTM(), 3, 4)
 
 
-@both_engines
+@every_engine
 @pytest.mark.parametrize(
     ("lengths", "message"),
     [
@@ -287,7 +297,7 @@ def test_wrong_lengths_are_named(engine, lengths, message):
         recurrence(GRU_STACK, values, draw_weights(GRU_STACK), lengths, engine=engine)
 
 
-@both_engines
+@every_engine
 @pytest.mark.parametrize(
     ("stack", "states", "message"),
     [
@@ -308,7 +318,7 @@ def test_wrong_states_are_named(engine, stack, states, message):
         recurrence(stack, values, draw_weights(stack), None, tuple(map(torch.zeros, states)), engine=engine)
 
 
-@both_engines
+@every_engine
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -327,7 +337,7 @@ def test_wrong_values_are_named(engine, values, message):
         recurrence(GRU_STACK, values, draw_weights(GRU_STACK), engine=engine)
 
 
-@both_engines
+@every_engine
 def test_wrong_weights_are_named(engine):
     # oneDNN would read beyond the end of a weight that is too small
     values, weights = torch.zeros(5, 2, 3), draw_weights(LSTM_STACK)
@@ -338,7 +348,7 @@ def test_wrong_weights_are_named(engine):
         recurrence(LSTM_STACK, values, weights, engine=engine)
 
 
-@both_engines
+@every_engine
 def test_a_state_of_another_dtype_is_named(engine):
     state = torch.zeros(2, 2, 4, dtype=torch.float64)
     with pytest.raises(ValueError, match=r"values are torch.float32 but the initial hidden state is torch.float64"):

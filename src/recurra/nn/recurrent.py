@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,7 +44,7 @@ class _TorchRecurrent(_Base):
     def _cell(self) -> cells.Cell:
         raise NotImplementedError
 
-    @property
+    @cached_property
     def stack(self) -> Stack:
         """Cell, sizes, layers and directions of this layer."""
         return Stack(

@@ -21,6 +21,7 @@ class Call:
         stack: what is computed.
         device: where the values lie.
         dtype: number type of the values and weights.
+        mixed: whether autocast is on.
         steps: padded length of the batch.
         batch: number of sequences.
         ragged: whether `lengths` were given.
@@ -33,6 +34,7 @@ class Call:
     stack: Stack
     device: torch.device
     dtype: torch.dtype
+    mixed: bool
     steps: int
     batch: int
     ragged: bool
@@ -74,6 +76,7 @@ def prepare(
         stack=stack,
         device=values.device,
         dtype=values.dtype,
+        mixed=mixed,
         steps=steps,
         batch=batch,
         ragged=lengths is not None,

@@ -11,11 +11,11 @@ from torch import Tensor
 from recurra.cells import State
 from recurra.errors import EngineError
 
-from . import builtin, reference
+from . import builtin, native, reference
 from .call import Call, prepare
 from .stack import Stack
 
-ENGINES = (builtin, reference)
+ENGINES = (native, builtin, reference)
 """Fastest first; `engine="auto"` takes the first that does not refuse."""
 
 

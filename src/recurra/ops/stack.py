@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,12 +58,18 @@ class Stack:
         size = self.input_size if layer == 0 else self.output_size
         return self.cell.shapes(size, self.hidden_size, bias=self.bias, proj_size=self.proj_size)
 
-    def named_shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+    def named_shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """All weights as `(name, shape)`, named and ordered as in torch: `weight_ih_l0_reverse` and so on."""
-        for layer in range(self.num_layers):
-            for suffix in ("", "_reverse")[: self.directions]:
-                for name, shape in self.shapes(layer).items():
-                    yield f"{name}_l{layer}{suffix}", shape
+        return self._named_shapes
+
+    @cached_property
+    def _named_shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        return tuple(
+            (f"{name}_l{layer}{suffix}", shape)
+            for layer in range(self.num_layers)
+            for suffix in ("", "_reverse")[: self.directions]
+            for name, shape in self.shapes(layer).items()
+        )
 
     def split(self, weights: Sequence[Tensor]) -> list[dict[str, Tensor]]:
         """Groups flat weights by layer and direction: one mapping per `layer * directions + direction`."""

@@ -1,0 +1,76 @@
+#include "memory.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <vector>
+
+namespace recurra {
+namespace {
+
+constexpr size_t kHuge = size_t(2) << 20;      // blocks of this size and more are asked for in huge pages
+constexpr size_t kKept = size_t(512) << 20;    // most that is kept while nobody uses it
+
+struct Block {
+    void* data;
+    size_t bytes;
+};
+
+std::mutex* lock = new std::mutex;  // never destroyed: buffers may outlive static objects
+std::vector<Block>* kept = new std::vector<Block>;
+size_t total = 0;
+
+// A child of fork must not find the lock held by a thread that it does not have.
+const int at_fork = pthread_atfork([] { lock->lock(); }, [] { lock->unlock(); }, [] { lock->unlock(); });
+
+// Few different sizes, so that blocks fit again: steps of an eighth of a power of two.
+size_t rounded(size_t bytes) {
+    size_t step = 64;
+    while (step * 16 < bytes) step *= 2;
+    return (bytes + step - 1) / step * step;
+}
+
+}  // namespace
+
+void* borrow(size_t bytes) {
+    bytes = rounded(bytes);
+    {
+        std::lock_guard<std::mutex> guard(*lock);
+        for (size_t i = kept->size(); i-- > 0;)  // the block used last is the one still in the cache
+            if ((*kept)[i].bytes == bytes) {
+                void* data = (*kept)[i].data;
+                kept->erase(kept->begin() + i);
+                total -= bytes;
+                return data;
+            }
+    }
+    const bool huge = bytes >= kHuge;
+    void* data = std::aligned_alloc(huge ? kHuge : 64, huge ? (bytes + kHuge - 1) / kHuge * kHuge : bytes);
+    if (!data) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    if (huge) madvise(data, bytes, MADV_HUGEPAGE);
+#endif
+    return data;
+}
+
+void give_back(void* block, size_t bytes) {
+    if (!block) return;
+    bytes = rounded(bytes);
+    std::vector<Block> old;
+    {
+        std::lock_guard<std::mutex> guard(*lock);
+        kept->push_back({block, bytes});
+        total += bytes;
+        while (total > kKept) {
+            old.push_back(kept->front());
+            total -= kept->front().bytes;
+            kept->erase(kept->begin());
+        }
+    }
+    for (const Block& b : old) std::free(b.data);
+}
+
+}  // namespace recurra

@@ -1,0 +1,117 @@
+#include "pool.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#if defined(__x86_64__) || defined(__i386__)
+#define RECURRA_PAUSE() __builtin_ia32_pause()
+#else
+#define RECURRA_PAUSE() std::this_thread::yield()
+#endif
+
+namespace recurra {
+namespace {
+
+constexpr int kSpins = 4000;  // some tens of microseconds: the gap between two parallel parts of a call
+
+class Pool {
+public:
+    // False, and nothing done, if another thread of the program is using the pool.
+    bool run(int shares, const std::function<void(int)>& work) {
+        std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
+        if (!turn.owns_lock()) return false;
+        while (int(workers_.size()) < shares - 1) {
+            const int index = int(workers_.size()) + 1;
+            workers_.emplace_back([this, index, seen = round_.load()] { serve(index, seen); });
+            workers_.back().detach();
+        }
+        work_ = &work;
+        shares_ = shares;
+        left_.store(int(workers_.size()), std::memory_order_relaxed);
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            round_.fetch_add(1, std::memory_order_release);
+        }
+        if (asleep_.load() > 0) wake_.notify_all();
+        guarded(0);
+        for (int i = 0; left_.load(std::memory_order_acquire) > 0; ++i)
+            i < kSpins ? RECURRA_PAUSE() : std::this_thread::yield();
+        if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+        return true;
+    }
+
+private:
+    void serve(int index, uint64_t seen) {
+        for (;;) {
+            for (int i = 0; round_.load(std::memory_order_acquire) == seen && i < kSpins; ++i) RECURRA_PAUSE();
+            if (round_.load(std::memory_order_acquire) == seen) {
+                std::unique_lock<std::mutex> lock(mutex_);
+                asleep_.fetch_add(1);
+                wake_.wait(lock, [&] { return round_.load() != seen; });
+                asleep_.fetch_sub(1);
+            }
+            ++seen;
+            if (index < shares_) guarded(index);
+            left_.fetch_sub(1, std::memory_order_release);
+        }
+    }
+
+    void guarded(int share) {
+        try {
+            (*work_)(share);
+        } catch (...) {
+            std::lock_guard<std::mutex> lock(mutex_);
+            error_ = std::current_exception();
+        }
+    }
+
+    std::mutex turn_, mutex_;
+    std::condition_variable wake_;
+    std::vector<std::thread> workers_;
+    std::atomic<uint64_t> round_{0};
+    std::atomic<int> left_{0}, asleep_{0};
+    const std::function<void(int)>* work_ = nullptr;
+    int shares_ = 0;
+    std::exception_ptr error_;
+};
+
+Pool* pool = nullptr;
+std::once_flag once;
+
+void start() {
+    pool = new Pool;  // never destroyed: its threads may outlive every static object
+    pthread_atfork(nullptr, nullptr, [] { pool = new Pool; });  // a child has the memory but not the threads
+}
+
+}  // namespace
+
+void parallel(int shares, const std::function<void(int)>& work) {
+    if (shares <= 1) return work(0);
+    if (!together(shares, work))  // better alone than waiting
+        for (int i = 0; i < shares; ++i) work(i);
+}
+
+bool together(int shares, const std::function<void(int)>& work) {
+    std::call_once(once, start);
+    return pool->run(shares, work);
+}
+
+void Barrier::wait() {
+    const uint32_t round = round_.load(std::memory_order_acquire);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == shares_) {
+        arrived_.store(0, std::memory_order_relaxed);
+        round_.store(round + 1, std::memory_order_release);
+        return;
+    }
+    for (int i = 0; round_.load(std::memory_order_acquire) == round; ++i)
+        i < kSpins ? RECURRA_PAUSE() : std::this_thread::yield();
+}
+
+}  // namespace recurra

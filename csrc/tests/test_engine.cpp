@@ -1,0 +1,209 @@
+// The engine's own tests, compiled once per instruction set: products against naive loops, activations against the C
+// library, and the pool after fork. Prints what failed and returns the number of failures.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <random>
+#include <thread>
+
+#include "../engine/gemm.h"
+#include "../engine/pool.h"
+
+using namespace recurra::RECURRA_ISA;
+
+namespace {
+
+int failures = 0;
+
+void check(bool good, const char* what, double value = 0) {
+    if (good) return;
+    ++failures;
+    std::printf("FAILED %s (%g)\n", what, value);
+}
+
+std::mt19937 generator(0);
+
+template <class T>
+std::vector<T> draw(size_t n) {
+    std::normal_distribution<double> normal;
+    std::vector<T> found(n);
+    for (T& x : found) x = T(normal(generator));
+    return found;
+}
+
+template <class T>
+double tolerance() { return sizeof(T) == 4 ? 2e-5 : 1e-12; }
+
+template <class T>
+void test_rows_times_matrix() {
+    for (int rows : {1, 2, 5, 6, 7, 13, 100})
+        for (int depth : {1, 3, 64})
+            for (int columns : {1, 15, 16, 17, 64, 65, 150}) {
+                const auto a = draw<T>(size_t(rows) * depth), b = draw<T>(size_t(depth) * columns);
+                const int ld = round_up(columns, lanes<T>);
+                std::vector<T> bias(ld, 0), c(size_t(rows) * ld, T(NAN));
+                for (int j = 0; j < columns; ++j) bias[j] = T(j);
+                PackedMatrix<T> packed;
+                packed.pack_rows(depth, columns, {{0, columns, 0}}, [&](int k) { return b.data() + size_t(k) * columns; });
+                block_times<T>(0, rows, a.data(), depth, c.data(), ld, packed, Start::bias, bias.data());
+                for (int i = 0; i < rows; ++i)
+                    for (int j = 0; j < ld; ++j) {
+                        double sum = bias[j];
+                        for (int k = 0; k < depth && j < columns; ++k) sum += double(a[i * depth + k]) * b[k * columns + j];
+                        const double error = std::abs(c[size_t(i) * ld + j] - sum) / (1 + std::abs(sum));
+                        check(error < tolerance<T>() * std::sqrt(depth), "rows times matrix", error);
+                    }
+            }
+}
+
+template <class T>
+void test_packing_agrees_both_ways() {
+    for (int depth : {5, 40})
+        for (int columns : {7, 64, 100})
+            for (int side : {3, 4}) {
+                const auto b = draw<T>(size_t(depth) * columns);
+                std::vector<T> transposed(b.size());
+                for (int k = 0; k < depth; ++k)
+                    for (int j = 0; j < columns; ++j) transposed[size_t(j) * depth + k] = b[size_t(k) * columns + j];
+                PackedMatrix<T> rows, cols;
+                rows.side = cols.side = side;
+                rows.pack_rows(depth, columns, {{0, columns, 0}}, [&](int k) { return b.data() + size_t(k) * columns; });
+                cols.pack_columns(depth, columns, {{0, depth, 0}}, [&](int j) { return transposed.data() + size_t(j) * depth; });
+                const size_t size = size_t(depth) * rows.vectors * lanes<T>;
+                check(std::equal(rows.data.get(), rows.data.get() + size, cols.data.get()), "packing both ways");
+            }
+}
+
+template <class T>
+void test_outer_sum() {
+    for (int tokens : {0, 1, 255, 256, 700})
+        for (int height : {1, 6, 17})
+            for (int columns : {1, 16, 70}) {
+                const auto g = draw<T>(size_t(tokens) * height), x = draw<T>(size_t(tokens) * columns);
+                std::vector<const T*> gs, xs;
+                for (int t = 0; t < tokens; ++t) gs.push_back(&g[size_t(t) * height]), xs.push_back(&x[size_t(t) * columns]);
+                const int ld = round_up(columns, lanes<T>);
+                std::vector<T> c(size_t(height) * ld, T(NAN));
+                OuterSum<T> sum;
+                sum.run(tokens, gs.data(), xs.data(), 0, height, columns, c.data(), ld);
+                for (int m = 0; m < height; ++m)
+                    for (int j = 0; j < columns; ++j) {
+                        double expected = 0;
+                        for (int t = 0; t < tokens; ++t) expected += double(gs[t][m]) * xs[t][j];
+                        const double error = std::abs(c[size_t(m) * ld + j] - expected);
+                        check(error < tolerance<T>() * (1 + std::sqrt(tokens)), "outer sum", error);
+                    }
+            }
+}
+
+// Distance in units of the last place of the exact value.
+double ulps(float found, double exact) {
+    const float nearest = float(exact);
+    const double place = std::nextafter(std::abs(nearest), INFINITY) - std::abs(nearest);
+    return std::abs(found - exact) / place;
+}
+
+void test_activations() {
+    double worst_sigmoid = 0, worst_tanh = 0;
+    for (double x = -30; x < 30; x += 1.7e-4)
+        for (double sign : {1.0, 1e-6}) {
+            const float v = float(x * sign);
+            worst_sigmoid = std::max(worst_sigmoid, ulps(sigmoid(splat(v))[0], 1 / (1 + std::exp(-double(v)))));
+            worst_tanh = std::max(worst_tanh, ulps(recurra::RECURRA_ISA::tanh(splat(v))[0], std::tanh(double(v))));
+        }
+    check(worst_sigmoid < 4, "sigmoid, ulps", worst_sigmoid);
+    check(worst_tanh < 4, "tanh, ulps", worst_tanh);
+    for (float x : {-1e30f, -100.f, 100.f, 1e30f, INFINITY, -INFINITY}) {
+        check(sigmoid(splat(x))[0] >= 0 && sigmoid(splat(x))[0] <= 1, "sigmoid of extremes", x);
+        check(recurra::RECURRA_ISA::tanh(splat(x))[0] == (x > 0 ? 1 : -1), "tanh of extremes", x);
+    }
+    check(std::isnan(sigmoid(splat(NAN))[0]) && std::isnan(recurra::RECURRA_ISA::tanh(splat(NAN))[0]), "NaN stays");
+}
+
+void test_pool() {
+    const auto count = [](int shares) {
+        std::atomic<int> sum{0};
+        recurra::parallel(shares, [&](int i) { sum += i + 1; });
+        return sum == shares * (shares + 1) / 2;
+    };
+    for (int i = 0; i < 2000; ++i) check(count(1 + i % 5), "pool");
+    bool thrown = false;
+    try {
+        recurra::parallel(3, [](int i) { if (i == 2) throw 7; });
+    } catch (int seven) { thrown = seven == 7; }
+    check(thrown && count(4), "an exception in a worker");
+    const pid_t child = fork();
+    if (!child) _exit(count(3) && count(2) ? 0 : 1);
+    int status = 1;
+    waitpid(child, &status, 0);
+    check(status == 0, "pool after fork");
+    std::vector<std::thread> callers;
+    std::atomic<int> wrong{0};
+    for (int c = 0; c < 4; ++c)
+        callers.emplace_back([&] { for (int i = 0; i < 500; ++i) wrong += !count(1 + i % 4); });
+    for (auto& caller : callers) caller.join();
+    check(wrong == 0, "pool from several threads", wrong);
+}
+
+void measure() {
+    const int tokens = 1536, depth = 256, columns = 1024;
+    const auto a = draw<float>(size_t(tokens) * depth), b = draw<float>(size_t(depth) * columns);
+    std::vector<float> c(size_t(tokens) * columns);
+    PackedMatrix<float> packed;
+    packed.pack_rows(depth, columns, {{0, columns, 0}}, [&](int k) { return b.data() + size_t(k) * columns; });
+    const auto time = [](auto f) {
+        double best = 1e9;
+        for (int i = 0; i < 20; ++i) {
+            const auto start = std::chrono::steady_clock::now();
+            f();
+            best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+        }
+        return best;
+    };
+    const double flop = 2.0 * tokens * depth * columns;
+    std::printf("rows times matrix %.0f GF/s, ", flop / 1e9 / time([&] {
+        block_times<float>(0, tokens, a.data(), depth, c.data(), columns, packed, Start::zero);
+    }));
+    std::vector<const float*> gs, xs;
+    for (int t = 0; t < tokens; ++t) gs.push_back(&c[size_t(t) * columns]), xs.push_back(&a[size_t(t) * depth]);
+    std::vector<float> w(size_t(columns) * depth);
+    OuterSum<float> sum;
+    std::printf("outer sum %.0f GF/s, ", flop / 1e9 / time([&] {
+        sum.run(tokens, gs.data(), xs.data(), 0, columns, depth, w.data(), depth);
+    }));
+    auto v = draw<float>(1 << 14);
+    std::printf("sigmoid %.2f ns\n", 1e9 / (1 << 14) * time([&] {
+        for (size_t i = 0; i < v.size(); i += lanes<float>) store(&v[i], sigmoid(load(&v[i])));
+    }));
+}
+
+}  // namespace
+
+// Whether this processor can run what this file was compiled for.
+bool runs_here() {
+#ifdef __AVX512F__
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#elif defined(__AVX2__)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return true;
+#endif
+}
+
+int main(int count, char**) {
+    if (!runs_here()) return 77;  // ctest's word for a skipped test
+    test_rows_times_matrix<float>();
+    test_rows_times_matrix<double>();
+    test_packing_agrees_both_ways<float>();
+    test_packing_agrees_both_ways<double>();
+    test_outer_sum<float>();
+    test_outer_sum<double>();
+    test_activations();
+    test_pool();
+    if (count > 1) measure();
+    std::printf("%d failed\n", failures);
+    return failures != 0;
+}
