@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "engine/memory.h"
+#include "engine/pool.h"
 #include "engine/run.h"
 
 namespace nb = nanobind;
@@ -39,65 +41,82 @@ std::string chosen() {
 }
 
 template <class T>
-std::unique_ptr<Run<T>> make(const Spec& spec, bool keep) {
-    static const std::string isa = chosen();
-#define RECURRA_MAKE(name)                                                       \
-    if (isa == #name) {                                                          \
-        if constexpr (sizeof(T) == 4) return recurra::name::make_float(spec, keep); \
-        else return recurra::name::make_double(spec, keep);                      \
+const Engine<T>& engine() {
+    static const Engine<T>& found = []() -> const Engine<T>& {
+        const std::string isa = chosen();
+#define RECURRA_CHOOSE(name)                                            \
+    if (isa == #name) {                                                 \
+        if constexpr (sizeof(T) == 4) return recurra::name::floats();   \
+        else return recurra::name::doubles();                           \
     }
 #ifdef RECURRA_X86
-    RECURRA_MAKE(avx512)
-    RECURRA_MAKE(avx2)
+        RECURRA_CHOOSE(avx512)
+        RECURRA_CHOOSE(avx2)
 #endif
-    RECURRA_MAKE(baseline)
-#undef RECURRA_MAKE
-    throw std::logic_error("no such instruction set");
-}
-
-template <class T>
-std::vector<T*> pointers(const std::vector<Address>& addresses) {
-    std::vector<T*> found;
-    for (Address a : addresses) found.push_back(reinterpret_cast<T*>(a));
+        RECURRA_CHOOSE(baseline)
+#undef RECURRA_CHOOSE
+        throw std::logic_error("no such instruction set");
+    }();
     return found;
 }
 
 template <class T>
 T* at(Address a) { return reinterpret_cast<T*>(a); }
-
-using Strided = std::tuple<Address, int64_t, int64_t>;
+template <class T>
+std::vector<T*> pointers(const std::vector<Address>& addresses) {
+    std::vector<T*> found;
+    found.reserve(addresses.size());
+    for (Address a : addresses) found.push_back(at<T>(a));
+    return found;
+}
 template <class T>
 View<T> view(const nb::tuple& t) {
     return {at<T>(nb::cast<Address>(t[0])), nb::cast<int64_t>(t[1]), nb::cast<int64_t>(t[2])};
 }
+using Addresses = std::vector<Address>;
 
 template <class T>
-void bind(nb::module_& m, const char* name) {
-    nb::class_<Run<T>>(m, name)
-        .def_static("make",
-                    [](int cell, int64_t steps, int64_t batch, int64_t input, int64_t hidden, int layers,
-                       bool bidirectional, bool bias, double dropout, uint64_t seed, int threads, bool keep) {
-                        return make<T>({Cell(cell), steps, batch, input, hidden, layers, bidirectional, bias, dropout,
-                                        seed, threads},
-                                       keep);
-                    })
-        .def("forward",
-             [](Run<T>& run, nb::tuple x, Address lengths, const std::vector<Address>& weights, Address h0, Address c0,
-                nb::tuple out, Address hn, Address cn) {
-                 const auto in = view<const T>(x);
-                 const auto to = view<T>(out);
-                 nb::gil_scoped_release release;
-                 run.forward(in, at<const int64_t>(lengths), pointers<const T>(weights), at<const T>(h0), at<const T>(c0),
-                             to, at<T>(hn), at<T>(cn));
-             })
-        .def("backward", [](Run<T>& run, const std::vector<Address>& weights, nb::tuple gout, Address ghn, Address gcn,
-                            nb::tuple gx, const std::vector<Address>& gweights, Address gh0, Address gc0) {
-            const auto from = view<const T>(gout);
-            const auto to = view<T>(gx);
-            nb::gil_scoped_release release;
-            run.backward(pointers<const T>(weights), from, at<const T>(ghn), at<const T>(gcn), to, pointers<T>(gweights),
-                         at<T>(gh0), at<T>(gc0));
-        });
+Inputs<T> inputs(const nb::tuple& x, Address lengths, const Addresses& weights, Address h0, Address c0) {
+    return {view<const T>(x), at<const int64_t>(lengths), pointers<const T>(weights), at<const T>(h0), at<const T>(c0)};
+}
+
+// The functions for one type of number. States, weights and lengths are contiguous; a view is (address, batch, time), with
+// the strides in numbers; address 0 is none.
+template <class T>
+struct Kept {  // memory for what one call keeps for its backward pass
+    explicit Kept(const Spec& s) { data.resize(engine<T>().tape_size(s) + 1); }
+    Buffer<T> data;
+};
+
+template <class T>
+void bind(nb::module_ m) {
+    using In = const Addresses&;
+    m.def("tape_size", [](const Spec& s) { return engine<T>().tape_size(s); });
+    nb::class_<Kept<T>>(m, "Tape").def(nb::init<const Spec&>()).def_prop_ro("address", [](const Kept<T>& k) {
+        return Address(k.data.get());
+    });
+    m.def("infer", [](const Spec& s, nb::tuple x, Address lengths, In weights, Address h0, Address c0, nb::tuple out,
+                      Address hn, Address cn) {
+        const auto in = inputs<T>(x, lengths, weights, h0, c0);
+        const Outputs<T> to{view<T>(out), at<T>(hn), at<T>(cn)};
+        nb::gil_scoped_release release;
+        engine<T>().infer(s, in, to);
+    });
+    m.def("forward", [](const Spec& s, nb::tuple x, Address lengths, In weights, Address h0, Address c0, nb::tuple out,
+                        Address hn, Address cn, Address tape) {
+        const auto in = inputs<T>(x, lengths, weights, h0, c0);
+        const Outputs<T> to{view<T>(out), at<T>(hn), at<T>(cn)};
+        nb::gil_scoped_release release;
+        engine<T>().forward(s, in, to, at<T>(tape));
+    });
+    m.def("backward", [](const Spec& s, nb::tuple x, Address lengths, In weights, Address h0, Address c0, nb::tuple gout,
+                         Address ghn, Address gcn, nb::tuple gx, In gweights, Address gh0, Address gc0, Address tape) {
+        const auto in = inputs<T>(x, lengths, weights, h0, c0);
+        const Gradients<T> to{view<const T>(gout), at<const T>(ghn), at<const T>(gcn), view<T>(gx),
+                              pointers<T>(gweights), at<T>(gh0), at<T>(gc0)};
+        nb::gil_scoped_release release;
+        engine<T>().backward(s, in, to, at<const T>(tape));
+    });
 }
 
 }  // namespace
@@ -107,6 +126,12 @@ NB_MODULE(_engine, m) {
     m.doc() = "Recurrence over ragged batches, forward and backward.";
     m.def("instruction_sets", &instruction_sets, "Those of this processor, best first.");
     m.def("chosen", &chosen, "The one in use.");
-    bind<float>(m, "RunFloat");
-    bind<double>(m, "RunDouble");
+    nb::class_<Spec>(m, "Spec").def(
+        "__init__", [](Spec* self, int cell, int64_t steps, int64_t batch, int64_t input, int64_t hidden, int64_t projected,
+                       int layers, bool bidirectional, bool bias, double dropout, uint64_t seed, int threads, int64_t chunk) {
+            new (self) Spec{Cell(cell), steps, batch, input, hidden, projected, layers, bidirectional, bias, dropout, seed,
+                            threads, chunk};
+        });
+    bind<float>(m.def_submodule("float32"));
+    bind<double>(m.def_submodule("float64"));
 }

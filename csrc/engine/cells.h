@@ -1,7 +1,7 @@
 // The equations of the cells for one time step, forward and backward: the same as in cells/*.py, with vectors.
 //
-// Gates of a token lie one gate after the other, each `units` wide (the hidden size in whole vectors). Units beyond the
-// hidden size have zero weights and stay zero.
+// Gates of a token lie vector by vector of units, all gates of these units side by side: a panel. Units beyond the hidden
+// size, which only fill up a vector, have zero weights. Gradients of the gates lie gate after gate.
 #pragma once
 #include "gemm.h"
 #include "run.h"
@@ -20,9 +20,10 @@ struct Row {
 
 struct Layout {
     int products;  // gates that the recurrent product feeds: blocks of weight_hh
-    int stored;    // blocks stored per token for backward
+    int stored;    // vectors stored per vector of units for backward
 };
 
+// GRU: reset, update, candidate, and the hidden part of the candidate.
 constexpr Layout layout(Cell cell) {
     return cell == Cell::lstm ? Layout{4, 4} : cell == Cell::gru ? Layout{3, 4} : Layout{1, 1};
 }
@@ -30,7 +31,7 @@ constexpr Layout layout(Cell cell) {
 // ---- forward: R rows, the units of one panel; acc holds the recurrent products of the panel
 
 template <class T, int R, int V>
-inline void finish_rnn(bool relu, Vec<T> (&acc)[R][V], Row<T>* rows, int unit) {
+inline void finish_rnn(bool relu, Vec<T> (&acc)[R][V], const Row<T>* rows, int unit) {
     for (int i = 0; i < R; ++i)
         for (int v = 0; v < V; ++v) {
             const int at = unit + v * lanes<T>;
@@ -40,42 +41,38 @@ inline void finish_rnn(bool relu, Vec<T> (&acc)[R][V], Row<T>* rows, int unit) {
 }
 
 template <class T, int R>
-inline void finish_lstm(Vec<T> (&acc)[R][4], Row<T>* rows, int unit, int units) {
+inline void finish_lstm(bool keep, Vec<T> (&acc)[R][4], const Row<T>* rows, int unit) {
+    constexpr int L = lanes<T>;
     for (int i = 0; i < R; ++i) {
-        T* gate = rows[i].gates + unit;
+        T* gate = rows[i].gates + unit * 4;
         Vec<T> in = sigmoid(load(gate) + acc[i][0]);
-        Vec<T> forget = sigmoid(load(gate + units) + acc[i][1]);
-        Vec<T> candidate = tanh(load(gate + 2 * units) + acc[i][2]);
-        Vec<T> out = sigmoid(load(gate + 3 * units) + acc[i][3]);
+        Vec<T> forget = sigmoid(load(gate + L) + acc[i][1]);
+        Vec<T> candidate = tanh(load(gate + 2 * L) + acc[i][2]);
+        Vec<T> out = sigmoid(load(gate + 3 * L) + acc[i][3]);
         Vec<T> c = forget * load(rows[i].c_before + unit) + in * candidate;
-        store(gate, in);
-        store(gate + units, forget);
-        store(gate + 2 * units, candidate);
-        store(gate + 3 * units, out);
+        if (keep) store(gate, in), store(gate + L, forget), store(gate + 2 * L, candidate), store(gate + 3 * L, out);
         store(rows[i].c + unit, c);
         store(rows[i].h + unit, out * tanh(c));
     }
 }
 
 template <class T, int R>
-inline void finish_gru(Vec<T> (&acc)[R][3], Row<T>* rows, int unit, int units, const T* bias_hn) {
+inline void finish_gru(bool keep, Vec<T> (&acc)[R][3], const Row<T>* rows, int unit, const T* bias_hn) {
+    constexpr int L = lanes<T>;
     for (int i = 0; i < R; ++i) {
-        T* gate = rows[i].gates + unit;
+        T* gate = rows[i].gates + unit * 4;
         Vec<T> reset = sigmoid(load(gate) + acc[i][0]);
-        Vec<T> update = sigmoid(load(gate + units) + acc[i][1]);
+        Vec<T> update = sigmoid(load(gate + L) + acc[i][1]);
         Vec<T> hn = acc[i][2] + load(bias_hn + unit);
-        Vec<T> candidate = tanh(load(gate + 2 * units) + reset * hn);
+        Vec<T> candidate = tanh(load(gate + 2 * L) + reset * hn);
         Vec<T> before = load(rows[i].h_before + unit);
-        store(gate, reset);
-        store(gate + units, update);
-        store(gate + 2 * units, candidate);
-        store(gate + 3 * units, hn);
+        if (keep) store(gate, reset), store(gate + L, update), store(gate + 2 * L, candidate), store(gate + 3 * L, hn);
         store(rows[i].h + unit, candidate + update * (before - candidate));
     }
 }
 
-// ---- backward: gradients of the products from dh (and dc), for some units of a row. What remains in dh and dc is the
-// part of the gradient that reaches the states before without passing through weight_hh.
+// ---- backward: gradients of the products from those of h and c, for some units of a row. What remains in dh and dc is
+// the part of the gradient that reaches the states before without passing through weight_hh.
 
 template <class T>
 inline void back_rnn(bool relu, const Row<T>& row, T* grads, T* dh, int begin, int end) {
@@ -86,35 +83,37 @@ inline void back_rnn(bool relu, const Row<T>& row, T* grads, T* dh, int begin, i
     }
 }
 
+// `d` is the gradient of the hidden state before projection.
 template <class T>
-inline void back_lstm(const Row<T>& row, T* grads, T* dh, T* dc, int begin, int end, int units) {
-    const T* gate = row.gates;
-    for (int u = begin; u < end; u += lanes<T>) {
-        Vec<T> in = load(gate + u), forget = load(gate + units + u);
-        Vec<T> candidate = load(gate + 2 * units + u), out = load(gate + 3 * units + u);
-        Vec<T> c = tanh(load(row.c + u)), d = load(dh + u);
+inline void back_lstm(const Row<T>& row, T* grads, T* d_hidden, T* dc, int begin, int end, int units) {
+    constexpr int L = lanes<T>;
+    for (int u = begin; u < end; u += L) {
+        const T* gate = row.gates + u * 4;
+        Vec<T> in = load(gate), forget = load(gate + L), candidate = load(gate + 2 * L), out = load(gate + 3 * L);
+        Vec<T> c = tanh(load(row.c + u)), d = load(d_hidden + u);
         Vec<T> e = load(dc + u) + d * out * (T(1) - c * c);
         store(grads + u, e * candidate * in * (T(1) - in));
         store(grads + units + u, e * load(row.c_before + u) * forget * (T(1) - forget));
         store(grads + 2 * units + u, e * in * (T(1) - candidate * candidate));
         store(grads + 3 * units + u, d * c * out * (T(1) - out));
         store(dc + u, e * forget);
-        store(dh + u, Vec<T>{});
+        store(d_hidden + u, Vec<T>{});
     }
 }
 
-// Blocks of grads: reset, update, the hidden part of the candidate (these three meet weight_hh), its input part.
+// Blocks of grads: the hidden part of the candidate, reset, update (these three meet weight_hh), the candidate (the last
+// three meet weight_ih).
 template <class T>
 inline void back_gru(const Row<T>& row, T* grads, T* dh, int begin, int end, int units) {
-    const T* gate = row.gates;
-    for (int u = begin; u < end; u += lanes<T>) {
-        Vec<T> reset = load(gate + u), update = load(gate + units + u), candidate = load(gate + 2 * units + u);
-        Vec<T> hn = load(gate + 3 * units + u), d = load(dh + u);
+    constexpr int L = lanes<T>;
+    for (int u = begin; u < end; u += L) {
+        const T* gate = row.gates + u * 4;
+        Vec<T> reset = load(gate), update = load(gate + L), candidate = load(gate + 2 * L), hn = load(gate + 3 * L);
+        Vec<T> d = load(dh + u);
         Vec<T> dn = d * (T(1) - update) * (T(1) - candidate * candidate);
-        Vec<T> dz = d * (load(row.h_before + u) - candidate) * update * (T(1) - update);
-        store(grads + u, dn * hn * reset * (T(1) - reset));
-        store(grads + units + u, dz);
-        store(grads + 2 * units + u, dn * reset);
+        store(grads + u, dn * reset);
+        store(grads + units + u, dn * hn * reset * (T(1) - reset));
+        store(grads + 2 * units + u, d * (load(row.h_before + u) - candidate) * update * (T(1) - update));
         store(grads + 3 * units + u, dn);
         store(dh + u, d * update);
     }

@@ -26,7 +26,7 @@ inline __attribute__((always_inline)) void tile(int depth, const T* const* a, co
         Vec<T> column[V];
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) column[v] = load(b + v * lanes<T>);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
         for (int i = 0; i < R; ++i) {
             Vec<T> x = splat(Packed ? rows[i][size_t(k) * kRows] : rows[i][k]);
 #pragma GCC unroll 4
@@ -35,80 +35,99 @@ inline __attribute__((always_inline)) void tile(int depth, const T* const* a, co
     }
 }
 
-// A run of consecutive places: `count` elements at `from` in the source stand at `to` in the packed matrix.
-struct Segment {
-    int to, count, from;
-};
+// The same for a row that is alone: two sums side by side, or each product would wait for the one before.
+template <class T, int V>
+inline __attribute__((always_inline)) void tile_alone(int depth, const T* x, const T* __restrict b, Vec<T> (&acc)[1][V]) {
+    Vec<T> odd[V] = {};
+    int k = 0;
+    for (; k + 2 <= depth; k += 2, b += 2 * V * lanes<T>) {
+        const Vec<T> even_x = splat(x[k]), odd_x = splat(x[k + 1]);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) {
+            acc[0][v] += even_x * load(b + v * lanes<T>);
+            odd[v] += odd_x * load(b + (V + v) * lanes<T>);
+        }
+    }
+    if (k < depth)
+        for (int v = 0; v < V; ++v) acc[0][v] += splat(x[k]) * load(b + v * lanes<T>);
+    for (int v = 0; v < V; ++v) acc[0][v] += odd[v];
+}
 
-// B packed for `tile`: strips of up to `side` vectors, [strip][k][column]; what no source gives is 0.
+// Rows of a tile that the registers hold beside V columns.
+constexpr int rows_for(int v) { return v == 4 ? kRows : v == 3 ? kRows * 4 / 3 : kRows * 3 / 2 < 8 ? kRows * 3 / 2 : 8; }
+constexpr int kMostRows = rows_for(1);
+
+// Turns a block of lanes × lanes numbers around its diagonal.
+template <class T>
+inline void transpose(Vec<T> (&v)[lanes<T>]) {
+    constexpr int L = lanes<T>;
+    typedef std::conditional_t<sizeof(T) == 4, int32_t, int64_t> Index;
+    typedef Index Mask __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
+#pragma GCC unroll 4
+    for (int step = 1; step < L; step *= 2) {
+        Mask low, high;
+        for (int j = 0; j < L; ++j) low[j] = j & step ? L + j - step : j, high[j] = j & step ? L + j : j + step;
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) {
+            if (i & step) continue;
+            const Vec<T> a = v[i], b = v[i + step];
+            v[i] = __builtin_shuffle(a, b, low);
+            v[i + step] = __builtin_shuffle(a, b, high);
+        }
+    }
+}
+
+// B packed for `tile`: strips of up to `side` vectors, [strip][k][column].
 template <class T>
 struct PackedMatrix {
     Buffer<T> data;
     int depth = 0, vectors = 0, side = kStrip;
+    bool empty() const { return !vectors; }
     int strips() const { return (vectors + side - 1) / side; }
     int width(int strip) const { return std::min(side, vectors - strip * side); }
-    const T* strip(int s) const { return data.get() + size_t(s) * side * lanes<T> * depth; }
+    T* strip(int s) const { return data.get() + size_t(s) * side * lanes<T> * depth; }
 
-    void shape(int depth_, int columns) {
-        depth = depth_;
+    void shape(int depth_, int columns, int side_ = kStrip) {
+        depth = depth_, side = side_;
         vectors = round_up(columns, lanes<T>) / lanes<T>;
         data.resize(size_t(depth) * vectors * lanes<T>);
     }
 
-    // source(column) points to the elements of a column, k after k, or is null; segments run along k.
+    // source(column) points to the elements of a column, k after k, or is null for zeros.
     template <class Source>
-    void pack_columns(int depth_, int columns, const std::vector<Segment>& segments, Source source) {
-        shape(depth_, columns);
+    void pack_columns(int s, Source source) {
         constexpr int L = lanes<T>;
-        for (int s = 0; s < strips(); ++s)
-            for (int j = 0; j < width(s) * L; j += L) {  // a vector of columns at a time, turned by blocks of L × L
-                const T* from[L];
-                bool whole = segments.size() == 1 && segments[0].count == depth;
-                for (int i = 0; i < L; ++i) {
-                    const int column = s * side * L + j + i;
-                    from[i] = column < columns ? source(column) : nullptr;
-                    whole = whole && from[i];
-                }
-                T* to = place(0, s) + j;
-                const size_t step = size_t(width(s)) * L;
-                if (!whole)
-                    for (int k = 0; k < depth; ++k) std::fill_n(to + k * step, L, T(0));
-                for (const Segment& part : segments)
-                    for (int k = 0; k < part.count; k += L) {
-                        const int n = std::min(L, part.count - k);
-                        T* out = to + (part.to + k) * step;
-                        if (whole)
-                            for (int l = 0; l < n; ++l)
-                                for (int i = 0; i < L; ++i) out[l * step + i] = from[i][part.from + k + l];
-                        else
-                            for (int l = 0; l < n; ++l)
-                                for (int i = 0; i < L; ++i)
-                                    if (from[i]) out[l * step + i] = from[i][part.from + k + l];
-                    }
+        const size_t step = size_t(width(s)) * L;
+        for (int j = 0; j < width(s) * L; j += L) {
+            const T* from[L];
+            for (int i = 0; i < L; ++i) from[i] = source(s * side * L + j + i);
+            T* to = strip(s) + j;
+            for (int k = 0; k < depth; k += L) {
+                const int n = std::min(L, depth - k);
+                Vec<T> block[L];
+#pragma GCC unroll 16
+                for (int i = 0; i < L; ++i) block[i] = !from[i] ? Vec<T>{} : n == L ? load(from[i] + k) : load_part(from[i] + k, n);
+                transpose<T>(block);
+                for (int i = 0; i < n; ++i) store(to + (k + i) * step, block[i]);
             }
-    }
-
-    // source(k) points to the elements of row k, column after column, or is null; segments run along the columns.
-    template <class Source>
-    void pack_rows(int depth_, int columns, const std::vector<Segment>& segments, Source source) {
-        shape(depth_, columns);
-        for (int k = 0; k < depth; ++k) {
-            const T* in = source(k);
-            if (!in || segments.size() != 1 || segments[0].count < vectors * lanes<T>)
-                for (int s = 0; s < strips(); ++s) std::fill_n(place(k, s), width(s) * lanes<T>, T(0));
-            if (!in) continue;
-            for (const Segment& part : segments)
-                for (int at = 0; at < part.count;) {
-                    const int column = part.to + at, s = column / (side * lanes<T>), j = column % (side * lanes<T>);
-                    const int n = std::min(part.count - at, width(s) * lanes<T> - j);
-                    std::copy_n(in + part.from + at, n, place(k, s) + j);
-                    at += n;
-                }
         }
     }
 
-private:
-    T* place(int k, int s) { return data.get() + size_t(s) * side * lanes<T> * depth + size_t(k) * width(s) * lanes<T>; }
+    // source(k) points to the elements of row k, `columns` of them, or is null for zeros.
+    template <class Source>
+    void pack_rows(int s, int columns, Source source) {
+        constexpr int L = lanes<T>;
+        const int w = width(s), begin = s * side * L, here = std::min(w * L, columns - begin);
+        for (int k = 0; k < depth; ++k) {
+            const T* in = source(k);
+            T* to = strip(s) + size_t(k) * w * L;
+            if (in && here == w * L)
+                for (int v = 0; v < w; ++v) store(to + v * L, load(in + begin + v * L));
+            else
+                for (int v = 0; v < w; ++v)
+                    store(to + v * L, in ? load_part(in + begin + v * L, here - v * L) : Vec<T>{});
+        }
+    }
 };
 
 enum class Start { zero, bias, old };  // what a product is added to
@@ -135,36 +154,39 @@ inline void constant(int n, F f) {
     }
 }
 
-// c(i) (+)= a(i) · B for `rows` rows given by pointers; B's columns go to c(i)[0 …].
+// c(i) (+)= a(i) · B for rows given by pointers and the strips [begin, end); each strip goes `apart` further in c.
 template <class T>
-void rows_times(int rows, const T* const* a, T* const* c, const PackedMatrix<T>& b, Start start, const T* bias) {
-    for (int s = 0; s < b.strips(); ++s) {
-        const int at = s * kStrip * lanes<T>;
-        for (int i = 0; i < rows; i += kRows) {
-            const int r = std::min(kRows, rows - i);
-            T* out[kRows];
-            for (int j = 0; j < r; ++j) out[j] = c[i + j] + at;
-            constant<kStrip>(b.width(s), [&](auto v) {
-                constant<kRows>(r, [&](auto n) {
-                    row_tile<T, n(), v()>(a + i, out, b.depth, b.strip(s), start, bias ? bias + at : nullptr);
+void rows_times(int rows, const T* const* a, T* const* c, const PackedMatrix<T>& b, int begin, int end, int apart,
+                Start start, const T* bias = nullptr) {
+    for (int s = begin; s < end; ++s)
+        constant<kStrip>(b.width(s), [&](auto v) {
+            constexpr int most = rows_for(v());
+            for (int i = 0; i < rows; i += most) {
+                const int r = std::min(most, rows - i);
+                T* out[most];
+                for (int j = 0; j < r; ++j) out[j] = c[i + j] + s * apart;
+                constant<most>(r, [&](auto n) {
+                    row_tile<T, n(), v()>(a + i, out, b.depth, b.strip(s), start, bias ? bias + s * apart : nullptr);
                 });
-            });
-        }
-    }
+            }
+        });
+}
+template <class T>
+void rows_times(int rows, const T* const* a, T* const* c, const PackedMatrix<T>& b, Start start, const T* bias = nullptr) {
+    rows_times(rows, a, c, b, 0, b.strips(), b.side * lanes<T>, start, bias);
 }
 
-// The same for rows that lie `lda` and `ldc` apart; rows first … last.
+// c += a · B for one row and the strips [begin, end).
 template <class T>
-void block_times(int64_t first, int64_t last, const T* a, int64_t lda, T* c, int64_t ldc, const PackedMatrix<T>& b,
-                 Start start, const T* bias = nullptr) {
-    constexpr int kBlock = 16 * kRows;  // rows that stay in the cache while all strips pass over them
-    const T* in[kBlock];
-    T* out[kBlock];
-    for (int64_t i = first; i < last; i += kBlock) {
-        const int n = int(std::min<int64_t>(kBlock, last - i));
-        for (int j = 0; j < n; ++j) in[j] = a + (i + j) * lda, out[j] = c + (i + j) * ldc;
-        rows_times(n, in, out, b, start, bias);
-    }
+void row_times(const T* a, T* c, const PackedMatrix<T>& b, int begin, int end) {
+    for (int s = begin; s < end; ++s)
+        constant<kStrip>(b.width(s), [&](auto v) {
+            Vec<T> acc[1][v()];
+            T* to = c + s * b.side * lanes<T>;
+            for (int i = 0; i < v(); ++i) acc[0][i] = load(to + i * lanes<T>);
+            tile_alone<T, v()>(b.depth, a, b.strip(s), acc);
+            for (int i = 0; i < v(); ++i) store(to + i * lanes<T>, acc[0][i]);
+        });
 }
 
 // c[m][column] = sum over tokens of g(token)[m] * x(token)[column], for rows m in [first, last) of c.
@@ -173,12 +195,15 @@ struct OuterSum {
     Buffer<T> left;
     PackedMatrix<T> right;
 
-    void run(int64_t tokens, const T* const* g, const T* const* x, int first, int last, int columns, T* c, int64_t ldc) {
-        if (!tokens)
+    // `begin`: c is written anew, not added to.
+    void run(int64_t tokens, const T* const* g, const T* const* x, int first, int last, int columns, T* c, int64_t ldc,
+             bool begin = true) {
+        if (!tokens && begin)
             for (int m = first; m < last; ++m) std::fill_n(c + m * ldc, round_up(columns, lanes<T>), T(0));
         for (int64_t t = 0; t < tokens; t += kChunk) {
             const int depth = int(std::min<int64_t>(kChunk, tokens - t));
-            right.pack_rows(depth, columns, {{0, columns, 0}}, [&](int k) { return x[t + k]; });
+            right.shape(depth, columns);
+            for (int s = 0; s < right.strips(); ++s) right.pack_rows(s, columns, [&](int k) { return x[t + k]; });
             left.resize(size_t(depth) * kRows);
             for (int m = first; m < last; m += kRows) {
                 const int r = std::min(kRows, last - m);
@@ -186,7 +211,7 @@ struct OuterSum {
                     for (int i = 0; i < r; ++i) left.get()[k * kRows + i] = g[t + k][m + i];
                 for (int s = 0; s < right.strips(); ++s)
                     constant<kStrip>(right.width(s), [&](auto v) {
-                        constant<kRows>(r, [&](auto n) { add<n(), v()>(depth, s, c + m * ldc, ldc, t == 0); });
+                        constant<kRows>(r, [&](auto n) { add<n(), v()>(depth, s, c + m * ldc, ldc, begin && t == 0); });
                     });
             }
         }

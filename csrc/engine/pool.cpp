@@ -10,8 +10,9 @@
 #include <utility>
 #include <vector>
 
-#if defined(__x86_64__) || defined(__i386__)
-#define RECURRA_PAUSE() __builtin_ia32_pause()
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define RECURRA_PAUSE() _mm_pause()
 #else
 #define RECURRA_PAUSE() std::this_thread::yield()
 #endif
@@ -21,10 +22,34 @@ namespace {
 
 constexpr int kSpins = 4000;  // some tens of microseconds: the gap between two parallel parts of a call
 
+// Flushes numbers below the normal range to zero while it lives.
+class Flush {
+#if defined(__x86_64__)
+    const unsigned before_ = _mm_getcsr();
+
+public:
+    Flush() { _mm_setcsr(before_ | 0x8040); }
+    ~Flush() { _mm_setcsr(before_); }
+#elif defined(__aarch64__)
+    uint64_t before_;
+
+public:
+    Flush() {
+        asm volatile("mrs %0, fpcr" : "=r"(before_));
+        asm volatile("msr fpcr, %0" : : "r"(before_ | uint64_t(1) << 24));
+    }
+    ~Flush() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
+#else
+public:
+    Flush() {}
+    ~Flush() {}
+#endif
+};
+
 class Pool {
 public:
     // False, and nothing done, if another thread of the program is using the pool.
-    bool run(int shares, const std::function<void(int)>& work) {
+    bool run(int shares, Work work) {
         std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
         if (!turn.owns_lock()) return false;
         while (int(workers_.size()) < shares - 1) {
@@ -65,6 +90,7 @@ private:
 
     void guarded(int share) {
         try {
+            Flush flush;
             (*work_)(share);
         } catch (...) {
             std::lock_guard<std::mutex> lock(mutex_);
@@ -77,7 +103,7 @@ private:
     std::vector<std::thread> workers_;
     std::atomic<uint64_t> round_{0};
     std::atomic<int> left_{0}, asleep_{0};
-    const std::function<void(int)>* work_ = nullptr;
+    const Work* work_ = nullptr;
     int shares_ = 0;
     std::exception_ptr error_;
 };
@@ -92,13 +118,13 @@ void start() {
 
 }  // namespace
 
-void parallel(int shares, const std::function<void(int)>& work) {
-    if (shares <= 1) return work(0);
-    if (!together(shares, work))  // better alone than waiting
-        for (int i = 0; i < shares; ++i) work(i);
+void parallel(int shares, Work work) {
+    if (shares > 1 && together(shares, work)) return;
+    Flush flush;
+    for (int i = 0; i < shares; ++i) work(i);  // better alone than waiting
 }
 
-bool together(int shares, const std::function<void(int)>& work) {
+bool together(int shares, Work work) {
     std::call_once(once, start);
     return pool->run(shares, work);
 }

@@ -1,4 +1,4 @@
-// What the bindings know of the engine: a description of a stack, and one run of it forward and backward.
+// What the bindings know of the engine: a description of a call, and the functions that serve it.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -10,12 +10,13 @@ enum class Cell { rnn_tanh, rnn_relu, lstm, gru };
 
 struct Spec {
     Cell cell;
-    int64_t steps, batch, input, hidden;
+    int64_t steps, batch, input, hidden, projected;  // projected: size of an LSTM's projected hidden state, 0 for none
     int layers;
     bool bidirectional, bias;
     double dropout;  // between layers; 0 outside training
     uint64_t seed;
     int threads;
+    int64_t chunk;  // for training: steps that are stored at a time, 0 for all
 };
 
 template <class T>
@@ -24,23 +25,52 @@ struct View {  // a tensor (batch, time, features) with contiguous features; nul
     int64_t batch, time;  // strides in elements
 };
 
+// States are (layers * directions, batch, size), contiguous; null initial states are zeros. Weights as torch orders them.
 template <class T>
-struct Run {
-    using Flat = std::vector<const T*>;
-    virtual ~Run() = default;
-    // States are (layers * directions, batch, hidden), contiguous; null initial states are zeros.
-    virtual void forward(View<const T> x, const int64_t* lengths, const Flat& weights, const T* h0, const T* c0,
-                         View<T> out, T* hn, T* cn) = 0;
-    // Null gradients of outputs are zeros; null results are not wanted.
-    virtual void backward(const Flat& weights, View<const T> gout, const T* ghn, const T* gcn, View<T> gx,
-                          const std::vector<T*>& gweights, T* gh0, T* gc0) = 0;
+struct Inputs {
+    View<const T> x;
+    const int64_t* lengths;
+    std::vector<const T*> weights;
+    const T *h0, *c0;
+};
+template <class T>
+struct Outputs {
+    View<T> out;
+    T *hn, *cn;
+};
+template <class T>
+struct Gradients {  // of the outputs, null for zeros; and of the inputs, null where not wanted
+    View<const T> out;
+    const T *hn, *cn;
+    View<T> x;
+    std::vector<T*> weights;  // empty, or all
+    T *h0, *c0;
 };
 
-// One per instruction set: `keep` stores what backward needs.
-#define RECURRA_DECLARE(isa)                                                  \
-    namespace isa {                                                           \
-    std::unique_ptr<Run<float>> make_float(const Spec&, bool keep);           \
-    std::unique_ptr<Run<double>> make_double(const Spec&, bool keep);         \
+// Weights made ready for many calls.
+template <class T>
+struct Ready {
+    virtual ~Ready() = default;
+    virtual void infer(const Spec&, const Inputs<T>&, const Outputs<T>&) = 0;
+};
+
+// One per instruction set.
+template <class T>
+struct Engine {
+    int lanes;
+    int64_t (*tape_size)(const Spec&);  // numbers that training keeps between forward and backward, at most
+    void (*infer)(const Spec&, const Inputs<T>&, const Outputs<T>&);
+    void (*forward)(const Spec&, const Inputs<T>&, const Outputs<T>&, T* tape);
+    void (*backward)(const Spec&, const Inputs<T>&, const Gradients<T>&, const T* tape);
+    std::unique_ptr<Ready<T>> (*ready)(const Spec&, const std::vector<const T*>& weights, bool half);
+    double (*peak)(double seconds);                      // operations per second of multiply-add, one thread
+    double (*bandwidth)(int64_t bytes, double seconds);  // bytes per second read again and again, one thread
+};
+
+#define RECURRA_DECLARE(isa)         \
+    namespace isa {                  \
+    const Engine<float>& floats();   \
+    const Engine<double>& doubles(); \
     }
 RECURRA_DECLARE(avx512)
 RECURRA_DECLARE(avx2)

@@ -31,6 +31,13 @@ inline void store(T* p, Vec<T> v) {
     std::memcpy(p, &v, sizeof v);
 }
 template <class T>
+inline Vec<T> load_part(const T* p, int n) {  // the first n numbers, then zeros; n may be past either end
+    Vec<T> v{};
+    if (n >= Simd<T>::lanes) std::memcpy(&v, p, sizeof v);
+    else if (n > 0) std::memcpy(&v, p, n * sizeof(T));
+    return v;
+}
+template <class T>
 inline Vec<T> splat(T s) {
     return s - Vec<T>{};  // folds to a broadcast: x - 0 is x for every x
 }

@@ -28,6 +28,7 @@ def _options(layer: Any) -> dict[str, Any]:
         "batch_first": layer.batch_first,
         "dropout": layer.dropout,
         "training": layer.training,
+        "memory": layer.memory,
         "engine": layer.engine,
     }
 
@@ -36,10 +37,11 @@ class _TorchRecurrent(_Base):
     """What the three torch-compatible layers share: torch's constructor and names, our recurrence."""
 
     engine = "auto"
+    memory = "full"
 
-    def __init__(self, *args: Any, engine: str = "auto", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, engine: str = "auto", memory: str = "full", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.engine = engine
+        self.engine, self.memory = engine, memory
 
     def _cell(self) -> cells.Cell:
         raise NotImplementedError
@@ -136,6 +138,7 @@ class RNN(_TorchRecurrent, torch.nn.RNN):
     Args:
         *args: as in `torch.nn.RNN`.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
+        memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
         **kwargs: as in `torch.nn.RNN`.
 
     Example:
@@ -157,6 +160,7 @@ class GRU(_TorchRecurrent, torch.nn.GRU):
     Args:
         *args: as in `torch.nn.GRU`.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
+        memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
         **kwargs: as in `torch.nn.GRU`.
 
     Example:
@@ -177,6 +181,7 @@ class LSTM(_TorchRecurrent, torch.nn.LSTM):
     Args:
         *args: as in `torch.nn.LSTM`.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
+        memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
         **kwargs: as in `torch.nn.LSTM`.
 
     Example:
@@ -213,6 +218,7 @@ class Recurrent(torch.nn.Module):
         dropout: probability of dropping an output between layers, in training.
         bidirectional: whether every layer also runs from the end to the beginning.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
+        memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
         device: where the weights lie.
         dtype: number type of the weights.
 
@@ -236,12 +242,13 @@ class Recurrent(torch.nn.Module):
         dropout: float = 0.0,
         bidirectional: bool = False,
         engine: str = "auto",
+        memory: str = "full",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.stack = Stack(cell, input_size, hidden_size, num_layers, bidirectional, bias)
-        self.batch_first, self.dropout, self.engine = batch_first, dropout, engine
+        self.batch_first, self.dropout, self.engine, self.memory = batch_first, dropout, engine, memory
         for name, shape in self.stack.named_shapes():
             self.register_parameter(name, torch.nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.reset_parameters()

@@ -29,8 +29,9 @@ def refuses(call: Call) -> str | None:
     return None
 
 
-def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State):
+def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State | None):
     """Runs the stack; see `recurra.ops.recurrence` for the shapes."""
+    states = call.zeros(values) if states is None else states
     if lengths is None:
         return _kernel(call, values, None, weights, states)
     # A packed batch has no room for empty sequences: they run one step on zeros, which is then discarded.
@@ -48,7 +49,7 @@ def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor |
     )
 
 
-def _kernel(call: Call, data: Tensor, batch_sizes: Tensor | None, weights: Sequence[Tensor], states: State):
+def _kernel(call: Call, data: Tensor, batch_sizes: Tensor | None, weights: Sequence[Tensor], states: State | None):
     cell = call.stack.cell
     function = getattr(_VF, f"rnn_{cell.nonlinearity}" if isinstance(cell, RNN) else cell.name)
     # cuDNN keeps what backward needs only in training mode; without dropout the results are the same

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ class Call:
         batch_first: whether values are `(batch, time, features)`.
         dropout: probability of dropping an output between layers.
         training: whether dropout is on.
+        chunk: steps that are stored at a time for the backward pass, 0 for all.
     """
 
     stack: Stack
@@ -42,6 +44,12 @@ class Call:
     batch_first: bool
     dropout: float
     training: bool
+    chunk: int = 0
+
+    def zeros(self, like: Tensor) -> State:
+        """Initial states of zeros, of the device and type of `like`."""
+        rows = self.stack.num_layers * self.stack.directions
+        return tuple(like.new_zeros(rows, self.batch, size) for size in self.stack.state_sizes)
 
 
 def prepare(
@@ -54,6 +62,7 @@ def prepare(
     batch_first: bool = False,
     dropout: float = 0.0,
     training: bool = False,
+    memory: str = "full",
 ) -> tuple[Call, Tensor | None]:
     """Checks the arguments of `recurrence` and sums them up, with `lengths` as a tensor."""
     if values.dim() != 3 or values.shape[-1] != stack.input_size:
@@ -84,8 +93,16 @@ def prepare(
         batch_first=batch_first,
         dropout=dropout,
         training=training,
+        chunk=_chunk(memory, steps),
     )
     return call, lengths
+
+
+def _chunk(memory: str, steps: int) -> int:
+    """With `"recompute"` the √T states between chunks are stored, and the √T steps of one chunk at a time."""
+    if memory not in ("full", "recompute"):
+        raise ValueError(f"memory must be 'full' or 'recompute', got {memory!r}")
+    return max(1, math.isqrt(steps)) if memory == "recompute" else 0
 
 
 def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int) -> Tensor:

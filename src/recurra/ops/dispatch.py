@@ -47,6 +47,7 @@ def recurrence(
     batch_first: bool = False,
     dropout: float = 0.0,
     training: bool = False,
+    memory: str = "full",
     engine: str = "auto",
 ) -> tuple[Tensor, State]:
     """Runs a stack of recurrent layers over a ragged batch.
@@ -61,6 +62,8 @@ def recurrence(
         batch_first: layout of `values` and of the output.
         dropout: probability of dropping an output between layers, in training.
         training: whether dropout is on.
+        memory: `"full"` stores every gate of every step for the backward pass; `"recompute"` stores the states of
+            √T steps and computes the rest again, which takes about a third longer.
         engine: `"auto"`, or the name of one engine.
 
     Returns:
@@ -82,15 +85,11 @@ def recurrence(
         >>> output[:, 1].abs().sum().item()
         0.0
     """
-    call, checked = prepare(
-        stack, values, weights, lengths, states, batch_first=batch_first, dropout=dropout, training=training
-    )
+    options = {"batch_first": batch_first, "dropout": dropout, "training": training, "memory": memory}
+    call, checked = prepare(stack, values, weights, lengths, states, **options)
     choice = _choose(call, engine)
     if choice.engine is None:
         raise EngineError(str(choice))
-    if states is None:
-        rows = stack.num_layers * stack.directions
-        states = tuple(values.new_zeros(rows, call.batch, size) for size in stack.state_sizes)
     return _named(choice.engine).run(call, values, weights, checked, states)
 
 

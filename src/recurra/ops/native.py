@@ -23,6 +23,9 @@ except ImportError as error:  # built without a compiler: the other engines serv
 
 name = "native"
 
+_FLOATS = (torch.float32, torch.float64)
+_HALVES = (torch.bfloat16, torch.float16)
+
 
 def refuses(call: Call) -> str | None:
     """Why the native engine cannot serve the call, or None if it can."""
@@ -30,104 +33,167 @@ def refuses(call: Call) -> str | None:
         return f"the native engine was not built: {_absent}"
     if type(call.stack.cell) not in (RNN, GRU, LSTM):
         return f"the native engine has no kernel for the cell {call.stack.cell.name!r}"
-    if call.stack.proj_size:
-        return "the native engine has no projection yet"
     if call.device.type != "cpu":
         return f"the native engine runs on the CPU, the values lie on {call.device}"
-    if call.dtype not in (torch.float32, torch.float64):
+    if call.dtype in _HALVES and call.needs_grad and not call.mixed:
+        return f"the native engine trains in float32 and float64, not {call.dtype}"
+    if call.dtype not in (*_FLOATS, *_HALVES):
         return f"the native engine computes in float32 and float64, not {call.dtype}"
-    if call.mixed:
-        return "the native engine takes no part in autocast"
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state():
-        return "the native engine cannot be traced or compiled"
-    if _transformed():
-        return "the native engine knows only the reverse mode of autograd, no other transforms"
+    if torch._C._get_tracing_state():
+        return "the native engine cannot be traced by torch.jit"
+    if forward_ad._current_level >= 0:
+        return "the native engine has no forward-mode derivatives"
     return None
 
 
-def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State):
-    """Runs the stack; see `recurra.ops.recurrence` for the shapes."""
-    output, *last = _Recurrence.apply(call, lengths, values, len(states), *states, *weights)  # type: ignore[misc]
-    return output, tuple(last)
+def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State | None):
+    """Runs the stack; see `recurra.ops.recurrence` for the shapes. Half precision and autocast compute in float32."""
+    if call.mixed or call.dtype in _HALVES:
+        # differentiable, so that gradients come back in the type of each weight
+        values, weights = values.float(), [w.float() for w in weights]
+        states = None if states is None else tuple(s.float() for s in states)
+    config = configure(call)
+    dropout = config[7]
+    kept = () if states is None else tuple(states)
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        seed = torch.randint(2**62, ()) if dropout else None
+        keep = torch.is_grad_enabled()
+        output, h, c, _ = torch.ops.recurra.forward(values, list(weights), list(kept), lengths, seed, *config, keep)
+    else:
+        seed = int(torch.randint(2**62, ())) if dropout else 0
+        if call.needs_grad:
+            output, h, c = _Recurrence.apply(config, lengths, seed, len(kept), values, *kept, *weights)  # type: ignore[misc]
+        else:
+            output, h, c, _ = forward(config, values, weights, kept, lengths, seed, keep=False)
+    last = (h, c) if call.stack.cell.name == "lstm" else (h,)
+    if call.dtype in _HALVES and not call.mixed:
+        output, last = output.to(call.dtype), tuple(s.to(call.dtype) for s in last)
+    return output, last
+
+
+def configure(call: Call) -> tuple[int, int, int, int, bool, bool, bool, float, int]:
+    """What the operators take beside tensors: kind of cell, sizes, and how the values lie."""
+    stack = call.stack
+    dropout = call.dropout if call.training and stack.num_layers > 1 else 0.0
+    return (
+        _kind(stack.cell),
+        stack.hidden_size,
+        stack.proj_size,
+        stack.num_layers,
+        stack.bidirectional,
+        stack.bias,
+        call.batch_first,
+        dropout,
+        call.chunk,
+    )
+
+
+# ---- on real memory
+
+
+def forward(
+    config: tuple,
+    values: Tensor,
+    weights: Sequence[Tensor],
+    states: Sequence[Tensor],
+    lengths: Tensor | None,
+    seed: int,
+    *,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor, Any]:
+    """Output, final hidden and cell states, and what backward needs, or None without `keep`."""
+    values, states, weights = _plain(values.detach()), _contiguous(states), _contiguous(weights)
+    lengths = _index(lengths)
+    kind, hidden, projected, layers, bidirectional, _, batch_first, *_ = config
+    directions = 2 if bidirectional else 1
+    spec, batch = _spec(config, values, seed)
+    output = values.new_empty(*values.shape[:2], directions * (projected or hidden))
+    h = values.new_empty(layers * directions, batch, projected or hidden)
+    c = values.new_empty((layers * directions, batch, hidden) if kind == 2 else 0)
+    engine = _of(values.dtype)
+    tape = engine.Tape(spec) if keep else None
+    arguments = (
+        spec,
+        _view(values, batch_first),
+        0 if lengths is None else lengths.data_ptr(),
+        [w.data_ptr() for w in weights],
+        *_pair(states),
+        _view(output, batch_first),
+        h.data_ptr(),
+        c.data_ptr(),
+    )
+    if tape is None:
+        engine.infer(*arguments)
+    else:
+        engine.forward(*arguments, tape.address)
+    return output, h, c, tape
+
+
+def backward(
+    config: tuple,
+    grads: Sequence[Tensor | None],
+    values: Tensor,
+    weights: Sequence[Tensor],
+    states: Sequence[Tensor],
+    lengths: Tensor | None,
+    seed: int,
+    tape: int,
+    needs: tuple[bool, bool, bool],
+) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
+    """Gradients of the values, states and weights (as `needs` says), from those of output and final states."""
+    values, states, weights = _plain(values.detach()), _contiguous(states), _contiguous(weights)
+    output, *last = grads
+    output, last, lengths = None if output is None else _plain(output), _contiguous(last), _index(lengths)
+    spec, _ = _spec(config, values, seed)
+    of_values = torch.empty(values.shape, dtype=values.dtype) if needs[0] else None
+    of_states = [torch.empty_like(s) if needs[1] else None for s in states]
+    of_weights = [torch.empty_like(w) if needs[2] else None for w in weights]
+    _of(values.dtype).backward(
+        spec,
+        _view(values, config[6]),
+        0 if lengths is None else lengths.data_ptr(),
+        [w.data_ptr() for w in weights],
+        *_pair(states),
+        _view(output, config[6]),
+        *_pair(last[: len(last) if config[0] == 2 else 1]),
+        _view(of_values, config[6]),
+        [g.data_ptr() for g in of_weights if g is not None],
+        *_pair(of_states),
+        tape,
+    )
+    return of_values, of_states, of_weights
 
 
 class _Recurrence(torch.autograd.Function):
-    """Forward and backward through time as one node of the graph."""
+    """Forward and backward through time as one node of the graph: the operators' work at less cost per call."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, lengths: Tensor | None, values: Tensor, count: int, *tensors: Tensor):
+    def forward(ctx: Any, config: tuple, lengths: Tensor | None, seed: int, count: int, values: Tensor, *tensors: Tensor):
+        output, h, c, ctx.tape = forward(
+            config, values, tensors[count:], tensors[:count], lengths, seed, keep=True
+        )
         ctx.save_for_backward(values, *tensors)
-        values = _plain(values.detach())
-        states, weights = _contiguous(tensors[:count]), _contiguous(tensors[count:])
-        lengths = None if lengths is None else lengths.cpu().contiguous()
-        stack = call.stack
-        shape = (call.batch, call.steps) if call.batch_first else (call.steps, call.batch)
-        output = values.new_empty(*shape, stack.output_size)
-        last = [torch.empty_like(s) for s in states]
-        engine: Any = _engine.RunFloat if call.dtype == torch.float32 else _engine.RunDouble
-        dropout = call.dropout if call.training and stack.num_layers > 1 else 0.0
-        seed = int(torch.randint(2**62, ())) if dropout else 0
-        work = engine.make(
-            _kind(stack.cell),
-            call.steps,
-            call.batch,
-            stack.input_size,
-            stack.hidden_size,
-            stack.num_layers,
-            stack.bidirectional,
-            stack.bias,
-            dropout,
-            seed,
-            torch.get_num_threads(),
-            call.needs_grad,
-        )
-        work.forward(
-            _view(values, call),
-            0 if lengths is None else lengths.data_ptr(),
-            [w.data_ptr() for w in weights],
-            *_pair(states),
-            _view(output, call),
-            *_pair(last),
-        )
-        ctx.call, ctx.work, ctx.count = call, work, count
-        return output, *last
+        ctx.config, ctx.lengths, ctx.seed, ctx.count = config, lengths, seed, count
+        ctx.set_materialize_grads(False)
+        if config[0] != 2:
+            ctx.mark_non_differentiable(c)
+        return output, h, c
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None):
+        values, *others = ctx.saved_tensors
+        states, weights = others[: ctx.count], others[ctx.count :]
+        wanted = ctx.needs_input_grad[4:]
+        needs = (wanted[0], any(wanted[1 : 1 + ctx.count]), any(wanted[1 + ctx.count :]))
         with torch.no_grad():
-            values, *others = _Recurrence.gradients(ctx, *grads)
+            of_values, of_states, of_weights = backward(
+                ctx.config, grads, values, weights, states, ctx.lengths, ctx.seed, ctx.tape.address, needs
+            )
+        found = (of_values, *of_states, *of_weights)
         if torch.is_grad_enabled():  # create_graph=True
-            inputs = [*ctx.saved_tensors, *(g for g in grads if g is not None)]
-            values, *others = _Last.apply(len(inputs), *inputs, values, *others)  # type: ignore[misc]
-        return None, None, values, None, *others
-
-    @staticmethod
-    def gradients(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Gradients of the values, states and weights, from those of the output and final states."""
-        call, weights = ctx.call, _contiguous(ctx.saved_tensors[1 + ctx.count :])
-        output, *last = grads
-        output = None if output is None else _plain(output)
-        last = _contiguous(last)
-        need_values, need_states = ctx.needs_input_grad[2], ctx.needs_input_grad[4 : 4 + ctx.count]
-        need_weights = any(ctx.needs_input_grad[4 + ctx.count :])
-        like = weights[0]
-        gvalues = like.new_empty(ctx.saved_tensors[0].shape) if need_values else None
-        gstates = [
-            like.new_empty(call.stack.num_layers * call.stack.directions, call.batch, call.stack.hidden_size)
-            if any(need_states)
-            else None
-            for _ in range(ctx.count)
-        ]
-        gweights = [torch.empty_like(w) for w in weights] if need_weights else []
-        ctx.work.backward(
-            [w.data_ptr() for w in weights],
-            _view(output, call),
-            *_pair(last),
-            _view(gvalues, call),
-            [g.data_ptr() for g in gweights],
-            *_pair(gstates),
-        )
-        return gvalues, *gstates, *(gweights or [None] * len(weights))
+            inputs = [values, *others, *(g for g in grads if g is not None)]
+            found = _Last.apply(len(inputs), *inputs, *found)  # type: ignore[misc]
+        return None, None, None, None, *found
 
 
 class _Last(torch.autograd.Function):
@@ -148,9 +214,19 @@ def _kind(cell: Any) -> int:
     return 2 if isinstance(cell, LSTM) else 3
 
 
-def _transformed() -> bool:
-    """Whether torch.func or forward-mode differentiation is at work: tensors then have no memory to point to."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+def _of(dtype: torch.dtype) -> Any:
+    return _engine.float32 if dtype == torch.float32 else _engine.float64
+
+
+def _spec(config: tuple, values: Tensor, seed: int) -> tuple[Any, int]:
+    """The engine's description of a call, and the size of its batch."""
+    kind, hidden, projected, layers, bidirectional, bias, batch_first, dropout, chunk = config
+    batch, steps = values.shape[:2] if batch_first else values.shape[1::-1]
+    threads = torch.get_num_threads()
+    size = values.shape[2]
+    return _engine.Spec(
+        kind, steps, batch, size, hidden, projected, layers, bidirectional, bias, dropout, seed, threads, chunk
+    ), batch
 
 
 def _plain(values: Tensor) -> Tensor:
@@ -163,14 +239,18 @@ def _contiguous(tensors: Sequence[Tensor | None]) -> list[Any]:
     return [None if t is None else t.detach().resolve_neg().contiguous() for t in tensors]
 
 
-def _view(values: Tensor | None, call: Call) -> tuple[int, int, int]:
+def _index(lengths: Tensor | None) -> Tensor | None:
+    return None if lengths is None else lengths.cpu().long().contiguous()
+
+
+def _view(values: Tensor | None, batch_first: bool) -> tuple[int, int, int]:
     """Address and strides of batch and time."""
     if values is None:
         return 0, 0, 0
-    batch, time = (0, 1) if call.batch_first else (1, 0)
+    batch, time = (0, 1) if batch_first else (1, 0)
     return values.data_ptr(), values.stride(batch), values.stride(time)
 
 
 def _pair(states: Sequence[Tensor | None]) -> tuple[int, int]:
-    first, second = (*states, None)[:2]
+    first, second = (*states, None, None)[:2]
     return 0 if first is None else first.data_ptr(), 0 if second is None else second.data_ptr()

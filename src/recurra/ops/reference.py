@@ -23,8 +23,9 @@ def refuses(call: Call) -> str | None:
     return None
 
 
-def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State):
+def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State | None):
     """Runs the stack; see `recurra.ops.recurrence` for the shapes."""
+    states = call.zeros(values) if states is None else states
     stack = call.stack
     x = values.transpose(0, 1) if call.batch_first else values  # (time, batch, features)
     active = None

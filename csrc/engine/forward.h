@@ -1,0 +1,480 @@
+// Forward through time.
+//
+// Every thread takes some sequences all the way, chunk of steps by chunk: the input products of the chunk, which stay in the
+// cache, then the scan, in which a tile holds all gates of its units in registers and finishes them there. A single sequence
+// is split by units instead, and the threads meet once a step.
+#pragma once
+#include <cmath>
+
+#include "batch.h"
+#include "weights.h"
+
+namespace recurra::RECURRA_ISA {
+
+constexpr int kTogether = 96;  // tokens whose gates stay in the cache between product and scan
+constexpr int kDirect = 12;    // so few tokens go through the weights as they are: packing would cost more than it saves
+
+// What is stored of the steps [begin, end) of one layer in one direction, by token.
+template <class T>
+struct Tape {
+    T *gates, *h, *c;
+    static int64_t per_token(const Sizes<T>& z) { return z.stored * z.units + z.outs + (z.lstm ? z.units : 0); }
+    Tape(const Sizes<T>& z, T* data, int64_t tokens)
+        : gates(data), h(data + tokens * z.stored * z.units), c(h + tokens * z.outs) {}
+};
+
+template <class T>
+struct Lane {  // a stretch of one layer in one direction
+    int l, d, begin, end;
+    int64_t origin;   // the first token
+    Tape<T> tape;
+    T *h0, *c0;       // states before, by row; those after go there too
+    const T* below;   // outputs of the layer below
+    int below_ld;
+    T* joined;        // where the outputs go for the layer above, or null
+    // A token stands at its number less `origin`; or, where threads are at different chunks at the same time and must not
+    // meet, step by step with room for all rows: in the tape, and in the outputs between the layers.
+    bool roomy = false, roomy_outputs = false;
+};
+
+// The range of the strips of a lane that a thread works on, and where it meets the others after each step.
+struct Part {
+    int begin, end;
+    Barrier* meeting;
+    void meet() const {
+        if (meeting) meeting->wait();
+    }
+};
+
+template <class T>
+class Forward {
+public:
+    const Spec& s;
+    const Sizes<T> z;
+    const Batch& batch;
+    Weights<T>& weights;
+    const Inputs<T>& in;
+    const Outputs<T>* const out;  // null: only what is stored is wanted
+    const bool direct;
+
+    Forward(const Spec& s_, const Batch& batch_, Weights<T>& weights_, const Inputs<T>& in_, const Outputs<T>* out_,
+            bool packed)
+        : s(s_), z(s), batch(batch_), weights(weights_), in(in_), out(out_), direct(!packed && batch.tokens <= kDirect) {}
+
+    // ---- what is stored
+
+    // Whether the layer above cannot read the hidden states of a layer as they are.
+    bool joins(int l) const { return l + 1 < s.layers && (z.directions > 1 || z.out != z.outs || s.dropout > 0); }
+    int64_t carried() const { return batch.rows * int64_t(z.outs + (z.lstm ? z.units : 0)); }
+    int chunks() const { return s.chunk ? int((batch.steps + s.chunk - 1) / s.chunk) : 1; }
+
+    // Everything of a lane and its joined outputs, one after the other; see tape_size.
+    Tape<T> stored(T* tape, int l, int d) const { return {z, tape + offset(l, batch.tokens) + d * batch.tokens * Tape<T>::per_token(z), batch.tokens}; }
+    T* stored_joined(T* tape, int l) const {
+        return joins(l) ? tape + offset(l, batch.tokens) + z.directions * batch.tokens * Tape<T>::per_token(z) : nullptr;
+    }
+    int64_t offset(int l, int64_t tokens) const { return l * tokens * (z.directions * Tape<T>::per_token(z) + (joins(0) ? z.joined : 0)); }
+    // In chunks: the states before each chunk, then, of a bidirectional stack, the joined outputs of all layers.
+    T* stored_states(T* tape, int chunk, int l, int d) const { return tape + ((int64_t(chunk) * s.layers + l) * z.directions + d) * carried(); }
+    T* stored_outputs(T* tape, int l) const {
+        return joins(l) ? stored_states(tape, chunks(), 0, 0) + l * batch.tokens * z.joined : nullptr;
+    }
+
+    // ---- ways through the stack
+
+    // All steps at once, everything stored.
+    void keep(T* tape) {
+        Buffer<T> states;
+        states.resize(z.directions * carried() + 1);
+        empty_rows();
+        for (int l = 0; l < s.layers; ++l) {
+            std::vector<Lane<T>> lanes_;
+            for (int d = 0; d < z.directions; ++d) {
+                T* start = states.get() + d * carried();
+                initial(l, d, start);
+                lanes_.push_back(lane(l, d, 0, batch.steps, stored(tape, l, d), start));
+                lanes_.back().joined = stored_joined(tape, l);
+                if (l) below(lanes_.back(), stored(tape, l - 1, 0).h, stored_joined(tape, l - 1));
+            }
+            deal(int(lanes_.size()), z.strips, [&](int i, int from, int stride, Part part) { walk(lanes_[i], from, stride, part, true); });
+        }
+        clear_padding();
+    }
+
+    // Chunk by chunk; stores only the states before each chunk, if there is a tape.
+    void pass(T* tape) {
+        empty_rows();
+        z.directions == 1 ? pass_up(tape) : pass_across(tape);
+        clear_padding();
+    }
+
+    Lane<T> lane(int l, int d, int begin, int end, Tape<T> tape, T* states) const {
+        return {l, d, begin, end, batch.first[begin], tape, states, states + batch.rows * z.outs, nullptr, 0, nullptr, false, false};
+    }
+    // The layer below has its outputs in `joined`, or else as they are in `h`.
+    void below(Lane<T>& lane, const T* h, const T* joined) const {
+        lane.below = joined ? joined : h;
+        lane.below_ld = joined ? z.joined : z.outs;
+    }
+
+    void initial(int l, int d, T* to) const {
+        const int64_t index = (int64_t(l) * z.directions + d) * s.batch;
+        for (int64_t r = 0; r < batch.rows; ++r) {
+            T *h = to + r * z.outs, *c = to + batch.rows * z.outs + r * z.units;
+            std::fill_n(h, z.outs, T(0));
+            if (in.h0) std::copy_n(in.h0 + (index + batch.order[r]) * z.out, z.out, h);
+            if (!z.lstm) continue;
+            std::fill_n(c, z.units, T(0));
+            if (in.c0) std::copy_n(in.c0 + (index + batch.order[r]) * z.hidden, z.hidden, c);
+        }
+    }
+
+    // Deals the rows of all lanes to the threads, one by one so that each has long and short ones: f(lane, from, stride, part).
+    // A single row is split by strips, if it may be: `strips` > 1.
+    template <class F>
+    void deal(int lanes_, int strips, F f) const {
+        const int64_t work = batch.tokens * z.units * (z.out + z.input) * z.products * lanes_;
+        const int most = int(std::clamp<int64_t>(work >> 16, 1, s.threads));
+        if (batch.rows == 1 && lanes_ == 1 && !z.projects) {
+            const int n = std::min(most, strips);
+            Barrier meeting(n);
+            if (n > 1 && together(n, [&](int i) { f(0, 0, 1, Part{strips * i / n, strips * (i + 1) / n, &meeting}); }))
+                return;
+        }
+        const Part all{0, strips, nullptr};
+        const int across = std::max(1, std::min(batch.rows, lanes_ == 2 && most % 2 == 0 ? most / 2 : most));
+        const int total = across * lanes_, n = std::min(most, total);
+        parallel(n, [&](int share) {
+            for (int i = share; i < total; i += n) f(i % lanes_, i / lanes_, across, all);
+        });
+    }
+
+    // One lane for the rows from, from + stride, …
+    void walk(const Lane<T>& lane, int from, int stride, Part part, bool keep) {
+        const int widest = batch.active[lane.begin], mine = from < widest ? (widest - from + stride - 1) / stride : 0;
+        if (!mine) return;
+        const int sub = std::max(1, kTogether / mine);
+        Work work(z, mine);
+        for (int i = lane.begin; i < lane.end; i += sub) {
+            const int n = std::min(sub, lane.end - i), low = lane.d ? lane.begin + lane.end - i - n : i;
+            project(lane, low, low + n, from, stride, part, work);
+            for (int k = 0; k < n; ++k) {
+                const int t = lane.d ? low + n - 1 - k : low + k;
+                step(lane, t, from, stride, part, work, keep);
+                part.meet();
+                emit(lane, t, from, stride, part);
+            }
+        }
+        carry(lane, from, stride, part);
+        part.meet();
+    }
+
+    int64_t place(const Lane<T>& lane, int t, int r) const { return where(lane, t, r, lane.roomy); }
+    int64_t output_place(const Lane<T>& lane, int t, int r) const { return where(lane, t, r, lane.roomy_outputs); }
+    int64_t where(const Lane<T>& lane, int t, int r, bool roomy) const {
+        return roomy ? int64_t(t - lane.begin) * batch.rows + r : batch.first[t] + r - lane.origin;
+    }
+
+    Row<T> row(const Lane<T>& lane, int t, int r) const {
+        const int64_t token = place(lane, t, r);
+        const int before = lane.d ? t + 1 : t - 1;
+        const bool starts = lane.d ? (before >= lane.end || r >= batch.active[before]) : before < lane.begin;
+        const int64_t previous = starts ? 0 : place(lane, before, r);
+        Row<T> found;
+        found.h_before = starts ? lane.h0 + int64_t(r) * z.outs : lane.tape.h + previous * z.outs;
+        found.gates = lane.tape.gates + token * z.stored * z.units;
+        found.h = lane.tape.h + token * z.outs;
+        found.c_before = starts ? lane.c0 + int64_t(r) * z.units : lane.tape.c + previous * z.units;
+        found.c = lane.tape.c + token * z.units;
+        return found;
+    }
+    const T* input_row(const Lane<T>& lane, int t, int r) const {
+        return lane.l ? lane.below + output_place(lane, t, r) * lane.below_ld
+                      : in.x.data + batch.order[r] * in.x.batch + t * in.x.time;
+    }
+
+    // Dropout by a hash of (seed, layer, sequence, step, unit): the same mask in backward, on any number of threads.
+    T scale(int l, int64_t b, int t, int j) const {
+        const uint64_t place = (uint64_t(b) * s.steps + t) * z.joined + j;
+        const uint64_t draw = mix(s.seed ^ mix(uint64_t(l) << 48 ^ place));
+        return (draw >> 11) * 0x1p-53 < s.dropout ? T(0) : T(1 / (1 - s.dropout));
+    }
+    bool drops(int l) const { return s.dropout > 0 && l + 1 < s.layers; }
+
+private:
+    struct Work {  // of one thread
+        std::vector<const T*> in;
+        std::vector<T*> to;
+        std::vector<Row<T>> rows;
+        Buffer<T> hidden;  // before projection; products of a single row
+        Work(const Sizes<T>& z, int rows_) { hidden.resize(std::max(rows_ * z.units, z.products * z.units)); }
+    };
+
+    static uint64_t mix(uint64_t x) {  // splitmix64
+        x += 0x9e3779b97f4a7c15;
+        x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+        x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+        return x ^ (x >> 31);
+    }
+
+    // One direction: every thread takes its rows through all layers, a chunk at a time.
+    void pass_up(T* tape) {
+        Buffer<T> states;
+        states.resize(s.layers * carried() + 1);
+        for (int l = 0; l < s.layers; ++l) initial(l, 0, states.get() + l * carried());
+        const int chunk = s.chunk && tape ? int(s.chunk) : chunk_for(s.threads);
+        const int64_t most = most_tokens(chunk);
+        Buffer<T> tapes, joined;
+        tapes.resize(s.layers * most * Tape<T>::per_token(z) + 1);
+        if (joins(0)) joined.resize(s.layers * most * z.joined + 1);
+        deal(1, z.strips, [&](int, int from, int stride, Part part) {
+            for (int begin = 0, i = 0; begin < batch.steps; begin += chunk, ++i)
+                for (int l = 0; l < s.layers; ++l) {
+                    T* states_ = states.get() + l * carried();
+                    if (tape) copy_states(states_, stored_states(tape, i, l, 0), from, stride, part);
+                    const auto at = [&](int layer) { return Tape<T>(z, tapes.get() + layer * most * Tape<T>::per_token(z), most); };
+                    Lane<T> here = lane(l, 0, begin, std::min(begin + chunk, batch.steps), at(l), states_);
+                    here.roomy = here.roomy_outputs = true;
+                    if (joins(l)) here.joined = joined.get() + l * most * z.joined;
+                    if (l) below(here, at(l - 1).h, joins(l - 1) ? joined.get() + (l - 1) * most * z.joined : nullptr);
+                    walk(here, from, stride, part, false);
+                }
+        });
+    }
+
+    // Both directions: layer by layer, because the next one reads both ends.
+    void pass_across(T* tape) {
+        Buffer<T> states, tapes, outputs[2];
+        states.resize(2 * carried() + 1);
+        const int chunk = s.chunk && tape ? int(s.chunk) : chunk_for(std::max(1, s.threads / 2));
+        const int64_t most = most_tokens(chunk);
+        tapes.resize(2 * most * Tape<T>::per_token(z) + 1);
+        if (!tape)
+            for (int i = 0; i < std::min(2, s.layers - 1); ++i) outputs[i].resize(batch.tokens * z.joined + 1);
+        const auto output = [&](int l) { return tape ? stored_outputs(tape, l) : joins(l) ? outputs[l % 2].get() : nullptr; };
+        for (int l = 0; l < s.layers; ++l) {
+            for (int d = 0; d < 2; ++d) initial(l, d, states.get() + d * carried());
+            deal(2, z.strips, [&](int d, int from, int stride, Part part) {
+                const int n = (batch.steps + chunk - 1) / chunk;
+                for (int k = 0; k < n; ++k) {
+                    const int i = d ? n - 1 - k : k, begin = i * chunk;
+                    T* states_ = states.get() + d * carried();
+                    if (tape) copy_states(states_, stored_states(tape, i, l, d), from, stride, part);
+                    Tape<T> at(z, tapes.get() + d * most * Tape<T>::per_token(z), most);
+                    Lane<T> here = lane(l, d, begin, std::min(begin + chunk, batch.steps), at, states_);
+                    here.roomy = true;
+                    if (joins(l)) here.joined = output(l) + here.origin * z.joined;
+                    if (l) below(here, nullptr, output(l - 1) + here.origin * z.joined);
+                    walk(here, from, stride, part, false);
+                }
+            });
+        }
+    }
+
+    int chunk_for(int threads) const {
+        const int mine = (batch.rows + threads - 1) / std::max(1, std::min(threads, batch.rows));
+        return std::max(1, std::min(batch.steps, kTogether / std::max(1, mine)));
+    }
+    int64_t most_tokens(int chunk) const { return int64_t(chunk) * batch.rows; }
+
+    int first_unit(const Part& part) const { return part.begin * z.unit_vectors * lanes<T>; }
+    int last_unit(const Part& part) const { return std::min(part.end * z.unit_vectors * lanes<T>, z.units); }
+
+    // gates = input · weight_ih' + bias, for the tokens of some steps
+    void project(const Lane<T>& lane, int begin, int end, int from, int stride, Part part, Work& work) {
+        Direction<T>& dir = weights.at(lane.l, lane.d);
+        const int apart = z.stored * lanes<T> * z.unit_vectors;
+        const auto flush = [&] {
+            rows_times<T>(int(work.in.size()), work.in.data(), work.to.data(), dir.in, part.begin, part.end, apart,
+                          Start::bias, dir.bias.get());
+            work.in.clear(), work.to.clear();
+        };
+        for (int t = begin; t < end; ++t)
+            for (int r = from; r < batch.active[t]; r += stride) {
+                T* gates = lane.tape.gates + place(lane, t, r) * z.stored * z.units;
+                const T* x = input_row(lane, t, r);
+                if (direct) {
+                    direct_products(dir.ih, z.inputs(lane.l), x, part, work.hidden.get());
+                    for_panels(part, [&](int u) {
+                        for (int g = 0; g < z.products; ++g) {
+                            T* to = gates + u * z.stored + g * lanes<T>;
+                            const T* bias = dir.bias.get() + u * z.stored + g * lanes<T>;
+                            store(to, load(bias) + load(work.hidden.get() + g * z.units + u));
+                        }
+                    });
+                    continue;
+                }
+                work.in.push_back(x), work.to.push_back(gates);
+                if (work.in.size() == kTogether) flush();
+            }
+        if (!work.in.empty()) flush();
+    }
+
+    template <class F>
+    void for_panels(Part part, F f) const {
+        for (int u = first_unit(part); u < last_unit(part); u += lanes<T>) f(u);
+    }
+
+    // Products of one row with a weight matrix as it is, gate after gate.
+    void direct_products(const T* w, int depth, const T* x, Part part, T* to) const {
+        const int begin = first_unit(part), end = last_unit(part), real = std::min(end, z.hidden);
+        for (int gate = 0; gate < z.products; ++gate, to += z.units) {
+            matrix_times<T>(real - begin, w + (int64_t(gate) * z.hidden + begin) * depth, depth, depth, x, to + begin);
+            std::fill(to + real, to + end, T(0));
+        }
+    }
+
+    void step(const Lane<T>& lane, int t, int from, int stride, Part part, Work& work, bool keep) {
+        Direction<T>& dir = weights.at(lane.l, lane.d);
+        work.rows.clear();
+        for (int r = from; r < batch.active[t]; r += stride) {
+            work.rows.push_back(row(lane, t, r));
+            if (z.projects) work.rows.back().h = work.hidden.get() + (work.rows.size() - 1) * z.units;
+        }
+        Row<T>* rows = work.rows.data();
+        const int n = int(work.rows.size());
+        if (direct)
+            for (int i = 0; i < n; ++i) {
+                const int r = from + i * stride;
+                const bool rests = !in.h0 && (lane.d ? t + 1 == batch.length[r] : t == 0);  // before: zeros
+                step_direct(dir, rows[i], part, z.projects ? nullptr : work.hidden.get(), rests, keep);
+            }
+        else if (z.lstm) panels<4>(dir, rows, n, part, keep);
+        else if (z.gru) panels<3>(dir, rows, n, part, keep);
+        else panels<1>(dir, rows, n, part, keep);
+        if (z.projects) project_hidden(lane, dir, t, from, stride, work);
+    }
+
+    template <int P>
+    void panels(Direction<T>& dir, const Row<T>* rows, int n, Part part, bool keep) {
+        for (int p = part.begin; p < part.end; ++p)
+            constant<kStrip>(dir.recurrent.width(p), [&](auto v) {
+                constexpr int V = v();
+                if constexpr (P == 1 || P == V)
+                    for (int i = 0; i < n; i += rows_for(V))
+                        constant<rows_for(V)>(std::min(rows_for(V), n - i), [&](auto r) {
+                            panel<P, r(), V>(dir, rows + i, p, keep);
+                        });
+            });
+    }
+
+    template <int P, int R, int V>
+    void panel(Direction<T>& dir, const Row<T>* rows, int p, bool keep) {
+        const T* before[R];
+        for (int i = 0; i < R; ++i) before[i] = rows[i].h_before;
+        Vec<T> acc[R][V] = {};
+        const bool alone = R == 1 && batch.rows == 1;
+        if (alone) {
+            if constexpr (R == 1) tile_alone<T, V>(z.out, before[0], dir.recurrent.strip(p), acc);
+        } else tile<T, R, V, false>(z.out, before, dir.recurrent.strip(p), acc);
+        finish<P, R, V>(dir, rows, p * z.unit_vectors * lanes<T>, acc, keep);
+    }
+
+    template <int P, int R, int V>
+    void finish(Direction<T>& dir, const Row<T>* rows, int unit, Vec<T> (&acc)[R][V], bool keep) {
+        if constexpr (P == 4) finish_lstm<T, R>(keep, acc, rows, unit);
+        else if constexpr (P == 3) finish_gru<T, R>(keep, acc, rows, unit, dir.bias_hn.get());
+        else finish_rnn<T, R, V>(s.cell == Cell::rnn_relu, acc, rows, unit);
+    }
+
+    void step_direct(Direction<T>& dir, const Row<T>& here, Part part, T* products, bool rests, bool keep) {
+        Buffer<T> own;
+        if (!products) own.resize(z.products * z.units), products = own.get();
+        if (rests) std::fill_n(products, z.products * z.units, T(0));
+        else direct_products(dir.hh, z.out, here.h_before, part, products);
+        for_panels(part, [&](int u) {
+            const auto product = [&](int gate) { return load(products + gate * z.units + u); };
+            if (z.lstm) {
+                Vec<T> acc[1][4] = {{product(0), product(1), product(2), product(3)}};
+                finish<4, 1, 4>(dir, &here, u, acc, keep);
+            } else if (z.gru) {
+                Vec<T> acc[1][3] = {{product(0), product(1), product(2)}};
+                finish<3, 1, 3>(dir, &here, u, acc, keep);
+            } else {
+                Vec<T> acc[1][1] = {{product(0)}};
+                finish<1, 1, 1>(dir, &here, u, acc, keep);
+            }
+        });
+    }
+
+    // h = hidden · weight_hr'
+    void project_hidden(const Lane<T>& lane, Direction<T>& dir, int t, int from, int stride, Work& work) {
+        work.in.clear(), work.to.clear();
+        for (int r = from; r < batch.active[t]; r += stride) {
+            T* h = lane.tape.h + place(lane, t, r) * z.outs;
+            const T* hidden = work.hidden.get() + work.in.size() * z.units;
+            if (direct) {
+                matrix_times<T>(z.out, dir.hr, z.hidden, z.hidden, hidden, h);
+                std::fill(h + z.out, h + z.outs, T(0));
+            }
+            work.in.push_back(hidden), work.to.push_back(h);
+        }
+        if (!direct) rows_times<T>(int(work.in.size()), work.in.data(), work.to.data(), dir.project, Start::zero);
+        work.in.clear(), work.to.clear();
+    }
+
+    // Hands on what step t gave: to the layer above or the output, and, at the end of a sequence, to the final states.
+    void emit(const Lane<T>& lane, int t, int from, int stride, Part part) {
+        const bool top = lane.l + 1 == s.layers && out;
+        const int u0 = first_unit(part), u1 = std::min(last_unit(part), z.hidden), end = z.projects ? z.out : u1;
+        for (int r = from; r < batch.active[t]; r += stride) {
+            const int64_t token = place(lane, t, r), b = batch.order[r];
+            const T *h = lane.tape.h + token * z.outs, *c = lane.tape.c + token * z.units;
+            const int at = lane.d * z.out;
+            if (lane.joined) {
+                T* to = lane.joined + output_place(lane, t, r) * z.joined + at;
+                std::copy(h + u0, h + end, to + u0);
+                if (drops(lane.l))
+                    for (int u = u0; u < end; ++u) to[u] *= scale(lane.l, b, t, at + u);
+            }
+            if (top) std::copy(h + u0, h + end, out->out.data + b * out->out.batch + t * out->out.time + at + u0);
+            if (!out || t != (lane.d ? 0 : batch.length[r] - 1)) continue;
+            const int64_t index = (int64_t(lane.l) * z.directions + lane.d) * s.batch + b;
+            std::copy(h + u0, h + end, out->hn + index * z.out + u0);
+            if (z.lstm) std::copy(c + u0, c + u1, out->cn + index * z.hidden + u0);
+        }
+    }
+
+    // The states after a stretch become those before the next.
+    void carry(const Lane<T>& lane, int from, int stride, Part part) {
+        const int t = lane.d ? lane.begin : lane.end - 1;
+        if (lane.d ? lane.begin == 0 : lane.end == batch.steps) return;  // backward wants the first ones as they were
+        const int u0 = first_unit(part), u1 = last_unit(part), end = z.projects ? z.outs : u1;
+        for (int r = from; r < batch.active[t]; r += stride) {
+            const int64_t token = place(lane, t, r);
+            std::copy(lane.tape.h + token * z.outs + u0, lane.tape.h + token * z.outs + end, lane.h0 + int64_t(r) * z.outs + u0);
+            if (z.lstm)
+                std::copy(lane.tape.c + token * z.units + u0, lane.tape.c + token * z.units + u1,
+                          lane.c0 + int64_t(r) * z.units + u0);
+        }
+    }
+    void copy_states(const T* states, T* to, int from, int stride, Part part) const {
+        const int u0 = first_unit(part), u1 = last_unit(part), end = z.projects ? z.outs : u1;
+        const int64_t cells = int64_t(batch.rows) * z.outs;
+        for (int64_t r = from; r < batch.rows; r += stride) {
+            std::copy(states + r * z.outs + u0, states + r * z.outs + end, to + r * z.outs + u0);
+            if (z.lstm) std::copy(states + cells + r * z.units + u0, states + cells + r * z.units + u1, to + cells + r * z.units + u0);
+        }
+    }
+
+    // Empty sequences pass their initial states through.
+    void empty_rows() const {
+        for (int64_t r = batch.rows; r < s.batch && out; ++r)
+            for (int64_t i = 0; i < s.layers * z.directions; ++i) {
+                const int64_t index = i * s.batch + batch.order[r];
+                pass_state(in.h0, out->hn, index, z.out);
+                if (z.lstm) pass_state(in.c0, out->cn, index, z.hidden);
+            }
+    }
+    static void pass_state(const T* from, T* to, int64_t index, int size) {
+        if (from) std::copy_n(from + index * size, size, to + index * size);
+        else std::fill_n(to + index * size, size, T(0));
+    }
+    void clear_padding() const {
+        for (int64_t r = 0; r < s.batch && out; ++r)
+            for (int64_t t = batch.length[r]; t < s.steps; ++t)
+                std::fill_n(out->out.data + batch.order[r] * out->out.batch + t * out->out.time, z.joined, T(0));
+    }
+};
+
+}  // namespace recurra::RECURRA_ISA
