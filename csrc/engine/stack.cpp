@@ -3,8 +3,12 @@
 
 #include "backward.h"
 
-#if defined(__SSE__)
-#include <immintrin.h>
+#if defined(__AVX512F__)
+#define RECURRA_REGISTER(v) "v"(v)
+#elif defined(__x86_64__)
+#define RECURRA_REGISTER(v) "x"(v)
+#else
+#define RECURRA_REGISTER(v) "w"(v)
 #endif
 
 namespace recurra::RECURRA_ISA {
@@ -66,19 +70,22 @@ double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_
 
 template <class T>
 double peak(double seconds) {
-    Vec<T> acc[12];
-    for (int i = 0; i < 12; ++i) acc[i] = splat(T(i));
+    constexpr int n = RECURRA_VECTOR_BYTES >= 64 ? 16 : 12;  // enough sums that none waits for the one before
+    Vec<T> acc[n], factor = splat(T(0.999));
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) acc[i] = splat(T(i));
+    asm volatile("" : "+" RECURRA_REGISTER(factor));
     const double start = seconds_now();
     int64_t rounds = 0;
     while (seconds_now() - start < seconds) {
         for (int k = 0; k < 4096; ++k)
-            for (int i = 0; i < 12; ++i) {
-                acc[i] = acc[i] * T(0.999) + T(0.001);
-                asm volatile("" : "+v"(acc[i]));
-            }
+#pragma GCC unroll 16
+            for (int i = 0; i < n; ++i) acc[i] = acc[i] * factor + factor;
         rounds += 4096;
     }
-    return double(rounds) * 12 * lanes<T> * 2 / (seconds_now() - start);
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) asm volatile("" : "+" RECURRA_REGISTER(acc[i]));
+    return double(rounds) * n * lanes<T> * 2 / (seconds_now() - start);
 }
 
 template <class T>
@@ -94,7 +101,8 @@ double bandwidth(int64_t bytes, double seconds) {
     while (seconds_now() - start < seconds) {
         for (int64_t i = 0; i < n; i += wide)
             for (int v = 0; v < 8; ++v) acc[v] += load(data.get() + i + v * lanes<T>);
-        for (auto& a : acc) asm volatile("" : "+v"(a));
+        #pragma GCC unroll 8
+        for (int v = 0; v < 8; ++v) asm volatile("" : "+" RECURRA_REGISTER(acc[v]));
         ++rounds;
     }
     return double(rounds) * n * sizeof(T) / (seconds_now() - start);
