@@ -4,62 +4,19 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
-#include <cstdlib>
 #include <numeric>
-#include <stdexcept>
 #include <string>
 
+#include "choice.h"
 #include "engine/memory.h"
 #include "engine/pool.h"
-#include "engine/run.h"
+#include "layer.h"
 
 namespace nb = nanobind;
 using namespace recurra;
 using Address = uintptr_t;
 
 namespace {
-
-std::vector<std::string> instruction_sets() {
-    std::vector<std::string> found;
-#ifdef RECURRA_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512bw"))
-        found.push_back("avx512");
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back("avx2");
-#endif
-    found.push_back("baseline");
-    return found;
-}
-
-std::string chosen() {
-    const auto known = instruction_sets();
-    const char* wanted = std::getenv("RECURRA_ISA");
-    if (!wanted || !*wanted) return known.front();
-    for (const auto& name : known)
-        if (name == wanted) return name;
-    throw std::runtime_error("RECURRA_ISA=" + std::string(wanted) + " is not available on this processor");
-}
-
-template <class T>
-const Engine<T>& engine() {
-    static const Engine<T>& found = []() -> const Engine<T>& {
-        const std::string isa = chosen();
-#define RECURRA_CHOOSE(name)                                            \
-    if (isa == #name) {                                                 \
-        if constexpr (sizeof(T) == 4) return recurra::name::floats();   \
-        else return recurra::name::doubles();                           \
-    }
-#ifdef RECURRA_X86
-        RECURRA_CHOOSE(avx512)
-        RECURRA_CHOOSE(avx2)
-#endif
-        RECURRA_CHOOSE(baseline)
-#undef RECURRA_CHOOSE
-        throw std::logic_error("no such instruction set");
-    }();
-    return found;
-}
 
 template <class T>
 T* at(Address a) { return reinterpret_cast<T*>(a); }
@@ -146,6 +103,7 @@ NB_MODULE(_engine, m) {
             new (self) Spec{Cell(cell), steps, batch, input, hidden, projected, layers, bidirectional, bias, dropout, seed,
                             threads, chunk};
         });
+    bind_layer(m);
     bind<float>(m.def_submodule("float32"));
     bind<double>(m.def_submodule("float64"));
 }

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from recurra import cells
-from recurra.ops import Explanation, Stack, explain, recurrence
+from recurra.ops import Explanation, Stack, explain, quick_layer, recurrence
 
 Lengths = Tensor | Sequence[int] | None
+_NATIVE = ("auto", "native")
 
 if TYPE_CHECKING:
     _Base = torch.nn.RNNBase
@@ -75,6 +76,10 @@ class _TorchRecurrent(_Base):
         Raises:
             ValueError, RuntimeError: shapes, types or lengths do not fit.
         """
+        if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
+            found = self._quickly(input, hx, lengths)
+            if found is not None:
+                return found
         if isinstance(input, PackedSequence):
             return self._forward_packed(input, hx, lengths)
         batched = input.dim() == 3
@@ -84,6 +89,58 @@ class _TorchRecurrent(_Base):
             output = output.squeeze(0 if self.batch_first else 1)
             last = tuple(s.squeeze(1) for s in last)
         return output, self._pack_state(last)
+
+    def step(self, input: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Runs one time step, for sequences that arrive one step after the other.
+
+        Args:
+            input: `(batch, features)`, or `(features,)` for one sequence.
+            state: what the step before returned; None to begin.
+
+        Returns:
+            `output, state`: the output of the last layer `(batch, hidden)` and the state as `forward` takes and returns it.
+
+        Raises:
+            ValueError: the layer is bidirectional, or shapes do not fit.
+
+        Example:
+            >>> import torch
+            >>> from recurra import nn
+            >>> layer, state = nn.GRU(5, 8), None
+            >>> with torch.no_grad():
+            ...     for x in torch.randn(10, 1, 5):
+            ...         y, state = layer.step(x, state)
+            >>> tuple(y.shape)
+            (1, 8)
+        """
+        if not (torch.is_grad_enabled() or torch.compiler.is_compiling()) and self.engine in _NATIVE:
+            native = self._native
+            found = None if native is None else native.step(self._parameters, input, state)
+            if found is not None:
+                return found
+        if self.bidirectional:
+            raise ValueError("a bidirectional layer reads both ends of a sequence; it cannot run step by step")
+        if input.dim() not in (1, 2):
+            raise ValueError(f"one step must have shape (batch, features) or (features,), got {tuple(input.shape)}")
+        time = 1 if self.batch_first and input.dim() == 2 else 0
+        output, state = self(input.unsqueeze(time), state)
+        return output.squeeze(time), state
+
+    def _quickly(self, input: Any, hx: Any, lengths: Any) -> Any:
+        """The result without the steps that only gradients, compilers and other engines need, or None."""
+        if self.engine not in _NATIVE or (self.training and self.dropout and self.num_layers > 1):
+            return None
+        native = self._native
+        return None if native is None else native.forward(self._parameters, input, hx, lengths, self.batch_first)
+
+    @cached_property
+    def _native(self) -> Any:
+        return quick_layer(self.stack)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state.pop("_native", None)  # made anew where it is needed
+        return state
 
     def explain(self, input: Tensor, hx: Any = None, lengths: Lengths = None) -> Explanation:
         """Says which engine would serve this input, and why the others would not."""

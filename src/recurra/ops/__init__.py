@@ -2,6 +2,7 @@
 
 from .call import Call
 from .dispatch import ENGINES, Explanation, explain, recurrence
+from .native import layer as quick_layer
 from .stack import Stack
 
-__all__ = ["ENGINES", "Call", "Explanation", "Stack", "explain", "recurrence"]
+__all__ = ["ENGINES", "Call", "Explanation", "Stack", "explain", "quick_layer", "recurrence"]

@@ -13,6 +13,7 @@ from recurra.cells import GRU, LSTM, RNN, State
 from recurra.errors import EngineError
 
 from .call import Call
+from .stack import Stack
 
 _engine: Any = None
 _absent = ""
@@ -86,6 +87,19 @@ def configure(call: Call) -> tuple[int, int, int, int, bool, bool, bool, float, 
         dropout,
         call.chunk,
     )
+
+
+def layer(stack: Stack) -> Any:
+    """What serves a layer's calls without gradients at the lowest latency, or None without the engine.
+
+    Its `forward(parameters, values, states, lengths, batch_first)` and `step(parameters, values, states)` return None for
+    what they leave to `run`.
+    """
+    if _engine is None or type(stack.cell) not in (RNN, GRU, LSTM):
+        return None
+    names, shapes = zip(*stack.named_shapes(), strict=True)
+    sizes = (stack.input_size, stack.hidden_size, stack.proj_size, stack.num_layers, stack.bidirectional, stack.bias)
+    return _engine.Layer(_kind(stack.cell), *sizes, names, list(shapes))
 
 
 # ---- on real memory

@@ -1,0 +1,56 @@
+// Which instruction set serves, on this processor.
+#pragma once
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "engine/run.h"
+
+namespace recurra {
+
+// Those of this processor, best first.
+inline std::vector<std::string> instruction_sets() {
+    std::vector<std::string> found;
+#ifdef RECURRA_X86
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw"))
+        found.push_back("avx512");
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back("avx2");
+#endif
+    found.push_back("baseline");
+    return found;
+}
+
+// The one in use.
+inline std::string chosen() {
+    const auto known = instruction_sets();
+    const char* wanted = std::getenv("RECURRA_ISA");
+    if (!wanted || !*wanted) return known.front();
+    for (const auto& name : known)
+        if (name == wanted) return name;
+    throw std::runtime_error("RECURRA_ISA=" + std::string(wanted) + " is not available on this processor");
+}
+
+template <class T>
+const Engine<T>& engine() {
+    static const Engine<T>& found = []() -> const Engine<T>& {
+        const std::string isa = chosen();
+#define RECURRA_CHOOSE(name)                                            \
+    if (isa == #name) {                                                 \
+        if constexpr (sizeof(T) == 4) return recurra::name::floats();   \
+        else return recurra::name::doubles();                           \
+    }
+#ifdef RECURRA_X86
+        RECURRA_CHOOSE(avx512)
+        RECURRA_CHOOSE(avx2)
+#endif
+        RECURRA_CHOOSE(baseline)
+#undef RECURRA_CHOOSE
+        throw std::logic_error("no such instruction set");
+    }();
+    return found;
+}
+
+}  // namespace recurra

@@ -1,0 +1,279 @@
+#include "layer.h"
+
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <array>
+
+#include "choice.h"
+#include "engine/memory.h"
+
+namespace nb = nanobind;
+using namespace recurra;
+
+namespace {
+
+// What is asked of torch at every call, looked up once.
+struct Torch {
+    nb::object module = nb::module_::import_("torch");
+    nb::object tensor = module.attr("Tensor"), parameter = module.attr("nn").attr("Parameter");
+    nb::object float32 = module.attr("float32"), float64 = module.attr("float64"), int64 = module.attr("int64");
+    nb::object empty = module.attr("empty"), default_dtype = module.attr("get_default_dtype");
+    nb::object threads = module.attr("get_num_threads");
+    nb::object from_dlpack = module.attr("_C").attr("_from_dlpack");
+    // anything on these stacks wants to see every operation
+    nb::object transforms = module.attr("_C").attr("_functorch").attr("peek_interpreter_stack");
+    nb::object dispatch_modes = module.attr("_C").attr("_len_torch_dispatch_stack");
+    nb::object function_modes = module.attr("_C").attr("_len_torch_function_stack");
+    nb::object autocast = module.attr("is_autocast_enabled"), tracing = module.attr("_C").attr("_get_tracing_state");
+    nb::object cpu = nb::str("cpu"), data_ptr = nb::str("data_ptr"), dtype = nb::str("dtype"), is_cpu = nb::str("is_cpu");
+    nb::object shape = nb::str("shape"), stride = nb::str("stride"), is_contiguous = nb::str("is_contiguous");
+};
+const Torch& torch() {
+    static const Torch* found = new Torch;  // never destroyed: Python may be gone by then
+    return *found;
+}
+
+nb::object call(nb::handle f) { return nb::steal(PyObject_CallNoArgs(f.ptr())); }
+nb::object method(nb::handle self, nb::handle name) {
+    PyObject* found = PyObject_CallMethodNoArgs(self.ptr(), name.ptr());
+    if (!found) nb::raise_python_error();
+    return nb::steal(found);
+}
+nb::object attribute(nb::handle self, nb::handle name) {
+    PyObject* found = PyObject_GetAttr(self.ptr(), name.ptr());
+    if (!found) nb::raise_python_error();
+    return nb::steal(found);
+}
+void* address(nb::handle t) { return PyLong_AsVoidPtr(method(t, torch().data_ptr).ptr()); }
+int64_t whole(nb::handle tuple, Py_ssize_t i) { return PyLong_AsLongLong(PyTuple_GET_ITEM(tuple.ptr(), i)); }
+
+bool nobody_watches() {
+    const Torch& t = torch();
+    const auto none = [](const nb::object& f) { return call(f).is_none(); };
+    const auto zero = [](const nb::object& f) { return PyLong_AsLong(call(f).ptr()) == 0; };
+    if (!none(t.transforms) || !zero(t.dispatch_modes) || !zero(t.function_modes) || !none(t.tracing)) return false;
+    return nb::steal(PyObject_CallOneArg(t.autocast.ptr(), t.cpu.ptr())).ptr() == Py_False;
+}
+
+// A plain tensor in this machine's memory, of this type.
+bool plain(nb::handle t, nb::handle dtype) {
+    PyObject* type = reinterpret_cast<PyObject*>(Py_TYPE(t.ptr()));
+    if (type != torch().tensor.ptr() && type != torch().parameter.ptr()) return false;
+    return attribute(t, torch().dtype).is(dtype) && attribute(t, torch().is_cpu).ptr() == Py_True;
+}
+template <size_t N>
+bool has_shape(nb::handle t, const std::array<int64_t, N>& sizes) {
+    const nb::object shape = attribute(t, torch().shape);
+    if (PyTuple_GET_SIZE(shape.ptr()) != Py_ssize_t(N)) return false;
+    for (size_t i = 0; i < N; ++i)
+        if (whole(shape, i) != sizes[i]) return false;
+    return true;
+}
+bool contiguous(nb::handle t) { return method(t, torch().is_contiguous).ptr() == Py_True; }
+
+// A new tensor in torch's memory; null if the type is not torch's default.
+template <size_t N>
+nb::object empty(const std::array<int64_t, N>& sizes) {
+    PyObject* arguments[N];
+    for (size_t i = 0; i < N; ++i) arguments[i] = PyLong_FromLongLong(sizes[i]);
+    PyObject* found = PyObject_Vectorcall(torch().empty.ptr(), arguments, N, nullptr);
+    for (PyObject* a : arguments) Py_DECREF(a);
+    if (!found) nb::raise_python_error();
+    return nb::steal(found);
+}
+
+// A new tensor in the engine's memory, by the DLPack protocol: at half the cost of torch.empty.
+struct Lent {  // DLManagedTensor and what it points to
+    struct {
+        void* data;
+        int32_t device_type, device_id, ndim;
+        uint8_t code, bits;
+        uint16_t lanes;
+        int64_t *shape, *strides;
+        uint64_t offset;
+    } tensor;
+    void* context;
+    void (*deleter)(Lent*);
+    int64_t sizes[3];
+    size_t bytes;
+};
+template <class T, size_t N>
+nb::object lend(const std::array<int64_t, N>& sizes, T** data) {
+    size_t bytes = sizeof(T);
+    for (int64_t n : sizes) bytes *= n;
+    bytes = bytes ? bytes : 1;
+    constexpr size_t head = (sizeof(Lent) + 63) / 64 * 64;
+    char* block = static_cast<char*>(borrow(head + bytes));
+    Lent* lent = new (block) Lent{};
+    *data = reinterpret_cast<T*>(block + head);
+    std::copy(sizes.begin(), sizes.end(), lent->sizes);
+    lent->bytes = head + bytes;
+    lent->tensor = {*data, 1, 0, int32_t(N), 2, uint8_t(8 * sizeof(T)), 1, lent->sizes, nullptr, 0};
+    lent->deleter = [](Lent* self) { give_back(self, self->bytes); };
+    nb::object capsule = nb::steal(PyCapsule_New(lent, "dltensor", [](PyObject* c) {
+        if (PyCapsule_IsValid(c, "dltensor")) {  // nobody took it
+            auto* self = static_cast<Lent*>(PyCapsule_GetPointer(c, "dltensor"));
+            self->deleter(self);
+        }
+    }));
+    PyObject* found = PyObject_CallOneArg(torch().from_dlpack.ptr(), capsule.ptr());
+    if (!found) nb::raise_python_error();
+    return nb::steal(found);
+}
+
+class Layer {
+public:
+    Layer(int cell, int64_t input, int64_t hidden, int64_t projected, int layers, bool bidirectional, bool bias,
+          nb::tuple names, nb::list shapes)
+        : spec_{Cell(cell), 1, 1, input, hidden, projected, layers, bidirectional, bias, 0, 0, 1, 0},
+          directions_(bidirectional ? 2 : 1), out_(projected ? projected : hidden), names_(names) {
+        for (nb::handle shape : shapes) shapes_.push_back(nb::cast<std::vector<int64_t>>(shape));
+    }
+
+    // None where this is no such call: the long way then serves it, or says what is wrong.
+    nb::object forward(nb::dict parameters, nb::handle x, nb::handle state, nb::handle lengths, bool batch_first) {
+        return served(parameters, x, [&](auto zero) {
+            using T = decltype(zero);
+            return forward_as<T>(x, state, lengths, batch_first);
+        });
+    }
+    nb::object step(nb::dict parameters, nb::handle x, nb::handle state) {
+        if (spec_.bidirectional) return nb::none();
+        return served(parameters, x, [&](auto zero) {
+            using T = decltype(zero);
+            return step_as<T>(x, state);
+        });
+    }
+
+private:
+    Spec spec_;
+    const int directions_;
+    const int64_t out_;
+    const nb::tuple names_;
+    std::vector<std::vector<int64_t>> shapes_;
+    std::vector<nb::object> seen_;  // weights that were checked, and where they were
+    std::vector<void*> at_;
+    nb::object dtype_;
+
+    template <class F>
+    nb::object served(nb::dict parameters, nb::handle x, F f) {
+        if (!nobody_watches()) return nb::none();
+        const bool single = plain(x, torch().float32);
+        if (!single && !plain(x, torch().float64)) return nb::none();
+        if (!weights(parameters, single ? torch().float32 : torch().float64)) return nb::none();
+        return single ? f(float()) : f(double());
+    }
+
+    bool weights(nb::dict parameters, const nb::object& dtype) {
+        const size_t n = shapes_.size();
+        const bool known = dtype_.is(dtype);
+        if (!known) seen_.assign(n, nb::none()), at_.assign(n, nullptr), dtype_ = dtype;
+        for (size_t i = 0; i < n; ++i) {
+            PyObject* weight = PyDict_GetItem(parameters.ptr(), PyTuple_GET_ITEM(names_.ptr(), i));
+            if (!weight) return false;  // parametrized
+            if (seen_[i].ptr() == weight && at_[i] == address(weight)) continue;
+            if (!plain(weight, dtype) || !contiguous(weight)) return false;
+            const nb::object shape = attribute(weight, torch().shape);
+            if (nb::cast<std::vector<int64_t>>(shape) != shapes_[i]) return false;
+            seen_[i] = nb::borrow(weight);
+            at_[i] = address(weight);
+        }
+        return true;
+    }
+
+    template <class T>
+    Inputs<T> inputs(View<const T> x) const {
+        Inputs<T> in{x, nullptr, {}, nullptr, nullptr};
+        in.weights.reserve(at_.size());
+        for (void* a : at_) in.weights.push_back(static_cast<const T*>(a));
+        return in;
+    }
+
+    // The initial states, if they are there and as they should be.
+    template <class T>
+    bool states(nb::handle state, int64_t batch, Inputs<T>& in) const {
+        if (state.is_none()) return true;
+        nb::handle h = state, c;
+        const bool lstm = spec_.cell == Cell::lstm;
+        if (lstm) {
+            if (!PyTuple_CheckExact(state.ptr()) || PyTuple_GET_SIZE(state.ptr()) != 2) return false;
+            h = PyTuple_GET_ITEM(state.ptr(), 0), c = PyTuple_GET_ITEM(state.ptr(), 1);
+        }
+        const auto good = [&](nb::handle t, int64_t size) {
+            return plain(t, dtype_) && has_shape<3>(t, {spec_.layers * directions_, batch, size}) && contiguous(t);
+        };
+        if (!good(h, out_) || (lstm && !good(c, spec_.hidden))) return false;
+        in.h0 = static_cast<const T*>(address(h));
+        if (lstm) in.c0 = static_cast<const T*>(address(c));
+        return true;
+    }
+
+    template <class T>
+    void run(Spec spec, const Inputs<T>& in, const Outputs<T>& out) {
+        spec.threads = int(PyLong_AsLong(call(torch().threads).ptr()));
+        const int64_t work = spec.steps * spec.batch * spec.hidden * (spec.input + spec.hidden);
+        if (work < 30000) return engine<T>().infer(spec, in, out);  // too short to let other Python threads run
+        nb::gil_scoped_release release;
+        engine<T>().infer(spec, in, out);
+    }
+
+    nb::object pair(nb::object output, nb::object h, nb::object c) const {
+        if (spec_.cell != Cell::lstm) return nb::make_tuple(output, h);
+        return nb::make_tuple(output, nb::make_tuple(h, c));
+    }
+
+    template <class T>
+    nb::object forward_as(nb::handle x, nb::handle state, nb::handle lengths, bool batch_first) {
+        if (!call(torch().default_dtype).is(dtype_)) return nb::none();
+        const nb::object shape = attribute(x, torch().shape);
+        if (PyTuple_GET_SIZE(shape.ptr()) != 3 || whole(shape, 2) != spec_.input) return nb::none();
+        const nb::object strides = method(x, torch().stride);
+        if (whole(strides, 2) != 1) return nb::none();
+        Spec spec = spec_;
+        const int b = batch_first ? 0 : 1, t = 1 - b;
+        spec.batch = whole(shape, b), spec.steps = whole(shape, t);
+        Inputs<T> in = inputs<T>({static_cast<const T*>(address(x)), whole(strides, b), whole(strides, t)});
+        if (!states(state, spec.batch, in)) return nb::none();
+        if (!lengths.is_none()) {
+            if (!plain(lengths, torch().int64) || !has_shape<1>(lengths, {spec.batch}) || !contiguous(lengths)) return nb::none();
+            in.lengths = static_cast<const int64_t*>(address(lengths));
+        }
+        const int64_t width = directions_ * out_;
+        nb::object output = empty<3>({whole(shape, 0), whole(shape, 1), width});
+        nb::object h = empty<3>({spec.layers * directions_, spec.batch, out_}), c;
+        if (spec.cell == Cell::lstm) c = empty<3>({spec.layers * directions_, spec.batch, spec.hidden});
+        Outputs<T> out{{static_cast<T*>(address(output)), batch_first ? spec.steps * width : width,
+                        batch_first ? width : spec.batch * width},
+                       static_cast<T*>(address(h)), c.is_valid() ? static_cast<T*>(address(c)) : nullptr};
+        run(spec, in, out);
+        return pair(output, h, c);
+    }
+
+    template <class T>
+    nb::object step_as(nb::handle x, nb::handle state) {
+        const nb::object shape = attribute(x, torch().shape);
+        if (PyTuple_GET_SIZE(shape.ptr()) != 2 || whole(shape, 1) != spec_.input || !contiguous(x)) return nb::none();
+        Spec spec = spec_;
+        spec.batch = whole(shape, 0);
+        Inputs<T> in = inputs<T>({static_cast<const T*>(address(x)), spec.input, 0});
+        if (!states(state, spec.batch, in)) return nb::none();
+        Outputs<T> out{};
+        nb::object output = lend<T, 2>({spec.batch, out_}, &out.out.data);
+        out.out.batch = out_;
+        nb::object h = lend<T, 3>({spec.layers, spec.batch, out_}, &out.hn), c;
+        if (spec.cell == Cell::lstm) c = lend<T, 3>({spec.layers, spec.batch, spec.hidden}, &out.cn);
+        run(spec, in, out);
+        return pair(output, h, c);
+    }
+};
+
+}  // namespace
+
+void bind_layer(nb::module_& m) {
+    nb::class_<Layer>(m, "Layer")
+        .def(nb::init<int, int64_t, int64_t, int64_t, int, bool, bool, nb::tuple, nb::list>())
+        .def("forward", &Layer::forward, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
+             nb::arg("batch_first"))
+        .def("step", &Layer::step, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none());
+}
