@@ -21,12 +21,11 @@ struct Torch {
     nb::object empty = module.attr("empty"), default_dtype = module.attr("get_default_dtype");
     nb::object threads = module.attr("get_num_threads");
     nb::object from_dlpack = module.attr("_C").attr("_from_dlpack");
-    // anything on these stacks wants to see every operation
-    nb::object transforms = module.attr("_C").attr("_functorch").attr("peek_interpreter_stack");
+    // these want to see every operation
     nb::object dispatch_modes = module.attr("_C").attr("_len_torch_dispatch_stack");
+    nb::object tracing = module.attr("_C").attr("_get_tracing_state");
     nb::object function_modes = module.attr("_C").attr("_len_torch_function_stack");
-    nb::object autocast = module.attr("is_autocast_enabled"), tracing = module.attr("_C").attr("_get_tracing_state");
-    nb::object cpu = nb::str("cpu"), data_ptr = nb::str("data_ptr"), dtype = nb::str("dtype"), is_cpu = nb::str("is_cpu");
+    nb::object data_ptr = nb::str("data_ptr"), dtype = nb::str("dtype"), is_cpu = nb::str("is_cpu");
     nb::object shape = nb::str("shape"), stride = nb::str("stride"), is_contiguous = nb::str("is_contiguous");
 };
 const Torch& torch() {
@@ -50,10 +49,7 @@ int64_t whole(nb::handle tuple, Py_ssize_t i) { return PyLong_AsLongLong(PyTuple
 
 bool nobody_watches() {
     const Torch& t = torch();
-    const auto none = [](const nb::object& f) { return call(f).is_none(); };
-    const auto zero = [](const nb::object& f) { return PyLong_AsLong(call(f).ptr()) == 0; };
-    if (!none(t.transforms) || !zero(t.dispatch_modes) || !zero(t.function_modes) || !none(t.tracing)) return false;
-    return nb::steal(PyObject_CallOneArg(t.autocast.ptr(), t.cpu.ptr())).ptr() == Py_False;
+    return call(t.tracing).is_none() && PyLong_AsLong(call(t.dispatch_modes).ptr()) == 0;
 }
 
 // A plain tensor in this machine's memory, of this type.
@@ -155,10 +151,22 @@ private:
     std::vector<nb::object> seen_;  // weights that were checked, and where they were
     std::vector<void*> at_;
     nb::object dtype_;
+    nb::object last_;  // the state that `step` returned last, which most often comes back
+    void *last_h_ = nullptr, *last_c_ = nullptr;
+    int64_t last_batch_ = 0;
 
     template <class F>
     nb::object served(nb::dict parameters, nb::handle x, F f) {
         if (!nobody_watches()) return nb::none();
+        try {
+            return served_plainly(parameters, x, f);
+        } catch (nb::python_error& error) {
+            if (error.matches(PyExc_MemoryError)) throw;
+            return nb::none();  // a tensor without memory, in a transform of torch.func
+        }
+    }
+    template <class F>
+    nb::object served_plainly(nb::dict parameters, nb::handle x, F f) {
         const bool single = plain(x, torch().float32);
         if (!single && !plain(x, torch().float64)) return nb::none();
         if (!weights(parameters, single ? torch().float32 : torch().float64)) return nb::none();
@@ -168,7 +176,7 @@ private:
     bool weights(nb::dict parameters, const nb::object& dtype) {
         const size_t n = shapes_.size();
         const bool known = dtype_.is(dtype);
-        if (!known) seen_.assign(n, nb::none()), at_.assign(n, nullptr), dtype_ = dtype;
+        if (!known) seen_.assign(n, nb::none()), at_.assign(n, nullptr), dtype_ = dtype, last_ = nb::none();
         for (size_t i = 0; i < n; ++i) {
             PyObject* weight = PyDict_GetItem(parameters.ptr(), PyTuple_GET_ITEM(names_.ptr(), i));
             if (!weight) return false;  // parametrized
@@ -194,6 +202,10 @@ private:
     template <class T>
     bool states(nb::handle state, int64_t batch, Inputs<T>& in) const {
         if (state.is_none()) return true;
+        if (state.is(last_) && batch == last_batch_) {  // as `step` left it
+            in.h0 = static_cast<const T*>(last_h_), in.c0 = static_cast<const T*>(last_c_);
+            return true;
+        }
         nb::handle h = state, c;
         const bool lstm = spec_.cell == Cell::lstm;
         if (lstm) {
@@ -225,7 +237,8 @@ private:
 
     template <class T>
     nb::object forward_as(nb::handle x, nb::handle state, nb::handle lengths, bool batch_first) {
-        if (!call(torch().default_dtype).is(dtype_)) return nb::none();
+        // torch.empty must give what is expected
+        if (!call(torch().default_dtype).is(dtype_) || PyLong_AsLong(call(torch().function_modes).ptr())) return nb::none();
         const nb::object shape = attribute(x, torch().shape);
         if (PyTuple_GET_SIZE(shape.ptr()) != 3 || whole(shape, 2) != spec_.input) return nb::none();
         const nb::object strides = method(x, torch().stride);
@@ -264,7 +277,9 @@ private:
         nb::object h = lend<T, 3>({spec.layers, spec.batch, out_}, &out.hn), c;
         if (spec.cell == Cell::lstm) c = lend<T, 3>({spec.layers, spec.batch, spec.hidden}, &out.cn);
         run(spec, in, out);
-        return pair(output, h, c);
+        last_ = c.is_valid() ? nb::object(nb::make_tuple(h, c)) : h;
+        last_h_ = out.hn, last_c_ = out.cn, last_batch_ = spec.batch;
+        return nb::make_tuple(output, last_);
     }
 };
 

@@ -57,13 +57,13 @@ inline void finish_lstm(bool keep, Vec<T> (&acc)[R][4], const Row<T>* rows, int 
 }
 
 template <class T, int R>
-inline void finish_gru(bool keep, Vec<T> (&acc)[R][3], const Row<T>* rows, int unit, const T* bias_hn) {
+inline void finish_gru(bool keep, Vec<T> (&acc)[R][3], const Row<T>* rows, int unit, const T* bias_hn) {  // null: already in acc
     constexpr int L = lanes<T>;
     for (int i = 0; i < R; ++i) {
         T* gate = rows[i].gates + unit * 4;
         Vec<T> reset = sigmoid(load(gate) + acc[i][0]);
         Vec<T> update = sigmoid(load(gate + L) + acc[i][1]);
-        Vec<T> hn = acc[i][2] + load(bias_hn + unit);
+        Vec<T> hn = bias_hn ? acc[i][2] + load(bias_hn + unit) : acc[i][2];
         Vec<T> candidate = tanh(load(gate + 2 * L) + reset * hn);
         Vec<T> before = load(rows[i].h_before + unit);
         if (keep) store(gate, reset), store(gate + L, update), store(gate + 2 * L, candidate), store(gate + 3 * L, hn);

@@ -319,7 +319,7 @@ private:
     void direct_products(const T* w, int depth, const T* x, Part part, T* to) const {
         const int begin = first_unit(part), end = last_unit(part), real = std::min(end, z.hidden);
         for (int gate = 0; gate < z.products; ++gate, to += z.units) {
-            matrix_times<T>(real - begin, w + (int64_t(gate) * z.hidden + begin) * depth, depth, depth, x, to + begin);
+            matrix_times<T>(real - begin, w + (int64_t(gate) * z.hidden + begin) * depth, depth, x, to + begin);
             std::fill(to + real, to + end, T(0));
         }
     }
@@ -404,7 +404,7 @@ private:
             T* h = lane.tape.h + place(lane, t, r) * z.outs;
             const T* hidden = work.hidden.get() + work.in.size() * z.units;
             if (direct) {
-                matrix_times<T>(z.out, dir.hr, z.hidden, z.hidden, hidden, h);
+                matrix_times<T>(z.out, dir.hr, z.hidden, hidden, h);
                 std::fill(h + z.out, h + z.outs, T(0));
             }
             work.in.push_back(hidden), work.to.push_back(h);

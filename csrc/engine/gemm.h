@@ -231,29 +231,63 @@ private:
     }
 };
 
-// out[i] = sum over k of w[i][k] * x[k] for `rows` rows of w, `ld` apart: for single vectors, where packing would cost more
-// than the product.
-template <class T, int R>
-inline void dot_rows(const T* w, int64_t ld, int depth, const T* x, T* out) {
-    Vec<T> acc[R] = {};
-    int k = 0;
-    for (; k + lanes<T> <= depth; k += lanes<T>) {
-        const Vec<T> v = load(x + k);
-#pragma GCC unroll 8
-        for (int i = 0; i < R; ++i) acc[i] += load(w + i * ld + k) * v;
-    }
-    for (int i = 0; i < R; ++i) {
-        T sum = 0;
-        for (int l = 0; l < lanes<T>; ++l) sum += acc[i][l];
-        for (int l = k; l < depth; ++l) sum += w[i * ld + l] * x[l];
-        out[i] = sum;
-    }
-}
+// Sums of products of single vectors with rows of a matrix as it is, where packing would cost more than the product: a
+// vector of rows at a time.
 template <class T>
-void matrix_times(int rows, const T* w, int64_t ld, int depth, const T* x, T* out) {
-    int i = 0;
-    for (; i + 8 <= rows; i += 8) dot_rows<T, 8>(w + i * ld, ld, depth, x, out + i);
-    for (; i < rows; ++i) dot_rows<T, 1>(w + i * ld, ld, depth, x, out + i);
+struct Dots {
+    Vec<T> acc[lanes<T>] = {};
+
+    // Adds w[i] · x for the rows `first` + i, those past the last one being that one again.
+    inline __attribute__((always_inline)) void add(const T* w, int first, int rows, int depth, const T* x) {
+        constexpr int L = lanes<T>;
+        const T* row[L];
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) row[i] = w + int64_t(std::min(first + i, rows - 1)) * depth;
+        int k = 0;
+        for (; k + L <= depth; k += L) {
+            const Vec<T> v = load(x + k);
+#pragma GCC unroll 16
+            for (int i = 0; i < L; ++i) acc[i] += load(row[i] + k) * v;
+        }
+        if (k == depth) return;
+        const Vec<T> v = load_part(x + k, depth - k);
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) acc[i] += load_part(row[i] + k, depth - k) * v;
+    }
+
+    // The sum over the lanes of acc[i] in lane i.
+    inline __attribute__((always_inline)) Vec<T> total() {
+        fold<1>();
+        return acc[0];
+    }
+
+private:
+    typedef std::conditional_t<sizeof(T) == 4, int32_t, int64_t> Index;
+    typedef Index Mask __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
+
+    template <int Step>
+    inline __attribute__((always_inline)) void fold() {
+        if constexpr (Step < lanes<T>) {
+            Mask low, high;
+#pragma GCC unroll 16
+            for (int j = 0; j < lanes<T>; ++j)
+                low[j] = j & Step ? lanes<T> + j - Step : j, high[j] = j & Step ? lanes<T> + j : j + Step;
+#pragma GCC unroll 16
+            for (int i = 0; i < lanes<T>; i += 2 * Step)
+                acc[i] = __builtin_shuffle(acc[i], acc[i + Step], low) + __builtin_shuffle(acc[i], acc[i + Step], high);
+            fold<2 * Step>();
+        }
+    }
+};
+
+// out[i] = sum over k of w[i][k] * x[k]; `out` has room for whole vectors.
+template <class T>
+void matrix_times(int rows, const T* w, int depth, const T* x, T* out) {
+    for (int i = 0; i < rows; i += lanes<T>) {
+        Dots<T> dots;
+        dots.add(w, i, rows, depth, x);
+        store(out + i, dots.total());
+    }
 }
 
 // out[column] += sum over i of x[i] * w[i][column]

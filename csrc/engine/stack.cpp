@@ -2,6 +2,7 @@
 #include <chrono>
 
 #include "backward.h"
+#include "step.h"
 
 #if defined(__AVX512F__)
 #define RECURRA_REGISTER(v) "v"(v)
@@ -26,6 +27,7 @@ int64_t tape_size(const Spec& s) {
 
 template <class T>
 void infer(const Spec& s, const Inputs<T>& in, const Outputs<T>& out) {
+    if (s.steps == 1 && s.batch && s.batch <= kDirect && !s.bidirectional && !in.lengths) return Step<T>(s, in, out).run();
     const Batch batch(s.batch, s.steps, in.lengths);
     Weights<T> weights(s, in.weights);
     Forward<T> forward(s, batch, weights, in, &out, false);
