@@ -41,18 +41,9 @@ Inputs<T> inputs(const nb::tuple& x, Address lengths, const Addresses& weights, 
 // The functions for one type of number. States, weights and lengths are contiguous; a view is (address, batch, time), with
 // the strides in numbers; address 0 is none.
 template <class T>
-struct Kept {  // memory for what one call keeps for its backward pass
-    explicit Kept(const Spec& s) { data.resize(engine<T>().tape_size(s) + 1); }
-    Buffer<T> data;
-};
-
-template <class T>
 void bind(nb::module_ m) {
     using In = const Addresses&;
     m.def("tape_size", [](const Spec& s) { return engine<T>().tape_size(s); });
-    nb::class_<Kept<T>>(m, "Tape").def(nb::init<const Spec&>()).def_prop_ro("address", [](const Kept<T>& k) {
-        return Address(k.data.get());
-    });
     m.def("infer", [](const Spec& s, nb::tuple x, Address lengths, In weights, Address h0, Address c0, nb::tuple out,
                       Address hn, Address cn) {
         const auto in = inputs<T>(x, lengths, weights, h0, c0);
@@ -103,7 +94,7 @@ NB_MODULE(_engine, m) {
             new (self) Spec{Cell(cell), steps, batch, input, hidden, projected, layers, bidirectional, bias, dropout, seed,
                             threads, chunk};
         });
-    bind_layer(m);
     bind<float>(m.def_submodule("float32"));
     bind<double>(m.def_submodule("float64"));
+    bind_layer(m);
 }

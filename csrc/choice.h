@@ -34,7 +34,7 @@ inline std::string chosen() {
 }
 
 template <class T>
-const Engine<T>& engine() {
+inline const Engine<T>& engine() {
     static const Engine<T>& found = []() -> const Engine<T>& {
         const std::string isa = chosen();
 #define RECURRA_CHOOSE(name)                                            \

@@ -5,8 +5,6 @@
 
 #include <array>
 
-#include "choice.h"
-#include "engine/memory.h"
 
 namespace nb = nanobind;
 using namespace recurra;
@@ -131,8 +129,21 @@ public:
     nb::object forward(nb::dict parameters, nb::handle x, nb::handle state, nb::handle lengths, bool batch_first) {
         return served(parameters, x, [&](auto zero) {
             using T = decltype(zero);
-            return forward_as<T>(x, state, lengths, batch_first);
+            return forward_as<T>(x, state, lengths, batch_first, nullptr);
         });
+    }
+    // The same for training, with the weights as a tuple: (output, h, c or None, tape), or None.
+    nb::object keep(nb::tuple weights_, nb::handle x, nb::handle state, nb::handle lengths, bool batch_first, double dropout,
+                    uint64_t seed, int64_t chunk) {
+        const Training how{dropout, seed, chunk};
+        return served(weights_, x, [&](auto zero) {
+            using T = decltype(zero);
+            return forward_as<T>(x, state, lengths, batch_first, &how);
+        });
+    }
+    nb::tuple config() const {
+        const Spec& s = spec_;
+        return nb::make_tuple(int(s.cell), s.hidden, s.projected, s.layers, s.bidirectional, s.bias);
     }
     nb::object step(nb::dict parameters, nb::handle x, nb::handle state) {
         if (spec_.bidirectional) return nb::none();
@@ -155,8 +166,8 @@ private:
     void *last_h_ = nullptr, *last_c_ = nullptr;
     int64_t last_batch_ = 0;
 
-    template <class F>
-    nb::object served(nb::dict parameters, nb::handle x, F f) {
+    template <class W, class F>
+    nb::object served(const W& parameters, nb::handle x, F f) {
         if (!nobody_watches()) return nb::none();
         try {
             return served_plainly(parameters, x, f);
@@ -165,21 +176,36 @@ private:
             return nb::none();  // a tensor without memory, in a transform of torch.func
         }
     }
-    template <class F>
-    nb::object served_plainly(nb::dict parameters, nb::handle x, F f) {
+    template <class W, class F>
+    nb::object served_plainly(const W& parameters, nb::handle x, F f) {
         const bool single = plain(x, torch().float32);
         if (!single && !plain(x, torch().float64)) return nb::none();
         if (!weights(parameters, single ? torch().float32 : torch().float64)) return nb::none();
         return single ? f(float()) : f(double());
     }
 
+    struct Training {
+        double dropout;
+        uint64_t seed;
+        int64_t chunk;
+    };
+
     bool weights(nb::dict parameters, const nb::object& dtype) {
+        return weights_from(dtype, [&](size_t i) {
+            return PyDict_GetItem(parameters.ptr(), PyTuple_GET_ITEM(names_.ptr(), i));  // null if parametrized
+        });
+    }
+    bool weights(nb::tuple all, const nb::object& dtype) {
+        if (all.size() != shapes_.size()) return false;
+        return weights_from(dtype, [&](size_t i) { return PyTuple_GET_ITEM(all.ptr(), i); });
+    }
+    template <class F>
+    bool weights_from(const nb::object& dtype, F from) {
         const size_t n = shapes_.size();
-        const bool known = dtype_.is(dtype);
-        if (!known) seen_.assign(n, nb::none()), at_.assign(n, nullptr), dtype_ = dtype, last_ = nb::none();
+        if (!dtype_.is(dtype)) seen_.assign(n, nb::none()), at_.assign(n, nullptr), dtype_ = dtype, last_ = nb::none();
         for (size_t i = 0; i < n; ++i) {
-            PyObject* weight = PyDict_GetItem(parameters.ptr(), PyTuple_GET_ITEM(names_.ptr(), i));
-            if (!weight) return false;  // parametrized
+            PyObject* weight = from(i);
+            if (!weight) return false;
             if (seen_[i].ptr() == weight && at_[i] == address(weight)) continue;
             if (!plain(weight, dtype) || !contiguous(weight)) return false;
             const nb::object shape = attribute(weight, torch().shape);
@@ -236,7 +262,7 @@ private:
     }
 
     template <class T>
-    nb::object forward_as(nb::handle x, nb::handle state, nb::handle lengths, bool batch_first) {
+    nb::object forward_as(nb::handle x, nb::handle state, nb::handle lengths, bool batch_first, const Training* how) {
         // torch.empty must give what is expected
         if (!call(torch().default_dtype).is(dtype_) || PyLong_AsLong(call(torch().function_modes).ptr())) return nb::none();
         const nb::object shape = attribute(x, torch().shape);
@@ -259,8 +285,19 @@ private:
         Outputs<T> out{{static_cast<T*>(address(output)), batch_first ? spec.steps * width : width,
                         batch_first ? width : spec.batch * width},
                        static_cast<T*>(address(h)), c.is_valid() ? static_cast<T*>(address(c)) : nullptr};
-        run(spec, in, out);
-        return pair(output, h, c);
+        if (!how) {
+            run(spec, in, out);
+            return pair(output, h, c);
+        }
+        spec.dropout = how->dropout, spec.seed = how->seed, spec.chunk = how->chunk;
+        spec.threads = int(PyLong_AsLong(call(torch().threads).ptr()));
+        auto kept = std::make_unique<Kept<T>>(spec);
+        {
+            nb::gil_scoped_release release;
+            engine<T>().forward(spec, in, out, kept->data.get());
+        }
+        nb::object tape = nb::cast(kept.release(), nb::rv_policy::take_ownership);
+        return nb::make_tuple(output, h, c.is_valid() ? c : nb::none(), tape);
     }
 
     template <class T>
@@ -283,12 +320,82 @@ private:
     }
 };
 
+// Gradients of values, states and weights after `keep`, of those that need them; None if the gradients of the outputs do
+// not lie as they should.
+template <class T>
+nb::object gradients(const Kept<T>& kept, bool batch_first, nb::tuple grads, nb::tuple saved, int states, nb::handle lengths,
+                     bool need_values, bool need_states, bool need_weights) {
+    const Spec& s = kept.spec;
+    const nb::object dtype = sizeof(T) == 4 ? torch().float32 : torch().float64;
+    const bool lstm = s.cell == Cell::lstm;
+    Gradients<T> to{};
+    if (!grads[0].is_none()) {
+        if (!plain(grads[0], dtype)) return nb::none();
+        const nb::object strides = method(grads[0], torch().stride);
+        if (whole(strides, 2) != 1) return nb::none();
+        to.out = {static_cast<const T*>(address(grads[0])), whole(strides, batch_first ? 0 : 1), whole(strides, batch_first ? 1 : 0)};
+    }
+    for (int i = 0; i < 2; ++i) {
+        const nb::handle g = grads[1 + i];
+        if (g.is_none() || (i && !lstm)) continue;
+        if (!plain(g, dtype) || !contiguous(g)) return nb::none();
+        (i ? to.cn : to.hn) = static_cast<const T*>(address(g));
+    }
+    Inputs<T> in{};
+    for (size_t i = 1; i < saved.size(); ++i)
+        if (!plain(saved[i], dtype) || !contiguous(saved[i])) return nb::none();  // a hook on saved tensors was at work
+    const nb::handle x = saved[0];
+    const nb::object strides = method(x, torch().stride);
+    if (!plain(x, dtype) || whole(strides, 2) != 1) return nb::none();
+    in.x = {static_cast<const T*>(address(x)), whole(strides, batch_first ? 0 : 1), whole(strides, batch_first ? 1 : 0)};
+    if (!lengths.is_none()) in.lengths = static_cast<const int64_t*>(address(lengths));
+    if (states > 0) in.h0 = static_cast<const T*>(address(saved[1]));
+    if (states > 1) in.c0 = static_cast<const T*>(address(saved[2]));
+    nb::list found;
+    const auto result = [&](nb::handle like, bool need) -> T* {
+        if (!need) return found.append(nb::none()), nullptr;
+        const nb::object shape = attribute(like, torch().shape);
+        nb::object made = nb::steal(PyObject_Call(torch().empty.ptr(), shape.ptr(), nullptr));
+        if (!made.is_valid()) nb::raise_python_error();
+        found.append(made);
+        return static_cast<T*>(address(made));
+    };
+    if (!call(torch().default_dtype).is(dtype) || PyLong_AsLong(call(torch().function_modes).ptr())) return nb::none();
+    to.x.data = result(x, need_values);
+    const int64_t row = s.input;
+    to.x.batch = batch_first ? s.steps * row : row, to.x.time = batch_first ? row : s.batch * row;
+    if (states > 0) to.h0 = result(saved[1], need_states);
+    if (states > 1) to.c0 = result(saved[2], need_states);
+    for (size_t i = 1 + states; i < saved.size(); ++i) {
+        in.weights.push_back(static_cast<const T*>(address(saved[i])));
+        T* g = result(saved[i], need_weights);
+        if (g) to.weights.push_back(g);
+    }
+    nb::gil_scoped_release release;
+    engine<T>().backward(s, in, to, kept.data.get());
+    return found;
+}
+
+template <class T>
+void bind_kept(nb::module_ m) {
+    nb::class_<Kept<T>>(m, "Tape")
+        .def(nb::init<const Spec&>())
+        .def_prop_ro("address", [](const Kept<T>& k) { return uintptr_t(k.data.get()); })
+        .def("gradients", &gradients<T>, nb::arg("batch_first"), nb::arg("grads"), nb::arg("saved"), nb::arg("states"),
+             nb::arg("lengths").none(), nb::arg("need_values"), nb::arg("need_states"), nb::arg("need_weights"));
+}
+
 }  // namespace
 
 void bind_layer(nb::module_& m) {
+    bind_kept<float>(nb::cast<nb::module_>(m.attr("float32")));
+    bind_kept<double>(nb::cast<nb::module_>(m.attr("float64")));
     nb::class_<Layer>(m, "Layer")
         .def(nb::init<int, int64_t, int64_t, int64_t, int, bool, bool, nb::tuple, nb::list>())
         .def("forward", &Layer::forward, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
              nb::arg("batch_first"))
+        .def_prop_ro("config", &Layer::config)
+        .def("keep", &Layer::keep, nb::arg("weights"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
+             nb::arg("batch_first"), nb::arg("dropout"), nb::arg("seed"), nb::arg("chunk"))
         .def("step", &Layer::step, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none());
 }

@@ -13,7 +13,7 @@ from torch.compiler import is_compiling
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from recurra import cells
-from recurra.ops import Explanation, Stack, explain, quick_layer, recurrence
+from recurra.ops import Explanation, Stack, explain, quick_layer, quick_training, recurrence
 
 Lengths = Tensor | Sequence[int] | None
 _NATIVE = ("auto", "native")
@@ -77,7 +77,7 @@ class _TorchRecurrent(_Base):
         Raises:
             ValueError, RuntimeError: shapes, types or lengths do not fit.
         """
-        if not (is_grad_enabled() or is_compiling()):
+        if not is_compiling():
             found = self._quickly(input, hx, lengths)
             if found is not None:
                 return found
@@ -128,11 +128,24 @@ class _TorchRecurrent(_Base):
         return output.squeeze(time), state
 
     def _quickly(self, input: Any, hx: Any, lengths: Any) -> Any:
-        """The result without the steps that only gradients, compilers and other engines need, or None."""
-        if self.engine not in _NATIVE or (self.training and self.dropout and self.num_layers > 1):
+        """The result by the short way of plain calls, or None for what other engines, compilers or errors need."""
+        native = self._native if self.engine in _NATIVE else None
+        if native is None:
             return None
-        native = self._native
-        return None if native is None else native.forward(self._parameters, input, hx, lengths, self.batch_first)
+        dropout = self.dropout if self.training and self.num_layers > 1 else 0.0
+        if not is_grad_enabled():
+            return None if dropout else native.forward(self._parameters, input, hx, lengths, self.batch_first)
+        if self.memory != "full":
+            return None
+        parameters = self._parameters
+        weights = tuple([parameters.get(name) for name in self._weight_names])
+        return quick_training(
+            native, weights, input, hx, lengths, batch_first=self.batch_first, dropout=dropout, chunk=0
+        )
+
+    @cached_property
+    def _weight_names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.stack.named_shapes())
 
     @cached_property
     def _native(self) -> Any:

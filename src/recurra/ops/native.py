@@ -63,10 +63,11 @@ def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor |
     else:
         seed = int(torch.randint(2**62, ())) if dropout else 0
         if call.needs_grad:
-            output, h, c = _Recurrence.apply(config, lengths, seed, len(kept), values, *kept, *weights)  # type: ignore[misc]
-        else:
-            output, h, c, _ = forward(config, values, weights, kept, lengths, seed, keep=False)
-    last = (h, c) if call.stack.cell.name == "lstm" else (h,)
+            result = forward(config, values, weights, kept, lengths, seed, keep=True)
+            output, *last = _Recurrence.apply(result, config, lengths, seed, len(kept), values, *kept, *weights)  # type: ignore[misc]
+            return output, tuple(last)
+        output, h, c, _ = forward(config, values, weights, kept, lengths, seed, keep=False)
+    last = (h,) if c is None else (h, c)
     if call.dtype in _HALVES and not call.mixed:
         output, last = output.to(call.dtype), tuple(s.to(call.dtype) for s in last)
     return output, last
@@ -89,11 +90,35 @@ def configure(call: Call) -> tuple[int, int, int, int, bool, bool, bool, float, 
     )
 
 
+def train(
+    native: Any,
+    weights: tuple[Tensor, ...],
+    values: Tensor,
+    states: Any,
+    lengths: Tensor | None,
+    *,
+    batch_first: bool,
+    dropout: float,
+    chunk: int,
+) -> Any:
+    """The call of a layer with gradients at little cost; None for what is left to `run`."""
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0 or torch.is_autocast_enabled("cpu"):
+        return None
+    seed = int(torch.randint(2**62, ())) if dropout else 0
+    result = native.keep(weights, values, states, lengths, batch_first, dropout, seed, chunk)
+    if result is None:
+        return None
+    given = () if states is None else states if isinstance(states, tuple) else (states,)
+    config = (*native.config, batch_first, dropout, chunk)
+    output, *last = _Recurrence.apply(result, config, lengths, seed, len(given), values, *given, *weights)  # type: ignore[misc]
+    return output, tuple(last) if len(last) == 2 else last[0]
+
+
 def layer(stack: Stack) -> Any:
     """What serves a layer's calls without gradients at the lowest latency, or None without the engine.
 
-    Its `forward(parameters, values, states, lengths, batch_first)` and `step(parameters, values, states)` return None for
-    what they leave to `run`.
+    Its `forward(parameters, values, states, lengths, batch_first)`, `step(parameters, values, states)` and `keep` (see
+    `train`) return None for what they leave to `run`.
     """
     if _engine is None or type(stack.cell) not in (RNN, GRU, LSTM):
         return None
@@ -114,8 +139,8 @@ def forward(
     seed: int,
     *,
     keep: bool,
-) -> tuple[Tensor, Tensor, Tensor, Any]:
-    """Output, final hidden and cell states, and what backward needs, or None without `keep`."""
+) -> tuple[Tensor, Tensor, Tensor | None, Any]:
+    """Output, final hidden and cell states (the latter an LSTM's), and with `keep` what backward needs."""
     values, states, weights = _plain(values.detach()), _contiguous(states), _contiguous(weights)
     lengths = _index(lengths)
     kind, hidden, projected, layers, bidirectional, _, batch_first, *_ = config
@@ -123,7 +148,7 @@ def forward(
     spec, batch = _spec(config, values, seed)
     output = values.new_empty(*values.shape[:2], directions * (projected or hidden))
     h = values.new_empty(layers * directions, batch, projected or hidden)
-    c = values.new_empty((layers * directions, batch, hidden) if kind == 2 else 0)
+    c = values.new_empty(layers * directions, batch, hidden) if kind == 2 else None
     engine = _of(values.dtype)
     tape = engine.Tape(spec) if keep else None
     arguments = (
@@ -133,8 +158,7 @@ def forward(
         [w.data_ptr() for w in weights],
         *_pair(states),
         _view(output, batch_first),
-        h.data_ptr(),
-        c.data_ptr(),
+        *_pair((h, c)),
     )
     if tape is None:
         engine.infer(*arguments)
@@ -146,18 +170,17 @@ def forward(
 def backward(
     config: tuple,
     grads: Sequence[Tensor | None],
-    values: Tensor,
-    weights: Sequence[Tensor],
-    states: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    count: int,
     lengths: Tensor | None,
     seed: int,
     tape: int,
     needs: tuple[bool, bool, bool],
-) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
-    """Gradients of the values, states and weights (as `needs` says), from those of output and final states."""
-    values, states, weights = _plain(values.detach()), _contiguous(states), _contiguous(weights)
-    output, *last = grads
-    output, last, lengths = None if output is None else _plain(output), _contiguous(last), _index(lengths)
+) -> list[Tensor | None]:
+    """Gradients of the inputs: values, `count` states, weights, each as `needs` says, from those of the outputs."""
+    values, states, weights = _plain(inputs[0].detach()), _contiguous(inputs[1 : 1 + count]), _contiguous(inputs[1 + count :])
+    output, last = None if grads[0] is None else _plain(grads[0]), _contiguous(grads[1:])
+    lengths = _index(lengths)
     spec, _ = _spec(config, values, seed)
     of_values = torch.empty(values.shape, dtype=values.dtype) if needs[0] else None
     of_states = [torch.empty_like(s) if needs[1] else None for s in states]
@@ -169,45 +192,39 @@ def backward(
         [w.data_ptr() for w in weights],
         *_pair(states),
         _view(output, config[6]),
-        *_pair(last[: len(last) if config[0] == 2 else 1]),
+        *_pair(last if config[0] == 2 else last[:1]),
         _view(of_values, config[6]),
         [g.data_ptr() for g in of_weights if g is not None],
         *_pair(of_states),
         tape,
     )
-    return of_values, of_states, of_weights
+    return [of_values, *of_states, *of_weights]
 
 
 class _Recurrence(torch.autograd.Function):
     """Forward and backward through time as one node of the graph: the operators' work at less cost per call."""
 
     @staticmethod
-    def forward(ctx: Any, config: tuple, lengths: Tensor | None, seed: int, count: int, values: Tensor, *tensors: Tensor):
-        output, h, c, ctx.tape = forward(
-            config, values, tensors[count:], tensors[:count], lengths, seed, keep=True
-        )
-        ctx.save_for_backward(values, *tensors)
+    def forward(ctx: Any, result: tuple, config: tuple, lengths: Tensor | None, seed: int, count: int, *tensors: Tensor):
+        output, h, c, ctx.tape = result  # computed before: a tensor given as an argument would be taken for an input
+        ctx.save_for_backward(*tensors)
         ctx.config, ctx.lengths, ctx.seed, ctx.count = config, lengths, seed, count
         ctx.set_materialize_grads(False)
-        if config[0] != 2:
-            ctx.mark_non_differentiable(c)
-        return output, h, c
+        return (output, h) if c is None else (output, h, c)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None):
-        values, *others = ctx.saved_tensors
-        states, weights = others[: ctx.count], others[ctx.count :]
-        wanted = ctx.needs_input_grad[4:]
-        needs = (wanted[0], any(wanted[1 : 1 + ctx.count]), any(wanted[1 + ctx.count :]))
+        saved, count, grads = ctx.saved_tensors, ctx.count, (*grads, None)[:3]
+        wanted = ctx.needs_input_grad[5:]
+        needs = (wanted[0], any(wanted[1 : 1 + count]), any(wanted[1 + count :]))
         with torch.no_grad():
-            of_values, of_states, of_weights = backward(
-                ctx.config, grads, values, weights, states, ctx.lengths, ctx.seed, ctx.tape.address, needs
-            )
-        found = (of_values, *of_states, *of_weights)
+            found = ctx.tape.gradients(ctx.config[6], grads, saved, count, ctx.lengths, *needs)
+            if found is None:
+                found = backward(ctx.config, grads, saved, count, ctx.lengths, ctx.seed, ctx.tape.address, needs)
         if torch.is_grad_enabled():  # create_graph=True
-            inputs = [values, *others, *(g for g in grads if g is not None)]
+            inputs = [*saved, *(g for g in grads if g is not None)]
             found = _Last.apply(len(inputs), *inputs, *found)  # type: ignore[misc]
-        return None, None, None, None, *found
+        return None, None, None, None, None, *found
 
 
 class _Last(torch.autograd.Function):
