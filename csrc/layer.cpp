@@ -380,7 +380,7 @@ template <class T>
 void bind_kept(nb::module_ m) {
     nb::class_<Kept<T>>(m, "Tape")
         .def(nb::init<const Spec&>())
-        .def_prop_ro("address", [](const Kept<T>& k) { return uintptr_t(k.data.get()); })
+        .def("data_ptr", [](const Kept<T>& k) { return uintptr_t(k.data.get()); })
         .def("gradients", &gradients<T>, nb::arg("batch_first"), nb::arg("grads"), nb::arg("saved"), nb::arg("states"),
              nb::arg("lengths").none(), nb::arg("need_values"), nb::arg("need_states"), nb::arg("need_weights"));
 }

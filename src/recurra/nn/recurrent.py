@@ -15,6 +15,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from recurra import cells
 from recurra.ops import Explanation, Stack, explain, quick_layer, quick_training, recurrence
 
+from .compiling import admit
+
 Lengths = Tensor | Sequence[int] | None
 _NATIVE = ("auto", "native")
 
@@ -48,7 +50,7 @@ class _TorchRecurrent(_Base):
     def _cell(self) -> cells.Cell:
         raise NotImplementedError
 
-    @cached_property
+    @property
     def stack(self) -> Stack:
         """Cell, sizes, layers and directions of this layer."""
         return Stack(
@@ -152,7 +154,7 @@ class _TorchRecurrent(_Base):
         return quick_layer(self.stack)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
+        state = dict(super().__getstate__())  # type: ignore[misc]
         state.pop("_native", None)  # made anew where it is needed
         return state
 
@@ -348,3 +350,6 @@ class Recurrent(torch.nn.Module):
 
     def _weights(self) -> list[Tensor]:
         return [getattr(self, name) for name, _ in self.stack.named_shapes()]
+
+
+admit((_TorchRecurrent,))

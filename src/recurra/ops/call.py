@@ -102,7 +102,7 @@ def _chunk(memory: str, steps: int) -> int:
     """With `"recompute"` the √T states between chunks are stored, and the √T steps of one chunk at a time."""
     if memory not in ("full", "recompute"):
         raise ValueError(f"memory must be 'full' or 'recompute', got {memory!r}")
-    return max(1, math.isqrt(steps)) if memory == "recompute" else 0
+    return max(1, math.isqrt(int(steps))) if memory == "recompute" else 0
 
 
 def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int) -> Tensor:
@@ -113,6 +113,8 @@ def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int) -> Te
         raise ValueError(f"lengths must be whole numbers, got {lengths.dtype}")
     if lengths.shape != (batch,):
         raise ValueError(f"lengths must have shape ({batch},), one per sequence; got {tuple(lengths.shape)}")
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return lengths.long()  # no values to look at yet; the native engine checks them itself
     if batch and (int(lengths.min()) < 0 or int(lengths.max()) > steps):
         raise ValueError(
             f"lengths must lie between 0 and the {steps} steps of the batch; "

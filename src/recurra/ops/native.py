@@ -139,6 +139,7 @@ def forward(
     seed: int,
     *,
     keep: bool,
+    tape: Any = None,
 ) -> tuple[Tensor, Tensor, Tensor | None, Any]:
     """Output, final hidden and cell states (the latter an LSTM's), and with `keep` what backward needs."""
     values, states, weights = _plain(values.detach()), _contiguous(states), _contiguous(weights)
@@ -150,7 +151,7 @@ def forward(
     h = values.new_empty(layers * directions, batch, projected or hidden)
     c = values.new_empty(layers * directions, batch, hidden) if kind == 2 else None
     engine = _of(values.dtype)
-    tape = engine.Tape(spec) if keep else None
+    tape = engine.Tape(spec) if keep and tape is None else tape
     arguments = (
         spec,
         _view(values, batch_first),
@@ -163,7 +164,7 @@ def forward(
     if tape is None:
         engine.infer(*arguments)
     else:
-        engine.forward(*arguments, tape.address)
+        engine.forward(*arguments, tape.data_ptr())
     return output, h, c, tape
 
 
@@ -220,7 +221,7 @@ class _Recurrence(torch.autograd.Function):
         with torch.no_grad():
             found = ctx.tape.gradients(ctx.config[6], grads, saved, count, ctx.lengths, *needs)
             if found is None:
-                found = backward(ctx.config, grads, saved, count, ctx.lengths, ctx.seed, ctx.tape.address, needs)
+                found = backward(ctx.config, grads, saved, count, ctx.lengths, ctx.seed, ctx.tape.data_ptr(), needs)
         if torch.is_grad_enabled():  # create_graph=True
             inputs = [*saved, *(g for g in grads if g is not None)]
             found = _Last.apply(len(inputs), *inputs, *found)  # type: ignore[misc]
@@ -237,6 +238,22 @@ class _Last(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor):
         raise EngineError('the native engine gives first derivatives only; use engine="builtin" or "reference"')
+
+
+def tape_size(config: tuple, dtype: torch.dtype, steps: Any, batch: Any) -> Any:
+    """Numbers that a call keeps for its backward pass, at most; steps and batch may be symbols."""
+
+    def size(steps: int, chunk: int) -> int:
+        kind, hidden, projected, layers, bidirectional, bias, _, dropout, _ = config
+        return _of(dtype).tape_size(
+            _engine.Spec(kind, steps, 1, 1, hidden, projected, layers, bidirectional, bias, dropout, 0, 1, chunk)
+        )
+
+    chunk = config[-1]
+    if not chunk:
+        return steps * batch * size(1, 0)
+    per_step = size(2, 2) - size(1, 2)
+    return batch * ((steps + chunk - 1) // chunk * (size(1, 1) - per_step) + steps * per_step)
 
 
 def _kind(cell: Any) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from torch import Tensor
 
@@ -43,7 +42,7 @@ class Stack:
         """1, or 2 when bidirectional."""
         return 2 if self.bidirectional else 1
 
-    @cached_property
+    @property
     def state_sizes(self) -> tuple[int, ...]:
         """Size of each state of the cell."""
         return self.cell.state_sizes(self.hidden_size, proj_size=self.proj_size)
@@ -60,10 +59,6 @@ class Stack:
 
     def named_shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """All weights as `(name, shape)`, named and ordered as in torch: `weight_ih_l0_reverse` and so on."""
-        return self._named_shapes
-
-    @cached_property
-    def _named_shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         return tuple(
             (f"{name}_l{layer}{suffix}", shape)
             for layer in range(self.num_layers)

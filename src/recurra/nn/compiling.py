@@ -1,0 +1,56 @@
+"""Opens torch.compile to our layers: it turns away every subclass of torch's recurrent layers, though ours are operators.
+
+torch's compiler is heavy and most programs never load it, so nothing is done until it is imported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+_BUILDER = "torch._dynamo.variables.builder"
+
+
+def admit(classes: tuple[type, ...]) -> None:
+    """Makes `torch.compile` look inside modules of these classes, now or as soon as it is imported."""
+    if _BUILDER in sys.modules:
+        _patch(sys.modules[_BUILDER], classes)
+    else:
+        sys.meta_path.insert(0, _Watch(lambda module: _patch(module, classes)))
+
+
+def _patch(builder: Any, classes: tuple[type, ...]) -> None:
+    original = builder.VariableBuilder.wrap_module
+
+    def wrap_module(self: Any, value: Any) -> Any:
+        if not isinstance(value, classes):
+            return original(self, value)
+        with builder.config.patch(allow_rnn=True):
+            return original(self, value)
+
+    builder.VariableBuilder.wrap_module = wrap_module
+
+
+class _Watch:
+    """Calls a function with the compiler's module right after its import."""
+
+    def __init__(self, then: Callable[[Any], None]) -> None:
+        self._then = then
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != _BUILDER:
+            return None
+        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute, then = spec.loader.exec_module, self._then
+
+            def exec_module(module: Any) -> None:
+                execute(module)
+                then(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
