@@ -101,7 +101,7 @@ class _TorchRecurrent(_Base):
             state: what the step before returned; None to begin.
 
         Returns:
-            `output, state`: the output of the last layer `(batch, hidden)` and the state as `forward` takes and returns it.
+            `output, state`: the output of the last layer `(batch, hidden)`, and the state as `forward` returns it.
 
         Raises:
             ValueError: the layer is bidirectional, or shapes do not fit.
@@ -197,9 +197,8 @@ class _TorchRecurrent(_Base):
         return input, states, lengths
 
     def _weights(self) -> list[Tensor]:
-        # functional_call and parametrizations replace the tensors behind torch's flat list
-        self._update_flat_weights()
-        return self._flat_weights  # type: ignore[return-value]
+        # not torch's flat list: functional_call and parametrizations replace the tensors behind it
+        return [getattr(self, name) for name, _ in self.stack.named_shapes()]
 
     def _pack_state(self, last: tuple[Tensor, ...]) -> Any:
         return last[0]

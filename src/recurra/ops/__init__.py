@@ -1,6 +1,5 @@
 """Recurrence over time: one call, several engines, and an explanation of which one serves."""
 
-from . import operators as _operators
 from .call import Call
 from .dispatch import ENGINES, Explanation, explain, recurrence
 from .native import layer as quick_layer

@@ -49,7 +49,7 @@ def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor |
     )
 
 
-def _kernel(call: Call, data: Tensor, batch_sizes: Tensor | None, weights: Sequence[Tensor], states: State | None):
+def _kernel(call: Call, data: Tensor, batch_sizes: Tensor | None, weights: Sequence[Tensor], states: State):
     cell = call.stack.cell
     function = getattr(_VF, f"rnn_{cell.nonlinearity}" if isinstance(cell, RNN) else cell.name)
     # cuDNN keeps what backward needs only in training mode; without dropout the results are the same

@@ -1,6 +1,6 @@
-"""The native engine as operators of torch: for `torch.compile`, `torch.export`, `torch.func` and fake tensors.
+"""The native engine as operators of torch: for `torch.compile`, `torch.export` and fake tensors.
 
-Plain calls take a shorter way (`native.run`); these are what a compiler or a transform records.
+Plain calls take a shorter way (`native.run`); these are what a compiler records.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recurra.errors import EngineError
 
-from . import native
+from . import kernels
 
 _CONFIG = (
     "int cell, int hidden_size, int proj_size, int num_layers, bool bidirectional, bool bias, bool batch_first, "
@@ -30,23 +30,23 @@ _INPUT_COUNT, _CONFIG_COUNT = 5, 9
 
 
 def _forward(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Tensor | None, *config: Any) -> tuple:
-    *config, keep = config
+    keep = config[-1]
     batch, steps = values.shape[:2] if config[6] else values.shape[1::-1]
     # all of it is an output of the operator, and outputs must be defined
-    tape = values.new_zeros(native.tape_size(tuple(config), values.dtype, steps, batch) if keep else 0)
+    tape = values.new_zeros(kernels.tape_size(config[:-1], values.dtype, steps, batch) if keep else 0)
     drawn = 0 if seed is None else int(seed)
-    output, h, c, _ = native.forward(tuple(config), values, weights, states, lengths, drawn, keep=keep, tape=tape)
+    output, h, c, _ = kernels.forward(config[:-1], values, weights, states, lengths, drawn, keep=keep, tape=tape)
     return output, h, values.new_empty(0) if c is None else c, tape
 
 
 def _forward_fake(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Any, *config: Any) -> tuple:
-    kind, hidden, projected, layers, bidirectional, _, batch_first, dropout, chunk, keep = config
+    kind, hidden, projected, layers, bidirectional, _, batch_first, _, _, keep = config
     directions = 2 if bidirectional else 1
     out, batch, steps = projected or hidden, *(values.shape[:2] if batch_first else (values.shape[1], values.shape[0]))
     output = values.new_empty(values.shape[0], values.shape[1], directions * out)
     h = values.new_empty(layers * directions, batch, out)
     c = values.new_empty(layers * directions, batch, hidden) if kind == 2 else values.new_empty(0)
-    size = native.tape_size(config[:-1], values.dtype, steps, batch) if keep else 0
+    size = kernels.tape_size(config[:-1], values.dtype, steps, batch) if keep else 0
     return output, h, c, values.new_empty(size)
 
 
@@ -55,11 +55,13 @@ def _backward(of_output: Any, of_h: Any, of_c: Any, tape: Tensor, *rest: Any) ->
     config, needs = rest[_INPUT_COUNT : _INPUT_COUNT + _CONFIG_COUNT], rest[_INPUT_COUNT + _CONFIG_COUNT :]
     drawn = 0 if seed is None else int(seed)
     grads, inputs = (of_output, of_h, of_c), (values, *states, *weights)
-    found = native.backward(config, grads, inputs, len(states), lengths, drawn, tape.data_ptr(), needs)
+    found = kernels.backward(config, grads, inputs, len(states), lengths, drawn, tape.data_ptr(), needs)
     return [g for g in found if g is not None]
 
 
-def _backward_fake(of_output: Any, of_h: Any, of_c: Any, tape: Any, values: Tensor, weights: Any, states: Any, *rest: Any):
+def _backward_fake(
+    of_output: Any, of_h: Any, of_c: Any, tape: Any, values: Tensor, weights: Any, states: Any, *rest: Any
+):
     need_values, need_states, need_weights = rest[-3:]
     inputs = [values] * need_values + list(states) * need_states + list(weights) * need_weights
     return [i.new_empty(i.shape) for i in inputs]
@@ -96,31 +98,7 @@ def _flat(needs: Any) -> Any:
 
 
 def _no_second(ctx: Any, *grads: Any) -> Any:
-    raise EngineError('the native engine gives first derivatives only; use engine="builtin" or "reference"')
-
-
-def _each(operator: Any, info: Any, in_dims: tuple, args: tuple) -> tuple[Any, Any]:
-    """One call per sample: each has sums of its own, as per-sample gradients need."""
-    results = [operator(*_pick(args, in_dims, i)) for i in range(info.batch_size)]
-    stacked = [torch.stack(parts) for parts in zip(*results, strict=True)]
-    return (stacked, [0] * len(stacked)) if isinstance(results[0], list) else (tuple(stacked), (0,) * len(stacked))
-
-
-def _pick(args: Any, in_dims: Any, i: int) -> list:
-    def one(arg: Any, dim: Any) -> Any:
-        if isinstance(arg, list | tuple):
-            return [one(a, d) for a, d in zip(arg, dim, strict=True)] if isinstance(dim, list | tuple) else arg
-        return arg if dim is None else arg.select(dim, i)
-
-    return [one(arg, dim) for arg, dim in zip(args, in_dims, strict=True)]
-
-
-def _forward_batched(info: Any, in_dims: tuple, *args: Any) -> tuple[Any, Any]:
-    return _each(torch.ops.recurra.forward, info, in_dims, args)
-
-
-def _backward_batched(info: Any, in_dims: tuple, *args: Any) -> tuple[Any, Any]:
-    return _each(torch.ops.recurra.backward, info, in_dims, args)
+    raise EngineError(kernels.FIRST_ONLY)
 
 
 library.impl("forward", _forward, "CPU")
@@ -129,5 +107,4 @@ torch.library.register_fake("recurra::forward", _forward_fake, lib=library)
 torch.library.register_fake("recurra::backward", _backward_fake, lib=library)
 torch.library.register_autograd("recurra::forward", _differentiate, setup_context=_keep_for_backward, lib=library)
 torch.library.register_autograd("recurra::backward", _no_second, lib=library)
-torch.library.register_vmap("recurra::forward", _forward_batched, lib=library)
-torch.library.register_vmap("recurra::backward", _backward_batched, lib=library)
+forward = torch.ops.recurra.forward

@@ -1,0 +1,152 @@
+"""What the native engine computes, on tensors in real memory: the engine's functions with the tensors' addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+engine: Any = None
+absent = ""
+try:
+    from . import _engine as engine  # type: ignore[no-redef]
+except ImportError as error:  # built without a compiler: the other engines serve, and say so
+    absent = str(error)
+
+FIRST_ONLY = 'the native engine gives first derivatives only; use engine="builtin" or "reference"'
+
+
+def forward(
+    config: tuple,
+    values: Tensor,
+    weights: Sequence[Tensor],
+    states: Sequence[Tensor],
+    lengths: Tensor | None,
+    seed: int,
+    *,
+    keep: bool,
+    tape: Any = None,
+) -> tuple[Tensor, Tensor, Tensor | None, Any]:
+    """Output, final hidden and cell states (the latter an LSTM's), and with `keep` what backward needs."""
+    values, states, weights = _plain(values.detach()), _contiguous(states), _contiguous(weights)
+    lengths = _index(lengths)
+    kind, hidden, projected, layers, bidirectional, _, batch_first, *_ = config
+    directions = 2 if bidirectional else 1
+    spec, batch = _spec(config, values, seed)
+    output = values.new_empty(*values.shape[:2], directions * (projected or hidden))
+    h = values.new_empty(layers * directions, batch, projected or hidden)
+    c = values.new_empty(layers * directions, batch, hidden) if kind == 2 else None
+    numbers = _of(values.dtype)
+    tape = numbers.Tape(spec) if keep and tape is None else tape
+    arguments = (
+        spec,
+        _view(values, batch_first),
+        0 if lengths is None else lengths.data_ptr(),
+        [w.data_ptr() for w in weights],
+        *_pair(states),
+        _view(output, batch_first),
+        *_pair((h, c)),
+    )
+    if keep:
+        numbers.forward(*arguments, tape.data_ptr())
+    else:
+        numbers.infer(*arguments)
+    return output, h, c, tape
+
+
+def backward(
+    config: tuple,
+    grads: Sequence[Tensor | None],
+    inputs: Sequence[Tensor],
+    count: int,
+    lengths: Tensor | None,
+    seed: int,
+    tape: int,
+    needs: tuple[bool, bool, bool],
+) -> list[Tensor | None]:
+    """Gradients of the inputs: values, `count` states, weights, each as `needs` says, from those of the outputs."""
+    values, states, weights = (
+        _plain(inputs[0].detach()),
+        _contiguous(inputs[1 : 1 + count]),
+        _contiguous(inputs[1 + count :]),
+    )
+    output, last = None if grads[0] is None else _plain(grads[0]), _contiguous(grads[1:])
+    lengths = _index(lengths)
+    spec, _ = _spec(config, values, seed)
+    of_values = torch.empty(values.shape, dtype=values.dtype) if needs[0] else None
+    of_states = [torch.empty_like(s) if needs[1] else None for s in states]
+    of_weights = [torch.empty_like(w) if needs[2] else None for w in weights]
+    _of(values.dtype).backward(
+        spec,
+        _view(values, config[6]),
+        0 if lengths is None else lengths.data_ptr(),
+        [w.data_ptr() for w in weights],
+        *_pair(states),
+        _view(output, config[6]),
+        *_pair(last if config[0] == 2 else last[:1]),
+        _view(of_values, config[6]),
+        [g.data_ptr() for g in of_weights if g is not None],
+        *_pair(of_states),
+        tape,
+    )
+    return [of_values, *of_states, *of_weights]
+
+
+def tape_size(config: tuple, dtype: torch.dtype, steps: Any, batch: Any) -> Any:
+    """Numbers that a call keeps for its backward pass, at most; steps and batch may be symbols."""
+
+    def size(steps: int, chunk: int) -> int:
+        kind, hidden, projected, layers, bidirectional, bias, _, dropout, _ = config
+        return _of(dtype).tape_size(
+            engine.Spec(kind, steps, 1, 1, hidden, projected, layers, bidirectional, bias, dropout, 0, 1, chunk)
+        )
+
+    chunk = config[-1]
+    if not chunk:
+        return steps * batch * size(1, 0)
+    per_step = size(2, 2) - size(1, 2)
+    return batch * ((steps + chunk - 1) // chunk * (size(1, 1) - per_step) + steps * per_step)
+
+
+def _of(dtype: torch.dtype) -> Any:
+    return engine.float32 if dtype == torch.float32 else engine.float64
+
+
+def _spec(config: tuple, values: Tensor, seed: int) -> tuple[Any, int]:
+    """The engine's description of a call, and the size of its batch."""
+    kind, hidden, projected, layers, bidirectional, bias, batch_first, dropout, chunk = config
+    batch, steps = values.shape[:2] if batch_first else values.shape[1::-1]
+    threads = torch.get_num_threads()
+    size = values.shape[2]
+    return engine.Spec(
+        kind, steps, batch, size, hidden, projected, layers, bidirectional, bias, dropout, seed, threads, chunk
+    ), batch
+
+
+def _plain(values: Tensor) -> Tensor:
+    """`values` with contiguous features and nothing left to negate."""
+    values = values.resolve_neg()
+    return values if values.stride(-1) == 1 or values.shape[-1] == 1 else values.contiguous()
+
+
+def _contiguous(tensors: Sequence[Tensor | None]) -> list[Any]:
+    return [None if t is None else t.detach().resolve_neg().contiguous() for t in tensors]
+
+
+def _index(lengths: Tensor | None) -> Tensor | None:
+    return None if lengths is None else lengths.cpu().long().contiguous()
+
+
+def _view(values: Tensor | None, batch_first: bool) -> tuple[int, int, int]:
+    """Address and strides of batch and time."""
+    if values is None:
+        return 0, 0, 0
+    batch, time = (0, 1) if batch_first else (1, 0)
+    return values.data_ptr(), values.stride(batch), values.stride(time)
+
+
+def _pair(states: Sequence[Tensor | None]) -> tuple[int, int]:
+    first, second = (*states, None, None)[:2]
+    return 0 if first is None else first.data_ptr(), 0 if second is None else second.data_ptr()
