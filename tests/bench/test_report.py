@@ -10,7 +10,7 @@ from recurra.bench import report, roof, write
 from recurra.bench.cases import Case, grid
 
 ROOF = {"peak_gflops": 100.0, "peak_by": "hand", "bandwidth_by": "hand"}
-ROOF["bandwidth_gbytes"] = {str(case.matrix_bytes): 50.0 for case in [*grid(), *grid(quick=True)]}
+ROOF["bandwidth_gbytes"] = {str(case.working_set): 50.0 for case in [*grid(), *grid(quick=True)]}
 
 
 def result(times: dict[Case, dict[str, float]]) -> dict:

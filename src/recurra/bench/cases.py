@@ -66,6 +66,11 @@ class Case:
         return GATES[self.cell] * self.hidden**2 * (2 if self.mode == "bfloat16 session" else 4)
 
     @property
+    def working_set(self) -> int:
+        """Bytes that are read over and over: the recurrent matrix, in a stream of single steps both."""
+        return self.matrix_bytes * (2 if self.steps == 1 else 1)
+
+    @property
     def read_bytes(self) -> float:
         """Weights that have to be read: the recurrent ones anew in each step, those of the input once."""
         return self.matrix_bytes * (self.steps + 1.0) * (2 if self.mode == "training" else 1)

@@ -62,6 +62,11 @@ def lines(command: Sequence[str], threads: int, order: Any = None) -> Iterator[d
             raise WorkerError(f"{' '.join(command[1:])} failed: {said[0]}")
 
 
+def worker(order: dict[str, Any], threads: int) -> Iterator[dict[str, Any]]:
+    """Sends an order to a process of its own, see `worker.py`; yields its answers."""
+    yield from lines([sys.executable, "-m", "recurra.bench.worker"], threads, order | {"threads": threads})
+
+
 def script(path: str, *arguments: object, threads: int) -> dict[str, Any]:
     """Runs a Python script in a process of its own; returns the last line of JSON that it wrote."""
     *_, last = lines([sys.executable, path, *map(str, arguments)], threads)

@@ -42,7 +42,7 @@ def seconds(case: Case, roof: dict[str, Any]) -> float:
     A batch is bound by the arithmetic; a single sequence by the recurrent weights, read anew in every step.
     """
     arithmetic = case.flops / (roof["peak_gflops"] * 1e9)
-    reading = case.read_bytes / (roof["bandwidth_gbytes"][str(case.matrix_bytes)] * 1e9)
+    reading = case.read_bytes / (roof["bandwidth_gbytes"][str(case.working_set)] * 1e9)
     return max(arithmetic, reading)
 
 

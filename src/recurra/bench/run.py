@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -100,7 +99,7 @@ def run(plan: Plan, tell: Tell = lambda what, done, total: None) -> dict[str, An
         WorkerError: a process died.
     """
     progress = _Progress(tell, len(plan.names) * len(plan.cases) * (plan.rounds + 1))
-    sizes = sorted({case.matrix_bytes for case in plan.cases})
+    sizes = sorted({case.working_set for case in plan.cases})
     progress.say("measuring the roof")
     (roof,) = _worker(plan, {"do": "roof", "sizes": sizes, "seconds": plan.seconds})
     refusals, agreement = _gate(plan, progress)
@@ -162,10 +161,9 @@ def _worker(
     progress: _Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Sends an order to a process of its own and collects its answers."""
-    command = [sys.executable, "-m", "recurra.bench.worker"]
-    order = order | {"threads": plan.threads, "peer": peer, "cases": [case.as_dict() for case in cases]}
+    order = order | {"peer": peer, "cases": [case.as_dict() for case in cases]}
     found = []
-    for answer in processes.lines(command, plan.threads, order):
+    for answer in processes.worker(order, plan.threads):
         found.append(answer)
         if progress is not None:
             progress.skip(1)

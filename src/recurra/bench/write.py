@@ -10,10 +10,9 @@ from typing import Any
 from recurra.errors import UsageError
 
 from .cases import GATES
-from .report import Row, case_of, tables
+from .report import AGAINST, Row, case_of, tables
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the marks differ too
-LABELS = {"training": "torch", "inference": "torch or ONNX Runtime"}
 STYLES = {"RNN": ("#E69F00", "^"), "GRU": ("#0072B2", "o"), "LSTM": ("#D55E00", "s")}
 
 
@@ -65,7 +64,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
         for axes, mode in zip(panels, modes, strict=True):
             rows = [r for r in result["cases"] if r["mode"] == mode and "ratio" in r]
             _draw(axes, rows, shapes)
-            axes.set_xlabel(f"times as fast as {LABELS[mode]}")
+            axes.set_xlabel("times as fast as " + " or ".join(p for p in AGAINST[mode] if p in result["peers"]))
             axes.set_title(f"{mode}: geometric mean {result['summary'][mode]['all']:.2f}")
         panels[0].set_yticks(range(len(shapes)), shapes)
         panels[0].invert_yaxis()
