@@ -4,8 +4,8 @@ Usage: python benchmarks/ragged.py [NSMC_FILE] [--rounds 3] [--threads 2]
 
 One training step (forward, backward to the input and all weights) of a two-layer bidirectional LSTM-128 with input
 128, on random batches of 128 film reviews. A review is as long as it has characters, at least 1, because torch packs no
-empty sequence. Without a file the lengths are drawn from a log-normal distribution with median 27 and sigma 0.75, cut to
-1 … 140, which is near that of the reviews. Every contender runs in a process of its own; the processes take turns.
+empty sequence. Without a file the lengths are drawn from a log-normal distribution with median 27 and sigma 0.75, cut
+to 1 … 140, which is near that of the reviews. Every contender has a process of its own; the processes take turns.
 """
 
 from __future__ import annotations

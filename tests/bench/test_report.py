@@ -24,6 +24,7 @@ def result(times: dict[Case, dict[str, float]]) -> dict:
             "rounds": 1,
             "peers": ["recurra", "torch", "onnxruntime"],
             "roof": ROOF,
+            "cores_used_by_others": 0.0,
             "greatest_difference": 1e-6,
             "cases": rows,
         }
@@ -88,6 +89,21 @@ def test_roof_of_a_batch_is_arithmetic_and_of_a_single_sequence_reading():
     assert roof.seconds(single, ROOF) == pytest.approx(101 * 4 * 4 * 256**2 / 50e9)
     training = Case("training", "LSTM", 32, 100, 256)
     assert roof.seconds(training, ROOF) == pytest.approx(3 * roof.seconds(batch, ROOF))
+
+
+def test_a_busy_machine_is_named():
+    found = result({Case("inference", "RNN", 1, 1, 64): {"recurra": 1.0, "torch": 1.0}})
+    assert report.warnings(found) == report.warnings({**found, "cores_used_by_others": None}) == []
+    busy = {**found, "cores_used_by_others": 1.26}
+    assert "other programs used 1.3 cores" in report.warnings(busy)[0]
+    assert report.warnings(busy)[0] in write.markdown(busy)
+
+
+def test_the_best_of_several_roofs_counts():
+    low = {**ROOF, "peak_gflops": 90.0, "bandwidth_gbytes": {"1": 5.0, "2": 7.0}}
+    high = {**ROOF, "peak_gflops": 95.0, "bandwidth_gbytes": {"1": 6.0, "2": 4.0}}
+    found = roof.best([low, high])
+    assert (found["peak_gflops"], found["bandwidth_gbytes"]) == (95.0, {"1": 6.0, "2": 7.0})
 
 
 def test_files_and_picture(tmp_path):

@@ -15,6 +15,9 @@ OURS = "recurra"
 AGAINST = {"training": ("torch",), "inference": ("torch", "onnxruntime")}
 """Whose faster one is the contender; the other peers are shown beside."""
 
+MOST_BUSY = 0.1
+"""Cores that other programs may use; two busy threads that lose one to others wait for each other much longer."""
+
 TITLES = {
     "training": ("Training: forward and backward", "µs of"),
     "inference": ("Inference", "µs of"),
@@ -165,6 +168,14 @@ class Table:
         marks = ["---", *["---:"] * (len(self.columns) - 1)]
         body = [f"| {' | '.join(cells)} |" for cells in (self.columns, marks, *self.rows)]
         return "\n".join([f"### {self.title}", "", *body])
+
+
+def warnings(result: dict[str, Any]) -> list[str]:
+    """What a reader must know before the figures."""
+    busy = result["cores_used_by_others"]
+    if busy is None or busy <= MOST_BUSY:
+        return []
+    return [f"other programs used {busy:.1f} cores meanwhile: these figures do not count, measure on a quiet machine"]
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

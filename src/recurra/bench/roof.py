@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .cases import Case
@@ -33,6 +33,16 @@ def measure(threads: int, sizes: Iterable[int], budget: float = 0.3) -> dict[str
         "bandwidth_by": "a loop of reads"
         if own_bandwidth
         else "torch's sum on one thread, times the threads: an estimate from below",
+    }
+
+
+def best(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The highest of several measurements."""
+    sizes = found[0]["bandwidth_gbytes"]
+    return {
+        **found[0],
+        "peak_gflops": max(f["peak_gflops"] for f in found),
+        "bandwidth_gbytes": {size: max(f["bandwidth_gbytes"][size] for f in found) for size in sizes},
     }
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from recurra.errors import UsageError
 
-from . import gate, processes
+from . import gate, processes, roof
 from .cases import Case, grid
-from .machine import machine, versions
+from .machine import Others, machine, versions
 from .peers import PEERS, missing
 
 OURS = "recurra"
@@ -23,6 +23,9 @@ ROUNDS, QUICK_ROUNDS = 5, 1
 SECONDS, QUICK_SECONDS = 0.3, 0.1
 SLICE = 30
 WORDS = {"gate": "checking", "time": "timing"}
+
+Times = dict[str, dict[Case, list[float]]]
+"""Seconds of each round, by peer and case."""
 
 Tell = Callable[[str, int, int], None]
 """Takes what is being done, the steps done and all steps."""
@@ -99,19 +102,18 @@ def run(plan: Plan, tell: Tell = lambda what, done, total: None) -> dict[str, An
         WorkerError: a process died.
     """
     progress = _Progress(tell, len(plan.names) * len(plan.cases) * (plan.rounds + 1))
-    sizes = sorted({case.working_set for case in plan.cases})
-    progress.say("measuring the roof")
-    (roof,) = _worker(plan, {"do": "roof", "sizes": sizes, "seconds": plan.seconds})
     refusals, agreement = _gate(plan, progress)
-    times = _time(plan, refusals, progress)
+    others = Others()
+    times, measured = _time(plan, refusals, progress)
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine() | roof.pop("facts"),
+        "machine": machine() | measured.pop("facts"),
         "versions": versions(plan.names),
         "threads": plan.threads,
         "rounds": plan.rounds,
         "peers": plan.names,
-        "roof": roof,
+        "cores_used_by_others": others.cores(),
+        "roof": measured,
         "greatest_difference": agreement,
         "cases": [_row(case, times, refusals) for case in plan.cases],
     }
@@ -137,11 +139,14 @@ def _gate(plan: Plan, progress: _Progress) -> tuple[dict[str, dict[Case, str]], 
     return refusals, worst
 
 
-def _time(plan: Plan, refusals: dict[str, dict[Case, str]], progress: _Progress) -> dict[str, dict[Case, list[float]]]:
-    """Seconds of every case in every round, peer by peer."""
-    slices = plan.slices
-    times: dict[str, dict[Case, list[float]]] = {name: {} for name in plan.names}
+def _time(plan: Plan, refusals: dict[str, dict[Case, str]], progress: _Progress) -> tuple[Times, dict[str, Any]]:
+    """Seconds of every case in every round, peer by peer, and the roof."""
+    slices, sizes = plan.slices, sorted({case.working_set for case in plan.cases})
+    times: Times = {name: {} for name in plan.names}
+    roofs = []
     for i in range(plan.rounds):
+        progress.say("measuring the roof")
+        roofs += _worker(plan, {"do": "roof", "sizes": sizes, "seconds": plan.seconds})
         for part in slices:
             for name in plan.names[:: 1 if i % 2 == 0 else -1]:  # nobody always goes first
                 served = [case for case in part if case not in refusals[name]]
@@ -150,7 +155,7 @@ def _time(plan: Plan, refusals: dict[str, dict[Case, str]], progress: _Progress)
                 for case, answer in zip(served, found, strict=True):
                     times[name].setdefault(case, []).append(answer["seconds"])
                 progress.skip(len(part) - len(served))
-    return times
+    return times, roof.best(roofs)
 
 
 def _worker(
@@ -171,7 +176,7 @@ def _worker(
     return found
 
 
-def _row(case: Case, times: dict[str, dict[Case, list[float]]], refusals: dict[str, dict[Case, str]]) -> dict[str, Any]:
+def _row(case: Case, times: Times, refusals: dict[str, dict[Case, str]]) -> dict[str, Any]:
     rounds = {name: found[case] for name, found in times.items() if case in found}
     return {
         **case.as_dict(),

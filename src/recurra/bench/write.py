@@ -10,7 +10,7 @@ from typing import Any
 from recurra.errors import UsageError
 
 from .cases import GATES
-from .report import AGAINST, Row, case_of, tables
+from .report import AGAINST, Row, case_of, tables, warnings
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the marks differ too
 STYLES = {"RNN": ("#E69F00", "^"), "GRU": ("#0072B2", "o"), "LSTM": ("#D55E00", "s")}
@@ -42,6 +42,7 @@ def markdown(result: dict[str, Any]) -> str:
         f"- arithmetic at best {roof['peak_gflops']:.0f} GF/s ({roof['peak_by']}); weights are read at best, in GB/s "
         f"({roof['bandwidth_by']}), for working sets of {bandwidth}",
         f"- all results agree; greatest difference in float32: {result['greatest_difference']:.1g} of the largest",
+        *(f"- **{warning}**" for warning in warnings(result)),
     ]
     body = [table.markdown() for table in tables(result)]
     return "\n\n".join(["## Figures", "\n".join(facts), *body]) + "\n"

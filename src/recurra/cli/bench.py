@@ -58,6 +58,8 @@ def bench(
     else:
         for table in report.tables(result):
             show_table(table.title, table.columns, table.rows)
+    for warning in report.warnings(result):
+        say(f"warning: {warning}")
     for path in written:
         say(f"written: {path}")
 
