@@ -113,6 +113,8 @@ def test_peers_are_chosen_by_name():
     assert set(runs.choose_peers(None)) <= set(runs.USUAL)
     with pytest.raises(UsageError, match="no peer 'numpy'"):
         runs.choose_peers("numpy")
+    with pytest.raises(UsageError, match="at least one peer"):
+        runs.choose_peers("")
 
 
 def test_a_peer_that_is_not_installed(monkeypatch):

@@ -82,6 +82,8 @@ def choose_peers(given: str | None) -> list[str]:
     if given is None or given == "all":
         return [name for name in (USUAL if given is None else others) if not missing(name)]
     chosen = list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+    if not chosen:
+        raise UsageError(f"name at least one peer: {', '.join(others)}, or all")
     for name in chosen:
         if name not in others:
             raise UsageError(f"there is no peer {name!r}; choose from {', '.join(others)}, or all")
