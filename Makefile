@@ -14,8 +14,8 @@ test-data: .venv/developing       ## on the real data sets, where they are; minu
 	$(BIN)/python -m pytest -m data
 test-engine:                      ## the C++ engine by itself, plain and under the sanitizers
 	for s in "" address,undefined thread; do cmake -S . -B build/tests -DRECURRA_TESTS=ON -DRECURRA_SANITIZE=$$s && cmake --build build/tests --parallel 2 && ctest --test-dir build/tests --output-on-failure || exit 1; done
-bench: install                    ## our engines against torch's layers; minutes
-	$(BIN)/python benchmarks/recurrence.py
+bench: .venv/measuring            ## our layers against torch's and ONNX Runtime's, figures and picture; minutes
+	$(BIN)/recurra bench --out benchmarks/results/recurrence.json --plot docs/images/benchmark.svg
 lint: .venv/developing            ## style, types, import direction
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/lint-imports
 clean:                            ## what the other commands made
@@ -25,6 +25,9 @@ clean:                            ## what the other commands made
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
+.venv/measuring: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	touch $@
 .venv/developing: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench]"
 	touch $@

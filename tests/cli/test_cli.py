@@ -55,7 +55,9 @@ def model(tmp_path_factory) -> Path:
 # help
 
 
-@pytest.mark.parametrize("command", [[], ["fit"], ["fit", "classify"], ["fit", "regress"], ["evaluate"], ["predict"]])
+@pytest.mark.parametrize(
+    "command", [[], ["fit"], ["fit", "classify"], ["fit", "regress"], ["evaluate"], ["predict"], ["bench"]]
+)
 def test_help_begins_with_examples(recurra, command):
     code, out, _ = recurra(*command, "--help")
     assert code == 0

@@ -8,7 +8,7 @@ import typer
 
 from recurra import __version__
 
-from . import demo, doctor, evaluate, fit, predict
+from . import bench, demo, doctor, evaluate, fit, predict
 
 app = typer.Typer(
     name="recurra",
@@ -48,3 +48,4 @@ app.add_typer(fit.app, name="fit")
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(doctor.doctor)
+app.command()(bench.bench)

@@ -1,0 +1,122 @@
+"""The cases: mode, cell and shape, and the numbers on which every peer computes them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+
+SHAPES = (
+    *((1, steps, hidden) for steps in (1, 100) for hidden in (64, 256, 512)),
+    *((32, 100, hidden) for hidden in (64, 128, 256, 512)),
+    (128, 50, 128),
+    (32, 50, 1024),
+)
+"""Batch, steps, hidden size."""
+
+QUICK_SHAPES = ((1, 1, 64), (1, 100, 64), (32, 100, 128))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One layer, one direction, float32; the input is as wide as the hidden state.
+
+    Attributes:
+        mode: `"training"` (output and all gradients), `"inference"` (with one step: a stream that feeds its state
+            back), `"float32 session"` and `"bfloat16 session"` (a stream whose weights are held so), `"call"` (the
+            layer's own call) or `"step"`.
+        cell: `"RNN"`, `"GRU"` or `"LSTM"`.
+        batch: sequences.
+        steps: time steps.
+        hidden: units.
+    """
+
+    mode: str
+    cell: str
+    batch: int
+    steps: int
+    hidden: int
+
+    def __str__(self) -> str:
+        return f"{self.mode} {self.cell} {self.shape}"
+
+    @property
+    def shape(self) -> str:
+        """Batch, steps and hidden size in short."""
+        return f"B{self.batch} T{self.steps} H{self.hidden}"
+
+    @property
+    def streams(self) -> bool:
+        """Whether each call takes up the state that the one before left."""
+        return self.mode.endswith("session") or self.mode == "step" or (self.mode == "inference" and self.steps == 1)
+
+    @property
+    def flops(self) -> float:
+        """Operations of the matrix products; backward has twice those of forward."""
+        products = 2 * 2.0 * self.batch * self.steps * GATES[self.cell] * self.hidden**2
+        return products * (3 if self.mode == "training" else 1)
+
+    @property
+    def matrix_bytes(self) -> int:
+        """Size of one of the two weight matrices."""
+        return GATES[self.cell] * self.hidden**2 * (2 if self.mode == "bfloat16 session" else 4)
+
+    @property
+    def working_set(self) -> int:
+        """Bytes that are read over and over: the recurrent matrix, in a stream of single steps both."""
+        return self.matrix_bytes * (2 if self.steps == 1 else 1)
+
+    @property
+    def read_bytes(self) -> float:
+        """Weights that have to be read: the recurrent ones anew in each step, those of the input once."""
+        return self.matrix_bytes * (self.steps + 1.0) * (2 if self.mode == "training" else 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def grid(quick: bool = False) -> list[Case]:
+    """All cases of a run, the slices of a round side by side."""
+    shapes = QUICK_SHAPES if quick else SHAPES
+    cases = [Case(mode, cell, *shape) for mode in ("training", "inference") for cell in GATES for shape in shapes]
+    widths = (256,) if quick else (256, 512, 1024)
+    for mode in ("float32 session", "bfloat16 session"):
+        cases += [Case(mode, cell, 1, 1, hidden) for cell in GATES for hidden in widths]
+    return cases + [Case(mode, "LSTM", 1, 1, 64) for mode in ("call", "step")]
+
+
+class Numbers(NamedTuple):
+    """Weights and data of a case, in torch's layout.
+
+    Attributes:
+        weights: `weight_ih (gates * hidden, hidden)`, `weight_hh` likewise, `bias_ih (gates * hidden,)`, `bias_hh`.
+        x: input `(time, batch, features)`.
+        grad: gradient of the output, shaped as it.
+    """
+
+    weights: dict[str, np.ndarray]
+    x: np.ndarray
+    grad: np.ndarray
+
+
+def numbers(case: Case) -> Numbers:
+    """The same for every peer."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    rows, bound = GATES[case.cell] * case.hidden, case.hidden**-0.5
+    shapes = {
+        "weight_ih": (rows, case.hidden),
+        "weight_hh": (rows, case.hidden),
+        "bias_ih": (rows,),
+        "bias_hh": (rows,),
+    }
+    weights = {name: bound * (2 * random.random(shape, np.float32) - 1) for name, shape in shapes.items()}
+    shape = (case.steps, case.batch, case.hidden)
+    x, grad = random.standard_normal(shape, np.float32), random.standard_normal(shape, np.float32)
+    return Numbers({name: w.astype(np.float32) for name, w in weights.items()}, x, grad)

@@ -1,0 +1,56 @@
+"""No figure without a right result: every peer must agree with us on every case before anything is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from recurra.errors import RecurraError
+
+from .cases import Case
+
+SAMPLES = 2000
+TOLERANCE = 5e-4  # of the greatest entry: float32 sums in another order, over up to 6,400 tokens
+COARSE = 3e-2  # weights in bfloat16
+
+
+class GateError(RecurraError):
+    """A peer computes something else than we do."""
+
+
+def probe(array: np.ndarray) -> np.ndarray:
+    """A sample of the entries at fixed random places, the greatest magnitude and the root mean square."""
+    flat = np.asarray(array, np.float64).ravel()
+    places = np.random.default_rng(0).integers(flat.size, size=min(SAMPLES, flat.size))
+    return np.concatenate([flat[places], [np.abs(flat).max(), np.sqrt(np.mean(flat**2))]])
+
+
+def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Greatest difference of two probes, as a share of the greatest entry; infinite where one is no number."""
+    if ours.shape != theirs.shape or not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+        return float("inf")
+    return float(np.abs(ours - theirs).max() / max(ours[-2], 1e-30))
+
+
+def compare(case: Case, peer: str, ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> float:
+    """Holds a peer's probes against ours.
+
+    Returns:
+        The greatest difference.
+
+    Raises:
+        GateError: they do not agree; the message says in what.
+    """
+    tolerance = COARSE if case.mode == "bfloat16 session" else TOLERANCE
+    common = ours.keys() & theirs.keys()
+    if not common:
+        raise GateError(f"{case}: {peer} gave nothing to compare")
+    found = {name: difference(ours[name], theirs[name]) for name in common}
+    worst = max(found, key=found.__getitem__)
+    if not found[worst] <= tolerance:
+        raise GateError(
+            f"{case}: the {worst} of {peer} and of recurra differ by {found[worst]:.2g} of the greatest entry\n"
+            "Nothing is timed before all results agree."
+        )
+    return found[worst]

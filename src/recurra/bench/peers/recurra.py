@@ -1,0 +1,46 @@
+"""Our own layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recurra import nn
+from recurra.bench.cases import Case
+
+from . import torch as pytorch
+
+WEIGHTS = {"float32 session": None, "bfloat16 session": torch.bfloat16}
+
+
+class Peer(pytorch.Peer):
+    """As torch's, but for streams: `layer.step`, and sessions."""
+
+    layers = nn
+
+    def refuses(self, case: Case) -> str | None:
+        """Only what this version does not have."""
+        needed = "session" if case.mode in WEIGHTS else case.mode
+        if needed in ("session", "step") and not hasattr(getattr(nn, case.cell), needed):
+            return f"the layers of this version have no {needed}"
+        return None
+
+    def _stream(self, layer: Any, x: Tensor, case: Case) -> Callable[[], Any]:
+        x_t = x[0]
+        if case.mode in WEIGHTS:
+            weights = WEIGHTS[case.mode]
+            session = layer.session() if weights is None else layer.session(weights=weights)
+            return lambda: (session.step(x_t)[None],)
+        if not hasattr(layer, "step"):
+            return super()._stream(layer, x, case)
+        state: Any = None
+
+        def call() -> Any:
+            nonlocal state
+            y_t, state = layer.step(x_t, state)
+            return (y_t,)
+
+        return call

@@ -1,0 +1,235 @@
+"""From times to ratios, summaries and targets, and to the tables that show them."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import roof
+from .cases import GATES, Case
+
+OURS = "recurra"
+AGAINST = {"training": ("torch",), "inference": ("torch", "onnxruntime")}
+"""Whose faster one is the contender; the other peers are shown beside."""
+
+MOST_BUSY = 0.1
+"""Cores that other programs may use; two busy threads that lose one to others wait for each other much longer."""
+
+TITLES = {
+    "training": ("Training: forward and backward", "µs of"),
+    "inference": ("Inference", "µs of"),
+    "float32 session": ("Streaming session, float32 weights", "µs of a step of"),
+    "bfloat16 session": ("Streaming session, bfloat16 weights against our float32", "µs of a step of"),
+    "call": ("One call of the layer", "µs of"),
+    "step": ("One step of the layer", "µs of"),
+}
+
+Row = dict[str, Any]
+
+
+def evaluate(result: dict[str, Any]) -> dict[str, Any]:
+    """Adds ratios, fractions of the roof, summary and targets to the result of `run`."""
+    rows = [_compare(row, result["roof"]) for row in result["cases"]]
+    _pair_sessions(rows)
+    return {**result, "cases": rows, "summary": summarise(rows), "targets": targets(rows)}
+
+
+def case_of(row: Row) -> Case:
+    """The case that a row is about."""
+    return Case(*(row[name] for name in ("mode", "cell", "batch", "steps", "hidden")))
+
+
+def _compare(row: Row, measured: dict[str, Any]) -> Row:
+    case, seconds = case_of(row), row["seconds"]
+    if OURS not in seconds:
+        return row
+    row = {**row, "roof": roof.seconds(case, measured) / seconds[OURS]}
+    contenders = [name for name in AGAINST.get(case.mode, ()) if name in seconds]
+    if contenders:
+        best = min(contenders, key=seconds.__getitem__)
+        row |= {"against": best, "ratio": seconds[best] / seconds[OURS]}
+    return row
+
+
+def _pair_sessions(rows: list[Row]) -> None:
+    """bfloat16 weights are compared with our own float32 ones."""
+    found = {case_of(row): row for row in rows}
+    for case, row in found.items():
+        twin = found.get(Case("float32 session", case.cell, case.batch, case.steps, case.hidden))
+        if case.mode == "bfloat16 session" and twin and OURS in row["seconds"] and OURS in twin["seconds"]:
+            row |= {"against": "float32 session", "ratio": twin["seconds"][OURS] / row["seconds"][OURS]}
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    """Of ratios the mean that treats 2 and ½ alike.
+
+    Example:
+        >>> geometric_mean([2.0, 0.5])
+        1.0
+    """
+    return math.exp(statistics.fmean(map(math.log, values)))
+
+
+def summarise(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """For each mode the geometric mean of the ratios by cell and over all, and the smallest."""
+    found: dict[str, dict[str, Any]] = {}
+    for mode in ("training", "inference", "bfloat16 session"):
+        some = [row for row in rows if row["mode"] == mode and "ratio" in row]
+        if not some:
+            continue
+        cells = {cell: [row["ratio"] for row in some if row["cell"] == cell] for cell in GATES}
+        least = min(some, key=lambda row: row["ratio"])
+        found[mode] = {
+            **{cell: geometric_mean(ratios) for cell, ratios in cells.items() if ratios},
+            "all": geometric_mean(row["ratio"] for row in some),
+            "smallest": least["ratio"],
+            "smallest_case": f"{least['cell']} {case_of(least).shape}",
+            "by_peer": _by_peer(some),
+        }
+    return found
+
+
+def _by_peer(rows: Sequence[Row]) -> dict[str, float]:
+    peers = dict.fromkeys(name for row in rows for name in row["seconds"] if name != OURS)
+    found = {p: [row["seconds"][p] / row["seconds"][OURS] for row in rows if p in row["seconds"]] for p in peers}
+    return {peer: geometric_mean(ratios) for peer, ratios in found.items()}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the project asks of itself.
+
+    Attributes:
+        name: what it is about.
+        value: what was measured, None where it was not.
+        needed: what it is held against.
+        least: whether the value must be at least so much, rather than at most.
+    """
+
+    name: str
+    value: float | None
+    needed: float
+    least: bool = True
+
+    @property
+    def passed(self) -> bool | None:
+        """None where nothing was measured."""
+        if self.value is None:
+            return None
+        return self.value >= self.needed if self.least else self.value <= self.needed
+
+
+def targets(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """All targets, with whether they are met."""
+    found = summarise(rows)
+
+    def of(mode: str, what: str) -> float | None:
+        return found.get(mode, {}).get(what)
+
+    asked = [
+        Target("training, geometric mean", of("training", "all"), 3.0),
+        Target("training, LSTM alone", of("training", "LSTM"), 1.8),
+        Target("training, smallest ratio", of("training", "smallest"), 1.0),
+        Target("inference, geometric mean", of("inference", "all"), 1.3),
+        Target("inference, smallest ratio", of("inference", "smallest"), 0.95),
+        Target("bfloat16 weights, geometric mean", of("bfloat16 session", "all"), 1.5),
+        Target("share of the roof, inference, B32 H≥256, smallest", _least_roof(rows, "inference"), 0.85),
+        Target("share of the roof, training, B32 H≥256, smallest", _least_roof(rows, "training"), 0.75),
+        Target("nn.LSTM(64, 64)(x), µs", _microseconds(rows, "call"), 10, least=False),
+        Target("step of nn.LSTM(64, 64), µs", _microseconds(rows, "step"), 4, least=False),
+    ]
+    return [
+        {"target": t.name, "value": t.value, "needed": t.needed, "at_least": t.least, "passed": t.passed} for t in asked
+    ]
+
+
+def _least_roof(rows: Sequence[Row], mode: str) -> float | None:
+    some = [r["roof"] for r in rows if r["mode"] == mode and r["batch"] == 32 and r["hidden"] >= 256 and "roof" in r]
+    return min(some, default=None)
+
+
+def _microseconds(rows: Sequence[Row], mode: str) -> float | None:
+    return next((1e6 * row["seconds"][OURS] for row in rows if row["mode"] == mode and OURS in row["seconds"]), None)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to be shown, in the terminal or in Markdown."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+
+    def markdown(self) -> str:
+        """As Markdown, figures to the right."""
+        marks = ["---", *["---:"] * (len(self.columns) - 1)]
+        body = [f"| {' | '.join(cells)} |" for cells in (self.columns, marks, *self.rows)]
+        return "\n".join([f"### {self.title}", "", *body])
+
+
+def warnings(result: dict[str, Any]) -> list[str]:
+    """What a reader must know before the figures."""
+    busy = result["cores_used_by_others"]
+    if busy is None or busy <= MOST_BUSY:
+        return []
+    return [f"other programs used {busy:.1f} cores meanwhile: these figures do not count, measure on a quiet machine"]
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """The tables of an evaluated result."""
+    found = []
+    for mode in TITLES:
+        rows = [row for row in result["cases"] if row["mode"] == mode and row["seconds"]]
+        if rows:
+            found.append(_case_table(mode, rows, result["peers"]))
+    if result["summary"]:
+        found.append(_summary_table(result["summary"]))
+    reasons = dict.fromkeys((row["mode"], row["refused"][OURS]) for row in result["cases"] if OURS in row["refused"])
+    if reasons:
+        found.append(Table("Not measured", ["", "because"], [list(reason) for reason in reasons]))
+    shown = [[t["target"], _figure(t["value"]), _bound(t), _word(t["passed"])] for t in result["targets"]]
+    found.append(Table("Targets", ["target", "measured", "needed", ""], shown))
+    return found
+
+
+def _case_table(mode: str, rows: Sequence[Row], peers: Sequence[str]) -> Table:
+    peers = [peer for peer in peers if any(peer in row["seconds"] for row in rows)]
+    with_ratio = any("ratio" in row for row in rows)
+    columns = [TITLES[mode][1], *peers, *(["ratio"] if with_ratio else []), "of roof"]
+    body = []
+    for row in rows:
+        times = [_time(row["seconds"].get(peer)) for peer in peers]
+        ratio = [f"{row['ratio']:.2f}" if "ratio" in row else "–"] if with_ratio else []
+        share = f"{row['roof']:.0%}" if "roof" in row else "–"
+        body.append([f"{row['cell']} {case_of(row).shape}", *times, *ratio, share])
+    return Table(TITLES[mode][0], columns, body)
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    return f"{1e6 * seconds:,.1f}" if seconds < 1e-3 else f"{1e6 * seconds:,.0f}"
+
+
+def _summary_table(summary: dict[str, dict[str, Any]]) -> Table:
+    peers = dict.fromkeys(peer for found in summary.values() for peer in found["by_peer"])
+    rows = [[f"geometric mean, {name}", *(_figure(s.get(name)) for s in summary.values())] for name in (*GATES, "all")]
+    rows.append(["smallest", *(_figure(s["smallest"]) for s in summary.values())])
+    rows.append(["of", *(s["smallest_case"] for s in summary.values())])
+    rows += [[f"geometric mean, {p} alone", *(_figure(s["by_peer"].get(p)) for s in summary.values())] for p in peers]
+    return Table("Summary of the ratios", ["", *summary], rows)
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _bound(target: dict[str, Any]) -> str:
+    return f"{'≥' if target['at_least'] else '≤'} {target['needed']:g}"
+
+
+def _word(passed: bool | None) -> str:
+    return {True: "met", False: "missed", None: ""}[passed]

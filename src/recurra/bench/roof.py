@@ -1,0 +1,73 @@
+"""What the machine can do at best: the measured peak of multiply-adds, and the bandwidth of reading weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .cases import Case
+from .timing import seconds_per_call
+
+
+def measure(threads: int, sizes: Iterable[int], budget: float = 0.3) -> dict[str, Any]:
+    """Peak in GF/s, bandwidth in GB/s by working set, and by what each was measured.
+
+    Args:
+        threads: threads that take part.
+        sizes: working sets in bytes; what fits into a nearer cache is read faster.
+        budget: seconds of each measurement, where torch stands in for the engine.
+    """
+    from recurra.ops import native
+
+    engine = native._engine
+    own_peak, own_bandwidth = getattr(engine, "measure_peak", None), getattr(engine, "measure_bandwidth", None)
+    peak = own_peak(threads) if own_peak else _matmul_peak(threads, budget)
+    bandwidth = {
+        str(size): own_bandwidth(threads, size) if own_bandwidth else _sum_bandwidth(threads, size, budget / 3)
+        for size in sorted(set(sizes))
+    }
+    return {
+        "peak_gflops": peak,
+        "peak_by": "a loop of multiply-adds" if own_peak else "torch's product of 1024³, an estimate from below",
+        "bandwidth_gbytes": bandwidth,
+        "bandwidth_by": "a loop of reads"
+        if own_bandwidth
+        else "torch's sum on one thread, times the threads: an estimate from below",
+    }
+
+
+def best(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The highest of several measurements."""
+    sizes = found[0]["bandwidth_gbytes"]
+    return {
+        **found[0],
+        "peak_gflops": max(f["peak_gflops"] for f in found),
+        "bandwidth_gbytes": {size: max(f["bandwidth_gbytes"][size] for f in found) for size in sizes},
+    }
+
+
+def seconds(case: Case, roof: dict[str, Any]) -> float:
+    """The shortest time that the machine allows: the longer of arithmetic and reading of weights.
+
+    A batch is bound by the arithmetic; a single sequence by the recurrent weights, read anew in every step.
+    """
+    arithmetic = case.flops / (roof["peak_gflops"] * 1e9)
+    reading = case.read_bytes / (roof["bandwidth_gbytes"][str(case.working_set)] * 1e9)
+    return max(arithmetic, reading)
+
+
+def _matmul_peak(threads: int, budget: float) -> float:
+    import torch
+
+    torch.set_num_threads(threads)
+    a, b = torch.randn(2, 1024, 1024)
+    with torch.no_grad():
+        return 2 * 1024**3 / seconds_per_call(lambda: a @ b, budget, choose=min) / 1e9
+
+
+def _sum_bandwidth(threads: int, size: int, budget: float) -> float:
+    import torch
+
+    torch.set_num_threads(1)  # each thread reads a part of its own; meeting after each sum would cost more than reading
+    values = torch.ones(max(size // 4 // threads, 1))
+    return threads * 4 * values.numel() / seconds_per_call(values.sum, budget, choose=min) / 1e9

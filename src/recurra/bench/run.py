@@ -1,0 +1,203 @@
+"""A run: roof, gate, and the peers' processes taking turns over the rounds."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from recurra.errors import UsageError
+
+from . import gate, processes, roof
+from .cases import Case, grid
+from .machine import Others, machine, versions
+from .peers import PEERS, missing
+
+OURS = "recurra"
+USUAL = ("torch", "onnxruntime")
+ROUNDS, QUICK_ROUNDS = 5, 1
+SECONDS, QUICK_SECONDS = 0.3, 0.1
+SLICE = 30
+WORDS = {"gate": "checking", "time": "timing"}
+
+Times = dict[str, dict[Case, list[float]]]
+"""Seconds of each round, by peer and case."""
+
+Tell = Callable[[str, int, int], None]
+"""Takes what is being done, the steps done and all steps."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run measures.
+
+    Attributes:
+        peers: names of the others, see `PEERS`.
+        cases: what is timed.
+        rounds: how often each process takes its turn; the median counts.
+        threads: threads of each process.
+        seconds: of timing each case in each round.
+    """
+
+    peers: Sequence[str] = USUAL
+    cases: Sequence[Case] = field(default_factory=grid)
+    rounds: int = ROUNDS
+    threads: int = 2
+    seconds: float = SECONDS
+
+    @property
+    def names(self) -> list[str]:
+        """Us first, then the others."""
+        return [OURS, *self.peers]
+
+    @property
+    def slices(self) -> list[list[Case]]:
+        """Cases that one process times in one turn: few, so that the next turn comes before the machine changes."""
+        found: dict[tuple[str, str], list[Case]] = {}
+        for case in self.cases:
+            found.setdefault((case.mode, case.cell), []).append(case)
+        small: list[list[Case]] = []
+        for part in found.values():
+            if small and len(small[-1]) + len(part) <= SLICE:
+                small[-1] += part
+            else:
+                small.append(list(part))
+        return small
+
+
+def choose_peers(given: str | None) -> list[str]:
+    """The peers that `--peers` names.
+
+    Args:
+        given: names with commas between, `"all"` for all that are installed; None for the usual ones that are.
+
+    Raises:
+        UsageError: a name is unknown, or its package is not installed.
+    """
+    others = [name for name in PEERS if name != OURS]
+    if given is None or given == "all":
+        return [name for name in (USUAL if given is None else others) if not missing(name)]
+    chosen = list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+    if not chosen:
+        raise UsageError(f"name at least one peer: {', '.join(others)}, or all")
+    for name in chosen:
+        if name not in others:
+            raise UsageError(f"there is no peer {name!r}; choose from {', '.join(others)}, or all")
+        if missing(name):
+            raise UsageError(f"{name} is not installed\ninstall it with: pip install {' '.join(missing(name))}")
+    return chosen
+
+
+def run(plan: Plan, tell: Tell = lambda what, done, total: None) -> dict[str, Any]:
+    """Measures everything; the result is plain JSON, and `report.evaluate` adds ratios and targets.
+
+    Args:
+        plan: what to measure.
+        tell: is called after each step.
+
+    Raises:
+        GateError: a peer's results are not ours; nothing has been timed.
+        WorkerError: a process died.
+    """
+    progress = _Progress(tell, len(plan.names) * len(plan.cases) * (plan.rounds + 1))
+    refusals, agreement = _gate(plan, progress)
+    others = Others()
+    times, measured = _time(plan, refusals, progress)
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine() | measured.pop("facts"),
+        "versions": versions(plan.names),
+        "threads": plan.threads,
+        "rounds": plan.rounds,
+        "peers": plan.names,
+        "cores_used_by_others": others.cores(),
+        "roof": measured,
+        "greatest_difference": agreement,
+        "cases": [_row(case, times, refusals) for case in plan.cases],
+    }
+
+
+def _gate(plan: Plan, progress: _Progress) -> tuple[dict[str, dict[Case, str]], float]:
+    """Compares all peers with us on all cases; returns what each refuses, and the greatest difference."""
+    import numpy as np
+
+    refusals: dict[str, dict[Case, str]] = {}
+    worst = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for name in plan.names:
+            answers = _worker(plan, {"do": "gate", "folder": folder}, name, plan.cases, progress)
+            refusals[name] = {c: a["refused"] for c, a in zip(plan.cases, answers, strict=True) if "refused" in a}
+            refusals[name] = refusals[OURS] | refusals[name]  # without us there is nothing to compare
+        for i, case in enumerate(plan.cases):
+            files = {n: Path(folder) / f"{n}-{i}.npz" for n in plan.names if case not in refusals[n]}
+            probes = {name: dict(np.load(file)) for name, file in files.items()}
+            for name in probes.keys() - {OURS} if OURS in probes else ():
+                difference = gate.compare(case, name, probes[OURS], probes[name])
+                worst = max(worst, difference if case.mode != "bfloat16 session" else 0.0)
+    return refusals, worst
+
+
+def _time(plan: Plan, refusals: dict[str, dict[Case, str]], progress: _Progress) -> tuple[Times, dict[str, Any]]:
+    """Seconds of every case in every round, peer by peer, and the roof."""
+    slices, sizes = plan.slices, sorted({case.working_set for case in plan.cases})
+    times: Times = {name: {} for name in plan.names}
+    roofs = []
+    for i in range(plan.rounds):
+        progress.say("measuring the roof")
+        roofs += _worker(plan, {"do": "roof", "sizes": sizes, "seconds": plan.seconds})
+        for part in slices:
+            for name in plan.names[:: 1 if i % 2 == 0 else -1]:  # nobody always goes first
+                served = [case for case in part if case not in refusals[name]]
+                order = {"do": "time", "seconds": plan.seconds}
+                found = _worker(plan, order, name, served, progress) if served else []
+                for case, answer in zip(served, found, strict=True):
+                    times[name].setdefault(case, []).append(answer["seconds"])
+                progress.skip(len(part) - len(served))
+    return times, roof.best(roofs)
+
+
+def _worker(
+    plan: Plan,
+    order: dict[str, Any],
+    peer: str | None = None,
+    cases: Sequence[Case] = (),
+    progress: _Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Sends an order to a process of its own and collects its answers."""
+    order = order | {"peer": peer, "cases": [case.as_dict() for case in cases]}
+    found = []
+    for answer in processes.worker(order, plan.threads):
+        found.append(answer)
+        if progress is not None:
+            progress.skip(1)
+            progress.say(f"{WORDS[order['do']]} {peer}: {cases[len(found) - 1]}")
+    return found
+
+
+def _row(case: Case, times: Times, refusals: dict[str, dict[Case, str]]) -> dict[str, Any]:
+    rounds = {name: found[case] for name, found in times.items() if case in found}
+    return {
+        **case.as_dict(),
+        "seconds": {name: statistics.median(found) for name, found in rounds.items()},
+        "rounds": rounds,
+        "refused": {name: found[case] for name, found in refusals.items() if case in found},
+    }
+
+
+class _Progress:
+    """Counts the steps of a run."""
+
+    def __init__(self, tell: Tell, total: int) -> None:
+        self.tell, self.total, self.done = tell, total, 0
+
+    def skip(self, steps: int) -> None:
+        """Some steps are done."""
+        self.done += steps
+
+    def say(self, what: str) -> None:
+        """Shows where the run stands."""
+        self.tell(what, self.done, self.total)

@@ -1,0 +1,56 @@
+"""How long a call takes."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+from collections.abc import Callable
+from time import perf_counter_ns
+
+GROUP_SECONDS = 1e-3  # so long that the clock's own cost and resolution do not count
+FEWEST_GROUPS = 5
+
+
+def seconds_per_call(
+    call: Callable[[], object],
+    budget: float,
+    group: int | None = None,
+    choose: Callable[[list[float]], float] = statistics.median,
+) -> float:
+    """Median over groups of calls, after a warm-up.
+
+    Args:
+        call: what is timed.
+        budget: seconds of timing; more where a few calls need more.
+        group: calls between two looks at the clock; enough of them for a millisecond when None.
+        choose: what is taken of the groups' figures.
+    """
+    single = _warm_up(call, budget / 4)
+    group = group or max(1, round(GROUP_SECONDS / single))
+    collecting = gc.isenabled()
+    gc.disable()  # as timeit does
+    try:
+        found: list[float] = []
+        end = perf_counter_ns() + int(budget * 1e9)
+        while len(found) < FEWEST_GROUPS or perf_counter_ns() < end:
+            start = perf_counter_ns()
+            for _ in range(group):
+                call()
+            found.append((perf_counter_ns() - start) / group)
+    finally:
+        if collecting:
+            gc.enable()
+    return choose(found) / 1e9
+
+
+def _warm_up(call: Callable[[], object], budget: float) -> float:
+    """Calls at least twice (the first may compile or pack); returns the seconds of the quickest call."""
+    end = perf_counter_ns() + int(budget * 1e9)
+    call()
+    quickest = float("inf")
+    while True:
+        start = perf_counter_ns()
+        call()
+        quickest = min(quickest, perf_counter_ns() - start)
+        if perf_counter_ns() >= end:
+            return max(quickest, 1.0) / 1e9

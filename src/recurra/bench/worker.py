@@ -1,0 +1,83 @@
+"""The process of one peer: reads an order from standard input, writes a line of JSON per case.
+
+Run by `run.py` as `python -m recurra.bench.worker`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from .cases import Case
+from .timing import seconds_per_call
+
+STREAMED = 3  # steps of a stream that are compared
+
+
+def main() -> None:
+    """Does what the order says."""
+    order = json.load(sys.stdin)
+    if order["do"] == "roof":
+        from . import roof
+
+        found = roof.measure(order["threads"], order["sizes"], order["seconds"])
+        _tell({**found, "facts": _facts()})
+        return
+    from .peers import load
+
+    peer = load(order["peer"], order["threads"])
+    cases = [Case(**case) for case in order["cases"]]
+    for i, case in enumerate(cases):
+        reason = peer.refuses(case)
+        if reason is not None:
+            _tell({"refused": reason})
+        elif order["do"] == "gate":
+            _gate(peer, case, Path(order["folder"]) / f"{order['peer']}-{i}.npz")
+        else:
+            _time(peer, case, order["seconds"])
+
+
+def _gate(peer: Any, case: Case, path: Path) -> None:
+    """Saves what the case comes to."""
+    import numpy as np
+
+    from .gate import probe
+
+    ready = peer.prepare(case)
+    with ready.context():
+        for _ in range(STREAMED - 1):
+            ready.call()
+        results = ready.results(ready.call())
+    probes: dict[str, Any] = {name: probe(array) for name, array in results.items()}
+    np.savez(path, **probes)
+    _tell({"saved": path.name})
+
+
+def _time(peer: Any, case: Case, budget: float) -> None:
+    ready = peer.prepare(case)
+    with ready.context():
+        _tell({"seconds": seconds_per_call(ready.call, budget, 100 if case.mode in ("call", "step") else None)})
+
+
+def _facts() -> dict[str, str]:
+    """What only a process with torch knows of the machine."""
+    import torch
+
+    from recurra.ops import native
+
+    chosen = getattr(native._engine, "chosen", None)
+    return {
+        "instructions of torch": torch.backends.cpu.get_cpu_capability(),
+        "instructions of recurra": str(chosen()) if chosen else f"no native engine: {native._absent}",
+    }
+
+
+def _tell(found: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""A result on disk: JSON for machines, Markdown for readers, and a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from recurra.errors import UsageError
+
+from .cases import GATES
+from .report import AGAINST, Row, case_of, tables, warnings
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart; the marks differ too
+STYLES = {"RNN": ("#E69F00", "^"), "GRU": ("#0072B2", "o"), "LSTM": ("#D55E00", "s")}
+
+
+def write_files(result: dict[str, Any], out: Path) -> list[Path]:
+    """Writes `out` and a Markdown file beside it.
+
+    Raises:
+        UsageError: `out` does not end in .json.
+    """
+    if out.suffix != ".json":
+        raise UsageError(f"{out} should end in .json")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    readable = out.with_suffix(".md")
+    readable.write_text(markdown(result), encoding="utf-8")
+    return [out, readable]
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The result as a page."""
+    roof, machine = result["roof"], result["machine"]
+    bandwidth = ", ".join(f"{int(k) >> 10:,} KiB {v:.0f}" for k, v in roof["bandwidth_gbytes"].items())
+    facts = [
+        f"- {result['date']}; " + ", ".join(f"{k} {v}" for k, v in machine.items()),
+        f"- {result['threads']} threads, median of {result['rounds']} rounds; "
+        + ", ".join(f"{name} {version}" for name, version in result["versions"].items()),
+        f"- arithmetic at best {roof['peak_gflops']:.0f} GF/s ({roof['peak_by']}); weights are read at best, in GB/s "
+        f"({roof['bandwidth_by']}), for working sets of {bandwidth}",
+        f"- all results agree; greatest difference in float32: {result['greatest_difference']:.1g} of the largest",
+        *(f"- **{warning}**" for warning in warnings(result)),
+    ]
+    body = [table.markdown() for table in tables(result)]
+    return "\n\n".join(["## Figures", "\n".join(facts), *body]) + "\n"
+
+
+def plot(result: dict[str, Any], path: Path) -> None:
+    """Draws the ratio of each case, training and inference side by side."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    modes = [mode for mode in ("training", "inference") if mode in result["summary"]]
+    if not modes:
+        raise UsageError("there are no ratios to draw: no peer was measured")
+    shapes = list(dict.fromkeys(case_of(r).shape for r in result["cases"] if r["mode"] in modes))
+    with matplotlib.rc_context({"svg.hashsalt": "recurra", "svg.fonttype": "none"}):  # the same result, the same file
+        figure = Figure(figsize=(9, 1.4 + 0.3 * len(shapes)), layout="constrained", facecolor="white")
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(1, len(modes), sharey=True, squeeze=False)[0]
+        for axes, mode in zip(panels, modes, strict=True):
+            rows = [r for r in result["cases"] if r["mode"] == mode and "ratio" in r]
+            _draw(axes, rows, shapes)
+            axes.set_xlabel("times as fast as " + " or ".join(p for p in AGAINST[mode] if p in result["peers"]))
+            axes.set_title(f"{mode}: geometric mean {result['summary'][mode]['all']:.2f}")
+        panels[0].set_yticks(range(len(shapes)), shapes)
+        panels[0].invert_yaxis()
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def _draw(axes: Any, rows: Sequence[Row], shapes: Sequence[str]) -> None:
+    for i, cell in enumerate(GATES):
+        some = [r for r in rows if r["cell"] == cell]
+        colour, mark = STYLES[cell]
+        places = [shapes.index(case_of(r).shape) + 0.22 * (i - 1) for r in some]
+        axes.plot([r["ratio"] for r in some], places, mark, color=colour, label=cell, markersize=5)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+    axes.axvline(1, color="0.3", linewidth=1)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,77 @@
+"""`recurra bench`: our layers against those of other libraries, on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .console import say, show_json, show_table
+
+
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Few cases, under a minute.")] = False,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", help="Turns of each peer; the median counts.", min=1)
+    ] = None,
+    peers: Annotated[
+        str | None,
+        typer.Option("--peers", help="torch, onnxruntime, jax, keras with commas between, or all that are installed."),
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", help="Threads of each process.", min=1)] = 2,
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write, with a .md beside it.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Picture to write (.svg, .png, .pdf).")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+) -> None:
+    """Time our layers against those of other libraries.
+
+    [bold]Examples[/bold]
+
+      recurra bench --quick
+      recurra bench --peers all --rounds 5 --out results.json --plot results.svg
+
+    Every library runs in a process of its own, the processes take turns, and nothing is timed before all results
+    agree. A ratio above 1 means that Recurra is faster.
+    """
+    from recurra.bench import report, write
+    from recurra.bench import run as runs
+    from recurra.bench.cases import grid
+
+    plan = runs.Plan(
+        runs.choose_peers(peers),
+        grid(quick),
+        rounds or (runs.QUICK_ROUNDS if quick else runs.ROUNDS),
+        threads,
+        runs.QUICK_SECONDS if quick else runs.SECONDS,
+    )
+    with _progress() as tell:
+        result = report.evaluate(runs.run(plan, tell))
+    written = write.write_files(result, out) if out is not None else []
+    if plot is not None:
+        write.plot(result, plot)
+        written.append(plot)
+    if json:
+        show_json(result)
+    else:
+        for table in report.tables(result):
+            show_table(table.title, table.columns, table.rows)
+    for warning in report.warnings(result):
+        say(f"warning: {warning}")
+    for path in written:
+        say(f"written: {path}")
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """A bar on standard error, in a terminal only."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("")
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

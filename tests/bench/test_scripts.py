@@ -1,0 +1,58 @@
+"""The scripts in benchmarks/ at tiny sizes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "src" / "recurra" / "data" / "samples" / "nsmc"
+
+pytestmark = pytest.mark.slow
+
+
+def run(name: str, *options: object) -> list[list[str]]:
+    """Cells of the table that a script prints, without its head."""
+    command = [sys.executable, ROOT / "benchmarks" / f"{name}.py", *options]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split("|") for line in done.stdout.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def number(cell: str) -> float:
+    return float(re.findall(r"[\d.]+", cell.replace(",", ""))[0])
+
+
+@pytest.mark.parametrize("file", [[], [SAMPLES / "train.tsv"]])
+def test_ragged(file):
+    tiny = ["--rounds", 1, "--batches", 1, "--batch-size", 4, "--hidden", 8, "--seconds", 0.01]
+    rows = run("ragged", *file, *tiny)
+    assert [row[0] for row in rows] == ["packed torch", "ragged recurra", "dense recurra"]
+    assert all(number(row[1]) > 0 for row in rows)
+
+
+def test_busy():
+    rows = run("busy", "--rounds", 1, "--seconds", 0.05)
+    assert [row[1] for row in rows] == ["recurra", "torch"] * 2
+    assert all(number(row[4]) > 0 for row in rows)
+
+
+def test_long():
+    rows = run("long", "--scale", 0.001, "--hidden", 8)
+    assert len(rows) == 5
+    assert all(number(row[4]) > 0 for row in rows if not row[3].startswith("not measured"))
+
+
+def test_nsmc(tmp_path):
+    lines = (SAMPLES / "train.tsv").read_text(encoding="utf-8").splitlines()
+    files = [tmp_path / "train.tsv", tmp_path / "valid.tsv"]
+    for file, part in zip(files, (lines[1:401], lines[401:501]), strict=True):
+        file.write_text("\n".join([lines[0], *part]) + "\n", encoding="utf-8")
+    rows = run("nsmc", *files, "--epochs", 1)
+    assert [row[0] for row in rows] == ["recurra", "PyTorch"]
+    assert all(number(row[1]) > 0 and 0 <= number(row[2]) <= 1 for row in rows)
