@@ -18,7 +18,7 @@ class Recurrence(Function):
     """`kernels.forward` with what backward needs as a tensor among its results."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: D102
         config: tuple, count: int, lengths: Tensor | None, seed: Tensor | None, values: Tensor, *tensors: Tensor
     ):
         batch, steps = values.shape[:2] if config[6] else values.shape[1::-1]
@@ -58,10 +58,10 @@ class Gradients(Function):
     """`kernels.backward`; it has no derivative of its own."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: D102
         config: tuple, count: int, needs: tuple, of_output: Any, of_h: Any, of_c: Any, tape: Tensor, *rest: Any
     ):
-        of_output, of_h, of_c, tape, lengths, seed, *inputs = rest
+        lengths, seed, *inputs = rest
         drawn = 0 if seed is None else int(seed)
         grads = (of_output, of_h, of_c)
         found = kernels.backward(config, grads, inputs, count, lengths, drawn, tape.data_ptr(), needs)
