@@ -79,15 +79,15 @@ NB_MODULE(_engine, m) {
         std::vector<double> found(threads);
         nb::gil_scoped_release release;
         parallel(threads, [&](int i) { found[i] = engine<float>().peak(seconds); });
-        return std::accumulate(found.begin(), found.end(), 0.0);
-    }, nb::arg("threads"), nb::arg("seconds") = 0.2, "Most operations per second: float32 multiply-adds, counted as two.");
+        return std::accumulate(found.begin(), found.end(), 0.0) / 1e9;
+    }, nb::arg("threads"), nb::arg("seconds") = 0.2, "Most GF/s: float32 multiply-adds, counted as two operations.");
     m.def("measure_bandwidth", [](int threads, int64_t bytes, double seconds) {
         std::vector<double> found(threads);
         nb::gil_scoped_release release;
-        parallel(threads, [&](int i) { found[i] = engine<float>().bandwidth(bytes, seconds); });
-        return std::accumulate(found.begin(), found.end(), 0.0);
+        parallel(threads, [&](int i) { found[i] = engine<float>().bandwidth(bytes / threads, seconds); });
+        return std::accumulate(found.begin(), found.end(), 0.0) / 1e9;
     }, nb::arg("threads"), nb::arg("bytes"), nb::arg("seconds") = 0.2,
-          "Most bytes per second, each thread reading as many again and again.");
+          "Most GB/s of reading so many bytes again and again, each thread its own part.");
     nb::class_<Spec>(m, "Spec").def(
         "__init__", [](Spec* self, int cell, int64_t steps, int64_t batch, int64_t input, int64_t hidden, int64_t projected,
                        int layers, bool bidirectional, bool bias, double dropout, uint64_t seed, int threads, int64_t chunk) {

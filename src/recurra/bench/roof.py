@@ -17,9 +17,9 @@ def measure(threads: int, sizes: Iterable[int], budget: float = 0.3) -> dict[str
         sizes: working sets in bytes; what fits into a nearer cache is read faster.
         budget: seconds of each measurement, where torch stands in for the engine.
     """
-    from recurra.ops import native
+    from recurra.ops import kernels
 
-    engine = native._engine
+    engine = kernels.engine
     own_peak, own_bandwidth = getattr(engine, "measure_peak", None), getattr(engine, "measure_bandwidth", None)
     peak = own_peak(threads) if own_peak else _matmul_peak(threads, budget)
     bandwidth = {

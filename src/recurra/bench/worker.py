@@ -65,9 +65,9 @@ def _facts() -> dict[str, str]:
     """What only a process with torch knows of the machine."""
     import torch
 
-    from recurra.ops import native
+    from recurra.ops import kernels
 
-    chosen = getattr(native._engine, "chosen", None)
+    chosen = getattr(kernels.engine, "chosen", None)
     return {
         "instructions of torch": torch.backends.cpu.get_cpu_capability(),
         "instructions of recurra": str(chosen()) if chosen else f"no native engine: {native._absent}",
