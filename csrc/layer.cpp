@@ -16,13 +16,11 @@ struct Torch {
     nb::object module = nb::module_::import_("torch");
     nb::object tensor = module.attr("Tensor"), parameter = module.attr("nn").attr("Parameter");
     nb::object float32 = module.attr("float32"), float64 = module.attr("float64"), int64 = module.attr("int64");
-    nb::object empty = module.attr("empty"), default_dtype = module.attr("get_default_dtype");
     nb::object threads = module.attr("get_num_threads");
     nb::object from_dlpack = module.attr("_C").attr("_from_dlpack");
     // these want to see every operation
     nb::object dispatch_modes = module.attr("_C").attr("_len_torch_dispatch_stack");
     nb::object tracing = module.attr("_C").attr("_get_tracing_state");
-    nb::object function_modes = module.attr("_C").attr("_len_torch_function_stack");
     nb::object data_ptr = nb::str("data_ptr"), dtype = nb::str("dtype"), is_cpu = nb::str("is_cpu");
     nb::object shape = nb::str("shape"), stride = nb::str("stride"), is_contiguous = nb::str("is_contiguous");
 };
@@ -66,18 +64,8 @@ bool has_shape(nb::handle t, const std::array<int64_t, N>& sizes) {
 }
 bool contiguous(nb::handle t) { return method(t, torch().is_contiguous).ptr() == Py_True; }
 
-// A new tensor in torch's memory; null if the type is not torch's default.
-template <size_t N>
-nb::object empty(const std::array<int64_t, N>& sizes) {
-    PyObject* arguments[N];
-    for (size_t i = 0; i < N; ++i) arguments[i] = PyLong_FromLongLong(sizes[i]);
-    PyObject* found = PyObject_Vectorcall(torch().empty.ptr(), arguments, N, nullptr);
-    for (PyObject* a : arguments) Py_DECREF(a);
-    if (!found) nb::raise_python_error();
-    return nb::steal(found);
-}
-
-// A new tensor in the engine's memory, by the DLPack protocol: at half the cost of torch.empty.
+// A new tensor in the engine's memory, by the DLPack protocol: at half the cost of torch.empty, and a large one without the
+// cost of fresh pages.
 struct Lent {  // DLManagedTensor and what it points to
     struct {
         void* data;
@@ -263,8 +251,6 @@ private:
 
     template <class T>
     nb::object forward_as(nb::handle x, nb::handle state, nb::handle lengths, bool batch_first, const Training* how) {
-        // torch.empty must give what is expected
-        if (!call(torch().default_dtype).is(dtype_) || PyLong_AsLong(call(torch().function_modes).ptr())) return nb::none();
         const nb::object shape = attribute(x, torch().shape);
         if (PyTuple_GET_SIZE(shape.ptr()) != 3 || whole(shape, 2) != spec_.input) return nb::none();
         const nb::object strides = method(x, torch().stride);
@@ -279,12 +265,11 @@ private:
             in.lengths = static_cast<const int64_t*>(address(lengths));
         }
         const int64_t width = directions_ * out_;
-        nb::object output = empty<3>({whole(shape, 0), whole(shape, 1), width});
-        nb::object h = empty<3>({spec.layers * directions_, spec.batch, out_}), c;
-        if (spec.cell == Cell::lstm) c = empty<3>({spec.layers * directions_, spec.batch, spec.hidden});
-        Outputs<T> out{{static_cast<T*>(address(output)), batch_first ? spec.steps * width : width,
-                        batch_first ? width : spec.batch * width},
-                       static_cast<T*>(address(h)), c.is_valid() ? static_cast<T*>(address(c)) : nullptr};
+        Outputs<T> out{{nullptr, batch_first ? spec.steps * width : width, batch_first ? width : spec.batch * width},
+                       nullptr, nullptr};
+        nb::object output = lend<T, 3>({whole(shape, 0), whole(shape, 1), width}, &out.out.data);
+        nb::object h = lend<T, 3>({spec.layers * directions_, spec.batch, out_}, &out.hn), c;
+        if (spec.cell == Cell::lstm) c = lend<T, 3>({spec.layers * directions_, spec.batch, spec.hidden}, &out.cn);
         if (!how) {
             run(spec, in, out);
             return pair(output, h, c);
@@ -355,12 +340,14 @@ nb::object gradients(const Kept<T>& kept, bool batch_first, nb::tuple grads, nb:
     const auto result = [&](nb::handle like, bool need) -> T* {
         if (!need) return found.append(nb::none()), nullptr;
         const nb::object shape = attribute(like, torch().shape);
-        nb::object made = nb::steal(PyObject_Call(torch().empty.ptr(), shape.ptr(), nullptr));
-        if (!made.is_valid()) nb::raise_python_error();
-        found.append(made);
-        return static_cast<T*>(address(made));
+        T* data;
+        switch (PyTuple_GET_SIZE(shape.ptr())) {
+            case 1: found.append(lend<T, 1>({whole(shape, 0)}, &data)); break;
+            case 2: found.append(lend<T, 2>({whole(shape, 0), whole(shape, 1)}, &data)); break;
+            default: found.append(lend<T, 3>({whole(shape, 0), whole(shape, 1), whole(shape, 2)}, &data));
+        }
+        return data;
     };
-    if (!call(torch().default_dtype).is(dtype) || PyLong_AsLong(call(torch().function_modes).ptr())) return nb::none();
     to.x.data = result(x, need_values);
     const int64_t row = s.input;
     to.x.batch = batch_first ? s.steps * row : row, to.x.time = batch_first ? row : s.batch * row;

@@ -173,18 +173,24 @@ private:
             part.meet();
             if (direct)
                 for (size_t i = 0; i < in.size(); ++i) direct_back(dir, in[i], out[i], u0, std::min(u1, z.out));
-            else back_products(dir, in, out, part);
+            else back_products(dir, in, out, part, t % 2);
         }
     }
 
     // dh += gradients of the gates · weight_hh
-    void back_products(Direction<T>& dir, const std::vector<const T*>& in, const std::vector<T*>& out, Part part) {
+    void back_products(Direction<T>& dir, const std::vector<const T*>& in, const std::vector<T*>& out, Part part, bool down) {
         const int n = dir.recurrent_back.strips(), first = part.meeting ? part.begin : 0, last = part.meeting ? part.end : n;
         if (batch.rows == 1) {
-            for (size_t i = 0; i < in.size(); ++i) row_times<T>(in[i], out[i], dir.recurrent_back, first, last);
+            for (int i = first; i < last && !in.empty(); ++i) {
+                const int strip = down ? first + last - 1 - i : i;  // as in the forward pass
+                row_times<T>(in[0], out[0], dir.recurrent_back, strip, strip + 1);
+            }
             return;
         }
-        rows_times<T>(int(in.size()), in.data(), out.data(), dir.recurrent_back, first, last, side * lanes<T>, Start::old);
+        for (int i = first; i < last; ++i) {
+            const int strip = down ? first + last - 1 - i : i;
+            rows_times<T>(int(in.size()), in.data(), out.data(), dir.recurrent_back, strip, strip + 1, side * lanes<T>, Start::old);
+        }
     }
     void direct_back(Direction<T>& dir, const T* from, T* dh_, int begin, int end) {
         if (end <= begin) return;

@@ -333,21 +333,23 @@ private:
         }
         Row<T>* rows = work.rows.data();
         const int n = int(work.rows.size());
+        const bool down = t % 2;  // there and back again: the strips used last are still in the nearest cache
         if (direct)
             for (int i = 0; i < n; ++i) {
                 const int r = from + i * stride;
                 const bool rests = !in.h0 && (lane.d ? t + 1 == batch.length[r] : t == 0);  // before: zeros
                 step_direct(dir, rows[i], part, z.projects ? nullptr : work.hidden.get(), rests, keep);
             }
-        else if (z.lstm) panels<4>(dir, rows, n, part, keep);
-        else if (z.gru) panels<3>(dir, rows, n, part, keep);
-        else panels<1>(dir, rows, n, part, keep);
+        else if (z.lstm) panels<4>(dir, rows, n, part, down, keep);
+        else if (z.gru) panels<3>(dir, rows, n, part, down, keep);
+        else panels<1>(dir, rows, n, part, down, keep);
         if (z.projects) project_hidden(lane, dir, t, from, stride, work);
     }
 
     template <int P>
-    void panels(Direction<T>& dir, const Row<T>* rows, int n, Part part, bool keep) {
-        for (int p = part.begin; p < part.end; ++p)
+    void panels(Direction<T>& dir, const Row<T>* rows, int n, Part part, bool down, bool keep) {
+        for (int i = part.begin; i < part.end; ++i) {
+            const int p = down ? part.begin + part.end - 1 - i : i;
             constant<kStrip>(dir.recurrent.width(p), [&](auto v) {
                 constexpr int V = v();
                 if constexpr (P == 1 || P == V)
@@ -356,6 +358,7 @@ private:
                             panel<P, r(), V>(dir, rows + i, p, keep);
                         });
             });
+        }
     }
 
     template <int P, int R, int V>

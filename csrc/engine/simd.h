@@ -4,6 +4,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #ifndef RECURRA_ISA
 #error "compile with -DRECURRA_ISA=name and -DRECURRA_VECTOR_BYTES=n"
 #endif
@@ -42,37 +46,71 @@ inline Vec<T> splat(T s) {
     return s - Vec<T>{};  // folds to a broadcast: x - 0 is x for every x
 }
 
-// exp(x) = scale * (1 + q) with |q| < 0.42: both exp and expm1 come from it without loss near 0.
+// The smaller and the greater of two; a NaN in x stays one.
+inline Vec<float> at_most(Vec<float> x, float high) {
+#if defined(__AVX512F__)
+    return _mm512_min_ps(_mm512_set1_ps(high), x);
+#elif defined(__AVX2__)
+    return _mm256_min_ps(_mm256_set1_ps(high), x);
+#else
+    return x > high ? splat(high) : x;
+#endif
+}
+inline Vec<float> at_least(Vec<float> x, float low) {
+#if defined(__AVX512F__)
+    return _mm512_max_ps(_mm512_set1_ps(low), x);
+#elif defined(__AVX2__)
+    return _mm256_max_ps(_mm256_set1_ps(low), x);
+#else
+    return x < low ? splat(low) : x;
+#endif
+}
+
+// 1 / x for 1 <= x < 2^127, to the last place or the one before
+inline Vec<float> reciprocal(Vec<float> x) {
+#if defined(__AVX512F__)
+    const Vec<float> y = _mm512_rcp14_ps(x);
+    return y + y * (1.f - x * y);
+#else
+    return 1.f / x;
+#endif
+}
+
+// exp(x) = scale * (1 + q) with |q| < 0.42: both exp and expm1 come from it without loss near 0. |x| < 87.
 inline void exp_parts(Vec<float> x, Vec<float>& scale, Vec<float>& q) {
     typedef int32_t ivec __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
-    const Vec<float> rounder = splat(12582912.f);  // 1.5 * 2^23: adding it rounds to a whole number
-    Vec<float> n = (x * 1.44269504f + rounder) - rounder;
-    Vec<float> r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    q = splat(1.f / 5040);
-    q = q * r + 1.f / 720;
-    q = q * r + 1.f / 120;
-    q = q * r + 1.f / 24;
-    q = q * r + 1.f / 6;
-    q = q * r + 0.5f;
-    q = q * r + 1.f;
-    q = q * r;
-    ivec bits = (__builtin_convertvector(n, ivec) + 127) << 23;
+    const Vec<float> rounder = splat(12582912.f + 127);  // 1.5 * 2^23: adding it rounds to a whole number, in the last bits
+    const Vec<float> rounded = x * 1.44269504f + rounder;
+    const Vec<float> n = rounded - rounder;
+    const Vec<float> r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    q = splat(1.9875691500e-4f);
+    q = q * r + 1.3981999507e-3f;
+    q = q * r + 8.3334519073e-3f;
+    q = q * r + 4.1665795894e-2f;
+    q = q * r + 1.6666665459e-1f;
+    q = q * r + 5.0000001201e-1f;
+    q = q * (r * r) + r;
+    ivec bits;
+    std::memcpy(&bits, &rounded, sizeof bits);
+    bits <<= 23;
     std::memcpy(&scale, &bits, sizeof scale);
-}
-inline Vec<float> clamp(Vec<float> x, float low, float high) {  // a NaN stays one
-    x = x > high ? splat(high) : x;
-    return x < low ? splat(low) : x;
 }
 inline Vec<float> sigmoid(Vec<float> x) {
     Vec<float> scale, q;
-    exp_parts(clamp(-x, -87.f, 87.f), scale, q);
-    return 1.f / (1.f + (scale + scale * q));
+    exp_parts(at_least(at_most(-x, 87.f), -87.f), scale, q);
+    return reciprocal((scale + 1.f) + scale * q);
 }
 inline Vec<float> tanh(Vec<float> x) {
     Vec<float> scale, q;
-    exp_parts(clamp(x + x, -20.f, 20.f), scale, q);
-    Vec<float> e = scale * q + (scale - 1.f);  // exp(2x) - 1, exact near 0
-    return e / (e + 2.f);
+    exp_parts(at_least(at_most(x + x, 20.f), -20.f), scale, q);
+    const Vec<float> e = scale * q + (scale - 1.f);  // exp(2x) - 1, exact near 0
+    const Vec<float> d = e + 2.f;
+#if defined(__AVX512F__)
+    const Vec<float> y = _mm512_rcp14_ps(d), first = e * y;  // one step of Newton's on the quotient itself
+    return first + y * (e - d * first);
+#else
+    return e / d;
+#endif
 }
 inline Vec<double> sigmoid(Vec<double> x) {
     for (int i = 0; i < lanes<double>; ++i) x[i] = 1 / (1 + std::exp(-x[i]));

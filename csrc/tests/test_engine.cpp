@@ -34,6 +34,26 @@ std::vector<T> draw(size_t n) {
     return found;
 }
 
+template <class T, class Source>
+void pack_rows(PackedMatrix<T>& m, int depth, int columns, int side, Source source) {
+    m.shape(depth, columns, side);
+    for (int s = 0; s < m.strips(); ++s) m.pack_rows(s, columns, source);
+}
+template <class T, class Source>
+void pack_columns(PackedMatrix<T>& m, int depth, int columns, int side, Source source) {
+    m.shape(depth, columns, side);
+    for (int s = 0; s < m.strips(); ++s) m.pack_columns(s, [&](int j) { return j < columns ? source(j) : nullptr; });
+}
+
+// c = a · B + bias for rows that lie one after the other
+template <class T>
+void multiply(int rows, const T* a, int lda, T* c, int ldc, const PackedMatrix<T>& b, Start start, const T* bias) {
+    std::vector<const T*> in;
+    std::vector<T*> out;
+    for (int i = 0; i < rows; ++i) in.push_back(a + size_t(i) * lda), out.push_back(c + size_t(i) * ldc);
+    rows_times<T>(rows, in.data(), out.data(), b, start, bias);
+}
+
 template <class T>
 double tolerance() { return sizeof(T) == 4 ? 2e-5 : 1e-12; }
 
@@ -47,8 +67,8 @@ void test_rows_times_matrix() {
                 std::vector<T> bias(ld, 0), c(size_t(rows) * ld, T(NAN));
                 for (int j = 0; j < columns; ++j) bias[j] = T(j);
                 PackedMatrix<T> packed;
-                packed.pack_rows(depth, columns, {{0, columns, 0}}, [&](int k) { return b.data() + size_t(k) * columns; });
-                block_times<T>(0, rows, a.data(), depth, c.data(), ld, packed, Start::bias, bias.data());
+                pack_rows(packed, depth, columns, kStrip, [&](int k) { return b.data() + size_t(k) * columns; });
+                multiply<T>(rows, a.data(), depth, c.data(), ld, packed, Start::bias, bias.data());
                 for (int i = 0; i < rows; ++i)
                     for (int j = 0; j < ld; ++j) {
                         double sum = bias[j];
@@ -69,12 +89,26 @@ void test_packing_agrees_both_ways() {
                 for (int k = 0; k < depth; ++k)
                     for (int j = 0; j < columns; ++j) transposed[size_t(j) * depth + k] = b[size_t(k) * columns + j];
                 PackedMatrix<T> rows, cols;
-                rows.side = cols.side = side;
-                rows.pack_rows(depth, columns, {{0, columns, 0}}, [&](int k) { return b.data() + size_t(k) * columns; });
-                cols.pack_columns(depth, columns, {{0, depth, 0}}, [&](int j) { return transposed.data() + size_t(j) * depth; });
+                pack_rows(rows, depth, columns, side, [&](int k) { return b.data() + size_t(k) * columns; });
+                pack_columns(cols, depth, columns, side, [&](int j) { return transposed.data() + size_t(j) * depth; });
                 const size_t size = size_t(depth) * rows.vectors * lanes<T>;
                 check(std::equal(rows.data.get(), rows.data.get() + size, cols.data.get()), "packing both ways");
             }
+}
+
+template <class T>
+void test_matrix_as_it_is() {
+    for (int rows : {1, 7, 16, 33})
+        for (int depth : {1, 15, 64, 70}) {
+            const auto w = draw<T>(size_t(rows) * depth), x = draw<T>(depth);
+            std::vector<T> out(round_up(rows, lanes<T>), T(NAN));
+            matrix_times<T>(rows, w.data(), depth, x.data(), out.data());
+            for (int i = 0; i < rows; ++i) {
+                double sum = 0;
+                for (int k = 0; k < depth; ++k) sum += double(w[size_t(i) * depth + k]) * x[k];
+                check(std::abs(out[i] - sum) < tolerance<T>() * std::sqrt(depth), "matrix as it is", out[i] - sum);
+            }
+        }
 }
 
 template <class T>
@@ -153,7 +187,7 @@ void measure() {
     const auto a = draw<float>(size_t(tokens) * depth), b = draw<float>(size_t(depth) * columns);
     std::vector<float> c(size_t(tokens) * columns);
     PackedMatrix<float> packed;
-    packed.pack_rows(depth, columns, {{0, columns, 0}}, [&](int k) { return b.data() + size_t(k) * columns; });
+    pack_rows(packed, depth, columns, kStrip, [&](int k) { return b.data() + size_t(k) * columns; });
     const auto time = [](auto f) {
         double best = 1e9;
         for (int i = 0; i < 20; ++i) {
@@ -165,7 +199,7 @@ void measure() {
     };
     const double flop = 2.0 * tokens * depth * columns;
     std::printf("rows times matrix %.0f GF/s, ", flop / 1e9 / time([&] {
-        block_times<float>(0, tokens, a.data(), depth, c.data(), columns, packed, Start::zero);
+        multiply<float>(tokens, a.data(), depth, c.data(), columns, packed, Start::zero, nullptr);
     }));
     std::vector<const float*> gs, xs;
     for (int t = 0; t < tokens; ++t) gs.push_back(&c[size_t(t) * columns]), xs.push_back(&a[size_t(t) * depth]);
@@ -199,7 +233,9 @@ int main(int count, char**) {
     test_rows_times_matrix<double>();
     test_packing_agrees_both_ways<float>();
     test_packing_agrees_both_ways<double>();
+    test_matrix_as_it_is<float>();
     test_outer_sum<float>();
+    test_matrix_as_it_is<double>();
     test_outer_sum<double>();
     test_activations();
     test_pool();
