@@ -4,6 +4,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <array>
+#include <memory>
 
 
 namespace nb = nanobind;
@@ -153,6 +154,8 @@ private:
     nb::object last_;  // the state that `step` returned last, which most often comes back
     void *last_h_ = nullptr, *last_c_ = nullptr;
     int64_t last_batch_ = 0;
+    std::shared_ptr<const Ready<float>> packed_single_;  // weights packed for calls without gradients
+    std::shared_ptr<const Ready<double>> packed_double_;
 
     template <class W, class F>
     nb::object served(const W& parameters, nb::handle x, F f) {
@@ -240,8 +243,20 @@ private:
         spec.threads = int(PyLong_AsLong(call(torch().threads).ptr()));
         const int64_t work = spec.steps * spec.batch * spec.hidden * (spec.input + spec.hidden);
         if (work < 30000) return engine<T>().infer(spec, in, out);  // too short to let other Python threads run
-        nb::gil_scoped_release release;
-        engine<T>().infer(spec, in, out);
+        std::shared_ptr<const Ready<T>>& place = packed<T>();
+        std::shared_ptr<const Ready<T>> ready = place;  // another Python thread may replace it while this one runs
+        {
+            nb::gil_scoped_release release;
+            if (engine<T>().few(spec)) return engine<T>().infer(spec, in, out);
+            if (!ready || !ready->fits(spec, in.weights)) ready = engine<T>().ready(spec, in.weights);
+            ready->infer(spec, in, out);
+        }
+        place = ready;
+    }
+    template <class T>
+    std::shared_ptr<const Ready<T>>& packed() {
+        if constexpr (sizeof(T) == 4) return packed_single_;
+        else return packed_double_;
     }
 
     nb::object pair(nb::object output, nb::object h, nb::object c) const {
@@ -363,6 +378,34 @@ nb::object gradients(const Kept<T>& kept, bool batch_first, nb::tuple grads, nb:
     return found;
 }
 
+// A session: packed weights and states; tensors by their addresses, checked on the Python side once.
+class Stream {
+public:
+    Stream(const Spec& s, const std::vector<uintptr_t>& weights, bool half) : spec_(s) {
+        std::vector<const float*> flat;
+        for (uintptr_t w : weights) flat.push_back(reinterpret_cast<const float*>(w));
+        nb::gil_scoped_release release;
+        steps_ = engine<float>().steps(s, flat, half);
+    }
+    // None if x is not such a tensor.
+    nb::object step(nb::handle x) {
+        if (!plain(x, torch().float32) || !has_shape<2>(x, {spec_.batch, spec_.input}) || !contiguous(x)) return nb::none();
+        float* y;
+        nb::object output = lend<float, 2>({spec_.batch, spec_.projected ? spec_.projected : spec_.hidden}, &y);
+        steps_->step(static_cast<const float*>(address(x)), y);
+        return output;
+    }
+    void reset() { steps_->reset(); }
+    void read(uintptr_t h, uintptr_t c) const { steps_->read_state(reinterpret_cast<float*>(h), reinterpret_cast<float*>(c)); }
+    void write(uintptr_t h, uintptr_t c) {
+        steps_->write_state(reinterpret_cast<const float*>(h), reinterpret_cast<const float*>(c));
+    }
+
+private:
+    const Spec spec_;
+    std::unique_ptr<Steps<float>> steps_;
+};
+
 template <class T>
 void bind_kept(nb::module_ m) {
     nb::class_<Kept<T>>(m, "Tape")
@@ -375,6 +418,12 @@ void bind_kept(nb::module_ m) {
 }  // namespace
 
 void bind_layer(nb::module_& m) {
+    nb::class_<Stream>(m, "Stream")
+        .def(nb::init<const Spec&, const std::vector<uintptr_t>&, bool>())
+        .def("step", &Stream::step)
+        .def("reset", &Stream::reset)
+        .def("read", &Stream::read)
+        .def("write", &Stream::write);
     bind_kept<float>(nb::cast<nb::module_>(m.attr("float32")));
     bind_kept<double>(nb::cast<nb::module_>(m.attr("float64")));
     nb::class_<Layer>(m, "Layer")

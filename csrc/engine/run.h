@@ -47,11 +47,22 @@ struct Gradients {  // of the outputs, null for zeros; and of the inputs, null w
     T *h0, *c0;
 };
 
-// Weights made ready for many calls.
+// Weights packed for many calls.
 template <class T>
 struct Ready {
     virtual ~Ready() = default;
-    virtual void infer(const Spec&, const Inputs<T>&, const Outputs<T>&) = 0;
+    virtual bool fits(const Spec&, const std::vector<const T*>& weights) const = 0;  // whether they are still the same
+    virtual void infer(const Spec&, const Inputs<T>&, const Outputs<T>&) const = 0;
+};
+
+// A stack in one direction that runs step by step and keeps its states.
+template <class T>
+struct Steps {
+    virtual ~Steps() = default;
+    virtual void reset() = 0;
+    virtual void step(const T* x, T* y) = 0;  // (batch, input) to (batch, size)
+    virtual void read_state(T* h, T* c) const = 0;
+    virtual void write_state(const T* h, const T* c) = 0;
 };
 
 // One per instruction set.
@@ -62,7 +73,9 @@ struct Engine {
     void (*infer)(const Spec&, const Inputs<T>&, const Outputs<T>&);
     void (*forward)(const Spec&, const Inputs<T>&, const Outputs<T>&, T* tape);
     void (*backward)(const Spec&, const Inputs<T>&, const Gradients<T>&, const T* tape);
-    std::unique_ptr<Ready<T>> (*ready)(const Spec&, const std::vector<const T*>& weights, bool half);
+    bool (*few)(const Spec&);  // so little work that packing weights would not pay
+    std::unique_ptr<Ready<T>> (*ready)(const Spec&, const std::vector<const T*>& weights);
+    std::unique_ptr<Steps<T>> (*steps)(const Spec&, const std::vector<const T*>& weights, bool half);
     double (*peak)(double seconds);                      // operations per second of multiply-add, one thread
     double (*bandwidth)(int64_t bytes, double seconds);  // bytes per second read again and again, one thread
 };

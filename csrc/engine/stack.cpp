@@ -2,6 +2,8 @@
 #include <chrono>
 
 #include "backward.h"
+#include "fingerprint.h"
+#include "session.h"
 #include "step.h"
 
 #if defined(__AVX512F__)
@@ -52,20 +54,45 @@ void backward(const Spec& s, const Inputs<T>& in, const Gradients<T>& to, const 
 }
 
 template <class T>
+bool few(const Spec& s) { return s.steps * s.batch <= kDirect; }
+
+template <class T>
 class Packed final : public Ready<T> {
 public:
-    Packed(const Spec& s, const std::vector<const T*>& weights) : weights_(s, weights) { weights_.pack_forward(); }
-    void infer(const Spec& s, const Inputs<T>& in, const Outputs<T>& out) override {
+    Packed(const Spec& s, const std::vector<const T*>& weights) : weights_(s, weights), print_(print(s, weights)) {
+        weights_.pack_forward();
+    }
+    bool fits(const Spec& s, const std::vector<const T*>& weights) const override { return print(s, weights) == print_; }
+    void infer(const Spec& s, const Inputs<T>& in, const Outputs<T>& out) const override {
         const Batch batch(s.batch, s.steps, in.lengths);
         Forward<T>(s, batch, weights_, in, &out, true).pass(nullptr);
     }
 
 private:
-    Weights<T> weights_;
+    mutable Weights<T> weights_;  // only read
+    const std::vector<uint32_t> print_;
+
+    static std::vector<uint32_t> print(const Spec& s, const std::vector<const T*>& weights) {
+        const Sizes<T> z(s);
+        const int names = 2 + (s.bias ? 2 : 0) + (z.projects ? 1 : 0), rows = z.products * z.hidden;
+        std::vector<Fingerprint::Piece> pieces;
+        for (size_t i = 0; i < weights.size(); ++i) {
+            const int layer = int(i) / names / z.directions, which = int(i) % names;
+            const bool projects = z.projects && which + 1 == names;
+            const int64_t numbers = projects ? int64_t(z.out) * z.hidden
+                                             : int64_t(rows) * (which == 0 ? z.inputs(layer) : which == 1 ? z.out : 1);
+            pieces.push_back({weights[i], size_t(numbers) * sizeof(T) / 4});
+        }
+        return Fingerprint::of(pieces, s.threads);
+    }
 };
 template <class T>
-std::unique_ptr<Ready<T>> ready(const Spec& s, const std::vector<const T*>& weights, bool) {
+std::unique_ptr<Ready<T>> ready(const Spec& s, const std::vector<const T*>& weights) {
     return std::make_unique<Packed<T>>(s, weights);
+}
+template <class T>
+std::unique_ptr<Steps<T>> steps(const Spec& s, const std::vector<const T*>& weights, bool half) {
+    return std::make_unique<Session<T>>(s, weights, half);
 }
 
 double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -111,7 +138,7 @@ double bandwidth(int64_t bytes, double seconds) {
 }
 
 template <class T>
-const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>, ready<T>, peak<T>, bandwidth<T>};
+const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>, few<T>, ready<T>, steps<T>, peak<T>, bandwidth<T>};
 
 }  // namespace
 

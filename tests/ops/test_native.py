@@ -29,7 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from recurra import nn
 from recurra.cells import GRU, LSTM, RNN
 from recurra.errors import EngineError
-from recurra.ops import Explanation, Stack, explain, native, recurrence
+from recurra.ops import Explanation, Stack, explain, kernels, recurrence
 
 EXACT = {"rtol": 0, "atol": 0}
 LIMIT = {torch.float64: 1e-10, torch.float32: 2e-5}  # of the largest magnitude of a tensor
@@ -177,8 +177,8 @@ def errors(actual: dict[str, Tensor], exact: dict[str, Tensor]) -> dict[str, flo
 class Rounding(TorchDispatchMode):
     """Arithmetic that rounds every operand of every operation (Parker's Monte Carlo arithmetic).
 
-    The error of a sum is thus proportional to its terms, not to the result, through all that comes after it; and errors of
-    equal terms are equal, as they are in earnest. The seed chooses where the roundings lie.
+    The error of a sum is thus proportional to its terms, not to the result, through all that comes after it; and equal
+    terms have equal errors, as they really do. The seed chooses where the roundings lie.
     """
 
     def __init__(self, dtype: torch.dtype, seed: int) -> None:
@@ -606,7 +606,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 SWEEP = """
 import torch, test_native
 torch.use_deterministic_algorithms(True)
-assert test_native.native._engine.chosen() == {isa!r}
+assert test_native.kernels.engine.chosen() == {isa!r}
 test_native.sweep({examples})()
 """
 
@@ -617,7 +617,7 @@ def check_instruction_set(isa: str, examples: int) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-every_isa = pytest.mark.parametrize("isa", native._engine.instruction_sets() if native._engine else [])
+every_isa = pytest.mark.parametrize("isa", kernels.engine.instruction_sets() if kernels.engine else [])
 
 
 @every_isa
@@ -632,9 +632,9 @@ def test_every_instruction_set_is_the_reference_on_many_calls(isa):
 
 
 def test_the_best_instruction_set_is_chosen_and_the_plain_one_always_there():
-    known = native._engine.instruction_sets()
+    known = kernels.engine.instruction_sets()
     assert known[-1] == "baseline"
-    assert native._engine.chosen() == (os.environ.get("RECURRA_ISA") or known[0])
+    assert kernels.engine.chosen() == (os.environ.get("RECURRA_ISA") or known[0])
 
 
 ONE_CALL = "import torch; from recurra import nn; output = nn.GRU(3, 4, engine='native')(torch.zeros(2, 1, 3))[0]"
@@ -664,7 +664,7 @@ def test_where_the_engine_was_not_built_builtin_serves():
 def test_where_the_engine_is_absent_it_is_not_asked(monkeypatch):
     layer, x = nn.LSTM(3, 4), torch.randn(5, 2, 3)
     before, _ = layer(x)
-    monkeypatch.setattr(native, "_engine", None)
+    monkeypatch.setattr(kernels, "engine", None)
     choice = explain(layer, x)
     assert choice.engine == "builtin"
     assert "was not built" in choice.refusals["native"]

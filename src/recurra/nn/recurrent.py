@@ -16,6 +16,7 @@ from recurra import cells
 from recurra.ops import Explanation, Stack, explain, quick_layer, quick_training, recurrence
 
 from .compiling import admit
+from .session import Session
 
 Lengths = Tensor | Sequence[int] | None
 _NATIVE = ("auto", "native")
@@ -128,6 +129,10 @@ class _TorchRecurrent(_Base):
         time = 1 if self.batch_first and input.dim() == 2 else 0
         output, state = self(input.unsqueeze(time), state)
         return output.squeeze(time), state
+
+    def session(self, batch: int = 1, weights: torch.dtype = torch.float32) -> Session:
+        """Packs the weights for running step by step at the lowest latency; see `Session`."""
+        return Session(self, batch, weights)
 
     def _quickly(self, input: Any, hx: Any, lengths: Any) -> Any:
         """The result by the short way of plain calls, or None for what other engines, compilers or errors need."""

@@ -132,6 +132,16 @@ def layer(stack: Stack) -> Any:
     return kernels.engine.Layer(_kind(stack.cell), *sizes, names, list(shapes))
 
 
+def open_stream(stack: Stack, weights: Sequence[Tensor], batch: int, *, half: bool) -> Any:
+    """The engine's side of a session, or None without the engine."""
+    if kernels.engine is None or type(stack.cell) not in (RNN, GRU, LSTM):
+        return None
+    sizes = (stack.input_size, stack.hidden_size, stack.proj_size, stack.num_layers, False, stack.bias)
+    spec = kernels.engine.Spec(_kind(stack.cell), 1, batch, *sizes, 0.0, 0, torch.get_num_threads(), 0)
+    flat = [w.contiguous() for w in weights]
+    return kernels.engine.Stream(spec, [w.data_ptr() for w in flat], half)
+
+
 class _Recurrence(torch.autograd.Function):
     """Forward and backward through time as one node of the graph: the operators' work at less cost per call."""
 

@@ -1,0 +1,60 @@
+// Whether numbers in memory are still the same, at the speed of reading them: however they were changed, packed weights never
+// go stale.
+#pragma once
+#include "pool.h"
+#include "simd.h"
+
+namespace recurra::RECURRA_ISA {
+
+class Fingerprint {
+public:
+    struct Piece {
+        const void* data;
+        size_t words;  // of 32 bits
+    };
+
+    // Every part of a piece is a polynomial in its words, one for each lane of eight vectors.
+    static std::vector<uint32_t> of(const std::vector<Piece>& pieces, int threads) {
+        std::vector<Piece> parts;
+        for (const Piece& piece : pieces)
+            for (size_t at = 0; at < piece.words; at += kPart)
+                parts.push_back({static_cast<const uint32_t*>(piece.data) + at, std::min(kPart, piece.words - at)});
+        std::vector<uint32_t> found(parts.size() * kLanes);
+        const int n = int(std::clamp<size_t>(parts.size() / 2, 1, threads));
+        parallel(n, [&](int share) {
+            for (size_t i = share; i < parts.size(); i += n) part(parts[i], &found[i * kLanes]);
+        });
+        return found;
+    }
+
+private:
+    typedef uint32_t Words __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
+    static constexpr int kVectors = 8, kWide = RECURRA_VECTOR_BYTES / 4, kLanes = kVectors * kWide;
+    static constexpr size_t kPart = size_t(1) << 14;
+    static constexpr uint32_t kFactor = 0x9e3779b1;  // odd: no single change can cancel
+
+    static void part(Piece piece, uint32_t* to) {
+        const auto* p = static_cast<const uint32_t*>(piece.data);
+        Words acc[kVectors];
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) acc[v] = Words{} + uint32_t(v + 1);
+        size_t i = 0;
+        for (; i + kLanes <= piece.words; i += kLanes)
+#pragma GCC unroll 8
+            for (int v = 0; v < kVectors; ++v) {
+                Words w;
+                std::memcpy(&w, p + i + v * kWide, sizeof w);
+                acc[v] = acc[v] * kFactor + w;
+            }
+        uint32_t rest[kLanes] = {};
+        std::memcpy(rest, p + i, (piece.words - i) * 4);
+        for (int v = 0; v < kVectors; ++v) {
+            Words w;
+            std::memcpy(&w, rest + v * kWide, sizeof w);
+            acc[v] = acc[v] * kFactor + w;
+            std::memcpy(to + v * kWide, &acc[v], sizeof w);
+        }
+    }
+};
+
+}  // namespace recurra::RECURRA_ISA
