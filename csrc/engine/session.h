@@ -34,6 +34,63 @@ private:
     }
 };
 
+// A vector for products with such a matrix: as it is, and, for processors with an instruction for pairs of bfloat16, as the sum
+// of two bfloat16, which have all but the last bits between them.
+struct HalfInput {
+    std::vector<float> plain;
+    std::vector<uint32_t> high, low;
+
+    void set(const float* x, int n) {
+        const int pairs = (n + 1) / 2;
+        plain.resize(2 * pairs), high.resize(pairs), low.resize(pairs);
+        std::copy_n(x, n, plain.data());
+        if (n % 2) plain[n] = 0;
+        for (int j = 0; j < pairs; ++j) {
+            uint32_t first, second, first_rest, second_rest;
+            split(plain[2 * j], first, first_rest), split(plain[2 * j + 1], second, second_rest);
+            high[j] = first >> 16 | second, low[j] = first_rest >> 16 | (second_rest & 0xffff0000u);
+        }
+    }
+
+private:
+    static void split(float x, uint32_t& high, uint32_t& rest) {
+        std::memcpy(&high, &x, sizeof high);
+        high &= 0xffff0000u;
+        float upper;
+        std::memcpy(&upper, &high, sizeof upper);
+        const float lower = x - upper;
+        std::memcpy(&rest, &lower, sizeof rest);
+    }
+};
+
+#if defined(__AVX512F__) && defined(__x86_64__)
+inline bool has_pairs() {
+    static const bool found = __builtin_cpu_supports("avx512bf16");
+    return found;
+}
+template <int V>
+__attribute__((target("avx512bf16"), noinline)) void tile_pairs(int depth, const HalfInput& x, const uint32_t* __restrict b,
+                                                               Vec<float> (&acc)[1][V]) {
+    __m512 sum[V], rest[V];
+    for (int v = 0; v < V; ++v) sum[v] = acc[0][v], rest[v] = _mm512_setzero_ps();
+    const uint32_t *high = x.high.data(), *low = x.low.data();
+    for (int j = 0; j < (depth + 1) / 2; ++j, b += V * 16) {
+        const __m512bh h = (__m512bh)_mm512_set1_epi32(int(high[j])), l = (__m512bh)_mm512_set1_epi32(int(low[j]));
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) {
+            const __m512bh w = (__m512bh)_mm512_loadu_si512(b + v * 16);
+            sum[v] = _mm512_dpbf16_ps(sum[v], w, h);
+            rest[v] = _mm512_dpbf16_ps(rest[v], w, l);
+        }
+    }
+    for (int v = 0; v < V; ++v) acc[0][v] = sum[v] + rest[v];
+}
+#else
+inline bool has_pairs() { return false; }
+template <int V>
+void tile_pairs(int, const HalfInput&, const uint32_t*, Vec<float> (&)[1][V]) {}
+#endif
+
 // acc[v] += sum over k of x[k] * b[k][v]; x has a number more if the depth is odd.
 template <int V>
 inline __attribute__((always_inline)) void tile_half(int depth, const float* x, const uint32_t* __restrict b,
@@ -71,14 +128,13 @@ public:
                 dir.in = {}, dir.recurrent = {};
             }
         const int64_t rows = s.layers * s.batch;
-        const int wide = round_up(z.input + 1, lanes<T>);
-        room_.resize(2 * rows * (outs() + z.units) + wide + z.stored * z.units + z.units);
-        h_ = room_.get(), c_ = h_ + 2 * rows * outs(), x_ = c_ + 2 * rows * z.units, gates_ = x_ + wide;
+        room_.resize(2 * rows * (z.outs + z.units) + z.stored * z.units + z.units);
+        h_ = room_.get(), c_ = h_ + 2 * rows * z.outs, gates_ = c_ + 2 * rows * z.units;
         hidden_ = gates_ + z.stored * z.units;
         reset();
     }
 
-    void reset() override { std::fill_n(h_, 2 * s.layers * s.batch * (outs() + z.units), T(0)); }
+    void reset() override { std::fill_n(h_, 2 * s.layers * s.batch * (z.outs + z.units), T(0)); }
 
     void step(const T* x, T* y) override {
         const int64_t work = int64_t(z.products) * z.units * (z.input + z.out) / (half_ ? 2 : 1);
@@ -116,30 +172,28 @@ private:
     const bool half_;
     std::vector<Halves> halves_;
     Buffer<T> room_;
-    T *h_, *c_, *x_, *gates_, *hidden_;
+    T *h_, *c_, *gates_, *hidden_;
     bool turn_ = false;  // states before and after each step change places
 
-    int outs() const { return round_up(z.out + 1, lanes<T>); }  // pairs of an odd size read one number more
-    T* state(int l, int64_t b, bool after = false) const { return h_ + ((after != turn_) * s.layers * s.batch + l * s.batch + b) * outs(); }
+    T* state(int l, int64_t b, bool after = false) const { return h_ + ((after != turn_) * s.layers * s.batch + l * s.batch + b) * z.outs; }
     T* cell(int l, int64_t b, bool after = false) const { return c_ + ((after != turn_) * s.layers * s.batch + l * s.batch + b) * z.units; }
 
     void rows(const T* x, int begin, int end, Barrier* meeting) {
         for (int64_t b = 0; b < s.batch; ++b)
             for (int l = 0; l < s.layers; ++l) {
                 const T* in = l ? state(l - 1, b, true) : x + b * z.input;
-                if (half_ && !l && z.input % 2) {  // one number more
-                    if (begin == 0) std::copy_n(in, z.input, x_), x_[z.input] = 0;
-                    if (meeting) meeting->wait();
-                    in = x_;
-                }
+                HalfInput halves[2];
+                if constexpr (sizeof(T) == 4)
+                    if (half_) halves[0].set(in, z.inputs(l)), halves[1].set(state(l, b), z.out);
                 const Row<T> row{state(l, b), gates_, z.projects ? hidden_ : state(l, b, true), cell(l, b), cell(l, b, true)};
-                for (int p = begin; p < end; ++p) panel(l, p, in, row);
+                for (int i = begin; i < end; ++i)  // there and back again: what was used last is still in the nearest cache
+                    panel(l, turn_ ? begin + end - 1 - i : i, in, row, halves);
                 if (z.projects) project(l, b);
                 if (meeting) meeting->wait();
             }
     }
 
-    void panel(int l, int p, const T* in, const Row<T>& row) {
+    void panel(int l, int p, const T* in, const Row<T>& row, const HalfInput* halves) {
         Direction<T>& dir = weights_.at(l, 0);
         const int unit = p * z.unit_vectors * lanes<T>, vectors = std::min(z.products == 1 ? kStrip : z.products,
                                                                           (z.products * z.units / lanes<T>) - p * kStrip);
@@ -147,8 +201,8 @@ private:
             constexpr int V = v();
             Vec<T> acc[1][V], gates[1][V];
             for (int i = 0; i < V; ++i) gates[0][i] = load(dir.bias.get() + unit * z.stored + i * lanes<T>), acc[0][i] = Vec<T>{};
-            if (z.gru) times<V>(l, p, false, in, gates), times<V>(l, p, true, row.h_before, acc);
-            else times<V>(l, p, false, in, acc), times<V>(l, p, true, row.h_before, acc);
+            if (z.gru) times<V>(l, p, false, in, halves[0], gates), times<V>(l, p, true, row.h_before, halves[1], acc);
+            else times<V>(l, p, false, in, halves[0], acc), times<V>(l, p, true, row.h_before, halves[1], acc);
             for (int i = 0; i < V; ++i) store(row.gates + unit * z.stored + i * lanes<T>, gates[0][i]);
             if constexpr (V == 4) {
                 if (z.lstm) return finish_lstm<T, 1>(false, acc, &row, unit);
@@ -161,11 +215,12 @@ private:
     }
 
     template <int V>
-    void times(int l, int p, bool recurrent, const T* x, Vec<T> (&acc)[1][V]) {
+    void times(int l, int p, bool recurrent, const T* x, const HalfInput& half, Vec<T> (&acc)[1][V]) {
         if constexpr (sizeof(T) == 4)
             if (half_) {
                 const HalfMatrix& m = recurrent ? halves_[l].recurrent : halves_[l].in;
-                return tile_half<V>(m.depth, x, m.strip(p), acc);
+                if (has_pairs()) return tile_pairs<V>(m.depth, half, m.strip(p), acc);
+                return tile_half<V>(m.depth, half.plain.data(), m.strip(p), acc);
             }
         Direction<T>& dir = weights_.at(l, 0);
         const PackedMatrix<T>& m = recurrent ? dir.recurrent : dir.in;
@@ -174,7 +229,7 @@ private:
 
     void project(int l, int64_t b) {
         T* to = state(l, b, true);
-        std::fill_n(to, outs(), T(0));
+        std::fill_n(to, z.outs, T(0));
         row_times<T>(hidden_, to, weights_.at(l, 0).project, 0, weights_.at(l, 0).project.strips());
     }
 };

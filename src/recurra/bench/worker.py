@@ -70,7 +70,7 @@ def _facts() -> dict[str, str]:
     chosen = getattr(kernels.engine, "chosen", None)
     return {
         "instructions of torch": torch.backends.cpu.get_cpu_capability(),
-        "instructions of recurra": str(chosen()) if chosen else f"no native engine: {native._absent}",
+        "instructions of recurra": str(chosen()) if chosen else f"no native engine: {kernels.absent}",
     }
 
 

@@ -19,7 +19,7 @@ class Session:
     Args:
         layer: an RNN, LSTM or GRU in one direction, in float32 on the CPU.
         batch: sequences that run side by side.
-        weights: `torch.bfloat16` rounds the weights, which halves what every step reads; the arithmetic stays in float32.
+        weights: `torch.bfloat16` rounds the weights, which halves what every step reads; sums stay in float32.
 
     Raises:
         ValueError: the layer is bidirectional, or of another type than float32.
@@ -61,7 +61,9 @@ class Session:
             size = (self._batch, self._stack.input_size)
             if tuple(input.shape) != size:
                 raise ValueError(f"one step must have shape {size}, got {tuple(input.shape)}")
-            output = self._stream.step(input.detach().to("cpu", torch.float32).clone(memory_format=torch.contiguous_format))
+            output = self._stream.step(
+                input.detach().to("cpu", torch.float32).clone(memory_format=torch.contiguous_format)
+            )
         return output
 
     def reset(self) -> None:

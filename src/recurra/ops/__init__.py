@@ -7,4 +7,14 @@ from .native import open_stream
 from .native import train as quick_training
 from .stack import Stack
 
-__all__ = ["ENGINES", "Call", "Explanation", "Stack", "explain", "open_stream", "quick_layer", "quick_training", "recurrence"]
+__all__ = [
+    "ENGINES",
+    "Call",
+    "Explanation",
+    "Stack",
+    "explain",
+    "open_stream",
+    "quick_layer",
+    "quick_training",
+    "recurrence",
+]
