@@ -348,10 +348,10 @@ private:
         sum.run(int64_t(g.size()), g.data(), x.data(), at + u0, at + u1, columns, c, result_.ld, begin);
     }
     void add_bias(const std::vector<const T*>& g, int at, int u0, int u1, T* result_, bool begin) {
-        std::vector<T> total(u1 - u0, T(0));
+        std::vector<double> total(u1 - u0);  // a running sum in float would lose digits
         for (const T* from : g)
             for (int u = u0; u < u1; ++u) total[u - u0] += from[at + u];
-        for (int u = u0; u < u1; ++u) result_[u] = begin ? total[u - u0] : result_[u] + total[u - u0];
+        for (int u = u0; u < u1; ++u) result_[u] = T(begin ? total[u - u0] : result_[u] + total[u - u0]);
     }
     void finish_weights(int index) {
         const int inputs = z.inputs(index / z.directions);

@@ -149,15 +149,14 @@ enum class Start { zero, bias, old };  // what a product is added to
 
 template <class T, int R, int V>
 void row_tile(const T* const* a, T* const* c, int depth, const T* b, Start start, const T* bias) {
-    Vec<T> acc[R][V];
-    for (int i = 0; i < R; ++i)
-        for (int v = 0; v < V; ++v)
-            acc[i][v] = start == Start::zero   ? Vec<T>{}
-                        : start == Start::bias ? load(bias + v * lanes<T>)
-                                               : load(c[i] + v * lanes<T>);
+    Vec<T> acc[R][V] = {};
     tile<T, R, V>(depth, a, b, acc);
     for (int i = 0; i < R; ++i)
-        for (int v = 0; v < V; ++v) store(c[i] + v * lanes<T>, acc[i][v]);
+        for (int v = 0; v < V; ++v) {
+            // at the end: each product added to a large start would be rounded at its size
+            if (start != Start::zero) acc[i][v] += load((start == Start::bias ? bias : c[i]) + v * lanes<T>);
+            store(c[i] + v * lanes<T>, acc[i][v]);
+        }
 }
 
 // Calls f with the number as a compile-time constant.
@@ -196,11 +195,10 @@ template <class T>
 void row_times(const T* a, T* c, const PackedMatrix<T>& b, int begin, int end) {
     for (int s = begin; s < end; ++s)
         constant<kStrip>(b.width(s), [&](auto v) {
-            Vec<T> acc[1][v()];
+            Vec<T> acc[1][v()] = {};
             T* to = c + s * b.side * lanes<T>;
-            for (int i = 0; i < v(); ++i) acc[0][i] = load(to + i * lanes<T>);
             tile_alone<T, v()>(b.depth, a, b.strip(s), acc);
-            for (int i = 0; i < v(); ++i) store(to + i * lanes<T>, acc[0][i]);
+            for (int i = 0; i < v(); ++i) store(to + i * lanes<T>, load(to + i * lanes<T>) + acc[0][i]);
         });
 }
 

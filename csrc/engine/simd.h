@@ -101,16 +101,25 @@ inline Vec<float> sigmoid(Vec<float> x) {
     return reciprocal((scale + 1.f) + scale * q);
 }
 inline Vec<float> tanh(Vec<float> x) {
-    Vec<float> scale, q;
-    exp_parts(at_least(at_most(x + x, 20.f), -20.f), scale, q);
-    const Vec<float> e = scale * q + (scale - 1.f);  // exp(2x) - 1, exact near 0
-    const Vec<float> d = e + 2.f;
-#if defined(__AVX512F__)
-    const Vec<float> y = _mm512_rcp14_ps(d), first = e * y;  // one step of Newton's on the quotient itself
-    return first + y * (e - d * first);
-#else
-    return e / d;
-#endif
+    typedef int32_t ivec __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
+    ivec bits, sign;
+    std::memcpy(&bits, &x, sizeof bits);
+    sign = bits & INT32_MIN, bits &= INT32_MAX;
+    Vec<float> size, scale, q;  // by symmetry of the size of x: the quotient is better beyond 0 than before it
+    std::memcpy(&size, &bits, sizeof size);
+    exp_parts(at_most(size + size, 20.f), scale, q);
+    const Vec<float> far = 1.f - 2.f * reciprocal((scale + 1.f) + scale * q), z = x * x;
+    // near 0 a polynomial (that of Cephes), of which only the last sum rounds
+    Vec<float> p = splat(-5.70498872745e-3f);
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    Vec<float> t = size < 0.625f ? size + size * (p * z) : far;
+    std::memcpy(&bits, &t, sizeof bits);
+    bits |= sign;
+    std::memcpy(&t, &bits, sizeof t);
+    return t;
 }
 inline Vec<double> sigmoid(Vec<double> x) {
     for (int i = 0; i < lanes<double>; ++i) x[i] = 1 / (1 + std::exp(-x[i]));
