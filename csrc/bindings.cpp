@@ -75,6 +75,10 @@ NB_MODULE(_engine, m) {
     m.doc() = "Recurrence over ragged batches, forward and backward.";
     m.def("instruction_sets", &instruction_sets, "Those of this processor, best first.");
     m.def("chosen", &chosen, "The one in use.");
+    m.def("draw_mask", [](Address to, int64_t n, double dropped, uint64_t seed, int threads) {
+        nb::gil_scoped_release release;
+        engine<float>().mask(at<float>(to), n, dropped, seed, threads);
+    });
     m.def("measure_peak", [](int threads, double seconds) {
         std::vector<double> found(threads);
         nb::gil_scoped_release release;

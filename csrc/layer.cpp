@@ -87,11 +87,12 @@ nb::object lend(const std::array<int64_t, N>& sizes, T** data) {
     for (int64_t n : sizes) bytes *= n;
     bytes = bytes ? bytes : 1;
     constexpr size_t head = (sizeof(Lent) + 63) / 64 * 64;
-    char* block = static_cast<char*>(borrow(head + bytes));
+    size_t size = head + bytes;
+    char* block = static_cast<char*>(borrow(size));
     Lent* lent = new (block) Lent{};
     *data = reinterpret_cast<T*>(block + head);
     std::copy(sizes.begin(), sizes.end(), lent->sizes);
-    lent->bytes = head + bytes;
+    lent->bytes = size;
     lent->tensor = {*data, 1, 0, int32_t(N), 2, uint8_t(8 * sizeof(T)), 1, lent->sizes, nullptr, 0};
     lent->deleter = [](Lent* self) { give_back(self, self->bytes); };
     nb::object capsule = nb::steal(PyCapsule_New(lent, "dltensor", [](PyObject* c) {

@@ -369,7 +369,7 @@ private:
         const bool alone = R == 1 && batch.rows == 1;
         if (alone) {
             if constexpr (R == 1) tile_alone<T, V>(z.out, before[0], dir.recurrent.strip(p), acc);
-        } else tile<T, R, V, false>(z.out, before, dir.recurrent.strip(p), acc);
+        } else tile<T, R, V>(z.out, before, dir.recurrent.strip(p), acc);
         finish<P, R, V>(dir, rows, p * z.unit_vectors * lanes<T>, acc, keep);
     }
 

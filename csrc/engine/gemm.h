@@ -16,19 +16,34 @@ constexpr int kChunk = 256;                                     // tokens of a w
 
 inline int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
-// acc[i][v] += sum over k of a(i, k) * b[k][v]. `a` holds a pointer per row, or one to packed columns of R rows.
-template <class T, int R, int V, bool Packed>
-inline __attribute__((always_inline)) void tile(int depth, const T* const* a, const T* __restrict b,
-                                                Vec<T> (&acc)[R][V]) {
+// acc[i][v] += sum over k of a(i, k) * b[k][v]. `a` holds a pointer per row.
+template <class T, int R, int V>
+inline __attribute__((always_inline)) void tile(int depth, const T* const* a, const T* __restrict b, Vec<T> (&acc)[R][V]) {
     const T* rows[R];
-    for (int i = 0; i < R; ++i) rows[i] = Packed ? a[0] + i : a[i];
+    for (int i = 0; i < R; ++i) rows[i] = a[i];
     for (int k = 0; k < depth; ++k, b += V * lanes<T>) {
         Vec<T> column[V];
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) column[v] = load(b + v * lanes<T>);
 #pragma GCC unroll 8
         for (int i = 0; i < R; ++i) {
-            Vec<T> x = splat(Packed ? rows[i][size_t(k) * kRows] : rows[i][k]);
+            Vec<T> x = splat(rows[i][k]);
+#pragma GCC unroll 4
+            for (int v = 0; v < V; ++v) acc[i][v] += x * column[v];
+        }
+    }
+}
+
+// The same with the R numbers of each k side by side.
+template <class T, int R, int V>
+inline __attribute__((always_inline)) void tile_packed(int depth, const T* __restrict a, const T* __restrict b, Vec<T> (&acc)[R][V]) {
+    for (int k = 0; k < depth; ++k, a += R, b += V * lanes<T>) {
+        Vec<T> column[V];
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) column[v] = load(b + v * lanes<T>);
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i) {
+            Vec<T> x = splat(a[i]);
 #pragma GCC unroll 4
             for (int v = 0; v < V; ++v) acc[i][v] += x * column[v];
         }
@@ -135,7 +150,7 @@ enum class Start { zero, bias, old };  // what a product is added to
 template <class T, int R, int V>
 void row_tile(const T* const* a, T* const* c, int depth, const T* b, Start start, const T* bias) {
     Vec<T> acc[R][V] = {};
-    tile<T, R, V, false>(depth, a, b, acc);
+    tile<T, R, V>(depth, a, b, acc);
     for (int i = 0; i < R; ++i)
         for (int v = 0; v < V; ++v) {
             // at the end: each product added to a large start would be rounded at its size
@@ -203,15 +218,14 @@ struct OuterSum {
             right.shape(depth, columns);
             for (int s = 0; s < right.strips(); ++s) right.pack_rows(s, columns, [&](int k) { return x[t + k]; });
             left.resize(size_t(depth) * kRows);
-            for (int m = first; m < last; m += kRows) {
-                const int r = std::min(kRows, last - m);
-                for (int k = 0; k < depth; ++k)
-                    for (int i = 0; i < r; ++i) left.get()[k * kRows + i] = g[t + k][m + i];
-                for (int s = 0; s < right.strips(); ++s)
-                    constant<kStrip>(right.width(s), [&](auto v) {
-                        constant<kRows>(r, [&](auto n) { add<n(), v()>(depth, s, c + m * ldc, ldc, begin && t == 0); });
-                    });
-            }
+            for (int m = first; m < last; m += kRows)
+                constant<kRows>(std::min(kRows, last - m), [&](auto n) {
+                    for (int k = 0; k < depth; ++k) std::memcpy(left.get() + k * n(), g[t + k] + m, n() * sizeof(T));
+                    for (int s = 0; s < right.strips(); ++s)
+                        constant<kStrip>(right.width(s), [&](auto v) {
+                            add<n(), v()>(depth, s, c + m * ldc, ldc, begin && t == 0);
+                        });
+                });
         }
     }
 
@@ -222,8 +236,7 @@ private:
         Vec<T> acc[R][V];
         for (int i = 0; i < R; ++i)
             for (int v = 0; v < V; ++v) acc[i][v] = begin ? Vec<T>{} : load(c + i * ldc + v * lanes<T>);
-        const T* packed = left.get();
-        tile<T, R, V, true>(depth, &packed, right.strip(s), acc);
+        tile_packed<T, R, V>(depth, left.get(), right.strip(s), acc);
         for (int i = 0; i < R; ++i)
             for (int v = 0; v < V; ++v) store(c + i * ldc + v * lanes<T>, acc[i][v]);
     }

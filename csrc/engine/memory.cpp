@@ -35,17 +35,23 @@ size_t rounded(size_t bytes) {
 
 }  // namespace
 
-void* borrow(size_t bytes) {
+void* borrow(size_t& bytes) {
     bytes = rounded(bytes);
     {
         std::lock_guard<std::mutex> guard(*lock);
-        for (size_t i = kept->size(); i-- > 0;)  // the block used last is the one still in the cache
-            if ((*kept)[i].bytes == bytes) {
-                void* data = (*kept)[i].data;
-                kept->erase(kept->begin() + i);
-                total -= bytes;
-                return data;
-            }
+        size_t best = kept->size();  // the smallest that is not twice too large; of those the one used last, still in the cache
+        for (size_t i = kept->size(); i-- > 0;) {
+            const size_t size = (*kept)[i].bytes;
+            if (size >= bytes && size <= 2 * bytes && (best == kept->size() || size < (*kept)[best].bytes)) best = i;
+            if (size == bytes) break;
+        }
+        if (best < kept->size()) {
+            void* data = (*kept)[best].data;
+            bytes = (*kept)[best].bytes;
+            kept->erase(kept->begin() + best);
+            total -= bytes;
+            return data;
+        }
     }
     const bool huge = bytes >= kHuge;
     void* data = std::aligned_alloc(huge ? kHuge : 64, huge ? (bytes + kHuge - 1) / kHuge * kHuge : bytes);
@@ -58,7 +64,6 @@ void* borrow(size_t bytes) {
 
 void give_back(void* block, size_t bytes) {
     if (!block) return;
-    bytes = rounded(bytes);
     std::vector<Block> old;
     {
         std::lock_guard<std::mutex> guard(*lock);

@@ -5,8 +5,9 @@
 
 namespace recurra {
 
-void* borrow(size_t bytes);             // aligned to 64 bytes and uninitialised; throws std::bad_alloc
-void give_back(void* block, size_t bytes);  // `bytes` as borrowed
+// Aligned to 64 bytes and uninitialised; `bytes` becomes the size of the block, which may be larger. Throws std::bad_alloc.
+void* borrow(size_t& bytes);
+void give_back(void* block, size_t bytes);  // `bytes` as borrow left it
 
 // An uninitialised array: whoever reads an element has written it.
 template <class T>
@@ -18,13 +19,15 @@ public:
         swap(other);
         return *this;
     }
-    ~Buffer() { give_back(data_, size_ * sizeof(T)); }
+    ~Buffer() { give_back(data_, bytes_); }
 
     void resize(size_t n) {  // what it held is lost
         if (n <= size_) return;
-        give_back(std::exchange(data_, nullptr), std::exchange(size_, 0) * sizeof(T));
-        data_ = static_cast<T*>(borrow(n * sizeof(T)));
-        size_ = n;
+        give_back(std::exchange(data_, nullptr), std::exchange(bytes_, 0));
+        size_ = 0;
+        size_t bytes = n * sizeof(T);
+        data_ = static_cast<T*>(borrow(bytes));
+        size_ = n, bytes_ = bytes;
     }
     T* get() const { return data_; }
 
@@ -32,9 +35,10 @@ private:
     void swap(Buffer& other) {
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
+        std::swap(bytes_, other.bytes_);
     }
     T* data_ = nullptr;
-    size_t size_ = 0;
+    size_t size_ = 0, bytes_ = 0;
 };
 
 }  // namespace recurra

@@ -1,6 +1,9 @@
 #include "pool.h"
 
 #include <pthread.h>
+#if defined(__linux__)
+#include <dlfcn.h>
+#endif
 
 #include <atomic>
 #include <condition_variable>
@@ -46,18 +49,78 @@ public:
 #endif
 };
 
+// torch's own threads. After one of its operations they go on spinning for milliseconds, waiting for the next: threads of ours
+// beside them would get half a core each. So where torch has its pool, from GNU's OpenMP, the work goes to that; the library
+// is not linked, only found if it is there.
+class Lent {
+public:
+    static const Lent& threads() {
+        static const Lent found;
+        return found;
+    }
+    bool there() const { return run_ && number_ && size_ && inside_ && !inside_(); }
+
+    // False, and nothing done, if there are fewer threads than shares.
+    template <class F>
+    bool run(int shares, F work) const {
+        struct Team {
+            const Lent* self;
+            F* work;
+            int shares;
+            std::atomic<bool> complete{true};
+        } team{this, &work, shares};
+        run_([](void* data) {
+            auto& t = *static_cast<Team*>(data);
+            if (t.self->size_() < t.shares) t.complete.store(false, std::memory_order_relaxed);
+            else if (t.self->number_() < t.shares) (*t.work)(t.self->number_());
+        }, &team, unsigned(shares), 0);
+        return team.complete.load(std::memory_order_relaxed);
+    }
+
+private:
+    void (*run_)(void (*)(void*), void*, unsigned, unsigned) = nullptr;
+    int (*number_)() = nullptr;
+    int (*size_)() = nullptr;
+    int (*inside_)() = nullptr;
+
+    Lent() {
+#if defined(__linux__)
+        void* library = dlopen("libgomp.so.1", RTLD_LAZY | RTLD_NOLOAD);
+        if (!library) return;
+        find(library, "GOMP_parallel", run_);
+        find(library, "omp_get_thread_num", number_);
+        find(library, "omp_get_num_threads", size_);
+        find(library, "omp_in_parallel", inside_);
+#endif
+    }
+    template <class F>
+    static void find(void* library, const char* name, F& to) {
+#if defined(__linux__)
+        to = reinterpret_cast<F>(dlsym(library, name));
+#endif
+    }
+};
+
 class Pool {
 public:
+    // Torch's threads do not live on in a child of fork.
+    explicit Pool(bool child) : lent_(child ? nullptr : &Lent::threads()) {}
+
     // False, and nothing done, if another thread of the program is using the pool.
     bool run(int shares, Work work) {
         std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
         if (!turn.owns_lock()) return false;
+        work_ = &work;
+        if (lent_ && lent_->there()) {
+            const bool done = lent_->run(shares, [this](int share) { guarded(share); });
+            if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+            return done;
+        }
         while (int(workers_.size()) < shares - 1) {
             const int index = int(workers_.size()) + 1;
             workers_.emplace_back([this, index, seen = round_.load()] { serve(index, seen); });
             workers_.back().detach();
         }
-        work_ = &work;
         shares_ = shares;
         left_.store(int(workers_.size()), std::memory_order_relaxed);
         {
@@ -98,6 +161,7 @@ private:
         }
     }
 
+    const Lent* const lent_;
     std::mutex turn_, mutex_;
     std::condition_variable wake_;
     std::vector<std::thread> workers_;
@@ -112,8 +176,8 @@ Pool* pool = nullptr;
 std::once_flag once;
 
 void start() {
-    pool = new Pool;  // never destroyed: its threads may outlive every static object
-    pthread_atfork(nullptr, nullptr, [] { pool = new Pool; });  // a child has the memory but not the threads
+    pool = new Pool(false);  // never destroyed: its threads may outlive every static object
+    pthread_atfork(nullptr, nullptr, [] { pool = new Pool(true); });  // a child has the memory but not the threads
 }
 
 }  // namespace

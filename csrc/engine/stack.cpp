@@ -95,6 +95,28 @@ std::unique_ptr<Steps<T>> steps(const Spec& s, const std::vector<const T*>& weig
     return std::make_unique<Session<T>>(s, weights, half);
 }
 
+// A number of 32 bits for each place, by a hash of the seed and the place.
+template <class T>
+void mask(T* to, int64_t n, double dropped, uint64_t seed, int threads) {
+    typedef uint32_t Words __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
+    constexpr int wide = RECURRA_VECTOR_BYTES / 4;
+    const uint32_t low = uint32_t(seed), high = uint32_t(seed >> 32), limit = uint32_t(std::min(dropped * 0x1p32, 0x1p32 - 1));
+    const T scale = dropped < 1 ? T(1 / (1 - dropped)) : T(0);
+    Words lane;
+    for (int i = 0; i < wide; ++i) lane[i] = uint32_t(i);
+    const int shares = int(std::clamp<int64_t>(n >> 15, 1, threads));
+    parallel(shares, [&](int share) {
+        const int64_t begin = n / wide * share / shares * wide, end = share + 1 == shares ? n : n / wide * (share + 1) / shares * wide;
+        for (int64_t i = begin; i < end; i += wide) {
+            Words x = (lane + uint32_t(i)) ^ low;
+            for (uint32_t factor : {0x7feb352du, 0x846ca68bu}) x = (x ^ x >> 16) * factor, x ^= x >> 15;
+            x += high ^ uint32_t(i >> 32);
+            for (uint32_t factor : {0x7feb352du, 0x846ca68bu}) x = (x ^ x >> 16) * factor, x ^= x >> 15;
+            for (int j = 0; j < std::min<int64_t>(wide, end - i); ++j) to[i + j] = x[j] < limit ? T(0) : scale;
+        }
+    });
+}
+
 double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 template <class T>
@@ -138,7 +160,7 @@ double bandwidth(int64_t bytes, double seconds) {
 }
 
 template <class T>
-const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>, few<T>, ready<T>, steps<T>, peak<T>, bandwidth<T>};
+const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>, few<T>, ready<T>, steps<T>, mask<T>, peak<T>, bandwidth<T>};
 
 }  // namespace
 

@@ -86,6 +86,9 @@ class Network:
     ] = None
     random_state: Annotated[int | None, _training("--seed", text="Same seed, same result.", min=0)] = None
     device: Annotated[str | None, _training("--device", text="auto, cpu, cuda, …")] = None
+    memory: Annotated[
+        str | None, _training("--memory", text="full, or recompute: slower, for sequences too long to store.")
+    ] = None
 
     def params(self) -> dict[str, Any]:
         """The arguments that were given."""

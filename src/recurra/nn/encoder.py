@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recurra.ops import dropout
+
 from .pooling import last_hidden
 from .recurrent import GRU, LSTM, RNN
 
@@ -24,6 +26,7 @@ class SequenceEncoder(torch.nn.Module):
         dropout: probability of dropping a feature before each layer, in training.
         token_dropout: probability of replacing a token by the unknown token, in training.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
+        memory: `"full"`, or `"recompute"` to train in O(√time) memory.
 
     Raises:
         ValueError: there is no such cell.
@@ -48,6 +51,7 @@ class SequenceEncoder(torch.nn.Module):
         dropout: float = 0.0,
         token_dropout: float = 0.0,
         engine: str = "auto",
+        memory: str = "full",
     ) -> None:
         super().__init__()
         self.dropout, self.token_dropout = dropout, token_dropout
@@ -63,6 +67,7 @@ class SequenceEncoder(torch.nn.Module):
             bidirectional=bidirectional,
             dropout=dropout if num_layers > 1 else 0.0,
             engine=engine,
+            memory=memory,
         )
         self.output_size = self.recurrent.stack.output_size
 
@@ -82,7 +87,7 @@ class SequenceEncoder(torch.nn.Module):
                 keep = torch.rand(values.shape, device=values.device) >= self.token_dropout
                 values = values * keep  # 0 is the unknown token
             values = self.embedding(values)
-            values = torch.nn.functional.dropout(values, self.dropout, self.training)
+            values = dropout(values, self.dropout, training=self.training)
         output, state = self.recurrent(values, lengths=lengths)
         h_n = state[0] if isinstance(state, tuple) else state
         return output, last_hidden(h_n, self.recurrent.stack.directions)
@@ -97,6 +102,7 @@ def build_recurrent(
     bidirectional: bool = False,
     dropout: float = 0.0,
     engine: str = "auto",
+    memory: str = "full",
 ) -> RNN | GRU | LSTM:
     """A batch-first layer for the name of a cell.
 
@@ -115,5 +121,6 @@ def build_recurrent(
         bidirectional=bidirectional,
         dropout=dropout,
         engine=engine,
+        memory=memory,
         **extra,
     )

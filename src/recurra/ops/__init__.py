@@ -1,7 +1,8 @@
 """Recurrence over time: one call, several engines, and an explanation of which one serves."""
 
-from .call import Call
+from .call import MEMORIES, Call
 from .dispatch import ENGINES, Explanation, explain, recurrence
+from .dropout import dropout
 from .native import layer as quick_layer
 from .native import open_stream
 from .native import train as quick_training
@@ -9,9 +10,11 @@ from .stack import Stack
 
 __all__ = [
     "ENGINES",
+    "MEMORIES",
     "Call",
     "Explanation",
     "Stack",
+    "dropout",
     "explain",
     "open_stream",
     "quick_layer",

@@ -14,6 +14,10 @@ from recurra.cells import State
 from .stack import Stack
 
 
+MEMORIES = ("full", "recompute")
+"""What is stored for the backward pass: everything, or the states of √T steps."""
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of `recurra.ops.recurrence`, without its data.
@@ -100,8 +104,8 @@ def prepare(
 
 def _chunk(memory: str, steps: int) -> int:
     """With `"recompute"` the √T states between chunks are stored, and the √T steps of one chunk at a time."""
-    if memory not in ("full", "recompute"):
-        raise ValueError(f"memory must be 'full' or 'recompute', got {memory!r}")
+    if memory not in MEMORIES:
+        raise ValueError(f"memory is one of {', '.join(MEMORIES)}, not {memory!r}")
     return max(1, math.isqrt(int(steps))) if memory == "recompute" else 0
 
 

@@ -24,6 +24,7 @@ from recurra.data.text import TOKENS
 from recurra.errors import DataError, ModelFolderError, UsageError
 from recurra.io import ModelFolder, dumps, model_card, write_folder
 from recurra.nn import CELLS, POOLINGS
+from recurra.ops import MEMORIES
 from recurra.training.settings import Objective, Run, Settings, choose_device
 
 from .network import PooledNetwork
@@ -61,6 +62,7 @@ class SequenceEstimator(BaseEstimator):
     random_state: int | np.random.RandomState | None = 0
     device: str = "auto"
     engine: str = "auto"
+    memory: str = "full"
     verbose: int = 1
 
     task: ClassVar[str]
@@ -298,10 +300,11 @@ class SequenceEstimator(BaseEstimator):
             dropout=self.dropout,
             token_dropout=self.token_dropout,
             engine=self.engine,
+            memory=self.memory,
         )
 
     def _check_params(self) -> None:
-        for name, allowed in {"cell": CELLS, "pooling": POOLINGS, "tokens": TOKENS}.items():
+        for name, allowed in {"cell": CELLS, "pooling": POOLINGS, "tokens": TOKENS, "memory": MEMORIES}.items():
             if getattr(self, name) not in allowed:
                 raise UsageError(f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}")
         for name in ("hidden_size", "num_layers", "embedding_size", "batch_size"):

@@ -67,6 +67,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         random_state: seed of initialisation, split, shuffling and dropout; no global generator is changed.
         device: `"auto"`, `"cpu"`, `"cuda"`, …
         engine: engine of the recurrence, see `recurra.ops`.
+        memory: `"full"` stores every step for the backward pass; `"recompute"` stores the states of √T steps and takes
+            about a third longer, for sequences too long to store.
         verbose: 1 for a progress bar in a terminal, 0 for silence.
         class_weight: `"balanced"`, or a weight for each class, as in scikit-learn; it also weighs the validation
             figures, so that the best epoch is the best by the same measure.

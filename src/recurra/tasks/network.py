@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recurra.nn import Pooling, SequenceEncoder
+from recurra.ops import dropout as drop
 
 
 class PooledNetwork(torch.nn.Module):
@@ -35,10 +36,11 @@ class PooledNetwork(torch.nn.Module):
         super().__init__()
         self.encoder = SequenceEncoder(input_size, embedding_size, dropout=dropout, **encoder)
         self.pooling = Pooling(pooling, self.encoder.output_size)
-        self.dropout = torch.nn.Dropout(dropout)
+        self.dropout = dropout
         self.head = torch.nn.Linear(self.encoder.output_size, output_size)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Outputs `(batch, outputs)` for tokens `(batch, time)` or features `(batch, time, features)`."""
         output, last = self.encoder(values, lengths)
-        return self.head(self.dropout(self.pooling(output, last, lengths.to(output.device))))
+        pooled = self.pooling(output, last, lengths.to(output.device))
+        return self.head(drop(pooled, self.dropout, training=self.training))
