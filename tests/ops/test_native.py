@@ -859,7 +859,9 @@ def test_the_callers_lengths_may_change_before_backward(cell):
     expected = torch.autograd.grad((layer(x, None, [4, 0, 6])[0] * weighting).sum(), [*layer.parameters()])
     output = layer(x, None, lengths)[0]
     lengths.fill_(6)
-    torch.testing.assert_close(torch.autograd.grad((output * weighting).sum(), [*layer.parameters()]), expected, **EXACT)
+    torch.testing.assert_close(
+        torch.autograd.grad((output * weighting).sum(), [*layer.parameters()]), expected, **EXACT
+    )
 
 
 def prepare(cell, **options) -> tuple[Sample, dict[str, Tensor], list[Tensor]]:
@@ -992,7 +994,10 @@ def test_without_gradients_the_results_are_the_same(cell, memory):
 @pytest.mark.parametrize("batch", [1, 2, 5, 40])
 def test_without_gradients_the_results_are_the_same_to_the_rounding(stack, memory, dtype, batch):
     lengths = (20, 0, 7, 13, 1)[:batch] if batch < 40 else tuple(b % 21 for b in range(40))
-    for sample in (Sample(stack, batch, 20, memory=memory, dtype=dtype), Sample(stack, batch, 20, lengths, dtype=dtype)):
+    for sample in (
+        Sample(stack, batch, 20, memory=memory, dtype=dtype),
+        Sample(stack, batch, 20, lengths, dtype=dtype),
+    ):
         leaves, _ = sample.arguments()
         with torch.no_grad():
             results = sample.run(leaves)
