@@ -13,7 +13,6 @@ from recurra.cells import State
 
 from .stack import Stack
 
-
 MEMORIES = ("full", "recompute")
 """What is stored for the backward pass: everything, or the states of √T steps."""
 
