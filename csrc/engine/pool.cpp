@@ -68,11 +68,17 @@ public:
             F* work;
             int shares;
             std::atomic<bool> complete{true};
+            std::atomic<int> done{0};
         } team{this, &work, shares};
         run_([](void* data) {
             auto& t = *static_cast<Team*>(data);
-            if (t.self->size_() < t.shares) t.complete.store(false, std::memory_order_relaxed);
-            else if (t.self->number_() < t.shares) (*t.work)(t.self->number_());
+            if (t.self->size_() < t.shares) return t.complete.store(false, std::memory_order_relaxed);
+            if (t.self->number_() >= t.shares) return;
+            (*t.work)(t.self->number_());
+            // whoever is first waits here, where it gives way to other programs; at the end of a team it would not
+            t.done.fetch_add(1, std::memory_order_acq_rel);
+            for (int i = 0; t.done.load(std::memory_order_acquire) < t.shares; ++i)
+                i < kSpins ? RECURRA_PAUSE() : std::this_thread::yield();
         }, &team, unsigned(shares), 0);
         return team.complete.load(std::memory_order_relaxed);
     }
