@@ -13,7 +13,7 @@ public:
         size_t words;  // of 32 bits
     };
 
-    // Every part of a piece is a polynomial in its words, one for each lane of eight vectors.
+    // Every part of a piece has one for each lane of eight vectors.
     static std::vector<uint32_t> of(const std::vector<Piece>& pieces, int threads) {
         std::vector<Piece> parts;
         for (const Piece& piece : pieces)
@@ -31,7 +31,13 @@ private:
     typedef uint32_t Words __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
     static constexpr int kVectors = 8, kWide = RECURRA_VECTOR_BYTES / 4, kLanes = kVectors * kWide;
     static constexpr size_t kPart = size_t(1) << 14;
-    static constexpr uint32_t kFactor = 0x9e3779b1;  // odd: no single change can cancel
+    static constexpr uint32_t kFactor = 0x9e3779b1;  // odd: one to one
+
+    // One to one for each word. Not linear: in a polynomial, changes of the upper bits of all words (signs, exponents) cancel.
+    static void mix(Words& acc, Words w) {
+        acc = (acc ^ w) * kFactor;
+        acc ^= acc >> 15;
+    }
 
     static void part(Piece piece, uint32_t* to) {
         const auto* p = static_cast<const uint32_t*>(piece.data);
@@ -44,14 +50,14 @@ private:
             for (int v = 0; v < kVectors; ++v) {
                 Words w;
                 std::memcpy(&w, p + i + v * kWide, sizeof w);
-                acc[v] = acc[v] * kFactor + w;
+                mix(acc[v], w);
             }
         uint32_t rest[kLanes] = {};
         std::memcpy(rest, p + i, (piece.words - i) * 4);
         for (int v = 0; v < kVectors; ++v) {
             Words w;
             std::memcpy(&w, rest + v * kWide, sizeof w);
-            acc[v] = acc[v] * kFactor + w;
+            mix(acc[v], w);
             std::memcpy(to + v * kWide, &acc[v], sizeof w);
         }
     }

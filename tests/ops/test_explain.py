@@ -32,15 +32,15 @@ def call(stack=STACK, steps=5, batch=2, **options):
 REFUSED = {
     "no steps": (call(steps=0), "native", {"builtin": NO_STEPS}),
     "no sequences": (call(batch=0), "native", {"builtin": NO_STEPS}),
-    "bfloat16": (
-        call(dtype=torch.bfloat16),
+    "bfloat16 with gradients": (
+        call(dtype=torch.bfloat16, requires_grad=True),
         "builtin",
-        {"native": "the native engine computes in float32 and float64, not torch.bfloat16"},
+        {"native": "the native engine trains in float32 and float64, not torch.bfloat16"},
     ),
-    "a projection": (
-        call(Stack(LSTM(), 3, 4, proj_size=2)),
+    "float16 with gradients": (
+        call(dtype=torch.float16, requires_grad=True),
         "builtin",
-        {"native": "the native engine has no projection yet"},
+        {"native": "the native engine trains in float32 and float64, not torch.float16"},
     ),
     "another device": (
         call(device="meta"),
@@ -87,13 +87,31 @@ def test_the_one_engine_asked_for_refuses_with_its_reason(arguments, serving, re
         assert str(error.value) == str(choice)
 
 
-def test_autocast_goes_past_native():
-    reason = "the native engine takes no part in autocast"
+# what other engines of the kind leave to torch
+SERVED = {
+    "a projection": call(Stack(LSTM(), 3, 4, proj_size=2)),
+    "a projection, trained": call(Stack(LSTM(), 3, 4, proj_size=2), requires_grad=True),
+    "bfloat16": call(dtype=torch.bfloat16),
+    "float16": call(dtype=torch.float16),
+    "training": call(requires_grad=True),
+}
+
+
+@pytest.mark.parametrize("arguments", SERVED.values(), ids=SERVED.keys())
+def test_native_serves(arguments):
+    assert explain(*arguments) == explain(*arguments, memory="recompute") == Explanation("native", {})
+    output, _ = recurrence(*arguments, engine="native")
+    assert output.dtype == arguments[1].dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_native_serves_under_autocast_what_it_would_not_otherwise(dtype):
+    arguments = call(dtype=dtype, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
-        assert explain(*call()) == Explanation("builtin", {"native": reason})
-        with pytest.raises(EngineError, match=reason):
-            recurrence(*call(), engine="native")
-    assert explain(*call()) == Explanation("native", {})
+        assert explain(*arguments) == Explanation("native", {})
+        output, _ = recurrence(*arguments, engine="native")
+    assert output.dtype == torch.float32
+    assert explain(*arguments).engine == ("native" if dtype == torch.float32 else "builtin")
 
 
 @pytest.mark.gpu

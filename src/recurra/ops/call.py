@@ -110,13 +110,14 @@ def _chunk(memory: str, steps: int) -> int:
 
 def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int) -> Tensor:
     """Returns `lengths` as an integer tensor `(batch,)` after checking that each lies in `0..steps`."""
-    lengths = torch.as_tensor(lengths)
+    if not isinstance(lengths, Tensor):
+        lengths = torch.as_tensor(lengths, device="cpu")  # whatever torch's default device is
     whole = not (lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool)
     if lengths.numel() and not whole:  # torch reads the lengths [] of an empty batch as float32
         raise ValueError(f"lengths must be whole numbers, got {lengths.dtype}")
     if lengths.shape != (batch,):
         raise ValueError(f"lengths must have shape ({batch},), one per sequence; got {tuple(lengths.shape)}")
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if watched(lengths) or torch._C._are_functorch_transforms_active():
         return lengths.long()  # no values to look at yet; the native engine checks them itself
     if batch and (int(lengths.min()) < 0 or int(lengths.max()) > steps):
         raise ValueError(
@@ -124,6 +125,13 @@ def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int) -> Te
             f"got {int(lengths.min())} to {int(lengths.max())}"
         )
     return lengths.long()
+
+
+def watched(*tensors: Tensor) -> bool:
+    """Whether a compiler, a mode or a kind of tensor of its own must see operators, and may have no numbers to look at."""
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+        return True
+    return any(type(t).__torch_dispatch__ is not Tensor.__torch_dispatch__ for t in tensors)
 
 
 def _named_tensors(

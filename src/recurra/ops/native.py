@@ -13,7 +13,7 @@ from recurra.cells import GRU, LSTM, RNN, State
 from recurra.errors import EngineError
 
 from . import kernels, operators, transforms
-from .call import Call
+from .call import Call, watched
 from .stack import Stack
 
 name = "native"
@@ -44,23 +44,25 @@ def refuses(call: Call) -> str | None:
 def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State | None):
     """Runs the stack; see `recurra.ops.recurrence` for the shapes. Half precision and autocast compute in float32."""
     if call.mixed or call.dtype in _HALVES:
-        # differentiable, so that gradients come back in the type of each weight
-        values, weights = values.float(), [w.float() for w in weights]
-        states = None if states is None else tuple(s.float() for s in states)
+        # differentiable, so that gradients come back in the type of each weight; float64 stays, as in torch
+        dtype = torch.promote_types(call.dtype, torch.float32)
+        values, weights = values.to(dtype), [w.to(dtype) for w in weights]
+        states = None if states is None else tuple(s.to(dtype) for s in states)
     config = configure(call)
     dropout = config[7]
     kept = () if states is None else tuple(states)
-    if torch.compiler.is_compiling():
-        seed = torch.randint(2**62, ()) if dropout else None
+    lengths = None if lengths is None else lengths.cpu().contiguous()
+    if watched(values, *kept, *weights):
+        seed = _draw() if dropout else None
         keep = torch.is_grad_enabled()
         output, h, c, _ = operators.forward(values, list(weights), list(kept), lengths, seed, *config, keep)
         last = (h, c) if config[0] == 2 else (h,)
     elif torch._C._are_functorch_transforms_active():
-        seed = torch.randint(2**62, ()) if dropout else None
+        seed = _draw() if dropout else None
         output, h, c, _ = transforms.Recurrence.apply(config, len(kept), lengths, seed, values, *kept, *weights)  # type: ignore[misc]
         last = (h, c) if config[0] == 2 else (h,)
     else:
-        seed = int(torch.randint(2**62, ())) if dropout else 0
+        seed = int(_draw()) if dropout else 0
         if call.needs_grad:
             result = kernels.forward(config, values, weights, kept, lengths, seed, keep=True)
             output, *last = _Recurrence.apply(result, config, lengths, seed, len(kept), values, *kept, *weights)  # type: ignore[misc]
@@ -107,7 +109,7 @@ def train(
         or torch.is_autocast_enabled("cpu")
     ):
         return None
-    seed = int(torch.randint(2**62, ())) if dropout else 0
+    seed = int(_draw()) if dropout else 0
     result = native.keep(weights, values, states, lengths, batch_first, dropout, seed, chunk)
     if result is None:
         return None
@@ -149,7 +151,9 @@ class _Recurrence(torch.autograd.Function):
     ):
         output, h, c, ctx.tape = result  # computed before: a tensor given as an argument would be taken for an input
         ctx.save_for_backward(*tensors)
-        ctx.config, ctx.lengths, ctx.seed, ctx.count = config, lengths, seed, count
+        # the caller may use his tensor of lengths for the next batch
+        ctx.lengths = None if lengths is None else lengths.clone()
+        ctx.config, ctx.seed, ctx.count = config, seed, count
         ctx.set_materialize_grads(False)
         return (output, h) if c is None else (output, h, c)
 
@@ -180,6 +184,10 @@ class _Last(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor):
         raise EngineError(kernels.FIRST_ONLY)
+
+
+def _draw() -> Tensor:
+    return torch.randint(2**62, (), device="cpu")  # whatever torch's default device is
 
 
 def _kind(cell: Any) -> int:
