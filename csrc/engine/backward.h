@@ -249,25 +249,25 @@ private:
         const bool lowest = lanes_[0].l == 0, through = lowest && columns % lanes<T>;
         const int64_t tokens = step_of.size();
         const int n = shares(tokens * columns * z.units * z.products);
-        parallel(n, [&](int share) {
+        const int most = int(std::min<int64_t>(kTogether, (tokens + n - 1) / n));
+        in_turn(int((tokens + most - 1) / std::max(most, 1)), n, [&](int item) {
             const T* in[kTogether];
             T* out[kTogether];
             Buffer<T> rest;
             if (through) rest.resize(int64_t(kTogether) * ld);
-            const int64_t end = tokens * (share + 1) / n;
-            for (int64_t i = tokens * share / n; i < end; i += kTogether)
-                for (const Lane<T>& lane : lanes_) {
-                    const int m = int(std::min<int64_t>(kTogether, end - i));
-                    for (int j = 0; j < m; ++j) {
-                        in[j] = grads_of(lane, i + j) + z.input_block() * z.units;
-                        out[j] = through ? rest.get() + j * ld : lowest ? values_row(lane, i + j) : below + (i + j) * ld;
-                        if (through && lane.d) std::copy_n(values_row(lane, i + j), columns, out[j]);
-                    }
-                    if (direct)
-                        for (int j = 0; j < m; ++j) direct_input(lane, in[j], out[j], columns);
-                    else rows_times<T>(m, in, out, weights.at(lane.l, lane.d).in_back, lane.d ? Start::old : Start::zero);
-                    for (int j = 0; j < m && through; ++j) std::copy_n(out[j], columns, values_row(lane, i + j));
+            const int64_t i = int64_t(item) * most;
+            for (const Lane<T>& lane : lanes_) {
+                const int m = int(std::min<int64_t>(most, tokens - i));
+                for (int j = 0; j < m; ++j) {
+                    in[j] = grads_of(lane, i + j) + z.input_block() * z.units;
+                    out[j] = through ? rest.get() + j * ld : lowest ? values_row(lane, i + j) : below + (i + j) * ld;
+                    if (through && lane.d) std::copy_n(values_row(lane, i + j), columns, out[j]);
                 }
+                if (direct)
+                    for (int j = 0; j < m; ++j) direct_input(lane, in[j], out[j], columns);
+                else rows_times<T>(m, in, out, weights.at(lane.l, lane.d).in_back, lane.d ? Start::old : Start::zero);
+                for (int j = 0; j < m && through; ++j) std::copy_n(out[j], columns, values_row(lane, i + j));
+            }
         });
     }
     void direct_input(const Lane<T>& lane, const T* from, T* row, int columns) {
@@ -296,9 +296,10 @@ private:
         const Sum ih = sum_of(index, 0, inputs), hh = sum_of(index, 1, z.out);
         T *const bi = s.bias ? result(index, 2) : nullptr, *const bh = s.bias ? result(index, 3) : nullptr;
         const int rows = z.products * z.hidden, n = shares(tokens * rows * (inputs + z.out));
-        parallel(n, [&](int share) {
+        const int items = n == 1 ? 1 : n * std::max(1, rows / n / 128);  // so many rows that packing x for them is nothing
+        in_turn(items, n, [&](int item) {
             OuterSum<T> sum;
-            const int begin = rows * share / n, end = rows * (share + 1) / n;
+            const int begin = int(int64_t(rows) * item / items), end = int(int64_t(rows) * (item + 1) / items);
             for (int block = 0; block < z.products; ++block) {
                 const int u0 = std::max(begin - block * z.hidden, 0), u1 = std::min(end - block * z.hidden, z.hidden);
                 if (u0 >= u1) continue;

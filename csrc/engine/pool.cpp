@@ -6,6 +6,7 @@
 #endif
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -51,14 +52,17 @@ public:
 
 // torch's own threads. After one of its operations they go on spinning for milliseconds, waiting for the next: threads of ours
 // beside them would get half a core each. So where torch has its pool, from GNU's OpenMP, the work goes to that; the library
-// is not linked, only found if it is there.
+// is not linked, only found if it is there. When other programs want the cores too, that spinning costs us our own share of them:
+// a thread that waited for the others as long as one only waits for a core leaves torch's threads alone for a while.
 class Lent {
 public:
     static const Lent& threads() {
         static const Lent found;
         return found;
     }
-    bool there() const { return run_ && number_ && size_ && inside_ && !inside_(); }
+    bool there() const {
+        return run_ && number_ && size_ && inside_ && !inside_() && (!crowded_until_.load() || now() > crowded_until_.load());
+    }
 
     // False, and nothing done, if there are fewer threads than shares.
     template <class F>
@@ -68,16 +72,44 @@ public:
             F* work;
             int shares;
             std::atomic<bool> complete{true};
+            std::atomic<int> done{0};
         } team{this, &work, shares};
         run_([](void* data) {
             auto& t = *static_cast<Team*>(data);
-            if (t.self->size_() < t.shares) t.complete.store(false, std::memory_order_relaxed);
-            else if (t.self->number_() < t.shares) (*t.work)(t.self->number_());
+            if (t.self->size_() < t.shares) return t.complete.store(false, std::memory_order_relaxed);
+            if (t.self->number_() >= t.shares) return;
+            (*t.work)(t.self->number_());
+            // whoever is first waits here, where it gives way to other programs; at the end of a team it would not
+            t.done.fetch_add(1, std::memory_order_acq_rel);
+            int64_t began = 0;
+            for (int i = 0; t.done.load(std::memory_order_acquire) < t.shares; ++i) {
+                if (i < kSpins) {
+                    RECURRA_PAUSE();
+                    continue;
+                }
+                began = began ? began : now();
+                std::this_thread::yield();
+            }
+            if (t.self->number_() == 0) t.self->waits_.fetch_add(1, std::memory_order_relaxed);
+            if (began && now() - began > kLong) t.self->long_waits_.fetch_add(1, std::memory_order_relaxed);
         }, &team, unsigned(shares), 0);
+        look_back();
         return team.complete.load(std::memory_order_relaxed);
     }
 
 private:
+    static constexpr int64_t kLong = 1'500'000, kApart = 500'000'000;  // nanoseconds
+    mutable std::atomic<int64_t> crowded_until_{0};
+    mutable std::atomic<int> waits_{0}, long_waits_{0};
+
+    // One long wait may be chance; of the last dozen, more than a third is not.
+    void look_back() const {
+        if (waits_.load(std::memory_order_relaxed) < 12) return;
+        if (long_waits_.exchange(0) > 4) crowded_until_.store(now() + kApart);
+        waits_.store(0, std::memory_order_relaxed);
+    }
+    static int64_t now() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
+
     void (*run_)(void (*)(void*), void*, unsigned, unsigned) = nullptr;
     int (*number_)() = nullptr;
     int (*size_)() = nullptr;

@@ -1,6 +1,7 @@
 // A small pool of threads for work in equal shares: bounded spinning, then sleep; safe after fork. Inside, numbers too small
 // for their type's full precision count as zero: they would cost a hundred times the others.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -20,6 +21,16 @@ private:
 
 // Calls work(0) … work(shares - 1), each once, on several threads where they are free. Returns when all are done.
 void parallel(int shares, Work work);
+
+// Calls work(0) … work(items - 1) on so many threads, each of which takes the next as soon as it is free: where another program
+// holds up one of them, the others do not wait for long.
+template <class F>
+void in_turn(int items, int threads, const F& work) {
+    std::atomic<int> next{0};
+    parallel(std::min(items, threads), [&](int) {
+        for (int i = next.fetch_add(1); i < items; i = next.fetch_add(1)) work(i);
+    });
+}
 
 // The same with all shares truly at once, so that they may wait for each other; does nothing and returns false when the
 // threads are not free.
