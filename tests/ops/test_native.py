@@ -818,7 +818,7 @@ def test_derivatives_are_right_under_dropout(cell):
 # autograd
 
 
-def check_gradients(sample: Sample) -> None:
+def check_gradients(sample: Sample, *, fast_mode: bool = False) -> None:
     leaves, _ = sample.arguments()
     leaves["values"] = leaves["values"].nan_to_num(1.0)  # finite differences of padding are 0, not NaN
     inputs = [t.requires_grad_() for t in leaves.values()]
@@ -827,7 +827,7 @@ def check_gradients(sample: Sample) -> None:
         torch.manual_seed(0)
         return sample.run(dict(zip(leaves, tensors, strict=True)))
 
-    assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradcheck(function, inputs, fast_mode=fast_mode)
 
 
 @every_cell
@@ -840,7 +840,7 @@ def test_derivatives_are_right(cell, bias, lengths):
 @pytest.mark.parametrize("bidirectional", [True, False])
 @pytest.mark.parametrize("lengths", [None, (4, 0, 2)], ids=["dense", "ragged"])
 def test_derivatives_of_a_projection_are_right(bidirectional, lengths):
-    check_gradients(Sample(Stack(LSTM(), 2, 3, 2, bidirectional, proj_size=2), 3, 4, lengths))
+    check_gradients(Sample(Stack(LSTM(), 2, 3, 2, bidirectional, proj_size=2), 3, 4, lengths), fast_mode=True)
 
 
 @every_cell
@@ -848,7 +848,7 @@ def test_derivatives_of_a_projection_are_right(bidirectional, lengths):
 def test_derivatives_are_right_where_they_are_recomputed(cell, bidirectional):
     projected = 2 if cell.name == "lstm" else 0
     stack = Stack(cell, 2, 3, 2, bidirectional, proj_size=projected)
-    check_gradients(Sample(stack, 3, 5, (5, 0, 2), memory="recompute"))
+    check_gradients(Sample(stack, 3, 5, (5, 0, 2), memory="recompute"), fast_mode=True)
 
 
 @every_cell
