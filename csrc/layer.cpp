@@ -124,8 +124,8 @@ public:
     }
     // The same for training, with the weights as a tuple: (output, h, c or None, tape), or None.
     nb::object keep(nb::tuple weights_, nb::handle x, nb::handle state, nb::handle lengths, bool batch_first, double dropout,
-                    uint64_t seed, int64_t chunk) {
-        const Training how{dropout, seed, chunk};
+                    nb::handle draw_seed, int64_t chunk) {
+        const Training how{dropout, draw_seed, chunk};
         return served(weights_, x, [&](auto zero) {
             using T = decltype(zero);
             return forward_as<T>(x, state, lengths, batch_first, &how);
@@ -141,6 +141,23 @@ public:
             using T = decltype(zero);
             return step_as<T>(x, state);
         });
+    }
+
+    // For Python's garbage collector: a hook of a weight may refer to the module that refers to this.
+    static int traverse(PyObject* self, visitproc visit, void* arg) {
+        Py_VISIT(Py_TYPE(self));
+        if (!nb::inst_ready(self)) return 0;
+        const Layer* layer = nb::inst_ptr<Layer>(self);
+        for (const nb::object& weight : layer->seen_) Py_VISIT(weight.ptr());
+        Py_VISIT(layer->last_.ptr());
+        return 0;
+    }
+    static int clear(PyObject* self) {
+        Layer* layer = nb::inst_ptr<Layer>(self);
+        layer->dtype_ = {};  // so that all are looked at anew
+        layer->seen_.clear(), layer->at_.clear();
+        layer->last_ = nb::object();
+        return 0;
     }
 
 private:
@@ -178,7 +195,7 @@ private:
 
     struct Training {
         double dropout;
-        uint64_t seed;
+        nb::handle draw_seed;  // asked only if the call is served here: the long way draws its own
         int64_t chunk;
     };
 
@@ -198,11 +215,14 @@ private:
         for (size_t i = 0; i < n; ++i) {
             PyObject* weight = from(i);
             if (!weight) return false;
-            if (seen_[i].ptr() == weight && at_[i] == address(weight)) continue;
+            // in the same place it may still have been transposed
+            if (seen_[i].ptr() == weight && at_[i] == address(weight) && contiguous(weight)) continue;
             if (!plain(weight, dtype) || !contiguous(weight)) return false;
             const nb::object shape = attribute(weight, torch().shape);
             if (nb::cast<std::vector<int64_t>>(shape) != shapes_[i]) return false;
-            seen_[i] = nb::borrow(weight);
+            // other tensors than parameters may hold a graph, and come anew with each call
+            const bool lasting = reinterpret_cast<PyObject*>(Py_TYPE(weight)) == torch().parameter.ptr();
+            seen_[i] = lasting ? nb::borrow(weight) : nb::none();
             at_[i] = address(weight);
         }
         return true;
@@ -220,7 +240,7 @@ private:
     template <class T>
     bool states(nb::handle state, int64_t batch, Inputs<T>& in) const {
         if (state.is_none()) return true;
-        if (state.is(last_) && batch == last_batch_) {  // as `step` left it
+        if (state.is(last_) && batch == last_batch_ && unmoved(state)) {  // as `step` left it
             in.h0 = static_cast<const T*>(last_h_), in.c0 = static_cast<const T*>(last_c_);
             return true;
         }
@@ -237,6 +257,12 @@ private:
         in.h0 = static_cast<const T*>(address(h));
         if (lstm) in.c0 = static_cast<const T*>(address(c));
         return true;
+    }
+
+    // Whether the state that `step` returned last still lies where it was: `h.data = other` keeps the object.
+    bool unmoved(nb::handle state) const {
+        if (spec_.cell != Cell::lstm) return address(state) == last_h_;
+        return address(PyTuple_GET_ITEM(state.ptr(), 0)) == last_h_ && address(PyTuple_GET_ITEM(state.ptr(), 1)) == last_c_;
     }
 
     template <class T>
@@ -290,7 +316,8 @@ private:
             run(spec, in, out);
             return pair(output, h, c);
         }
-        spec.dropout = how->dropout, spec.seed = how->seed, spec.chunk = how->chunk;
+        spec.dropout = how->dropout, spec.chunk = how->chunk;
+        if (spec.dropout) spec.seed = nb::cast<uint64_t>(call(how->draw_seed));
         spec.threads = int(PyLong_AsLong(call(torch().threads).ptr()));
         auto kept = std::make_unique<Kept<T>>(spec);
         {
@@ -315,9 +342,10 @@ private:
         nb::object h = lend<T, 3>({spec.layers, spec.batch, out_}, &out.hn), c;
         if (spec.cell == Cell::lstm) c = lend<T, 3>({spec.layers, spec.batch, spec.hidden}, &out.cn);
         run(spec, in, out);
-        last_ = c.is_valid() ? nb::object(nb::make_tuple(h, c)) : h;
-        last_h_ = out.hn, last_c_ = out.cn, last_batch_ = spec.batch;
-        return nb::make_tuple(output, last_);
+        const nb::object after = c.is_valid() ? nb::object(nb::make_tuple(h, c)) : h;
+        const nb::object before = std::move(last_);  // destroyed last: other Python threads may run meanwhile
+        last_ = after, last_h_ = out.hn, last_c_ = out.cn, last_batch_ = spec.batch;
+        return nb::make_tuple(output, after);
     }
 };
 
@@ -419,6 +447,9 @@ void bind_kept(nb::module_ m) {
 }  // namespace
 
 void bind_layer(nb::module_& m) {
+    static PyType_Slot collected[] = {{Py_tp_traverse, reinterpret_cast<void*>(&Layer::traverse)},
+                                      {Py_tp_clear, reinterpret_cast<void*>(&Layer::clear)},
+                                      {0, nullptr}};
     nb::class_<Stream>(m, "Stream")
         .def(nb::init<const Spec&, const std::vector<uintptr_t>&, bool>())
         .def("step", &Stream::step)
@@ -427,12 +458,12 @@ void bind_layer(nb::module_& m) {
         .def("write", &Stream::write);
     bind_kept<float>(nb::cast<nb::module_>(m.attr("float32")));
     bind_kept<double>(nb::cast<nb::module_>(m.attr("float64")));
-    nb::class_<Layer>(m, "Layer")
+    nb::class_<Layer>(m, "Layer", nb::type_slots(collected))
         .def(nb::init<int, int64_t, int64_t, int64_t, int, bool, bool, nb::tuple, nb::list>())
         .def("forward", &Layer::forward, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
              nb::arg("batch_first"))
         .def_prop_ro("config", &Layer::config)
         .def("keep", &Layer::keep, nb::arg("weights"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
-             nb::arg("batch_first"), nb::arg("dropout"), nb::arg("seed"), nb::arg("chunk"))
+             nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"), nb::arg("chunk"))
         .def("step", &Layer::step, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none());
 }

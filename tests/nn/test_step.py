@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -124,6 +126,7 @@ def test_a_state_may_be_changed_between_steps(kind):
             lambda s: s[:, 1].zero_(),
             lambda s: s.copy_(torch.randn_like(s)),
             lambda s: s.mul_(-1),
+            lambda s: setattr(s, "data", torch.ones_like(s)),
         ):
             _, state = layer.step(x[0])
             for s in flat(state):
@@ -229,10 +232,16 @@ def replace(layer: Any) -> None:
         p.data = torch.randn_like(p) / 4
 
 
-def transpose(layer: Any) -> None:
-    # gives the same tensor object, at the same address, another meaning; one that is square keeps even its shape
+def relayout(layer: Any) -> None:
     for p in layer.parameters():
         p.data = p.data.T.contiguous().T if p.dim() == 2 else p.data
+
+
+def turn(layer: Any) -> None:
+    # the same object with the same shape at the same address
+    for p in layer.parameters():
+        if p.dim() == 2 and p.shape[0] == p.shape[1]:
+            p.data = p.data.T
 
 
 def reassign(layer: Any) -> None:
@@ -248,7 +257,8 @@ CHANGES: dict[str, Callable] = {
     "one number": lambda layer: layer.weight_hh_l1[0, 0].fill_(2.0),
     "rows": lambda layer: layer.weight_hh_l0.copy_(layer.weight_hh_l0.flip(0)),
     ".data": replace,
-    "layout": transpose,
+    "layout": relayout,
+    "turned around": turn,
     "new parameters": reassign,
     "load_state_dict": lambda layer: layer.load_state_dict({k: v * 2 for k, v in layer.state_dict().items()}),
     "assigned": lambda layer: layer.load_state_dict({k: v * 2 for k, v in layer.state_dict().items()}, assign=True),
@@ -260,8 +270,9 @@ CHANGES: dict[str, Callable] = {
 @every_dtype
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_changed_weights_are_used_at_once(kind, dtype, change):
-    layer = KINDS[kind](7, 64, **{"num_layers": 2, "dtype": dtype, **OPTIONS[kind]})
-    x = torch.randn(20, 8, 7, dtype=dtype)  # so much that weights are packed and kept
+    size = OPTIONS[kind].get("proj_size", 64)
+    layer = KINDS[kind](size, 64, **{"num_layers": 2, "dtype": dtype, **OPTIONS[kind]})
+    x = torch.randn(20, 8, size, dtype=dtype)  # so much that weights are packed and kept
 
     def results(layer: Any) -> list:
         with torch.no_grad():
@@ -372,8 +383,12 @@ def test_python_threads_share_a_layer(kind):
             torch.testing.assert_close([*pool.map(work, xs, timeout=60)], expected, **EXACT)
 
 
+def pickled(layer: Any) -> Any:
+    return pickle.loads(pickle.dumps(layer))  # noqa: S301 - our own
+
+
 @every_kind
-@pytest.mark.parametrize("how", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer)), copy.copy])
+@pytest.mark.parametrize("how", [copy.deepcopy, pickled, copy.copy])
 def test_a_layer_is_copied_after_use(kind, how):
     layer, x = build(kind), torch.randn(5, 3, 7)
     with torch.no_grad():
@@ -392,6 +407,30 @@ def test_a_layer_is_saved_whole_after_use(tmp_path):
     expected = layer(x)
     torch.save(layer, tmp_path / "layer.pt")
     torch.testing.assert_close(torch.load(tmp_path / "layer.pt", weights_only=False)(x), expected, **EXACT)
+
+
+def test_weights_of_one_call_are_not_kept_alive():
+    layer, x = build("gru"), torch.randn(5, 3, 7)
+    for context in (torch.no_grad, torch.enable_grad):
+        weights = {name: w * 2 for name, w in layer.named_parameters()}
+        gone = [weakref.ref(w) for w in weights.values()]
+        with context():
+            functional_call(layer, weights, (x,))
+        del weights
+        gc.collect()
+        assert not any(ref() is not None for ref in gone)
+
+
+def test_a_layer_that_its_weights_know_is_collected():
+    layer, x = build("gru"), torch.randn(5, 3, 7)
+    layer(x)
+    with torch.no_grad():
+        layer.step(x[0])
+    gone = weakref.ref(layer), weakref.ref(layer.weight_ih_l0)
+    layer.weight_ih_l0.register_hook(lambda gradient, layer=layer: None)
+    del layer
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]
 
 
 # the quick ways
@@ -473,7 +512,7 @@ CONTEXTS: dict[str, Callable[[], Any]] = {
     "saved as numpy": to_numpy_and_back,
     "saved in another layout": to_another_layout,
     "saved on the CPU": torch.autograd.graph.save_on_cpu,
-    "deterministic": lambda: torch.autograd.set_detect_anomaly(True),
+    "anomalies": lambda: torch.autograd.set_detect_anomaly(True),
 }
 
 
@@ -514,7 +553,9 @@ def test_the_quick_ways_in_inference_mode(kind, monkeypatch):
     lengths = torch.tensor([3, 0, 6, 1])
     with torch.inference_mode():
         inside = lengths.clone()
-    torch.testing.assert_close(measure(layer, x.requires_grad_(), None, inside), measure(slow, x, None, lengths), **EXACT)
+    torch.testing.assert_close(
+        measure(layer, x.requires_grad_(), None, inside), measure(slow, x, None, lengths), **EXACT
+    )
 
 
 @one_kind_each

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -128,10 +129,11 @@ def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int) -> Te
 
 
 def watched(*tensors: Tensor) -> bool:
-    """Whether a compiler, a mode or a kind of tensor of its own must see operators, and may have no numbers to look at."""
+    """Whether a compiler, a mode or a kind of tensor must see operators, and there may be no numbers to look at."""
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return True
-    return any(type(t).__torch_dispatch__ is not Tensor.__torch_dispatch__ for t in tensors)
+    kinds: list[Any] = [type(t) for t in tensors]
+    return any(kind.__torch_dispatch__ is not torch._C._disabled_torch_dispatch_impl for kind in kinds)
 
 
 def _named_tensors(

@@ -109,8 +109,14 @@ def train(
         or torch.is_autocast_enabled("cpu")
     ):
         return None
-    seed = int(_draw()) if dropout else 0
-    result = native.keep(weights, values, states, lengths, batch_first, dropout, seed, chunk)
+    seed = 0
+
+    def draw_seed() -> int:
+        nonlocal seed
+        seed = int(_draw())
+        return seed
+
+    result = native.keep(weights, values, states, lengths, batch_first, dropout, draw_seed, chunk)
     if result is None:
         return None
     given = () if states is None else states if isinstance(states, tuple) else (states,)
