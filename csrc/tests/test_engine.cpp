@@ -11,6 +11,7 @@
 
 #include "../engine/gemm.h"
 #include "../engine/pool.h"
+#include "../engine/run.h"
 
 using namespace recurra::RECURRA_ISA;
 
@@ -182,6 +183,62 @@ void test_pool() {
     check(wrong == 0, "pool from several threads", wrong);
 }
 
+// Outputs and gradients of one random ragged call, every number in memory of its exact size so that a sanitizer sees each
+// step beyond; on `threads` threads, stored whole or in chunks.
+std::vector<std::vector<float>> run(recurra::Cell cell, int projected, int layers, bool both, int64_t batch, int threads, int64_t chunk) {
+    generator.seed(7);
+    const int64_t steps = 13, input = 5, hidden = 19, out = projected ? projected : hidden, d = both ? 2 : 1;
+    const recurra::Spec spec{cell, steps, batch, input, hidden, projected, layers, both, true, layers > 1 ? 0.3 : 0, 5, threads, chunk};
+    const int64_t gates = cell == recurra::Cell::lstm ? 4 : cell == recurra::Cell::gru ? 3 : 1;
+    const bool lstm = cell == recurra::Cell::lstm;
+    std::vector<int64_t> lengths;
+    for (int64_t b = 0; b < batch; ++b) lengths.push_back(b == 1 ? 0 : 1 + (b * 7) % steps);
+    const auto x = draw<float>(batch * steps * input), gout = draw<float>(batch * steps * d * out);
+    const auto h0 = draw<float>(layers * d * batch * out), c0 = draw<float>(layers * d * batch * hidden);
+    std::vector<std::vector<float>> weights, found(2);
+    for (int64_t i = 0; i < layers * d; ++i) {
+        const int64_t in = i < d ? input : d * out;
+        for (int64_t n : {gates * hidden * in, gates * hidden * out, gates * hidden, gates * hidden, projected * hidden})
+            if (n) weights.push_back(draw<float>(n));
+    }
+    recurra::Inputs<float> in{{x.data(), steps * input, input}, lengths.data(), {}, h0.data(), lstm ? c0.data() : nullptr};
+    for (const auto& w : weights) in.weights.push_back(w.data());
+    const auto& engine = floats();
+    std::vector<float> hn(h0.size()), cn(c0.size()), tape(engine.tape_size(spec));
+    for (auto& o : found) o.resize(gout.size());
+    const recurra::View<float> first{found[0].data(), steps * d * out, d * out}, second{found[1].data(), steps * d * out, d * out};
+    engine.infer(spec, in, {first, hn.data(), cn.data()});
+    engine.forward(spec, in, {second, hn.data(), cn.data()}, tape.data());
+    recurra::Gradients<float> to{{gout.data(), steps * d * out, d * out}, hn.data(), lstm ? cn.data() : nullptr, {}, {}, nullptr, nullptr};
+    for (size_t n : {x.size(), h0.size(), c0.size()}) found.emplace_back(n);
+    for (const auto& w : weights) found.emplace_back(w.size());
+    to.x = {found[2].data(), steps * input, input}, to.h0 = found[3].data(), to.c0 = lstm ? found[4].data() : nullptr;
+    for (size_t i = 5; i < found.size(); ++i) to.weights.push_back(found[i].data());
+    engine.backward(spec, in, to, tape.data());
+    return found;
+}
+
+void test_stack() {
+    using recurra::Cell;
+    for (Cell cell : {Cell::rnn_tanh, Cell::lstm, Cell::gru})
+        for (int projected : {0, 7})
+            for (int layers : {1, 3})
+                for (bool both : {false, true})
+                    for (int64_t batch : {1, 2, 9}) {
+                        if (projected && cell != Cell::lstm) continue;
+                        const auto one = run(cell, projected, layers, both, batch, 1, 0);
+                        check(one[0] == one[1], "with and without a tape the same");
+                        check(one == run(cell, projected, layers, both, batch, 3, 0), "on any number of threads the same");
+                        const auto chunks = run(cell, projected, layers, both, batch, 2, 4);
+                        check(one[1] == chunks[1], "in chunks the same output");
+                        double worst = 0, size = 0;
+                        for (size_t i = 2; i < one.size(); ++i)
+                            for (size_t j = 0; j < one[i].size(); ++j)
+                                worst = std::max(worst, std::abs(double(one[i][j]) - chunks[i][j])), size = std::max(size, std::abs(double(one[i][j])));
+                        check(worst < 1e-5 * size, "in chunks the same gradients", worst / size);
+                    }
+}
+
 void measure() {
     const int tokens = 1536, depth = 256, columns = 1024;
     const auto a = draw<float>(size_t(tokens) * depth), b = draw<float>(size_t(depth) * columns);
@@ -239,6 +296,7 @@ int main(int count, char**) {
     test_outer_sum<double>();
     test_activations();
     test_pool();
+    test_stack();
     if (count > 1) measure();
     std::printf("%d failed\n", failures);
     return failures != 0;

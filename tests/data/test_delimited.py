@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from recurra.data.readers import DataFile, ReadOptions, read_table
@@ -171,6 +171,8 @@ def test_any_tab_table_without_line_ends_in_cells_is_read_back(tmp_path: Path, r
 )
 def test_any_table_without_quoting_keeps_its_rows(tmp_path: Path, rows: list[list[str]]) -> None:
     """Quotes may be taken off or left on, but no row is lost."""
+    # a quote that opens the first cell and one that closes the second are one quoted cell, to any reader
+    assume(not any(first.startswith('"') and second.endswith('"') for first, second in rows))
     path = tmp_path / "table.txt"
     path.write_text("".join("\t".join(row) + "\n" for row in [["a", "b"], *rows]), encoding="utf-8", newline="")
     read = read_table(path, options=ReadOptions(delimiter="\t", header=True))
