@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #endif
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -78,6 +79,7 @@ public:
             auto& t = *static_cast<Team*>(data);
             if (t.self->size_() < t.shares) return t.complete.store(false, std::memory_order_relaxed);
             if (t.self->number_() >= t.shares) return;
+            const int64_t start = now();
             (*t.work)(t.self->number_());
             // whoever is first waits here, where it gives way to other programs; at the end of a team it would not
             t.done.fetch_add(1, std::memory_order_acq_rel);
@@ -91,14 +93,16 @@ public:
                 std::this_thread::yield();
             }
             if (t.self->number_() == 0) t.self->waits_.fetch_add(1, std::memory_order_relaxed);
-            if (began && now() - began > kLong) t.self->long_waits_.fetch_add(1, std::memory_order_relaxed);
+            // a wait that is long by itself, and beside the work: shares are never quite equal
+            if (began && now() - began > std::max(kLong, (began - start) / 3))
+                t.self->long_waits_.fetch_add(1, std::memory_order_relaxed);
         }, &team, unsigned(shares), 0);
         look_back();
         return team.complete.load(std::memory_order_relaxed);
     }
 
 private:
-    static constexpr int64_t kLong = 1'500'000, kApart = 500'000'000;  // nanoseconds
+    static constexpr int64_t kLong = 2'000'000, kApart = 500'000'000;  // nanoseconds
     mutable std::atomic<int64_t> crowded_until_{0};
     mutable std::atomic<int> waits_{0}, long_waits_{0};
 
