@@ -19,8 +19,11 @@ template <class T>
 struct Tape {
     T *gates, *h, *c;
     static int64_t per_token(const Sizes<T>& z) { return z.stored * z.units + z.outs + (z.lstm ? z.units : 0); }
-    Tape(const Sizes<T>& z, T* data, int64_t tokens)
-        : gates(data), h(data + tokens * z.stored * z.units), c(h + tokens * z.outs) {}
+    // `skew`: room between the arrays, without which the rows of one token would share a set of the nearest cache.
+    static constexpr int64_t kSkew = 17 * lanes<T>;
+    static int64_t skewed(const Sizes<T>& z, int64_t tokens) { return tokens * per_token(z) + 2 * kSkew; }
+    Tape(const Sizes<T>& z, T* data, int64_t tokens, int64_t skew = 0)
+        : gates(data), h(data + tokens * z.stored * z.units + skew), c(h + tokens * z.outs + skew) {}
 };
 
 template <class T>
@@ -225,14 +228,14 @@ private:
         const int chunk = s.chunk && tape ? int(s.chunk) : chunk_for(s.threads);
         const int64_t most = most_tokens(chunk);
         Buffer<T> tapes, joined;
-        tapes.resize(s.layers * most * Tape<T>::per_token(z) + 1);
+        tapes.resize(s.layers * Tape<T>::skewed(z, most));
         if (joins(0)) joined.resize(s.layers * most * z.joined + 1);
         deal(1, z.strips, [&](int, int from, int stride, Part part) {
             for (int begin = 0, i = 0; begin < batch.steps; begin += chunk, ++i)
                 for (int l = 0; l < s.layers; ++l) {
                     T* states_ = states.get() + l * carried();
                     if (tape) copy_states(states_, stored_states(tape, i, l, 0), from, stride, part);
-                    const auto at = [&](int layer) { return Tape<T>(z, tapes.get() + layer * most * Tape<T>::per_token(z), most); };
+                    const auto at = [&](int layer) { return Tape<T>(z, tapes.get() + layer * Tape<T>::skewed(z, most), most, Tape<T>::kSkew); };
                     Lane<T> here = lane(l, 0, begin, std::min(begin + chunk, batch.steps), at(l), states_);
                     here.roomy = here.roomy_outputs = true;
                     if (joins(l)) here.joined = joined.get() + l * most * z.joined;
@@ -248,7 +251,7 @@ private:
         states.resize(2 * carried() + 1);
         const int chunk = s.chunk && tape ? int(s.chunk) : chunk_for(std::max(1, s.threads / 2));
         const int64_t most = most_tokens(chunk);
-        tapes.resize(2 * most * Tape<T>::per_token(z) + 1);
+        tapes.resize(2 * Tape<T>::skewed(z, most));
         if (!tape)
             for (int i = 0; i < std::min(2, s.layers - 1); ++i) outputs[i].resize(batch.tokens * z.joined + 1);
         const auto output = [&](int l) { return tape ? stored_outputs(tape, l) : joins(l) ? outputs[l % 2].get() : nullptr; };
@@ -260,7 +263,7 @@ private:
                     const int i = d ? n - 1 - k : k, begin = i * chunk;
                     T* states_ = states.get() + d * carried();
                     if (tape) copy_states(states_, stored_states(tape, i, l, d), from, stride, part);
-                    Tape<T> at(z, tapes.get() + d * most * Tape<T>::per_token(z), most);
+                    Tape<T> at(z, tapes.get() + d * Tape<T>::skewed(z, most), most, Tape<T>::kSkew);
                     Lane<T> here = lane(l, d, begin, std::min(begin + chunk, batch.steps), at, states_);
                     here.roomy = true;
                     if (joins(l)) here.joined = output(l) + here.origin * z.joined;
