@@ -1,14 +1,12 @@
 // Python's view of the engine: addresses in, addresses out; the tensors stay on the Python side.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include <numeric>
 #include <string>
 
 #include "choice.h"
-#include "engine/memory.h"
 #include "engine/pool.h"
 #include "layer.h"
 

@@ -6,7 +6,6 @@
 #include <array>
 #include <memory>
 
-
 namespace nb = nanobind;
 using namespace recurra;
 
@@ -124,8 +123,8 @@ public:
     }
     // The same for training, with the weights as a tuple: (output, h, c or None, tape), or None.
     nb::object keep(nb::tuple weights_, nb::handle x, nb::handle state, nb::handle lengths, bool batch_first, double dropout,
-                    nb::handle draw_seed, int64_t chunk) {
-        const Training how{dropout, draw_seed, chunk};
+                    nb::handle draw_seed) {
+        const Training how{dropout, draw_seed};
         return served(weights_, x, [&](auto zero) {
             using T = decltype(zero);
             return forward_as<T>(x, state, lengths, batch_first, &how);
@@ -196,7 +195,6 @@ private:
     struct Training {
         double dropout;
         nb::handle draw_seed;  // asked only if the call is served here: the long way draws its own
-        int64_t chunk;
     };
 
     bool weights(nb::dict parameters, const nb::object& dtype) {
@@ -316,7 +314,7 @@ private:
             run(spec, in, out);
             return pair(output, h, c);
         }
-        spec.dropout = how->dropout, spec.chunk = how->chunk;
+        spec.dropout = how->dropout;
         if (spec.dropout) spec.seed = nb::cast<uint64_t>(call(how->draw_seed));
         spec.threads = int(PyLong_AsLong(call(torch().threads).ptr()));
         auto kept = std::make_unique<Kept<T>>(spec);
@@ -402,8 +400,10 @@ nb::object gradients(const Kept<T>& kept, bool batch_first, nb::tuple grads, nb:
         T* g = result(saved[i], need_weights);
         if (g) to.weights.push_back(g);
     }
-    nb::gil_scoped_release release;
-    engine<T>().backward(s, in, to, kept.data.get());
+    {
+        nb::gil_scoped_release release;
+        engine<T>().backward(s, in, to, kept.data.get());
+    }
     return found;
 }
 
@@ -464,6 +464,6 @@ void bind_layer(nb::module_& m) {
              nb::arg("batch_first"))
         .def_prop_ro("config", &Layer::config)
         .def("keep", &Layer::keep, nb::arg("weights"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
-             nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"), nb::arg("chunk"))
+             nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"))
         .def("step", &Layer::step, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none());
 }

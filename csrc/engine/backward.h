@@ -22,7 +22,7 @@ class Backward {
     Buffer<T> grads[2];      // of the gates, by direction
     Buffer<T> hidden[2];     // with projection: hidden states before it, and gradients of those after it
     std::vector<Buffer<T>> sums;  // of weight gradients whose rows are not whole vectors
-    std::vector<bool> begun;  // whether these sums have their first part, at their first weight
+    std::vector<bool> begun;  // whether the sums of a layer in one direction have their first part
     std::vector<int> step_of; // steps of the tokens of a stretch
 
 public:
@@ -37,7 +37,7 @@ public:
         dh.resize(int64_t(all) * s.batch * z.outs + 1);
         dc.resize(int64_t(all) * s.batch * z.units + 1);
         sums.resize(all * 5);
-        begun.assign(all * 5, false);
+        begun.assign(all, false);
         for (int i = 0; i < all; ++i) {
             load_states(dh_of(i), to.hn, i, z.out, z.outs);
             if (z.lstm) load_states(dc_of(i), to.cn, i, z.hidden, z.units);
@@ -284,7 +284,7 @@ private:
     // Sums over all tokens in one order; the rows of the results are dealt out to the threads.
     void weight_gradients(const Lane<T>& lane) {
         const int64_t tokens = step_of.size();
-        const int inputs = z.inputs(lane.l), index = lane.l * z.directions + lane.d, first = index * 5;
+        const int inputs = z.inputs(lane.l), index = lane.l * z.directions + lane.d;
         std::vector<const T*> x(tokens), h(tokens), g(tokens), gi(tokens);
         for (int64_t i = 0; i < tokens; ++i) {
             const int t = step_of[i], r = int(i + lane.origin - batch.first[t]);
@@ -304,14 +304,14 @@ private:
                 const int u0 = std::max(begin - block * z.hidden, 0), u1 = std::min(end - block * z.hidden, z.hidden);
                 if (u0 >= u1) continue;
                 const int gate = z.recurrent_gate(block), at = block * z.units;
-                add(sum, g, h, at, u0, u1, z.out, hh, gate, !begun[first]);
-                add(sum, gi, x, at, u0, u1, inputs, ih, block, !begun[first]);
-                if (bh) add_bias(g, at, u0, u1, bh + gate * z.hidden, !begun[first]);
-                if (bi) add_bias(gi, at, u0, u1, bi + block * z.hidden, !begun[first]);
+                add(sum, g, h, at, u0, u1, z.out, hh, gate, !begun[index]);
+                add(sum, gi, x, at, u0, u1, inputs, ih, block, !begun[index]);
+                if (bh) add_bias(g, at, u0, u1, bh + gate * z.hidden, !begun[index]);
+                if (bi) add_bias(gi, at, u0, u1, bi + block * z.hidden, !begun[index]);
             }
         });
         if (z.projects) projection_gradient(lane, index);
-        begun[first] = true;
+        begun[index] = true;
     }
 
     void projection_gradient(const Lane<T>& lane, int index) {
@@ -322,7 +322,7 @@ private:
         const int n = shares(tokens * z.out * z.hidden);
         parallel(n, [&](int share) {
             OuterSum<T> sum;
-            add(sum, after, hidden_, 0, z.out * share / n, z.out * (share + 1) / n, z.hidden, hr, 0, !begun[index * 5]);
+            add(sum, after, hidden_, 0, z.out * share / n, z.out * (share + 1) / n, z.hidden, hr, 0, !begun[index]);
         });
     }
 
@@ -361,12 +361,12 @@ private:
             if (which == 4 && !z.projects) continue;
             const int height = which == 4 ? z.out : rows;
             T* to_ = result(index, which);
-            if (!begun[index * 5]) std::fill_n(to_, int64_t(height) * columns[which], T(0));
+            if (!begun[index]) std::fill_n(to_, int64_t(height) * columns[which], T(0));
             else if (const T* from = sums[index * 5 + which].get())
                 for (int m = 0; m < height; ++m)
                     std::copy_n(from + int64_t(m) * round_up(columns[which], lanes<T>), columns[which], to_ + int64_t(m) * columns[which]);
         }
-        for (int which = 2; which < 4 && s.bias && !begun[index * 5]; ++which) std::fill_n(result(index, which), rows, T(0));
+        for (int which = 2; which < 4 && s.bias && !begun[index]; ++which) std::fill_n(result(index, which), rows, T(0));
     }
 
     int shares(int64_t work) const { return int(std::clamp<int64_t>(work >> 17, 1, s.threads)); }

@@ -146,9 +146,7 @@ class _TorchRecurrent(_Base):
             return None
         parameters = self._parameters
         weights = tuple([parameters.get(name) for name in self._weight_names])
-        return quick_training(
-            native, weights, input, hx, lengths, batch_first=self.batch_first, dropout=dropout, chunk=0
-        )
+        return quick_training(native, weights, input, hx, lengths, batch_first=self.batch_first, dropout=dropout)
 
     @cached_property
     def _weight_names(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def forward(
     weights: Sequence[Tensor],
     states: Sequence[Tensor],
     lengths: Tensor | None,
-    seed: int,
+    seed: Tensor | int | None,
     *,
     keep: bool,
     tape: Any = None,
@@ -62,7 +62,7 @@ def backward(
     inputs: Sequence[Tensor],
     count: int,
     lengths: Tensor | None,
-    seed: int,
+    seed: Tensor | int | None,
     tape: int,
     needs: tuple[bool, bool, bool],
 ) -> list[Tensor | None]:
@@ -114,14 +114,15 @@ def _of(dtype: torch.dtype) -> Any:
     return engine.float32 if dtype == torch.float32 else engine.float64
 
 
-def _spec(config: tuple, values: Tensor, seed: int) -> tuple[Any, int]:
+def _spec(config: tuple, values: Tensor, seed: Tensor | int | None) -> tuple[Any, int]:
     """The engine's description of a call, and the size of its batch."""
     kind, hidden, projected, layers, bidirectional, bias, batch_first, dropout, chunk = config
     batch, steps = values.shape[:2] if batch_first else values.shape[1::-1]
     threads = torch.get_num_threads()
     size = values.shape[2]
+    drawn = 0 if seed is None else int(seed)  # None without dropout
     return engine.Spec(
-        kind, steps, batch, size, hidden, projected, layers, bidirectional, bias, dropout, seed, threads, chunk
+        kind, steps, batch, size, hidden, projected, layers, bidirectional, bias, dropout, drawn, threads, chunk
     ), batch
 
 

@@ -100,9 +100,8 @@ def train(
     *,
     batch_first: bool,
     dropout: float,
-    chunk: int,
 ) -> Any:
-    """The call of a layer with gradients at little cost; None for what is left to `run`."""
+    """The call of a layer with gradients at little cost, everything stored; None for what is left to `run`."""
     if (
         torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
@@ -116,11 +115,11 @@ def train(
         seed = int(_draw())
         return seed
 
-    result = native.keep(weights, values, states, lengths, batch_first, dropout, draw_seed, chunk)
+    result = native.keep(weights, values, states, lengths, batch_first, dropout, draw_seed)
     if result is None:
         return None
     given = () if states is None else states if isinstance(states, tuple) else (states,)
-    config = (*native.config, batch_first, dropout, chunk)
+    config = (*native.config, batch_first, dropout, 0)
     output, *last = _Recurrence.apply(result, config, lengths, seed, len(given), values, *given, *weights)  # type: ignore[misc]
     return output, tuple(last) if len(last) == 2 else last[0]
 

@@ -34,8 +34,7 @@ def _forward(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Tens
     batch, steps = values.shape[:2] if config[6] else values.shape[1::-1]
     # all of it is an output of the operator, and outputs must be defined
     tape = values.new_zeros(kernels.tape_size(config[:-1], values.dtype, steps, batch) if keep else 0)
-    drawn = 0 if seed is None else int(seed)
-    output, h, c, _ = kernels.forward(config[:-1], values, weights, states, lengths, drawn, keep=keep, tape=tape)
+    output, h, c, _ = kernels.forward(config[:-1], values, weights, states, lengths, seed, keep=keep, tape=tape)
     return output, h, values.new_empty(0) if c is None else c, tape
 
 
@@ -53,9 +52,8 @@ def _forward_fake(values: Tensor, weights: Any, states: Any, lengths: Any, seed:
 def _backward(of_output: Any, of_h: Any, of_c: Any, tape: Tensor, *rest: Any) -> list[Tensor]:
     values, weights, states, lengths, seed = rest[:_INPUT_COUNT]
     config, needs = rest[_INPUT_COUNT : _INPUT_COUNT + _CONFIG_COUNT], rest[_INPUT_COUNT + _CONFIG_COUNT :]
-    drawn = 0 if seed is None else int(seed)
     grads, inputs = (of_output, of_h, of_c), (values, *states, *weights)
-    found = kernels.backward(config, grads, inputs, len(states), lengths, drawn, tape.data_ptr(), needs)
+    found = kernels.backward(config, grads, inputs, len(states), lengths, seed, tape.data_ptr(), needs)
     return [g for g in found if g is not None]
 
 

@@ -23,9 +23,8 @@ class Recurrence(Function):
     ):
         batch, steps = values.shape[:2] if config[6] else values.shape[1::-1]
         tape = values.new_empty(kernels.tape_size(config, values.dtype, steps, batch))
-        drawn = 0 if seed is None else int(seed)
         states, weights = tensors[:count], tensors[count:]
-        output, h, c, _ = kernels.forward(config, values, weights, states, lengths, drawn, keep=True, tape=tape)
+        output, h, c, _ = kernels.forward(config, values, weights, states, lengths, seed, keep=True, tape=tape)
         return output, h, values.new_empty(0) if c is None else c, tape
 
     @staticmethod
@@ -62,9 +61,8 @@ class Gradients(Function):
         config: tuple, count: int, needs: tuple, of_output: Any, of_h: Any, of_c: Any, tape: Tensor, *rest: Any
     ):
         lengths, seed, *inputs = rest
-        drawn = 0 if seed is None else int(seed)
         grads = (of_output, of_h, of_c)
-        found = kernels.backward(config, grads, inputs, count, lengths, drawn, tape.data_ptr(), needs)
+        found = kernels.backward(config, grads, inputs, count, lengths, seed, tape.data_ptr(), needs)
         return tuple(g for g in found if g is not None)
 
     @staticmethod
