@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recurra.data import batches as module
-from recurra.data.batches import Batches, pad
+from recurra.data.batches import IGNORE, Batches, Shuffled, pad
 from recurra.data.store import BLOCK_ROWS, SequenceStore
 
 
@@ -134,3 +134,30 @@ def test_targets_and_weights_travel_with_their_rows():
 
 def test_pad_of_empty_sequences():
     assert pad([np.zeros((0, 2), np.float32)] * 3).shape == (3, 0, 2)
+
+
+def test_targets_that_are_sequences_are_padded_with_ignore():
+    store = SequenceStore.build([[np.arange(n, dtype=np.int32) for n in (3, 0, 2)]])
+    labels = SequenceStore.build([[np.arange(n, dtype=np.int64) + 5 for n in (1, 4, 2)]])
+    batch = next(iter(Batches(store, targets=labels, batch_size=3)))
+    for row, lengths, target in zip(batch.rows, batch.target_lengths, batch.targets, strict=True):
+        assert int(lengths) == [1, 4, 2][int(row)]
+        assert target.tolist() == [*range(5, 5 + int(lengths)), *[IGNORE] * (4 - int(lengths))]
+    other = SequenceStore.build([[np.arange(n, dtype=np.int64) + 6 for n in (1, 4, 2)]])
+    assert (
+        Batches(store, targets=other, batch_size=3).fingerprint()
+        != Batches(store, targets=labels, batch_size=3).fingerprint()
+    )
+
+
+def test_shuffled_moves_steps_within_each_sequence_and_aligned_targets_with_them():
+    store = SequenceStore.build([[np.arange(1, n + 1, dtype=np.int64) for n in (30, 0, 20)]])
+    source = Batches(store, targets=store, batch_size=3)
+    batch, (plain,) = next(iter(Shuffled(source, aligned=True))), list(source)
+    assert not torch.equal(batch.values, plain.values)
+    assert torch.equal(batch.values.sort(1).values, plain.values.sort(1).values)
+    for row, length in zip(batch.values, batch.lengths, strict=True):
+        assert sorted(row[:length].tolist()) == list(range(1, int(length) + 1))
+    assert torch.equal(batch.values[batch.targets != IGNORE], batch.targets[batch.targets != IGNORE])
+    unmoved = next(iter(Shuffled(source)))
+    assert torch.equal(unmoved.targets, plain.targets)

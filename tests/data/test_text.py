@@ -88,3 +88,15 @@ def test_damaged_tokenizer_is_named():
     encoder = TextEncoder("char").fit([TEXTS])
     with pytest.raises(ModelFolderError, match=r"tokenizer\.json is damaged"):
         TextEncoder.from_files(encoder.to_config(), {"tokenizer.json": encoder.to_files()["tokenizer.json"][:50]})
+
+
+@pytest.mark.parametrize("tokens", ["char", "word", "bpe"])
+def test_specials_come_after_the_unknown_token_and_are_not_part_of_the_text(tokens):
+    texts = ["good film so good", "so good a film"]
+    encoder = TextEncoder(tokens, 200, specials=["[BOS]", "[EOS]"]).fit([texts])
+    ids = encoder.encode(texts)[0].tolist()
+    assert min(ids) > 2
+    assert encoder.decode([1, *ids, 2]) == texts[0]
+    again = TextEncoder.from_files(encoder.to_config(), encoder.to_files())
+    assert again.specials == ("[BOS]", "[EOS]")
+    assert again.decode([1, *ids, 0]) == texts[0]

@@ -323,3 +323,23 @@ def test_other_kinds_of_sequences_are_refused(classifier):
 def test_wrong_weights_are_refused(weights):
     with pytest.raises(DataError, match="sample_weight"):
         SequenceClassifier(**QUICK).fit(TEXTS, LABELS, sample_weight=weights)
+
+
+def ordered(rows):
+    """Which of two marks comes first: nothing but the order tells."""
+    random = np.random.default_rng(rows)
+    first = random.integers(0, 2, rows)
+    return ["ab"[a] + "-" * int(n) + "ba"[a] for a, n in zip(first, random.integers(1, 6, rows), strict=True)], first
+
+
+def test_order_test_and_the_cell_without_memory_tell_that_order_matters(tmp_path):
+    X, y = ordered(400)
+    common = {"tokens": "char", "epochs": 15, "learning_rate": 0.01, "token_dropout": 0, "verbose": 0}
+    model = SequenceClassifier(hidden_size=16, pooling="last", **common).fit(X, y)
+    found = model.order_test(X, y)
+    assert found["in order"]["accuracy"] > 0.98
+    assert found["shuffled"]["accuracy"] < 0.75
+    baseline = SequenceClassifier("none", 16, pooling="mean", **common).fit(X, y)
+    assert baseline.score(X, y) < 0.75
+    baseline.save(tmp_path / "none")
+    np.testing.assert_array_equal(recurra.load(tmp_path / "none").predict(X), baseline.predict(X))

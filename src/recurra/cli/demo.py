@@ -9,9 +9,10 @@ import typer
 
 from .console import say, show_table
 from .evaluate import figure_rows
-from .files import read_columns
-from .fit import fit_file
+from .files import Labelled
 from .options import Fitting, Reading
+from .shapes.pooled import read_labelled
+from .training import train
 
 
 def demo(
@@ -31,26 +32,30 @@ def demo(
 
     with as_file(files("recurra.data") / "samples" / "nsmc") as folder:
         options = Fitting(out=out, random_state=seed)
-        estimator, _ = fit_file("classify", folder / "train.tsv", "document", "label", options, {})
-        test = read_columns(folder / "test.tsv", "document", "label", Reading(), task="classify")
-    figures = estimator.evaluate(test.inputs, test.targets)
+
+        def read(path: Path, cache: Path | None) -> Labelled:
+            return read_labelled("classify", path, "document", "label", Reading(), cache)
+
+        estimator = train("classify", folder / "train.tsv", options, read)
+        texts, truth = read(folder / "test.tsv", None).arguments
+    figures = estimator.evaluate(texts, truth)
     picture = out / "learning_curve.png"
     plot_history(estimator.history_, picture, "Korean film reviews: learning curve")
     show_table("Test figures", ["figure", "value"], figure_rows(figures))
-    _show_predictions(estimator, test, seed)
+    _show_predictions(estimator, texts, truth, seed)
     say(f"learning curve: {picture}")
     say(f'now try: echo "정말 재미있게 봤어요" | recurra predict {out} -')
 
 
-def _show_predictions(estimator: Any, test: Any, seed: int) -> None:
+def _show_predictions(estimator: Any, inputs: Any, truth: Any, seed: int) -> None:
     import numpy as np
 
-    rows = np.random.default_rng(seed).choice(len(test.inputs), 10, replace=False)
-    texts = [test.inputs[int(row)].as_py() for row in rows]
+    rows = np.random.default_rng(seed).choice(len(inputs), 10, replace=False)
+    texts = [inputs[int(row)].as_py() for row in rows]
     words = {"0": "bad", "1": "good"}
     table = []
     for text, row, chances in zip(texts, rows, estimator.predict_proba(texts), strict=True):
-        said, true = str(estimator.classes_[chances.argmax()]), str(test.targets[row])
+        said, true = str(estimator.classes_[chances.argmax()]), str(truth[row])
         mark = "✓" if said == true else "✗"
         table.append([text, words[true], f"{words[said]} {chances.max():.0%}", mark])
     show_table("Ten predictions", ["review", "truth", "model", ""], table, numbers=False)

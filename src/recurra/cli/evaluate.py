@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from .console import show_json, show_table
-from .files import column_names, located, read_columns
-from .options import Reading, takes
+from .console import say, show_json, show_table
+from .files import located
+from .options import Asking, takes
+from .shapes import shape_of
 
 Model = Annotated[Path, typer.Argument(help="Model folder.", metavar="MODEL")]
 
 
-@takes(Reading)
+@takes(Asking)
 def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(help="Labelled file.", metavar="DATA")],
-    input: Annotated[str | None, typer.Option("--input", help="Column of sequences; as in training.")] = None,
-    target: Annotated[str | None, typer.Option("--target", help="Column of targets; as in training.")] = None,
+    order_test: Annotated[
+        bool, typer.Option("--order-test", help="Also measure with the steps of each sequence shuffled.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     *,
-    options: Reading,
+    options: Asking,
 ) -> None:
     """Measure a model on labelled data.
 
@@ -30,18 +32,28 @@ def evaluate(
 
       recurra evaluate my-model test.csv
       recurra evaluate my-model test.csv --json
+      recurra evaluate my-model test.csv --order-test
     """
     from recurra.tasks import load
 
-    estimator = load(model)
-    names = column_names(estimator, input, target)
-    columns = read_columns(data, *names, options, task=estimator.task)
-    with located(columns.file):
-        figures = estimator.evaluate(columns.inputs, columns.targets)
+    estimator: Any = load(model)
+    labelled = shape_of(estimator.task).read(estimator, data, options)
+    with located(labelled.where):
+        figures = estimator.evaluate(*labelled.arguments)
+        order = estimator.order_test(*labelled.arguments) if order_test else None
     if json:
-        show_json(figures)
-    else:
-        show_table(f"{model} on {data.name}", ["figure", "value"], figure_rows(figures))
+        show_json(figures if order is None else {**figures, "order_test": order})
+        return
+    show_table(f"{model} on {data.name}", ["figure", "value"], figure_rows(figures))
+    if order is not None:
+        _show_order(order)
+
+
+def _show_order(order: dict[str, dict[str, float]]) -> None:
+    known, shuffled = order["in order"], order["shuffled"]
+    rows = [[name, f"{known[name]:.4f}", f"{shuffled[name]:.4f}"] for name in known]
+    show_table("How much the order of the steps matters", ["figure", "in order", "shuffled"], rows)
+    say("where the two hardly differ, order carries little here: compare with a model trained with --cell none")
 
 
 def figure_rows(figures: dict[str, float]) -> list[list[str]]:

@@ -1,8 +1,8 @@
-"""From file names on the command line to the columns that an estimator takes."""
+"""From file names on the command line to what an estimator takes, and from its answers to files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,45 +20,35 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Input and target of one file.
+class Labelled:
+    """Labelled data from a file.
 
     Attributes:
-        file: where they were read from.
-        inputs: Arrow column of texts or of lists of numbers.
-        targets: one value per row, or None if none was asked for.
+        arguments: of the estimator's `fit` and `evaluate`, such as `(X, y)`.
+        where: says file and line of a row counted from 0, for messages; None where rows have no lines.
+        names: what the model should remember of where its data stood, such as names of columns.
     """
 
-    file: DataFile
-    inputs: Any
-    targets: np.ndarray | None
+    arguments: tuple[Any, ...]
+    where: Callable[[int], str] | None
+    names: dict[str, Any]
 
 
-def read_columns(
-    path: Path, input: str, target: str | None, options: Reading, *, task: str, cache: Path | None = None
-) -> Columns:
-    """Reads the named columns and says what was found.
+def read_columns(path: Path, columns: Sequence[str], options: Reading, cache: Path | None = None) -> DataFile:
+    """Reads the named columns of a table and says what was found.
 
     Raises:
         DataError: the file or a column cannot be read.
     """
-    from recurra.data.numbers import parse_numbers
     from recurra.data.readers import ReadOptions, read_table
 
-    names = [input] if target is None else [input, target]
     how = ReadOptions(options.encoding, options.delimiter, options.header, options.skip_bad_rows)
-    file = read_table(path, names, how, cache_dir=cache)
+    file = read_table(path, columns, how, cache_dir=cache)
     say(file.summary)
-    inputs = file.table.column(0)
-    if target is None:
-        return Columns(file, inputs, None)
-    column = file.table.column(1)
-    if task == "regress":
-        return Columns(file, inputs, parse_numbers(column, name=target, where=file.where))
-    return Columns(file, inputs, _labels(column))
+    return file
 
 
-def _labels(column: Any) -> np.ndarray:
+def labels(column: Any) -> np.ndarray:
     """Classes verbatim as strings, so that files of all kinds agree; None where there is none."""
     import numpy as np
 
@@ -66,26 +56,14 @@ def _labels(column: Any) -> np.ndarray:
 
 
 @contextmanager
-def located(file: DataFile) -> Iterator[None]:
+def located(where: Callable[[int], str] | None) -> Iterator[None]:
     """Adds file and line to a data error that knows its row."""
     try:
         yield
     except DataError as error:
-        if error.row is None:
+        if error.row is None or where is None:
             raise
-        raise DataError(f"{file.where(error.row)}: {error}") from None
-
-
-def column_names(model: Any, input: str | None, target: str | None) -> tuple[str, str]:
-    """The columns to read: those given, else those that the model was trained on.
-
-    Raises:
-        UsageError: neither is known.
-    """
-    found = (input or model.data_.get("input column"), target or model.data_.get("target column"))
-    if None in found:
-        raise UsageError("the model does not know its columns; name them with --input and --target")
-    return found  # type: ignore[return-value]
+        raise DataError(f"{where(error.row)}: {error}") from None
 
 
 def write_rows(path: Path, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> None:

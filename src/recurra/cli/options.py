@@ -61,10 +61,21 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Asking(Reading):
+    """What `recurra evaluate` and `recurra predict` take beside the model and the data; each shape reads its own."""
+
+    input: Annotated[str | None, _data("--input", text="Column of sequences; as in training.")] = None
+    target: Annotated[str | None, _data("--target", text="Column of targets; as in training.")] = None
+    proba: Annotated[bool, _data("--proba", text="Classifiers: add the probability of every class.")] = False
+
+
+@dataclass(frozen=True)
 class Network:
     """Arguments of an estimator; None leaves its own default."""
 
-    cell: Annotated[str | None, _network("--cell", text="lstm, gru, rnn or rnn_relu.")] = None
+    cell: Annotated[
+        str | None, _network("--cell", text="lstm, gru, rnn, rnn_relu, or none: a baseline without memory.")
+    ] = None
     hidden_size: Annotated[int | None, _network("--hidden-size", text="Units per layer and direction.", min=1)] = None
     num_layers: Annotated[int | None, _network("--layers", text="Layers on top of each other.", min=1)] = None
     bidirectional: Annotated[

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from .store import SequenceStore
 
 POOL_BATCHES = 50  # batches sorted by length together: enough for little padding, few enough to stay random
+IGNORE = -100  # target of a step that does not count; torch's cross entropy knows it
 MAX_CELLS = 1 << 18  # padded steps of one batch; very long sequences come in smaller batches
 
 
@@ -24,6 +26,7 @@ class Batch(NamedTuple):
         targets: what is to be predicted, `(batch, …)`, or None.
         weights: weight of each sequence in the loss `(batch,)`, or None.
         rows: where the sequences stand in the store, `(batch,)`.
+        target_lengths: where the targets are sequences too, `(batch, time)` filled up with `IGNORE`: steps of each.
     """
 
     values: Tensor
@@ -31,6 +34,35 @@ class Batch(NamedTuple):
     targets: Tensor | None
     weights: Tensor | None
     rows: Tensor
+    target_lengths: Tensor | None = None
+
+
+class BatchSource(Protocol):
+    """What training and evaluation need of data: passes of batches, which can be taken up again anywhere.
+
+    A batch is a named tuple with at least `values` and `lengths`.
+    """
+
+    @property
+    def count(self) -> int:
+        """Number of items (sequences, windows, …) in a pass."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of batches in a pass."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]:
+        """One pass, or the rest of it."""
+        ...
+
+    def seek(self, step: int) -> None:
+        """Goes to where iteration stands after `step` batches since the beginning of the first epoch."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Hash of all content: equal sources train equal models."""
+        ...
 
 
 class Batches:
@@ -42,7 +74,7 @@ class Batches:
     Args:
         store: the sequences.
         rows: which of them, in this order where nothing is shuffled; all when None.
-        targets: one per row of the store.
+        targets: one per row of the store; a second store where targets are sequences.
         weights: one per row of the store.
         batch_size: sequences in a batch; fewer where they are very long.
         shuffle: whether to draw a new order each epoch.
@@ -53,7 +85,7 @@ class Batches:
         self,
         store: SequenceStore,
         rows: np.ndarray | None = None,
-        targets: Tensor | None = None,
+        targets: Tensor | SequenceStore | None = None,
         weights: Tensor | None = None,
         *,
         batch_size: int,
@@ -73,6 +105,11 @@ class Batches:
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def count(self) -> int:
+        """Number of sequences in a pass."""
+        return len(self.rows)
 
     def __iter__(self) -> Iterator[Batch]:
         # whoever counts the batches may never ask past the last one: the epoch ends when the next one begins
@@ -106,21 +143,95 @@ class Batches:
             random.shuffle(plan)  # type: ignore[arg-type]
         return plan
 
+    def fingerprint(self) -> str:
+        """Hash of the sequences, their targets and weights, and which of them are used."""
+        digest = hashlib.blake2b(self.store.fingerprint().encode(), digest_size=16)
+        digest.update(self.rows.astype(np.int64).tobytes())
+        for column in (self.targets, self.weights):
+            if isinstance(column, SequenceStore):
+                digest.update(column.fingerprint().encode())
+            elif column is not None:
+                digest.update(column.numpy().tobytes())
+        return digest.hexdigest()
+
     def _batch(self, rows: np.ndarray) -> Batch:
         sequences = self.store.take(rows)
         lengths = torch.from_numpy(self.store.lengths[rows].astype(np.int64))
         index = torch.from_numpy(rows.astype(np.int64))
-        return Batch(
-            pad(sequences),
-            lengths,
-            None if self.targets is None else self.targets[index],
-            None if self.weights is None else self.weights[index],
-            index,
-        )
+        targets, target_lengths = self.targets, None
+        if isinstance(targets, SequenceStore):
+            target_lengths = torch.from_numpy(targets.lengths[rows].astype(np.int64))
+            targets = pad(targets.take(rows), IGNORE)
+        elif targets is not None:
+            targets = targets[index]
+        weights = None if self.weights is None else self.weights[index]
+        return Batch(pad(sequences), lengths, targets, weights, index, target_lengths)
 
 
-def pad(sequences: list[np.ndarray]) -> Tensor:
-    """Stacks arrays `(time, …)` of unequal length into one tensor `(batch, time, …)` filled up with 0.
+class Shuffled:
+    """The batches of a source with the steps of every sequence in random order, for the test of order.
+
+    Args:
+        source: its batches have `values` and `lengths`, and `targets` where `aligned`.
+        aligned: whether the targets belong to the steps and move with them.
+        seed: of the order.
+    """
+
+    def __init__(self, source: BatchSource, *, aligned: bool = False, seed: int = 0) -> None:
+        self.source, self.aligned, self.seed = source, aligned, seed
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def count(self) -> int:
+        """Number of items in a pass."""
+        return self.source.count
+
+    def __iter__(self) -> Iterator[Any]:
+        random = np.random.default_rng(self.seed)
+        for batch in self.source:
+            order = torch.arange(batch.values.shape[1]).repeat(len(batch.values), 1)
+            for row, steps in zip(order, batch.lengths.tolist(), strict=True):
+                row[:steps] = torch.from_numpy(random.permutation(steps))
+            moved = {"values": _take_steps(batch.values, order)}
+            if self.aligned:
+                moved["targets"] = _take_steps(batch.targets, order)
+            yield batch._replace(**moved)
+
+    def seek(self, step: int) -> None:
+        """Not needed for a test: a pass begins at the beginning."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """Hash of the content and of the order."""
+        return f"{self.source.fingerprint()} shuffled {self.seed}"
+
+
+def _take_steps(values: Tensor, order: Tensor) -> Tensor:
+    return values[torch.arange(len(values)).unsqueeze(1), order]
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """A named tuple of tensors (or None) on a device; lengths stay on the CPU, where they are read.
+
+    Example:
+        >>> batch = Batch(torch.zeros(1, 2), torch.tensor([2]), None, None, torch.tensor([0]))
+        >>> to_device(batch, torch.device("cpu")).values.shape
+        torch.Size([1, 2])
+    """
+    if device.type == "cpu":
+        return batch
+    moved = {
+        name: value.to(device)
+        for name, value in batch._asdict().items()
+        if isinstance(value, Tensor) and "lengths" not in name
+    }
+    return batch._replace(**moved)
+
+
+def pad(sequences: list[np.ndarray], fill: float = 0) -> Tensor:
+    """Stacks arrays `(time, …)` of unequal length into one tensor `(batch, time, …)` filled up with `fill`.
 
     Example:
         >>> import numpy as np
@@ -129,7 +240,7 @@ def pad(sequences: list[np.ndarray]) -> Tensor:
     """
     first = sequences[0]
     steps = max(len(s) for s in sequences)
-    padded = np.zeros((len(sequences), steps, *first.shape[1:]), first.dtype)
+    padded = np.full((len(sequences), steps, *first.shape[1:]), fill, first.dtype)
     for row, sequence in zip(padded, sequences, strict=True):
         row[: len(sequence)] = sequence
     return torch.from_numpy(padded)

@@ -24,6 +24,8 @@ class TextEncoder:
         tokens: `"char"` (one per character), `"word"` (words and punctuation marks) or `"bpe"` (byte-pair
             encoding within words: frequent words whole, rare ones in pieces).
         vocab_size: greatest number of different tokens.
+        specials: tokens that stand for no text, such as the begin and the end of a sentence; they are numbered
+            1, 2, … after the unknown token.
 
     Example:
         >>> encoder = TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]])
@@ -35,12 +37,12 @@ class TextEncoder:
     dtype = np.int32
     features = 1
 
-    def __init__(self, tokens: str = "bpe", vocab_size: int = 8000) -> None:
+    def __init__(self, tokens: str = "bpe", vocab_size: int = 8000, specials: Sequence[str] = ()) -> None:
         if tokens not in TOKENS:
             raise UsageError(f"tokens is one of {', '.join(TOKENS)}, not {tokens!r}")
         if vocab_size < 2:
             raise UsageError(f"vocab_size must be at least 2, got {vocab_size}")
-        self.tokens, self.vocab_size = tokens, vocab_size
+        self.tokens, self.vocab_size, self.specials = tokens, vocab_size, tuple(specials)
         self.tokenizer = _untrained(tokens)
 
     @property
@@ -54,7 +56,8 @@ class TextEncoder:
         Raises:
             DataError: all texts are empty.
         """
-        common = {"vocab_size": self.vocab_size, "special_tokens": [UNKNOWN], "show_progress": False}
+        special = [UNKNOWN, *self.specials]
+        common = {"vocab_size": self.vocab_size, "special_tokens": special, "show_progress": False}
         if self.tokens == "bpe":
             # a script of thousands of characters must leave room for pieces of several of them
             trainer = trainers.BpeTrainer(min_frequency=2, limit_alphabet=max(self.vocab_size // 2, 1), **common)
@@ -79,18 +82,30 @@ class TextEncoder:
         found = self.tokenizer.encode_batch_fast(_valid(texts), add_special_tokens=False)
         return [np.array(encoding.ids, dtype=self.dtype) for encoding in found]
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token numbers, without the special ones; tokens are joined as their kind is written."""
+        pieces = [self.tokenizer.id_to_token(int(i)) or "" for i in ids if int(i) > len(self.specials)]
+        if self.tokens == "bpe":
+            return self.tokenizer.decoder.decode(pieces)
+        return (" " if self.tokens == "word" else "").join(pieces)
+
     def to_files(self) -> dict[str, str]:
         """The files of a model folder that hold the tokenizer."""
         return {"tokenizer.json": self.tokenizer.to_str(pretty=False)}
 
     def to_config(self) -> dict:
         """What `from_files` needs beside the files."""
-        return {"kind": self.kind, "tokens": self.tokens, "vocab_size": self.vocab_size}
+        return {
+            "kind": self.kind,
+            "tokens": self.tokens,
+            "vocab_size": self.vocab_size,
+            "specials": list(self.specials),
+        }
 
     @classmethod
     def from_files(cls, config: dict, files: dict[str, str]) -> TextEncoder:
         """Rebuilds an encoder from `to_config` and `to_files`."""
-        encoder = cls(config["tokens"], config["vocab_size"])
+        encoder = cls(config["tokens"], config["vocab_size"], config.get("specials", ()))
         try:
             encoder.tokenizer = Tokenizer.from_str(files["tokenizer.json"])
         except Exception as error:  # tokenizers raises bare Exception

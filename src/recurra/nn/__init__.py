@@ -1,20 +1,27 @@
 """Layers that take the place of torch.nn's recurrent ones, and the pieces that go with them."""
 
-from .encoder import CELLS, SequenceEncoder
+from .encoder import CELLS, SequenceEncoder, build_recurrent
+from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden, step_mask
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .swap import accelerate
+
+RECURRENT = (RNN, GRU, LSTM, Recurrent)
+"""The classes of layers with memory."""
 
 __all__ = [
     "CELLS",
     "GRU",
     "LSTM",
     "POOLINGS",
+    "RECURRENT",
     "RNN",
+    "Memoryless",
     "Pooling",
     "Recurrent",
     "SequenceEncoder",
     "accelerate",
+    "build_recurrent",
     "last_hidden",
     "step_mask",
 ]

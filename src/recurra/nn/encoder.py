@@ -7,10 +7,11 @@ from torch import Tensor
 
 from recurra.ops import dropout
 
+from .memoryless import Memoryless
 from .pooling import last_hidden
 from .recurrent import GRU, LSTM, RNN
 
-CELLS = ("lstm", "gru", "rnn", "rnn_relu")
+CELLS = ("lstm", "gru", "rnn", "rnn_relu", "none")
 
 
 class SequenceEncoder(torch.nn.Module):
@@ -19,7 +20,7 @@ class SequenceEncoder(torch.nn.Module):
     Args:
         input_size: number of different tokens, or features of a step.
         embedding_size: size of a token's vector; 0 when the input is features.
-        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh) or `"rnn_relu"`.
+        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh), `"rnn_relu"`, or `"none"` for a baseline without memory.
         hidden_size: units per layer and direction.
         num_layers: layers on top of each other.
         bidirectional: whether every layer also runs from the end to the beginning.
@@ -69,7 +70,8 @@ class SequenceEncoder(torch.nn.Module):
             engine=engine,
             memory=memory,
         )
-        self.output_size = self.recurrent.stack.output_size
+        self.directions = 2 if bidirectional and cell != "none" else 1
+        self.output_size = self.directions * hidden_size
 
     def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes a batch.
@@ -90,7 +92,7 @@ class SequenceEncoder(torch.nn.Module):
             values = dropout(values, self.dropout, training=self.training)
         output, state = self.recurrent(values, lengths=lengths)
         h_n = state[0] if isinstance(state, tuple) else state
-        return output, last_hidden(h_n, self.recurrent.stack.directions)
+        return output, last_hidden(h_n, self.directions)
 
 
 def build_recurrent(
@@ -103,14 +105,16 @@ def build_recurrent(
     dropout: float = 0.0,
     engine: str = "auto",
     memory: str = "full",
-) -> RNN | GRU | LSTM:
-    """A batch-first layer for the name of a cell.
+) -> RNN | GRU | LSTM | Memoryless:
+    """A batch-first layer for the name of a cell; without memory there is one direction only.
 
     Raises:
         ValueError: there is no such cell.
     """
     if cell not in CELLS:
         raise ValueError(f"cell is one of {', '.join(CELLS)}, not {cell!r}")
+    if cell == "none":
+        return Memoryless(input_size, hidden_size, num_layers, dropout=dropout)
     kind = {"lstm": LSTM, "gru": GRU}.get(cell, RNN)
     extra = {"nonlinearity": "relu"} if cell == "rnn_relu" else {}
     return kind(

@@ -5,16 +5,16 @@ from pathlib import Path
 from recurra.errors import ModelFolderError
 from recurra.io import read_folder
 
-from .base import SequenceEstimator
+from .base import Estimator
 from .classify import SequenceClassifier
 from .regress import SequenceRegressor
 
-ESTIMATORS: dict[str, type[SequenceEstimator]] = {
+ESTIMATORS: dict[str, type[Estimator]] = {
     estimator.task: estimator for estimator in (SequenceClassifier, SequenceRegressor)
 }
 
 
-def load(path: str | Path) -> SequenceEstimator:
+def load(path: str | Path) -> Estimator:
     """Rebuilds a saved estimator. Nothing from the folder is executed.
 
     Args:
@@ -37,4 +37,4 @@ def load(path: str | Path) -> SequenceEstimator:
     return ESTIMATORS[task]._from_folder(folder, Path(path))
 
 
-__all__ = ["ESTIMATORS", "SequenceClassifier", "SequenceEstimator", "SequenceRegressor", "load"]
+__all__ = ["ESTIMATORS", "Estimator", "SequenceClassifier", "SequenceRegressor", "load"]

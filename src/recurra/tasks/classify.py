@@ -12,25 +12,25 @@ from torch import Tensor
 
 from recurra.errors import DataError
 
-from .base import SequenceEstimator
+from .pooled import PooledObjective, SequenceEstimator
 
 
-class CrossEntropy:
+class CrossEntropy(PooledObjective):
     """Loss and figures of classification."""
 
     watch = "accuracy"
     watch_greater = True
 
-    def loss(self, output: Tensor, target: Any) -> Tensor:
+    def losses(self, output: Tensor, target: Any) -> Tensor:
         """Negative log-probability of the true class, `(batch,)`."""
         return torch.nn.functional.cross_entropy(output, target, reduction="none")
 
-    def figures(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
+    def measure(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
         """Accuracy, macro-averaged F1 and mean loss in nats."""
         from sklearn.metrics import accuracy_score, f1_score
 
         found = output.argmax(1)
-        losses = self.loss(torch.from_numpy(output), torch.from_numpy(target)).numpy()
+        losses = self.losses(torch.from_numpy(output), torch.from_numpy(target)).numpy()
         return {
             "accuracy": float(accuracy_score(target, found, sample_weight=weight)),
             "macro_f1": float(f1_score(target, found, average="macro", sample_weight=weight)),

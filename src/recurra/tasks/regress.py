@@ -12,10 +12,10 @@ from torch import Tensor
 
 from recurra.errors import DataError
 
-from .base import SequenceEstimator
+from .pooled import PooledObjective, SequenceEstimator
 
 
-class SquaredError:
+class SquaredError(PooledObjective):
     """Loss and figures of regression; the network predicts standardised targets.
 
     Args:
@@ -29,15 +29,15 @@ class SquaredError:
     def __init__(self, mean: np.ndarray, scale: np.ndarray) -> None:
         self.mean, self.scale = mean, scale
 
-    def loss(self, output: Tensor, target: Any) -> Tensor:
+    def losses(self, output: Tensor, target: Any) -> Tensor:
         """Squared error of the standardised target, mean over its values, `(batch,)`."""
         return ((output - target) ** 2).mean(-1)
 
-    def figures(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
+    def measure(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
         """R², mean squared and mean absolute error in the target's own units; loss on the standardised one."""
         from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-        losses = self.loss(torch.from_numpy(output), torch.from_numpy(target)).numpy()
+        losses = self.losses(torch.from_numpy(output), torch.from_numpy(target)).numpy()
         found, true = output * self.scale + self.mean, target * self.scale + self.mean
         return {
             "r2": float(r2_score(true, found, sample_weight=weight)) if len(true) > 1 else float("nan"),

@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from recurra.data.batches import Batch, Batches
+from recurra.data.batches import BatchSource, to_device
 from recurra.errors import DataError, UsageError
 
 from .callbacks import Interrupt, KeepBest, SaveRun, ShowProgress
@@ -28,8 +28,8 @@ WARM_UP = 0.05  # share of the steps over which the learning rate rises
 def train(
     network: torch.nn.Module,
     objective: Objective,
-    batches: Batches,
-    valid: Batches | None,
+    batches: BatchSource,
+    valid: BatchSource | None,
     settings: Settings,
 ) -> Run:
     """Trains `network` in place and leaves it with the weights of its best epoch.
@@ -37,7 +37,7 @@ def train(
     The same seed gives the same result, resumed or not, and no global random generator is changed.
 
     Args:
-        network: called as `network(values, lengths)`.
+        network: called by the objective.
         objective: the task's loss and figures.
         batches: training data.
         valid: validation data, which choose the best epoch; None to keep the last.
@@ -92,8 +92,8 @@ class Learner(pl.LightningModule):
         self,
         network: torch.nn.Module,
         objective: Objective,
-        batches: Batches,
-        valid: Batches | None,
+        batches: BatchSource,
+        valid: BatchSource | None,
         settings: Settings,
     ) -> None:
         super().__init__()
@@ -106,8 +106,7 @@ class Learner(pl.LightningModule):
     def _open_epoch(self) -> None:
         self._loss_sum = self._weight_sum = self._seconds = 0.0
         self._tokens = 0
-        self._outputs: list[Tensor] = []
-        self._rows: list[Tensor] = []
+        self._observed: list[Any] = []
 
     @property
     def running_loss(self) -> float:
@@ -138,16 +137,18 @@ class Learner(pl.LightningModule):
         """Puts the batches where a resumed run left them."""
         self.batches.seek(self.global_step)
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Moves all but the lengths."""
+        return to_device(batch, device)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Dropout depends on the seed and the step alone, so a resumed run draws the same masks."""
         self._step_start = time.perf_counter()
         torch.manual_seed((self.settings.seed << 32) + self.global_step)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Weighted mean loss of a batch."""
-        losses = self.objective.loss(self.network(batch.values, batch.lengths), batch.targets)
-        weights = torch.ones_like(losses) if batch.weights is None else batch.weights
-        total, weight = (losses * weights).sum(), weights.sum()
+        total, weight = self.objective.loss(self.network, batch)
         if not torch.isfinite(total):
             raise DataError(
                 f"the loss became {total.item()} at step {self.global_step + 1}; use a smaller learning rate "
@@ -158,24 +159,19 @@ class Learner(pl.LightningModule):
         self._tokens += int(batch.lengths.sum())
         return total / weight.clamp(min=torch.finfo(weight.dtype).tiny)
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Takes the time of the step, validation apart."""
         self._seconds += time.perf_counter() - self._step_start
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collects outputs; the figures are taken over the whole set at the end of the epoch."""
-        self._outputs.append(self.network(batch.values, batch.lengths).float().cpu())
-        self._rows.append(batch.rows.cpu())
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Collects observations; the figures are taken over the whole set at the end of the epoch."""
+        self._observed.append(self.objective.observe(self.network, batch))
 
     def close_epoch(self) -> None:
         """Adds the epoch's figures to the history."""
         row: dict[str, float] = {"epoch": len(self.history) + 1, "loss": self.running_loss}
         if self.valid is not None:
-            rows = torch.cat(self._rows)
-            assert self.valid.targets is not None  # noqa: S101  (validation data always have targets)
-            weights = None if self.valid.weights is None else self.valid.weights[rows].numpy()
-            outputs, targets = torch.cat(self._outputs).numpy(), self.valid.targets[rows].numpy()
-            figures = self.objective.figures(outputs, targets, weights)
+            figures = self.objective.figures(self._observed)
             row |= {f"valid_{name}": value for name, value in figures.items()}
         self.history.append(row | {"tokens_per_second": self.tokens_per_second, "seconds": self._seconds})
         self._open_epoch()

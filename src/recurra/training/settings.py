@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,12 +22,16 @@ class Objective(Protocol):
     watch_greater: bool
     """Whether more of it is better."""
 
-    def loss(self, output: Tensor, target: Any) -> Tensor:
-        """Loss of each sequence, `(batch,)`."""
+    def loss(self, network: torch.nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+        """Sum of the losses of a batch, and what to divide it by (weight of sequences, number of steps, …)."""
         ...
 
-    def figures(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
-        """Figures over a whole data set, from the network's outputs."""
+    def observe(self, network: torch.nn.Module, batch: Any) -> Any:
+        """What the figures need from one batch, on the CPU."""
+        ...
+
+    def figures(self, observed: list[Any]) -> dict[str, float]:
+        """Figures over a whole data set, `loss` among them, from what was observed of its batches."""
         ...
 
 

@@ -1,0 +1,62 @@
+"""`classify` on the command line: a class for each sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from recurra.cli.options import Asking, Fitting, takes
+from recurra.cli.training import train as run
+
+from . import pooled
+from .pooled import Input, Target, Train, read
+
+__all__ = ["fit", "predict", "read"]
+
+
+@takes(Fitting)
+def fit(
+    train: Train,
+    input: Input,
+    target: Target,
+    class_weight: Annotated[
+        str | None, typer.Option("--class-weight", help="balanced", rich_help_panel="Training")
+    ] = None,
+    *,
+    options: Fitting,
+) -> None:
+    """Train a classifier: one class for each sequence.
+
+    [bold]Examples[/bold]
+
+      recurra fit classify reviews.csv --input text --target label
+      recurra fit classify reviews.tsv --input text --target label --valid dev.tsv --bidirectional --out my-model
+      recurra fit classify reviews.tsv --input text --target label --out my-model --resume
+
+    Empty texts count as empty sequences; rows without a label are left out.
+    """
+    params = {"class_weight": class_weight} if class_weight else {}
+    run(
+        "classify",
+        train,
+        options,
+        lambda path, cache: pooled.read_labelled("classify", path, input, target, options, cache),
+        params,
+    )
+
+
+def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
+    """The most probable class of each sequence, with its probability, or with those of all classes."""
+    names = [str(label) for label in estimator.classes_]
+
+    def rows_of(chunk: Any) -> Iterator[dict[str, Any]]:
+        for probabilities in estimator.predict_proba(chunk).astype(float).round(6).tolist():
+            best = max(range(len(names)), key=probabilities.__getitem__)
+            row: dict[str, Any] = {"label": names[best], "probability": probabilities[best]}
+            if options.proba:
+                row["probabilities"] = dict(zip(names, probabilities, strict=True))
+            yield row
+
+    return pooled.predict(estimator, source, options, rows_of)

@@ -1,0 +1,321 @@
+"""Many-to-one: what classification and regression share, from sequences and one target each to batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from recurra.data import ENCODERS, SeriesEncoder, TextEncoder
+from recurra.data.batches import Batch, Batches
+from recurra.data.inputs import Arrays, Texts, as_column, as_sequences, is_missing
+from recurra.data.store import SequenceStore
+from recurra.data.text import TOKENS
+from recurra.errors import DataError
+from recurra.nn import POOLINGS
+from recurra.training.settings import choose_device
+
+from .base import PREDICT_BATCH, Estimator, Saving
+from .network import PooledNetwork
+
+
+class PooledObjective:
+    """Loss and figures where the network gives one output for each sequence."""
+
+    watch: str
+    watch_greater: bool
+
+    def losses(self, output: Tensor, target: Any) -> Tensor:
+        """Loss of each sequence, `(batch,)`."""
+        raise NotImplementedError
+
+    def measure(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
+        """Figures over a whole data set."""
+        raise NotImplementedError
+
+    def loss(self, network: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Weighted sum of the losses of a batch, and the sum of the weights."""
+        losses = self.losses(network(batch.values, batch.lengths), batch.targets)
+        weights = torch.ones_like(losses) if batch.weights is None else batch.weights
+        return (losses * weights).sum(), weights.sum()
+
+    def observe(self, network: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Outputs, targets and weights of a batch."""
+        output = network(batch.values, batch.lengths).float().cpu()
+        target, weight = (None if t is None else t.cpu() for t in (batch.targets, batch.weights))
+        return output, target, weight
+
+    def figures(self, observed: list[Any]) -> dict[str, float]:
+        """Figures over all batches."""
+        columns = zip(*observed, strict=True)
+        output, target, weight = (None if c[0] is None else torch.cat(c).numpy() for c in columns)
+        return self.measure(output, target, weight)  # type: ignore[arg-type]
+
+
+@dataclass(eq=False, repr=False)
+class SequenceEstimator(Estimator):
+    """Base of the estimators that give each sequence one output, see `SequenceClassifier`."""
+
+    bidirectional: bool = False
+    tokens: str = "bpe"
+    vocab_size: int = 4000
+    embedding_size: int = 128
+    pooling: str = "attention"
+    token_dropout: float = 0.3
+
+    choices: ClassVar = Estimator.choices | {"pooling": POOLINGS, "tokens": TOKENS}
+    at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size")
+    shares: ClassVar = (*Estimator.shares, "token_dropout")
+
+    # what a task defines
+
+    def _fit_targets(self, y: np.ndarray) -> None:
+        """Learns from the training targets what their encoding needs (classes, scale)."""
+        raise NotImplementedError
+
+    def _encode_targets(self, y: np.ndarray) -> Tensor:
+        """Targets as the loss wants them."""
+        raise NotImplementedError
+
+    def _output_size(self) -> int:
+        """Width of the network's output."""
+        raise NotImplementedError
+
+    def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        """Weight of each sequence in the loss and in the figure that chooses the best epoch."""
+        return weights
+
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        """What the validation split keeps in proportion."""
+        return None
+
+    def _target_config(self) -> dict[str, Any]:
+        """What `_fit_targets` learnt, for the model folder."""
+        raise NotImplementedError
+
+    def _load_targets(self, config: dict[str, Any]) -> None:
+        """The reverse of `_target_config`."""
+        raise NotImplementedError
+
+    # fitting
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation_data: tuple[Any, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        checkpoint_minutes: float = 10.0,
+        resume: bool = False,
+    ) -> Self:
+        """Trains on sequences `X` and targets `y`.
+
+        Args:
+            X: list, array, pandas or Arrow column of texts; or numeric sequences: a list of arrays
+                `(time, features)`, an array `(batch, time, features)` or `(batch, time)`.
+            y: one target per sequence; sequences whose target is missing are left out.
+            sample_weight: weight of each sequence in the loss, `(batch,)`.
+            validation_data: `(X, y)` that choose the best epoch, instead of a part of the training data.
+            checkpoint: folder for the prepared data and the state of the run, from which it can be resumed.
+            checkpoint_minutes: greatest time between two checkpoints; there is one after each epoch too.
+            resume: whether to go on from `checkpoint` where there is one.
+
+        Returns:
+            The estimator itself. After Ctrl-C it holds the best epoch's weights and `interrupted_` is True.
+
+        Raises:
+            DataError: the data cannot be used; the message says where and why.
+            UsageError: an argument is out of its range (it is a ValueError).
+        """
+        self._check_params()
+        seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
+        sequences = as_sequences(X)
+        y = as_column(y, len(sequences), "y")
+        weights = _as_weights(sample_weight, len(sequences))
+        training, held_out = self._split(y, sequences, validation_data is None, seed)
+        self._fit_targets(y[training])
+        self.encoder_ = self._new_encoder(sequences)
+        self.encoder_.fit(sequences.chunks(training))
+        store = self._store(sequences, saving.file("training.arrow"))
+        targets = self._targets_of(y, training | held_out)
+        weights = self._weigh(y, weights)
+        batches = self._batches(store, training, targets, weights, seed)
+        valid = None
+        if validation_data is not None:
+            valid = self._validation_batches(validation_data, saving)
+        elif held_out.any():
+            valid = self._batches(store, held_out, targets, weights, None)
+        data = {
+            "sequences": int(training.sum()),
+            "steps": int(store.lengths[training].sum()),
+            "empty sequences": int((store.lengths[training] == 0).sum()),
+            "left out for a missing target": int(is_missing(y).sum()),
+            "validation sequences": 0 if valid is None else len(valid.rows),
+        }
+        self._train(batches, valid, seed, saving, data)
+        return self
+
+    def _split(
+        self, y: np.ndarray, sequences: Texts | Arrays, hold_out: bool, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Which rows are trained on and which choose the best epoch, as masks; neither where y is missing."""
+        from sklearn.model_selection import train_test_split
+
+        known = ~is_missing(y)
+        if not known.any():
+            raise DataError("every target is missing: there is nothing to learn")
+        training, held_out = known.copy(), np.zeros_like(known)
+        rows = np.flatnonzero(known)
+        count = round(len(rows) * self.validation_fraction)
+        if hold_out and 0 < count < len(rows):
+            groups = self._stratify(y[rows])
+            if groups is not None:
+                sizes = np.unique(groups, return_counts=True)[1]
+                groups = groups if sizes.min() > 1 and len(sizes) <= min(count, len(rows) - count) else None
+            random = np.random.RandomState(seed % 2**32)
+            valid = train_test_split(rows, test_size=count, random_state=random, stratify=groups)[1]
+            held_out[valid] = True
+            training[valid] = False
+        return training, held_out
+
+    def _batches(
+        self,
+        store: SequenceStore,
+        mask: np.ndarray,
+        targets: Tensor,
+        weights: np.ndarray | None,
+        seed: int | None,
+    ) -> Batches:
+        """Batches over some rows; shuffled for training where a seed is given."""
+        return Batches(
+            store,
+            np.flatnonzero(mask),
+            targets,
+            None if weights is None else torch.from_numpy(weights.astype(np.float32)),
+            batch_size=PREDICT_BATCH if seed is None else self.batch_size,
+            shuffle=seed is not None,
+            seed=seed or 0,
+        )
+
+    def _validation_batches(self, data: tuple[Any, Any], saving: Saving) -> Batches:
+        sequences = self._accept(data[0])
+        y = as_column(data[1], len(sequences), "the validation y")
+        known = ~is_missing(y)
+        if not known.any():
+            raise DataError("every validation target is missing")
+        store = self._store(sequences, saving.file("validation.arrow"))
+        return self._batches(store, known, self._targets_of(y, known), self._weigh(y, None), None)
+
+    def _targets_of(self, y: np.ndarray, known: np.ndarray) -> Tensor:
+        """Encoded targets of all rows; 0 where they are not known."""
+        try:
+            encoded = self._encode_targets(y[known])
+        except DataError as error:
+            raise DataError(str(error), None if error.row is None else int(np.flatnonzero(known)[error.row])) from None
+        targets = encoded.new_zeros(len(y), *encoded.shape[1:])
+        targets[torch.from_numpy(known)] = encoded
+        return targets
+
+    def _store(self, sequences: Texts | Arrays, path: Path | None) -> SequenceStore:
+        encode: Any = self.encoder_.encode
+        return SequenceStore.build((encode(chunk) for chunk in sequences.chunks()), path)
+
+    def _new_encoder(self, sequences: Texts | Arrays) -> Any:
+        if isinstance(sequences, Texts):
+            return TextEncoder(self.tokens, self.vocab_size)
+        self.n_features_in_ = sequences.features
+        return SeriesEncoder(sequences.features)
+
+    def _build(self) -> PooledNetwork:
+        return PooledNetwork(
+            self.encoder_.input_size,
+            self.embedding_size if self.encoder_.kind == "text" else 0,
+            self._output_size(),
+            pooling=self.pooling,
+            cell=self.cell,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            dropout=self.dropout,
+            token_dropout=self.token_dropout,
+            engine=self.engine,
+            memory=self.memory,
+        )
+
+    # predicting
+
+    def _accept(self, X: Any) -> Texts | Arrays:
+        """Sequences of the kind that the model was trained on."""
+        sequences = as_sequences(X)
+        if sequences.kind != self.encoder_.kind:
+            words = {"text": "texts", "series": "numeric sequences"}
+            raise DataError(f"the model was trained on {words[self.encoder_.kind]}, X holds {words[sequences.kind]}")
+        return sequences
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """The network's output for each sequence, in order: `(batch, outputs)`."""
+        check_is_fitted(self, "network_")
+        if len(X) == 0:
+            return np.zeros((0, self._output_size()), np.float32)
+        return np.concatenate(list(self._output_chunks(self._accept(X))))
+
+    def _output_chunks(self, sequences: Texts | Arrays) -> Iterator[np.ndarray]:
+        device = choose_device(self.device)
+        network = self.network_.to(device).eval()
+        encode: Any = self.encoder_.encode
+        for chunk in sequences.chunks():
+            batches = Batches(SequenceStore.build([encode(chunk)]), batch_size=PREDICT_BATCH)
+            found = np.zeros((len(chunk), self._output_size()), np.float32)
+            with torch.inference_mode():
+                for batch in batches:
+                    output = network(batch.values.to(device), batch.lengths)
+                    found[batch.rows.numpy()] = output.float().cpu().numpy()
+            yield found
+
+    def _labelled(self, X: Any, y: Any, sample_weight: Any) -> Batches:
+        sequences = self._accept(X)
+        y = as_column(y, len(sequences), "y")
+        weights = _as_weights(sample_weight, len(sequences))
+        known = ~is_missing(y)
+        if not known.any():
+            raise DataError("every target is missing: there is nothing to compare with")
+        return self._batches(self._store(sequences, None), known, self._targets_of(y, known), weights, None)
+
+    # saving
+
+    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
+        config = {"targets": self._target_config(), "encoder": self.encoder_.to_config()}
+        return config, self.encoder_.to_files()
+
+    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
+        self.encoder_: Any = ENCODERS[config["encoder"]["kind"]].from_files(config["encoder"], files)
+        self._load_targets(config["targets"])
+
+    def _about(self) -> tuple[str, str]:
+        if self.encoder_.kind == "text":
+            return "text", '["a text"]'
+        return "time-series", f"[[[0.0] * {self.encoder_.features}]]"
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.three_d_array = True
+        tags.target_tags.required = True
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+
+def _as_weights(weights: Any, rows: int) -> np.ndarray | None:
+    if weights is None:
+        return None
+    values = as_column(weights, rows, "sample_weight").astype(np.float64)
+    if not np.isfinite(values).all() or (values < 0).any() or not values.any():
+        raise DataError("sample_weight must be finite, not negative, and not all 0")
+    return values
