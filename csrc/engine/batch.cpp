@@ -33,4 +33,15 @@ Batch::Batch(int64_t size_, int64_t padded, const int64_t* lengths) : size(size_
     tokens = first[steps];
 }
 
+Rows Batch::run(Rows of, int share, int shares) const {
+    const int64_t all = std::accumulate(length.begin() + of.begin, length.begin() + of.end, int64_t(0));
+    const auto bound = [&](int k) {
+        int64_t sum = 0;
+        int r = of.begin;
+        while (r < of.end && (sum + length[r] / 2) * shares < all * k) sum += length[r++];
+        return k == shares ? of.end : r;
+    };
+    return {bound(share), bound(share + 1)};
+}
+
 }  // namespace recurra

@@ -1,14 +1,25 @@
 // The order in which a ragged batch is walked: sequences sorted by length, longest first, so that those still active at a
 // step are a prefix; and only real tokens are numbered, step after step. So padding costs nothing.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 namespace recurra {
 
+// Rows that a thread works on: neighbours, for where they are dealt out in turn the threads write side by side in memory, and
+// fetch each other's lines away.
+struct Rows {
+    int begin, end;
+};
+
 struct Batch {
     // Null lengths: all are full. Throws std::invalid_argument if one is not in 0 … steps.
     Batch(int64_t size, int64_t steps, const int64_t* lengths);
+
+    // The share-th of so many runs of some rows with about equally many tokens.
+    Rows run(Rows of, int share, int shares) const;
+    Rows at(int t, Rows rows) const { return {std::min(rows.begin, active[t]), std::min(rows.end, active[t])}; }
 
     int64_t size;
     int steps, rows;  // longest length, sequences that are not empty

@@ -18,12 +18,12 @@ constexpr int kDirect = 12;    // so few tokens go through the weights as they a
 template <class T>
 struct Tape {
     T *gates, *h, *c;
-    static int64_t per_token(const Sizes<T>& z) { return z.stored * z.units + z.outs + (z.lstm ? z.units : 0); }
+    static int64_t per_token(const Sizes<T>& z) { return z.row + z.outs + (z.lstm ? z.units : 0); }
     // `skew`: room between the arrays, without which the rows of one token would share a set of the nearest cache.
     static constexpr int64_t kSkew = 17 * lanes<T>;
     static int64_t skewed(const Sizes<T>& z, int64_t tokens) { return tokens * per_token(z) + 2 * kSkew; }
     Tape(const Sizes<T>& z, T* data, int64_t tokens, int64_t skew = 0)
-        : gates(data), h(data + tokens * z.stored * z.units + skew), c(h + tokens * z.outs + skew) {}
+        : gates(data), h(data + tokens * z.row + skew), c(h + tokens * z.outs + skew) {}
 };
 
 template <class T>
@@ -99,7 +99,7 @@ public:
                 lanes_.back().joined = stored_joined(tape, l);
                 if (l) below(lanes_.back(), stored(tape, l - 1, 0).h, stored_joined(tape, l - 1));
             }
-            deal(int(lanes_.size()), z.strips, [&](int i, int from, int stride, Part part) { walk(lanes_[i], from, stride, part, true); });
+            deal(int(lanes_.size()), z.strips, {0, batch.rows}, int(s.threads), [&](int i, Rows rows, Part part) { walk(lanes_[i], rows, part, true); });
         }
         clear_padding();
     }
@@ -132,43 +132,44 @@ public:
         }
     }
 
-    // Deals the rows of all lanes to the threads, one by one so that each has long and short ones: f(lane, from, stride, part).
+    // Deals the rows of all lanes to the threads, one by one so that each has long and short ones: f(lane, rows, part).
     // A single row is split by strips, if it may be: `strips` > 1.
     template <class F>
-    void deal(int lanes_, int strips, F f) const {
+    void deal(int lanes_, int strips, Rows rows, int threads, F f) const {
         const int64_t work = batch.tokens * z.units * (z.out + z.input) * z.products * lanes_;
-        const int most = int(std::clamp<int64_t>(work >> 16, 1, s.threads));
+        const int most = int(std::clamp<int64_t>(work >> 16, 1, threads));
         if (batch.rows == 1 && lanes_ == 1 && !z.projects) {
             const int n = std::min(most, strips);
             Barrier meeting(n);
-            if (n > 1 && together(n, [&](int i) { f(0, 0, 1, Part{strips * i / n, strips * (i + 1) / n, &meeting}); }))
+            if (n > 1 && together(n, [&](int i) { f(0, Rows{0, 1}, Part{strips * i / n, strips * (i + 1) / n, &meeting}); }))
                 return;
         }
         const Part all{0, strips, nullptr};
-        const int across = std::max(1, std::min(batch.rows, lanes_ == 2 && most % 2 == 0 ? most / 2 : most));
+        const int across = std::max(1, std::min(rows.end - rows.begin, lanes_ == 2 && most % 2 == 0 ? most / 2 : most));
         const int total = across * lanes_, n = std::min(most, total);
         parallel(n, [&](int share) {
-            for (int i = share; i < total; i += n) f(i % lanes_, i / lanes_, across, all);
+            for (int i = share; i < total; i += n) f(i % lanes_, batch.run(rows, i / lanes_, across), all);
         });
     }
 
-    // One lane for the rows from, from + stride, …
-    void walk(const Lane<T>& lane, int from, int stride, Part part, bool keep) {
-        const int widest = batch.active[lane.begin], mine = from < widest ? (widest - from + stride - 1) / stride : 0;
+    // One lane for some rows.
+    void walk(const Lane<T>& lane, Rows rows, Part part, bool keep) {
+        const Rows widest = batch.at(lane.begin, rows);
+        const int mine = widest.end - widest.begin;
         if (!mine) return;
         const int sub = std::max(1, kTogether / mine);
         Work work(z, mine);
         for (int i = lane.begin; i < lane.end; i += sub) {
             const int n = std::min(sub, lane.end - i), low = lane.d ? lane.begin + lane.end - i - n : i;
-            project(lane, low, low + n, from, stride, part, work);
+            project(lane, low, low + n, rows, part, work);
             for (int k = 0; k < n; ++k) {
                 const int t = lane.d ? low + n - 1 - k : low + k;
-                step(lane, t, from, stride, part, work, keep);
+                step(lane, t, rows, part, work, keep);
                 part.meet();
-                emit(lane, t, from, stride, part);
+                emit(lane, t, rows, part);
             }
         }
-        carry(lane, from, stride, part);
+        carry(lane, rows, part);
         part.meet();
     }
 
@@ -185,7 +186,7 @@ public:
         const int64_t previous = starts ? 0 : place(lane, before, r);
         Row<T> found;
         found.h_before = starts ? lane.h0 + int64_t(r) * z.outs : lane.tape.h + previous * z.outs;
-        found.gates = lane.tape.gates + token * z.stored * z.units;
+        found.gates = lane.tape.gates + token * z.row;
         found.h = lane.tape.h + token * z.outs;
         found.c_before = starts ? lane.c0 + int64_t(r) * z.units : lane.tape.c + previous * z.units;
         found.c = lane.tape.c + token * z.units;
@@ -230,17 +231,17 @@ private:
         Buffer<T> tapes, joined;
         tapes.resize(s.layers * Tape<T>::skewed(z, most));
         if (joins(0)) joined.resize(s.layers * most * z.joined + 1);
-        deal(1, z.strips, [&](int, int from, int stride, Part part) {
+        deal(1, z.strips, {0, batch.rows}, int(s.threads), [&](int, Rows rows, Part part) {
             for (int begin = 0, i = 0; begin < batch.steps; begin += chunk, ++i)
                 for (int l = 0; l < s.layers; ++l) {
                     T* states_ = states.get() + l * carried();
-                    if (tape) copy_states(states_, stored_states(tape, i, l, 0), from, stride, part);
+                    if (tape) copy_states(states_, stored_states(tape, i, l, 0), rows, part);
                     const auto at = [&](int layer) { return Tape<T>(z, tapes.get() + layer * Tape<T>::skewed(z, most), most, Tape<T>::kSkew); };
                     Lane<T> here = lane(l, 0, begin, std::min(begin + chunk, batch.steps), at(l), states_);
                     here.roomy = here.roomy_outputs = true;
                     if (joins(l)) here.joined = joined.get() + l * most * z.joined;
                     if (l) below(here, at(l - 1).h, joins(l - 1) ? joined.get() + (l - 1) * most * z.joined : nullptr);
-                    walk(here, from, stride, part, false);
+                    walk(here, rows, part, false);
                 }
         });
     }
@@ -257,18 +258,18 @@ private:
         const auto output = [&](int l) { return tape ? stored_outputs(tape, l) : joins(l) ? outputs[l % 2].get() : nullptr; };
         for (int l = 0; l < s.layers; ++l) {
             for (int d = 0; d < 2; ++d) initial(l, d, states.get() + d * carried());
-            deal(2, z.strips, [&](int d, int from, int stride, Part part) {
+            deal(2, z.strips, {0, batch.rows}, int(s.threads), [&](int d, Rows rows, Part part) {
                 const int n = (batch.steps + chunk - 1) / chunk;
                 for (int k = 0; k < n; ++k) {
                     const int i = d ? n - 1 - k : k, begin = i * chunk;
                     T* states_ = states.get() + d * carried();
-                    if (tape) copy_states(states_, stored_states(tape, i, l, d), from, stride, part);
+                    if (tape) copy_states(states_, stored_states(tape, i, l, d), rows, part);
                     Tape<T> at(z, tapes.get() + d * Tape<T>::skewed(z, most), most, Tape<T>::kSkew);
                     Lane<T> here = lane(l, d, begin, std::min(begin + chunk, batch.steps), at, states_);
                     here.roomy = true;
                     if (joins(l)) here.joined = output(l) + here.origin * z.joined;
                     if (l) below(here, nullptr, output(l - 1) + here.origin * z.joined);
-                    walk(here, from, stride, part, false);
+                    walk(here, rows, part, false);
                 }
             });
         }
@@ -284,7 +285,7 @@ private:
     int last_unit(const Part& part) const { return std::min(part.end * z.unit_vectors * lanes<T>, z.units); }
 
     // gates = input · weight_ih' + bias, for the tokens of some steps
-    void project(const Lane<T>& lane, int begin, int end, int from, int stride, Part part, Work& work) {
+    void project(const Lane<T>& lane, int begin, int end, Rows rows, Part part, Work& work) {
         Direction<T>& dir = weights.at(lane.l, lane.d);
         const int apart = z.stored * lanes<T> * z.unit_vectors;
         const auto flush = [&] {
@@ -293,8 +294,8 @@ private:
             work.in.clear(), work.to.clear();
         };
         for (int t = begin; t < end; ++t)
-            for (int r = from; r < batch.active[t]; r += stride) {
-                T* gates = lane.tape.gates + place(lane, t, r) * z.stored * z.units;
+            for (int r = rows.begin; r < batch.at(t, rows).end; ++r) {
+                T* gates = lane.tape.gates + place(lane, t, r) * z.row;
                 const T* x = input_row(lane, t, r);
                 if (direct) {
                     direct_products(dir.ih, z.inputs(lane.l), x, part, work.hidden.get());
@@ -327,26 +328,26 @@ private:
         }
     }
 
-    void step(const Lane<T>& lane, int t, int from, int stride, Part part, Work& work, bool keep) {
+    void step(const Lane<T>& lane, int t, Rows rows, Part part, Work& work, bool keep) {
         Direction<T>& dir = weights.at(lane.l, lane.d);
         work.rows.clear();
-        for (int r = from; r < batch.active[t]; r += stride) {
+        for (int r = rows.begin; r < batch.at(t, rows).end; ++r) {
             work.rows.push_back(row(lane, t, r));
             if (z.projects) work.rows.back().h = work.hidden.get() + (work.rows.size() - 1) * z.units;
         }
-        Row<T>* rows = work.rows.data();
+        Row<T>* row_ = work.rows.data();
         const int n = int(work.rows.size());
         const bool down = t % 2;  // there and back again: the strips used last are still in the nearest cache
         if (direct)
             for (int i = 0; i < n; ++i) {
-                const int r = from + i * stride;
+                const int r = rows.begin + i;
                 const bool rests = !in.h0 && (lane.d ? t + 1 == batch.length[r] : t == 0);  // before: zeros
-                step_direct(dir, rows[i], part, z.projects ? nullptr : work.hidden.get(), rests, keep);
+                step_direct(dir, row_[i], part, z.projects ? nullptr : work.hidden.get(), rests, keep);
             }
-        else if (z.lstm) panels<4>(dir, rows, n, part, down, keep);
-        else if (z.gru) panels<3>(dir, rows, n, part, down, keep);
-        else panels<1>(dir, rows, n, part, down, keep);
-        if (z.projects) project_hidden(lane, dir, t, from, stride, work);
+        else if (z.lstm) panels<4>(dir, row_, n, part, down, keep);
+        else if (z.gru) panels<3>(dir, row_, n, part, down, keep);
+        else panels<1>(dir, row_, n, part, down, keep);
+        if (z.projects) project_hidden(lane, dir, t, rows, work);
     }
 
     template <int P>
@@ -404,9 +405,9 @@ private:
     }
 
     // h = hidden · weight_hr'
-    void project_hidden(const Lane<T>& lane, Direction<T>& dir, int t, int from, int stride, Work& work) {
+    void project_hidden(const Lane<T>& lane, Direction<T>& dir, int t, Rows rows, Work& work) {
         work.in.clear(), work.to.clear();
-        for (int r = from; r < batch.active[t]; r += stride) {
+        for (int r = rows.begin; r < batch.at(t, rows).end; ++r) {
             T* h = lane.tape.h + place(lane, t, r) * z.outs;
             const T* hidden = work.hidden.get() + work.in.size() * z.units;
             if (direct) {
@@ -420,10 +421,10 @@ private:
     }
 
     // Hands on what step t gave: to the layer above or the output, and, at the end of a sequence, to the final states.
-    void emit(const Lane<T>& lane, int t, int from, int stride, Part part) {
+    void emit(const Lane<T>& lane, int t, Rows rows, Part part) {
         const bool top = lane.l + 1 == s.layers && out;
         const int u0 = first_unit(part), u1 = std::min(last_unit(part), z.hidden), end = z.projects ? z.out : u1;
-        for (int r = from; r < batch.active[t]; r += stride) {
+        for (int r = rows.begin; r < batch.at(t, rows).end; ++r) {
             const int64_t token = place(lane, t, r), b = batch.order[r];
             const T *h = lane.tape.h + token * z.outs, *c = lane.tape.c + token * z.units;
             const int at = lane.d * z.out;
@@ -442,11 +443,11 @@ private:
     }
 
     // The states after a stretch become those before the next.
-    void carry(const Lane<T>& lane, int from, int stride, Part part) {
+    void carry(const Lane<T>& lane, Rows rows, Part part) {
         const int t = lane.d ? lane.begin : lane.end - 1;
         if (lane.d ? lane.begin == 0 : lane.end == batch.steps) return;  // backward wants the first ones as they were
         const int u0 = first_unit(part), u1 = last_unit(part), end = z.projects ? z.outs : u1;
-        for (int r = from; r < batch.active[t]; r += stride) {
+        for (int r = rows.begin; r < batch.at(t, rows).end; ++r) {
             const int64_t token = place(lane, t, r);
             std::copy(lane.tape.h + token * z.outs + u0, lane.tape.h + token * z.outs + end, lane.h0 + int64_t(r) * z.outs + u0);
             if (z.lstm)
@@ -454,10 +455,10 @@ private:
                           lane.c0 + int64_t(r) * z.units + u0);
         }
     }
-    void copy_states(const T* states, T* to, int from, int stride, Part part) const {
+    void copy_states(const T* states, T* to, Rows rows, Part part) const {
         const int u0 = first_unit(part), u1 = last_unit(part), end = z.projects ? z.outs : u1;
         const int64_t cells = int64_t(batch.rows) * z.outs;
-        for (int64_t r = from; r < batch.rows; r += stride) {
+        for (int64_t r = rows.begin; r < rows.end; ++r) {
             std::copy(states + r * z.outs + u0, states + r * z.outs + end, to + r * z.outs + u0);
             if (z.lstm) std::copy(states + cells + r * z.units + u0, states + cells + r * z.units + u1, to + cells + r * z.units + u0);
         }

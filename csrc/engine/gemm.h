@@ -12,7 +12,7 @@ namespace recurra::RECURRA_ISA {
 
 constexpr int kStrip = 4;                                       // vectors side by side in a strip of B
 constexpr int kRows = RECURRA_VECTOR_BYTES >= 64 ? 6 : 3;       // rows of a tile: the accumulators fill the registers
-constexpr int kChunk = 256;                                     // tokens of a weight gradient summed at a time
+constexpr int kChunk = 256;                                      // tokens of a weight gradient whose strip stays in the nearest cache
 
 inline int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
@@ -34,10 +34,11 @@ inline __attribute__((always_inline)) void tile(int depth, const T* const* a, co
     }
 }
 
-// The same with the R numbers of each k side by side.
+// The same with a(i, k) at a[k * step + i].
 template <class T, int R, int V>
-inline __attribute__((always_inline)) void tile_packed(int depth, const T* __restrict a, const T* __restrict b, Vec<T> (&acc)[R][V]) {
-    for (int k = 0; k < depth; ++k, a += R, b += V * lanes<T>) {
+inline __attribute__((always_inline)) void tile_across(int depth, const T* __restrict a, int64_t step, const T* __restrict b,
+                                                       Vec<T> (&acc)[R][V]) {
+    for (int k = 0; k < depth; ++k, a += step, b += V * lanes<T>) {
         Vec<T> column[V];
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) column[v] = load(b + v * lanes<T>);
@@ -202,41 +203,40 @@ void row_times(const T* a, T* c, const PackedMatrix<T>& b, int begin, int end) {
         });
 }
 
-// c[m][column] = sum over tokens of g(token)[m] * x(token)[column], for rows m in [first, last) of c.
+// c[m][column] = sum over tokens of g[token][m] * x(token)[column], for rows m in [first, last) of c. Some tokens at a time,
+// strip by strip: the strip of x stays in the nearest cache, and the tokens of g come by row after row.
 template <class T>
 struct OuterSum {
-    Buffer<T> left;
     PackedMatrix<T> right;
 
-    // `begin`: c is written anew, not added to.
-    void run(int64_t tokens, const T* const* g, const T* const* x, int first, int last, int columns, T* c, int64_t ldc,
+    // `step`: from a token's g to the next one's; `begin`: c is written anew, not added to.
+    void run(int64_t tokens, const T* g, int64_t step, const T* const* x, int first, int last, int columns, T* c, int64_t ldc,
              bool begin = true) {
         if (!tokens && begin)
             for (int m = first; m < last; ++m) std::fill_n(c + m * ldc, round_up(columns, lanes<T>), T(0));
         for (int64_t t = 0; t < tokens; t += kChunk) {
             const int depth = int(std::min<int64_t>(kChunk, tokens - t));
             right.shape(depth, columns);
-            for (int s = 0; s < right.strips(); ++s) right.pack_rows(s, columns, [&](int k) { return x[t + k]; });
-            left.resize(size_t(depth) * kRows);
-            for (int m = first; m < last; m += kRows)
-                constant<kRows>(std::min(kRows, last - m), [&](auto n) {
-                    for (int k = 0; k < depth; ++k) std::memcpy(left.get() + k * n(), g[t + k] + m, n() * sizeof(T));
-                    for (int s = 0; s < right.strips(); ++s)
-                        constant<kStrip>(right.width(s), [&](auto v) {
-                            add<n(), v()>(depth, s, c + m * ldc, ldc, begin && t == 0);
+            for (int s = 0; s < right.strips(); ++s) {
+                right.pack_rows(s, columns, [&](int k) { return x[t + k]; });
+                constant<kStrip>(right.width(s), [&](auto v) {
+                    for (int m = first; m < last; m += kRows)
+                        constant<kRows>(std::min(kRows, last - m), [&](auto n) {
+                            add<n(), v()>(depth, g + t * step + m, step, right.strip(s), c + m * ldc + s * kStrip * lanes<T>, ldc,
+                                          begin && t == 0);
                         });
                 });
+            }
         }
     }
 
 private:
     template <int R, int V>
-    void add(int depth, int s, T* c, int64_t ldc, bool begin) {
-        c += s * kStrip * lanes<T>;
+    void add(int depth, const T* g, int64_t step, const T* x, T* c, int64_t ldc, bool begin) {
         Vec<T> acc[R][V];
         for (int i = 0; i < R; ++i)
             for (int v = 0; v < V; ++v) acc[i][v] = begin ? Vec<T>{} : load(c + i * ldc + v * lanes<T>);
-        tile_packed<T, R, V>(depth, left.get(), right.strip(s), acc);
+        tile_across<T, R, V>(depth, g, step, x, acc);
         for (int i = 0; i < R; ++i)
             for (int v = 0; v < V; ++v) store(c + i * ldc + v * lanes<T>, acc[i][v]);
     }

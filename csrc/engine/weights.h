@@ -21,6 +21,7 @@ struct Sizes {
           lstm(s.cell == Cell::lstm),
           gru(s.cell == Cell::gru),
           projects(s.projected > 0),
+          row(apart(stored * units)),
           unit_vectors(products == 1 ? kStrip : 1),
           strips((units / lanes<T> + unit_vectors - 1) / unit_vectors) {}
 
@@ -28,11 +29,14 @@ struct Sizes {
     int out, outs, joined;  // size of a hidden state; of the output of a layer, both directions
     int products, stored;
     bool lstm, gru, projects;
+    int row;  // numbers from one token's gates to the next one's
     int unit_vectors, strips;  // vectors of units in a strip of the forward products; strips of all units
     int inputs(int layer) const { return layer ? joined : input; }
     // gate of weight_hh that the block of gradients meets; those of weight_ih are in order, from `input_block` on
     int recurrent_gate(int block) const { return gru ? (block + 2) % 3 : block; }
     int input_block() const { return gru ? 1 : 0; }
+    // Rows that lie a power of two apart share a set of the nearest cache: a vector between them spreads them out.
+    static int apart(int n) { return n * sizeof(T) % 1024 ? n : n + lanes<T>; }
 };
 
 template <class T>
