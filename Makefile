@@ -7,11 +7,11 @@ install: .venv/installed          ## the package and its tools into .venv
 demo: install                     ## train on Korean film reviews and look at the result
 	$(BIN)/recurra demo
 test: .venv/developing            ## the fast tests, under three minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 test-slow: .venv/developing       ## kills and resumes runs, runs the README; minutes
-	$(BIN)/python -m pytest -m "slow and not data"
+	$(BIN)/python -m pytest -n auto -m "slow and not data"
 test-data: .venv/developing       ## on the real data sets, where they are; minutes
-	$(BIN)/python -m pytest -m data
+	$(BIN)/python -m pytest -n auto -m data
 test-engine:                      ## the C++ engine by itself, plain and under the sanitizers
 	for s in "" address,undefined thread; do cmake -S . -B build/tests -DRECURRA_TESTS=ON -DRECURRA_SANITIZE=$$s && cmake --build build/tests --parallel 2 && ctest --test-dir build/tests --output-on-failure || exit 1; done
 bench: .venv/measuring            ## our layers against torch's and ONNX Runtime's, figures and picture; minutes

@@ -60,3 +60,26 @@ def test_commands(name, tmp_path):
             ["bash", "-c", command], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True
         )
         assert done.returncode == 0, (command, done.stderr)
+
+
+GUIDES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "guides").glob("*.md"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GUIDES)
+def test_guides(name, tmp_path):
+    """Commands and examples of a guide, in their order, in one folder."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    found = re.findall(r"^```(bash|python)\n(.*?)^```$", text, re.M | re.S)
+    assert found
+    for language, code in found:
+        program = ["bash", "-e", "-c", code] if language == "bash" else [sys.executable, "-c", code]
+        done = subprocess.run(program, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+        assert done.returncode == 0, (code, done.stderr)
+
+
+def test_links_of_guides_are_there():
+    for name in GUIDES:
+        links = re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text(encoding="utf-8"))
+        assert [link for link in links if "://" not in link and not (ROOT / name).parent.joinpath(link).exists()] == []

@@ -8,7 +8,7 @@ import typer
 
 from recurra import __version__
 
-from . import bench, demo, doctor, evaluate, fit, predict
+from . import bench, demo, doctor, evaluate, fit, predict, sample
 
 app = typer.Typer(
     name="recurra",
@@ -47,5 +47,6 @@ app.command()(demo.demo)
 app.add_typer(fit.app, name="fit")
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
+app.command()(sample.sample)
 app.command()(doctor.doctor)
 app.command()(bench.bench)
