@@ -295,6 +295,7 @@ class LanguageModel(Estimator):
         Returns:
             For each text pairs of token and probability, best first; the end of the text is the token `""`.
         """
+        check_is_fitted(self, "network_")
         forbidden = torch.from_numpy(self._forbidden())
 
         def judge(batch: Any, features: Tensor) -> Tensor:

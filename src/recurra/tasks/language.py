@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from recurra.data.batches import IGNORE
 from recurra.errors import UsageError
-from recurra.nn import build_recurrent
+from recurra.nn import RECURRENT, build_recurrent
 from recurra.ops import dropout as drop
 
 LABEL_DROPOUT = 0.1  # share of training texts whose label is hidden, so that the model also writes without one
@@ -52,16 +52,19 @@ class LanguageNetwork(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.dropout = dropout
+        # the head wants vectors of length 1, the recurrent layer numbers of size 1: see `_embed`
+        self.scale = embedding_size**0.5 if tied else 1.0
         self.embedding = torch.nn.Embedding(tokens, embedding_size)
-        torch.nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
+        torch.nn.init.normal_(self.embedding.weight, std=1 / self.scale)
         self.label_embedding = None
         if labels:
             self.label_embedding = torch.nn.Embedding(labels + 1, embedding_size)  # 0: no label
-            torch.nn.init.normal_(self.label_embedding.weight, std=embedding_size**-0.5)
+            torch.nn.init.normal_(self.label_embedding.weight, std=1 / self.scale)
         between = dropout if num_layers > 1 else 0.0
         self.recurrent = build_recurrent(
             cell, embedding_size, hidden_size, num_layers, dropout=between, engine=engine, memory=memory
         )
+        begin_remembering(self.recurrent)
         self.bottleneck = torch.nn.Linear(hidden_size, embedding_size) if tied else None
         self.head = torch.nn.Linear(embedding_size if tied else hidden_size, tokens)
         if tied:
@@ -96,8 +99,8 @@ class LanguageNetwork(torch.nn.Module):
             tokens, labels = values.unbind(-1)
             if self.training:
                 labels = labels * (torch.rand(len(labels), 1, device=labels.device) >= LABEL_DROPOUT)
-            return self._drop(self.embedding(tokens) + self.label_embedding(labels))
-        return self._drop(self.embedding(tokens))
+            return self._drop(self.scale * (self.embedding(tokens) + self.label_embedding(labels)))
+        return self._drop(self.scale * self.embedding(tokens))
 
     def _finish(self, output: Tensor) -> Tensor:
         output = self._drop(output)
@@ -105,6 +108,24 @@ class LanguageNetwork(torch.nn.Module):
 
     def _drop(self, values: Tensor) -> Tensor:
         return drop(values, self.dropout, training=self.training)
+
+
+def begin_remembering(layer: torch.nn.Module) -> None:
+    """Starts recurrent weights where states last: orthogonal gates, and an LSTM's forget gates open.
+
+    Saxe and others, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", 2014;
+    Jozefowicz and others, "An empirical exploration of recurrent network architectures", 2015.
+    """
+    if not isinstance(layer, RECURRENT):
+        return
+    size, gates = layer.stack.hidden_size, layer.stack.cell.gates
+    for name, weight in layer.named_parameters():
+        if name.startswith("weight_hh"):
+            for rows in weight.detach().split(size):
+                torch.nn.init.orthogonal_(rows)
+        elif name.startswith("bias_hh") and "forget" in gates:
+            rows = gates.index("forget") * size
+            torch.nn.init.ones_(weight.detach()[rows : rows + size])
 
 
 class NextToken:
