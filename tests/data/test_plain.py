@@ -14,9 +14,7 @@ from recurra.data.plain import BEGIN_ID, END_ID, PlainEncoder, documents, pieces
 from recurra.errors import DataError, UsageError
 
 KOREAN = "그 겨울은  몹시 추웠다.\n\n\t봄은 😀 오지 않았다.\n"
-texts = st.text(
-    st.one_of(st.characters(codec="utf-8"), st.sampled_from(" \n\t가나다라각한글😀👨‍👩‍👧[]é")), max_size=60
-)
+texts = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from(" \n\t가나다라각한글😀👨‍👩‍👧[]é")), max_size=60)
 
 
 @pytest.fixture(scope="module")

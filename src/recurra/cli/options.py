@@ -97,7 +97,8 @@ class Network:
     epochs: Annotated[int | None, _training("--epochs", text="Passes over the data; enough if left out.", min=1)] = None
     batch_size: Annotated[int | None, _training("--batch-size", text="Sequences per step.", min=1)] = None
     max_minutes: Annotated[
-        float | None, _training("--max-minutes", text="Train no longer; the result then depends on the machine's speed.")
+        float | None,
+        _training("--max-minutes", text="Train no longer; the result then depends on the machine's speed."),
     ] = None
     learning_rate: Annotated[float | None, _training("--learning-rate", text="Peak step size of AdamW.")] = None
     n_iter_no_change: Annotated[

@@ -8,6 +8,7 @@ import unicodedata
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -95,7 +96,7 @@ class PlainEncoder(TextEncoder):
     @classmethod
     def from_files(cls, config: dict, files: dict[str, str]) -> PlainEncoder:
         """Rebuilds an encoder from `to_config` and `to_files`."""
-        encoder = super().from_files(config, files)
+        encoder = cast(PlainEncoder, super().from_files(config, files))
         encoder.tokenizer.encode_special_tokens = True
         return encoder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -57,13 +58,11 @@ class Streams:
         total = int(starts[-1])
         wanted = np.arange(1, streams) * total / streams
         nearest = starts[np.abs(starts - wanted[:, None]).argmin(1)] if len(wanted) else np.zeros(0, np.int64)
-        bounds = np.unique([0, *nearest, total])
+        bounds = np.unique(np.concatenate([[0], nearest, [total]]))
         targets = np.concatenate(parts) if parts else np.zeros(0, np.int32)
         inputs = np.concatenate([[begin], targets[:-1]]).astype(targets.dtype)
         inputs[bounds[:-1]] = begin
-        self._inputs, self._targets = (
-            [whole[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)] for whole in (inputs, targets)
-        )
+        self._inputs, self._targets = ([whole[a:b] for a, b in pairwise(bounds)] for whole in (inputs, targets))
         self.window, self._total, self.position = window, total, 0
 
     def __len__(self) -> int:

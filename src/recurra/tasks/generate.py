@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ EXACT_STREAM, EXACT_WINDOW = 250_000, 1024  # evaluation reads a text of up to s
 
 @dataclass(eq=False, repr=False)
 class LanguageModel(Estimator):
-    """Recurrent network that reads a text token by token, foretells the next one, and so writes texts.
+    r"""Recurrent network that reads a text token by token, foretells the next one, and so writes texts.
 
     It learns from one running text, over which its state is carried from window to window, or from many texts of their
     own, each with a begin and an end, which may have a label that conditions what is written.
@@ -73,8 +73,8 @@ class LanguageModel(Estimator):
     Example:
         >>> from recurra import LanguageModel
         >>> model = LanguageModel(hidden_size=32, bptt=16, epochs=40, dropout=0.0, learning_rate=0.01, verbose=0)
-        >>> model.fit("the cat sat on the mat\\n" * 60).generate("the c", length=11, temperature=0)
-        'the cat sat on t'
+        >>> model.fit("a cat sat on the mat\n" * 60).generate("a c", length=14, temperature=0)
+        'a cat sat on the '
     """
 
     hidden_size: int = 512
@@ -296,11 +296,11 @@ class LanguageModel(Estimator):
             For each text pairs of token and probability, best first; the end of the text is the token `""`.
         """
         check_is_fitted(self, "network_")
-        forbidden = torch.from_numpy(self._forbidden())
+        forbidden, network = torch.from_numpy(self._forbidden()), cast(LanguageNetwork, self.network_)
 
         def judge(batch: Any, features: Tensor) -> Tensor:
             last = features[torch.arange(len(features)), batch.lengths - 1]
-            logits = self.network_.score(last).float().cpu()
+            logits = network.score(last).float().cpu()
             return torch.softmax(logits.masked_fill(forbidden, -math.inf), 1)
 
         words = [word.decode("utf-8", "replace") for word in self.encoder_.words]
@@ -379,7 +379,8 @@ class LanguageModel(Estimator):
         return self._write(start, length, lambda logits: draw(logits, random, temperature, top_k, top_p))
 
     def _write(self, start: np.ndarray, length: int, choose: Callable[[np.ndarray], int]) -> Iterator[str]:
-        network, write, forbidden = self.network_.cpu().eval(), self.encoder_.writer(), self._forbidden()
+        network = cast(LanguageNetwork, self.network_.cpu().eval())
+        write, forbidden = self.encoder_.writer(), self._forbidden()
 
         @torch.inference_mode()
         def advance(values: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
@@ -400,7 +401,8 @@ class LanguageModel(Estimator):
                 break
             if text := write(token):
                 yield text
-            values = np.array([token], start.dtype) if start.ndim == 1 else np.array([[token, start[0, 1]]], start.dtype)
+            values = start[:1].copy()  # keeps the label
+            values.flat[0] = token
         if text := write(None):
             yield text
 

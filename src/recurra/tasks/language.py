@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, linear
 
 from recurra.data.batches import IGNORE
 from recurra.errors import UsageError
@@ -66,9 +66,8 @@ class LanguageNetwork(torch.nn.Module):
         )
         begin_remembering(self.recurrent)
         self.bottleneck = torch.nn.Linear(hidden_size, embedding_size) if tied else None
-        self.head = torch.nn.Linear(embedding_size if tied else hidden_size, tokens)
-        if tied:
-            self.head.weight = self.embedding.weight
+        self.head = None if tied else torch.nn.Linear(hidden_size, tokens)
+        self.bias = torch.nn.Parameter(torch.zeros(tokens)) if tied else None
 
     def forward(self, values: Tensor, lengths: Tensor | None, state: Any = None) -> tuple[Tensor, Any]:
         """Features of what comes after each step, for `score`.
@@ -91,7 +90,7 @@ class LanguageNetwork(torch.nn.Module):
 
     def score(self, features: Tensor) -> Tensor:
         """Logits of every token, `(…, tokens)`."""
-        return self.head(features)
+        return linear(features, self.embedding.weight, self.bias) if self.head is None else self.head(features)
 
     def _embed(self, values: Tensor) -> Tensor:
         tokens = values

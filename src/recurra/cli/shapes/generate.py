@@ -70,17 +70,14 @@ def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, 
     input, condition = _columns(estimator, options)
     if source == "-":
         label = options.condition
-        chunks: Iterator[Any] = ((lines, label and [label] * len(lines)) for lines in lines_at_hand())
+        chunks: Any = ((lines, None if label is None else [label] * len(lines)) for lines in lines_at_hand())
     else:
-        arguments = _read(Path(source), input, condition, options, None).arguments
-        texts, found = (*arguments, None)[:2]
-        if isinstance(texts, str):
-            texts = texts.removesuffix("\n").split("\n")
-        chunks = (
-            (texts[i : i + ROWS], None if found is None else found[i : i + ROWS]) for i in range(0, len(texts), ROWS)
-        )
-    for texts, found in chunks:
-        for best in estimator.top(texts, found, k=options.top):
+        columns = _read(Path(source), input, condition, options, None).arguments
+        if isinstance(columns[0], str):
+            columns = (columns[0].removesuffix("\n").split("\n"),)
+        chunks = ([column[i : i + ROWS] for column in columns] for i in range(0, len(columns[0]), ROWS))
+    for chunk in chunks:
+        for best in estimator.top(*chunk, k=options.top):
             yield _row(best, options.top)
 
 

@@ -135,9 +135,11 @@ def test_order_matters_to_this_text(stream):
 
 
 @pytest.mark.parametrize("cell", ["gru", "rnn"])
-def test_byte_pairs_and_other_cells(cell):
+def test_byte_pairs_and_other_cells(cell, tmp_path):
     fitted = model(cell=cell, tokens="bpe", vocab_size=300, num_layers=2, epochs=20).fit(TEXT)
     assert "cat sat" in fitted.generate("the", 20, temperature=0)
+    fitted.save(tmp_path / "m")
+    assert recurra.load(tmp_path / "m").generate("a", 20, seed=0) == fitted.generate("a", 20, seed=0)
     found = fitted.evaluate(TEXT[:210])
     assert found["bits_per_character"] == pytest.approx(found["loss"] * found["n"] / np.log(2) / 210)
 
