@@ -17,7 +17,7 @@ from recurra.training import callbacks
 
 LINE = "a cat sat on the mat\n"
 TEXT = LINE * 60
-REVIEWS, LABELS = ["good film", "bad film", "so good 😀", ""] * 30, ["p", "n", "p", "n"] * 30
+REVIEWS, LABELS = ["good film", "bad film", "so good 😀", ""] * 20, ["p", "n", "p", "n"] * 20
 QUICK = {
     "hidden_size": 24,
     "embedding_size": 12,
@@ -42,7 +42,7 @@ def stream():
 
 @pytest.fixture(scope="module")
 def labelled():
-    return model(epochs=25).fit(REVIEWS, LABELS)
+    return model(epochs=14, learning_rate=0.04).fit(REVIEWS, LABELS)
 
 
 # the contract
@@ -129,14 +129,14 @@ def test_next_tokens(stream):
 def test_order_matters_to_this_text(stream):
     found = stream.order_test(TEXT[:400])
     assert found["shuffled"]["loss"] > 2 * found["in order"]["loss"]
-    baseline = model(cell="none").fit(TEXT)
+    baseline = model(cell="none", epochs=4).fit(TEXT)
     assert baseline.evaluate(TEXT[:400])["loss"] > found["in order"]["loss"]
     assert len(baseline.generate("the", 20)) == 23
 
 
 @pytest.mark.parametrize("cell", ["gru", "rnn"])
 def test_byte_pairs_and_other_cells(cell, tmp_path):
-    fitted = model(cell=cell, tokens="bpe", vocab_size=300, num_layers=2, epochs=20).fit(TEXT)
+    fitted = model(cell=cell, tokens="bpe", vocab_size=280, num_layers=2, epochs=10, learning_rate=0.04).fit(TEXT)
     assert "cat sat" in fitted.generate("the", 20, temperature=0)
     fitted.save(tmp_path / "m")
     assert recurra.load(tmp_path / "m").generate("a", 20, seed=0) == fitted.generate("a", 20, seed=0)
@@ -180,12 +180,12 @@ def test_labels_condition_what_is_written(labelled):
 
 
 def test_columns_missing_labels_and_validation_data():
-    table = pa.table({"x": REVIEWS, "y": ["p", None, "p", "n"] * 30})
+    table = pa.table({"x": REVIEWS, "y": ["p", None, "p", "n"] * 20})
     fitted = model(epochs=1).fit(table["x"], table["y"], validation_data=(REVIEWS[:4], LABELS[:4]))
-    assert fitted.data_["texts"] == 120
+    assert fitted.data_["texts"] == 80
     assert fitted.data_["validation tokens"] == sum(map(len, REVIEWS[:4])) + 4
-    assert fitted.evaluate(REVIEWS, LABELS)["n"] == 120
-    assert fitted.evaluate(REVIEWS)["n"] == 120
+    assert fitted.evaluate(REVIEWS, LABELS)["n"] == 80
+    assert fitted.evaluate(REVIEWS)["n"] == 80
     assert set(fitted.order_test(REVIEWS)) == {"in order", "shuffled"}
 
 
@@ -203,7 +203,7 @@ def test_texts_without_labels():
     [
         (lambda m: m.fit(TEXT, ["p"]), UsageError, "no labels"),
         (lambda m: m.fit(REVIEWS, LABELS[:3]), DataError, "pair up"),
-        (lambda m: m.fit(REVIEWS, [None] * 120), DataError, "every label is missing"),
+        (lambda m: m.fit(REVIEWS, [None] * 80), DataError, "every label is missing"),
         (lambda m: m.fit(np.zeros((5, 3))), DataError, "learns from texts"),
         (lambda m: m.fit(["", " "]), DataError, "nothing to learn"),
         (lambda m: m.set_params(bptt=0).fit(TEXT), UsageError, "bptt"),
@@ -236,10 +236,14 @@ def figures(fitted):
     return [{k: v for k, v in row.items() if k not in ("seconds", "tokens_per_second")} for row in fitted.history_]
 
 
-@pytest.mark.parametrize("step", [1, 5, 11, 15])
-def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, step):
+@pytest.fixture(scope="module")
+def whole():
+    return model(epochs=2, dropout=0.3).fit(TEXT[:900])
+
+
+@pytest.mark.parametrize("step", [3, 7, 9])
+def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, whole, step):
     changes = {"epochs": 2, "dropout": 0.3}
-    whole = model(**changes).fit(TEXT)
     assert len(whole.history_) == 2
     original, count = callbacks.SaveRun.on_train_batch_end, [0]
 
@@ -252,8 +256,8 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, step):
     with monkeypatch.context() as patch:
         patch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
         with pytest.raises(KilledError):
-            model(**changes).fit(TEXT, checkpoint=tmp_path, checkpoint_minutes=0)
-    resumed = model(**changes).fit(TEXT, checkpoint=tmp_path, checkpoint_minutes=0, resume=True)
+            model(**changes).fit(TEXT[:900], checkpoint=tmp_path, checkpoint_minutes=0)
+    resumed = model(**changes).fit(TEXT[:900], checkpoint=tmp_path, checkpoint_minutes=0, resume=True)
     assert resumed.resumed_
     assert figures(resumed) == figures(whole)
     assert resumed.log_probability([TEXT[:99]]) == whole.log_probability([TEXT[:99]])
@@ -265,5 +269,5 @@ def test_same_seed_same_model():
 
 
 def test_recompute_gives_the_same_model():
-    full, again = (model(epochs=1, memory=m).fit(TEXT) for m in ("full", "recompute"))
+    full, again = (model(epochs=1, memory=m).fit(TEXT[:400]) for m in ("full", "recompute"))
     assert again.metrics_["loss"] == pytest.approx(full.metrics_["loss"], rel=1e-5)
