@@ -12,25 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recurra import cli
-
 GOOD, BAD = ["정말 재미있다", "최고의 영화", "so good"], ["정말 지루하다", "최악의 영화", "so bad"]
 QUICK = ["--hidden-size", "8", "--embedding-size", "8", "--token-dropout", "0"]
 QUICK += ["--epochs", "10", "--batch-size", "16", "--learning-rate", "0.03"]
-
-
-@pytest.fixture
-def recurra(monkeypatch, capfd, tmp_path):
-    """Runs a command in this process, in an empty folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["recurra", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code, *capfd.readouterr()
-
-    return run
 
 
 def write_reviews(path: Path) -> Path:

@@ -87,3 +87,42 @@ def test_trains_on_cuda():
 def test_learning_curve_is_a_picture(tmp_path):
     plot_history(small().fit(X, Y).history_, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+# the clock
+
+
+def test_the_clock_ends_a_run_with_a_validation(monkeypatch):
+    from recurra.training import callbacks
+
+    now = [0.0]
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: now.__setitem__(0, now[0] + 1) or now[0])
+    fitted = small(epochs=None, max_minutes=1.0, learning_rate=0.01).fit(X, Y)
+    assert 1 <= fitted.n_iter_ < 20
+    assert "valid_loss" in fitted.history_[-1]
+    assert fitted.best_epoch_ >= 1
+    assert not fitted.interrupted_
+    free = small(epochs=2).fit(X, Y)
+    slow = small(epochs=2, max_minutes=1e6).fit(X, Y)
+    assert [row["loss"] for row in slow.history_] == [row["loss"] for row in free.history_]
+
+
+def test_the_learning_rate_falls_with_the_clock(monkeypatch):
+    from recurra.training import callbacks
+    from recurra.training.loop import WARM_UP, Learner
+    from recurra.training.settings import Settings
+
+    now = [0.0]
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: now[0])
+    clock = callbacks.Clock(1.0)
+    learner = Learner(torch.nn.Linear(1, 1), None, range(10), None, Settings(epochs=1000), clock)  # type: ignore[arg-type]
+    rates = []
+    for now[0] in (0.0, 60 * WARM_UP / 2, 60 * WARM_UP, 30.0, 60.0, 99.0):
+        rates.append(learner._rate(1))
+    assert rates[0] < 0.01
+    np.testing.assert_allclose(rates[1:], [0.5, 1.0, 0.5, 0.0, 0.0], atol=0.01)
+    kept = clock.state_dict()
+    again = callbacks.Clock(1.0)
+    now[0] = 1000.0
+    again.load_state_dict({**kept, "gone": 30.0})
+    assert again.share == 0.5

@@ -67,6 +67,11 @@ class Asking(Reading):
     input: Annotated[str | None, _data("--input", text="Column of sequences; as in training.")] = None
     target: Annotated[str | None, _data("--target", text="Column of targets; as in training.")] = None
     proba: Annotated[bool, _data("--proba", text="Classifiers: add the probability of every class.")] = False
+    condition: Annotated[
+        str | None,
+        _data("--condition", text="Language models: column of labels; for - one label for all lines."),
+    ] = None
+    top: Annotated[int, _data("--top", text="Language models: how many of the most probable tokens.", min=1)] = 5
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,10 @@ class Network:
     token_dropout: Annotated[float | None, _training("--token-dropout", text="Share of tokens hidden.")] = None
     epochs: Annotated[int | None, _training("--epochs", text="Passes over the data; enough if left out.", min=1)] = None
     batch_size: Annotated[int | None, _training("--batch-size", text="Sequences per step.", min=1)] = None
+    max_minutes: Annotated[
+        float | None,
+        _training("--max-minutes", text="Train no longer; the result then depends on the machine's speed."),
+    ] = None
     learning_rate: Annotated[float | None, _training("--learning-rate", text="Peak step size of AdamW.")] = None
     n_iter_no_change: Annotated[
         int | None, _training("--patience", text="Epochs without a better figure before the end.", min=1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from recurra.errors import RecurraError
+from recurra.errors import RecurraError, UsageError
 
 from .console import say
 from .files import Labelled, located
@@ -39,7 +39,10 @@ def train(task: str, train: Path, options: Fitting, read: Read, params: dict[str
 
     check_target(options.out)
     run = options.out.with_name(options.out.name + ".training")
-    estimator: Any = ESTIMATORS[task](**{**options.params(), **(params or {})})
+    params = {**options.params(), **(params or {})}
+    for name in params.keys() - ESTIMATORS[task]().get_params().keys():
+        raise UsageError(f"--{name.replace('_', '-')} is not for {task}")
+    estimator: Any = ESTIMATORS[task](**params)
     _prepare(run, options.resume)
     try:
         data = read(train, run)

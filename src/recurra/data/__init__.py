@@ -1,5 +1,6 @@
 """From files, columns and arrays to batches of sequences."""
 
+from .plain import PlainEncoder
 from .series import SeriesEncoder
 from .text import TextEncoder
 
@@ -9,4 +10,4 @@ ENCODERS: dict[str, type[TextEncoder] | type[SeriesEncoder]] = {
     encoder.kind: encoder for encoder in (TextEncoder, SeriesEncoder)
 }
 
-__all__ = ["ENCODERS", "Encoder", "SeriesEncoder", "TextEncoder"]
+__all__ = ["ENCODERS", "Encoder", "PlainEncoder", "SeriesEncoder", "TextEncoder"]

@@ -43,7 +43,7 @@ class TextEncoder:
         if vocab_size < 2:
             raise UsageError(f"vocab_size must be at least 2, got {vocab_size}")
         self.tokens, self.vocab_size, self.specials = tokens, vocab_size, tuple(specials)
-        self.tokenizer = _untrained(tokens)
+        self.tokenizer = self._untrained()
 
     @property
     def input_size(self) -> int:
@@ -56,14 +56,6 @@ class TextEncoder:
         Raises:
             DataError: all texts are empty.
         """
-        special = [UNKNOWN, *self.specials]
-        common = {"vocab_size": self.vocab_size, "special_tokens": special, "show_progress": False}
-        if self.tokens == "bpe":
-            # a script of thousands of characters must leave room for pieces of several of them
-            trainer = trainers.BpeTrainer(min_frequency=2, limit_alphabet=max(self.vocab_size // 2, 1), **common)
-        else:
-            # characters and words seen once give the unknown token something to learn from
-            trainer = trainers.WordLevelTrainer(min_frequency=2, **common)
         blank = True
 
         def noticing() -> Iterator[list[str]]:
@@ -72,10 +64,22 @@ class TextEncoder:
                 blank = blank and not any(text.strip() for text in chunk)
                 yield _valid(chunk)
 
-        self.tokenizer.train_from_iterator(noticing(), trainer)
+        self.tokenizer.train_from_iterator(noticing(), self._trainer())
         if blank:
             raise DataError("every text is empty: there is nothing to learn from")
         return self
+
+    def _untrained(self) -> Tokenizer:
+        return new_tokenizer(self.tokens)
+
+    def _trainer(self) -> trainers.Trainer:
+        special = [UNKNOWN, *self.specials]
+        common = {"vocab_size": self.vocab_size, "special_tokens": special, "show_progress": False}
+        if self.tokens == "bpe":
+            # a script of thousands of characters must leave room for pieces of several of them
+            return trainers.BpeTrainer(min_frequency=2, limit_alphabet=max(self.vocab_size // 2, 1), **common)
+        # characters and words seen once give the unknown token something to learn from
+        return trainers.WordLevelTrainer(min_frequency=2, **common)
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Token numbers of each text, an array `(time,)` each; an empty text gives an empty array."""
@@ -113,7 +117,8 @@ class TextEncoder:
         return encoder
 
 
-def _untrained(tokens: str) -> Tokenizer:
+def new_tokenizer(tokens: str) -> Tokenizer:
+    """A tokenizer of a kind, untrained."""
     if tokens == "bpe":
         tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()

@@ -76,6 +76,7 @@ class Estimator(BaseEstimator):
     device: str = "auto"
     engine: str = "auto"
     memory: str = "full"
+    max_minutes: float | None = None
     verbose: int = 1
 
     task: ClassVar[str]
@@ -123,6 +124,8 @@ class Estimator(BaseEstimator):
         from recurra.training.loop import train  # Lightning takes seconds to import
 
         epochs = self.epochs or min(max(MIN_EPOCHS, math.ceil(MIN_STEPS / len(batches))), MAX_EPOCHS)
+        if self.epochs is None and self.max_minutes is not None:
+            epochs = MAX_EPOCHS  # the clock ends the run
         patience = self.n_iter_no_change
         if patience is not None and self.epochs is None:
             patience = max(patience, epochs // 5)  # epochs of a few steps say little each
@@ -135,6 +138,7 @@ class Estimator(BaseEstimator):
             weight_decay=self.weight_decay,
             gradient_clip=self.gradient_clip,
             patience=patience,
+            max_minutes=self.max_minutes,
             seed=seed,
             device=self.device,
             verbose=self.verbose,
@@ -174,6 +178,8 @@ class Estimator(BaseEstimator):
         for name in self.shares:
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
+            raise UsageError(f"max_minutes must be positive (or None for no limit), got {self.max_minutes}")
         if self.learning_rate <= 0:
             raise UsageError(f"learning_rate must be positive, got {self.learning_rate}")
         choose_device(self.device)

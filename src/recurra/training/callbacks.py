@@ -85,6 +85,54 @@ def _ends_epoch(trainer: pl.Trainer) -> bool:
     return trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
 
 
+class Clock(pl.Callback):
+    """Ends training when its time is up; validation counts, and the last one must still fit in.
+
+    Args:
+        minutes: how long training may take; a resumed run goes on counting.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        self.seconds, self._validation = 60 * minutes, 0.0
+        self._start = self._validating = time.monotonic()
+
+    @property
+    def share(self) -> float:
+        """How much of the time has gone, from 0 to 1."""
+        return min((time.monotonic() - self._start) / max(self.seconds - self._validation, 1e-9), 1.0)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Counts from here; a run whose time was up is not gone on with."""
+        if not trainer.global_step:
+            self._start = time.monotonic()
+        self._stop_if_over(trainer)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Ends the epoch, with its validation, in the middle."""
+        self._stop_if_over(trainer)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Begins to measure."""
+        self._validating = time.monotonic()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Remembers the longest."""
+        self._validation = max(self._validation, time.monotonic() - self._validating)
+
+    def _stop_if_over(self, trainer: pl.Trainer) -> None:
+        if self.share >= 1:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"gone": time.monotonic() - self._start, "validation": self._validation}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self._start = time.monotonic() - state_dict["gone"]
+        self._validation = state_dict["validation"]
+
+
 class RunInterruptedError(Exception):
     """Leaves Lightning's loop after Ctrl-C, at a point from which the run can go on."""
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from recurra.data.batches import BatchSource, to_device
 from recurra.errors import DataError, UsageError
 
-from .callbacks import Interrupt, KeepBest, SaveRun, ShowProgress
-from .settings import History, Objective, Run, Settings, choose_device
+from .callbacks import Clock, Interrupt, KeepBest, SaveRun, ShowProgress
+from .settings import Carrying, History, Objective, Run, Settings, choose_device
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
 
@@ -34,7 +34,8 @@ def train(
 ) -> Run:
     """Trains `network` in place and leaves it with the weights of its best epoch.
 
-    The same seed gives the same result, resumed or not, and no global random generator is changed.
+    The same seed gives the same result, resumed or not, unless the clock ends the run; no global random generator is
+    changed.
 
     Args:
         network: called by the objective.
@@ -52,11 +53,12 @@ def train(
         EngineError: the device is not there.
     """
     device = choose_device(settings.device)
-    learner = Learner(network, objective, batches, valid, settings)
+    clock = None if settings.max_minutes is None else Clock(settings.max_minutes)
+    learner = Learner(network, objective, batches, valid, settings, clock)
     keep = KeepBest(f"valid_{objective.watch}", objective.watch_greater, settings.patience)
     save = None if settings.checkpoint is None else SaveRun(settings.checkpoint, settings.checkpoint_minutes)
     interrupt = Interrupt(save)
-    callbacks: list[pl.Callback] = [keep, *([save] if save else [])]
+    callbacks: list[pl.Callback] = [*([clock] if clock else []), keep, *([save] if save else [])]
     console = Console(stderr=True)
     if settings.verbose and (console.is_terminal or console.is_jupyter):
         callbacks.append(ShowProgress(console))
@@ -95,10 +97,11 @@ class Learner(pl.LightningModule):
         batches: BatchSource,
         valid: BatchSource | None,
         settings: Settings,
+        clock: Clock | None = None,
     ) -> None:
         super().__init__()
         self.network, self.objective, self.settings = network, objective, settings
-        self.batches, self.valid = batches, valid
+        self.batches, self.valid, self.clock = batches, valid, clock
         self.total_steps = settings.epochs * len(batches)
         self.history: History = []
         self._open_epoch()
@@ -130,8 +133,9 @@ class Learner(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _rate(self, step: int) -> float:
-        rise = min(1.0, (step + 1) / max(WARM_UP * self.total_steps, 1.0))
-        return rise * 0.5 * (1 + math.cos(math.pi * min(step / self.total_steps, 1.0)))
+        gone = self.clock.share if self.clock else 0.0
+        rise = min(1.0, max((step + 1) / max(WARM_UP * self.total_steps, 1.0), gone / WARM_UP))
+        return rise * 0.5 * (1 + math.cos(math.pi * min(max(step / self.total_steps, gone), 1.0)))
 
     def on_train_start(self) -> None:
         """Puts the batches where a resumed run left them."""
@@ -182,6 +186,7 @@ class Learner(pl.LightningModule):
             "fingerprint": self.settings.fingerprint,
             "history": self.history,
             "open_epoch": [self._loss_sum, self._weight_sum, self._seconds, self._tokens],
+            "carried": self.objective.carried() if isinstance(self.objective, Carrying) else None,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -189,6 +194,8 @@ class Learner(pl.LightningModule):
         state = checkpoint["recurra"]
         self.history = state["history"]
         self._loss_sum, self._weight_sum, self._seconds, self._tokens = state["open_epoch"]
+        if isinstance(self.objective, Carrying):
+            self.objective.carry(state["carried"])
 
 
 def _to_resume(settings: Settings) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -35,6 +35,19 @@ class Objective(Protocol):
         ...
 
 
+@runtime_checkable
+class Carrying(Protocol):
+    """An objective that carries something from one training batch to the next; it belongs into the checkpoint."""
+
+    def carried(self) -> Any:
+        """What is carried: tensors, numbers, tuples of them, or None."""
+        ...
+
+    def carry(self, state: Any) -> None:
+        """Goes on from what `carried` gave."""
+        ...
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to train.
@@ -45,6 +58,7 @@ class Settings:
         weight_decay: of AdamW, on weight matrices only.
         gradient_clip: greatest norm of the gradient.
         patience: epochs without a better figure after which training stops; None for never.
+        max_minutes: training ends when they are over, and the learning rate falls with the clock; None for no limit.
         seed: of dropout.
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`, …
         verbose: 0 for silence, 1 for a progress bar in a terminal.
@@ -59,6 +73,7 @@ class Settings:
     weight_decay: float = 0.0
     gradient_clip: float = 1.0
     patience: int | None = None
+    max_minutes: float | None = None
     seed: int = 0
     device: str = "auto"
     verbose: int = 1

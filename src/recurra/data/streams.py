@@ -1,0 +1,101 @@
+"""One long sequence as streams side by side, cut into windows that follow each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .batches import IGNORE, pad
+
+
+class Window(NamedTuple):
+    """The same stretch of time of all streams.
+
+    Attributes:
+        values: numbers of the tokens that are read `(streams, time)`, 0 beyond each length.
+        lengths: tokens of each stream `(streams,)`.
+        targets: numbers of the tokens that come next `(streams, time)`, `IGNORE` beyond each length.
+        first: whether the streams begin here; else they go on where the window before ended.
+    """
+
+    values: Tensor
+    lengths: Tensor
+    targets: Tensor
+    first: bool
+
+
+class Streams:
+    """Windows for truncated back-propagation through time, always in the order of the text.
+
+    The text is cut into streams of nearly equal length, and every window holds the next `window` tokens of each. A
+    network that carries its state from window to window has read its stream from the beginning. Each token is the
+    target of exactly one step: a stream begins by reading `begin`.
+
+    Args:
+        parts: token numbers, arrays `(time,)` one behind the other; a stream begins where one of them does.
+        begin: number of the token before the first.
+        streams: their greatest number; fewer where `parts` are fewer.
+        window: tokens in a window.
+
+    Example:
+        >>> import numpy as np
+        >>> source = Streams([np.array([5, 6, 7]), np.array([8, 9])], begin=1, streams=2, window=2)
+        >>> for values, lengths, targets, first in source:
+        ...     print(values.tolist(), lengths.tolist(), targets.tolist(), first)
+        [[1, 5], [1, 8]] [2, 2] [[5, 6], [8, 9]] True
+        [[6], [0]] [1, 0] [[7], [-100]] False
+    """
+
+    def __init__(self, parts: list[np.ndarray], begin: int, *, streams: int, window: int) -> None:
+        lengths = [len(part) for part in parts]
+        starts = np.cumsum([0, *lengths])
+        total = int(starts[-1])
+        wanted = np.arange(1, streams) * total / streams
+        nearest = starts[np.abs(starts - wanted[:, None]).argmin(1)] if len(wanted) else np.zeros(0, np.int64)
+        bounds = np.unique(np.concatenate([[0], nearest, [total]]))
+        targets = np.concatenate(parts) if parts else np.zeros(0, np.int32)
+        inputs = np.concatenate([[begin], targets[:-1]]).astype(targets.dtype)
+        inputs[bounds[:-1]] = begin
+        self._inputs, self._targets = ([whole[a:b] for a, b in pairwise(bounds)] for whole in (inputs, targets))
+        self.window, self._total, self.position = window, total, 0
+
+    def __len__(self) -> int:
+        return -(-max(map(len, self._targets), default=0) // self.window)
+
+    @property
+    def count(self) -> int:
+        """Number of tokens to predict in a pass."""
+        return self._total
+
+    def __iter__(self) -> Iterator[Window]:
+        # whoever counts the windows may never ask past the last one: the epoch ends when the next one begins
+        if self.position >= len(self):
+            self.position = 0
+        while self.position < len(self):
+            start = self.position * self.window
+            self.position += 1
+            yield self._cut(start, start + self.window)
+
+    def seek(self, step: int) -> None:
+        """Goes to where iteration stands after `step` windows since the beginning of the first epoch."""
+        self.position = step % len(self)
+
+    def fingerprint(self) -> str:
+        """Hash of the text and of how it is cut."""
+        digest = hashlib.blake2b(f"{self.window}".encode(), digest_size=16)
+        for stream in self._targets:
+            digest.update(f" {len(stream)} ".encode())
+            digest.update(stream.astype(np.int32).tobytes())
+        return digest.hexdigest()
+
+    def _cut(self, start: int, end: int) -> Window:
+        inputs = [stream[start:end] for stream in self._inputs]
+        targets = [stream[start:end] for stream in self._targets]
+        lengths = torch.tensor([len(stream) for stream in inputs])
+        return Window(pad(inputs), lengths, pad(targets, IGNORE), start == 0)
