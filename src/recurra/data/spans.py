@@ -55,11 +55,9 @@ def parts_of(tags: Sequence[str]) -> list[Part] | None:
             found = {tag: Part(_ROLES[m["role"]], m["type"]) for tag, m in matches.items() if m}
             break
     else:
-        if not all(tag in _ROLES for tag in inside):
+        if "B" not in inside or not all(tag in _ROLES for tag in inside):
             return None
         found = {tag: Part(_ROLES[tag], "") for tag in inside}
-        if not {"B", "I", "E"} & {part.role for part in found.values()} or "B" not in tags:
-            return None
     return [found.get(tag, OUT) for tag in tags]
 
 

@@ -21,6 +21,9 @@ from .store import SequenceStore
 
 CHARACTERS = ("jamo", "char", "none")
 UNKNOWN_ID = 0
+NO_SIGN, UNKNOWN_SIGN = 0, 1
+LETTERS = 3
+"""Letters of one character that are read: as many as a syllable of Hangul has."""
 LONGEST = 64
 """Characters of a word that are read; of longer ones the middle is left out."""
 
@@ -34,7 +37,8 @@ class WordBatch(NamedTuple):
         targets: numbers of the tags, `(batch, time)`, or None.
         words: numbers of the different words, `(words,)`; 0 where one is unknown.
         unseen: whether the model never saw the word in training, `(words,)`.
-        characters: of the different words, `(words, longest)`, 0 beyond their lengths; none where they are not read.
+        characters: of the different words, `(words, longest, 1 + LETTERS)`: each character and the letters it is made of,
+            0 where it has none and beyond the lengths.
         character_lengths: `(words,)`.
         rows: where the sentences stand in the data, `(batch,)`.
     """
@@ -55,7 +59,7 @@ class Lexicon(NamedTuple):
     Attributes:
         words: number of each, `(words,)`.
         unseen: whether training never saw it, `(words,)`.
-        characters: numbers of the characters of each.
+        characters: of each, `(time, 1 + LETTERS)`: the number of a character and of the letters it is made of.
     """
 
     words: np.ndarray
@@ -66,7 +70,7 @@ class Lexicon(NamedTuple):
         """Hash of the content."""
         digest = hashlib.blake2b(self.words.tobytes() + self.unseen.tobytes(), digest_size=16)
         digest.update(np.cumsum([len(c) for c in self.characters], dtype=np.int64).tobytes())
-        digest.update(np.concatenate([np.zeros(0, np.int32), *self.characters]).tobytes())
+        digest.update(np.concatenate(self.characters or [np.zeros(0, np.int32)]).tobytes())
         return digest.hexdigest()
 
 
@@ -77,8 +81,8 @@ class WordEncoder:
     unknown ones. All words that training saw are kept, so that a figure can be given for those it never saw.
 
     Args:
-        characters: `"jamo"` (characters in canonical decomposition: Hangul as its letters, accents apart), `"char"`
-            (composed characters) or `"none"`.
+        characters: `"char"`, `"jamo"` (beside each character the letters it is made of, by Unicode's canonical
+            decomposition: those of a syllable of Hangul, a letter and its accents) or `"none"`.
         vocab_size: greatest number of words with a number of their own.
 
     Example:
@@ -101,18 +105,18 @@ class WordEncoder:
 
     @property
     def signs(self) -> int:
-        """Number of different character numbers, the unknown one among them."""
-        return 1 + max(self._signs.values(), default=0)
+        """Number of different numbers of characters and letters."""
+        return 1 + max(self._signs.values(), default=UNKNOWN_SIGN)
 
     def fit(self, sentences: Iterable[Sequence[str]]) -> WordEncoder:
         """Learns words and characters."""
         words = Counter(_composed(word) for word in chain.from_iterable(sentences))
         signs: Counter[str] = Counter()
         for word, count in words.items():
-            for sign in self._spell(word):
+            for sign in chain.from_iterable(self._spell(word)):
                 signs[sign] += count
-        self._words = _numbered(words, self.vocab_size)
-        self._signs = _numbered(signs, len(signs))
+        self._words = _numbered(words, self.vocab_size, UNKNOWN_ID)
+        self._signs = _numbered(signs, len(signs), UNKNOWN_SIGN)
         return self
 
     def lexicon(self, words: Iterable[str]) -> Lexicon:
@@ -120,14 +124,24 @@ class WordEncoder:
         keys = [_composed(word) for word in words]
         numbers = np.array([self._words.get(key, UNKNOWN_ID) for key in keys], np.int64)
         unseen = np.array([key not in self._words for key in keys], bool)
-        spelt = [np.array([self._signs.get(s, UNKNOWN_ID) for s in self._spell(key)], np.int32) for key in keys]
-        return Lexicon(numbers, unseen, spelt)
+        return Lexicon(numbers, unseen, [self._numbers(self._spell(key)) for key in keys])
 
-    def _spell(self, word: str) -> str:
+    def _spell(self, word: str) -> list[list[str]]:
+        """Each character, followed by the letters it is made of where they are asked for and it is made of several."""
         if self.characters == "none":
-            return ""
-        signs = unicodedata.normalize("NFD", word) if self.characters == "jamo" else word
-        return signs if len(signs) <= LONGEST else signs[: LONGEST // 2] + signs[-LONGEST // 2 :]
+            return []
+        if len(word) > LONGEST:
+            word = word[: LONGEST // 2] + word[-LONGEST // 2 :]
+        if self.characters == "char":
+            return [[sign] for sign in word]
+        parts = ((sign, unicodedata.normalize("NFD", sign)) for sign in word)
+        return [[sign, *letters[:LETTERS]] if len(letters) > 1 else [sign] for sign, letters in parts]
+
+    def _numbers(self, spelt: list[list[str]]) -> np.ndarray:
+        found = np.full((len(spelt), 1 + LETTERS), NO_SIGN, np.int32)
+        for row, signs in zip(found, spelt, strict=True):
+            row[: len(signs)] = [self._signs.get(sign, UNKNOWN_SIGN) for sign in signs]
+        return found
 
     def to_files(self) -> dict[str, str]:
         """The file of a model folder that holds words and characters."""
@@ -154,10 +168,10 @@ def _composed(word: str) -> str:
     return unicodedata.normalize("NFC", word.encode("utf-8", "replace").decode())
 
 
-def _numbered(counts: Counter[str], limit: int) -> dict[str, int]:
-    """Numbers from 1, the most frequent first; 0 for what was seen once or is beyond the limit."""
+def _numbered(counts: Counter[str], limit: int, unknown: int) -> dict[str, int]:
+    """Numbers above `unknown`, the most frequent first; `unknown` for what was seen once or is beyond the limit."""
     ordered = sorted(counts, key=lambda key: (-counts[key], key))
-    return {key: i if counts[key] > 1 and i <= limit else UNKNOWN_ID for i, key in enumerate(ordered, 1)}
+    return {key: unknown + i if counts[key] > 1 and i <= limit else unknown for i, key in enumerate(ordered, 1)}
 
 
 class WordBatches:

@@ -124,7 +124,8 @@ class SequenceTagger(Estimator):
         bidirectional: whether sentences are read from both ends.
         embedding_size: size of a word's vector.
         vocab_size: greatest number of words that have a vector of their own; words seen once have none.
-        characters: `"jamo"` (Hangul as its letters, accents apart from letters), `"char"` (as written) or `"none"`.
+        characters: `"jamo"` (characters and the letters they are made of: those of a syllable of Hangul, a letter and
+            its accents), `"char"` (characters only) or `"none"`.
         char_embedding_size: size of a character's vector.
         char_hidden_size: units per direction, over the characters of a word.
         token_dropout: probability of replacing a word's vector by that of the unknown word, in training.
@@ -223,7 +224,7 @@ class SequenceTagger(Estimator):
         data = {
             "sentences": len(training),
             "words": sum(map(len, words_of)),
-            "different words": len(set(w for s in words_of for w in s)),
+            "different words": len({word for words in words_of for word in words}),
             "words without a tag": sum(tags[i].count(None) for i in training),
             "validation sentences": 0 if valid is None else len(valid.batches.rows),
         }

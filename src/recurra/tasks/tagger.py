@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recurra.data.words import WordBatch
+from recurra.data.words import NO_SIGN, WordBatch
 from recurra.nn import Chain, build_recurrent, last_hidden
 from recurra.ops import dropout as drop
 
@@ -18,7 +18,7 @@ class TaggerNetwork(torch.nn.Module):
 
     Args:
         words: number of different words.
-        signs: number of different characters, 0 to read none.
+        signs: number of different characters and letters, 0 to read none.
         tags: number of tags.
         embedding_size: size of a word's vector.
         char_embedding_size: size of a character's vector.
@@ -61,7 +61,7 @@ class TaggerNetwork(torch.nn.Module):
         self.sign_embedding = self.spelling = None
         size = embedding_size
         if signs:
-            self.sign_embedding = _embedding(signs, char_embedding_size)
+            self.sign_embedding = _embedding(signs, char_embedding_size, padding_idx=NO_SIGN)
             self.spelling = build_recurrent(
                 "lstm" if cell == "none" else cell,
                 char_embedding_size,
@@ -93,7 +93,8 @@ class TaggerNetwork(torch.nn.Module):
             words = words * (torch.rand(words.shape, device=words.device) >= self.token_dropout)  # 0 is the unknown
         vectors = [self.embedding(words)]
         if self.sign_embedding is not None and self.spelling is not None:
-            signs = drop(self.sign_embedding(batch.characters), self.dropout / 2, training=self.training)
+            signs = self.sign_embedding(batch.characters).sum(2)  # a character and its letters
+            signs = drop(signs, self.dropout / 2, training=self.training)
             _, state = self.spelling(signs, lengths=batch.character_lengths)
             spelt = last_hidden(state[0] if isinstance(state, tuple) else state, 2)
             vectors.append(torch.nn.functional.embedding(batch.values, spelt))
@@ -102,7 +103,9 @@ class TaggerNetwork(torch.nn.Module):
         return self.head(drop(output, self.dropout, training=self.training))
 
 
-def _embedding(count: int, size: int) -> torch.nn.Embedding:
-    embedding = torch.nn.Embedding(count, size)
+def _embedding(count: int, size: int, padding_idx: int | None = None) -> torch.nn.Embedding:
+    embedding = torch.nn.Embedding(count, size, padding_idx)
     torch.nn.init.normal_(embedding.weight, std=size**-0.5)
+    if padding_idx is not None:
+        torch.nn.init.zeros_(embedding.weight[padding_idx])
     return embedding

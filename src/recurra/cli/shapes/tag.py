@@ -38,7 +38,7 @@ Crf = Annotated[
 Characters = Annotated[
     str | None,
     typer.Option(
-        "--characters", help="jamo (Hangul as letters), char, or none: words only.", rich_help_panel="Network"
+        "--characters", help="jamo: also the letters of Hangul; char; none: words only.", rich_help_panel="Network"
     ),
 ]
 
