@@ -145,7 +145,9 @@ def test_files_are_filled_in(file):
 words = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=6)
 
 
-@given(st.lists(st.lists(st.tuples(words, st.sampled_from(["X", "B-Y"])), min_size=1, max_size=4), min_size=1, max_size=4))
+@given(
+    st.lists(st.lists(st.tuples(words, st.sampled_from(["X", "B-Y"])), min_size=1, max_size=4), min_size=1, max_size=4)
+)
 def test_what_is_written_is_read(tmp_path_factory, sentences):
     path = tmp_path_factory.getbasetemp() / "written.tsv"
     rows = ["".join(f"{word}\t{tag}\n" for word, tag in sentence) for sentence in sentences]

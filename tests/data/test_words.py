@@ -41,7 +41,9 @@ def test_the_most_frequent_words_have_numbers():
 
 
 def test_jamo_are_letters_and_char_are_syllables():
-    jamo, char = (WordEncoder(kind).fit([["간다", "간다"]]).lexicon(["간다"]).characters[0] for kind in ("jamo", "char"))
+    jamo, char = (
+        WordEncoder(kind).fit([["간다", "간다"]]).lexicon(["간다"]).characters[0] for kind in ("jamo", "char")
+    )
     assert len({*jamo[:, 0], *char[:, 0]} - {0, 1}) >= 2
     assert (jamo > 0).sum(1).tolist() == [4, 3]  # ㄱㅏㄴ, ㄷㅏ
     assert (char > 0).sum(1).tolist() == [1, 1]

@@ -35,7 +35,9 @@ def paths(scores, length, links):
     scores, (pairs, start, end) = scores.tolist(), (part.tolist() for part in links)
     for path in itertools.product(range(len(start)), repeat=length):
         score = start[path[0]] + end[path[-1]] if path else 0.0
-        score += sum(scores[t][tag] for t, tag in enumerate(path)) + sum(pairs[a][b] for a, b in itertools.pairwise(path))
+        score += sum(scores[t][tag] for t, tag in enumerate(path)) + sum(
+            pairs[a][b] for a, b in itertools.pairwise(path)
+        )
         yield path, torch.tensor(score, dtype=torch.double)
 
 

@@ -40,7 +40,10 @@ def forms(rows: int = 80, seed: int = 0):
     """Verbs end in -다 and nouns in -가, whatever stands before; some sentences are empty."""
     random = np.random.default_rng(seed)
     stems = [chr(0xAC00 + 28 * int(i)) for i in random.integers(0, 390, 40)]
-    X = [[stems[random.integers(40)] + "가다"[random.integers(2)] for _ in range(random.integers(0, 6))] for _ in range(rows)]
+    X = [
+        [stems[random.integers(40)] + "가다"[random.integers(2)] for _ in range(random.integers(0, 6))]
+        for _ in range(rows)
+    ]
     return X, [["VERB" if word.endswith("다") else "NOUN" for word in words] for words in X]
 
 
@@ -119,7 +122,7 @@ def test_pickle_and_saving(tmp_path, tagger, finder):
                 np.testing.assert_array_equal(one, two)
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     assert (config["task"], config["targets"]["scheme"]) == ("tag", "BIO")
-    assert config["gates"] == ["input", "forget", "candidate", "output"] or len(config["gates"]) == 4
+    assert set(config["gates"]) == {"input", "forget", "candidate", "output"}
     assert "recurra.load" in (tmp_path / "m" / "README.md").read_text()
 
 
@@ -170,8 +173,7 @@ def test_words_are_part_of_what_a_run_belongs_to(tmp_path):
 # what it learns
 
 
-@pytest.mark.parametrize("cell", ["gru", "rnn", "none"])
-@pytest.mark.parametrize("characters", ["jamo", "char"])
+@pytest.mark.parametrize(("cell", "characters"), [("gru", "jamo"), ("rnn", "char"), ("none", "jamo")])
 def test_forms_of_words_never_seen(cell, characters):
     X, y = forms()
     model = SequenceTagger(cell, characters=characters, **{**QUICK, "epochs": 12}).fit(X, y)
@@ -242,12 +244,12 @@ def test_spans_are_always_valid(finder, X):
 
 def test_an_untrained_mind_is_bound_by_the_scheme_too():
     X, y = names(12)
-    wide = {**QUICK, "epochs": 1, "learning_rate": 1e-9}
-    turned = [[{"B": "B", "I": "E"}.get(t[0], "O") + t[1:] if t != "O" else t for t in tags] for tags in y]
-    bound = [["S" + tags[i][1:] if tags[i][0] == "B" and tags[i + 1][0] != "E" else t for i, t in enumerate(tags)]
-             for tags in turned]  # fmt: skip
-    bound = [[("I" + t[1:]) if t[0] == "E" and tags[i + 1][0] == "E" else t for i, t in enumerate(tags)] for tags in bound]
-    model = SequenceTagger(crf=True, **wide).fit(X, bound)
+    closed = []
+    for tags in y:  # BIO to IOBES; every sentence ends in O
+        ends = [not after.startswith("I") for after in tags[1:]]
+        roles = {("B", True): "S", ("B", False): "B", ("I", True): "E", ("I", False): "I"}
+        closed.append([roles[t[0], end] + t[1:] if t != "O" else t for t, end in zip(tags, [*ends, True], strict=True)])
+    model = SequenceTagger(crf=True, **{**QUICK, "epochs": 1, "learning_rate": 1e-9}).fit(X, closed)
     assert model.scheme_ == "IOBES"
     parts, scheme = dict(zip(model.classes_, model.parts_, strict=True)), Scheme("IOBES")
     for tags in model.predict(names(30, seed=4)[0]):

@@ -152,12 +152,14 @@ class SequenceTagger(Estimator):
     """
 
     batch_size: int = 32
+    learning_rate: float = 4e-3
+    dropout: float = 0.25
     bidirectional: bool = True
     embedding_size: int = 100
     vocab_size: int = 50_000
     characters: str = "jamo"
     char_embedding_size: int = 64
-    char_hidden_size: int = 100
+    char_hidden_size: int = 64
     token_dropout: float = 0.3
     crf: bool = False
 

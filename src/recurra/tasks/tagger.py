@@ -105,7 +105,7 @@ class TaggerNetwork(torch.nn.Module):
 
 def _embedding(count: int, size: int, padding_idx: int | None = None) -> torch.nn.Embedding:
     embedding = torch.nn.Embedding(count, size, padding_idx)
-    torch.nn.init.normal_(embedding.weight, std=size**-0.5)
+    torch.nn.init.normal_(embedding.weight, std=0.5)
     if padding_idx is not None:
         torch.nn.init.zeros_(embedding.weight[padding_idx])
     return embedding
