@@ -70,7 +70,7 @@ def test_encoders_are_rebuilt_from_files():
     again = WordEncoder.from_files(encoder.to_config(), encoder.to_files())
     words = ["나는", "龍", "\ud800", "?"]
     assert again.lexicon(words).fingerprint() == encoder.lexicon(words).fingerprint()
-    with pytest.raises(ModelFolderError, match="words.json is damaged"):
+    with pytest.raises(ModelFolderError, match=r"words\.json is damaged"):
         WordEncoder.from_files(encoder.to_config(), {"words.json": "{"})
     with pytest.raises(UsageError, match="characters is one of"):
         WordEncoder("letters")
@@ -111,7 +111,7 @@ def test_seek_and_shuffled():
     for one, two in zip([*source], first[13:], strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
     source.seek(0)
-    moved = [batch for batch in Shuffled(source, aligned=True)]
+    moved = list(Shuffled(source, aligned=True))
     for batch in moved:  # tag 0 belongs to the first word wherever it went
         real = batch.targets != IGNORE
         numbers = {(int(t), int(batch.words[v])) for t, v in zip(batch.targets[real], batch.values[real], strict=True)}

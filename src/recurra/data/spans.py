@@ -126,10 +126,8 @@ def find_scheme(sentences: Iterable[Sequence[Part]], roles: set[str]) -> Scheme 
         >>> find_scheme([[Part("I", "PER"), Part("I", "PER"), OUT]], {"I", "O"}).name
         'IOB1'
     """
-    if "S" in roles or {"B", "E"} <= roles:
-        names = ["IOBES"]
-    else:
-        names = ["IOE2", "IOE1"] if "E" in roles else ["BIO", "IOB1"]
+    at_end = ["IOBES"] if roles & {"B", "S"} else ["IOE2", "IOE1"]
+    names = at_end if roles & {"E", "S"} else ["BIO", "IOB1"]
     schemes = [Scheme(name) for name in names]
     broken, total = [0] * len(schemes), 0
     counts: dict[tuple[Part, Part], int] = {}

@@ -37,8 +37,8 @@ class WordBatch(NamedTuple):
         targets: numbers of the tags, `(batch, time)`, or None.
         words: numbers of the different words, `(words,)`; 0 where one is unknown.
         unseen: whether the model never saw the word in training, `(words,)`.
-        characters: of the different words, `(words, longest, 1 + LETTERS)`: each character and the letters it is made of,
-            0 where it has none and beyond the lengths.
+        characters: of the different words, `(words, longest, 1 + LETTERS)`: each character and the letters it is made
+            of, 0 where it has none and beyond the lengths.
         character_lengths: `(words,)`.
         rows: where the sentences stand in the data, `(batch,)`.
     """

@@ -6,8 +6,8 @@ Each module has
 - `read(estimator, path, options)`: a labelled file as `Labelled`, for `recurra evaluate`;
 - `predict(estimator, source, options)`: an iterator of dictionaries, one for each row of the answer, for
   `recurra predict`; `source` is a file name, or `-` for standard input;
-- where the answer can be a file of a kind of its own, `write(estimator, source, options, out)`, which writes it and says
-  whether `out` is of that kind.
+- where the answer can be a file of a kind of its own, `write(estimator, source, options, out)`, which writes it and
+  says whether `out` is of that kind.
 """
 
 from __future__ import annotations
