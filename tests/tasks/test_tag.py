@@ -19,7 +19,7 @@ from recurra import SequenceTagger
 from recurra.data.batches import IGNORE
 from recurra.data.spans import OUT, Scheme, parts_of
 from recurra.errors import DataError, UsageError
-from recurra.tasks.tag import UNSEEN_TAG, Observed, Tagging
+from recurra.tasks.tagger import UNSEEN_TAG, Observed, Tagging
 from recurra.training import callbacks
 
 QUICK = {

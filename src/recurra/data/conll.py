@@ -192,7 +192,7 @@ def _choose(path: Path, layout: Layout, target: str | None, word: str | None, ta
     except DataError:
         if tagged:
             raise
-    if goal == column:
+    if goal is not None and goal == column:
         if tagged:
             raise DataError(f"{path.name}: words and tags cannot both stand in {layout.title(goal)}")
         goal = None

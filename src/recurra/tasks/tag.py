@@ -5,108 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from recurra.data.batches import IGNORE, Batches, to_device
 from recurra.data.inputs import CHUNK_ROWS
 from recurra.data.sentences import as_sentences, as_tags
-from recurra.data.spans import Part, Scheme, find_scheme, parts_of, spans
+from recurra.data.spans import Scheme, find_scheme, parts_of
 from recurra.data.store import SequenceStore
-from recurra.data.words import CHARACTERS, WordBatch, WordBatches, WordEncoder
+from recurra.data.words import CHARACTERS, WordBatches, WordEncoder
 from recurra.errors import DataError, UsageError
 from recurra.ops import Stack
 from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
-from .tagger import TaggerNetwork
-
-UNSEEN_TAG = -1
-"""Number of a tag that training never saw: always an error in the figures, never in the loss."""
+from .tagger import UNSEEN_TAG, TaggerNetwork, Tagging
 
 MAX_CRF_TAGS = 400
-
-
-class Observed(NamedTuple):
-    """What the figures need of a batch: one row for each word, one sentence behind the other."""
-
-    found: np.ndarray
-    targets: np.ndarray
-    unseen: np.ndarray
-    lengths: np.ndarray
-    loss: float
-
-
-@dataclass(frozen=True)
-class Tagging:
-    """Loss and figures of tagging.
-
-    Args:
-        parts: what the tags say of spans, None where they mark none.
-    """
-
-    parts: list[Part] | None = None
-
-    @property
-    def watch(self) -> str:
-        """F1 of spans where there are spans, else accuracy."""
-        return "f1" if self.parts else "accuracy"
-
-    watch_greater: ClassVar[bool] = True
-
-    def loss(self, network: TaggerNetwork, batch: WordBatch) -> tuple[Tensor, Tensor]:
-        """Sum of the losses of the sentences of a batch, and its number of known tags."""
-        assert batch.targets is not None  # noqa: S101  (training and validation batches have them)
-        losses = network.chain.loss(network(batch), batch.targets, batch.lengths)
-        return losses.sum(), (batch.targets >= 0).sum().to(losses.dtype)
-
-    def observe(self, network: TaggerNetwork, batch: WordBatch) -> Observed:
-        """Tags found and tags given."""
-        assert batch.targets is not None  # noqa: S101
-        scores = network(batch)
-        found = network.chain.decode(scores, batch.lengths).cpu()
-        loss = float(network.chain.loss(scores, batch.targets, batch.lengths).sum())
-        real = torch.arange(found.shape[1]) < batch.lengths.unsqueeze(1)
-        columns = (found, batch.targets.cpu(), batch.unseen.cpu()[batch.values.cpu()])
-        return Observed(*(column[real].numpy() for column in columns), batch.lengths.numpy(), loss)
-
-    def figures(self, observed: list[Observed]) -> dict[str, float]:
-        """Accuracy, that on words never seen in training, of spans precision, recall and F1, and mean loss in nats."""
-        found, targets, unseen = (np.concatenate(c) for c in list(zip(*observed, strict=True))[:3])
-        judged, right = targets != IGNORE, found == targets
-        figures = {"accuracy": _mean(right[judged])}
-        if (judged & unseen).any():
-            figures["unseen_word_accuracy"] = _mean(right[judged & unseen])
-        if self.parts:
-            lengths = np.concatenate([o.lengths for o in observed])
-            figures |= _span_figures(found, targets, lengths, self.parts)
-        known = (targets >= 0).sum()
-        return {**figures, "loss": sum(o.loss for o in observed) / max(int(known), 1)}
-
-
-def _mean(right: np.ndarray) -> float:
-    return float(right.mean()) if len(right) else 0.0
-
-
-def _span_figures(found: np.ndarray, targets: np.ndarray, lengths: np.ndarray, parts: list[Part]) -> dict[str, float]:
-    """Precision, recall and F1 of exact spans; sentences with a missing tag are left out."""
-    both = given = answered = 0
-    unseen = Part("I", "\0")  # a run of tags that training never saw is one span, which no answer can meet
-    ends = np.cumsum(lengths)
-    for start, end in zip(ends - lengths, ends, strict=True):
-        gold = targets[start:end]
-        if (gold == IGNORE).any():
-            continue
-        expected = set(spans(parts[t] if t >= 0 else unseen for t in gold))
-        answer = set(spans(parts[t] for t in found[start:end]))
-        both, given, answered = both + len(expected & answer), given + len(expected), answered + len(answer)
-    precision, recall = both / answered if answered else 0.0, both / given if given else 0.0
-    f1 = 2 * both / (given + answered) if given + answered else 1.0
-    return {"precision": precision, "recall": recall, "f1": f1}
 
 
 @dataclass(eq=False, repr=False)
@@ -343,7 +261,7 @@ class SequenceTagger(Estimator):
         check_is_fitted(self, "network_")
         sentences = as_sentences(X) if len(X) else []
         device = choose_device(self.device)
-        network = self.network_.to(device).eval()
+        network: Any = self.network_.to(device).eval()
         for start in range(0, len(sentences), CHUNK_ROWS):
             chunk = sentences[start : start + CHUNK_ROWS]
             found: list[Any] = [None] * len(chunk)

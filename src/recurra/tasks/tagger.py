@@ -1,13 +1,21 @@
-"""The network of tagging: words and their characters, a recurrent stack over the words, a chain of tags."""
+"""Tagging's network (words and their characters, a recurrent stack over the words, a chain of tags) and its figures."""
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from recurra.data.batches import IGNORE
+from recurra.data.spans import Part, spans
 from recurra.data.words import NO_SIGN, WordBatch
 from recurra.nn import Chain, build_recurrent, last_hidden
 from recurra.ops import dropout as drop
+
+UNSEEN_TAG = -1
+"""Number of a tag that training never saw: always an error in the figures, never in the loss."""
 
 
 class TaggerNetwork(torch.nn.Module):
@@ -109,3 +117,78 @@ def _embedding(count: int, size: int, padding_idx: int | None = None) -> torch.n
     if padding_idx is not None:
         torch.nn.init.zeros_(embedding.weight[padding_idx])
     return embedding
+
+
+class Observed(NamedTuple):
+    """What the figures need of a batch: one row for each word, one sentence behind the other."""
+
+    found: np.ndarray
+    targets: np.ndarray
+    unseen: np.ndarray
+    lengths: np.ndarray
+    loss: float
+
+
+class Tagging:
+    """Loss and figures of tagging; F1 of spans chooses the best epoch where there are spans, else accuracy.
+
+    Args:
+        parts: what the tags say of spans, None where they mark none.
+    """
+
+    watch_greater = True
+
+    def __init__(self, parts: list[Part] | None = None) -> None:
+        self.parts = parts
+        self.watch = "f1" if parts else "accuracy"
+
+    def loss(self, network: Any, batch: WordBatch) -> tuple[Tensor, Tensor]:
+        """Sum of the losses of the sentences of a batch, and its number of known tags."""
+        assert batch.targets is not None  # noqa: S101  (training and validation batches have them)
+        losses = network.chain.loss(network(batch), batch.targets, batch.lengths)
+        return losses.sum(), (batch.targets >= 0).sum().to(losses.dtype)
+
+    def observe(self, network: Any, batch: WordBatch) -> Observed:
+        """Tags found and tags given."""
+        assert batch.targets is not None  # noqa: S101
+        scores = network(batch)
+        found = network.chain.decode(scores, batch.lengths).cpu()
+        loss = float(network.chain.loss(scores, batch.targets, batch.lengths).sum())
+        real = torch.arange(found.shape[1]) < batch.lengths.unsqueeze(1)
+        columns = (found, batch.targets.cpu(), batch.unseen.cpu()[batch.values.cpu()])
+        tags, targets, unseen = (column[real].numpy() for column in columns)
+        return Observed(tags, targets, unseen, batch.lengths.numpy(), loss)
+
+    def figures(self, observed: list[Observed]) -> dict[str, float]:
+        """Accuracy, that on words never seen in training, of spans precision, recall and F1, and mean loss in nats."""
+        found, targets, unseen = (np.concatenate(c) for c in list(zip(*observed, strict=True))[:3])
+        judged, right = targets != IGNORE, found == targets
+        figures = {"accuracy": _mean(right[judged])}
+        if (judged & unseen).any():
+            figures["unseen_word_accuracy"] = _mean(right[judged & unseen])
+        if self.parts:
+            lengths = np.concatenate([o.lengths for o in observed])
+            figures |= _span_figures(found, targets, lengths, self.parts)
+        known = (targets >= 0).sum()
+        return {**figures, "loss": sum(o.loss for o in observed) / max(int(known), 1)}
+
+
+def _mean(right: np.ndarray) -> float:
+    return float(right.mean()) if len(right) else 0.0
+
+
+def _span_figures(found: np.ndarray, targets: np.ndarray, lengths: np.ndarray, parts: list[Part]) -> dict[str, float]:
+    """Precision, recall and F1 of exact spans; sentences with a missing tag are left out."""
+    both = given = answered = 0
+    unseen = Part("I", "\0")  # a run of tags that training never saw is one span, which no answer can meet
+    ends = np.cumsum(lengths)
+    for start, end in zip(ends - lengths, ends, strict=True):
+        gold = targets[start:end]
+        if (gold == IGNORE).any():
+            continue
+        expected = set(spans(parts[t] if t >= 0 else unseen for t in gold))
+        answer = set(spans(parts[t] for t in found[start:end]))
+        both, given, answered = both + len(expected & answer), given + len(expected), answered + len(answer)
+    precision, recall = both / answered if answered else 0.0, both / given if given else 0.0
+    f1 = 2 * both / (given + answered) if given + answered else 1.0
+    return {"precision": precision, "recall": recall, "f1": f1}
