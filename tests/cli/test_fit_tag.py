@@ -139,7 +139,7 @@ def test_tags_never_seen_are_counted_and_said(recurra, model, sample, tmp_path):
     ("text", "options", "code", "message"),
     [
         ("1\ta\ta\tX\tX\t_\t0\tr\t_\t_\n2\tb\tX\n", [], 3, "r.conllu, line 2: 3 columns where CoNLL-U has 10"),
-        ("1\ta\ta\tX\tX\t_\t0\tr\t_\t_\n", ["--target", "pos"], 3, 'no column "pos", did you mean "upos"?'),
+        ("1\ta\ta\tX\tX\t_\t0\tr\t_\t_\n", ["--target", "upso"], 3, 'no column "upso", did you mean "upos"?'),
         ("1\ta\ta\t_\tX\t_\t0\tr\t_\t_\n", [], 3, "every tag is missing"),
         ("1\ta\ta\tX\tX\t_\t0\tr\t_\t_\n", [], 3, "only one tag, X"),
         ("1\ta\ta\tX\tX\t_\t0\tr\t_\t_\n", ["--cell", "transformer"], 2, "cell is one of"),

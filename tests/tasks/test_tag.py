@@ -176,7 +176,7 @@ def test_words_are_part_of_what_a_run_belongs_to(tmp_path):
 @pytest.mark.parametrize(("cell", "characters"), [("gru", "jamo"), ("rnn", "char"), ("none", "jamo")])
 def test_forms_of_words_never_seen(cell, characters):
     X, y = forms()
-    model = SequenceTagger(cell, characters=characters, **{**QUICK, "epochs": 12}).fit(X, y)
+    model = SequenceTagger(cell, characters=characters, **{**QUICK, "epochs": 9}).fit(X, y)
     assert model.score([["쀍가", "쀍다", "뒑가"]], [["NOUN", "VERB", "NOUN"]]) == 1.0
     assert model.score(*forms(40, seed=5)) > 0.95
 
@@ -189,8 +189,8 @@ def test_words_alone():
 
 
 def test_order_matters_and_the_baseline_without_memory_says_so(tmp_path):
-    X, y = after()
-    model = SequenceTagger("gru", **{**QUICK, "epochs": 10}).fit(X, y)
+    X, y = after(80)
+    model = SequenceTagger("gru", **{**QUICK, "epochs": 8}).fit(X, y)
     found = model.order_test(X, y)
     assert found["in order"]["accuracy"] > 0.98
     assert found["shuffled"]["accuracy"] < 0.8

@@ -159,7 +159,7 @@ def _find_layout(path: Path, encoding: str, delimiter: str | None, header: bool)
         if line.startswith("# global.columns"):  # CoNLL-U Plus
             names = tuple(line.partition("=")[2].split())
             continue
-        if not line.strip(" \t") or line.startswith((_DOCUMENT, "#")):
+        if not line.strip(" \t") or line.startswith(_DOCUMENT) or (line[0] == "#" and not _has_hash_word(line)):
             continue
         cells = line.split("\t")
         if _is_conllu(path, names, cells):
@@ -169,6 +169,11 @@ def _find_layout(path: Path, encoding: str, delimiter: str | None, header: bool)
         cells = layout.split(line)
         return Layout(encoding, len(cells), delimiter, tuple(cells) if header else (), header=header)
     raise DataError(f"{path.name} is empty: there is no word in it")
+
+
+def _has_hash_word(line: str) -> bool:
+    """Whether a line that begins with # begins with a word such as `#` or `#hashtag`: then a tab follows it."""
+    return re.match("#[^ \t]*\t", line) is not None
 
 
 def _is_conllu(path: Path, names: tuple[str, ...], cells: list[str]) -> bool:
