@@ -9,16 +9,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import cells, nn, ops
     from .nn import accelerate
-    from .tasks import LanguageModel, SequenceClassifier, SequenceRegressor, load
+    from .tasks import (
+        LanguageModel,
+        SequenceClassifier,
+        SequenceRegressor,
+        SequenceTagger,
+        load,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["LanguageModel", "SequenceClassifier", "SequenceRegressor", "accelerate", "cells", "load", "nn", "ops"]
+__all__ = [
+    "LanguageModel",
+    "SequenceClassifier",
+    "SequenceRegressor",
+    "SequenceTagger",
+    "accelerate",
+    "cells",
+    "load",
+    "nn",
+    "ops",
+]
 
 _HOME = {
     "LanguageModel": "tasks",
     "SequenceClassifier": "tasks",
     "SequenceRegressor": "tasks",
+    "SequenceTagger": "tasks",
     "accelerate": "nn",
     "load": "tasks",
 }

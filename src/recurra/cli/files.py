@@ -77,10 +77,11 @@ def write_rows(path: Path, names: Sequence[str], columns: Sequence[Sequence[Any]
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    table = pa.table(dict(zip(names, columns, strict=True)))
-    partial = path.with_name(f".{path.name}.partial")
     suffix = path.suffix.lower()
-    try:
+    if suffix in (".csv", ".tsv"):  # whose cells hold no lists
+        columns = [[" ".join(map(str, v)) if isinstance(v, list) else v for v in column] for column in columns]
+    table = pa.table(dict(zip(names, columns, strict=True)))
+    with written(path) as partial:
         if suffix == ".parquet":
             parquet.write_table(table, partial)
         elif suffix in (".csv", ".tsv"):
@@ -92,6 +93,18 @@ def write_rows(path: Path, names: Sequence[str], columns: Sequence[Sequence[Any]
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
         else:
             raise UsageError(f"{path} should end in .csv, .tsv, .jsonl or .parquet")
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A file to write to, which takes the place of `path` when the block has ended well.
+
+    Raises:
+        DataError: `path` cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
         partial.replace(path)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from None

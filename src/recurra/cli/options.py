@@ -66,12 +66,12 @@ class Asking(Reading):
 
     input: Annotated[str | None, _data("--input", text="Column of sequences; as in training.")] = None
     target: Annotated[str | None, _data("--target", text="Column of targets; as in training.")] = None
-    proba: Annotated[bool, _data("--proba", text="Classifiers: add the probability of every class.")] = False
     condition: Annotated[
         str | None,
         _data("--condition", text="Language models: column of labels; for - one label for all lines."),
     ] = None
     top: Annotated[int, _data("--top", text="Language models: how many of the most probable tokens.", min=1)] = 5
+    proba: Annotated[bool, _data("--proba", text="Add probabilities: of every class, of each tag.")] = False
 
 
 @dataclass(frozen=True)
@@ -139,14 +139,20 @@ class Fitting(Network, Reading):
     ] = None
 
 
-def takes(options: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Gives a command the options of a dataclass; its parameter `options` receives an instance."""
+def takes(options: type, *, without: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Gives a command the options of a dataclass; its parameter `options` receives an instance.
+
+    Args:
+        options: the dataclass.
+        without: fields that make no sense for this command; they keep their defaults.
+    """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         hints = typing.get_type_hints(options, include_extras=True)
         shared = [
             inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
             for f in dataclasses.fields(options)
+            if f.name not in without
         ]
         signature = inspect.signature(command, eval_str=True)
         own = [p.replace(kind=p.KEYWORD_ONLY) for p in signature.parameters.values() if p.name != "options"]

@@ -39,8 +39,11 @@ def predict(
 
     estimator: Any = load(model)
     if options.proba and not hasattr(estimator, "predict_proba"):
-        raise UsageError("--proba is for classifiers; this model gives no probabilities of classes")
-    rows = _number(shape_of(estimator.task).predict(estimator, data, options))
+        raise UsageError("--proba is for classifiers and taggers; this model gives no probabilities of classes")
+    shape = shape_of(estimator.task)
+    if out is not None and hasattr(shape, "write") and shape.write(estimator, data, options, out):
+        return
+    rows = _number(shape.predict(estimator, data, options))
     if out is None:
         for row in rows:
             show_json(row)

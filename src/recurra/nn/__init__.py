@@ -1,5 +1,6 @@
 """Layers that take the place of torch.nn's recurrent ones, and the pieces that go with them."""
 
+from .chain import Chain
 from .encoder import CELLS, SequenceEncoder, build_recurrent
 from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden, step_mask
@@ -16,6 +17,7 @@ __all__ = [
     "POOLINGS",
     "RECURRENT",
     "RNN",
+    "Chain",
     "Memoryless",
     "Pooling",
     "Recurrent",

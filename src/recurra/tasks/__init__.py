@@ -9,9 +9,16 @@ from .base import Estimator
 from .classify import SequenceClassifier
 from .generate import LanguageModel
 from .regress import SequenceRegressor
+from .tag import SequenceTagger
 
 ESTIMATORS: dict[str, type[Estimator]] = {
-    estimator.task: estimator for estimator in (SequenceClassifier, SequenceRegressor, LanguageModel)
+    estimator.task: estimator
+    for estimator in (
+        SequenceClassifier,
+        SequenceRegressor,
+        SequenceTagger,
+        LanguageModel,
+    )
 }
 
 
@@ -38,4 +45,12 @@ def load(path: str | Path) -> Estimator:
     return ESTIMATORS[task]._from_folder(folder, Path(path))
 
 
-__all__ = ["ESTIMATORS", "Estimator", "LanguageModel", "SequenceClassifier", "SequenceRegressor", "load"]
+__all__ = [
+    "ESTIMATORS",
+    "Estimator",
+    "LanguageModel",
+    "SequenceClassifier",
+    "SequenceRegressor",
+    "SequenceTagger",
+    "load",
+]

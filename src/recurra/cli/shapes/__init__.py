@@ -5,7 +5,9 @@ Each module has
 - `fit`: the command `recurra fit TASK`;
 - `read(estimator, path, options)`: a labelled file as `Labelled`, for `recurra evaluate`;
 - `predict(estimator, source, options)`: an iterator of dictionaries, one for each row of the answer, for
-  `recurra predict`; `source` is a file name, or `-` for standard input.
+  `recurra predict`; `source` is a file name, or `-` for standard input;
+- where the answer can be a file of a kind of its own, `write(estimator, source, options, out)`, which writes it and
+  says whether `out` is of that kind.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-SHAPES = ("classify", "regress", "generate")
+SHAPES = ("classify", "regress", "tag", "generate")
 """In the order of `recurra fit --help`."""
 
 

@@ -1,0 +1,75 @@
+"""What a user may hand over as sentences and their tags, brought into lists of lists of strings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from recurra.errors import DataError
+
+
+def as_sentences(X: Any) -> list[list[str]]:
+    """Recognises the sentences in `X`.
+
+    Args:
+        X: a list, array, pandas or Arrow column of sentences, each a sequence of words or a text, which is split at
+            white space.
+
+    Raises:
+        DataError: `X` is something else; the message names sentence and word.
+
+    Example:
+        >>> as_sentences([["New York", "sleeps"], "so does Rome"])
+        [['New York', 'sleeps'], ['so', 'does', 'Rome']]
+    """
+    if isinstance(X, str | bytes):
+        raise DataError("X is one text; hand over a list of sentences, such as [text] or [[word, word]]")
+    rows = _listed(X)
+    if not isinstance(rows, list) or not rows:
+        raise DataError("X is empty: there is nothing to learn from or to predict")
+    return [_words(row, i) for i, row in enumerate(rows)]
+
+
+def as_tags(y: Any, sentences: Sequence[Sequence[str]], name: str) -> list[list[str | None]]:
+    """Brings tags into one list for each sentence, None where one is missing.
+
+    Raises:
+        DataError: there are not as many tags as words.
+    """
+    rows = _listed(y)
+    if not isinstance(rows, list) or len(rows) != len(sentences):
+        count = f"{len(rows):,} lists of tags" if isinstance(rows, list) else "no tags"
+        raise DataError(f"X has {len(sentences):,} sentences but {name} has {count}; they must pair up")
+    found: list[list[str | None]] = []
+    for i, (row, words) in enumerate(zip(rows, sentences, strict=True)):
+        tags = _listed(row)
+        if not isinstance(tags, list):
+            raise DataError(f"{name}[{i}] is no list of tags but {type(row).__name__}: {row!r:.60}", i)
+        if len(tags) != len(words):
+            raise DataError(f"X[{i}] has {len(words)} words but {name}[{i}] has {len(tags)} tags", i)
+        found.append([None if _is_absent(tag) or tag == "" else str(tag) for tag in tags])
+    return found
+
+
+def _words(row: Any, i: int) -> list[str]:
+    if isinstance(row, str):
+        return row.split()
+    words = [] if _is_absent(row) else _listed(row)
+    if not isinstance(words, list):
+        raise DataError(f"X[{i}] is no list of words but {type(row).__name__}: {row!r:.60}", i)
+    for j, word in enumerate(words):
+        if not isinstance(word, str):
+            raise DataError(f"X[{i}][{j}] is no word but {type(word).__name__}: {word!r:.60}", i)
+    return [str(word) for word in words]
+
+
+def _listed(rows: Any) -> Any:
+    """Arrays, columns of pandas and Arrow, and tuples as lists."""
+    for name in ("to_pylist", "tolist"):
+        if hasattr(rows, name):
+            return getattr(rows, name)()
+    return list(rows) if isinstance(rows, tuple | list) else rows
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)

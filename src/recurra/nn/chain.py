@@ -1,0 +1,200 @@
+"""Sequences of tags as paths through a linear chain: log-partition, marginals, and the best path.
+
+A path over the steps of one sequence scores the sum of its steps' scores, of the transitions between them, and of its
+beginning and end; the probability of a path is proportional to the exponential of that (Lafferty, McCallum and Pereira
+2001, https://repository.upenn.edu/handle/20.500.14332/6188). All functions take ragged batches, zero lengths among
+them; what lies beyond a length is never read.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .pooling import step_mask
+
+FORBIDDEN = -1e9
+"""Score of a transition that is not allowed; far below any learnt one, and far from overflow."""
+
+
+class Links(NamedTuple):
+    """Scores of a chain beside those of its steps.
+
+    Attributes:
+        pairs: from tag to tag, `(tags, tags)`.
+        start: of the first tag, `(tags,)`.
+        end: of the last tag, `(tags,)`.
+    """
+
+    pairs: Tensor
+    start: Tensor
+    end: Tensor
+
+
+def path_score(scores: Tensor, tags: Tensor, lengths: Tensor, links: Links) -> Tensor:
+    """Score of one path for each sequence, `(batch,)`; 0 for an empty one.
+
+    Args:
+        scores: of each tag at each step, `(batch, time, tags)`.
+        tags: the path, `(batch, time)`; any number beyond the lengths.
+        lengths: `(batch,)`.
+        links: scores of the chain.
+    """
+    if not scores.shape[1]:
+        return scores.sum((1, 2))  # 0, with a gradient
+    real = _real(scores, lengths)
+    tags = torch.where(real, tags, 0)
+    steps = scores.gather(2, tags.unsqueeze(2)).squeeze(2)
+    moves = links.pairs[tags[:, :-1], tags[:, 1:]]
+    last = tags.gather(1, (real.sum(1, keepdim=True) - 1).clamp(min=0)).squeeze(1)
+    ends = links.start[tags[:, 0]] + links.end[last]
+    zero = scores.new_zeros(())
+    return (
+        torch.where(real, steps, zero).sum(1)
+        + torch.where(real[:, 1:], moves, zero).sum(1)
+        + torch.where(real[:, 0], ends, zero)
+    )
+
+
+def log_partition(scores: Tensor, lengths: Tensor, links: Links) -> Tensor:
+    """Logarithm of the sum over all paths of the exponential of their scores, `(batch,)`; 0 for an empty sequence.
+
+    Args:
+        scores: of each tag at each step, `(batch, time, tags)`.
+        lengths: `(batch,)`.
+        links: scores of the chain.
+
+    Example:
+        >>> import torch
+        >>> none = Links(torch.zeros(2, 2), torch.zeros(2), torch.zeros(2))
+        >>> log_partition(torch.zeros(1, 3, 2), torch.tensor([3]), none).exp().round().tolist()
+        [8.0]
+    """
+    if not scores.shape[1]:
+        return scores.sum((1, 2))  # 0, with a gradient
+    real = _real(scores, lengths)
+    forward = links.start + scores[:, 0]
+    for t in range(1, scores.shape[1]):
+        after = torch.logsumexp(forward.unsqueeze(2) + links.pairs, 1) + scores[:, t]
+        forward = torch.where(real[:, t, None], after, forward)
+    total = torch.logsumexp(forward + links.end, 1)
+    return torch.where(real[:, 0], total, total.new_zeros(()))
+
+
+def marginals(scores: Tensor, lengths: Tensor, links: Links) -> Tensor:
+    """Probability of each tag at each step over all paths, `(batch, time, tags)`; 0 beyond the lengths."""
+    steps = scores.shape[1]
+    if not steps:
+        return torch.zeros_like(scores)
+    real = _real(scores, lengths)
+    forward = [links.start + scores[:, 0]]
+    for t in range(1, steps):
+        forward.append(torch.logsumexp(forward[-1].unsqueeze(2) + links.pairs, 1) + scores[:, t])
+    last = links.end.expand(len(scores), -1)
+    backward = [last]  # of the last real step and all beyond it
+    for t in range(steps - 1, 0, -1):
+        before = torch.logsumexp(links.pairs + (scores[:, t] + backward[-1]).unsqueeze(1), 2)
+        backward.append(torch.where(real[:, t, None], before, last))
+    both = torch.stack(forward, 1) + torch.stack(backward[::-1], 1)
+    return torch.where(real.unsqueeze(2), torch.softmax(both, 2), both.new_zeros(()))
+
+
+def best_path(scores: Tensor, lengths: Tensor, links: Links) -> Tensor:
+    """The path of the highest score by Viterbi's algorithm, `(batch, time)`; 0 beyond the lengths.
+
+    Args:
+        scores: of each tag at each step, `(batch, time, tags)`.
+        lengths: `(batch,)`.
+        links: scores of the chain; what is not allowed has `FORBIDDEN` added.
+    """
+    batch, steps, _ = scores.shape
+    path = torch.zeros(batch, steps, dtype=torch.long, device=scores.device)
+    if not steps:
+        return path
+    real = _real(scores, lengths)
+    scores, pairs, start, end = (x.double() for x in (scores, *links))  # float32 would lose the scores in FORBIDDEN
+    forward, came_from = start + scores[:, 0], []
+    for t in range(1, steps):
+        best, before = (forward.unsqueeze(2) + pairs).max(1)
+        forward = torch.where(real[:, t, None], best + scores[:, t], forward)
+        came_from.append(before)
+    tag = (forward + end).argmax(1)
+    for t in range(steps - 1, 0, -1):
+        path[:, t] = tag
+        tag = torch.where(real[:, t], came_from[t - 1].gather(1, tag.unsqueeze(1)).squeeze(1), tag)
+    path[:, 0] = tag
+    return torch.where(real, path, 0)
+
+
+def _real(scores: Tensor, lengths: Tensor) -> Tensor:
+    return step_mask(lengths.to(scores.device), scores.shape[1])
+
+
+class Chain(torch.nn.Module):
+    """Head of a tagger: learnt transitions (a conditional random field), hard constraints, or both.
+
+    Args:
+        tags: number of tags.
+        learnt: whether transitions are learnt; without, each step is judged by itself in training.
+        allowed: what may follow what, begin and end, as booleans `(tags, tags)`, `(tags,)`, `(tags,)`. It binds the
+            decoding alone, so that data with a slip in them can be trained on.
+    """
+
+    def __init__(self, tags: int, *, learnt: bool, allowed: tuple[Tensor, Tensor, Tensor] | None = None) -> None:
+        super().__init__()
+        self.learnt, self.constrained = learnt, allowed is not None
+        if learnt:
+            self.pairs = torch.nn.Parameter(torch.zeros(tags, tags))
+            self.start = torch.nn.Parameter(torch.zeros(tags))
+            self.end = torch.nn.Parameter(torch.zeros(tags))
+        else:
+            for name, shape in (("pairs", (tags, tags)), ("start", (tags,)), ("end", (tags,))):
+                self.register_buffer(name, torch.zeros(shape), persistent=False)
+        for name, part in zip(("pairs", "start", "end"), allowed or (), strict=False):
+            self.register_buffer(f"no_{name}", torch.where(part, 0.0, FORBIDDEN), persistent=False)
+
+    @property
+    def links(self) -> Links:
+        """The learnt transitions."""
+        return Links(self.pairs, self.start, self.end)
+
+    @property
+    def decoding(self) -> Links:
+        """The transitions with what is not allowed far below."""
+        if not self.constrained:
+            return self.links
+        return Links(*(getattr(self, name) + getattr(self, f"no_{name}") for name in ("pairs", "start", "end")))
+
+    def loss(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
+        """Negative log-probability of the known tags of each sequence, `(batch,)`.
+
+        Args:
+            scores: `(batch, time, tags)`.
+            tags: `(batch, time)`; a negative number where a tag is not known, which is then summed over.
+            lengths: `(batch,)`.
+        """
+        if not self.learnt:
+            losses = torch.nn.functional.cross_entropy(
+                scores.flatten(0, 1), tags.flatten().clamp(min=-1), ignore_index=-1, reduction="none"
+            )
+            return losses.view(tags.shape).sum(1)
+        known = tags >= 0
+        total = log_partition(scores, lengths, self.links)
+        if bool((known | ~_real(scores, lengths)).all()):
+            return total - path_score(scores, tags, lengths, self.links)
+        others = known.unsqueeze(2) & (torch.arange(scores.shape[2], device=scores.device) != tags.unsqueeze(2))
+        return total - log_partition(scores.masked_fill(others, -1e4), lengths, self.links)
+
+    def decode(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """The best tags that are allowed, `(batch, time)`; 0 beyond the lengths."""
+        if self.learnt or self.constrained:
+            return best_path(scores, lengths, self.decoding)
+        return torch.where(_real(scores, lengths), scores.argmax(2), 0)
+
+    def probabilities(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """Probability of each tag at each step, `(batch, time, tags)`; 0 beyond the lengths."""
+        if self.learnt or self.constrained:
+            return marginals(scores, lengths, self.decoding)
+        return torch.softmax(scores, 2) * _real(scores, lengths).unsqueeze(2)
