@@ -26,6 +26,7 @@ class TextEncoder:
         vocab_size: greatest number of different tokens.
         specials: tokens that stand for no text, such as the begin and the end of a sentence; they are numbered
             1, 2, … after the unknown token.
+        apart: for `"bpe"`, whether a punctuation mark is always a piece of its own, as translation wants it.
 
     Example:
         >>> encoder = TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]])
@@ -37,13 +38,19 @@ class TextEncoder:
     dtype = np.int32
     features = 1
 
-    def __init__(self, tokens: str = "bpe", vocab_size: int = 8000, specials: Sequence[str] = ()) -> None:
+    def __init__(
+        self, tokens: str = "bpe", vocab_size: int = 8000, specials: Sequence[str] = (), *, apart: bool = False
+    ) -> None:
         if tokens not in TOKENS:
             raise UsageError(f"tokens is one of {', '.join(TOKENS)}, not {tokens!r}")
         if vocab_size < 2:
             raise UsageError(f"vocab_size must be at least 2, got {vocab_size}")
         self.tokens, self.vocab_size, self.specials = tokens, vocab_size, tuple(specials)
         self.tokenizer = _untrained(tokens)
+        if apart and tokens == "bpe":
+            self.tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+                [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation("isolated")]
+            )
 
     @property
     def input_size(self) -> int:
@@ -88,6 +95,11 @@ class TextEncoder:
         if self.tokens == "bpe":
             return self.tokenizer.decoder.decode(pieces)
         return (" " if self.tokens == "word" else "").join(pieces)
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Each token by itself, as a person reads it."""
+        found = [self.tokenizer.id_to_token(int(i)) or "" for i in ids]
+        return [piece.removeprefix("▁") or piece for piece in found] if self.tokens == "bpe" else found
 
     def to_files(self) -> dict[str, str]:
         """The files of a model folder that hold the tokenizer."""

@@ -98,6 +98,10 @@ class Estimator(BaseEstimator):
         """Loss and figures."""
         raise NotImplementedError
 
+    def _judge(self) -> Objective:
+        """The objective of `evaluate`, where it takes more pains than the one that training watches."""
+        return self._objective()
+
     def _labelled(self, X: Any, y: Any, sample_weight: Any) -> BatchSource:
         """Batches to measure the model on."""
         raise NotImplementedError
@@ -221,7 +225,7 @@ class Estimator(BaseEstimator):
         return {"in order": self._figures(batches), "shuffled": self._figures(shuffled)}
 
     def _figures(self, batches: BatchSource) -> dict[str, float]:
-        device, objective = choose_device(self.device), self._objective()
+        device, objective = choose_device(self.device), self._judge()
         network = self.network_.to(device).eval()
         with torch.inference_mode():
             return objective.figures([objective.observe(network, to_device(batch, device)) for batch in batches])
