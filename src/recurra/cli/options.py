@@ -74,9 +74,9 @@ class Asking(Reading):
     n_best: Annotated[
         int | None, _data("--n-best", text="Translators: predict so many translations of each text.", min=1)
     ] = None
-    plot: Annotated[
-        Path | None, _data("--plot", text="Translators: picture of the attention of the first text.")
-    ] = None
+    plot: Annotated[Path | None, _data("--plot", text="Translators: picture of the attention of the first text.")] = (
+        None
+    )
     bleu_tokens: Annotated[
         str | None, _data("--bleu-tokens", text="Translators: how BLEU cuts texts: 13a, char, intl, ko-mecab, …")
     ] = None

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from recurra.errors import RecurraError
+from recurra.errors import RecurraError, UsageError
 
 from .console import say
 from .files import Labelled, located
@@ -39,7 +39,10 @@ def train(task: str, train: Path, options: Fitting, read: Read, params: dict[str
 
     check_target(options.out)
     run = options.out.with_name(options.out.name + ".training")
-    estimator: Any = ESTIMATORS[task](**{**options.params(), **(params or {})})
+    given = {**options.params(), **(params or {})}
+    if unknown := set(given) - set(ESTIMATORS[task]().get_params()):
+        raise UsageError(f"fit {task} has no use for {', '.join(sorted(unknown))}")
+    estimator: Any = ESTIMATORS[task](**given)
     _prepare(run, options.resume)
     try:
         data = read(train, run)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from unicodedata import normalize
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -26,6 +30,7 @@ class TextEncoder:
         vocab_size: greatest number of different tokens.
         specials: tokens that stand for no text, such as the begin and the end of a sentence; they are numbered
             1, 2, … after the unknown token.
+        alphabet: for `"bpe"`, greatest number of single characters among them; half of `vocab_size` when None.
         apart: for `"bpe"`, whether a punctuation mark is always a piece of its own, as translation wants it.
 
     Example:
@@ -39,13 +44,20 @@ class TextEncoder:
     features = 1
 
     def __init__(
-        self, tokens: str = "bpe", vocab_size: int = 8000, specials: Sequence[str] = (), *, apart: bool = False
+        self,
+        tokens: str = "bpe",
+        vocab_size: int = 8000,
+        specials: Sequence[str] = (),
+        *,
+        alphabet: int | None = None,
+        apart: bool = False,
     ) -> None:
         if tokens not in TOKENS:
             raise UsageError(f"tokens is one of {', '.join(TOKENS)}, not {tokens!r}")
         if vocab_size < 2:
             raise UsageError(f"vocab_size must be at least 2, got {vocab_size}")
         self.tokens, self.vocab_size, self.specials = tokens, vocab_size, tuple(specials)
+        self.alphabet = max(vocab_size // 2, 1) if alphabet is None else alphabet
         self.tokenizer = _untrained(tokens)
         if apart and tokens == "bpe":
             self.tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -67,7 +79,7 @@ class TextEncoder:
         common = {"vocab_size": self.vocab_size, "special_tokens": special, "show_progress": False}
         if self.tokens == "bpe":
             # a script of thousands of characters must leave room for pieces of several of them
-            trainer = trainers.BpeTrainer(min_frequency=2, limit_alphabet=max(self.vocab_size // 2, 1), **common)
+            trainer = trainers.BpeTrainer(min_frequency=2, limit_alphabet=self.alphabet, **common)
         else:
             # characters and words seen once give the unknown token something to learn from
             trainer = trainers.WordLevelTrainer(min_frequency=2, **common)
@@ -123,6 +135,20 @@ class TextEncoder:
         except Exception as error:  # tokenizers raises bare Exception
             raise ModelFolderError(f"tokenizer.json is damaged: {error}") from None
         return encoder
+
+
+def alphabet_size(chunks: Iterable[Sequence[str]], share: float = 0.9995) -> int:
+    """The number of different characters that make up a share of the texts, the commonest first.
+
+    Example:
+        >>> alphabet_size([["aaab"], ["aaac"]], share=0.8)
+        2
+    """
+    counts: Counter[str] = Counter()
+    for chunk in chunks:
+        counts.update(normalize("NFC", "".join(chunk)))
+    running = accumulate(count for _, count in counts.most_common())
+    return bisect_left(list(running), share * counts.total()) + 1
 
 
 def _untrained(tokens: str) -> Tokenizer:

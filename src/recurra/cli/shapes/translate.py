@@ -102,7 +102,9 @@ def fit(
     def read(path: Path, cache: Path | None) -> Labelled:
         if path is train and hold_out:
             return _set_apart(path, Sides(source, target, target_file), hold_out, options)
-        return _labelled(path, Sides(source, target, target_file if path is train else valid_target_file), options, cache)
+        return _labelled(
+            path, Sides(source, target, target_file if path is train else valid_target_file), options, cache
+        )
 
     own = {"label_smoothing": label_smoothing, "neighbours": neighbours}
     run("translate", train, options, read, {name: value for name, value in own.items() if value is not None})
@@ -113,7 +115,9 @@ def read(estimator: Any, path: Path, options: Asking) -> Labelled:
     _ask(estimator, options)
     known = estimator.data_
     source = options.source or options.input or known.get("source column")
-    return _labelled(path, Sides(source, options.target or known.get("target column"), options.target_file), options, None)
+    return _labelled(
+        path, Sides(source, options.target or known.get("target column"), options.target_file), options, None
+    )
 
 
 def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
@@ -180,7 +184,9 @@ def _whole(path: Path, other: Path | None, options: Reading) -> tuple[pa.Table, 
     if other is None:
         from recurra.data.readers import ReadOptions, read_table
 
-        file = read_table(path, None, ReadOptions(options.encoding, options.delimiter, options.header, options.skip_bad_rows))
+        file = read_table(
+            path, None, ReadOptions(options.encoding, options.delimiter, options.header, options.skip_bad_rows)
+        )
         say(file.summary)
         return file.table, file.where
     from recurra.data.pairs import parallel

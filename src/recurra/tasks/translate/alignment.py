@@ -62,7 +62,9 @@ class Alignment:
                 warnings.filterwarnings("ignore", message=".*missing from.*font")  # said once, in words
                 figure.savefig(path, dpi=150)
         except (OSError, ValueError) as error:
-            raise DataError(f"the picture {path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
+            raise DataError(
+                f"the picture {path} cannot be written: {getattr(error, 'strerror', None) or error}"
+            ) from None
         if missing:
             return (
                 f"no font on this machine has all the characters ({missing[:5]} …), which are boxes in the picture; "

@@ -16,7 +16,7 @@ from recurra.data.batches import Batches
 from recurra.data.inputs import CHUNK_ROWS, Texts, as_sequences
 from recurra.data.pairs import PairBatches, Pairs, as_pairs, hold_out, references_of
 from recurra.data.store import SequenceStore
-from recurra.data.text import TOKENS
+from recurra.data.text import TOKENS, alphabet_size
 from recurra.errors import DataError, UsageError
 from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving
 from recurra.training.settings import choose_device
@@ -28,6 +28,7 @@ from .network import SPECIALS, EncoderDecoder
 from .objective import Limit, Translating
 
 WATCHED = 1000  # validation sources that are translated after each epoch; the loss is taken over all of them
+PIECES, WORDS = 2000, 10_000  # with `vocab_size=None`
 SEARCHED = 64  # sources translated together
 
 
@@ -53,7 +54,8 @@ class Translator(Estimator):
         num_layers: layers of the encoder, and of the decoder.
         bidirectional: whether the encoder also reads from the end to the beginning.
         tokens: `"bpe"` (pieces of words, for scripts with and without spaces), `"word"` or `"char"`.
-        vocab_size: greatest number of different tokens of each side.
+        vocab_size: greatest number of different tokens of each side; None for 2,000 pieces beyond the characters that
+            make up the texts (for words: 10,000).
         embedding_size: size of a token's vector.
         dropout: probability of dropping a feature, in training; small data want much.
         token_dropout: probability of replacing a token by the unknown token, in training.
@@ -93,13 +95,14 @@ class Translator(Estimator):
         ['이 삼']
     """
 
-    hidden_size: int = 256
-    dropout: float = 0.4
+    hidden_size: int = 192
+    dropout: float = 0.3
+    batch_size: int = 32
     bidirectional: bool = True
     tokens: str = "bpe"
-    vocab_size: int = 4000
-    embedding_size: int = 256
-    token_dropout: float = 0.15
+    vocab_size: int | None = None
+    embedding_size: int = 192
+    token_dropout: float = 0.1
     label_smoothing: float = 0.1
     beam_size: int = 5
     length_penalty: float = 1.0
@@ -108,6 +111,7 @@ class Translator(Estimator):
     task = "translate"
     title = "Translator"
     choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
+    min_steps: ClassVar = 5000
     at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size", "beam_size")
     shares: ClassVar = (*Estimator.shares, "token_dropout", "label_smoothing")
 
@@ -179,15 +183,25 @@ class Translator(Estimator):
     def _learn_tokens(self, pairs: Pairs, training: np.ndarray) -> None:
         sides = []
         for texts, specials in ((pairs.sources, ()), (pairs.targets, SPECIALS)):
-            encoder = TextEncoder(self.tokens, self.vocab_size, specials, apart=True)
-            sides.append(encoder.fit(_chunks([texts[i] for i in training])))
+            sides.append(self._new_encoder([texts[i] for i in training], specials))
         self.source_encoder_, self.target_encoder_ = sides
         self.bleu_tokens_ = bleu_tokens(pairs.targets)
+
+    def _new_encoder(self, texts: list[str], specials: tuple[str, ...]) -> TextEncoder:
+        size, alphabet = self.vocab_size, None
+        if size is None and self.tokens == "word":
+            size = WORDS
+        elif size is None:
+            alphabet = alphabet_size(_chunks(texts))
+            size = alphabet + PIECES
+        return TextEncoder(self.tokens, size, specials, alphabet=alphabet, apart=True).fit(_chunks(texts))
 
     def _stores(self, pairs: Pairs, saving: Saving, name: str) -> tuple[SequenceStore, SequenceStore]:
         sides = ((self.source_encoder_, pairs.sources, "source"), (self.target_encoder_, pairs.targets, "target"))
         source, target = (
-            SequenceStore.build((encoder.encode(chunk) for chunk in _chunks(texts)), saving.file(f"{name}-{side}.arrow"))
+            SequenceStore.build(
+                (encoder.encode(chunk) for chunk in _chunks(texts)), saving.file(f"{name}-{side}.arrow")
+            )
             for encoder, texts, side in sides
         )
         return source, target
@@ -286,7 +300,7 @@ class Translator(Estimator):
 
     def _translate(self, texts: list[str]) -> Iterator[list[Candidate]]:
         device, judge = choose_device(self.device), self._judge()
-        network = self.network_.to(device).eval()
+        network: Any = self.network_.to(device).eval()
         store = SequenceStore.build([self.source_encoder_.encode([text.strip() for text in texts])])
         found = [[Candidate("", 0.0)]] * len(texts)
         with torch.inference_mode():
@@ -296,7 +310,7 @@ class Translator(Estimator):
                     texts_found: dict[str, float] = {}
                     for hypothesis in some:
                         texts_found.setdefault(self.target_encoder_.decode(hypothesis.tokens), hypothesis.score)
-                    found[row] = [Candidate(text, score) for text, score in texts_found.items()]
+                    found[row] = [Candidate(text, score) for text, score in texts_found.items() if text] or found[row]
         return iter(found)
 
     def align(self, source: str) -> Alignment:
@@ -312,7 +326,7 @@ class Translator(Estimator):
         """
         check_is_fitted(self, "network_")
         device, judge = choose_device(self.device), self._judge()
-        network = self.network_.to(device).eval()
+        network: Any = self.network_.to(device).eval()
         ids = self.source_encoder_.encode([source.strip()])[0]
         if not len(ids):
             return Alignment([], [], np.zeros((0, 0), np.float32), "")
@@ -320,7 +334,7 @@ class Translator(Estimator):
         with torch.inference_mode():
             tokens = judge.hypotheses(network, values, lengths)[0][0].tokens
             weights = network.attend(values, lengths, torch.tensor([tokens], device=device))[0, : len(tokens)]
-        source_tokens, target_tokens = self.source_encoder_.pieces(ids), self.target_encoder_.pieces(tokens)
+        source_tokens, target_tokens = self.source_encoder_.pieces(ids.tolist()), self.target_encoder_.pieces(tokens)
         return Alignment(source_tokens, target_tokens, weights.cpu().numpy(), self.target_encoder_.decode(tokens))
 
     # saving

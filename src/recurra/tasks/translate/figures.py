@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from recurra.errors import UsageError
 
@@ -48,12 +49,12 @@ def signatures(references: References, tokens: str) -> dict[str, str]:
     return {f"{name}_signature": str(metric.get_signature()) for name, metric in made.items()}
 
 
-def _metrics(tokens: str):
+def _metrics(tokens: str) -> tuple[Any, Any]:
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
 
     try:
-        return BLEU(tokenize=tokens), CHRF()
+        return BLEU(tokenize=tokens, force=True), CHRF()  # force: no remark on full stops that stand apart
     except (ImportError, RuntimeError) as error:
         raise UsageError(f"BLEU cannot cut texts by {tokens!r}: {' '.join(str(error).split())}") from None
     except Exception as error:  # sacrebleu asserts what it knows
@@ -61,6 +62,6 @@ def _metrics(tokens: str):
         raise UsageError(f"BLEU cannot cut texts by {tokens!r} ({error}); sacrebleu knows {names}") from None
 
 
-def _streams(references: References) -> list[list[str | None]]:
+def _streams(references: References) -> list[Any]:
     most = max(map(len, references))
     return [[row[i] if i < len(row) else None for row in references] for i in range(most)]

@@ -45,7 +45,7 @@ class Neighbours:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         if self._index is None:
-            vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True, dtype=np.float32)
+            vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
             self._index = vectorizer, vectorizer.fit_transform(self.sources).T.tocsr()
         vectorizer, known = self._index
         found: list[str] = []
