@@ -88,7 +88,7 @@ def test_scripts_without_spaces():
         ["猫が好きです。", "犬が好きです。", "猫が見える。"] * 20,
         ["我喜欢猫。", "我喜欢狗。", "我看见猫。"] * 20,
     )
-    model = Translator(**{**QUICK, "epochs": 20}).fit(sources, targets)
+    model = Translator(**{**QUICK, "epochs": 8}).fit(sources, targets)
     assert model.predict(sources[:3]) == targets[:3]
     assert model.bleu_tokens_ == "char"
 
@@ -102,8 +102,8 @@ def test_same_seed_same_model_and_saved_and_loaded_agree(tmp_path, translator):
     assert again.get_params() == translator.get_params()
     assert again.candidates(SOURCES) == translator.candidates(SOURCES)
     assert again.evaluate(SOURCES, TARGETS) == translator.evaluate(SOURCES, TARGETS)
-    twice = Translator(**{**QUICK, "epochs": 2}).fit(SOURCES, TARGETS), Translator(**{**QUICK, "epochs": 2})
-    assert twice[1].fit(SOURCES, TARGETS).candidates(SOURCES) == twice[0].candidates(SOURCES)
+    twice = [Translator(**{**QUICK, "epochs": 1}).fit(SOURCES, TARGETS).candidates(SOURCES) for _ in range(2)]
+    assert twice[0] == twice[1]
     (tmp_path / "m" / "target-tokenizer.json").write_text("{}")
     with pytest.raises(ModelFolderError, match="tokenizer"):
         recurra.load(tmp_path / "m")

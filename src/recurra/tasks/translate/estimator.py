@@ -98,6 +98,7 @@ class Translator(Estimator):
     hidden_size: int = 192
     dropout: float = 0.3
     batch_size: int = 32
+    n_iter_no_change: int | None = 8
     bidirectional: bool = True
     tokens: str = "bpe"
     vocab_size: int | None = None
@@ -111,7 +112,7 @@ class Translator(Estimator):
     task = "translate"
     title = "Translator"
     choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
-    min_steps: ClassVar = 5000
+    min_steps: ClassVar = 4000
     at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size", "beam_size")
     shares: ClassVar = (*Estimator.shares, "token_dropout", "label_smoothing")
 
@@ -192,7 +193,7 @@ class Translator(Estimator):
         if size is None and self.tokens == "word":
             size = WORDS
         elif size is None:
-            alphabet = alphabet_size(_chunks(texts))
+            alphabet = alphabet_size(_chunks(texts)) + 1  # and the mark where a word begins
             size = alphabet + PIECES
         return TextEncoder(self.tokens, size, specials, alphabet=alphabet, apart=True).fit(_chunks(texts))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,7 +18,7 @@ PAIRS = [
     for words in itertools.product(NUMBERS, repeat=n)
 ]
 QUICK = ["--hidden-size", "24", "--embedding-size", "16", "--token-dropout", "0", "--dropout", "0"]
-QUICK += ["--epochs", "14", "--batch-size", "8", "--learning-rate", "0.02"]
+QUICK += ["--epochs", "14", "--batch-size", "8", "--learning-rate", "0.02", "--patience", "20"]
 TABLE = ["--source", "en", "--target", "ko"]
 
 
@@ -48,9 +47,11 @@ def model(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("translate")
     table = write_table(folder / "pairs.csv", "cp949")
     command = ["fit", "translate", table, *TABLE, "--hold-out", "0.2", "--out", folder / "m", *QUICK]
-    done = subprocess.run([sys.executable, "-m", "recurra", *map(str, command)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert (done.stdout, "pairs held out" in done.stderr, "CP949" in done.stderr) == ("", True, True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["recurra", *map(str, command)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    assert stop.value.code == 0
     assert sorted(p.name for p in folder.iterdir()) == ["m", "m.held-out.tsv", "pairs.csv"]
     return folder / "m"
 
@@ -93,27 +94,23 @@ def test_predict(recurra, model, tmp_path):
     assert [line.split(",")[:2] for line in lines[1:4]] == [["1", "1"], ["1", "2"], ["1", "3"]]
 
 
-def test_predict_answers_a_slow_writer_line_by_line(model):
-    command = [sys.executable, "-m", "recurra", "predict", str(model), "-"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        for text in ("one two", "", "three"):
-            process.stdin.write(text.encode() + b"\n")
-            process.stdin.flush()
-            row = json.loads(process.stdout.readline())
-            assert bool(row["translation"]) == bool(text)
-        process.stdin.close()
-        assert process.wait() == 0
+def test_predict_from_standard_input(recurra, model, monkeypatch, tmp_path):
+    (tmp_path / "in.txt").write_bytes(b"one two\r\n\nthree\n\xff\n")
+    with (tmp_path / "in.txt").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        code, out, err = recurra("predict", model, "-")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [bool(row["translation"]) for row in rows] == [True, False, True, True]
+    assert "1 lines were not valid UTF-8" in err
 
 
 def test_two_files(recurra, tmp_path):
     for name, side in (("a.en", 0), ("a.ko", 1)):
         (tmp_path / name).write_text("".join(pair[side] + "\n" for pair in PAIRS) + "\n", encoding="utf-8")
     files = ["a.en", "--target-file", "a.ko"]
-    code, _, err = recurra(
-        "fit", "translate", *files, "--valid", "a.en", "--valid-target-file", "a.ko", *QUICK, "--epochs", 1
-    )
+    valid = ["--valid", "a.en", "--valid-target-file", "a.ko"]
+    code, _, err = recurra("fit", "translate", *files, *valid, *QUICK, "--epochs", 1)
     assert code == 0
     assert "a.en: 85 lines" in err
     found = json.loads(recurra("evaluate", "model", *files, "--json")[1])
