@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         SequenceClassifier,
         SequenceRegressor,
         SequenceTagger,
+        Translator,
         load,
     )
 
@@ -24,6 +25,7 @@ __all__ = [
     "SequenceClassifier",
     "SequenceRegressor",
     "SequenceTagger",
+    "Translator",
     "accelerate",
     "cells",
     "load",
@@ -36,6 +38,7 @@ _HOME = {
     "SequenceClassifier": "tasks",
     "SequenceRegressor": "tasks",
     "SequenceTagger": "tasks",
+    "Translator": "tasks",
     "accelerate": "nn",
     "load": "tasks",
 }

@@ -56,6 +56,7 @@ def _show_order(order: dict[str, dict[str, float]]) -> None:
     say("where the two hardly differ, order carries little here: compare with a model trained with --cell none")
 
 
-def figure_rows(figures: dict[str, float]) -> list[list[str]]:
-    """Rows of a table of figures."""
-    return [[name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}"] for name, value in figures.items()]
+def figure_rows(figures: dict[str, Any]) -> list[list[str]]:
+    """Rows of a table of figures; texts among them stand as they are."""
+    forms = {int: "{:,}", str: "{}"}
+    return [[name, forms.get(type(value), "{:.4f}").format(value)] for name, value in figures.items()]

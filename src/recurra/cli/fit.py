@@ -18,6 +18,7 @@ def fit() -> None:
       recurra fit classify reviews.csv --input text --target label --out my-model
       recurra fit regress essays.parquet --input text --target score --out my-model
       recurra fit generate novel.txt --out my-model
+      recurra fit translate pairs.tsv --source english --target korean --out my-model
     """
 
 

@@ -72,6 +72,20 @@ class Asking(Reading):
     ] = None
     top: Annotated[int, _data("--top", text="Language models: how many of the most probable tokens.", min=1)] = 5
     proba: Annotated[bool, _data("--proba", text="Add probabilities: of every class, of each tag.")] = False
+    source: Annotated[str | None, _data("--source", text="Translators: column of source texts; as in training.")] = None
+    target_file: Annotated[
+        Path | None, _data("--target-file", text="Translators: file whose lines translate those of DATA.")
+    ] = None
+    beam: Annotated[int | None, _data("--beam", text="Translators: hypotheses of the search.", min=1)] = None
+    n_best: Annotated[
+        int | None, _data("--n-best", text="Translators: predict so many translations of each text.", min=1)
+    ] = None
+    plot: Annotated[Path | None, _data("--plot", text="Translators: picture of the attention of the first text.")] = (
+        None
+    )
+    bleu_tokens: Annotated[
+        str | None, _data("--bleu-tokens", text="Translators: how BLEU cuts texts: 13a, char, intl, ko-mecab, …")
+    ] = None
 
 
 @dataclass(frozen=True)

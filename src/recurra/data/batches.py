@@ -97,6 +97,8 @@ class Batches:
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.epoch = self.position = 0
         lengths = np.maximum(store.lengths[self.rows], 1)
+        if isinstance(targets, SequenceStore):
+            lengths = np.maximum(lengths, targets.lengths[self.rows])
         self._capacity = np.clip(MAX_CELLS // lengths, 1, batch_size)
         # capacities are halvings of the batch size, so that few groups arise and their number is the same each epoch
         halvings = np.ceil(np.log2(batch_size / self._capacity))

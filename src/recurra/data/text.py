@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from unicodedata import normalize
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -26,6 +30,8 @@ class TextEncoder:
         vocab_size: greatest number of different tokens.
         specials: tokens that stand for no text, such as the begin and the end of a sentence; they are numbered
             1, 2, … after the unknown token.
+        alphabet: for `"bpe"`, greatest number of single characters among them; half of `vocab_size` when None.
+        apart: for `"bpe"`, whether a punctuation mark is always a piece of its own, as translation wants it.
 
     Example:
         >>> encoder = TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]])
@@ -37,13 +43,26 @@ class TextEncoder:
     dtype = np.int32
     features = 1
 
-    def __init__(self, tokens: str = "bpe", vocab_size: int = 8000, specials: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        tokens: str = "bpe",
+        vocab_size: int = 8000,
+        specials: Sequence[str] = (),
+        *,
+        alphabet: int | None = None,
+        apart: bool = False,
+    ) -> None:
         if tokens not in TOKENS:
             raise UsageError(f"tokens is one of {', '.join(TOKENS)}, not {tokens!r}")
         if vocab_size < 2:
             raise UsageError(f"vocab_size must be at least 2, got {vocab_size}")
         self.tokens, self.vocab_size, self.specials = tokens, vocab_size, tuple(specials)
+        self.alphabet = max(vocab_size // 2, 1) if alphabet is None else alphabet
         self.tokenizer = self._untrained()
+        if apart and tokens == "bpe":
+            self.tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+                [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation("isolated")]
+            )
 
     @property
     def input_size(self) -> int:
@@ -77,7 +96,7 @@ class TextEncoder:
         common = {"vocab_size": self.vocab_size, "special_tokens": special, "show_progress": False}
         if self.tokens == "bpe":
             # a script of thousands of characters must leave room for pieces of several of them
-            return trainers.BpeTrainer(min_frequency=2, limit_alphabet=max(self.vocab_size // 2, 1), **common)
+            return trainers.BpeTrainer(min_frequency=2, limit_alphabet=self.alphabet, **common)
         # characters and words seen once give the unknown token something to learn from
         return trainers.WordLevelTrainer(min_frequency=2, **common)
 
@@ -92,6 +111,11 @@ class TextEncoder:
         if self.tokens == "bpe":
             return self.tokenizer.decoder.decode(pieces)
         return (" " if self.tokens == "word" else "").join(pieces)
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Each token by itself, as a person reads it."""
+        found = [self.tokenizer.id_to_token(int(i)) or "" for i in ids]
+        return [piece.removeprefix("▁") or piece for piece in found] if self.tokens == "bpe" else found
 
     def to_files(self) -> dict[str, str]:
         """The files of a model folder that hold the tokenizer."""
@@ -115,6 +139,20 @@ class TextEncoder:
         except Exception as error:  # tokenizers raises bare Exception
             raise ModelFolderError(f"tokenizer.json is damaged: {error}") from None
         return encoder
+
+
+def alphabet_size(chunks: Iterable[Sequence[str]], share: float = 0.9995) -> int:
+    """The number of different characters that make up a share of the texts, the commonest first.
+
+    Example:
+        >>> alphabet_size([["aaab"], ["aaac"]], share=0.8)
+        2
+    """
+    counts: Counter[str] = Counter()
+    for chunk in chunks:
+        counts.update(normalize("NFC", "".join(chunk)))
+    running = accumulate(count for _, count in counts.most_common())
+    return bisect_left(list(running), share * counts.total()) + 1
 
 
 def new_tokenizer(tokens: str) -> Tokenizer:

@@ -10,6 +10,7 @@ from .classify import SequenceClassifier
 from .generate import LanguageModel
 from .regress import SequenceRegressor
 from .tag import SequenceTagger
+from .translate import Translator
 
 ESTIMATORS: dict[str, type[Estimator]] = {
     estimator.task: estimator
@@ -18,6 +19,7 @@ ESTIMATORS: dict[str, type[Estimator]] = {
         SequenceRegressor,
         SequenceTagger,
         LanguageModel,
+        Translator,
     )
 }
 
@@ -52,5 +54,6 @@ __all__ = [
     "SequenceClassifier",
     "SequenceRegressor",
     "SequenceTagger",
+    "Translator",
     "load",
 ]

@@ -86,6 +86,8 @@ class Estimator(BaseEstimator):
     at_least_one: ClassVar[tuple[str, ...]] = ("hidden_size", "num_layers", "batch_size")
     shares: ClassVar[tuple[str, ...]] = ("dropout", "validation_fraction")
     """Parameters that lie in [0, 1)."""
+    min_steps: ClassVar[int] = MIN_STEPS
+    """Small data get more passes with `epochs=None`, until there were so many steps."""
     aligned: ClassVar[bool] = False
     """Whether targets belong to steps, so that the order test moves both."""
 
@@ -98,6 +100,10 @@ class Estimator(BaseEstimator):
     def _objective(self) -> Objective:
         """Loss and figures."""
         raise NotImplementedError
+
+    def _judge(self) -> Objective:
+        """The objective of `evaluate`, where it takes more pains than the one that training watches."""
+        return self._objective()
 
     def _labelled(self, X: Any, y: Any, sample_weight: Any) -> BatchSource:
         """Batches to measure the model on."""
@@ -123,7 +129,7 @@ class Estimator(BaseEstimator):
         """Trains a new network on `batches`; `valid` chooses the best epoch; `data` says in the card what they are."""
         from recurra.training.loop import train  # Lightning takes seconds to import
 
-        epochs = self.epochs or min(max(MIN_EPOCHS, math.ceil(MIN_STEPS / len(batches))), MAX_EPOCHS)
+        epochs = self.epochs or min(max(MIN_EPOCHS, math.ceil(self.min_steps / len(batches))), MAX_EPOCHS)
         if self.epochs is None and self.max_minutes is not None:
             epochs = MAX_EPOCHS  # the clock ends the run
         patience = self.n_iter_no_change
@@ -227,7 +233,7 @@ class Estimator(BaseEstimator):
         return {"in order": self._figures(batches), "shuffled": self._figures(shuffled)}
 
     def _figures(self, batches: BatchSource) -> dict[str, float]:
-        device, objective = choose_device(self.device), self._objective()
+        device, objective = choose_device(self.device), self._judge()
         network = self.network_.to(device).eval()
         with torch.inference_mode():
             return objective.figures([objective.observe(network, to_device(batch, device)) for batch in batches])

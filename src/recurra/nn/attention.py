@@ -1,0 +1,49 @@
+"""Attention: where in a sequence a decoder looks."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class Attention(torch.nn.Module):
+    """Weighs the steps of a sequence for each query and returns the weighted mean of their values.
+
+    The score of a step is `query · W · key / √size` (Luong et al. 2015, "general"; arXiv:1508.04025).
+
+    Args:
+        query_size: features of a query.
+        key_size: features of a key.
+
+    Example:
+        >>> import torch
+        >>> attention = Attention(4, 6)
+        >>> keys, mask = torch.randn(2, 5, 6), torch.tensor([[True] * 5, [True] * 2 + [False] * 3])
+        >>> context, weights = attention(torch.randn(2, 3, 4), keys, keys, mask)
+        >>> tuple(context.shape), weights[1, :, 2:].any().item()
+        ((2, 3, 6), False)
+    """
+
+    def __init__(self, query_size: int, key_size: int) -> None:
+        super().__init__()
+        self.query = torch.nn.Linear(query_size, key_size, bias=False)
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Attends.
+
+        Args:
+            queries: `(batch, queries, query_size)`.
+            keys: `(batch, time, key_size)`.
+            values: `(batch, time, size)`.
+            mask: True where a step is real, `(batch, time)`.
+
+        Returns:
+            Contexts `(batch, queries, size)` and weights `(batch, queries, time)`, which sum to 1 over the real steps.
+        """
+        scores = self.query(queries) @ keys.transpose(1, 2) / math.sqrt(keys.shape[-1])
+        # not -inf: a softmax over nothing but -inf is NaN
+        scores = scores.masked_fill(~mask.unsqueeze(1), torch.finfo(scores.dtype).min)
+        weights = torch.softmax(scores, dim=-1)
+        return weights @ values, weights

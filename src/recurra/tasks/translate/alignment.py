@@ -1,0 +1,101 @@
+"""Which source tokens the decoder looked at for each token it said, as numbers and as a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recurra.errors import DataError
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Attention of one translation.
+
+    Attributes:
+        source: tokens of the source.
+        target: tokens of the translation, without its end.
+        weights: attention `(target tokens, source tokens)`; every row sums to 1.
+        text: the translation.
+    """
+
+    source: list[str]
+    target: list[str]
+    weights: np.ndarray
+    text: str
+
+    def plot(self, path: str | Path) -> str | None:
+        """Draws the weights into a picture file.
+
+        Args:
+            path: picture to write; the suffix gives its format (`.png`, `.svg`, `.pdf`).
+
+        Returns:
+            None, or what a person should know: that no font of this machine has all the characters.
+
+        Raises:
+            DataError: the file cannot be written, or has no format of pictures.
+        """
+        import warnings
+
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        path = Path(path)
+        font, missing = font_for("".join(self.source + self.target))
+        size = [1.5 + 0.45 * max(len(self.source), 4), 1.2 + 0.38 * max(len(self.target), 3)]
+        figure = Figure(figsize=(min(size[0], 30), min(size[1], 30)), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        axes.imshow(self.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        shown: dict[str, Any] = {} if font is None else {"fontproperties": font}
+        axes.set_xticks(range(len(self.source)), [_plain(t) for t in self.source], rotation=45, ha="left", **shown)
+        axes.set_yticks(range(len(self.target)), [_plain(t) for t in self.target], **shown)
+        axes.xaxis.tick_top()
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*missing from.*font")  # said once, in words
+                figure.savefig(path, dpi=150)
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"the picture {path} cannot be written: {getattr(error, 'strerror', None) or error}"
+            ) from None
+        if missing:
+            return (
+                f"no font on this machine has all the characters ({missing[:5]} …), which are boxes in the picture; "
+                "install one, such as Noto Sans CJK (package fonts-noto-cjk)"
+            )
+        return None
+
+
+def _plain(text: str) -> str:
+    return text.replace("$", r"\$")  # a pair of them would begin mathematics
+
+
+def font_for(text: str) -> tuple[Any, str]:
+    """A font of this machine that has all characters of a text, and the characters that it lacks.
+
+    The default font (None) goes first; of several that lack some, the one that lacks least is chosen.
+    """
+    from matplotlib import font_manager
+    from matplotlib.ft2font import FT2Font
+
+    needed = {ord(c) for c in text if not c.isspace()}
+    default = font_manager.findfont(font_manager.FontProperties())
+    best, lacking = None, needed
+    for path in [default, *sorted(font_manager.findSystemFonts())]:
+        try:
+            missing = needed - set(FT2Font(path).get_charmap())
+        except (OSError, RuntimeError):  # a damaged font, or a kind that cannot be drawn with
+            continue
+        if path == default or len(missing) < len(lacking):
+            best, lacking = (None if path == default else path), missing
+        if not lacking:
+            break
+    font = None if best is None else font_manager.FontProperties(fname=best)
+    return font, "".join(map(chr, sorted(lacking)))

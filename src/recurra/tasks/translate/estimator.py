@@ -1,0 +1,371 @@
+"""The estimator of translation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from recurra.data import TextEncoder
+from recurra.data.batches import Batches
+from recurra.data.inputs import CHUNK_ROWS, Texts, as_sequences
+from recurra.data.pairs import PairBatches, Pairs, as_pairs, hold_out, references_of
+from recurra.data.store import SequenceStore
+from recurra.data.text import TOKENS, alphabet_size
+from recurra.errors import DataError, UsageError
+from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving
+from recurra.training.settings import choose_device
+
+from .alignment import Alignment
+from .figures import bleu_tokens, corpus_figures, signatures
+from .neighbour import Neighbours
+from .network import SPECIALS, EncoderDecoder
+from .objective import Limit, Translating
+
+WATCHED = 1000  # validation sources that are translated after each epoch; the loss is taken over all of them
+PIECES, WORDS = 2000, 10_000  # with `vocab_size=None`
+SEARCHED = 64  # sources translated together
+
+
+class Candidate(NamedTuple):
+    """A translation that the search found.
+
+    Attributes:
+        text: the translation.
+        score: mean log-probability of its tokens (with `length_penalty=1`); 0 is certainty.
+    """
+
+    text: str
+    score: float
+
+
+@dataclass(eq=False, repr=False)
+class Translator(Estimator):
+    """Recurrent encoder–decoder with attention that turns a text into a text, such as its translation.
+
+    Args:
+        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh), `"rnn_relu"`, or `"none"`: each word by itself, as a baseline.
+        hidden_size: units per layer and direction.
+        num_layers: layers of the encoder, and of the decoder.
+        bidirectional: whether the encoder also reads from the end to the beginning.
+        tokens: `"bpe"` (pieces of words, for scripts with and without spaces), `"word"` or `"char"`.
+        vocab_size: greatest number of different tokens of each side; None for 2,000 pieces beyond the characters that
+            make up the texts (for words: 10,000).
+        embedding_size: size of a token's vector.
+        dropout: probability of dropping a feature, in training; small data want much.
+        token_dropout: probability of replacing a token by the unknown token, in training.
+        label_smoothing: share of the probability that the loss spreads over all tokens.
+        beam_size: hypotheses kept by the search; 1 for greedy decoding.
+        length_penalty: 0 favours short translations, 1 compares mean log-probabilities.
+        neighbours: training pairs kept in the model folder, from which `evaluate` takes the baseline: the translation
+            of the most similar known source; 0 for none.
+        epochs: passes over the data; None for enough.
+        batch_size: pairs per step.
+        learning_rate: of AdamW at its peak.
+        weight_decay: of AdamW.
+        gradient_clip: greatest norm of the gradient.
+        validation_fraction: share of the distinct sources that chooses the best epoch, when `fit` gets no data for
+            it; all translations of a source stand on one side.
+        n_iter_no_change: epochs without a better validation chrF after which training stops; None for never.
+        random_state: seed of initialisation, split, shuffling and dropout; no global generator is changed.
+        device: `"auto"`, `"cpu"`, `"cuda"`, …
+        engine: engine of the recurrence, see `recurra.ops`.
+        memory: `"full"` or `"recompute"`, see `SequenceClassifier`.
+        verbose: 1 for a progress bar in a terminal, 0 for silence.
+
+    Attributes:
+        bleu_tokens_: how BLEU cuts the target's texts: `"char"` where spaces do not part words, else `"13a"`.
+        history_: a dictionary of figures for each epoch; validation translations are greedy.
+        best_epoch_: the epoch, counted from 1, whose weights were kept.
+        network_: the trained `torch.nn.Module`.
+
+    Example:
+        >>> from recurra import Translator
+        >>> numbers = {"one": "일", "two": "이", "three": "삼"}
+        >>> X = [f"{a} {b}" for a in numbers for b in numbers] * 10
+        >>> y = [" ".join(numbers[word] for word in x.split()) for x in X]
+        >>> quick = {"epochs": 12, "batch_size": 8, "dropout": 0.0, "token_dropout": 0.0, "learning_rate": 0.02}
+        >>> model = Translator(hidden_size=16, embedding_size=16, validation_fraction=0, **quick).fit(X, y)
+        >>> model.predict(["two three"])
+        ['이 삼']
+    """
+
+    hidden_size: int = 192
+    dropout: float = 0.3
+    batch_size: int = 32
+    n_iter_no_change: int | None = 8
+    bidirectional: bool = True
+    tokens: str = "bpe"
+    vocab_size: int | None = None
+    embedding_size: int = 192
+    token_dropout: float = 0.1
+    label_smoothing: float = 0.1
+    beam_size: int = 5
+    length_penalty: float = 1.0
+    neighbours: int = 20_000
+
+    task = "translate"
+    title = "Translator"
+    choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
+    min_steps: ClassVar = 4000
+    at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size", "beam_size")
+    shares: ClassVar = (*Estimator.shares, "token_dropout", "label_smoothing")
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        if self.neighbours < 0:
+            raise UsageError(f"neighbours must not be negative, got {self.neighbours}")
+
+    # fitting
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        validation_data: tuple[Any, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        checkpoint_minutes: float = 10.0,
+        resume: bool = False,
+    ) -> Self:
+        """Trains on texts `X` and their translations `y`.
+
+        Args:
+            X: list, array, pandas or Arrow column of texts. A text may occur several times, with as many translations.
+            y: as many texts; pairs with an empty side are left out and counted in `data_`.
+            validation_data: `(X, y)` that choose the best epoch, instead of a part of the training data.
+            checkpoint: folder for the prepared data and the state of the run, from which it can be resumed.
+            checkpoint_minutes: greatest time between two checkpoints; there is one after each epoch too.
+            resume: whether to go on from `checkpoint` where there is one.
+
+        Returns:
+            The estimator itself. After Ctrl-C it holds the best epoch's weights and `interrupted_` is True.
+
+        Raises:
+            DataError: the data cannot be used; the message says where and why.
+            UsageError: an argument is out of its range (it is a ValueError).
+        """
+        self._check_params()
+        seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
+        pairs = as_pairs(X, y)
+        groups = pairs.groups()
+        held_out = np.zeros(len(pairs), dtype=bool)
+        if validation_data is None and self.validation_fraction > 0:
+            held_out = hold_out(groups, self.validation_fraction, seed)
+        training = np.flatnonzero(~held_out)
+        self._learn_tokens(pairs, training)
+        self.neighbours_ = Neighbours.of(pairs, self.neighbours, seed)
+        sources, targets = self._stores(pairs, saving, "training")
+        self.limit_ = Limit.of(sources.lengths[training], targets.lengths[training])
+        batches = PairBatches(sources, training, targets, {}, batch_size=self.batch_size, shuffle=True, seed=seed)
+        valid = None
+        if validation_data is not None:
+            valid = self._measured(as_pairs(*validation_data), saving, WATCHED)
+        elif held_out.any():
+            rows = np.flatnonzero(held_out)
+            references = references_of(pairs, groups, rows, WATCHED)
+            valid = PairBatches(sources, rows, targets, references, batch_size=PREDICT_BATCH)
+        data = {
+            "pairs": len(training),
+            "distinct sources": len(np.unique(groups[training])),
+            "source tokens": int(sources.lengths[training].sum()),
+            "target tokens": int(targets.lengths[training].sum()),
+            "left out for an empty side": pairs.left_out,
+            "validation pairs": 0 if valid is None else valid.count,
+        }
+        self._train(batches, valid, seed, saving, data)
+        return self
+
+    def _learn_tokens(self, pairs: Pairs, training: np.ndarray) -> None:
+        sides = []
+        for texts, specials in ((pairs.sources, ()), (pairs.targets, SPECIALS)):
+            sides.append(self._new_encoder([texts[i] for i in training], specials))
+        self.source_encoder_, self.target_encoder_ = sides
+        self.bleu_tokens_ = bleu_tokens(pairs.targets)
+
+    def _new_encoder(self, texts: list[str], specials: tuple[str, ...]) -> TextEncoder:
+        size, alphabet = self.vocab_size, None
+        if size is None and self.tokens == "word":
+            size = WORDS
+        elif size is None:
+            alphabet = alphabet_size(_chunks(texts)) + 1  # and the mark where a word begins
+            size = alphabet + PIECES
+        return TextEncoder(self.tokens, size, specials, alphabet=alphabet, apart=True).fit(_chunks(texts))
+
+    def _stores(self, pairs: Pairs, saving: Saving, name: str) -> tuple[SequenceStore, SequenceStore]:
+        sides = ((self.source_encoder_, pairs.sources, "source"), (self.target_encoder_, pairs.targets, "target"))
+        source, target = (
+            SequenceStore.build(
+                (encoder.encode(chunk) for chunk in _chunks(texts)), saving.file(f"{name}-{side}.arrow")
+            )
+            for encoder, texts, side in sides
+        )
+        return source, target
+
+    def _measured(self, pairs: Pairs, saving: Saving, most: int | None) -> PairBatches:
+        """Batches to measure on, with the references of `most` sources."""
+        sources, targets = self._stores(pairs, saving, "validation")
+        rows = np.arange(len(pairs))
+        references = references_of(pairs, pairs.groups(), rows, most)
+        return PairBatches(sources, rows, targets, references, batch_size=PREDICT_BATCH if most else SEARCHED)
+
+    def _build(self) -> EncoderDecoder:
+        return EncoderDecoder(
+            self.source_encoder_.input_size,
+            self.target_encoder_.input_size,
+            self.embedding_size,
+            cell=self.cell,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            dropout=self.dropout,
+            token_dropout=self.token_dropout,
+            engine=self.engine,
+            memory=self.memory,
+        )
+
+    def _objective(self, beams: int = 1) -> Translating:
+        # what training watches is decoded greedily, in a fraction of the time
+        return Translating(
+            self.target_encoder_,
+            self.limit_,
+            smoothing=self.label_smoothing,
+            beams=beams,
+            length_penalty=self.length_penalty,
+            bleu_tokens=self.bleu_tokens_,
+        )
+
+    def _judge(self) -> Translating:
+        return self._objective(self.beam_size)
+
+    # figures
+
+    def evaluate(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, Any]:
+        """Figures of the model, and of its nearest-neighbour baseline, on texts and their translations.
+
+        Where a source has several translations, each counts as a reference. Pairs with an empty side are left out.
+
+        Args:
+            X: texts.
+            y: as many translations.
+            sample_weight: not known to this task; None.
+
+        Returns:
+            `bleu` and `chrf` (0 to 100), `loss` (nats per token) and `perplexity`; `nearest_neighbour_bleu` and
+            `nearest_neighbour_chrf` where the model kept training pairs; sacrebleu's signatures; the number of
+            distinct `sources` and of pairs `n`.
+        """
+        check_is_fitted(self, "network_")
+        pairs, batches = self._to_measure(X, y, sample_weight)
+        rows = list(batches.references)
+        references = list(batches.references.values())
+        found: dict[str, Any] = self._figures(batches)
+        if self.neighbours_ is not None:
+            nearest = self.neighbours_.translate([pairs.sources[row] for row in rows])
+            baseline = corpus_figures(nearest, references, self.bleu_tokens_)
+            found |= {f"nearest_neighbour_{name}": value for name, value in baseline.items()}
+        return {**found, **signatures(references, self.bleu_tokens_), "sources": len(rows), "n": batches.count}
+
+    def _labelled(self, X: Any, y: Any, sample_weight: Any) -> PairBatches:
+        return self._to_measure(X, y, sample_weight)[1]
+
+    def _to_measure(self, X: Any, y: Any, sample_weight: Any) -> tuple[Pairs, PairBatches]:
+        if sample_weight is not None:
+            raise UsageError("translation knows no sample_weight")
+        pairs = as_pairs(X, y)
+        return pairs, self._measured(pairs, Saving(None, 0, False), None)
+
+    # predicting
+
+    def predict(self, X: Any) -> list[str]:
+        """The best translation found of each text; an empty text gives an empty one."""
+        return [found[0].text for found in self.candidates(X)]
+
+    def candidates(self, X: Any) -> list[list[Candidate]]:
+        """The translations that the search found of each text, at most `beam_size`, the best first.
+
+        Different tokens may spell the same text; it then stands once, with its best score.
+        """
+        check_is_fitted(self, "network_")
+        if len(X) == 0:
+            return []
+        sequences = as_sequences(X)
+        if not isinstance(sequences, Texts):
+            raise DataError("the model translates texts, X holds numbers")
+        return [found for chunk in sequences.chunks() for found in self._translate(chunk)]
+
+    def _translate(self, texts: list[str]) -> Iterator[list[Candidate]]:
+        device, judge = choose_device(self.device), self._judge()
+        network: Any = self.network_.to(device).eval()
+        store = SequenceStore.build([self.source_encoder_.encode([text.strip() for text in texts])])
+        found = [[Candidate("", 0.0)]] * len(texts)
+        with torch.inference_mode():
+            for batch in Batches(store, np.flatnonzero(store.lengths), batch_size=SEARCHED):
+                hypotheses = judge.hypotheses(network, batch.values.to(device), batch.lengths)
+                for row, some in zip(batch.rows.tolist(), hypotheses, strict=True):
+                    texts_found: dict[str, float] = {}
+                    for hypothesis in some:
+                        texts_found.setdefault(self.target_encoder_.decode(hypothesis.tokens), hypothesis.score)
+                    found[row] = [Candidate(text, score) for text, score in texts_found.items() if text] or found[row]
+        return iter(found)
+
+    def align(self, source: str) -> Alignment:
+        """Translates a text and tells where the decoder looked.
+
+        Example:
+            >>> from recurra import Translator
+            >>> quick = {"epochs": 1, "hidden_size": 8, "embedding_size": 8}
+            >>> model = Translator(**quick).fit(["good day", "good night"] * 20, ["bonjour", "bonne nuit"] * 20)
+            >>> alignment = model.align("good night")
+            >>> alignment.weights.shape == (len(alignment.target), len(alignment.source))
+            True
+        """
+        check_is_fitted(self, "network_")
+        device, judge = choose_device(self.device), self._judge()
+        network: Any = self.network_.to(device).eval()
+        ids = self.source_encoder_.encode([source.strip()])[0]
+        if not len(ids):
+            return Alignment([], [], np.zeros((0, 0), np.float32), "")
+        values, lengths = torch.from_numpy(ids).unsqueeze(0).to(device), torch.tensor([len(ids)])
+        with torch.inference_mode():
+            tokens = judge.hypotheses(network, values, lengths)[0][0].tokens
+            weights = network.attend(values, lengths, torch.tensor([tokens], device=device))[0, : len(tokens)]
+        source_tokens, target_tokens = self.source_encoder_.pieces(ids.tolist()), self.target_encoder_.pieces(tokens)
+        return Alignment(source_tokens, target_tokens, weights.cpu().numpy(), self.target_encoder_.decode(tokens))
+
+    # saving
+
+    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
+        files = {} if self.neighbours_ is None else self.neighbours_.to_files()
+        config: dict[str, Any] = {"limit": list(self.limit_), "bleu_tokens": self.bleu_tokens_}
+        for side, encoder in (("source", self.source_encoder_), ("target", self.target_encoder_)):
+            config[side] = encoder.to_config()
+            files |= {f"{side}-{name}": text for name, text in encoder.to_files().items()}
+        return config, files
+
+    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
+        self.limit_, self.bleu_tokens_ = Limit(*config["limit"]), config["bleu_tokens"]
+        self.source_encoder_, self.target_encoder_ = (
+            TextEncoder.from_files(config[side], {"tokenizer.json": files[f"{side}-tokenizer.json"]})
+            for side in ("source", "target")
+        )
+        self.neighbours_ = Neighbours.from_files(files)
+
+    def _about(self) -> tuple[str, str]:
+        return "translation", '["a text"]'
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.target_tags.required = True
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+
+def _chunks(texts: list[str]) -> Iterator[list[str]]:
+    return (texts[start : start + CHUNK_ROWS] for start in range(0, len(texts), CHUNK_ROWS))

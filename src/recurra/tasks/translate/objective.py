@@ -1,0 +1,94 @@
+"""Loss and figures of translation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from recurra.data import TextEncoder
+from recurra.data.pairs import PairBatch
+
+from .figures import corpus_figures
+from .network import EncoderDecoder
+from .search import Hypothesis, beam_search
+
+
+class Limit(NamedTuple):
+    """How long a translation may be: `least + slope * source tokens`, learnt from the training pairs."""
+
+    least: int
+    slope: float
+
+    @classmethod
+    def of(cls, sources: Any, targets: Any) -> Limit:
+        """From the numbers of tokens of the training pairs: twice the usual length, and 10 more."""
+        return cls(10, 2 * float(sum(targets)) / max(float(sum(sources)), 1.0))
+
+    def __call__(self, lengths: Tensor) -> Tensor:
+        """For source lengths `(batch,)`."""
+        return (self.least + self.slope * lengths).long()
+
+
+class Translating:
+    """Cross entropy with label smoothing in training; perplexity, BLEU and chrF on labelled data.
+
+    Args:
+        encoder: of the target side.
+        limit: how long a translation may be.
+        smoothing: share of the probability that the loss spreads over all tokens.
+        beams: of the search; 1 for greedy decoding.
+        length_penalty: of the search.
+        bleu_tokens: how BLEU cuts texts.
+    """
+
+    watch = "chrf"
+    watch_greater = True
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        limit: Limit,
+        *,
+        smoothing: float,
+        beams: int,
+        length_penalty: float,
+        bleu_tokens: str,
+    ) -> None:
+        self.encoder, self.limit, self.smoothing, self.bleu_tokens = encoder, limit, smoothing, bleu_tokens
+        self.search = {"beams": beams, "length_penalty": length_penalty}
+
+    def loss(self, network: torch.nn.Module, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """Sum over the tokens of a batch, and their number."""
+        return self._cross_entropy(network, batch, self.smoothing)
+
+    def hypotheses(self, network: EncoderDecoder, values: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+        """Translations of source tokens `(batch, time)`, the best first."""
+        return beam_search(network, values, lengths, self.limit(lengths), **self.search)
+
+    def observe(self, network: Any, batch: PairBatch) -> tuple[float, int, list[str], list[list[str]]]:
+        """Loss and number of tokens, and for each distinct source its translation and the references."""
+        total, count = self._cross_entropy(network, batch, 0.0)
+        rows = [i for i, known in enumerate(batch.references) if known is not None]
+        found: list[str] = []
+        if rows:
+            lengths = batch.lengths[rows]
+            values = batch.values[rows][:, : int(lengths.max())]
+            best = [hypotheses[0] for hypotheses in self.hypotheses(network, values, lengths)]
+            found = [self.encoder.decode(hypothesis.tokens) for hypothesis in best]
+        return float(total), int(count), found, [known for known in batch.references if known is not None]
+
+    def figures(self, observed: list[Any]) -> dict[str, float]:
+        """Loss in nats per token, its exponential (perplexity), BLEU and chrF."""
+        loss = sum(row[0] for row in observed) / max(sum(row[1] for row in observed), 1)
+        found = [text for row in observed for text in row[2]]
+        references = [known for row in observed for known in row[3]]
+        figures = {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+        return {**corpus_figures(found, references, self.bleu_tokens), **figures}
+
+    def _cross_entropy(self, network: torch.nn.Module, batch: PairBatch, smoothing: float) -> tuple[Tensor, Tensor]:
+        scores, expected = network(batch.values, batch.lengths, batch.targets, batch.target_lengths)
+        total = torch.nn.functional.cross_entropy(scores, expected, reduction="sum", label_smoothing=smoothing)
+        return total, torch.tensor(float(len(expected)))
