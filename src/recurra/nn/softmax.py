@@ -1,0 +1,59 @@
+"""Cross entropy over a large vocabulary at the cost of a small one, for training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, linear
+
+NEGATIVES = 1024  # drawn anew for each batch
+
+
+class SampledSoftmax(torch.nn.Module):
+    """Negative log-probability of target tokens, with the softmax taken over a sample of the vocabulary.
+
+    The sample is all targets of the batch and `negatives` tokens drawn by the square root of their frequency. In the
+    sum over the vocabulary, the term of a token that is there with probability π counts 1/π (Horvitz and Thompson
+    1952), so that the sum is right on average; frequent tokens are nearly always there, so it varies little.
+    A vocabulary of at most twice `negatives` is summed completely.
+
+    Args:
+        counts: how often each token occurs in the training data, `(tokens,)`; tokens with 0 are left out.
+        negatives: tokens to draw.
+
+    Example:
+        >>> import torch
+        >>> softmax = SampledSoftmax(torch.tensor([0, 5, 3]))
+        >>> context, weight, bias = torch.zeros(4, 8), torch.zeros(3, 8), torch.zeros(3)
+        >>> loss = softmax(context, weight, bias, torch.tensor([1, 1, 2, 1]))
+        >>> round(loss.item() / 4, 3)  # two tokens alike: ln 2
+        0.693
+    """
+
+    def __init__(self, counts: Tensor, negatives: int = NEGATIVES) -> None:
+        super().__init__()
+        self.negatives = negatives
+        self.register_buffer("share", counts / counts.sum(), persistent=False)
+        self.register_buffer("draw", counts.sqrt() / counts.sqrt().sum(), persistent=False)
+        self.register_buffer("absent", torch.where(counts > 0, 0.0, -torch.inf), persistent=False)
+
+    def forward(self, context: Tensor, weight: Tensor, bias: Tensor, target: Tensor) -> Tensor:
+        """Sum of the losses.
+
+        Args:
+            context: `(batch, features)`.
+            weight: `(tokens, features)` of the output layer.
+            bias: `(tokens,)`.
+            target: numbers of the true tokens `(batch,)`.
+        """
+        if len(self.share) <= 2 * self.negatives or not len(target):
+            return cross_entropy(linear(context, weight, bias + self.absent), target, reduction="sum")
+        drawn = torch.multinomial(self.draw, self.negatives, replacement=True)
+        sample, place = torch.unique(torch.cat([drawn, target]), return_inverse=True)
+        place = place[self.negatives :].unsqueeze(1)
+        missing = (1 - self.share[sample]) ** len(target) * (1 - self.draw[sample]) ** self.negatives
+        correction = -torch.log1p(-missing)
+        scores = linear(context, weight[sample], bias[sample] + correction)
+        # the true token is there for certain
+        scores = scores.scatter_add(1, place, -correction[place])
+        return cross_entropy(scores, place.squeeze(1), reduction="sum")
