@@ -77,6 +77,11 @@ def write_rows(path: Path, names: Sequence[str], columns: Sequence[Sequence[Any]
     import pyarrow as pa
     from pyarrow import csv, parquet
 
+    if path.suffix.lower() in (".csv", ".tsv"):  # whose cells hold no lists
+        columns = [
+            [json.dumps(v, ensure_ascii=False) if isinstance(v, list | dict) else v for v in column]
+            for column in columns
+        ]
     table = pa.table(dict(zip(names, columns, strict=True)))
     partial = path.with_name(f".{path.name}.partial")
     suffix = path.suffix.lower()

@@ -67,6 +67,11 @@ class Asking(Reading):
     input: Annotated[str | None, _data("--input", text="Column of sequences; as in training.")] = None
     target: Annotated[str | None, _data("--target", text="Column of targets; as in training.")] = None
     proba: Annotated[bool, _data("--proba", text="Classifiers: add the probability of every class.")] = False
+    top: Annotated[int, _data("--top", text="Blank fillers: how many words for each blank.", min=1)] = 5
+    choices: Annotated[
+        str | None, _data("--choices", text="Blank fillers: candidates to rank, such as 'more,less'.")
+    ] = None
+    marks: Annotated[bool, _data("--marks", text="Blank fillers: a blank may be a punctuation mark.")] = False
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Self
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -103,7 +104,7 @@ class TextEncoder:
         }
 
     @classmethod
-    def from_files(cls, config: dict, files: dict[str, str]) -> TextEncoder:
+    def from_files(cls, config: dict, files: dict[str, str]) -> Self:
         """Rebuilds an encoder from `to_config` and `to_files`."""
         encoder = cls(config["tokens"], config["vocab_size"], config.get("specials", ()))
         try:

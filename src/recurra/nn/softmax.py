@@ -30,6 +30,10 @@ class SampledSoftmax(torch.nn.Module):
         0.693
     """
 
+    share: Tensor
+    draw: Tensor
+    absent: Tensor
+
     def __init__(self, counts: Tensor, negatives: int = NEGATIVES) -> None:
         super().__init__()
         self.negatives = negatives

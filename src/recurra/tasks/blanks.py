@@ -51,7 +51,7 @@ class BlankEncoder(TextEncoder):
 
     def pieces(self) -> list[str]:
         """Every token as it is written, by number."""
-        return [self.tokenizer.id_to_token(i) for i in range(self.input_size)]
+        return [self.tokenizer.id_to_token(i) or "" for i in range(self.input_size)]
 
 
 def _spaced(text: str) -> str:
@@ -113,9 +113,8 @@ def word_masks(encoder: BlankEncoder, marks: bool) -> Tensor:
     masks = torch.zeros(2, encoder.input_size)
     for number, piece in enumerate(encoder.pieces()):
         starts = piece.startswith(WORD_START)
-        if number <= len(encoder.specials) or not piece.strip(WORD_START + " "):
-            masks[:, number] = -torch.inf
-        elif not marks and not re.search(r"\w", piece):
+        empty = number <= len(encoder.specials) or not piece.strip(WORD_START + " ")
+        if empty or not (marks or re.search(r"\w", piece)):
             masks[:, number] = -torch.inf
         elif encoder.tokens == "bpe":
             masks[LATER if starts else FIRST, number] = -torch.inf

@@ -21,7 +21,7 @@ from recurra.nn import DIRECTIONS, ContextNetwork, SampledSoftmax, step_mask
 from recurra.training.settings import choose_device
 
 from .base import Estimator, Saving
-from .blanks import WORD_START, BlankEncoder, parse, word_masks
+from .blanks import WORD_START, Blanked, BlankEncoder, parse, word_masks
 from .filling import POSITIONS, Choice, Filler, Filling
 
 MAX_PIECES = 4  # of one blank, where tokens are pieces of words
@@ -43,14 +43,14 @@ class Prediction:
     def __init__(self, counts: Tensor) -> None:
         self.softmax = SampledSoftmax(counts)
 
-    def loss(self, network: ContextNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
+    def loss(self, network: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         """Sum of the losses of all known tokens, and their number."""
         context, target = self._known(network, batch)
         softmax = self.softmax.to(context.device)
         total = softmax(context, network.embedding.weight, network.bias, target)
         return total, torch.tensor(float(len(target)))
 
-    def observe(self, network: ContextNetwork, batch: Batch) -> np.ndarray:
+    def observe(self, network: Any, batch: Batch) -> np.ndarray:
         """Sums over the known tokens of the batch, see `tally`, and the number of all tokens."""
         context, target = self._known(network, batch)
         absent = self.softmax.to(context.device).absent
@@ -65,7 +65,7 @@ class Prediction:
         return summarized(np.array(sums)) | {"unknown": float(1 - sums[0] / max(tokens, 1))}
 
     @staticmethod
-    def _known(network: ContextNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _known(network: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         """Contexts and numbers of the tokens that are in the vocabulary."""
         lengths = batch.lengths.to(batch.values.device)
         known = step_mask(lengths, batch.values.shape[1]) & (batch.values != UNKNOWN_ID)
@@ -226,7 +226,7 @@ class BlankFiller(Estimator):
         return counts, spans / max(spans.sum(), 1)
 
     def _build(self) -> ContextNetwork:
-        return ContextNetwork(
+        network = ContextNetwork(
             self.encoder_.input_size,
             self.embedding_size,
             cell=self.cell,
@@ -238,6 +238,9 @@ class BlankFiller(Estimator):
             engine=self.engine,
             memory=self.memory,
         )
+        with torch.no_grad():  # begins with what is known without looking
+            network.bias.copy_(torch.from_numpy(np.log(np.maximum(self._frequencies(), 0.5))))
+        return network
 
     def _objective(self) -> Prediction:
         return Prediction(torch.from_numpy(self._frequencies()))
@@ -276,13 +279,11 @@ class BlankFiller(Estimator):
         check_is_fitted(self, "network_")
         if top < 1:
             raise UsageError(f"top must be at least 1, got {top}")
-        texts = [text for chunk in _as_texts(X).chunks() for text in chunk] if len(X) else []
-        blanked = [parse(text, self.encoder_, row) for row, text in enumerate(texts)]
-        filler = self._filler(marks)
+        blanked, filler = self._parse(X), self._filler(marks)
         parts = (blanked[start : start + TOGETHER] for start in range(0, len(blanked), TOGETHER))
         return [answer for part in parts for answer in filler.fill(part, top)]
 
-    def choose(self, text: str, choices: Sequence[str]) -> list[Choice]:
+    def choose(self, X: Any, choices: Sequence[str]) -> list[Choice] | list[list[Choice]]:
         """Ranks candidates for the blank of a text.
 
         A candidate of one token has the probability that the network gives it. That of one of several tokens is the
@@ -290,27 +291,34 @@ class BlankFiller(Estimator):
         the geometric mean of the two counts.
 
         Args:
-            text: with one blank, `[ ]` or `___`.
+            X: a text with one blank, `[ ]` or `___`, or texts as in `predict`.
             choices: words, or phrases, in the model's vocabulary.
 
         Returns:
-            A `Choice` for each candidate, the most probable first.
+            A `Choice` for each candidate, the most probable first; for several texts a list of these.
 
         Raises:
-            DataError: the text has no blank or more than one.
+            DataError: a text has no blank or more than one; `row` says which.
             UsageError: there is no candidate, or one has a word that the model does not know.
         """
         check_is_fitted(self, "network_")
-        if not len(choices):
-            raise UsageError("there are no candidates to choose from")
-        blanked = parse(text, self.encoder_)
-        if len(blanked.glued) > 1:
-            raise DataError(f"candidates are ranked for one blank; the text has {len(blanked.glued)}")
-        return self._filler(marks=True).rank(blanked, choices)
+        if isinstance(choices, str) or not len(choices):
+            raise UsageError("choices is a list of candidates, such as ['more', 'less']")
+        filler = self._filler(marks=True)
+        texts = self._parse([X] if isinstance(X, str) else X)
+        for row, text in enumerate(texts):
+            if len(text.glued) > 1:
+                raise DataError(f"candidates are ranked for one blank; the text has {len(text.glued)}", row)
+        ranked = [filler.rank(text, choices) for text in texts]
+        return ranked[0] if isinstance(X, str) else ranked
+
+    def _parse(self, X: Any) -> list[Blanked]:
+        texts = [text for chunk in _as_texts(X).chunks() for text in chunk] if len(X) else []
+        return [parse(text, self.encoder_, row) for row, text in enumerate(texts)]
 
     def _filler(self, marks: bool) -> Filler:
         device = choose_device(self.device)
-        network = self.network_.to(device).eval()
+        network: Any = self.network_.to(device).eval()
         absent = torch.full((self.encoder_.input_size,), 0.0, device=device)
         absent[UNKNOWN_ID] = -torch.inf
 

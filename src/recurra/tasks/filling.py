@@ -155,7 +155,7 @@ class Filler:
         words = [[Word(a.word, float(np.exp(a.score))) for a in answer] for answer in found]
         if score is None:
             return Filling(text.put([words[0][0].word]), words[0][0].probability, words)
-        best = [self.encoder.decode(tokens) for tokens in fills if not isinstance(tokens, int)]
+        best = [self.encoder.decode(tokens.tolist()) for tokens in fills if not isinstance(tokens, int)]
         return Filling(text.put(best), float(np.exp(score)), words)
 
     def answers(self, asked: Sequence[Question], top: int) -> list[list[Answer]]:
@@ -171,7 +171,7 @@ class Filler:
                 place = next(places)[1][question.blank]
                 for answer in next(solved):
                     tokens, score = answer.tokens[place], answer.score + share
-                    word = self.encoder.decode(tokens)
+                    word = self.encoder.decode(tokens.tolist())
                     if word in words:  # the same word in other pieces
                         score = float(np.logaddexp(score, words[word].score))
                     words[word] = Answer(tokens, word, score)
