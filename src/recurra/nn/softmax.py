@@ -13,9 +13,9 @@ class SampledSoftmax(torch.nn.Module):
     """Negative log-probability of target tokens, with the softmax taken over a sample of the vocabulary.
 
     The sample is all targets of the batch and `negatives` tokens drawn by the square root of their frequency. In the
-    sum over the vocabulary, the term of a token that is there with probability π counts 1/π (Horvitz and Thompson
-    1952), so that the sum is right on average; frequent tokens are nearly always there, so it varies little.
-    A vocabulary of at most twice `negatives` is summed completely.
+    sum over the vocabulary, the term of a token that is drawn with probability π counts 1/π, that of a target 1, so
+    that the sum is right on average (Horvitz and Thompson 1952); frequent tokens are nearly always there, so it
+    varies little. A vocabulary of at most twice `negatives` is summed completely.
 
     Args:
         counts: how often each token occurs in the training data, `(tokens,)`; tokens with 0 are left out.
@@ -30,14 +30,12 @@ class SampledSoftmax(torch.nn.Module):
         0.693
     """
 
-    share: Tensor
     draw: Tensor
     absent: Tensor
 
     def __init__(self, counts: Tensor, negatives: int = NEGATIVES) -> None:
         super().__init__()
         self.negatives = negatives
-        self.register_buffer("share", counts / counts.sum(), persistent=False)
         self.register_buffer("draw", counts.sqrt() / counts.sqrt().sum(), persistent=False)
         self.register_buffer("absent", torch.where(counts > 0, 0.0, -torch.inf), persistent=False)
 
@@ -50,14 +48,13 @@ class SampledSoftmax(torch.nn.Module):
             bias: `(tokens,)`.
             target: numbers of the true tokens `(batch,)`.
         """
-        if len(self.share) <= 2 * self.negatives or not len(target):
+        if len(self.draw) <= 2 * self.negatives or not len(target):
             return cross_entropy(linear(context, weight, bias + self.absent), target, reduction="sum")
         drawn = torch.multinomial(self.draw, self.negatives, replacement=True)
         sample, place = torch.unique(torch.cat([drawn, target]), return_inverse=True)
-        place = place[self.negatives :].unsqueeze(1)
-        missing = (1 - self.share[sample]) ** len(target) * (1 - self.draw[sample]) ** self.negatives
-        correction = -torch.log1p(-missing)
+        place = place[self.negatives :]
+        drawn_with = -torch.expm1(self.negatives * torch.log1p(-self.draw[sample]))
+        # the targets are there for certain
+        correction = (-torch.log(drawn_with)).index_fill(0, place, 0.0)
         scores = linear(context, weight[sample], bias[sample] + correction)
-        # the true token is there for certain
-        scores = scores.scatter_add(1, place, -correction[place])
-        return cross_entropy(scores, place.squeeze(1), reduction="sum")
+        return cross_entropy(scores, place, reduction="sum")

@@ -103,6 +103,10 @@ class Question(NamedTuple):
     fills: list[Fill]
     blank: int
 
+    def fills_with(self, size: int) -> list[Fill]:
+        """What the blanks hold, if there are so many tokens to be found in this one."""
+        return [*self.fills[: self.blank], size, *self.fills[self.blank + 1 :]]
+
 
 class Answer(NamedTuple):
     """Tokens for a blank, the word that they are, and its log-probability."""
@@ -128,55 +132,81 @@ class Filler:
 
     def fill(self, texts: Sequence[Blanked], top: int) -> list[Filling]:
         """Fills all blanks of each text together, then asks for each of them beside the best words for the others."""
-        fills = [self._sizes(text) for text in texts]
-        joint: list[float | None] = [None] * len(texts)
+        fills: list[list[Fill]] = [[1] * len(text.glued) for text in texts]
+        joint = [0.0] * len(texts)
         several = [number for number, text in enumerate(texts) if len(text.glued) > 1]
+        if len(self.spans) > 1:
+            for number in several:
+                fills[number], joint[number] = self._best_sizes(texts[number])
         puzzles = [lay_out(texts[number], fills[number]) for number in several]
         answers = solve([p for p, _ in puzzles], self.scores, self.masks, BEAM)
         for number, (_, places), (best, *_) in zip(several, puzzles, answers, strict=True):
-            joint[number] = best.score + sum(self.spans[p.stop - p.start] for p in places)
+            joint[number] += best.score
             fills[number] = [best.tokens[place] for place in places]
         asked = [Question(text, f, blank) for text, f in zip(texts, fills, strict=True) for blank in range(len(f))]
         found = iter(self.answers(asked, top))
         return [self._filling(text, f, score, found) for text, f, score in zip(texts, fills, joint, strict=True)]
 
-    def _sizes(self, text: Blanked) -> list[Fill]:
-        """For each of several blanks the number of tokens of its best word, the others being unknown."""
-        single: list[Fill] = [1] * len(text.glued)
-        if len(single) == 1 or len(self.spans) == 1:
-            return single
-        asked = [Question(text, single, blank) for blank in range(len(single))]
-        return [len(best.tokens) for best, *_ in self.answers(asked, 1)]
+    def _best_sizes(self, text: Blanked) -> tuple[list[Fill], float]:
+        """For each of several blanks the number of tokens of its best word, the others being unknown.
 
-    def _filling(
-        self, text: Blanked, fills: list[Fill], score: float | None, answers: Iterator[list[Answer]]
-    ) -> Filling:
+        Also their log-probability, all together.
+        """
+        single: list[Fill] = [1] * len(text.glued)
+        asked = [Question(text, single, blank) for blank in range(len(single))]
+        best = [len(answer.tokens) for answer, *_ in self.answers(asked, 1)]
+        return [*best], sum(sizes[n] for sizes, n in zip(self._sizes(asked), best, strict=True))
+
+    def _filling(self, text: Blanked, fills: list[Fill], score: float, answers: Iterator[list[Answer]]) -> Filling:
         found = [next(answers) for _ in fills]
         words = [[Word(a.word, float(np.exp(a.score))) for a in answer] for answer in found]
-        if score is None:
+        if len(words) == 1:
             return Filling(text.put([words[0][0].word]), words[0][0].probability, words)
         best = [self.encoder.decode(tokens.tolist()) for tokens in fills if not isinstance(tokens, int)]
         return Filling(text.put(best), float(np.exp(score)), words)
 
     def answers(self, asked: Sequence[Question], top: int) -> list[list[Answer]]:
         """At most `top` words for each question, the most probable first; those of all sizes beside each other."""
-        cases = [(q, steps) for q in asked for steps in self.spans]
-        laid = [lay_out(q.text, [*q.fills[: q.blank], steps, *q.fills[q.blank + 1 :]]) for q, steps in cases]
+        laid = [lay_out(q.text, q.fills_with(n)) for q in asked for n in self.spans]
         solved = iter(solve([p for p, _ in laid], self.scores, self.masks, max(top, BEAM)))
         places = iter(laid)
         found = []
-        for question in asked:
+        for question, sizes in zip(asked, self._sizes(asked), strict=True):
             words: dict[str, Answer] = {}
-            for share in self.spans.values():
+            for size in sizes.values():
                 place = next(places)[1][question.blank]
                 for answer in next(solved):
-                    tokens, score = answer.tokens[place], answer.score + share
+                    tokens, score = answer.tokens[place], answer.score + size
                     word = self.encoder.decode(tokens.tolist())
                     if word in words:  # the same word in other pieces
                         score = float(np.logaddexp(score, words[word].score))
                     words[word] = Answer(tokens, word, score)
             found.append(sorted(words.values(), key=lambda a: -a.score)[:top])
         return found
+
+    def _sizes(self, asked: Sequence[Question]) -> list[dict[int, float]]:
+        """Log-probability of each number of tokens in a blank.
+
+        It is the share of words of so many tokens, times the network's probability that the tokens of such a blank
+        are of the right kind: that the first begins a word and the others go on with it.
+        """
+        if len(self.spans) == 1:
+            return [dict.fromkeys(self.spans, 0.0) for _ in asked]
+        puzzles = [lay_out(q.text, q.fills_with(n))[0] for q in asked for n in self.spans]
+        rows = [row for row, p in enumerate(puzzles) for _ in p.open]
+        kinds = torch.tensor([kind for p in puzzles for kind in p.kinds])
+        right = []
+        for part, found in score_at(
+            [p.tokens for p in puzzles], rows, [s for p in puzzles for s in p.open], self.scores
+        ):
+            chances = torch.log_softmax(found + self.masks.amax(0), 1)
+            right.append(torch.logsumexp(chances + self.masks[kinds[part]], 1).cpu())
+        evidence = iter(torch.cat(right).double().split([len(p.open) for p in puzzles]))
+        sizes = []
+        for _ in asked:
+            scores = torch.stack([share + next(evidence).sum() for share in self.spans.values()])
+            sizes.append(dict(zip(self.spans, torch.log_softmax(scores, 0).tolist(), strict=True)))
+        return sizes
 
     def rank(self, text: Blanked, choices: Sequence[str]) -> list[Choice]:
         """Ranks candidates for the only blank of a text.
@@ -285,17 +315,21 @@ def solve(puzzles: Sequence[Puzzle], scores: Scores, masks: Tensor, beam: int) -
 
 def _best_tokens(states: list[Puzzle], scores: Scores, masks: Tensor, beam: int) -> list[tuple[Tensor, Tensor]]:
     """For each puzzle, the log-probabilities and numbers of the best tokens of each open step, `(open, beam)`."""
-    rows = [row for row, p in enumerate(states) for _ in p.open]
-    steps = [step for p in states for step in p.open]
     kinds = torch.tensor([kind for p in states for kind in p.kinds])
     values, tokens = [], []
-    for part, found in score_at([p.tokens for p in states], rows, steps, scores):
+    for part, found in score_open(states, scores):
         found = torch.log_softmax(found + masks[kinds[part]], 1)
         top = found.topk(min(beam, found.shape[1]), 1)
         values.append(top.values.cpu())
         tokens.append(top.indices.cpu())
     sizes = [len(p.open) for p in states]
     return list(zip(torch.cat(values).split(sizes), torch.cat(tokens).split(sizes), strict=True))
+
+
+def score_open(puzzles: Sequence[Puzzle], scores: Scores) -> Iterator[tuple[slice, Tensor]]:
+    """Scores of all tokens at the open steps of all puzzles, as `score_at` gives them."""
+    rows = [row for row, p in enumerate(puzzles) for _ in p.open]
+    return score_at([p.tokens for p in puzzles], rows, [step for p in puzzles for step in p.open], scores)
 
 
 def score_at(
