@@ -137,7 +137,7 @@ def test_order_matters_to_this_language(filler):
 
 def test_pieces_make_words_that_were_never_seen():
     rows = [f"{who} {what}{how} ." for who in ("나는", "너는") for what in "먹걷웃" for how in ("었다", "겠다")]
-    model = BlankFiller(tokens="bpe", vocab_size=20, **QUICK).fit(rows * 15)
+    model = BlankFiller(tokens="bpe", vocab_size=24, **QUICK).fit(rows * 15)
     assert model.spans_.sum() == pytest.approx(1)
     assert (model.spans_[1:] > 0).any()
     found = model.predict(["나는 [ ] .", "너는 먹[ ] .", "[ ] 걷겠다 [ ]"], top=3, marks=True)

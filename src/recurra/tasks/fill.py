@@ -121,8 +121,6 @@ class BlankFiller(Estimator):
         'eats'
     """
 
-    dropout: float = 0.3
-    batch_size: int = 64
     learning_rate: float = 3e-3
     tokens: str = "word"
     vocab_size: int = 10_000

@@ -246,8 +246,8 @@ class Filler:
         if not len(tokens):
             raise UsageError("a candidate is empty: give words, such as --choices 'more,less'")
         if UNKNOWN_ID in tokens:
-            unknown = ", ".join(repr(self.encoder.decode([t])) for t in tokens if t != UNKNOWN_ID)
-            known = f"; it knows only {unknown} of it" if unknown else ""
+            pieces = [self.encoder.decode([t]) for t in tokens.tolist() if t != UNKNOWN_ID]
+            known = f"; it knows only {', '.join(map(repr, filter(None, pieces)))} of it" if any(pieces) else ""
             raise UsageError(f"the candidate {choice!r} is not in the model's vocabulary{known}")
         return tokens
 
