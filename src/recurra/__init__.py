@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from . import cells, nn, ops
     from .nn import accelerate
     from .tasks import (
+        BlankFiller,
         LanguageModel,
         SequenceClassifier,
         SequenceRegressor,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BlankFiller",
     "LanguageModel",
     "SequenceClassifier",
     "SequenceRegressor",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "BlankFiller": "tasks",
     "LanguageModel": "tasks",
     "SequenceClassifier": "tasks",
     "SequenceRegressor": "tasks",

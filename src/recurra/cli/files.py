@@ -79,7 +79,7 @@ def write_rows(path: Path, names: Sequence[str], columns: Sequence[Sequence[Any]
 
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):  # whose cells hold no lists
-        columns = [[" ".join(map(str, v)) if isinstance(v, list) else v for v in column] for column in columns]
+        columns = [[_cell(v) for v in column] for column in columns]
     table = pa.table(dict(zip(names, columns, strict=True)))
     with written(path) as partial:
         if suffix == ".parquet":
@@ -93,6 +93,15 @@ def write_rows(path: Path, names: Sequence[str], columns: Sequence[Sequence[Any]
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
         else:
             raise UsageError(f"{path} should end in .csv, .tsv, .jsonl or .parquet")
+
+
+def _cell(value: Any) -> Any:
+    """A list of words becomes a text with spaces, anything nested JSON."""
+    import json
+
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return " ".join(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
 @contextmanager

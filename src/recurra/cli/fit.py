@@ -19,6 +19,7 @@ def fit() -> None:
       recurra fit regress essays.parquet --input text --target score --out my-model
       recurra fit generate novel.txt --out my-model
       recurra fit translate pairs.tsv --source english --target korean --out my-model
+      recurra fit fill reviews.csv --input text --out my-filler
     """
 
 

@@ -70,7 +70,9 @@ class Asking(Reading):
         str | None,
         _data("--condition", text="Language models: column of labels; for - one label for all lines."),
     ] = None
-    top: Annotated[int, _data("--top", text="Language models: how many of the most probable tokens.", min=1)] = 5
+    top: Annotated[
+        int, _data("--top", text="Language models, blank fillers: how many of the most probable tokens.", min=1)
+    ] = 5
     proba: Annotated[bool, _data("--proba", text="Add probabilities: of every class, of each tag.")] = False
     source: Annotated[str | None, _data("--source", text="Translators: column of source texts; as in training.")] = None
     target_file: Annotated[
@@ -86,6 +88,10 @@ class Asking(Reading):
     bleu_tokens: Annotated[
         str | None, _data("--bleu-tokens", text="Translators: how BLEU cuts texts: 13a, char, intl, ko-mecab, …")
     ] = None
+    choices: Annotated[
+        str | None, _data("--choices", text="Blank fillers: candidates to rank, such as 'more,less'.")
+    ] = None
+    marks: Annotated[bool, _data("--marks", text="Blank fillers: a blank may be a punctuation mark.")] = False
 
 
 @dataclass(frozen=True)

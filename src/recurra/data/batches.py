@@ -14,7 +14,9 @@ from .store import SequenceStore
 
 POOL_BATCHES = 50  # batches sorted by length together: enough for little padding, few enough to stay random
 IGNORE = -100  # target of a step that does not count; torch's cross entropy knows it
-MAX_CELLS = 1 << 18  # padded steps of one batch; very long sequences come in smaller batches
+MAX_CELLS = (
+    1 << 18
+)  # padded steps of one batch, where nothing else is asked for; very long sequences come in smaller batches
 
 
 class Batch(NamedTuple):
@@ -79,6 +81,7 @@ class Batches:
         batch_size: sequences in a batch; fewer where they are very long.
         shuffle: whether to draw a new order each epoch.
         seed: seed of that order.
+        max_cells: greatest number of padded steps of a batch, as long as one sequence fits.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Batches:
         batch_size: int,
         shuffle: bool = False,
         seed: int = 0,
+        max_cells: int = MAX_CELLS,
     ) -> None:
         self.store, self.targets, self.weights = store, targets, weights
         self.rows = np.arange(len(store)) if rows is None else rows
@@ -99,7 +103,7 @@ class Batches:
         lengths = np.maximum(store.lengths[self.rows], 1)
         if isinstance(targets, SequenceStore):
             lengths = np.maximum(lengths, targets.lengths[self.rows])
-        self._capacity = np.clip(MAX_CELLS // lengths, 1, batch_size)
+        self._capacity = np.clip(max_cells // lengths, 1, batch_size)
         # capacities are halvings of the batch size, so that few groups arise and their number is the same each epoch
         halvings = np.ceil(np.log2(batch_size / self._capacity))
         self._capacity = np.maximum(batch_size // 2 ** halvings.astype(np.int64), 1)

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
+from typing import Self
 from unicodedata import normalize
 
 import numpy as np
@@ -131,7 +132,7 @@ class TextEncoder:
         }
 
     @classmethod
-    def from_files(cls, config: dict, files: dict[str, str]) -> TextEncoder:
+    def from_files(cls, config: dict, files: dict[str, str]) -> Self:
         """Rebuilds an encoder from `to_config` and `to_files`."""
         encoder = cls(config["tokens"], config["vocab_size"], config.get("specials", ()))
         try:

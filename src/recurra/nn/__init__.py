@@ -1,10 +1,12 @@
 """Layers that take the place of torch.nn's recurrent ones, and the pieces that go with them."""
 
 from .chain import Chain
+from .context import DIRECTIONS, ContextNetwork
 from .encoder import CELLS, SequenceEncoder, build_recurrent
 from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden, step_mask
 from .recurrent import GRU, LSTM, RNN, Recurrent
+from .softmax import SampledSoftmax
 from .swap import accelerate
 
 RECURRENT = (RNN, GRU, LSTM, Recurrent)
@@ -12,15 +14,18 @@ RECURRENT = (RNN, GRU, LSTM, Recurrent)
 
 __all__ = [
     "CELLS",
+    "DIRECTIONS",
     "GRU",
     "LSTM",
     "POOLINGS",
     "RECURRENT",
     "RNN",
     "Chain",
+    "ContextNetwork",
     "Memoryless",
     "Pooling",
     "Recurrent",
+    "SampledSoftmax",
     "SequenceEncoder",
     "accelerate",
     "build_recurrent",

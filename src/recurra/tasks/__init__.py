@@ -7,6 +7,7 @@ from recurra.io import read_folder
 
 from .base import Estimator
 from .classify import SequenceClassifier
+from .fill import BlankFiller
 from .generate import LanguageModel
 from .regress import SequenceRegressor
 from .tag import SequenceTagger
@@ -20,6 +21,7 @@ ESTIMATORS: dict[str, type[Estimator]] = {
         SequenceTagger,
         LanguageModel,
         Translator,
+        BlankFiller,
     )
 }
 
@@ -49,6 +51,7 @@ def load(path: str | Path) -> Estimator:
 
 __all__ = [
     "ESTIMATORS",
+    "BlankFiller",
     "Estimator",
     "LanguageModel",
     "SequenceClassifier",

@@ -1,0 +1,133 @@
+"""`fill` on the command line: the words that are missing from texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recurra.cli.console import say
+from recurra.cli.files import Labelled, located, read_columns
+from recurra.cli.lines import lines_at_hand
+from recurra.cli.options import Asking, Fitting, Reading, takes
+from recurra.cli.training import train as run
+from recurra.errors import UsageError
+
+if TYPE_CHECKING:
+    from recurra.data.readers import DataFile
+
+COLUMN = "input column"
+ROWS = 1024  # predicted together
+
+
+@takes(Fitting)
+def fit(
+    train: Annotated[Path, typer.Argument(help="Text file with one text a line, or a table.", metavar="TRAIN")],
+    input: Annotated[
+        str | None, typer.Option("--input", help="Column that holds the texts of a table.", rich_help_panel="Data")
+    ] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option("--direction", help="both, forward or backward: what is seen.", rich_help_panel="Network"),
+    ] = None,
+    *,
+    options: Fitting,
+) -> None:
+    """Train a filler of blanks, which sees what stands before and after: no labels are needed.
+
+    [bold]Examples[/bold]
+
+      recurra fit fill reviews.csv --input document --out my-filler
+      recurra fit fill book.txt --out my-filler
+      recurra fit fill reviews.csv --input document --tokens bpe --hidden-size 256 --out my-filler
+
+    A table is a CSV, TSV, JSON Lines or Parquet file; without --input, TRAIN has one text a line.
+    """
+    for name in ("bidirectional", "pooling"):
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name} is not for fill; --direction says which sides are seen")
+    params = {"direction": direction} if direction else {}
+    run("fill", train, options, lambda path, cache: _labelled(path, input, options, cache), params)
+
+
+def read(estimator: Any, path: Path, options: Asking) -> Labelled:
+    """Reads texts for a model: the column as in training, or lines."""
+    return _labelled(path, _column(estimator, path, options), options)
+
+
+def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
+    """Each text with its blanks filled, or the candidates in their order."""
+    choices = None if options.choices is None else [c.strip() for c in options.choices.split(",")]
+    if source == "-":
+        before = 0
+        for lines in lines_at_hand():
+            start = before
+            with located(lambda row, start=start: f"line {start + row + 1}"):
+                yield from _answer(estimator, lines, choices, options)
+            before += len(lines)
+        return
+    path = Path(source)
+    file = _read(path, _column(estimator, path, options), options)
+    for start in range(0, file.table.num_rows, ROWS):
+        texts = [text or "" for text in file.table.column(0)[start : start + ROWS].to_pylist()]
+        with located(lambda row, start=start: file.where(start + row)):
+            yield from _answer(estimator, texts, choices, options)
+
+
+def _answer(estimator: Any, texts: list[str], choices: list[str] | None, options: Asking) -> Iterator[dict[str, Any]]:
+    if choices is None:
+        for text, probability, blanks in estimator.predict(texts, top=options.top, marks=options.marks):
+            words = [[{"word": word, "probability": _rounded(p)} for word, p in blank] for blank in blanks]
+            yield {"text": text, "probability": _rounded(probability), "blanks": words}
+        return
+    from recurra.tasks.blanks import BLANK
+
+    for text, ranked in zip(texts, estimator.choose(texts, choices), strict=True):
+        best = ranked[0].choice
+        found = [{"choice": c, "probability": _rounded(p), "log_probability": round(s, 4)} for c, p, s in ranked]
+        yield {"text": BLANK.sub(lambda _, word=best: word, text), "choice": best, "choices": found}
+
+
+def _rounded(probability: float) -> float:
+    return float(f"{probability:.4g}")
+
+
+def _labelled(path: Path, column: str | None, options: Reading, cache: Path | None = None) -> Labelled:
+    file = _read(path, column, options, cache)
+    return Labelled((file.table.column(0),), file.where, {COLUMN: column})
+
+
+def _read(path: Path, column: str | None, options: Reading, cache: Path | None = None) -> DataFile:
+    if column is not None:
+        return read_columns(path, [column], options, cache)
+    from recurra.data.lines import read_lines
+    from recurra.data.sniff import table_suffix
+
+    if table_suffix(path) in (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"):
+        raise UsageError(f"{path.name} is a table: name the column that holds the texts with --input")
+    file = read_lines(path, options.encoding, cache_dir=cache)
+    say(file.summary)
+    return file
+
+
+def _column(estimator: Any, path: Path, options: Asking) -> str | None:
+    """The column given, or that of the training unless the file is a plain text without it."""
+    known = estimator.data_.get(COLUMN)
+    if options.input is not None or known is None:
+        return options.input
+    from recurra.data.sniff import table_suffix
+
+    return known if table_suffix(path) not in ("", ".txt") or _has_column(path, known) else None
+
+
+def _has_column(path: Path, name: str) -> bool:
+    """Whether the first line of a file is a header with this name."""
+    from recurra.data.encoding import find_encoding, open_text
+
+    if not path.is_file() or name.isdecimal():
+        return True  # the reader says what is wrong
+    with open_text(path, find_encoding(path)) as file:
+        return name in (cell.strip('" \r\n') for cell in re.split(r"[\t,;|]", file.readline()))

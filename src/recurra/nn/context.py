@@ -1,0 +1,99 @@
+"""A two-directional language model's view of each step: all that stands before it and all that stands after it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recurra.ops import dropout as drop
+
+from .encoder import build_recurrent
+
+DIRECTIONS = ("both", "forward", "backward")
+
+
+class ContextNetwork(torch.nn.Module):
+    """Predicts every token of a text from the others, all at once.
+
+    One stack reads forward and another backward. At each step the state of the first *before* it and the state of the
+    second *after* it are combined; the token itself is in neither. So no token needs to be masked, and a pass
+    trains on all of them. The output layer shares its weights with the embedding (Press and Wolf 2017,
+    https://aclanthology.org/E17-2025).
+
+    Args:
+        input_size: number of different tokens; 0 is the unknown one.
+        embedding_size: size of a token's vector.
+        cell: see `SequenceEncoder`; with `"none"` only the two neighbours are seen.
+        hidden_size: units per layer and direction.
+        num_layers: layers on top of each other, in each direction.
+        direction: `"both"`, or `"forward"` or `"backward"` to see one side only.
+        dropout: probability of dropping a feature of an embedding, between layers and of the states, in training.
+        token_dropout: probability of hiding a token from the others, in training.
+        engine: `"auto"`, or the name of one engine of `recurra.ops`.
+        memory: `"full"` or `"recompute"`.
+
+    Example:
+        >>> import torch
+        >>> network = ContextNetwork(100, 16, hidden_size=8)
+        >>> tokens, lengths = torch.tensor([[5, 6, 0], [7, 8, 9]]), torch.tensor([2, 3])
+        >>> context = network(tokens, lengths)
+        >>> tuple(context.shape), tuple(network.logits(context).shape)
+        ((2, 3, 16), (2, 3, 100))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        embedding_size: int,
+        *,
+        cell: str = "lstm",
+        hidden_size: int = 128,
+        num_layers: int = 1,
+        direction: str = "both",
+        dropout: float = 0.0,
+        token_dropout: float = 0.0,
+        engine: str = "auto",
+        memory: str = "full",
+    ) -> None:
+        super().__init__()
+        if direction not in DIRECTIONS:
+            raise ValueError(f"direction is one of {', '.join(DIRECTIONS)}, not {direction!r}")
+        self.dropout, self.token_dropout = dropout, token_dropout
+        self.embedding = torch.nn.Embedding(input_size, embedding_size)
+        torch.nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
+
+        def stack() -> torch.nn.Module:
+            between = dropout if num_layers > 1 else 0.0
+            options = {"dropout": between, "engine": engine, "memory": memory}
+            return build_recurrent(cell, embedding_size, hidden_size, num_layers, **options)
+
+        self.forwards = None if direction == "backward" else stack()
+        self.backwards = None if direction == "forward" else stack()
+        self.combine = torch.nn.Linear((2 if direction == "both" else 1) * hidden_size, embedding_size)
+        self.bias = torch.nn.Parameter(torch.zeros(input_size))
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """What is known of each token from the others: `(batch, time, embedding)` for tokens `(batch, time)`."""
+        if self.training and self.token_dropout > 0:
+            tokens = tokens * (torch.rand(tokens.shape, device=tokens.device) >= self.token_dropout)
+        steps = torch.arange(tokens.shape[1], device=tokens.device)
+        # where a step stands counted from the end of its own text
+        mirror = (lengths.to(tokens.device).unsqueeze(1) - 1 - steps).clamp(min=0)
+        states = []
+        if self.forwards is not None:
+            states.append(self._states(self.forwards, tokens, lengths))
+        if self.backwards is not None:
+            after = self._states(self.backwards, tokens.gather(1, mirror), lengths)
+            states.append(after.gather(1, mirror.unsqueeze(-1).expand(-1, -1, after.shape[-1])))
+        state = drop(torch.cat(states, -1), self.dropout, training=self.training)
+        return self.combine(state)
+
+    def logits(self, context: Tensor) -> Tensor:
+        """Scores of all tokens `(…, tokens)` for contexts `(…, embedding)`."""
+        return torch.nn.functional.linear(context, self.embedding.weight, self.bias)
+
+    def _states(self, stack: torch.nn.Module, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """The state before each step, zeros before the first: `(batch, time, hidden)`."""
+        values = drop(self.embedding(tokens), self.dropout, training=self.training)
+        output, _ = stack(values, lengths=lengths)
+        return torch.nn.functional.pad(output, (0, 0, 1, 0))[:, : tokens.shape[1]]

@@ -1,0 +1,78 @@
+"""Contexts of a two-directional language model: what each step may see, and what it may not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recurra.nn import CELLS, ContextNetwork
+
+
+def network(**options):
+    torch.manual_seed(0)
+    return ContextNetwork(20, 6, **{"hidden_size": 5, **options}).eval()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_context_sees_all_tokens_but_its_own(cell, layers):
+    model = network(cell=cell, num_layers=layers)
+    tokens, lengths = torch.randint(1, 20, (1, 7)), torch.tensor([7])
+    with torch.no_grad():
+        before = model(tokens, lengths)
+        for changed in range(7):
+            other = tokens.clone()
+            other[0, changed] = (other[0, changed] + 7) % 20
+            moved = (model(other, lengths) != before).any(-1)[0]
+            expected = torch.ones(7, dtype=torch.bool)
+            if cell == "none":  # no memory: the neighbours alone
+                expected = (torch.arange(7) - changed).abs() == 1
+            expected[changed] = False
+            assert moved.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("forward", 1), ("backward", -1)])
+def test_one_direction_sees_one_side(direction, sign):
+    model = network(direction=direction)
+    tokens = torch.randint(1, 20, (1, 6))
+    other = tokens.clone()
+    other[0, 3] = 0
+    with torch.no_grad():
+        moved = (model(tokens, torch.tensor([6])) != model(other, torch.tensor([6]))).any(-1)[0]
+    assert moved.tolist() == ((torch.arange(6) - 3) * sign > 0).tolist()
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=5).filter(any), st.integers(0, 99))
+def test_a_text_does_not_depend_on_its_neighbours_in_the_batch(lengths, seed):
+    model = network()
+    torch.manual_seed(seed)
+    tokens = torch.randint(0, 20, (len(lengths), max(lengths)))  # what lies beyond the end must not matter
+    with torch.no_grad():
+        together = model(tokens, torch.tensor(lengths))
+        for row, steps in enumerate(lengths):
+            if steps:
+                alone = model(tokens[row : row + 1, :steps], torch.tensor([steps]))
+                torch.testing.assert_close(together[row, :steps], alone[0], atol=1e-6, rtol=1e-5)
+
+
+def test_one_layer_equals_a_bidirectional_lstm_shifted_by_one():
+    model = network()
+    both = torch.nn.LSTM(6, 5, batch_first=True, bidirectional=True)
+    names = [name for name, _ in model.forwards.named_parameters()]
+    weights = {name: model.forwards.get_parameter(name) for name in names}
+    weights |= {f"{name}_reverse": model.backwards.get_parameter(name) for name in names}
+    both.load_state_dict(weights)
+    tokens = torch.randint(1, 20, (3, 8))
+    output = both(model.embedding(tokens))[0]
+    zeros = torch.zeros(3, 1, 5)
+    before, after = torch.cat([zeros, output[:, :-1, :5]], 1), torch.cat([output[:, 1:, 5:], zeros], 1)
+    expected = model.combine(torch.cat([before, after], -1))
+    torch.testing.assert_close(model(tokens, torch.tensor([8] * 3)), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_wrong_direction_is_named():
+    with pytest.raises(ValueError, match="direction is one of both, forward, backward"):
+        network(direction="up")

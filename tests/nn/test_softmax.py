@@ -1,0 +1,54 @@
+"""The sampled softmax: exact where it sums everything, right on average where it does not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from recurra.nn import SampledSoftmax
+
+TOKENS, SIZE = 300, 8
+
+
+def problem():
+    torch.manual_seed(0)
+    counts = (1000 / torch.arange(1, TOKENS + 1)).floor()
+    counts[0] = 0
+    context, weight, bias = torch.randn(50, SIZE), torch.randn(TOKENS, SIZE) * 0.3, counts.clamp(min=0.5).log()
+    target = torch.multinomial(counts, 50, replacement=True)
+    return counts, context.requires_grad_(), weight.requires_grad_(), bias, target
+
+
+def exact(counts, context, weight, bias, target):
+    scores = (context @ weight.T + bias).masked_fill(counts == 0, -torch.inf)
+    return cross_entropy(scores, target, reduction="sum")
+
+
+def test_a_small_vocabulary_is_summed_completely():
+    counts, *rest = problem()
+    torch.testing.assert_close(SampledSoftmax(counts, TOKENS // 2)(*rest), exact(counts, *rest))
+
+
+def test_right_on_average_and_so_are_its_gradients():
+    counts, context, weight, bias, target = problem()
+    wanted = exact(counts, context, weight, bias, target)
+    gradient = torch.autograd.grad(wanted, context)[0]
+    softmax = SampledSoftmax(counts, 60)
+    losses, gradients = [], []
+    for _ in range(300):
+        loss = softmax(context, weight, bias, target)
+        gradients.append(torch.autograd.grad(loss, context)[0])
+        losses.append(loss.detach())
+    assert torch.stack(losses).std() > 0  # it does sample
+    assert torch.stack(losses).mean() == pytest.approx(wanted.item(), rel=0.005)
+    found = torch.stack(gradients).mean(0)
+    assert (found - gradient).norm() < 0.03 * gradient.norm()
+
+
+def test_nothing_to_predict_costs_nothing():
+    counts, context, weight, bias, target = problem()
+    loss = SampledSoftmax(counts, 10)(context[:0], weight, bias, target[:0])
+    loss.backward()
+    assert loss.item() == 0
+    assert not weight.grad.any()
