@@ -1,6 +1,7 @@
 """Layers that take the place of torch.nn's recurrent ones, and the pieces that go with them."""
 
 from .encoder import CELLS, SequenceEncoder, build_recurrent
+from .masking import SpectrumMask
 from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden, step_mask
 from .recurrent import GRU, LSTM, RNN, Recurrent
@@ -19,6 +20,7 @@ __all__ = [
     "Memoryless",
     "Pooling",
     "Recurrent",
+    "SpectrumMask",
     "SequenceEncoder",
     "accelerate",
     "build_recurrent",

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurra.nn import Pooling, SequenceEncoder
+from recurra.nn import Pooling, SequenceEncoder, SpectrumMask
 from recurra.ops import dropout as drop
 
 
@@ -20,6 +20,7 @@ class PooledNetwork(torch.nn.Module):
         output_size: classes or target values.
         pooling: see `recurra.nn.Pooling`.
         dropout: probability of dropping a feature before each layer and before the head, in training.
+        masks: whether the input is spectra, of which stretches are masked in training.
         **encoder: further arguments of `recurra.nn.SequenceEncoder`.
     """
 
@@ -31,9 +32,11 @@ class PooledNetwork(torch.nn.Module):
         *,
         pooling: str,
         dropout: float,
+        masks: bool = False,
         **encoder: Any,
     ) -> None:
         super().__init__()
+        self.mask = SpectrumMask() if masks else None
         self.encoder = SequenceEncoder(input_size, embedding_size, dropout=dropout, **encoder)
         self.pooling = Pooling(pooling, self.encoder.output_size)
         self.dropout = dropout
@@ -41,6 +44,8 @@ class PooledNetwork(torch.nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Outputs `(batch, outputs)` for tokens `(batch, time)` or features `(batch, time, features)`."""
+        if self.mask is not None:
+            values = self.mask(values, lengths)
         output, last = self.encoder(values, lengths)
         pooled = self.pooling(output, last, lengths.to(output.device))
         return self.head(drop(pooled, self.dropout, training=self.training))
