@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import cells, nn, ops
     from .nn import accelerate
-    from .tasks import SequenceClassifier, SequenceRegressor, load
+    from .tasks import SequenceClassifier, SequenceRegressor, Transcriber, load
 
 __version__ = "0.1.0"
 
-__all__ = ["SequenceClassifier", "SequenceRegressor", "accelerate", "cells", "load", "nn", "ops"]
+__all__ = ["SequenceClassifier", "SequenceRegressor", "Transcriber", "accelerate", "cells", "load", "nn", "ops"]
 
 _HOME = {
     "SequenceClassifier": "tasks",
     "SequenceRegressor": "tasks",
+    "Transcriber": "tasks",
     "accelerate": "nn",
     "load": "tasks",
 }

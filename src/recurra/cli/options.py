@@ -67,6 +67,13 @@ class Asking(Reading):
     input: Annotated[str | None, _data("--input", text="Column of sequences; as in training.")] = None
     target: Annotated[str | None, _data("--target", text="Column of targets; as in training.")] = None
     proba: Annotated[bool, _data("--proba", text="Classifiers: add the probability of every class.")] = False
+    beam: Annotated[
+        int | None, _data("--beam", text="Transcribers: beginnings kept while decoding; 1 is fastest.", min=1)
+    ] = None
+    length_bonus: Annotated[
+        float | None, _data("--length-bonus", text="Transcribers with a beam: nats added for each token.")
+    ] = None
+    timestamps: Annotated[bool, _data("--timestamps", text="Transcribers: add when each token is said.")] = False
 
 
 @dataclass(frozen=True)

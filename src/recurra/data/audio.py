@@ -155,7 +155,8 @@ def samples_of(recording: Path | Samples) -> tuple[np.ndarray, int]:
         limits = np.iinfo(samples.dtype)
         middle = (limits.max + limits.min + 1) / 2
         samples = (samples.astype(np.float64) - middle) / (limits.max - middle + 1)
-    return _mono(samples.astype(np.float32).reshape(len(samples), -1), "a recording"), rate
+    samples = samples.astype(np.float32)
+    return _mono(samples if samples.ndim == 2 else samples[:, None], "a recording"), rate
 
 
 def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:

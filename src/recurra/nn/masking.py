@@ -42,7 +42,7 @@ class SpectrumMask(torch.nn.Module):
         """False on `count` random intervals of each row, `(batch, steps)`."""
         width, start = torch.rand(2, len(sizes), self.count, 1, device=sizes.device)
         size = sizes.view(-1, 1, 1)
-        width = (width * (size * share + 1)).floor()
+        width = (width * ((size * share).floor() + 1)).floor()
         start = (start * (size - width + 1)).floor()
         at = torch.arange(steps, device=sizes.device)
         return ~((at >= start) & (at < start + width)).any(1)

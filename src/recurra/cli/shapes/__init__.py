@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-SHAPES = ("classify", "regress")
+SHAPES = ("classify", "regress", "transcribe")
 """In the order of `recurra fit --help`."""
 
 

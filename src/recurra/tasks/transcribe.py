@@ -1,0 +1,431 @@
+"""Transcription, many-to-many unaligned: what is said in a recording, by CTC."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from recurra.data import AudioEncoder, TextEncoder
+from recurra.data.audio import Recordings, needed
+from recurra.data.batches import Batches
+from recurra.data.inputs import as_column, as_sequences, is_missing
+from recurra.data.logmel import HOP
+from recurra.data.store import SequenceStore
+from recurra.data.text import TOKENS
+from recurra.errors import DataError
+from recurra.nn import SequenceEncoder, SpectrumMask
+from recurra.ops import dropout as drop
+from recurra.training.settings import choose_device
+
+from .base import PREDICT_BATCH, Estimator, Saving
+from .ctc import align, beam_search, greedy, needed_steps
+
+BLANK, BLANK_ID = "[BLANK]", 1  # after the unknown token
+
+
+class Token(NamedTuple):
+    """A token of a transcription and when it is said.
+
+    Attributes:
+        token: its text.
+        start: in seconds from the beginning of the recording.
+        end: in seconds.
+    """
+
+    token: str
+    start: float
+    end: float
+
+
+class Transcript(NamedTuple):
+    """What is said in a recording.
+
+    Attributes:
+        text: the transcription.
+        confidence: geometric mean of the probability that the model gives a token of it, in [0, 1].
+        tokens: the tokens with their times.
+    """
+
+    text: str
+    confidence: float
+    tokens: list[Token]
+
+
+class SpokenBatch(NamedTuple):
+    """Spectra `(batch, time, bands)` with their texts, also as token numbers `(batch, tokens)` with their lengths."""
+
+    values: Tensor
+    lengths: Tensor
+    targets: Tensor
+    target_lengths: Tensor
+    texts: list[str]
+
+
+class SpokenBatches(Batches):
+    """Batches of recordings and what is said in them; `texts` holds one text for each row of the store."""
+
+    texts: Sequence[str] = ()
+
+    def _batch(self, rows: np.ndarray) -> Any:
+        found = super()._batch(rows)
+        texts = [self.texts[int(row)] for row in rows]
+        return SpokenBatch(found.values, found.lengths, found.targets, found.target_lengths, texts)  # type: ignore[arg-type]
+
+
+class TranscribingNetwork(torch.nn.Module):
+    """Spectra to the probability of each token at each step: masks, frame stacking, recurrent layers, linear head.
+
+    Args:
+        bands: of the spectra.
+        tokens: number of different tokens, the blank among them.
+        frames: spectra that make one step of the recurrent layers.
+        dropout: probability of dropping a feature between layers and before the head, in training.
+        **encoder: further arguments of `recurra.nn.SequenceEncoder`.
+    """
+
+    def __init__(self, bands: int, tokens: int, *, frames: int, dropout: float, **encoder: Any) -> None:
+        super().__init__()
+        self.frames, self.dropout = frames, dropout
+        self.mask = SpectrumMask()
+        self.encoder = SequenceEncoder(bands * frames, 0, dropout=dropout, **encoder)
+        self.head = torch.nn.Linear(self.encoder.output_size, tokens)
+
+    def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities `(batch, steps, tokens)` and the number of steps of each recording `(batch,)`."""
+        values = self.mask(values, lengths)
+        batch, time, bands = values.shape
+        steps = -(-time // self.frames)
+        values = torch.nn.functional.pad(values, (0, 0, 0, steps * self.frames - time))
+        values = values.reshape(batch, steps, self.frames * bands)
+        lengths = steps_of(lengths, self.frames)
+        output, _ = self.encoder(values, lengths)
+        output = drop(output, self.dropout, training=self.training)
+        return self.head(output).float().log_softmax(-1), lengths
+
+
+def steps_of(lengths: Any, frames: int) -> Any:
+    """Steps of the recurrent layers for a number of spectra; the last step may be filled up with 0."""
+    return (lengths + frames - 1) // frames
+
+
+class CTCObjective:
+    """CTC loss; character and word error rates.
+
+    Args:
+        encoder: of the texts.
+        beam: see `Transcriber`.
+        length_bonus: see `Transcriber`.
+    """
+
+    watch = "cer"
+    watch_greater = False
+
+    def __init__(self, encoder: TextEncoder, beam: int, length_bonus: float) -> None:
+        self.encoder, self.beam, self.length_bonus = encoder, beam, length_bonus
+
+    def loss(self, network: torch.nn.Module, batch: SpokenBatch) -> tuple[Tensor, Tensor]:
+        """Sum of the negative log-probabilities of the texts, and the number of their tokens."""
+        losses = ctc_losses(*network(batch.values, batch.lengths), batch.targets, batch.target_lengths)
+        return losses.sum(), batch.target_lengths.sum().clamp(min=1).to(losses)
+
+    def observe(self, network: torch.nn.Module, batch: SpokenBatch) -> list[tuple[str, str, float, int]]:
+        """Text, transcription, loss and number of tokens of each recording."""
+        log_probs, steps = network(batch.values, batch.lengths)
+        losses = ctc_losses(log_probs, steps, batch.targets, batch.target_lengths)
+        found = [self.encoder.decode(ids) for ids in self.decode(log_probs, steps)]
+        return list(zip(batch.texts, found, losses.tolist(), batch.target_lengths.tolist(), strict=True))
+
+    def decode(self, log_probs: Tensor, steps: Tensor) -> list[list[int]]:
+        """Token numbers of each recording of a batch, without blanks."""
+        rows = zip(log_probs.float().cpu().numpy(), steps.tolist(), strict=True)
+        if self.beam == 1:
+            return [greedy(row[:n], BLANK_ID) for row, n in rows]
+        return [beam_search(row[:n], BLANK_ID, self.beam, length_bonus=self.length_bonus) for row, n in rows]
+
+    def figures(self, observed: list[Any]) -> dict[str, float]:
+        """Error rates (edits over the length of all texts), share of texts without an error, mean loss of a token.
+
+        A text that is too long for its recording has no finite loss and counts in the error rates alone.
+        """
+        distance = needed("rapidfuzz.distance.Levenshtein").distance
+        rows = [row for batch in observed for row in batch]
+        pairs = [(as_read(text), as_read(found)) for text, found, _, _ in rows]
+        letters = sum(len(text) for text, _ in pairs)
+        words = sum(len(text.split()) for text, _ in pairs)
+        spelled = [(loss, tokens) for _, _, loss, tokens in rows if np.isfinite(loss)]
+        return {
+            "cer": sum(distance(*pair) for pair in pairs) / max(letters, 1),
+            "wer": sum(distance(text.split(), found.split()) for text, found in pairs) / max(words, 1),
+            "exact": sum(text == found for text, found in pairs) / len(pairs),
+            "loss": sum(loss for loss, _ in spelled) / max(sum(tokens for _, tokens in spelled), 1),
+        }
+
+
+def ctc_losses(log_probs: Tensor, steps: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
+    """Negative log-probability of each row's tokens, `(batch,)`; infinite where the steps are too few."""
+    if not log_probs.shape[1]:
+        return log_probs.sum((1, 2)) + torch.where(target_lengths == 0, 0.0, torch.inf).to(log_probs)
+    return torch.nn.functional.ctc_loss(
+        log_probs.transpose(0, 1), targets.clamp(min=0), steps, target_lengths, blank=BLANK_ID, reduction="none"
+    )
+
+
+def as_read(text: str) -> str:
+    """A text as the error rates compare it: composed characters (NFC), single spaces.
+
+    Example:
+        >>> as_read(" two  words ")
+        'two words'
+    """
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+@dataclass(eq=False, repr=False)
+class Transcriber(Estimator):
+    """Recurrent network that writes down what is said in a recording.
+
+    It learns from recordings and their texts alone; nobody needs to mark where a word begins (CTC).
+
+    Args:
+        cell: as in `SequenceClassifier`, like all arguments that are not described here.
+        bidirectional: whether every layer also reads from the end to the beginning.
+        tokens: what the network writes: `"char"`, `"word"` or `"bpe"` (pieces of words).
+        vocab_size: greatest number of different tokens.
+        frames: spectra, one every 10 ms, that make one step of the network; a text longer than its recording has
+            steps cannot be learned and is left out.
+        beam_size: 1 reads off the most probable token of each step; more keeps so many beginnings (slower).
+        length_bonus: with a beam, added to the logarithm of a transcription for each token.
+
+    Attributes:
+        history_: a dictionary of figures for each epoch.
+        best_epoch_: the epoch, counted from 1, whose weights were kept: that of the lowest character error rate.
+        network_: the trained `torch.nn.Module`.
+
+    Example:
+        >>> import numpy as np
+        >>> from recurra import Transcriber
+        >>> time = np.arange(4000) / 8000
+        >>> sounds = {letter: np.sin(2 * np.pi * hertz * time) for letter, hertz in (("a", 300), ("b", 1200))}
+        >>> texts = ["ab", "ba", "a", "b"] * 10
+        >>> X = [(np.concatenate([sounds[letter] for letter in text]), 8000) for text in texts]
+        >>> model = Transcriber(hidden_size=16, epochs=40, batch_size=4, learning_rate=0.01, verbose=0)
+        >>> model.fit(X, texts).predict(X[:2])
+        ['ab', 'ba']
+    """
+
+    bidirectional: bool = True
+    num_layers: int = 2
+    dropout: float = 0.3
+    tokens: str = "char"
+    vocab_size: int = 4000
+    frames: int = 3
+    beam_size: int = 1
+    length_bonus: float = 0.0
+
+    task = "transcribe"
+    title = "Transcriber"
+    choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
+    at_least_one: ClassVar = (*Estimator.at_least_one, "frames", "beam_size")
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        validation_data: tuple[Any, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        checkpoint_minutes: float = 10.0,
+        resume: bool = False,
+    ) -> Self:
+        """Trains on recordings `X` and what is said in them, `y`.
+
+        Args:
+            X: paths of sound files, or pairs `(samples, rate)`.
+            y: one text for each recording; recordings without a text are left out.
+            validation_data: `(X, y)` that choose the best epoch, instead of a part of the training data.
+            checkpoint: folder for the prepared data and the state of the run, from which it can be resumed.
+            checkpoint_minutes: greatest time between two checkpoints; there is one after each epoch too.
+            resume: whether to go on from `checkpoint` where there is one.
+
+        Returns:
+            The estimator itself. After Ctrl-C it holds the best epoch's weights and `interrupted_` is True.
+
+        Raises:
+            DataError: the data cannot be used; the message says where and why.
+            EngineError: the packages of the extra `audio` are not installed.
+            UsageError: an argument is out of its range (it is a ValueError).
+        """
+        self._check_params()
+        seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
+        recordings, texts, known = _spoken(X, y)
+        training, held_out = self._split(known, validation_data is None, seed)
+        self.text_encoder_ = TextEncoder(self.tokens, self.vocab_size, specials=[BLANK])
+        self.text_encoder_.fit([[text for text, used in zip(texts, training, strict=True) if used]])
+        self.encoder_ = AudioEncoder()
+        store = self.encoder_.learn(recordings, training, saving.file("training.arrow"))
+        batches = self._batches(store, texts, training, seed)
+        valid = None
+        if validation_data is not None:
+            valid = self._labelled(*validation_data, None, saving.file("validation.arrow"))
+        elif held_out.any():
+            valid = self._batches(store, texts, held_out, None)
+        data = {
+            "recordings": recordings.summary(),
+            "recordings trained on": batches.count,
+            "left out for a missing text": int((~known).sum()),
+            "left out for a text too long for its recording": int(training.sum()) - batches.count,
+            "sample rate (Hz)": self.encoder_.rate,
+            "tokens": self.text_encoder_.input_size,
+            "validation recordings": 0 if valid is None else valid.count,
+        }
+        self._train(batches, valid, seed, saving, data)
+        return self
+
+    def _split(self, known: np.ndarray, hold_out: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Which rows are trained on and which choose the best epoch, as masks; neither where the text is missing."""
+        rows = np.flatnonzero(known)
+        held_out = np.zeros_like(known)
+        count = round(len(rows) * self.validation_fraction)
+        if hold_out and 0 < count < len(rows):
+            held_out[np.random.default_rng(seed).permutation(rows)[:count]] = True
+        return known & ~held_out, held_out
+
+    def _batches(
+        self, store: SequenceStore, texts: Sequence[str], mask: np.ndarray, seed: int | None
+    ) -> SpokenBatches:
+        """Batches over some rows; shuffled for training, without those that cannot be learned, where a seed is given."""
+        ids = self.text_encoder_.encode(texts)
+        if seed is not None:
+            steps = steps_of(store.lengths, self.frames)
+            fits = np.array([needed_steps(row.tolist()) <= n for row, n in zip(ids, steps, strict=True)])
+            mask = mask & fits & (store.lengths > 0)
+            if not mask.any():
+                raise DataError("every text is too long for its recording: there is nothing to learn from")
+        batches = SpokenBatches(
+            store,
+            np.flatnonzero(mask),
+            SequenceStore.build([ids]),
+            batch_size=PREDICT_BATCH if seed is None else self.batch_size,
+            shuffle=seed is not None,
+            seed=seed or 0,
+        )
+        batches.texts = texts
+        return batches
+
+    def _labelled(self, X: Any, y: Any, sample_weight: Any, path: Path | None = None) -> SpokenBatches:
+        if sample_weight is not None:
+            raise DataError("transcription knows no weights of recordings")
+        recordings, texts, known = _spoken(X, y)
+        store = SequenceStore.build((self.encoder_.encode(chunk) for chunk in recordings.chunks()), path)
+        return self._batches(store, texts, known, None)
+
+    def _build(self) -> TranscribingNetwork:
+        return TranscribingNetwork(
+            self.encoder_.input_size,
+            self.text_encoder_.input_size,
+            frames=self.frames,
+            dropout=self.dropout,
+            cell=self.cell,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            engine=self.engine,
+            memory=self.memory,
+        )
+
+    def _objective(self) -> CTCObjective:
+        return CTCObjective(self.text_encoder_, self.beam_size, self.length_bonus)
+
+    # predicting
+
+    def predict(self, X: Any) -> list[str]:
+        """What is said in each recording.
+
+        Args:
+            X: recordings as in `fit`.
+        """
+        return [transcript.text for transcript in self.transcribe(X)]
+
+    def score(self, X: Any, y: Any) -> float:
+        """1 minus the character error rate: 1 is best, and it can be below 0."""
+        return 1 - self.evaluate(X, y)["cer"]
+
+    def transcribe(self, X: Any) -> list[Transcript]:
+        """What is said in each recording, with a confidence and the times of the tokens.
+
+        A token's time is that of the steps at which the network writes it, which can be shorter than it sounds.
+
+        Args:
+            X: recordings as in `fit`.
+
+        Raises:
+            DataError: `X` holds no recordings, or one that cannot be read.
+        """
+        check_is_fitted(self, "network_")
+        return [row for chunk in _recordings(X).chunks() for row in self._transcribe(chunk)] if len(X) else []
+
+    def _transcribe(self, chunk: list[Any]) -> Iterator[Transcript]:
+        device, objective = choose_device(self.device), self._objective()
+        network = self.network_.to(device).eval()
+        batches = Batches(SequenceStore.build([self.encoder_.encode(chunk)]), batch_size=PREDICT_BATCH)
+        found: dict[int, Transcript] = {}
+        with torch.inference_mode():
+            for batch in batches:
+                log_probs, steps = (t.cpu() for t in network(batch.values.to(device), batch.lengths))
+                for row, item, n in zip(batch.rows.tolist(), log_probs, steps.tolist(), strict=True):
+                    found[row] = self._transcript(objective, item[:n])
+        return (found[row] for row in range(len(chunk)))
+
+    def _transcript(self, objective: CTCObjective, log_probs: Tensor) -> Transcript:
+        (ids,) = objective.decode(log_probs.unsqueeze(0), torch.tensor([len(log_probs)]))
+        sizes = torch.tensor([len(log_probs)]), torch.tensor([ids], dtype=torch.long), torch.tensor([len(ids)])
+        loss = float(ctc_losses(log_probs.unsqueeze(0), *sizes))
+        seconds = self.frames * HOP
+        times = align(log_probs.numpy(), BLANK_ID, ids)
+        tokens = [
+            Token(self.text_encoder_.decode([token]), round(start * seconds, 3), round(end * seconds, 3))
+            for token, (start, end) in zip(ids, times, strict=True)
+            if token > BLANK_ID
+        ]
+        return Transcript(self.text_encoder_.decode(ids), float(np.exp(-loss / max(len(ids), 1))), tokens)
+
+    # saving
+
+    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
+        config = {"encoder": self.encoder_.to_config(), "text encoder": self.text_encoder_.to_config()}
+        return config, self.text_encoder_.to_files()
+
+    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
+        self.encoder_ = AudioEncoder.from_files(config["encoder"], files)
+        self.text_encoder_ = TextEncoder.from_files(config["text encoder"], files)
+
+    def _about(self) -> tuple[str, str]:
+        return "automatic-speech-recognition", '["recording.wav"]'
+
+
+def _recordings(X: Any) -> Recordings:
+    sequences = as_sequences(X)
+    if not isinstance(sequences, Recordings):
+        raise DataError("X holds no recordings: hand over paths of sound files, or pairs (samples, rate)")
+    return sequences
+
+
+def _spoken(X: Any, y: Any) -> tuple[Recordings, list[str], np.ndarray]:
+    """Recordings, their texts ("" where there is none), and which rows have one."""
+    recordings = _recordings(X)
+    y = as_column(y, len(recordings), "y")
+    known = ~is_missing(y)
+    if not known.any():
+        raise DataError("every text is missing: there is nothing to learn from or to compare with")
+    for row in np.flatnonzero(known):
+        if not isinstance(y[row], str):
+            raise DataError(f"y holds {y[row]!r:.40}, which is no text", int(row))
+    return recordings, [str(text) if there else "" for text, there in zip(y, known, strict=True)], known

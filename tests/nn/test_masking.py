@@ -1,0 +1,37 @@
+"""Masks on spectra: how much they cover, and when."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recurra.nn import SpectrumMask
+
+
+@given(st.integers(1, 60), st.integers(1, 80), st.integers(0, 4), st.integers(0, 1000))
+def test_masks_cover_whole_steps_and_whole_bands(steps, bands, count, seed):
+    torch.manual_seed(seed)
+    lengths = torch.randint(0, steps + 1, (5,))
+    kept = SpectrumMask(count, time_share=0.2, band_share=0.15)(torch.ones(5, steps, bands), lengths) == 1
+    times, rows = kept.any(2), kept.any(1)
+    for row, length in enumerate(lengths.tolist()):
+        assert (~times[row]).sum() <= count * 0.2 * length
+        assert (~rows[row]).sum() <= count * 0.15 * bands
+        assert times[row, length:].all()
+        assert torch.equal(kept[row], times[row].unsqueeze(1) & rows[row])
+
+
+def test_masks_come_from_the_seed_and_only_in_training():
+    mask, lengths = SpectrumMask(), torch.full((20,), 100)
+    spectra = torch.randn(20, 100, 40)
+
+    def drawn(seed):
+        torch.manual_seed(seed)
+        return mask(spectra, lengths)
+
+    torch.testing.assert_close(drawn(1), drawn(1), rtol=0, atol=0)
+    assert not torch.equal(drawn(1), drawn(2))
+    share = (drawn(3) == 0).float().mean()
+    assert 0.1 < share < 0.45
+    assert mask.eval()(spectra, lengths) is spectra
