@@ -149,7 +149,9 @@ def samples_of(recording: Path | Samples) -> tuple[np.ndarray, int]:
         return read_audio(recording)
     samples, rate = np.asarray(recording[0]), int(recording[1])
     if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
-        raise DataError(f"samples are numbers of shape (time,) or (time, channels), not {samples.dtype} {samples.shape}")
+        raise DataError(
+            f"samples are numbers of shape (time,) or (time, channels), not {samples.dtype} {samples.shape}"
+        )
     _check_rate("a recording", rate)
     if samples.dtype.kind in "iu":
         limits = np.iinfo(samples.dtype)

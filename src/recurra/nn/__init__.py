@@ -1,10 +1,10 @@
 """Layers that take the place of torch.nn's recurrent ones, and the pieces that go with them."""
 
 from .encoder import CELLS, SequenceEncoder, build_recurrent
-from .masking import SpectrumMask
 from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden, step_mask
 from .recurrent import GRU, LSTM, RNN, Recurrent
+from .spectra import SpectrumMask, stack_frames, stacked_length
 from .swap import accelerate
 
 RECURRENT = (RNN, GRU, LSTM, Recurrent)
@@ -20,10 +20,12 @@ __all__ = [
     "Memoryless",
     "Pooling",
     "Recurrent",
-    "SpectrumMask",
     "SequenceEncoder",
+    "SpectrumMask",
     "accelerate",
     "build_recurrent",
     "last_hidden",
+    "stack_frames",
+    "stacked_length",
     "step_mask",
 ]

@@ -7,7 +7,7 @@ as one and blanks are dropped (Graves et al., "Connectionist temporal classifica
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from math import exp, inf, log1p
 
 import numpy as np
@@ -22,7 +22,7 @@ def needed_steps(tokens: Sequence[int]) -> int:
         >>> needed_steps([7, 7, 8])
         4
     """
-    return len(tokens) + sum(a == b for a, b in zip(tokens, tokens[1:], strict=False))
+    return len(tokens) + sum(a == b for a, b in pairwise(tokens))
 
 
 def greedy(log_probs: np.ndarray, blank: int) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurra.nn import Pooling, SequenceEncoder, SpectrumMask
+from recurra.nn import Pooling, SequenceEncoder, SpectrumMask, stack_frames
 from recurra.ops import dropout as drop
 
 
@@ -20,7 +20,8 @@ class PooledNetwork(torch.nn.Module):
         output_size: classes or target values.
         pooling: see `recurra.nn.Pooling`.
         dropout: probability of dropping a feature before each layer and before the head, in training.
-        masks: whether the input is spectra, of which stretches are masked in training.
+        frames: where the input is spectra, how many of them make a step; they are masked in training. 0 for other
+            input.
         **encoder: further arguments of `recurra.nn.SequenceEncoder`.
     """
 
@@ -32,12 +33,13 @@ class PooledNetwork(torch.nn.Module):
         *,
         pooling: str,
         dropout: float,
-        masks: bool = False,
+        frames: int = 0,
         **encoder: Any,
     ) -> None:
         super().__init__()
-        self.mask = SpectrumMask() if masks else None
-        self.encoder = SequenceEncoder(input_size, embedding_size, dropout=dropout, **encoder)
+        self.frames = frames
+        self.mask = SpectrumMask() if frames else None
+        self.encoder = SequenceEncoder(input_size * max(frames, 1), embedding_size, dropout=dropout, **encoder)
         self.pooling = Pooling(pooling, self.encoder.output_size)
         self.dropout = dropout
         self.head = torch.nn.Linear(self.encoder.output_size, output_size)
@@ -45,7 +47,7 @@ class PooledNetwork(torch.nn.Module):
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Outputs `(batch, outputs)` for tokens `(batch, time)` or features `(batch, time, features)`."""
         if self.mask is not None:
-            values = self.mask(values, lengths)
+            values, lengths = stack_frames(self.mask(values, lengths), lengths, self.frames)
         output, last = self.encoder(values, lengths)
         pooled = self.pooling(output, last, lengths.to(output.device))
         return self.head(drop(pooled, self.dropout, training=self.training))

@@ -25,6 +25,9 @@ from recurra.training.settings import choose_device
 from .base import PREDICT_BATCH, Estimator, Saving
 from .network import PooledNetwork
 
+AUDIO_FRAMES = 3
+"""Spectra, one every 10 ms, that make one step of the network."""
+
 
 class PooledObjective:
     """Loss and figures where the network gives one output for each sequence."""
@@ -256,7 +259,7 @@ class SequenceEstimator(Estimator):
             bidirectional=self.bidirectional,
             dropout=self.dropout,
             token_dropout=self.token_dropout,
-            masks=self.encoder_.kind == "audio",
+            frames=AUDIO_FRAMES if self.encoder_.kind == "audio" else 0,
             engine=self.engine,
             memory=self.memory,
         )

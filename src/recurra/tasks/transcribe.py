@@ -21,7 +21,7 @@ from recurra.data.logmel import HOP
 from recurra.data.store import SequenceStore
 from recurra.data.text import TOKENS
 from recurra.errors import DataError
-from recurra.nn import SequenceEncoder, SpectrumMask
+from recurra.nn import SequenceEncoder, SpectrumMask, stack_frames, stacked_length
 from recurra.ops import dropout as drop
 from recurra.training.settings import choose_device
 
@@ -101,19 +101,10 @@ class TranscribingNetwork(torch.nn.Module):
     def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities `(batch, steps, tokens)` and the number of steps of each recording `(batch,)`."""
         values = self.mask(values, lengths)
-        batch, time, bands = values.shape
-        steps = -(-time // self.frames)
-        values = torch.nn.functional.pad(values, (0, 0, 0, steps * self.frames - time))
-        values = values.reshape(batch, steps, self.frames * bands)
-        lengths = steps_of(lengths, self.frames)
+        values, lengths = stack_frames(values, lengths, self.frames)
         output, _ = self.encoder(values, lengths)
         output = drop(output, self.dropout, training=self.training)
         return self.head(output).float().log_softmax(-1), lengths
-
-
-def steps_of(lengths: Any, frames: int) -> Any:
-    """Steps of the recurrent layers for a number of spectra; the last step may be filled up with 0."""
-    return (lengths + frames - 1) // frames
 
 
 class CTCObjective:
@@ -133,7 +124,8 @@ class CTCObjective:
 
     def loss(self, network: torch.nn.Module, batch: SpokenBatch) -> tuple[Tensor, Tensor]:
         """Sum of the negative log-probabilities of the texts, and the number of their tokens."""
-        losses = ctc_losses(*network(batch.values, batch.lengths), batch.targets, batch.target_lengths)
+        log_probs, steps = network(batch.values, batch.lengths)
+        losses = ctc_losses(log_probs, steps, batch.targets, batch.target_lengths)
         return losses.sum(), batch.target_lengths.sum().clamp(min=1).to(losses)
 
     def observe(self, network: torch.nn.Module, batch: SpokenBatch) -> list[tuple[str, str, float, int]]:
@@ -224,6 +216,7 @@ class Transcriber(Estimator):
     bidirectional: bool = True
     num_layers: int = 2
     dropout: float = 0.3
+    batch_size: int = 16
     tokens: str = "char"
     vocab_size: int = 4000
     frames: int = 3
@@ -298,13 +291,11 @@ class Transcriber(Estimator):
             held_out[np.random.default_rng(seed).permutation(rows)[:count]] = True
         return known & ~held_out, held_out
 
-    def _batches(
-        self, store: SequenceStore, texts: Sequence[str], mask: np.ndarray, seed: int | None
-    ) -> SpokenBatches:
-        """Batches over some rows; shuffled for training, without those that cannot be learned, where a seed is given."""
+    def _batches(self, store: SequenceStore, texts: Sequence[str], mask: np.ndarray, seed: int | None) -> SpokenBatches:
+        """Batches over some rows; with a seed, shuffled for training, without those that cannot be learned."""
         ids = self.text_encoder_.encode(texts)
         if seed is not None:
-            steps = steps_of(store.lengths, self.frames)
+            steps = stacked_length(store.lengths, self.frames)
             fits = np.array([needed_steps(row.tolist()) <= n for row, n in zip(ids, steps, strict=True)])
             mask = mask & fits & (store.lengths > 0)
             if not mask.any():

@@ -1,6 +1,8 @@
-"""Masks on spectra in training, so that a network does not lean on single moments or bands."""
+"""Spectra on their way into a recurrent network: masked in training, several to a step."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,3 +48,31 @@ class SpectrumMask(torch.nn.Module):
         start = (start * (size - width + 1)).floor()
         at = torch.arange(steps, device=sizes.device)
         return ~((at >= start) & (at < start + width)).any(1)
+
+
+def stack_frames(values: Tensor, lengths: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    """Joins every `frames` neighbouring spectra to one step; the last step is filled up with 0.
+
+    Args:
+        values: `(batch, time, bands)`.
+        lengths: spectra of each recording, `(batch,)`.
+        frames: spectra in a step.
+
+    Returns:
+        `(batch, steps, frames * bands)` and the steps of each recording, `(batch,)`.
+
+    Example:
+        >>> import torch
+        >>> steps, lengths = stack_frames(torch.zeros(2, 7, 40), torch.tensor([7, 3]), 3)
+        >>> tuple(steps.shape), lengths.tolist()
+        ((2, 3, 120), [3, 1])
+    """
+    batch, time, bands = values.shape
+    steps = stacked_length(time, frames)
+    values = torch.nn.functional.pad(values, (0, 0, 0, steps * frames - time))
+    return values.reshape(batch, steps, frames * bands), stacked_length(lengths, frames)
+
+
+def stacked_length(spectra: Any, frames: int) -> Any:
+    """Steps that so many spectra make."""
+    return (spectra + frames - 1) // frames

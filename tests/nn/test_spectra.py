@@ -1,14 +1,15 @@
-"""Masks on spectra: how much they cover, and when."""
+"""Masks on spectra, and spectra stacked to steps."""
 
 from __future__ import annotations
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recurra.nn import SpectrumMask
+from recurra.nn import SpectrumMask, stack_frames
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 60), st.integers(1, 80), st.integers(0, 4), st.integers(0, 1000))
 def test_masks_cover_whole_steps_and_whole_bands(steps, bands, count, seed):
     torch.manual_seed(seed)
@@ -35,3 +36,17 @@ def test_masks_come_from_the_seed_and_only_in_training():
     share = (drawn(3) == 0).float().mean()
     assert 0.1 < share < 0.45
     assert mask.eval()(spectra, lengths) is spectra
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 6), st.integers(0, 20), st.integers(0, 1000))
+def test_stacked_frames_hold_the_spectra_in_order(frames, steps, seed):
+    torch.manual_seed(seed)
+    lengths = torch.randint(0, steps + 1, (3,))
+    spectra = torch.randn(3, steps, 4) * (torch.arange(steps) < lengths.unsqueeze(1)).unsqueeze(2)
+    stacked, counts = stack_frames(spectra, lengths, frames)
+    for row, length, count in zip(range(3), lengths.tolist(), counts.tolist(), strict=True):
+        assert count == -(-length // frames)
+        flat = stacked[row].reshape(-1, 4)
+        assert torch.equal(flat[:length], spectra[row, :length])
+        assert not flat[length:].any()
