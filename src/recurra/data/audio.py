@@ -181,7 +181,7 @@ def needed(package: str) -> Any:
         return import_module(package)
     except (ImportError, OSError) as error:  # OSError: soundfile without its library
         raise EngineError(
-            f"recordings need the package {package.replace('_', '-')}, which cannot be imported ({error})\n"
+            f"recordings need the package {package.partition('.')[0].replace('_', '-')}, which cannot be imported ({error})\n"
             'install what they need with: pip install "recurra[audio]"'
         ) from None
 

@@ -204,11 +204,11 @@ class Transcriber(Estimator):
     Example:
         >>> import numpy as np
         >>> from recurra import Transcriber
-        >>> time = np.arange(4000) / 8000
+        >>> time = np.arange(1000) / 8000
         >>> sounds = {letter: np.sin(2 * np.pi * hertz * time) for letter, hertz in (("a", 300), ("b", 1200))}
-        >>> texts = ["ab", "ba", "a", "b"] * 10
+        >>> texts = ["ab", "ba", "a", "b"] * 20
         >>> X = [(np.concatenate([sounds[letter] for letter in text]), 8000) for text in texts]
-        >>> model = Transcriber(hidden_size=16, epochs=40, batch_size=4, learning_rate=0.01, verbose=0)
+        >>> model = Transcriber(hidden_size=16, num_layers=1, dropout=0.0, learning_rate=0.02, epochs=30, verbose=0)
         >>> model.fit(X, texts).predict(X[:2])
         ['ab', 'ba']
     """
