@@ -174,6 +174,10 @@ def test_rows_that_name_no_sound_are_refused(row, message):
     with pytest.raises(DataError, match=message) as error:
         as_sequences(["a.wav", row])
     assert error.value.row == 1
+    if not row:
+        with pytest.raises(DataError, match=message) as error:
+            as_sequences(pa.array([row, "a.wav"]))
+        assert error.value.row == 0
 
 
 def test_chunks_keep_the_order():

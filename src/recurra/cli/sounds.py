@@ -24,9 +24,9 @@ def as_sounds(column: Any, folder: Path, where: Callable[[int], str]) -> Any:
     Raises:
         DataError: a file is missing or cannot be read; the message names the line.
     """
-    from recurra.data.audio import as_recordings, is_audio_name
+    from recurra.data.audio import as_recordings, first_known, is_audio_name
 
-    if not len(column) or not is_audio_name(column[0].as_py()):
+    if not is_audio_name(first_known(column)):
         return column
     with located(where):
         recordings = as_recordings(column.to_pylist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -87,6 +87,20 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} seconds"
 
 
+def first_known(values: Iterable[Any]) -> Any:
+    """The first of some Python or Arrow values that is there, or None.
+
+    Example:
+        >>> first_known([None, "", float("nan"), "a.wav"])
+        'a.wav'
+    """
+    for value in values:
+        plain = value.as_py() if hasattr(value, "as_py") else value
+        if not (plain is None or isinstance(plain, float) or (isinstance(plain, str) and not plain)):
+            return plain
+    return None
+
+
 def is_audio_name(value: Any) -> bool:
     """Whether a value names a file of sound: a path, or a text that ends as one does."""
     if isinstance(value, str):
@@ -100,10 +114,10 @@ def is_samples(value: Any) -> bool:
 
 
 def as_recordings(rows: Sequence[Any]) -> Recordings | None:
-    """Recordings, where the first of the rows is one; None where it is not.
+    """Recordings, where the first row that holds anything is one; None where it is not.
 
     Raises:
-        DataError: a later row is none.
+        DataError: another row is none.
 
     Example:
         >>> as_recordings(["a.wav", "b.flac"]).rows[1].name
@@ -111,12 +125,13 @@ def as_recordings(rows: Sequence[Any]) -> Recordings | None:
         >>> as_recordings(["a text"]) is None
         True
     """
-    if not len(rows) or not (is_audio_name(rows[0]) or is_samples(rows[0])):
+    first = first_known(rows)
+    if not (is_audio_name(first) or is_samples(first)):
         return None
     for i, row in enumerate(rows):
         if is_audio_name(row) or is_samples(row):
             continue
-        if row is None or row == "" or not isinstance(row, str):
+        if not isinstance(row, str) or not row:
             raise DataError("there is no file of sound named in this row", i)
         raise DataError(f"{row!r:.80} does not end as a file of sound does ({', '.join(SUFFIXES)})", i)
     return Recordings([row if is_samples(row) else Path(row) for row in rows])
@@ -180,8 +195,9 @@ def needed(package: str) -> Any:
     try:
         return import_module(package)
     except (ImportError, OSError) as error:  # OSError: soundfile without its library
+        name = package.partition(".")[0].replace("_", "-")
         raise EngineError(
-            f"recordings need the package {package.partition('.')[0].replace('_', '-')}, which cannot be imported ({error})\n"
+            f"recordings need the package {name}, which cannot be imported ({error})\n"
             'install what they need with: pip install "recurra[audio]"'
         ) from None
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from recurra.errors import DataError
 
-from .audio import Recordings, as_recordings, is_audio_name
+from .audio import Recordings, as_recordings, first_known, is_audio_name
 
 CHUNK_ROWS = 4096
 
@@ -78,7 +78,7 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
     X = _unwrap(X)
     if isinstance(X, pa.ChunkedArray):
         if _is_string(X.type):
-            named = len(X) > 0 and is_audio_name(X[0].as_py())
+            named = is_audio_name(first_known(X))
             return (as_recordings(X.to_pylist()) if named else None) or Texts(X)
         X = X.to_pylist()
     if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":

@@ -66,7 +66,7 @@ class PooledObjective:
 class SequenceEstimator(Estimator):
     """Base of the estimators that give each sequence one output, see `SequenceClassifier`."""
 
-    bidirectional: bool = False
+    bidirectional: bool | None = None
     tokens: str = "bpe"
     vocab_size: int = 4000
     embedding_size: int = 128
@@ -256,7 +256,7 @@ class SequenceEstimator(Estimator):
             cell=self.cell,
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
+            bidirectional=self.encoder_.kind == "audio" if self.bidirectional is None else self.bidirectional,
             dropout=self.dropout,
             token_dropout=self.token_dropout,
             frames=AUDIO_FRAMES if self.encoder_.kind == "audio" else 0,
