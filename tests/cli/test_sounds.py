@@ -122,7 +122,12 @@ def test_wrong_files_are_named_by_line(command, sounds, tmp_path, task, name, co
 def test_other_wrong_input(command, sounds, tmp_path):
     code, _, err = command("fit", "transcribe", "sounds/train.csv", "--input", "text", "--target", "path")
     assert (code, "hand over paths of sound files" in err) == (3, True)
-    assert command(*FIT)[0] == 0
+    with (sounds / "train.csv").open("a") as table:
+        table.write(f"wav/0.wav,{'ab' * 50}\nwav/1.wav,\n")
+    code, _, err = command(*FIT)
+    assert code == 0
+    assert "1 recording left out for a missing text" in err
+    assert "1 recording left out for a text too long for its recording" in err
     for arguments, found, message in [
         (["model", "-"], 2, "standard input"),
         (["model", "no.wav"], 3, "there is no file no.wav"),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from recurra.cli.console import say
 from recurra.cli.files import Labelled, labels, read_columns
 from recurra.cli.options import Asking, Fitting, Reading, takes
 from recurra.cli.sounds import as_sounds, read_sounds
@@ -46,8 +47,15 @@ def fit(
     TRAIN names a sound file (WAV, FLAC, OGG, …) and its text in each row; file names begin at the folder of the table.
     Rows without a text, and those whose text is too long for their recording, are left out.
     """
+    from recurra.data.wording import counted
+
     params = {} if frames is None else {"frames": frames}
-    run("transcribe", train, options, lambda path, cache: _labelled(path, input, target, options, cache), params)
+    model = run(
+        "transcribe", train, options, lambda path, cache: _labelled(path, input, target, options, cache), params
+    )
+    for what, count in model.data_.items():
+        if what.startswith("left out") and count:
+            say(f"{counted(count, 'recording')} {what}")
 
 
 def read(estimator: Any, path: Path, options: Asking) -> Labelled:
