@@ -4,7 +4,7 @@ from .encoder import CELLS, SequenceEncoder, build_recurrent
 from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden, step_mask
 from .recurrent import GRU, LSTM, RNN, Recurrent
-from .spectra import SpectrumMask, stack_frames, stacked_length
+from .spectra import SpectrumMask, SpectrumVariation, stack_frames, stacked_length
 from .swap import accelerate
 
 RECURRENT = (RNN, GRU, LSTM, Recurrent)
@@ -22,6 +22,7 @@ __all__ = [
     "Recurrent",
     "SequenceEncoder",
     "SpectrumMask",
+    "SpectrumVariation",
     "accelerate",
     "build_recurrent",
     "last_hidden",
