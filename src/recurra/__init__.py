@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         SequenceClassifier,
         SequenceRegressor,
         SequenceTagger,
+        Transcriber,
         Translator,
         load,
     )
@@ -27,6 +28,7 @@ __all__ = [
     "SequenceClassifier",
     "SequenceRegressor",
     "SequenceTagger",
+    "Transcriber",
     "Translator",
     "accelerate",
     "cells",
@@ -41,6 +43,7 @@ _HOME = {
     "SequenceClassifier": "tasks",
     "SequenceRegressor": "tasks",
     "SequenceTagger": "tasks",
+    "Transcriber": "tasks",
     "Translator": "tasks",
     "accelerate": "nn",
     "load": "tasks",

@@ -20,6 +20,7 @@ def fit() -> None:
       recurra fit generate novel.txt --out my-model
       recurra fit translate pairs.tsv --source english --target korean --out my-model
       recurra fit fill reviews.csv --input text --out my-filler
+      recurra fit transcribe recordings.csv --input path --target text --out my-model
     """
 
 

@@ -78,7 +78,6 @@ class Asking(Reading):
     target_file: Annotated[
         Path | None, _data("--target-file", text="Translators: file whose lines translate those of DATA.")
     ] = None
-    beam: Annotated[int | None, _data("--beam", text="Translators: hypotheses of the search.", min=1)] = None
     n_best: Annotated[
         int | None, _data("--n-best", text="Translators: predict so many translations of each text.", min=1)
     ] = None
@@ -92,6 +91,13 @@ class Asking(Reading):
         str | None, _data("--choices", text="Blank fillers: candidates to rank, such as 'more,less'.")
     ] = None
     marks: Annotated[bool, _data("--marks", text="Blank fillers: a blank may be a punctuation mark.")] = False
+    beam: Annotated[
+        int | None, _data("--beam", text="Translators, transcribers: hypotheses kept; 1 is fastest.", min=1)
+    ] = None
+    length_bonus: Annotated[
+        float | None, _data("--length-bonus", text="Transcribers with a beam: nats added for each token.")
+    ] = None
+    timestamps: Annotated[bool, _data("--timestamps", text="Transcribers: add when each token is said.")] = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a user may hand over as X or y, brought into two shapes: texts, or arrays `(time, features)`."""
+"""What a user may hand over as X or y, brought into three shapes: texts, arrays `(time, features)`, recordings."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from recurra.errors import DataError
+
+from .audio import Recordings, as_recordings, first_known, is_audio_name
 
 CHUNK_ROWS = 4096
 
@@ -51,16 +53,18 @@ class Arrays:
             yield list(part if keep is None else compress(part, keep[start : start + CHUNK_ROWS]))
 
 
-def as_sequences(X: Any) -> Texts | Arrays:
+def as_sequences(X: Any) -> Texts | Arrays | Recordings:
     """Recognises the sequences in `X`.
 
     Args:
         X: texts (list, array, pandas or Arrow column), or numeric sequences: a list of arrays
             `(time, features)` or `(time,)`, an array `(batch, time, features)` or `(batch, time)`, an Arrow
-            column of lists. Tensors and anything with the Arrow C stream interface count as well.
+            column of lists. Tensors and anything with the Arrow C stream interface count as well. Or recordings:
+            paths of sound files (`pathlib.Path`, or texts that end in .wav, .flac, …), or pairs
+            `(samples, rate)`.
 
     Returns:
-        `Texts` or `Arrays`.
+        `Texts`, `Arrays` or `Recordings`.
 
     Raises:
         DataError: `X` is neither, or mixes both; the message names the row.
@@ -74,7 +78,8 @@ def as_sequences(X: Any) -> Texts | Arrays:
     X = _unwrap(X)
     if isinstance(X, pa.ChunkedArray):
         if _is_string(X.type):
-            return Texts(X)
+            named = is_audio_name(first_known(X))
+            return (as_recordings(X.to_pylist()) if named else None) or Texts(X)
         X = X.to_pylist()
     if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
         if X.ndim not in (2, 3):
@@ -87,6 +92,8 @@ def as_sequences(X: Any) -> Texts | Arrays:
     rows = list(X)
     if not rows:
         raise DataError("X is empty: there is nothing to learn from or to predict")
+    if (recordings := as_recordings(rows)) is not None:
+        return recordings
     if any(isinstance(row, str) for row in rows):
         return _texts(rows)
     if all(_is_missing(row) for row in rows):

@@ -7,6 +7,7 @@ from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden, step_mask
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .softmax import SampledSoftmax
+from .spectra import SpectrumMask, SpectrumVariation, stack_frames, stacked_length
 from .swap import accelerate
 
 RECURRENT = (RNN, GRU, LSTM, Recurrent)
@@ -27,8 +28,12 @@ __all__ = [
     "Recurrent",
     "SampledSoftmax",
     "SequenceEncoder",
+    "SpectrumMask",
+    "SpectrumVariation",
     "accelerate",
     "build_recurrent",
     "last_hidden",
+    "stack_frames",
+    "stacked_length",
     "step_mask",
 ]

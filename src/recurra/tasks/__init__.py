@@ -11,6 +11,7 @@ from .fill import BlankFiller
 from .generate import LanguageModel
 from .regress import SequenceRegressor
 from .tag import SequenceTagger
+from .transcribe import Transcriber
 from .translate import Translator
 
 ESTIMATORS: dict[str, type[Estimator]] = {
@@ -22,6 +23,7 @@ ESTIMATORS: dict[str, type[Estimator]] = {
         LanguageModel,
         Translator,
         BlankFiller,
+        Transcriber,
     )
 }
 
@@ -57,6 +59,7 @@ __all__ = [
     "SequenceClassifier",
     "SequenceRegressor",
     "SequenceTagger",
+    "Transcriber",
     "Translator",
     "load",
 ]

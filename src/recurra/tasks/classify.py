@@ -48,7 +48,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         cell: `"lstm"`, `"gru"`, `"rnn"` (tanh) or `"rnn_relu"`.
         hidden_size: units per layer and direction.
         num_layers: recurrent layers on top of each other.
-        bidirectional: whether every layer also reads from the end to the beginning.
+        bidirectional: whether every layer also reads from the end to the beginning; None for recordings only.
         tokens: for texts, `"bpe"` (pieces of words), `"word"` or `"char"`.
         vocab_size: greatest number of different tokens.
         embedding_size: size of a token's vector.

@@ -12,7 +12,8 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from recurra.data import ENCODERS, SeriesEncoder, TextEncoder
+from recurra.data import ENCODERS, AudioEncoder, SeriesEncoder, TextEncoder
+from recurra.data.audio import Recordings
 from recurra.data.batches import Batch, Batches
 from recurra.data.inputs import Arrays, Texts, as_column, as_sequences, is_missing
 from recurra.data.store import SequenceStore
@@ -23,6 +24,9 @@ from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
 from .network import PooledNetwork
+
+AUDIO_FRAMES = 3
+"""Spectra, one every 10 ms, that make one step of the network."""
 
 
 class PooledObjective:
@@ -62,7 +66,7 @@ class PooledObjective:
 class SequenceEstimator(Estimator):
     """Base of the estimators that give each sequence one output, see `SequenceClassifier`."""
 
-    bidirectional: bool = False
+    bidirectional: bool | None = None
     tokens: str = "bpe"
     vocab_size: int = 4000
     embedding_size: int = 128
@@ -120,7 +124,8 @@ class SequenceEstimator(Estimator):
 
         Args:
             X: list, array, pandas or Arrow column of texts; or numeric sequences: a list of arrays
-                `(time, features)`, an array `(batch, time, features)` or `(batch, time)`.
+                `(time, features)`, an array `(batch, time, features)` or `(batch, time)`; or recordings: paths
+                of sound files, or pairs `(samples, rate)`.
             y: one target per sequence; sequences whose target is missing are left out.
             sample_weight: weight of each sequence in the loss, `(batch,)`.
             validation_data: `(X, y)` that choose the best epoch, instead of a part of the training data.
@@ -143,8 +148,7 @@ class SequenceEstimator(Estimator):
         training, held_out = self._split(y, sequences, validation_data is None, seed)
         self._fit_targets(y[training])
         self.encoder_ = self._new_encoder(sequences)
-        self.encoder_.fit(sequences.chunks(training))
-        store = self._store(sequences, saving.file("training.arrow"))
+        store = self._learn(sequences, training, saving.file("training.arrow"))
         targets = self._targets_of(y, training | held_out)
         weights = self._weigh(y, weights)
         batches = self._batches(store, training, targets, weights, seed)
@@ -164,7 +168,7 @@ class SequenceEstimator(Estimator):
         return self
 
     def _split(
-        self, y: np.ndarray, sequences: Texts | Arrays, hold_out: bool, seed: int
+        self, y: np.ndarray, sequences: Texts | Arrays | Recordings, hold_out: bool, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Which rows are trained on and which choose the best epoch, as masks; neither where y is missing."""
         from sklearn.model_selection import train_test_split
@@ -224,13 +228,22 @@ class SequenceEstimator(Estimator):
         targets[torch.from_numpy(known)] = encoded
         return targets
 
-    def _store(self, sequences: Texts | Arrays, path: Path | None) -> SequenceStore:
+    def _store(self, sequences: Texts | Arrays | Recordings, path: Path | None) -> SequenceStore:
         encode: Any = self.encoder_.encode
         return SequenceStore.build((encode(chunk) for chunk in sequences.chunks()), path)
 
-    def _new_encoder(self, sequences: Texts | Arrays) -> Any:
+    def _learn(self, sequences: Texts | Arrays | Recordings, training: np.ndarray, path: Path | None) -> SequenceStore:
+        """Fits the encoder on the training rows, and stores all rows encoded."""
+        if isinstance(sequences, Recordings):
+            return self.encoder_.learn(sequences, training, path)
+        self.encoder_.fit(sequences.chunks(training))
+        return self._store(sequences, path)
+
+    def _new_encoder(self, sequences: Texts | Arrays | Recordings) -> Any:
         if isinstance(sequences, Texts):
             return TextEncoder(self.tokens, self.vocab_size)
+        if isinstance(sequences, Recordings):
+            return AudioEncoder()
         self.n_features_in_ = sequences.features
         return SeriesEncoder(sequences.features)
 
@@ -243,20 +256,21 @@ class SequenceEstimator(Estimator):
             cell=self.cell,
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
+            bidirectional=self.encoder_.kind == "audio" if self.bidirectional is None else self.bidirectional,
             dropout=self.dropout,
             token_dropout=self.token_dropout,
+            frames=AUDIO_FRAMES if self.encoder_.kind == "audio" else 0,
             engine=self.engine,
             memory=self.memory,
         )
 
     # predicting
 
-    def _accept(self, X: Any) -> Texts | Arrays:
+    def _accept(self, X: Any) -> Texts | Arrays | Recordings:
         """Sequences of the kind that the model was trained on."""
         sequences = as_sequences(X)
         if sequences.kind != self.encoder_.kind:
-            words = {"text": "texts", "series": "numeric sequences"}
+            words = {"text": "texts", "series": "numeric sequences", "audio": "recordings"}
             raise DataError(f"the model was trained on {words[self.encoder_.kind]}, X holds {words[sequences.kind]}")
         return sequences
 
@@ -267,7 +281,7 @@ class SequenceEstimator(Estimator):
             return np.zeros((0, self._output_size()), np.float32)
         return np.concatenate(list(self._output_chunks(self._accept(X))))
 
-    def _output_chunks(self, sequences: Texts | Arrays) -> Iterator[np.ndarray]:
+    def _output_chunks(self, sequences: Texts | Arrays | Recordings) -> Iterator[np.ndarray]:
         device = choose_device(self.device)
         network = self.network_.to(device).eval()
         encode: Any = self.encoder_.encode
@@ -302,6 +316,8 @@ class SequenceEstimator(Estimator):
     def _about(self) -> tuple[str, str]:
         if self.encoder_.kind == "text":
             return "text", '["a text"]'
+        if self.encoder_.kind == "audio":
+            return "audio", '["recording.wav"]'
         return "time-series", f"[[[0.0] * {self.encoder_.features}]]"
 
     def __sklearn_tags__(self) -> Any:

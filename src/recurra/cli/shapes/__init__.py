@@ -15,7 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-SHAPES = ("classify", "regress", "tag", "generate", "translate", "fill")
+SHAPES = ("classify", "regress", "tag", "generate", "translate", "fill", "transcribe")
 """In the order of `recurra fit --help`."""
 
 

@@ -11,6 +11,7 @@ import typer
 from recurra.cli.files import Labelled, labels, read_columns
 from recurra.cli.lines import lines_at_hand
 from recurra.cli.options import Asking, Reading
+from recurra.cli.sounds import as_sounds, read_sounds
 from recurra.errors import UsageError
 
 Train = Annotated[Path, typer.Argument(help="CSV, TSV, JSON Lines or Parquet file, also gzipped.", metavar="TRAIN")]
@@ -34,7 +35,7 @@ def read_labelled(
     column = file.table.column(1)
     found = parse_numbers(column, name=target, where=file.where) if task == "regress" else labels(column)
     names = {"input column": input, "target column": target}
-    return Labelled((file.table.column(0), found), file.where, names)
+    return Labelled((as_sounds(file.table.column(0), path.parent, file.where), found), file.where, names)
 
 
 def read(estimator: Any, path: Path, options: Asking) -> Labelled:
@@ -52,12 +53,9 @@ def predict(
     """Predictions for the rows of a file or the lines on standard input, chunk by chunk."""
     if source == "-":
         if estimator.encoder_.kind != "text":
-            raise UsageError("the model was trained on numeric sequences; standard input takes texts only")
+            raise UsageError("the model was not trained on texts, and standard input takes nothing else")
         chunks: Iterator[Any] = lines_at_hand()
     else:
-        name = options.input or estimator.data_.get("input column")
-        if name is None:
-            raise UsageError("the model does not know its column; name it with --input")
-        column = read_columns(Path(source), [name], options).table.column(0)
+        column = read_sounds(options.input or estimator.data_.get("input column"), source, options)
         chunks = (column[i : i + ROWS] for i in range(0, len(column), ROWS))
     return (row for chunk in chunks for row in rows_of(chunk))

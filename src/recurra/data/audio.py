@@ -1,0 +1,247 @@
+"""Recordings: files of sound, or samples in memory, to one channel of float samples."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from itertools import compress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from recurra.errors import DataError, EngineError
+
+from .wording import counted, hint
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au")
+FOREIGN = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".amr")  # sound as well, but nothing here decodes it
+CHUNK_RECORDINGS = 256
+MIN_RATE = 1000  # below it, a window of 25 ms holds no spectrum
+
+Samples = tuple[Any, int]
+"""Samples `(time,)` or `(time, channels)` and their rate in Hz."""
+
+
+class Header(NamedTuple):
+    """What a recording says of itself: sample rate in Hz, and number of samples of each channel."""
+
+    rate: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Sound: paths of files, or pairs of samples and sample rate."""
+
+    rows: Sequence[Path | Samples]
+    kind = "audio"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def chunks(self, keep: np.ndarray | None = None) -> Iterator[list[Path | Samples]]:
+        """Yields lists of a few hundred recordings, in order; with `keep`, only those where it is True."""
+        for start in range(0, len(self.rows), CHUNK_RECORDINGS):
+            part = self.rows[start : start + CHUNK_RECORDINGS]
+            yield list(part if keep is None else compress(part, keep[start : start + CHUNK_RECORDINGS]))
+
+    @cached_property
+    def headers(self) -> list[Header]:
+        """Rate and length of every recording, without reading the sound.
+
+        Raises:
+            DataError: a file is missing, is no sound, or is cut short; the error knows its row.
+        """
+        found = []
+        for row, recording in enumerate(self.rows):
+            try:
+                found.append(_header(recording))
+            except DataError as error:
+                raise DataError(str(error), row) from None
+        return found
+
+    def summary(self) -> str:
+        """Number, duration and sample rates in a line for a person."""
+        rates = Counter(header.rate for header in self.headers)
+        said = [counted(len(self), "recording"), duration(sum(h.samples / h.rate for h in self.headers))]
+        said += [f"{rate:,} Hz" + (f" ({n:,})" if len(rates) > 1 else "") for rate, n in rates.most_common(4)]
+        empty = sum(header.samples == 0 for header in self.headers)
+        return ", ".join([*said, *([f"{empty:,} without a sample"] if empty else [])])
+
+
+def duration(seconds: float) -> str:
+    """A duration in the unit that suits it.
+
+    Example:
+        >>> duration(90), duration(7200)
+        ('1.5 minutes', '2.0 hours')
+    """
+    for name, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {name}"
+    return f"{seconds:.1f} seconds"
+
+
+def first_known(values: Iterable[Any]) -> Any:
+    """The first of some Python or Arrow values that is there, or None.
+
+    Example:
+        >>> first_known([None, "", float("nan"), "a.wav"])
+        'a.wav'
+    """
+    for value in values:
+        plain = value.as_py() if hasattr(value, "as_py") else value
+        if not (plain is None or isinstance(plain, float) or (isinstance(plain, str) and not plain)):
+            return plain
+    return None
+
+
+def is_audio_name(value: Any) -> bool:
+    """Whether a value names a file of sound: a path, or a text that ends as one does."""
+    if isinstance(value, str):
+        return value.lower().endswith((*SUFFIXES, *FOREIGN)) and "\n" not in value
+    return isinstance(value, Path)
+
+
+def is_samples(value: Any) -> bool:
+    """Whether a value is a pair of samples and sample rate."""
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int | np.integer)
+
+
+def as_recordings(rows: Sequence[Any]) -> Recordings | None:
+    """Recordings, where the first row that holds anything is one; None where it is not.
+
+    Raises:
+        DataError: another row is none.
+
+    Example:
+        >>> as_recordings(["a.wav", "b.flac"]).rows[1].name
+        'b.flac'
+        >>> as_recordings(["a text"]) is None
+        True
+    """
+    first = first_known(rows)
+    if not (is_audio_name(first) or is_samples(first)):
+        return None
+    for i, row in enumerate(rows):
+        if is_audio_name(row) or is_samples(row):
+            continue
+        if not isinstance(row, str) or not row:
+            raise DataError("there is no file of sound named in this row", i)
+        raise DataError(f"{row!r:.80} does not end as a file of sound does ({', '.join(SUFFIXES)})", i)
+    return Recordings([row if is_samples(row) else Path(row) for row in rows])
+
+
+def read_audio(path: Path) -> tuple[np.ndarray, int]:
+    """The samples of a file, its channels averaged to one, `(time,)` in [-1, 1], and their rate in Hz.
+
+    Raises:
+        DataError: the file is missing, is no sound, or is cut short.
+        EngineError: the packages of the extra `audio` are not installed.
+    """
+    soundfile = needed("soundfile")
+    said = _header(path)
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise DataError(f"{path} is damaged: {_reason(error)}") from None
+    if len(samples) < said.samples:
+        raise _cut_short(path, len(samples), said.samples)
+    return _mono(samples, path), rate
+
+
+def samples_of(recording: Path | Samples) -> tuple[np.ndarray, int]:
+    """One channel of float32 samples `(time,)` and their rate, of a file or of samples in memory.
+
+    Whole numbers are scaled to [-1, 1] by the range of their type.
+    """
+    if isinstance(recording, Path):
+        return read_audio(recording)
+    samples, rate = np.asarray(recording[0]), int(recording[1])
+    if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
+        raise DataError(
+            f"samples are numbers of shape (time,) or (time, channels), not {samples.dtype} {samples.shape}"
+        )
+    _check_rate("a recording", rate)
+    if samples.dtype.kind in "iu":
+        limits = np.iinfo(samples.dtype)
+        middle = (limits.max + limits.min + 1) / 2
+        samples = (samples.astype(np.float64) - middle) / (limits.max - middle + 1)
+    samples = samples.astype(np.float32)
+    return _mono(samples if samples.ndim == 2 else samples[:, None], "a recording"), rate
+
+
+def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Samples `(time,)` at another rate in Hz, low-pass filtered; the same where the rates are equal."""
+    if rate == wanted or not len(samples):
+        return samples
+    from scipy.signal import resample_poly
+
+    common = np.gcd(rate, wanted)
+    return resample_poly(samples, wanted // common, rate // common).astype(np.float32)
+
+
+def needed(package: str) -> Any:
+    """Imports a package of the extra `audio`.
+
+    Raises:
+        EngineError: it is not installed.
+    """
+    try:
+        return import_module(package)
+    except (ImportError, OSError) as error:  # OSError: soundfile without its library
+        name = package.partition(".")[0].replace("_", "-")
+        raise EngineError(
+            f"recordings need the package {name}, which cannot be imported ({error})\n"
+            'install what they need with: pip install "recurra[audio]"'
+        ) from None
+
+
+def _header(recording: Path | Samples) -> Header:
+    if not isinstance(recording, Path):
+        samples, rate = samples_of(recording)
+        return Header(rate, len(samples))
+    soundfile = needed("soundfile")
+    if not recording.is_file():
+        beside = [p.name for p in recording.parent.iterdir()] if recording.parent.is_dir() else []
+        raise DataError(f"there is no file {recording}{hint(recording.name, beside)}")
+    try:
+        info = soundfile.info(recording, verbose=True)
+    except soundfile.LibsndfileError as error:
+        raise DataError(
+            f"{recording} is no recording that can be read ({_reason(error)}); convert it to WAV or FLAC"
+        ) from None
+    _check_rate(recording, info.samplerate)
+    short = re.search(r"^data : (\d+) \(should be (\d+)\)", info.extra_info, re.M)
+    # programs that write to a pipe cannot know the size and leave the largest one
+    if short and int(short[2]) < int(short[1]) < 0x7FFFF000:
+        raise _cut_short(recording, int(short[2]), int(short[1]))
+    return Header(info.samplerate, info.frames)
+
+
+def _check_rate(name: Any, rate: int) -> None:
+    if rate < MIN_RATE:
+        raise DataError(
+            f"{name} has {rate:,} samples a second; as sound it needs at least {MIN_RATE:,} (hand slower series over "
+            "as numbers)"
+        )
+
+
+def _cut_short(path: Path, found: int, said: int) -> DataError:
+    return DataError(f"{path} is cut short: {found / said:.0%} of it is there; copy or record it again")
+
+
+def _reason(error: Any) -> str:
+    return str(getattr(error, "error_string", error)).strip().rstrip(".").lower()
+
+
+def _mono(samples: np.ndarray, name: Any) -> np.ndarray:
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(1, dtype=np.float32)
+    if not np.isfinite(mono).all():
+        raise DataError(f"{name} holds samples that are not finite numbers")
+    return mono

@@ -1,0 +1,126 @@
+"""Spectra on their way into a recurrent network: varied and masked in training, several to a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .pooling import step_mask
+
+
+class SpectrumMask(torch.nn.Module):
+    """Sets random stretches of time and of bands to 0 (the mean of standardised spectra) in training.
+
+    After Park et al., "SpecAugment" (2019), without its time warping.
+
+    Args:
+        count: masks of each kind.
+        time_share: greatest share of a recording that one mask in time covers.
+        band_share: greatest share of the bands that one mask in frequency covers.
+
+    Example:
+        >>> import torch
+        >>> mask = SpectrumMask()
+        >>> spectra = torch.ones(2, 50, 40)
+        >>> bool((mask(spectra, torch.tensor([50, 20])) == 0).any()), mask.eval()(spectra, None) is spectra
+        (True, True)
+    """
+
+    def __init__(self, count: int = 2, *, time_share: float = 0.15, band_share: float = 0.2) -> None:
+        super().__init__()
+        self.count, self.time_share, self.band_share = count, time_share, band_share
+
+    def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """Masks `(batch, time, bands)`; `lengths` are the steps of each recording, `(batch,)`."""
+        if not self.training:
+            return values
+        lengths = lengths.to(values.device)
+        keep_time = self._keep(lengths, values.shape[1], self.time_share)
+        bands = torch.full_like(lengths, values.shape[2])
+        keep_bands = self._keep(bands, values.shape[2], self.band_share)
+        return values * (keep_time.unsqueeze(2) & keep_bands.unsqueeze(1))
+
+    def _keep(self, sizes: Tensor, steps: int, share: float) -> Tensor:
+        """False on `count` random intervals of each row, `(batch, steps)`."""
+        width, start = torch.rand(2, len(sizes), self.count, 1, device=sizes.device)
+        size = sizes.view(-1, 1, 1)
+        width = (width * ((size * share).floor() + 1)).floor()
+        start = (start * (size - width + 1)).floor()
+        at = torch.arange(steps, device=sizes.device)
+        return ~((at >= start) & (at < start + width)).any(1)
+
+
+class SpectrumVariation(torch.nn.Module):
+    """Makes each recording sound a little different in training: louder, through another microphone, by another voice.
+
+    Draws for each recording a level and a tilt (from the lowest to the highest band), which are added to the
+    standardised log-mel spectra, and a factor by which the bands are stretched (after Jaitly and Hinton, "Vocal tract
+    length perturbation", 2013), all evenly between minus and plus their greatest value.
+
+    Args:
+        level: greatest change of level, in standard deviations of the spectra.
+        tilt: greatest change of the outermost bands, in standard deviations.
+        stretch: greatest stretch of the bands.
+
+    Example:
+        >>> import torch
+        >>> vary = SpectrumVariation()
+        >>> spectra = torch.randn(2, 50, 40)
+        >>> bool((vary(spectra, torch.tensor([50, 20]))[1, 20:] == 0).all()), vary.eval()(spectra, None) is spectra
+        (True, True)
+    """
+
+    def __init__(self, *, level: float = 1.0, tilt: float = 0.75, stretch: float = 0.1) -> None:
+        super().__init__()
+        self.level, self.tilt, self.stretch = level, tilt, stretch
+
+    def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """Varies `(batch, time, bands)`; `lengths` are the steps of each recording, `(batch,)`."""
+        if not self.training:
+            return values
+        batch, time, bands = values.shape
+        level, tilt, stretch = torch.rand(3, batch, 1, device=values.device) * 2 - 1
+        values = self._stretched(values, 1 + self.stretch * stretch)
+        colour = self.level * level + self.tilt * tilt * torch.linspace(-1, 1, bands, device=values.device)
+        return (values + colour.unsqueeze(1)) * step_mask(lengths.to(values.device), time).unsqueeze(2)
+
+    @staticmethod
+    def _stretched(values: Tensor, factor: Tensor) -> Tensor:
+        """Each band takes the value found at its number times the factor, between its neighbours there."""
+        bands = values.shape[2]
+        at = (torch.arange(bands, device=values.device) * factor).clamp(max=bands - 1)
+        low = at.long()
+        high = (low + 1).clamp(max=bands - 1)
+        share = (at - low).unsqueeze(1)
+        found = [values.gather(2, index.unsqueeze(1).expand_as(values)) for index in (low, high)]
+        return found[0] * (1 - share) + found[1] * share
+
+
+def stack_frames(values: Tensor, lengths: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    """Joins every `frames` neighbouring spectra to one step; the last step is filled up with 0.
+
+    Args:
+        values: `(batch, time, bands)`.
+        lengths: spectra of each recording, `(batch,)`.
+        frames: spectra in a step.
+
+    Returns:
+        `(batch, steps, frames * bands)` and the steps of each recording, `(batch,)`.
+
+    Example:
+        >>> import torch
+        >>> steps, lengths = stack_frames(torch.zeros(2, 7, 40), torch.tensor([7, 3]), 3)
+        >>> tuple(steps.shape), lengths.tolist()
+        ((2, 3, 120), [3, 1])
+    """
+    batch, time, bands = values.shape
+    steps = stacked_length(time, frames)
+    values = torch.nn.functional.pad(values, (0, 0, 0, steps * frames - time))
+    return values.reshape(batch, steps, frames * bands), stacked_length(lengths, frames)
+
+
+def stacked_length(spectra: Any, frames: int) -> Any:
+    """Steps that so many spectra make."""
+    return (spectra + frames - 1) // frames

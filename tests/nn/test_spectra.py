@@ -1,0 +1,77 @@
+"""Masks on spectra, and spectra stacked to steps."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recurra.nn import SpectrumMask, SpectrumVariation, stack_frames
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 60), st.integers(1, 80), st.integers(0, 4), st.integers(0, 1000))
+def test_masks_cover_whole_steps_and_whole_bands(steps, bands, count, seed):
+    torch.manual_seed(seed)
+    lengths = torch.randint(0, steps + 1, (5,))
+    kept = SpectrumMask(count, time_share=0.2, band_share=0.15)(torch.ones(5, steps, bands), lengths) == 1
+    times, rows = kept.any(2), kept.any(1)
+    for row, length in enumerate(lengths.tolist()):
+        assert (~times[row]).sum() <= count * 0.2 * length
+        assert (~rows[row]).sum() <= count * 0.15 * bands
+        assert times[row, length:].all()
+        assert torch.equal(kept[row], times[row].unsqueeze(1) & rows[row])
+
+
+def test_masks_come_from_the_seed_and_only_in_training():
+    mask, lengths = SpectrumMask(), torch.full((20,), 100)
+    spectra = torch.randn(20, 100, 40)
+
+    def drawn(seed):
+        torch.manual_seed(seed)
+        return mask(spectra, lengths)
+
+    torch.testing.assert_close(drawn(1), drawn(1), rtol=0, atol=0)
+    assert not torch.equal(drawn(1), drawn(2))
+    share = (drawn(3) == 0).float().mean()
+    assert 0.1 < share < 0.45
+    assert mask.eval()(spectra, lengths) is spectra
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 6), st.integers(0, 20), st.integers(0, 1000))
+def test_stacked_frames_hold_the_spectra_in_order(frames, steps, seed):
+    torch.manual_seed(seed)
+    lengths = torch.randint(0, steps + 1, (3,))
+    spectra = torch.randn(3, steps, 4) * (torch.arange(steps) < lengths.unsqueeze(1)).unsqueeze(2)
+    stacked, counts = stack_frames(spectra, lengths, frames)
+    for row, length, count in zip(range(3), lengths.tolist(), counts.tolist(), strict=True):
+        assert count == -(-length // frames)
+        flat = stacked[row].reshape(-1, 4)
+        assert torch.equal(flat[:length], spectra[row, :length])
+        assert not flat[length:].any()
+
+
+def test_variation_is_one_change_for_each_recording():
+    torch.manual_seed(0)
+    spectra, lengths = torch.randn(4, 30, 40), torch.tensor([30, 17, 1, 0])
+    level = SpectrumVariation(level=2.0, tilt=0.0, stretch=0.0)(spectra, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        change = (level - spectra)[row, :length]
+        assert not level[row, length:].any()
+        if length:
+            torch.testing.assert_close(change, change[0, 0].expand_as(change))
+            assert abs(change[0, 0]) <= 2
+    tilt = SpectrumVariation(level=0.0, tilt=1.0, stretch=0.0)(spectra, lengths) - spectra
+    torch.testing.assert_close(tilt[0, :, 0], -tilt[0, :, -1])
+    assert tilt[0, 0].diff().std() < 1e-5
+    ramp = torch.arange(40.0).expand(4, 30, 40)
+    stretched = SpectrumVariation(level=0.0, tilt=0.0, stretch=0.2)(ramp, lengths)[0, 0]
+    factor = stretched[1].item()
+    assert 0.8 <= factor <= 1.2
+    torch.testing.assert_close(stretched, (torch.arange(40.0) * factor).clamp(max=39))
+
+
+def test_no_variation_outside_training():
+    spectra = torch.randn(2, 9, 4)
+    assert SpectrumVariation().eval()(spectra, torch.tensor([9, 3])) is spectra
