@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import cells, nn, ops
     from .nn import accelerate
-    from .tasks import SequenceClassifier, SequenceRegressor, load
+    from .tasks import Forecaster, SequenceClassifier, SequenceRegressor, load
 
 __version__ = "0.1.0"
 
-__all__ = ["SequenceClassifier", "SequenceRegressor", "accelerate", "cells", "load", "nn", "ops"]
+__all__ = ["Forecaster", "SequenceClassifier", "SequenceRegressor", "accelerate", "cells", "load", "nn", "ops"]
 
 _HOME = {
+    "Forecaster": "tasks",
     "SequenceClassifier": "tasks",
     "SequenceRegressor": "tasks",
     "accelerate": "nn",

@@ -17,6 +17,7 @@ def fit() -> None:
 
       recurra fit classify reviews.csv --input text --target label --out my-model
       recurra fit regress essays.parquet --input text --target score --out my-model
+      recurra fit forecast load.csv --time date --target load --horizon 24 --out my-model
     """
 
 

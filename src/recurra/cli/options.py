@@ -67,6 +67,19 @@ class Asking(Reading):
     input: Annotated[str | None, _data("--input", text="Column of sequences; as in training.")] = None
     target: Annotated[str | None, _data("--target", text="Column of targets; as in training.")] = None
     proba: Annotated[bool, _data("--proba", text="Classifiers: add the probability of every class.")] = False
+    horizon: Annotated[
+        int | None, _data("--horizon", text="Forecasters: steps to predict; as in training if left out.", min=1)
+    ] = None
+    future: Annotated[
+        Path | None, _data("--future", text="Forecasters: file with the known columns of the time to come.")
+    ] = None
+    plot: Annotated[
+        Path | None, _data("--plot", text="Forecasters: draw history and forecast into a .svg, .png or .pdf file.")
+    ] = None
+    part: Annotated[
+        str | None,
+        _data("--part", text="Forecasters: test, validation, training or all; what training has not seen if left out."),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from recurra.io import read_folder
 
 from .base import Estimator
 from .classify import SequenceClassifier
+from .forecast import Forecaster
 from .regress import SequenceRegressor
 
 ESTIMATORS: dict[str, type[Estimator]] = {
-    estimator.task: estimator for estimator in (SequenceClassifier, SequenceRegressor)
+    estimator.task: estimator for estimator in (SequenceClassifier, SequenceRegressor, Forecaster)
 }
 
 
@@ -37,4 +38,4 @@ def load(path: str | Path) -> Estimator:
     return ESTIMATORS[task]._from_folder(folder, Path(path))
 
 
-__all__ = ["ESTIMATORS", "Estimator", "SequenceClassifier", "SequenceRegressor", "load"]
+__all__ = ["ESTIMATORS", "Estimator", "Forecaster", "SequenceClassifier", "SequenceRegressor", "load"]

@@ -5,7 +5,8 @@ Each module has
 - `fit`: the command `recurra fit TASK`;
 - `read(estimator, path, options)`: a labelled file as `Labelled`, for `recurra evaluate`;
 - `predict(estimator, source, options)`: an iterator of dictionaries, one for each row of the answer, for
-  `recurra predict`; `source` is a file name, or `-` for standard input.
+  `recurra predict`; `source` is a file name, or `-` for standard input;
+- where figures are more than one number for each name, `show(title, figures)`: the table of `recurra evaluate`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-SHAPES = ("classify", "regress")
+SHAPES = ("classify", "regress", "forecast")
 """In the order of `recurra fit --help`."""
 
 
