@@ -19,13 +19,20 @@ class Layout(NamedTuple):
         targets: columns to forecast.
         features: columns known of the past only.
         known: columns known of the future too.
+        calendar: how many of these, the last, follow from the time alone, so that the context need not show them.
         masked: whether one more column for each target and feature follows, 1 where its value was there.
     """
 
     targets: int
     features: int = 0
     known: int = 0
+    calendar: int = 0
     masked: bool = False
+
+    @property
+    def beside(self) -> slice:
+        """Where the features and known columns stand that the context shows."""
+        return slice(self.targets, self.targets + self.features + self.known - self.calendar)
 
     @property
     def ahead(self) -> slice:

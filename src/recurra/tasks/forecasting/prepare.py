@@ -56,8 +56,8 @@ class Preparation:
     def layout(self) -> Layout:
         """What the columns of a step are."""
         columns = self.columns
-        known = len(columns.known) + 2 * len(self.cycles)
-        return Layout(len(columns.target), len(columns.features), known, self.masked)
+        dates = 2 * len(self.cycles)
+        return Layout(len(columns.target), len(columns.features), len(columns.known) + dates, dates, self.masked)
 
     def scale(self, series: Series, begin: int) -> np.ndarray:
         """Mean and standard deviation of the targets; of the steps before `begin` for a series new to the model."""

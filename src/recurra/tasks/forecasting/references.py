@@ -92,7 +92,7 @@ def find_season(series: Sequence[np.ndarray], longest: int) -> int:
         >>> find_season([np.sin(np.arange(200) * 2 * np.pi / 12)[:, None]], 60)
         12
     """
-    total, power = np.zeros(longest + 2), 0.0
+    total, power, steps = np.zeros(longest + 2), 0.0, 0
     for one in series:
         changes = np.diff(one, axis=0)
         lags = min(longest + 2, len(changes) // 2)
@@ -104,10 +104,12 @@ def find_season(series: Sequence[np.ndarray], longest: int) -> int:
         products = np.fft.irfft(spectrum.sum(1), size)[:lags]
         total[:lags] += products * len(changes) / (len(changes) - np.arange(lags))
         power += products[0]
+        steps += len(changes)
     if power <= 0:
         return 1
     likeness = total / power
     peaks = [k for k in range(2, longest + 1) if likeness[k] >= max(likeness[k - 1], likeness[k + 1])]
-    if not peaks or (best := max(likeness[k] for k in peaks)) < 0.2:
+    chance = 0.1 + 3 / np.sqrt(max(steps, 1))  # more than noise shows
+    if not peaks or (best := max(likeness[k] for k in peaks)) < chance:
         return 1
-    return next(k for k in peaks if likeness[k] >= 0.9 * best)  # not a multiple of the season
+    return next(k for k in peaks if likeness[k] >= 0.8 * best)  # not a multiple of the season
