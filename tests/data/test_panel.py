@@ -44,7 +44,10 @@ def test_rows_without_times_follow_each_other():
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([0, 1, 2, 5, 6], "line 5: a gap in the time: 2024-03-01 05:00 comes after 2024-03-01 02:00, 2 steps of 1 hour"),
+        (
+            [0, 1, 2, 5, 6],
+            "line 5: a gap in the time: 2024-03-01 05:00 comes after 2024-03-01 02:00, 2 steps of 1 hour",
+        ),
         ([0, 1, 2, 2, 3], "line 5: the time 2024-03-01 02:00 stands there a second time, first in f.csv, line 4"),
     ],
 )

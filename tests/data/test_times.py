@@ -43,7 +43,10 @@ def test_spellings(texts, expected):
     assert times.dated
     assert times.values[0] == np.datetime64(expected)
     if times.spelling or times.zone:
-        assert spell(times.values, times.spelling, times.zone)[0] in (texts[0].strip(), texts[0].replace(".500", ".500000"))
+        assert spell(times.values, times.spelling, times.zone)[0] in (
+            texts[0].strip(),
+            texts[0].replace(".500", ".500000"),
+        )
 
 
 @given(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)), st.sampled_from(FORMATS))
@@ -115,7 +118,9 @@ def test_frequency(times, name):
 
 
 @given(
-    st.sampled_from([Frequency("fixed", 900_000_000), Frequency("month"), Frequency("month", 3, True), Frequency("business")]),
+    st.sampled_from(
+        [Frequency("fixed", 900_000_000), Frequency("month"), Frequency("month", 3, True), Frequency("business")]
+    ),
     st.integers(0, 4000),
 )
 def test_positions_and_times_are_inverse(frequency, steps):

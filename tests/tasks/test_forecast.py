@@ -210,6 +210,7 @@ def test_pandas_in_pandas_out():
     assert list(found.columns) == ["time", "forecast", "lower", "upper"]
     assert found["time"][0] == "2024-01-11 00:00:00"
     assert (found["lower"] <= found["upper"]).all()
+    pd.testing.assert_frame_equal(model.predict(), found)
     indexed = Forecaster(**QUICK).fit(table.set_index("time"))
     assert indexed.preparation_.columns.target == ("load", "price")
     assert list(indexed.predict(table.set_index("time")).columns[:4]) == ["time", "load", "load_lower", "load_upper"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,8 @@ class Columns:
         rest = iter(names)
         time = next(rest) if self.time else None
         id = next(rest) if self.id else None
-        parts = (tuple(next(rest) for _ in part) for part in (self.target, self.features, self.known))
-        return Columns(time, *parts, id)
+        target, features, known = (tuple(next(rest) for _ in p) for p in (self.target, self.features, self.known))
+        return Columns(time, target, features, known, id)
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ class _Sorting:
     def panel(self, frequency: Frequency | None) -> Panel:
         order = np.lexsort((self.times.values, self.codes))
         bounds = np.searchsorted(self.codes[order], np.arange(len(self.ids) + 1))
-        groups = [order[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        groups = [order[a:b] for a, b in pairwise(bounds)]
         notes = []
         if any((np.diff(group) < 0).any() for group in groups):
             notes.append("rows were not in the order of time: sorted")
@@ -312,10 +313,16 @@ def panel_of_arrays(y: Any, features: Any = None, known: Any = None) -> Panel:
         if len(feature) != len(one) or len(ahead) < len(one):
             raise DataError(f"series {i} has {len(one)} steps, {len(feature)} of features and {len(ahead)} of known")
     parts = (("y", targets), ("feature", sides[0]), ("known", sides[1]))
-    names = (tuple(f"{name}{i}" for i in range(part[0].shape[1])) for name, part in parts)
-    columns = Columns(None, *names, "id" if several else None)
+    target, feature, ahead = (tuple(f"{name}{i}" for i in range(part[0].shape[1])) for name, part in parts)
+    columns = Columns(None, target, feature, ahead, "id" if several else None)
     made = [
-        Series(str(i) if several else None, np.int64(0), one if len(one) else np.zeros((0, targets[0].shape[1])), feature, ahead)
+        Series(
+            str(i) if several else None,
+            np.int64(0),
+            one if len(one) else np.zeros((0, targets[0].shape[1])),
+            feature,
+            ahead,
+        )
         for i, (one, feature, ahead) in enumerate(zip(targets, *sides, strict=True))
     ]
     return Panel(made, columns)

@@ -98,7 +98,9 @@ def _parse_texts(column: Any, name: str, where: Callable[[int], str]) -> Times:
     text = pc.utf8_trim_whitespace(column)
     missing = np.flatnonzero(np.asarray(pc.is_in(pc.utf8_lower(text), pa.array(MISSING, text.type))))
     if missing.size:
-        raise DataError(f"{where(int(missing[0]))}, column {name}: the time is missing; fill it in or leave the row out")
+        raise DataError(
+            f"{where(int(missing[0]))}, column {name}: the time is missing; fill it in or leave the row out"
+        )
     if not len(text):
         return Times(np.zeros(0, np.int64))
     dated, zone = _split_zone(text)

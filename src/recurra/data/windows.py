@@ -95,7 +95,7 @@ class Windows:
         batch_size: windows in a batch.
         shuffle: whether to draw a new order each epoch.
         seed: seed of that order.
-        most: greatest number of windows in a pass: evenly spaced ones without `shuffle`, another draw each epoch with it.
+        most: greatest number of windows in a pass: evenly spaced ones, or with `shuffle` another draw each epoch.
 
     Attributes:
         series: number of the series of each window, `(windows,)`.

@@ -87,6 +87,8 @@ class Estimator(BaseEstimator):
     """Parameters that lie in [0, 1)."""
     aligned: ClassVar[bool] = False
     """Whether targets belong to steps, so that the order test moves both."""
+    min_steps: ClassVar[int] = MIN_STEPS
+    """Steps that training with `epochs=None` takes at least."""
 
     # what a room defines
 
@@ -122,7 +124,7 @@ class Estimator(BaseEstimator):
         """Trains a new network on `batches`; `valid` chooses the best epoch; `data` says in the card what they are."""
         from recurra.training.loop import train  # Lightning takes seconds to import
 
-        epochs = self.epochs or min(max(MIN_EPOCHS, math.ceil(MIN_STEPS / len(batches))), MAX_EPOCHS)
+        epochs = self.epochs or min(max(MIN_EPOCHS, math.ceil(self.min_steps / len(batches))), MAX_EPOCHS)
         patience = self.n_iter_no_change
         if patience is not None and self.epochs is None:
             patience = max(patience, epochs // 5)  # epochs of a few steps say little each

@@ -6,15 +6,14 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
-import pyarrow as pa
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from recurra.data.panel import Columns, Panel, Series, as_table, choose, panel_of_arrays, panel_of_table, with_future
+from recurra.data.panel import Panel, Series, with_future
 from recurra.data.windows import Frame, Windows
 from recurra.data.wording import counted
 from recurra.errors import DataError, UsageError
@@ -22,8 +21,10 @@ from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
 from .forecasting import references
+from .forecasting.accept import accept, accept_future, in_kind, kind_of, new_panel
+from .forecasting.answers import Forecast
 from .forecasting.bands import most_windows, shifts
-from .forecasting.decode import Scores, roll
+from .forecasting.decode import Way, roll, score
 from .forecasting.network import ForecastNetwork
 from .forecasting.objective import LOSSES, ForecastObjective
 from .forecasting.prepare import Preparation, choose_context, choose_segment, most_context
@@ -35,29 +36,6 @@ EPOCH_BATCHES = 100
 """Batches in an epoch at most: windows of a long series overlap, and early stopping wants to look now and then."""
 VALID_WINDOWS = 1024
 """Validation windows looked at after each epoch; the closing figures are taken over all."""
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """The steps after the end of one series.
-
-    Attributes:
-        id: the series; None for the only one.
-        times: of the steps, as the times of the data were written.
-        values: the point forecast `(horizon, targets)`.
-        quantiles: `(horizon, targets, quantiles)`.
-        levels: of the quantiles.
-        past: the end of the history `(time, targets)`, for pictures.
-        past_times: its times.
-    """
-
-    id: str | None
-    times: list[str] | list[int]
-    values: np.ndarray
-    quantiles: np.ndarray
-    levels: tuple[float, ...]
-    past: np.ndarray
-    past_times: list[str] | list[int]
 
 
 @dataclass(eq=False, repr=False)
@@ -127,6 +105,7 @@ class Forecaster(Estimator):
     title = "Forecaster"
     choices: ClassVar = Estimator.choices | {"loss": LOSSES, "decoding": DECODINGS}
     at_least_one: ClassVar = (*Estimator.at_least_one, "horizon")
+    min_steps: ClassVar = 600
 
     # fitting
 
@@ -147,14 +126,16 @@ class Forecaster(Estimator):
         """Trains on one or several series.
 
         Args:
-            y: a table (pandas, polars, Arrow, or a dictionary of columns), one row for each step of each series; or arrays
-                `(time,)` or `(time, targets)`, one or a list of them, NaN where missing.
+            y: a table (pandas, polars, Arrow, or a dictionary of columns), one row for each step of each series; or
+                arrays `(time,)` or `(time, targets)`, one or a list of them, NaN where missing. A series of a list is
+                known again by its place in it.
             features: what is known of the past only: names of columns, or arrays like `y`.
             known: what is known of the future too: names of columns, or arrays `(time + ahead, known)`.
             time: for tables, the column of times; pandas' index where that holds dates; None for rows in order.
             target: for tables, the columns to forecast; None for all columns of numbers that are left.
             id: for tables, the column that tells several series apart.
-            validation_data: data like `y` that choose the best epoch and calibrate the bands, instead of the end of `y`.
+            validation_data: data like `y` that choose the best epoch and calibrate the bands, instead of the end of
+                `y`.
             checkpoint: folder for the state of the run, from which it can be resumed.
             checkpoint_minutes: greatest time between two checkpoints; there is one after each epoch too.
             resume: whether to go on from `checkpoint` where there is one.
@@ -168,7 +149,7 @@ class Forecaster(Estimator):
         """
         self._check_params()
         seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
-        panel = self._new_panel(y, features, known, time, target, id)
+        panel = new_panel(y, features, known, time, target, id, fill_gaps=self.fill_gaps)
         elsewhere = validation_data[0] if isinstance(validation_data, tuple) else validation_data
         fraction = self.validation_fraction if elsewhere is None else 0.0
         parts = split_panel(panel, self.split, fraction, self.horizon)
@@ -192,28 +173,17 @@ class Forecaster(Estimator):
             "series": len(panel.series),
             "steps": sum(p.train for p in parts),
             "windows": len(batches.begins),
-            "missing values": int(sum(np.isnan(s.values[: p.train]).sum() for s, p in zip(panel.series, parts, strict=True))),
+            "missing values": int(
+                sum(np.isnan(s.values[: p.train]).sum() for s, p in zip(panel.series, parts, strict=True))
+            ),
             "validation windows": watched.count,
             "step of time": str(panel.frequency),
         }
         self._train(batches, watched if watched.count else None, seed, saving, data)
         self.seen_ = Seen.of(panel, parts)
-        self.tail_ = self._tail(panel)
+        self.tail_, self.kind_ = self._tail(panel), kind_of(y)
         self._close(panel, spans, valid)
         return self
-
-    def _new_panel(self, y: Any, features: Any, known: Any, time: Any, target: Any, id: Any) -> Panel:
-        if isinstance(y, Panel):
-            return y
-        found = as_table(y)
-        if found is None:
-            if (time, target, id) != (None, None, None):
-                raise UsageError("time=, target= and id= name columns of a table; y is an array")
-            return panel_of_arrays(y, features, known)
-        table, index = found
-        columns = Columns(time or index, _names(target), _names(features), _names(known), id)
-        table, columns = choose(table, columns)
-        return panel_of_table(table, columns, _row, fill_gaps=self.fill_gaps)
 
     def _choose_sizes(self, panel: Panel, parts: Sequence[Parts]) -> None:
         """Context, season and segment, from the training part."""
@@ -233,7 +203,9 @@ class Forecaster(Estimator):
                 "take a smaller horizon or context, a larger training part, or more data"
             )
         if self.context is None and most_context(lengths, self.horizon) < 2 * self.horizon:
-            self.notes_.append(f"the series are short: the context is {counted(context, 'step')} for a horizon of {self.horizon}")
+            self.notes_.append(
+                f"the series are short: the context is {counted(context, 'step')} for a horizon of {self.horizon}"
+            )
         self.context_, self.season_ = self.context or context, season
         self.segment_ = self.segment or (segment if self.context is None else choose_segment(self.context, season))
         self.segment_ = min(self.segment_, self.context_)
@@ -249,9 +221,7 @@ class Forecaster(Estimator):
             )
         self.notes_.append("there is no validation part: the last epoch is kept, and the bands are not calibrated")
 
-    def _windows(
-        self, panel: Panel, spans: Sequence[tuple[int, int]], batch_size: int, **options: Any
-    ) -> Windows:
+    def _windows(self, panel: Panel, spans: Sequence[tuple[int, int]], batch_size: int, **options: Any) -> Windows:
         """Windows that forecast steps inside a span of each series; their context may begin before it."""
         frames = []
         for series, (begin, end) in zip(panel.series, spans, strict=True):
@@ -272,14 +242,14 @@ class Forecaster(Estimator):
         every = self._windows(panel, spans, PREDICT_BATCH, most=most)
         watched = self._windows(*valid, PREDICT_BATCH, most=max(VALID_WINDOWS // targets, 128))
         weight, bias = references.fit_linear(every, watched if watched.count else None)
-        self.network_.linear_weight.copy_(weight)
-        self.network_.linear_bias.copy_(bias)
+        self._network.linear_weight.copy_(weight)
+        self._network.linear_bias.copy_(bias)
         if not watched.count:
             return
         if levels:
             counted_on = self._windows(*valid, PREDICT_BATCH, most=most_windows(self.horizon, targets, len(levels)))
             errors = [self._errors(batch) for batch in counted_on]
-            self.network_.shifts.copy_(shifts(torch.cat(errors), levels))
+            self._network.shifts.copy_(shifts(torch.cat(errors), levels))
         figures = self._measure(*valid)
         self.metrics_["baselines"] = figures.pop("baselines")
         self.metrics_["valid"] = figures
@@ -294,7 +264,7 @@ class Forecaster(Estimator):
     def _roll(self, values: Tensor, future: Tensor) -> Tensor:
         """Uncalibrated forecasts `(batch, steps, targets, 1 + quantiles)`, scaled, on the CPU."""
         device = choose_device(self.device)
-        network: Any = self.network_.to(device).eval()
+        network = self._network.to(device).eval()
         take = self.horizon if self.decoding == "direct" else network.written
         with torch.inference_mode():
             found = roll(network, values.to(device), future.to(device), self._levels(), take).float().cpu()
@@ -305,9 +275,13 @@ class Forecaster(Estimator):
         found, levels = self._roll(values, future), self._levels()
         if levels:
             at = torch.arange(found.shape[1]).clamp(max=self.horizon - 1)
-            moved = found[..., 1:] + self.network_.shifts.cpu()[at]
+            moved = found[..., 1:] + self._network.shifts.cpu()[at]
             found[..., 1:] = moved.sort(-1).values
         return found
+
+    @property
+    def _network(self) -> ForecastNetwork:
+        return cast(ForecastNetwork, self.network_)
 
     def _levels(self) -> tuple[float, ...]:
         return tuple(float(q) for q in self.quantiles or ())
@@ -342,7 +316,7 @@ class Forecaster(Estimator):
 
     # figures
 
-    def evaluate(
+    def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, y: Any, features: Any = None, known: Any = None, *, part: str | None = None
     ) -> dict[str, Any]:
         """Errors of the forecasts from every step on, beside those of the baselines.
@@ -386,43 +360,44 @@ class Forecaster(Estimator):
         raise DataError(f"{place} no series with {needed}; the longest has {counted(max(lengths, default=0), 'step')}")
 
     def _measure(self, panel: Panel, spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
-        windows = self._windows(panel, spans, PREDICT_BATCH)
-        targets, network, levels = windows.layout.targets, self.network_.cpu(), self._levels()
-        deviations = np.stack([self.preparation_.scale(s, b)[1] for s, (b, _) in zip(panel.series, spans, strict=True)])
-        names = ("network", "last value", *([f"season of {self.season_}"] if self._seasonal else []), "linear map")
-        scores = {name: Scores() for name in names}
-        for batch in windows:
-            size = torch.from_numpy(deviations[windows.series[batch.rows]])[:, None]
-            context = batch.values[:, :, :targets]
-            found = {
-                "network": self._answer(batch.values, batch.future),
-                "last value": references.last_value(context, self.horizon).unsqueeze(-1),
-                "linear map": references.linear(context, network.linear_weight, network.linear_bias).unsqueeze(-1),
-            }
-            if self._seasonal:
-                found[names[2]] = references.seasonal(context, self.horizon, self.season_).unsqueeze(-1)
-            for name, forecast in found.items():
-                scores[name].add(forecast, batch, size)
-        figures: dict[str, Any] = scores.pop("network").figures()
+        windows, levels, network = self._windows(panel, spans, PREDICT_BATCH), self._levels(), self._network
+        sizes = np.stack([self.preparation_.scale(s, b)[1] for s, (b, _) in zip(panel.series, spans, strict=True)])
+        ways: dict[str, Way] = {
+            "network": lambda batch: self._answer(batch.values, batch.future),
+            **references.ways(windows, self.season_, network.linear_weight, network.linear_bias),
+        }
+        figures = score(windows, ways, sizes)
+        own: dict[str, Any] = figures.pop("network")
         if len(levels) < 2:
-            figures.pop("coverage")
+            own.pop("coverage")
         else:
-            figures["coverage_wanted"] = levels[-1] - levels[0]
-        baselines = {name: {k: v for k, v in s.figures().items() if k != "coverage"} for name, s in scores.items()}
-        return {**figures, "n": windows.count, "baselines": baselines}
+            own["coverage_wanted"] = levels[-1] - levels[0]
+        baselines = {name: {k: v for k, v in f.items() if k != "coverage"} for name, f in figures.items()}
+        return {**own, "n": windows.count, "baselines": baselines}
 
-    @property
-    def _seasonal(self) -> bool:
-        return 1 < self.season_ <= self.context_
+    def order_test(self, y: Any, features: Any = None, known: Any = None) -> dict[str, dict[str, float]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """How much the order of the steps of the context matters; arguments as in `evaluate`.
+
+        Returns:
+            `{"in order": figures, "shuffled": figures}`: the errors on scaled values with the contexts as they are, and
+            with their steps in random order (seeded).
+        """
+        return super().order_test(y, features, known)
 
     def _labelled(self, X: Any, y: Any, sample_weight: Any) -> Windows:
-        panel = self._accept(X)
+        panel = self._accept(X, y, sample_weight)  # as `order_test` passes them: y, features, known
         return self._windows(panel, self._spans(panel, None)[0], PREDICT_BATCH)
 
     # predicting
 
     def forecast(
-        self, history: Any = None, horizon: int | None = None, *, features: Any = None, known: Any = None, future: Any = None
+        self,
+        history: Any = None,
+        horizon: int | None = None,
+        *,
+        features: Any = None,
+        known: Any = None,
+        future: Any = None,
     ) -> Iterator[Forecast]:
         """Forecasts the steps after the end of every series.
 
@@ -445,7 +420,7 @@ class Forecaster(Estimator):
         else:
             panel = self._accept(history, features, known)
         if future is not None:
-            panel = with_future(panel, self._accept_future(future))
+            panel = with_future(panel, accept_future(future, self.preparation_, fill_gaps=self.fill_gaps))
         for series in panel.series:
             yield self._forecast_one(panel, series, steps)
 
@@ -469,53 +444,27 @@ class Forecaster(Estimator):
         )
 
     def predict(
-        self, history: Any = None, horizon: int | None = None, *, features: Any = None, known: Any = None, future: Any = None
+        self,
+        history: Any = None,
+        horizon: int | None = None,
+        *,
+        features: Any = None,
+        known: Any = None,
+        future: Any = None,
     ) -> Any:
         """The point forecasts, with the band where `history` is a table; arguments as in `forecast`.
 
         Returns:
-            For arrays, an array `(horizon,)` or `(horizon, targets)` as the history was, or a list of them. For a table, a
-            table of the same kind (pandas or Arrow): a row for each step with its time, forecasts, and ends of the band.
+            For arrays, an array `(horizon,)` or `(horizon, targets)` as the history was, or a list of them. For a
+            table, a table of the same kind (pandas or Arrow): a row for each step with its time, forecasts, and ends of
+            the band.
         """
         found = list(self.forecast(history, horizon, features=features, known=known, future=future))
-        if history is None or isinstance(history, Panel) or as_table(history) is None:
-            values = [f.values[:, 0] if f.values.shape[1] == 1 and _flat(history) else f.values for f in found]
-            return values if found[0].id is not None else values[0]
-        columns = self.preparation_.columns
-        rows = [row for one in found for row in rows_of(one, columns)]
-        table = pa.Table.from_pylist(rows)
-        return table.to_pandas() if type(history).__module__.partition(".")[0] == "pandas" else table
+        kind = self.kind_ if history is None else kind_of(history)
+        return in_kind(found, self.preparation_.columns, kind)
 
     def _accept(self, data: Any, features: Any = None, known: Any = None) -> Panel:
-        """Data with the columns and the step of time that the model was trained on."""
-        if isinstance(data, tuple) and len(data) == 1:
-            data = data[0]
-        if isinstance(data, Panel):
-            return data
-        columns, frequency = self.preparation_.columns, self.preparation_.frequency
-        found = as_table(data)
-        if found is not None:
-            table, columns = choose(found[0], columns)
-            return panel_of_table(table, columns, _row, frequency=frequency, fill_gaps=self.fill_gaps)
-        panel = panel_of_arrays(data, features, known)
-        for part in ("target", "features", "known"):
-            there, wanted = len(getattr(panel.columns, part)), len(getattr(columns, part))
-            if there != wanted:
-                raise DataError(f"the data have {counted(there, 'column')} of {part}, the model was trained on {wanted}")
-        if columns.time is not None:
-            raise DataError(f"the model was trained on a table with times; hand over a table with the column {columns.time}")
-        return panel
-
-    def _accept_future(self, data: Any) -> Panel:
-        if isinstance(data, Panel):
-            return data
-        columns = self.preparation_.columns
-        columns = dataclasses.replace(columns, target=(), features=())
-        found = as_table(data)
-        if found is None:
-            raise DataError("future values are a table with the columns of time and of what is known")
-        table = found[0].select(columns.names)
-        return panel_of_table(table, columns, _row, frequency=self.preparation_.frequency, fill_gaps=self.fill_gaps)
+        return accept(data, features, known, self.preparation_, fill_gaps=self.fill_gaps)
 
     def _tail(self, panel: Panel) -> Panel:
         """As much of the end of each series as forecasts need, without what lies before it."""
@@ -541,41 +490,4 @@ class Forecaster(Estimator):
 
     def _about(self) -> tuple[str, str]:
         columns = self.preparation_.columns
-        return "time-series", f"[0.0] * {self.context_}" if columns.time is None else "pandas.read_csv(\"history.csv\")"
-
-
-def rows_of(forecast: Forecast, columns: Columns) -> Iterator[dict[str, Any]]:
-    """The rows of a table of forecasts: id, time, and for each target the forecast and the ends of its band.
-
-    One target gives `forecast`, `lower` and `upper`; several give `NAME`, `NAME_lower` and `NAME_upper`. Quantiles between
-    the outermost (but the median) are `q0.25` and the like.
-    """
-    names, levels = columns.target, forecast.levels
-    for step, time in enumerate(forecast.times):
-        row: dict[str, Any] = {} if forecast.id is None else {columns.id or "id": forecast.id}
-        row[columns.time or "step"] = time
-        for target, name in enumerate(names):
-            prefix = "" if len(names) == 1 else f"{name}_"
-            row["forecast" if len(names) == 1 else name] = float(forecast.values[step, target])
-            quantiles = forecast.quantiles[step, target]
-            for i, level in enumerate(levels):
-                ends = {0: "lower", len(levels) - 1: "upper"} if len(levels) > 1 else {}
-                if i in ends or level != 0.5:
-                    row[prefix + ends.get(i, f"q{level:g}")] = float(quantiles[i])
-        yield row
-
-
-def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
-
-
-def _row(row: int) -> str:
-    return f"row {row}"
-
-
-def _flat(history: Any) -> bool:
-    """Whether the arrays handed over have one axis."""
-    if history is None:
-        return True
-    one = history[0] if isinstance(history, list | tuple) and len(history) and np.ndim(history[0]) > 0 else history
-    return np.ndim(one) == 1
+        return "time-series", f"[0.0] * {self.context_}" if columns.time is None else 'pandas.read_csv("history.csv")'

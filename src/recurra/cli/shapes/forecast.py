@@ -42,7 +42,9 @@ def fit(
         str | None,
         _data("--split", "Rows or shares to train on, to validate and to test: 8640,2880,2880 or 0.7,0.1,0.2."),
     ] = None,
-    fill_gaps: Annotated[bool, typer.Option("--fill-gaps", help="Insert missing steps.", rich_help_panel="Data")] = False,
+    fill_gaps: Annotated[
+        bool, typer.Option("--fill-gaps", help="Insert missing steps.", rich_help_panel="Data")
+    ] = False,
     horizon: Annotated[int | None, _network("--horizon", "Steps to forecast; 24.", min=1)] = None,
     context: Annotated[int | None, _network("--context", "Steps looked back on; enough if left out.", min=1)] = None,
     segment: Annotated[int | None, _network("--segment", "Steps read as one.", min=1)] = None,
@@ -63,8 +65,8 @@ def fit(
       recurra fit forecast shops.parquet --time day --target sold --id shop --known holiday,price --horizon 28
       recurra fit forecast ETTh1.csv --time date --target OT --horizon 24 --split 8640,2880,2880
 
-    The last tenth of the time chooses the best epoch and calibrates the bands, or say --split. Rows at the end without a
-    target are the time to forecast. Missing values are filled with the last one, and the network is told.
+    The last tenth of the time chooses the best epoch and calibrates the bands, or say --split. Rows at the end without
+    a target are the time to forecast. Missing values are filled with the last one, and the network is told.
     """
     from recurra.data.panel import Columns
 
@@ -128,8 +130,8 @@ def _labelled(
 
 def _read(estimator: Any, path: Path, options: Reading, columns: Columns | None = None) -> Panel:
     learnt = estimator.preparation_
-    columns, frequency = columns or learnt.columns, learnt.frequency
-    found = _labelled(path, columns, options, frequency=frequency, fill_gaps=estimator.fill_gaps)
+    chosen, frequency = columns or learnt.columns, learnt.frequency
+    found = _labelled(path, chosen, options, frequency=frequency, fill_gaps=estimator.fill_gaps)
     return found.arguments[0]
 
 
@@ -161,7 +163,7 @@ def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, 
     """One row for each step after the end of each series."""
     import dataclasses
 
-    from recurra.tasks.forecast import rows_of
+    from recurra.tasks.forecasting.answers import rows_of
 
     if source == "-":
         raise UsageError("a forecaster takes a file: standard input is for texts")

@@ -20,7 +20,8 @@ def most_windows(horizon: int, targets: int, quantiles: int) -> int:
 def shifts(errors: Tensor, levels: Sequence[float]) -> Tensor:
     """By how much each quantile must move so that the right share of the observed values lies below it.
 
-    Split conformal prediction, each quantile by itself (Romano, Patterson and Candès, 2019, arXiv:1905.03222, theorem 2).
+    Split conformal prediction, each quantile by itself (Romano, Patterson and Candès, 2019, arXiv:1905.03222, theorem
+    2).
 
     Args:
         errors: observed value less quantile `(windows, horizon, targets, quantiles)`, NaN where nothing was observed.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from recurra.data.windows import WindowBatch
+from recurra.data.windows import WindowBatch, Windows
 
 from .network import ForecastNetwork
 
-Network = ForecastNetwork | Callable[[Tensor, Tensor], Tensor]
+Way = Callable[[WindowBatch], Tensor]
+"""Forecasts of a batch."""
 
 
 def roll(network: ForecastNetwork, values: Tensor, future: Tensor, levels: Sequence[float], take: int) -> Tensor:
@@ -60,31 +62,31 @@ def _as_context(network: ForecastNetwork, values: Tensor, known: Tensor, point: 
     return torch.cat(parts, -1)
 
 
-class Scores:
-    """Squared and absolute errors of forecasts, and how often a band held the value, over many batches."""
+def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray) -> dict[str, dict[str, float]]:
+    """Errors of several ways to forecast the same windows.
 
-    def __init__(self) -> None:
-        self.sums = torch.zeros(6, dtype=torch.float64)
+    Args:
+        windows: what to forecast.
+        ways: each gives `(batch, horizon, targets, …)` in scaled values; the first along the last axis is the point
+            forecast, the others, where there are at least two, hold the ends of the band.
+        sizes: one scaled unit in the data's own, for each series, `(series, targets)`.
 
-    def add(self, forecast: Tensor, batch: WindowBatch, deviation: Tensor) -> None:
-        """Takes in a batch.
-
-        Args:
-            forecast: `(batch, horizon, targets, …)` in scaled values; the first along the last axis is the point
-                forecast, the second and the last are the ends of the band.
-            batch: what was observed.
-            deviation: size of one scaled unit in the data's own `(batch, 1, targets)`.
-        """
+    Returns:
+        For each way, mean squared and absolute errors in scaled values and in the data's own units, and the share of
+        the values in the band.
+    """
+    sums = {name: torch.zeros(6, dtype=torch.float64) for name in ways}
+    for batch in windows:
+        size = torch.from_numpy(sizes[windows.series[batch.rows.numpy()]])[:, None]
         weights = torch.ones_like(batch.targets) if batch.weights is None else batch.weights
-        error = forecast[..., 0] - batch.targets
-        own = error * deviation
-        inside = (forecast[..., 1:].amin(-1) <= batch.targets) & (batch.targets <= forecast[..., 1:].amax(-1)) if (
-            forecast.shape[-1] > 2
-        ) else torch.zeros_like(error)
-        parts = (error.square(), error.abs(), own.square(), own.abs(), inside, torch.ones_like(error))
-        self.sums += torch.stack([(part.double() * weights).sum() for part in parts])
-
-    def figures(self) -> dict[str, float]:
-        """Mean errors in scaled values and in the data's own units, and the share of values in the band."""
-        names = ("mse", "mae", "mse_units", "mae_units", "coverage")
-        return dict(zip(names, (self.sums[:-1] / self.sums[-1].clamp(min=1)).tolist(), strict=True))
+        for name, way in ways.items():
+            forecast = way(batch)
+            error, band = forecast[..., 0] - batch.targets, forecast[..., 1:]
+            inside = torch.zeros_like(error)
+            if band.shape[-1] > 1:
+                inside = (band.amin(-1) <= batch.targets) & (batch.targets <= band.amax(-1))
+            own = error * size
+            parts = (error.square(), error.abs(), own.square(), own.abs(), inside, torch.ones_like(error))
+            sums[name] += torch.stack([(part.double() * weights).sum() for part in parts])
+    names = ("mse", "mae", "mse_units", "mae_units", "coverage")
+    return {way: dict(zip(names, (s[:-1] / s[-1].clamp(min=1)).tolist(), strict=True)) for way, s in sums.items()}

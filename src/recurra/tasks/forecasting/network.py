@@ -1,11 +1,15 @@
 """The network of forecasting: few recurrent steps over segments of the context, the future decoded in parallel.
 
-The idea is that of SegRNN (Lin et al., 2023, arXiv:2308.11200): every target runs alone through the same weights, its last
-value taken off and put back in the end; a segment of the context is one step of the recurrence; the segments of the horizon are each one further step
-from the last state, told apart by an embedding of their position and of the target.
+The idea is that of SegRNN (Lin et al., 2023, arXiv:2308.11200): every target runs alone through the same weights,
+its last value taken off and put back in the end; a segment of the context is one step of the recurrence; the segments
+of the horizon are each one further step from the last state, told apart by an embedding of their position and of the
+target. Beyond that, here every context is also brought to the same spread, segments see what is known beside the
+targets, and quantiles are read off.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +17,8 @@ from torch import Tensor
 from recurra.data.windows import Layout
 from recurra.nn import Memoryless, build_recurrent
 from recurra.ops import dropout as drop
+
+QUIET = 0.1  # in standard deviations of the training part
 
 
 class ForecastNetwork(torch.nn.Module):
@@ -65,6 +71,7 @@ class ForecastNetwork(torch.nn.Module):
         self.recurrent = build_recurrent(
             cell, size, size, num_layers, dropout=dropout if num_layers > 1 else 0.0, engine=engine, memory=memory
         )
+        self.memoryless = isinstance(self.recurrent, Memoryless)
         self.position = torch.nn.Parameter(torch.randn(self.coming, size - size // 2))
         self.target = torch.nn.Parameter(torch.randn(layout.targets, size // 2))
         self.ahead = torch.nn.Linear(self.written * layout.known, size, bias=False) if layout.known else None
@@ -90,33 +97,38 @@ class ForecastNetwork(torch.nn.Module):
         """
         batch, targets = len(values), self.layout.targets
         last = values[:, -1:, :targets]
-        state = self._state(values, last)
+        steps = values[:, :, :targets] - last
+        # contexts of any size look alike; nearly constant ones are not blown up; without memory nobody may look back
+        size = torch.ones_like(last) if self.memoryless else steps.std(1, correction=0, keepdim=True) + QUIET
+        state = self._state(values, steps / size)
         queries = self._queries(future, batch)
-        size = queries.shape[-1]
-        queries = queries.reshape(-1, 1, size)
-        repeated = tuple(s.repeat_interleave(self.coming, 1) for s in state)  # one run for each segment to come
-        if isinstance(self.recurrent, Memoryless):
+        queries = queries.reshape(-1, 1, queries.shape[-1])
+        repeated: Any = tuple(s.repeat_interleave(self.coming, 1) for s in state)  # one run for each segment to come
+        if self.memoryless:
             output, _ = self.recurrent(queries + repeated[0][0].unsqueeze(1))
         else:
             output, _ = self.recurrent(queries, repeated if len(repeated) > 1 else repeated[0])
         features = drop(output[:, 0], self.dropout, training=self.training)
-        found = self._in_order(self.write(features), batch, 1) + last.unsqueeze(-1)
+        size, last = size.unsqueeze(-1), last.unsqueeze(-1)
+        found = self._in_order(self.write(features), batch, 1) * size + last
         if self.spread is None:
             return found
         # quantiles are read off beside the point forecast: learning them moves neither it nor the features
-        return torch.cat([found, found.detach() + self._in_order(self.spread(features.detach()), batch, -1)], -1)
+        spread = self._in_order(self.spread(features.detach()), batch, -1) * size
+        return torch.cat([found, found.detach() + spread], -1)
 
     def _in_order(self, written: Tensor, batch: int, outputs: int) -> Tensor:
         """Segments `(batch * targets * segments, outputs * steps)` as `(batch, horizon, targets, outputs)`."""
         steps = written.unflatten(0, (batch, self.layout.targets, self.coming)).unflatten(3, (outputs, self.written))
         return steps.permute(0, 2, 4, 1, 3).flatten(1, 2)[:, : self.horizon]
 
-    def _state(self, values: Tensor, last: Tensor) -> tuple[Tensor, ...]:
+    def _state(self, values: Tensor, steps: Tensor) -> tuple[Tensor, ...]:
         """State after the context, each `(layers, batch * targets, size)`."""
         layout, batch = self.layout, len(values)
         if self.filling:
             values = torch.cat([values[:, :1].expand(-1, self.filling, -1), values], 1)
-        steps = self._segments(values[:, :, : layout.targets] - last)
+            steps = torch.cat([steps[:, :1].expand(-1, self.filling, -1), steps], 1)
+        steps = self._segments(steps)
         mask = layout.ahead.stop
         if layout.masked:
             steps = torch.cat([steps, self._segments(values[:, :, mask : mask + layout.targets])], -1)
@@ -128,7 +140,7 @@ class ForecastNetwork(torch.nn.Module):
             beside = torch.cat(parts, -1)
             read = read + self.beside(beside.reshape(batch, 1, steps.shape[2], -1))
         read = torch.relu(read)
-        _, state = self.recurrent(read.reshape(-1, *read.shape[2:]))
+        state: Any = self.recurrent(read.reshape(-1, *read.shape[2:]))[1]
         return state if isinstance(state, tuple) else (state,)
 
     def _segments(self, columns: Tensor) -> Tensor:

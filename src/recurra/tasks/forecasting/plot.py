@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from recurra.data.panel import Columns
 from recurra.errors import DataError, UsageError
 
-if TYPE_CHECKING:
-    from recurra.tasks.forecast import Forecast
+from .answers import Forecast
 
 PANELS = 12
 """Pictures of more series and targets would be unreadable."""

@@ -115,7 +115,7 @@ class Preparation:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Preparation:
         """The reverse of `to_config`."""
-        columns = {k: tuple(v) if isinstance(v, list) else v for k, v in config["columns"].items()}
+        columns: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config["columns"].items()}
         scales = {id: np.array(scale) for id, scale in config["scales"]}
         side = np.array(config["side"]).reshape(2, -1)
         frequency = Frequency(**config["frequency"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recurra.data.windows import Windows
+from recurra.data.windows import WindowBatch, Windows
 
 SHRINKAGE = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Ridge penalties tried, in units of the mean variance of a step of the context."""
@@ -29,6 +29,20 @@ def linear(context: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The last value plus a linear map of the differences from it; `weight` is `(context, horizon)`."""
     last = context[:, -1:]
     return last + ((context - last).transpose(1, 2) @ weight + bias).transpose(1, 2)
+
+
+def ways(windows: Windows, season: int, weight: Tensor, bias: Tensor) -> dict[str, Callable[[WindowBatch], Tensor]]:
+    """Every reference by its name, for `score`; the season only where the context holds one."""
+    targets, horizon = windows.layout.targets, windows.horizon
+    found: dict[str, Callable[[Tensor], Tensor]] = {"last value": lambda c: last_value(c, horizon)}
+    if 1 < season <= windows.context:
+        found[f"season of {season}"] = lambda c: seasonal(c, horizon, season)
+    found["linear map"] = lambda c: linear(c, weight, bias)
+
+    def on_batches(way: Callable[[Tensor], Tensor]) -> Callable[[WindowBatch], Tensor]:
+        return lambda batch: way(batch.values[:, :, :targets]).unsqueeze(-1)
+
+    return {name: on_batches(way) for name, way in found.items()}
 
 
 def fit_linear(train: Windows, valid: Windows | None) -> tuple[Tensor, Tensor]:

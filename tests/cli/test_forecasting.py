@@ -35,7 +35,10 @@ def rows(steps: int = 200) -> list[tuple]:
     random = np.random.default_rng(0)
     times = np.datetime64("2024-03-01T00:00") + np.arange(steps) * np.timedelta64(1, "h")
     load = 50 + 10 * np.sin(2 * np.pi * np.arange(steps) / 12) + random.normal(size=steps)
-    return [(str(t).replace("T", " "), round(float(y), 3), int(h % 3 == 0)) for h, (t, y) in enumerate(zip(times, load, strict=True))]
+    return [
+        (str(t).replace("T", " "), round(float(y), 3), int(h % 3 == 0))
+        for h, (t, y) in enumerate(zip(times, load, strict=True))
+    ]
 
 
 def write(path: Path, table: list[tuple], header: str = "date,load,open") -> Path:
@@ -107,8 +110,16 @@ def test_parquet_and_json_lines_agree_with_csv(recurra, tmp_path):
 @pytest.mark.parametrize(
     ("table", "options", "message"),
     [
-        (rows()[:50] + rows()[52:], [], "line 52: a gap in the time: 2024-03-03 04:00 comes after 2024-03-03 01:00, 2 steps"),
-        (rows()[:50] + rows()[49:], [], "line 52: the time 2024-03-03 01:00 stands there a second time, first in load.csv, line 51"),
+        (
+            rows()[:50] + rows()[52:],
+            [],
+            "line 52: a gap in the time: 2024-03-03 04:00 comes after 2024-03-03 01:00, 2 steps",
+        ),
+        (
+            rows()[:50] + rows()[49:],
+            [],
+            "line 52: the time 2024-03-03 01:00 stands there a second time, first in load.csv, line 51",
+        ),
         (rows()[:5], [], "context 1 + horizon 6 = 7 steps"),
         (rows(), ["--context", "300"], "context 300 + horizon 6 = 306 steps, but the longest series has 180"),
         ([(t, "high", o) for t, _, o in rows()], [], 'line 2, column load: "high" is not a number'),
