@@ -65,9 +65,10 @@ def test_saved_model_answers_the_same(fitted, tmp_path):
 
 
 def test_same_seed_same_model():
-    first, second = (Forecaster(**QUICK).fit(wave()).predict() for _ in range(2))
+    quick = {**QUICK, "epochs": 1}
+    first, second, other = (Forecaster(**quick, random_state=seed).fit(wave()).predict() for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, second)
-    assert not np.array_equal(Forecaster(**QUICK, random_state=1).fit(wave()).predict(), first)
+    assert not np.array_equal(first, other)
 
 
 class KilledError(Exception):
@@ -109,13 +110,13 @@ def test_better_than_the_last_value_on_a_season():
 
 def test_known_columns_matter():
     random = np.random.default_rng(0)
-    known = random.integers(0, 2, 430).astype(float)[:, None]
-    y = known[:400, 0] + random.normal(scale=0.05, size=400)  # nothing but the known column tells the future
-    model = Forecaster(**{**QUICK, "epochs": 15, "dropout": 0.0}).fit(y, known=known)
+    known = random.integers(0, 2, 230).astype(float)[:, None]
+    y = known[:200, 0] + random.normal(scale=0.05, size=200)  # nothing but the known column tells the future
+    model = Forecaster(**{**QUICK, "epochs": 15, "dropout": 0.0}, quantiles=()).fit(y, known=known)
     found = model.predict(y, known=known)
-    assert np.abs(found - known[400:406, 0]).max() < 0.35
+    assert np.abs(found - known[200:206, 0]).max() < 0.35
     with pytest.raises(DataError, match="known for 3 steps after the last target"):
-        model.predict(y, known=known[:403])
+        model.predict(y, known=known[:203])
 
 
 def test_memoryless_sees_the_last_segment_only():
@@ -134,8 +135,8 @@ def test_other_cells_layers_and_losses(cell):
 
 
 def test_bands_hold_what_they_say():
-    y = wave(1500)
-    model = Forecaster(**QUICK, split=(0.5, 0.25, 0.25)).fit(y)
+    y = wave(900)
+    model = Forecaster(**QUICK, context=24, split=(0.4, 0.3, 0.3)).fit(y)
     assert model.metrics_["valid"]["coverage"] == pytest.approx(0.8, abs=0.02)
     assert model.evaluate(y)["coverage"] == pytest.approx(0.8, abs=0.07)
     (found,) = model.forecast(horizon=30)

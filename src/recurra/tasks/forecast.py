@@ -252,7 +252,7 @@ class Forecaster(Estimator):
             self._network.shifts.copy_(shifts(torch.cat(errors), levels))
         figures = self._measure(*valid)
         self.metrics_["baselines"] = figures.pop("baselines")
-        self.metrics_["valid"] = figures
+        self.metrics_["valid"] = {k: v for k, v in figures.items() if k not in ("n", "coverage_wanted")}
 
     def _errors(self, batch: Any) -> Tensor:
         """Observed values less uncalibrated quantiles of a batch, NaN where nothing was observed."""
@@ -371,7 +371,7 @@ class Forecaster(Estimator):
         if len(levels) < 2:
             own.pop("coverage")
         else:
-            own["coverage_wanted"] = levels[-1] - levels[0]
+            own["coverage_wanted"] = round(levels[-1] - levels[0], 9)
         baselines = {name: {k: v for k, v in f.items() if k != "coverage"} for name, f in figures.items()}
         return {**own, "n": windows.count, "baselines": baselines}
 

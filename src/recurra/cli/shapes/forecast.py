@@ -92,9 +92,11 @@ def fit(
     )
     for note in estimator.notes_:
         say(note)
-    figures = {**estimator.metrics_["valid"], "baselines": estimator.metrics_.get("baselines", {})}
-    if figures["baselines"]:
-        show_table("On the validation part", *_compared(figures), stderr=True)
+    if "baselines" in estimator.metrics_:
+        figures, levels = estimator.metrics_["valid"], estimator.quantiles
+        wanted = {"coverage_wanted": levels[-1] - levels[0]} if "coverage" in figures else {}
+        compared = _compared({**figures, **wanted, "baselines": estimator.metrics_["baselines"]})
+        show_table("On the validation part", *compared, stderr=True)
 
 
 def _refuse(what: str, options: Fitting) -> None:

@@ -43,7 +43,7 @@ def plot_forecasts(forecasts: Sequence[Forecast], columns: Columns, path: str | 
     for axes, (forecast, target) in zip(figure.subplots(len(drawn), squeeze=False)[:, 0], drawn, strict=True):
         _draw(axes, forecast, target)
         axes.set_title(" · ".join(filter(None, (forecast.id, columns.target[target]))), loc="left", fontsize=10)
-        axes.legend(frameon=False, loc="upper left", fontsize=8, ncols=3)
+        axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0, fontsize=8, ncols=4)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         figure.savefig(partial, dpi=150)
