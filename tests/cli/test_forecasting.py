@@ -60,6 +60,8 @@ def test_fit_evaluate_predict(recurra, tmp_path):
     assert figures["part"] == "test"
     assert {"mse", "mae", "mse_units", "mae_units", "coverage"} < figures.keys()
     assert figures["baselines"].keys() == {"last value", "season of 12", "linear map"}
+    code, out, err = recurra("evaluate", "m", data, "--part", "training", "--json")
+    assert json.loads(out)["part"] == "training"
     code, out, err = recurra("evaluate", "m", data, "--order-test")
     assert code == 0
     assert "25 windows of the test part" in err

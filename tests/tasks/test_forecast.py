@@ -225,6 +225,16 @@ def test_several_series_of_unequal_and_no_length():
     assert np.isfinite(np.concatenate(found)).all()
     assert model.preparation_.masked
     assert np.abs(found[3] - 1000).max() < 300  # on its own scale
+    assert np.abs(found[1] - 10).max() < 400  # on the average scale
+
+
+def test_a_new_series_is_measured_on_its_own_scale():
+    model = Forecaster(**QUICK).fit([wave(200), wave(200, seed=1)])
+    new = wave(150, seed=2)
+    small, large = (model.evaluate([wave(200), wave(200, seed=1), factor * new]) for factor in (1, 1000))
+    assert small["part"] == large["part"] == "test"
+    assert large["mae"] == pytest.approx(small["mae"], rel=1e-3)
+    assert large["mae_units"] == pytest.approx(1000 * small["mae_units"], rel=1e-3)
 
 
 def test_missing_values_are_filled_and_the_network_is_told():

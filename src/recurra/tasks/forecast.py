@@ -13,6 +13,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from recurra.data.batches import Shuffled
 from recurra.data.panel import Panel, Series, with_future
 from recurra.data.windows import Frame, Windows
 from recurra.data.wording import counted
@@ -182,7 +183,8 @@ class Forecaster(Estimator):
         self._train(batches, watched if watched.count else None, seed, saving, data)
         self.seen_ = Seen.of(panel, parts)
         self.tail_, self.kind_ = self._tail(panel), kind_of(y)
-        self._close(panel, spans, valid)
+        if self.best_epoch_ or not self.interrupted_:
+            self._close(panel, spans, valid)
         return self
 
     def _choose_sizes(self, panel: Panel, parts: Sequence[Parts]) -> None:
@@ -224,16 +226,22 @@ class Forecaster(Estimator):
     def _windows(self, panel: Panel, spans: Sequence[tuple[int, int]], batch_size: int, **options: Any) -> Windows:
         """Windows that forecast steps inside a span of each series; their context may begin before it."""
         frames = []
-        for series, (begin, end) in zip(panel.series, spans, strict=True):
-            spare = end - self.horizon
-            if not begin:
-                begin = self.context_ if spare >= self.context_ else max(1, spare // 2)
-            if begin <= spare:
+        for series, (begin, end) in zip(panel.series, self._begun(spans), strict=True):
+            if begin <= end - self.horizon:
                 frames.append(self.preparation_.frame(panel, series, begin, end))
             else:  # nothing to forecast; the place stays, for the numbers of the series
                 frames.append(Frame(np.zeros((0, self.preparation_.layout.width), np.float32), None, 1, 0))
         layout = self.preparation_.layout
         return Windows(frames, self.context_, self.horizon, layout, batch_size=batch_size, **options)
+
+    def _begun(self, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Spans that begin late enough for a context: a whole one, or half of what a short series has."""
+        found = []
+        for begin, end in spans:
+            spare = end - self.horizon
+            first = self.context_ if spare >= self.context_ else max(1, spare // 2)
+            found.append((begin or first, end))
+        return found
 
     def _close(self, panel: Panel, spans: Sequence[tuple[int, int]], valid: tuple[Panel, Any]) -> None:
         """What needs the trained network or all windows: the linear reference, the bands and the closing figures."""
@@ -317,7 +325,7 @@ class Forecaster(Estimator):
     # figures
 
     def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, y: Any, features: Any = None, known: Any = None, *, part: str | None = None
+        self, y: Any, features: Any = None, known: Any = None, part: str | None = None
     ) -> dict[str, Any]:
         """Errors of the forecasts from every step on, beside those of the baselines.
 
@@ -361,10 +369,11 @@ class Forecaster(Estimator):
 
     def _measure(self, panel: Panel, spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
         windows, levels, network = self._windows(panel, spans, PREDICT_BATCH), self._levels(), self._network
-        sizes = np.stack([self.preparation_.scale(s, b)[1] for s, (b, _) in zip(panel.series, spans, strict=True)])
+        begun = zip(panel.series, self._begun(spans), strict=True)
+        sizes = np.stack([self.preparation_.scale(series, begin)[1] for series, (begin, _) in begun])
         ways: dict[str, Way] = {
             "network": lambda batch: self._answer(batch.values, batch.future),
-            **references.ways(windows, self.season_, network.linear_weight, network.linear_bias),
+            **references.ways(windows, self.season_, network.linear_weight.cpu(), network.linear_bias.cpu()),
         }
         figures = score(windows, ways, sizes)
         own: dict[str, Any] = figures.pop("network")
@@ -375,18 +384,19 @@ class Forecaster(Estimator):
         baselines = {name: {k: v for k, v in f.items() if k != "coverage"} for name, f in figures.items()}
         return {**own, "n": windows.count, "baselines": baselines}
 
-    def order_test(self, y: Any, features: Any = None, known: Any = None) -> dict[str, dict[str, float]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def order_test(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, y: Any, features: Any = None, known: Any = None, part: str | None = None
+    ) -> dict[str, dict[str, float]]:
         """How much the order of the steps of the context matters; arguments as in `evaluate`.
 
         Returns:
             `{"in order": figures, "shuffled": figures}`: the errors on scaled values with the contexts as they are, and
             with their steps in random order (seeded).
         """
-        return super().order_test(y, features, known)
-
-    def _labelled(self, X: Any, y: Any, sample_weight: Any) -> Windows:
-        panel = self._accept(X, y, sample_weight)  # as `order_test` passes them: y, features, known
-        return self._windows(panel, self._spans(panel, None)[0], PREDICT_BATCH)
+        check_is_fitted(self, "network_")
+        panel = self._accept(y, features, known)
+        windows = self._windows(panel, self._spans(panel, part)[0], PREDICT_BATCH)
+        return {"in order": self._figures(windows), "shuffled": self._figures(Shuffled(windows))}
 
     # predicting
 
@@ -421,27 +431,24 @@ class Forecaster(Estimator):
             panel = self._accept(history, features, known)
         if future is not None:
             panel = with_future(panel, accept_future(future, self.preparation_, fill_gaps=self.fill_gaps))
-        for series in panel.series:
-            yield self._forecast_one(panel, series, steps)
+        for begin in range(0, len(panel.series), PREDICT_BATCH):
+            yield from self._forecast_some(panel, panel.series[begin : begin + PREDICT_BATCH], steps)
 
-    def _forecast_one(self, panel: Panel, series: Series, steps: int) -> Forecast:
-        end = len(series)
-        frame = self.preparation_.frame(panel, series, end, end + steps)
-        windows = Windows([frame], self.context_, steps, self.preparation_.layout, batch_size=1)
+    def _forecast_some(self, panel: Panel, some: Sequence[Series], steps: int) -> Iterator[Forecast]:
+        prepare = self.preparation_
+        frames = [prepare.frame(panel, series, len(series), len(series) + steps) for series in some]
+        windows = Windows(frames, self.context_, steps, prepare.layout, batch_size=len(some))
         batch = next(iter(windows))
-        mean, deviation = self.preparation_.scale(series, end)
-        found = self._answer(batch.values, batch.future)[0].double().numpy() * deviation[:, None] + mean[:, None]
-        kept = np.arange(max(0, end - max(3 * steps, self.context_)), end)
-        ahead = np.arange(end, end + steps)
-        return Forecast(
-            series.id,
-            panel.spelt(series, ahead),
-            found[..., 0],
-            found[..., 1:],
-            self._levels(),
-            series.values[kept],
-            panel.spelt(series, kept),
-        )
+        answers = self._answer(batch.values, batch.future).double().numpy()
+        for series, answer in zip(some, answers, strict=True):
+            end = len(series)
+            mean, deviation = prepare.scale(series, end)
+            found = answer * deviation[:, None] + mean[:, None]
+            kept = np.arange(max(0, end - max(3 * steps, self.context_)), end)
+            times = panel.spelt(series, np.arange(end, end + steps))
+            past = panel.spelt(series, kept)
+            quantiles = found[..., 1:]
+            yield Forecast(series.id, times, found[..., 0], quantiles, self._levels(), series.values[kept], past)
 
     def predict(
         self,

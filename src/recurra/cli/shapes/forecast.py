@@ -90,6 +90,9 @@ def fit(
         lambda path, cache: _labelled(path, columns, options, cache=cache, fill_gaps=fill_gaps),
         {name: value for name, value in given.items() if value is not None},
     )
+    sizes = f"context {estimator.context_} in segments of {estimator.segment_}, horizon {estimator.horizon}"
+    season = f"season {estimator.season_}" if estimator.season_ > 1 else "no season found"
+    say(f"step {estimator.preparation_.frequency}, {sizes}, {season}")
     for note in estimator.notes_:
         say(note)
     if "baselines" in estimator.metrics_:
@@ -139,12 +142,13 @@ def _read(estimator: Any, path: Path, options: Reading, columns: Columns | None 
 
 def read(estimator: Any, path: Path, options: Asking) -> Labelled:
     """Reads a file with the columns of the model."""
-    return Labelled((_read(estimator, path, options),), None, {})
+    return Labelled((_read(estimator, path, options), None, None, options.part), None, {})
 
 
 def show(title: str, figures: dict[str, Any]) -> None:
     """The model's errors beside those of the baselines."""
-    say(f"{figures['n']:,} windows of the {figures['part']} part; mse and mae on values scaled by the training part")
+    part = figures["part"] + " part" + (", which chose the epoch" if figures["part"] == "validation" else "")
+    say(f"{figures['n']:,} windows of the {part}; mse and mae on values scaled by the training part")
     show_table(title, *_compared(figures))
 
 

@@ -60,9 +60,17 @@ class Preparation:
         return Layout(len(columns.target), len(columns.features), len(columns.known) + dates, dates, self.masked)
 
     def scale(self, series: Series, begin: int) -> np.ndarray:
-        """Mean and standard deviation of the targets; of the steps before `begin` for a series new to the model."""
-        known = self.scales.get(series.id)
-        return _scale(series.values[:begin]) if known is None else known
+        """Mean and standard deviation of the targets, `(2, targets)`.
+
+        Those of the training part; of the steps before `begin` for a series new to the model; the average of all
+        series where there are none.
+        """
+        if series.id in self.scales:
+            return self.scales[series.id]
+        past = series.values[:begin]
+        if np.isnan(past).all() and self.scales:
+            return np.mean(list(self.scales.values()), axis=0)
+        return _scale(past)
 
     def frame(self, panel: Panel, series: Series, begin: int, end: int) -> Frame:
         """A series scaled and filled, with its steps up to `end`, which may lie beyond its last target.
