@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .nn import accelerate
     from .tasks import (
         BlankFiller,
+        Forecaster,
         LanguageModel,
         SequenceClassifier,
         SequenceRegressor,
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BlankFiller",
+    "Forecaster",
     "LanguageModel",
     "SequenceClassifier",
     "SequenceRegressor",
@@ -39,6 +41,7 @@ __all__ = [
 
 _HOME = {
     "BlankFiller": "tasks",
+    "Forecaster": "tasks",
     "LanguageModel": "tasks",
     "SequenceClassifier": "tasks",
     "SequenceRegressor": "tasks",

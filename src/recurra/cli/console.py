@@ -23,14 +23,16 @@ def fail(message: str) -> None:
     console.print("\n".join(lines), highlight=False, markup=False)
 
 
-def show_table(title: str, columns: list[str], rows: list[list[str]], *, numbers: bool = True) -> None:
-    """Writes a table to standard output; figures stand to the right."""
+def show_table(
+    title: str, columns: list[str], rows: list[list[str]], *, numbers: bool = True, stderr: bool = False
+) -> None:
+    """Writes a table to standard output, or beside it; figures stand to the right."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i and numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False, markup=False).print(table)
+    Console(highlight=False, markup=False, stderr=stderr).print(table)
 
 
 def show_json(value: Any) -> None:

@@ -37,14 +37,19 @@ def evaluate(
     from recurra.tasks import load
 
     estimator: Any = load(model)
-    labelled = shape_of(estimator.task).read(estimator, data, options)
+    shape = shape_of(estimator.task)
+    labelled = shape.read(estimator, data, options)
     with located(labelled.where):
         figures = estimator.evaluate(*labelled.arguments)
         order = estimator.order_test(*labelled.arguments) if order_test else None
     if json:
         show_json(figures if order is None else {**figures, "order_test": order})
         return
-    show_table(f"{model} on {data.name}", ["figure", "value"], figure_rows(figures))
+    title = f"{model} on {data.name}"
+    if hasattr(shape, "show"):
+        shape.show(title, figures)
+    else:
+        show_table(title, ["figure", "value"], figure_rows(figures))
     if order is not None:
         _show_order(order)
 

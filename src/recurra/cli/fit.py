@@ -21,6 +21,7 @@ def fit() -> None:
       recurra fit translate pairs.tsv --source english --target korean --out my-model
       recurra fit fill reviews.csv --input text --out my-filler
       recurra fit transcribe recordings.csv --input path --target text --out my-model
+      recurra fit forecast load.csv --time date --target load --horizon 24 --out my-model
     """
 
 

@@ -81,9 +81,6 @@ class Asking(Reading):
     n_best: Annotated[
         int | None, _data("--n-best", text="Translators: predict so many translations of each text.", min=1)
     ] = None
-    plot: Annotated[Path | None, _data("--plot", text="Translators: picture of the attention of the first text.")] = (
-        None
-    )
     bleu_tokens: Annotated[
         str | None, _data("--bleu-tokens", text="Translators: how BLEU cuts texts: 13a, char, intl, ko-mecab, …")
     ] = None
@@ -98,6 +95,19 @@ class Asking(Reading):
         float | None, _data("--length-bonus", text="Transcribers with a beam: nats added for each token.")
     ] = None
     timestamps: Annotated[bool, _data("--timestamps", text="Transcribers: add when each token is said.")] = False
+    horizon: Annotated[
+        int | None, _data("--horizon", text="Forecasters: steps to predict; as in training if left out.", min=1)
+    ] = None
+    future: Annotated[
+        Path | None, _data("--future", text="Forecasters: file with the known columns of the time to come.")
+    ] = None
+    plot: Annotated[
+        Path | None, _data("--plot", text="Picture (.svg, .png, .pdf): of a forecast; of a translator's attention.")
+    ] = None
+    part: Annotated[
+        str | None,
+        _data("--part", text="Forecasters: test, validation, training or all; what training has not seen if left out."),
+    ] = None
 
 
 @dataclass(frozen=True)

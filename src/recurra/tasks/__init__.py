@@ -8,6 +8,7 @@ from recurra.io import read_folder
 from .base import Estimator
 from .classify import SequenceClassifier
 from .fill import BlankFiller
+from .forecast import Forecaster
 from .generate import LanguageModel
 from .regress import SequenceRegressor
 from .tag import SequenceTagger
@@ -20,6 +21,7 @@ ESTIMATORS: dict[str, type[Estimator]] = {
         SequenceClassifier,
         SequenceRegressor,
         SequenceTagger,
+        Forecaster,
         LanguageModel,
         Translator,
         BlankFiller,
@@ -55,6 +57,7 @@ __all__ = [
     "ESTIMATORS",
     "BlankFiller",
     "Estimator",
+    "Forecaster",
     "LanguageModel",
     "SequenceClassifier",
     "SequenceRegressor",

@@ -6,8 +6,6 @@ Each module has
 - `read(estimator, path, options)`: a labelled file as `Labelled`, for `recurra evaluate`;
 - `predict(estimator, source, options)`: an iterator of dictionaries, one for each row of the answer, for
   `recurra predict`; `source` is a file name, or `-` for standard input;
-- where the answer can be a file of a kind of its own, `write(estimator, source, options, out)`, which writes it and
-  says whether `out` is of that kind.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-SHAPES = ("classify", "regress", "tag", "generate", "translate", "fill", "transcribe")
+SHAPES = ("classify", "regress", "tag", "forecast", "generate", "translate", "fill", "transcribe")
 """In the order of `recurra fit --help`."""
 
 

@@ -1,0 +1,187 @@
+"""`forecast` on the command line: the next steps of one or several series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recurra.cli.console import say, show_table
+from recurra.cli.files import Labelled, read_columns
+from recurra.cli.options import Asking, Fitting, Reading, takes
+from recurra.cli.training import train as run
+from recurra.errors import UsageError
+
+from .pooled import Train
+
+if TYPE_CHECKING:
+    from recurra.data.panel import Columns, Panel
+
+__all__ = ["fit", "predict", "read", "show"]
+
+
+def _data(name: str, text: str) -> Any:
+    return typer.Option(name, help=text, rich_help_panel="Data")
+
+
+def _network(name: str, text: str, **extra: Any) -> Any:
+    return typer.Option(name, help=text, rich_help_panel="Network", **extra)
+
+
+@takes(Fitting)
+def fit(
+    train: Train,
+    time: Annotated[str, _data("--time", "Column of times: dates in any usual spelling, or whole numbers.")],
+    target: Annotated[str, _data("--target", "Column to forecast, or several: load,price.")],
+    features: Annotated[str | None, _data("--features", "Columns known of the past only.")] = None,
+    known: Annotated[str | None, _data("--known", "Columns known of the future too, such as holidays.")] = None,
+    id: Annotated[str | None, _data("--id", "Column that tells several series apart.")] = None,
+    split: Annotated[
+        str | None,
+        _data("--split", "Rows or shares to train on, to validate and to test: 8640,2880,2880 or 0.7,0.1,0.2."),
+    ] = None,
+    fill_gaps: Annotated[
+        bool, typer.Option("--fill-gaps", help="Insert missing steps.", rich_help_panel="Data")
+    ] = False,
+    horizon: Annotated[int | None, _network("--horizon", "Steps to forecast; 24.", min=1)] = None,
+    context: Annotated[int | None, _network("--context", "Steps looked back on; enough if left out.", min=1)] = None,
+    segment: Annotated[int | None, _network("--segment", "Steps read as one.", min=1)] = None,
+    quantiles: Annotated[str | None, _network("--quantiles", "Bands: 0.1,0.5,0.9; none for no bands.")] = None,
+    decoding: Annotated[str | None, _network("--decoding", "direct, or recursive.")] = None,
+    loss: Annotated[str | None, typer.Option("--loss", help="l1, l2 or huber.", rich_help_panel="Training")] = None,
+    calendar: Annotated[
+        bool | None, _network("--calendar/--no-calendar", "Hour, weekday and time of year as known columns; yes.")
+    ] = None,
+    *,
+    options: Fitting,
+) -> None:
+    """Train a forecaster: the next steps of one or several series.
+
+    [bold]Examples[/bold]
+
+      recurra fit forecast load.csv --time date --target load --horizon 24 --out my-model
+      recurra fit forecast shops.parquet --time day --target sold --id shop --known holiday,price --horizon 28
+      recurra fit forecast ETTh1.csv --time date --target OT --horizon 24 --split 8640,2880,2880
+
+    The last tenth of the time chooses the best epoch and calibrates the bands, or say --split. Rows at the end without
+    a target are the time to forecast. Missing values are filled with the last one, and the network is told.
+    """
+    from recurra.data.panel import Columns
+
+    _refuse("--tokens, --bidirectional and other options of texts", options)
+    columns = Columns(time, _listed(target), _listed(features), _listed(known), id)
+    given = {
+        "horizon": horizon,
+        "context": context,
+        "segment": segment,
+        "quantiles": None if quantiles is None else _numbers("--quantiles", quantiles),
+        "split": None if split is None else _numbers("--split", split),
+        "decoding": decoding,
+        "loss": loss,
+        "calendar": calendar,
+        "fill_gaps": fill_gaps or None,
+    }
+    estimator = run(
+        "forecast",
+        train,
+        options,
+        lambda path, cache: _labelled(path, columns, options, cache=cache, fill_gaps=fill_gaps),
+        {name: value for name, value in given.items() if value is not None},
+    )
+    sizes = f"context {estimator.context_} in segments of {estimator.segment_}, horizon {estimator.horizon}"
+    season = f"season {estimator.season_}" if estimator.season_ > 1 else "no season found"
+    say(f"step {estimator.preparation_.frequency}, {sizes}, {season}")
+    for note in estimator.notes_:
+        say(note)
+    if "baselines" in estimator.metrics_:
+        figures, levels = estimator.metrics_["valid"], estimator.quantiles
+        wanted = {"coverage_wanted": levels[-1] - levels[0]} if "coverage" in figures else {}
+        compared = _compared({**figures, **wanted, "baselines": estimator.metrics_["baselines"]})
+        show_table("On the validation part", *compared, stderr=True)
+
+
+def _refuse(what: str, options: Fitting) -> None:
+    texts = ("tokens", "vocab_size", "embedding_size", "pooling", "token_dropout", "bidirectional")
+    if any(getattr(options, name) is not None for name in texts):
+        raise UsageError(f"{what} do not go with forecasting")
+
+
+def _listed(names: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (names or "").split(",") if name.strip())
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    if text.strip().lower() == "none":
+        return ()
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{option} takes numbers separated by commas, not {text!r}") from None
+
+
+def _labelled(
+    path: Path, columns: Columns, options: Reading, *, cache: Path | None = None, frequency: Any = None, fill_gaps: bool
+) -> Labelled:
+    from recurra.data.panel import panel_of_table
+
+    file = read_columns(path, columns.names, options, cache)
+    panel = panel_of_table(file.table, columns, file.where, frequency=frequency, fill_gaps=fill_gaps)
+    for note in panel.notes:
+        say(f"{path.name}: {note}")
+    return Labelled((panel,), None, {})
+
+
+def _read(estimator: Any, path: Path, options: Reading, columns: Columns | None = None) -> Panel:
+    learnt = estimator.preparation_
+    chosen, frequency = columns or learnt.columns, learnt.frequency
+    found = _labelled(path, chosen, options, frequency=frequency, fill_gaps=estimator.fill_gaps)
+    return found.arguments[0]
+
+
+def read(estimator: Any, path: Path, options: Asking) -> Labelled:
+    """Reads a file with the columns of the model."""
+    return Labelled((_read(estimator, path, options), None, None, options.part), None, {})
+
+
+def show(title: str, figures: dict[str, Any]) -> None:
+    """The model's errors beside those of the baselines."""
+    part = figures["part"] + " part" + (", which chose the epoch" if figures["part"] == "validation" else "")
+    say(f"{figures['n']:,} windows of the {part}; mse and mae on values scaled by the training part")
+    show_table(title, *_compared(figures))
+
+
+def _compared(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Names of columns, and a row for each figure: the model's, then those of the baselines."""
+    baselines = figures["baselines"]
+    rows = []
+    for name in ("mse", "mae", "mse_units", "mae_units"):
+        values = [figures[name], *(baseline[name] for baseline in baselines.values())]
+        rows.append([name.replace("_", " in own "), *(f"{value:,.4f}" for value in values)])
+    if "coverage" in figures:
+        wanted = f"coverage of the {figures['coverage_wanted']:.0%} band"
+        rows.append([wanted, f"{figures['coverage']:.1%}", *[""] * len(baselines)])
+    return ["figure", "this model", *baselines], rows
+
+
+def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
+    """One row for each step after the end of each series."""
+    import dataclasses
+
+    from recurra.tasks.forecasting.answers import rows_of
+
+    if source == "-":
+        raise UsageError("a forecaster takes a file: standard input is for texts")
+    columns = estimator.preparation_.columns
+    panel = _read(estimator, Path(source), options)
+    future = None
+    if options.future is not None:
+        future = _read(estimator, options.future, options, dataclasses.replace(columns, target=(), features=()))
+    found = list(estimator.forecast(panel, options.horizon, future=future))
+    if options.plot is not None:
+        from recurra.tasks.forecasting.plot import plot_forecasts
+
+        plot_forecasts(found, columns, options.plot)
+        say(f"picture written to {options.plot}")
+    return (row for one in found for row in rows_of(one, columns))

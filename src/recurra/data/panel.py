@@ -1,0 +1,420 @@
+"""One or several series on a regular clock, from tables or arrays, with every irregularity named or repaired."""
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at run time)
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recurra.errors import DataError, UsageError
+
+from .numbers import parse_numbers
+from .times import Frequency, Times, find_frequency, parse_times, spell
+from .wording import counted, hint, listed
+
+NUMBERS = Frequency("number")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table are what.
+
+    Attributes:
+        time: when; None where rows simply follow each other.
+        target: what is forecast.
+        features: what is known of the past only.
+        known: what is known of the future too, such as holidays or planned prices.
+        id: which series a row belongs to; None for one series.
+    """
+
+    time: str | None = None
+    target: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    id: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """All of them, in the order time, id, target, features, known.
+
+        Raises:
+            UsageError: a column stands in two places.
+        """
+        names = [*filter(None, (self.time, self.id)), *self.target, *self.features, *self.known]
+        twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+        if twice is not None:
+            raise UsageError(f"the column {twice} cannot be two things at once")
+        return names
+
+    def called(self, names: Sequence[str]) -> Columns:
+        """The same columns under their names in a file, where they may have been given by position."""
+        rest = iter(names)
+        time = next(rest) if self.time else None
+        id = next(rest) if self.id else None
+        target, features, known = (tuple(next(rest) for _ in p) for p in (self.target, self.features, self.known))
+        return Columns(time, target, features, known, id)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series on the clock of its panel; step `i` lies `i` steps after `origin`.
+
+    Attributes:
+        id: its name; None for the only one.
+        origin: time of the first step.
+        values: targets `(time, targets)`, NaN where missing.
+        features: `(time, features)`, NaN where missing.
+        known: `(time + ahead, known)`, which may reach beyond the targets.
+    """
+
+    id: str | None
+    origin: Any
+    values: np.ndarray
+    features: np.ndarray
+    known: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Series with the same columns and the same step of time.
+
+    Attributes:
+        series: at least one.
+        columns: their names.
+        frequency: their step.
+        spelling: of the times, for `recurra.data.times.spell`.
+        zone: what stands behind the times.
+        notes: what was repaired, for a person.
+    """
+
+    series: list[Series]
+    columns: Columns
+    frequency: Frequency = NUMBERS
+    spelling: str = ""
+    zone: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def times(self, series: Series, positions: np.ndarray) -> np.ndarray:
+        """Times of some steps of a series."""
+        return self.frequency.at(series.origin, positions)
+
+    def spelt(self, series: Series, positions: np.ndarray) -> list[str] | list[int]:
+        """The same, as they were written."""
+        return spell(self.times(series, positions), self.spelling, self.zone)
+
+
+def panel_of_table(
+    table: pa.Table,
+    columns: Columns,
+    where: Callable[[int], str],
+    *,
+    frequency: Frequency | None = None,
+    fill_gaps: bool = False,
+) -> Panel:
+    """Sorts the rows of a table into series and checks the clock.
+
+    Args:
+        table: its columns are `columns.names`, in that order.
+        columns: what they are.
+        where: gives the place of a row, for messages.
+        frequency: the step that the data must have; found out when None.
+        fill_gaps: whether missing steps are inserted, as missing values, instead of being an error.
+
+    Raises:
+        DataError: a time is missing, unreadable, given twice, off the clock or (without `fill_gaps`) left out, or a
+            value is no number. The message names the place and what to do.
+
+    Example:
+        >>> table = pa.table({"day": ["2024-01-02", "2024-01-01"], "sold": ["7", "5"]})
+        >>> panel = panel_of_table(table, Columns("day", ("sold",)), str)
+        >>> panel.series[0].values.tolist(), str(panel.frequency), panel.notes
+        ([[5.0], [7.0]], '1 day', ['rows were not in the order of time: sorted'])
+    """
+    columns = columns.called(table.column_names)
+    ids, codes = _ids(table.column(int(columns.time is not None)) if columns.id else None, table.num_rows)
+    times = _times(table, columns, codes, where)
+    wanted = (*columns.target, *columns.features, *columns.known)
+    numbers = {name: parse_numbers(table.column(name), name=name, where=where) for name in wanted}
+    return _Sorting(ids, codes, times, numbers, columns, where, fill_gaps).panel(frequency)
+
+
+def _ids(column: Any, rows: int) -> tuple[list[str | None], np.ndarray]:
+    """Names of the series, in the order in which they come, and the number of each row's."""
+    if column is None:
+        return [None], np.zeros(rows, np.int64)
+    encoded = pc.dictionary_encode(pc.fill_null(pc.cast(column, pa.string()), "")).combine_chunks()
+    encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
+    return encoded.dictionary.to_pylist(), np.asarray(encoded.indices).astype(np.int64)
+
+
+def _times(table: pa.Table, columns: Columns, codes: np.ndarray, where: Callable[[int], str]) -> Times:
+    if columns.time is not None:
+        return parse_times(table.column(0), name=columns.time, where=where)
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    counts = np.arange(len(codes)) - np.repeat(starts, np.diff(starts, append=len(codes)))
+    values = np.zeros(len(codes), np.int64)
+    values[order] = counts
+    return Times(values)
+
+
+@dataclass
+class _Sorting:
+    """The work of `panel_of_table`, with what its messages need at hand."""
+
+    ids: list[str | None]
+    codes: np.ndarray
+    times: Times
+    numbers: dict[str, np.ndarray]
+    columns: Columns
+    where: Callable[[int], str]
+    fill_gaps: bool
+
+    def panel(self, frequency: Frequency | None) -> Panel:
+        order = np.lexsort((self.times.values, self.codes))
+        bounds = np.searchsorted(self.codes[order], np.arange(len(self.ids) + 1))
+        groups = [order[a:b] for a, b in pairwise(bounds)]
+        notes = []
+        if any((np.diff(group) < 0).any() for group in groups):
+            notes.append("rows were not in the order of time: sorted")
+        for id, rows in zip(self.ids, groups, strict=True):
+            self._refuse_twice(id, rows)
+        clock = frequency or self._frequency(groups)
+        if clock.dated != self.times.dated and len(order):
+            found = "dates" if self.times.dated else "numbers"
+            raise DataError(f"the column {self.columns.time} holds {found}, unlike the model's training data")
+        series, inserted, ahead = [], 0, 0
+        for id, rows in zip(self.ids, groups, strict=True):
+            positions = self._positions(id, rows, clock)
+            inserted += int(positions[-1]) + 1 - len(rows) if len(rows) else 0
+            made = self._series(id, rows, positions)
+            ahead += len(made.known) - len(made)
+            series.append(made)
+        if inserted:
+            notes.append(f"{counted(inserted, 'missing step')} inserted (--fill-gaps)")
+        if ahead:
+            notes.append(f"the last {counted(ahead, 'row')} have no target: they are the time to forecast")
+        notes += self._missing(series)
+        return Panel(series, self.columns, clock, self.times.spelling, self.times.zone, notes)
+
+    def _frequency(self, groups: list[np.ndarray]) -> Frequency:
+        if all(len(rows) < 2 for rows in groups):
+            return Frequency("fixed" if self.times.dated else "number")  # nothing to compare with
+        return find_frequency([self.times.values[rows] for rows in groups])
+
+    def _at(self, row: int) -> str:
+        return str(spell(self.times.values[row : row + 1], self.times.spelling, self.times.zone)[0])
+
+    def _refuse_twice(self, id: str | None, rows: np.ndarray) -> None:
+        same = np.flatnonzero(np.diff(self.times.values[rows]).astype(np.int64) == 0)
+        if not same.size:
+            return
+        first, second = int(rows[same[0]]), int(rows[same[0] + 1])
+        advice = "leave one of the rows out"
+        if self.columns.id is None:
+            advice += ", or name the column that tells several series apart with --id"
+        raise DataError(
+            f"{self.where(second)}: the time {self._at(second)}{_of(id)} stands there a second time, first in "
+            f"{self.where(first)}\n{advice}",
+        )
+
+    def _positions(self, id: str | None, rows: np.ndarray, clock: Frequency) -> np.ndarray:
+        if not len(rows):
+            return np.zeros(0, np.int64)
+        times = self.times.values[rows]
+        positions = clock.positions(times, times[0])
+        off = np.flatnonzero(np.isnan(positions))
+        if off.size:
+            row, before = int(rows[off[0]]), int(rows[off[0] - 1])
+            raise DataError(
+                f"{self.where(row)}: the time {self._at(row)}{_of(id)} does not lie on the clock: after "
+                f"{self._at(before)} a step of {clock} leads elsewhere\n"
+                "bring the series to equal steps first (for instance with pandas' resample)"
+            )
+        gaps = np.flatnonzero(np.diff(positions) > 1)
+        if gaps.size and not self.fill_gaps:
+            row, before = int(rows[gaps[0] + 1]), int(rows[gaps[0]])
+            missing = int(positions[gaps[0] + 1] - positions[gaps[0]]) - 1
+            more = f"; {counted(len(gaps) - 1, 'more gap')} follow" if len(gaps) > 1 else ""
+            raise DataError(
+                f"{self.where(row)}: a gap in the time{_of(id)}: {self._at(row)} comes after {self._at(before)}, "
+                f"{counted(missing, 'step')} of {clock} missing{more}\n"
+                "fill the rows in, or let --fill-gaps insert them as missing values"
+            )
+        return positions.astype(np.int64)
+
+    def _series(self, id: str | None, rows: np.ndarray, positions: np.ndarray) -> Series:
+        steps = int(positions[-1]) + 1 if len(rows) else 0
+
+        def laid_out(names: Sequence[str]) -> np.ndarray:
+            found = np.full((steps, len(names)), np.nan)
+            for i, name in enumerate(names):
+                found[positions, i] = self.numbers[name][rows]
+            return found
+
+        values, features, known = map(laid_out, (self.columns.target, self.columns.features, self.columns.known))
+        if self.columns.target:
+            given = np.flatnonzero(~np.isnan(values).all(1))
+            steps = int(given[-1]) + 1 if given.size else 0
+        origin = self.times.values[rows[0]] if len(rows) else np.zeros(1, self.times.values.dtype)[0]
+        return Series(id, origin, values[:steps], features[:steps], known)
+
+    def _missing(self, series: list[Series]) -> Iterator[str]:
+        parts = (("values", self.columns.target), ("features", self.columns.features), ("known", self.columns.known))
+        for part, names in parts:
+            for i, name in enumerate(names):
+                count = sum(int(np.isnan(getattr(s, part)[:, i]).sum()) for s in series)
+                if count:
+                    yield f"{counted(count, 'missing value')} in {name}: the last value is taken, and the network told"
+
+
+def _of(id: str | None) -> str:
+    return "" if id is None else f" of the series {id}"
+
+
+def panel_of_arrays(y: Any, features: Any = None, known: Any = None) -> Panel:
+    """Series from arrays.
+
+    Args:
+        y: targets `(time,)` or `(time, targets)`, or a list of such arrays; NaN where missing.
+        features: `(time, features)`, known of the past only; a list where `y` is one.
+        known: `(time + ahead, known)`, known of the future too; a list where `y` is one.
+
+    Raises:
+        DataError: shapes do not fit.
+
+    Example:
+        >>> len(panel_of_arrays([[1.0, 2.0, 3.0], [4.0, 5.0]]).series)
+        2
+    """
+    several = isinstance(y, list | tuple) and len(y) > 0 and np.ndim(y[0]) > 0
+    targets = [_matrix(one, "y") for one in (y if several else [y])]
+    sides = []
+    for given, name in ((features, "features"), (known, "known")):
+        if given is None:
+            sides.append([np.zeros((len(one), 0)) for one in targets])
+        else:
+            sides.append([_matrix(one, name) for one in (given if several else [given])])
+    for i, (one, feature, ahead) in enumerate(zip(targets, *sides, strict=True)):
+        if one.shape[1] != targets[0].shape[1] and len(one):
+            raise DataError(f"series {i} has {one.shape[1]} targets where the first has {targets[0].shape[1]}")
+        if len(feature) != len(one) or len(ahead) < len(one):
+            raise DataError(f"series {i} has {len(one)} steps, {len(feature)} of features and {len(ahead)} of known")
+    parts = (("y", targets), ("feature", sides[0]), ("known", sides[1]))
+    target, feature, ahead = (tuple(f"{name}{i}" for i in range(part[0].shape[1])) for name, part in parts)
+    columns = Columns(None, target, feature, ahead, "id" if several else None)
+    made = [
+        Series(
+            str(i) if several else None,
+            np.int64(0),
+            one if len(one) else np.zeros((0, targets[0].shape[1])),
+            feature,
+            ahead,
+        )
+        for i, (one, feature, ahead) in enumerate(zip(targets, *sides, strict=True))
+    ]
+    return Panel(made, columns)
+
+
+def _matrix(values: Any, name: str) -> np.ndarray:
+    if hasattr(values, "detach"):  # a tensor, without importing torch
+        values = values.detach().cpu()
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{name} is neither a table nor numbers: {values!r:.60}") from None
+    if found.ndim not in (1, 2):
+        raise DataError(f"{name} has shape {found.shape}; a series has shape (time,) or (time, columns)")
+    if np.isinf(found).any():
+        raise DataError(f"{name} has an infinite value at step {np.argwhere(np.isinf(found))[0][0]}")
+    return found if found.ndim == 2 else found[:, None]
+
+
+def as_table(data: Any) -> tuple[pa.Table, str | None] | None:
+    """A data frame of pandas or polars, an Arrow table or a dictionary of columns as an Arrow table; None for others.
+
+    Returns:
+        The table, and the name of the column made of pandas' index where that holds times.
+    """
+    index = None
+    if type(data).__module__.partition(".")[0] == "pandas":
+        if data.ndim == 1:
+            data = data.to_frame(data.name if data.name is not None else "y")
+        if data.index.dtype.kind == "M" or type(data.index).__name__ == "PeriodIndex":
+            index = str(data.index.name or "time")
+            stamps = data.index if data.index.dtype.kind == "M" else data.index.to_timestamp()
+            data = data.assign(**{index: stamps})
+        data = data.rename(columns=str)
+        try:
+            return pa.Table.from_pandas(data, preserve_index=False), index
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise DataError(f"the data frame mixes types: {error}") from None
+    if isinstance(data, pa.Table):
+        return data, None
+    if isinstance(data, dict):
+        return pa.table(data), None
+    if hasattr(data, "__arrow_c_stream__") and not isinstance(data, pa.ChunkedArray):
+        return pa.table(data), None
+    return None
+
+
+def choose(table: pa.Table, columns: Columns) -> tuple[pa.Table, Columns]:
+    """The columns of a table in the order of `Columns.names`; without targets, every other column of numbers is one.
+
+    Raises:
+        DataError: a column is not there, or none is left to forecast.
+    """
+    for name in columns.names:
+        if name not in table.column_names:
+            meant = hint(name, table.column_names)
+            raise DataError(f'there is no column "{name}"{meant}\nThe columns are: {listed(table.column_names, 20)}')
+    if not columns.target:
+        taken = columns.names
+        rest = [f.name for f in table.schema if f.name not in taken and _is_numeric(f.type)]
+        if not rest:
+            raise DataError("no column of numbers is left to forecast; name it with target=")
+        columns = dataclasses.replace(columns, target=tuple(rest))
+    return table.select(columns.names), columns
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
+def with_future(panel: Panel, future: Panel) -> Panel:
+    """Adds known values of the time to come.
+
+    Args:
+        panel: the history.
+        future: a panel of known columns only; its series begin at the step after the history's last target, or
+            earlier.
+
+    Raises:
+        DataError: a series is not there, or does not join on to its history.
+    """
+    found = {s.id: s for s in future.series}
+    joined = []
+    for series in panel.series:
+        later = found.get(series.id)
+        if later is None:
+            raise DataError(f"the future values hold no series {series.id}")
+        offset = panel.frequency.positions(np.array([later.origin]), series.origin)[0]
+        if not 0 <= offset <= len(series) or not len(later.known):
+            next_time = panel.spelt(series, np.array([len(series)]))[0]
+            begin = spell(np.array([later.origin]), future.spelling, future.zone)[0]
+            raise DataError(f"the future values{_of(series.id)} begin at {begin}; they must go on at {next_time}")
+        known = np.concatenate([series.known[: int(offset)], later.known])
+        joined.append(dataclasses.replace(series, known=known))
+    return dataclasses.replace(panel, series=joined)

@@ -1,0 +1,114 @@
+"""What a user may hand over as series, brought into panels, and forecasts brought back into the same kind."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recurra.data.panel import Columns, Panel, as_table, choose, panel_of_arrays, panel_of_table
+from recurra.data.wording import counted
+from recurra.errors import DataError, UsageError
+
+from .answers import Forecast, rows_of
+from .prepare import Preparation
+
+
+def new_panel(
+    y: Any, features: Any, known: Any, time: str | None, target: Any, id: str | None, *, fill_gaps: bool
+) -> Panel:
+    """The data of `Forecaster.fit`, whose arguments these are.
+
+    Raises:
+        DataError: they cannot be used.
+        UsageError: columns are named, but there is no table.
+    """
+    if isinstance(y, Panel):
+        return y
+    found = as_table(y)
+    if found is None:
+        if (time, target, id) != (None, None, None):
+            raise UsageError("time=, target= and id= name columns of a table; y is an array")
+        return panel_of_arrays(y, features, known)
+    table, index = found
+    columns = Columns(time or index, _names(target), _names(features), _names(known), id)
+    table, columns = choose(table, columns)
+    return panel_of_table(table, columns, _row, fill_gaps=fill_gaps)
+
+
+def accept(data: Any, features: Any, known: Any, learnt: Preparation, *, fill_gaps: bool) -> Panel:
+    """Data with the columns and the step of time that a model was trained on.
+
+    Raises:
+        DataError: they are others.
+    """
+    if isinstance(data, tuple) and len(data) == 1:  # as the command line hands over labelled data
+        data = data[0]
+    if isinstance(data, Panel):
+        return data
+    columns = learnt.columns
+    found = as_table(data)
+    if found is not None:
+        table, columns = choose(found[0], columns)
+        return panel_of_table(table, columns, _row, frequency=learnt.frequency, fill_gaps=fill_gaps)
+    if columns.time is not None:
+        raise DataError(
+            f"the model was trained on a table with times; hand over a table with the column {columns.time}"
+        )
+    panel = panel_of_arrays(data, features, known)
+    for part in ("target", "features", "known"):
+        there, wanted = len(getattr(panel.columns, part)), len(getattr(columns, part))
+        if there != wanted:
+            raise DataError(f"the data have {counted(there, 'column')} of {part}, the model was trained on {wanted}")
+    return panel
+
+
+def accept_future(data: Any, learnt: Preparation, *, fill_gaps: bool) -> Panel:
+    """Known columns of the time to come.
+
+    Raises:
+        DataError: this is no table with them.
+    """
+    if isinstance(data, Panel):
+        return data
+    columns = dataclasses.replace(learnt.columns, target=(), features=())
+    found = as_table(data)
+    if found is None or not columns.known:
+        raise DataError("future values are a table with the columns of time and of what is known")
+    missing = [name for name in columns.names if name not in found[0].column_names]
+    if missing:
+        raise DataError(f"the future values have no column {', '.join(missing)}")
+    table = found[0].select(columns.names)
+    return panel_of_table(table, columns, _row, frequency=learnt.frequency, fill_gaps=fill_gaps)
+
+
+def kind_of(data: Any) -> str:
+    """`"pandas"`, `"arrow"` (other tables), `"flat"` (arrays of one axis) or `"array"`."""
+    if type(data).__module__.partition(".")[0] == "pandas":
+        return "pandas"
+    if isinstance(data, pa.Table | dict) or (hasattr(data, "__arrow_c_stream__")):
+        return "arrow"
+    if isinstance(data, Panel):
+        return "array"
+    first = next(iter(data), 0) if isinstance(data, list | tuple) else 0
+    return "flat" if np.ndim(first if np.ndim(first) else data) == 1 else "array"
+
+
+def in_kind(forecasts: Sequence[Forecast], columns: Columns, kind: str) -> Any:
+    """Forecasts as `Forecaster.predict` returns them for data of a kind."""
+    if kind in ("pandas", "arrow"):
+        table = pa.Table.from_pylist([row for one in forecasts for row in rows_of(one, columns)])
+        return table.to_pandas() if kind == "pandas" else table
+    values = [f.values[:, 0] if kind == "flat" and f.values.shape[1] == 1 else f.values for f in forecasts]
+    return values if forecasts[0].id is not None else values[0]
+
+
+def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+
+
+def _row(row: int) -> str:
+    return f"row {row}"

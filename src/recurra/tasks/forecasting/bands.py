@@ -1,0 +1,49 @@
+"""Bands that hold what they say: quantiles moved by what was observed on the validation part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+ENOUGH = 100  # observations behind a shift; fewer windows share those of neighbouring steps
+MOST = 20_000_000  # errors held at once
+
+
+def most_windows(horizon: int, targets: int, quantiles: int) -> int:
+    """How many validation windows `shifts` may get without holding too much."""
+    return max(ENOUGH, MOST // max(horizon * targets * quantiles, 1))
+
+
+def shifts(errors: Tensor, levels: Sequence[float]) -> Tensor:
+    """By how much each quantile must move so that the right share of the observed values lies below it.
+
+    Split conformal prediction, each quantile by itself (Romano, Patterson and Candès, 2019, arXiv:1905.03222, theorem
+    2).
+
+    Args:
+        errors: observed value less quantile `(windows, horizon, targets, quantiles)`, NaN where nothing was observed.
+        levels: of the quantiles.
+
+    Returns:
+        `(horizon, targets, quantiles)`.
+
+    Example:
+        >>> errors = torch.arange(99.0).reshape(99, 1, 1, 1)
+        >>> shifts(errors, [0.9]).item()
+        89.0
+    """
+    windows, horizon = errors.shape[:2]
+    reach = max(0, math.ceil((ENOUGH / max(windows, 1) - 1) / 2))
+    found = torch.zeros(errors.shape[1:])
+    wanted = torch.tensor(list(levels), dtype=torch.float64)
+    for step in range(horizon):
+        near = errors[:, max(0, step - reach) : step + reach + 1].flatten(0, 1).sort(0).values  # NaN last
+        count = near.isfinite().sum(0)
+        rank = (count + 1) * wanted  # rounded outward, counted from 1
+        rank = torch.where(wanted >= 0.5, (rank - 1e-9).ceil(), (rank + 1e-9).floor()).long()
+        at = rank.clamp(min=1).minimum(count.clamp(min=1)) - 1
+        found[step] = near.gather(0, at.unsqueeze(0))[0].nan_to_num()
+    return found

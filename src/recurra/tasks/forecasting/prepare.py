@@ -1,0 +1,192 @@
+"""From a panel to frames: scales of the training part, missing values filled, calendar, and how long a context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from recurra.data.panel import Columns, Panel, Series
+from recurra.data.times import Frequency, calendar, find_cycles
+from recurra.data.windows import Frame, Layout
+from recurra.data.wording import counted
+from recurra.errors import DataError
+
+from .split import Parts
+
+
+@dataclass
+class Preparation:
+    """How panels become frames; everything in it was learnt on the training part.
+
+    Attributes:
+        columns: what the columns are.
+        frequency: the step of time.
+        cycles: cycles of the calendar that are among the known columns.
+        masked: whether the network is told what is missing.
+        scales: mean and standard deviation of the targets of each series, `(2, targets)`.
+        side: those of features and known columns over all series, `(2, features + known)`.
+    """
+
+    columns: Columns
+    frequency: Frequency
+    cycles: list[str]
+    masked: bool = False
+    scales: dict[str | None, np.ndarray] = field(default_factory=dict)
+    side: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))
+
+    @classmethod
+    def learn(cls, panel: Panel, parts: Sequence[Parts], calendar: bool) -> Preparation:
+        """Learns scales, cycles and whether values are missing from the training part."""
+        longest = max((p.train for p in parts), default=0)
+        cycles = find_cycles(panel.frequency, longest) if calendar else []
+        made = cls(panel.columns, panel.frequency, cycles)
+        training = [(s, s.values[: p.train], p.train) for s, p in zip(panel.series, parts, strict=True)]
+        for series, values, _ in training:
+            if (~np.isnan(values)).sum(0).min(initial=len(values)) >= 2:
+                made.scales[series.id] = _scale(values)
+        sides = [np.concatenate([s.features[:n], s.known[:n]], 1) for s, _, n in training]
+        made.side = _scale(np.concatenate(sides))
+        made.masked = any(np.isnan(v).any() or np.isnan(s.features[:n]).any() for s, v, n in training)
+        return made
+
+    @property
+    def layout(self) -> Layout:
+        """What the columns of a step are."""
+        columns = self.columns
+        dates = 2 * len(self.cycles)
+        return Layout(len(columns.target), len(columns.features), len(columns.known) + dates, dates, self.masked)
+
+    def scale(self, series: Series, begin: int) -> np.ndarray:
+        """Mean and standard deviation of the targets, `(2, targets)`.
+
+        Those of the training part; of the steps before `begin` for a series new to the model; the average of all
+        series where there are none.
+        """
+        if series.id in self.scales:
+            return self.scales[series.id]
+        past = series.values[:begin]
+        if np.isnan(past).all() and self.scales:
+            return np.mean(list(self.scales.values()), axis=0)
+        return _scale(past)
+
+    def frame(self, panel: Panel, series: Series, begin: int, end: int) -> Frame:
+        """A series scaled and filled, with its steps up to `end`, which may lie beyond its last target.
+
+        Raises:
+            DataError: known columns do not reach to `end`.
+        """
+        steps = max(len(series), end)
+        if self.columns.known and len(series.known) < steps:
+            last = panel.spelt(series, np.array([steps - 1]))[0]
+            name = "" if series.id is None else f" of the series {series.id}"
+            raise DataError(
+                f"forecasting up to {last} needs {', '.join(self.columns.known)}{name} up to there; "
+                f"they are known for {counted(len(series.known) - len(series), 'step')} after the last target\n"
+                "append rows with these columns (and no target) to the data, or give them with --future FILE"
+            )
+        mean, deviation = self.scale(series, begin)
+        observed = ~np.isnan(series.values)
+        targets = np.zeros((steps, len(self.columns.target)))
+        targets[: len(series)] = _filled((series.values - mean) / deviation)
+        split = len(self.columns.features)
+        features = np.zeros((steps, split))
+        features[: len(series)] = _filled((series.features - self.side[0, :split]) / self.side[1, :split])
+        ahead = series.known[:steps] if self.columns.known else np.zeros((steps, 0))
+        known = _filled((ahead - self.side[0, split:]) / self.side[1, split:])
+        times = panel.times(series, np.arange(steps)) if self.cycles else np.zeros(steps)
+        parts = [targets, features, known, calendar(times, self.cycles)]
+        if self.masked:
+            mask = np.zeros((steps, targets.shape[1] + split))
+            mask[: len(series)] = np.concatenate([observed, ~np.isnan(series.features)], 1)
+            parts.append(mask)
+        seen = None
+        if not observed.all() or steps > len(series):
+            seen = np.zeros((steps, targets.shape[1]), bool)
+            seen[: len(series)] = observed
+        return Frame(np.concatenate(parts, 1).astype(np.float32), seen, begin, end)
+
+    def to_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        columns, frequency = self.columns, self.frequency
+        return {
+            "columns": {k: list(v) if isinstance(v, tuple) else v for k, v in vars(columns).items()},
+            "frequency": vars(frequency).copy(),
+            "cycles": self.cycles,
+            "masked": self.masked,
+            "scales": [[id, scale.tolist()] for id, scale in self.scales.items()],
+            "side": self.side.tolist(),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Preparation:
+        """The reverse of `to_config`."""
+        columns: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config["columns"].items()}
+        scales = {id: np.array(scale) for id, scale in config["scales"]}
+        side = np.array(config["side"]).reshape(2, -1)
+        frequency = Frequency(**config["frequency"])
+        return cls(Columns(**columns), frequency, config["cycles"], config["masked"], scales, side)
+
+
+def _scale(values: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation of each column, `(2, columns)`; 0 and 1 where nothing is known or nothing varies."""
+    seen = ~np.isnan(values)
+    count = np.maximum(seen.sum(0), 1)
+    mean = np.where(seen, values, 0).sum(0) / count
+    deviation = np.sqrt((np.where(seen, values - mean, 0) ** 2).sum(0) / count)
+    return np.stack([mean, np.where(deviation > 1e-8 * (1 + np.abs(mean)), deviation, 1.0)])
+
+
+def _filled(values: np.ndarray) -> np.ndarray:
+    """The last value for each that is missing; before the first one the first, 0 where there is none."""
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    at = np.maximum.accumulate(np.where(missing, -1, np.arange(len(values))[:, None]), axis=0)
+    first = np.where(missing.all(0), 0, (~missing).argmax(0))
+    at = np.where(at < 0, first, at)
+    return np.nan_to_num(np.take_along_axis(values, at, axis=0), copy=False)
+
+
+def most_context(lengths: Sequence[int], horizon: int) -> int:
+    """The longest context that leaves the longest series a fair number of windows to learn from."""
+    longest = max(lengths, default=0)
+    return longest - horizon - max(1, (longest - horizon) // 4)
+
+
+def choose_context(lengths: Sequence[int], horizon: int, season: Callable[[int], int]) -> tuple[int, int, int]:
+    """A context for these lengths of training parts: long where there is much to learn from, never too long.
+
+    Args:
+        lengths: steps of each training part.
+        horizon: steps to forecast.
+        season: finds the season up to a greatest length.
+
+    Returns:
+        Context, season and segment.
+    """
+    longest = max(lengths, default=0)
+    most = most_context(lengths, horizon)
+    found = season(max(1, min(longest // 3, 1000)))
+    wanted = max(2 * horizon, min(720, longest // 8), 2 * found if found <= longest // 4 else 0)
+    context = max(1, min(wanted, most))
+    segment = choose_segment(context, found)
+    if context >= 2 * segment:
+        context -= context % segment
+    return context, found, segment
+
+
+def choose_segment(context: int, season: int) -> int:
+    """Steps read together: fifteen to thirty segments, in step with the season where that is near.
+
+    Example:
+        >>> choose_segment(720, 24), choose_segment(24, 12), choose_segment(62, 24)
+        (48, 1, 4)
+    """
+    size = min(max(context // 15, 1), 48)
+    for near in range(size, size // 2, -1):
+        if season % near == 0 or near % season == 0:
+            return near
+    return size

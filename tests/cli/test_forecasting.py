@@ -1,0 +1,179 @@
+"""`forecast` as a user meets it: files in, figures and rows out, clear messages for broken clocks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recurra import cli
+
+QUICK = ["--horizon", "6", "--hidden-size", "16", "--epochs", "2", "--learning-rate", "0.01"]
+COLUMNS = ["--time", "date", "--target", "load"]
+
+
+@pytest.fixture
+def recurra(monkeypatch, capfd, tmp_path):
+    """Runs a command in this process, in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["recurra", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code, *capfd.readouterr()
+
+    return run
+
+
+def rows(steps: int = 200) -> list[tuple]:
+    random = np.random.default_rng(0)
+    times = np.datetime64("2024-03-01T00:00") + np.arange(steps) * np.timedelta64(1, "h")
+    load = 50 + 10 * np.sin(2 * np.pi * np.arange(steps) / 12) + random.normal(size=steps)
+    return [
+        (str(t).replace("T", " "), round(float(y), 3), int(h % 3 == 0))
+        for h, (t, y) in enumerate(zip(times, load, strict=True))
+    ]
+
+
+def write(path: Path, table: list[tuple], header: str = "date,load,open") -> Path:
+    path.write_text("\n".join([header, *(",".join(map(str, row)) for row in table)]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_fit_evaluate_predict(recurra, tmp_path):
+    data = write(tmp_path / "load.csv", rows())
+    code, out, err = recurra("fit", "forecast", data, *COLUMNS, *QUICK, "--split", "140,30,30", "--out", "m")
+    assert (code, out) == (0, "")
+    assert "last value" in err
+    assert "linear map" in err
+
+    code, out, err = recurra("evaluate", "m", data, "--json")
+    figures = json.loads(out)
+    assert code == 0
+    assert figures["n"] == 25
+    assert figures["part"] == "test"
+    assert {"mse", "mae", "mse_units", "mae_units", "coverage"} < figures.keys()
+    assert figures["baselines"].keys() == {"last value", "season of 12", "linear map"}
+    code, out, err = recurra("evaluate", "m", data, "--part", "training", "--json")
+    assert json.loads(out)["part"] == "training"
+    code, out, err = recurra("evaluate", "m", data, "--order-test")
+    assert code == 0
+    assert "25 windows of the test part" in err
+    assert "shuffled" in out
+
+    code, out, err = recurra("predict", "m", data, "--plot", "picture.svg")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [row["date"] for row in found][:2] == ["2024-03-09 08:00", "2024-03-09 09:00"]
+    assert list(found[0]) == ["row", "date", "forecast", "lower", "upper"]
+    assert all(row["lower"] <= row["forecast"] <= row["upper"] for row in found)
+    assert "</svg>" in (tmp_path / "picture.svg").read_text(encoding="utf-8")
+    assert recurra("predict", "m", data, "--horizon", "10", "--out", "found.csv")[0] == 0
+    assert (tmp_path / "found.csv").read_text(encoding="utf-8").count("\n") == 11
+
+
+def test_several_series_with_known_columns(recurra, tmp_path):
+    table = [(t, y, o, s) for s, n in (("a", 200), ("b", 120)) for t, y, o in rows(n)]
+    table += [(t, "", 1, "c") for t, _, _ in rows(3)]  # a series without a value
+    data = write(tmp_path / "load.csv", table, "date,load,open,site")
+    options = [*COLUMNS, *QUICK, "--known", "open", "--id", "site"]
+    assert recurra("fit", "forecast", data, *options, "--out", "m")[0] == 0
+    code, _, err = recurra("predict", "m", data)
+    assert code == 3
+    assert "needs open of the series a up to there" in err
+    future = [(t, o, s) for s, n in (("a", 200), ("b", 120), ("c", 0)) for t, _, o in rows(n + 6)[n:]]
+    write(tmp_path / "future.csv", future, "date,open,site")
+    code, out, err = recurra("predict", "m", data, "--future", "future.csv")
+    assert code == 0, err
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [row["site"] for row in found] == ["a"] * 6 + ["b"] * 6 + ["c"] * 6
+    assert np.isfinite([row["forecast"] for row in found]).all()
+
+
+def test_parquet_and_json_lines_agree_with_csv(recurra, tmp_path):
+    table = rows()
+    columns = {"date": [r[0] for r in table], "load": [r[1] for r in table]}
+    pq.write_table(pa.table(columns), tmp_path / "load.parquet")
+    lines = (json.dumps(dict(zip(columns, row[:2], strict=True))) for row in table)
+    (tmp_path / "load.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write(tmp_path / "load.csv", table)
+    assert recurra("fit", "forecast", "load.csv", *COLUMNS, *QUICK, "--quantiles", "none", "--out", "m")[0] == 0
+    answers = {recurra("predict", "m", f"load.{suffix}")[1] for suffix in ("csv", "parquet", "jsonl")}
+    assert len(answers) == 1
+    assert "lower" not in answers.pop()
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "message"),
+    [
+        (
+            rows()[:50] + rows()[52:],
+            [],
+            "line 52: a gap in the time: 2024-03-03 04:00 comes after 2024-03-03 01:00, 2 steps",
+        ),
+        (
+            rows()[:50] + rows()[49:],
+            [],
+            "line 52: the time 2024-03-03 01:00 stands there a second time, first in load.csv, line 51",
+        ),
+        (rows()[:5], [], "context 1 + horizon 6 = 7 steps"),
+        (rows(), ["--context", "300"], "context 300 + horizon 6 = 306 steps, but the longest series has 180"),
+        ([(t, "high", o) for t, _, o in rows()], [], 'line 2, column load: "high" is not a number'),
+        ([("tomorrow", y, o) for _, y, o in rows()], [], 'line 2, column date: "tomorrow" is no time'),
+        (rows(), ["--known", "closed"], 'no column "closed"'),
+        (rows(), ["--split", "0.5,0.4,0.4"], "add up to 1.3"),
+        (rows(), ["--split", "half"], "--split takes numbers"),
+        (rows(), ["--tokens", "char"], "do not go with forecasting"),
+    ],
+    ids=["gap", "twice", "short", "context", "number", "time", "column", "shares", "split", "tokens"],
+)
+def test_messages(recurra, tmp_path, table, options, message):
+    data = write(tmp_path / "load.csv", table)
+    code, _, err = recurra("fit", "forecast", data, *COLUMNS, *QUICK, *options)
+    assert code in (2, 3)
+    assert message in err
+    assert "Traceback" not in err
+    assert [p.name for p in tmp_path.iterdir()] == ["load.csv"]
+
+
+def test_gaps_are_filled_in_training_and_after(recurra, tmp_path):
+    data = write(tmp_path / "load.csv", rows()[:50] + rows()[52:])
+    code, _, err = recurra("fit", "forecast", data, *COLUMNS, *QUICK, "--fill-gaps", "--out", "m")
+    assert code == 0
+    assert "2 missing steps inserted" in err
+    assert recurra("predict", "m", data)[0] == 0
+
+
+def test_standard_input_is_refused(recurra, tmp_path):
+    data = write(tmp_path / "load.csv", rows())
+    assert recurra("fit", "forecast", data, *COLUMNS, *QUICK, "--cell", "none", "--epochs", "1", "--out", "m")[0] == 0
+    code, _, err = recurra("predict", "m", "-")
+    assert code == 2
+    assert "takes a file" in err
+    code, _, err = recurra("predict", "m", data, "--plot", "picture.txt")
+    assert "should end in .svg, .png or .pdf" in err
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("target", "horizon", "options", "greatest"),
+    [
+        ("OT", 24, [], 0.05),
+        ("HUFL,HULL,MUFL,MULL,LUFL,LULL,OT", 96, ["--epochs", "4"], 0.40),
+    ],
+    ids=["one column", "seven columns"],
+)
+def test_transformer_temperatures(recurra, data_dir, target, horizon, options, greatest):
+    data = data_dir / "ett" / "ETTh1.csv"
+    command = ["--time", "date", "--target", target, "--horizon", horizon, "--split", "8640,2880,2880", "--out", "m"]
+    assert recurra("fit", "forecast", data, *command, *options)[0] == 0
+    figures = json.loads(recurra("evaluate", "m", data, "--json")[1])
+    assert figures["n"] == 2880 - horizon + 1
+    assert figures["mse"] <= greatest
+    assert figures["mse"] < figures["baselines"]["last value"]["mse"]

@@ -1,0 +1,313 @@
+"""Forecaster: what it learns, that nothing leaks, what it refuses, and that runs repeat to the bit."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from sklearn.base import clone
+
+import recurra
+from recurra import Forecaster
+from recurra.errors import DataError, UsageError
+from recurra.training import callbacks
+
+QUICK = {"horizon": 6, "hidden_size": 16, "epochs": 3, "batch_size": 32, "learning_rate": 0.01, "verbose": 0}
+
+
+def wave(steps: int = 240, seed: int = 0, noise: float = 0.1) -> np.ndarray:
+    random, t = np.random.default_rng(seed), np.arange(steps)
+    return 10 + 0.01 * t + np.sin(2 * np.pi * t / 12) + random.normal(scale=noise, size=steps)
+
+
+def frame(steps: int = 240, **columns) -> pd.DataFrame:
+    times = pd.date_range("2024-01-01", periods=steps, freq="h")
+    return pd.DataFrame({"time": times, "load": wave(steps), **columns})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return Forecaster(**QUICK).fit(wave())
+
+
+# the contract
+
+
+def test_clone_and_parameters():
+    made = Forecaster(horizon=7, split=(0.7, 0.1, 0.2))
+    assert clone(made).get_params() == made.get_params()
+    assert made.set_params(cell="lstm").cell == "lstm"
+
+
+def test_shapes_follow_the_history(fitted):
+    assert fitted.predict().shape == (6,)
+    assert fitted.predict(wave()).shape == (6,)
+    assert fitted.predict(wave()[:, None], horizon=20).shape == (20, 1)
+    several = fitted.predict([wave(60), wave(90)])
+    assert [one.shape for one in several] == [(6,), (6,)]
+    again = fitted.predict([wave(90)])[0]
+    shifted = fitted.predict([1000 + 50 * wave(90)])[0]  # a series new to the model has a scale of its own
+    np.testing.assert_allclose(shifted, 1000 + 50 * again, rtol=1e-5)
+
+
+def test_saved_model_answers_the_same(fitted, tmp_path):
+    fitted.save(tmp_path / "m")
+    loaded = recurra.load(tmp_path / "m")
+    np.testing.assert_array_equal(loaded.predict(wave(), 15), fitted.predict(wave(), 15))
+    assert loaded.evaluate(wave()) == fitted.evaluate(wave())
+    with pytest.raises(UsageError, match="hand over the history"):
+        loaded.predict()
+    again = pickle.loads(pickle.dumps(fitted))  # noqa: S301
+    np.testing.assert_array_equal(again.predict(), fitted.predict())
+
+
+def test_same_seed_same_model():
+    quick = {**QUICK, "epochs": 1}
+    first, second, other = (Forecaster(**quick, random_state=seed).fit(wave()).predict() for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("step", [2, 9])
+def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, fitted, step):
+    original, count = callbacks.SaveRun.on_train_batch_end, [0]
+
+    def killing(self, *args):
+        original(self, *args)
+        count[0] += 1
+        if count[0] == step:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
+        with pytest.raises(KilledError):
+            Forecaster(**QUICK).fit(wave(), checkpoint=tmp_path, checkpoint_minutes=0)
+    resumed = Forecaster(**QUICK).fit(wave(), checkpoint=tmp_path, resume=True)
+    assert resumed.resumed_
+    np.testing.assert_array_equal(resumed.predict(), fitted.predict())
+    assert resumed.metrics_ == fitted.metrics_
+
+
+# what it learns
+
+
+def test_better_than_the_last_value_on_a_season():
+    model = Forecaster(**{**QUICK, "epochs": 15}, split=(0.6, 0.2, 0.2)).fit(wave(400))
+    figures, order = model.evaluate(wave(400)), model.order_test(wave(400))
+    assert order["in order"]["mse"] == pytest.approx(figures["mse"], rel=1e-5)
+    assert order["in order"]["mse"] < 0.5 * order["shuffled"]["mse"]
+    assert model.season_ == 12
+    assert figures["mse"] < 0.4 * figures["baselines"]["last value"]["mse"]
+    assert figures["part"] == "test"
+
+
+def test_known_columns_matter():
+    random = np.random.default_rng(0)
+    known = random.integers(0, 2, 230).astype(float)[:, None]
+    y = known[:200, 0] + random.normal(scale=0.05, size=200)  # nothing but the known column tells the future
+    model = Forecaster(**{**QUICK, "epochs": 15, "dropout": 0.0}, quantiles=()).fit(y, known=known)
+    found = model.predict(y, known=known)
+    assert np.abs(found - known[200:206, 0]).max() < 0.35
+    with pytest.raises(DataError, match="known for 3 steps after the last target"):
+        model.predict(y, known=known[:203])
+
+
+def test_memoryless_sees_the_last_segment_only():
+    model = Forecaster(**{**QUICK, "cell": "none"}, context=24, segment=6).fit(wave())
+    y = wave()
+    changed = y.copy()
+    changed[-24:-6] += np.random.default_rng(1).normal(size=18)
+    np.testing.assert_array_equal(model.predict(y), model.predict(changed))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "rnn"])
+def test_other_cells_layers_and_losses(cell):
+    model = Forecaster(**{**QUICK, "epochs": 1}, cell=cell, num_layers=2, loss="huber", quantiles=()).fit(wave())
+    assert np.isfinite(model.predict()).all()
+    assert "coverage" not in model.evaluate(wave())
+
+
+def test_bands_hold_what_they_say():
+    y = wave(900)
+    model = Forecaster(**QUICK, context=24, split=(0.4, 0.3, 0.3)).fit(y)
+    assert model.metrics_["valid"]["coverage"] == pytest.approx(0.8, abs=0.02)
+    assert model.evaluate(y)["coverage"] == pytest.approx(0.8, abs=0.07)
+    (found,) = model.forecast(horizon=30)
+    width = found.quantiles[:, 0, -1] - found.quantiles[:, 0, 0]
+    assert (np.diff(width[5::6]) > 0).all()  # beyond the horizon they grow
+    assert (np.diff(found.quantiles, axis=2) >= 0).all()
+
+
+def test_recursive_decoding():
+    model = Forecaster(**QUICK, decoding="recursive", segment=2).fit(wave())
+    assert model.predict(horizon=9).shape == (9,)
+    direct = Forecaster(**QUICK, segment=2).fit(wave())
+    # the first segment is the same answer, what follows builds on it
+    np.testing.assert_allclose(model.predict()[:2], direct.predict()[:2], rtol=1e-6)
+    assert not np.allclose(model.predict()[2:], direct.predict()[2:], rtol=1e-4)
+
+
+# no leakage
+
+
+def test_the_future_changes_nothing_of_training():
+    y, later = wave(300), wave(300)
+    later[240:] += 100
+    models = [Forecaster(**QUICK, split=(200, 40, 60)).fit(one) for one in (y, later)]
+    for name, weight in models[0].network_.state_dict().items():
+        np.testing.assert_array_equal(weight, models[1].network_.state_dict()[name])
+    np.testing.assert_array_equal(models[0].preparation_.scales[None], models[1].preparation_.scales[None])
+
+
+def test_scales_and_figures_are_those_of_the_parts():
+    y = wave(300)
+    model = Forecaster(**QUICK, split=(200, 40, 60)).fit(y)
+    mean, deviation = model.preparation_.scales[None][:, 0]
+    assert (mean, deviation) == pytest.approx((y[:200].mean(), y[:200].std()))
+    figures = model.evaluate(y)
+    assert figures["n"] == 60 - 6 + 1
+    forecasts = [model.predict(y[:end]) for end in range(240, 295)]
+    truth = [y[end : end + 6] for end in range(240, 295)]
+    errors = np.array(forecasts) - np.array(truth)
+    assert figures["mse_units"] == pytest.approx((errors**2).mean(), rel=1e-4)
+    assert figures["mse"] == pytest.approx((errors**2).mean() / deviation**2, rel=1e-4)
+    last = np.array([y[end - 1] for end in range(240, 295)])[:, None]
+    naive = figures["baselines"]["last value"]["mae_units"]
+    assert naive == pytest.approx(np.abs(last - np.array(truth)).mean(), rel=1e-4)
+
+
+def test_what_training_saw_is_not_evaluated(fitted):
+    assert fitted.evaluate(wave())["part"] == "validation"
+    assert fitted.evaluate(wave(300))["n"] == 300 - 240 - 6 + 1
+    other = wave(240, seed=5)
+    assert fitted.evaluate(other)["n"] == 240 - fitted.context_ - 6 + 1
+    assert fitted.evaluate(wave(), part="training")["part"] == "training"
+    with pytest.raises(UsageError, match="part is one of"):
+        fitted.evaluate(wave(), part="tset")
+
+
+def test_times_tell_what_training_saw():
+    table = frame(240)
+    model = Forecaster(**QUICK, split=(150, 40, 50)).fit(table, time="time", target="load")
+    whole = model.evaluate(table)
+    assert (whole["part"], whole["n"]) == ("test", 45)
+    assert model.evaluate(table[190 - model.context_ :])["mse"] == pytest.approx(whole["mse"])
+
+
+# tables and series of all kinds
+
+
+def test_pandas_in_pandas_out():
+    table = frame(price=np.arange(240.0))
+    model = Forecaster(**QUICK).fit(table, time="time", target="load", features="price")
+    found = model.predict(table)
+    assert list(found.columns) == ["time", "forecast", "lower", "upper"]
+    assert found["time"][0] == "2024-01-11 00:00:00"
+    assert (found["lower"] <= found["upper"]).all()
+    pd.testing.assert_frame_equal(model.predict(), found)
+    indexed = Forecaster(**QUICK).fit(table.set_index("time"))
+    assert indexed.preparation_.columns.target == ("load", "price")
+    assert list(indexed.predict(table.set_index("time")).columns[:4]) == ["time", "load", "load_lower", "load_upper"]
+    assert isinstance(model.predict(pa.Table.from_pandas(table)), pa.Table)
+
+
+def test_several_series_of_unequal_and_no_length():
+    model = Forecaster(**QUICK).fit([wave(200), np.zeros(0), wave(40, seed=3), wave(7, seed=4) * 100])
+    found = model.predict()
+    assert [one.shape for one in found] == [(6,)] * 4
+    assert np.isfinite(np.concatenate(found)).all()
+    assert model.preparation_.masked
+    assert np.abs(found[3] - 1000).max() < 300  # on its own scale
+    assert np.abs(found[1] - 10).max() < 400  # on the average scale
+
+
+def test_a_new_series_is_measured_on_its_own_scale():
+    model = Forecaster(**QUICK).fit([wave(200), wave(200, seed=1)])
+    new = wave(150, seed=2)
+    small, large = (model.evaluate([wave(200), wave(200, seed=1), factor * new]) for factor in (1, 1000))
+    assert small["part"] == large["part"] == "test"
+    assert large["mae"] == pytest.approx(small["mae"], rel=1e-3)
+    assert large["mae_units"] == pytest.approx(1000 * small["mae_units"], rel=1e-3)
+
+
+def test_missing_values_are_filled_and_the_network_is_told():
+    y = wave()
+    y[5], y[100:110], y[-3:] = np.nan, np.nan, np.nan
+    model = Forecaster(**QUICK).fit(y)
+    assert model.preparation_.masked
+    assert np.isfinite(model.predict()).all()
+    assert np.isfinite(model.evaluate(y)["mse"])
+    full = Forecaster(**QUICK).fit(wave())
+    assert np.isfinite(full.predict(y)).all()
+
+
+def test_a_constant_and_a_short_series():
+    model = Forecaster(**{**QUICK, "horizon": 2}).fit(np.full(30, 5.0))
+    np.testing.assert_allclose(model.predict(), 5.0, atol=1.0)
+    assert Forecaster(**{**QUICK, "horizon": 1}).fit(wave(12)).predict().shape == (1,)
+
+
+def test_calendar_columns():
+    model = Forecaster(**QUICK).fit(frame(), time="time", target="load")
+    assert model.preparation_.cycles == ["hour"]
+    assert model.preparation_.layout.known == 2
+    assert Forecaster(**QUICK, calendar=False).fit(frame(), time="time").preparation_.layout.known == 0
+
+
+# what it refuses
+
+
+@pytest.mark.parametrize(
+    ("changes", "y", "message"),
+    [
+        ({"horizon": 500}, wave(), "context 1 \\+ horizon 500 = 501 steps, but the longest series has 240"),
+        ({"context": 300}, wave(), "context 300 \\+ horizon 6 = 306 steps, but the longest series has 216"),
+        ({"split": (200, 100)}, wave(), "the split takes 200 \\+ 100 = 300 rows, the data have 240"),
+        ({"split": (200, 5, 30)}, wave(), "validation part of the split 200, 5, 30 is shorter"),
+        ({}, [], "context 1 \\+ horizon 6 = 7 steps, but the longest series has 0"),
+        ({}, "load.csv", "neither a table nor numbers"),
+    ],
+)
+def test_data_errors(changes, y, message):
+    with pytest.raises(DataError, match=message):
+        Forecaster(**{**QUICK, **changes}).fit(y)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"horizon": 0}, "horizon must be at least 1"),
+        ({"context": 0}, "context must be at least 1"),
+        ({"quantiles": (0.9, 0.1)}, "quantiles are rising shares"),
+        ({"quantiles": (0, 1)}, "quantiles are rising shares"),
+        ({"loss": "mse"}, "loss is one of l1, l2, huber"),
+        ({"decoding": "both"}, "decoding is one of"),
+        ({"split": (0.9, 0.9)}, "more than 1"),
+        ({"split": (10.5, 3)}, "whole rows"),
+        ({"cell": "transformer"}, "cell is one of"),
+    ],
+)
+def test_usage_errors(changes, message):
+    with pytest.raises(UsageError, match=message):
+        Forecaster(**{**QUICK, **changes}).fit(wave())
+
+
+def test_other_columns_or_steps_than_in_training(fitted):
+    with pytest.raises(DataError, match="2 columns of target, the model was trained on 1"):
+        fitted.predict(np.zeros((50, 2)))
+    model = Forecaster(**QUICK).fit(frame(), time="time", target="load")
+    with pytest.raises(DataError, match='no column "load"'):
+        model.predict(frame().rename(columns={"load": "price"}))
+    daily = frame()
+    daily["time"] = pd.date_range("2024-01-01", periods=240, freq="D")
+    with pytest.raises(DataError, match="23 steps of 1 hour missing"):
+        model.predict(daily)
+    with pytest.raises(DataError, match="trained on a table with times"):
+        model.predict(wave())

@@ -1,0 +1,223 @@
+"""The parts of forecasting: splits, references, bands, network and decoding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recurra.data.panel import Columns, Panel, Series, panel_of_arrays
+from recurra.data.times import Frequency
+from recurra.data.windows import Frame, Layout, Windows
+from recurra.tasks.forecasting import references
+from recurra.tasks.forecasting.bands import shifts
+from recurra.tasks.forecasting.decode import roll
+from recurra.tasks.forecasting.network import ForecastNetwork
+from recurra.tasks.forecasting.objective import ForecastObjective
+from recurra.tasks.forecasting.prepare import Preparation, choose_context, choose_segment
+from recurra.tasks.forecasting.split import Parts, Seen, split_panel
+
+# splits
+
+
+def at(origin: str, steps: int, id: str) -> Series:
+    empty = np.zeros((steps, 0))
+    return Series(id, np.datetime64(origin, "us"), np.arange(float(steps))[:, None], empty, empty)
+
+
+def panel(*series: Series) -> Panel:
+    return Panel(list(series), Columns("t", ("y",), id="s"), Frequency("fixed", 86_400_000_000))
+
+
+def test_series_are_cut_at_the_same_time():
+    found = split_panel(panel(at("2024-01-01", 100, "a"), at("2024-01-31", 40, "b")), (0.6, 0.2, 0.2), 0.1, 5)
+    assert found == [Parts(60, 80, 100), Parts(30, 40, 40)]
+
+
+@given(
+    st.lists(st.integers(0, 300), min_size=1, max_size=4),
+    st.integers(1, 50),
+    st.one_of(st.none(), st.sampled_from([(0.7, 0.3), (0.5, 0.2, 0.3), (0.6, 0.1)])),
+)
+def test_parts_follow_each_other(lengths, horizon, split):
+    found = split_panel(panel_of_arrays([np.zeros(n) for n in lengths]), split, 0.1, horizon)
+    for parts, n in zip(found, lengths, strict=True):
+        assert 0 <= parts.train <= parts.valid <= parts.test <= n
+        if split is None:
+            assert parts.valid == parts.test == n
+            assert parts.valid - parts.train == 0 or parts.valid - parts.train >= horizon
+
+
+def test_what_was_seen_is_found_again():
+    whole = panel(at("2024-01-01", 100, "a"))
+    seen = Seen.of(whole, [Parts(60, 80, 100)])
+    assert seen.parts(whole) == [Parts(60, 80, 100)]
+    assert Seen(*seen).parts(panel(at("2024-02-20", 80, "a"))) == [Parts(10, 30, 50)]
+    arrays = panel_of_arrays(np.arange(100.0))
+    seen = Seen.of(arrays, [Parts(60, 80, 100)])
+    assert seen.parts(panel_of_arrays(np.arange(120.0))) == [Parts(60, 80, 100)]
+    assert seen.parts(panel_of_arrays(np.arange(1.0, 101.0))) == [Parts(0, 0, 0)]
+
+
+# preparation
+
+
+def test_filling_scaling_and_masks():
+    y = np.array([np.nan, 1.0, np.nan, 3.0, 100.0, np.nan])
+    data = panel_of_arrays(y)
+    made = Preparation.learn(data, [Parts(4, 5, 6)], calendar=True)
+    assert made.scales[None][:, 0].tolist() == [2.0, 1.0]  # of 1 and 3
+    frame = made.frame(data, data.series[0], 4, 8)
+    assert frame.steps[:, 0].tolist() == [-1, -1, -1, 1, 98, 98, 0, 0]
+    assert frame.steps[:, 1].tolist() == [0, 1, 0, 1, 1, 0, 0, 0]
+    assert frame.observed[:, 0].tolist() == [False, True, False, True, True, False, False, False]
+    again = Preparation.from_config(made.to_config())
+    assert again.layout == made.layout
+    np.testing.assert_array_equal(again.frame(data, data.series[0], 4, 8).steps, frame.steps)
+
+
+@given(st.integers(1, 20_000), st.integers(1, 800), st.sampled_from([1, 7, 12, 24, 365]))
+def test_a_context_always_leaves_windows(steps, horizon, season):
+    context, _, segment = choose_context([steps], horizon, lambda most: min(season, most))
+    assert 1 <= segment <= max(context, 1)
+    if steps > horizon:
+        assert context + horizon <= steps
+    assert choose_segment(context, season) <= 48
+
+
+# references
+
+
+def windows(y: np.ndarray, context: int, horizon: int) -> Windows:
+    return Windows(
+        [Frame(y.astype(np.float32)[:, None], None, context, len(y))], context, horizon, Layout(1), batch_size=16
+    )
+
+
+def test_linear_map_finds_a_linear_rule():
+    y = np.zeros(300)
+    y[:3] = [1, 0.5, -1]
+    for i in range(3, 300):
+        y[i] = 1.5 * y[i - 1] - y[i - 2] + 0.5 * y[i - 3]
+    found = windows(y, 3, 2)
+    weight, bias = references.fit_linear(found, found)
+    for batch in found:
+        np.testing.assert_allclose(references.linear(batch.values, weight, bias), batch.targets, atol=2e-2)
+
+
+def test_season_and_last_value():
+    context = torch.arange(6.0).reshape(1, 6, 1)
+    assert references.last_value(context, 2).flatten().tolist() == [5, 5]
+    assert references.seasonal(context, 7, 3).flatten().tolist() == [3, 4, 5, 3, 4, 5, 3]
+
+
+@given(st.integers(3, 40), st.integers(0, 1000))
+def test_season_is_found_in_noise_and_none_where_there_is_none(season, seed):
+    random = np.random.default_rng(seed)
+    y = np.tile(np.arange(float(season)), 10) + random.normal(scale=0.1, size=10 * season)
+    assert references.find_season([y[:, None]], 3 * season) == season
+    assert references.find_season([np.cumsum(random.normal(size=400))[:, None]], 100) == 1
+
+
+# bands
+
+
+@given(st.integers(100, 300), st.integers(1, 4), st.sampled_from([0.05, 0.1, 0.5, 0.9, 0.95]), st.integers(0, 99))
+def test_shifted_quantiles_lie_where_they_should(count, horizon, level, seed):
+    errors = torch.from_numpy(np.random.default_rng(seed).normal(size=(count, horizon, 1, 1)).astype(np.float32))
+    found = shifts(errors, [level])
+    if level >= 0.5:  # rounded outward, for each step
+        assert ((errors <= found).double().mean(0) >= level).all()
+    else:
+        assert ((errors < found).double().mean(0) <= level).all()
+    assert ((errors <= found).double().mean(0) - level).abs().max() <= 2 / count
+
+
+def test_few_windows_share_the_errors_of_their_neighbours():
+    errors = torch.arange(12.0).reshape(1, 12, 1, 1)
+    assert shifts(errors, [0.5]).flatten().tolist() == [6.0] * 12
+
+
+def test_missing_values_do_not_count():
+    errors = torch.arange(200.0).reshape(200, 1, 1, 1)
+    errors[100:] = torch.nan
+    assert shifts(errors, [0.5]).item() == 50
+
+
+# network
+
+
+def network(**changes) -> ForecastNetwork:
+    torch.manual_seed(0)
+    sizes = {"cell": "gru", "hidden_size": 8, "dropout": 0.0}
+    return ForecastNetwork(Layout(2, 1, 2, 1), 12, 6, 2, 2, **{**sizes, **changes}).eval()
+
+
+def test_known_columns_reach_their_own_segment():
+    model = network()
+    values, future = torch.randn(3, 12, 5), torch.randn(3, 6, 2)
+    changed = future.clone()
+    changed[:, 3] += 1  # in the second segment: steps 2 and 3
+    moved = (model(values, changed) != model(values, future)).flatten(2).any(2).any(0)
+    assert moved.tolist() == [False, False, True, True, False, False]
+
+
+def test_targets_do_not_see_each_other():
+    model = network()
+    values, future = torch.randn(3, 12, 5), torch.randn(3, 6, 2)
+    changed = values.clone()
+    changed[:, :, 0] = changed[:, :, 0] * 2 + 1
+    moved = (model(changed, future) != model(values, future)).any(3).any(1).any(0)
+    assert moved.tolist() == [True, False]
+
+
+def test_level_and_size_of_a_context_pass_through():
+    model = network()
+    values, future = torch.randn(3, 12, 5) * 50, torch.randn(3, 6, 2)
+    larger = values.clone()
+    larger[:, :, :2] = larger[:, :, :2] * 10 + 1000
+    expected = model(values, future) * 10 + 1000
+    torch.testing.assert_close(model(larger, future), expected, rtol=1e-2, atol=1.0)
+
+
+def test_quantiles_do_not_move_the_point_forecast():
+    values, future, targets = torch.randn(4, 12, 5), torch.randn(4, 6, 2), torch.randn(4, 6, 2)
+    gradients = []
+    for levels in ((), (0.1, 0.9)):
+        torch.manual_seed(0)
+        model = ForecastNetwork(Layout(2, 1, 2, 1), 12, 6, 2, len(levels), cell="lstm", hidden_size=8, dropout=0.0)
+        losses = ForecastObjective("l1", levels).losses(model(values, future), targets)
+        losses.sum().backward()
+        gradients.append({n: p.grad for n, p in model.named_parameters() if not n.startswith("spread")})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient)
+
+
+@pytest.mark.parametrize("steps", [1, 6, 7, 20])
+def test_rolling_goes_on_from_its_own_forecasts(steps):
+    model = network()
+    values, future = torch.randn(2, 12, 5), torch.randn(2, steps, 2)
+    with torch.inference_mode():
+        found = roll(model, values, future, (0.1, 0.9), 6)
+        assert found.shape == (2, steps, 2, 3)
+        if steps > 6:
+            known = torch.cat([values[:, -1:, 2:3].expand(-1, 6, -1), future[:, :6]], 2)
+            later = torch.cat([values, torch.cat([found[:, :6, :, 0], known], 2)], 1)[:, -12:]
+            expected = roll(model, later, future[:, 6:], (0.1, 0.9), 6)
+            torch.testing.assert_close(found[:, 6:, :, 0], expected[..., 0])
+            assert (found[:, 6:, :, 2] - found[:, 6:, :, 0] >= expected[..., 2] - expected[..., 0] - 1e-5).all()
+
+
+@given(st.floats(0.05, 0.95), st.integers(0, 50))
+def test_pinball_loss_is_least_at_the_quantile(level, seed):
+    y = torch.from_numpy(np.random.default_rng(seed).normal(size=199)).float()
+    objective = ForecastObjective("l1", [level])
+    truth = torch.quantile(y, level)
+
+    def loss(guess) -> float:
+        output = torch.stack([y, torch.full_like(y, float(guess))], -1)[None, :, None]
+        return objective.losses(output, y[None, :, None]).sum().item()
+
+    assert loss(truth) <= min(loss(truth + 0.1), loss(truth - 0.1)) + 1e-4
