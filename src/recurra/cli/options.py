@@ -66,6 +66,11 @@ class Asking(Reading):
 
     input: Annotated[str | None, _data("--input", text="Column of sequences; as in training.")] = None
     target: Annotated[str | None, _data("--target", text="Column of targets; as in training.")] = None
+    id: Annotated[str | None, _data("--id", text="Long tables: column of ids; as in training.")] = None
+    time: Annotated[str | None, _data("--time", text="Long tables: column of times; as in training.")] = None
+    features: Annotated[
+        str | None, _data("--features", text="Long tables: columns of numbers, apart by commas; as in training.")
+    ] = None
     proba: Annotated[bool, _data("--proba", text="Classifiers: add the probability of every class.")] = False
 
 

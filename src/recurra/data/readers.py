@@ -15,8 +15,7 @@ from .delimited import read_delimited
 from .jsonl import read_json
 from .parquet import read_parquet
 from .sniff import table_suffix
-from .table import DataFile, ReadOptions
-from .wording import hint
+from .table import DataFile, ReadOptions, refuse_no_file
 
 __all__ = ["DataFile", "ReadOptions", "read_table"]
 
@@ -71,15 +70,6 @@ def read_table(
 
 def _is_parquet(path: Path) -> bool:
     """Whether the file is Parquet by name or by its first bytes; refuses what holds no bytes."""
-    if not path.exists():
-        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"there is no file {path}{hint(path.name, beside)}")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder: give the file in it that holds the data")
-    if not path.is_file():
-        raise DataError(f"{path} is no regular file, and it is read more than once: save it as a file first")
+    refuse_no_file(path)
     with path.open("rb") as file:
-        head = file.read(4)
-    if not head:
-        raise DataError(f"{path.name} is empty: there is no row in it")
-    return head == b"PAR1" or path.suffix.lower() == ".parquet"
+        return file.read(4) == b"PAR1" or path.suffix.lower() == ".parquet"

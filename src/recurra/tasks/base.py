@@ -163,16 +163,17 @@ class Estimator(BaseEstimator):
         }
 
     def _check_params(self) -> None:
+        given = {name: value for name, value in self.get_params(deep=False).items() if value is not None}
         for name, allowed in self.choices.items():
-            if getattr(self, name) not in allowed:
+            if name in given and given[name] not in allowed:
                 raise UsageError(f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}")
         for name in self.at_least_one:
-            if getattr(self, name) < 1:
+            if name in given and given[name] < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.epochs is not None and self.epochs < 1:
             raise UsageError(f"epochs must be at least 1 (or None for enough), got {self.epochs}")
         for name in self.shares:
-            if not 0 <= getattr(self, name) < 1:
+            if name in given and not 0 <= given[name] < 1:
                 raise UsageError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.learning_rate <= 0:
             raise UsageError(f"learning_rate must be positive, got {self.learning_rate}")
@@ -271,8 +272,12 @@ class Estimator(BaseEstimator):
             example=example,
             metrics={**self.metrics_, "evaluated_on": "Figures are on the validation data."},
             data=self.data_,
-            settings=self.get_params(),
+            settings=self._settings(),
         )
+
+    def _settings(self) -> dict[str, Any]:
+        """The parameters for the model card."""
+        return self.get_params()
 
     @classmethod
     def _from_folder(cls, folder: ModelFolder, path: Path) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -62,16 +63,37 @@ class PooledObjective:
 class SequenceEstimator(Estimator):
     """Base of the estimators that give each sequence one output, see `SequenceClassifier`."""
 
-    bidirectional: bool = False
+    dropout: float | None = None  # type: ignore[assignment]  # None: by the kind of the sequences, see `defaults`
+    batch_size: int | None = None  # type: ignore[assignment]
+    validation_fraction: float | None = None  # type: ignore[assignment]
+    bidirectional: bool | None = None
     tokens: str = "bpe"
     vocab_size: int = 4000
     embedding_size: int = 128
-    pooling: str = "attention"
+    pooling: str | None = None
     token_dropout: float = 0.3
 
     choices: ClassVar = Estimator.choices | {"pooling": POOLINGS, "tokens": TOKENS}
     at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size")
     shares: ClassVar = (*Estimator.shares, "token_dropout")
+
+    defaults: ClassVar[dict[str, dict[str, Any]]] = {
+        "text": {
+            "bidirectional": False,
+            "pooling": "attention",
+            "dropout": 0.4,
+            "batch_size": 64,
+            "validation_fraction": 0.1,
+        },
+        "series": {
+            "bidirectional": True,
+            "pooling": "max",
+            "dropout": 0.2,
+            "batch_size": 16,
+            "validation_fraction": 0.2,
+        },
+    }
+    """For each kind of sequences, what a parameter is that was left None; docs/decisions 0002 and 0005 say why."""
 
     # what a task defines
 
@@ -138,6 +160,7 @@ class SequenceEstimator(Estimator):
         self._check_params()
         seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
         sequences = as_sequences(X)
+        self.chosen_ = self._choose(sequences.kind)
         y = as_column(y, len(sequences), "y")
         weights = _as_weights(sample_weight, len(sequences))
         training, held_out = self._split(y, sequences, validation_data is None, seed)
@@ -160,8 +183,15 @@ class SequenceEstimator(Estimator):
             "left out for a missing target": int(is_missing(y).sum()),
             "validation sequences": 0 if valid is None else len(valid.rows),
         }
+        if isinstance(sequences, Arrays):
+            data["missing values"] = Arrays(list(compress(sequences.rows, training)), sequences.features).missing
         self._train(batches, valid, seed, saving, data)
         return self
+
+    def _choose(self, kind: str) -> dict[str, Any]:
+        """The parameters that depend on the kind of sequences: as given, else by default."""
+        known = {name: getattr(self, name) for name in self.defaults[kind]}
+        return {name: known[name] if known[name] is not None else value for name, value in self.defaults[kind].items()}
 
     def _split(
         self, y: np.ndarray, sequences: Texts | Arrays, hold_out: bool, seed: int
@@ -174,7 +204,7 @@ class SequenceEstimator(Estimator):
             raise DataError("every target is missing: there is nothing to learn")
         training, held_out = known.copy(), np.zeros_like(known)
         rows = np.flatnonzero(known)
-        count = round(len(rows) * self.validation_fraction)
+        count = round(len(rows) * self.chosen_["validation_fraction"])
         if hold_out and 0 < count < len(rows):
             groups = self._stratify(y[rows])
             if groups is not None:
@@ -200,7 +230,7 @@ class SequenceEstimator(Estimator):
             np.flatnonzero(mask),
             targets,
             None if weights is None else torch.from_numpy(weights.astype(np.float32)),
-            batch_size=PREDICT_BATCH if seed is None else self.batch_size,
+            batch_size=PREDICT_BATCH if seed is None else self.chosen_["batch_size"],
             shuffle=seed is not None,
             seed=seed or 0,
         )
@@ -239,12 +269,12 @@ class SequenceEstimator(Estimator):
             self.encoder_.input_size,
             self.embedding_size if self.encoder_.kind == "text" else 0,
             self._output_size(),
-            pooling=self.pooling,
+            pooling=self.chosen_["pooling"],
             cell=self.cell,
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
-            dropout=self.dropout,
+            bidirectional=self.chosen_["bidirectional"],
+            dropout=self.chosen_["dropout"],
             token_dropout=self.token_dropout,
             engine=self.engine,
             memory=self.memory,
@@ -292,12 +322,16 @@ class SequenceEstimator(Estimator):
     # saving
 
     def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
-        config = {"targets": self._target_config(), "encoder": self.encoder_.to_config()}
+        config = {"targets": self._target_config(), "encoder": self.encoder_.to_config(), "chosen": self.chosen_}
         return config, self.encoder_.to_files()
 
     def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.encoder_: Any = ENCODERS[config["encoder"]["kind"]].from_files(config["encoder"], files)
         self._load_targets(config["targets"])
+        self.chosen_ = config.get("chosen") or self._choose(self.encoder_.kind)  # early models gave every parameter
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | self.chosen_
 
     def _about(self) -> tuple[str, str]:
         if self.encoder_.kind == "text":
