@@ -79,7 +79,7 @@ def _from_text(text: pa.ChunkedArray, name: str, where: Callable[[int], str]) ->
             return np.asarray(pc.cast(pc.cast(spelt, kind), pa.int64()))
         except pa.ArrowInvalid:
             continue
-    row = _odd_one(spelt)
+    row = int(number.argmin()) if number[0] else _odd_one(spelt)
     raise DataError(
         f"{where(row)}, column {name}: {shortened(text[row].as_py())} is no time like the others; "
         "write numbers, or dates as in 2024-05-31 or 2024-05-31 12:00:00"

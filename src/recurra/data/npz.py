@@ -41,14 +41,12 @@ def read_npz(path: str | os.PathLike[str]) -> MeasuredFile:
     """
     path = Path(path)
     refuse_no_file(path)
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path.name} is no NumPy archive of named arrays, as numpy.savez writes\n{_WANTED}")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path.name} holds one array, not an archive of named arrays\n{_WANTED}")
             found = {name: archive[name] for name in ("X", "values", "lengths", "y") if name in archive.files}
             names = archive.files
-    except DataError:
-        raise
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, ValueError) as error:
         if "pickle" in str(error):
             raise DataError(

@@ -99,7 +99,7 @@ def _read(path: Path, lines: Iterator[tuple[int, str]]) -> MeasuredFile:
         width = len(fields)
         sequences.append(_dimensions(path, number, fields))
         numbers.append(number)
-    if width is None:
+    if width is None or not sequences:
         raise DataError(f"{path.name} is empty below @data: there is no sequence in it")
     targets: np.ndarray | None = None
     if header.said.get("targetlabel"):
