@@ -194,6 +194,7 @@ def _arrays(rows: list[Any]) -> Arrays:
         arrays.append(array)
     # an empty list has no feature axis of its own
     widths = [a.shape[1] if a.ndim == 2 else 1 for a in arrays if a.size]
+    widths += [a.shape[1] for a in arrays if a.ndim == 2 and a.shape[1]]
     features = widths[0] if widths else 1
     for i, array in enumerate(arrays):
         if array.size and (array.shape[1] if array.ndim == 2 else 1) != features:

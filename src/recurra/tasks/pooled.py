@@ -288,6 +288,9 @@ class SequenceEstimator(Estimator):
         if sequences.kind != self.encoder_.kind:
             words = {"text": "texts", "series": "numeric sequences"}
             raise DataError(f"the model was trained on {words[self.encoder_.kind]}, X holds {words[sequences.kind]}")
+        if isinstance(sequences, Arrays) and not any(len(row) for row in sequences.rows):
+            features = self.encoder_.features  # nothing in X says how many
+            return Arrays([np.zeros((0, features))] * len(sequences), features)
         return sequences
 
     def _outputs(self, X: Any) -> np.ndarray:
