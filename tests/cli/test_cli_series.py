@@ -110,7 +110,9 @@ def test_npz_parquet_lists_and_cp949_long_table_are_the_same_data(recurra, tmp_p
     weights = [(tmp_path / kind / "model.safetensors").read_bytes() for kind in ("npz", "parquet")]
     assert weights[0] == weights[1]
     assert recurra("predict", "npz", "a.npz")[1] == recurra("predict", "parquet", "a.parquet")[1]
-    lines = [f"{i},{t},{v},{label}\n" for i, (x, label) in enumerate(zip(X, y, strict=True)) for t, v in enumerate(x[:, 0])]
+    lines = [
+        f"{i},{t},{v},{label}\n" for i, (x, label) in enumerate(zip(X, y, strict=True)) for t, v in enumerate(x[:, 0])
+    ]
     (tmp_path / "k.csv").write_text("번호,때,값,수준\n" + "".join(lines), encoding="cp949")
     columns = ["--id", "번호", "--time", "때", "--features", "값", "--target", "수준"]
     assert recurra("fit", "classify", "k.csv", *columns, *QUICK)[0] == 0
@@ -120,7 +122,7 @@ def test_npz_parquet_lists_and_cp949_long_table_are_the_same_data(recurra, tmp_p
 def test_the_baseline_without_memory_and_resume(recurra, tmp_path):
     fit = ["fit", "classify", SAMPLE / "gestures_TRAIN.ts", *QUICK]
     assert recurra(*fit, "--cell", "none", "--resume")[0] == 0
-    code, out, _ = recurra("evaluate", "model", SAMPLE / "gestures_TEST.ts", "--json", "--order-test")
+    _, out, _ = recurra("evaluate", "model", SAMPLE / "gestures_TEST.ts", "--json", "--order-test")
     found = json.loads(out)["order_test"]
     assert found["in order"]["accuracy"] == found["shuffled"]["accuracy"]  # nothing but the order differs
 

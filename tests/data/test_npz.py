@@ -46,7 +46,7 @@ def test_targets_that_are_numbers(save):
         labelled(read_npz(save(X=np.ones((2, 2)), y=[1.0, 0.5])), numbers=False)
     with pytest.raises(DataError, match=r"a.npz, sequence 1: the target 'up' is not a number"):
         labelled(read_npz(save(X=np.ones((2, 2)), y=["up", "down"])), numbers=True)
-    with pytest.raises(DataError, match="a.npz has no targets"):
+    with pytest.raises(DataError, match=r"a\.npz has no targets"):
         labelled(read_npz(save(X=np.ones((2, 2)))), numbers=True)
 
 
@@ -82,5 +82,5 @@ def test_files_that_are_none(write, tmp_path):
     np.savez(tmp_path / "cut.npz", X=np.arange(3000.0).reshape(10, 300))
     content = bytearray((tmp_path / "cut.npz").read_bytes())
     content[5000] ^= 1
-    with pytest.raises(DataError, match="cannot read .* as a NumPy archive"):
+    with pytest.raises(DataError, match=r"cannot read .* as a NumPy archive"):
         read_npz(write(bytes(content), "a.npz"))

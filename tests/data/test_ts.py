@@ -31,9 +31,7 @@ values = st.floats(-1e30, 1e30) | st.just(float("nan"))
 
 @settings(max_examples=40)
 @given(
-    rows=st.lists(
-        st.tuples(st.integers(0, 5), st.sampled_from(["up", "down"])), min_size=1, max_size=6
-    ).flatmap(
+    rows=st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["up", "down"])), min_size=1, max_size=6).flatmap(
         lambda shapes: st.tuples(
             *(
                 st.tuples(st.lists(st.lists(values, min_size=n, max_size=n), min_size=2, max_size=2), st.just(label))

@@ -125,7 +125,7 @@ class Estimator(BaseEstimator):
         epochs = self.epochs or min(max(MIN_EPOCHS, math.ceil(MIN_STEPS / len(batches))), MAX_EPOCHS)
         patience = self.n_iter_no_change
         if patience is not None and self.epochs is None:
-            patience = max(patience, epochs // 5)  # epochs of a few steps say little each
+            patience = max(patience, int(epochs * self._patience()))  # epochs of a few steps say little each
         options = {k: repr(v) for k, v in self.get_params().items() if k not in ("verbose", "device", "engine")}
         self.data_: dict[str, Any] = {**data, "hash (BLAKE2b)": batches.fingerprint()}
         hashes = {"training data": batches.fingerprint(), "validation data": valid and valid.fingerprint()}
@@ -274,6 +274,10 @@ class Estimator(BaseEstimator):
             data=self.data_,
             settings=self._settings(),
         )
+
+    def _patience(self) -> float:
+        """With `epochs=None`: share of the epochs without a better figure after which training may stop."""
+        return 0.2
 
     def _settings(self) -> dict[str, Any]:
         """The parameters for the model card."""

@@ -25,6 +25,23 @@ from recurra.training.settings import choose_device
 from .base import PREDICT_BATCH, Estimator, Saving
 from .network import PooledNetwork
 
+TEXT_DEFAULTS = {
+    "bidirectional": False,
+    "pooling": "attention",
+    "dropout": 0.4,
+    "batch_size": 64,
+    "validation_fraction": 0.1,
+}
+SERIES_DEFAULTS = {
+    "bidirectional": True,
+    "pooling": "max",
+    "dropout": 0.2,
+    "batch_size": 16,
+    "validation_fraction": 0.1,
+}
+SMALL = 500
+"""Fewer numeric sequences than this are few: see `SequenceEstimator.held_out_of_few`."""
+
 
 class PooledObjective:
     """Loss and figures where the network gives one output for each sequence."""
@@ -78,22 +95,13 @@ class SequenceEstimator(Estimator):
     shares: ClassVar = (*Estimator.shares, "token_dropout")
 
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "text": {
-            "bidirectional": False,
-            "pooling": "attention",
-            "dropout": 0.4,
-            "batch_size": 64,
-            "validation_fraction": 0.1,
-        },
-        "series": {
-            "bidirectional": True,
-            "pooling": "max",
-            "dropout": 0.2,
-            "batch_size": 16,
-            "validation_fraction": 0.2,
-        },
+        "text": TEXT_DEFAULTS,
+        "series": SERIES_DEFAULTS,
+        "audio": TEXT_DEFAULTS,
     }
     """For each kind of sequences, what a parameter is that was left None; docs/decisions 0002 and 0005 say why."""
+    held_out_of_few: ClassVar[float] = 0.0
+    """Default of `validation_fraction` on few numeric sequences; without validation data the last epoch is kept."""
 
     # what a task defines
 
@@ -160,8 +168,8 @@ class SequenceEstimator(Estimator):
         self._check_params()
         seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
         sequences = as_sequences(X)
-        self.chosen_ = self._choose(sequences.kind)
         y = as_column(y, len(sequences), "y")
+        self.chosen_ = self._choose(sequences.kind, int((~is_missing(y)).sum()))
         weights = _as_weights(sample_weight, len(sequences))
         training, held_out = self._split(y, sequences, validation_data is None, seed)
         self._fit_targets(y[training])
@@ -188,10 +196,13 @@ class SequenceEstimator(Estimator):
         self._train(batches, valid, seed, saving, data)
         return self
 
-    def _choose(self, kind: str) -> dict[str, Any]:
-        """The parameters that depend on the kind of sequences: as given, else by default."""
-        known = {name: getattr(self, name) for name in self.defaults[kind]}
-        return {name: known[name] if known[name] is not None else value for name, value in self.defaults[kind].items()}
+    def _choose(self, kind: str, count: int) -> dict[str, Any]:
+        """The parameters that depend on the kind of sequences and their number: as given, else by default."""
+        defaults = dict(self.defaults[kind])
+        if kind == "series" and count < SMALL:
+            defaults["validation_fraction"] = self.held_out_of_few
+        given = {name: getattr(self, name) for name in defaults}
+        return {name: default if given[name] is None else given[name] for name, default in defaults.items()}
 
     def _split(
         self, y: np.ndarray, sequences: Texts | Arrays, hold_out: bool, seed: int
@@ -331,7 +342,11 @@ class SequenceEstimator(Estimator):
     def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.encoder_: Any = ENCODERS[config["encoder"]["kind"]].from_files(config["encoder"], files)
         self._load_targets(config["targets"])
-        self.chosen_ = config.get("chosen") or self._choose(self.encoder_.kind)  # early models gave every parameter
+        self.chosen_ = config.get("chosen") or self._choose(self.encoder_.kind, 0)  # early models gave every parameter
+
+    def _patience(self) -> float:
+        # long series of few features look the same for hundreds of steps before anything is learnt
+        return 0.5 if self.encoder_.kind == "series" else super()._patience()
 
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | self.chosen_

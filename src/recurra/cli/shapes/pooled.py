@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from recurra.cli.console import say
 from recurra.cli.files import Labelled
 from recurra.cli.lines import lines_at_hand
 from recurra.cli.options import Asking, Fitting, Reading
@@ -40,7 +41,9 @@ class SequenceFitting(Fitting):
 def fit(task: str, path: Path, options: SequenceFitting, params: dict[str, Any] | None = None) -> None:
     """Trains on a file."""
     columns = Columns.of(options)
-    train(task, path, options, lambda file, cache: read_labelled(task, file, columns, options, cache), params)
+    model = train(task, path, options, lambda file, cache: read_labelled(task, file, columns, options, cache), params)
+    if not model.data_["validation sequences"]:
+        say("all sequences were trained on: see what the model is worth on others with recurra evaluate")
 
 
 def read_labelled(task: str, path: Path, columns: Columns, options: Reading, cache: Path | None = None) -> Labelled:
