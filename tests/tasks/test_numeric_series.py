@@ -81,7 +81,14 @@ def test_defaults_depend_on_the_kind_and_what_is_given_stays():
     texts = SequenceClassifier(**{**QUICK, "epochs": 1}).fit(["a b", "b c"] * 20, [0, 1] * 20)
     series = SequenceClassifier(**{**QUICK, "epochs": 1}, pooling="mean", dropout=0.0).fit(*gaps(40))
     assert texts.chosen_ == SequenceClassifier.defaults["text"]
-    assert series.chosen_ == {**SequenceClassifier.defaults["series"], "pooling": "mean", "dropout": 0.0}
+    few = {**SequenceClassifier.defaults["series"], "validation_fraction": 0.0}
+    assert series.chosen_ == {**few, "pooling": "mean", "dropout": 0.0}
+    assert series.data_["validation sequences"] == 0
+    X = np.zeros((500, 1, 1))
+    many = SequenceClassifier(**{**QUICK, "epochs": 1, "batch_size": 250}).fit(X, np.arange(500) % 2)
+    assert many.data_["validation sequences"] == 50
+    numbers = SequenceRegressor(**{**QUICK, "epochs": 1, "batch_size": 250}).fit(X[:100], np.arange(100.0))
+    assert numbers.data_["validation sequences"] == 20
     assert texts.get_params()["pooling"] is None
     assert SequenceRegressor.defaults["text"]["dropout"] == 0.1
 
@@ -114,7 +121,7 @@ def test_scaling_is_fitted_on_the_training_part_only():
     X = [np.nan_to_num(x) for x in X]
     far = [x + 1e6 for x in X]
     model = SequenceClassifier(**{**QUICK, "epochs": 1}).fit(X, y, validation_data=(far, y))
-    alone = SequenceClassifier(**{**QUICK, "epochs": 1, "validation_fraction": 0}).fit(X, y)
+    alone = SequenceClassifier(**{**QUICK, "epochs": 1, "validation_fraction": 0.0}).fit(X, y)
     np.testing.assert_array_equal(model.encoder_.mean, alone.encoder_.mean)
 
 
