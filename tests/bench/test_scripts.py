@@ -56,3 +56,10 @@ def test_nsmc(tmp_path):
     rows = run("nsmc", *files, "--epochs", 1)
     assert [row[0] for row in rows] == ["recurra", "PyTorch"]
     assert all(number(row[1]) > 0 and 0 <= number(row[2]) <= 1 for row in rows)
+
+
+def test_series():
+    tiny = ["--seeds", 1, "--set", "epochs=1", "hidden_size=4", "pooling=mean", "batch_size=64"]
+    rows = run("series", *tiny, "--sets", "cbf,order,noisy,unsure")
+    assert [row[0] for row in rows] == ["cbf", "order", "noisy", "unsure"]
+    assert all(row[1] == row[2] == row[3] for row in rows)

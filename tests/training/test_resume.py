@@ -27,7 +27,7 @@ def data():
 
 def estimator(**changes):
     arguments = {"hidden_size": 8, "epochs": 4, "batch_size": 16, "learning_rate": 0.01, "n_iter_no_change": None}
-    return SequenceClassifier(**{**arguments, **changes}, verbose=0)
+    return SequenceClassifier(**{**arguments, "validation_fraction": 0.1, **changes}, verbose=0)
 
 
 def figures(fitted):

@@ -12,6 +12,7 @@ from .evaluate import figure_rows
 from .files import Labelled
 from .options import Fitting, Reading
 from .shapes.pooled import read_labelled
+from .shapes.sources import Columns
 from .training import train
 
 
@@ -34,7 +35,7 @@ def demo(
         options = Fitting(out=out, random_state=seed)
 
         def read(path: Path, cache: Path | None) -> Labelled:
-            return read_labelled("classify", path, "document", "label", Reading(), cache)
+            return read_labelled("classify", path, Columns("document", "label"), Reading(), cache)
 
         estimator = train("classify", folder / "train.tsv", options, read)
         texts, truth = read(folder / "test.tsv", None).arguments

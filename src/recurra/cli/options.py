@@ -108,6 +108,11 @@ class Asking(Reading):
         str | None,
         _data("--part", text="Forecasters: test, validation, training or all; what training has not seen if left out."),
     ] = None
+    id: Annotated[str | None, _data("--id", text="Long tables: column of ids; as in training.")] = None
+    time: Annotated[str | None, _data("--time", text="Long tables: column of times; as in training.")] = None
+    features: Annotated[
+        str | None, _data("--features", text="Long tables: columns of numbers, apart by commas; as in training.")
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,16 @@ class Texts:
 
 @dataclass(frozen=True)
 class Arrays:
-    """Numeric sequences, each a float32 array `(time, features)`."""
+    """Numeric sequences, each an array `(time, features)` of floating point numbers, NaN where one is missing."""
 
     rows: Sequence[np.ndarray]
     features: int
     kind = "series"
+
+    @property
+    def missing(self) -> int:
+        """Number of missing values."""
+        return sum(int(np.isnan(row).sum()) for row in self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -64,7 +69,7 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
             `(samples, rate)`.
 
     Returns:
-        `Texts`, `Arrays` or `Recordings`.
+        `Texts`, `Arrays` or `Recordings`; what is one already comes back as it is.
 
     Raises:
         DataError: `X` is neither, or mixes both; the message names the row.
@@ -75,6 +80,8 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
     """
     if isinstance(X, str | bytes):
         raise DataError("X is one text; hand over a list of texts, such as [text]")
+    if isinstance(X, Texts | Arrays):
+        return X
     X = _unwrap(X)
     if isinstance(X, pa.ChunkedArray):
         if _is_string(X.type):
@@ -87,8 +94,8 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
                 f"a numeric X has 2 axes (batch, time) or 3 (batch, time, features), not {X.ndim}; "
                 "for sequences of unequal length hand over a list of arrays"
             )
-        values = X.reshape(*X.shape[:2], -1).astype(np.float32)
-        return Arrays(list(values), values.shape[2])
+        values = X.reshape(*X.shape[:2], -1) if X.size else X.reshape(*X.shape[:2], *X.shape[2:] or (1,))
+        return _finite(Arrays(list(_floating(values)), values.shape[2]))
     rows = list(X)
     if not rows:
         raise DataError("X is empty: there is nothing to learn from or to predict")
@@ -186,7 +193,7 @@ def _arrays(rows: list[Any]) -> Arrays:
     arrays: list[np.ndarray] = []
     for i, row in enumerate(rows):
         try:
-            array = np.asarray(_unwrap(row), dtype=np.float32)
+            array = _floating(np.asarray(_unwrap(row)))
         except (TypeError, ValueError):
             raise DataError(f"X[{i}] is neither a text nor numbers of shape (time, features): {row!r:.60}") from None
         if array.ndim not in (1, 2):
@@ -194,8 +201,24 @@ def _arrays(rows: list[Any]) -> Arrays:
         arrays.append(array)
     # an empty list has no feature axis of its own
     widths = [a.shape[1] if a.ndim == 2 else 1 for a in arrays if a.size]
+    widths += [a.shape[1] for a in arrays if a.ndim == 2 and a.shape[1]]
     features = widths[0] if widths else 1
     for i, array in enumerate(arrays):
         if array.size and (array.shape[1] if array.ndim == 2 else 1) != features:
             raise DataError(f"X[{i}] has {array.shape[-1]} features where the first sequence has {features}")
-    return Arrays([a.reshape(-1, features) for a in arrays], features)
+    return _finite(Arrays([a.reshape(-1, features) for a in arrays], features))
+
+
+def _floating(values: np.ndarray) -> np.ndarray:
+    """The same values, where they are not floating point numbers already, in double precision."""
+    if values.dtype in (np.float32, np.float64):
+        return values
+    return values.astype(np.float64)  # scaling needs the digits of large values
+
+
+def _finite(arrays: Arrays) -> Arrays:
+    for i, row in enumerate(arrays.rows):
+        if np.isinf(row).any():
+            step, feature = np.argwhere(np.isinf(row))[0]
+            raise DataError(f"X[{i}], step {step}, feature {feature} is {row[step, feature]}, not a finite number", i)
+    return arrays

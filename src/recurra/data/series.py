@@ -12,11 +12,18 @@ from recurra.errors import DataError
 class SeriesEncoder:
     """Scales every feature to mean 0 and standard deviation 1 over the steps it was fitted on.
 
+    A missing value (NaN) becomes the last one before it in the sequence, or the mean where there is none. Every
+    feature that lacks values in training gets a channel beside it that is 1 where the value is missing, so that a
+    network can tell.
+
     Example:
         >>> import numpy as np
         >>> encoder = SeriesEncoder(1).fit([[np.array([[1.0], [3.0]])]])
         >>> encoder.encode([np.array([[5.0]])])[0].tolist()
         [[3.0]]
+        >>> encoder = SeriesEncoder(1).fit([[np.array([[1.0], [np.nan], [3.0]])]])
+        >>> encoder.encode([np.array([[np.nan], [3.0], [np.nan]])])[0].tolist()
+        [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
     """
 
     kind = "series"
@@ -25,46 +32,62 @@ class SeriesEncoder:
     def __init__(self, features: int) -> None:
         self.features = features
         self.mean, self.scale = np.zeros(features), np.ones(features)
+        self.masked = np.zeros(0, np.int64)
 
     @property
     def input_size(self) -> int:
-        """Features of one step."""
-        return self.features
+        """Features of one step, with the channels that tell what is missing."""
+        return self.features + len(self.masked)
 
     def fit(self, chunks: Iterable[Sequence[np.ndarray]]) -> SeriesEncoder:
-        """Learns mean and scale from lists of arrays `(time, features)`.
+        """Learns mean, scale, and which features lack values from lists of arrays `(time, features)`.
 
         Raises:
-            DataError: no sequence has a step, or a value is not finite.
+            DataError: no sequence has a step, no value is there at all, or one is infinite.
         """
-        count, total, squares, shift = 0, np.zeros(self.features), np.zeros(self.features), None
+        total, squares, shift = np.zeros(self.features), np.zeros(self.features), np.full(self.features, np.nan)
+        count, steps = np.zeros(self.features, np.int64), 0
         for chunk in chunks:
             self._check(chunk)
-            steps = np.concatenate(chunk).astype(np.float64)
-            if not len(steps):
-                continue
-            shift = steps[0] if shift is None else shift  # keeps the squares small where the mean is large
-            count += len(steps)
-            total += (steps - shift).sum(0)
-            squares += ((steps - shift) ** 2).sum(0)
-        if shift is None:
+            values = np.concatenate(chunk).astype(np.float64) if chunk else np.zeros((0, self.features))
+            steps += len(values)
+            known = ~np.isnan(values)
+            for i in np.flatnonzero(np.isnan(shift) & known.any(0)):
+                shift[i] = values[known[:, i].argmax(), i]  # keeps the squares small where the mean is large
+            away = np.where(known, values - shift, 0.0)
+            count += known.sum(0)
+            total += away.sum(0)
+            squares += (away**2).sum(0)
+        if not steps:
             raise DataError("every sequence is empty: there is nothing to learn from")
-        mean = total / count
-        spread = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        self.mean, self.scale = (
-            mean + shift,
-            np.where(spread > 1e-8, spread, 1.0),
-        )  # a constant feature stays 0
+        if not count.any():
+            raise DataError("every value is missing: there is nothing to learn from")
+        mean = total / np.maximum(count, 1)
+        spread = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
+        self.mean = np.nan_to_num(mean + shift)
+        # a constant feature stays 0, also where its mean was rounded
+        self.scale = np.where(spread > 1e-12 * np.abs(self.mean), spread, 1.0)
+        self.masked = np.flatnonzero(count < steps)
         return self
 
     def encode(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Scaled arrays `(time, features)`.
+        """Scaled arrays `(time, input_size)` without missing values.
 
         Raises:
-            DataError: another number of features than in training, or a value that is not finite.
+            DataError: another number of features than in training, or an infinite value.
         """
         self._check(rows)
-        return [((row - self.mean) / self.scale).astype(self.dtype) for row in rows]
+        return [self._encode(row) for row in rows]
+
+    def _encode(self, row: np.ndarray) -> np.ndarray:
+        scaled = ((row - self.mean) / self.scale).astype(self.dtype)
+        missing = np.isnan(scaled)
+        if missing.any():
+            # the step of the last value so far, -1 before the first: that reads the row of zeros, the means
+            last = np.maximum.accumulate(np.where(missing, -1, np.arange(len(row))[:, None]), axis=0)
+            known = np.concatenate([scaled, np.zeros((1, self.features), self.dtype)])
+            scaled = np.take_along_axis(known, last, axis=0)
+        return np.concatenate([scaled, missing[:, self.masked].astype(self.dtype)], axis=1)
 
     def to_files(self) -> dict[str, str]:
         """No files: the figures stand in the configuration."""
@@ -72,7 +95,7 @@ class SeriesEncoder:
 
     def to_config(self) -> dict:
         """What `from_files` needs."""
-        figures = {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
+        figures = {"mean": self.mean.tolist(), "scale": self.scale.tolist(), "masked": self.masked.tolist()}
         return {"kind": self.kind, "features": self.features, **figures}
 
     @classmethod
@@ -80,15 +103,15 @@ class SeriesEncoder:
         """Rebuilds an encoder from `to_config`."""
         encoder = cls(config["features"])
         encoder.mean, encoder.scale = np.array(config["mean"]), np.array(config["scale"])
+        encoder.masked = np.array(config.get("masked", []), np.int64)  # early models had none
         return encoder
 
     def _check(self, rows: Sequence[np.ndarray]) -> None:
         for i, row in enumerate(rows):
             if row.shape[1] != self.features:
                 raise DataError(f"a sequence has {row.shape[1]} features where {self.features} are expected")
-            if not np.isfinite(row).all():
-                step, feature = np.argwhere(~np.isfinite(row))[0]
+            if np.isinf(row).any():
+                step, feature = np.argwhere(np.isinf(row))[0]
                 raise DataError(
-                    f"sequence {i}, step {step}, feature {feature} is {row[step, feature]}; fill or leave out "
-                    "missing values first"
+                    f"sequence {i}, step {step}, feature {feature} is {row[step, feature]}, not a finite number"
                 )

@@ -134,7 +134,7 @@ class Estimator(BaseEstimator):
             epochs = MAX_EPOCHS  # the clock ends the run
         patience = self.n_iter_no_change
         if patience is not None and self.epochs is None:
-            patience = max(patience, epochs // 5)  # epochs of a few steps say little each
+            patience = max(patience, int(epochs * self._patience()))  # epochs of a few steps say little each
         options = {k: repr(v) for k, v in self.get_params().items() if k not in ("verbose", "device", "engine")}
         self.data_: dict[str, Any] = {**data, "hash (BLAKE2b)": batches.fingerprint()}
         hashes = {"training data": batches.fingerprint(), "validation data": valid and valid.fingerprint()}
@@ -173,16 +173,17 @@ class Estimator(BaseEstimator):
         }
 
     def _check_params(self) -> None:
+        given = {name: value for name, value in self.get_params(deep=False).items() if value is not None}
         for name, allowed in self.choices.items():
-            if getattr(self, name) not in allowed:
+            if name in given and given[name] not in allowed:
                 raise UsageError(f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}")
         for name in self.at_least_one:
-            if getattr(self, name) < 1:
+            if name in given and given[name] < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.epochs is not None and self.epochs < 1:
             raise UsageError(f"epochs must be at least 1 (or None for enough), got {self.epochs}")
         for name in self.shares:
-            if not 0 <= getattr(self, name) < 1:
+            if name in given and not 0 <= given[name] < 1:
                 raise UsageError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
             raise UsageError(f"max_minutes must be positive (or None for no limit), got {self.max_minutes}")
@@ -283,8 +284,16 @@ class Estimator(BaseEstimator):
             example=example,
             metrics={**self.metrics_, "evaluated_on": "Figures are on the validation data."},
             data=self.data_,
-            settings=self.get_params(),
+            settings=self._settings(),
         )
+
+    def _patience(self) -> float:
+        """With `epochs=None`: share of the epochs without a better figure after which training may stop."""
+        return 0.2
+
+    def _settings(self) -> dict[str, Any]:
+        """The parameters for the model card."""
+        return self.get_params()
 
     @classmethod
     def _from_folder(cls, folder: ModelFolder, path: Path) -> Self:

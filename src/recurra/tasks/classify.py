@@ -48,12 +48,13 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         cell: `"lstm"`, `"gru"`, `"rnn"` (tanh) or `"rnn_relu"`.
         hidden_size: units per layer and direction.
         num_layers: recurrent layers on top of each other.
-        bidirectional: whether every layer also reads from the end to the beginning; None for recordings only.
+        bidirectional: whether every layer also reads from the end to the beginning. This and the four others whose
+            default is None depend on the kind of the sequences, see the table below.
         tokens: for texts, `"bpe"` (pieces of words), `"word"` or `"char"`.
         vocab_size: greatest number of different tokens.
         embedding_size: size of a token's vector.
         pooling: how the steps become one vector: `"attention"`, `"max"`, `"mean"` or `"last"` (the true last
-            step in each direction). docs/decisions/0002-defaults.md has the measurements behind the default.
+            step in each direction).
         dropout: probability of dropping a feature, in training.
         token_dropout: probability of replacing a token by the unknown token, in training.
         epochs: passes over the data; None for enough (6, or more on small data).
@@ -73,7 +74,18 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         class_weight: `"balanced"`, or a weight for each class, as in scikit-learn; it also weighs the validation
             figures, so that the best epoch is the best by the same measure.
 
+    What None stands for (docs/decisions/0002-defaults.md and 0005-series-defaults.md have the measurements):
+
+    | parameter | texts | numeric series | recordings |
+    |---|---|---|---|
+    | bidirectional | False | True | True |
+    | pooling | attention | max | attention |
+    | dropout | 0.4; regression 0.1 | 0.2; regression 0.1 | 0.4; regression 0.1 |
+    | batch_size | 64 | 16 | 64 |
+    | validation_fraction | 0.1 | 0.1; of fewer than 500, 0 for classes and 0.2 for numbers | 0.1 |
+
     Attributes:
+        chosen_: what these parameters were for the data at hand.
         classes_: the classes, in the order of the columns of `predict_proba`.
         history_: a dictionary of figures for each epoch.
         best_epoch_: the epoch, counted from 1, whose weights were kept.

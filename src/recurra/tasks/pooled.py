@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -27,6 +28,23 @@ from .network import PooledNetwork
 
 AUDIO_FRAMES = 3
 """Spectra, one every 10 ms, that make one step of the network."""
+TEXT_DEFAULTS = {
+    "bidirectional": False,
+    "pooling": "attention",
+    "dropout": 0.4,
+    "batch_size": 64,
+    "validation_fraction": 0.1,
+}
+SERIES_DEFAULTS = {
+    "bidirectional": True,
+    "pooling": "max",
+    "dropout": 0.2,
+    "batch_size": 16,
+    "validation_fraction": 0.1,
+}
+AUDIO_DEFAULTS = TEXT_DEFAULTS | {"bidirectional": True}
+SMALL = 500
+"""Fewer numeric sequences than this are few: see `SequenceEstimator.held_out_of_few`."""
 
 
 class PooledObjective:
@@ -66,16 +84,28 @@ class PooledObjective:
 class SequenceEstimator(Estimator):
     """Base of the estimators that give each sequence one output, see `SequenceClassifier`."""
 
+    dropout: float | None = None  # type: ignore[assignment]  # None: by the kind of the sequences, see `defaults`
+    batch_size: int | None = None  # type: ignore[assignment]
+    validation_fraction: float | None = None  # type: ignore[assignment]
     bidirectional: bool | None = None
     tokens: str = "bpe"
     vocab_size: int = 4000
     embedding_size: int = 128
-    pooling: str = "attention"
+    pooling: str | None = None
     token_dropout: float = 0.3
 
     choices: ClassVar = Estimator.choices | {"pooling": POOLINGS, "tokens": TOKENS}
     at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size")
     shares: ClassVar = (*Estimator.shares, "token_dropout")
+
+    defaults: ClassVar[dict[str, dict[str, Any]]] = {
+        "text": TEXT_DEFAULTS,
+        "series": SERIES_DEFAULTS,
+        "audio": AUDIO_DEFAULTS,
+    }
+    """For each kind of sequences, what a parameter is that was left None; docs/decisions 0002 and 0005 say why."""
+    held_out_of_few: ClassVar[float] = 0.0
+    """Default of `validation_fraction` on few numeric sequences; without validation data the last epoch is kept."""
 
     # what a task defines
 
@@ -144,6 +174,7 @@ class SequenceEstimator(Estimator):
         seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
         sequences = as_sequences(X)
         y = as_column(y, len(sequences), "y")
+        self.chosen_ = self._choose(sequences.kind, int((~is_missing(y)).sum()))
         weights = _as_weights(sample_weight, len(sequences))
         training, held_out = self._split(y, sequences, validation_data is None, seed)
         self._fit_targets(y[training])
@@ -164,8 +195,18 @@ class SequenceEstimator(Estimator):
             "left out for a missing target": int(is_missing(y).sum()),
             "validation sequences": 0 if valid is None else len(valid.rows),
         }
+        if isinstance(sequences, Arrays):
+            data["missing values"] = Arrays(list(compress(sequences.rows, training)), sequences.features).missing
         self._train(batches, valid, seed, saving, data)
         return self
+
+    def _choose(self, kind: str, count: int) -> dict[str, Any]:
+        """The parameters that depend on the kind of sequences and their number: as given, else by default."""
+        defaults = dict(self.defaults[kind])
+        if kind == "series" and count < SMALL:
+            defaults["validation_fraction"] = self.held_out_of_few
+        given = {name: getattr(self, name) for name in defaults}
+        return {name: default if given[name] is None else given[name] for name, default in defaults.items()}
 
     def _split(
         self, y: np.ndarray, sequences: Texts | Arrays | Recordings, hold_out: bool, seed: int
@@ -178,7 +219,7 @@ class SequenceEstimator(Estimator):
             raise DataError("every target is missing: there is nothing to learn")
         training, held_out = known.copy(), np.zeros_like(known)
         rows = np.flatnonzero(known)
-        count = round(len(rows) * self.validation_fraction)
+        count = round(len(rows) * self.chosen_["validation_fraction"])
         if hold_out and 0 < count < len(rows):
             groups = self._stratify(y[rows])
             if groups is not None:
@@ -204,7 +245,7 @@ class SequenceEstimator(Estimator):
             np.flatnonzero(mask),
             targets,
             None if weights is None else torch.from_numpy(weights.astype(np.float32)),
-            batch_size=PREDICT_BATCH if seed is None else self.batch_size,
+            batch_size=PREDICT_BATCH if seed is None else self.chosen_["batch_size"],
             shuffle=seed is not None,
             seed=seed or 0,
         )
@@ -252,12 +293,12 @@ class SequenceEstimator(Estimator):
             self.encoder_.input_size,
             self.embedding_size if self.encoder_.kind == "text" else 0,
             self._output_size(),
-            pooling=self.pooling,
+            pooling=self.chosen_["pooling"],
             cell=self.cell,
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
-            bidirectional=self.encoder_.kind == "audio" if self.bidirectional is None else self.bidirectional,
-            dropout=self.dropout,
+            bidirectional=self.chosen_["bidirectional"],
+            dropout=self.chosen_["dropout"],
             token_dropout=self.token_dropout,
             frames=AUDIO_FRAMES if self.encoder_.kind == "audio" else 0,
             engine=self.engine,
@@ -272,6 +313,9 @@ class SequenceEstimator(Estimator):
         if sequences.kind != self.encoder_.kind:
             words = {"text": "texts", "series": "numeric sequences", "audio": "recordings"}
             raise DataError(f"the model was trained on {words[self.encoder_.kind]}, X holds {words[sequences.kind]}")
+        if isinstance(sequences, Arrays) and not any(len(row) for row in sequences.rows):
+            features = self.encoder_.features  # nothing in X says how many
+            return Arrays([np.zeros((0, features))] * len(sequences), features)
         return sequences
 
     def _outputs(self, X: Any) -> np.ndarray:
@@ -306,12 +350,20 @@ class SequenceEstimator(Estimator):
     # saving
 
     def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
-        config = {"targets": self._target_config(), "encoder": self.encoder_.to_config()}
+        config = {"targets": self._target_config(), "encoder": self.encoder_.to_config(), "chosen": self.chosen_}
         return config, self.encoder_.to_files()
 
     def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.encoder_: Any = ENCODERS[config["encoder"]["kind"]].from_files(config["encoder"], files)
         self._load_targets(config["targets"])
+        self.chosen_ = config.get("chosen") or self._choose(self.encoder_.kind, 0)  # early models gave every parameter
+
+    def _patience(self) -> float:
+        # long series of few features look the same for hundreds of steps before anything is learnt
+        return 0.5 if self.encoder_.kind == "series" else super()._patience()
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | self.chosen_
 
     def _about(self) -> tuple[str, str]:
         if self.encoder_.kind == "text":

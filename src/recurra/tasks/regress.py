@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -69,10 +69,10 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         True
     """
 
-    dropout: float = 0.1
-
     task = "regress"
     title = "Sequence regressor"
+    held_out_of_few: ClassVar = 0.2  # targets that are numbers are noisy: the last epoch would have learnt the noise
+    defaults: ClassVar = {kind: {**chosen, "dropout": 0.1} for kind, chosen in SequenceEstimator.defaults.items()}
 
     def predict(self, X: Any) -> np.ndarray:
         """The predicted number of each sequence, `(batch,)`, or `(batch, outputs)` for several targets."""

@@ -7,44 +7,35 @@ from typing import Annotated, Any
 
 import typer
 
-from recurra.cli.options import Asking, Fitting, takes
-from recurra.cli.training import train as run
+from recurra.cli.options import Asking, takes
 
 from . import pooled
-from .pooled import Input, Target, Train, read
+from .pooled import SequenceFitting, Train, read
 
 __all__ = ["fit", "predict", "read"]
 
 
-@takes(Fitting)
+@takes(SequenceFitting)
 def fit(
     train: Train,
-    input: Input,
-    target: Target,
     class_weight: Annotated[
         str | None, typer.Option("--class-weight", help="balanced", rich_help_panel="Training")
     ] = None,
     *,
-    options: Fitting,
+    options: SequenceFitting,
 ) -> None:
     """Train a classifier: one class for each sequence.
 
     [bold]Examples[/bold]
 
       recurra fit classify reviews.csv --input text --target label
-      recurra fit classify reviews.tsv --input text --target label --valid dev.tsv --bidirectional --out my-model
+      recurra fit classify gestures_TRAIN.ts --out my-model
+      recurra fit classify log.csv --id trip --time second --features speed,brake --target driver
       recurra fit classify reviews.tsv --input text --target label --out my-model --resume
 
-    Empty texts count as empty sequences; rows without a label are left out.
+    Empty texts count as empty sequences; those without a label are left out.
     """
-    params = {"class_weight": class_weight} if class_weight else {}
-    run(
-        "classify",
-        train,
-        options,
-        lambda path, cache: pooled.read_labelled("classify", path, input, target, options, cache),
-        params,
-    )
+    pooled.fit("classify", train, options, {"class_weight": class_weight} if class_weight else {})
 
 
 def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:

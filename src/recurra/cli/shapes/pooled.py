@@ -1,61 +1,79 @@
-"""What `classify` and `regress` share: tables with a column of sequences and a column of targets."""
+"""What `classify` and `regress` share: options, and files of sequences with one target each."""
 
-from __future__ import annotations
+# no `from __future__ import annotations`: typer needs the annotations themselves
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from recurra.cli.files import Labelled, labels, read_columns
+from recurra.cli.console import say
+from recurra.cli.files import Labelled
 from recurra.cli.lines import lines_at_hand
-from recurra.cli.options import Asking, Reading
-from recurra.cli.sounds import as_sounds, read_sounds
+from recurra.cli.options import Asking, Fitting, Reading
+from recurra.cli.training import train
 from recurra.errors import UsageError
 
-Train = Annotated[Path, typer.Argument(help="CSV, TSV, JSON Lines or Parquet file, also gzipped.", metavar="TRAIN")]
-Input = Annotated[str, typer.Option("--input", help="Column that holds the sequences.", rich_help_panel="Data")]
-Target = Annotated[str, typer.Option("--target", help="Column to predict.", rich_help_panel="Data")]
+from .sources import Columns, read_source
 
-ROWS = 4096  # predicted together
+Train = Annotated[
+    Path, typer.Argument(help="CSV, TSV, JSON Lines or Parquet table, .ts or .npz; also gzipped.", metavar="TRAIN")
+]
 
 
-def read_labelled(
-    task: str, path: Path, input: str, target: str, options: Reading, cache: Path | None = None
-) -> Labelled:
+def _column(name: str, text: str) -> Any:
+    return typer.Option(name, help=text, rich_help_panel="Data")
+
+
+@dataclass(frozen=True)
+class SequenceFitting(Fitting):
+    """What `recurra fit classify` and `recurra fit regress` take beside what all shapes do."""
+
+    input: Annotated[str | None, _column("--input", "Column that holds the sequences, one a row.")] = None
+    target: Annotated[str | None, _column("--target", "Column to predict.")] = None
+    id: Annotated[str | None, _column("--id", "Long tables: column of ids; rows of one id are one sequence.")] = None
+    time: Annotated[str | None, _column("--time", "Long tables: column to sort the rows of an id by.")] = None
+    features: Annotated[str | None, _column("--features", "Long tables: columns of numbers, apart by commas.")] = None
+
+
+def fit(task: str, path: Path, options: SequenceFitting, params: dict[str, Any] | None = None) -> None:
+    """Trains on a file."""
+    columns = Columns.of(options)
+    model = train(task, path, options, lambda file, cache: read_labelled(task, file, columns, options, cache), params)
+    if not model.data_["validation sequences"]:
+        say("all sequences were trained on: see what the model is worth on others with recurra evaluate")
+
+
+def read_labelled(task: str, path: Path, columns: Columns, options: Reading, cache: Path | None = None) -> Labelled:
     """Reads sequences and targets.
 
     Raises:
         DataError: the file or a column cannot be read.
     """
-    from recurra.data.numbers import parse_numbers
-
-    file = read_columns(path, [input, target], options, cache)
-    column = file.table.column(1)
-    found = parse_numbers(column, name=target, where=file.where) if task == "regress" else labels(column)
-    names = {"input column": input, "target column": target}
-    return Labelled((as_sounds(file.table.column(0), path.parent, file.where), found), file.where, names)
+    return read_source(task, path, columns, options, cache).labelled()
 
 
 def read(estimator: Any, path: Path, options: Asking) -> Labelled:
     """Reads a labelled file for a model; columns as in training, if none are given."""
-    input = options.input or estimator.data_.get("input column")
-    target = options.target or estimator.data_.get("target column")
-    if input is None or target is None:
-        raise UsageError("the model does not know its columns; name them with --input and --target")
-    return read_labelled(estimator.task, path, input, target, options)
+    return read_labelled(estimator.task, path, Columns.of(options, estimator.data_), options)
 
 
 def predict(
     estimator: Any, source: str, options: Asking, rows_of: Callable[[Any], Iterator[dict[str, Any]]]
 ) -> Iterator[dict[str, Any]]:
-    """Predictions for the rows of a file or the lines on standard input, chunk by chunk."""
+    """Predictions for the sequences of a file or the lines on standard input, chunk by chunk."""
     if source == "-":
         if estimator.encoder_.kind != "text":
             raise UsageError("the model was not trained on texts, and standard input takes nothing else")
-        chunks: Iterator[Any] = lines_at_hand()
-    else:
-        column = read_sounds(options.input or estimator.data_.get("input column"), source, options)
-        chunks = (column[i : i + ROWS] for i in range(0, len(column), ROWS))
-    return (row for chunk in chunks for row in rows_of(chunk))
+        return (row for chunk in lines_at_hand() for row in rows_of(chunk))
+    columns = Columns.of(options, estimator.data_)
+    found = read_source(estimator.task, Path(source), columns, options, targets=False)
+    return _named(found.chunks(), rows_of)
+
+
+def _named(chunks: Iterator[Any], rows_of: Callable[[Any], Iterator[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    for chunk, ids in chunks:
+        for i, row in enumerate(rows_of(chunk)):
+            yield row if ids is None else {"id": ids[i], **row}

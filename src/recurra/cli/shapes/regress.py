@@ -5,32 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from recurra.cli.options import Asking, Fitting, takes
-from recurra.cli.training import train as run
+from recurra.cli.options import Asking, takes
 
 from . import pooled
-from .pooled import Input, Target, Train, read
+from .pooled import SequenceFitting, Train, read
 
 __all__ = ["fit", "predict", "read"]
 
 
-@takes(Fitting)
-def fit(train: Train, input: Input, target: Target, *, options: Fitting) -> None:
+@takes(SequenceFitting)
+def fit(train: Train, *, options: SequenceFitting) -> None:
     """Train a regressor: one number for each sequence.
 
     [bold]Examples[/bold]
 
       recurra fit regress essays.csv --input text --target score
-      recurra fit regress sensors.parquet --input readings --target wear --cell gru --out my-model
+      recurra fit regress engines.parquet --id engine --time cycle --features t1,t2,p15 --target remaining
+      recurra fit regress heart_TRAIN.ts --cell gru --out my-model
 
-    Rows without a number are left out.
+    Sequences without a number to predict are left out.
     """
-    run(
-        "regress",
-        train,
-        options,
-        lambda path, cache: pooled.read_labelled("regress", path, input, target, options, cache),
-    )
+    pooled.fit("regress", train, options)
 
 
 def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,177 @@
+"""Files of sequences with one target each, of any kind, to what estimators take: here the kinds are told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recurra.cli.console import say
+from recurra.cli.files import Labelled, labels, located, read_columns
+from recurra.cli.sounds import as_sounds, sounds_at
+from recurra.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+
+    from recurra.cli.options import Reading
+    from recurra.data.measured import MeasuredFile
+
+ROWS = 4096  # predicted together
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table hold what. `input` is for one row a sequence; `features` for one row a step."""
+
+    input: str | None = None
+    target: str | None = None
+    id: str | None = None
+    time: str | None = None
+    features: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, options: Any, data: dict[str, Any] | None = None) -> Columns:
+        """Those given on the command line, and for the rest those that a model remembers in its `data_`."""
+        features = tuple(name.strip() for name in (options.features or "").split(",") if name.strip())
+        given = cls(options.input, options.target, options.id, options.time, features)
+        if given.input and features:
+            raise UsageError("give --input for one row a sequence, or --features for one row a step, not both")
+        known = data or {}
+        given = replace(given, target=given.target or known.get("target column"))
+        if given.input or (given.features and given.id):
+            return given
+        if known.get("feature columns"):
+            return cls(
+                None,
+                given.target,
+                given.id or known.get("id column"),
+                given.time or known.get("time column"),
+                given.features or tuple(known["feature columns"]),
+            )
+        return given if given.features else replace(given, input=known.get("input column"))
+
+    @property
+    def remembered(self) -> dict[str, Any]:
+        """For a model's `data_`."""
+        if self.features:
+            columns = {"id column": self.id, "time column": self.time, "feature columns": list(self.features)}
+        else:
+            columns = {"input column": self.input}
+        return {name: value for name, value in {**columns, "target column": self.target}.items() if value}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Sequences from a file, and the target of each where they were asked for."""
+
+    sequences: Any
+    targets: np.ndarray | None
+    where: Callable[[int], str]
+    names: dict[str, Any] = field(default_factory=dict)
+    ids: Sequence[Any] | None = None
+
+    def labelled(self) -> Labelled:
+        """For `fit` and `evaluate`."""
+        return Labelled((self.sequences, self.targets), self.where, self.names)
+
+    def chunks(self) -> Iterator[tuple[Any, Sequence[Any] | None]]:
+        """Some sequences at a time, with their ids, for `predict`."""
+        from recurra.data.inputs import Arrays
+
+        for start in range(0, len(self.sequences), ROWS):
+            part, ids = slice(start, start + ROWS), self.ids
+            if isinstance(self.sequences, Arrays):
+                chunk: Any = replace(self.sequences, rows=self.sequences.rows[part])
+            else:
+                chunk = self.sequences[part]
+            yield chunk, ids and ids[part]
+
+
+def read_source(
+    task: str, path: Path, columns: Columns, options: Reading, cache: Path | None = None, *, targets: bool = True
+) -> Source:
+    """Reads a file by its kind, and says what was found.
+
+    Args:
+        task: `"classify"` or `"regress"`.
+        path: the file.
+        columns: of tables; the other kinds say themselves what is what.
+        options: how to read tables.
+        cache: folder for large tables.
+        targets: whether the targets are wanted too.
+
+    Raises:
+        DataError: the file cannot be read.
+        UsageError: columns are missing, or are none of the file's.
+    """
+    if not targets and (sounds := sounds_at(str(path))) is not None:
+        return Source(sounds, None, lambda row: sounds[row].name)
+    kind = path.with_suffix("").suffix if path.suffix.lower() == ".gz" else path.suffix
+    if kind.lower() in (".ts", ".npz"):
+        return _from_archive(task, path, kind.lower(), columns, options, targets)
+    if columns.features:
+        return _from_long(task, path, columns, options, cache, targets)
+    return _from_column(task, path, columns, options, cache, targets)
+
+
+def _from_archive(task: str, path: Path, kind: str, columns: Columns, options: Reading, targets: bool) -> Source:
+    from recurra.data.npz import read_npz
+    from recurra.data.ts import read_ts
+
+    file = read_npz(path) if kind == ".npz" else read_ts(path, options.encoding)
+    return _measured(task, file, {}, targets)
+
+
+def _from_long(task: str, path: Path, columns: Columns, options: Reading, cache: Path | None, targets: bool) -> Source:
+    from recurra.data.long import LongColumns, read_long
+    from recurra.data.readers import ReadOptions
+
+    if columns.id is None:
+        raise UsageError("--features needs --id: the column that tells which sequence a row belongs to")
+    if targets and columns.target is None:
+        raise UsageError("name the column to predict with --target")
+    how = ReadOptions(options.encoding, options.delimiter, options.header, options.skip_bad_rows)
+    chosen = LongColumns(columns.id, columns.features, columns.time, columns.target if targets else None)
+    file = read_long(path, chosen, how, numbers=task == "regress", cache_dir=cache)
+    return _measured(task, file, columns.remembered, targets)
+
+
+def _measured(task: str, file: MeasuredFile, names: dict[str, Any], targets: bool) -> Source:
+    from recurra.data.measured import labelled
+
+    say(file.summary)
+    for note in file.notes:
+        say(f"{file.path.name}: {note}")
+    found = labelled(file, task == "regress") if targets else None
+    return Source(file.sequences, found, file.where, names, file.ids)
+
+
+def _from_column(
+    task: str, path: Path, columns: Columns, options: Reading, cache: Path | None, targets: bool
+) -> Source:
+    import pyarrow as pa
+
+    from recurra.data.inputs import as_sequences
+    from recurra.data.numbers import parse_numbers
+
+    wanted = {"--input": columns.input, **({"--target": columns.target} if targets else {})}
+    for option, name in wanted.items():
+        if name is None:
+            hint = " (or for one row a step: --id, --features and --time)" if option == "--input" else ""
+            raise UsageError(f"name a column of {path.name} with {option}{hint}")
+    file = read_columns(path, [name for name in wanted.values() if name], options, cache)
+    sequences: Any = as_sounds(file.table.column(0), path.parent, file.where)
+    if not isinstance(sequences, list) and pa.types.is_nested(sequences.type):
+        with located(file.where):
+            sequences = as_sequences(sequences)
+        if sequences.missing:
+            say(f"{path.name}: {sequences.missing:,} missing values")
+    found = None
+    if targets:
+        column = file.table.column(1)
+        name = str(columns.target)
+        found = parse_numbers(column, name=name, where=file.where) if task == "regress" else labels(column)
+    return Source(sequences, found, file.where, columns.remembered)
