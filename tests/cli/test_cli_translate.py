@@ -134,7 +134,7 @@ def test_two_files(recurra, tmp_path):
         (["pairs.csv", "--source", "en"], 2, "give --source and --target"),
         (["pairs.csv", *TABLE, "--target-file", "pairs.csv"], 2, "give --source and --target"),
         (["pairs.csv", *TABLE, "--valid", "pairs.csv", "--valid-target-file", "x"], 2, "--valid has the form"),
-        (["pairs.csv", *TABLE, "--pooling", "max"], 2, "no use for pooling"),
+        (["pairs.csv", *TABLE, "--pooling", "max"], 2, "--pooling is not for translate"),
         (["pairs.csv", *TABLE, "--hold-out", "0.001"], 2, "nothing to test on"),
         (["pairs.csv", "--source", "en", "--target", "kr"], 3, "columns are: en, ko, by"),
         (["pairs.csv", "--source", "en", "--target", "kr", "--hold-out", "0.1"], 3, "columns are: en, ko, by"),

@@ -98,7 +98,7 @@ def test_the_clock_ends_a_run_with_a_validation(monkeypatch):
 
     now = [0.0]
     monkeypatch.setattr(callbacks.time, "monotonic", lambda: now.__setitem__(0, now[0] + 1) or now[0])
-    fitted = small(epochs=None, max_minutes=1.0, learning_rate=0.01).fit(X, Y)
+    fitted = small(epochs=None, max_minutes=1.0, learning_rate=0.01, validation_fraction=0.1).fit(X, Y)
     assert 1 <= fitted.n_iter_ < 20
     assert "valid_loss" in fitted.history_[-1]
     assert fitted.best_epoch_ >= 1

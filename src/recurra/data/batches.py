@@ -94,7 +94,7 @@ class Batches:
         batch_size: int,
         shuffle: bool = False,
         seed: int = 0,
-        max_cells: int = MAX_CELLS,
+        max_cells: int | None = None,
     ) -> None:
         self.store, self.targets, self.weights = store, targets, weights
         self.rows = np.arange(len(store)) if rows is None else rows
@@ -103,7 +103,7 @@ class Batches:
         lengths = np.maximum(store.lengths[self.rows], 1)
         if isinstance(targets, SequenceStore):
             lengths = np.maximum(lengths, targets.lengths[self.rows])
-        self._capacity = np.clip(max_cells // lengths, 1, batch_size)
+        self._capacity = np.clip((max_cells or MAX_CELLS) // lengths, 1, batch_size)
         # capacities are halvings of the batch size, so that few groups arise and their number is the same each epoch
         halvings = np.ceil(np.log2(batch_size / self._capacity))
         self._capacity = np.maximum(batch_size // 2 ** halvings.astype(np.int64), 1)

@@ -49,7 +49,7 @@ class BlankEncoder(TextEncoder):
             return self.encode([text])[0]
         return self.encode([_OUTSIDE + text])[0][2:]  # without the mark and the space that begins every text
 
-    def pieces(self) -> list[str]:
+    def inventory(self) -> list[str]:
         """Every token as it is written, by number."""
         return [self.tokenizer.id_to_token(i) or "" for i in range(self.input_size)]
 
@@ -111,7 +111,7 @@ def word_masks(encoder: BlankEncoder, marks: bool) -> Tensor:
         marks: whether a blank may hold punctuation marks.
     """
     masks = torch.zeros(2, encoder.input_size)
-    for number, piece in enumerate(encoder.pieces()):
+    for number, piece in enumerate(encoder.inventory()):
         starts = piece.startswith(WORD_START)
         empty = number <= len(encoder.specials) or not piece.strip(WORD_START + " ")
         if empty or not (marks or re.search(r"\w", piece)):
