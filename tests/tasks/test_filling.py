@@ -41,7 +41,7 @@ def test_a_word_taken_out_is_one_unknown_token(kind):
     [marked, plain] = encoder.encode(["a dog <unk> bread", "a dog bread"])
     assert (marked == 0).sum() == 1
     assert marked[marked > 0].tolist() == plain.tolist()
-    assert "unk" not in "".join(encoder.pieces()[1:])
+    assert "unk" not in "".join(encoder.inventory()[1:])
 
 
 @given(st.data())
@@ -91,7 +91,7 @@ def test_what_is_refused(words, text, message):
 
 
 def test_masks(encoder):
-    pieces, masks = encoder.pieces(), word_masks(encoder, marks=False)
+    pieces, masks = encoder.inventory(), word_masks(encoder, marks=False)
     assert masks[:, 0].isinf().all()
     for mark in (".", "▁", " "):
         if mark in pieces:

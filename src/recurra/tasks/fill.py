@@ -213,7 +213,7 @@ class BlankFiller(Estimator):
     def _count(self, store: SequenceStore, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How often each token occurs, and the share of words of 1, 2, … pieces."""
         counts, spans = np.zeros(self.encoder_.input_size, np.int64), np.zeros(MAX_PIECES)
-        starts = np.array([piece.startswith(WORD_START) for piece in self.encoder_.pieces()])
+        starts = np.array([piece.startswith(WORD_START) for piece in self.encoder_.inventory()])
         for start in range(0, len(rows), 4096):
             tokens = np.concatenate(store.take(rows[start : start + 4096]))
             counts += np.bincount(tokens, minlength=len(counts))
