@@ -71,9 +71,9 @@ def test_figures_beside_those_of_frequency_alone(recurra, model):
     code, out, _ = recurra("evaluate", model, "lines.txt", "--json", "--order-test")
     found = json.loads(out)
     assert code == 0
-    assert found["top1"] > found["unigram top1"] + 0.3
+    assert found["top1"] > found["unigram_top1"] + 0.3
     assert found["order_test"]["in order"]["top1"] > found["order_test"]["shuffled"]["top1"]
-    assert "unigram top5" in recurra("evaluate", model, "lines.txt")[1]
+    assert "unigram_top5" in recurra("evaluate", model, "lines.txt")[1]
 
 
 def test_tables_and_files_of_blanks(recurra, folder):

@@ -122,12 +122,12 @@ def test_figures_by_hand(filler):
     assert found["n"] == 41
     assert found["unknown"] == pytest.approx(1 - len(ranks) / tokens)
     assert found["unknown"] > 0
-    for name, expected in (("", ranks), ("unigram ", unigram)):
+    for name, expected in (("", ranks), ("unigram_", unigram)):
         assert found[f"{name}top1"] == pytest.approx((expected == 1).mean())
         assert found[f"{name}top5"] == pytest.approx((expected <= 5).mean())
         assert found[f"{name}mrr"] == pytest.approx((1 / expected).mean(), rel=1e-5)
     assert found["perplexity"] == pytest.approx(np.exp(found["loss"]))
-    assert found["perplexity"] < found["unigram perplexity"]
+    assert found["perplexity"] < found["unigram_perplexity"]
 
 
 def test_order_matters_to_this_language(filler):
@@ -146,7 +146,7 @@ def test_pieces_make_words_that_were_never_seen():
     assert all(isinstance(f, Filling) and 0 < f.probability <= 1 for f in found)
     ranked = model.choose("너는 [ ] .", ["먹었다", "웃겠다", ". ."])
     assert ranked[-1].choice == ". ."
-    assert model.evaluate(rows)["top1"] > model.evaluate(rows)["unigram top1"]
+    assert model.evaluate(rows)["top1"] > model.evaluate(rows)["unigram_top1"]
 
 
 def test_a_blank_of_one_character():

@@ -21,6 +21,6 @@ def test_both_sides_beat_one_side_and_frequency(data_dir):
     )
     for figure in ("top1", "top5"):
         assert both[figure] > forward[figure] + 0.03
-        assert forward[figure] > both[f"unigram {figure}"] + 0.03
+        assert forward[figure] > both[f"unigram_{figure}"] + 0.03
     assert both["top1"] > 0.25
-    assert both["perplexity"] < forward["perplexity"] < both["unigram perplexity"]
+    assert both["perplexity"] < forward["perplexity"] < both["unigram_perplexity"]

@@ -182,21 +182,21 @@ def test_words_of_all_sizes_compete():
     assert {len(w) for w, _ in words} >= {1, 2, 3}
 
 
-def test_choices_are_scored_from_both_ends(words):
+def test_the_score_of_a_choice_is_that_of_the_whole_text(words):
     scores = Chain(words.input_size)
     filler = Filler(words, scores, word_masks(words, False), np.ones(1))
-    blanked = parse("the [ ] milk", words)
-    found = {c.choice: c for c in filler.rank(blanked, ["cat", "cat drinks", "now"])}
+    found = {c.choice: c for c in filler.rank(parse("zebra the [ ] milk", words), ["cat", "cat drinks", "now"])}
     assert sum(c.probability for c in found.values()) == pytest.approx(1)
-    the, milk, cat, drinks = (int(words.encode([w])[0][0]) for w in ("the", "milk", "cat", "drinks"))
-
-    def log_p(before, after):
-        return torch.log_softmax(scores.before[before] + scores.after[after] + scores.absent, 0)
-
-    assert found["cat"].log_probability == pytest.approx(log_p(the, milk)[cat].item(), rel=1e-5)
-    onward = log_p(the, 0)[cat] + log_p(cat, milk)[drinks]
-    back = log_p(0, milk)[drinks] + log_p(the, drinks)[cat]
-    assert found["cat drinks"].log_probability == pytest.approx(((onward + back) / 2).item(), rel=1e-5)
+    assert [c.score for c in found.values()] == sorted((c.score for c in found.values()), reverse=True)
+    for choice, ranked in found.items():
+        tokens = [0, *words.encode([f"zebra the {choice} milk"])[0].tolist(), 0]
+        chances = [
+            torch.log_softmax(scores.before[before] + scores.after[after] + scores.absent, 0)[token].item()
+            for before, token, after in zip(tokens[:-2], tokens[1:-1], tokens[2:], strict=True)
+            if token  # the zebra is unknown
+        ]
+        assert len(chances) == 2 + len(choice.split())
+        assert ranked.score == pytest.approx(np.mean(chances), rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -284,9 +284,8 @@ class BlankFiller(Estimator):
     def choose(self, X: Any, choices: Sequence[str]) -> list[Choice] | list[list[Choice]]:
         """Ranks candidates for the blank of a text.
 
-        A candidate of one token has the probability that the network gives it. That of one of several tokens is the
-        product over its tokens, each given those before it, and again from its end, each given those after it;
-        the geometric mean of the two counts.
+        Each is put into the text, and the text that the model finds most likely wins: by the mean over its tokens of
+        the log-probability of each given all the others, on both sides. So phrases compare with words.
 
         Args:
             X: a text with one blank, `[ ]` or `___`, or texts as in `predict`.
@@ -336,7 +335,7 @@ class BlankFiller(Estimator):
         """Figures over every token of texts, each predicted from the others.
 
         Tokens outside the vocabulary are left out of the accuracy; `unknown` is their share. The same figures of a
-        prediction by frequency alone, without looking at the text, stand beside them as `unigram …`.
+        prediction by frequency alone, without looking at the text, stand beside them as `unigram_…`.
 
         Args:
             X: texts.
@@ -350,7 +349,7 @@ class BlankFiller(Estimator):
         check_is_fitted(self, "network_")
         batches = self._labelled(X, y, sample_weight)
         figures = self._figures(batches)
-        frequency = {f"unigram {name}": value for name, value in self._unigram(batches).items() if name != "loss"}
+        frequency = {f"unigram_{name}": value for name, value in self._unigram(batches).items() if name != "loss"}
         return {**figures, **frequency, "n": batches.count}
 
     def _unigram(self, batches: Batches) -> dict[str, float]:

@@ -87,7 +87,7 @@ def _answer(estimator: Any, texts: list[str], choices: list[str] | None, options
 
     for text, ranked in zip(texts, estimator.choose(texts, choices), strict=True):
         best = ranked[0].choice
-        found = [{"choice": c, "probability": _rounded(p), "log_probability": round(s, 4)} for c, p, s in ranked]
+        found = [{"choice": c, "probability": _rounded(p), "score": round(s, 4)} for c, p, s in ranked]
         yield {"text": BLANK.sub(lambda _, word=best: word, text), "choice": best, "choices": found}
 
 
