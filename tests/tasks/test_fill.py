@@ -150,7 +150,7 @@ def test_pieces_make_words_that_were_never_seen():
 
 
 def test_a_blank_of_one_character():
-    model = BlankFiller(tokens="char", **QUICK).fit(texts())
+    model = BlankFiller(tokens="char", **{**QUICK, "epochs": 4}).fit(texts(120))
     assert model.predict(["가 은 하[ ] 이 다"])[0].text == "가 은 하나 이 다"
 
 

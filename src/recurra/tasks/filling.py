@@ -240,7 +240,10 @@ class Filler:
         if UNKNOWN_ID in tokens:
             pieces = [self.encoder.decode([t]) for t in tokens.tolist() if t != UNKNOWN_ID]
             known = f"; it knows only {', '.join(map(repr, filter(None, pieces)))} of it" if any(pieces) else ""
-            raise UsageError(f"the candidate {choice!r} is not in the model's vocabulary{known}")
+            raise UsageError(
+                f"the candidate {choice!r} is not in the model's vocabulary{known}\n"
+                "a model of pieces (--tokens bpe) or of more text knows more words"
+            )
         return tokens
 
 
