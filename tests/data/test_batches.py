@@ -112,10 +112,11 @@ def test_batches_of_similar_length_waste_little():
     assert waste < 0.1 * waste_anyhow
 
 
-def test_very_long_sequences_come_in_small_batches(monkeypatch):
-    monkeypatch.setattr(module, "MAX_CELLS", 1000)
+@pytest.mark.parametrize("max_cells", [None, 1000], ids=["for all", "for this one"])
+def test_very_long_sequences_come_in_small_batches(monkeypatch, max_cells):
+    monkeypatch.setattr(module, "MAX_CELLS", 10**9 if max_cells else 1000)
     store = SequenceStore.build([sequences([10] * 50 + [400] * 5 + [3000])])
-    batches = Batches(store, batch_size=32, shuffle=True)
+    batches = Batches(store, batch_size=32, shuffle=True, max_cells=max_cells)
     found = list(batches)
     assert len(found) == len(batches)
     assert max(b.values.numel() for b in found if b.values.shape[1] < 3000) <= 1000

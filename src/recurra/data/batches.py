@@ -81,7 +81,7 @@ class Batches:
         batch_size: sequences in a batch; fewer where they are very long.
         shuffle: whether to draw a new order each epoch.
         seed: seed of that order.
-        max_cells: greatest number of padded steps of a batch, as long as one sequence fits.
+        max_cells: greatest number of padded steps of a batch of several sequences; `MAX_CELLS` when None.
     """
 
     def __init__(
