@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recurra.data.panel import Columns, Panel, Series, panel_of_arrays
@@ -38,6 +38,7 @@ def test_series_are_cut_at_the_same_time():
     assert found == [Parts(60, 80, 100), Parts(30, 40, 40)]
 
 
+@settings(max_examples=30)
 @given(
     st.lists(st.integers(0, 300), min_size=1, max_size=4),
     st.integers(1, 50),
@@ -80,6 +81,7 @@ def test_filling_scaling_and_masks():
     np.testing.assert_array_equal(again.frame(data, data.series[0], 4, 8).steps, frame.steps)
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 20_000), st.integers(1, 800), st.sampled_from([1, 7, 12, 24, 365]))
 def test_a_context_always_leaves_windows(steps, horizon, season):
     context, _, segment = choose_context([steps], horizon, lambda most: min(season, most))
@@ -115,6 +117,7 @@ def test_season_and_last_value():
     assert references.seasonal(context, 7, 3).flatten().tolist() == [3, 4, 5, 3, 4, 5, 3]
 
 
+@settings(max_examples=30)
 @given(st.integers(3, 40), st.integers(0, 1000))
 def test_season_is_found_in_noise_and_none_where_there_is_none(season, seed):
     random = np.random.default_rng(seed)
@@ -123,9 +126,16 @@ def test_season_is_found_in_noise_and_none_where_there_is_none(season, seed):
     assert references.find_season([np.cumsum(random.normal(size=400))[:, None]], 100) == 1
 
 
+@given(st.integers(0, 1000))
+def test_season_of_a_smooth_wave_in_noise(seed):
+    y = 10 * np.sin(2 * np.pi * np.arange(420) / 24) + np.random.default_rng(seed).normal(size=420)
+    assert references.find_season([y[:, None]], 140) % 24 in (0, 1, 23)
+
+
 # bands
 
 
+@settings(max_examples=30)
 @given(st.integers(100, 300), st.integers(1, 4), st.sampled_from([0.05, 0.1, 0.5, 0.9, 0.95]), st.integers(0, 99))
 def test_shifted_quantiles_lie_where_they_should(count, horizon, level, seed):
     errors = torch.from_numpy(np.random.default_rng(seed).normal(size=(count, horizon, 1, 1)).astype(np.float32))
@@ -212,6 +222,7 @@ def test_rolling_goes_on_from_its_own_forecasts(steps):
             assert (found[:, 6:, :, 2] - found[:, 6:, :, 0] >= expected[..., 2] - expected[..., 0] - 1e-5).all()
 
 
+@settings(max_examples=30)
 @given(st.floats(0.05, 0.95), st.integers(0, 50))
 def test_pinball_loss_is_least_at_the_quantile(level, seed):
     y = torch.from_numpy(np.random.default_rng(seed).normal(size=199)).float()

@@ -124,6 +124,8 @@ def find_season(series: Sequence[np.ndarray], longest: int) -> int:
     likeness = total / power
     peaks = [k for k in range(2, longest + 1) if likeness[k] >= max(likeness[k - 1], likeness[k + 1])]
     chance = 0.1 + 3 / np.sqrt(max(steps, 1))  # more than noise shows
-    if not peaks or (best := max(likeness[k] for k in peaks)) < chance:
+    best = max(peaks, key=lambda k: likeness[k], default=1)
+    if best == 1 or likeness[best] < chance:
         return 1
-    return next(k for k in peaks if likeness[k] >= 0.8 * best)  # not a multiple of the season
+    # not a multiple of the season: of the parts of the best lag, the first whose own multiples are all as good
+    return next(k for k in peaks if best % k == 0 and likeness[k : best + 1 : k].min() >= 0.75 * likeness[best])
