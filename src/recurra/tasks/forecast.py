@@ -497,4 +497,6 @@ class Forecaster(Estimator):
 
     def _about(self) -> tuple[str, str]:
         columns = self.preparation_.columns
-        return "time-series", f"[0.0] * {self.context_}" if columns.time is None else 'pandas.read_csv("history.csv")'
+        if columns.time is None:
+            return "time-series", f"[0.0] * {self.context_}"
+        return "time-series", "{" + ", ".join(f'"{name}": [...]' for name in columns.names) + "}"
