@@ -13,20 +13,6 @@ from recurra import cli
 QUICK = ["--hidden-size", "8", "--embedding-size", "8", "--epochs", "3", "--batch-size", "8", "--learning-rate", "0.02"]
 
 
-@pytest.fixture
-def recurra(monkeypatch, capfd, tmp_path):
-    """Runs a command in this process, in an empty folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["recurra", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code, *capfd.readouterr()
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def sample():
     with as_file(files("recurra.data") / "samples/tag") as folder:

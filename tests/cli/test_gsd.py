@@ -17,7 +17,7 @@ def recurra(*arguments: object) -> str:
 
 
 def test_parts_of_speech(tmp_path, data_dir):
-    """A third of the training sentences, six passes: well above a tagger that knows words only."""
+    """A third of the training sentences, so that it takes less than a minute."""
     folder, train = data_dir / "ud_korean_gsd", tmp_path / "train.conllu"
     sentences = (folder / "ko_gsd-ud-train.conllu").read_text(encoding="utf-8").split("\n\n")
     train.write_text("\n\n".join(sentences[:1500]) + "\n\n", encoding="utf-8")

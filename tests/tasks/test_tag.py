@@ -126,11 +126,11 @@ def test_pickle_and_saving(tmp_path, tagger, finder):
     assert "recurra.load" in (tmp_path / "m" / "README.md").read_text()
 
 
-def test_the_same_seed_gives_the_same_model(tagger):
-    X, y = forms()
-    again = SequenceTagger(**QUICK).fit(X, y)
-    other = SequenceTagger(**QUICK, random_state=1).fit(X, y)
-    for one, two, three in zip(tagger.predict_proba(X), again.predict_proba(X), other.predict_proba(X), strict=True):
+def test_the_same_seed_gives_the_same_model():
+    X, y = forms(24)
+    short = {**QUICK, "epochs": 2, "dropout": 0.3}
+    found = [SequenceTagger(**short, random_state=seed).fit(X, y).predict_proba(X) for seed in (0, 0, 1)]
+    for one, two, three in zip(*found, strict=True):
         np.testing.assert_array_equal(one, two)
         assert len(three) == 0 or not np.array_equal(one, three)
 
