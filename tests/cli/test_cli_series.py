@@ -15,7 +15,7 @@ import pytest
 from recurra import cli
 
 SAMPLE = Path(str(files("recurra.data") / "samples" / "series"))
-QUICK = ["--hidden-size", 12, "--epochs", 4, "--batch-size", 16, "--learning-rate", 0.02]
+QUICK = ["--hidden-size", 12, "--dropout", 0.2, "--epochs", 4, "--batch-size", 16, "--learning-rate", 0.02]
 LONG = ["--id", "kettle", "--time", "second", "--features", "temperature,watts"]
 
 
