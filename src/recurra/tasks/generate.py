@@ -77,9 +77,10 @@ class LanguageModel(Estimator):
         'a cat sat on the '
     """
 
-    hidden_size: int = 512
+    hidden_size: int = 256
     dropout: float = 0.2
     batch_size: int = 32
+    learning_rate: float = 5e-3
     tokens: str = "char"
     vocab_size: int = 4000
     embedding_size: int = 128
