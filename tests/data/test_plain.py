@@ -7,7 +7,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recurra.data.plain import BEGIN_ID, END_ID, PlainEncoder, documents, pieces, read_text
@@ -29,8 +29,34 @@ def test_byte_pieces_write_every_text_again(bpe, text):
     assert bpe.decode(ids) == normal
     assert bpe.characters[ids].sum() == len(normal)
     assert bpe.unknown(text) == []
-    write = bpe.writer()
-    assert "".join([write(int(i)) for i in ids] + [write(None)]) == normal
+    write, written = bpe.writer(), ""
+    for token in ids.tolist():
+        assert write.possible()[token]
+        written += write(token)
+    assert (written, write.within) == (normal, False)
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 999))
+def test_possible_tokens_are_those_of_valid_texts(bpe, seed):
+    random, write, written = np.random.default_rng(seed), bpe.writer(), b""
+    for _ in range(30):
+        possible = write.possible()
+        for token in random.permutation(len(possible))[:20]:
+            assert possible[token] == is_begin(written + bpe.words[token])
+        token = random.choice(np.flatnonzero(possible))
+        written += bpe.words[token]
+        write(token)
+    assert not write.possible().all()
+
+
+def is_begin(written: bytes) -> bool:
+    """Whether bytes are the beginning of a text in UTF-8."""
+    try:
+        written.decode()
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+    return True
 
 
 @given(text=texts)

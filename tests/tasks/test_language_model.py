@@ -140,6 +140,7 @@ def test_byte_pairs_and_other_cells(cell, tmp_path):
     assert "cat sat" in fitted.generate("the", 20, temperature=0)
     fitted.save(tmp_path / "m")
     assert recurra.load(tmp_path / "m").generate("a", 20, seed=0) == fitted.generate("a", 20, seed=0)
+    assert "\ufffd" not in fitted.generate("한", 200, temperature=50.0, seed=0)
     found = fitted.evaluate(TEXT[:210])
     assert found["bits_per_character"] == pytest.approx(found["loss"] * found["n"] / np.log(2) / 210)
 

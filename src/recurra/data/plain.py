@@ -6,7 +6,7 @@ import codecs
 import re
 import unicodedata
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -126,21 +126,12 @@ class PlainEncoder(TextEncoder):
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token numbers, without the special ones and the unknown."""
-        write = self.writer()
-        return "".join(write(int(i)) for i in ids) + write(None)
-
-    def writer(self) -> Callable[[int | None], str]:
-        """A function that takes one token number after the other and gives the text that has become complete.
-
-        A piece may end within a character; the rest of that comes with a later one. None ends the text.
-        """
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         words = self.words
+        return b"".join(words[int(i)] for i in ids).decode("utf-8", "replace")
 
-        def write(token: int | None) -> str:
-            return decoder.decode(b"", final=True) if token is None else decoder.decode(words[token])
-
-        return write
+    def writer(self) -> Writer:
+        """Writes one token after the other."""
+        return Writer(self.words)
 
     @property
     def words(self) -> list[bytes]:
@@ -165,6 +156,50 @@ class PlainEncoder(TextEncoder):
             return []
         normal = unicodedata.normalize("NFC", text)
         return [c for c in dict.fromkeys(normal) if self.tokenizer.token_to_id(c) is None]
+
+
+class Writer:
+    """Takes one token number after the other and gives the text that has become complete.
+
+    Args:
+        words: what each token writes, in UTF-8; some may begin or end within a character.
+
+    Example:
+        >>> write = Writer(["한".encode()[:2], "한".encode()[2:], b"a"])
+        >>> write.possible().tolist(), write(0), write.possible().tolist(), write(1)
+        ([True, False, True], '', [False, True, False], '한')
+    """
+
+    def __init__(self, words: Sequence[bytes]) -> None:
+        self._words, self._decoder = words, codecs.getincrementaldecoder("utf-8")()
+        self._possible: dict[bytes, np.ndarray] = {}
+
+    def __call__(self, token: int) -> str:
+        """The text that the token completes; a UnicodeDecodeError where it was not possible."""
+        return self._decoder.decode(self._words[token])
+
+    @property
+    def within(self) -> bool:
+        """Whether the text so far ends within a character."""
+        return bool(self._decoder.getstate()[0])
+
+    def possible(self) -> np.ndarray:
+        """True for tokens that can come next in a valid text, `(tokens,)`."""
+        begun = self._decoder.getstate()[0]
+        if len(begun) > 1:  # only the second byte of a character depends on the first; then their number counts
+            begun = b"\xe1" if begun[0] >= 0xF0 and len(begun) == 2 else b"\xc3"
+        if begun not in self._possible:
+            self._possible[begun] = np.array([_goes_on(begun, word) for word in self._words])
+        return self._possible[begun]
+
+
+def _goes_on(begun: bytes, word: bytes) -> bool:
+    """Whether bytes may follow others in UTF-8."""
+    try:
+        (begun + word).decode()  # the incremental decoder lets halves of surrogates pass, and fails a byte later
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+    return True
 
 
 def _byte_of() -> dict[str, int]:

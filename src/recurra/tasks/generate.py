@@ -391,7 +391,9 @@ class LanguageModel(Estimator):
             else:
                 features, state = network.step(torch.from_numpy(values), state)
             logits = network.score(features)[0].numpy()
-            logits[forbidden] = -np.inf
+            logits[forbidden | ~write.possible()] = -np.inf
+            if write.within:
+                logits[END_ID] = -np.inf
             return logits, state
 
         values, state = start, None
@@ -404,8 +406,6 @@ class LanguageModel(Estimator):
                 yield text
             values = start[:1].copy()  # keeps the label
             values.flat[0] = token
-        if text := write(None):
-            yield text
 
     def _forbidden(self) -> np.ndarray:
         """True for tokens that are never written, `(tokens,)`."""
