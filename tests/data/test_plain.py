@@ -39,13 +39,13 @@ def test_byte_pieces_write_every_text_again(bpe, text):
 @settings(max_examples=10)
 @given(seed=st.integers(0, 999))
 def test_possible_tokens_are_those_of_valid_texts(bpe, seed):
-    random, write, written = np.random.default_rng(seed), bpe.writer(), b""
+    random, write, written, words = np.random.default_rng(seed), bpe.writer(), b"", bpe.words
     for _ in range(30):
         possible = write.possible()
         for token in random.permutation(len(possible))[:20]:
-            assert possible[token] == is_begin(written + bpe.words[token])
+            assert possible[token] == is_begin(written + words[token])
         token = random.choice(np.flatnonzero(possible))
-        written += bpe.words[token]
+        written += words[token]
         write(token)
     assert not write.possible().all()
 
