@@ -36,7 +36,7 @@ def test_digits_by_the_official_split(recordings):
 
 
 def test_strings_of_digits(recordings, tmp_path):
-    command = [sys.executable, SCRIPT, recordings, "--out", tmp_path, "--train", "1000", "--test", "100"]
+    command = [sys.executable, SCRIPT, recordings, "--out", tmp_path, "--train", "1200", "--test", "500"]
     subprocess.run(command, check=True, capture_output=True)
 
     def table(name):
@@ -44,5 +44,5 @@ def test_strings_of_digits(recordings, tmp_path):
             rows = list(csv.DictReader(file))
         return [tmp_path / row["path"] for row in rows], [row["text"] for row in rows]
 
-    model = Transcriber(epochs=14, verbose=0).fit(*table("train.csv"))
+    model = Transcriber(epochs=16, n_iter_no_change=None, verbose=0).fit(*table("train.csv"))
     assert model.evaluate(*table("test.csv"))["cer"] <= 0.03
