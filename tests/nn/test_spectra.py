@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recurra.nn import SpectrumMask, SpectrumVariation, stack_frames
+from recurra.nn import SpectrumMask, stack_frames
 
 
 @settings(max_examples=40)
@@ -50,28 +50,3 @@ def test_stacked_frames_hold_the_spectra_in_order(frames, steps, seed):
         flat = stacked[row].reshape(-1, 4)
         assert torch.equal(flat[:length], spectra[row, :length])
         assert not flat[length:].any()
-
-
-def test_variation_is_one_change_for_each_recording():
-    torch.manual_seed(0)
-    spectra, lengths = torch.randn(4, 30, 40), torch.tensor([30, 17, 1, 0])
-    level = SpectrumVariation(level=2.0, tilt=0.0, stretch=0.0)(spectra, lengths)
-    for row, length in enumerate(lengths.tolist()):
-        change = (level - spectra)[row, :length]
-        assert not level[row, length:].any()
-        if length:
-            torch.testing.assert_close(change, change[0, 0].expand_as(change))
-            assert abs(change[0, 0]) <= 2
-    tilt = SpectrumVariation(level=0.0, tilt=1.0, stretch=0.0)(spectra, lengths) - spectra
-    torch.testing.assert_close(tilt[0, :, 0], -tilt[0, :, -1])
-    assert tilt[0, 0].diff().std() < 1e-5
-    ramp = torch.arange(40.0).expand(4, 30, 40)
-    stretched = SpectrumVariation(level=0.0, tilt=0.0, stretch=0.2)(ramp, lengths)[0, 0]
-    factor = stretched[1].item()
-    assert 0.8 <= factor <= 1.2
-    torch.testing.assert_close(stretched, (torch.arange(40.0) * factor).clamp(max=39))
-
-
-def test_no_variation_outside_training():
-    spectra = torch.randn(2, 9, 4)
-    assert SpectrumVariation().eval()(spectra, torch.tensor([9, 3])) is spectra

@@ -32,11 +32,11 @@ def test_digits_by_the_official_split(recordings):
     train, test = parts[False], parts[True]
     assert (len(train), len(test)) == (900, 300)
     model = SequenceClassifier(verbose=0).fit(train, [path.name[0] for path in train])
-    assert model.score(test, [path.name[0] for path in test]) >= 0.96
+    assert model.score(test, [path.name[0] for path in test]) >= 0.97
 
 
 def test_strings_of_digits(recordings, tmp_path):
-    command = [sys.executable, SCRIPT, recordings, "--out", tmp_path, "--train", "1000", "--test", "100"]
+    command = [sys.executable, SCRIPT, recordings, "--out", tmp_path, "--train", "1200", "--test", "500"]
     subprocess.run(command, check=True, capture_output=True)
 
     def table(name):
@@ -44,5 +44,5 @@ def test_strings_of_digits(recordings, tmp_path):
             rows = list(csv.DictReader(file))
         return [tmp_path / row["path"] for row in rows], [row["text"] for row in rows]
 
-    model = Transcriber(epochs=8, verbose=0).fit(*table("train.csv"))
-    assert model.evaluate(*table("test.csv"))["cer"] <= 0.05
+    model = Transcriber(epochs=16, n_iter_no_change=None, verbose=0).fit(*table("train.csv"))
+    assert model.evaluate(*table("test.csv"))["cer"] <= 0.03

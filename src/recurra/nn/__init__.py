@@ -7,7 +7,7 @@ from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden, step_mask
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .softmax import SampledSoftmax
-from .spectra import SpectrumMask, SpectrumVariation, stack_frames, stacked_length
+from .spectra import SpectrumMask, stack_frames, stacked_length
 from .swap import accelerate
 
 RECURRENT = (RNN, GRU, LSTM, Recurrent)
@@ -29,7 +29,6 @@ __all__ = [
     "SampledSoftmax",
     "SequenceEncoder",
     "SpectrumMask",
-    "SpectrumVariation",
     "accelerate",
     "build_recurrent",
     "last_hidden",

@@ -1,4 +1,4 @@
-"""Spectra on their way into a recurrent network: varied and masked in training, several to a step."""
+"""Spectra on their way into a recurrent network: masked in training, several to a step."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-from .pooling import step_mask
 
 
 class SpectrumMask(torch.nn.Module):
@@ -50,52 +48,6 @@ class SpectrumMask(torch.nn.Module):
         start = (start * (size - width + 1)).floor()
         at = torch.arange(steps, device=sizes.device)
         return ~((at >= start) & (at < start + width)).any(1)
-
-
-class SpectrumVariation(torch.nn.Module):
-    """Makes each recording sound a little different in training: louder, through another microphone, by another voice.
-
-    Draws for each recording a level and a tilt (from the lowest to the highest band), which are added to the
-    standardised log-mel spectra, and a factor by which the bands are stretched (after Jaitly and Hinton, "Vocal tract
-    length perturbation", 2013), all evenly between minus and plus their greatest value.
-
-    Args:
-        level: greatest change of level, in standard deviations of the spectra.
-        tilt: greatest change of the outermost bands, in standard deviations.
-        stretch: greatest stretch of the bands.
-
-    Example:
-        >>> import torch
-        >>> vary = SpectrumVariation()
-        >>> spectra = torch.randn(2, 50, 40)
-        >>> bool((vary(spectra, torch.tensor([50, 20]))[1, 20:] == 0).all()), vary.eval()(spectra, None) is spectra
-        (True, True)
-    """
-
-    def __init__(self, *, level: float = 1.0, tilt: float = 0.75, stretch: float = 0.1) -> None:
-        super().__init__()
-        self.level, self.tilt, self.stretch = level, tilt, stretch
-
-    def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
-        """Varies `(batch, time, bands)`; `lengths` are the steps of each recording, `(batch,)`."""
-        if not self.training:
-            return values
-        batch, time, bands = values.shape
-        level, tilt, stretch = torch.rand(3, batch, 1, device=values.device) * 2 - 1
-        values = self._stretched(values, 1 + self.stretch * stretch)
-        colour = self.level * level + self.tilt * tilt * torch.linspace(-1, 1, bands, device=values.device)
-        return (values + colour.unsqueeze(1)) * step_mask(lengths.to(values.device), time).unsqueeze(2)
-
-    @staticmethod
-    def _stretched(values: Tensor, factor: Tensor) -> Tensor:
-        """Each band takes the value found at its number times the factor, between its neighbours there."""
-        bands = values.shape[2]
-        at = (torch.arange(bands, device=values.device) * factor).clamp(max=bands - 1)
-        low = at.long()
-        high = (low + 1).clamp(max=bands - 1)
-        share = (at - low).unsqueeze(1)
-        found = [values.gather(2, index.unsqueeze(1).expand_as(values)) for index in (low, high)]
-        return found[0] * (1 - share) + found[1] * share
 
 
 def stack_frames(values: Tensor, lengths: Tensor, frames: int) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurra.nn import Pooling, SequenceEncoder, SpectrumMask, SpectrumVariation, stack_frames
+from recurra.nn import Pooling, SequenceEncoder, SpectrumMask, stack_frames
 from recurra.ops import dropout as drop
 
 
@@ -20,7 +20,7 @@ class PooledNetwork(torch.nn.Module):
         output_size: classes or target values.
         pooling: see `recurra.nn.Pooling`.
         dropout: probability of dropping a feature before each layer and before the head, in training.
-        frames: where the input is spectra, how many of them make a step; in training they are varied and masked. 0 for
+        frames: where the input is spectra, how many of them make a step; they are masked in training. 0 for
             other input.
         **encoder: further arguments of `recurra.nn.SequenceEncoder`.
     """
@@ -38,7 +38,7 @@ class PooledNetwork(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.frames = frames
-        self.augment = torch.nn.ModuleList([SpectrumVariation(), SpectrumMask()] if frames else [])
+        self.mask = SpectrumMask() if frames else None
         self.encoder = SequenceEncoder(input_size * max(frames, 1), embedding_size, dropout=dropout, **encoder)
         self.pooling = Pooling(pooling, self.encoder.output_size)
         self.dropout = dropout
@@ -46,10 +46,8 @@ class PooledNetwork(torch.nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Outputs `(batch, outputs)` for tokens `(batch, time)` or features `(batch, time, features)`."""
-        for augment in self.augment:
-            values = augment(values, lengths)
-        if self.frames:
-            values, lengths = stack_frames(values, lengths, self.frames)
+        if self.mask is not None:
+            values, lengths = stack_frames(self.mask(values, lengths), lengths, self.frames)
         output, last = self.encoder(values, lengths)
         pooled = self.pooling(output, last, lengths.to(output.device))
         return self.head(drop(pooled, self.dropout, training=self.training))
