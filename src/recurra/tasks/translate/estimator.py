@@ -71,7 +71,7 @@ class Translator(Estimator):
         gradient_clip: greatest norm of the gradient.
         validation_fraction: share of the distinct sources that chooses the best epoch, when `fit` gets no data for
             it; all translations of a source stand on one side.
-        n_iter_no_change: epochs without a better validation chrF after which training stops; None for never.
+        n_iter_no_change: epochs without a better validation BLEU after which training stops; None for never.
         random_state: seed of initialisation, split, shuffling and dropout; no global generator is changed.
         device: `"auto"`, `"cpu"`, `"cuda"`, …
         engine: engine of the recurrence, see `recurra.ops`.
