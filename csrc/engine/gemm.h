@@ -12,7 +12,8 @@ namespace recurra::RECURRA_ISA {
 
 constexpr int kStrip = 4;                                       // vectors side by side in a strip of B
 constexpr int kRows = RECURRA_VECTOR_BYTES >= 64 ? 6 : 3;       // rows of a tile: the accumulators fill the registers
-constexpr int kChunk = 256;                                      // tokens of a weight gradient whose strip stays in the nearest cache
+constexpr int kChunk = 256;                                     // tokens of a weight gradient summed at a time, strip by strip
+constexpr int kFew = 16;                                        // tokens of a sum that is mostly writing
 
 inline int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
@@ -204,7 +205,7 @@ void row_times(const T* a, T* c, const PackedMatrix<T>& b, int begin, int end) {
 }
 
 // c[m][column] = sum over tokens of g[token][m] * x(token)[column], for rows m in [first, last) of c. Some tokens at a time,
-// strip by strip: the strip of x stays in the nearest cache, and the tokens of g come by row after row.
+// strip by strip of x, which all rows of g then pass.
 template <class T>
 struct OuterSum {
     PackedMatrix<T> right;
@@ -217,16 +218,23 @@ struct OuterSum {
         for (int64_t t = 0; t < tokens; t += kChunk) {
             const int depth = int(std::min<int64_t>(kChunk, tokens - t));
             right.shape(depth, columns);
-            for (int s = 0; s < right.strips(); ++s) {
-                right.pack_rows(s, columns, [&](int k) { return x[t + k]; });
+            const auto pack = [&](int s) { right.pack_rows(s, columns, [&](int k) { return x[t + k]; }); };
+            const auto strip = [&](int s, int from, int to) {
                 constant<kStrip>(right.width(s), [&](auto v) {
-                    for (int m = first; m < last; m += kRows)
-                        constant<kRows>(std::min(kRows, last - m), [&](auto n) {
+                    for (int m = from; m < to; m += kRows)
+                        constant<kRows>(std::min(kRows, to - m), [&](auto n) {
                             add<n(), v()>(depth, g + t * step + m, step, right.strip(s), c + m * ldc + s * kStrip * lanes<T>, ldc,
                                           begin && t == 0);
                         });
                 });
+            };
+            if (tokens > kFew) {
+                for (int s = 0; s < right.strips(); ++s) pack(s), strip(s, first, last);
+                continue;
             }
+            for (int s = 0; s < right.strips(); ++s) pack(s);
+            for (int m = first; m < last; m += kRows)  // writing c is most of the work: row after row
+                for (int s = 0; s < right.strips(); ++s) strip(s, m, std::min(m + kRows, last));
         }
     }
 

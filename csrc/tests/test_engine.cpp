@@ -114,7 +114,7 @@ void test_matrix_as_it_is() {
 
 template <class T>
 void test_outer_sum() {
-    for (int tokens : {0, 1, kChunk - 1, kChunk, 700})
+    for (int tokens : {0, 1, kFew, kFew + 1, kChunk, 700})
         for (int height : {1, 6, 17})
             for (int columns : {1, 16, 70}) {
                 const int step = height + 3;
