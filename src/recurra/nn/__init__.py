@@ -2,7 +2,7 @@
 
 from .chain import Chain
 from .context import DIRECTIONS, ContextNetwork
-from .encoder import CELLS, SequenceEncoder, build_recurrent
+from .encoder import CELLS, SequenceEncoder, begin_remembering, build_recurrent
 from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden, step_mask
 from .recurrent import GRU, LSTM, RNN, Recurrent
@@ -30,6 +30,7 @@ __all__ = [
     "SequenceEncoder",
     "SpectrumMask",
     "accelerate",
+    "begin_remembering",
     "build_recurrent",
     "last_hidden",
     "stack_frames",

@@ -128,3 +128,27 @@ def build_recurrent(
         memory=memory,
         **extra,
     )
+
+
+def begin_remembering(layer: RNN | GRU | LSTM | Memoryless, *, orthogonal: bool = True) -> None:
+    """Starts recurrent weights where states last: an LSTM's forget gates open, and, if wanted, orthogonal gates.
+
+    Saxe and others, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", 2014;
+    Jozefowicz and others, "An empirical exploration of recurrent network architectures", 2015.
+
+    Example:
+        >>> layer = build_recurrent("lstm", 3, 4)
+        >>> begin_remembering(layer)
+        >>> layer.bias_hh_l0[4:8].tolist()
+        [1.0, 1.0, 1.0, 1.0]
+    """
+    if isinstance(layer, Memoryless):
+        return
+    size, gates = layer.stack.hidden_size, layer.stack.cell.gates
+    for name, weight in layer.named_parameters():
+        if name.startswith("weight_hh") and orthogonal:
+            for rows in weight.detach().split(size):
+                torch.nn.init.orthogonal_(rows)
+        elif name.startswith("bias_hh") and "forget" in gates:
+            rows = gates.index("forget") * size
+            torch.nn.init.ones_(weight.detach()[rows : rows + size])

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, linear
 
 from recurra.data.batches import IGNORE
 from recurra.errors import UsageError
-from recurra.nn import RECURRENT, build_recurrent
+from recurra.nn import begin_remembering, build_recurrent
 from recurra.ops import dropout as drop
 
 LABEL_DROPOUT = 0.1  # share of training texts whose label is hidden, so that the model also writes without one
@@ -107,24 +107,6 @@ class LanguageNetwork(torch.nn.Module):
 
     def _drop(self, values: Tensor) -> Tensor:
         return drop(values, self.dropout, training=self.training)
-
-
-def begin_remembering(layer: torch.nn.Module) -> None:
-    """Starts recurrent weights where states last: orthogonal gates, and an LSTM's forget gates open.
-
-    Saxe and others, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", 2014;
-    Jozefowicz and others, "An empirical exploration of recurrent network architectures", 2015.
-    """
-    if not isinstance(layer, RECURRENT):
-        return
-    size, gates = layer.stack.hidden_size, layer.stack.cell.gates
-    for name, weight in layer.named_parameters():
-        if name.startswith("weight_hh"):
-            for rows in weight.detach().split(size):
-                torch.nn.init.orthogonal_(rows)
-        elif name.startswith("bias_hh") and "forget" in gates:
-            rows = gates.index("forget") * size
-            torch.nn.init.ones_(weight.detach()[rows : rows + size])
 
 
 class NextToken:

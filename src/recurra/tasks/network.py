@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurra.nn import Pooling, SequenceEncoder, SpectrumMask, stack_frames
+from recurra.nn import Pooling, SequenceEncoder, SpectrumMask, begin_remembering, stack_frames
 from recurra.ops import dropout as drop
 
 
@@ -40,6 +40,10 @@ class PooledNetwork(torch.nn.Module):
         self.frames = frames
         self.mask = SpectrumMask() if frames else None
         self.encoder = SequenceEncoder(input_size * max(frames, 1), embedding_size, dropout=dropout, **encoder)
+        if (
+            not embedding_size and not frames
+        ):  # series are long and change little from step to step: docs/decisions/0005
+            begin_remembering(self.encoder.recurrent)
         self.pooling = Pooling(pooling, self.encoder.output_size)
         self.dropout = dropout
         self.head = torch.nn.Linear(self.encoder.output_size, output_size)
