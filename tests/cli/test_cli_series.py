@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,25 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recurra import cli
-
 SAMPLE = Path(str(files("recurra.data") / "samples" / "series"))
 QUICK = ["--hidden-size", 12, "--dropout", 0.2, "--epochs", 4, "--batch-size", 16, "--learning-rate", 0.02]
 LONG = ["--id", "kettle", "--time", "second", "--features", "temperature,watts"]
-
-
-@pytest.fixture
-def recurra(monkeypatch, capfd, tmp_path):
-    """Runs a command in this process, in an empty folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["recurra", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code, *capfd.readouterr()
-
-    return run
 
 
 def config(model: Path) -> dict:

@@ -22,20 +22,6 @@ QUICK += ["--epochs", "14", "--batch-size", "8", "--learning-rate", "0.02", "--p
 TABLE = ["--source", "en", "--target", "ko"]
 
 
-@pytest.fixture
-def recurra(monkeypatch, capfd, tmp_path):
-    """Runs a command in this process, in an empty folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["recurra", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code, *capfd.readouterr()
-
-    return run
-
-
 def write_table(path: Path, encoding: str = "utf-8") -> Path:
     text = "en,ko,by\n" + "".join(f"{source},{target},me\n" for source, target in PAIRS)
     path.write_text(text + "five,,nobody\n", encoding=encoding)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recurra import cli
-
 QUICK = ["--horizon", "6", "--hidden-size", "16", "--epochs", "2", "--learning-rate", "0.01"]
 COLUMNS = ["--time", "date", "--target", "load"]
-
-
-@pytest.fixture
-def recurra(monkeypatch, capfd, tmp_path):
-    """Runs a command in this process, in an empty folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["recurra", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code, *capfd.readouterr()
-
-    return run
 
 
 def rows(steps: int = 200) -> list[tuple]:

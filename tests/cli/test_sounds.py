@@ -9,25 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from recurra import cli
-
 HERTZ = {"a": 300, "b": 1500}
 QUICK = ["--hidden-size", "8", "--layers", "1", "--batch-size", "8", "--learning-rate", "0.02"]
 FIT = ["fit", "transcribe", "sounds/train.csv", "--epochs", "1", *QUICK]
-
-
-@pytest.fixture
-def command(monkeypatch, capfd, tmp_path):
-    """Runs a command in this process, in an empty folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["recurra", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code, *capfd.readouterr()
-
-    return run
 
 
 @pytest.fixture
@@ -47,8 +31,8 @@ def sounds(tmp_path):
     return folder
 
 
-def test_transcribe_from_fit_to_predict(command, sounds, tmp_path):
-    code, out, err = command(*FIT, "--out", "m", "--tokens", "char", "--frames", "2")
+def test_transcribe_from_fit_to_predict(recurra, sounds, tmp_path):
+    code, out, err = recurra(*FIT, "--out", "m", "--tokens", "char", "--frames", "2")
     assert (code, out) == (0, "")
     assert "24 recordings" in err
     assert "8,000 Hz" in err
@@ -56,34 +40,34 @@ def test_transcribe_from_fit_to_predict(command, sounds, tmp_path):
     assert (config["task"], config["params"]["frames"]) == ("transcribe", 2)
     assert config["data"]["input column"] == "path"
 
-    code, out, _ = command("evaluate", "m", "sounds/train.csv", "--json", "--beam", "4", "--order-test")
+    code, out, _ = recurra("evaluate", "m", "sounds/train.csv", "--json", "--beam", "4", "--order-test")
     figures = json.loads(out)
     assert code == 0
     assert {"cer", "wer", "exact", "loss", "n", "order_test"} == set(figures)
 
-    code, out, _ = command("predict", "m", "sounds/wav/3.wav", "--timestamps")
+    code, out, _ = recurra("predict", "m", "sounds/wav/3.wav", "--timestamps")
     (row,) = map(json.loads, out.splitlines())
     assert (code, row["row"], row["file"]) == (0, 1, "3.wav")
     assert set(row) == {"row", "file", "text", "confidence", "tokens"}
-    code, out, _ = command("predict", "m", "sounds/train.csv")
+    code, out, _ = recurra("predict", "m", "sounds/train.csv")
     of_table = [json.loads(line)["text"] for line in out.splitlines()]
-    code, out, _ = command("predict", "m", "sounds/wav")
+    code, out, _ = recurra("predict", "m", "sounds/wav")
     of_folder = {row["file"]: row["text"] for row in map(json.loads, out.splitlines())}
     assert of_table == [of_folder[f"{i}.wav"] for i in range(24)]
-    assert command("predict", "m", "sounds/train.csv", "--out", "found.csv")[0] == 0
+    assert recurra("predict", "m", "sounds/train.csv", "--out", "found.csv")[0] == 0
     assert (tmp_path / "found.csv").read_text().count("\n") == 25
 
 
-def test_classify_recordings(command, sounds, tmp_path):
+def test_classify_recordings(recurra, sounds, tmp_path):
     fit = ["fit", "classify", "sounds/train.csv", "--input", "path", "--target", "text", "--out", "m", *QUICK]
-    code, _, err = command(*fit, "--epochs", "8")
+    code, _, err = recurra(*fit, "--epochs", "8")
     assert code == 0
     assert "24 recordings" in err
-    code, out, _ = command("evaluate", "m", "sounds/train.csv", "--json")
+    code, out, _ = recurra("evaluate", "m", "sounds/train.csv", "--json")
     assert json.loads(out)["accuracy"] > 0.6
-    labels = [json.loads(line)["label"] for line in command("predict", "m", "sounds/train.csv")[1].splitlines()]
+    labels = [json.loads(line)["label"] for line in recurra("predict", "m", "sounds/train.csv")[1].splitlines()]
     assert len(labels) == 24
-    code, out, _ = command("predict", "m", "sounds/wav/7.wav", "--proba")
+    code, out, _ = recurra("predict", "m", "sounds/wav/7.wav", "--proba")
     row = json.loads(out)
     assert (code, row["label"], set(row["probabilities"])) == (0, labels[7], {"ab", "b", "ba"})
 
@@ -105,13 +89,13 @@ def change(folder, row, name):
         ("", None, "no file of sound named"),
     ],
 )
-def test_wrong_files_are_named_by_line(command, sounds, tmp_path, task, name, content, message):
+def test_wrong_files_are_named_by_line(recurra, sounds, tmp_path, task, name, content, message):
     change(sounds, 5, name)
     if content == "cut":
         content = (sounds / "wav" / "5.wav").read_bytes()[:900]
     if content is not None:
         (sounds / name).write_bytes(content)
-    code, out, err = command("fit", task, "sounds/train.csv", "--input", "path", "--target", "text")
+    code, out, err = recurra("fit", task, "sounds/train.csv", "--input", "path", "--target", "text")
     assert (code, out) == (3, "")
     assert "train.csv, line 7: " in err
     assert message in err
@@ -119,12 +103,12 @@ def test_wrong_files_are_named_by_line(command, sounds, tmp_path, task, name, co
     assert [p.name for p in tmp_path.iterdir()] == ["sounds"]
 
 
-def test_other_wrong_input(command, sounds, tmp_path):
-    code, _, err = command("fit", "transcribe", "sounds/train.csv", "--input", "text", "--target", "path")
+def test_other_wrong_input(recurra, sounds, tmp_path):
+    code, _, err = recurra("fit", "transcribe", "sounds/train.csv", "--input", "text", "--target", "path")
     assert (code, "hand over paths of sound files" in err) == (3, True)
     with (sounds / "train.csv").open("a") as table:
         table.write(f"wav/0.wav,{'ab' * 50}\nwav/1.wav,\n")
-    code, _, err = command(*FIT)
+    code, _, err = recurra(*FIT)
     assert code == 0
     assert "1 recording left out for a missing text" in err
     assert "1 recording left out for a text too long for its recording" in err
@@ -135,15 +119,15 @@ def test_other_wrong_input(command, sounds, tmp_path):
         (["model", "."], 3, "holds no files of sound"),
         (["model", "sounds/wav/3.wav", "--proba"], 2, "--proba"),
     ]:
-        code, out, err = command("predict", *arguments)
+        code, out, err = recurra("predict", *arguments)
         assert (code, out) == (found, "")
         assert message in err
         assert "Traceback" not in err
 
 
-def test_a_missing_package_says_what_to_install(command, sounds, monkeypatch):
+def test_a_missing_package_says_what_to_install(recurra, sounds, monkeypatch):
     monkeypatch.setitem(sys.modules, "soundfile", None)
-    code, _, err = command(*FIT)
+    code, _, err = recurra(*FIT)
     assert code == 5
     assert 'pip install "recurra[audio]"' in err
     assert "Traceback" not in err
