@@ -64,6 +64,11 @@ void bind(nb::module_ m) {
         nb::gil_scoped_release release;
         engine<T>().backward(s, in, to, at<const T>(tape));
     });
+    m.def("look", [](const Spec& s, Address lengths, Address tape, In to) {
+        const auto arrays = pointers<T>(to);
+        nb::gil_scoped_release release;
+        engine<T>().look(s, at<const int64_t>(lengths), at<const T>(tape), arrays);
+    });
 }
 
 }  // namespace

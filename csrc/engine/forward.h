@@ -26,6 +26,21 @@ struct Tape {
         : gates(data), h(data + tokens * z.row + skew), c(h + tokens * z.outs + skew) {}
 };
 
+// Whether the layer above cannot read the hidden states of a layer as they are.
+template <class T>
+bool joined_apart(const Spec& s, const Sizes<T>& z, int l) {
+    return l + 1 < s.layers && (z.directions > 1 || z.out != z.outs || s.dropout > 0);
+}
+// Where a call that stores all of so many tokens has a layer: its directions, then its joined outputs.
+template <class T>
+int64_t stored_offset(const Spec& s, const Sizes<T>& z, int l, int64_t tokens) {
+    return l * tokens * (z.directions * Tape<T>::per_token(z) + (joined_apart(s, z, 0) ? z.joined : 0));
+}
+template <class T>
+Tape<T> stored_tape(const Spec& s, const Sizes<T>& z, T* tape, int l, int d, int64_t tokens) {
+    return {z, tape + stored_offset(s, z, l, tokens) + d * tokens * Tape<T>::per_token(z), tokens};
+}
+
 template <class T>
 struct Lane {  // a stretch of one layer in one direction
     int l, d, begin, end;
@@ -66,17 +81,15 @@ public:
 
     // ---- what is stored
 
-    // Whether the layer above cannot read the hidden states of a layer as they are.
-    bool joins(int l) const { return l + 1 < s.layers && (z.directions > 1 || z.out != z.outs || s.dropout > 0); }
+    bool joins(int l) const { return joined_apart(s, z, l); }
     int64_t carried() const { return batch.rows * int64_t(z.outs + (z.lstm ? z.units : 0)); }
     int chunks() const { return s.chunk ? int((batch.steps + s.chunk - 1) / s.chunk) : 1; }
 
     // Everything of a lane and its joined outputs, one after the other; see tape_size.
-    Tape<T> stored(T* tape, int l, int d) const { return {z, tape + offset(l, batch.tokens) + d * batch.tokens * Tape<T>::per_token(z), batch.tokens}; }
+    Tape<T> stored(T* tape, int l, int d) const { return stored_tape(s, z, tape, l, d, batch.tokens); }
     T* stored_joined(T* tape, int l) const {
-        return joins(l) ? tape + offset(l, batch.tokens) + z.directions * batch.tokens * Tape<T>::per_token(z) : nullptr;
+        return joins(l) ? tape + stored_offset(s, z, l, batch.tokens) + z.directions * batch.tokens * Tape<T>::per_token(z) : nullptr;
     }
-    int64_t offset(int l, int64_t tokens) const { return l * tokens * (z.directions * Tape<T>::per_token(z) + (joins(0) ? z.joined : 0)); }
     // In chunks: the states before each chunk, then, of a bidirectional stack, the joined outputs of all layers.
     T* stored_states(T* tape, int chunk, int l, int d) const { return tape + ((int64_t(chunk) * s.layers + l) * z.directions + d) * carried(); }
     T* stored_outputs(T* tape, int l) const {

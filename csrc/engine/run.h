@@ -73,6 +73,7 @@ struct Engine {
     void (*infer)(const Spec&, const Inputs<T>&, const Outputs<T>&);
     void (*forward)(const Spec&, const Inputs<T>&, const Outputs<T>&, T* tape);
     void (*backward)(const Spec&, const Inputs<T>&, const Gradients<T>&, const T* tape);
+    void (*look)(const Spec&, const int64_t* lengths, const T* tape, const std::vector<T*>& to);  // gates and states, stored
     bool (*few)(const Spec&);  // so little work that packing weights would not pay
     std::unique_ptr<Ready<T>> (*ready)(const Spec&, const std::vector<const T*>& weights);
     std::unique_ptr<Steps<T>> (*steps)(const Spec&, const std::vector<const T*>& weights, bool half);

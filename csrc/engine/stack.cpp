@@ -3,6 +3,7 @@
 
 #include "backward.h"
 #include "fingerprint.h"
+#include "look.h"
 #include "session.h"
 #include "step.h"
 
@@ -160,7 +161,7 @@ double bandwidth(int64_t bytes, double seconds) {
 }
 
 template <class T>
-const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>, few<T>, ready<T>, steps<T>, mask<T>, peak<T>, bandwidth<T>};
+const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>, look<T>, few<T>, ready<T>, steps<T>, mask<T>, peak<T>, bandwidth<T>};
 
 }  // namespace
 

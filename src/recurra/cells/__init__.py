@@ -1,8 +1,8 @@
 """Recurrent cells: the equations, the gate names and their order, each written down once."""
 
-from .base import Cell, State, Step, linear
+from .base import Alter, Cell, State, Step, as_is, linear
 from .gru import GRU
 from .lstm import LSTM
 from .rnn import RNN
 
-__all__ = ["GRU", "LSTM", "RNN", "Cell", "State", "Step", "linear"]
+__all__ = ["GRU", "LSTM", "RNN", "Alter", "Cell", "State", "Step", "as_is", "linear"]

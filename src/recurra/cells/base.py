@@ -7,12 +7,20 @@ engine, stacked and bidirectional, over ragged batches, with gradients, without 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
 State = tuple[Tensor, ...]
+
+Alter = Callable[[str, Tensor], Tensor]
+"""Takes the name and the values of a gate, `(batch, hidden)`, and gives the values with which the step goes on."""
+
+
+def as_is(name: str, gate: Tensor) -> Tensor:
+    """Leaves a gate as it is."""
+    return gate
 
 
 class Step(NamedTuple):
@@ -61,13 +69,15 @@ class Cell(ABC):
     states: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor]) -> Step:
+    def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor], alter: Alter = as_is) -> Step:
         """Advances the state by one time step.
 
         Args:
             x: input of the step, `(batch, features)`.
             state: one tensor `(batch, size)` per name in `states`.
             weights: tensors named as in `shapes`.
+            alter: every gate passes through it as soon as it is known; for interventions. A cell of your own may leave
+                the argument out, then its states can be altered, but not its gates.
 
         Returns:
             The new state and the activated gates.

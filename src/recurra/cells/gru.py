@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .base import Cell, State, Step, linear
+from .base import Alter, Cell, State, Step, as_is, linear
 
 
 class GRU(Cell):
@@ -25,11 +25,11 @@ class GRU(Cell):
     gates = ("reset", "update", "candidate")
     states = ("hidden",)
 
-    def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor]) -> Step:
+    def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor], alter: Alter = as_is) -> Step:
         """One time step; see the class for the equations."""
         (h,) = state
         r_x, z_x, n_x = linear(x, weights, "ih").chunk(3, dim=-1)
         r_h, z_h, n_h = linear(h, weights, "hh").chunk(3, dim=-1)
-        r, z = torch.sigmoid(r_x + r_h), torch.sigmoid(z_x + z_h)
-        n = torch.tanh(n_x + r * n_h)
+        r, z = alter("reset", torch.sigmoid(r_x + r_h)), alter("update", torch.sigmoid(z_x + z_h))
+        n = alter("candidate", torch.tanh(n_x + r * n_h))
         return Step(((1 - z) * n + z * h,), (r, z, n))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .base import Cell, State, Step, linear
+from .base import Alter, Cell, State, Step, as_is, linear
 
 
 class LSTM(Cell):
@@ -28,11 +28,12 @@ class LSTM(Cell):
     gates = ("input", "forget", "candidate", "output")
     states = ("hidden", "cell")
 
-    def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor]) -> Step:
+    def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor], alter: Alter = as_is) -> Step:
         """One time step; see the class for the equations."""
         h, c = state
         i, f, g, o = (linear(x, weights, "ih") + linear(h, weights, "hh")).chunk(4, dim=-1)
-        i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
+        i, f = alter("input", torch.sigmoid(i)), alter("forget", torch.sigmoid(f))
+        g, o = alter("candidate", torch.tanh(g)), alter("output", torch.sigmoid(o))
         c = f * c + i * g
         h = o * torch.tanh(c)
         if "weight_hr" in weights:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .base import Cell, State, Step, linear
+from .base import Alter, Cell, State, Step, as_is, linear
 
 
 class RNN(Cell):
@@ -31,9 +31,9 @@ class RNN(Cell):
             raise ValueError(f"nonlinearity is 'tanh' or 'relu', not {nonlinearity!r}")
         self.nonlinearity = nonlinearity
 
-    def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor]) -> Step:
+    def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor], alter: Alter = as_is) -> Step:
         """One time step; see the class for the equation."""
         (h,) = state
         activation = torch.tanh if self.nonlinearity == "tanh" else torch.relu
-        n = activation(linear(x, weights, "ih") + linear(h, weights, "hh"))
+        n = alter("candidate", activation(linear(x, weights, "ih") + linear(h, weights, "hh")))
         return Step((n,), (n,))

@@ -6,6 +6,8 @@ from .dropout import dropout
 from .native import layer as quick_layer
 from .native import open_stream
 from .native import train as quick_training
+from .recording import Record, record
+from .reference import Place, Watcher
 from .stack import Stack
 
 __all__ = [
@@ -13,11 +15,15 @@ __all__ = [
     "MEMORIES",
     "Call",
     "Explanation",
+    "Place",
+    "Record",
     "Stack",
+    "Watcher",
     "dropout",
     "explain",
     "open_stream",
     "quick_layer",
     "quick_training",
+    "record",
     "recurrence",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -92,6 +92,20 @@ def backward(
         tape,
     )
     return [of_values, *of_states, *of_weights]
+
+
+def look(
+    config: tuple, values: Tensor, lengths: Tensor | None, tape: Any, names: Sequence[str], sizes: Mapping[str, int]
+) -> dict[str, Tensor]:
+    """Gates and states out of a tape: of all `names`, in the cell's order, those that have a size are wanted."""
+    spec, batch = _spec(config, values, None)
+    layers, directions = config[3], 2 if config[4] else 1
+    steps = values.shape[1] if config[6] else values.shape[0]
+    found = {name: values.new_empty(layers, directions, batch, steps, size) for name, size in sizes.items()}
+    lengths = _index(lengths)
+    addresses = [found[name].data_ptr() if name in found else 0 for name in names]
+    _of(values.dtype).look(spec, 0 if lengths is None else lengths.data_ptr(), tape.data_ptr(), addresses)
+    return found
 
 
 def tape_size(config: tuple, dtype: torch.dtype, steps: Any, batch: Any) -> Any:

@@ -6,16 +6,47 @@ Serves every cell, dtype, device and order of differentiation. Its cost follows 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recurra.cells import Cell, State
+from recurra.cells import Cell, State, Step
 
 from .call import Call
 
 name = "reference"
+
+
+class Place(NamedTuple):
+    """Where in a stack a step happens.
+
+    Attributes:
+        layer: counted from 0 at the input.
+        direction: 0 forward, 1 backward in time.
+        time: position in the sequence, in both directions counted from its beginning.
+    """
+
+    layer: int
+    direction: int
+    time: int
+
+
+class Watcher(Protocol):
+    """Sees every step of a run, and may change what it goes on with."""
+
+    alters: bool
+    """Whether `gate` is to be asked."""
+
+    def gate(self, place: Place, name: str, gate: Tensor) -> Tensor:
+        """A gate `(batch, hidden)` as soon as it is known; returns the values to go on with."""
+        ...
+
+    def stepped(self, place: Place, step: Step) -> State:
+        """The end of a step; returns the states `(batch, size)` to go on with."""
+        ...
 
 
 def refuses(call: Call) -> str | None:
@@ -23,7 +54,14 @@ def refuses(call: Call) -> str | None:
     return None
 
 
-def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State | None):
+def run(
+    call: Call,
+    values: Tensor,
+    weights: Sequence[Tensor],
+    lengths: Tensor | None,
+    states: State | None,
+    watcher: Watcher | None = None,
+):
     """Runs the stack; see `recurra.ops.recurrence` for the shapes."""
     states = call.zeros(values) if states is None else states
     stack = call.stack
@@ -43,7 +81,7 @@ def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor |
         for direction in range(stack.directions):
             index = layer * stack.directions + direction
             initial = tuple(s[index] for s in states)
-            output, last = _scan(stack.cell, x, initial, groups[index], active, backward=direction == 1)
+            output, last = _scan(stack.cell, x, initial, groups[index], active, layer, direction, watcher)
             outputs.append(output)
             final.append(last)
         x = torch.cat(outputs, dim=-1)
@@ -57,14 +95,15 @@ def _scan(
     state: State,
     weights: Mapping[str, Tensor],
     active: Tensor | None,
-    *,
-    backward: bool,
+    layer: int,
+    direction: int,
+    watcher: Watcher | None,
 ) -> tuple[Tensor, State]:
     """One layer in one direction. Where a sequence is not active its state waits and its output is 0."""
     steps = range(x.shape[0])
     outputs: list[Tensor] = [x.new_empty(0)] * len(steps)
-    for t in reversed(steps) if backward else steps:
-        new = cell.step(x[t], state, weights).state
+    for t in reversed(steps) if direction else steps:
+        new = _step(cell, x[t], state, weights, Place(layer, direction, t), watcher)
         if active is None:
             state, outputs[t] = new, new[0]
         else:
@@ -72,3 +111,13 @@ def _scan(
             outputs[t] = new[0].masked_fill(~active[t], 0)
     empty = x.new_empty(0, x.shape[1], state[0].shape[-1])
     return torch.stack(outputs) if outputs else empty, state
+
+
+def _step(
+    cell: Cell, x: Tensor, state: State, weights: Mapping[str, Tensor], place: Place, watcher: Watcher | None
+) -> State:
+    if watcher is None:
+        return cell.step(x, state, weights).state
+    if watcher.alters:
+        return watcher.stepped(place, cell.step(x, state, weights, partial(watcher.gate, place)))
+    return watcher.stepped(place, cell.step(x, state, weights))

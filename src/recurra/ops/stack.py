@@ -48,6 +48,12 @@ class Stack:
         return self.cell.state_sizes(self.hidden_size, proj_size=self.proj_size)
 
     @property
+    def inner_sizes(self) -> dict[str, int]:
+        """Size of each gate and state by name, in the cell's order."""
+        gates = dict.fromkeys(self.cell.gates, self.hidden_size)
+        return gates | dict(zip(self.cell.states, self.state_sizes, strict=True))
+
+    @property
     def output_size(self) -> int:
         """Features of the output: the hidden states of both directions side by side."""
         return self.directions * self.state_sizes[0]

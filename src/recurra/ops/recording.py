@@ -1,0 +1,116 @@
+"""A run of a stack with everything that happens inside: every gate and state of every layer, direction, step and unit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from recurra.cells import State, Step
+
+from . import kernels, native, reference
+from .call import prepare
+from .reference import Place
+from .stack import Stack
+
+
+class Record(NamedTuple):
+    """What a run did.
+
+    Attributes:
+        output: as `recurrence` gives it, with `batch_first`.
+        last: final states, as `recurrence` gives them.
+        arrays: for each name of a gate or state, `(layers, directions, batch, time, units)`; NaN beyond each length.
+        engine: which engine ran it.
+    """
+
+    output: Tensor
+    last: State
+    arrays: dict[str, Tensor]
+    engine: str
+
+
+def record(
+    stack: Stack,
+    values: Tensor,
+    weights: Sequence[Tensor],
+    lengths: Tensor | Sequence[int] | None = None,
+    states: State | None = None,
+    *,
+    names: Collection[str] | None = None,
+) -> Record:
+    """Runs a stack without gradients and without dropout, and returns every gate and state.
+
+    The native engine stores them anyway for its backward pass and hands them out; for what it does not serve, the
+    reference loop computes the same.
+
+    Args:
+        stack: cell, sizes, layers and directions.
+        values: `(batch, time, features)`.
+        weights: flat, in the order of `stack.named_shapes()`.
+        lengths: steps of each sequence, `(batch,)`; None when all are full.
+        states: initial states, each `(layers * directions, batch, size)`; zeros when None.
+        names: which gates and states are wanted; None for all.
+
+    Raises:
+        ValueError: sizes or lengths do not fit.
+
+    Example:
+        >>> import torch
+        >>> from recurra.cells import LSTM
+        >>> from recurra.ops import Stack, record
+        >>> stack = Stack(LSTM(), input_size=2, hidden_size=3)
+        >>> weights = [torch.randn(shape) for _, shape in stack.named_shapes()]
+        >>> tuple(record(stack, torch.randn(4, 5, 2), weights).arrays["forget"].shape)
+        (1, 1, 4, 5, 3)
+    """
+    known = stack.inner_sizes
+    wanted = {name: size for name, size in known.items() if names is None or name in names}
+    with torch.no_grad():
+        call, checked = prepare(stack, values, weights, lengths, states, batch_first=True)
+        if native.refuses(call) is None and not call.mixed and values.dtype in (torch.float32, torch.float64):
+            config = native.configure(call)
+            kept = () if states is None else tuple(states)
+            output, h, c, tape = kernels.forward(config, values, weights, kept, checked, None, keep=True)
+            arrays = kernels.look(config, values, checked, tape, tuple(known), wanted)
+            return Record(output, (h,) if c is None else (h, c), arrays, native.name)
+        notes = _Notes(stack, wanted)
+        output, last = reference.run(call, values, weights, checked, states, notes)
+        return Record(output, last, notes.arrays(values, checked), reference.name)
+
+
+class _Notes:
+    """A watcher that keeps what it sees."""
+
+    alters = False
+
+    def __init__(self, stack: Stack, sizes: Mapping[str, int]) -> None:
+        self.stack, self.sizes = stack, sizes
+        self.seen: dict[tuple[str, Place], Tensor] = {}
+
+    def gate(self, place: Place, name: str, gate: Tensor) -> Tensor:
+        """Not asked."""
+        return gate
+
+    def stepped(self, place: Place, step: Step) -> State:
+        """Keeps gates and states."""
+        for name, value in zip(self.stack.inner_sizes, (*step.gates, *step.state), strict=True):
+            if name in self.sizes:
+                self.seen[name, place] = value
+        return step.state
+
+    def arrays(self, values: Tensor, lengths: Tensor | None) -> dict[str, Tensor]:
+        """All that was seen, in order."""
+        batch, steps = values.shape[:2]
+        beyond = None
+        if lengths is not None:
+            beyond = torch.arange(steps, device=values.device) >= lengths.to(values.device)[:, None]  # (batch, time)
+        found = {}
+        for name, size in self.sizes.items():
+            array = values.new_empty(self.stack.num_layers, self.stack.directions, batch, steps, size)
+            for layer, direction, time in (place for seen, place in self.seen if seen == name):
+                array[layer, direction, :, time] = self.seen[name, Place(layer, direction, time)]
+            found[name] = array if beyond is None else array.masked_fill(beyond[:, :, None], torch.nan)
+        return found
