@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import cells, nn, ops
+    from . import cells, inspect, nn, ops
+    from .inspect import trace
     from .nn import accelerate
     from .tasks import (
         BlankFiller,
@@ -34,9 +35,11 @@ __all__ = [
     "Translator",
     "accelerate",
     "cells",
+    "inspect",
     "load",
     "nn",
     "ops",
+    "trace",
 ]
 
 _HOME = {
@@ -50,6 +53,7 @@ _HOME = {
     "Translator": "tasks",
     "accelerate": "nn",
     "load": "tasks",
+    "trace": "inspect",
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.errors import DataError, UsageError
+from recurra.io.atomic import written
 
 from .console import say
 from .options import Reading
@@ -102,20 +103,3 @@ def _cell(value: Any) -> Any:
     if isinstance(value, list) and all(isinstance(v, str) for v in value):
         return " ".join(value)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
-
-
-@contextmanager
-def written(path: Path) -> Iterator[Path]:
-    """A file to write to, which takes the place of `path` when the block has ended well.
-
-    Raises:
-        DataError: `path` cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)

@@ -118,6 +118,20 @@ class TextEncoder:
         found = [self.tokenizer.id_to_token(int(i)) or "" for i in ids]
         return [piece.removeprefix("▁") or piece for piece in found] if self.tokens == "bpe" else found
 
+    def shown(self, texts: Sequence[str]) -> list[list[str]]:
+        """For each token of each text the piece of the text that it stands for, unknown ones too.
+
+        Example:
+            >>> TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]]).shown(["영화!"])
+            [['영', '화', '!']]
+        """
+        texts = _valid(texts)
+        found = self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        return [
+            [text[begin:end].strip() or " " for begin, end in encoding.offsets]
+            for text, encoding in zip(texts, found, strict=True)
+        ]
+
     def to_files(self) -> dict[str, str]:
         """The files of a model folder that hold the tokenizer."""
         return {"tokenizer.json": self.tokenizer.to_str(pretty=False)}

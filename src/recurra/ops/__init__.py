@@ -6,7 +6,7 @@ from .dropout import dropout
 from .native import layer as quick_layer
 from .native import open_stream
 from .native import train as quick_training
-from .recording import Record, record
+from .recording import Record, record, replay
 from .reference import Place, Watcher
 from .stack import Stack
 
@@ -26,4 +26,5 @@ __all__ = [
     "quick_training",
     "record",
     "recurrence",
+    "replay",
 ]

@@ -1,4 +1,4 @@
-"""A run of a stack with everything that happens inside: every gate and state of every layer, direction, step and unit."""
+"""A run of a stack with all that happens inside: every gate and state of every layer, direction, step and unit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recurra.cells import State, Step
 
 from . import kernels, native, reference
 from .call import prepare
-from .reference import Place
+from .reference import Place, Watcher
 from .stack import Stack
 
 
@@ -77,8 +77,38 @@ def record(
             arrays = kernels.look(config, values, checked, tape, tuple(known), wanted)
             return Record(output, (h,) if c is None else (h, c), arrays, native.name)
         notes = _Notes(stack, wanted)
-        output, last = reference.run(call, values, weights, checked, states, notes)
+        output, last = replay(stack, values, weights, checked, states, watcher=notes)
         return Record(output, last, notes.arrays(values, checked), reference.name)
+
+
+def replay(
+    stack: Stack,
+    values: Tensor,
+    weights: Sequence[Tensor],
+    lengths: Tensor | Sequence[int] | None = None,
+    states: State | None = None,
+    *,
+    watcher: Watcher,
+) -> tuple[Tensor, State]:
+    """Runs a stack by the reference loop, with gradients where they are on, while a watcher sees and may change it.
+
+    Args:
+        stack: cell, sizes, layers and directions.
+        values: `(batch, time, features)`.
+        weights: flat, in the order of `stack.named_shapes()`.
+        lengths: steps of each sequence, `(batch,)`; None when all are full.
+        states: initial states, each `(layers * directions, batch, size)`; zeros when None.
+        watcher: sees every step, in the order in which the stack computes them: layer by layer, direction by direction.
+
+    Returns:
+        Output and final states as `recurrence` gives them, with `batch_first`.
+
+    Raises:
+        ValueError: sizes or lengths do not fit.
+        TypeError: the watcher alters gates, and the step of the cell does not take `alter`.
+    """
+    call, checked = prepare(stack, values, weights, lengths, states, batch_first=True)
+    return reference.run(call, values, weights, checked, states, watcher)
 
 
 class _Notes:

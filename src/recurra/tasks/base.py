@@ -20,6 +20,8 @@ from recurra.nn import CELLS, RECURRENT
 from recurra.ops import MEMORIES, Stack
 from recurra.training.settings import Objective, Run, Settings, choose_device
 
+from .subject import Subject
+
 MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
 """With `epochs=None`: so many passes, more on small data until there were so many steps."""
 
@@ -120,6 +122,18 @@ class Estimator(BaseEstimator):
     def _about(self) -> tuple[str, str]:
         """A catalogue's tag for the kind of data, and a Python expression of an input, for the model card."""
         raise NotImplementedError
+
+    def subject(self, X: Any, y: Any = None) -> Subject:
+        """The network and some inputs, for the tools that look inside (`recurra.trace` and others).
+
+        Args:
+            X: sequences as `predict` takes them.
+            y: their targets as in `fit`, where losses are wanted.
+
+        Raises:
+            DataError: the data cannot be used, or every sequence is empty.
+        """
+        raise UsageError(f"models for {self.task} cannot be looked into yet")
 
     # fitting
 

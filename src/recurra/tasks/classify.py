@@ -160,6 +160,19 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def _stratify(self, y: np.ndarray) -> np.ndarray:
         return y.astype(str)
 
+    def _score(self, output: Tensor, first: Tensor) -> Tensor:
+        chosen = torch.nn.functional.one_hot(first.argmax(1), first.shape[1]).bool()
+        return output[chosen] - output.masked_fill(chosen, -torch.inf).logsumexp(1)
+
+    def _score_name(self, output: Tensor) -> str:
+        return "log-odds of the answer"
+
+    def _says(self, output: Tensor) -> list[str]:
+        found = output.softmax(1).max(1)
+        return [
+            f"{self.classes_[i]} ({p:.1%})" for p, i in zip(found.values.tolist(), found.indices.tolist(), strict=True)
+        ]
+
     def _target_config(self) -> dict[str, Any]:
         kind = "str" if self.classes_.dtype.kind in "US" else self.classes_.dtype.name
         return {"classes": self.classes_.tolist(), "dtype": kind}

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from recurra.data import ENCODERS, AudioEncoder, SeriesEncoder, TextEncoder
 from recurra.data.audio import Recordings
-from recurra.data.batches import Batch, Batches
+from recurra.data.batches import Batch, Batches, pad, to_device
 from recurra.data.inputs import Arrays, Texts, as_column, as_sequences, is_missing
+from recurra.data.logmel import HOP
 from recurra.data.store import SequenceStore
 from recurra.data.text import TOKENS
 from recurra.errors import DataError
@@ -25,6 +26,7 @@ from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
 from .network import PooledNetwork
+from .subject import Subject
 
 AUDIO_FRAMES = 3
 """Spectra, one every 10 ms, that make one step of the network."""
@@ -337,6 +339,52 @@ class SequenceEstimator(Estimator):
                     output = network(batch.values.to(device), batch.lengths)
                     found[batch.rows.numpy()] = output.float().cpu().numpy()
             yield found
+
+    def subject(self, X: Any, y: Any = None) -> Subject:
+        """See `Estimator.subject`."""
+        check_is_fitted(self, "network_")
+        sequences = self._accept(X)
+        encode: Any = self.encoder_.encode
+        arrays = [array for chunk in sequences.chunks() for array in encode(chunk)]
+        if not any(map(len, arrays)):
+            raise DataError("there is no step to look at: every sequence is empty")
+        targets = None
+        if y is not None:
+            y = as_column(y, len(sequences), "y")
+            if is_missing(y).any():
+                raise DataError("a target is missing", int(is_missing(y).argmax()))
+            targets = self._targets_of(y, np.ones(len(y), bool))
+        device = choose_device(self.device)
+        network, objective = self.network_.to(device).eval(), self._objective()
+        batch = Batch(pad(arrays), torch.tensor([len(a) for a in arrays]), targets, None, torch.arange(len(arrays)))
+        batch = to_device(batch, device)
+        with torch.no_grad():
+            output = network(batch.values, batch.lengths)
+        frames = network.frames if isinstance(network, PooledNetwork) else 0
+        return Subject(
+            network,
+            batch,
+            lambda batch: network(batch.values, batch.lengths),
+            lambda scored: self._score(scored, output),
+            self._score_name(output),
+            None if targets is None else lambda batch: objective.loss(network, batch),
+            self.encoder_.shown(list(X)) if self.encoder_.kind == "text" else None,
+            answers=self._says(output),
+            seconds=frames * HOP if frames else None,
+            title=self.title,
+        )
+
+    def _score(self, output: Tensor, first: Tensor) -> Tensor:
+        """What the answer rests on, `(batch,)`; `first` is the output on the inputs as they are, which gave it."""
+        raise NotImplementedError
+
+    def _score_name(self, output: Tensor) -> str:
+        """Its name, with the unit."""
+        raise NotImplementedError
+
+    def _says(self, output: Tensor) -> list[str]:
+        """The answers in words."""
+        raise NotImplementedError
 
     def _labelled(self, X: Any, y: Any, sample_weight: Any) -> Batches:
         sequences = self._accept(X)

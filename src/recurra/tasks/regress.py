@@ -97,6 +97,16 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
     def _objective(self) -> SquaredError:
         return SquaredError(self.target_mean_, self.target_scale_)
 
+    def _score(self, output: Tensor, first: Tensor) -> Tensor:
+        return (output * output.new_tensor(self.target_scale_)).sum(1)
+
+    def _score_name(self, output: Tensor) -> str:
+        return "sum of the predictions" if self.several_ else "prediction"
+
+    def _says(self, output: Tensor) -> list[str]:
+        found = output.double().cpu().numpy() * self.target_scale_ + self.target_mean_
+        return [", ".join(f"{number:.6g}" for number in row) for row in found]
+
     def _target_config(self) -> dict[str, Any]:
         return {
             "mean": self.target_mean_.tolist(),

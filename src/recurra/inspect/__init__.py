@@ -1,0 +1,6 @@
+"""Seeing inside: every gate and state of a model on its inputs, how far it remembers, and why it answers as it does."""
+
+from .subject import Subject, subject_of
+from .trace import Trace, trace
+
+__all__ = ["Subject", "Trace", "subject_of", "trace"]

@@ -1,0 +1,114 @@
+"""From a model and its inputs, as people have them, to a `Subject`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from recurra.errors import DataError, UsageError
+from recurra.tasks.base import Estimator
+from recurra.tasks.subject import Subject
+
+
+class Plain(NamedTuple):
+    """A batch for a module that is called with one tensor.
+
+    Attributes:
+        values: what the module is called with, in its own layout.
+        lengths: steps of each sequence `(batch,)`, or None.
+    """
+
+    values: Tensor
+    lengths: Tensor | None
+
+
+def subject_of(
+    model: Any,
+    x: Any = None,
+    y: Any = None,
+    *,
+    lengths: Any = None,
+    score: Callable[[Any], Tensor] | None = None,
+    loss: Callable[[Any], Tensor] | None = None,
+) -> Subject:
+    """Brings a model and inputs into the form that the tools take.
+
+    Args:
+        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        x: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with. A
+            `Subject` is returned as it is.
+        y: for an estimator, targets as its `fit` takes them, where losses are wanted.
+        lengths: for a module that takes it: steps of each sequence, `(batch,)`.
+        score: for a module: from its output to one number per sequence `(batch,)`; the sum of the last outputs of each
+            sequence when None.
+        loss: for a module: from its output to the losses of the sequences, `(batch,)`.
+
+    Raises:
+        UsageError: the model is none of these, or is not fitted.
+        DataError: `x` cannot be used, or is empty.
+    """
+    given = model if x is None else x
+    if isinstance(given, Subject):
+        return given
+    if isinstance(model, Estimator):
+        if lengths is not None or score is not None or loss is not None:
+            raise UsageError("an estimator knows its lengths, score and loss; leave these arguments out")
+        return model.subject(x, y)
+    if not isinstance(model, torch.nn.Module):
+        raise UsageError(f"give an estimator of recurra, a torch module or a layer, not {type(model).__name__}")
+    if not isinstance(x, Tensor):
+        raise UsageError(f"a module is called with a tensor, not {type(x).__name__}")
+    if not x.numel():
+        raise DataError("the input is empty: there is no step to look at")
+    if lengths is not None:
+        lengths = torch.as_tensor(lengths)
+    return _of_module(model, Plain(x, lengths), score, loss)
+
+
+def _of_module(
+    model: torch.nn.Module, batch: Plain, score: Callable[[Any], Tensor] | None, loss: Callable[[Any], Tensor] | None
+) -> Subject:
+    takes_lengths = "lengths" in inspect.signature(model.forward).parameters
+    if batch.lengths is not None and not takes_lengths:
+        raise UsageError(f"{type(model).__name__} does not take lengths; cut the input instead")
+
+    def forward(batch: Plain) -> Any:
+        was = model.training
+        model.eval()
+        try:
+            return model(batch.values, lengths=batch.lengths) if batch.lengths is not None else model(batch.values)
+        finally:
+            model.train(was)
+
+    def losses(batch: Plain) -> tuple[Tensor, Tensor]:
+        found = loss(forward(batch))  # type: ignore[misc]
+        return found.sum(), torch.tensor(float(found.numel()))
+
+    first = getattr(model, "batch_first", True)
+    title = type(model).__name__
+    score = score or _LastOutputs(first, batch.lengths)
+    return Subject(model, batch, forward, score, "score", None if loss is None else losses, title=title)
+
+
+class _LastOutputs:
+    """Sum of the outputs at the last step of each sequence."""
+
+    def __init__(self, batch_first: bool, lengths: Tensor | None) -> None:
+        self.batch_first, self.lengths = batch_first, lengths
+
+    def __call__(self, output: Any) -> Tensor:
+        while isinstance(output, tuple | list):
+            output = output[0]
+        if output.dim() < 2:
+            return output.reshape(-1)
+        if output.dim() == 2:
+            return output.sum(1)
+        output = output if self.batch_first else output.transpose(0, 1)
+        if self.lengths is None:
+            return output[:, -1].sum(-1)
+        rows = torch.arange(len(output))
+        return output[rows, (self.lengths - 1).clamp(min=0)].sum(-1)

@@ -1,0 +1,274 @@
+"""Every gate and state of a model on some inputs, with named axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recurra.cells import State
+from recurra.errors import UsageError
+from recurra.tasks.subject import Subject
+
+from .layers import LayerCall, recurrent_layers, serving
+from .subject import subject_of
+from .windows import Choice, record_some
+
+if TYPE_CHECKING:
+    import xarray
+
+MAX_BYTES = 2 << 30
+"""A trace that would be larger is refused, unless `max_bytes` says otherwise."""
+
+AXES = ("layer", "direction", "batch", "time", "unit")
+DIRECTIONS = ("forward", "backward")
+
+
+def trace(
+    model: Any,
+    x: Any = None,
+    *,
+    lengths: Any = None,
+    names: Collection[str] | None = None,
+    units: Sequence[int] | slice | None = None,
+    time: int | slice | None = None,
+    max_bytes: int = MAX_BYTES,
+    say: Callable[[str], Any] | None = None,
+) -> Trace:
+    """Runs a model and keeps every gate and state of its recurrent layers.
+
+    The values are those that the native engine stores for its backward pass, so a trace costs little more than a
+    forward pass in training. Dropout is off. A recurrent layer of `torch.nn` is run again from its own weights, and
+    `Trace.deviation` says how far that is from what the layer really gave.
+
+    Args:
+        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        x: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with; or
+            a `Subject`.
+        lengths: for a module that takes it: steps of each sequence, `(batch,)`.
+        names: gates and states to keep, such as `("forget", "cell")`; None for all.
+        units: units to keep; None for all.
+        time: steps to keep, an index or a slice with a positive step; None for all. The whole sequence is run, in
+            little memory.
+        max_bytes: greatest size of what is kept.
+        say: is told how many bytes will be kept, before anything runs.
+
+    Returns:
+        Gates and states by name, NaN beyond the end of a sequence.
+
+    Raises:
+        UsageError: the model has no recurrent layer, the trace would be too large, or there is no such name, unit or
+            step.
+        DataError: `x` cannot be used.
+
+    Example:
+        >>> import torch, recurra
+        >>> trace = recurra.trace(torch.nn.LSTM(5, 8, batch_first=True), torch.randn(3, 10, 5))
+        >>> trace["forget"].dims, trace["forget"].shape
+        (('layer', 'direction', 'batch', 'time', 'unit'), (1, 1, 3, 10, 8))
+        >>> bool(trace["output"].max() < 1), trace.deviation < 1e-6
+        (True, True)
+    """
+    subject = subject_of(model, x, lengths=lengths)
+    recorder = _Recorder(subject, names, units, time, max_bytes, say)
+    network = subject.network
+    with torch.no_grad(), serving(network, recorder.serve):
+        subject.forward(subject.batch)
+    return Trace(recorder.parts, subject, recorder.deviation)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Gates and states of one run of a model.
+
+    Attributes:
+        parts: for each recurrent layer of the model by name, an `xarray.Dataset` with one array for each gate and
+            state, its axes `layer direction batch time unit`.
+        subject: the model and its inputs.
+        deviation: largest difference between the output that the trace gives and that of the model's own layers; 0
+            where the trace is the run itself.
+
+    Example:
+        >>> import torch, recurra
+        >>> from recurra import nn
+        >>> trace = recurra.trace(nn.GRU(5, 8, num_layers=2), torch.randn(7, 3, 5), units=[0, 1])
+        >>> trace["update"].sel(layer=1, direction="forward").shape
+        (3, 7, 2)
+        >>> list(trace)
+        ['reset', 'update', 'candidate', 'hidden']
+    """
+
+    parts: dict[str, xarray.Dataset]
+    subject: Subject
+    deviation: float
+
+    def part(self, name: str) -> Trace:
+        """The trace of one recurrent layer of a model with several."""
+        if name not in self.parts:
+            raise UsageError(f"there is no layer {name!r} in this trace; there are {_listed(self.parts)}")
+        return Trace({name: self.parts[name]}, self.subject, self.deviation)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """All arrays of the layer as one data set.
+
+        Raises:
+            UsageError: there are several recurrent layers; choose one by `part`.
+        """
+        if len(self.parts) != 1:
+            raise UsageError(f"the model has several recurrent layers, {_listed(self.parts)}; choose one with .part()")
+        return next(iter(self.parts.values()))
+
+    def __getitem__(self, name: str) -> xarray.DataArray:
+        """A gate or state: `(layer, direction, batch, time, unit)`."""
+        data = self.to_xarray()
+        if name not in data.data_vars:
+            raise UsageError(f"there is no {name!r} in this trace; there are {_listed(data.data_vars)}")
+        return data[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the gates and states."""
+        return iter([str(name) for name in self.to_xarray().data_vars])
+
+    def __repr__(self) -> str:
+        """Sizes of each part."""
+        lines = [
+            f"{name or 'layer'}: {', '.join(map(str, d.data_vars))} {dict(d.sizes)}" for name, d in self.parts.items()
+        ]
+        return "\n".join(["Trace", *lines])
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all arrays."""
+        return sum(data.nbytes for data in self.parts.values())
+
+    def to_netcdf(self, path: str | Path) -> None:
+        """Writes a netCDF file, with a group for each layer where there are several; see `xarray.open_dataset`."""
+        from .export import to_netcdf
+
+        to_netcdf(self.parts, Path(path))
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Writes a Parquet table: a row for each layer, direction, sequence, step and unit, a column for each gate."""
+        from .export import to_parquet
+
+        to_parquet(self.parts, Path(path))
+
+
+class _Recorder:
+    """Serves the calls of the layers and keeps what was chosen."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        names: Collection[str] | None,
+        units: Sequence[int] | slice | None,
+        time: int | slice | None,
+        max_bytes: int,
+        say: Callable[[str], Any] | None,
+    ) -> None:
+        self.subject, self.names, self.units, self.time = subject, names, units, time
+        self.max_bytes, self.say = max_bytes, say
+        self.parts: dict[str, xarray.Dataset] = {}
+        self.deviation = 0.0
+        known = {n for layer in recurrent_layers(subject.network).values() for n in _names(layer)}
+        if names is not None and not set(names) <= known:
+            raise UsageError(
+                f"there is no {_listed(set(names) - known)} in this model; there are {_listed(sorted(known))}"
+            )
+
+    def serve(self, call: LayerCall) -> tuple[Tensor, State]:
+        choice = self._choose(call)
+        output, last, arrays = record_some(call.stack, call.values, call.weights, call.lengths, call.states, choice)
+        if call.real is not None and output.numel():
+            self.deviation = max(self.deviation, float((output - call.real).abs().max()))
+        name = call.name if call.number == 0 else f"{call.name} (call {call.number + 1})"
+        self.parts[name] = self._labelled(call, choice, arrays)
+        return output, last
+
+    def _choose(self, call: LayerCall) -> Choice:
+        stack, (batch, steps) = call.stack, call.values.shape[:2]
+        time = self.time
+        if isinstance(time, int):
+            time = slice(time, time + 1 or None)
+        chosen = range(steps)[slice(None) if time is None else time]
+        if chosen.step < 1:
+            raise UsageError("time must be a slice that goes forward")
+        if time is not None and not chosen:
+            raise UsageError(f"time={self.time} chooses none of the {steps} steps")
+        units = self.units
+        if isinstance(units, slice):
+            units = range(stack.hidden_size)[units]
+        if units is not None:
+            smallest = min(stack.inner_sizes.values())
+            if not len(units) or min(units) < 0 or max(units) >= smallest:
+                raise UsageError(f"units must lie between 0 and {smallest - 1}, got {list(units)[:10]}")
+        names = [name for name in stack.inner_sizes if self.names is None or name in self.names]
+        choice = Choice(names, units, chosen)
+        self._check_size(call, choice, batch)
+        return choice
+
+    def _check_size(self, call: LayerCall, choice: Choice, batch: int) -> None:
+        stack, sizes = call.stack, choice.sizes(call.stack)
+        rows = stack.num_layers * stack.directions * batch * len(choice.time)
+        size = rows * sum(sizes.values()) * call.values.element_size()
+        if self.say is not None:
+            self.say(f"tracing {call.name or 'the layer'}: {_bytes(size)}")
+        if size <= self.max_bytes:
+            return
+        share = self.max_bytes / size
+        most = max(1, int(len(choice.time) * share))
+        raise UsageError(
+            f"a trace of {batch} x {len(choice.time):,} steps x {stack.num_layers * stack.directions} layers and "
+            f"directions x {sum(sizes.values()):,} values would take {_bytes(size)}; at most {_bytes(self.max_bytes)} may\n"
+            f"choose steps (time=slice(0, {most})), units (units=range({max(1, int(stack.hidden_size * share))})) or "
+            f"gates (names=[{next(iter(sizes))!r}]), or raise max_bytes"
+        )
+
+    def _labelled(self, call: LayerCall, choice: Choice, arrays: Mapping[str, Tensor]) -> xarray.Dataset:
+        """The arrays with names for their axes and what is known about the steps."""
+        import xarray
+
+        batch, steps = call.values.shape[:2]
+        stack, units = call.stack, choice.units
+        lengths = np.full(batch, steps) if call.lengths is None else call.lengths.cpu().numpy()
+        coords: dict[str, Any] = {
+            "layer": range(stack.num_layers),
+            "direction": list(DIRECTIONS[: stack.directions]),
+            "batch": range(batch),
+            "time": list(choice.time),
+            "unit": list(range(stack.hidden_size) if units is None else units),
+            "length": ("batch", lengths),
+        }
+        texts = self.subject.steps
+        if texts is not None and len(texts) == batch and all(len(t) == n for t, n in zip(texts, lengths, strict=True)):
+            words = [[row[t] if t < len(row) else "" for t in choice.time] for row in texts]
+            coords["token"] = (("batch", "time"), np.array(words, dtype=str).reshape(batch, len(choice.time)))
+        found = {}
+        for name, array in arrays.items():
+            # a projected hidden state has units of its own
+            last = "unit" if units is not None or array.shape[-1] == stack.hidden_size else "projection"
+            found[name] = ((*AXES[:4], last), array.cpu().numpy())
+        return xarray.Dataset(found, coords, {"cell": stack.cell.name, "part": call.name})
+
+
+def _names(layer: Any) -> tuple[str, ...]:
+    from .layers import as_ours
+
+    return tuple(as_ours(layer).stack.inner_sizes)
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(repr(str(name)) for name in names)
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
