@@ -224,7 +224,7 @@ class _Recorder:
         most = max(1, int(len(choice.time) * share))
         raise UsageError(
             f"a trace of {batch} x {len(choice.time):,} steps x {stack.num_layers * stack.directions} layers and "
-            f"directions x {sum(sizes.values()):,} values would take {_bytes(size)}; at most {_bytes(self.max_bytes)} may\n"
+            f"directions x {sum(sizes.values()):,} values would take {_bytes(size)}; at most {_bytes(self.max_bytes)}\n"
             f"choose steps (time=slice(0, {most})), units (units=range({max(1, int(stack.hidden_size * share))})) or "
             f"gates (names=[{next(iter(sizes))!r}]), or raise max_bytes"
         )
