@@ -184,6 +184,27 @@ void test_pool() {
     check(wrong == 0, "pool from several threads", wrong);
 }
 
+// Whether what the tape shows of the top layer's hidden state is the output, and everything beyond the ends NaN.
+bool shows(const recurra::Spec& s, const std::vector<int64_t>& lengths, const std::vector<float>& tape, const std::vector<float>& output) {
+    const bool lstm = s.cell == recurra::Cell::lstm;
+    const int64_t gates = lstm ? 4 : s.cell == recurra::Cell::gru ? 3 : 1, d = s.bidirectional ? 2 : 1, out = s.projected ? s.projected : s.hidden;
+    std::vector<std::vector<float>> arrays;
+    std::vector<float*> to;
+    for (int64_t i = 0; i < gates + 1 + lstm; ++i) arrays.emplace_back(s.layers * d * s.batch * s.steps * (i == gates ? out : s.hidden));
+    for (auto& array : arrays) to.push_back(array.data());
+    floats().look(s, lengths.data(), tape.data(), to);
+    for (size_t i = 0; i < arrays.size(); ++i)
+        for (int64_t row = 0, n = int64_t(i) == gates ? out : s.hidden; row < s.layers * d * s.batch * s.steps; ++row) {
+            const int64_t t = row % s.steps, b = row / s.steps % s.batch, direction = row / s.steps / s.batch % d, layer = row / s.steps / s.batch / d;
+            for (int64_t u = 0; u < n; ++u) {
+                const float value = arrays[i][row * n + u];
+                if (std::isnan(value) != (t >= lengths[b])) return false;
+                if (int64_t(i) == gates && layer == s.layers - 1 && t < lengths[b] && value != output[(b * s.steps + t) * d * out + direction * out + u]) return false;
+            }
+        }
+    return true;
+}
+
 // Outputs and gradients of one random ragged call, every number in memory of its exact size so that a sanitizer sees each
 // step beyond; on `threads` threads, stored whole or in chunks.
 std::vector<std::vector<float>> run(recurra::Cell cell, int projected, int layers, bool both, int64_t batch, int threads, int64_t chunk) {
@@ -210,6 +231,7 @@ std::vector<std::vector<float>> run(recurra::Cell cell, int projected, int layer
     const recurra::View<float> first{found[0].data(), steps * d * out, d * out}, second{found[1].data(), steps * d * out, d * out};
     engine.infer(spec, in, {first, hn.data(), cn.data()});
     engine.forward(spec, in, {second, hn.data(), cn.data()}, tape.data());
+    if (!chunk) check(shows(spec, lengths, tape, found[1]), "what is stored can be looked at");
     recurra::Gradients<float> to{{gout.data(), steps * d * out, d * out}, hn.data(), lstm ? cn.data() : nullptr, {}, {}, nullptr, nullptr};
     for (size_t n : {x.size(), h0.size(), c0.size()}) found.emplace_back(n);
     for (const auto& w : weights) found.emplace_back(w.size());
