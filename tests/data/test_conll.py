@@ -115,7 +115,7 @@ def test_what_is_malformed_is_named(file, text, arguments, message):
 def test_files_that_are_not_there(tmp_path):
     with pytest.raises(DataError, match="no file"):
         read_conll(tmp_path / "no.conllu")
-    with pytest.raises(DataError, match="no regular file"):
+    with pytest.raises(DataError, match="is a folder"):
         read_conll(tmp_path)
 
 

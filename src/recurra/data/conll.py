@@ -10,6 +10,7 @@ from pathlib import Path
 from recurra.errors import DataError
 
 from .encoding import encoding_name, find_encoding, open_text
+from .files import refuse_no_file
 from .sniff import table_suffix
 from .wording import counted, hint, listed, shortened
 
@@ -118,7 +119,7 @@ def read_conll(
         ([['Anna', 'sleeps'], ['Hello']], [['B-PER', 'O'], [None]])
     """
     path = Path(path)
-    _check_file(path)
+    refuse_no_file(path, "sentence")
     codec = find_encoding(path, encoding)
     try:
         layout = _find_layout(path, codec, _typed(delimiter), header)
@@ -138,14 +139,6 @@ def _read_lines(path: Path, encoding: str) -> Iterator[str]:
     with open_text(path, encoding) as file:
         for line in file:
             yield line.rstrip("\r\n")
-
-
-def _check_file(path: Path) -> None:
-    if not path.exists():
-        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"there is no file {path}{hint(path.name, beside)}")
-    if not path.is_file():
-        raise DataError(f"{path} is no regular file: give a CoNLL-U file or one with a word and its tag on each line")
 
 
 def _typed(delimiter: str | None) -> str | None:

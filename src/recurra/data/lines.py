@@ -12,7 +12,8 @@ import pyarrow as pa
 from recurra.errors import DataError
 
 from .encoding import encoding_name, find_encoding, open_text
-from .table import DataFile, collect, in_batches, refuse_no_file
+from .files import refuse_no_file
+from .table import DataFile, collect, in_batches
 from .wording import counted
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from recurra.errors import DataError
 
+from .files import refuse_no_file
 from .inputs import Arrays, as_sequences
 from .measured import MeasuredFile
-from .table import refuse_no_file
 from .wording import listed
 
 _WANTED = (

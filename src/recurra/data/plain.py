@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from recurra.errors import DataError, UsageError
 
 from .encoding import encoding_name, find_encoding, open_text
+from .files import refuse_no_file
 from .text import UNKNOWN, TextEncoder, new_tokenizer
 
 TOKENS = ("char", "bpe")
@@ -39,12 +40,7 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
     Raises:
         DataError: the file cannot be read, or holds no text.
     """
-    if not path.exists():
-        raise DataError(f"there is no file {path}")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder: give the text file in it")
-    if not path.is_file():
-        raise DataError(f"{path} is no regular file, and it is read more than once: save it as a file first")
+    refuse_no_file(path, "text")
     found = find_encoding(path, encoding)
     try:
         with open_text(path, found) as file:

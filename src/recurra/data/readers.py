@@ -12,10 +12,11 @@ import pyarrow as pa
 from recurra.errors import DataError
 
 from .delimited import read_delimited
+from .files import refuse_no_file
 from .jsonl import read_json
 from .parquet import read_parquet
 from .sniff import table_suffix
-from .table import DataFile, ReadOptions, refuse_no_file
+from .table import DataFile, ReadOptions
 
 __all__ = ["DataFile", "ReadOptions", "read_table"]
 

@@ -69,19 +69,6 @@ class DataFile:
         return f"{self.path.name}, row {row + 1}" if line is None else f"{self.path.name}, line {line}"
 
 
-def refuse_no_file(path: Path) -> None:
-    """Raises an error where there is no regular file that holds bytes."""
-    if not path.exists():
-        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"there is no file {path}{hint(path.name, beside)}")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder: give the file in it that holds the data")
-    if not path.is_file():
-        raise DataError(f"{path} is no regular file, and it is read more than once: save it as a file first")
-    if not path.stat().st_size:
-        raise DataError(f"{path.name} is empty: there is no row in it")
-
-
 def choose_columns(path: Path, names: Sequence[str], columns: Sequence[str] | None, note: str = "") -> list[int]:
     """Returns the indices of the columns asked for, by name or by position."""
     if columns is None:

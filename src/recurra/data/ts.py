@@ -14,9 +14,9 @@ import numpy as np
 from recurra.errors import DataError
 
 from .encoding import find_encoding, open_text
+from .files import refuse_no_file
 from .inputs import Arrays
 from .measured import MeasuredFile
-from .table import refuse_no_file
 from .wording import counted, listed, shortened
 
 _MISSING = ("?", "nan", "")
