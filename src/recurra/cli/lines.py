@@ -1,4 +1,4 @@
-"""Texts on standard input, one a line."""
+"""Texts on standard input, one a line, or on the command line itself."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ import sys
 from collections.abc import Iterator
 
 from .console import say
+
+
+def lines_of(source: str | list[str]) -> Iterator[list[str]] | None:
+    """The texts of a source, some at a time; None for a file.
+
+    Args:
+        source: a file name, `-` for standard input, or texts.
+    """
+    if isinstance(source, list):
+        return iter([source])
+    return lines_at_hand() if source == "-" else None
 
 
 def lines_at_hand() -> Iterator[list[str]]:

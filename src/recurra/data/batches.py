@@ -149,6 +149,10 @@ class Batches:
             random.shuffle(plan)  # type: ignore[arg-type]
         return plan
 
+    def whole(self) -> Batch:
+        """All sequences as one batch, in the order of the rows."""
+        return self._batch(self.rows)
+
     def fingerprint(self) -> str:
         """Hash of the sequences, their targets and weights, and which of them are used."""
         digest = hashlib.blake2b(self.store.fingerprint().encode(), digest_size=16)

@@ -51,6 +51,9 @@ class Arrays:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __getitem__(self, part: slice) -> Arrays:
+        return Arrays(self.rows[part], self.features)
+
     def chunks(self, keep: np.ndarray | None = None) -> Iterator[list[np.ndarray]]:
         """Yields lists of at most `CHUNK_ROWS` arrays, in order; with `keep`, only the rows where it is True."""
         for start in range(0, len(self.rows), CHUNK_ROWS):

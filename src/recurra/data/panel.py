@@ -106,6 +106,12 @@ class Panel:
     zone: str = ""
     notes: list[str] = field(default_factory=list)
 
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def __getitem__(self, part: slice) -> Panel:
+        return dataclasses.replace(self, series=self.series[part])
+
     def times(self, series: Series, positions: np.ndarray) -> np.ndarray:
         """Times of some steps of a series."""
         return self.frequency.at(series.origin, positions)

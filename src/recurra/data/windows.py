@@ -180,6 +180,10 @@ class Windows:
         """Goes to where iteration stands after `step` batches since the beginning of the first epoch."""
         self.epoch, self.position = divmod(step, max(len(self), 1))
 
+    def whole(self) -> WindowBatch:
+        """All windows as one batch, in the order of the series."""
+        return self._batch(np.arange(len(self.begins)))
+
     def fingerprint(self) -> str:
         """Hash of the series, of what was observed of them, and of the windows."""
         digest = hashlib.blake2b(f"{self.context} {self.horizon} {self.layout}".encode(), digest_size=16)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from recurra.errors import ModelFolderError, UsageError
 
-from .batches import IGNORE, Batches, pad
+from .batches import IGNORE, Batch, Batches, pad
 from .store import SequenceStore
 
 CHARACTERS = ("jamo", "char", "none")
@@ -126,6 +126,10 @@ class WordEncoder:
         unseen = np.array([key not in self._words for key in keys], bool)
         return Lexicon(numbers, unseen, [self._numbers(self._spell(key)) for key in keys])
 
+    def shown(self, words: Iterable[str]) -> list[list[str]]:
+        """The characters of each word that are read."""
+        return [[signs[0] for signs in self._spell(_composed(word))] for word in words]
+
     def _spell(self, word: str) -> list[list[str]]:
         """Each character, followed by the letters it is made of where they are asked for and it is made of several."""
         if self.characters == "none":
@@ -198,24 +202,30 @@ class WordBatches:
         return self._count
 
     def __iter__(self) -> Iterator[WordBatch]:
-        for batch in self.batches:
-            real = torch.arange(batch.values.shape[1]) < batch.lengths.unsqueeze(1)
-            used, places = torch.unique(batch.values[real], return_inverse=True)
-            values = torch.zeros(batch.values.shape, dtype=torch.long)
-            values[real] = places
-            # a batch of empty sentences still has one word to look up
-            index = used.numpy() if len(used) else np.zeros(1, np.int64)
-            spelt = [self.lexicon.characters[i] for i in index]
-            yield WordBatch(
-                values,
-                batch.lengths,
-                batch.targets,
-                torch.from_numpy(self.lexicon.words[index]),
-                torch.from_numpy(self.lexicon.unseen[index]),
-                pad(spelt),
-                torch.tensor([len(c) for c in spelt]),
-                batch.rows,
-            )
+        return map(self._with_words, self.batches)
+
+    def whole(self) -> WordBatch:
+        """All sentences as one batch, in their order."""
+        return self._with_words(self.batches.whole())
+
+    def _with_words(self, batch: Batch) -> WordBatch:
+        real = torch.arange(batch.values.shape[1]) < batch.lengths.unsqueeze(1)
+        used, places = torch.unique(batch.values[real], return_inverse=True)
+        values = torch.zeros(batch.values.shape, dtype=torch.long)
+        values[real] = places
+        # a batch of empty sentences still has one word to look up
+        index = used.numpy() if len(used) else np.zeros(1, np.int64)
+        spelt = [self.lexicon.characters[i] for i in index]
+        return WordBatch(
+            values,
+            batch.lengths,
+            batch.targets,
+            torch.from_numpy(self.lexicon.words[index]),
+            torch.from_numpy(self.lexicon.unseen[index]),
+            pad(spelt),
+            torch.tensor([len(c) for c in spelt]),
+            batch.rows,
+        )
 
     def seek(self, step: int) -> None:
         """Goes to where iteration stands after `step` batches since the beginning of the first epoch."""

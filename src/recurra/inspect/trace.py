@@ -187,7 +187,7 @@ class _Recorder:
         if call.real is not None and output.numel():
             self.deviation = max(self.deviation, float((output - call.real).abs().max()))
         name = call.name if call.number == 0 else f"{call.name} (call {call.number + 1})"
-        self.parts[name] = self._labelled(call, choice, arrays)
+        self.parts[name] = self._labelled(name, call, choice, arrays)
         return output, last
 
     def _choose(self, call: LayerCall) -> Choice:
@@ -229,7 +229,7 @@ class _Recorder:
             f"gates (names=[{next(iter(sizes))!r}]), or raise max_bytes"
         )
 
-    def _labelled(self, call: LayerCall, choice: Choice, arrays: Mapping[str, Tensor]) -> xarray.Dataset:
+    def _labelled(self, name: str, call: LayerCall, choice: Choice, arrays: Mapping[str, Tensor]) -> xarray.Dataset:
         """The arrays with names for their axes and what is known about the steps."""
         import xarray
 
@@ -244,16 +244,16 @@ class _Recorder:
             "unit": list(range(stack.hidden_size) if units is None else units),
             "length": ("batch", lengths),
         }
-        texts = self.subject.steps
+        texts = self.subject.steps_of(name)
         if texts is not None and len(texts) == batch and all(len(t) == n for t, n in zip(texts, lengths, strict=True)):
             words = [[row[t] if t < len(row) else "" for t in choice.time] for row in texts]
             coords["token"] = (("batch", "time"), np.array(words, dtype=str).reshape(batch, len(choice.time)))
         found = {}
-        for name, array in arrays.items():
+        for quantity, array in arrays.items():
             # a projected hidden state has units of its own
             last = "unit" if units is not None or array.shape[-1] == stack.hidden_size else "projection"
-            found[name] = ((*AXES[:4], last), array.cpu().numpy())
-        return xarray.Dataset(found, coords, {"cell": stack.cell.name, "part": call.name})
+            found[quantity] = ((*AXES[:4], last), array.cpu().numpy())
+        return xarray.Dataset(found, coords, {"cell": stack.cell.name, "part": name})
 
 
 def _names(layer: Any) -> tuple[str, ...]:

@@ -187,6 +187,10 @@ class Chain(torch.nn.Module):
         others = known.unsqueeze(2) & (torch.arange(scores.shape[2], device=scores.device) != tags.unsqueeze(2))
         return total - log_partition(scores.masked_fill(others, -1e4), lengths, self.links)
 
+    def log_probability(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
+        """Logarithm of the probability of tags among all that are allowed, `(batch,)`; arguments as of `path_score`."""
+        return path_score(scores, tags, lengths, self.decoding) - log_partition(scores, lengths, self.decoding)
+
     def decode(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """The best tags that are allowed, `(batch, time)`; 0 beyond the lengths."""
         if self.learnt or self.constrained:

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from recurra.data.batches import BatchSource, Shuffled, to_device
-from recurra.errors import ModelFolderError, UsageError
+from recurra.errors import DataError, ModelFolderError, UsageError
 from recurra.io import ModelFolder, dumps, model_card, write_folder
 from recurra.nn import CELLS, RECURRENT
 from recurra.ops import MEMORIES, Stack
@@ -133,7 +133,18 @@ class Estimator(BaseEstimator):
         Raises:
             DataError: the data cannot be used, or every sequence is empty.
         """
-        raise UsageError(f"models for {self.task} cannot be looked into yet")
+        raise NotImplementedError
+
+    def _whole(self, batches: Any) -> Any:
+        """All sequences as one batch, in their order, on the device.
+
+        Raises:
+            DataError: every one is empty.
+        """
+        batch = batches.whole()
+        if not bool(batch.lengths.any()):
+            raise DataError("there is no step to look at: every sequence is empty")
+        return to_device(batch, choose_device(self.device))
 
     # fitting
 

@@ -36,18 +36,30 @@ class BlankEncoder(TextEncoder):
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Token numbers of each text, `(time,)`."""
-        # pieces of words begin with their space, which the unknown token stands for too
-        before = r"\s*" if self.tokens == "bpe" else ""
-        marked = [re.sub(before + _RARE.pattern, UNKNOWN, _spaced(text), flags=re.IGNORECASE) for text in texts]
-        return super().encode(marked)
+        return super().encode([self._marked(text) for text in texts])
 
     def encode_part(self, text: str, glued: bool) -> np.ndarray:
         """Token numbers of a piece of text; `glued` if it goes on in the middle of a word."""
+        marked, skipped = self._part(text, glued)
+        return super().encode([marked])[0][skipped:]
+
+    def shown_part(self, text: str, glued: bool) -> list[str]:
+        """For each token of a piece of text what it stands for."""
+        marked, skipped = self._part(text, glued)
+        return super().shown([marked])[0][skipped:]
+
+    def _part(self, text: str, glued: bool) -> tuple[str, int]:
+        """A piece of text as it is encoded, and how many tokens to leave out at its beginning."""
         if self.tokens == "char":
-            return super().encode([text])[0]
+            return text, 0
         if self.tokens == "word" or not glued or not text.strip():
-            return self.encode([text])[0]
-        return self.encode([_OUTSIDE + text])[0][2:]  # without the mark and the space that begins every text
+            return self._marked(text), 0
+        return self._marked(_OUTSIDE + text), 2  # the mark, and the space that begins every text
+
+    def _marked(self, text: str) -> str:
+        # pieces of words begin with their space, which the unknown token stands for too
+        before = r"\s*" if self.tokens == "bpe" else ""
+        return re.sub(before + _RARE.pattern, UNKNOWN, _spaced(text), flags=re.IGNORECASE)
 
     def inventory(self) -> list[str]:
         """Every token as it is written, by number."""
@@ -77,6 +89,10 @@ class Blanked:
         found = iter(words)
         return BLANK.sub(lambda _: next(found), self.text)
 
+    def shown(self, encoder: BlankEncoder) -> list[list[str]]:
+        """For each token of `parts` what it stands for."""
+        return [encoder.shown_part(*part) for part in _parts(self.text, encoder)]
+
 
 def parse(text: str, encoder: BlankEncoder, row: int | None = None) -> Blanked:
     """Finds the blanks `[ ]` or `___` of a text.
@@ -96,11 +112,16 @@ def parse(text: str, encoder: BlankEncoder, row: int | None = None) -> Blanked:
     if not "".join(pieces).strip():
         raise DataError("the text is nothing but blanks: write some of the words around them", row)
     glued = tuple(bool(piece) and not piece[-1].isspace() for piece in pieces[:-1])
+    return Blanked(text, tuple(encoder.encode_part(*part) for part in _parts(text, encoder)), glued)
+
+
+def _parts(text: str, encoder: BlankEncoder) -> list[tuple[str, bool]]:
+    """What stands around the blanks, and whether it goes on in the middle of a word."""
+    pieces = BLANK.split(text)
     after = (False, *(bool(piece) and not piece[0].isspace() for piece in pieces[1:]))
     if encoder.tokens != "char":
         pieces = [piece.strip() for piece in pieces]
-    parts = tuple(encoder.encode_part(*part) for part in zip(pieces, after, strict=True))
-    return Blanked(text, parts, glued)
+    return list(zip(pieces, after, strict=True))
 
 
 def word_masks(encoder: BlankEncoder, marks: bool) -> Tensor:

@@ -22,7 +22,9 @@ from recurra.training.settings import choose_device
 
 from .base import Estimator, Saving
 from .blanks import WORD_START, Blanked, BlankEncoder, parse, word_masks
+from .filled import subject_of_blanks
 from .filling import POSITIONS, Choice, Filler, Filling
+from .subject import Subject
 
 MAX_PIECES = 4  # of one blank, where tokens are pieces of words
 MAX_CELLS = 1024  # padded steps of a batch in training: texts are of very unequal length
@@ -48,6 +50,13 @@ class Prediction:
         context, target = self._known(network, batch)
         softmax = self.softmax.to(context.device)
         total = softmax(context, network.embedding.weight, network.bias, target)
+        return total, torch.tensor(float(len(target)))
+
+    def exact(self, network: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The same with the softmax over all tokens."""
+        context, target = self._known(network, batch)
+        scores = network.logits(context).float() + self.softmax.to(context.device).absent
+        total = torch.nn.functional.cross_entropy(scores, target, reduction="sum")
         return total, torch.tensor(float(len(target)))
 
     def observe(self, network: Any, batch: Batch) -> np.ndarray:
@@ -308,6 +317,11 @@ class BlankFiller(Estimator):
                 raise DataError(f"candidates are ranked for one blank; the text has {len(text.glued)}", row)
         ranked = [filler.rank(text, choices) for text in texts]
         return ranked[0] if isinstance(X, str) else ranked
+
+    def subject(self, X: Any, y: Any = None) -> Subject:
+        """See `Estimator.subject`; the loss is that of every token of the filled texts, and `y` is not used."""
+        check_is_fitted(self, "network_")
+        return subject_of_blanks(self, X)
 
     def _parse(self, X: Any) -> list[Blanked]:
         texts = [text for chunk in _as_texts(X).chunks() for text in chunk] if len(X) else []

@@ -135,6 +135,20 @@ class Filler:
 
     def fill(self, texts: Sequence[Blanked], top: int) -> list[Filling]:
         """Fills all blanks of each text together, then asks for each of them beside the best words for the others."""
+        fills, joint = self._together(texts)
+        asked = [Question(text, f, blank) for text, f in zip(texts, fills, strict=True) for blank in range(len(f))]
+        found = iter(self.answers(asked, top))
+        return [self._filling(text, f, score, found) for text, f, score in zip(texts, fills, joint, strict=True)]
+
+    def best(self, texts: Sequence[Blanked]) -> list[list[np.ndarray]]:
+        """Tokens of the best words for the blanks of each text, all together."""
+        fills, _ = self._together(texts)
+        single = [Question(text, f, 0) for text, f in zip(texts, fills, strict=True) if len(f) == 1]
+        answers = iter(self.answers(single, 1))
+        return [[next(answers)[0].tokens] if len(f) == 1 else [np.asarray(t) for t in f] for f in fills]
+
+    def _together(self, texts: Sequence[Blanked]) -> tuple[list[list[Fill]], list[float]]:
+        """The best tokens for the blanks of each text that has several, and their log-probability."""
         fills: list[list[Fill]] = [[1] * len(text.glued) for text in texts]
         joint = [0.0] * len(texts)
         several = [number for number, text in enumerate(texts) if len(text.glued) > 1]
@@ -146,9 +160,7 @@ class Filler:
         for number, (_, places), (best, *_) in zip(several, puzzles, answers, strict=True):
             joint[number] += best.score
             fills[number] = [best.tokens[place] for place in places]
-        asked = [Question(text, f, blank) for text, f in zip(texts, fills, strict=True) for blank in range(len(f))]
-        found = iter(self.answers(asked, top))
-        return [self._filling(text, f, score, found) for text, f, score in zip(texts, fills, joint, strict=True)]
+        return fills, joint
 
     def _best_sizes(self, text: Blanked) -> tuple[list[Fill], float]:
         """For each of several blanks the number of tokens of its best word, the others being unknown.

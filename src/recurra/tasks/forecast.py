@@ -30,6 +30,8 @@ from .forecasting.network import ForecastNetwork
 from .forecasting.objective import LOSSES, ForecastObjective
 from .forecasting.prepare import Preparation, choose_context, choose_segment, most_context
 from .forecasting.split import Parts, Seen, split_panel
+from .forecasting.subject import subject_of_panel
+from .subject import Subject
 
 DECODINGS = ("direct", "recursive")
 PARTS = ("training", "validation", "test")
@@ -422,7 +424,12 @@ class Forecaster(Estimator):
             DataError: the history does not fit, or known columns do not reach far enough.
         """
         check_is_fitted(self, "network_")
-        steps = horizon or self.horizon
+        panel = self._history(history, features, known, future)
+        for begin in range(0, len(panel.series), PREDICT_BATCH):
+            yield from self._forecast_some(panel, panel.series[begin : begin + PREDICT_BATCH], horizon or self.horizon)
+
+    def _history(self, history: Any, features: Any, known: Any, future: Any) -> Panel:
+        """The arguments of `forecast` as one panel."""
         if history is None:
             if getattr(self, "tail_", None) is None:
                 raise UsageError("a loaded model has no data of its own: hand over the history to go on from")
@@ -431,8 +438,7 @@ class Forecaster(Estimator):
             panel = self._accept(history, features, known)
         if future is not None:
             panel = with_future(panel, accept_future(future, self.preparation_, fill_gaps=self.fill_gaps))
-        for begin in range(0, len(panel.series), PREDICT_BATCH):
-            yield from self._forecast_some(panel, panel.series[begin : begin + PREDICT_BATCH], steps)
+        return panel
 
     def _forecast_some(self, panel: Panel, some: Sequence[Series], steps: int) -> Iterator[Forecast]:
         prepare = self.preparation_
@@ -469,6 +475,21 @@ class Forecaster(Estimator):
         found = list(self.forecast(history, horizon, features=features, known=known, future=future))
         kind = self.kind_ if history is None else kind_of(history)
         return in_kind(found, self.preparation_.columns, kind)
+
+    def subject(
+        self, X: Any = None, y: Any = None, *, features: Any = None, known: Any = None, future: Any = None
+    ) -> Subject:
+        """See `Estimator.subject`.
+
+        Args:
+            X: the history, as in `forecast`.
+            y: what came after it: `(horizon,)` or `(horizon, targets)`, or a list of them, NaN where missing.
+            features: as in `forecast`.
+            known: as in `forecast`.
+            future: as in `forecast`.
+        """
+        check_is_fitted(self, "network_")
+        return subject_of_panel(self, self._history(X, features, known, future), y)
 
     def _accept(self, data: Any, features: Any = None, known: Any = None) -> Panel:
         return accept(data, features, known, self.preparation_, fill_gaps=self.fill_gaps)

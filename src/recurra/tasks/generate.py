@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recurra.data.batches import IGNORE, Batches, BatchSource, to_device
 from recurra.data.inputs import Texts, as_column, as_sequences, is_missing
-from recurra.data.plain import BEGIN_ID, END_ID, TOKENS, PlainEncoder, documents, pieces
+from recurra.data.plain import BEGIN, BEGIN_ID, END_ID, TOKENS, PlainEncoder, documents, pieces
 from recurra.data.store import SequenceStore
 from recurra.data.streams import Streams
 from recurra.data.text import UNKNOWN_ID
@@ -24,6 +24,7 @@ from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
 from .language import LanguageNetwork, NextToken, check_sampling, draw, token_losses
+from .subject import Subject, unknown_notes
 
 STREAM_WINDOWS = 4  # at least so many windows in a training stream: short texts come in fewer streams
 VALID_STREAMS, VALID_STREAM = 64, 2048  # validation reads fast, in many streams of at least so many tokens
@@ -273,13 +274,40 @@ class LanguageModel(Estimator):
             X: a list, array or column of texts.
             y: their labels, where the model was trained with labels.
         """
+        return self._each(X, y, lambda batch, features: self._following(features, batch.targets).double().cpu().sum(1))
 
-        def judge(batch: Any, features: Tensor) -> Tensor:
-            losses = torch.zeros(batch.targets.shape, dtype=torch.float64)
-            losses[batch.targets.cpu() != IGNORE] = token_losses(self.network_, features, batch.targets).double().cpu()
-            return -losses.sum(1)
+    def _following(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Log-probability of what came after each step `(batch, time)`, 0 where that does not count."""
+        found = features.new_zeros(targets.shape)
+        found[targets != IGNORE] = -token_losses(self.network_, features, targets)
+        return found
 
-        return self._each(X, y, judge)
+    def subject(self, X: Any, y: Any = None) -> Subject:
+        """See `Estimator.subject`; `X` is a list or column of texts, `y` their labels."""
+        check_is_fitted(self, "network_")
+        texts, labels = _texts(X), y
+        batch = self._whole(self._batches(X, y))
+        if not bool((batch.lengths > 1).any()):
+            raise DataError("there is no step to look at: every text is empty")
+        network, objective = self.network_.to(batch.values.device).eval(), self._objective()
+        shown = self.encoder_.shown([text for chunk in texts.chunks() for text in chunk])
+        steps = [[BEGIN, *pieces] for pieces in shown]
+        tokens = batch.values[..., 0] if len(self.classes_) else batch.values
+        return Subject(
+            network,
+            batch,
+            lambda batch: self._following(network(batch.values, batch.lengths)[0], batch.targets),
+            lambda found: found.sum(1),
+            "log-probability of the text (nats)",
+            lambda batch: objective.loss(network, batch),
+            steps,
+            answers=[
+                f"goes on with {token!r} ({p:.1%})" if token else f"ends here ({p:.1%})"
+                for ((token, p),) in self.top(X, labels, k=1)
+            ],
+            notes=unknown_notes(tokens, batch.lengths, steps),
+            title=self.title,
+        )
 
     def predict(self, X: Any, y: Any = None) -> np.ndarray:
         """The most probable token after each text, `(batch,)`; `""` is the end of the text."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recurra.data import ENCODERS, AudioEncoder, SeriesEncoder, TextEncoder
 from recurra.data.audio import Recordings
-from recurra.data.batches import Batch, Batches, pad, to_device
+from recurra.data.batches import Batch, Batches
 from recurra.data.inputs import Arrays, Texts, as_column, as_sequences, is_missing
 from recurra.data.logmel import HOP
 from recurra.data.store import SequenceStore
@@ -26,7 +26,7 @@ from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
 from .network import PooledNetwork
-from .subject import Subject
+from .subject import Subject, unknown_notes
 
 AUDIO_FRAMES = 3
 """Spectra, one every 10 ms, that make one step of the network."""
@@ -344,23 +344,20 @@ class SequenceEstimator(Estimator):
         """See `Estimator.subject`."""
         check_is_fitted(self, "network_")
         sequences = self._accept(X)
-        encode: Any = self.encoder_.encode
-        arrays = [array for chunk in sequences.chunks() for array in encode(chunk)]
-        if not any(map(len, arrays)):
-            raise DataError("there is no step to look at: every sequence is empty")
         targets = None
         if y is not None:
             y = as_column(y, len(sequences), "y")
             if is_missing(y).any():
                 raise DataError("a target is missing", int(is_missing(y).argmax()))
             targets = self._targets_of(y, np.ones(len(y), bool))
-        device = choose_device(self.device)
-        network, objective = self.network_.to(device).eval(), self._objective()
-        batch = Batch(pad(arrays), torch.tensor([len(a) for a in arrays]), targets, None, torch.arange(len(arrays)))
-        batch = to_device(batch, device)
+        batch = self._whole(Batches(self._store(sequences, None), targets=targets, batch_size=len(sequences)))
+        network, objective = self.network_.to(batch.values.device).eval(), self._objective()
         with torch.no_grad():
             output = network(batch.values, batch.lengths)
         frames = network.frames if isinstance(network, PooledNetwork) else 0
+        steps = None
+        if self.encoder_.kind == "text":
+            steps = self.encoder_.shown([text for chunk in sequences.chunks() for text in chunk])
         return Subject(
             network,
             batch,
@@ -368,9 +365,10 @@ class SequenceEstimator(Estimator):
             lambda scored: self._score(scored, output),
             self._score_name(output),
             None if targets is None else lambda batch: objective.loss(network, batch),
-            self.encoder_.shown(list(X)) if self.encoder_.kind == "text" else None,
+            steps,
             answers=self._says(output),
             seconds=frames * HOP if frames else None,
+            notes=[] if steps is None else unknown_notes(batch.values, batch.lengths, steps),
             title=self.title,
         )
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from recurra.data.text import UNKNOWN_ID
+from recurra.data.wording import listed
+
+UNKNOWN_NAMED = 10  # of unknown tokens in a note
 
 
 @dataclass(frozen=True)
@@ -23,9 +28,12 @@ class Subject:
         score_name: what the score is, in words and with its unit.
         loss: sum of the losses of a batch like it and what to divide it by; None where the targets are not known.
         steps: the text of each time step of each sequence; None for numbers.
+        layer_steps: the same for recurrent layers whose steps are others, such as the decoder's of a translator, by
+            their names in `Trace.parts`; use `steps_of`.
         features: names of the features of a step; None where nobody named them.
         answers: what the model says of each sequence, in words; None where there is nothing to say.
         seconds: duration of a time step of the recurrent layers, where steps are pieces of sound.
+        notes: what a person should know of the inputs, such as words that the model does not know.
         title: what the inputs are, for people.
     """
 
@@ -36,11 +44,29 @@ class Subject:
     score_name: str = "score"
     loss: Callable[[Any], tuple[Tensor, Tensor]] | None = None
     steps: list[list[str]] | None = None
+    layer_steps: Mapping[str, list[list[str]]] = field(default_factory=dict)
     features: list[str] | None = None
     answers: list[str] | None = None
     seconds: float | None = None
+    notes: list[str] = field(default_factory=list)
     title: str = ""
 
     def scores(self, batch: Any = None) -> Tensor:
         """The score of each sequence, `(batch,)`, with gradients where they are on."""
         return self.score(self.forward(self.batch if batch is None else batch))
+
+    def steps_of(self, part: str) -> list[list[str]] | None:
+        """The text of each step of a recurrent layer, by its name in `Trace.parts`; None for numbers."""
+        return self.layer_steps.get(part, self.steps)
+
+
+def unknown_notes(values: Tensor, lengths: Tensor, steps: Sequence[Sequence[str]]) -> list[str]:
+    """Says which tokens `(batch, time)` the model does not know, in the words of their steps."""
+    rows = [row[:n] == UNKNOWN_ID for row, n in zip(values.cpu(), lengths.tolist(), strict=True)]
+    unknown = {steps[row][at]: None for row, found in enumerate(rows) for at in found.nonzero().flatten().tolist()}
+    if not unknown:
+        return []
+    names = listed([repr(token) for token in unknown], UNKNOWN_NAMED)
+    nothing = [str(row) for row, found in enumerate(rows, 1) if len(found) and bool(found.all())]
+    of_all = f"; it knows nothing of text {listed(nothing, UNKNOWN_NAMED)}" if nothing else ""
+    return [f"the model does not know {names}: read as unknown tokens{of_all}"]

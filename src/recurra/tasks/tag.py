@@ -22,6 +22,7 @@ from recurra.ops import Stack
 from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
+from .subject import Subject
 from .tagger import UNSEEN_TAG, TaggerNetwork, Tagging
 
 MAX_CRF_TAGS = 400
@@ -276,6 +277,34 @@ class SequenceTagger(Estimator):
                 ):
                     found[row] = (self.classes_[best[:steps]].tolist(), chance[:steps])
             yield from found
+
+    def subject(self, X: Any, y: Any = None) -> Subject:
+        """See `Estimator.subject`."""
+        check_is_fitted(self, "network_")
+        sentences = as_sentences(X)
+        batches = self._batches(sentences, None, None, None) if y is None else self._labelled(X, y, None)
+        batch, objective = self._whole(batches), self._objective()
+        network: Any = self.network_.to(batch.values.device).eval()
+        with torch.no_grad():
+            best = network.chain.decode(network(batch), batch.lengths)
+        tags = [self.classes_[row[: len(words)]] for row, words in zip(best.cpu().numpy(), sentences, strict=True)]
+        answers = [
+            " ".join(f"{word}/{tag}" for word, tag in zip(*pair, strict=True))
+            for pair in zip(sentences, tags, strict=True)
+        ]
+        different = dict.fromkeys(word for words in sentences for word in words)  # in the order of the batch
+        return Subject(
+            network,
+            batch,
+            network,
+            lambda scores: network.chain.log_probability(scores, best, batch.lengths),
+            "log-probability of the tags (nats)",
+            None if y is None else lambda batch: objective.loss(network, batch),
+            sentences,
+            {"spelling": self.encoder_.shown(different)},
+            answers=answers,
+            title=self.title,
+        )
 
     def _labelled(self, X: Any, y: Any, sample_weight: Any) -> WordBatches:
         if sample_weight is not None:

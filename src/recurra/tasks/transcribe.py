@@ -14,7 +14,7 @@ from torch import Tensor
 
 from recurra.data import AudioEncoder, TextEncoder
 from recurra.data.audio import Recordings
-from recurra.data.batches import Batches
+from recurra.data.batches import Batches, pad
 from recurra.data.inputs import as_column, as_sequences, is_missing
 from recurra.data.logmel import HOP
 from recurra.data.store import SequenceStore
@@ -25,6 +25,7 @@ from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
 from .ctc import align, needed_steps
+from .subject import Subject
 from .transcribing import BLANK, BLANK_ID, CTCObjective, SpokenBatches, TranscribingNetwork, ctc_losses
 
 
@@ -263,6 +264,34 @@ class Transcriber(Estimator):
             if token > BLANK_ID
         ]
         return Transcript(self.text_encoder_.decode(ids), float(np.exp(-loss / max(len(ids), 1))), tokens)
+
+    def subject(self, X: Any, y: Any = None) -> Subject:
+        """See `Estimator.subject`."""
+        check_is_fitted(self, "network_")
+        recordings = _recordings(X)
+        texts, known = [""] * len(recordings), np.ones(len(recordings), bool)
+        if y is not None:
+            _, texts, known = _spoken(X, y)
+            if not known.all():
+                raise DataError("a text is missing", int(known.argmin()))
+        store = SequenceStore.build(self.encoder_.encode(chunk) for chunk in recordings.chunks())
+        batch, objective = self._whole(self._batches(store, texts, known, None)), self._objective()
+        network = self.network_.to(batch.values.device).eval()
+        with torch.no_grad():
+            log_probs, steps = network(batch.values, batch.lengths)
+        said = objective.decode(log_probs, steps)
+        tokens, sizes = pad([np.array(ids, np.int64) for ids in said]), torch.tensor([len(ids) for ids in said])
+        return Subject(
+            network,
+            batch,
+            lambda batch: network(batch.values, batch.lengths)[0],
+            lambda log_probs: -ctc_losses(log_probs, steps, tokens.to(log_probs.device), sizes),
+            "log-probability of the transcript (nats)",
+            None if y is None else lambda batch: objective.loss(network, batch),
+            answers=[self.text_encoder_.decode(ids) for ids in said],
+            seconds=self.frames * HOP,
+            title=self.title,
+        )
 
     # saving
 

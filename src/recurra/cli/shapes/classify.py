@@ -10,9 +10,9 @@ import typer
 from recurra.cli.options import Asking, takes
 
 from . import pooled
-from .pooled import SequenceFitting, Train, read
+from .pooled import SequenceFitting, Train, inputs, read
 
-__all__ = ["fit", "predict", "read"]
+__all__ = ["fit", "inputs", "predict", "read"]
 
 
 @takes(SequenceFitting)

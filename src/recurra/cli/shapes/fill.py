@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +11,7 @@ import typer
 
 from recurra.cli.console import say
 from recurra.cli.files import Labelled, located, read_columns
-from recurra.cli.lines import lines_at_hand
+from recurra.cli.lines import lines_of
 from recurra.cli.options import Asking, Fitting, Reading, takes
 from recurra.cli.training import train as run
 from recurra.errors import UsageError
@@ -61,20 +61,31 @@ def read(estimator: Any, path: Path, options: Asking) -> Labelled:
 def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
     """Each text with its blanks filled, or the candidates in their order."""
     choices = None if options.choices is None else [c.strip() for c in options.choices.split(",")]
-    if source == "-":
-        before = 0
-        for lines in lines_at_hand():
-            start = before
-            with located(lambda row, start=start: f"line {start + row + 1}"):
-                yield from _answer(estimator, lines, choices, options)
-            before += len(lines)
+    for texts, where in _chunks(estimator, source, options):
+        with located(where):
+            yield from _answer(estimator, texts, choices, options)
+
+
+def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[list[str]]]:
+    """The texts of a file, or of lines, some at a time."""
+    return ((texts,) for texts, _ in _chunks(estimator, source, options))
+
+
+def _chunks(
+    estimator: Any, source: str | list[str], options: Asking
+) -> Iterator[tuple[list[str], Callable[[int], str]]]:
+    """Texts, and what says where one of them stands."""
+    lines, start = lines_of(source), 0
+    if lines is not None:
+        for some in lines:
+            yield some, lambda row, start=start: f"line {start + row + 1}"
+            start += len(some)
         return
-    path = Path(source)
+    path = Path(str(source))
     file = _read(path, _column(estimator, path, options), options)
     for start in range(0, file.table.num_rows, ROWS):
         texts = [text or "" for text in file.table.column(0)[start : start + ROWS].to_pylist()]
-        with located(lambda row, start=start: file.where(start + row)):
-            yield from _answer(estimator, texts, choices, options)
+        yield texts, lambda row, start=start: file.where(start + row)
 
 
 def _answer(estimator: Any, texts: list[str], choices: list[str] | None, options: Asking) -> Iterator[dict[str, Any]]:

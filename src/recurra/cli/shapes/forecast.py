@@ -19,7 +19,7 @@ from .pooled import Train
 if TYPE_CHECKING:
     from recurra.data.panel import Columns, Panel
 
-__all__ = ["fit", "predict", "read", "show"]
+__all__ = ["fit", "inputs", "predict", "read", "show"]
 
 
 def _data(name: str, text: str) -> Any:
@@ -167,21 +167,29 @@ def _compared(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
     """One row for each step after the end of each series."""
-    import dataclasses
-
     from recurra.tasks.forecasting.answers import rows_of
 
-    if source == "-":
-        raise UsageError("a forecaster takes a file: standard input is for texts")
     columns = estimator.preparation_.columns
-    panel = _read(estimator, Path(source), options)
-    future = None
-    if options.future is not None:
-        future = _read(estimator, options.future, options, dataclasses.replace(columns, target=(), features=()))
-    found = list(estimator.forecast(panel, options.horizon, future=future))
+    ((panel,),) = inputs(estimator, source, options)
+    found = list(estimator.forecast(panel, options.horizon))
     if options.plot is not None:
         from recurra.tasks.forecasting.plot import plot_forecasts
 
         plot_forecasts(found, columns, options.plot)
         say(f"picture written to {options.plot}")
     return (row for one in found for row in rows_of(one, columns))
+
+
+def inputs(estimator: Any, source: str, options: Asking) -> Iterator[tuple[Panel]]:
+    """The series of a file, with the known columns of the time to come, all at once."""
+    import dataclasses
+
+    from recurra.data.panel import with_future
+
+    if source == "-":
+        raise UsageError("a forecaster takes a file: standard input is for texts")
+    panel = _read(estimator, Path(source), options)
+    if options.future is not None:
+        columns = dataclasses.replace(estimator.preparation_.columns, target=(), features=())
+        panel = with_future(panel, _read(estimator, options.future, options, columns))
+    yield (panel,)

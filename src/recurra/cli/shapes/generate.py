@@ -10,12 +10,12 @@ import typer
 
 from recurra.cli.console import say
 from recurra.cli.files import Labelled, labels, read_columns
-from recurra.cli.lines import lines_at_hand
+from recurra.cli.lines import lines_of
 from recurra.cli.options import Asking, Fitting, Reading, takes
 from recurra.cli.training import train as run
 from recurra.errors import UsageError
 
-__all__ = ["fit", "predict", "read"]
+__all__ = ["fit", "inputs", "predict", "read"]
 
 ROWS = 4096  # predicted together
 
@@ -67,18 +67,20 @@ def read(estimator: Any, path: Path, options: Asking) -> Labelled:
 
 def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
     """What comes next after each line, or each text of a column."""
-    input, condition = _columns(estimator, options)
-    if source == "-":
-        label = options.condition
-        chunks: Any = ((lines, None if label is None else [label] * len(lines)) for lines in lines_at_hand())
-    else:
-        columns = _read(Path(source), input, condition, options, None).arguments
-        if isinstance(columns[0], str):
-            columns = (columns[0].removesuffix("\n").split("\n"),)
-        chunks = ([column[i : i + ROWS] for column in columns] for i in range(0, len(columns[0]), ROWS))
-    for chunk in chunks:
+    for chunk in inputs(estimator, source, options):
         for best in estimator.top(*chunk, k=options.top):
             yield _row(best, options.top)
+
+
+def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[Any, ...]]:
+    """The texts of a file, or of lines, and their labels where the model knows labels, some at a time."""
+    lines, label = lines_of(source), options.condition
+    if lines is not None:
+        return ((some, None if label is None else [label] * len(some)) for some in lines)
+    columns = _read(Path(str(source)), *_columns(estimator, options), options, None).arguments
+    if isinstance(columns[0], str):
+        columns = (columns[0].removesuffix("\n").split("\n"),)
+    return (tuple(column[i : i + ROWS] for column in columns) for i in range(0, len(columns[0]), ROWS))
 
 
 def _row(best: list[tuple[str, float]], top: int) -> dict[str, Any]:

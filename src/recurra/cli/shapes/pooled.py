@@ -11,7 +11,7 @@ import typer
 
 from recurra.cli.console import say
 from recurra.cli.files import Labelled
-from recurra.cli.lines import lines_at_hand
+from recurra.cli.lines import lines_of
 from recurra.cli.options import Asking, Fitting, Reading
 from recurra.cli.training import train
 from recurra.errors import UsageError
@@ -64,13 +64,23 @@ def predict(
     estimator: Any, source: str, options: Asking, rows_of: Callable[[Any], Iterator[dict[str, Any]]]
 ) -> Iterator[dict[str, Any]]:
     """Predictions for the sequences of a file or the lines on standard input, chunk by chunk."""
-    if source == "-":
+    return _named(_chunks(estimator, source, options), rows_of)
+
+
+def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[Any]]:
+    """The sequences of a file, or of lines, some at a time."""
+    return ((chunk,) for chunk, _ in _chunks(estimator, source, options))
+
+
+def _chunks(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[Any, Any]]:
+    """Sequences and their ids."""
+    lines = lines_of(source)
+    if lines is not None:
         if estimator.encoder_.kind != "text":
             raise UsageError("the model was not trained on texts, and standard input takes nothing else")
-        return (row for chunk in lines_at_hand() for row in rows_of(chunk))
+        return ((chunk, None) for chunk in lines)
     columns = Columns.of(options, estimator.data_)
-    found = read_source(estimator.task, Path(source), columns, options, targets=False)
-    return _named(found.chunks(), rows_of)
+    return read_source(estimator.task, Path(str(source)), columns, options, targets=False).chunks()
 
 
 def _named(chunks: Iterator[Any], rows_of: Callable[[Any], Iterator[dict[str, Any]]]) -> Iterator[dict[str, Any]]:

@@ -8,9 +8,9 @@ from typing import Any
 from recurra.cli.options import Asking, takes
 
 from . import pooled
-from .pooled import SequenceFitting, Train, read
+from .pooled import SequenceFitting, Train, inputs, read
 
-__all__ = ["fit", "predict", "read"]
+__all__ = ["fit", "inputs", "predict", "read"]
 
 
 @takes(SequenceFitting)

@@ -79,15 +79,9 @@ class Source:
 
     def chunks(self) -> Iterator[tuple[Any, Sequence[Any] | None]]:
         """Some sequences at a time, with their ids, for `predict`."""
-        from recurra.data.inputs import Arrays
-
         for start in range(0, len(self.sequences), ROWS):
             part, ids = slice(start, start + ROWS), self.ids
-            if isinstance(self.sequences, Arrays):
-                chunk: Any = replace(self.sequences, rows=self.sequences.rows[part])
-            else:
-                chunk = self.sequences[part]
-            yield chunk, ids and ids[part]
+            yield self.sequences[part], ids and ids[part]
 
 
 def read_source(

@@ -11,7 +11,7 @@ import typer
 
 from recurra.cli.console import say
 from recurra.cli.files import Labelled, written
-from recurra.cli.lines import lines_at_hand
+from recurra.cli.lines import lines_of
 from recurra.cli.options import Asking, Fitting, Reading, takes
 from recurra.cli.training import train as run
 
@@ -118,11 +118,16 @@ def read(estimator: Any, path: Path, options: Asking) -> Labelled:
 
 def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
     """Words and tags of each sentence; lines on standard input are split at white space."""
-    if source == "-":
-        chunks: Iterator[list[list[str]]] = ([line.split() for line in lines] for lines in lines_at_hand())
-    else:
-        chunks = _chunks(_for_model(estimator, Path(source), options, tagged=False).words)
-    return (row for chunk in chunks for row in _rows(estimator, chunk, options.proba))
+    return (row for (chunk,) in inputs(estimator, source, options) for row in _rows(estimator, chunk, options.proba))
+
+
+def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[list[list[str]]]]:
+    """The sentences of a file, or of lines, some at a time."""
+    lines = lines_of(source)
+    if lines is not None:
+        return (([line.split() for line in some],) for some in lines)
+    words = _for_model(estimator, Path(str(source)), options, tagged=False).words
+    return ((chunk,) for chunk in _chunks(words))
 
 
 def _chunks(sentences: list[list[str]]) -> Iterator[list[list[str]]]:

@@ -17,7 +17,7 @@ from recurra.errors import DataError, UsageError
 
 from .pooled import Train
 
-__all__ = ["fit", "predict", "read"]
+__all__ = ["fit", "inputs", "predict", "read"]
 
 ROWS = 64  # transcribed together
 Input = Annotated[str, typer.Option("--input", help="Column of sound files.", rich_help_panel="Data")]
@@ -68,21 +68,26 @@ def read(estimator: Any, path: Path, options: Asking) -> Labelled:
 
 def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
     """The text of each recording, with its confidence; with `--timestamps` also when each token is said."""
+    return (
+        row for (chunk,) in inputs(estimator, source, options) for row in _rows(estimator, chunk, options.timestamps)
+    )
+
+
+def inputs(estimator: Any, source: str, options: Asking) -> Iterator[tuple[list[Path]]]:
+    """The recordings of a source, some at a time."""
     if source == "-":
         raise UsageError("recordings do not come on standard input; name a file, a folder or a table")
     _decoding(estimator, options)
     sounds = read_sounds(options.input or estimator.data_.get("input column") or "path", source, options)
     if not isinstance(sounds, list):
         raise DataError(f"the column of {source} holds no names of sound files; name the one that does with --input")
-    return _rows(estimator, sounds, options.timestamps)
+    return ((sounds[start : start + ROWS],) for start in range(0, len(sounds), ROWS))
 
 
 def _rows(estimator: Any, sounds: list[Path], timestamps: bool) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(sounds), ROWS):
-        chunk = sounds[start : start + ROWS]
-        for path, said in zip(chunk, estimator.transcribe(chunk), strict=True):
-            row = {"file": path.name, "text": said.text, "confidence": round(said.confidence, 4)}
-            yield row | ({"tokens": [token._asdict() for token in said.tokens]} if timestamps else {})
+    for path, said in zip(sounds, estimator.transcribe(sounds), strict=True):
+        row = {"file": path.name, "text": said.text, "confidence": round(said.confidence, 4)}
+        yield row | ({"tokens": [token._asdict() for token in said.tokens]} if timestamps else {})
 
 
 def _decoding(estimator: Any, options: Asking) -> None:

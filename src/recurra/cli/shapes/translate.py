@@ -10,7 +10,7 @@ import typer
 
 from recurra.cli.console import say
 from recurra.cli.files import Labelled, read_columns, write_rows
-from recurra.cli.lines import lines_at_hand
+from recurra.cli.lines import lines_of
 from recurra.cli.options import Asking, Fitting, Reading, takes
 from recurra.cli.training import train as run
 from recurra.errors import UsageError
@@ -18,7 +18,7 @@ from recurra.errors import UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["fit", "predict", "read"]
+__all__ = ["fit", "inputs", "predict", "read"]
 
 SOURCE, TARGET = "source", "target"
 """Names of the columns where a model learnt from two files."""
@@ -122,9 +122,8 @@ def read(estimator: Any, path: Path, options: Asking) -> Labelled:
 
 def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
     """The translation of each text with its score; with `--n-best`, a row for each of the best."""
-    _ask(estimator, options)
     row, plot = 0, options.plot
-    for chunk in _sources(estimator, source, options):
+    for (chunk,) in inputs(estimator, source, options):
         for found in estimator.candidates(chunk):
             row += 1
             for rank, candidate in enumerate(found[: options.n_best or 1], 1):
@@ -144,20 +143,21 @@ def _ask(estimator: Any, options: Asking) -> None:
     estimator.bleu_tokens_ = options.bleu_tokens or estimator.bleu_tokens_
 
 
-def _sources(estimator: Any, source: str, options: Asking) -> Iterator[list[str]]:
-    if source == "-":
-        yield from (line for lines in lines_at_hand() for line in _parts(lines))
-        return
-    name = options.source or options.input or estimator.data_.get("source column")
+def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[list[str]]]:
+    """The texts of a file, or of lines, some at a time."""
+    _ask(estimator, options)
+    lines = lines_of(source)
+    if lines is not None:
+        return ((part,) for some in lines for part in _parts(some))
+    name, path = options.source or options.input or estimator.data_.get("source column"), Path(str(source))
     if name is None:  # the model learnt from files of lines
         from recurra.data.pairs import read_lines
 
-        lines, said = read_lines(Path(source), options.encoding)
+        texts, said = read_lines(path, options.encoding)
         say(said)
-        yield from _parts(lines)
-        return
-    column = read_columns(Path(source), [name], options).table.column(0)
-    yield from ([text or "" for text in part.to_pylist()] for part in _parts(column))
+        return ((part,) for part in _parts(texts))
+    column = read_columns(path, [name], options).table.column(0)
+    return (([text or "" for text in part.to_pylist()],) for part in _parts(column))
 
 
 def _parts(rows: Any) -> Iterator[Any]:

@@ -19,6 +19,7 @@ from recurra.data.store import SequenceStore
 from recurra.data.text import TOKENS, alphabet_size
 from recurra.errors import DataError, UsageError
 from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving
+from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
 
 from .alignment import Alignment
@@ -26,6 +27,7 @@ from .figures import bleu_tokens, corpus_figures, signatures
 from .neighbour import Neighbours
 from .network import SPECIALS, EncoderDecoder
 from .objective import Limit, Translating
+from .subject import subject_of_texts
 
 WATCHED = 1000  # validation sources that are translated after each epoch; the loss is taken over all of them
 PIECES, WORDS = 2000, 10_000  # with `vocab_size=None`
@@ -313,6 +315,11 @@ class Translator(Estimator):
                         texts_found.setdefault(self.target_encoder_.decode(hypothesis.tokens), hypothesis.score)
                     found[row] = [Candidate(text, score) for text, score in texts_found.items() if text] or found[row]
         return iter(found)
+
+    def subject(self, X: Any, y: Any = None) -> Subject:
+        """See `Estimator.subject`; `y` holds translations to judge, and the best found are judged without it."""
+        check_is_fitted(self, "network_")
+        return subject_of_texts(self, X, y)
 
     def align(self, source: str) -> Alignment:
         """Translates a text and tells where the decoder looked.
