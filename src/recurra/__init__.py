@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import cells, inspect, nn, ops
-    from .inspect import trace
+    from .inspect import gradient_reach, trace
     from .nn import accelerate
     from .tasks import (
         BlankFiller,
@@ -35,6 +35,7 @@ __all__ = [
     "Translator",
     "accelerate",
     "cells",
+    "gradient_reach",
     "inspect",
     "load",
     "nn",
@@ -52,6 +53,7 @@ _HOME = {
     "Transcriber": "tasks",
     "Translator": "tasks",
     "accelerate": "nn",
+    "gradient_reach": "inspect",
     "load": "tasks",
     "trace": "inspect",
 }

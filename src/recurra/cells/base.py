@@ -42,6 +42,7 @@ class Cell(ABC):
         name: short name, such as `"lstm"`.
         gates: gate names in the order in which their rows stand in `weight_ih` and `weight_hh`.
         states: state names; the first is the hidden state, which is also the output of a step.
+        keeps: the gate that says how much of the last state is kept as it is; `""` where there is none.
 
     Example:
         A minimal gated unit, one gate fewer than a GRU:
@@ -67,6 +68,7 @@ class Cell(ABC):
     name: ClassVar[str]
     gates: ClassVar[tuple[str, ...]]
     states: ClassVar[tuple[str, ...]]
+    keeps: ClassVar[str] = ""
 
     @abstractmethod
     def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor], alter: Alter = as_is) -> Step:

@@ -24,6 +24,7 @@ class GRU(Cell):
     name = "gru"
     gates = ("reset", "update", "candidate")
     states = ("hidden",)
+    keeps = "update"
 
     def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor], alter: Alter = as_is) -> Step:
         """One time step; see the class for the equations."""

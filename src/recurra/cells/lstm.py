@@ -27,6 +27,7 @@ class LSTM(Cell):
     name = "lstm"
     gates = ("input", "forget", "candidate", "output")
     states = ("hidden", "cell")
+    keeps = "forget"
 
     def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor], alter: Alter = as_is) -> Step:
         """One time step; see the class for the equations."""

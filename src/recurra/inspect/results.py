@@ -1,0 +1,92 @@
+"""What the results of the measures share: parts by name, rows for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from recurra.errors import UsageError
+
+if TYPE_CHECKING:
+    import xarray
+
+
+@dataclass(frozen=True)
+class Result:
+    """A measure of each recurrent layer of a model.
+
+    Attributes:
+        parts: for each recurrent layer of the model by name, an `xarray.Dataset`.
+        verdict: what they say, in one sentence.
+    """
+
+    parts: dict[str, xarray.Dataset]
+    verdict: str
+
+    def part(self, name: str) -> Self:
+        """The result of one recurrent layer of a model with several."""
+        if name not in self.parts:
+            known = ", ".join(map(repr, self.parts))
+            raise UsageError(f"there is no layer {name!r} in this result; there are {known}")
+        return replace(self, parts={name: self.parts[name]})
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The arrays of the only recurrent layer.
+
+        Raises:
+            UsageError: there are several; choose one by `part`.
+        """
+        if len(self.parts) != 1:
+            known = ", ".join(map(repr, self.parts))
+            raise UsageError(f"the model has several recurrent layers, {known}; choose one with .part()")
+        return next(iter(self.parts.values()))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The figures, a row for each layer and direction."""
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """The verdict and the rows as JSON; what is infinite or not known is `null`."""
+        return json.dumps({"verdict": self.verdict, "rows": [_plain(row) for row in self.rows()]}, ensure_ascii=False)
+
+    def __repr__(self) -> str:
+        """The verdict and the rows as a table."""
+        return "\n".join([f"{type(self).__name__}: {self.verdict}", *table(self.rows())])
+
+
+def table(rows: Iterable[Mapping[str, Any]], most: int = 20) -> list[str]:
+    """Lines of a table, at most so many.
+
+    Example:
+        >>> table([{"unit": 3, "half-life": 6.579}])
+        ['unit  half-life', '3     6.579']
+    """
+    rows = list(rows)
+    if not rows:
+        return []
+    cells = [list(rows[0]), *([_short(v) for v in row.values()] for row in rows[:most])]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
+    return lines if len(rows) <= most else [*lines, f"… {len(rows) - most:,} more rows"]
+
+
+def place(part: str, layer: int, direction: str, data: xarray.Dataset) -> str:
+    """Name of a layer and direction for people, of what there is more than one of."""
+    words = [part] if part else []
+    words += [f"layer {layer}"] if data.sizes["layer"] > 1 else []
+    words += [direction] if data.sizes["direction"] > 1 else []
+    return ", ".join(words)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in plain.items()}

@@ -1,0 +1,246 @@
+"""A run of a model taken apart: each layer and direction with its inputs and states, and one step back through it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recurra.cells import Cell, State
+from recurra.errors import DataError, UsageError
+from recurra.ops import Stack, record
+from recurra.tasks.subject import Subject
+
+from .layers import LayerCall, serving
+
+MAX_BYTES = 2 << 30
+"""States of a run that would take more are not kept."""
+
+
+@dataclass(frozen=True)
+class Strand:
+    """One layer in one direction, its steps in the order in which it takes them.
+
+    In this order every sequence begins at 0, whatever the direction, and what follows its end is padding.
+
+    Attributes:
+        cell: the cell.
+        weights: its weights by name, without gradients.
+        inputs: `(time, batch, features)`, 0 in the padding.
+        states: each `(time + 1, batch, size)`: entry `k` is what step `k` begins with, 0 in the padding.
+        lengths: steps of each sequence, `(batch,)`.
+        order: `(time, batch)`: where in the sequence step `k` stands.
+        kept: the gate that keeps the state `(time, batch, units)`, 1 in the padding; None where the cell has none.
+    """
+
+    cell: Cell
+    weights: Mapping[str, Tensor]
+    inputs: Tensor
+    states: State
+    lengths: Tensor
+    order: Tensor
+    kept: Tensor | None
+
+    @property
+    def steps(self) -> int:
+        """Steps of the longest sequence."""
+        return int(self.inputs.shape[0])
+
+    def before(self, step: int) -> State:
+        """The states with which a step begins, each `(batch, size)`."""
+        return tuple(s[step] for s in self.states)
+
+    def only(self, rows: list[int]) -> Strand:
+        """The same of some of the sequences."""
+        return replace(
+            self,
+            inputs=self.inputs[:, rows],
+            states=tuple(s[:, rows] for s in self.states),
+            lengths=self.lengths[rows],
+            order=self.order[:, rows],
+            kept=None if self.kept is None else self.kept[:, rows],
+        )
+
+    def double(self) -> Strand:
+        """The same in double precision."""
+        return replace(
+            self,
+            weights={name: w.double() for name, w in self.weights.items()},
+            inputs=self.inputs.double(),
+            states=tuple(s.double() for s in self.states),
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of a recurrent layer of a model.
+
+    Attributes:
+        part: its name, as in `recurra.trace`.
+        stack: cell, sizes, layers and directions.
+        lengths: steps of each sequence, `(batch,)`.
+        rows: which of the sequences these are.
+        strands: by layer, then by direction.
+    """
+
+    part: str
+    stack: Stack
+    lengths: Tensor
+    rows: list[int]
+    strands: list[list[Strand]]
+
+    @property
+    def steps(self) -> int:
+        """Steps of the longest sequence."""
+        return self.strands[0][0].steps
+
+    def some(self, most: int) -> Run:
+        """The same of at most so many of the sequences."""
+        if len(self.rows) <= most:
+            return self
+        at = spread(range(len(self.rows)), most)
+        strands = [[strand.only(at) for strand in layer] for layer in self.strands]
+        return replace(self, lengths=self.lengths[at], rows=[self.rows[i] for i in at], strands=strands)
+
+
+def runs_of(subject: Subject) -> list[Run]:
+    """Runs the model once and takes every call of its recurrent layers apart.
+
+    Args:
+        subject: the model and its inputs; sequences that are empty are left out.
+
+    Raises:
+        UsageError: there is no recurrent layer, or its states are too many to keep.
+        DataError: every sequence is empty.
+    """
+    runs: list[Run] = []
+
+    def serve(call: LayerCall) -> tuple[Tensor, State]:
+        lengths = torch.full((len(call.values),), call.values.shape[1]) if call.lengths is None else call.lengths.cpu()
+        chosen = lengths.nonzero().flatten().tolist()
+        size = (sum(call.stack.state_sizes) + call.stack.hidden_size) * call.stack.num_layers * call.stack.directions
+        total = size * len(chosen) * call.values.shape[1] * call.values.element_size()
+        if total > MAX_BYTES:
+            raise UsageError(
+                f"the states of {len(chosen)} x {call.values.shape[1]:,} steps would take {total / 1e9:.1f} GB; "
+                "give fewer or shorter sequences"
+            )
+        names = (*call.stack.cell.states, call.stack.cell.keeps)
+        whole = record(call.stack, call.values, call.weights, call.lengths, call.states, names=names)
+        if chosen:
+            name = call.name if call.number == 0 else f"{call.name} (call {call.number + 1})"
+            runs.append(_taken_apart(name, call, whole.arrays, lengths, chosen))
+        return whole.output, whole.last
+
+    with torch.no_grad(), serving(subject.network, serve):
+        subject.forward(subject.batch)
+    if not runs:
+        raise DataError("there is no step to look at: every sequence is empty")
+    return runs
+
+
+def spread(items: Sequence[Any], most: int | None) -> list[Any]:
+    """At most so many of some items, evenly spaced, the last among them.
+
+    Example:
+        >>> spread(range(10), 4)
+        [0, 3, 6, 9]
+    """
+    if most is None or len(items) <= most:
+        return list(items)
+    if most == 1:
+        return [items[-1]]
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def _taken_apart(name: str, call: LayerCall, arrays: Mapping[str, Tensor], lengths: Tensor, rows: list[int]) -> Run:
+    stack = call.stack
+    lengths = lengths[rows]
+    steps = int(lengths.max())
+    device = call.values.device
+    grid = torch.arange(steps).unsqueeze(1)  # (time, 1)
+    beyond = (grid >= lengths).to(device)
+    orders = [grid.expand(-1, len(rows)), torch.where(grid < lengths, lengths - 1 - grid, grid)]
+    groups = stack.split([w.detach() for w in call.weights])
+    x = _padded(call.values.detach()[rows, :steps].transpose(0, 1), beyond)
+    strands: list[list[Strand]] = []
+    for layer in range(stack.num_layers):
+        strands.append([])
+        outputs = []
+        for direction, order in enumerate(orders[: stack.directions]):
+            index = layer * stack.directions + direction
+            states = []
+            for i, state in enumerate(stack.cell.states):
+                seen = _padded(arrays[state][layer, direction][rows, :steps].transpose(0, 1), beyond)
+                first = seen.new_zeros(len(rows), seen.shape[-1])
+                if call.states is not None:
+                    first = call.states[i].detach()[index, rows]
+                states.append(torch.cat([first.unsqueeze(0), reorder(seen, order)]))
+                if i == 0:
+                    outputs.append(seen)
+            gate = arrays.get(stack.cell.keeps)
+            if gate is not None:
+                gate = gate[layer, direction][rows, :steps].transpose(0, 1).masked_fill(beyond.unsqueeze(-1), 1)
+                gate = reorder(gate, order)
+            strands[-1].append(
+                Strand(stack.cell, groups[index], reorder(x, order), tuple(states), lengths, order.to(device), gate)
+            )
+        x = torch.cat(outputs, -1)
+    return Run(name, stack, lengths, rows, strands)
+
+
+def reorder(values: Tensor, order: Tensor) -> Tensor:
+    """`(time, batch, …)` with the steps of each sequence in another order `(time, batch)`.
+
+    The order of a direction is its own reverse: the same call leads there and back.
+    """
+    order = order.to(values.device)
+    return values[order, torch.arange(values.shape[1], device=values.device)]
+
+
+def _padded(values: Tensor, beyond: Tensor) -> Tensor:
+    # padding may hold anything, NaN too
+    return values.masked_fill(beyond.unsqueeze(-1), 0)
+
+
+def pull(strand: Strand, step: int, adjoint: State, *, inputs: bool = False) -> tuple[Tensor | None, State]:
+    """Takes gradients one step back: from the states after a step to those before it, and to its input.
+
+    Any number of gradients go back at once, with one run of the step.
+
+    Args:
+        strand: layer and direction.
+        step: the step, in the strand's own order.
+        adjoint: gradients with respect to the states after the step, each `(number, batch, size)`.
+        inputs: whether the gradient with respect to the input is wanted.
+
+    Returns:
+        The gradients with respect to the input `(number, batch, features)`, None where not wanted, and with respect to
+        the states before the step.
+    """
+    with torch.enable_grad():
+        x = strand.inputs[step].detach().requires_grad_(inputs)
+        before = tuple(s.detach().requires_grad_() for s in strand.before(step))
+        after = strand.cell.step(x, before, strand.weights).state
+        wanted = (x, *before) if inputs else before
+        pairs = [(a, g) for a, g in zip(after, adjoint, strict=True) if a.requires_grad]
+        found = [None] * len(wanted)
+        if pairs:
+            outputs, seeds = zip(*pairs, strict=True)
+            found = torch.autograd.grad(outputs, wanted, seeds, is_grads_batched=True, allow_unused=True)
+    number = len(adjoint[0])
+    found = [w.new_zeros(number, *w.shape) if f is None else f for f, w in zip(found, wanted, strict=True)]
+    return (found[0], tuple(found[1:])) if inputs else (None, tuple(found))
+
+
+def jacobians(strand: Strand, step: int) -> Tensor:
+    """∂(states after) / ∂(states before) of a step, all states side by side: `(batch, size, size)`."""
+    sizes = [s.shape[-1] for s in strand.states]
+    batch, size = strand.states[0].shape[1], sum(sizes)
+    unit = torch.eye(size, dtype=strand.inputs.dtype, device=strand.inputs.device)
+    adjoint = tuple(rows.unsqueeze(1).expand(-1, batch, -1) for rows in unit.split(sizes, 1))
+    _, found = pull(strand, step, adjoint)
+    return torch.cat(found, -1).transpose(0, 1)
