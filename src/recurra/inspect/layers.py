@@ -87,16 +87,16 @@ def as_ours(layer: Layer) -> Any:
 
 
 @contextmanager
-def serving(model: torch.nn.Module, serve: Serve) -> Iterator[None]:
+def serving(model: torch.nn.Module, serve: Serve, *, replace: bool = False) -> Iterator[None]:
     """While it lasts, every call of a recurrent layer in `model` is served by `serve`.
 
     A layer that is not ours still gives its own output, so that the model does what it always does; `serve` sees it in
-    `LayerCall.real`.
+    `LayerCall.real`. With `replace` the model goes on with what `serve` gives there too.
     """
     layers = recurrent_layers(model)
     try:
         for name, layer in layers.items():
-            _Served(name, layer, serve)
+            _Served(name, layer, serve, replace)
         yield
     finally:
         for layer in layers.values():
@@ -106,10 +106,10 @@ def serving(model: torch.nn.Module, serve: Serve) -> Iterator[None]:
 class _Served:
     """Stands in for the forward method of one layer."""
 
-    def __init__(self, name: str, layer: Layer, serve: Serve) -> None:
+    def __init__(self, name: str, layer: Layer, serve: Serve, replace: bool) -> None:
         self.name, self.layer, self.serve, self.count = name, layer, serve, 0
         self.ours = as_ours(layer)
-        self.real = None if self.ours is layer else partial(type(layer).forward, layer)
+        self.real = None if replace or self.ours is layer else partial(type(layer).forward, layer)
         layer.forward = self
         if self.ours is not layer:
             self.ours.forward = self

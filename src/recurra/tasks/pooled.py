@@ -372,6 +372,7 @@ class SequenceEstimator(Estimator):
             answers=self._says(output),
             seconds=frames * HOP if frames else None,
             title=self.title,
+            words=self.encoder_.words(list(X)) if self.encoder_.kind == "text" else None,
         )
 
     def _score(self, output: Tensor, first: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ class Subject:
         answers: what the model says of each sequence, in words; None where there is nothing to say.
         seconds: duration of a time step of the recurrent layers, where steps are pieces of sound.
         title: what the inputs are, for people.
+        words: for texts: which word of its text, as it is written between spaces, each time step belongs to.
     """
 
     network: torch.nn.Module
@@ -40,6 +41,7 @@ class Subject:
     answers: list[str] | None = None
     seconds: float | None = None
     title: str = ""
+    words: list[list[int]] | None = None
 
     def scores(self, batch: Any = None) -> Tensor:
         """The score of each sequence, `(batch,)`, with gradients where they are on."""
