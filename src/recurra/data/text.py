@@ -126,11 +126,28 @@ class TextEncoder:
             [['영', '화', '!']]
         """
         texts = _valid(texts)
-        found = self.tokenizer.encode_batch(texts, add_special_tokens=False)
         return [
-            [text[begin:end].strip() or " " for begin, end in encoding.offsets]
-            for text, encoding in zip(texts, found, strict=True)
+            [text[begin:end].strip() or " " for begin, end in offsets]
+            for text, offsets in zip(texts, self._offsets(texts), strict=True)
         ]
+
+    def words(self, texts: Sequence[str]) -> list[list[int]]:
+        """For each token of each text, which word it belongs to; words are what stands between spaces.
+
+        Example:
+            >>> TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]]).words(["좋은 영화"])
+            [[0, 0, 1, 2, 2]]
+        """
+        texts = _valid(texts)
+        found = []
+        for text, offsets in zip(texts, self._offsets(texts), strict=True):
+            begins = [not b or text[b].isspace() or text[b - 1].isspace() for b, _ in offsets]
+            found.append([number - 1 for number in accumulate(begins)])
+        return found
+
+    def _offsets(self, texts: list[str]) -> list[list[tuple[int, int]]]:
+        """Where each token of each text begins and ends."""
+        return [found.offsets for found in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
 
     def to_files(self) -> dict[str, str]:
         """The files of a model folder that hold the tokenizer."""

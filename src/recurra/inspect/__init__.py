@@ -1,7 +1,47 @@
 """Seeing inside: every gate and state of a model on its inputs, how far it remembers, and why it answers as it does."""
 
+from .attribution import METHODS, Attribution, Completeness, attribute
+from .browse import TokenActivity, UnitPage, browse
+from .changes import Change, ablate, clamp, patch
 from .gradients import Reach, gradient_reach
+from .importance import Importance, importance
+from .intervene import Effect, intervene
+from .sanity import Sanity
+from .similar import Match, Similar, similar
+from .spans import Span, UnitName
 from .subject import Subject, subject_of
+from .telling import Relation, Telling, telling_units
 from .trace import Trace, trace
 
-__all__ = ["Reach", "Subject", "Trace", "gradient_reach", "subject_of", "trace"]
+__all__ = [
+    "METHODS",
+    "Attribution",
+    "Change",
+    "Completeness",
+    "Effect",
+    "Importance",
+    "Match",
+    "Reach",
+    "Relation",
+    "Sanity",
+    "Similar",
+    "Span",
+    "Subject",
+    "Telling",
+    "TokenActivity",
+    "Trace",
+    "UnitName",
+    "UnitPage",
+    "ablate",
+    "attribute",
+    "browse",
+    "clamp",
+    "gradient_reach",
+    "importance",
+    "intervene",
+    "patch",
+    "similar",
+    "subject_of",
+    "telling_units",
+    "trace",
+]

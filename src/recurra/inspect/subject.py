@@ -76,7 +76,11 @@ def _of_module(
     if batch.lengths is not None and not takes_lengths:
         raise UsageError(f"{type(model).__name__} does not take lengths; cut the input instead")
 
+    found = score or _LastOutputs(getattr(model, "batch_first", True))
+
     def forward(batch: Plain) -> Any:
+        if isinstance(found, _LastOutputs):
+            found.lengths = batch.lengths
         was = model.training
         model.eval()
         try:
@@ -85,20 +89,20 @@ def _of_module(
             model.train(was)
 
     def losses(batch: Plain) -> tuple[Tensor, Tensor]:
-        found = loss(forward(batch))  # type: ignore[misc]
-        return found.sum(), torch.tensor(float(found.numel()))
+        each = loss(forward(batch))  # type: ignore[misc]
+        return each.sum(), torch.tensor(float(each.numel()))
 
-    first = getattr(model, "batch_first", True)
     title = type(model).__name__
-    score = score or _LastOutputs(first, batch.lengths)
-    return Subject(model, batch, forward, score, "score", None if loss is None else losses, title=title)
+    return Subject(model, batch, forward, found, "score", None if loss is None else losses, title=title)
 
 
 class _LastOutputs:
-    """Sum of the outputs at the last step of each sequence."""
+    """Sum of the outputs at the last step of each sequence of the batch that was run last."""
 
-    def __init__(self, batch_first: bool, lengths: Tensor | None) -> None:
-        self.batch_first, self.lengths = batch_first, lengths
+    lengths: Tensor | None = None
+
+    def __init__(self, batch_first: bool) -> None:
+        self.batch_first = batch_first
 
     def __call__(self, output: Any) -> Tensor:
         while isinstance(output, tuple | list):

@@ -35,6 +35,7 @@ class Subject:
         seconds: duration of a time step of the recurrent layers, where steps are pieces of sound.
         notes: what a person should know of the inputs, such as words that the model does not know.
         title: what the inputs are, for people.
+        words: for texts: which word of its text, as it is written between spaces, each time step belongs to.
     """
 
     network: torch.nn.Module
@@ -50,6 +51,7 @@ class Subject:
     seconds: float | None = None
     notes: list[str] = field(default_factory=list)
     title: str = ""
+    words: list[list[int]] | None = None
 
     def scores(self, batch: Any = None) -> Tensor:
         """The score of each sequence, `(batch,)`, with gradients where they are on."""

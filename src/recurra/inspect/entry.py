@@ -1,0 +1,173 @@
+"""A model from the input of one of its recurrent layers on: what tools change there, and what the model then says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from recurra.cells import State
+from recurra.errors import UsageError
+from recurra.ops import recurrence
+from recurra.tasks.subject import Subject
+
+from .layers import LayerCall, serving
+
+if TYPE_CHECKING:
+    import xarray
+
+RUN_BYTES = 128 << 20
+"""Runs side by side hold about so much for the backward pass; more are run one group after the other."""
+
+RunStack = Callable[[LayerCall], tuple[Tensor, State]]
+"""Runs a stack on the values of a call; returns the output `(batch, time, size)` and the final states."""
+
+Ask = Callable[[Any], Any]
+"""Runs the network on a batch and returns what it finds."""
+
+
+class Entry:
+    """A model as a function of the input of one recurrent layer, which is the same for tokens, series and sound.
+
+    The layer runs many variants of its input in one batch; what comes before and after it in the model is done for
+    each variant by itself, so that it may be anything.
+
+    Args:
+        subject: the model and its inputs.
+        layer: name of the recurrent layer; the first that the model calls when None.
+
+    Attributes:
+        values: the layer's input, `(batch, time, features)`, 0 beyond the end of a sequence.
+        mask: which steps are real, `(batch, time)`.
+
+    Raises:
+        UsageError: the model has no such layer, or does not call it.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import subject_of
+        >>> entry = Entry(subject_of(torch.nn.GRU(5, 8, batch_first=True), torch.randn(3, 10, 5)))
+        >>> tuple(entry.scores(torch.stack([entry.values, 0 * entry.values])).shape)
+        (2, 3)
+    """
+
+    def __init__(self, subject: Subject, layer: str | None = None) -> None:
+        self.subject = subject
+        self.call = _first_call(subject, layer)
+        values, lengths = self.call.values.detach(), self.call.lengths
+        batch, steps = values.shape[:2]
+        full = torch.full((batch,), steps) if lengths is None else lengths
+        self.mask = torch.arange(steps, device=values.device) < full.to(values.device)[:, None]
+        self.values = values.masked_fill(~self.mask.unsqueeze(-1), 0)  # padding may hold anything
+        self.lengths = full.cpu()
+
+    @property
+    def at_once(self) -> int:
+        """How many variants to run side by side."""
+        stack = self.call.stack
+        width = stack.input_size + 2 * sum(stack.inner_sizes.values()) * stack.num_layers * stack.directions
+        return max(1, RUN_BYTES // max(1, self.values[..., 0].numel() * width * self.values.element_size()))
+
+    def ask(self, values: Tensor, questions: Sequence[Ask], run: RunStack | None = None) -> list[list[Any]]:
+        """What the model answers for each variant of the layer's input.
+
+        Args:
+            values: `(variants, batch, time, features)`.
+            questions: each runs the network on a batch, such as `subject.forward` and `subject.loss`.
+            run: runs the stack on all variants, which stand below each other in the batch; the fastest engine when
+                None.
+
+        Returns:
+            For each variant the answers to the questions.
+        """
+        variants, batch = values.shape[:2]
+        call = self.call
+        repeated = LayerCall(
+            call.name,
+            call.number,
+            call.stack,
+            [w.detach() for w in call.weights],
+            values.flatten(0, 1),
+            None if call.lengths is None else call.lengths.repeat(variants),
+            None if call.states is None else tuple(s.detach().repeat(1, variants, 1) for s in call.states),
+        )
+        output, last = (run or plainly)(repeated)
+        found: list[list[Any]] = []
+        for i in range(variants):
+            rows = slice(i * batch, (i + 1) * batch)
+            part = output[rows], tuple(s[:, rows] for s in last)
+
+            def serve(call: LayerCall, part: tuple[Tensor, State] = part) -> tuple[Tensor, State]:
+                return part if (call.name, call.number) == (self.call.name, self.call.number) else plainly(call)
+
+            found.append([])
+            for question in questions:
+                with serving(self.subject.network, serve, replace=True):
+                    found[-1].append(question(self.subject.batch))
+        return found
+
+    def scores(self, values: Tensor, run: RunStack | None = None) -> Tensor:
+        """The score of each sequence for each variant, `(variants, batch)`, with gradients where they are on."""
+        return torch.stack([score for (score,) in self.ask(values, [self.subject.scores], run)])
+
+    def gradients(self, values: Tensor) -> Tensor:
+        """Gradients of the scores with respect to the variants of the input, in their shape."""
+        with torch.enable_grad():
+            leaf = values.detach().requires_grad_()
+            total = self.scores(leaf).sum()
+            (found,) = torch.autograd.grad(total, leaf)
+        return found
+
+    def by_step(self, values: Tensor, name: str, **attributes: Any) -> xarray.DataArray:
+        """Names the axes of an array `(batch, time)` and puts NaN beyond the end of each sequence."""
+        return by_step(self.subject, values.masked_fill(~self.mask, torch.nan), self.lengths, name, **attributes)
+
+
+def plainly(call: LayerCall) -> tuple[Tensor, State]:
+    """Serves a call by the fastest engine."""
+    return recurrence(call.stack, call.values, call.weights, call.lengths, call.states, batch_first=True)
+
+
+def token_rows(subject: Subject, lengths: Any) -> list[list[str]] | None:
+    """The text of each step where it belongs to steps of these lengths, else None."""
+    texts = subject.steps
+    if texts is None or len(texts) != len(lengths):
+        return None
+    return texts if all(len(t) == n for t, n in zip(texts, lengths, strict=True)) else None
+
+
+def by_step(subject: Subject, values: Tensor, lengths: Tensor, name: str, **attributes: Any) -> xarray.DataArray:
+    """An array `(batch, time, …)` with names for its axes, and the tokens."""
+    import numpy as np
+    import xarray
+
+    batch, steps = values.shape[:2]
+    coords: dict[str, Any] = {"batch": range(batch), "time": range(steps), "length": ("batch", lengths.numpy())}
+    texts = token_rows(subject, lengths.tolist())
+    if texts is not None:
+        padded = [[*row, *[""] * (steps - len(row))] for row in texts]
+        coords["token"] = (("batch", "time"), np.array(padded, dtype=str).reshape(batch, steps))
+    dims = ("batch", "time", "feature")[: values.dim()]
+    if values.dim() == 3 and subject.features is not None and len(subject.features) == values.shape[-1]:
+        coords["feature"] = subject.features
+    return xarray.DataArray(values.detach().cpu().numpy(), coords, dims, name, attributes)
+
+
+def _first_call(subject: Subject, layer: str | None) -> LayerCall:
+    found: list[LayerCall] = []
+
+    def serve(call: LayerCall) -> tuple[Tensor, State]:
+        if call.number == 0 and ((layer is None and not found) or call.name == layer):
+            found.append(call)
+        return plainly(call)
+
+    with torch.no_grad(), serving(subject.network, serve, replace=True):
+        subject.forward(subject.batch)
+    if not found:
+        from .layers import recurrent_layers
+
+        names = ", ".join(map(repr, recurrent_layers(subject.network)))
+        raise UsageError(f"the model does not call a recurrent layer {layer!r}; it has {names}")
+    return found[0]

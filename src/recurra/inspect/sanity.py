@@ -1,0 +1,95 @@
+"""Whether attributions show the model, or only its input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from recurra.errors import UsageError
+
+if TYPE_CHECKING:
+    from .attribution import Attribution
+
+ALIKE = 0.5
+"""Attributions whose mean rank correlation with those of random weights reaches this fail."""
+
+
+class Sanity(NamedTuple):
+    """The check of Adebayo and others, "Sanity checks for saliency maps", 2018.
+
+    Attributes:
+        correlation: Spearman's rank correlation, over the steps of a sequence, between the sizes of the attributions
+            and those of the same model with its weights shuffled; mean over sequences and draws. NaN where no
+            sequence has two steps.
+        spread: standard deviation over the draws.
+        draws: how often the weights were shuffled.
+        passes: whether the correlation lies below 0.5.
+    """
+
+    correlation: float
+    spread: float
+    draws: int
+    passes: bool
+
+    @property
+    def verdict(self) -> str:
+        """The result in a sentence."""
+        if np.isnan(self.correlation):
+            return "undecided: no sequence has two steps to rank"
+        found = f"rank correlation {self.correlation:.2f} ± {self.spread:.2f} with random weights, {self.draws} draws"
+        if self.passes:
+            return f"passes: the attributions depend on what the model has learnt ({found})"
+        return f"fails: the attributions are much the same without what the model has learnt ({found})"
+
+
+def sanity(attribution: Attribution, draws: int, seed: int) -> Sanity:
+    """Shuffles the entries of every weight of the network, asks the method again, and compares the ranks of the steps.
+
+    The input of the recurrent layer stays as it is, and the weights are put back.
+    """
+    from scipy.stats import rankdata
+
+    if draws < 1:
+        raise UsageError(f"draws must be at least 1, got {draws}")
+    question, lengths = attribution.question, attribution.values["length"].values
+    before = np.abs(attribution.values.values)
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for _ in range(draws):
+        with _shuffled(attribution.subject.network, generator):
+            raw = attribution.function(question).detach()
+        after = (raw if raw.dim() == 2 else raw.sum(-1)).abs().cpu().numpy()
+        pairs = [
+            (rankdata(a[:n]), rankdata(b[:n])) for a, b, n in zip(before, after, lengths.tolist(), strict=True) if n > 1
+        ]
+        ranks = [_correlation(a, b) for a, b in pairs]
+        found.append(np.mean(ranks) if ranks else np.nan)
+    mean = float(np.mean(found))
+    return Sanity(mean, float(np.std(found)), draws, mean < ALIKE)
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    if (a == b).all():
+        return 1.0  # also where all steps are alike, which have no correlation
+    a, b = a - a.mean(), b - b.mean()
+    size = np.sqrt((a * a).sum() * (b * b).sum())
+    return float((a * b).sum() / size) if size else 0.0
+
+
+@contextmanager
+def _shuffled(network: torch.nn.Module, generator: torch.Generator) -> Iterator[None]:
+    kept = [(p, p.detach().clone()) for p in network.parameters()]
+    try:
+        with torch.no_grad():
+            for p, value in kept:
+                order = torch.randperm(p.numel(), generator=generator).to(p.device)
+                p.copy_(value.flatten()[order].view_as(p))
+        yield
+    finally:
+        with torch.no_grad():
+            for p, value in kept:
+                p.copy_(value)
