@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import cells, nn, ops
+    from . import cells, lab, nn, ops
     from .nn import accelerate
     from .tasks import (
         BlankFiller,
@@ -34,6 +34,7 @@ __all__ = [
     "Translator",
     "accelerate",
     "cells",
+    "lab",
     "load",
     "nn",
     "ops",
