@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,13 +28,12 @@ class Reader(torch.nn.Module):
 
     def __init__(self, cell: str, inputs: int, hidden_size: int, outputs: int) -> None:
         super().__init__()
-        self.layer = build_recurrent(cell, inputs, hidden_size, 1)
+        self.layer: Any = build_recurrent(cell, inputs, hidden_size, 1)
         self.answer = torch.nn.Linear(hidden_size, outputs)
 
     def forward(self, x: Tensor, answers: int, state: tuple[Tensor, ...] | None = None) -> Tensor:
         """Scores of the last steps, `(batch, answers, outputs)`, from x `(batch, time, features)`."""
-        hx = state if state is None or len(state) > 1 else state[0]
-        output, _ = self.layer(x, hx)
+        output, _ = self.layer(x, state[0] if state and len(state) == 1 else state)
         return self.answer(output[:, -answers:])
 
 

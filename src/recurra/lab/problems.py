@@ -99,7 +99,7 @@ class Copying:
 
     Arjovsky, Shah and Bengio, "Unitary evolution recurrent neural networks", 2016: eight symbols, a ninth for nothing
     and a tenth that asks for the answer, `lag + 20` steps, an answer at each. Who remembers nothing knows when to be
-    silent, and guesses the rest: 10 ln 8 / (lag + 20) nats. The accuracy is that of the ten symbols; guessing gives 1/8.
+    silent, and guesses the rest: 10 ln 8 / (lag + 20) nats. Accuracy is that of the ten symbols; guessing gives 1/8.
 
     Example:
         >>> import torch
