@@ -10,7 +10,7 @@ import typer
 from recurra.errors import DataError, UsageError
 
 from .console import progress_bar, say, show_json, show_table
-from .files import located, written
+from .files import written
 from .options import Reading
 from .shapes.fill import read_texts
 from .shapes.pooled import read_labelled
@@ -53,9 +53,7 @@ def vanishing(
     learning_rates: Annotated[
         str | None, typer.Option("--learning-rates", help="Tried in turn until one solves it; commas between.")
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", help="Greatest number with each learning rate.", min=1)
-    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="At most, with each learning rate.", min=1)] = None,
     out: Out = None,
     quick: Quick = False,
     seed: Seed = None,
@@ -88,9 +86,7 @@ def order(
     input: Annotated[str | None, typer.Option("--input", help="Column of sequences, one a row.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="Column of classes.")] = None,
     id: Annotated[str | None, typer.Option("--id", help="Long tables: column of ids.")] = None,
-    time: Annotated[
-        str | None, typer.Option("--time", help="Long tables: column to sort the rows of an id by.")
-    ] = None,
+    time: Annotated[str | None, typer.Option("--time", help="Long tables: column to sort an id's rows by.")] = None,
     features: Annotated[str | None, typer.Option("--features", help="Long tables: columns, commas between.")] = None,
     cell: Annotated[str | None, typer.Option("--cell", help="With memory: lstm, gru, rnn or rnn_relu.")] = None,
     tokens: Annotated[str | None, typer.Option("--tokens", help="What the steps of texts are: word or char.")] = None,
@@ -111,16 +107,13 @@ def order(
     """
     given: dict[str, Any] = {"cell": cell, "tokens": tokens, "hidden_size": hidden_size, "epochs": epochs}
     _needs_data(data, test=test, input=input, target=target, id=id, time=time, features=features)
-    where = None
     if data is not None:
         names = tuple(name.strip() for name in (features or "").split(",") if name.strip())
         columns = Columns(input, target, id, time, names)
-        file = read_labelled("classify", data, columns, Reading())
-        (given["X"], given["y"]), where = file.arguments, file.where
+        given["X"], given["y"] = read_labelled("classify", data, columns, Reading()).arguments
         if test is not None:
             given["test"] = read_labelled("classify", test, columns, Reading()).arguments
-    with located(where if test is not None else None):
-        _run("order", given, out, quick, seed, json)
+    _run("order", given, out, quick, seed, json)
 
 
 @app.command()

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 COLUMNS = {
     "sees": "sees",
-    "units": "units a direction",
+    "units": "units",
     "parameters": "parameters",
-    "top1": "right word first",
-    "top5": "among five",
-    "mrr": "mean reciprocal rank",
+    "top1": "first",
+    "top5": "among 5",
+    "mrr": "MRR",
     "perplexity": "perplexity",
 }
 FIGURES = ("top1", "top5", "mrr", "perplexity")
@@ -88,12 +88,15 @@ def bidirectional(
     frequency: dict[str, float] = {}
     both = add("both sides", "both", hidden_size)
     add("before", "forward", hidden_size)
-    add("before, as many parameters", "forward", _as_many(both))
+    add("before, as big", "forward", _as_many(both))
     add("after", "backward", hidden_size)
     found.append({"sees": "nothing (by frequency)", "direction": "none", **frequency})
     progress("done", 4, 4)
     settings = {**options, "hidden_size": hidden_size, "texts": len(texts), "test_texts": len(test)}
-    notes = ["every known word of the test texts is told from the others; unknown words are left out"]
+    notes = [
+        "every known word of the test texts is told from the others; unknown words are left out",
+        "units: in each direction; first, among 5: share of words found so; MRR: mean of 1 / rank",
+    ]
     return Result("bidirectional", "What the future adds", COLUMNS, found, settings, _draw, notes=notes)
 
 
@@ -103,7 +106,7 @@ def _texts(
     """To learn from and to test on."""
     if texts is None:
         data = reviews(rows)
-        return data.x, data.test_x
+        return data.x, data.x_test
     if test is None:
         kept, aside = set_aside(len(texts), seed)
         return [texts[i] for i in kept], [texts[i] for i in aside]

@@ -26,11 +26,10 @@ COLUMNS = {
     "cell": "cell",
     "units": "units",
     "parameters": "parameters",
-    "loss": "test loss (nats a character)",
-    "train_loss": "training loss",
-    "rate": "learning rate",
-    "tokens_per_second": "training (characters a second)",
-    "microseconds": "one step (µs)",
+    "loss": "loss (nats)",
+    "rate": "rate",
+    "tokens_per_second": "characters/s",
+    "microseconds": "step (µs)",
 }
 EMBEDDING = 32
 CALLS, ROUNDS = 200, 9  # of a step that is timed
@@ -115,7 +114,8 @@ def capacity(
     }
     notes = [
         f"{len(text):,} characters, {epochs} passes; the learning rate that does better on a tenth held out",
-        f"speeds: medians, {torch.get_num_threads()} threads",
+        "loss: of a character of the test text; rate: learning rate at its peak",
+        f"characters/s: in training; step: one step of inference for one sequence; {torch.get_num_threads()} thread(s)",
     ]
     return Result("capacity", "What parameters buy", COLUMNS, rows, settings, _draw, notes=notes)
 

@@ -25,8 +25,7 @@ COLUMNS = {
     "tested": "tested on",
     "accuracy": "accuracy",
     "loss": "loss (nats)",
-    "chance": "most frequent class",
-    "n": "test sequences",
+    "chance": "by chance",
 }
 IN_ORDER, SHUFFLED = "in order", "shuffled"
 
@@ -84,10 +83,8 @@ def order(
         raise UsageError(f"tokens is word or char, not {tokens!r}: steps of other kinds change when they are moved")
     if (X is None) != (y is None):
         raise UsageError("X and y go together")
-    if X is None:
-        sets = [sawteeth(rows, random_state), reviews(rows)]
-    else:
-        sets = [own(X, y, test, random_state)]
+    samples = [sawteeth(rows, random_state), reviews(rows)] if X is None else []
+    sets = samples or [own(X, y, test, random_state)]
     options = {"tokens": tokens, "hidden_size": hidden_size, "epochs": epochs, "random_state": random_state}
     found: list[Row] = []
     runs = [(cell, IN_ORDER), (cell, SHUFFLED), ("none", IN_ORDER)]
@@ -98,17 +95,21 @@ def order(
             model = SequenceClassifier(cell=each, verbose=0, **options)
             found += _rows(model, each, how, mixed if how == SHUFFLED else data)
     progress("done", len(sets) * len(runs), len(sets) * len(runs))
-    notes = ["a model trained on shuffled steps, like one without memory, knows what the steps are, not their order"]
+    notes = [
+        "a model trained on shuffled steps, like one without memory, knows what the steps are, not their order",
+        "by chance: accuracy of the most frequent class; tested on "
+        + ", ".join(f"{len(data.x_test):,} sequences ({data.name})" for data in sets),
+    ]
     title = "How much the order of the steps matters"
     return Result("order", title, COLUMNS, found, {"cell": cell, **options, "rows": rows}, _draw, notes=notes)
 
 
 def _rows(model: SequenceClassifier, cell: str, how: str, data: Labelled) -> list[Row]:
-    found = fitted(model, data.x, data.y).order_test(data.test_x, data.test_y)
+    found = fitted(model, data.x, data.y).order_test(data.x_test, data.y_test)
     if cell == "none" or how == SHUFFLED:
         found = {how: found[IN_ORDER]}  # as the sequences come: in order, or shuffled already
-    frequent = float(np.unique(data.test_y.astype(str), return_counts=True)[1].max() / len(data.test_y))
-    about = {"data": data.name, "cell": label(cell), "trained": how, "chance": frequent, "n": len(data.test_y)}
+    frequent = float(np.unique(data.y_test.astype(str), return_counts=True)[1].max() / len(data.y_test))
+    about = {"data": data.name, "cell": label(cell), "trained": how, "chance": frequent, "n": len(data.y_test)}
     return [
         {**about, "tested": name, "accuracy": figures["accuracy"], "loss": figures["loss"]}
         for name, figures in found.items()
@@ -119,7 +120,7 @@ def _shuffled(data: Labelled, tokens: str, seed: int) -> Labelled:
     """The same data with the steps of every sequence in random order."""
     random = np.random.default_rng(seed)
     return data._replace(
-        x=[shuffle(x, tokens, random) for x in data.x], test_x=[shuffle(x, tokens, random) for x in data.test_x]
+        x=[shuffle(x, tokens, random) for x in data.x], x_test=[shuffle(x, tokens, random) for x in data.x_test]
     )
 
 

@@ -20,8 +20,8 @@ class Labelled(NamedTuple):
     name: str
     x: Sequence[Any]
     y: np.ndarray
-    test_x: Sequence[Any]
-    test_y: np.ndarray
+    x_test: Sequence[Any]
+    y_test: np.ndarray
 
 
 def reviews(rows: int | None = None) -> Labelled:

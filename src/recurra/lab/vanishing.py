@@ -30,16 +30,14 @@ FLOOR = 1e-10  # of the gradient at the last step; what is smaller changes no we
 
 COLUMNS = {
     "problem": "problem",
-    "lag": "lag (steps)",
+    "lag": "lag",
     "cell": "cell",
-    "units": "units",
-    "parameters": "parameters",
     "loss": "loss",
-    "baseline": "knowing nothing",
+    "baseline": "guess",
     "accuracy": "accuracy",
     "verdict": "verdict",
-    "steps": "steps trained",
-    "rate": "learning rate",
+    "steps": "steps",
+    "rate": "rate",
     "seconds": "seconds",
 }
 
@@ -113,8 +111,9 @@ def vanishing(
         done += lag
         progress(doing, done, total)
     settings = {**asdict(plan), "parameters": parameters, "start": start, "threads": torch.get_num_threads()}
-    title = "What is learnt across a lag, and how far back gradients reach"
-    return Result("vanishing", title, COLUMNS, rows, settings, _draw, curves, _notes(plan, start))
+    columns = COLUMNS if len(names) > 1 else {key: title for key, title in COLUMNS.items() if key != "problem"}
+    title = f"What is learnt across a lag: {', '.join(PROBLEMS[name].title for name in names)}"
+    return Result("vanishing", title, columns, rows, settings, _draw, curves, _notes(plan, start, rows))
 
 
 def _check_names(problems: Sequence[str], cells: Sequence[str], start: str) -> None:
@@ -164,30 +163,34 @@ def _curve(problem: Problem, cell: str, lag: int, when: str, network: Reader, se
     return {"problem": problem.name, "cell": cell, "lag": lag, "when": when, "steps": steps}
 
 
-def _notes(plan: Plan, start: str) -> list[str]:
+def _notes(plan: Plan, start: str, rows: Sequence[Row]) -> list[str]:
     begun = {
         "long": "RNN orthogonal (relu: identity); LSTM and GRU orthogonal, gates that keep a state for 1 to lag steps",
         "torch": "as torch.nn draws them",
     }
     rates = ", ".join(f"{rate:g}" for rate in plan.rates)
+    sizes = {row["cell"]: f"{row['cell']} {row['units']} units ({row['parameters']:,} parameters)" for row in rows}
     return [
+        ", ".join(sizes.values()),
         f"recurrent weights at the start: {begun[start]}",
         f"Adam, learning rates {rates} in turn until one solves it, up to {plan.steps:,} steps each of "
         f"{plan.batch_size} new sequences, gradients clipped at {plan.clip:g}; the best one counts",
-        f"solved: loss at most {SOLVED:g} of that of knowing nothing; at chance: at least {CHANCE:g}",
+        f"guess: loss of knowing nothing; solved: at most {SOLVED:g} of it; at chance: at least {CHANCE:g} of it",
+        "steps, rate: of the weights that were kept; seconds: of all training",
     ]
 
 
 def _draw(result: Result) -> Figure:
     problems = list(dict.fromkeys(row["problem"] for row in result.rows))
     figure, grid = panels(3, len(problems))
-    for name, (left, middle, right) in zip(problems, grid, strict=True):
+    for name, (left, *others) in zip(problems, grid, strict=True):
         _draw_losses(left, PROBLEMS[name], [row for row in result.rows if row["problem"] == name])
         curves = [curve for curve in result.curves if curve["problem"] == name]
-        for axes, when, title in ((middle, "start", "before training"), (right, "trained", "after training")):
+        values = [step["relative"] for curve in curves for step in curve["steps"] if step["relative"]]
+        for axes, when, title in zip(others, ("start", "trained"), ("before training", "after training"), strict=True):
             _draw_reach(axes, [curve for curve in curves if curve["when"] == when])
-            axes.set_title(f"gradient reach, lag {curves[0]['lag']}, {title}", fontsize=9)
-        right.sharey(middle)
+            axes.set_ylim(max(min(values), FLOOR) / 2, max(values) * 2)
+            axes.set_title(f"gradient reach at lag {curves[0]['lag']}, {title}", fontsize=9)
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure
@@ -200,9 +203,9 @@ def _draw_losses(axes: Any, problem: Problem, rows: Sequence[Row]) -> None:
         if some:
             axes.plot([r["lag"] for r in some], [r["loss"] / r["baseline"] for r in some], **style, markersize=5)
     axes.axhline(1, color="0.3", linewidth=1, linestyle="--", label="knowing nothing")
-    axes.axhspan(axes.get_ylim()[0], SOLVED, color="0.5", alpha=0.12, linewidth=0)
     axes.set(xscale="log", yscale="log", xlabel="lag (steps)")
     axes.set_ylabel(f"{problem.loss}\nas a share of knowing nothing")
+    axes.axhspan(axes.get_ylim()[0], SOLVED, color="0.5", alpha=0.12, linewidth=0, label="solved")
     lags = sorted({row["lag"] for row in rows})
     axes.set_xticks(lags, list(map(str, lags)))
     axes.minorticks_off()
@@ -214,6 +217,5 @@ def _draw_reach(axes: Any, curves: Sequence[Row]) -> None:
         points = [(step["lag"], step["relative"]) for step in curve["steps"] if step["relative"]]
         axes.plot(*zip(*points, strict=True), **STYLES[curve["cell"]], markersize=3.5)
     axes.set_yscale("log")
-    axes.set_ylim(bottom=max(axes.get_ylim()[0], FLOOR))
     axes.set_xlabel("steps back, k")
     axes.set_ylabel("‖∂L$_T$/∂h$_{T-k}$‖ / ‖∂L$_T$/∂h$_T$‖")
