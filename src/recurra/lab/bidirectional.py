@@ -13,7 +13,7 @@ from recurra.tasks import BlankFiller
 from .figures import bars, panels
 from .network import fitting_size, parameter_count
 from .result import Result, Row, Tell, silent
-from .samples import fitted, reviews, set_aside
+from .samples import fitted, reviews, rows_of, set_aside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -107,10 +107,11 @@ def _texts(
     if texts is None:
         data = reviews(rows)
         return data.x, data.x_test
-    if test is None:
-        kept, aside = set_aside(len(texts), seed)
-        return [texts[i] for i in kept], [texts[i] for i in aside]
-    return texts, test
+    texts = rows_of(texts)
+    if test is not None:
+        return texts, rows_of(test)
+    kept, aside = set_aside(len(texts), seed)
+    return [texts[i] for i in kept], [texts[i] for i in aside]
 
 
 def _as_many(both: BlankFiller) -> int:

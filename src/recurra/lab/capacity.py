@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recurra.data.plain import BEGIN_ID
+from recurra.data.plain import BEGIN_ID, PlainEncoder, pieces
 from recurra.errors import UsageError
 from recurra.tasks import LanguageModel
 from recurra.tasks.language import LanguageNetwork
@@ -85,6 +85,7 @@ def capacity(
     elif test is None:
         cut = len(text) - len(text) // 10
         text, test = text[:cut], text[cut:]
+    tokens = PlainEncoder("char").fit([pieces(text)]).input_size
     options: dict[str, Any] = {
         "epochs": epochs,
         "embedding_size": EMBEDDING,
@@ -95,7 +96,7 @@ def capacity(
     done, total = 0, sum(budgets) * len(cells) * len(learning_rates)
     for budget in sorted(budgets):
         for cell in cells:
-            size = _size(cell, budget, len(set(text)))
+            size = _size(cell, budget, tokens)
             models = []
             for rate in learning_rates:
                 progress(f"{label(cell)}, {budget:,} parameters, learning rate {rate:g}", done, total)
@@ -120,13 +121,13 @@ def capacity(
     return Result("capacity", "What parameters buy", COLUMNS, rows, settings, _draw, notes=notes)
 
 
-def _size(cell: str, budget: int, characters: int) -> int:
-    """Units of the network with so many parameters; a few characters more or less are known in the end."""
+def _size(cell: str, budget: int, tokens: int) -> int:
+    """Units of the network with so many parameters; a character less may be known in the end."""
     options: dict[str, Any] = {"tied": False, "cell": cell, "num_layers": 1, "dropout": 0.0}
 
     def count(size: int) -> int:
         with torch.device("meta"):
-            network = LanguageNetwork(characters, EMBEDDING, hidden_size=size, engine="auto", memory="full", **options)
+            network = LanguageNetwork(tokens, EMBEDDING, hidden_size=size, engine="auto", memory="full", **options)
         return parameter_count(network)
 
     return fitting_size(count, budget)

@@ -15,15 +15,16 @@ LAGS = 20
 
 
 def lag_grid(steps: int, count: int = LAGS) -> list[int]:
-    """About so many lags from 0 to the first step, close together where they are small.
+    """At most so many lags from 0 to the first step: half of them evenly apart, half closer where they are small.
 
     Example:
-        >>> lag_grid(10, 4)
-        [0, 1, 3, 9]
+        >>> lag_grid(101, 8)
+        [0, 1, 5, 22, 33, 67, 100]
     """
     if steps < 2:
         return [0]
-    return [0, *np.unique(np.geomspace(1, steps - 1, count - 1).round().astype(int)).tolist()]
+    even, close = np.linspace(0, steps - 1, count // 2), np.geomspace(1, steps - 1, count - count // 2)
+    return np.unique(np.concatenate([even, close]).round().astype(int)).tolist()
 
 
 def reach(network: Reader, problem: Problem, sample: Sample) -> list[dict[str, Any]]:

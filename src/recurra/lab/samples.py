@@ -49,7 +49,7 @@ def sawteeth(rows: int | None = None, seed: int = 0) -> Labelled:
 
     Example:
         >>> data = sawteeth(10)
-        >>> len(data.x), data.x[0].shape[1], sorted(set(data.y))
+        >>> len(data.x), data.x[0].shape[1], sorted(set(data.y.tolist()))
         (10, 1, ['falls slowly', 'rises slowly'])
     """
     random = np.random.default_rng(seed)
@@ -102,9 +102,18 @@ def set_aside(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(kept), np.sort(aside)
 
 
-def _columns(X: Any, y: Any) -> tuple[list[Any], np.ndarray]:
+def rows_of(X: Any) -> list[Any]:
+    """Sequences as a list of texts or of arrays `(time, features)`.
+
+    Raises:
+        DataError: they are neither.
+    """
     found = as_sequences(X)
     if isinstance(found, Recordings):
-        raise DataError("X holds recordings; steps are moved in texts and in numeric sequences")
-    rows = [row for chunk in found.chunks() for row in chunk] if isinstance(found, Texts) else list(found.rows)
+        raise DataError("X holds recordings; take texts or numeric sequences")
+    return [row for chunk in found.chunks() for row in chunk] if isinstance(found, Texts) else list(found.rows)
+
+
+def _columns(X: Any, y: Any) -> tuple[list[Any], np.ndarray]:
+    rows = rows_of(X)
     return rows, as_column(y, len(rows), "y")

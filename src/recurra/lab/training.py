@@ -13,7 +13,7 @@ from .network import Reader
 from .problems import Problem, Sample
 
 CHECK_EVERY, CHECK_COUNT, TEST_COUNT = 50, 256, 1000
-DONE = 0.02  # of the loss of knowing nothing: enough
+SOLVED, ENOUGH = 0.1, 0.01  # of the loss of knowing nothing: no other learning rate is tried; training ends
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def train(
     runs: list[Trained] = []
     for i, rate in enumerate(plan.rates):
         runs.append(_train(make(), problem, lag, plan, rate, lambda n, before=i * plan.steps: tell(before + n)))
-        if runs[-1].loss <= DONE * problem.baseline(lag):
+        if runs[-1].loss <= SOLVED * problem.baseline(lag):
             break
     return min(runs, key=lambda run: run.loss)
 
@@ -83,7 +83,7 @@ def _train(
         loss = measure(network, problem, aside)["loss"]
         if loss < best:
             best, kept, weights = loss, step, _copy(network)
-        if not math.isfinite(loss) or loss <= DONE * problem.baseline(lag):
+        if not math.isfinite(loss) or loss <= ENOUGH * problem.baseline(lag):
             break
     network.load_state_dict(weights)
     return Trained(network, rate, kept, best)

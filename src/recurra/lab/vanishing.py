@@ -18,13 +18,13 @@ from .network import CELLS, STARTS, Reader, build, parameter_count
 from .problems import PROBLEMS, Problem
 from .reach import reach
 from .result import Result, Row, Tell, silent
-from .training import Plan, Trained, examine, generator, train
+from .training import SOLVED, Plan, Trained, examine, generator, train
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LAGS = (10, 25, 50, 100, 200, 500)
-SOLVED, CHANCE = 0.1, 0.9  # of the loss of knowing nothing
+CHANCE = 0.9  # of the loss of knowing nothing
 REACH_COUNT = 32
 FLOOR = 1e-10  # of the gradient at the last step; what is smaller changes no weight in float32
 
@@ -186,7 +186,7 @@ def _draw(result: Result) -> Figure:
     for name, (left, *others) in zip(problems, grid, strict=True):
         _draw_losses(left, PROBLEMS[name], [row for row in result.rows if row["problem"] == name])
         curves = [curve for curve in result.curves if curve["problem"] == name]
-        values = [step["relative"] for curve in curves for step in curve["steps"] if step["relative"]]
+        values = [step["relative"] for curve in curves for step in curve["steps"] if step["relative"]] or [1.0]
         for axes, when, title in zip(others, ("start", "trained"), ("before training", "after training"), strict=True):
             _draw_reach(axes, [curve for curve in curves if curve["when"] == when])
             axes.set_ylim(max(min(values), FLOOR) / 2, max(values) * 2)
@@ -205,6 +205,7 @@ def _draw_losses(axes: Any, problem: Problem, rows: Sequence[Row]) -> None:
     axes.axhline(1, color="0.3", linewidth=1, linestyle="--", label="knowing nothing")
     axes.set(xscale="log", yscale="log", xlabel="lag (steps)")
     axes.set_ylabel(f"{problem.loss}\nas a share of knowing nothing")
+    axes.set_ylim(bottom=min(axes.get_ylim()[0], SOLVED / 2))
     axes.axhspan(axes.get_ylim()[0], SOLVED, color="0.5", alpha=0.12, linewidth=0, label="solved")
     lags = sorted({row["lag"] for row in rows})
     axes.set_xticks(lags, list(map(str, lags)))
@@ -214,8 +215,9 @@ def _draw_losses(axes: Any, problem: Problem, rows: Sequence[Row]) -> None:
 
 def _draw_reach(axes: Any, curves: Sequence[Row]) -> None:
     for curve in curves:
-        points = [(step["lag"], step["relative"]) for step in curve["steps"] if step["relative"]]
-        axes.plot(*zip(*points, strict=True), **STYLES[curve["cell"]], markersize=3.5)
+        points = [step for step in curve["steps"] if step["relative"]]  # no logarithm of what has vanished altogether
+        lags, values = [step["lag"] for step in points], [step["relative"] for step in points]
+        axes.plot(lags, values, **STYLES[curve["cell"]], markersize=3.5)
     axes.set_yscale("log")
     axes.set_xlabel("steps back, k")
     axes.set_ylabel("‖∂L$_T$/∂h$_{T-k}$‖ / ‖∂L$_T$/∂h$_T$‖")
