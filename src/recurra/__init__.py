@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import cells, inspect, nn, ops
+    from . import cells, inspect, lab, nn, ops
     from .inspect import gradient_reach, trace
     from .nn import accelerate
     from .tasks import (
@@ -37,6 +37,7 @@ __all__ = [
     "cells",
     "gradient_reach",
     "inspect",
+    "lab",
     "load",
     "nn",
     "ops",

@@ -8,7 +8,7 @@ import typer
 
 from recurra import __version__
 
-from . import bench, demo, doctor, evaluate, fit, generate, predict, sample
+from . import bench, demo, doctor, evaluate, fit, generate, lab, predict, sample
 
 app = typer.Typer(
     name="recurra",
@@ -52,3 +52,4 @@ app.command()(sample.sample)
 app.command()(generate.generate)
 app.command()(doctor.doctor)
 app.command()(bench.bench)
+app.add_typer(lab.app, name="lab")

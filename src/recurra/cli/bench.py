@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from .console import say, show_json, show_table
+from .console import progress_bar, say, show_json, show_table
 
 
 def bench(
@@ -47,7 +45,7 @@ def bench(
         threads,
         runs.QUICK_SECONDS if quick else runs.SECONDS,
     )
-    with _progress() as tell:
+    with progress_bar() as tell:
         result = report.evaluate(runs.run(plan, tell))
     written = write.write_files(result, out) if out is not None else []
     if plot is not None:
@@ -62,16 +60,3 @@ def bench(
         say(f"warning: {warning}")
     for path in written:
         say(f"written: {path}")
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """A bar on standard error, in a terminal only."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("")
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

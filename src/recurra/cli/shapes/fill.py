@@ -50,12 +50,12 @@ def fit(
         if getattr(options, name) is not None:
             raise UsageError(f"--{name} is not for fill; --direction says which sides are seen")
     params = {"direction": direction} if direction else {}
-    run("fill", train, options, lambda path, cache: _labelled(path, input, options, cache), params)
+    run("fill", train, options, lambda path, cache: read_texts(path, input, options, cache), params)
 
 
 def read(estimator: Any, path: Path, options: Asking) -> Labelled:
     """Reads texts for a model: the column as in training, or lines."""
-    return _labelled(path, _column(estimator, path, options), options)
+    return read_texts(path, _column(estimator, path, options), options)
 
 
 def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
@@ -106,7 +106,8 @@ def _rounded(probability: float) -> float:
     return float(f"{probability:.4g}")
 
 
-def _labelled(path: Path, column: str | None, options: Reading, cache: Path | None = None) -> Labelled:
+def read_texts(path: Path, column: str | None, options: Reading, cache: Path | None = None) -> Labelled:
+    """Reads the texts of a column, or the lines of a plain text where no column is named."""
     file = _read(path, column, options, cache)
     return Labelled((file.table.column(0),), file.where, {COLUMN: column})
 

@@ -1,0 +1,17 @@
+"""Experiments that anyone can rerun, each with a table and a figure: `recurra lab` and `recurra.lab`."""
+
+from .bidirectional import bidirectional
+from .capacity import capacity
+from .order import order
+from .result import Result
+from .vanishing import vanishing
+
+QUICK = {
+    "vanishing": {"lags": (10, 20), "parameters": 2000, "learning_rates": (1e-2,), "steps": 200},
+    "order": {"rows": 120, "epochs": 12, "hidden_size": 32},
+    "capacity": {"budgets": (6000,), "learning_rates": (1e-2,), "epochs": 1},
+    "bidirectional": {"rows": 300, "epochs": 2, "hidden_size": 32},
+}
+"""Arguments for a small version of each experiment: seconds, to try it out."""
+
+__all__ = ["QUICK", "Result", "bidirectional", "capacity", "order", "vanishing"]

@@ -1,0 +1,183 @@
+"""What parameters buy: loss and speed of the three cells at equal numbers of parameters."""
+
+from __future__ import annotations
+
+import statistics
+import timeit
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from recurra.data.plain import BEGIN_ID, PlainEncoder, pieces
+from recurra.errors import UsageError
+from recurra.tasks import LanguageModel
+from recurra.tasks.language import LanguageNetwork
+
+from .figures import STYLES, label, panels
+from .network import CELLS, fitting_size, parameter_count
+from .result import Result, Row, Tell, silent
+from .samples import fitted, play
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMNS = {
+    "cell": "cell",
+    "units": "units",
+    "parameters": "parameters",
+    "loss": "loss (nats)",
+    "rate": "rate",
+    "tokens_per_second": "characters/s",
+    "microseconds": "step (µs)",
+}
+EMBEDDING = 32
+CALLS, ROUNDS = 200, 9  # of a step that is timed
+
+
+def capacity(
+    text: str | None = None,
+    test: str | None = None,
+    *,
+    budgets: Sequence[int] = (20_000, 80_000, 320_000),
+    cells: Sequence[str] = ("rnn", "lstm", "gru"),
+    epochs: int = 8,
+    learning_rates: Sequence[float] = (5e-3, 1.5e-3),
+    random_state: int = 0,
+    progress: Tell = silent,
+) -> Result:
+    """Trains a language model of characters with each cell at each number of parameters.
+
+    All see the same text as often as each other. Of the learning rates the one with the smaller loss on a tenth of the
+    text that is held out counts.
+
+    Args:
+        text: to learn from; Shakespeare, 90,000 characters, if left out.
+        test: text to measure the loss on; the last tenth of `text` if left out.
+        budgets: numbers of parameters, embedding and output included.
+        cells: of `"rnn"`, `"rnn_relu"`, `"lstm"`, `"gru"`.
+        epochs: passes over the text.
+        learning_rates: of AdamW, at its peak.
+        random_state: seed of weights and dropout.
+        progress: is told what goes on, how much is done, and of how much.
+
+    Returns:
+        A `Result` with a row for each cell and budget. Speeds are medians, with the threads that torch has: of the
+        epochs in training, and of one step for one sequence with its output in inference.
+
+    Raises:
+        DataError: the text cannot be used.
+        UsageError: an argument is out of its range.
+
+    Example:
+        >>> from recurra import lab
+        >>> result = lab.capacity("to be or not to be. " * 40, budgets=(3000,), epochs=1, learning_rates=(0.01,))
+        >>> [row["cell"] for row in result.rows]
+        ['RNN', 'LSTM', 'GRU']
+    """
+    for cell in cells:
+        if cell not in CELLS:
+            raise UsageError(f"cell is one of {', '.join(CELLS)}, not {cell!r}")
+    if not (cells and budgets and learning_rates) or min(budgets) < 1:
+        raise UsageError("at least one cell, one learning rate and one positive budget are needed")
+    if text is None:
+        text, test = play()
+    elif test is None:
+        cut = len(text) - len(text) // 10
+        text, test = text[:cut], text[cut:]
+    tokens = PlainEncoder("char").fit([pieces(text)]).input_size
+    options: dict[str, Any] = {
+        "epochs": epochs,
+        "embedding_size": EMBEDDING,
+        "random_state": random_state,
+        "verbose": 0,
+    }
+    rows: list[Row] = []
+    done, total = 0, sum(budgets) * len(cells) * len(learning_rates)
+    for budget in sorted(budgets):
+        for cell in cells:
+            size = _size(cell, budget, tokens)
+            models = []
+            for rate in learning_rates:
+                progress(f"{label(cell)}, {budget:,} parameters, learning rate {rate:g}", done, total)
+                model = LanguageModel(cell=cell, hidden_size=size, learning_rate=rate, **options)
+                models.append(fitted(model, text))
+                done += budget
+            best = min(models, key=lambda model: model.metrics_["valid"]["loss"])
+            rows.append(_row(best, cell, test))
+    progress("done", total, total)
+    settings = {
+        "budgets": list(budgets),
+        "learning_rates": list(learning_rates),
+        **options,
+        "characters": len(text),
+        "threads": torch.get_num_threads(),
+    }
+    notes = [
+        f"{len(text):,} characters, {epochs} passes; the learning rate that does better on a tenth held out",
+        "loss: of a character of the test text; rate: learning rate at its peak",
+        f"characters/s: in training; step: one step of inference for one sequence; {torch.get_num_threads()} thread(s)",
+    ]
+    return Result("capacity", "What parameters buy", COLUMNS, rows, settings, _draw, notes=notes)
+
+
+def _size(cell: str, budget: int, tokens: int) -> int:
+    """Units of the network with so many parameters; a character less may be known in the end."""
+    options: dict[str, Any] = {"tied": False, "cell": cell, "num_layers": 1, "dropout": 0.0}
+
+    def count(size: int) -> int:
+        with torch.device("meta"):
+            network = LanguageNetwork(tokens, EMBEDDING, hidden_size=size, engine="auto", memory="full", **options)
+        return parameter_count(network)
+
+    return fitting_size(count, budget)
+
+
+def _row(model: LanguageModel, cell: str, test: str) -> Row:
+    history = model.history_
+    return {
+        "cell": label(cell),
+        "units": model.hidden_size,
+        "parameters": parameter_count(model.network_),
+        "loss": model.evaluate(test)["loss"],
+        "train_loss": history[model.best_epoch_ - 1]["loss"],
+        "rate": model.learning_rate,
+        "tokens_per_second": statistics.median(row["tokens_per_second"] for row in history),
+        "microseconds": _step_seconds(model.network_) * 1e6,
+    }
+
+
+def _step_seconds(network: Any) -> float:
+    """Median time of a step with its scores, for one sequence."""
+    token, state = torch.tensor([BEGIN_ID]), None
+
+    def step() -> None:
+        nonlocal state
+        features, state = network.step(token, state)
+        network.score(features)
+
+    with torch.inference_mode():
+        step()
+        return statistics.median(timeit.repeat(step, number=CALLS, repeat=ROUNDS)) / CALLS
+
+
+def _draw(result: Result) -> Figure:
+    figure, (grid,) = panels(3)
+    axes_of = {
+        "loss": "test loss (nats a character)",
+        "tokens_per_second": "training (characters a second)",
+        "microseconds": "one step of inference (µs)",
+    }
+    for axes, (name, title) in zip(grid, axes_of.items(), strict=True):
+        for style in STYLES.values():
+            rows = [row for row in result.rows if row["cell"] == style["label"]]
+            if rows:
+                axes.plot([row["parameters"] for row in rows], [row[name] for row in rows], **style, markersize=5)
+        axes.set(xscale="log", xlabel="parameters", ylabel=title)
+        axes.set_xticks(result.settings["budgets"], [f"{budget:,}" for budget in result.settings["budgets"]])
+        axes.minorticks_off()
+        if name != "loss":
+            axes.set_ylim(bottom=0)
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
+    return figure

@@ -1,0 +1,104 @@
+"""The network of the experiments on memory: one recurrent layer and a linear answer; its size and its start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recurra.nn import begin_remembering, build_recurrent
+
+from .problems import Problem
+
+CELLS = ("rnn", "rnn_relu", "lstm", "gru")
+STARTS = ("long", "torch")
+
+
+class Reader(torch.nn.Module):
+    """One recurrent layer whose last outputs are read linearly.
+
+    Args:
+        cell: `"rnn"` (tanh), `"rnn_relu"`, `"lstm"` or `"gru"`.
+        inputs: features of a step.
+        hidden_size: units.
+        outputs: scores of a step.
+    """
+
+    def __init__(self, cell: str, inputs: int, hidden_size: int, outputs: int) -> None:
+        super().__init__()
+        self.layer: Any = build_recurrent(cell, inputs, hidden_size, 1)
+        self.answer = torch.nn.Linear(hidden_size, outputs)
+
+    def forward(self, x: Tensor, answers: int, state: tuple[Tensor, ...] | None = None) -> Tensor:
+        """Scores of the last steps, `(batch, answers, outputs)`, from x `(batch, time, features)`."""
+        output, _ = self.layer(x, state[0] if state and len(state) == 1 else state)
+        return self.answer(output[:, -answers:])
+
+
+def fitting_size(count: Callable[[int], int], wanted: int) -> int:
+    """The number of units whose network comes closest to a number of parameters.
+
+    Args:
+        count: parameters of the network with so many units; more units have more.
+        wanted: the number of parameters.
+
+    Example:
+        >>> fitting_size(lambda units: units**2 + units, 111)
+        10
+    """
+    above = 1
+    while count(above) < wanted:
+        above *= 2
+    below = above // 2
+    while above - below > 1:
+        middle = (above + below) // 2
+        below, above = (middle, above) if count(middle) < wanted else (below, middle)
+    return min((size for size in (below, above) if size), key=lambda size: abs(count(size) - wanted))
+
+
+def parameter_count(network: torch.nn.Module) -> int:
+    """Numbers that training changes."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def build(problem: Problem, cell: str, parameters: int, start: str, lag: int, seed: int) -> Reader:
+    """A network of about so many parameters whose recurrent weights begin as `begin` says."""
+
+    def count(size: int) -> int:
+        with torch.device("meta"):
+            return parameter_count(Reader(cell, problem.inputs, size, problem.outputs))
+
+    size = fitting_size(count, parameters)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        network = Reader(cell, problem.inputs, size, problem.outputs)
+        if start == "long":
+            begin(network, lag)
+    return network
+
+
+def begin(network: Reader, lag: int) -> None:
+    """Lets a layer remember as long as it can from the first step of training on; every cell by what helps it.
+
+    All: recurrent matrices orthogonal, which keeps lengths (Saxe and others 2014); with a relu the identity (Le, Jaitly
+    and Hinton, "A simple way to initialize recurrent networks of rectified linear units", 2015). LSTM and GRU: biases
+    of the forget and of the update gate so that units keep their state for 1 to `lag` steps (Tallec and Ollivier,
+    "Can recurrent neural networks warp time?", 2018).
+    """
+    layer = network.layer
+    begin_remembering(layer)
+    gates, size = layer.stack.cell.gates, layer.stack.hidden_size
+    weights = dict(layer.named_parameters())
+    if gates == ("candidate",):
+        if layer.nonlinearity == "relu":
+            torch.nn.init.eye_(weights["weight_hh_l0"])
+        return
+    for name in ("bias_ih_l0", "bias_hh_l0"):
+        torch.nn.init.zeros_(weights[name])
+    steps = torch.empty(size).uniform_(1, max(lag - 1, 2))
+    bias = weights["bias_hh_l0"].detach().view(len(gates), size)
+    bias[gates.index("forget" if "forget" in gates else "update")] = steps.log()
+    if "forget" in gates:
+        bias[gates.index("input")] = -steps.log()

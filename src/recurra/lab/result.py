@@ -1,0 +1,105 @@
+"""What an experiment finds: rows for a table, a figure, and JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Row = dict[str, Any]
+Tell = Callable[[str, float, float], None]
+"""Is told what goes on, how much of it is done, and of how much."""
+
+
+def silent(what: str, done: float, total: float) -> None:
+    """Tells nobody."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an experiment has found.
+
+    Attributes:
+        experiment: its name, as in `recurra lab NAME`.
+        title: heading of table and figure.
+        columns: heading, with unit, of every column of the table by its key in `rows`.
+        rows: figures, one dictionary for each thing that was measured.
+        settings: with what it ran.
+        curves: what the figure draws beside the rows.
+        notes: what a reader of the table should know.
+        draw: draws the figure.
+    """
+
+    experiment: str
+    title: str
+    columns: dict[str, str]
+    rows: list[Row]
+    settings: dict[str, Any]
+    draw: Callable[[Result], Figure] = field(repr=False)
+    curves: list[Row] = field(default_factory=list, repr=False)
+    notes: list[str] = field(default_factory=list)
+
+    def cells(self) -> list[list[str]]:
+        """The rows as texts, in the order of `columns`."""
+        return [[as_text(row.get(name)) for name in self.columns] for row in self.rows]
+
+    def table(self) -> str:
+        """The rows as a Markdown table."""
+        lines = [list(self.columns.values()), *self.cells()]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        padded = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+        padded.insert(1, " | ".join("-" * width for width in widths))
+        return "\n".join(f"| {line} |" for line in padded)
+
+    def plot(self, path: str | Path, *, format: str | None = None) -> None:
+        """Draws the figure into a file.
+
+        Args:
+            path: picture to write.
+            format: `"png"`, `"svg"` or `"pdf"`; as the suffix of `path` says if left out.
+        """
+        import matplotlib
+
+        kind = format or Path(path).suffix.lstrip(".").lower()
+        with matplotlib.rc_context({"svg.hashsalt": "recurra"}):  # the same result, the same file
+            figure = self.draw(self)
+            figure.savefig(path, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; numbers that are not finite are None."""
+        names = ("experiment", "title", "settings", "columns", "rows", "curves", "notes")
+        return _finite({name: getattr(self, name) for name in names})
+
+    def to_json(self) -> str:
+        """All of it but the figure."""
+        return json.dumps(self.as_dict(), ensure_ascii=False)
+
+
+def as_text(value: Any) -> str:
+    """A figure for a table.
+
+    Example:
+        >>> as_text(0.00123456), as_text(12345), as_text(1234.5), as_text(None)
+        ('0.00123', '12,345', '1,234', '–')
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, bool | str):
+        return str(value)
+    if isinstance(value, int) or (abs(value) >= 1000 and math.isfinite(value)):
+        return f"{value:,.0f}"
+    return f"{value:#.3g}" if 1e-3 <= abs(value) < 1000 else f"{value:.2g}"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
