@@ -151,6 +151,10 @@ class Network:
         str | None, _training("--memory", text="full, or recompute: slower, for sequences too long to store.")
     ] = None
 
+    watch: Annotated[
+        bool | None, _training("--watch", text="Look at signs of health on the way; see recurra health.")
+    ] = None
+
     def params(self) -> dict[str, Any]:
         """The arguments that were given."""
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(Network)}

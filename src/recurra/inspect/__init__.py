@@ -4,6 +4,7 @@ from .attribution import METHODS, Attribution, Completeness, attribute
 from .browse import TokenActivity, UnitPage, browse
 from .changes import Change, ablate, clamp, patch
 from .gradients import Reach, gradient_reach
+from .health import HealthCard, health
 from .importance import Importance, importance
 from .intervene import Effect, intervene
 from .sanity import Sanity
@@ -19,6 +20,7 @@ __all__ = [
     "Change",
     "Completeness",
     "Effect",
+    "HealthCard",
     "Importance",
     "Match",
     "Reach",
@@ -37,6 +39,7 @@ __all__ = [
     "browse",
     "clamp",
     "gradient_reach",
+    "health",
     "importance",
     "intervene",
     "patch",

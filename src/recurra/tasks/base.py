@@ -27,6 +27,9 @@ MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
 
 PREDICT_BATCH = 256
 
+NO_PART = ("verbose", "watch", "device", "engine")
+"""Parameters that have no part in what is trained: a run may be gone on with whatever they are."""
+
 
 class Saving(NamedTuple):
     """Where and when the state of a run is kept.
@@ -80,6 +83,7 @@ class Estimator(BaseEstimator):
     memory: str = "full"
     max_minutes: float | None = None
     verbose: int = 1
+    watch: bool = False
 
     task: ClassVar[str]
     title: ClassVar[str]
@@ -160,7 +164,7 @@ class Estimator(BaseEstimator):
         patience = self.n_iter_no_change
         if patience is not None and self.epochs is None:
             patience = max(patience, int(epochs * self._patience()))  # epochs of a few steps say little each
-        options = {k: repr(v) for k, v in self.get_params().items() if k not in ("verbose", "device", "engine")}
+        options = {k: repr(v) for k, v in self.get_params().items() if k not in NO_PART}
         self.data_: dict[str, Any] = {**data, "hash (BLAKE2b)": batches.fingerprint()}
         hashes = {"training data": batches.fingerprint(), "validation data": valid and valid.fingerprint()}
         settings = Settings(
@@ -173,6 +177,7 @@ class Estimator(BaseEstimator):
             seed=seed,
             device=self.device,
             verbose=self.verbose,
+            watch=self.watch,
             checkpoint=saving.file("last.ckpt"),
             checkpoint_minutes=saving.minutes,
             resume=saving.resume,
@@ -185,7 +190,7 @@ class Estimator(BaseEstimator):
         self._keep(run, epochs)
 
     def _keep(self, run: Run, epochs: int) -> None:
-        self.history_ = run.history
+        self.history_, self.watch_ = run.history, run.watched
         self.best_epoch_, self.n_iter_ = run.best_epoch, len(run.history)
         self.interrupted_, self.resumed_ = run.interrupted, run.resumed
         best = run.history[run.best_epoch - 1] if run.best_epoch else {}
@@ -277,7 +282,7 @@ class Estimator(BaseEstimator):
         """
         check_is_fitted(self, "network_")
         learnt, files = self._learnt()
-        files["metrics.json"] = dumps({**self.metrics_, "history": self.history_})
+        files["metrics.json"] = dumps({**self.metrics_, "history": self.history_, "watch": self.watch_})
         files["README.md"] = self._card(Path(path).name)
         stack = self._stack()
         config = {
@@ -330,7 +335,7 @@ class Estimator(BaseEstimator):
             estimator.network_.load_state_dict(folder.weights)
             estimator.data_ = config["data"]
             metrics = json.loads(folder.files["metrics.json"])
-            estimator.history_ = metrics.pop("history")
+            estimator.history_, estimator.watch_ = metrics.pop("history"), metrics.pop("watch", [])
             estimator.metrics_ = metrics
         except ModelFolderError:
             raise

@@ -71,6 +71,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         memory: `"full"` stores every step for the backward pass; `"recompute"` stores the states of √T steps and takes
             about a third longer, for sequences too long to store.
         verbose: 1 for a progress bar in a terminal, 0 for silence.
+        watch: whether to look at signs of health while training, such as gradients and dead units; see `watch_`.
         class_weight: `"balanced"`, or a weight for each class, as in scikit-learn; it also weighs the validation
             figures, so that the best epoch is the best by the same measure.
 
@@ -88,6 +89,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         chosen_: what these parameters were for the data at hand.
         classes_: the classes, in the order of the columns of `predict_proba`.
         history_: a dictionary of figures for each epoch.
+        watch_: with `watch`, signs of health of each epoch that was looked at.
         best_epoch_: the epoch, counted from 1, whose weights were kept.
         network_: the trained `torch.nn.Module`.
 

@@ -15,6 +15,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .watch import Watch
+
 
 class KeepBest(pl.Callback):
     """Remembers the weights of the best epoch, and ends training when no better one comes.
@@ -178,11 +180,24 @@ class Interrupt(pl.Callback):
             raise RunInterruptedError
 
 
+class Warn(pl.Callback):
+    """Where there is no terminal to show progress on: a line for each epoch in which something was not green."""
+
+    def __init__(self, console: Console, watch: Watch) -> None:
+        self.console, self.watch = console, watch
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Says it."""
+        line = self.watch.line(len(pl_module.history))
+        if line and not line.startswith("green"):
+            self.console.print(f"epoch {len(pl_module.history)}: {line}", highlight=False, markup=False, soft_wrap=True)
+
+
 class ShowProgress(pl.Callback):
     """A bar with loss and tokens per second while an epoch runs, and a line of figures when it has ended."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, watch: Watch | None = None) -> None:
+        self.console, self.watch = console, watch
         self.bar: Progress | None = None
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
@@ -190,19 +205,20 @@ class ShowProgress(pl.Callback):
         if self.bar is not None:
             return
         columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        text = "loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} tokens/s"
+        text = "loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} tokens/s  {task.fields[light]}"
         self.bar = Progress(*columns, TextColumn(text), console=self.console, transient=True)
         name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
         done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
         total = trainer.num_training_batches
-        self.task = self.bar.add_task(name, total=total, completed=done, loss=0.0, speed=0.0)
+        self.task = self.bar.add_task(name, total=total, completed=done, loss=0.0, speed=0.0, light="")
         self.bar.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Moves the bar on."""
         if self.bar is not None:
             loss, speed = pl_module.running_loss, pl_module.tokens_per_second
-            self.bar.update(self.task, advance=1, loss=loss, speed=speed)
+            light = self.watch.light() if self.watch else ""
+            self.bar.update(self.task, advance=1, loss=loss, speed=speed, light=light)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Replaces the bar by a line."""
@@ -212,6 +228,9 @@ class ShowProgress(pl.Callback):
         row.pop("seconds")
         figures = "  ".join(f"{name} {value:.4f}" for name, value in row.items())
         self.console.print(f"epoch {epoch:>3}  {figures}  {speed:,.0f} tokens/s", highlight=False)
+        line = self.watch.line(epoch) if self.watch else ""
+        if line:
+            self.console.print(f"  watch    {line}", highlight=False, markup=False)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Leaves the terminal as it was."""

@@ -19,8 +19,10 @@ from torch import Tensor
 from recurra.data.batches import BatchSource, to_device
 from recurra.errors import DataError, UsageError
 
-from .callbacks import Clock, Interrupt, KeepBest, SaveRun, ShowProgress
+from .callbacks import Clock, Interrupt, KeepBest, SaveRun, ShowProgress, Warn
+from .failure import first_bad
 from .settings import Carrying, History, Objective, Run, Settings, choose_device
+from .watch import Watch
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
 
@@ -58,10 +60,13 @@ def train(
     keep = KeepBest(f"valid_{objective.watch}", objective.watch_greater, settings.patience)
     save = None if settings.checkpoint is None else SaveRun(settings.checkpoint, settings.checkpoint_minutes)
     interrupt = Interrupt(save)
-    callbacks: list[pl.Callback] = [*([clock] if clock else []), keep, *([save] if save else [])]
+    watch = Watch(settings.gradient_clip) if settings.watch else None
+    callbacks = [callback for callback in (clock, keep, watch, save) if callback is not None]
     console = Console(stderr=True)
     if settings.verbose and (console.is_terminal or console.is_jupyter):
-        callbacks.append(ShowProgress(console))
+        callbacks.append(ShowProgress(console, watch))
+    elif settings.verbose and watch:
+        callbacks.append(Warn(console, watch))
     checkpoint = _to_resume(settings)
     on_gpu = device.type == "cuda"
     with _quiet_lightning(), torch.random.fork_rng(devices=[device] if on_gpu else []):
@@ -84,7 +89,7 @@ def train(
     if keep.weights:
         network.load_state_dict(keep.weights)
     network.eval()
-    return Run(learner.history, keep.epoch, interrupt.happened, checkpoint is not None)
+    return Run(learner.history, keep.epoch, interrupt.happened, checkpoint is not None, watch.rows if watch else [])
 
 
 class Learner(pl.LightningModule):
@@ -148,15 +153,20 @@ class Learner(pl.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Dropout depends on the seed and the step alone, so a resumed run draws the same masks."""
         self._step_start = time.perf_counter()
+        self._seed_step()
+
+    def _seed_step(self) -> None:
         torch.manual_seed((self.settings.seed << 32) + self.global_step)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Weighted mean loss of a batch."""
         total, weight = self.objective.loss(self.network, batch)
         if not torch.isfinite(total):
+            bad = first_bad(self.network, self.objective, batch, self._seed_step)
+            where = "" if bad is None else f"\nthe first bad number is {bad.value} in {bad.where}"
             raise DataError(
                 f"the loss became {total.item()} at step {self.global_step + 1}; use a smaller learning rate "
-                "or look for extreme values in the data"
+                f"or look for extreme values in the data{where}"
             )
         self._loss_sum += float(total.detach())
         self._weight_sum += float(weight)

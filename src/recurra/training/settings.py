@@ -62,6 +62,7 @@ class Settings:
         seed: of dropout.
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`, …
         verbose: 0 for silence, 1 for a progress bar in a terminal.
+        watch: whether to look at signs of health on the way.
         checkpoint: file for the state of the run, or None.
         checkpoint_minutes: greatest time between two checkpoints; there is one at the end of each epoch too.
         resume: whether to go on from `checkpoint` if it exists.
@@ -77,6 +78,7 @@ class Settings:
     seed: int = 0
     device: str = "auto"
     verbose: int = 1
+    watch: bool = False
     checkpoint: Path | None = None
     checkpoint_minutes: float = 10.0
     resume: bool = False
@@ -92,12 +94,14 @@ class Run:
         best_epoch: number of the epoch whose weights were kept, counted from 1; 0 if none was finished.
         interrupted: whether Ctrl-C ended it.
         resumed: whether it went on from a checkpoint.
+        watched: signs of health of each epoch that was looked at.
     """
 
     history: History
     best_epoch: int
     interrupted: bool
     resumed: bool
+    watched: list[dict[str, Any]] = field(default_factory=list)
 
 
 def choose_device(device: str) -> torch.device:

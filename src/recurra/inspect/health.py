@@ -1,0 +1,302 @@
+"""A model's health on one page: what lives, what is stuck, what explodes, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recurra.cells import State
+from recurra.errors import UsageError
+from recurra.tasks.base import Estimator
+from recurra.tasks.subject import Subject
+from recurra.training.measures import (
+    Activity,
+    Bad,
+    GateUse,
+    Radius,
+    UnitUse,
+    bad_inputs,
+    bad_weights,
+    spectral_radii,
+)
+from recurra.training.signs import DEAD, FALL, FINITE, GRADIENT, OVERFIT, RADIUS, SATURATION, UPDATE, Light, worst
+
+from .layers import LayerCall, as_ours, recurrent_layers, serving
+from .subject import subject_of
+from .windows import Choice, record_some
+
+ROWS = 64
+"""Sequences that a card looks at; more say hardly more about gates and units."""
+
+CHUNK_BYTES = 128 << 20
+"""Gates and states that are held at a time."""
+
+MARKS = {"green": "●", "yellow": "▲", "red": "■"}
+"""Shapes beside the colours, for those who cannot tell these apart."""
+
+
+@dataclass(frozen=True)
+class HealthCard:
+    """Signs of a model's health, each with a light.
+
+    Attributes:
+        lights: what was measured, the worst first.
+        gates: how every gate of every layer and direction is used; empty without data.
+        units: dead units of every layer and direction; empty without data.
+        radii: spectral radius of the recurrent weights of every gate.
+        missing: what could not be measured, and what that would take.
+        title: what the model is.
+
+    Example:
+        >>> import torch, recurra
+        >>> from recurra import nn
+        >>> card = recurra.inspect.health(nn.LSTM(5, 16, batch_first=True), torch.randn(8, 20, 5))
+        >>> card.ok, card.worst
+        (True, 'green')
+        >>> [light.light for light in card.lights if light.name == "dead units"]
+        ['green']
+    """
+
+    lights: list[Light]
+    gates: list[GateUse] = field(default_factory=list)
+    units: list[UnitUse] = field(default_factory=list)
+    radii: list[Radius] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    title: str = ""
+
+    @property
+    def worst(self) -> str:
+        """The worst colour on the card."""
+        return worst(self.lights)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is red."""
+        return self.worst != "red"
+
+    def __getitem__(self, name: str) -> Light:
+        """The light of a name, such as `"dead units"`."""
+        for light in self.lights:
+            if light.name == name:
+                return light
+        raise UsageError(f"there is no {name!r} on this card; there are {', '.join(x.name for x in self.lights)}")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The lights as plain dictionaries."""
+        return [light.row() for light in self.lights]
+
+    def to_json(self) -> str:
+        """All that is on the card, as JSON."""
+        gates = [{"where": use.where, "low": use.low, "high": use.high} for use in self.gates]
+        units = [{"where": use.where, "units": use.units, "dead": use.dead} for use in self.units]
+        radii = [{"where": r.where, "radius": r.radius if math.isfinite(r.radius) else None} for r in self.radii]
+        card = {"title": self.title, "worst": self.worst, "ok": self.ok, "lights": self.rows(), "missing": self.missing}
+        return json.dumps(card | {"gates": gates, "units": units, "radii": radii}, ensure_ascii=False)
+
+    def __repr__(self) -> str:
+        """The page."""
+        lines = [f"Health of {self.title}: {self.worst}"]
+        for light in self.lights:
+            lines.append(
+                f"{MARKS[light.light]} {light.light:<7}{light.name:<17}{light.shown:>9}  {light.where}".rstrip()
+            )
+            if light.advice:
+                lines += [f"    {light.meaning}", f"    → {light.advice}"]
+        return "\n".join([*lines, *(f"  not measured: {words}" for words in self.missing)])
+
+
+def health(
+    model: Any,
+    X: Any = None,
+    y: Any = None,
+    *,
+    lengths: Any = None,
+    loss: Callable[[Any], Tensor] | None = None,
+    rows: int = ROWS,
+) -> HealthCard:
+    """Looks a model over.
+
+    Weights, and for an estimator the history of its training, are looked at in any case; gates, units and gradients
+    take some data.
+
+    Args:
+        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        X: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with; or
+            a `Subject`.
+        y: targets as the estimator's `fit` takes them; for the gradient of the loss.
+        lengths: for a module that takes it: steps of each sequence, `(batch,)`.
+        loss: for a module: from its output to the losses of the sequences, `(batch,)`.
+        rows: so many sequences of an estimator's data are looked at, evenly spread.
+
+    Returns:
+        The card. What the limits of the lights rest on stands in `recurra.training.signs`.
+
+    Raises:
+        UsageError: the model has no recurrent layer, or is not fitted.
+        DataError: `X` cannot be used.
+
+    Example:
+        >>> import torch, recurra
+        >>> from recurra import nn
+        >>> card = recurra.inspect.health(nn.GRU(5, 16, batch_first=True), 1e4 * torch.randn(8, 20, 5))
+        >>> card.ok, card["saturation"].light
+        (False, 'red')
+    """
+    subject = None
+    if X is not None or isinstance(model, Subject):
+        given = [_some(part, rows) for part in (X, y)] if isinstance(model, Estimator) else [X, y]
+        subject = subject_of(model, *given, lengths=lengths, loss=loss)
+    network = _network(model) if subject is None else subject.network
+    layers = recurrent_layers(network)
+    radii = [r for name, layer in layers.items() for r in _radii(name, as_ours(layer))]
+    missing: list[str] = []
+    bad = bad_weights(network)
+    lights = [_radius_light(radii)] if bad is None else []
+    look = None
+    if subject is None:
+        missing.append("saturation, dead units and gradients: give some data")
+    elif bad is None:
+        look = _Look(subject)
+        bad = look.bad
+    if look is not None and bad is None:
+        lights += look.lights()
+        lights += _gradient(subject, missing)
+    lights.insert(0, FINITE.light(bad.count if bad else 0, f"{bad.value} in {bad.where}" if bad else ""))
+    if isinstance(model, Estimator):
+        lights += history_lights(model.history_, model.best_epoch_)
+        lights += _watched(model.watch_)
+    order = sorted(lights, key=lambda light: ["red", "yellow", "green"].index(light.light))
+    title = subject.title if subject is not None else getattr(model, "title", type(model).__name__)
+    gates, units = (look.gates, look.units) if look else ([], [])
+    return HealthCard(order, gates, units, radii, missing, title)
+
+
+def history_lights(history: list[dict[str, float]], best_epoch: int) -> list[Light]:
+    """Whether the training loss fell, and what became of the validation loss.
+
+    Args:
+        history: a dictionary for each epoch, with `loss` and perhaps `valid_loss`.
+        best_epoch: the epoch that was kept, counted from 1.
+
+    Example:
+        >>> [light.light for light in history_lights([{"loss": 1.0}, {"loss": 0.4}], 2)]
+        ['green']
+        >>> [light.light for light in history_lights([{"loss": 1.0}, {"loss": 1.1}], 2)]
+        ['red']
+    """
+    found = []
+    losses = [row["loss"] for row in history]
+    if len(losses) > 1:
+        fall = (losses[0] - min(losses[1:])) / max(abs(losses[0]), 1e-12)
+        found.append(FALL.light(fall, f"{losses[0]:.3g} to {min(losses[1:]):.3g}"))
+    valid = [row["valid_loss"] for row in history if "valid_loss" in row]
+    if len(valid) == len(history) > 1 and best_epoch:
+        kept, least = valid[best_epoch - 1], min(valid)
+        found.append(OVERFIT.light((kept - least) / max(abs(least), 1e-12), f"epoch {best_epoch}"))
+    return found
+
+
+def _watched(rows: list[dict[str, Any]]) -> Iterator[Light]:
+    """Signs that only training itself shows: the largest over its epochs."""
+    for key, sign in (("update", UPDATE), ("gradient", GRADIENT)):
+        found = [row for row in rows if key in row]
+        if found:
+            row = max(found, key=lambda row: row[key])
+            at = f" {row[f'{key}_at']}" if f"{key}_at" in row else ""
+            light = sign.light(row[key], f"epoch {row['epoch']}{at}")
+            yield light
+
+
+def _network(model: Any) -> torch.nn.Module:
+    if isinstance(model, Estimator):
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(model, "network_")
+        return model.network_
+    if not isinstance(model, torch.nn.Module):
+        raise UsageError(f"give an estimator of recurra, a torch module or a layer, not {type(model).__name__}")
+    return model
+
+
+def _some(column: Any, rows: int) -> Any:
+    """Some entries of a list or column, evenly spread; what has no entries to choose from stays as it is."""
+    if isinstance(column, str) or not hasattr(column, "__len__") or hasattr(column, "columns") or len(column) <= rows:
+        return column
+    chosen = [i * len(column) // rows for i in range(rows)]
+    if hasattr(column, "iloc"):
+        return column.iloc[chosen]
+    if hasattr(column, "take"):  # NumPy, Arrow
+        return column.take(chosen, axis=0) if hasattr(column, "ndim") else column.take(chosen)
+    return [column[i] for i in chosen]
+
+
+def _radii(name: str, layer: Any) -> Iterator[Radius]:
+    return spectral_radii(name, layer.stack, layer._weights())
+
+
+def _radius_light(radii: list[Radius]) -> Light:
+    largest = max(radii, key=lambda r: r.radius)
+    return RADIUS.light(largest.radius, largest.where)
+
+
+class _Look:
+    """One pass of the data through the model."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject, self.bad = subject, None
+        self.activities: dict[str, Activity] = {}
+        with torch.no_grad(), serving(subject.network, self._serve):
+            subject.forward(subject.batch)
+        self.gates = [use for activity in self.activities.values() for use in activity.gates()]
+        self.units = [use for activity in self.activities.values() for use in activity.units()]
+
+    def lights(self) -> Iterator[Light]:
+        """The worst gate and the worst layer."""
+        if self.gates:
+            gate = max(self.gates, key=lambda use: use.share)
+            yield SATURATION.light(gate.share, gate.where)
+        if self.units:
+            layer = max(self.units, key=lambda use: use.share)
+            yield DEAD.light(layer.share, layer.where)
+
+    def _serve(self, call: LayerCall) -> tuple[Tensor, State]:
+        if self.bad is None:
+            found = bad_inputs(call.values, call.lengths, self.subject.features if not call.name else None)
+            self.bad = found and found._replace(where=f"{found.where} of {call.name or 'the layer'}")
+        activity = self.activities.setdefault(call.name, Activity(call.name, call.stack))
+        stack, (batch, steps) = call.stack, call.values.shape[:2]
+        size = stack.num_layers * stack.directions * sum(stack.inner_sizes.values()) * call.values.element_size()
+        several = max(1, CHUNK_BYTES // max(1, size * steps))
+        outputs, lasts = [], []
+        for begin in range(0, batch, several):
+            rows = slice(begin, begin + several)
+            lengths = None if call.lengths is None else call.lengths[rows]
+            states = None if call.states is None else tuple(s[:, rows] for s in call.states)
+            stride = max(1, size * steps // CHUNK_BYTES)  # of a very long sequence only some steps are seen
+            choice = Choice(stack.inner_sizes, None, range(0, steps, stride))
+            output, last, arrays = record_some(stack, call.values[rows], call.weights, lengths, states, choice)
+            seen = None if lengths is None else (lengths + stride - 1) // stride
+            activity.see(arrays, seen)
+            outputs.append(output)
+            lasts.append(last)
+        if self.bad is None and activity.bad is not None:
+            self.bad = activity.bad
+        return torch.cat(outputs), tuple(torch.cat(s, 1) for s in zip(*lasts, strict=True))
+
+
+def _gradient(subject: Subject, missing: list[str]) -> Iterator[Light]:
+    if subject.loss is None:
+        missing.append("gradient of the loss: give targets too")
+        return
+    weights = [p for p in subject.network.parameters() if p.requires_grad]
+    with torch.enable_grad():
+        total, count = subject.loss(subject.batch)
+        gradients = torch.autograd.grad(total / count, weights, allow_unused=True)
+    norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None])
+    yield GRADIENT.light(float(norm), "on the data")
