@@ -7,6 +7,7 @@ from .gradients import Reach, gradient_reach
 from .health import HealthCard, health
 from .importance import Importance, importance
 from .intervene import Effect, intervene
+from .report import write_report
 from .sanity import Sanity
 from .similar import Match, Similar, similar
 from .spans import Span, UnitName
@@ -47,4 +48,5 @@ __all__ = [
     "subject_of",
     "telling_units",
     "trace",
+    "write_report",
 ]

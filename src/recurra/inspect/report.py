@@ -35,6 +35,7 @@ def write_report(
     max_bytes: int = MAX_BYTES,
     say: Callable[[str], Any] | None = None,
     language: str = "en",
+    title: str | None = None,
     code: Code | None = None,
 ) -> Trace:
     """Runs a model and writes a page that shows what happened inside.
@@ -54,6 +55,7 @@ def write_report(
         max_bytes: greatest size of the trace.
         say: is told how many bytes will be kept, before anything runs.
         language: of the page when it opens, `"en"` or `"ko"`; it can be changed there.
+        title: what the page is about; the text, or what the inputs are, when None.
         code: how the model and the inputs are called in the lines of Python that the page offers.
 
     Returns:
@@ -71,20 +73,28 @@ def write_report(
         >>> page.read_text(encoding="utf-8").startswith("<!doctype html>")
         True
     """
-    _check_language(language)
+    check_language(language)
     found = trace(model, x, names=names, units=units, time=time, max_bytes=max_bytes, say=say)
-    write_page(found, path, row=row, language=language, code=code)
+    write_page(found, path, row=row, language=language, title=title, code=code)
     return found
 
 
 def write_page(
-    found: Trace, path: str | Path, *, row: int = 0, language: str = "en", code: Code | None = None
+    found: Trace,
+    path: str | Path,
+    *,
+    row: int = 0,
+    language: str = "en",
+    title: str | None = None,
+    code: Code | None = None,
 ) -> None:
     """Writes the page of a trace; see `write_report`."""
-    _check_language(language)
+    check_language(language)
     values = _values(language)
     budget = PAGE_BYTES - sum(len(value.encode()) for value in values.values()) - 4096
     data = {"language": language, **contents(found, row, budget, code or Code())}
+    if title is not None:
+        data["title"] = title
     # nothing in it can end the element that holds it, or begin another
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for sign in "<>&\u2028\u2029":
@@ -95,7 +105,8 @@ def write_page(
         partial.write_text(page, encoding="utf-8", errors="replace")
 
 
-def _check_language(language: str) -> None:
+def check_language(language: str) -> None:
+    """Raises UsageError where the page does not speak a language."""
     if language not in LANGUAGES:
         raise UsageError(f"language is one of {', '.join(LANGUAGES)}, not {language!r}")
 
