@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from recurra.errors import UsageError
 from recurra.tasks.subject import Subject
 
 from .drives import drives
+from .findings import measure
 from .layers import recurrent_layers
 from .orders import unit_orders
 from .packing import pack, packed_size
@@ -61,7 +63,8 @@ def contents(found: Trace, row: int, budget: int, code: Code) -> dict[str, Any]:
     if len(found.parts) > PARTS:
         notes.append({"say": "parts", "shown": PARTS, "of": len(found.parts)})
     inputs = _inputs(subject, row, parts)
-    fixed = 40_000 + packed_size(0 if inputs is None else inputs.size, True)
+    measured = measure(subject, max(int(data["length"]) for data in parts.values()))
+    fixed = 40_000 + len(json.dumps(measured.to_json(parts, row))) + packed_size(0 if inputs is None else inputs.size, True)
     fixed += sum(len(str(p.coords["token"].values.tolist()).encode()) for p in parts.values() if "token" in p.coords)
     fitted = _fit(parts, budget - fixed)
     notes += fitted.notes
@@ -77,6 +80,8 @@ def contents(found: Trace, row: int, budget: int, code: Code) -> dict[str, Any]:
         "parts": [_part(found, name, data, fitted, pushed.get(name)) for name, data in fitted.parts.items()],
         "deviation": found.deviation,
         "notes": notes,
+        "remarks": subject.notes,
+        "measured": measured.to_json(fitted.parts, row),
         "code": {"model": code.model, "x": code.x, "row": row},
     }
 

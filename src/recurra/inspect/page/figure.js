@@ -95,18 +95,20 @@
   // Names of steps below a picture: words where they have room, else numbers
   R.stepLabels = (part, width) => {
     const each = width / part.steps, short = (text) => { const c = [...text]; return c.length > 9 ? c.slice(0, 8).join("") + "…" : text; };
-    if (part.tokens && each >= 15) return { words: true, marks: part.tokens.map((text, i) => ({ at: (i + 0.5) * each, text: short(text.trim() ? text : "␣"), step: i })) };
+    if (part.tokens && each >= 15) {
+      const marks = part.tokens.map((text, i) => ({ at: (i + 0.5) * each, text: short(text.trim() ? text : "␣"), step: i }));
+      const widest = Math.max(...marks.map((m) => [...m.text].reduce((sum, c) => sum + (c > "\u1100" ? 12 : 7), 0)));
+      return { words: true, turned: widest + 6 > each, widest, marks };
+    }
     const last = part.stepNumber(part.steps - 1), whole = R.ticks(part.first, last, Math.max(2, width / 80)).filter(Number.isInteger);
-    return { words: false, marks: whole.map((number) => {
+    return { words: false, turned: false, widest: 0, marks: whole.map((number) => {
       const step = (number - part.first) / part.stride;
       return { at: (step + 0.5) * each, text: R.data.seconds ? `${+(number * R.data.seconds).toFixed(2)} s` : String(number), step };
     }) };
   };
   // the same as SVG; returns the elements and their height
   R.axis = (part, left, top, width) => {
-    const { words, marks } = R.stepLabels(part, width), ink = R.plain();
-    const widest = Math.max(0, ...marks.map((m) => [...m.text].reduce((sum, c) => sum + (c > "\u1100" ? 12 : 7), 0)));
-    const turned = words && widest + 6 > width / part.steps;
+    const { words, turned, widest, marks } = R.stepLabels(part, width), ink = R.plain();
     const drawn = marks.map((m) => turned
       ? R.text(0, 0, m.text, { transform: `translate(${left + m.at + 4} ${top + 12}) rotate(-45)`, "text-anchor": "end", "data-step": m.step })
       : R.text(left + m.at, top + 15, m.text, { "text-anchor": "middle", fill: words ? ink.ink : ink.soft, "data-step": m.step }));

@@ -29,7 +29,7 @@
       out.push(R.svg("image", { href: canvas.toDataURL(), x: left, y: top, width: wide, height: high, preserveAspectRatio: "none", style: "image-rendering:pixelated" }));
     } else {
       const y = (value) => top + (most - value) / ((most - low) || 1) * high;
-      for (const tick of R.ticks(low, most, 3)) out.push(R.svg("line", { x1: left, x2: width - 14, y1: y(tick), y2: y(tick), stroke: ink.rule }), R.text(left - 8, y(tick) + 4, +tick.toPrecision(6), { "text-anchor": "end", fill: ink.soft, "font-size": 11 }));
+      for (const tick of R.ticks(low, most, 3)) out.push(R.svg("line", { x1: left, x2: width - 14, y1: y(tick), y2: y(tick), stroke: ink.rule }), R.text(left - 8, y(tick) + 4, String(+tick.toPrecision(6)).replace("-", "−"), { "text-anchor": "end", fill: ink.soft, "font-size": 11 }));
       const scale = R.scale("forget", []); // viridis from the first feature to the last
       for (let f = 0; f < features; f++) {
         let d = "";
@@ -45,12 +45,11 @@
 
   R.input = () => {
     const part = R.part(), shown = [];
-    if (!part.tokens && !R.data.inputs) return null;
-    const section = R.section("input", R.t("inputTitle"), R.t("inputLead"));
+    const why = R.attribution(), section = R.section("input", R.t("inputTitle"), R.t("inputLead"));
     if (part.tokens) {
       const { list, items, mark } = chips();
       section.append(list);
-      shown.push({ draw: () => { R.paintChips?.(items); mark(); }, fit: () => {} });
+      shown.push({ draw: () => { why?.paint?.(items); mark(); }, fit: () => {} });
       R.watch((changed) => { if (changed.has("step")) mark(); });
     }
     if (R.data.inputs) {
@@ -58,9 +57,21 @@
       const figure = R.figure({ id: "input-lines", title: R.t("inputFigure"), caption: R.t("inputSeries"), python: () => R.python(`figures.plot_input(trace${R.data.code.row ? `, row=${R.data.code.row}` : ""}).savefig("input.svg")`), picture: () => series(900).picture });
       const draw = () => { now = series(Math.max(320, figure.body.clientWidth || 900)); figure.body.replaceChildren(now.picture); };
       figure.body.addEventListener("pointerdown", (event) => { const box = now.picture.getBoundingClientRect(); R.set({ step: now.stepAt((event.clientX - box.left) / box.width * now.picture.viewBox.baseVal.width) }); });
+      const { shape: [features, steps] } = R.data.inputs.values, names = R.data.inputs.names || [];
+      figure.body.addEventListener("pointermove", (event) => {
+        const box = now.picture.getBoundingClientRect(), step = now.stepAt((event.clientX - box.left) / box.width * now.picture.viewBox.baseVal.width);
+        if (step < 0 || step >= R.part().steps) return;
+        const at = Math.min(steps - 1, Math.floor((step + 0.5) / R.part().steps * steps));
+        R.tip([R.stepText(R.part(), step), ...Array.from({ length: Math.min(14, features) }, (_, f) => `${names[f] || `${R.t("feature")} ${f}`}: ${R.number(R.inputs[f * steps + at])}`), ...(features > 14 ? ["…"] : [])], event.clientX, event.clientY);
+      });
+      figure.body.addEventListener("pointerleave", () => R.tip(null));
       section.append(figure.root);
       shown.push({ draw, fit: draw });
       R.watch((changed) => { if (changed.has("part")) draw(); else if (changed.has("step")) now.mark(R.state.step); });
+    }
+    if (why) {
+      section.append(why.node);
+      shown.push({ draw: why.draw, fit: why.draw });
     }
     return { section, draw: () => shown.forEach((s) => s.draw()), fit: () => shown.forEach((s) => s.fit()) };
   };

@@ -1,6 +1,6 @@
 // One unit over the steps: its states as lines, its gates as ribbons below, the steps as the axis.
 {
-  const TOP = 30, STATES = 190, RIBBON = 40, GAP = 14;
+  const STATES = 190, RIBBON = 40, GAP = 14;
 
   const path = (values, x, y) => {
     let text = "", pen = "M";
@@ -14,7 +14,7 @@
   const area = (values, x, y, base) => values.length ? `${path(values, x, y)}L${x(values.length - 1).toFixed(1)} ${base}L${x(0).toFixed(1)} ${base}Z` : "";
 
   const drawing = (width) => {
-    const part = R.part(), { layer, direction, unit } = R.state, ink = R.plain(), left = width < 560 ? 92 : 128, wide = width - left - 14;
+    const part = R.part(), { layer, direction, unit } = R.state, ink = R.plain(), narrow = width < 560, TOP = narrow ? 48 : 30, left = narrow ? 92 : 128, wide = width - left - 14;
     const has = (name) => part.has(name) && unit < part.unitsOf(name), course = (name) => part.course(name, layer, direction, unit);
     const states = ["cell", "hidden"].filter(has), gates = R.storyOrder(part.names.filter((name) => !["cell", "hidden"].includes(name))).filter(has);
     const x = (step) => left + (step + 0.5) * wide / part.steps, out = [], moving = [];
@@ -24,14 +24,14 @@
     if (states.length) {
       for (const tick of R.ticks(low, high, 4)) {
         out.push(R.svg("line", { x1: left, x2: width - 14, y1: y(tick), y2: y(tick), stroke: ink.rule, "stroke-width": tick ? 1 : 1.5 }));
-        out.push(R.text(left - 8, y(tick) + 4, +tick.toPrecision(6), { "text-anchor": "end", fill: ink.soft, "font-size": 11 }));
+        out.push(R.text(left - 8, y(tick) + 4, String(+tick.toPrecision(6)).replace("-", "−"), { "text-anchor": "end", fill: ink.soft, "font-size": 11 }));
       }
       states.forEach((name, i) => {
         out.push(R.svg("path", { d: path(course(name), x, y), fill: "none", stroke: R.lineColour(name), "stroke-width": name === "cell" ? 2.5 : 2, "stroke-linejoin": "round", "stroke-dasharray": name === "hidden" && states.length > 1 ? "6 3" : null }));
         if (part.steps === 1 || part.steps <= 40) for (let s = 0; s < part.steps; s++) out.push(R.svg("circle", { cx: x(s), cy: y(course(name)[s]), r: 2.5, fill: R.lineColour(name) }));
-        const at = left + i * (width < 560 ? 118 : 150);
-        out.push(R.svg("line", { x1: at, x2: at + 22, y1: 14, y2: 14, stroke: R.lineColour(name), "stroke-width": 2.5, "stroke-dasharray": name === "hidden" && states.length > 1 ? "6 3" : null }));
-        const label = R.text(at + 28, 18, "", { "font-size": 12.5 });
+        const at = narrow ? left : left + i * 190, line = narrow ? 14 + 18 * i : 14;
+        out.push(R.svg("line", { x1: at, x2: at + 22, y1: line, y2: line, stroke: R.lineColour(name), "stroke-width": 2.5, "stroke-dasharray": name === "hidden" && states.length > 1 ? "6 3" : null }));
+        const label = R.text(at + 28, line + 4, "", { "font-size": 12.5 });
         out.push(label);
         moving.push((step) => { label.textContent = `${R.name(name)} ${R.number(course(name)[step])}`; });
       });

@@ -5,10 +5,15 @@
   let maps = [], order = [], place = [];
 
   R.storyOrder = (names) => [...names].sort((a, b) => (STORY.indexOf(a) + 99) % 99 - (STORY.indexOf(b) + 99) % 99);
-  const orders = () => ["index", ...Object.keys(R.part().orders)];
+  const orders = () => ["index", ...Object.keys(R.part().orders), ...(halfLives() ? ["memory"] : [])];
+  const halfLives = () => { const found = R.data.measured.memory.parts?.[R.part().name]; return found && (found.gate ?? found.measured); };
+  const byMemory = () => {
+    const values = halfLives()?.[R.state.layer][R.state.direction].map((value) => value === "inf" ? Infinity : value ?? -1);
+    return values && R.part().units.map((_, i) => i).sort((a, b) => values[b] - values[a] || a - b);
+  };
   const setOrder = () => {
-    const { state } = R, part = R.part(), chosen = part.orders[state.order];
-    order = chosen ? chosen[state.layer][state.direction] : part.units.map((_, i) => i);
+    const { state } = R, part = R.part(), chosen = part.orders[state.order]?.[state.layer][state.direction];
+    order = chosen ?? (state.order === "memory" ? byMemory() : null) ?? part.units.map((_, i) => i);
     place = [];
     order.forEach((unit, row) => { place[unit] = row; });
   };
@@ -62,8 +67,8 @@
       context.imageSmoothingEnabled = canvas.width < this.cells.width || canvas.height < this.cells.height;
       context.imageSmoothingQuality = "high";
       context.drawImage(this.cells, 0, 0, canvas.width, canvas.height);
-      const { words, marks } = R.stepLabels(R.part(), this.width);
-      this.axis.className = words ? "axis words" : "axis";
+      const { words, turned, marks } = R.stepLabels(R.part(), this.width);
+      this.axis.className = `axis${words ? " words" : ""}${turned ? " turned" : ""}`;
       this.axis.replaceChildren(...marks.map((mark) => R.el("span", { style: `left:${mark.at}px` }, mark.text)));
     }
     draw() { this.paint(); this.fit(); this.mark(); }
