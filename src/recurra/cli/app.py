@@ -8,7 +8,7 @@ import typer
 
 from recurra import __version__
 
-from . import bench, demo, doctor, evaluate, fit, generate, lab, predict, sample
+from . import bench, demo, doctor, evaluate, fit, generate, inspect, lab, predict, sample
 
 app = typer.Typer(
     name="recurra",
@@ -40,6 +40,7 @@ def recurra(
       recurra fit classify reviews.csv --input text --target label --out my-model
       recurra evaluate my-model test.csv
       echo "a fine film" | recurra predict my-model -
+      recurra inspect my-model "a fine film"
       recurra generate my-language-model --prompt "Once"
     """
 
@@ -48,6 +49,7 @@ app.command()(demo.demo)
 app.add_typer(fit.app, name="fit")
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
+app.command()(inspect.inspect)
 app.command()(sample.sample)
 app.command()(generate.generate)
 app.command()(doctor.doctor)

@@ -146,6 +146,12 @@ class Trace:
         """Size of all arrays."""
         return sum(data.nbytes for data in self.parts.values())
 
+    def to_html(self, path: str | Path, *, row: int = 0, language: str = "en") -> None:
+        """Writes a page that shows one of the sequences; see `recurra.inspect.write_report`."""
+        from .report import write_page
+
+        write_page(self, path, row=row, language=language)
+
     def to_netcdf(self, path: str | Path) -> None:
         """Writes a netCDF file, with a group for each layer where there are several; see `xarray.open_dataset`."""
         from .export import to_netcdf
@@ -157,6 +163,24 @@ class Trace:
         from .export import to_parquet
 
         to_parquet(self.parts, Path(path))
+
+
+class TooLarge(UsageError):
+    """A trace that would be larger than allowed.
+
+    Args:
+        what: how large, in words.
+        steps: so many steps are allowed.
+        units: so many units are allowed.
+        name: of a gate that could be chosen.
+    """
+
+    def __init__(self, what: str, steps: int, units: int, name: str) -> None:
+        super().__init__(
+            f"{what}\nchoose steps (time=slice(0, {steps})), units (units=range({units})) or gates (names=[{name!r}]), "
+            "or raise max_bytes"
+        )
+        self.what, self.steps, self.units, self.name = what, steps, units, name
 
 
 class _Recorder:
@@ -221,12 +245,12 @@ class _Recorder:
         if size <= self.max_bytes:
             return
         share = self.max_bytes / size
-        most = max(1, int(len(choice.time) * share))
-        raise UsageError(
+        raise TooLarge(
             f"a trace of {batch} x {len(choice.time):,} steps x {stack.num_layers * stack.directions} layers and "
-            f"directions x {sum(sizes.values()):,} values would take {_bytes(size)}; at most {_bytes(self.max_bytes)}\n"
-            f"choose steps (time=slice(0, {most})), units (units=range({max(1, int(stack.hidden_size * share))})) or "
-            f"gates (names=[{next(iter(sizes))!r}]), or raise max_bytes"
+            f"directions x {sum(sizes.values()):,} values would take {_bytes(size)}; at most {_bytes(self.max_bytes)}",
+            max(1, int(len(choice.time) * share)),
+            max(1, int(stack.hidden_size * share)),
+            next(iter(sizes)),
         )
 
     def _labelled(self, name: str, call: LayerCall, choice: Choice, arrays: Mapping[str, Tensor]) -> xarray.Dataset:

@@ -1,0 +1,210 @@
+"""What a page about a trace contains: arrays that fit into it, what the model says, and lines of Python."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from recurra import __version__
+from recurra.errors import UsageError
+from recurra.tasks.subject import Subject
+
+from .drives import drives
+from .findings import measure
+from .layers import recurrent_layers
+from .orders import unit_orders
+from .packing import pack, packed_size
+
+if TYPE_CHECKING:
+    import xarray
+
+    from .trace import Trace
+
+MANY_STEPS, FEW_UNITS = 2000, 16
+"""A page that is too large first loses steps down to the one, then units down to the other."""
+INPUT_NUMBERS = 60_000
+"""Inputs with more numbers than this are not shown."""
+PARTS = 6
+"""Recurrent layers, or calls of them, that a page shows."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """How the lines of Python on the page begin.
+
+    Attributes:
+        model: an expression for the model.
+        x: an expression for its inputs.
+    """
+
+    model: str = "model"
+    x: str = "x"
+
+
+def contents(found: Trace, row: int, budget: int, code: Code) -> dict[str, Any]:
+    """Everything that the page shows of one sequence, for JSON.
+
+    Args:
+        found: the trace.
+        row: which sequence.
+        budget: greatest size as JSON, in bytes.
+        code: how the lines of Python begin.
+
+    Raises:
+        UsageError: there is no such row, or nothing happens in it.
+    """
+    subject = found.subject
+    parts = {name: _row(data, row) for name, data in list(found.parts.items())[:PARTS]}
+    notes = []
+    if len(found.parts) > PARTS:
+        notes.append({"say": "parts", "shown": PARTS, "of": len(found.parts)})
+    inputs = _inputs(subject, row, parts)
+    measured = measure(subject, max(int(data["length"]) for data in parts.values()))
+    fixed = 40_000 + len(json.dumps(measured.to_json(parts, row))) + packed_size(0 if inputs is None else inputs.size, True)
+    fixed += sum(len(str(p.coords["token"].values.tolist()).encode()) for p in parts.values() if "token" in p.coords)
+    fitted = _fit(parts, budget - fixed)
+    notes += fitted.notes
+    pushed = drives(subject, row) if fitted.drives else {}
+    return {
+        "version": __version__,
+        "title": _title(subject, row, parts),
+        "task": subject.title,
+        "answer": subject.answers[row] if subject.answers else None,
+        "score": subject.score_name,
+        "seconds": subject.seconds,
+        "inputs": None if inputs is None else {"names": subject.features, "values": pack(inputs)},
+        "parts": [_part(found, name, data, fitted, pushed.get(name)) for name, data in fitted.parts.items()],
+        "deviation": found.deviation,
+        "notes": notes,
+        "remarks": subject.notes,
+        "measured": measured.to_json(fitted.parts, row),
+        "code": {"model": code.model, "x": code.x, "row": row},
+    }
+
+
+def _title(subject: Subject, row: int, parts: dict[str, xarray.Dataset]) -> str:
+    if subject.steps is None:
+        return f"{subject.title} {row + 1}".strip()
+    return "".join(subject.steps[row]) if all(len(t) == 1 for t in subject.steps[row]) else " ".join(subject.steps[row])
+
+
+def _row(data: xarray.Dataset, row: int) -> xarray.Dataset:
+    """One sequence without its padding."""
+    if not 0 <= row < data.sizes["batch"]:
+        raise UsageError(f"row {row} is not there: the trace holds {data.sizes['batch']} sequences, counted from 0")
+    one = data.isel(batch=row)
+    one = one.isel(time=np.flatnonzero(one["time"].values < int(one["length"])))
+    if not one.sizes["time"]:
+        raise UsageError(f"row {row} has no step to show")
+    return one
+
+
+@dataclass
+class _Fitted:
+    """Parts that fit on the page, and how."""
+
+    parts: dict[str, xarray.Dataset]
+    exact: bool
+    drives: bool
+    notes: list[dict[str, Any]]
+
+
+def _fit(parts: dict[str, xarray.Dataset], budget: int) -> _Fitted:
+    """Chooses the precision; leaves out steps and units where even the lower one is too large."""
+    own = sum(array.size for data in parts.values() for array in data.data_vars.values())
+    both = own + 2 * sum(array.size for data in parts.values() for n, array in data.data_vars.items() if n not in STATES)
+    long = max(int(data["length"]) for data in parts.values()) > 4 * MANY_STEPS
+    for exact, with_drives in ((True, True), (False, True), (False, False)):
+        if packed_size(both if with_drives else own, exact) <= budget and not (with_drives and long):
+            notes = [] if exact else [{"say": "precision"}]
+            return _Fitted(parts, exact, with_drives, notes)
+    steps = max(data.sizes["time"] for data in parts.values())
+    units = max(data.sizes["unit"] for data in parts.values())
+    kept_steps, kept_units, size = steps, units, own
+    while packed_size(size, False) > budget and max(kept_steps, kept_units) > 1:
+        if kept_steps > MANY_STEPS or kept_units <= FEW_UNITS:
+            kept_steps = max(1, min(kept_steps // 2, max(MANY_STEPS, kept_steps // 2)))
+        else:
+            kept_units //= 2
+        size = sum(
+            array.size // data.sizes["time"] * min(kept_steps, data.sizes["time"]) // array.shape[-1]
+            * min(kept_units, array.shape[-1])
+            for data in parts.values() for array in data.data_vars.values()
+        )  # fmt: skip
+    notes = [{"say": "precision"}]
+    if kept_steps < steps:
+        notes.append({"say": "steps", "shown": kept_steps, "of": steps})
+    if kept_units < units:
+        notes.append({"say": "units", "shown": kept_units, "of": units})
+    thin = {name: _liveliest(data.isel(time=slice(kept_steps)), kept_units) for name, data in parts.items()}
+    return _Fitted(thin, False, False, notes)
+
+
+STATES = ("hidden", "cell")
+
+
+def _liveliest(data: xarray.Dataset, count: int) -> xarray.Dataset:
+    """The units whose values change most over the steps."""
+    array = next((data[n] for n in ("cell", "hidden") if n in data and data[n].dims[-1] == "unit"), None)
+    if array is None or data.sizes["unit"] <= count:
+        return data
+    change = array.values.std(-2).mean((0, 1))
+    return data.isel(unit=np.sort(np.argsort(-change)[:count]))
+
+
+def _part(
+    found: Trace, name: str, data: xarray.Dataset, fitted: _Fitted, pushed: dict[str, Any] | None
+) -> dict[str, Any]:
+    """One recurrent layer; arrays are `(layer, direction, unit, time)`."""
+    layer = recurrent_layers(found.subject.network).get(name.split(" (call ")[0])
+    arrays = {}
+    for array_name, array in data.data_vars.items():
+        values = np.moveaxis(array.values, -1, -2)
+        if not fitted.exact:
+            values = np.nan_to_num(values)
+        arrays[str(array_name)] = pack(values, fitted.exact)
+    if pushed is not None:
+        time = data["time"].values
+        units = data["unit"].values
+        for gate, sides in pushed.items():
+            if gate in data:
+                for side, values in zip(("input", "past"), sides, strict=True):
+                    chosen = values.cpu().numpy()[:, :, time][..., units]
+                    arrays[f"{side} of {gate}"] = pack(np.moveaxis(chosen, -1, -2), fitted.exact)
+    time = data["time"].values
+    return {
+        "name": name,
+        "cell": data.attrs["cell"],
+        "relu": getattr(layer, "mode", getattr(layer, "nonlinearity", "")) in ("RNN_RELU", "relu"),
+        "layers": data.sizes["layer"],
+        "directions": data["direction"].values.tolist(),
+        "units": data["unit"].values.tolist(),
+        "first": int(time[0]),
+        "stride": int(time[1] - time[0]) if len(time) > 1 else 1,
+        "steps": len(time),
+        "of": int(data["length"]),
+        "tokens": data["token"].values.tolist() if "token" in data.coords else None,
+        "arrays": arrays,
+        "orders": unit_orders(data),
+    }
+
+
+def _inputs(subject: Subject, row: int, parts: dict[str, xarray.Dataset]) -> np.ndarray | None:
+    """Numbers that the network reads, `(features, time)`, where it reads numbers and they are not too many."""
+    values = getattr(subject.batch, "values", None)
+    if not isinstance(values, torch.Tensor) or values.dim() != 3 or not values.is_floating_point():
+        return None
+    first_batch = getattr(subject.network, "batch_first", True)
+    one = (values[row] if first_batch else values[:, row]).detach().cpu().float().numpy()
+    lengths = getattr(subject.batch, "lengths", None)
+    one = one[: len(one) if lengths is None else int(lengths[row])]
+    part = next(iter(parts.values()))
+    if len(one) == int(part["length"]):
+        one = one[part["time"].values]
+    elif part.sizes["time"] != int(part["length"]):
+        return None
+    return one.T if one.size <= INPUT_NUMBERS else None

@@ -1,0 +1,140 @@
+"""What the measures say about the sequence of a page: attribution, gradient reach, memory of the units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recurra.errors import DataError, UsageError
+from recurra.tasks.subject import Subject
+
+from .attribution import Attribution, attribute
+from .gradients import Reach, gradient_reach
+from .impulse import impulse_response
+from .memory import UnitMemory, half_lives
+from .packing import pack
+
+if TYPE_CHECKING:
+    import xarray
+
+MANY_STEPS = 2000
+"""Longer sequences are not measured for a page: it would take minutes."""
+LAGS = 300
+"""Points of a curve over lags."""
+
+Why = dict[str, Any]
+Parts = dict[str, "xarray.Dataset"]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Results of the measures; in place of one that cannot be taken stands why."""
+
+    attribution: Attribution | Why
+    reach: Reach | Why
+    kept: Reach | Why
+    gate: UnitMemory | Why
+    pushed: UnitMemory | Why
+
+    def to_json(self, parts: Parts, row: int) -> dict[str, Any]:
+        """For the page.
+
+        Args:
+            parts: the recurrent layers on the page, each with the steps and units of one sequence that are shown.
+            row: which sequence that is.
+        """
+        return {
+            "attribution": self.attribution if isinstance(self.attribution, dict) else self._attribution(parts, row),
+            "reach": self.reach if isinstance(self.reach, dict) else self._reach(parts),
+            "memory": self.pushed if isinstance(self.pushed, dict) else self._memory(parts),
+        }
+
+    def _attribution(self, parts: Parts, row: int) -> dict[str, Any]:
+        found: Any = self.attribution
+        layer = found.values.attrs["layer"]
+        name = next((n for n in parts if n == layer or (layer == "layer" and n == "")), None)
+        if name is None:
+            return {"why": "said", "text": f"the input of {layer} is not among the layers on the page"}
+        values = found.values.values[row][parts[name]["time"].values]
+        return {
+            "part": name,
+            "values": [round(float(v), 6) for v in values],
+            "total": float(found.completeness.total[row]),
+            "score": float(found.score[row]),
+            "nothing": float(found.baseline_score[row]),
+            "unit": found.values.attrs["score"],
+        }
+
+    def _reach(self, parts: Parts) -> dict[str, Any]:
+        reach: Any = self.reach
+        curves = {}
+        for name in parts:
+            if name in reach.parts:
+                data = reach.parts[name]["gradient"].values
+                lags = _lags(data.shape[-1])
+                curves[name] = {"lags": lags, "all": _plain(data[..., lags])}
+                if not isinstance(self.kept, dict):
+                    curves[name]["kept"] = _plain(self.kept.parts[name]["gradient"].values[..., lags])
+        return {"verdict": reach.verdict, "parts": curves}
+
+    def _memory(self, parts: Parts) -> dict[str, Any]:
+        pushed: Any = self.pushed
+        gate: Any = None if isinstance(self.gate, dict) else self.gate
+        found = {}
+        for name, data in parts.items():
+            units = data["unit"].values
+            if name not in pushed.parts or pushed.parts[name].sizes["unit"] <= units.max():
+                continue  # a projected state has units of its own
+            response = pushed.parts[name]["response"].values
+            lags = _lags(response.shape[2])
+            shown = np.moveaxis(np.nan_to_num(response[:, :, lags][..., units]), -1, -2)
+            found[name] = {
+                "lags": lags,
+                "response": pack(shown, exact=False),
+                "measured": _plain(pushed.parts[name]["half_life"].values[..., units]),
+            }
+            if gate is not None:
+                found[name]["gate"] = _plain(gate.parts[name]["half_life"].values[..., units])
+                found[name]["kept"] = _plain(gate.parts[name]["kept"].values[..., units])
+        return {"verdicts": [m.verdict for m in (gate, pushed) if m is not None], "parts": found}
+
+
+def measure(subject: Subject, steps: int) -> Findings:
+    """Takes all measures, on all sequences of a subject.
+
+    Args:
+        subject: the model and its inputs.
+        steps: of the longest sequence.
+    """
+    if steps > MANY_STEPS:
+        return Findings(*[{"why": "long", "most": MANY_STEPS}] * 5)
+    return Findings(
+        _tried(lambda: attribute(subject)),
+        _tried(lambda: gradient_reach(subject)),
+        _tried(lambda: gradient_reach(subject, via="cell")),
+        _tried(lambda: half_lives(subject)),
+        _tried(lambda: impulse_response(subject)),
+    )
+
+
+def _tried(measure: Callable[[], Any]) -> Any:
+    try:
+        return measure()
+    except (UsageError, DataError) as error:
+        return {"why": "said", "text": str(error).splitlines()[0]}
+
+
+def _lags(count: int) -> list[int]:
+    """As many lags as a curve needs."""
+    return sorted(set(np.linspace(0, count - 1, min(count, LAGS)).round().astype(int).tolist()))
+
+
+def _plain(values: np.ndarray) -> Any:
+    """Nested lists for JSON: six digits, null for what is not known, "inf" for what has no end."""
+    if values.ndim:
+        return [_plain(v) for v in values]
+    value = float(values)
+    return float(f"{value:.6g}") if np.isfinite(value) else ("inf" if value > 0 else None)

@@ -1,0 +1,44 @@
+"""Orders of units in which patterns can be seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import xarray
+
+MOST = 1024
+"""Units that are ordered by likeness; more take too long."""
+
+
+def unit_orders(data: xarray.Dataset) -> dict[str, list[list[list[int]]]]:
+    """Positions of the units of a sequence by how much they change, and by likeness, for each layer and direction.
+
+    Likeness is the correlation of their courses over the steps; groups are joined by average linkage, and neighbours
+    are as like as can be (Bar-Joseph et al. 2001).
+
+    Args:
+        data: one sequence of a trace, its arrays `(layer, direction, time, unit)`.
+
+    Returns:
+        By name of the order: for each layer and direction the positions of the units.
+    """
+    array = next((data[n] for n in ("cell", "hidden", *data.data_vars) if n in data), None)
+    if array is None or array.dims[-1] != "unit":
+        return {}
+    values = np.nan_to_num(array.values.astype(np.float64))
+    orders = {"activity": np.argsort(-values.std(-2), -1).tolist()}
+    if 2 < values.shape[-1] <= MOST and values.shape[-2] > 1:
+        orders["likeness"] = [[_by_likeness(one.T).tolist() for one in layer] for layer in values]
+    return orders
+
+
+def _by_likeness(courses: np.ndarray) -> np.ndarray:
+    """Positions of courses `(unit, time)` in the order of the leaves of their tree."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+
+    centred = courses - courses.mean(1, keepdims=True)
+    length = np.sqrt((centred**2).sum(1, keepdims=True))
+    return leaves_list(linkage(centred / np.maximum(length, 1e-12), "average", optimal_ordering=True))

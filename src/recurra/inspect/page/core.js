@@ -1,0 +1,107 @@
+// What all parts of the page share: the data, what is selected, numbers as text, elements.
+"use strict";
+const R = { data: JSON.parse(document.getElementById("data").textContent), figures: {}, parts: [] };
+
+R.decode = (packed) => {
+  const text = atob(packed.data), bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  if (packed.kind === "f32") return new Float32Array(bytes.buffer);
+  const levels = new Uint16Array(bytes.buffer), values = new Float32Array(levels.length);
+  for (let i = 0; i < levels.length; i++) values[i] = packed.low + packed.step * levels[i];
+  return values;
+};
+
+// One recurrent layer of the model: a course over the steps for each array, layer, direction and unit.
+R.Part = class {
+  constructor(about) {
+    Object.assign(this, about);
+    this.values = {};
+    for (const [name, packed] of Object.entries(about.arrays)) {
+      this.values[name] = { shape: packed.shape, data: R.decode(packed) };
+    }
+    this.names = Object.keys(about.arrays).filter((name) => !name.includes(" of "));
+  }
+  has(name) { return name in this.values; }
+  unitsOf(name) { return this.values[name].shape[2]; }
+  course(name, layer, direction, unit) {
+    const { shape: [, directions, units, steps], data } = this.values[name];
+    const from = ((layer * directions + direction) * units + unit) * steps;
+    return data.subarray(from, from + steps);
+  }
+  plane(name, layer, direction) {
+    const { shape: [, directions, units, steps], data } = this.values[name];
+    const from = (layer * directions + direction) * units * steps;
+    return data.subarray(from, from + units * steps);
+  }
+  backward(direction) { return this.directions[direction] === "backward"; }
+  stepNumber(step) { return this.first + step * this.stride; }
+  token(step) { return this.tokens ? this.tokens[step] : null; }
+};
+
+// What is selected: positions, not numbers of units and steps.
+R.state = { part: 0, layer: 0, direction: 0, unit: 0, step: 0, stage: 1, order: "index" };
+R.listeners = [];
+R.watch = (listener) => R.listeners.push(listener);
+R.part = () => R.parts[R.state.part];
+R.set = (change) => {
+  const old = { ...R.state }, state = Object.assign(R.state, change);
+  if (change.part !== undefined && change.part !== old.part) Object.assign(state, { layer: 0, direction: 0, unit: 0, step: 0 });
+  const part = R.part(), clamp = (value, count) => Math.max(0, Math.min(count - 1, value));
+  state.layer = clamp(state.layer, part.layers);
+  state.direction = clamp(state.direction, part.directions.length);
+  state.unit = clamp(state.unit, part.units.length);
+  state.step = clamp(state.step, part.steps);
+  const changed = new Set(Object.keys(state).filter((key) => state[key] !== old[key]));
+  if (changed.size) for (const listener of R.listeners) listener(changed);
+};
+R.value = (name, unit = R.state.unit, step = R.state.step) => {
+  const part = R.part();
+  if (!part.has(name) || unit >= part.unitsOf(name) || step < 0 || step >= part.steps) return null;
+  return part.course(name, R.state.layer, R.state.direction, unit)[step];
+};
+// the step before, in the direction of reading; null at the beginning or where it is not on the page
+R.before = (step) => {
+  const part = R.part(), other = step + (part.backward(R.state.direction) ? 1 : -1);
+  return part.stride === 1 && other >= 0 && other < part.steps ? other : null;
+};
+R.atBeginning = (step) => {
+  const part = R.part(), number = part.stepNumber(step);
+  return part.backward(R.state.direction) ? number === part.of - 1 : number === 0;
+};
+
+// Numbers: three decimals, fewer for large ones; a true minus sign.
+R.number = (value) => {
+  if (value === null || value === undefined) return "—";
+  if (Number.isNaN(value)) return "NaN";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
+  const size = Math.abs(value);
+  const text = size && size < 0.0005 ? value.toExponential(1) : size >= 1e5 ? value.toExponential(2)
+    : value.toFixed(size >= 1000 ? 0 : size >= 100 ? 1 : 3);
+  return text.replaceAll("-", "−");
+};
+R.percent = (value) => `${Math.round(100 * value)} %`;
+R.stepText = (part, step) => {
+  const token = part.token(step), number = part.stepNumber(step);
+  const time = R.data.seconds ? ` (${(number * R.data.seconds).toFixed(2)} s)` : "";
+  return token === null ? `${R.t("step")} ${number}${time}` : `${R.t("step")} ${number} “${token}”`;
+};
+R.readingOrder = () => R.part().backward(R.state.direction) ? R.t("backward") : R.t("forward");
+
+// Elements: R.el("div.name", {attributes}, ...children); text is always text, never markup.
+R.el = (what, attributes = {}, ...children) => {
+  const [tag, ...classes] = what.split("."), element = document.createElement(tag);
+  if (classes.length) element.className = classes.join(" ");
+  return R.fill(element, attributes, children);
+};
+R.svg = (what, attributes = {}, ...children) => R.fill(document.createElementNS("http://www.w3.org/2000/svg", what), attributes, children);
+R.fill = (element, attributes, children) => {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...children.flat(3).filter((child) => child !== null && child !== undefined));
+  return element;
+};
+R.say = (text) => { document.getElementById("live").textContent = text; };
+R.calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
