@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from recurra.errors import UsageError
 
@@ -97,9 +96,10 @@ def jacobian_spectrum(
     """Measures the Jacobian ∂state_t/∂state_{t-1} of each layer and direction along the sequences.
 
     Each layer is looked at by itself, its inputs held fixed. The Lyapunov exponents are those of the product of all
-    Jacobians of a sequence, by QR decompositions on the way (Benettin and others, 1980; for recurrent networks Engelken,
-    Wolf and Abbott, "Lyapunov spectra of chaotic recurrent neural networks", 2023); the first tenth of the steps is not
-    counted. A greatest exponent below 0 means that differences fade, above 0 that they grow: chaos.
+    Jacobians of a sequence, by QR decompositions on the way (Benettin and others, 1980; for recurrent networks:
+    Engelken, Wolf and Abbott, "Lyapunov spectra of chaotic recurrent neural networks", 2023). A tenth of the steps is
+    not counted, in which directions turn to the fastest ones. A greatest exponent below 0 means that differences fade,
+    above 0 that they grow: chaos.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
@@ -152,7 +152,7 @@ def _spectra(run: Run, steps: list[int], exponents: int) -> Any:
     shape = (run.stack.num_layers, run.stack.directions, len(run.rows))
     size = sum(run.stack.state_sizes)
     values = np.full((*shape, len(steps), size), np.nan)
-    radius = np.full(shape + (len(steps),), np.nan)
+    radius = np.full((*shape, len(steps)), np.nan)
     lyapunov = np.full((*shape, exponents), np.nan)
     for layer, strands in enumerate(run.strands):
         for direction, strand in enumerate(strands):

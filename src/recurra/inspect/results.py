@@ -16,8 +16,26 @@ if TYPE_CHECKING:
     import xarray
 
 
-@dataclass(frozen=True)
-class Result:
+class Said:
+    """A result that says itself in one sentence and in rows."""
+
+    verdict: str
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The figures, a row for each thing that was measured."""
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """The verdict and the rows as JSON; what is infinite or not known is `null`."""
+        return json.dumps({"verdict": self.verdict, "rows": [_plain(row) for row in self.rows()]}, ensure_ascii=False)
+
+    def __repr__(self) -> str:
+        """The verdict and the rows as a table."""
+        return "\n".join([f"{type(self).__name__}: {self.verdict}", *table(self.rows())])
+
+
+@dataclass(frozen=True, repr=False)
+class Result(Said):
     """A measure of each recurrent layer of a model.
 
     Attributes:
@@ -45,18 +63,6 @@ class Result:
             known = ", ".join(map(repr, self.parts))
             raise UsageError(f"the model has several recurrent layers, {known}; choose one with .part()")
         return next(iter(self.parts.values()))
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The figures, a row for each layer and direction."""
-        raise NotImplementedError
-
-    def to_json(self) -> str:
-        """The verdict and the rows as JSON; what is infinite or not known is `null`."""
-        return json.dumps({"verdict": self.verdict, "rows": [_plain(row) for row in self.rows()]}, ensure_ascii=False)
-
-    def __repr__(self) -> str:
-        """The verdict and the rows as a table."""
-        return "\n".join([f"{type(self).__name__}: {self.verdict}", *table(self.rows())])
 
 
 def table(rows: Iterable[Mapping[str, Any]], most: int = 20) -> list[str]:

@@ -27,7 +27,7 @@ class Strand:
     In this order every sequence begins at 0, whatever the direction, and what follows its end is padding.
 
     Attributes:
-        cell: the cell.
+        stack: cell and sizes of this layer and direction alone.
         weights: its weights by name, without gradients.
         inputs: `(time, batch, features)`, 0 in the padding.
         states: each `(time + 1, batch, size)`: entry `k` is what step `k` begins with, 0 in the padding.
@@ -36,13 +36,18 @@ class Strand:
         kept: the gate that keeps the state `(time, batch, units)`, 1 in the padding; None where the cell has none.
     """
 
-    cell: Cell
+    stack: Stack
     weights: Mapping[str, Tensor]
     inputs: Tensor
     states: State
     lengths: Tensor
     order: Tensor
     kept: Tensor | None
+
+    @property
+    def cell(self) -> Cell:
+        """The cell."""
+        return self.stack.cell
 
     @property
     def steps(self) -> int:
@@ -168,6 +173,7 @@ def _taken_apart(name: str, call: LayerCall, arrays: Mapping[str, Tensor], lengt
     x = _padded(call.values.detach()[rows, :steps].transpose(0, 1), beyond)
     strands: list[list[Strand]] = []
     for layer in range(stack.num_layers):
+        alone = Stack(stack.cell, x.shape[-1], stack.hidden_size, 1, False, stack.bias, stack.proj_size)
         strands.append([])
         outputs = []
         for direction, order in enumerate(orders[: stack.directions]):
@@ -186,7 +192,7 @@ def _taken_apart(name: str, call: LayerCall, arrays: Mapping[str, Tensor], lengt
                 gate = gate[layer, direction][rows, :steps].transpose(0, 1).masked_fill(beyond.unsqueeze(-1), 1)
                 gate = reorder(gate, order)
             strands[-1].append(
-                Strand(stack.cell, groups[index], reorder(x, order), tuple(states), lengths, order.to(device), gate)
+                Strand(alone, groups[index], reorder(x, order), tuple(states), lengths, order.to(device), gate)
             )
         x = torch.cat(outputs, -1)
     return Run(name, stack, lengths, rows, strands)

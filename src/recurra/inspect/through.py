@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -113,7 +112,7 @@ class _Arriving:
 
 
 def _back(strand: Strand, source: _Seeds | _Arriving, probes: int, below: Tensor | None) -> Tensor:
-    """Goes back through one strand; adds to `below` what reaches its inputs. Returns `(states, targets, time, batch)`."""
+    """Norms `(states, targets, time, batch)` on the way back through one strand; `below` gets what reaches inputs."""
     count, batch = len(source.latest), strand.states[0].shape[1]
     rows = torch.arange(batch, device=strand.order.device)
     # later targets first: those that nothing has reached yet stay out of the products

@@ -1,0 +1,262 @@
+"""States at which a layer would stay, and whether it would come back to them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recurra.errors import UsageError
+
+from .decay import number
+from .results import Said
+from .strands import Run, Strand, jacobians, runs_of
+from .subject import subject_of
+from .trace import DIRECTIONS
+
+if TYPE_CHECKING:
+    import xarray
+
+SPEED = 1e-6
+"""A step that moves the state by less than this, root mean square over its numbers, counts as none."""
+
+SAME = 1e-3
+"""Points that are nearer to each other than this, root mean square over their numbers, are one."""
+
+STARTS = 24
+"""States from which the search begins."""
+
+
+@dataclass(frozen=True, repr=False)
+class FixedPoints(Said):
+    """Where one layer in one direction would stay, its input held constant.
+
+    Attributes:
+        data: a data set with, for each point (the one that most starts led to first)
+
+            - a state such as `hidden` and `cell` `(point, unit)`;
+            - `speed` `(point,)`: how far a step moves it, root mean square;
+            - `eigenvalues` `(point, index)` of the Jacobian there, complex, greatest absolute value first;
+            - `stable` `(point,)`: whether all lie within the unit circle;
+            - `starts` `(point,)`: how many starts led to it.
+        found: how many starts led to a fixed point, of all.
+        verdict: what was found, in one sentence.
+    """
+
+    data: xarray.Dataset
+    found: tuple[int, int]
+    verdict: str
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The data set."""
+        return self.data
+
+    def rows(self) -> list[dict[str, Any]]:
+        """For each point its kind, its slowest way and how often it was found."""
+        rows = []
+        for i in range(self.data.sizes["point"]):
+            one = self.data.isel(point=i)
+            sizes = np.abs(one["eigenvalues"].values)
+            outside = int((sizes > 1).sum())
+            kind = "stable" if not outside else "unstable" if outside == len(sizes) else "saddle"
+            rows.append(
+                {
+                    "point": i,
+                    "kind": kind,
+                    "directions_that_grow": outside,
+                    "largest_eigenvalue": float(sizes[0]),
+                    "half_life": math.log(2) / -math.log(sizes[0]) if 0 < sizes[0] < 1 else math.inf,
+                    "speed": float(one["speed"]),
+                    "starts": int(one["starts"]),
+                }
+            )
+        return rows
+
+
+def fixed_points(
+    model: Any,
+    x: Any = None,
+    *,
+    part: str | None = None,
+    layer: int = 0,
+    direction: str = "forward",
+    input: str | Tensor | np.ndarray = "mean",
+    starts: int = STARTS,
+    lengths: Any = None,
+) -> FixedPoints:
+    """Looks for states that a step does not move, with the input held constant.
+
+    From states that the layer visits on `x`, the length of a step, as a function of the state, is brought to a minimum
+    (Sussillo and Barak, "Opening the black box", 2013; here by Levenberg and Marquardt's method with the Jacobian of
+    the step, in double precision). Whether the state comes back after a small push is read from the eigenvalues there.
+
+    Args:
+        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        x: sequences or tensor, as for `recurra.trace`.
+        part: name of the recurrent layer, where the model has several.
+        layer: which of its layers, counted from 0 at the input; it is looked at by itself.
+        direction: `"forward"` or `"backward"`.
+        input: what each step is given: `"mean"` of what the layer got on `x`, `"zero"`, or an array `(features,)`.
+        starts: number of states from which the search begins.
+        lengths: for a module that takes it: steps of each sequence, `(batch,)`.
+
+    Raises:
+        UsageError: the model has no recurrent layer, or not this one.
+        DataError: `x` cannot be used.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import fixed_points
+        >>> layer = torch.nn.RNN(1, 1, batch_first=True, bias=False)
+        >>> _ = torch.nn.init.constant_(layer.weight_hh_l0, 0.5)
+        >>> fixed_points(layer, torch.randn(2, 30, 1), input="zero").rows()[0]["kind"]
+        'stable'
+    """
+    if starts < 1:
+        raise UsageError(f"starts must be at least 1, got {starts}")
+    run = _chosen(runs_of(subject_of(model, x, lengths=lengths)), part, layer, direction)
+    strand = run.strands[layer][DIRECTIONS.index(direction)].double()
+    constant = _constant(strand, input)
+    found = [end for end in (_descend(strand, constant, s) for s in _starts(strand, starts)) if end is not None]
+    points = _distinct(found)
+    data = _described(strand, constant, points, run)
+    return FixedPoints(data, (len(found), starts), _verdict(data, len(found), starts))
+
+
+def _chosen(runs: list[Run], part: str | None, layer: int, direction: str) -> Run:
+    known = {run.part: run for run in runs}
+    if part is None and len(known) > 1:
+        raise UsageError(f"the model has several recurrent layers, {', '.join(map(repr, known))}; choose one by part=")
+    if part is not None and part not in known:
+        raise UsageError(f"there is no layer {part!r}; there are {', '.join(map(repr, known))}")
+    run = runs[0] if part is None else known[part]
+    if not 0 <= layer < run.stack.num_layers:
+        raise UsageError(f"layer must lie between 0 and {run.stack.num_layers - 1}, got {layer}")
+    directions = DIRECTIONS[: run.stack.directions]
+    if direction not in directions:
+        raise UsageError(f"direction is {' or '.join(map(repr, directions))}, not {direction!r}")
+    return run
+
+
+def _constant(strand: Strand, input: str | Tensor | np.ndarray) -> Tensor:
+    """The input of every step, `(features,)`."""
+    features = strand.inputs.shape[-1]
+    if isinstance(input, str):
+        if input not in ("mean", "zero"):
+            raise UsageError(f"input is 'mean', 'zero' or an array, not {input!r}")
+        mean = strand.inputs.sum((0, 1)) / strand.lengths.sum()
+        return mean if input == "mean" else torch.zeros_like(mean)
+    given = torch.as_tensor(input).to(strand.inputs)
+    if given.shape != (features,):
+        raise UsageError(f"input must have shape ({features},), got {tuple(given.shape)}")
+    return given
+
+
+def _starts(strand: Strand, count: int) -> list[Tensor]:
+    """States that were visited, all numbers side by side `(size,)`, evenly over sequences and steps."""
+    visited = torch.cat(strand.states, -1)  # (time + 1, batch, size)
+    there = torch.arange(len(visited), device=visited.device)[:, None] <= strand.lengths.to(visited.device)
+    visited = visited[there]
+    at = torch.linspace(0, len(visited) - 1, count).round().long()
+    return list(visited[at])
+
+
+def _at(strand: Strand, constant: Tensor, state: Tensor) -> Strand:
+    """The strand as if it had one step, from this state."""
+    sizes = [s.shape[-1] for s in strand.states]
+    return Strand(
+        strand.stack,
+        strand.weights,
+        constant.expand(1, 1, -1),
+        tuple(s.expand(1, 1, -1) for s in state.split(sizes)),
+        torch.ones(1, dtype=torch.long),
+        torch.zeros(1, 1, dtype=torch.long),
+        None,
+    )
+
+
+def _moved(strand: Strand, constant: Tensor, state: Tensor) -> Tensor:
+    """How far a step moves a state, `(size,)`."""
+    sizes = [s.shape[-1] for s in strand.states]
+    with torch.no_grad():
+        before = tuple(s.unsqueeze(0) for s in state.split(sizes))
+        return torch.cat(strand.cell.step(constant.unsqueeze(0), before, strand.weights).state, -1)[0] - state
+
+
+def _descend(strand: Strand, constant: Tensor, start: Tensor) -> Tensor | None:
+    """The fixed point that a start leads to, None where it leads to a slow point that is none."""
+    from scipy.optimize import least_squares
+
+    def tensor(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(start)
+
+    def residual(values: np.ndarray) -> np.ndarray:
+        return _moved(strand, constant, tensor(values)).cpu().numpy()
+
+    def slope(values: np.ndarray) -> np.ndarray:
+        matrix = jacobians(_at(strand, constant, tensor(values)), 0)[0].cpu().numpy()
+        return matrix - np.eye(len(matrix))
+
+    jacobian: Any = slope  # the stubs know its names only
+    found = least_squares(
+        residual, start.cpu().numpy(), jacobian, method="lm", xtol=1e-12, ftol=1e-12, gtol=1e-12, max_nfev=200
+    )
+    if not np.isfinite(found.x).all() or math.sqrt(float(np.square(found.fun).mean())) > SPEED:
+        return None
+    return tensor(found.x)
+
+
+def _distinct(points: list[Tensor]) -> list[tuple[Tensor, int]]:
+    """Points without those that are the same, with the number of each, the most frequent first."""
+    kept: list[tuple[Tensor, int]] = []
+    for point in points:
+        near = [i for i, (other, _) in enumerate(kept) if float((point - other).square().mean().sqrt()) < SAME]
+        if near:
+            kept[near[0]] = (kept[near[0]][0], kept[near[0]][1] + 1)
+        else:
+            kept.append((point, 1))
+    return sorted(kept, key=lambda pair: -pair[1])
+
+
+def _described(strand: Strand, constant: Tensor, points: list[tuple[Tensor, int]], run: Run) -> xarray.Dataset:
+    import xarray
+
+    size = sum(s.shape[-1] for s in strand.states)
+    eigen = np.zeros((len(points), size), complex)
+    speed = np.zeros(len(points))
+    for i, (point, _) in enumerate(points):
+        values = torch.linalg.eigvals(jacobians(_at(strand, constant, point), 0)[0]).cpu().numpy()
+        eigen[i] = values[np.argsort(-np.abs(values), kind="stable")]
+        speed[i] = float(_moved(strand, constant, point).square().mean().sqrt())
+    every = torch.stack([p for p, _ in points]).cpu() if points else torch.zeros(0, size)
+    sizes = [s.shape[-1] for s in strand.states]
+    states = dict(zip(strand.cell.states, every.split(sizes, -1), strict=True))
+    units = {name: "unit" if s.shape[-1] == strand.stack.hidden_size else "projection" for name, s in states.items()}
+    return xarray.Dataset(
+        {
+            **{name: (("point", units[name]), s.numpy()) for name, s in states.items()},
+            "speed": ("point", speed),
+            "eigenvalues": (("point", "index"), eigen),
+            "stable": ("point", (np.abs(eigen) < 1).all(1)),
+            "starts": ("point", np.array([n for _, n in points], int)),
+            "input": ("feature", constant.cpu().numpy()),
+        },
+        {"point": range(len(points))},
+        {"cell": strand.cell.name, "part": run.part},
+    )
+
+
+def _verdict(data: xarray.Dataset, found: int, starts: int) -> str:
+    count, stable = data.sizes["point"], int(data["stable"].sum())
+    if not count:
+        return f"none of {starts} starts led to a fixed point"
+    words = f"{count} fixed {'point' if count == 1 else 'points'}, {stable} of them stable"
+    if stable:
+        slowest = float(np.abs(data["eigenvalues"].values[data["stable"].values]).max())
+        if 0 < slowest < 1:
+            words += f"; the slowest way back to one halves every {number(math.log(2) / -math.log(slowest))} steps"
+    return words + (f" ({starts - found} of {starts} starts led to none)" if found < starts else "")
