@@ -25,12 +25,12 @@ class TokenActivity(NamedTuple):
     Attributes:
         token: the text.
         mean: mean activation at its steps.
-        count: how often it occurs.
+        times: how often it occurs.
     """
 
     token: str
     mean: float
-    count: int
+    times: int
 
 
 def browse(
@@ -181,7 +181,7 @@ class UnitPage:
             lines.append(f"{title}:")
             lines += [f"  {span}" for span in spans]
             if self.tokens:
-                listed = ", ".join(f"{t.token} {t.mean:+.2f} ({t.count})" for t in self.best_tokens(8, low=low))
+                listed = ", ".join(f"{t.token} {t.mean:+.2f} ({t.times})" for t in self.best_tokens(8, low=low))
                 lines.append(f"  tokens: {listed}")
         return "\n".join(lines)
 

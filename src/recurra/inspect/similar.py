@@ -28,10 +28,11 @@ def similar(
 ) -> Similar:
     """Finds spans that the network treats like a chosen one.
 
-    All units of a layer and direction are compared: their values are standardised over the first chunk of the corpus,
-    averaged over the span, and compared by the cosine of the angle with those of every other span of the same width.
+    All units of a layer and direction are compared, step by step: their values are standardised over the first chunk
+    of the corpus, and the similarity is the cosine of the angle between them and those of another span of the same
+    width.
     Beside it, as in LSTMVis (Strobelt and others 2018), the units are named that are on over the whole span (a
-    standard deviation above their mean) and off at the steps beside it, and it is said how many of them do so elsewhere.
+    standard deviation above their mean) and off at the steps beside it, and how many of them are so elsewhere.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
@@ -144,18 +145,16 @@ class _Pattern:
         self.deviation[self.deviation == 0] = 1
         if not 0 <= row < corpus.count:
             raise UsageError(f"there is no row {row} among {corpus.count} sequences")
-        seen = None
-        for first, subject in corpus.rows(row):
+        states, steps = known, 0
+        for first, subject in corpus.chunk_of(row):
             seen = watch(subject, name.part, of)
-            states, steps = (
-                self.standard(seen.values[name.layer, self.direction])[row - first],
-                seen.lengths[row - first],
-            )
-        if seen is None or not 0 <= begin < end <= steps:
-            raise UsageError(f"row {row} has {0 if seen is None else steps} steps; there is no span {begin} to {end}")
-        self.vector = _unit(states[begin:end].mean(0))
-        self.units = np.arange(len(self.vector))
-        self.units = self.units[self._kept(states[:steps], begin)]
+            steps = seen.lengths[row - first]
+            states = self.standard(seen.values[name.layer, self.direction, row - first, :steps])
+        if not 0 <= begin < end <= steps:
+            raise UsageError(f"row {row} has {steps} steps; there is no span {begin} to {end}")
+        self.vectors = states[begin:end] / (np.linalg.norm(states[begin:end]) or 1)  # (width, units)
+        self.units = np.arange(states.shape[1])
+        self.units = self.units[self._kept(states, begin)]
         self.begin = begin
 
     def standard(self, states: np.ndarray) -> np.ndarray:
@@ -166,10 +165,10 @@ class _Pattern:
         steps, width = states.shape[1], self.width
         if steps < width:
             return []
-        sums = np.cumsum(np.pad(np.nan_to_num(states), ((0, 0), (1, 0), (0, 0))), axis=1, dtype=np.float64)
-        means = _unit(sums[:, width:] - sums[:, :-width])  # (batch, windows, units)
-        cosines = means @ self.vector
-        windows = cosines.shape[1]
+        states, windows = np.nan_to_num(states), steps - width + 1
+        squares = np.cumsum(np.pad((states**2).sum(-1), ((0, 0), (1, 0))), axis=1)
+        sizes = np.sqrt(np.maximum(squares[:, width:] - squares[:, :-width], 1e-12))
+        cosines = sum(states[:, k : k + windows] @ vector for k, vector in enumerate(self.vectors)) / sizes
         cosines[np.arange(windows) > np.array(lengths)[:, None] - width] = -np.inf
         taken = np.zeros((len(states), steps), bool)
         if 0 <= own < len(states):
@@ -190,9 +189,4 @@ class _Pattern:
         """Which units are on over the window and off beside it."""
         on = states > 1
         beside = [t for t in (begin - 1, begin + self.width) if 0 <= t < len(states)]
-        return on[begin : begin + self.width].all(0) & ~on[beside].any(0)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    sizes = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(sizes == 0, 1, sizes)
+        return np.logical_and(on[begin : begin + self.width].all(0), ~on[beside].any(0))

@@ -11,8 +11,8 @@ from recurra.errors import DataError, UsageError
 
 from .changes import part_of
 from .corpus import Corpus, Progress
-from .layers import as_ours, recurrent_layers
-from .spans import UnitName, watch
+from .layers import recurrent_layers
+from .spans import UnitName, unit_named, watch
 from .trace import DIRECTIONS
 
 SUMMARIES = ("mean", "max", "min", "last")
@@ -127,8 +127,8 @@ def telling_units(
         >>> import torch
         >>> from recurra.inspect import telling_units
         >>> x = torch.randn(200, 9, 2)
-        >>> found = telling_units(torch.nn.GRU(2, 4, batch_first=True), x, x[:, :, 0].mean(1).numpy())
-        >>> found.relations[0].strength > 0.3
+        >>> found = telling_units(torch.nn.GRU(2, 16, batch_first=True), x, x[:, :, 0].mean(1).numpy())
+        >>> found.relations[0].strength > found.relations[-1].strength
         True
     """
     if summary not in SUMMARIES:
@@ -138,12 +138,8 @@ def telling_units(
     corpus = Corpus(model, X, None, lengths)
     if len(y) != corpus.count:
         raise DataError(f"there are {corpus.count} sequences and {len(y)} labels")
-    layers = recurrent_layers(corpus.first().network)
-    part = part_of(part, list(layers))
-    if of not in as_ours(layers[part]).stack.inner_sizes:
-        raise UsageError(
-            f"there is no {of!r} in the layer; there are {', '.join(as_ours(layers[part]).stack.inner_sizes)}"
-        )
+    part = part_of(part, list(recurrent_layers(corpus.first().network)))
+    unit_named(corpus.first().network, UnitName(part, 0, DIRECTIONS[0], 0), of)  # says whether there is such a gate
     found, rows, shape = [], [], (0, 0, 0)
     for done, (begin, subject) in enumerate(corpus, 1):
         seen = watch(subject, part, of)
@@ -215,8 +211,6 @@ def _kind(y: np.ndarray, model: Any) -> tuple[np.ndarray, int | None]:
     whole = y.dtype.kind in "iub" and (len(classes) <= FEW or hasattr(model, "classes_"))
     if y.dtype.kind in "OUS" or whole:
         if len(classes) * 2 > len(y) and len(classes) > FEW:
-            raise DataError(
-                f"{len(classes)} classes among {len(y)} sequences: there is nothing to compare within a class"
-            )
+            raise DataError(f"{len(classes)} classes among {len(y)} sequences: too few of each to compare")
         return np.searchsorted(classes, y.astype(classes.dtype)).astype(np.float64), len(classes)
     return y.astype(np.float64), None
