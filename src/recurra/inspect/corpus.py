@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
 from recurra.data.batches import MAX_CELLS
@@ -36,7 +37,8 @@ class Corpus:
         DataError: the inputs cannot be used, or there are none.
 
     Example:
-        >>> import torch
+        >>> import numpy as np
+    import torch
         >>> corpus = Corpus(torch.nn.GRU(2, 3), torch.randn(5, 700, 2))
         >>> [(begin, subject.batch.values.shape[1]) for begin, subject in corpus]
         [(0, 256), (256, 256), (512, 188)]
@@ -55,7 +57,7 @@ class Corpus:
             self.count = X.shape[self.axis]
         else:
             self.whole = self.whole or not hasattr(X, "__getitem__") or not hasattr(X, "__len__")
-            self.count = 1 if self.whole else len(X)
+            self.count = 1 if self.whole else len(self.X)
         if not self.count:
             raise DataError("there is no sequence to look at")
         if y is not None and not self.whole and len(y) != self.count:
@@ -94,6 +96,22 @@ class Corpus:
         else:
             longest = 1 if self.whole else max((len(row) for row in self.X if hasattr(row, "__len__")), default=1)
         return max(1, min(CHUNK, MAX_CELLS // max(1, longest)))
+
+    def labels(self, y: Any) -> np.ndarray | None:
+        """Labels of the rows, which need not be the targets of the model.
+
+        Raises:
+            DataError: there are not as many as rows.
+        """
+        if y is None:
+            return None
+        found = np.asarray(y)
+        if found.ndim != 1:
+            raise DataError(f"y must hold one label or number per sequence, got shape {found.shape}")
+        count = len(self.first().batch.values) if self.whole else self.count
+        if len(found) != count:
+            raise DataError(f"there are {count} sequences and {len(found)} labels")
+        return found
 
     def first(self) -> Subject:
         """The first chunk.

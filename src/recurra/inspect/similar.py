@@ -10,7 +10,7 @@ import numpy as np
 from recurra.errors import UsageError
 
 from .corpus import Corpus, Progress
-from .spans import Span, UnitName, free_windows, labels_of, unit_named, watch
+from .spans import Span, UnitName, free_windows, unit_named, watch
 
 
 def similar(
@@ -67,7 +67,7 @@ def similar(
     corpus = Corpus(model, X, None, lengths)
     name = unit_named(corpus.first().network, where, of)
     pattern = _Pattern(corpus, name, of, row, begin, end)
-    labels, best = labels_of(y, corpus.count), []
+    labels, best = corpus.labels(y), []
     for done, (first, subject) in enumerate(corpus, 1):
         seen = watch(subject, name.part, of)
         states = pattern.standard(seen.values[name.layer, pattern.direction])
@@ -78,7 +78,7 @@ def similar(
             on = states[b, start:stop][:, pattern.units] > 1
             tokens = None if seen.tokens is None else seen.tokens[b][start:stop]
             counts = on.sum(1).astype(float).tolist()
-            label = labels[first + b]
+            label = None if labels is None else labels[first + b]
             found = Span(first + b, at, at + pattern.width, cosine, start, counts, tokens, label, name, of)
             best.append(Match(found, cosine, pattern.shared(states[b, : seen.lengths[b]], at)))
             best = sorted(best, key=lambda m: -m.similarity)[:top]

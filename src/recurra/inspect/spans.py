@@ -145,11 +145,6 @@ class Span:
         return {**vars(self), "unit": str(self.unit), "label": label}
 
 
-def labels_of(y: Any, count: int) -> list[Any]:
-    """The label of each row, None where there are none."""
-    return [None] * count if y is None else list(y)
-
-
 def free_windows(order: np.ndarray, taken: np.ndarray, width: int) -> Iterator[int]:
     """Beginnings of windows in an order, the best first, without those that overlap one given before."""
     for begin in order.tolist():

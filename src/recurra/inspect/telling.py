@@ -133,11 +133,10 @@ def telling_units(
     """
     if summary not in SUMMARIES:
         raise UsageError(f"summary is one of {', '.join(SUMMARIES)}, not {summary!r}")
-    if y is None:
-        raise UsageError("telling_units needs y, one label or number per sequence")
     corpus = Corpus(model, X, None, lengths)
-    if len(y) != corpus.count:
-        raise DataError(f"there are {corpus.count} sequences and {len(y)} labels")
+    labels = corpus.labels(y)
+    if labels is None:
+        raise UsageError("telling_units needs y, one label or number per sequence")
     part = part_of(part, list(recurrent_layers(corpus.first().network)))
     unit_named(corpus.first().network, UnitName(part, 0, DIRECTIONS[0], 0), of)  # says whether there is such a gate
     found, rows, shape = [], [], (0, 0, 0)
@@ -148,12 +147,13 @@ def telling_units(
         rows += range(begin, begin + len(seen.lengths))
         if progress is not None:
             progress(done, len(corpus))
-    relations = related(np.concatenate(found), np.asarray(y)[rows], model)
+    values = np.concatenate(found)
+    relations = related(values, labels[rows], model)
     named = [
         Relation(UnitName(part, int(la), DIRECTIONS[d], int(u)), r.measure, r.value, r.p, r.q)
         for r, (la, d, u) in zip(relations, np.ndindex(*shape), strict=True)
     ]
-    return Telling(sorted(named, key=lambda r: -r.strength), of, summary, len(rows))
+    return Telling(sorted(named, key=lambda r: -r.strength), of, summary, int((~np.isnan(values[:, 0])).sum()))
 
 
 def _summed(values: np.ndarray, lengths: list[int], summary: str) -> np.ndarray:
@@ -203,8 +203,6 @@ def related(values: np.ndarray, y: np.ndarray, model: Any) -> list[Relation]:
 
 def _kind(y: np.ndarray, model: Any) -> tuple[np.ndarray, int | None]:
     """Labels as numbers, and how many classes there are; None for numbers."""
-    if y.ndim != 1:
-        raise DataError(f"y must hold one label or number per sequence, got shape {y.shape}")
     if y.dtype.kind == "O" and all(isinstance(v, int | float) for v in y):
         y = y.astype(float)
     classes = np.unique(y.astype(str) if y.dtype.kind == "O" else y)
