@@ -170,7 +170,7 @@ class Attribution:
         difference = self.score - self.baseline_score
         return Completeness(total, difference, float(np.abs(total - difference).max(initial=0)))
 
-    def sanity(self, draws: int = 5, seed: int = 0) -> Sanity:
+    def sanity(self, draws: int = 10, seed: int = 0) -> Sanity:
         """Rank correlation of the attributions with those of the same model with random weights; see `Sanity`."""
         from .sanity import sanity
 

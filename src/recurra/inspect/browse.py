@@ -9,10 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recurra.errors import DataError
-
 from .corpus import Corpus, Progress
-from .spans import Span, UnitName, labels_of, unit_named, watch
+from .spans import Span, UnitName, unit_named, watch
 from .telling import Relation, related
 
 OFTEN = 3
@@ -25,12 +23,12 @@ class TokenActivity(NamedTuple):
     Attributes:
         token: the text.
         mean: mean activation at its steps.
-        count: how often it occurs.
+        times: how often it occurs.
     """
 
     token: str
     mean: float
-    count: int
+    times: int
 
 
 def browse(
@@ -72,9 +70,8 @@ def browse(
         >>> len(page.high), page.high[0].value == page.maximum
         (2, True)
     """
-    if isinstance(y, str):
-        raise DataError("y is one text; hand over one label per sequence")
     corpus = Corpus(model, X, None, lengths)
+    labels = corpus.labels(y)
     name = unit_named(corpus.first().network, unit, of)
     at = name.layer, 0 if name.direction == "forward" else 1
     pieces, tokens, rows = [], [], []
@@ -94,13 +91,12 @@ def browse(
         if progress is not None:
             progress(done, len(corpus))
     flat = np.concatenate(pieces)
-    labels = labels_of(y, corpus.count)
     mean = float(flat.mean(dtype=np.float64))
     line = _Line(flat, [len(p) for p in pieces], rows, tokens or None, labels, name, of, context)
     relation = None
-    if y is not None:
+    if labels is not None:
         means = np.array([p.mean() if len(p) else np.nan for p in pieces])[:, None]
-        relation = related(means, np.asarray(y)[rows], model)[0]
+        relation = related(means, labels[rows], model)[0]
     return UnitPage(
         name,
         of,
@@ -181,7 +177,7 @@ class UnitPage:
             lines.append(f"{title}:")
             lines += [f"  {span}" for span in spans]
             if self.tokens:
-                listed = ", ".join(f"{t.token} {t.mean:+.2f} ({t.count})" for t in self.best_tokens(8, low=low))
+                listed = ", ".join(f"{t.token} {t.mean:+.2f} ({t.times})" for t in self.best_tokens(8, low=low))
                 lines.append(f"  tokens: {listed}")
         return "\n".join(lines)
 
@@ -193,7 +189,7 @@ class _Line(NamedTuple):
     lengths: list[int]
     rows: list[int]
     tokens: list[list[str]] | None
-    labels: list[Any]
+    labels: np.ndarray | None
     unit: UnitName
     of: str
     context: int
@@ -230,7 +226,7 @@ class _Line(NamedTuple):
             start,
             self.flat[first + start : first + stop].tolist(),
             None if self.tokens is None else self.tokens[item][start:stop],
-            self.labels[row],
+            None if self.labels is None else self.labels[row],
             self.unit,
             self.of,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
 from recurra.data.batches import MAX_CELLS
@@ -36,30 +37,32 @@ class Corpus:
         DataError: the inputs cannot be used, or there are none.
 
     Example:
-        >>> import torch
+        >>> import numpy as np
+    import torch
         >>> corpus = Corpus(torch.nn.GRU(2, 3), torch.randn(5, 700, 2))
         >>> [(begin, subject.batch.values.shape[1]) for begin, subject in corpus]
         [(0, 256), (256, 256), (512, 188)]
     """
 
     def __init__(self, model: Any, X: Any, y: Any = None, lengths: Any = None) -> None:
-        self.model, self.X, self.lengths, self.axis = model, X, lengths, 0
+        self.model, self.lengths, self.axis = model, lengths, 0
         self.whole = isinstance(X, Subject) or isinstance(model, Subject)
         if isinstance(model, SequenceEstimator) and not self.whole:
-            self.X = as_sequences(X).rows
-        elif isinstance(model, torch.nn.Module):
-            self.axis = 0 if getattr(model, "batch_first", True) or not isinstance(X, torch.Tensor) else 1
-        if isinstance(self.X, torch.Tensor):
-            self.count = self.X.shape[self.axis] if self.X.dim() > self.axis else 1
+            found: Any = as_sequences(X)
+            X, y = found.rows, None if y is None else as_column(y, len(found), "y")
+        self.X: Any = X
+        self.y: Any = y
+        if isinstance(X, torch.Tensor):
+            self.axis = 0 if getattr(model, "batch_first", True) or X.dim() < 3 else 1
+            self.count = X.shape[self.axis]
         else:
-            self.whole = self.whole or not hasattr(self.X, "__getitem__") or not hasattr(self.X, "__len__")
+            self.whole = self.whole or not hasattr(X, "__getitem__") or not hasattr(X, "__len__")
             self.count = 1 if self.whole else len(self.X)
-        self.size = self._size()
         if not self.count:
             raise DataError("there is no sequence to look at")
-        self.y = None if y is None else as_column(y, self.count, "y") if isinstance(model, SequenceEstimator) else y
-        if y is not None and not self.whole and len(self.y) != self.count:
-            raise DataError(f"there are {self.count} sequences and {len(self.y)} targets")
+        if y is not None and not self.whole and len(y) != self.count:
+            raise DataError(f"there are {self.count} sequences and {len(y)} targets")
+        self.size = self._size()
 
     def __len__(self) -> int:
         return 1 if self.whole else -(-self.count // self.size)
@@ -68,7 +71,7 @@ class Corpus:
         for begin in range(0, 1 if self.whole else self.count, self.size):
             yield from self._chunk(begin)
 
-    def rows(self, row: int) -> Iterator[tuple[int, Subject]]:
+    def chunk_of(self, row: int) -> Iterator[tuple[int, Subject]]:
         """The chunk that holds a row; nothing where it is empty."""
         yield from self._chunk(0 if self.whole else row // self.size * self.size)
 
@@ -94,6 +97,22 @@ class Corpus:
             longest = 1 if self.whole else max((len(row) for row in self.X if hasattr(row, "__len__")), default=1)
         return max(1, min(CHUNK, MAX_CELLS // max(1, longest)))
 
+    def labels(self, y: Any) -> np.ndarray | None:
+        """Labels of the rows, which need not be the targets of the model.
+
+        Raises:
+            DataError: there are not as many as rows.
+        """
+        if y is None:
+            return None
+        found = np.asarray(y)
+        if found.ndim != 1:
+            raise DataError(f"y must hold one label or number per sequence, got shape {found.shape}")
+        count = len(self.first().batch.values) if self.whole else self.count
+        if len(found) != count:
+            raise DataError(f"there are {count} sequences and {len(found)} labels")
+        return found
+
     def first(self) -> Subject:
         """The first chunk.
 
@@ -107,4 +126,6 @@ class Corpus:
 
 def _filled(row: Any) -> bool:
     """Whether a sequence has steps; what is no sequence is for others to judge."""
-    return bool(row.strip()) if isinstance(row, str) else len(row) > 0 if hasattr(row, "__len__") else row is not None
+    if isinstance(row, str):
+        return bool(row.strip())
+    return row is not None and not (hasattr(row, "__len__") and len(row) == 0)

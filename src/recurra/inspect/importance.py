@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recurra.cells import Cell, State, Step
+from recurra.cells import GRU, LSTM, RNN, Cell, State, Step
 from recurra.errors import DataError, UsageError
-from recurra.ops import replay
+from recurra.ops import recurrence, replay
 from recurra.ops.reference import Place
 
 from .changes import takes_alter
@@ -151,6 +151,8 @@ class _Ablation:
         watcher = _OneEach(self.of, self.entry.call.stack.cell, units, self.shape, len(values))
 
         def run(call: LayerCall) -> tuple[Tensor, State]:
+            if self.of == "hidden" and call.states is None and isinstance(call.stack.cell, RNN | GRU | LSTM):
+                return _without_each(call, units, self.shape)
             return replay(call.stack, call.values, call.weights, call.lengths, call.states, watcher=watcher)
 
         questions = [subject.scores] if subject.loss is None else [subject.scores, subject.loss]
@@ -159,6 +161,36 @@ class _Ablation:
         if subject.loss is None:
             return scores, np.zeros(len(units)), 0.0
         return scores, np.array([float(answers[1][0]) for answers in found]), float(found[0][1][1])
+
+
+def _without_each(call: LayerCall, units: range, shape: tuple[int, ...]) -> tuple[Tensor, State]:
+    """The same as `_OneEach` for hidden units of our cells, by the fastest engine.
+
+    That a hidden unit is 0 means that nobody reads it: not the layer at the next step, not the layer above, not what
+    comes after. Its own carry-over in a GRU stays, but goes nowhere else.
+    """
+    stack, rows = call.stack, len(call.values) // len(units)
+    size, directions = stack.state_sizes[0], stack.directions
+    outputs, finals = [], []
+    for i, unit in enumerate(units):
+        part = slice(i * rows, (i + 1) * rows)
+        weights = stack.split([w.clone() for w in call.weights])
+        layer, direction, number = (int(n) for n in np.unravel_index(max(unit, 0), shape))
+        column = direction * size + number
+        if unit >= 0:
+            weights[layer * directions + direction]["weight_hh"][:, number] = 0
+            for above in weights[(layer + 1) * directions : (layer + 2) * directions]:
+                above["weight_ih"][:, column] = 0
+        flat = [w for group in weights for w in group.values()]
+        lengths = None if call.lengths is None else call.lengths[part]
+        output, last = recurrence(stack, call.values[part], flat, lengths, batch_first=True)
+        if unit >= 0:
+            last[0][layer * directions + direction, :, number] = 0
+            if layer == stack.num_layers - 1:
+                output[..., column] = 0
+        outputs.append(output)
+        finals.append(last)
+    return torch.cat(outputs), tuple(torch.cat(states, 1) for states in zip(*finals, strict=True))
 
 
 class _OneEach:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .attribution import Attribution
 
 ALIKE = 0.5
-"""Attributions whose mean rank correlation with those of random weights reaches this fail."""
+"""Attributions whose rank correlation with those of random weights lies above this fail."""
 
 
 class Sanity(NamedTuple):
@@ -27,20 +27,23 @@ class Sanity(NamedTuple):
             sequence has two steps.
         spread: standard deviation over the draws.
         draws: how often the weights were shuffled.
-        passes: whether the correlation lies below 0.5.
+        passes: whether the correlation lies below 0.5; None where the draws differ so much (two standard errors) that
+            nobody can say, as on a few steps.
     """
 
     correlation: float
     spread: float
     draws: int
-    passes: bool
+    passes: bool | None
 
     @property
     def verdict(self) -> str:
         """The result in a sentence."""
+        found = f"rank correlation {self.correlation:.2f} ± {self.spread:.2f} with random weights, {self.draws} draws"
         if np.isnan(self.correlation):
             return "undecided: no sequence has two steps to rank"
-        found = f"rank correlation {self.correlation:.2f} ± {self.spread:.2f} with random weights, {self.draws} draws"
+        if self.passes is None:
+            return f"undecided: take more draws, or more and longer sequences ({found})"
         if self.passes:
             return f"passes: the attributions depend on what the model has learnt ({found})"
         return f"fails: the attributions are much the same without what the model has learnt ({found})"
@@ -53,8 +56,8 @@ def sanity(attribution: Attribution, draws: int, seed: int) -> Sanity:
     """
     from scipy.stats import rankdata
 
-    if draws < 1:
-        raise UsageError(f"draws must be at least 1, got {draws}")
+    if draws < 2:
+        raise UsageError(f"draws must be at least 2, got {draws}")
     question, lengths = attribution.question, attribution.values["length"].values
     before = np.abs(attribution.values.values)
     generator = torch.Generator().manual_seed(seed)
@@ -68,8 +71,9 @@ def sanity(attribution: Attribution, draws: int, seed: int) -> Sanity:
         ]
         ranks = [_correlation(a, b) for a, b in pairs]
         found.append(np.mean(ranks) if ranks else np.nan)
-    mean = float(np.mean(found))
-    return Sanity(mean, float(np.std(found)), draws, mean < ALIKE)
+    mean, spread = float(np.mean(found)), float(np.std(found, ddof=1))
+    sure = abs(mean - ALIKE) > 2 * spread / draws**0.5  # never of NaN
+    return Sanity(mean, spread, draws, mean < ALIKE if sure else None)
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:

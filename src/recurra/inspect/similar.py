@@ -10,7 +10,7 @@ import numpy as np
 from recurra.errors import UsageError
 
 from .corpus import Corpus, Progress
-from .spans import Span, UnitName, free_windows, labels_of, unit_named, watch
+from .spans import Span, UnitName, free_windows, unit_named, watch
 
 
 def similar(
@@ -28,10 +28,11 @@ def similar(
 ) -> Similar:
     """Finds spans that the network treats like a chosen one.
 
-    All units of a layer and direction are compared: their values are standardised over the first chunk of the corpus,
-    averaged over the span, and compared by the cosine of the angle with those of every other span of the same width.
+    All units of a layer and direction are compared, step by step: their values are standardised over the first chunk
+    of the corpus, and the similarity is the cosine of the angle between them and those of another span of the same
+    width.
     Beside it, as in LSTMVis (Strobelt and others 2018), the units are named that are on over the whole span (a
-    standard deviation above their mean) and off at the steps beside it, and it is said how many of them do so elsewhere.
+    standard deviation above their mean) and off at the steps beside it, and how many of them are so elsewhere.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
@@ -66,7 +67,7 @@ def similar(
     corpus = Corpus(model, X, None, lengths)
     name = unit_named(corpus.first().network, where, of)
     pattern = _Pattern(corpus, name, of, row, begin, end)
-    labels, best = labels_of(y, corpus.count), []
+    labels, best = corpus.labels(y), []
     for done, (first, subject) in enumerate(corpus, 1):
         seen = watch(subject, name.part, of)
         states = pattern.standard(seen.values[name.layer, pattern.direction])
@@ -77,7 +78,7 @@ def similar(
             on = states[b, start:stop][:, pattern.units] > 1
             tokens = None if seen.tokens is None else seen.tokens[b][start:stop]
             counts = on.sum(1).astype(float).tolist()
-            label = labels[first + b]
+            label = None if labels is None else labels[first + b]
             found = Span(first + b, at, at + pattern.width, cosine, start, counts, tokens, label, name, of)
             best.append(Match(found, cosine, pattern.shared(states[b, : seen.lengths[b]], at)))
             best = sorted(best, key=lambda m: -m.similarity)[:top]
@@ -144,18 +145,16 @@ class _Pattern:
         self.deviation[self.deviation == 0] = 1
         if not 0 <= row < corpus.count:
             raise UsageError(f"there is no row {row} among {corpus.count} sequences")
-        seen = None
-        for first, subject in corpus.rows(row):
+        states, steps = known, 0
+        for first, subject in corpus.chunk_of(row):
             seen = watch(subject, name.part, of)
-            states, steps = (
-                self.standard(seen.values[name.layer, self.direction])[row - first],
-                seen.lengths[row - first],
-            )
-        if seen is None or not 0 <= begin < end <= steps:
-            raise UsageError(f"row {row} has {0 if seen is None else steps} steps; there is no span {begin} to {end}")
-        self.vector = _unit(states[begin:end].mean(0))
-        self.units = np.arange(len(self.vector))
-        self.units = self.units[self._kept(states[:steps], begin)]
+            steps = seen.lengths[row - first]
+            states = self.standard(seen.values[name.layer, self.direction, row - first, :steps])
+        if not 0 <= begin < end <= steps:
+            raise UsageError(f"row {row} has {steps} steps; there is no span {begin} to {end}")
+        self.vectors = states[begin:end] / (np.linalg.norm(states[begin:end]) or 1)  # (width, units)
+        self.units = np.arange(states.shape[1])
+        self.units = self.units[self._kept(states, begin)]
         self.begin = begin
 
     def standard(self, states: np.ndarray) -> np.ndarray:
@@ -166,10 +165,10 @@ class _Pattern:
         steps, width = states.shape[1], self.width
         if steps < width:
             return []
-        sums = np.cumsum(np.pad(np.nan_to_num(states), ((0, 0), (1, 0), (0, 0))), axis=1, dtype=np.float64)
-        means = _unit(sums[:, width:] - sums[:, :-width])  # (batch, windows, units)
-        cosines = means @ self.vector
-        windows = cosines.shape[1]
+        states, windows = np.nan_to_num(states), steps - width + 1
+        squares = np.cumsum(np.pad((states**2).sum(-1), ((0, 0), (1, 0))), axis=1)
+        sizes = np.sqrt(np.maximum(squares[:, width:] - squares[:, :-width], 1e-12))
+        cosines = sum(states[:, k : k + windows] @ vector for k, vector in enumerate(self.vectors)) / sizes
         cosines[np.arange(windows) > np.array(lengths)[:, None] - width] = -np.inf
         taken = np.zeros((len(states), steps), bool)
         if 0 <= own < len(states):
@@ -190,9 +189,4 @@ class _Pattern:
         """Which units are on over the window and off beside it."""
         on = states > 1
         beside = [t for t in (begin - 1, begin + self.width) if 0 <= t < len(states)]
-        return on[begin : begin + self.width].all(0) & ~on[beside].any(0)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    sizes = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(sizes == 0, 1, sizes)
+        return np.logical_and(on[begin : begin + self.width].all(0), ~on[beside].any(0))

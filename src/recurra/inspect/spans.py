@@ -54,11 +54,9 @@ def unit_named(network: torch.nn.Module, unit: int | str | UnitName, of: str) ->
         part, layer, direction, number = unit.part, unit.layer, unit.direction, unit.unit
     else:
         pieces = str(unit).split("/")
-        part, layer, direction, number = (
-            [None, "0", "forward"][: 4 - len(pieces)] + pieces if len(pieces) < 5 else [""] * 4
-        )
+        part, layer, direction, number = ([None, "0", "forward"][: max(0, 4 - len(pieces))] + pieces)[:4]
         part = "" if part == "layer" and "" in layers else part
-        if not (layer.isdigit() and number.isdigit()):
+        if len(pieces) > 4 or not (layer.isdigit() and number.isdigit()):
             raise UsageError(f"a unit is a number or part/layer/direction/unit, such as 0/forward/17; not {unit!r}")
         layer, number = int(layer), int(number)
     part = part_of(part, list(layers))
@@ -145,11 +143,6 @@ class Span:
         """Everything as numbers and strings."""
         label = self.label.item() if isinstance(self.label, np.generic | Tensor) else self.label
         return {**vars(self), "unit": str(self.unit), "label": label}
-
-
-def labels_of(y: Any, count: int) -> list[Any]:
-    """The label of each row, None where there are none."""
-    return [None] * count if y is None else list(y)
 
 
 def free_windows(order: np.ndarray, taken: np.ndarray, width: int) -> Iterator[int]:

@@ -11,8 +11,8 @@ from recurra.errors import DataError, UsageError
 
 from .changes import part_of
 from .corpus import Corpus, Progress
-from .layers import as_ours, recurrent_layers
-from .spans import UnitName, watch
+from .layers import recurrent_layers
+from .spans import UnitName, unit_named, watch
 from .trace import DIRECTIONS
 
 SUMMARIES = ("mean", "max", "min", "last")
@@ -127,23 +127,18 @@ def telling_units(
         >>> import torch
         >>> from recurra.inspect import telling_units
         >>> x = torch.randn(200, 9, 2)
-        >>> found = telling_units(torch.nn.GRU(2, 4, batch_first=True), x, x[:, :, 0].mean(1).numpy())
-        >>> found.relations[0].strength > 0.3
+        >>> found = telling_units(torch.nn.GRU(2, 16, batch_first=True), x, x[:, :, 0].mean(1).numpy())
+        >>> found.relations[0].strength > found.relations[-1].strength
         True
     """
     if summary not in SUMMARIES:
         raise UsageError(f"summary is one of {', '.join(SUMMARIES)}, not {summary!r}")
-    if y is None:
-        raise UsageError("telling_units needs y, one label or number per sequence")
     corpus = Corpus(model, X, None, lengths)
-    if len(y) != corpus.count:
-        raise DataError(f"there are {corpus.count} sequences and {len(y)} labels")
-    layers = recurrent_layers(corpus.first().network)
-    part = part_of(part, list(layers))
-    if of not in as_ours(layers[part]).stack.inner_sizes:
-        raise UsageError(
-            f"there is no {of!r} in the layer; there are {', '.join(as_ours(layers[part]).stack.inner_sizes)}"
-        )
+    labels = corpus.labels(y)
+    if labels is None:
+        raise UsageError("telling_units needs y, one label or number per sequence")
+    part = part_of(part, list(recurrent_layers(corpus.first().network)))
+    unit_named(corpus.first().network, UnitName(part, 0, DIRECTIONS[0], 0), of)  # says whether there is such a gate
     found, rows, shape = [], [], (0, 0, 0)
     for done, (begin, subject) in enumerate(corpus, 1):
         seen = watch(subject, part, of)
@@ -152,12 +147,13 @@ def telling_units(
         rows += range(begin, begin + len(seen.lengths))
         if progress is not None:
             progress(done, len(corpus))
-    relations = related(np.concatenate(found), np.asarray(y)[rows], model)
+    values = np.concatenate(found)
+    relations = related(values, labels[rows], model)
     named = [
         Relation(UnitName(part, int(la), DIRECTIONS[d], int(u)), r.measure, r.value, r.p, r.q)
         for r, (la, d, u) in zip(relations, np.ndindex(*shape), strict=True)
     ]
-    return Telling(sorted(named, key=lambda r: -r.strength), of, summary, len(rows))
+    return Telling(sorted(named, key=lambda r: -r.strength), of, summary, int((~np.isnan(values[:, 0])).sum()))
 
 
 def _summed(values: np.ndarray, lengths: list[int], summary: str) -> np.ndarray:
@@ -207,16 +203,12 @@ def related(values: np.ndarray, y: np.ndarray, model: Any) -> list[Relation]:
 
 def _kind(y: np.ndarray, model: Any) -> tuple[np.ndarray, int | None]:
     """Labels as numbers, and how many classes there are; None for numbers."""
-    if y.ndim != 1:
-        raise DataError(f"y must hold one label or number per sequence, got shape {y.shape}")
     if y.dtype.kind == "O" and all(isinstance(v, int | float) for v in y):
         y = y.astype(float)
     classes = np.unique(y.astype(str) if y.dtype.kind == "O" else y)
     whole = y.dtype.kind in "iub" and (len(classes) <= FEW or hasattr(model, "classes_"))
     if y.dtype.kind in "OUS" or whole:
         if len(classes) * 2 > len(y) and len(classes) > FEW:
-            raise DataError(
-                f"{len(classes)} classes among {len(y)} sequences: there is nothing to compare within a class"
-            )
+            raise DataError(f"{len(classes)} classes among {len(y)} sequences: too few of each to compare")
         return np.searchsorted(classes, y.astype(classes.dtype)).astype(np.float64), len(classes)
     return y.astype(np.float64), None
