@@ -8,7 +8,7 @@ import typer
 
 from recurra import __version__
 
-from . import bench, demo, doctor, evaluate, fit, generate, lab, predict, sample
+from . import bench, demo, doctor, evaluate, fit, generate, health, lab, predict, sample
 
 app = typer.Typer(
     name="recurra",
@@ -48,6 +48,7 @@ app.command()(demo.demo)
 app.add_typer(fit.app, name="fit")
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
+app.command()(health.health)
 app.command()(sample.sample)
 app.command()(generate.generate)
 app.command()(doctor.doctor)
