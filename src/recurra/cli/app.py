@@ -8,7 +8,7 @@ import typer
 
 from recurra import __version__
 
-from . import bench, demo, doctor, evaluate, fit, generate, inspect, lab, predict, sample
+from . import bench, demo, doctor, evaluate, fit, generate, health, inspect, lab, predict, sample
 
 app = typer.Typer(
     name="recurra",
@@ -50,6 +50,7 @@ app.add_typer(fit.app, name="fit")
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(inspect.inspect)
+app.command()(health.health)
 app.command()(sample.sample)
 app.command()(generate.generate)
 app.command()(doctor.doctor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -25,7 +26,8 @@ from recurra.training.measures import (
     bad_weights,
     spectral_radii,
 )
-from recurra.training.signs import DEAD, FALL, FINITE, GRADIENT, OVERFIT, RADIUS, SATURATION, UPDATE, Light, worst
+from recurra.training.signs import DEAD, FALL, FINITE, GRADIENT, OVERFIT, RADIUS, SATURATION, Light, worst
+from recurra.training.watch import run_lights
 
 from .layers import LayerCall, as_ours, recurrent_layers, serving
 from .subject import subject_of
@@ -150,7 +152,9 @@ def health(
     """
     subject = None
     if X is not None or isinstance(model, Subject):
-        given = [_some(part, rows) for part in (X, y)] if isinstance(model, Estimator) else [X, y]
+        # a forecaster's rows are steps of its series, which none may lack
+        chooses = isinstance(model, Estimator) and model.task != "forecast"
+        given = [_some(part, rows) if chooses else part for part in (X, y)]
         subject = subject_of(model, *given, lengths=lengths, loss=loss)
     network = _network(model) if subject is None else subject.network
     layers = recurrent_layers(network)
@@ -170,7 +174,7 @@ def health(
     lights.insert(0, FINITE.light(bad.count if bad else 0, f"{bad.value} in {bad.where}" if bad else ""))
     if isinstance(model, Estimator):
         lights += history_lights(model.history_, model.best_epoch_)
-        lights += _watched(model.watch_)
+        lights += run_lights(model.watch_)
     order = sorted(lights, key=lambda light: ["red", "yellow", "green"].index(light.light))
     title = subject.title if subject is not None else getattr(model, "title", type(model).__name__)
     gates, units = (look.gates, look.units) if look else ([], [])
@@ -202,17 +206,6 @@ def history_lights(history: list[dict[str, float]], best_epoch: int) -> list[Lig
     return found
 
 
-def _watched(rows: list[dict[str, Any]]) -> Iterator[Light]:
-    """Signs that only training itself shows: the largest over its epochs."""
-    for key, sign in (("update", UPDATE), ("gradient", GRADIENT)):
-        found = [row for row in rows if key in row]
-        if found:
-            row = max(found, key=lambda row: row[key])
-            at = f" {row[f'{key}_at']}" if f"{key}_at" in row else ""
-            light = sign.light(row[key], f"epoch {row['epoch']}{at}")
-            yield light
-
-
 def _network(model: Any) -> torch.nn.Module:
     if isinstance(model, Estimator):
         from sklearn.utils.validation import check_is_fitted
@@ -225,15 +218,18 @@ def _network(model: Any) -> torch.nn.Module:
 
 
 def _some(column: Any, rows: int) -> Any:
-    """Some entries of a list or column, evenly spread; what has no entries to choose from stays as it is."""
-    if isinstance(column, str) or not hasattr(column, "__len__") or hasattr(column, "columns") or len(column) <= rows:
+    """Some entries of a list or column, evenly spread; one text stays as it is."""
+    if isinstance(column, str) or not hasattr(column, "__len__"):
         return column
-    chosen = [i * len(column) // rows for i in range(rows)]
-    if hasattr(column, "iloc"):
-        return column.iloc[chosen]
-    if hasattr(column, "take"):  # NumPy, Arrow
-        return column.take(chosen, axis=0) if hasattr(column, "ndim") else column.take(chosen)
-    return [column[i] for i in chosen]
+    if hasattr(column, "rows"):  # sequences as a file gives them
+        return dataclasses.replace(column, rows=_some(column.rows, rows))
+    count = len(column)
+    chosen = range(count) if count <= rows else [i * count // rows for i in range(rows)]
+    if hasattr(column, "to_pylist"):  # Arrow
+        return column.take(list(chosen)).to_pylist()
+    if hasattr(column, "iloc"):  # pandas
+        return column.iloc[list(chosen)]
+    return column[list(chosen)] if hasattr(column, "ndim") else [column[i] for i in chosen]
 
 
 def _radii(name: str, layer: Any) -> Iterator[Radius]:

@@ -152,6 +152,9 @@ GRADIENT = Sign(
     too_high="gradients explode: clip them (gradient_clip), use a smaller learning rate, or a gated cell",
     too_low="no gradient arrives: look at saturation and dead units",
 )
+TRAINING_GRADIENT = dataclasses.replace(
+    GRADIENT, name="training gradient", meaning="largest size of the gradient in training, before clipping"
+)
 FALL = Sign(
     "training loss",
     "%",

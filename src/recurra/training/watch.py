@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import time
 from typing import Any
 
@@ -13,7 +15,7 @@ from recurra.nn import RECURRENT
 
 from .failure import layer_call
 from .measures import Activity, GateUse, UnitUse, place, spectral_radii
-from .signs import DEAD, GRADIENT, SATURATION, UPDATE, Light, worst
+from .signs import DEAD, SATURATION, TRAINING_GRADIENT, UPDATE, Light, worst
 
 BUDGET = 0.015
 """Share of the training time that looking may take; what Lightning takes to ask at every step comes on top."""
@@ -24,8 +26,8 @@ FIRST_LOOK = 0.01
 ROWS = 8
 """Sequences of a batch that a look runs once more."""
 
-EIGENVALUES = 2.5e-9
-"""Seconds that the eigenvalues of a matrix take for each of its rows cubed, about."""
+EIGENVALUES = 1e-4, 2.5e-9
+"""Seconds that the eigenvalues of a matrix take, about: in any case, and for the cube of its rows."""
 
 WatchRow = dict[str, Any]
 
@@ -128,11 +130,11 @@ class Watch(pl.Callback):
     def _radius(self, network: torch.nn.Module) -> WatchRow:
         """Spectral radii once an epoch, if there is time for them."""
         layers = [(name, m) for name, m in network.named_modules() if isinstance(m, RECURRENT)]
-        blocks = [
-            m.stack.hidden_size**3 * m.stack.num_layers * m.stack.directions * len(m.stack.cell.gates)
-            for _, m in layers
-        ]
-        if not layers or not self._allows(EIGENVALUES * sum(blocks)):
+        cost = sum(
+            (EIGENVALUES[0] + EIGENVALUES[1] * stack.hidden_size**3) * stack.num_layers * stack.directions * gates
+            for stack, gates in ((m.stack, len(m.stack.cell.gates)) for _, m in layers)
+        )
+        if not layers or not self._allows(cost):
             return {}
         begin = time.perf_counter()
         found = max(
@@ -227,12 +229,25 @@ class _Look:
             self.row |= {"dead": layer.share, "dead_at": place(layer.part, layer.layer, layer.direction)}
 
 
-_SIGNS = (("update", UPDATE), ("gradient", GRADIENT), ("saturated", SATURATION), ("dead", DEAD))
+# the learning rate falls to 0 in the end: that updates are small says nothing of one epoch
+_EPOCH_UPDATE = dataclasses.replace(UPDATE, low=(-math.inf, -math.inf))
+_SIGNS = (("update", _EPOCH_UPDATE), ("gradient", TRAINING_GRADIENT), ("saturated", SATURATION), ("dead", DEAD))
 
 
 def watch_lights(row: WatchRow) -> list[Light]:
     """What a row says, as lights."""
     return [sign.light(row[key], row.get(f"{key}_at", "")) for key, sign in _SIGNS if key in row]
+
+
+def run_lights(rows: list[WatchRow]) -> list[Light]:
+    """What the rows of a whole run say that only training itself shows: the largest of its epochs."""
+    found = []
+    for key, sign in (("update", UPDATE), ("gradient", TRAINING_GRADIENT)):
+        looked = [row for row in rows if key in row]
+        if looked:
+            row = max(looked, key=lambda row: row[key])
+            found.append(sign.light(row[key], f"epoch {row['epoch']} {row.get(f'{key}_at', '')}".rstrip()))
+    return found
 
 
 def said(lights: list[Light]) -> str:
