@@ -84,9 +84,7 @@ def by_hand(sample: Sample) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
             outputs: list[list[Tensor]] = [[] for _ in range(n)]
             for direction in range(stack.directions):
                 row = layer * stack.directions + direction
-                state = tuple(
-                    end[row, b : b + 1] if states is None else s[row, b : b + 1] for end, s in _pairs(last, states)
-                )
+                state = tuple(s[row, b : b + 1] for s in (last if states is None else states))
                 for t in reversed(range(n)) if direction else range(n):
                     step = stack.cell.step(x[t], state, stack.split(weights)[row])
                     state = step.state
@@ -101,21 +99,13 @@ def by_hand(sample: Sample) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
     return output, last, arrays
 
 
-def _pairs(last: list[Tensor], states: State | None):
-    return zip(last, states if states is not None else last, strict=True)
-
-
 def check(sample: Sample, engine: str, dtype: torch.dtype) -> None:
     found = record(*sample.to(dtype).arguments)
     assert found.engine == engine
     output, last, arrays = by_hand(sample.to(torch.float64))
     assert list(found.arrays) == [*sample.stack.cell.gates, *sample.stack.cell.states]
-    pairs = [
-        (found.output, output),
-        *zip(found.last, last, strict=True),
-        *((found.arrays[n], arrays[n]) for n in arrays),
-    ]
-    for actual, expected in pairs:
+    inside = [(found.arrays[name], array) for name, array in arrays.items()]
+    for actual, expected in [(found.output, output), *zip(found.last, last, strict=True), *inside]:
         assert actual.dtype == dtype
         assert not actual.requires_grad
         torch.testing.assert_close(actual.double(), expected, **CLOSE[dtype], equal_nan=True)
@@ -250,11 +240,8 @@ def test_a_replay_is_the_run_with_its_gradients(cell):
     found = []
     for run in (lambda *a: replay(*a, watcher=Watch()), lambda *a: recurrence(*a, batch_first=True)):
         leaves = [t.clone().requires_grad_() for t in (sample.values.nan_to_num(), *sample.weights, *sample.states)]
-        values, weights, states = (
-            leaves[0],
-            leaves[1 : 1 + len(sample.weights)],
-            tuple(leaves[1 + len(sample.weights) :]),
-        )
+        count = 1 + len(sample.weights)
+        values, weights, states = leaves[0], leaves[1:count], tuple(leaves[count:])
         output, last = run(sample.stack, values, weights, sample.lengths, states)
         total = output.square().sum() + sum(s.sin().sum() for s in last)
         found.append([output, *last, *torch.autograd.grad(total, leaves)])
@@ -266,12 +253,8 @@ def test_a_watcher_sees_every_step_in_order():
     watch = Watch(gate=lambda place, name, gate: gate)
     replay(*draw(Stack(GRU(), 2, 3, 2, True), 2, 3).arguments, watcher=watch)
     forwards, backwards = [0, 1, 2], [2, 1, 0]
-    assert watch.places == [
-        Place(layer, direction, t)
-        for layer in (0, 1)
-        for direction, order in enumerate((forwards, backwards))
-        for t in order
-    ]
+    rows = [(0, 0, forwards), (0, 1, backwards), (1, 0, forwards), (1, 1, backwards)]
+    assert watch.places == [Place(layer, direction, t) for layer, direction, order in rows for t in order]
     assert watch.gates == [(place, name) for place in watch.places for name in ("reset", "update", "candidate")]
 
 
