@@ -189,7 +189,7 @@ class Frequency:
         >>> times = np.array(["2024-01-31", "2024-02-29", "2024-03-31"], "datetime64[us]")
         >>> frequency = find_frequency([times])
         >>> str(frequency), frequency.positions(times, times[0]).tolist()
-        ('1 month', [0, 1, 2])
+        ('1 month', [0.0, 1.0, 2.0])
         >>> frequency.at(times[0], np.array([3])).astype("datetime64[D]").tolist()
         [datetime.date(2024, 4, 30)]
     """

@@ -242,7 +242,7 @@ def _checked(raw: Tensor, entry: Entry) -> Tensor:
 
 def _by_feature(entry: Entry, raw: Tensor) -> xarray.DataArray:
     beyond = raw.masked_fill(~entry.mask.unsqueeze(-1), torch.nan)
-    return by_step(entry.subject, beyond, entry.lengths, "attribution")
+    return by_step(entry.subject, entry.call.part, beyond, entry.lengths, "attribution")
 
 
 def _baseline(entry: Entry, baseline: str | Tensor) -> Tensor:

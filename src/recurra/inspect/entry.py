@@ -122,7 +122,8 @@ class Entry:
 
     def by_step(self, values: Tensor, name: str, **attributes: Any) -> xarray.DataArray:
         """Names the axes of an array `(batch, time)` and puts NaN beyond the end of each sequence."""
-        return by_step(self.subject, values.masked_fill(~self.mask, torch.nan), self.lengths, name, **attributes)
+        masked = values.masked_fill(~self.mask, torch.nan)
+        return by_step(self.subject, self.call.part, masked, self.lengths, name, **attributes)
 
 
 def plainly(call: LayerCall) -> tuple[Tensor, State]:
@@ -130,22 +131,16 @@ def plainly(call: LayerCall) -> tuple[Tensor, State]:
     return recurrence(call.stack, call.values, call.weights, call.lengths, call.states, batch_first=True)
 
 
-def token_rows(subject: Subject, lengths: Any) -> list[list[str]] | None:
-    """The text of each step where it belongs to steps of these lengths, else None."""
-    texts = subject.steps
-    if texts is None or len(texts) != len(lengths):
-        return None
-    return texts if all(len(t) == n for t, n in zip(texts, lengths, strict=True)) else None
-
-
-def by_step(subject: Subject, values: Tensor, lengths: Tensor, name: str, **attributes: Any) -> xarray.DataArray:
-    """An array `(batch, time, …)` with names for its axes, and the tokens."""
+def by_step(
+    subject: Subject, part: str, values: Tensor, lengths: Tensor, name: str, **attributes: Any
+) -> xarray.DataArray:
+    """An array `(batch, time, …)` of the steps of a recurrent layer with names for its axes, and the tokens."""
     import numpy as np
     import xarray
 
     batch, steps = values.shape[:2]
     coords: dict[str, Any] = {"batch": range(batch), "time": range(steps), "length": ("batch", lengths.numpy())}
-    texts = token_rows(subject, lengths.tolist())
+    texts = subject.steps_of(part, lengths.tolist())
     if texts is not None:
         padded = [[*row, *[""] * (steps - len(row))] for row in texts]
         coords["token"] = (("batch", "time"), np.array(padded, dtype=str).reshape(batch, steps))

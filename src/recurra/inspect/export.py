@@ -27,39 +27,60 @@ def to_netcdf(parts: Mapping[str, xarray.Dataset], path: Path) -> None:
 
 
 def to_parquet(parts: Mapping[str, xarray.Dataset], path: Path) -> None:
-    """A row for each layer, direction, sequence, step and unit; what lies beyond the end of a sequence is left out."""
+    """A row for each layer, direction, sequence, step and unit; what lies beyond the end of a sequence is left out.
+
+    Where parts have not the same gates, those that a part has not are null in its rows; so are the states that a
+    projection has narrowed beyond its units.
+    """
     from pyarrow import parquet
 
-    with written(path) as partial:
-        writer = None
+    schema = _schema(parts)
+    with written(path) as partial, parquet.ParquetWriter(partial, schema) as writer:
         for name, data in parts.items():
-            for table in _tables(name, data, len(parts) > 1):
-                writer = writer or parquet.ParquetWriter(partial, table.schema)
+            for table in _tables(name, data, schema):
                 writer.write_table(table)
-        if writer is not None:
-            writer.close()
 
 
-def _tables(name: str, data: xarray.Dataset, several: bool) -> Iterator[pa.Table]:
+def _schema(parts: Mapping[str, xarray.Dataset]) -> pa.Schema:
+    """The columns of all parts."""
+    import pyarrow as pa
+
+    arrays = {str(name): array for data in parts.values() for name, array in data.data_vars.items()}
+    value = pa.from_numpy_dtype(np.result_type(*arrays.values()))
+    fields = [("part", pa.string())] if len(parts) > 1 else []
+    fields += [("layer", pa.int64()), ("direction", pa.string()), ("batch", pa.int64()), ("time", pa.int64())]
+    if any("token" in data.coords for data in parts.values()):
+        fields.append(("token", pa.string()))
+    return pa.schema([*fields, ("unit", pa.int64()), *((name, value) for name in arrays)])
+
+
+def _tables(part: str, data: xarray.Dataset, schema: pa.Schema) -> Iterator[pa.Table]:
     """A table for some steps of a sequence at a time."""
     import pyarrow as pa
 
-    names = [str(n) for n, array in data.data_vars.items() if array.dims[-1] == "unit"]
+    grid_axes = ("layer", "direction", "time", "unit")
     window = max(1, ROWS // max(1, data.sizes["layer"] * data.sizes["direction"] * data.sizes["unit"]))
     for b in range(data.sizes["batch"]):
         row = data.isel(batch=b)
         steps = int((row["time"] < row["length"]).sum())
         for begin in range(0, steps, window):
             piece = row.isel(time=slice(begin, min(begin + window, steps)))
-            grid = np.meshgrid(*[piece[axis].values for axis in ("layer", "direction", "time", "unit")], indexing="ij")
-            columns: dict[str, Any] = {"part": [name] * grid[0].size} if several else {}
-            columns |= {
-                "layer": grid[0].ravel(),
-                "direction": grid[1].ravel(),
-                "batch": np.full(grid[0].size, row.batch),
-            }
-            columns["time"] = grid[2].ravel()
+            grid = np.meshgrid(*[piece[axis].values for axis in grid_axes], indexing="ij")
+            columns: dict[str, Any] = {axis: values.ravel() for axis, values in zip(grid_axes, grid, strict=True)}
+            columns |= {"part": [part] * grid[0].size, "batch": np.full(grid[0].size, row["batch"].item())}
             if "token" in piece.coords:
                 columns["token"] = np.broadcast_to(piece["token"].values[:, None], grid[0].shape).ravel()
-            columns |= {"unit": grid[3].ravel()} | {n: piece[n].values.ravel() for n in names}
-            yield pa.table(columns)
+            columns |= {str(n): _widened(a.values, data.sizes["unit"]) for n, a in piece.data_vars.items()}
+            missing = [None] * grid[0].size
+            arrays = [pa.array(columns.get(field.name, missing), field.type) for field in schema]
+            yield pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _widened(values: np.ndarray, units: int) -> Any:
+    """Values `(layer, direction, time, size)` behind each other, null beyond the size of a projected state."""
+    missing = units - values.shape[-1]
+    if not missing:
+        return values.ravel()
+    beyond = np.arange(units) >= values.shape[-1]
+    widened = np.pad(values, [(0, 0)] * 3 + [(0, missing)])
+    return np.ma.masked_array(widened, np.broadcast_to(beyond, widened.shape)).ravel()

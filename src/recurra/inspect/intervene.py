@@ -66,7 +66,7 @@ def intervene(
     before = _run(subject, dict.fromkeys(sorted_changes, ()))
     after = _run(subject, sorted_changes)
     moved = {
-        name: by_step(subject, (output - before.layers[name][0]).norm(dim=-1), lengths, "moved")
+        name: by_step(subject, name, (output - before.layers[name][0]).norm(dim=-1), lengths, "moved")
         for name, (output, lengths) in after.layers.items()
     }
     return Effect(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from recurra.cells import State
 from recurra.errors import UsageError
@@ -48,6 +46,11 @@ class LayerCall:
     states: State | None
     real: Tensor | None = None
 
+    @property
+    def part(self) -> str:
+        """What the call is named in `Trace.parts`."""
+        return self.name if self.number == 0 else f"{self.name} (call {self.number + 1})"
+
 
 Serve = Callable[[LayerCall], tuple[Tensor, State]]
 """Gives the output `(batch, time, size)`, 0 beyond each length, and the final states of a call."""
@@ -81,8 +84,8 @@ def as_ours(layer: Layer) -> Any:
     """The layer itself if it is ours, else one of ours that shares its weights."""
     if isinstance(layer, RECURRENT):
         return layer
-    twin = copy.copy(layer)
-    twin.__class__ = _BY_MODE[layer.mode]
+    twin = object.__new__(_BY_MODE[layer.mode])  # no copy: parametrized modules refuse to be copied
+    twin.__dict__.update(layer.__dict__)
     return twin
 
 
@@ -93,14 +96,14 @@ def serving(model: torch.nn.Module, serve: Serve, *, replace: bool = False) -> I
     A layer that is not ours still gives its own output, so that the model does what it always does; `serve` sees it in
     `LayerCall.real`. With `replace` the model goes on with what `serve` gives in any case.
     """
-    layers = recurrent_layers(model)
+    layers, served = recurrent_layers(model), []
     try:
         for name, layer in layers.items():
-            _Served(name, layer, serve, replace)
+            served.append(_Served(name, layer, serve, replace))
         yield
     finally:
-        for layer in layers.values():
-            layer.__dict__.pop("forward", None)
+        for one in served:
+            one.leave()
 
 
 class _Served:
@@ -109,40 +112,49 @@ class _Served:
     def __init__(self, name: str, layer: Layer, serve: Serve, replace: bool) -> None:
         self.name, self.layer, self.serve, self.count = name, layer, serve, 0
         self.ours = as_ours(layer)
-        self.real = None if replace or self.ours is layer else partial(type(layer).forward, layer)
+        self.real = None if replace or self.ours is layer else layer.forward
+        self.before = layer.__dict__.get("forward")  # where somebody else stands in already
         layer.forward = self
-        if self.ours is not layer:
-            self.ours.forward = self
+        self.ours.forward = self
+
+    def leave(self) -> None:
+        """Hands the layer back."""
+        del self.layer.forward
+        if self.before is not None:
+            self.layer.forward = self.before
 
     def __call__(self, input: Any, hx: Any = None, lengths: Any = None, **other: Any) -> Any:
         hx = other.get("states", hx)  # as `Recurrent` calls it
-        if isinstance(input, PackedSequence):
-            found = self.ours._forward_packed(input, hx, lengths)  # which comes back here with a padded batch
-            return found if self.real is None else self.real(input, hx)
-        batched = input.dim() == 3
-        if isinstance(self.ours, Recurrent):
-            values, states = input, hx
-        else:
-            values, states, lengths = self.ours._arguments(input, hx, lengths)
         first = self.ours.batch_first
-        values = values if first else values.transpose(0, 1)
-        real = None
-        if self.real is not None and lengths is None:
-            real = self.real(input, hx)
-        output, last = self.serve(self._call(values, lengths, states, real, batched))
-        if real is not None:
-            return real
+        if self.real is not None:
+            found = self.real(input, hx)
+            self._beside(input, hx, found[0])
+            return found
+        if isinstance(input, PackedSequence):
+            return self.ours._forward_packed(input, hx, lengths)  # which comes back here with a padded batch
+        output, last = self._run(input, hx, lengths)
         output = output if first else output.transpose(0, 1)
-        if not batched:
+        if input.dim() == 2:
             output, last = output.squeeze(0 if first else 1), tuple(s.squeeze(1) for s in last)
         return output, last if isinstance(self.ours, Recurrent) else self.ours._pack_state(last)
 
-    def _call(self, values: Tensor, lengths: Any, states: Any, real: Any, batched: bool) -> LayerCall:
-        if real is not None:
-            real = real[0]
-            real = real.unsqueeze(0 if self.ours.batch_first else 1) if not batched else real
-            real = real if self.ours.batch_first else real.transpose(0, 1)
+    def _beside(self, input: Any, hx: Any, real: Any) -> None:
+        """Serves a call whose result is known already."""
+        first, lengths = self.ours.batch_first, None
+        if isinstance(input, PackedSequence):
+            input, lengths = pad_packed_sequence(input, first)
+            real, _ = pad_packed_sequence(real, first)
+        elif input.dim() == 2:
+            real = real.unsqueeze(0 if first else 1)
+        self._run(input, hx, lengths, real if first else real.transpose(0, 1))
+
+    def _run(self, input: Tensor, hx: Any, lengths: Any, real: Tensor | None = None) -> tuple[Tensor, State]:
+        values, states = input, hx
+        if not isinstance(self.ours, Recurrent):
+            values, states, lengths = self.ours._arguments(input, hx, lengths)
+        values = values if self.ours.batch_first else values.transpose(0, 1)
+        lengths = None if lengths is None else torch.as_tensor(lengths)
         number, self.count = self.count, self.count + 1
-        if lengths is not None:
-            lengths = torch.as_tensor(lengths)
-        return LayerCall(self.name, number, self.ours.stack, self.ours._weights(), values, lengths, states, real)
+        stack = self.ours.stack
+        weights = [getattr(self.layer, name) for name, _ in stack.named_shapes()]
+        return self.serve(LayerCall(self.name, number, stack, weights, values, lengths, states, real))

@@ -14,7 +14,6 @@ from recurra.errors import UsageError
 from recurra.tasks.subject import Subject
 
 from .changes import part_of
-from .entry import token_rows
 from .layers import as_ours, recurrent_layers
 from .trace import DIRECTIONS, trace
 
@@ -98,7 +97,7 @@ def watch(subject: Subject, part: str, of: str, units: list[int] | None = None) 
     if data.sizes["batch"] != rows:
         raise UsageError(f"the layer {part!r} does not run once per sequence; choose another with part=")
     lengths = data["length"].values.tolist()
-    return Seen(data[of].values, lengths, token_rows(subject, lengths))
+    return Seen(data[of].values, lengths, subject.steps_of(part, lengths))
 
 
 @dataclass(frozen=True)

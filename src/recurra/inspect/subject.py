@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -76,17 +77,14 @@ def _of_module(
     if batch.lengths is not None and not takes_lengths:
         raise UsageError(f"{type(model).__name__} does not take lengths; cut the input instead")
 
-    found = score or _LastOutputs(getattr(model, "batch_first", True))
+    alone = isinstance(model, torch.nn.RNNBase) and batch.values.dim() == 2  # one sequence without a batch axis
+    found = score or _LastOutputs(alone or getattr(model, "batch_first", True), alone)
 
     def forward(batch: Plain) -> Any:
         if isinstance(found, _LastOutputs):
             found.lengths = batch.lengths
-        was = model.training
-        model.eval()
-        try:
+        with _evaluating(model):
             return model(batch.values, lengths=batch.lengths) if batch.lengths is not None else model(batch.values)
-        finally:
-            model.train(was)
 
     def losses(batch: Plain) -> tuple[Tensor, Tensor]:
         each = loss(forward(batch))  # type: ignore[misc]
@@ -96,17 +94,32 @@ def _of_module(
     return Subject(model, batch, forward, found, "score", None if loss is None else losses, title=title)
 
 
+@contextmanager
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; afterwards every part is in its own mode again."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 class _LastOutputs:
     """Sum of the outputs at the last step of each sequence of the batch that was run last."""
 
     lengths: Tensor | None = None
 
-    def __init__(self, batch_first: bool) -> None:
-        self.batch_first = batch_first
+    def __init__(self, batch_first: bool, alone: bool) -> None:
+        self.batch_first, self.alone = batch_first, alone
 
     def __call__(self, output: Any) -> Tensor:
         while isinstance(output, tuple | list):
             output = output[0]
+        if not isinstance(output, Tensor):
+            raise UsageError(f"the module returns {type(output).__name__}; say with score= what to make of it")
+        output = output.unsqueeze(0) if self.alone else output
         if output.dim() < 2:
             return output.reshape(-1)
         if output.dim() == 2:

@@ -15,7 +15,7 @@ from recurra.cells import State
 from recurra.errors import UsageError
 from recurra.tasks.subject import Subject
 
-from .layers import LayerCall, recurrent_layers, serving
+from .layers import LayerCall, as_ours, recurrent_layers, serving
 from .subject import subject_of
 from .windows import Choice, record_some
 
@@ -79,6 +79,7 @@ def trace(
     network = subject.network
     with torch.no_grad(), serving(network, recorder.serve):
         subject.forward(subject.batch)
+    recorder.check_found()
     return Trace(recorder.parts, subject, recorder.deviation)
 
 
@@ -195,42 +196,50 @@ class _Recorder:
         max_bytes: int,
         say: Callable[[str], Any] | None,
     ) -> None:
-        self.subject, self.names, self.units, self.time = subject, names, units, time
+        self.subject, self.names, self.time = subject, names, time
         self.max_bytes, self.say = max_bytes, say
         self.parts: dict[str, xarray.Dataset] = {}
-        self.deviation = 0.0
-        known = {n for layer in recurrent_layers(subject.network).values() for n in _names(layer)}
-        if names is not None and not set(names) <= known:
-            raise UsageError(
-                f"there is no {_listed(set(names) - known)} in this model; there are {_listed(sorted(known))}"
-            )
+        self.deviation, self.longest = 0.0, 0
+        sizes = [as_ours(layer).stack.inner_sizes for layer in recurrent_layers(subject.network).values()]
+        known = {name for found in sizes for name in found}
+        if names is not None and (not names or not set(names) <= known):
+            wrong = _listed(sorted(set(names) - known)) or "nothing"
+            raise UsageError(f"there is no {wrong} in this model; there are {_listed(sorted(known))}")
+        most = max(min(found.values()) for found in sizes)
+        if isinstance(units, slice):
+            units = range(most)[units]
+        if units is not None and (not len(units) or min(units) < 0 or max(units) >= most):
+            raise UsageError(f"units must lie between 0 and {most - 1}, got {list(units)[:10]}")
+        self.units = units
 
     def serve(self, call: LayerCall) -> tuple[Tensor, State]:
         choice = self._choose(call)
         output, last, arrays = record_some(call.stack, call.values, call.weights, call.lengths, call.states, choice)
         if call.real is not None and output.numel():
-            self.deviation = max(self.deviation, float((output - call.real).abs().max()))
-        name = call.name if call.number == 0 else f"{call.name} (call {call.number + 1})"
-        self.parts[name] = self._labelled(name, call, choice, arrays)
+            apart = torch.where(output == call.real, 0, (output - call.real).abs())
+            self.deviation = float(np.maximum(self.deviation, float(apart.max())))  # NaN stays NaN
+        if arrays and (choice.time or self.time is None) and (choice.units is None or len(choice.units)):
+            self.parts[call.part] = self._labelled(call, choice, arrays)
         return output, last
+
+    def check_found(self) -> None:
+        """After the run: where several layers run different numbers of steps, each keeps what it has of the choice."""
+        if not self.parts and self.longest and self.time is not None:
+            raise UsageError(f"time={self.time} chooses none of the {self.longest:,} steps")
 
     def _choose(self, call: LayerCall) -> Choice:
         stack, (batch, steps) = call.stack, call.values.shape[:2]
+        self.longest = max(self.longest, steps)
         time = self.time
         if isinstance(time, int):
             time = slice(time, time + 1 or None)
         chosen = range(steps)[slice(None) if time is None else time]
         if chosen.step < 1:
             raise UsageError("time must be a slice that goes forward")
-        if time is not None and not chosen:
-            raise UsageError(f"time={self.time} chooses none of the {steps} steps")
         units = self.units
-        if isinstance(units, slice):
-            units = range(stack.hidden_size)[units]
         if units is not None:
-            smallest = min(stack.inner_sizes.values())
-            if not len(units) or min(units) < 0 or max(units) >= smallest:
-                raise UsageError(f"units must lie between 0 and {smallest - 1}, got {list(units)[:10]}")
+            own = min(stack.inner_sizes.values())
+            units = [unit for unit in units if unit < own]
         names = [name for name in stack.inner_sizes if self.names is None or name in self.names]
         choice = Choice(names, units, chosen)
         self._check_size(call, choice, batch)
@@ -253,7 +262,7 @@ class _Recorder:
             next(iter(sizes)),
         )
 
-    def _labelled(self, name: str, call: LayerCall, choice: Choice, arrays: Mapping[str, Tensor]) -> xarray.Dataset:
+    def _labelled(self, call: LayerCall, choice: Choice, arrays: Mapping[str, Tensor]) -> xarray.Dataset:
         """The arrays with names for their axes and what is known about the steps."""
         import xarray
 
@@ -268,22 +277,18 @@ class _Recorder:
             "unit": list(range(stack.hidden_size) if units is None else units),
             "length": ("batch", lengths),
         }
-        texts = self.subject.steps_of(name)
-        if texts is not None and len(texts) == batch and all(len(t) == n for t, n in zip(texts, lengths, strict=True)):
+        texts = self.subject.steps_of(call.part, lengths.tolist())
+        if texts is not None:
             words = [[row[t] if t < len(row) else "" for t in choice.time] for row in texts]
             coords["token"] = (("batch", "time"), np.array(words, dtype=str).reshape(batch, len(choice.time)))
         found = {}
-        for quantity, array in arrays.items():
+        for name, array in arrays.items():
             # a projected hidden state has units of its own
             last = "unit" if units is not None or array.shape[-1] == stack.hidden_size else "projection"
-            found[quantity] = ((*AXES[:4], last), array.cpu().numpy())
-        return xarray.Dataset(found, coords, {"cell": stack.cell.name, "part": name})
-
-
-def _names(layer: Any) -> tuple[str, ...]:
-    from .layers import as_ours
-
-    return tuple(as_ours(layer).stack.inner_sizes)
+            if array.dtype == torch.bfloat16:  # which numpy does not know
+                array = array.float()
+            found[name] = ((*AXES[:4], last), array.cpu().numpy())
+        return xarray.Dataset(found, coords, {"cell": stack.cell.name, "part": call.part})
 
 
 def _listed(names: Any) -> str:

@@ -137,7 +137,7 @@ def begin_remembering(layer: RNN | GRU | LSTM | Memoryless, *, orthogonal: bool 
     Jozefowicz and others, "An empirical exploration of recurrent network architectures", 2015.
 
     Example:
-        >>> layer = build_recurrent("lstm", 3, 4)
+        >>> layer = build_recurrent("lstm", 3, 4, 1)
         >>> begin_remembering(layer)
         >>> layer.bias_hh_l0[4:8].tolist()
         [1.0, 1.0, 1.0, 1.0]

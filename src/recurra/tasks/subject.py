@@ -57,9 +57,15 @@ class Subject:
         """The score of each sequence, `(batch,)`, with gradients where they are on."""
         return self.score(self.forward(self.batch if batch is None else batch))
 
-    def steps_of(self, part: str) -> list[list[str]] | None:
-        """The text of each step of a recurrent layer, by its name in `Trace.parts`; None for numbers."""
-        return self.layer_steps.get(part, self.steps)
+    def steps_of(self, part: str, lengths: Sequence[int]) -> list[list[str]] | None:
+        """The text of each step of a recurrent layer, by its name in `Trace.parts`; None where it is not known.
+
+        Args:
+            part: the layer.
+            lengths: its steps for each sequence `(batch,)`; texts that are not of these lengths are not its.
+        """
+        texts = self.layer_steps.get(part, self.steps)
+        return texts if texts is not None and [len(row) for row in texts] == list(lengths) else None
 
 
 def unknown_notes(values: Tensor, lengths: Tensor, steps: Sequence[Sequence[str]]) -> list[str]:

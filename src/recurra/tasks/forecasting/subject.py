@@ -84,10 +84,10 @@ def _segments(forecaster: Forecaster, panel: Panel) -> dict[str, list[list[str]]
     coming: list[list[str]] = []
     for series in panel.series:
         end, last = len(series), len(series) + forecaster.horizon
-        first = end - forecaster.context_ - network.filling
+        first = end - forecaster.context_
         times = [str(time) for time in panel.spelt(series, np.arange(max(first, 0), last))]
-        spelt = [""] * max(-first, 0) + times  # from `first` on; nothing before the series begins
-        context = end - first
+        spelt = [""] * (network.filling + max(-first, 0)) + times  # nothing where the context is filled up in front
+        context = network.filling + forecaster.context_
         read += [[_span(spelt[b : b + network.segment]) for b in range(0, context, network.segment)]] * targets
         ahead = range(context, len(spelt), network.written)
         coming += [[_span(spelt[b : b + network.written])] for b in ahead] * targets
