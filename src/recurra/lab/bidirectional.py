@@ -134,7 +134,7 @@ def _as_many(both: BlankFiller) -> int:
 
 
 def _draw(result: Result) -> Figure:
-    figure, (grid,) = panels(2)
+    figure, (grid,) = panels(2, width=4)
     rows = result.rows
     names = [row["sees"].replace(", ", ",\n").replace(" (", "\n(") for row in rows]
     colours = [COLOURS[row["direction"]] for row in rows]

@@ -31,7 +31,7 @@ COLUMNS = {
     "tokens_per_second": "characters/s",
     "microseconds": "step (µs)",
 }
-EMBEDDING = 32
+EMBEDDING, STREAMS, WINDOW = 32, 16, 64  # small batches: many steps from a small text
 CALLS, ROUNDS = 200, 9  # of a step that is timed
 
 
@@ -39,10 +39,10 @@ def capacity(
     text: str | None = None,
     test: str | None = None,
     *,
-    budgets: Sequence[int] = (20_000, 80_000, 320_000),
+    budgets: Sequence[int] = (20_000, 60_000, 180_000),
     cells: Sequence[str] = ("rnn", "lstm", "gru"),
-    epochs: int = 8,
-    learning_rates: Sequence[float] = (5e-3, 1.5e-3),
+    epochs: int = 12,
+    learning_rates: Sequence[float] = (1e-2, 3e-3),
     random_state: int = 0,
     progress: Tell = silent,
 ) -> Result:
@@ -89,6 +89,8 @@ def capacity(
     options: dict[str, Any] = {
         "epochs": epochs,
         "embedding_size": EMBEDDING,
+        "batch_size": STREAMS,
+        "bptt": WINDOW,
         "random_state": random_state,
         "verbose": 0,
     }
@@ -178,6 +180,7 @@ def _draw(result: Result) -> Figure:
         axes.minorticks_off()
         if name != "loss":
             axes.set_ylim(bottom=0)
+            axes.yaxis.set_major_formatter("{x:,.0f}")
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure

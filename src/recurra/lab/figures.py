@@ -23,12 +23,12 @@ def label(cell: str) -> str:
     return STYLES[cell]["label"]
 
 
-def panels(columns: int, rows: int = 1) -> tuple[Figure, list[list[Any]]]:
-    """A figure with so many panels, as rows of axes."""
+def panels(columns: int, rows: int = 1, width: float = 3.6) -> tuple[Figure, list[list[Any]]]:
+    """A figure with so many panels, each so many inches wide, as rows of axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(min(3.6 * columns, 11), 3.2 * rows), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(width * columns, 3.2 * rows), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
@@ -45,7 +45,7 @@ def bars(axes: Any, names: Sequence[str], values: Sequence[float], colours: Sequ
     drawn = axes.barh(range(len(names)), values, color=colours, height=0.7)
     texts = axes.bar_label(drawn, fmt=format, padding=3)
     for text in texts:
-        text.set_path_effects([patheffects.withStroke(linewidth=2, foreground="white")])
+        text.set_path_effects([patheffects.withStroke(linewidth=4, foreground="white")])
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.margins(x=0.2)

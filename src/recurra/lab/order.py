@@ -141,7 +141,7 @@ def shuffle(sequence: Any, tokens: str, random: np.random.Generator) -> Any:
 
 def _draw(result: Result) -> Figure:
     names = list(dict.fromkeys(row["data"] for row in result.rows))
-    figure, (grid,) = panels(len(names))
+    figure, (grid,) = panels(len(names), width=4.5)
     colours = {style["label"]: style["color"] for style in STYLES.values()}
     for axes, name in zip(grid, names, strict=True):
         rows = [row for row in result.rows if row["data"] == name]
@@ -150,13 +150,16 @@ def _draw(result: Result) -> Figure:
         for bar, row in zip(axes.patches, rows, strict=True):
             bar.set_hatch({IN_ORDER: None, SHUFFLED: "//"}[row["tested"]])
             bar.set_edgecolor("white")
-        axes.axvline(rows[0]["chance"], color="0.3", linewidth=1, linestyle="--")
+        axes.axvline(rows[0]["chance"], color="0.3", linewidth=1, linestyle="--", label="most frequent class")
         axes.set_xlim(0, 1.15)
-        axes.set_xlabel(f"accuracy on {rows[0]['n']:,} test sequences\n(dashed: the most frequent class)")
+        axes.set_xlabel(f"accuracy ({rows[0]['n']:,} test sequences)")
         axes.set_title(name, fontsize=9)
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", frameon=False)
     return figure
 
 
 def _title(row: Row) -> str:
-    how = row["trained"] if row["trained"] == row["tested"] else f"{row['trained']}, tested {row['tested']}"
-    return f"{row['cell']}\n{how}"
+    if row["tested"] == IN_ORDER:
+        return f"{row['cell']}\nin order"
+    return f"{row['cell']}\nshuffled " + ("in both" if row["trained"] == SHUFFLED else "in the test")
