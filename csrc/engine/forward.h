@@ -399,7 +399,8 @@ private:
     void panel(Direction<T>& dir, const Row<T>* rows, int p, bool keep) {
         const T* before[R];
         for (int i = 0; i < R; ++i) before[i] = rows[i].h_before;
-        Vec<T> acc[R][V] = {};
+        Vec<T> acc[R][V];
+        clear<T>(acc);
         const bool alone = R == 1 && batch.rows == 1;
         if (alone) {
             if constexpr (R == 1) tile_alone<T, V>(z.out, before[0], dir.recurrent.strip(p), acc);
