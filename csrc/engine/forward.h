@@ -21,7 +21,6 @@ struct Tape {
     static int64_t per_token(const Sizes<T>& z) { return z.row + z.outs + (z.lstm ? z.units : 0); }
     // `skew`: room between the arrays, without which the rows of one token would share a set of the nearest cache.
     static constexpr int64_t kSkew = 17 * lanes<T>;
-    static int64_t skewed(const Sizes<T>& z, int64_t tokens) { return tokens * per_token(z) + 2 * kSkew; }
     Tape(const Sizes<T>& z, T* data, int64_t tokens, int64_t skew = 0)
         : gates(data), h(data + tokens * z.row + skew), c(h + tokens * z.outs + skew) {}
 };
@@ -50,14 +49,15 @@ struct Lane {  // a stretch of one layer in one direction
     const T* below;   // outputs of the layer below
     int below_ld;
     T* joined;        // where the outputs go for the layer above, or null
-    // A token stands at its number less `origin`; or, where threads are at different chunks at the same time and must not
-    // meet, step by step with room for all rows: in the tape, and in the outputs between the layers.
-    bool roomy = false, roomy_outputs = false;
+    // A token stands at its number less `origin`; or, where a thread has memory of its own, among these rows, step by step: in
+    // the tape, and perhaps in the outputs between the layers.
+    Rows own{0, 0};
+    bool own_outputs = false;
 };
 
-// The range of the strips of a lane that a thread works on, and where it meets the others after each step.
+// The range of the strips of a lane that a thread works on, the number of its share, and where it meets the others after each step.
 struct Part {
-    int begin, end;
+    int begin, end, share;
     Barrier* meeting;
     void meet() const {
         if (meeting) meeting->wait();
@@ -125,7 +125,7 @@ public:
     }
 
     Lane<T> lane(int l, int d, int begin, int end, Tape<T> tape, T* states) const {
-        return {l, d, begin, end, batch.first[begin], tape, states, states + batch.rows * z.outs, nullptr, 0, nullptr, false, false};
+        return {l, d, begin, end, batch.first[begin], tape, states, states + batch.rows * z.outs, nullptr, 0, nullptr};
     }
     // The layer below has its outputs in `joined`, or else as they are in `h`.
     void below(Lane<T>& lane, const T* h, const T* joined) const {
@@ -154,14 +154,13 @@ public:
         if (batch.rows == 1 && lanes_ == 1 && !z.projects) {
             const int n = std::min(most, strips);
             Barrier meeting(n);
-            if (n > 1 && together(n, [&](int i) { f(0, Rows{0, 1}, Part{strips * i / n, strips * (i + 1) / n, &meeting}); }))
+            if (n > 1 && together(n, [&](int i) { f(0, Rows{0, 1}, Part{strips * i / n, strips * (i + 1) / n, i, &meeting}); }))
                 return;
         }
-        const Part all{0, strips, nullptr};
         const int across = std::max(1, std::min(rows.end - rows.begin, lanes_ == 2 && most % 2 == 0 ? most / 2 : most));
         const int total = across * lanes_, n = std::min(most, total);
         parallel(n, [&](int share) {
-            for (int i = share; i < total; i += n) f(i % lanes_, batch.run(rows, i / lanes_, across), all);
+            for (int i = share; i < total; i += n) f(i % lanes_, batch.run(rows, i / lanes_, across), Part{0, strips, i, nullptr});
         });
     }
 
@@ -186,10 +185,10 @@ public:
         part.meet();
     }
 
-    int64_t place(const Lane<T>& lane, int t, int r) const { return where(lane, t, r, lane.roomy); }
-    int64_t output_place(const Lane<T>& lane, int t, int r) const { return where(lane, t, r, lane.roomy_outputs); }
-    int64_t where(const Lane<T>& lane, int t, int r, bool roomy) const {
-        return roomy ? int64_t(t - lane.begin) * batch.rows + r : batch.first[t] + r - lane.origin;
+    int64_t place(const Lane<T>& lane, int t, int r) const { return where(lane, t, r, lane.own.end > 0); }
+    int64_t output_place(const Lane<T>& lane, int t, int r) const { return where(lane, t, r, lane.own_outputs); }
+    int64_t where(const Lane<T>& lane, int t, int r, bool own) const {
+        return own ? int64_t(t - lane.begin) * (lane.own.end - lane.own.begin) + r - lane.own.begin : batch.first[t] + r - lane.origin;
     }
 
     Row<T> row(const Lane<T>& lane, int t, int r) const {
@@ -234,26 +233,47 @@ private:
         return x ^ (x >> 31);
     }
 
+    // Memory for a chunk of steps, `size` numbers per token, in which every share of the work has a place of its own. Between
+    // them lies so much room that a processor that reads ahead in regular steps does not take lines from another: where they
+    // were side by side, input products took a third longer.
+    struct Places {
+        static constexpr int64_t kApart = int64_t(1) << 14;
+        const int64_t chunk, size;
+        Buffer<T> data;
+        Places(int64_t chunk_, int64_t size_, int rows, int shares) : chunk(chunk_), size(size_) {
+            data.resize(chunk * std::max(rows, shares) * size + shares * kApart);
+        }
+        T* of(int row, int share) const { return data.get() + chunk * row * size + share * kApart; }
+    };
+    Tape<T> tape_of(const Places& places, Rows rows, Part part) const {
+        const auto at = [&](int row, int share) { return Tape<T>(z, places.of(row, share), places.chunk * (rows.end - rows.begin), Tape<T>::kSkew); };
+        if (!part.meeting) return at(rows.begin, part.share);
+        Tape<T> own = at(part.share, part.share);  // of a single row
+        own.h = at(0, 0).h;                        // the others read it too
+        return own;
+    }
+
     // One direction: every thread takes its rows through all layers, a chunk at a time.
     void pass_up(T* tape) {
         Buffer<T> states;
         states.resize(s.layers * carried() + 1);
         for (int l = 0; l < s.layers; ++l) initial(l, 0, states.get() + l * carried());
         const int chunk = s.chunk && tape ? int(s.chunk) : chunk_for(s.threads);
-        const int64_t most = most_tokens(chunk);
-        Buffer<T> tapes, joined;
-        tapes.resize(s.layers * Tape<T>::skewed(z, most));
-        if (joins(0)) joined.resize(s.layers * most * z.joined + 1);
+        std::vector<Places> tapes, joined;
+        for (int l = 0; l < s.layers; ++l) {
+            tapes.emplace_back(chunk, Tape<T>::per_token(z), batch.rows, int(s.threads));
+            joined.emplace_back(chunk, joins(l) ? z.joined : 0, batch.rows, int(s.threads));
+        }
         deal(1, z.strips, {0, batch.rows}, int(s.threads), [&](int, Rows rows, Part part) {
             for (int begin = 0, i = 0; begin < batch.steps; begin += chunk, ++i)
                 for (int l = 0; l < s.layers; ++l) {
                     T* states_ = states.get() + l * carried();
                     if (tape) copy_states(states_, stored_states(tape, i, l, 0), rows, part);
-                    const auto at = [&](int layer) { return Tape<T>(z, tapes.get() + layer * Tape<T>::skewed(z, most), most, Tape<T>::kSkew); };
-                    Lane<T> here = lane(l, 0, begin, std::min(begin + chunk, batch.steps), at(l), states_);
-                    here.roomy = here.roomy_outputs = true;
-                    if (joins(l)) here.joined = joined.get() + l * most * z.joined;
-                    if (l) below(here, at(l - 1).h, joins(l - 1) ? joined.get() + (l - 1) * most * z.joined : nullptr);
+                    const auto outputs = [&](int layer) { return joins(layer) ? joined[layer].of(rows.begin, part.meeting ? 0 : part.share) : nullptr; };
+                    Lane<T> here = lane(l, 0, begin, std::min(begin + chunk, batch.steps), tape_of(tapes[l], rows, part), states_);
+                    here.own = rows, here.own_outputs = true;
+                    here.joined = outputs(l);
+                    if (l) below(here, tape_of(tapes[l - 1], rows, part).h, outputs(l - 1));
                     walk(here, rows, part, false);
                 }
         });
@@ -261,11 +281,10 @@ private:
 
     // Both directions: layer by layer, because the next one reads both ends.
     void pass_across(T* tape) {
-        Buffer<T> states, tapes, outputs[2];
+        Buffer<T> states, outputs[2];
         states.resize(2 * carried() + 1);
         const int chunk = s.chunk && tape ? int(s.chunk) : chunk_for(std::max(1, s.threads / 2));
-        const int64_t most = most_tokens(chunk);
-        tapes.resize(2 * Tape<T>::skewed(z, most));
+        const Places tapes[2] = {{chunk, Tape<T>::per_token(z), batch.rows, 2 * int(s.threads)}, {chunk, Tape<T>::per_token(z), batch.rows, 2 * int(s.threads)}};
         if (!tape)
             for (int i = 0; i < std::min(2, s.layers - 1); ++i) outputs[i].resize(batch.tokens * z.joined + 1);
         const auto output = [&](int l) { return tape ? stored_outputs(tape, l) : joins(l) ? outputs[l % 2].get() : nullptr; };
@@ -277,9 +296,8 @@ private:
                     const int i = d ? n - 1 - k : k, begin = i * chunk;
                     T* states_ = states.get() + d * carried();
                     if (tape) copy_states(states_, stored_states(tape, i, l, d), rows, part);
-                    Tape<T> at(z, tapes.get() + d * Tape<T>::skewed(z, most), most, Tape<T>::kSkew);
-                    Lane<T> here = lane(l, d, begin, std::min(begin + chunk, batch.steps), at, states_);
-                    here.roomy = true;
+                    Lane<T> here = lane(l, d, begin, std::min(begin + chunk, batch.steps), tape_of(tapes[d], rows, part), states_);
+                    here.own = rows;
                     if (joins(l)) here.joined = output(l) + here.origin * z.joined;
                     if (l) below(here, nullptr, output(l - 1) + here.origin * z.joined);
                     walk(here, rows, part, false);
@@ -292,7 +310,6 @@ private:
         const int mine = (batch.rows + threads - 1) / std::max(1, std::min(threads, batch.rows));
         return std::max(1, std::min(batch.steps, kTogether / std::max(1, mine)));
     }
-    int64_t most_tokens(int chunk) const { return int64_t(chunk) * batch.rows; }
 
     int first_unit(const Part& part) const { return part.begin * z.unit_vectors * lanes<T>; }
     int last_unit(const Part& part) const { return std::min(part.end * z.unit_vectors * lanes<T>, z.units); }
@@ -382,7 +399,8 @@ private:
     void panel(Direction<T>& dir, const Row<T>* rows, int p, bool keep) {
         const T* before[R];
         for (int i = 0; i < R; ++i) before[i] = rows[i].h_before;
-        Vec<T> acc[R][V] = {};
+        Vec<T> acc[R][V];
+        clear<T>(acc);
         const bool alone = R == 1 && batch.rows == 1;
         if (alone) {
             if constexpr (R == 1) tile_alone<T, V>(z.out, before[0], dir.recurrent.strip(p), acc);

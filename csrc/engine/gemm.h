@@ -17,10 +17,20 @@ constexpr int kFew = 16;                                        // tokens of a s
 
 inline int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
+// Loops over a tile are unrolled, for only what is addressed by constants stays in registers; `= {}` would go through memory.
+template <class T, int R, int V>
+inline __attribute__((always_inline)) void clear(Vec<T> (&acc)[R][V]) {
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) acc[i][v] = Vec<T>{};
+}
+
 // acc[i][v] += sum over k of a(i, k) * b[k][v]. `a` holds a pointer per row.
 template <class T, int R, int V>
 inline __attribute__((always_inline)) void tile(int depth, const T* const* a, const T* __restrict b, Vec<T> (&acc)[R][V]) {
     const T* rows[R];
+#pragma GCC unroll 8
     for (int i = 0; i < R; ++i) rows[i] = a[i];
     for (int k = 0; k < depth; ++k, b += V * lanes<T>) {
         Vec<T> column[V];
@@ -151,14 +161,20 @@ enum class Start { zero, bias, old };  // what a product is added to
 
 template <class T, int R, int V>
 void row_tile(const T* const* a, T* const* c, int depth, const T* b, Start start, const T* bias) {
-    Vec<T> acc[R][V] = {};
+    Vec<T> acc[R][V];
+    clear<T>(acc);
     tile<T, R, V>(depth, a, b, acc);
-    for (int i = 0; i < R; ++i)
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) {
+        T* to = c[i];
+        const T* from = start == Start::bias ? bias : to;
+#pragma GCC unroll 4
         for (int v = 0; v < V; ++v) {
             // at the end: each product added to a large start would be rounded at its size
-            if (start != Start::zero) acc[i][v] += load((start == Start::bias ? bias : c[i]) + v * lanes<T>);
-            store(c[i] + v * lanes<T>, acc[i][v]);
+            if (start != Start::zero) acc[i][v] += load(from + v * lanes<T>);
+            store(to + v * lanes<T>, acc[i][v]);
         }
+    }
 }
 
 // Calls f with the number as a compile-time constant.
@@ -242,10 +258,14 @@ private:
     template <int R, int V>
     void add(int depth, const T* g, int64_t step, const T* x, T* c, int64_t ldc, bool begin) {
         Vec<T> acc[R][V];
+#pragma GCC unroll 8
         for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
             for (int v = 0; v < V; ++v) acc[i][v] = begin ? Vec<T>{} : load(c + i * ldc + v * lanes<T>);
         tile_across<T, R, V>(depth, g, step, x, acc);
+#pragma GCC unroll 8
         for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
             for (int v = 0; v < V; ++v) store(c + i * ldc + v * lanes<T>, acc[i][v]);
     }
 };
