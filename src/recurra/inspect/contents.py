@@ -64,7 +64,9 @@ def contents(found: Trace, row: int, budget: int, code: Code) -> dict[str, Any]:
         notes.append({"say": "parts", "shown": PARTS, "of": len(found.parts)})
     inputs = _inputs(subject, row, parts)
     measured = measure(subject, max(int(data["length"]) for data in parts.values()))
-    fixed = 40_000 + len(json.dumps(measured.to_json(parts, row))) + packed_size(0 if inputs is None else inputs.size, True)
+    fixed = (
+        40_000 + len(json.dumps(measured.to_json(parts, row))) + packed_size(0 if inputs is None else inputs.size, True)
+    )
     fixed += sum(len(str(p.coords["token"].values.tolist()).encode()) for p in parts.values() if "token" in p.coords)
     fitted = _fit(parts, budget - fixed)
     notes += fitted.notes
@@ -116,7 +118,9 @@ class _Fitted:
 def _fit(parts: dict[str, xarray.Dataset], budget: int) -> _Fitted:
     """Chooses the precision; leaves out steps and units where even the lower one is too large."""
     own = sum(array.size for data in parts.values() for array in data.data_vars.values())
-    both = own + 2 * sum(array.size for data in parts.values() for n, array in data.data_vars.items() if n not in STATES)
+    both = own + 2 * sum(
+        array.size for data in parts.values() for n, array in data.data_vars.items() if n not in STATES
+    )
     long = max(int(data["length"]) for data in parts.values()) > 4 * MANY_STEPS
     for exact, with_drives in ((True, True), (False, True), (False, False)):
         if packed_size(both if with_drives else own, exact) <= budget and not (with_drives and long):

@@ -18,7 +18,6 @@ from recurra.tasks.base import Estimator
 from recurra.tasks.subject import Subject
 from recurra.training.measures import (
     Activity,
-    Bad,
     GateUse,
     Radius,
     UnitUse,
