@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from recurra import __version__
 from recurra.errors import UsageError
 from recurra.tasks.subject import Subject
 
@@ -72,7 +72,7 @@ def contents(found: Trace, row: int, budget: int, code: Code) -> dict[str, Any]:
     notes += fitted.notes
     pushed = drives(subject, row) if fitted.drives else {}
     return {
-        "version": __version__,
+        "version": version("recurra"),
         "title": _title(subject, row, parts),
         "task": subject.title,
         "answer": subject.answers[row] if subject.answers else None,
