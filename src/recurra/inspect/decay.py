@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-VANISHED, EXPLODED = 0.01, 100.0
-"""What is left at the greatest lag: less than this share is called vanishing, more than this multiple exploding."""
+NAMES = ((0.01, "vanishing"), (0.5, "fading"), (2.0, "steady"), (100.0, "growing"), (math.inf, "exploding"))
+"""What it is called when at most so much is left at the greatest lag."""
 
 LAG = 20
 """The lag that the sentence speaks of, where it was reached."""
@@ -60,9 +60,9 @@ class Decay:
 
     @property
     def name(self) -> str:
-        """`"vanishing"`, `"exploding"` or `"steady"`, by what is left at the greatest lag; see `VANISHED`."""
+        """From `"vanishing"` by `"steady"` to `"exploding"`, by what is left in the end: see `NAMES`."""
         last = self.left[self.longest]
-        return "vanishing" if last < VANISHED else "exploding" if last > EXPLODED else "steady"
+        return next(name for most, name in NAMES if last <= most)
 
     def sentence(self, what: str = "the gradient") -> str:
         """Says it in words, such as "vanishing: the gradient halves every 3.1 steps; after 20 steps 1.2 % is left"."""

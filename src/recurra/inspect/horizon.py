@@ -28,7 +28,9 @@ POSITIONS = 256
 CELLS = 1 << 16
 """Steps of windows that are run together."""
 
-KNOWN = {"values", "lengths", "targets", "weights", "rows", "target_lengths", "first"}
+TABLES = {"words", "unseen", "characters", "character_lengths"}
+"""What a batch may hold beside its steps: what the words are that its steps refer to."""
+KNOWN = {"values", "lengths", "targets", "weights", "rows", "target_lengths", "first"} | TABLES
 """What a batch may consist of for its steps to be cut here."""
 
 
@@ -283,10 +285,8 @@ def _mean(subject: Subject, batch: Any) -> float:
 def _verdict(losses: dict[int, float], steps: int, longest: int, tolerance: float) -> str:
     shortest = min(losses)
     full = losses[longest]
-    unit = "step" if steps == 1 else "steps"
-    reached = (
-        f"the last {steps:,} {unit} (of up to {longest:,}) are enough for a loss within {tolerance:.2g} of the full"
-    )
+    enough = "step is" if steps == 1 else f"{steps:,} steps are"
+    reached = f"the last {enough} enough (of up to {longest:,}) for a loss within {100 * tolerance:g} % of the full one"
     if steps == longest:
         reached = f"the model uses all of its up to {longest:,} steps"
     seen = "step" if shortest == 1 else f"{shortest} steps"
