@@ -100,3 +100,26 @@ def test_specials_come_after_the_unknown_token_and_are_not_part_of_the_text(toke
     again = TextEncoder.from_files(encoder.to_config(), encoder.to_files())
     assert again.specials == ("[BOS]", "[EOS]")
     assert again.decode([1, *ids, 0]) == texts[0]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        ("bpe", [[0, 0, 0, 1, 1, 1, 1, 1], [0, 0, 0, 1]]),
+        ("word", [[0, 1, 1], [0]]),
+        ("char", [[0, 0, 1, 1, 1, 1, 1], [0, 0, 0, 1]]),
+    ],
+)
+def test_which_word_a_token_belongs_to(tokens, expected):
+    encoder = TextEncoder(tokens).fit([["화영", "다좋!"]])  # nothing that makes whole words
+    assert encoder.word_numbers(["영화  좋다!", " 영화\t", ""]) == [*expected, []]
+    apart = unicodedata.normalize("NFD", "영화 좋다")  # letters of Hangul one by one
+    assert encoder.word_numbers([apart]) == encoder.word_numbers(["영화 좋다"])
+
+
+@pytest.mark.parametrize("tokens", ["bpe", "word", "char"])
+def test_what_is_shown_of_a_text(tokens):
+    encoder = TextEncoder(tokens).fit([["화영", "다좋!"]])
+    apart = unicodedata.normalize("NFD", "영화 좋다")
+    assert encoder.shown([apart]) == encoder.shown(["영화 좋다"])
+    assert "".join(encoder.shown(["영화 좋다"])[0]).replace(" ", "") == "영화좋다"  # nothing twice, nothing lost

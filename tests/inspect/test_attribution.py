@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 
 import numpy as np
@@ -101,6 +102,25 @@ def test_time_first_layers_packed_sequences_and_torchs_own_layers():
         attribute(layer, x, method="removal")
 
 
+def test_a_layer_that_spells_words_is_not_the_one_over_the_steps():
+    class Spelling(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.spelling, self.words = torch.nn.GRU(2, 3, batch_first=True), torch.nn.GRU(3, 4, batch_first=True)
+
+        def forward(self, values):  # (batch, words, characters, features)
+            spelt = self.spelling(values.flatten(0, 1))[1][0]
+            return self.words(spelt.view(*values.shape[:2], 3))[1][0].sum(-1)
+
+    subject = subject_of(Spelling(), torch.randn(2, 5, 3, 2))
+    words = dataclasses.replace(subject, steps=[list("abcde"), list("fghij")])
+    found = attribute(words, method="occlusion")
+    assert found.values.attrs["layer"] == "words"
+    assert found.values["token"].values.tolist() == [list("abcde"), list("fghij")]
+    assert found.completeness.gap < 0.2
+    assert attribute(words, layer="spelling").values.shape == (10, 3)
+
+
 def test_baselines():
     layer, x = decaying(0.5), torch.tensor([[[1.0], [2.0], [6.0]]])
     mean = attribute(layer, x, baseline="mean", method="occlusion")
@@ -162,8 +182,8 @@ def test_pieces_of_a_word_are_added_up():
     model = SequenceClassifier(tokens="char", **options).fit(texts, [1, 0] * 30)
     found = attribute(model, ["정말 재미없다"], method="occlusion")
     words = found.words()
-    assert [word for word, _ in words] == ["정말", " ", "재미없다"]
-    np.testing.assert_allclose(words[2][1], found.values[0, 3:].sum(), rtol=1e-6)
+    assert [word for word, _ in words] == ["정말", "재미없다"]
+    np.testing.assert_allclose(words[1][1], found.values[0, 2:].sum(), rtol=1e-6)
     np.testing.assert_allclose(sum(v for _, v in words), found.values.sum(), rtol=1e-5)
 
 

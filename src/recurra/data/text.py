@@ -125,29 +125,26 @@ class TextEncoder:
             >>> TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]]).shown(["영화!"])
             [['영', '화', '!']]
         """
-        texts = _valid(texts)
-        return [
-            [text[begin:end].strip() or " " for begin, end in offsets]
-            for text, offsets in zip(texts, self._offsets(texts), strict=True)
-        ]
+        return [[text[begin:end].strip() or " " for begin, end in places] for text, places in self._placed(texts)]
 
-    def words(self, texts: Sequence[str]) -> list[list[int]]:
-        """For each token of each text, which word it belongs to; words are what stands between spaces.
+    def word_numbers(self, texts: Sequence[str]) -> list[list[int]]:
+        """For each token of each text, which word it belongs to; a word is what stands after a space, with that space.
 
         Example:
-            >>> TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]]).words(["좋은 영화"])
-            [[0, 0, 1, 2, 2]]
+            >>> TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]]).word_numbers(["좋은 영화"])
+            [[0, 0, 1, 1, 1]]
         """
-        texts = _valid(texts)
-        found = []
-        for text, offsets in zip(texts, self._offsets(texts), strict=True):
-            begins = [not b or text[b].isspace() or text[b - 1].isspace() for b, _ in offsets]
-            found.append([number - 1 for number in accumulate(begins)])
-        return found
+        return [_word_numbers(text, places) for text, places in self._placed(texts)]
 
-    def _offsets(self, texts: list[str]) -> list[list[tuple[int, int]]]:
-        """Where each token of each text begins and ends."""
-        return [found.offsets for found in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
+    def _placed(self, texts: Sequence[str]) -> Iterator[tuple[str, list[tuple[int, int]]]]:
+        """Each text, normalised, and where in it its tokens begin and end."""
+        # normalised here: the tokenizer would give places of single letters for syllables that it has put together
+        texts = [normalize("NFC", text) for text in _valid(texts)]
+        for text, found in zip(texts, self.tokenizer.encode_batch(texts, add_special_tokens=False), strict=True):
+            # the mark of a word's beginning has no place of its own: it gets that of the next token
+            following = [begin for begin, _ in found.offsets[1:]] + [len(text)]
+            places = zip(found.offsets, following, strict=False)
+            yield text, [(begin, min(end, after)) for (begin, end), after in places]
 
     def to_files(self) -> dict[str, str]:
         """The files of a model folder that hold the tokenizer."""
@@ -202,6 +199,18 @@ def new_tokenizer(tokens: str) -> Tokenizer:
         )
     tokenizer.normalizer = normalizers.NFC()
     return tokenizer
+
+
+def _word_numbers(text: str, offsets: list[tuple[int, int]]) -> list[int]:
+    found, number, end, blank = [], 0, 0, True
+    for _, after in offsets:
+        piece = text[end:after]  # with what no token stands for
+        if not blank and piece[:1].isspace():
+            number, blank = number + 1, True
+        blank = blank and not piece.strip()
+        found.append(number)
+        end = max(end, after)
+    return found
 
 
 def _valid(texts: Sequence[str]) -> list[str]:

@@ -75,7 +75,8 @@ def attribute(
         baseline: b, what stands for "nothing": `"zeros"`, `"mean"` (of the input over all real steps of `x`) or a
             tensor that broadcasts to `(batch, time, features)`.
         steps: for integrated gradients, points on the way (Gauss–Legendre); see `Attribution.completeness`.
-        layer: the recurrent layer whose input is meant; the first that the model calls when None.
+        layer: name of the recurrent layer whose input is meant; when None the first that the model calls and that runs
+            over the steps of the inputs.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
         score: from what the model gives to one number per sequence `(batch,)`, such as `lambda output: output[:, 2]`
             for the third class; the subject's own score when None.
@@ -165,7 +166,10 @@ class Attribution:
 
     @property
     def completeness(self) -> Completeness:
-        """The sum of the attributions beside the difference of scores; integrated gradients make them equal."""
+        """The sum of the attributions beside the difference of scores; integrated gradients make them equal.
+
+        Of saliency, which has no sign, it says nothing.
+        """
         total = np.nansum(self.values.values, axis=1)
         difference = self.score - self.baseline_score
         return Completeness(total, difference, float(np.abs(total - difference).max(initial=0)))
@@ -190,7 +194,7 @@ class Attribution:
         for number, token, value in zip(numbers, tokens, self._row(row), strict=True):
             texts[number] += token
             sums[number] += float(value)
-        return list(zip(texts, sums, strict=True))
+        return [(text.strip() or " ", value) for text, value in zip(texts, sums, strict=True)]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One row for each step of each sequence: `batch time token attribution`."""

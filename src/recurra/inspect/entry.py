@@ -13,7 +13,7 @@ from recurra.errors import UsageError
 from recurra.ops import recurrence
 from recurra.tasks.subject import Subject
 
-from .layers import LayerCall, serving
+from .layers import LayerCall, recurrent_layers, serving
 
 if TYPE_CHECKING:
     import xarray
@@ -36,7 +36,8 @@ class Entry:
 
     Args:
         subject: the model and its inputs.
-        layer: name of the recurrent layer; the first that the model calls when None.
+        layer: name of the recurrent layer; when None the first that the model calls and that runs over the steps of the
+            inputs (one that spells words runs over their characters).
 
     Attributes:
         values: the layer's input, `(batch, time, features)`, 0 beyond the end of a sequence.
@@ -151,18 +152,29 @@ def by_step(
 
 
 def _first_call(subject: Subject, layer: str | None) -> LayerCall:
+    """The first call of a layer, by default of the first that runs over the steps of the inputs."""
     found: list[LayerCall] = []
 
     def serve(call: LayerCall) -> tuple[Tensor, State]:
-        if call.number == 0 and ((layer is None and not found) or call.name == layer):
+        if call.number == 0:
             found.append(call)
         return plainly(call)
 
     with torch.no_grad(), serving(subject.network, serve, replace=True):
         subject.forward(subject.batch)
-    if not found:
-        from .layers import recurrent_layers
+    if layer is None and found:
+        return next((call for call in found if _over_steps(subject, call)), found[0])
+    for call in found:
+        if call.name == layer:
+            return call
+    names = ", ".join(map(repr, recurrent_layers(subject.network)))
+    raise UsageError(f"the model does not call a recurrent layer {layer!r}; it has {names}")
 
-        names = ", ".join(map(repr, recurrent_layers(subject.network)))
-        raise UsageError(f"the model does not call a recurrent layer {layer!r}; it has {names}")
-    return found[0]
+
+def _over_steps(subject: Subject, call: LayerCall) -> bool:
+    """Whether a layer runs once over each sequence; one that spells words runs over their characters."""
+    batch, steps = call.values.shape[:2]
+    if subject.steps is not None:
+        return token_rows(subject, [steps] * batch if call.lengths is None else call.lengths.tolist()) is not None
+    lengths = getattr(subject.batch, "lengths", None)
+    return lengths is None or len(lengths) == batch

@@ -178,8 +178,8 @@ def related(values: np.ndarray, y: np.ndarray, model: Any) -> list[Relation]:
     Raises:
         DataError: the labels cannot be compared.
     """
-    from scipy.stats import false_discovery_control
-    from sklearn.feature_selection import f_classif, f_regression, r_regression
+    from scipy.stats import f, false_discovery_control
+    from sklearn.feature_selection import f_classif, r_regression
 
     numbers, kinds = _kind(y, model)
     known = ~np.isnan(values).any(1) & (~np.isnan(numbers) if kinds is None else True)
@@ -187,17 +187,19 @@ def related(values: np.ndarray, y: np.ndarray, model: Any) -> list[Relation]:
     if len(numbers) < 3 or len(np.unique(numbers)) < 2:
         raise DataError("the labels tell nothing apart: at least 3 sequences and 2 different labels are needed")
     moving = values.std(0) > 0  # a unit that never moves goes with nothing
-    value, p, measure = np.zeros(values.shape[1]), np.ones(values.shape[1]), "r"
-    if moving.any():
-        if kinds is not None and kinds > 2:
-            measure = "eta2"
-            f, p[moving] = f_classif(values[:, moving], numbers)
-            between, within = len(np.unique(numbers)) - 1, len(numbers) - len(np.unique(numbers))
-            value[moving] = np.where(np.isinf(f), 1, f * between / (f * between + within))
-        else:
-            value[moving] = r_regression(values[:, moving], numbers)
-            p[moving] = f_regression(values[:, moving], numbers)[1]
+    value, groups, rows = np.zeros(values.shape[1]), len(np.unique(numbers)), len(numbers)
+    several = kinds is not None and groups > 2
+    between, within = (groups - 1, rows - groups) if several else (1, rows - 2)  # degrees of freedom
+    with np.errstate(divide="ignore", invalid="ignore"):  # a unit may tell the labels exactly
+        if several and moving.any():
+            ratio = f_classif(values[:, moving], numbers)[0] * between / within
+            value[moving] = np.where(np.isinf(ratio), 1, ratio / (1 + ratio))
+        elif moving.any():
+            value[moving] = np.clip(r_regression(values[:, moving], numbers), -1, 1)
+        share = value if several else value**2
+        p = f.sf(share / (1 - share) * within / between, between, within)
     q = false_discovery_control(p)
+    measure = "eta2" if several else "r"
     return [Relation(None, measure, *map(float, found)) for found in zip(value, p, q, strict=True)]
 
 

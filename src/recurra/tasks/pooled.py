@@ -370,7 +370,7 @@ class SequenceEstimator(Estimator):
             seconds=frames * HOP if frames else None,
             notes=[] if steps is None else unknown_notes(batch.values, batch.lengths, steps),
             title=self.title,
-            words=self.encoder_.words(list(X)) if self.encoder_.kind == "text" else None,
+            words=self.encoder_.word_numbers(list(X)) if self.encoder_.kind == "text" else None,
         )
 
     def _score(self, output: Tensor, first: Tensor) -> Tensor:
