@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,11 +24,28 @@ from recurra.training.measures import (
     UnitUse,
     bad_inputs,
     bad_weights,
+    place,
+    saturation,
     spectral_radii,
 )
-from recurra.training.signs import DEAD, FALL, FINITE, GRADIENT, OVERFIT, RADIUS, SATURATION, Light, worst
+from recurra.training.signs import (
+    DEAD,
+    FALL,
+    FINITE,
+    GRADIENT,
+    GROWTH,
+    OVERFIT,
+    RADIUS,
+    RADIUS_RELU,
+    REACH,
+    SATURATION,
+    Light,
+    worst,
+)
 from recurra.training.watch import run_lights
 
+from .decay import VANISHED
+from .gradients import Reach, gradient_reach
 from .layers import LayerCall, as_ours, recurrent_layers, serving
 from .subject import subject_of
 from .windows import Choice, record_some
@@ -169,8 +187,9 @@ def health(
         bad = look.bad
     if look is not None and bad is None:
         lights += look.lights()
+        lights += _reach(subject)
         lights += _gradient(subject, missing)
-    lights.insert(0, FINITE.light(bad.count if bad else 0, f"{bad.value} in {bad.where}" if bad else ""))
+    lights.insert(0, FINITE.light(bad.number if bad else 0, f"{bad.value} in {bad.where}" if bad else ""))
     if isinstance(model, Estimator):
         lights += history_lights(model.history_, model.best_epoch_)
         lights += run_lights(model.watch_)
@@ -236,8 +255,34 @@ def _radii(name: str, layer: Any) -> Iterator[Radius]:
 
 
 def _radius_light(radii: list[Radius]) -> Light:
-    largest = max(radii, key=lambda r: r.radius)
-    return RADIUS.light(largest.radius, largest.where)
+    signs = [(RADIUS if radius.bounded else RADIUS_RELU, radius) for radius in radii]
+    sign, largest = max(signs, key=lambda found: found[1].radius / found[0].high[0])
+    return sign.light(largest.radius, largest.where)
+
+
+def _reach(subject: Subject) -> Iterator[Light]:
+    """How far back what the model is judged by reaches, and whether gradients grow within a recurrent layer."""
+    of = "score" if subject.loss is None else "loss"
+    shares, growths = [], []
+    for where, sizes in _by_lag(gradient_reach(subject, of=of)):
+        steps = int(np.flatnonzero(sizes >= VANISHED * sizes.max())[-1]) + 1
+        shares.append((steps / len(sizes), f"{where}: {steps} of {len(sizes)} steps"))
+    for where, sizes in _by_lag(gradient_reach(subject, of="each", probes=1)):
+        growths.append((float((sizes / sizes[0]).max()), where))
+    if shares:
+        yield REACH.light(*min(shares))
+    if growths:
+        yield GROWTH.light(*max(growths))
+
+
+def _by_lag(reach: Reach) -> Iterator[tuple[str, np.ndarray]]:
+    """Gradients of each layer and direction by lag; not of sequences of one step, and not where all are 0."""
+    for part, data in reach.parts.items():
+        for layer, rows in enumerate(data["gradient"].values):
+            for direction, row in enumerate(rows):
+                sizes = row[np.isfinite(row)]
+                if len(sizes) > 1 and sizes[0] > 0:
+                    yield place(part, layer, direction), sizes
 
 
 class _Look:
@@ -252,10 +297,9 @@ class _Look:
         self.units = [use for activity in self.activities.values() for use in activity.units()]
 
     def lights(self) -> Iterator[Light]:
-        """The worst gate and the worst layer."""
+        """Of the worst layer and direction."""
         if self.gates:
-            gate = max(self.gates, key=lambda use: use.share)
-            yield SATURATION.light(gate.share, gate.where)
+            yield SATURATION.light(*max(saturation(self.gates)))
         if self.units:
             layer = max(self.units, key=lambda use: use.share)
             yield DEAD.light(layer.share, layer.where)
