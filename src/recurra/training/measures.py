@@ -1,4 +1,4 @@
-"""What can be measured of a network's recurrent layers: gates at their ends, dead units, bad numbers, spectral radii."""
+"""What can be measured of recurrent layers: gates at their ends, dead units, bad numbers, spectral radii."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Activity:
         return found.output, found.last
 
     def see(self, arrays: Mapping[str, Tensor], lengths: Tensor | None) -> None:
-        """Takes in gates and states `(layers, directions, batch, time, units)`; what lies beyond a length is passed by."""
+        """Takes in gates and states `(layers, directions, batch, time, units)`, up to each length."""
         first = next(iter(arrays.values()))
         batch, steps = first.shape[2:4]
         real = torch.ones(batch, steps, dtype=torch.bool, device=first.device)
@@ -242,11 +242,11 @@ def bad_inputs(values: Tensor, lengths: Tensor | None, features: Sequence[str] |
         bad &= real.reshape(*real.shape, *[1] * (values.dim() - 2))
     if not bool(bad.any()):
         return None
-    index = tuple(int(i) for i in bad.nonzero()[0])
+    index = bad.nonzero()[0].tolist()
     where = f"input at step {index[1]} of sequence {index[0]}"
     if len(index) > 2:
         where += f", feature {features[index[2]] if features else index[2]}"
-    return Bad(int(bad.sum()), where, float(values[index]), index[0])
+    return Bad(int(bad.sum()), where, float(values[tuple(index)]), index[0])
 
 
 class Radius(NamedTuple):
