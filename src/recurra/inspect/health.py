@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,12 +23,30 @@ from recurra.training.measures import (
     UnitUse,
     bad_inputs,
     bad_weights,
+    place,
+    saturation,
     spectral_radii,
 )
-from recurra.training.signs import DEAD, FALL, FINITE, GRADIENT, OVERFIT, RADIUS, SATURATION, Light, worst
+from recurra.training.signs import (
+    DEAD,
+    FALL,
+    FINITE,
+    GRADIENT,
+    GROWTH,
+    OVERFIT,
+    RADIUS,
+    RADIUS_RELU,
+    REACH,
+    SATURATION,
+    Light,
+    worst,
+)
 from recurra.training.watch import run_lights
 
+from .decay import VANISHED
+from .gradients import Reach, gradient_reach
 from .layers import LayerCall, as_ours, recurrent_layers, serving
+from .sampling import some_subject
 from .subject import subject_of
 from .windows import Choice, record_some
 
@@ -37,6 +55,8 @@ ROWS = 64
 
 CHUNK_BYTES = 128 << 20
 """Gates and states that are held at a time."""
+
+Seen = tuple[list[GateUse], list[UnitUse], list[Radius]]
 
 MARKS = {"green": "●", "yellow": "▲", "red": "■"}
 """Shapes beside the colours, for those who cannot tell these apart."""
@@ -149,35 +169,39 @@ def health(
         >>> card.ok, card["saturation"].light
         (False, 'red')
     """
-    subject = None
-    if X is not None or isinstance(model, Subject):
-        # a forecaster's rows are steps of its series, which none may lack
-        chooses = isinstance(model, Estimator) and model.task != "forecast"
-        given = [_some(part, rows) if chooses else part for part in (X, y)]
-        subject = subject_of(model, *given, lengths=lengths, loss=loss)
-    network = _network(model) if subject is None else subject.network
+    if X is None and not isinstance(model, Subject):
+        subject, network = None, _network(model)
+        title = getattr(model, "title", type(model).__name__)
+    else:
+        if isinstance(model, Estimator) and not isinstance(X, Subject):
+            _network(model)  # which says if it is not fitted
+            subject = some_subject(model, X, y, rows)
+        else:
+            subject = subject_of(model, X, y, lengths=lengths, loss=loss)
+        network, title = subject.network, subject.title
+    lights, missing, seen = _examine(network, subject)
+    if isinstance(model, Estimator):
+        lights += [*history_lights(model.history_, model.best_epoch_), *run_lights(model.watch_)]
+    lights.sort(key=lambda light: ["red", "yellow", "green"].index(light.light))
+    return HealthCard(lights, *seen, missing, title)
+
+
+def _examine(network: torch.nn.Module, subject: Subject | None) -> tuple[list[Light], list[str], Seen]:
+    """Lights from the weights and, where there are data, from what they do; what is missing; figures of all places."""
     layers = recurrent_layers(network)
     radii = [r for name, layer in layers.items() for r in _radii(name, as_ours(layer))]
-    missing: list[str] = []
-    bad = bad_weights(network)
-    lights = [_radius_light(radii)] if bad is None else []
-    look = None
-    if subject is None:
-        missing.append("saturation, dead units and gradients: give some data")
-    elif bad is None:
-        look = _Look(subject)
-        bad = look.bad
-    if look is not None and bad is None:
-        lights += look.lights()
-        lights += _gradient(subject, missing)
-    lights.insert(0, FINITE.light(bad.count if bad else 0, f"{bad.value} in {bad.where}" if bad else ""))
-    if isinstance(model, Estimator):
-        lights += history_lights(model.history_, model.best_epoch_)
-        lights += run_lights(model.watch_)
-    order = sorted(lights, key=lambda light: ["red", "yellow", "green"].index(light.light))
-    title = subject.title if subject is not None else getattr(model, "title", type(model).__name__)
-    gates, units = (look.gates, look.units) if look else ([], [])
-    return HealthCard(order, gates, units, radii, missing, title)
+    bad, look, lights = bad_weights(network), None, []
+    missing = ["saturation, dead units and gradients: give some data"] if subject is None else []
+    if bad is None:
+        lights.append(_radius_light(radii))
+        look = subject and _Look(subject)
+        bad = look and look.bad
+    lights.insert(0, FINITE.light(bad.number if bad else 0, f"{bad.value} in {bad.where}" if bad else ""))
+    if subject is not None and look is not None and bad is None:  # what follows a bad number says nothing
+        lights += [*look.lights(), *_reach(subject), *_gradient(subject)]
+        if subject.loss is None:
+            missing.append("gradient of the loss: give targets too")
+    return lights, missing, (look.gates, look.units, radii) if look else ([], [], radii)
 
 
 def history_lights(history: list[dict[str, float]], best_epoch: int) -> list[Light]:
@@ -216,28 +240,40 @@ def _network(model: Any) -> torch.nn.Module:
     return model
 
 
-def _some(column: Any, rows: int) -> Any:
-    """Some entries of a list or column, evenly spread; one text stays as it is."""
-    if isinstance(column, str) or not hasattr(column, "__len__"):
-        return column
-    if hasattr(column, "rows"):  # sequences as a file gives them
-        return dataclasses.replace(column, rows=_some(column.rows, rows))
-    count = len(column)
-    chosen = range(count) if count <= rows else [i * count // rows for i in range(rows)]
-    if hasattr(column, "to_pylist"):  # Arrow
-        return column.take(list(chosen)).to_pylist()
-    if hasattr(column, "iloc"):  # pandas
-        return column.iloc[list(chosen)]
-    return column[list(chosen)] if hasattr(column, "ndim") else [column[i] for i in chosen]
-
-
 def _radii(name: str, layer: Any) -> Iterator[Radius]:
     return spectral_radii(name, layer.stack, layer._weights())
 
 
 def _radius_light(radii: list[Radius]) -> Light:
-    largest = max(radii, key=lambda r: r.radius)
-    return RADIUS.light(largest.radius, largest.where)
+    signs = [(RADIUS if radius.bounded else RADIUS_RELU, radius) for radius in radii]
+    sign, largest = max(signs, key=lambda found: found[1].radius / found[0].high[0])
+    return sign.light(largest.radius, largest.where)
+
+
+def _reach(subject: Subject) -> Iterator[Light]:
+    """How far back what the model is judged by reaches, and whether gradients grow within a recurrent layer."""
+    of = "score" if subject.loss is None else "loss"
+    shares, growths = [], []
+    for where, sizes in _by_lag(gradient_reach(subject, of=of)):
+        steps = int(np.flatnonzero(sizes >= VANISHED * sizes.max())[-1]) + 1
+        shares.append((steps / len(sizes), f"{where}: {steps} of {len(sizes)} steps"))
+    for where, sizes in _by_lag(gradient_reach(subject, of="each", probes=1)):
+        if sizes[0] > 0:
+            growths.append((float((sizes / sizes[0]).max()), where))
+    if shares:
+        yield REACH.light(*min(shares))
+    if growths:
+        yield GROWTH.light(*max(growths))
+
+
+def _by_lag(reach: Reach) -> Iterator[tuple[str, np.ndarray]]:
+    """Gradients of each layer and direction by lag; not of sequences of one step, and not where all are 0."""
+    for part, data in reach.parts.items():
+        for layer, rows in enumerate(data["gradient"].values):
+            for direction, row in enumerate(rows):
+                sizes = row[np.isfinite(row)]
+                if len(sizes) > 1 and sizes.max() > 0:
+                    yield place(part, layer, direction), sizes
 
 
 class _Look:
@@ -252,10 +288,9 @@ class _Look:
         self.units = [use for activity in self.activities.values() for use in activity.units()]
 
     def lights(self) -> Iterator[Light]:
-        """The worst gate and the worst layer."""
+        """Of the worst layer and direction."""
         if self.gates:
-            gate = max(self.gates, key=lambda use: use.share)
-            yield SATURATION.light(gate.share, gate.where)
+            yield SATURATION.light(*max(saturation(self.gates)))
         if self.units:
             layer = max(self.units, key=lambda use: use.share)
             yield DEAD.light(layer.share, layer.where)
@@ -285,9 +320,8 @@ class _Look:
         return torch.cat(outputs), tuple(torch.cat(s, 1) for s in zip(*lasts, strict=True))
 
 
-def _gradient(subject: Subject, missing: list[str]) -> Iterator[Light]:
+def _gradient(subject: Subject) -> Iterator[Light]:
     if subject.loss is None:
-        missing.append("gradient of the loss: give targets too")
         return
     weights = [p for p in subject.network.parameters() if p.requires_grad]
     with torch.enable_grad():

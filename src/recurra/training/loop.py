@@ -61,7 +61,7 @@ def train(
     save = None if settings.checkpoint is None else SaveRun(settings.checkpoint, settings.checkpoint_minutes)
     interrupt = Interrupt(save)
     watch = Watch(settings.gradient_clip) if settings.watch else None
-    callbacks = [callback for callback in (clock, keep, watch, save) if callback is not None]
+    callbacks: list[pl.Callback] = [callback for callback in (clock, keep, watch, save) if callback is not None]
     console = Console(stderr=True)
     if settings.verbose and (console.is_terminal or console.is_jupyter):
         callbacks.append(ShowProgress(console, watch))

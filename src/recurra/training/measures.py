@@ -1,8 +1,8 @@
-"""What can be measured of a network's recurrent layers: gates at their ends, dead units, bad numbers, spectral radii."""
+"""What can be measured of recurrent layers: gates at their ends, dead units, bad numbers, spectral radii."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -60,6 +60,29 @@ class GateUse(NamedTuple):
         return f"{place(self.part, self.layer, self.direction)} {self.gate}"
 
 
+class LayerUse(NamedTuple):
+    """How much of a layer and direction lies at its ends: the mean of its gates."""
+
+    share: float
+    where: str
+
+
+def saturation(gates: Iterable[GateUse]) -> list[LayerUse]:
+    """Takes the gates of each layer and direction together.
+
+    Example:
+        >>> saturation([GateUse("", 0, 0, "input", 0.5, 0.3), GateUse("", 0, 0, "forget", 0.2, 0.7)])
+        [LayerUse(share=0.5, where='0/forward, most input')]
+    """
+    layers: dict[str, list[GateUse]] = {}
+    for use in gates:
+        layers.setdefault(place(use.part, use.layer, use.direction), []).append(use)
+    return [
+        LayerUse(sum(use.share for use in uses) / len(uses), f"{name}, most {max(uses, key=lambda u: u.share).gate}")
+        for name, uses in layers.items()
+    ]
+
+
 class UnitUse(NamedTuple):
     """How many units of one layer and direction never change over some data."""
 
@@ -84,13 +107,13 @@ class Bad(NamedTuple):
     """The first number that is infinite or not a number.
 
     Attributes:
-        count: how many there are.
+        number: how many there are.
         where: what, and where in it.
         value: `inf`, `-inf` or `nan`.
         row: of the batch, where the number belongs to one sequence.
     """
 
-    count: int
+    number: int
     where: str
     value: float
     row: int | None = None
@@ -122,7 +145,7 @@ class Activity:
         return found.output, found.last
 
     def see(self, arrays: Mapping[str, Tensor], lengths: Tensor | None) -> None:
-        """Takes in gates and states `(layers, directions, batch, time, units)`; what lies beyond a length is passed by."""
+        """Takes in gates and states `(layers, directions, batch, time, units)`, up to each length."""
         first = next(iter(arrays.values()))
         batch, steps = first.shape[2:4]
         real = torch.ones(batch, steps, dtype=torch.bool, device=first.device)
@@ -173,8 +196,8 @@ class Activity:
                     (name, ~torch.isfinite(array[layer, direction]) & real[:, :, None])
                     for name, array in arrays.items()
                 ]
-                count = sum(int(bad.sum()) for _, bad in found)
-                if not count:
+                number = sum(int(bad.sum()) for _, bad in found)
+                if not number:
                     continue
                 times = [(bad.any(2).any(0).nonzero()[:, 0], name, bad) for name, bad in found if bool(bad.any())]
                 order = -1 if direction else 1  # the backward direction begins at the end
@@ -184,7 +207,7 @@ class Activity:
                 row, unit = (int(i) for i in bad[:, time].nonzero()[0])
                 value = float(arrays[name][layer, direction, row, time, unit])
                 where = f"{name} of {place(self.part, layer, direction, unit)} at step {time} of sequence {row}"
-                return Bad(count, where, value, row)
+                return Bad(number, where, value, row)
         return None
 
 
@@ -219,21 +242,22 @@ def bad_inputs(values: Tensor, lengths: Tensor | None, features: Sequence[str] |
         bad &= real.reshape(*real.shape, *[1] * (values.dim() - 2))
     if not bool(bad.any()):
         return None
-    index = tuple(int(i) for i in bad.nonzero()[0])
+    index = bad.nonzero()[0].tolist()
     where = f"input at step {index[1]} of sequence {index[0]}"
     if len(index) > 2:
         where += f", feature {features[index[2]] if features else index[2]}"
-    return Bad(int(bad.sum()), where, float(values[index]), index[0])
+    return Bad(int(bad.sum()), where, float(values[tuple(index)]), index[0])
 
 
 class Radius(NamedTuple):
-    """Spectral radius of the recurrent weights of one gate."""
+    """Spectral radius of the recurrent weights of one gate; `bounded` where the gate is squashed."""
 
     part: str
     layer: int
     direction: int
     gate: str
     radius: float
+    bounded: bool
 
     @property
     def where(self) -> str:
@@ -260,4 +284,4 @@ def spectral_radii(part: str, stack: Stack, weights: Sequence[Tensor]) -> Iterat
             radius = float("nan")
             if bool(torch.isfinite(square).all()):
                 radius = float(torch.linalg.eigvals(square).abs().max())
-            yield Radius(part, layer, direction, gate, radius)
+            yield Radius(part, layer, direction, gate, radius, _limits(stack.cell, gate) is not None)

@@ -14,7 +14,7 @@ from torch import Tensor
 from recurra.nn import RECURRENT
 
 from .failure import layer_call
-from .measures import Activity, GateUse, UnitUse, place, spectral_radii
+from .measures import Activity, GateUse, UnitUse, place, saturation, spectral_radii
 from .signs import DEAD, SATURATION, TRAINING_GRADIENT, UPDATE, Light, worst
 
 BUDGET = 0.015
@@ -220,10 +220,10 @@ class _Look:
             gates += activity.gates()
             units += activity.units()
             if activity.bad is not None:
-                self.row |= {"bad": activity.bad.count, "bad_at": activity.bad.where}
+                self.row |= {"bad": activity.bad.number, "bad_at": activity.bad.where}
         if gates:
-            gate = max(gates, key=lambda g: g.share)
-            self.row |= {"saturated": gate.share, "saturated_at": gate.where}
+            share, where = max(saturation(gates))
+            self.row |= {"saturated": share, "saturated_at": where}
         if units:
             layer = max(units, key=lambda u: u.share)
             self.row |= {"dead": layer.share, "dead_at": place(layer.part, layer.layer, layer.direction)}
