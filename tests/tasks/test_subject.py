@@ -122,6 +122,8 @@ def test_regress():
     subject = check(model, X[:3], y[:3])
     assert mean_loss(subject) == pytest.approx(model.evaluate(X[:3], y[:3])["loss"], rel=1e-5)
     assert [float(a) for a in subject.answers or []] == pytest.approx(model.predict(X[:3]), rel=1e-5)
+    with pytest.raises(DataError, match="the model was trained on numeric sequences, X holds texts"):
+        recurra.trace(model, ["a text"])
     moved = subject.scores().detach().numpy() - model.predict(X[:3])  # all but the mean of the targets
     np.testing.assert_allclose(moved, moved[0], rtol=1e-5)
 

@@ -49,7 +49,8 @@ def subject_of(
         loss: for a module: from its output to the losses of the sequences, `(batch,)`.
 
     Raises:
-        UsageError: the model is none of these, or is not fitted.
+        NotFittedError: the estimator is not fitted.
+        UsageError: the model is none of these.
         DataError: `x` cannot be used, or is empty.
     """
     given = model if x is None else x

@@ -196,15 +196,17 @@ class _Recorder:
         max_bytes: int,
         say: Callable[[str], Any] | None,
     ) -> None:
+        names = [names] if isinstance(names, str) else names
         self.subject, self.names, self.time = subject, names, time
         self.max_bytes, self.say = max_bytes, say
         self.parts: dict[str, xarray.Dataset] = {}
         self.deviation, self.longest = 0.0, 0
         sizes = [as_ours(layer).stack.inner_sizes for layer in recurrent_layers(subject.network).values()]
-        known = {name for found in sizes for name in found}
-        if names is not None and (not names or not set(names) <= known):
-            wrong = _listed(sorted(set(names) - known)) or "nothing"
-            raise UsageError(f"there is no {wrong} in this model; there are {_listed(sorted(known))}")
+        known = {name: None for found in sizes for name in found}
+        if names is not None and not (names and set(names) <= set(known)):
+            wrong = _listed(sorted(set(names) - set(known)))
+            why = f"there is no {wrong} in this model" if wrong else "names chooses nothing"
+            raise UsageError(f"{why}; there are {_listed(known)}")
         most = max(min(found.values()) for found in sizes)
         if isinstance(units, slice):
             units = range(most)[units]
