@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.errors import DataError, UsageError
-from recurra.io.atomic import written
+from recurra.atomic import written
 
 from .console import say
 from .options import Reading

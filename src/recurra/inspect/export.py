@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra.io.atomic import written
+from recurra.atomic import written
 
 if TYPE_CHECKING:
     import pyarrow as pa

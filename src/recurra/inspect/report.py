@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recurra.errors import UsageError
-from recurra.io.atomic import written
+from recurra.atomic import written
 
 from .contents import Code, contents
 from .trace import MAX_BYTES, Trace, trace
