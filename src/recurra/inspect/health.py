@@ -43,7 +43,7 @@ from recurra.training.signs import (
 )
 from recurra.training.watch import run_lights
 
-from .decay import VANISHED
+from .decay import NAMES
 from .gradients import Reach, gradient_reach
 from .layers import LayerCall, as_ours, recurrent_layers, serving
 from .sampling import some_subject
@@ -255,7 +255,7 @@ def _reach(subject: Subject) -> Iterator[Light]:
     of = "score" if subject.loss is None else "loss"
     shares, growths = [], []
     for where, sizes in _by_lag(gradient_reach(subject, of=of)):
-        steps = int(np.flatnonzero(sizes >= VANISHED * sizes.max())[-1]) + 1
+        steps = int(np.flatnonzero(sizes >= NAMES[0][0] * sizes.max())[-1]) + 1
         shares.append((steps / len(sizes), f"{where}: {steps} of {len(sizes)} steps"))
     for where, sizes in _by_lag(gradient_reach(subject, of="each", probes=1)):
         if sizes[0] > 0:
