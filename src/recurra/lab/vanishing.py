@@ -1,4 +1,7 @@
-"""Why a plain RNN forgets: what the three cells learn over longer and longer lags, and how far gradients reach."""
+"""Why a plain RNN forgets: what the cells learn across longer and longer lags, and how far back gradients reach.
+
+Bengio, Simard and Frasconi, "Learning long-term dependencies with gradient descent is difficult", 1994.
+"""
 
 from __future__ import annotations
 
