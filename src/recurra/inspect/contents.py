@@ -58,12 +58,12 @@ def contents(found: Trace, row: int, budget: int, code: Code) -> dict[str, Any]:
         UsageError: there is no such row, or nothing happens in it.
     """
     subject = found.subject
-    parts = {name: _row(data, row) for name, data in list(found.parts.items())[:PARTS]}
+    parts = {name: one_row(data, row) for name, data in list(found.parts.items())[:PARTS]}
     notes = []
     if len(found.parts) > PARTS:
         notes.append({"say": "parts", "shown": PARTS, "of": len(found.parts)})
     inputs = _inputs(subject, row, parts)
-    measured = measure(subject, max(int(data["length"]) for data in parts.values()))
+    measured = measure(subject, parts)
     fixed = (
         40_000 + len(json.dumps(measured.to_json(parts, row))) + packed_size(0 if inputs is None else inputs.size, True)
     )
@@ -90,15 +90,16 @@ def contents(found: Trace, row: int, budget: int, code: Code) -> dict[str, Any]:
 
 def _title(subject: Subject, row: int, parts: dict[str, xarray.Dataset]) -> str:
     if subject.steps is None:
-        return f"{subject.title} {row + 1}".strip()
+        count = next(iter(parts.values())).attrs["sequences"]
+        return subject.title if count == 1 else f"{subject.title}, {row + 1} / {count}"
     return "".join(subject.steps[row]) if all(len(t) == 1 for t in subject.steps[row]) else " ".join(subject.steps[row])
 
 
-def _row(data: xarray.Dataset, row: int) -> xarray.Dataset:
+def one_row(data: xarray.Dataset, row: int) -> xarray.Dataset:
     """One sequence without its padding."""
     if not 0 <= row < data.sizes["batch"]:
         raise UsageError(f"row {row} is not there: the trace holds {data.sizes['batch']} sequences, counted from 0")
-    one = data.isel(batch=row)
+    one = data.isel(batch=row).assign_attrs(sequences=data.sizes["batch"])
     one = one.isel(time=np.flatnonzero(one["time"].values < int(one["length"])))
     if not one.sizes["time"]:
         raise UsageError(f"row {row} has no step to show")
@@ -197,18 +198,23 @@ def _part(
     }
 
 
-def _inputs(subject: Subject, row: int, parts: dict[str, xarray.Dataset]) -> np.ndarray | None:
-    """Numbers that the network reads, `(features, time)`, where it reads numbers and they are not too many."""
+def numbers_read(subject: Subject, row: int) -> np.ndarray | None:
+    """The numbers that the network reads of one sequence, `(time, features)`; None where it reads no numbers."""
     values = getattr(subject.batch, "values", None)
     if not isinstance(values, torch.Tensor) or values.dim() != 3 or not values.is_floating_point():
         return None
     first_batch = getattr(subject.network, "batch_first", True)
     one = (values[row] if first_batch else values[:, row]).detach().cpu().float().numpy()
     lengths = getattr(subject.batch, "lengths", None)
-    one = one[: len(one) if lengths is None else int(lengths[row])]
+    return one[: len(one) if lengths is None else int(lengths[row])]
+
+
+def _inputs(subject: Subject, row: int, parts: dict[str, xarray.Dataset]) -> np.ndarray | None:
+    """The same for the page, `(features, time)`, where it is not too much."""
+    one = numbers_read(subject, row)
     part = next(iter(parts.values()))
-    if len(one) == int(part["length"]):
+    if one is not None and len(one) == int(part["length"]):
         one = one[part["time"].values]
     elif part.sizes["time"] != int(part["length"]):
         return None
-    return one.T if one.size <= INPUT_NUMBERS else None
+    return None if one is None or one.size > INPUT_NUMBERS else one.T

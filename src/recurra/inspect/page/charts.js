@@ -2,7 +2,17 @@
 {
   const LEFT = 62, RIGHT = 16, TOP = 14, HIGH = 210;
   const infinite = (value) => value === "inf" ? Infinity : value;
-  const short = (value) => value === null ? "—" : !Number.isFinite(value) ? "∞" : value >= 100 ? String(Math.round(value)) : value >= 0.01 ? +value.toPrecision(3) + "" : value.toExponential(0).replace("-", "−");
+  const short = (value) => value === 0 ? "0" : value === null || value === undefined ? "—" : !Number.isFinite(value) ? "∞" : value >= 100 ? String(Math.round(value)) : value >= 0.01 ? +value.toPrecision(3) + "" : value.toExponential(0).replace("-", "−");
+
+  // steps until a curve has fallen to half of its beginning, between two points as an exponential does
+  const halfOf = (xs, ys) => {
+    const i = ys.findIndex((y) => y !== null && y <= ys[0] / 2);
+    if (i < 1) return i < 0 ? Infinity : 0;
+    const above = Math.log(ys[i - 1] / ys[0] * 2), below = Math.log(Math.max(ys[i], 1e-300) / ys[0] * 2);
+    return xs[i - 1] + (xs[i] - xs[i - 1]) * above / (above - below);
+  };
+  const middle = (values) => { const known = values.filter((v) => v !== null).sort((a, b) => a - b); return known[Math.floor(known.length / 2)]; };
+  const part1 = () => R.where().filter((w) => w.startsWith("part"));
 
   // why there is no picture, in a line
   const reason = (found) => found.why === "said" ? found.text : R.t(`why ${found.why}`, { most: found.most?.toLocaleString("en") });
@@ -24,7 +34,7 @@
         line.ys.forEach((value, i) => { if (value !== null) out.push(R.svg("circle", { cx: x(xs[i]), cy: y(value), r: line.chosen === i ? 6 : 3, fill: line.colour, opacity: line.chosen === i ? 1 : 0.75, stroke: line.chosen === i ? ink.ink : null, "stroke-width": 2 })); });
       } else {
         let d = "", pen = "M";
-        line.ys.forEach((value, i) => { if (value === null || (log && value <= 0)) pen = "M"; else { d += `${pen}${x(xs[i]).toFixed(1)} ${y(value).toFixed(1)}`; pen = "L"; } });
+        line.ys.forEach((value, i) => { if (value === null || (log && value < low)) pen = "M"; else { d += `${pen}${x(xs[i]).toFixed(1)} ${y(value).toFixed(1)}`; pen = "L"; } });
         out.push(R.svg("path", { d, fill: "none", stroke: line.colour, "stroke-width": 2.4, "stroke-linejoin": "round", "stroke-dasharray": line.dash ?? null }));
       }
     }
@@ -65,9 +75,13 @@
     if (found.why) return together(R.section("reach", R.t("reachTitle"), reason(found)), []);
     const curve = () => found.parts[R.part().name], of = (name) => curve()[name][R.state.layer][R.state.direction];
     if (!curve()) return null;
+    const says = () => {
+      const { lags } = curve(), ys = of("all"), half = halfOf(lags, ys), end = ys.findLastIndex((y) => y !== null);
+      return R.t(Number.isFinite(half) ? "reachSays" : "reachStays", { h: short(+half.toPrecision(2)), p: `${short(100 * ys[end] / ys[0])} %`, n: lags[end] });
+    };
     const figure = lineFigure({
-      id: "gradient-reach", title: R.t("reachFigure"), caption: found.verdict, keys: ["layer", "direction"],
-      python: () => R.python(`figures.plot_reach(recurra.gradient_reach(model, x)).savefig("reach.svg")`, "model"),
+      id: "gradient-reach", title: R.t("reachFigure"), caption: R.language === "en" ? found.verdict : says(), keys: ["layer", "direction"],
+      python: () => R.python(`reach = recurra.gradient_reach(model, x)\n${curve().kept ? 'kept = recurra.gradient_reach(model, x, via="cell")\n' : ""}figures.plot_reach(${["reach", ...(curve().kept ? ["kept"] : []), ...part1()].join(", ")}).savefig("reach.svg")`, "model"),
       what: () => ({ xs: curve().lags, log: true, xlabel: R.t("lag"), ylabel: R.t("gradient"), lines: [
         { ys: of("all"), colour: R.lineColour("hidden"), label: R.t("allPaths") },
         ...(curve().kept ? [{ ys: of("kept"), colour: R.lineColour("forget"), label: R.t("gatePath"), dash: "6 3" }] : []),
@@ -83,27 +97,33 @@
     const mine = found.parts[part.name];
     if (!mine) return null;
     mine.values ??= R.decode(mine.response);
-    const pick = (name) => mine[name]?.[R.state.layer][R.state.direction].map(infinite), lags = mine.lags;
-    const ranked = () => { const by = pick("gate") ?? pick("measured"); return part.units.map((_, i) => i).sort((a, b) => (by[b] ?? -1) - (by[a] ?? -1)); };
+    const strand = (name) => mine[name]?.[R.state.layer][R.state.direction];
+    const kept = {}; // half-lives as numbers, and units by them, for each layer and direction
+    const now = () => kept[`${R.state.layer} ${R.state.direction}`] ??= (() => {
+      const measured = strand("measured").map(infinite), gate = strand("gate")?.map(infinite), by = gate ?? measured;
+      return { measured, gate, order: part.units.map((_, i) => i).sort((a, b) => (by[b] ?? -1) - (by[a] ?? -1)) };
+    })();
+    const lags = mine.lags;
     const response = () => { const [, directions, units, count] = mine.response.shape, from = ((R.state.layer * directions + R.state.direction) * units + R.state.unit) * count; return [...mine.values.subarray(from, from + count)]; };
+    const says = () => ["gate", "measured"].filter((name) => mine[name]).map((name) => R.t(`memorySays ${name}`, { middle: short(middle(now()[name])), most: short(Math.max(...now()[name].filter((v) => v !== null))) })).join(" ");
     const all = lineFigure({
-      id: "half-lives", title: R.t("halfFigure"), caption: found.verdicts.join("; "), keys: ["layer", "direction", "unit"],
-      python: () => R.python(`from recurra.inspect import half_lives, impulse_response\nfigures.plot_half_lives(${mine.gate ? "half_lives(model, x), " : ""}impulse_response(model, x)).savefig("half-lives.svg")`, "model"),
-      what: () => { const order = ranked(), chosen = order.indexOf(R.state.unit); return { xs: order.map((_, i) => i), log: true, xlabel: R.t("rank"), ylabel: R.t("halfLife"), mark: chosen, lines: [
-        { ys: order.map((u) => pick("measured")[u]), colour: R.lineColour("hidden"), label: R.t("byPush"), dots: true, chosen },
-        ...(mine.gate ? [{ ys: order.map((u) => pick("gate")[u]), colour: R.lineColour("forget"), label: R.t("byGate"), dots: true, chosen }] : []),
+      id: "half-lives", title: R.t("halfFigure"), caption: R.language === "en" ? found.verdicts.join("; ") : says(), keys: ["layer", "direction", "unit"],
+      python: () => R.python(`from recurra.inspect import half_lives, impulse_response\nfigures.plot_half_lives(${[...(mine.gate ? ["half_lives(model, x)"] : []), "impulse_response(model, x)", ...part1()].join(", ")}).savefig("half-lives.svg")`, "model"),
+      what: () => { const { order, measured, gate } = now(), chosen = order.indexOf(R.state.unit); return { xs: order.map((_, i) => i), log: true, xlabel: R.t("rank"), ylabel: R.t("halfLife"), mark: chosen, lines: [
+        { ys: order.map((u) => measured[u]), colour: R.lineColour("hidden"), label: R.t("byPush"), dots: true, chosen },
+        ...(mine.gate ? [{ ys: order.map((u) => gate[u]), colour: R.lineColour("forget"), label: R.t("byGate"), dots: true, chosen }] : []),
       ] }; },
-      tip: (i) => { const unit = ranked()[i]; return [`${R.t("unit")} ${part.units[unit]}`, `${R.t("byPush")}: ${short(pick("measured")[unit])}`, ...(mine.gate ? [`${R.t("byGate")}: ${short(pick("gate")[unit])}`] : [])]; },
-      choose: (i) => R.set({ unit: ranked()[i] }),
+      tip: (i) => { const { order, measured, gate } = now(), unit = order[i]; return [`${R.t("unit")} ${part.units[unit]}`, `${R.t("byPush")}: ${short(measured[unit])}`, ...(gate ? [`${R.t("byGate")}: ${short(gate[unit])}`] : [])]; },
+      choose: (i) => R.set({ unit: now().order[i] }),
     });
     const one = lineFigure({
       id: "impulse", title: R.t("pushFigure"), caption: R.t("pushCaption"), keys: ["layer", "direction", "unit"],
       python: () => R.python(`from recurra.inspect import impulse_response\nfigures.plot_response(${["impulse_response(model, x)", `unit=${part.units[R.state.unit]}`, ...R.where().filter((w) => !w.startsWith("row"))].join(", ")}).savefig("response.svg")`, "model"),
       what: () => ({ xs: lags, log: false, xlabel: R.t("stepsAfter"), ylabel: R.t("left"), ymax: Math.max(1, ...response()), lines: [
         { ys: response(), colour: R.lineColour("hidden"), label: `${R.t("unit")} ${part.units[R.state.unit]}` },
-        ...(mine.kept ? [{ ys: lags.map((lag) => pick("kept")[R.state.unit] ** lag), colour: R.lineColour("forget"), label: R.t("gateAlone"), dash: "6 3" }] : []),
+        ...(mine.kept ? [{ ys: lags.map((lag) => strand("kept")[R.state.unit] ** lag), colour: R.lineColour("forget"), label: R.t("gateAlone"), dash: "6 3" }] : []),
       ] }),
-      tip: (i) => [R.t("stepsLater", { n: lags[i] }), `${R.t("left")}: ${R.number(response()[i])}`, ...(mine.kept ? [`${R.t("gateAlone")}: ${R.number(pick("kept")[R.state.unit] ** lags[i])}`] : [])],
+      tip: (i) => [R.t("stepsLater", { n: lags[i] }), `${R.t("left")}: ${R.number(response()[i])}`, ...(mine.kept ? [`${R.t("gateAlone")}: ${R.number(strand("kept")[R.state.unit] ** lags[i])}`] : [])],
     });
     return together(R.section("memory", R.t("memoryTitle"), R.t("memoryLead"), R.el("div.pair", {}, all.root, one.root)), [all, one]);
   };
@@ -125,10 +145,11 @@
       mark(R.state.step);
       return { picture: R.picture(width, TOP + high + axis.height + 18, { role: "img", "aria-label": R.t("whyTitle") }, cursor, out, axis.drawn), mark, stepAt: (pixels) => Math.max(0, Math.min(part.steps - 1, Math.floor((pixels - LEFT) / each))) };
     };
-    const sum = R.t("whySum", { total: R.number(found.total), score: R.number(found.score), nothing: R.number(found.nothing), unit: found.unit });
+    const sum = R.t("whySum", { total: R.number(found.total), score: R.number(found.score), nothing: R.number(found.nothing), unit: R.term(found.unit) });
+    const gap = Math.abs(found.gap) > 0.05 * Math.abs(found.score - found.nothing) ? ` ${R.t("whyGap", { gap: R.number(found.gap) })}` : "";
     let now = null;
-    const figure = R.figure({ id: "attribution", title: R.t("whyTitle"), caption: `${R.t("whyCaption")} ${sum}`, picture: () => drawing(900).picture,
-      python: () => R.python(`from recurra.inspect import attribute\nfigures.plot_attribution(attribute(model, x)${R.data.code.row ? `, row=${R.data.code.row}` : ""}).savefig("attribution.svg")`, "model") });
+    const figure = R.figure({ id: "attribution", title: R.t("whyTitle"), caption: `${R.t("whyCaption")} ${sum}${gap}`, picture: () => drawing(900).picture,
+      python: () => R.python(`from recurra.inspect import attribute\nfigures.plot_attribution(attribute(model, x, steps=${found.points})${R.data.code.row ? `, row=${R.data.code.row}` : ""}).savefig("attribution.svg")`, "model") });
     const draw = () => { now = drawing(Math.max(300, figure.body.clientWidth || 900)); figure.body.replaceChildren(now.picture); };
     const at = (event) => { const box = now.picture.getBoundingClientRect(); return now.stepAt((event.clientX - box.left) / box.width * now.picture.viewBox.baseVal.width); };
     figure.body.addEventListener("pointermove", (event) => { const step = at(event); R.tip([R.number(values[step]), R.stepText(part, step)], event.clientX, event.clientY); });

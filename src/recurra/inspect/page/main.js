@@ -5,7 +5,7 @@
   const header = () => {
     const { data } = R, part = R.parts[0], same = (list) => [...new Set(list)].join(", ");
     const facts = [
-      [R.t("task"), data.task],
+      [R.t("task"), R.term(data.task)],
       [R.t("cell"), same(R.parts.map((p) => p.cell.toUpperCase()))],
       [R.t("layers"), same(R.parts.map((p) => p.layers))],
       [R.t("reads"), same(R.parts.map((p) => p.directions.length > 1 ? R.t("both") : R.t(p.directions[0])))],

@@ -141,6 +141,7 @@
       R.el("p.choice", {}, R.el("label", { for: "order" }, R.t("sort")), " ", choice),
       R.el("div.maps", {}, maps.map((map) => map.figure.root)));
     R.watch((changed) => {
+      choice.value = R.state.order;
       if (["part", "layer", "direction", "order"].some((key) => changed.has(key))) {
         setOrder();
         for (const map of maps) map.draw();

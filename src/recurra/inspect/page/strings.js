@@ -40,8 +40,11 @@
       sumOf: "= {f} of {a} from the input and {b} from the past",
       feature: "feature", whyTitle: "What the answer rests on", whyCaption: "How much each step speaks for the answer (blue, up) or against it (orange, down), by integrated gradients.",
       whySum: "Together {total}: the {unit} is {score}, and {nothing} where nothing is read.",
+      whyGap: "The sum misses the difference by {gap}: between nothing and this input the score does not change smoothly, so take the bars as rough.",
+      "why broken": "Not measured: some values are not finite numbers.",
       "why long": "Not measured: the sequence has more than {most} steps.",
       reachTitle: "How far back gradients reach", reachFigure: "Gradient by distance", reachLead: "How large the gradient of an output is at the states that came before it. Where it falls quickly, what happened earlier cannot be learnt.",
+      reachSays: "Half is left after {h} steps, {p} after {n}.", reachStays: "{p} is left after {n} steps.", "memorySays gate": "By the gate, the median unit keeps half for {middle} steps, the longest for {most}.", "memorySays measured": "After a push, {middle} and {most}.",
       lag: "steps back", gradient: "size of the gradient", allPaths: "all paths", gatePath: "through the gate alone", stepsBack: "{n} steps back",
       memoryTitle: "How long units remember", memoryLead: "Two answers for each unit: what its gate keeps from step to step, and what is really left of a small push into its state.",
       halfFigure: "Half-life of every unit", pushFigure: "A push into the unit", pushCaption: "What is left after each step. It may come back through other units, then it lies above the gate's own curve.",
@@ -91,8 +94,11 @@
       sumOf: "= {f}(입력에서 {a}, 과거에서 {b})",
       feature: "특징", whyTitle: "답의 근거", whyCaption: "각 스텝이 답을 얼마나 뒷받침하는지(파랑, 위) 또는 거스르는지(주황, 아래) 적분 기울기로 나타냅니다.",
       whySum: "모두 더하면 {total}: {unit} 값은 {score}, 아무것도 읽지 않으면 {nothing}입니다.",
+      whyGap: "합이 실제 차이와 {gap}만큼 다릅니다. 점수가 매끄럽게 변하지 않으므로 막대는 대략으로만 보세요.",
+      "why broken": "유한하지 않은 값이 있어 재지 않았습니다.",
       "why long": "{most}스텝보다 긴 시퀀스라서 재지 않았습니다.",
       reachTitle: "기울기가 닿는 거리", reachFigure: "거리에 따른 기울기", reachLead: "출력의 기울기가 앞선 상태에서 얼마나 큰지 보입니다. 빨리 줄어드는 곳에서는 먼저 일어난 일을 배울 수 없습니다.",
+      reachSays: "{h}스텝 전에서 절반이 되고 {n}스텝 전에는 {p}가 남습니다.", reachStays: "{n}스텝 전에도 {p}가 남습니다.", "memorySays gate": "게이트로 보면 가운데 유닛은 {middle}스텝, 가장 긴 유닛은 {most}스텝 만에 절반이 됩니다.", "memorySays measured": "밀어서 재면 각각 {middle}, {most}스텝입니다.",
       lag: "거슬러 간 스텝", gradient: "기울기의 크기", allPaths: "모든 경로", gatePath: "게이트 경로만", stepsBack: "{n}스텝 전",
       memoryTitle: "유닛이 기억하는 시간", memoryLead: "유닛마다 두 가지로 답합니다. 게이트가 스텝마다 간직하는 양, 그리고 상태를 살짝 밀었을 때 실제로 남는 양입니다.",
       halfFigure: "모든 유닛의 반감기", pushFigure: "유닛을 밀었을 때", pushCaption: "스텝마다 남은 양입니다. 다른 유닛을 거쳐 되돌아오면 게이트만의 곡선보다 높습니다.",
@@ -108,6 +114,13 @@
       deviation: "기록은 가중치에서 다시 계산했습니다. 층의 실제 출력과의 차이는 최대 {d}입니다.",
     },
   };
+  // what the models call themselves and their answers
+  const TERMS = {
+    "Sequence classifier": "시퀀스 분류기", "Sequence regressor": "시퀀스 회귀 모델", "Sequence tagger": "시퀀스 태거", "Language model": "언어 모델", Forecaster: "예측 모델",
+    Translator: "번역기", "Blank filler": "빈칸 채우기 모델", Transcriber: "받아쓰기 모델", "log-odds of the answer": "답의 로그 오즈", score: "점수",
+  };
+  R.term = (text) => (R.language === "ko" && TERMS[text]) || text;
+
   R.language = R.data.language;
   R.t = (key, values = {}, otherwise = key) => {
     const words = STRINGS[R.language], text = words[key] ?? words[otherwise] ?? otherwise;

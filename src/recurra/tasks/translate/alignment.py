@@ -88,7 +88,8 @@ def font_for(text: str) -> tuple[Any, str]:
     needed = {ord(c) for c in text if not c.isspace()}
     default = font_manager.findfont(font_manager.FontProperties())
     best, lacking = None, needed
-    for path in [default, *sorted(font_manager.findSystemFonts())]:
+    others = sorted(font_manager.findSystemFonts(), key=lambda path: ("Regular" not in path, path))
+    for path in [default, *others]:
         try:
             missing = needed - set(FT2Font(path).get_charmap())
         except (OSError, RuntimeError):  # a damaged font, or a kind that cannot be drawn with
