@@ -48,6 +48,13 @@ def test_long():
     assert all(number(row[4]) > 0 for row in rows if not row[3].startswith("not measured"))
 
 
+def test_trace():
+    rows = run("trace", "--rounds", 1, "--seconds", 0.05, "--scale", 0.1)
+    assert len(rows) == 3
+    assert number(rows[0][2]) == 1
+    assert all(number(row[1]) > 0 and number(row[2]) > 0 for row in rows)
+
+
 def test_nsmc(tmp_path):
     lines = (SAMPLES / "train.tsv").read_text(encoding="utf-8").splitlines()
     files = [tmp_path / "train.tsv", tmp_path / "valid.tsv"]
