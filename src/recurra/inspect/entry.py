@@ -175,6 +175,7 @@ def _over_steps(subject: Subject, call: LayerCall) -> bool:
     """Whether a layer runs once over each sequence; one that spells words runs over their characters."""
     batch, steps = call.values.shape[:2]
     if subject.steps is not None:
-        return token_rows(subject, [steps] * batch if call.lengths is None else call.lengths.tolist()) is not None
+        own = [steps] * batch if call.lengths is None else call.lengths.tolist()
+        return [len(row) for row in subject.steps] == own
     lengths = getattr(subject.batch, "lengths", None)
     return lengths is None or len(lengths) == batch
