@@ -123,3 +123,12 @@ def test_wrong_arguments_and_what_was_sampled(monkeypatch):
     assert large.sampled == "singular values at 5 of 120 steps, 8 of 30 sequences"
     assert large.singular_values.sizes["time"] == 5
     assert large.singular_values["time"].values[-1] == 119
+
+
+def test_weights_of_half_precision_are_looked_at_in_single():
+    torch.manual_seed(0)
+    layer = torch.nn.GRU(2, 3, batch_first=True)
+    x = torch.randn(2, 9, 2)
+    single = jacobian_spectrum(layer, x).spectral_radius
+    half = jacobian_spectrum(layer.bfloat16(), x.bfloat16()).spectral_radius
+    np.testing.assert_allclose(half, single, atol=0.03)

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NAMES = ((0.01, "vanishing"), (0.5, "fading"), (2.0, "steady"), (100.0, "growing"), (math.inf, "exploding"))
+VANISHED, EXPLODED = 0.01, 100.0
+"""Less than this share is called vanishing, more than this multiple exploding."""
+
+NAMES = ((VANISHED, "vanishing"), (0.5, "fading"), (2.0, "steady"), (EXPLODED, "growing"), (math.inf, "exploding"))
 """What it is called when at most so much is left at the greatest lag."""
 
 LAG = 20

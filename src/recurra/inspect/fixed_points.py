@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,9 @@ SAME = 1e-3
 
 STARTS = 24
 """States from which the search begins."""
+
+ROUNDS = 60
+"""Greatest number of steps of the search."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -121,9 +124,9 @@ def fixed_points(
     run = _chosen(runs_of(subject_of(model, x, lengths=lengths)), part, layer, direction)
     strand = run.strands[layer][DIRECTIONS.index(direction)].double()
     constant = _constant(strand, input)
-    found = [end for end in (_descend(strand, constant, s) for s in _starts(strand, starts)) if end is not None]
-    points = _distinct(found)
-    data = _described(strand, constant, points, run)
+    ends = _descend(strand, constant, _starts(strand, starts))
+    found = list(ends[_speed(_moved(strand, constant, ends)) < SPEED])
+    data = _described(strand, constant, _distinct(found), run)
     return FixedPoints(data, (len(found), starts), _verdict(data, len(found), starts))
 
 
@@ -156,62 +159,74 @@ def _constant(strand: Strand, input: str | Tensor | np.ndarray) -> Tensor:
     return given
 
 
-def _starts(strand: Strand, count: int) -> list[Tensor]:
-    """States that were visited, all numbers side by side `(size,)`, evenly over sequences and steps."""
+def _starts(strand: Strand, count: int) -> Tensor:
+    """States that were visited, all numbers side by side `(count, size)`, evenly over sequences and steps."""
     visited = torch.cat(strand.states, -1)  # (time + 1, batch, size)
     there = torch.arange(len(visited), device=visited.device)[:, None] <= strand.lengths.to(visited.device)
     visited = visited[there]
     at = torch.linspace(0, len(visited) - 1, count).round().long()
-    return list(visited[at])
+    return visited[at]
 
 
-def _at(strand: Strand, constant: Tensor, state: Tensor) -> Strand:
-    """The strand as if it had one step, from this state."""
+def _at(strand: Strand, constant: Tensor, states: Tensor) -> Strand:
+    """The strand as if it had one step only, from these states `(number, size)`."""
     sizes = [s.shape[-1] for s in strand.states]
-    return Strand(
-        strand.stack,
-        strand.weights,
-        constant.expand(1, 1, -1),
-        tuple(s.expand(1, 1, -1) for s in state.split(sizes)),
-        torch.ones(1, dtype=torch.long),
-        torch.zeros(1, 1, dtype=torch.long),
-        None,
+    number = len(states)
+    return replace(
+        strand,
+        inputs=constant.expand(1, number, -1),
+        states=tuple(s.unsqueeze(0) for s in states.split(sizes, -1)),
+        lengths=torch.ones(number, dtype=torch.long),
+        order=torch.zeros(1, number, dtype=torch.long, device=constant.device),
+        kept=None,
     )
 
 
-def _moved(strand: Strand, constant: Tensor, state: Tensor) -> Tensor:
-    """How far a step moves a state, `(size,)`."""
+def _moved(strand: Strand, constant: Tensor, states: Tensor) -> Tensor:
+    """How far a step moves states `(number, size)`, in each of their numbers."""
     sizes = [s.shape[-1] for s in strand.states]
     with torch.no_grad():
-        before = tuple(s.unsqueeze(0) for s in state.split(sizes))
-        return torch.cat(strand.cell.step(constant.unsqueeze(0), before, strand.weights).state, -1)[0] - state
+        after = strand.cell.step(constant.expand(len(states), -1), states.split(sizes, -1), strand.weights).state
+    return torch.cat(after, -1) - states
 
 
-def _descend(strand: Strand, constant: Tensor, start: Tensor) -> Tensor | None:
-    """The fixed point that a start leads to, None where it leads to a slow point that is none."""
-    from scipy.optimize import least_squares
+def _speed(moved: Tensor) -> Tensor:
+    """Root mean square over the numbers of a state, `(number,)`."""
+    return moved.square().mean(-1).sqrt()
 
-    def tensor(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(start)
 
-    def residual(values: np.ndarray) -> np.ndarray:
-        return _moved(strand, constant, tensor(values)).cpu().numpy()
+def _descend(strand: Strand, constant: Tensor, states: Tensor) -> Tensor:
+    """Where the speed is least, from each state `(number, size)`: damped least squares, all starts side by side.
 
-    def slope(values: np.ndarray) -> np.ndarray:
-        matrix = jacobians(_at(strand, constant, tensor(values)), 0)[0].cpu().numpy()
-        return matrix - np.eye(len(matrix))
-
-    jacobian: Any = slope  # the stubs know its names only
-    found = least_squares(
-        residual, start.cpu().numpy(), jacobian, method="lm", xtol=1e-12, ftol=1e-12, gtol=1e-12, max_nfev=200
-    )
-    if not np.isfinite(found.x).all() or math.sqrt(float(np.square(found.fun).mean())) > SPEED:
-        return None
-    return tensor(found.x)
+    Levenberg 1944, Marquardt 1963. A start is done when it moves no more, or when no step makes it slower.
+    """
+    states = states.clone()
+    damping = states.new_full((len(states),), 1e-3)
+    moved, going = _moved(strand, constant, states), torch.arange(len(states), device=states.device)
+    for _ in range(ROUNDS):
+        going = going[(_speed(moved[going]) > SPEED / 1000) & (damping[going] < 1e8)]
+        if not len(going):
+            break
+        here, residual = states[going], moved[going]
+        slope = jacobians(_at(strand, constant, here), 0)
+        slope.diagonal(dim1=1, dim2=2).sub_(1)
+        normal = slope.mT @ slope
+        diagonal = normal.diagonal(dim1=1, dim2=2)
+        diagonal += damping[going, None] * diagonal.clamp(min=1e-12)
+        downhill = (slope.mT @ residual.unsqueeze(-1)).neg()
+        trial = here + torch.linalg.solve(normal, downhill).squeeze(-1)
+        after = _moved(strand, constant, trial)
+        ratio = _speed(after) / _speed(residual)
+        better = (ratio < 1).unsqueeze(-1)
+        states[going] = torch.where(better, trial, here)
+        moved[going] = torch.where(better, after, residual)
+        damping[going] *= torch.where(better[:, 0], 0.1, 10.0)
+        damping[going[(ratio > 0.999) & (ratio < 1)]] = torch.inf  # a slow point that is none
+    return states
 
 
 def _distinct(points: list[Tensor]) -> list[tuple[Tensor, int]]:
-    """Points without those that are the same, with the number of each, the most frequent first."""
+    """Points without those that are the same, with the number of starts for each, the most frequent first."""
     kept: list[tuple[Tensor, int]] = []
     for point in points:
         near = [i for i, (other, _) in enumerate(kept) if float((point - other).square().mean().sqrt()) < SAME]
@@ -226,15 +241,14 @@ def _described(strand: Strand, constant: Tensor, points: list[tuple[Tensor, int]
     import xarray
 
     size = sum(s.shape[-1] for s in strand.states)
-    eigen = np.zeros((len(points), size), complex)
-    speed = np.zeros(len(points))
-    for i, (point, _) in enumerate(points):
-        values = torch.linalg.eigvals(jacobians(_at(strand, constant, point), 0)[0]).cpu().numpy()
-        eigen[i] = values[np.argsort(-np.abs(values), kind="stable")]
-        speed[i] = float(_moved(strand, constant, point).square().mean().sqrt())
-    every = torch.stack([p for p, _ in points]).cpu() if points else torch.zeros(0, size)
+    every = torch.stack([p for p, _ in points]) if points else constant.new_zeros(0, size)
+    speed = _speed(_moved(strand, constant, every)).cpu().numpy()
+    eigen = np.zeros((0, size), complex)
+    if points:
+        eigen = torch.linalg.eigvals(jacobians(_at(strand, constant, every), 0)).cpu().numpy()
+        eigen = np.take_along_axis(eigen, np.argsort(-np.abs(eigen), axis=1, kind="stable"), 1)
     sizes = [s.shape[-1] for s in strand.states]
-    states = dict(zip(strand.cell.states, every.split(sizes, -1), strict=True))
+    states = dict(zip(strand.cell.states, every.cpu().split(sizes, -1), strict=True))
     units = {name: "unit" if s.shape[-1] == strand.stack.hidden_size else "projection" for name, s in states.items()}
     return xarray.Dataset(
         {

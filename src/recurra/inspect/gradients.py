@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recurra.errors import DataError, UsageError
 
-from .decay import Decay
+from .decay import LAG, Decay
 from .results import Result, place
 from .strands import Run, runs_of
 from .subject import subject_of
@@ -75,10 +75,10 @@ class Reach(Result):
         return Decay.of(data["gradient"].isel(layer=layer).sel(direction=direction).values)
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each part, layer and direction: steps until half is left, and what is left after some lags."""
+        """For each part, layer and direction: steps until half is left, and the shares left at two lags."""
         rows = []
         for part, layer, direction, decay in self._decays():
-            lags = [lag for lag in (1, 5, 10, 20, 50, 100, 200, 500) if lag < decay.longest] + [decay.longest]
+            lag = min(LAG, decay.longest)
             rows.append(
                 {
                     "part": part,
@@ -87,7 +87,10 @@ class Reach(Result):
                     "name": decay.name,
                     "half_life": decay.half_life,
                     "rate": decay.rate,
-                    "left": ", ".join(f"{lag}: {decay.left[lag]:.3g}" for lag in lags),
+                    "lag": lag,
+                    "left": float(decay.left[lag]),
+                    "longest": decay.longest,
+                    "left_at_longest": float(decay.left[decay.longest]),
                 }
             )
         return rows

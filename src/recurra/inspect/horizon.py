@@ -34,6 +34,9 @@ KNOWN = {"values", "lengths", "targets", "weights", "rows", "target_lengths", "f
 """What a batch may consist of for its steps to be cut here."""
 
 
+UNFIT = "a memory horizon can be measured where a sequence or each of its steps has one target"
+
+
 @dataclass(frozen=True, repr=False)
 class Horizon(Said):
     """The loss of a model that sees the last steps only.
@@ -113,7 +116,8 @@ def memory_horizon(
     if subject.loss is None:
         raise UsageError("a memory horizon needs the targets: give y (for a module, loss=)")
     recurrent_layers(subject.network)  # says so where there is none
-    cut: _ManyToOne | _Aligned = _Aligned(subject) if _is_aligned(subject.batch) else _ManyToOne(subject)
+    aligned = _is_aligned(subject.batch) and getattr(model, "aligned", True)
+    cut: _ManyToOne | _Aligned = _Aligned(subject) if aligned else _ManyToOne(subject)
     wanted = _series(cut.longest) if lags is None else sorted({int(k) for k in lags})
     if not wanted or wanted[0] < 1:
         raise UsageError(f"lags must be numbers of steps from 1 on, got {wanted[:5]}")
@@ -191,6 +195,8 @@ class _ManyToOne:
     def __init__(self, subject: Subject) -> None:
         _check(subject.batch)
         self.subject, self.batch = subject, subject.batch
+        if getattr(self.batch, "target_lengths", None) is not None:
+            raise UsageError(f"{UNFIT}; here a sequence has a sequence of targets")
         values = self.batch.values
         # tokens (batch, time), or features; a module says by its own name for it where time stands
         self.axis = 1 if hasattr(self.batch, "targets") or getattr(subject.network, "batch_first", True) else 0
@@ -271,10 +277,9 @@ class _Aligned:
 def _check(batch: Any) -> None:
     more = [name for name, value in batch._asdict().items() if name not in KNOWN and value is not None]
     if more:
-        raise UsageError(
-            "a memory horizon can be measured where a sequence or each of its steps has one target; in this task "
-            f"steps also belong to {', '.join(more)}"
-        )
+        raise UsageError(f"{UNFIT}; in this task steps also belong to: {', '.join(more)}")
+    if hasattr(batch, "targets") and batch.targets is None:
+        raise UsageError(f"{UNFIT}; in this task the inputs are their own targets")
 
 
 def _mean(subject: Subject, batch: Any) -> float:

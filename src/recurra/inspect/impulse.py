@@ -88,7 +88,7 @@ def impulse_response(
         pushes = _pushes(run, state, most, at)
         found = [[_responses(strand, pushes, state, size, most) for strand in layer] for layer in run.strands]
         parts[run.part] = _response_dataset(run, np.array(found), state == "input")
-        notes.append(f"{len(pushes)} {'push' if len(pushes) == 1 else 'pushes'} for each unit, {most} steps after each")
+        notes.append(f"pushes for each unit: {len(pushes)}, steps after each: {most}")
     how = f"after a push into the {into or 'state'}"
     return UnitMemory(parts, verdict_of(parts, how), "; ".join(dict.fromkeys(notes)))
 

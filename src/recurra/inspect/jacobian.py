@@ -18,7 +18,7 @@ from .strands import Run, Strand, jacobians, pull, reorder, runs_of, spread
 from .subject import subject_of
 from .trace import DIRECTIONS
 
-WORK = 10_000_000_000
+WORK = 6_000_000_000
 """Products of numbers that a call may take, about, before it samples steps and sequences."""
 
 MIN_STEPS, MAX_ROWS = 4, 8

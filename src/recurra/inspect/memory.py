@@ -12,6 +12,7 @@ from recurra.errors import UsageError
 
 from .decay import number
 from .results import Result
+from .spans import UnitName
 from .strands import Run, Strand, runs_of
 from .subject import subject_of
 from .trace import DIRECTIONS
@@ -48,8 +49,8 @@ class UnitMemory(Result):
         for part, data in self.parts.items():
             table = data["half_life"].stack(place=("layer", "direction", "unit"))
             for (layer, direction, unit), value in zip(table["place"].values.tolist(), table.values, strict=True):
-                rows.append({"unit": f"{part or 'layer'}/{layer}/{direction}/{unit}", "half_life": float(value)})
-        return sorted(rows, key=lambda row: -row["half_life"])
+                rows.append({"unit": str(UnitName(part, layer, direction, unit)), "half_life": float(value)})
+        return sorted(rows, key=lambda row: -1 if math.isnan(row["half_life"]) else row["half_life"], reverse=True)
 
 
 def half_lives(model: Any, x: Any = None, *, lengths: Any = None) -> UnitMemory:

@@ -169,8 +169,10 @@ def _taken_apart(name: str, call: LayerCall, arrays: Mapping[str, Tensor], lengt
     grid = torch.arange(steps).unsqueeze(1)  # (time, 1)
     beyond = (grid >= lengths).to(device)
     orders = [grid.expand(-1, len(rows)), torch.where(grid < lengths, lengths - 1 - grid, grid)]
-    groups = stack.split([w.detach() for w in call.weights])
-    x = _padded(call.values.detach()[rows, :steps].transpose(0, 1), beyond)
+    # halves of numbers are too coarse for derivatives
+    kind = torch.promote_types(call.values.dtype, torch.float32)
+    groups = stack.split([w.detach().to(kind) for w in call.weights])
+    x = _padded(call.values.detach()[rows, :steps].transpose(0, 1).to(kind), beyond)
     strands: list[list[Strand]] = []
     for layer in range(stack.num_layers):
         alone = Stack(stack.cell, x.shape[-1], stack.hidden_size, 1, False, stack.bias, stack.proj_size)
@@ -180,10 +182,10 @@ def _taken_apart(name: str, call: LayerCall, arrays: Mapping[str, Tensor], lengt
             index = layer * stack.directions + direction
             states = []
             for i, state in enumerate(stack.cell.states):
-                seen = _padded(arrays[state][layer, direction][rows, :steps].transpose(0, 1), beyond)
+                seen = _padded(arrays[state][layer, direction][rows, :steps].transpose(0, 1).to(kind), beyond)
                 first = seen.new_zeros(len(rows), seen.shape[-1])
                 if call.states is not None:
-                    first = call.states[i].detach()[index, rows]
+                    first = call.states[i].detach()[index, rows].to(kind)
                 states.append(torch.cat([first.unsqueeze(0), reorder(seen, order)]))
                 if i == 0:
                     outputs.append(seen)
