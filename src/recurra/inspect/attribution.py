@@ -16,6 +16,7 @@ from recurra.errors import UsageError
 from recurra.tasks.subject import Subject
 
 from .entry import Entry, by_step
+from .results import Dumped
 from .subject import Plain, subject_of
 
 if TYPE_CHECKING:
@@ -137,8 +138,8 @@ class Completeness(NamedTuple):
     gap: float
 
 
-@dataclass(frozen=True)
-class Attribution:
+@dataclass(frozen=True, repr=False)
+class Attribution(Dumped):
     """How much each step speaks for the answer (above 0) or against it (below 0).
 
     Attributes:
@@ -203,8 +204,8 @@ class Attribution:
             for t, value in enumerate(found.tolist()):
                 yield {"batch": b, "time": t, "token": None if tokens is None else tokens[t], "attribution": value}
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything as numbers and strings, for other programs."""
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as numbers and strings."""
         count = self.values.sizes["batch"]
         return {
             **self.values.attrs,
