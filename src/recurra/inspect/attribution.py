@@ -75,7 +75,8 @@ def attribute(
             time, features)`.
         baseline: b, what stands for "nothing": `"zeros"`, `"mean"` (of the input over all real steps of `x`) or a
             tensor that broadcasts to `(batch, time, features)`.
-        steps: for integrated gradients, points on the way (Gauss–Legendre); see `Attribution.completeness`.
+        steps: for integrated gradients, points on the way (Gauss–Legendre); a model with kinks, by `relu` or pooling
+            by `"max"`, needs more. `Attribution.completeness` says whether they are enough.
         layer: name of the recurrent layer whose input is meant; when None the first that the model calls and that runs
             over the steps of the inputs.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.

@@ -207,7 +207,7 @@ def _mirrored(values: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _readers(calls: list[LayerCall], entry: Entry) -> list[tuple[LayerCall, bool]]:
-    """Other layers that read the same input, and whether they read it from its end: see `nn.BidirectionalContext`."""
+    """Other layers that read the same input, and whether they read it from its end: as in a filler of blanks."""
     found = []
     for call in calls:
         if call.part == entry.call.part or call.values.shape != entry.values.shape or not entry.values.numel():
