@@ -161,7 +161,7 @@ def test_the_word_that_decides_gets_the_attribution(decided, method):
     assert found.values["token"].values[1].tolist() == ["나쁜", "영화", "", "", "", ""]
     assert "나쁜 +" in repr(found)
     assert [row["token"] for row in found.rows()][:2] == ["그", "영화"]
-    assert json.loads(json.dumps(found.to_json()))["tokens"][2] == ["어제", "보았다", "나쁜"]
+    assert json.loads(found.to_json())["tokens"][2] == ["어제", "보았다", "나쁜"]
 
 
 @pytest.mark.parametrize("method", ["integrated_gradients", "gradient_x_input", "occlusion"])

@@ -214,7 +214,7 @@ def test_effects_on_an_estimator(classifier):
     np.testing.assert_allclose(effect.loss_before, np.log1p(np.exp(-effect.score_before)).mean(), rtol=1e-4)
     np.testing.assert_allclose(effect.loss_after, np.log1p(np.exp(-effect.score_after)).mean(), rtol=1e-4)
     assert effect.moved["encoder.recurrent"]["token"].values[0].tolist() == ["정말", "재미있다"]
-    assert json.loads(json.dumps(effect.to_json()))["rows"][1]["batch"] == 1
+    assert json.loads(effect.to_json())["rows"][1]["batch"] == 1
     assert "loss" in repr(effect)
     assert intervene(classifier, texts, [ablate("hidden")]).loss_change is None
 
@@ -248,7 +248,7 @@ def test_importance_for_the_loss(classifier):
     effect = intervene(classifier, texts, [ablate("hidden", units=[2])], labels)
     np.testing.assert_allclose(found.loss_change[0, 0, 2], effect.loss_change, atol=1e-5)
     assert "loss" in repr(found)
-    json.dumps(found.to_json())
+    json.loads(found.to_json())
     with pytest.raises(DataError, match="every sequence is empty"):
         importance(classifier, ["", " "])
     with pytest.raises(UsageError, match="no 'memory' in a lstm"):

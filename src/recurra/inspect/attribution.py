@@ -16,6 +16,7 @@ from recurra.errors import UsageError
 from recurra.tasks.subject import Subject
 
 from .entry import Entry, by_step
+from .results import Dumped
 from .subject import Plain, subject_of
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def attribute(
             time, features)`.
         baseline: b, what stands for "nothing": `"zeros"`, `"mean"` (of the input over all real steps of `x`) or a
             tensor that broadcasts to `(batch, time, features)`.
-        steps: for integrated gradients, points on the way (Gauss–Legendre); see `Attribution.completeness`.
+        steps: for integrated gradients, points on the way (Gauss–Legendre); a model with kinks, by `relu` or pooling
+            by `"max"`, needs more. `Attribution.completeness` says whether they are enough.
         layer: name of the recurrent layer whose input is meant; when None the first that the model calls and that runs
             over the steps of the inputs.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
@@ -137,8 +139,8 @@ class Completeness(NamedTuple):
     gap: float
 
 
-@dataclass(frozen=True)
-class Attribution:
+@dataclass(frozen=True, repr=False)
+class Attribution(Dumped):
     """How much each step speaks for the answer (above 0) or against it (below 0).
 
     Attributes:
@@ -203,8 +205,8 @@ class Attribution:
             for t, value in enumerate(found.tolist()):
                 yield {"batch": b, "time": t, "token": None if tokens is None else tokens[t], "attribution": value}
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything as numbers and strings, for other programs."""
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as numbers and strings."""
         count = self.values.sizes["batch"]
         return {
             **self.values.attrs,

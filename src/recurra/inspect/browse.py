@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .corpus import Corpus, Progress
+from .results import Dumped
 from .spans import Span, UnitName, unit_named, watch
 from .telling import Relation, related
 
@@ -111,8 +112,8 @@ def browse(
     )
 
 
-@dataclass(frozen=True)
-class UnitPage:
+@dataclass(frozen=True, repr=False)
+class UnitPage(Dumped):
     """What a unit answers to.
 
     Attributes:
@@ -147,10 +148,10 @@ class UnitPage:
         """The spans, one a row."""
         for kind, spans in (("high", self.high), ("low", self.low)):
             for span in spans:
-                yield {"kind": kind, **span.to_json()}
+                yield {"kind": kind, **span.to_dict()}
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything as numbers and strings, for other programs."""
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as numbers and strings."""
         return {
             "unit": str(self.unit),
             "of": self.of,
@@ -158,11 +159,11 @@ class UnitPage:
             "deviation": self.deviation,
             "minimum": self.minimum,
             "maximum": self.maximum,
-            "high": [span.to_json() for span in self.high],
-            "low": [span.to_json() for span in self.low],
+            "high": [span.to_dict() for span in self.high],
+            "low": [span.to_dict() for span in self.low],
             "high_tokens": [t._asdict() for t in self.best_tokens()],
             "low_tokens": [t._asdict() for t in self.best_tokens(low=True)],
-            "relation": None if self.relation is None else self.relation.to_json(),
+            "relation": None if self.relation is None else self.relation.to_dict(),
         }
 
     def __repr__(self) -> str:

@@ -37,8 +37,7 @@ class Corpus:
         DataError: the inputs cannot be used, or there are none.
 
     Example:
-        >>> import numpy as np
-    import torch
+        >>> import torch
         >>> corpus = Corpus(torch.nn.GRU(2, 3), torch.randn(5, 700, 2))
         >>> [(begin, subject.batch.values.shape[1]) for begin, subject in corpus]
         [(0, 256), (256, 256), (512, 188)]

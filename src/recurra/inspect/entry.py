@@ -42,6 +42,9 @@ class Entry:
     Attributes:
         values: the layer's input, `(batch, time, features)`, 0 beyond the end of a sequence.
         mask: which steps are real, `(batch, time)`.
+        lengths: steps of each sequence, `(batch,)`.
+        others: layers that read the same input, and whether they read it from its end; they read what is put in its
+            place, too.
 
     Raises:
         UsageError: the model has no such layer, or does not call it.
@@ -56,13 +59,15 @@ class Entry:
 
     def __init__(self, subject: Subject, layer: str | None = None) -> None:
         self.subject = subject
-        self.call = _first_call(subject, layer)
+        calls = _calls(subject)
+        self.call = _chosen(subject, calls, layer)
         values, lengths = self.call.values.detach(), self.call.lengths
         batch, steps = values.shape[:2]
         full = torch.full((batch,), steps) if lengths is None else lengths
         self.mask = torch.arange(steps, device=values.device) < full.to(values.device)[:, None]
         self.values = values.masked_fill(~self.mask.unsqueeze(-1), 0)  # padding may hold anything
         self.lengths = full.cpu()
+        self.others = _readers(calls, self)
 
     @property
     def at_once(self) -> int:
@@ -84,24 +89,18 @@ class Entry:
             For each variant the answers to the questions.
         """
         variants, batch = values.shape[:2]
-        call = self.call
-        repeated = LayerCall(
-            call.name,
-            call.number,
-            call.stack,
-            [w.detach() for w in call.weights],
-            values.flatten(0, 1),
-            None if call.lengths is None else call.lengths.repeat(variants),
-            None if call.states is None else tuple(s.detach().repeat(1, variants, 1) for s in call.states),
-        )
-        output, last = (run or plainly)(repeated)
+        done = {(self.call.name, 0): (run or plainly)(_repeated(self.call, values))}
+        for call, backwards in [] if run else self.others:
+            done[call.name, 0] = plainly(_repeated(call, _mirrored(values, self.lengths) if backwards else values))
         found: list[list[Any]] = []
         for i in range(variants):
             rows = slice(i * batch, (i + 1) * batch)
-            part = output[rows], tuple(s[:, rows] for s in last)
 
-            def serve(call: LayerCall, part: tuple[Tensor, State] = part) -> tuple[Tensor, State]:
-                return part if (call.name, call.number) == (self.call.name, self.call.number) else plainly(call)
+            def serve(call: LayerCall, rows: slice = rows) -> tuple[Tensor, State]:
+                if (call.name, call.number) not in done:
+                    return plainly(call)
+                output, last = done[call.name, call.number]
+                return output[rows], tuple(s[:, rows] for s in last)
 
             found.append([])
             for question in questions:
@@ -132,6 +131,20 @@ def plainly(call: LayerCall) -> tuple[Tensor, State]:
     return recurrence(call.stack, call.values, call.weights, call.lengths, call.states, batch_first=True)
 
 
+def _repeated(call: LayerCall, values: Tensor) -> LayerCall:
+    """A call with variants of its input, which stand below each other in the batch."""
+    variants = len(values)
+    return LayerCall(
+        call.name,
+        call.number,
+        call.stack,
+        [w.detach() for w in call.weights],
+        values.flatten(0, 1),
+        None if call.lengths is None else call.lengths.repeat(variants),
+        None if call.states is None else tuple(s.detach().repeat(1, variants, 1) for s in call.states),
+    )
+
+
 def by_step(
     subject: Subject, part: str, values: Tensor, lengths: Tensor, name: str, **attributes: Any
 ) -> xarray.DataArray:
@@ -151,8 +164,8 @@ def by_step(
     return xarray.DataArray(values.detach().cpu().numpy(), coords, dims, name, attributes)
 
 
-def _first_call(subject: Subject, layer: str | None) -> LayerCall:
-    """The first call of a layer, by default of the first that runs over the steps of the inputs."""
+def _calls(subject: Subject) -> list[LayerCall]:
+    """The first call of each recurrent layer."""
     found: list[LayerCall] = []
 
     def serve(call: LayerCall) -> tuple[Tensor, State]:
@@ -162,6 +175,11 @@ def _first_call(subject: Subject, layer: str | None) -> LayerCall:
 
     with torch.no_grad(), serving(subject.network, serve, replace=True):
         subject.forward(subject.batch)
+    return found
+
+
+def _chosen(subject: Subject, found: list[LayerCall], layer: str | None) -> LayerCall:
+    """The call of a layer, by default of the first that runs over the steps of the inputs."""
     if layer is None and found:
         return next((call for call in found if _over_steps(subject, call)), found[0])
     for call in found:
@@ -174,8 +192,29 @@ def _first_call(subject: Subject, layer: str | None) -> LayerCall:
 def _over_steps(subject: Subject, call: LayerCall) -> bool:
     """Whether a layer runs once over each sequence; one that spells words runs over their characters."""
     batch, steps = call.values.shape[:2]
+    lengths = [steps] * batch if call.lengths is None else call.lengths.tolist()
     if subject.steps is not None:
-        own = [steps] * batch if call.lengths is None else call.lengths.tolist()
-        return [len(row) for row in subject.steps] == own
-    lengths = getattr(subject.batch, "lengths", None)
-    return lengths is None or len(lengths) == batch
+        return call.part not in subject.layer_steps and subject.steps_of(call.part, lengths) is not None
+    given = getattr(subject.batch, "lengths", None)
+    return given is None or len(given) == batch
+
+
+def _mirrored(values: Tensor, lengths: Tensor) -> Tensor:
+    """Sequences `(…, batch, time, features)` from their own ends to their beginnings."""
+    steps = torch.arange(values.shape[-2])
+    order = torch.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)  # (batch, time)
+    return values.gather(-2, order.to(values.device).unsqueeze(-1).expand(values.shape))
+
+
+def _readers(calls: list[LayerCall], entry: Entry) -> list[tuple[LayerCall, bool]]:
+    """Other layers that read the same input, and whether they read it from its end: as in a filler of blanks."""
+    found = []
+    for call in calls:
+        if call.part == entry.call.part or call.values.shape != entry.values.shape or not entry.values.numel():
+            continue
+        values = call.values.detach().masked_fill(~entry.mask.unsqueeze(-1), 0)
+        for backwards in (False, True):
+            if torch.equal(values, _mirrored(entry.values, entry.lengths) if backwards else entry.values):
+                found.append((call, backwards))
+                break
+    return found

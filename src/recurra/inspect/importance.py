@@ -19,6 +19,7 @@ from .changes import takes_alter
 from .corpus import Corpus, Progress
 from .entry import Entry
 from .layers import LayerCall
+from .results import Dumped
 from .trace import DIRECTIONS
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def importance(
     )
 
 
-@dataclass(frozen=True)
-class Importance:
+@dataclass(frozen=True, repr=False)
+class Importance(Dumped):
     """The effect of ablating each unit alone.
 
     Attributes:
@@ -103,8 +104,8 @@ class Importance:
             found.append({**names, "score_change": float(values[at]), "loss_change": loss})
         return found
 
-    def to_json(self) -> dict[str, Any]:
-        """All units, for other programs."""
+    def to_dict(self) -> dict[str, Any]:
+        """All units."""
         return {"of": self.score_change.attrs["of"], "rows": self.rows()}
 
     def __repr__(self) -> str:

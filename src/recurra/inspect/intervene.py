@@ -17,6 +17,7 @@ from recurra.tasks.subject import Subject
 from .changes import Altering, Change, check
 from .entry import by_step, plainly
 from .layers import LayerCall, as_ours, recurrent_layers, serving
+from .results import Dumped
 from .subject import subject_of
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def intervene(
     )
 
 
-@dataclass(frozen=True)
-class Effect:
+@dataclass(frozen=True, repr=False)
+class Effect(Dumped):
     """What changes inside a run did.
 
     Attributes:
@@ -131,8 +132,8 @@ class Effect:
         columns = zip(self.score_before.tolist(), self.score_after.tolist(), self.score_change.tolist(), strict=True)
         return [{"batch": b, "before": x, "after": y, "change": d} for b, (x, y, d) in enumerate(columns)]
 
-    def to_json(self) -> dict[str, Any]:
-        """Scores and losses as numbers, for other programs."""
+    def to_dict(self) -> dict[str, Any]:
+        """Scores and losses as numbers."""
         return {
             "score": self.subject.score_name,
             "rows": self.rows(),

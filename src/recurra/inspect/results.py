@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     import xarray
 
 
+class Dumped:
+    """A result that can be given to other programs."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as numbers and texts."""
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """The same as JSON; what is infinite or not known is `null`."""
+        return json.dumps(_plainly(self.to_dict()), ensure_ascii=False)
+
+
 class Said:
     """A result that says itself in one sentence and in rows."""
 
@@ -93,6 +105,14 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _plainly(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _plainly(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plainly(v) for v in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in plain.items()}
+    return {k: _plainly(v) for k, v in row.items()}

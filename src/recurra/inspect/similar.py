@@ -10,6 +10,7 @@ import numpy as np
 from recurra.errors import UsageError
 
 from .corpus import Corpus, Progress
+from .results import Dumped
 from .spans import Span, UnitName, free_windows, unit_named, watch
 
 
@@ -102,8 +103,8 @@ class Match:
     shared: int
 
 
-@dataclass(frozen=True)
-class Similar:
+@dataclass(frozen=True, repr=False)
+class Similar(Dumped):
     """Spans that are like a chosen one.
 
     Attributes:
@@ -121,9 +122,9 @@ class Similar:
         """Where the matches are."""
         return [match.span for match in self.matches]
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything as numbers and strings, for other programs."""
-        rows = [{**m.span.to_json(), "similarity": m.similarity, "shared": m.shared} for m in self.matches]
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as numbers and strings."""
+        rows = [{**m.span.to_dict(), "similarity": m.similarity, "shared": m.shared} for m in self.matches]
         return {"units": self.units, "matches": rows}
 
     def __repr__(self) -> str:

@@ -138,7 +138,7 @@ class Span:
         before, inside, after = (" ".join(part) for part in parts)
         return f"row {self.row}: {self.value:+.3f} {before} [{inside}] {after}".rstrip()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Everything as numbers and strings."""
         label = self.label.item() if isinstance(self.label, np.generic | Tensor) else self.label
         return {**vars(self), "unit": str(self.unit), "label": label}

@@ -12,6 +12,7 @@ from recurra.errors import DataError, UsageError
 from .changes import part_of
 from .corpus import Corpus, Progress
 from .layers import recurrent_layers
+from .results import Dumped
 from .spans import UnitName, unit_named, watch
 from .trace import DIRECTIONS
 
@@ -48,7 +49,7 @@ class Relation:
         """Share of the variance explained, η² or r²."""
         return self.value if self.measure == "eta2" else self.value**2
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Numbers and strings."""
         return {**vars(self), "unit": None if self.unit is None else str(self.unit)}
 
@@ -59,8 +60,8 @@ class Relation:
         return f"{name}: {sign}, p {self.p:.2g}, q {self.q:.2g}"
 
 
-@dataclass(frozen=True)
-class Telling:
+@dataclass(frozen=True, repr=False)
+class Telling(Dumped):
     """Units by how well they go with the labels.
 
     Attributes:
@@ -80,14 +81,14 @@ class Telling:
         """The units that go with the labels when at most one in twenty of these may be a false discovery."""
         return [r for r in self.relations if r.q <= ALPHA]
 
-    def to_json(self) -> dict[str, Any]:
-        """All units, for other programs."""
+    def to_dict(self) -> dict[str, Any]:
+        """All units."""
         return {
             "of": self.of,
             "summary": self.summary,
             "rows": self.rows,
             "telling": len(self.telling),
-            "relations": [r.to_json() for r in self.relations],
+            "relations": [r.to_dict() for r in self.relations],
         }
 
     def __repr__(self) -> str:
