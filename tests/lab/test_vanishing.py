@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recurra import lab
-from recurra.errors import UsageError
+from recurra.errors import DataError, UsageError
 from recurra.lab.network import CELLS, build, fitting_size, parameter_count
 from recurra.lab.problems import PROBLEMS, Adding
 from recurra.lab.training import Plan, train
@@ -78,8 +78,11 @@ def test_rows_curves_and_figure(tmp_path):
     assert json.loads(result.to_json())["rows"] == result.rows
     for suffix in ("png", "svg"):
         result.plot(tmp_path / f"a.{suffix}")
-        result.plot(tmp_path / "b", format=suffix)
-        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / "b").read_bytes()
+        result.plot(str(tmp_path / f"b.{suffix}"))
+        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 4
+    with pytest.raises(DataError, match="cannot be written"):
+        result.plot(tmp_path / "none" / "a.png")
 
 
 def test_same_seed_same_result():

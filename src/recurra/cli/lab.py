@@ -10,7 +10,6 @@ import typer
 from recurra.errors import DataError, UsageError
 
 from .console import progress_bar, say, show_json, show_table
-from .files import written
 from .options import Reading
 from .shapes.fill import read_texts
 from .shapes.pooled import read_labelled
@@ -200,8 +199,7 @@ def _run(name: str, given: dict[str, Any], out: Path | None, quick: bool, seed: 
         arguments["random_state"] = seed
     with progress_bar() as tell:
         result = getattr(experiments, name)(**arguments, progress=tell)
-    with written(out) as partial:
-        result.plot(partial, format=out.suffix[1:].lower())
+    result.plot(out)
     if json:
         show_json(result.as_dict())
     else:

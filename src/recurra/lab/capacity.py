@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recurra.data.plain import BEGIN_ID, PlainEncoder, pieces
+from recurra.data.wording import counted
 from recurra.errors import UsageError
 from recurra.tasks import LanguageModel
 from recurra.tasks.language import LanguageNetwork
@@ -115,10 +116,11 @@ def capacity(
         "characters": len(text),
         "threads": torch.get_num_threads(),
     }
+    threads = counted(torch.get_num_threads(), "thread")
     notes = [
         f"{len(text):,} characters, {epochs} passes; the learning rate that does better on a tenth held out",
         "loss: of a character of the test text; rate: learning rate at its peak",
-        f"characters/s: in training; step: one step of inference for one sequence; {torch.get_num_threads()} thread(s)",
+        f"characters/s: in training; step: one step of inference for one sequence; {threads}",
     ]
     return Result("capacity", "What parameters buy", COLUMNS, rows, settings, _draw, notes=notes)
 

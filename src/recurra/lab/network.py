@@ -31,7 +31,7 @@ class Reader(torch.nn.Module):
         self.layer: Any = build_recurrent(cell, inputs, hidden_size, 1)
         self.answer = torch.nn.Linear(hidden_size, outputs)
 
-    def forward(self, x: Tensor, answers: int, state: tuple[Tensor, ...] | None = None) -> Tensor:
+    def forward(self, x: Tensor, answers: int = 1, state: tuple[Tensor, ...] | None = None) -> Tensor:
         """Scores of the last steps, `(batch, answers, outputs)`, from x `(batch, time, features)`."""
         output, _ = self.layer(x, state[0] if state and len(state) == 1 else state)
         return self.answer(output[:, -answers:])

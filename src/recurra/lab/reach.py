@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+
+from recurra.inspect import gradient_reach
 
 from .network import Reader
 from .problems import Problem, Sample
@@ -28,10 +28,7 @@ def lag_grid(steps: int, count: int = LAGS) -> list[int]:
 
 
 def reach(network: Reader, problem: Problem, sample: Sample) -> list[dict[str, Any]]:
-    """Norm of ∂L_T/∂h_{T-k} for lags k, a mean over sequences.
-
-    The layer runs up to step T - k, its state there becomes a variable, and the rest runs on from it: exact, and as
-    fast as the layer. L_T is the loss of the last step alone.
+    """Norm of ∂L_T/∂h_{T-k} for lags k, a mean over sequences; L_T is the loss of the last step alone.
 
     Args:
         network: the network.
@@ -42,27 +39,10 @@ def reach(network: Reader, problem: Problem, sample: Sample) -> list[dict[str, A
         For each lag `{"lag": k, "state": norm}`, where the state is all that goes from step to step; an LSTM's has two
         parts, whose own norms stand beside it as `"hidden"` and `"cell"`.
     """
-    x, last = sample.x, sample.target[:, -1:]
-    names, rows = network.layer.stack.cell.states, []
-    for lag in lag_grid(x.shape[1]):
-        norms = _gradients(network, problem, x, last, x.shape[1] - lag)
-        found = {"state": torch.stack(norms).norm(dim=0)}
-        if len(names) > 1:
-            found |= dict(zip(names, norms, strict=True))
-        rows.append({"lag": lag, **{name: float(norm.mean()) for name, norm in found.items()}})
-    return rows
-
-
-def _gradients(network: Reader, problem: Problem, x: Tensor, last: Tensor, steps: int) -> list[Tensor]:
-    """Norms `(batch,)`, for each state, of the gradient with respect to it after so many steps."""
-    with torch.no_grad():
-        found = network.layer(x[:, :steps])[1]
-    states = [state.detach().requires_grad_() for state in (found if isinstance(found, tuple) else (found,))]
-    if steps == x.shape[1]:
-        scores = network.answer(states[0][-1]).unsqueeze(1)
-    else:
-        scores = network(x[:, steps:], 1, tuple(states))
-    # the sequences do not touch each other: the gradient of the sum is each one's own
-    loss = problem.losses(scores, last).sum()
-    gradients = torch.autograd.grad(loss, states, allow_unused=True)
-    return [torch.zeros(len(x)) if g is None else g[0].norm(dim=1) for g in gradients]
+    last = sample.target[:, -1:]
+    found = gradient_reach(network, sample.x, of="loss", loss=lambda scores: problem.losses(scores, last))
+    (part,) = found.parts.values()
+    parts = network.layer.stack.cell.states
+    names = {"state": "gradient", **({name: name for name in parts} if len(parts) > 1 else {})}
+    norms = {key: part[name].values[0, 0].tolist() for key, name in names.items()}
+    return [{"lag": lag, **{key: norm[lag] for key, norm in norms.items()}} for lag in lag_grid(sample.x.shape[1])]

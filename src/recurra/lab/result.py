@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recurra.atomic import written
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -57,19 +59,22 @@ class Result:
         padded.insert(1, " | ".join("-" * width for width in widths))
         return "\n".join(f"| {line} |" for line in padded)
 
-    def plot(self, path: str | Path, *, format: str | None = None) -> None:
-        """Draws the figure into a file.
+    def plot(self, path: str | Path) -> None:
+        """Draws the figure into a file, complete or not at all.
 
         Args:
-            path: picture to write.
-            format: `"png"`, `"svg"` or `"pdf"`; as the suffix of `path` says if left out.
+            path: picture to write; the suffix gives its format (`.png`, `.svg`, `.pdf`).
+
+        Raises:
+            DataError: it cannot be written.
         """
         import matplotlib
 
-        kind = format or Path(path).suffix.lstrip(".").lower()
+        kind = Path(path).suffix.lstrip(".").lower()
         with matplotlib.rc_context({"svg.hashsalt": "recurra"}):  # the same result, the same file
             figure = self.draw(self)
-            figure.savefig(path, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
+            with written(Path(path)) as partial:
+                figure.savefig(partial, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; numbers that are not finite are None."""
