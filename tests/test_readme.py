@@ -77,15 +77,18 @@ def test_translated_guides_have_the_same_commands_and_examples(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(GUIDES) - set(TRANSLATED)))
 def test_guides(name, tmp_path):
-    """Commands and examples of a guide, in their order, in one folder."""
+    """Commands and examples of a guide, in their order, in one folder; an example knows the names of those before it."""
     text = (ROOT / name).read_text(encoding="utf-8")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     found = re.findall(r"^```(bash|python)\n(.*?)^```$", text, re.M | re.S)
     assert found
-    for language, code in found:
-        program = ["bash", "-e", "-c", code] if language == "bash" else [sys.executable, "-c", code]
-        done = subprocess.run(program, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True)
-        assert done.returncode == 0, (code, done.stderr)
+    run = "import subprocess\nsubprocess.run(['bash', '-e', '-c', {!r}], check=True)\n"
+    program = "".join(run.format(code) if language == "bash" else code for language, code in found)
+    environment = {**os.environ, "PATH": path}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_links_of_guides_are_there():
