@@ -219,7 +219,7 @@ def test_bad_weights_are_named(monkeypatch):
 
 def test_lights_turn_at_their_limits():
     assert [GRADIENT.light(v).light for v in (0.0, 1e-12, 1.0, 1e3, 1e5, math.nan, math.inf)] == [
-        "yellow",
+        "red",
         "yellow",
         "green",
         "yellow",

@@ -30,6 +30,8 @@ from recurra.training.measures import (
 from recurra.training.signs import (
     DEAD,
     FALL,
+    FALL_OF_FEW,
+    FEW_EPOCHS,
     FINITE,
     GRADIENT,
     GROWTH,
@@ -214,14 +216,15 @@ def history_lights(history: list[dict[str, float]], best_epoch: int) -> list[Lig
     Example:
         >>> [light.light for light in history_lights([{"loss": 1.0}, {"loss": 0.4}], 2)]
         ['green']
-        >>> [light.light for light in history_lights([{"loss": 1.0}, {"loss": 1.1}], 2)]
+        >>> [light.light for light in history_lights([{"loss": 1.0}] * 5, 5)]
         ['red']
     """
     found = []
     losses = [row["loss"] for row in history]
     if len(losses) > 1:
         fall = (losses[0] - min(losses[1:])) / max(abs(losses[0]), 1e-12)
-        found.append(FALL.light(fall, f"{losses[0]:.3g} to {min(losses[1:]):.3g}"))
+        sign = FALL if len(losses) >= FEW_EPOCHS else FALL_OF_FEW
+        found.append(sign.light(fall, f"{losses[0]:.3g} to {min(losses[1:]):.3g}"))
     valid = [row["valid_loss"] for row in history if "valid_loss" in row]
     if len(valid) == len(history) > 1 and best_epoch:
         kept, least = valid[best_epoch - 1], min(valid)
@@ -271,7 +274,7 @@ def _by_lag(reach: Reach) -> Iterator[tuple[str, np.ndarray]]:
     for part, data in reach.parts.items():
         for layer, rows in enumerate(data["gradient"].values):
             for direction, row in enumerate(rows):
-                sizes = row[np.isfinite(row)]
+                sizes = row[~np.isnan(row)]
                 if len(sizes) > 1 and sizes.max() > 0:
                     yield place(part, layer, direction), sizes
 

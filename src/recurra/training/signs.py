@@ -178,7 +178,7 @@ GRADIENT = Sign(
     "",
     "size of the gradient of the loss over all weights, before clipping",
     high=(100.0, 1e4),
-    low=(1e-9, 0.0),
+    low=(1e-9, 1e-30),
     too_high="gradients explode: clip them (gradient_clip), use a smaller learning rate, or a gated cell",
     too_low="no gradient arrives: look at saturation and dead units",
 )
@@ -189,10 +189,13 @@ FALL = Sign(
     "training loss",
     "%",
     "share by which the training loss fell from the first epoch to its lowest",
-    low=(0.01, 0.0),
+    low=(0.01, 1e-6),
     too_low="nothing was learnt: train with another learning rate or for longer, and look whether the targets belong "
     "to the inputs",
 )
+FALL_OF_FEW = dataclasses.replace(FALL, low=(FALL.low[0], -INF))
+"""Of fewer epochs than `FEW_EPOCHS`: a loss that has not fallen yet may just begin to."""
+FEW_EPOCHS = 4
 OVERFIT = Sign(
     "overfitting",
     "%",
