@@ -180,7 +180,7 @@ def test_the_ride_through_the_cell(browser, page):
 def test_every_picture_can_be_taken_along(browser, page):
     browser.open(page[0])
     names = browser.run("Object.keys(R.figures)")
-    assert len(names) == 12
+    assert len(names) == 13
     for name in names:
         drawn = ElementTree.fromstring(browser.run(f"R.figures['{name}'].toSVG()"))  # noqa: S314
         assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
@@ -210,6 +210,7 @@ def test_the_buttons_save_files(browser, page, tmp_path):
     ElementTree.parse(tmp_path / "map-forget.svg")  # noqa: S314
 
 
+@pytest.mark.slow
 def test_the_lines_of_python_make_figures(browser, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)

@@ -54,7 +54,7 @@
     }
     if (R.data.inputs) {
       let now = null;
-      const figure = R.figure({ id: "input-lines", title: R.t("inputFigure"), caption: R.t("inputSeries"), python: () => R.python(`figures.plot_input(trace${R.data.code.row ? `, row=${R.data.code.row}` : ""}).savefig("input.svg")`), picture: () => series(900).picture });
+      const figure = R.figure({ id: "input-lines", title: R.t("inputFigure"), caption: R.t("inputSeries"), python: () => R.python(`figures.plot_input(trace${R.data.code.row ? `, row=${R.data.code.row}` : ""}).savefig("numbers.svg")`), picture: () => series(900).picture });
       const draw = () => { now = series(Math.max(320, figure.body.clientWidth || 900)); figure.body.replaceChildren(now.picture); };
       figure.body.addEventListener("pointerdown", (event) => { const box = now.picture.getBoundingClientRect(); R.set({ step: now.stepAt((event.clientX - box.left) / box.width * now.picture.viewBox.baseVal.width) }); });
       const { shape: [features, steps] } = R.data.inputs.values, names = R.data.inputs.names || [];
