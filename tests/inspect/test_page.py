@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from chromium import Chromium, find_chromium
 from PIL import Image
 
 import recurra
@@ -17,8 +18,6 @@ from recurra import nn
 from recurra.inspect import Subject, write_report
 from recurra.inspect.contents import Code
 from recurra.inspect.subject import Plain
-
-from chromium import Chromium, find_chromium
 
 WORDS = ["이", "영화", "정말", "재미", "없다", "</script><b>&", " "]
 

@@ -44,7 +44,9 @@ def test_packed_numbers_that_are_all_the_same():
     assert np.isnan(unpack(pack(np.array([np.nan]))))
 
 
-@pytest.mark.parametrize(("kind", "options"), [("LSTM", {"num_layers": 2, "bidirectional": True}), ("GRU", {}), ("RNN", {})])
+@pytest.mark.parametrize(
+    ("kind", "options"), [("LSTM", {"num_layers": 2, "bidirectional": True}), ("GRU", {}), ("RNN", {})]
+)
 def test_a_page_holds_the_trace(tmp_path, kind, options):
     torch.manual_seed(0)
     layer, x = getattr(nn, kind)(3, 6, batch_first=True, **options), torch.randn(2, 9, 3)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recurra.errors import DataError, UsageError
 from recurra.atomic import written
+from recurra.errors import DataError, UsageError
 
 from .console import say
 from .options import Reading

@@ -12,7 +12,7 @@ from recurra.errors import UsageError
 from .console import say, show_json, show_table
 from .evaluate import Model
 from .options import Asking, takes
-from .shapes import one
+from .shapes import one, reads_text
 
 MEGABYTES = 500
 """Default of the greatest size of a trace."""
@@ -53,6 +53,7 @@ def inspect(
       recurra inspect my-model test.csv --row 3 --language ko
       recurra inspect my-model test.ts --row 1 --units 0:16 --time 0:100 --netcdf trace.nc
     """
+    from recurra.data.files import refuse_no_file
     from recurra.inspect import trace
     from recurra.inspect.report import check_language
     from recurra.inspect.trace import TooLarge
@@ -65,6 +66,8 @@ def inspect(
         "time": None if time is None else _slice("--time", time),
     }
     estimator: Any = load(model)
+    if not reads_text(estimator) and data != "-" and not Path(data).is_dir():
+        refuse_no_file(Path(data))
     subject = estimator.subject(*one(estimator, data, options, row))
     for note in subject.notes:
         say(note)

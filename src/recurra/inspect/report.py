@@ -10,8 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from recurra.errors import UsageError
 from recurra.atomic import written
+from recurra.errors import UsageError
 
 from .contents import Code, contents
 from .trace import MAX_BYTES, Trace, trace

@@ -52,7 +52,7 @@ def one(estimator: Any, source: str, options: Any, row: int = 1) -> tuple[Any, .
         DataError: the source cannot be read.
         UsageError: there is no such row.
     """
-    text = _reads_text(estimator) and not _is_file(source)
+    text = reads_text(estimator) and not _is_file(source)
     before = 0
     for columns in shape_of(estimator.task).inputs(estimator, [source] if text else source, options):
         count = len(columns[0])
@@ -63,7 +63,8 @@ def one(estimator: Any, source: str, options: Any, row: int = 1) -> tuple[Any, .
     raise UsageError(f"there is no row {row} in {source}: rows are counted from 1 to {before:,}")
 
 
-def _reads_text(estimator: Any) -> bool:
+def reads_text(estimator: Any) -> bool:
+    """Whether a model takes texts, which may stand on the command line themselves."""
     return estimator.task in ("tag", "generate", "translate", "fill") or (
         estimator.task in ("classify", "regress") and estimator.encoder_.kind == "text"
     )

@@ -1,0 +1,85 @@
+"""Makes the pictures of `recurra inspect`: docs/images/inspect-*.png, each below 250 kB.
+
+    python docs/images/inspect.py reviews "이 영화 정말 재미없다" JapaneseVowels-model JapaneseVowels_TEST.ts
+
+The two models are what `recurra fit classify` made of film reviews and of the Japanese vowels
+(docs/guides/classify.md). Needs Chromium, a Korean font, and Pillow, which matplotlib brings along.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "inspect"))
+
+from chromium import Chromium, find_chromium  # noqa: E402
+from PIL import Image  # noqa: E402
+
+MOST = 250_000
+TOP = "document.querySelector('.bar').style.position = 'static'; scrollTo(0, 0)"
+# one picture: its name, which model, width, colours, what is done first, and the part of the page
+SHOTS = [
+    ("inspect-text", 0, 1280, "light", "", None),
+    ("inspect-cell", 0, 1280, "light", "R.set({stage: 3})", "#cell"),
+    ("inspect-series", 1, 1280, "dark", "R.set({order: 'likeness'})", None),
+    ("inspect-memory", 1, 1280, "light", "", "#memory"),
+]
+
+
+def main(text_model: str, text: str, series_model: str, series: str) -> None:
+    """Writes the pages and their pictures."""
+    program = find_chromium()
+    if program is None:
+        raise SystemExit("no Chromium: install one (Debian: chromium) or name it in $CHROMIUM")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pages = [folder / "text.html", folder / "series.html"]
+        for arguments, page in zip([(text_model, text), (series_model, series, "--row", "40")], pages, strict=True):
+            subprocess.run([sys.executable, "-m", "recurra", "inspect", *arguments, "--out", str(page)], check=True)
+        browser = Chromium(program, folder / "profile")
+        for shot in SHOTS:
+            take(browser, pages, folder, *shot)
+        browser.close()
+
+
+def take(
+    browser: Chromium,
+    pages: list[Path],
+    folder: Path,
+    name: str,
+    page: int,
+    width: int,
+    theme: str,
+    first: str,
+    of: str,
+) -> None:
+    """One picture: the head of the page, or one section of it."""
+    browser.open(pages[page], width, 1180, prefers_color_scheme=theme, prefers_reduced_motion="reduce")
+    browser.run(f"{TOP}; {first}")
+    raw = folder / "raw.png"
+    if of is None:
+        browser.screenshot(raw)
+        picture = Image.open(raw)
+    else:
+        height = browser.run("document.documentElement.scrollHeight")
+        browser.resize(width, height)
+        left, top, wide, high = browser.run(
+            f"(() => {{ const b = document.querySelector('{of}').getBoundingClientRect();"
+            "return [b.left, b.top + scrollY, b.width, b.height]; })()"
+        )
+        browser.screenshot(raw)
+        picture = Image.open(raw).crop((int(left) - 16, int(top) - 16, int(left + wide) + 16, int(top + high) + 8))
+    out = ROOT / "docs" / "images" / f"{name}.png"
+    picture = picture.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    picture.save(out, optimize=True)
+    if out.stat().st_size > MOST:
+        raise SystemExit(f"{out} has {out.stat().st_size:,} bytes, more than {MOST:,}")
+    print(f"{out.relative_to(ROOT)}: {out.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
