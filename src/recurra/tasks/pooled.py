@@ -355,9 +355,10 @@ class SequenceEstimator(Estimator):
         with torch.no_grad():
             output = network(batch.values, batch.lengths)
         frames = network.frames if isinstance(network, PooledNetwork) else 0
-        steps = None
-        if self.encoder_.kind == "text":
-            steps = self.encoder_.shown([text for chunk in sequences.chunks() for text in chunk])
+        steps = words = None
+        if isinstance(sequences, Texts):
+            texts = [text for chunk in sequences.chunks() for text in chunk]
+            steps, words = self.encoder_.shown(texts), self.encoder_.word_numbers(texts)
         return Subject(
             network,
             batch,
@@ -370,7 +371,8 @@ class SequenceEstimator(Estimator):
             seconds=frames * HOP if frames else None,
             notes=[] if steps is None else unknown_notes(batch.values, batch.lengths, steps),
             title=self.title,
-            words=self.encoder_.word_numbers(list(X)) if self.encoder_.kind == "text" else None,
+            words=words,
+            any_length=True,
         )
 
     def _score(self, output: Tensor, first: Tensor) -> Tensor:
