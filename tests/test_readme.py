@@ -77,7 +77,7 @@ def test_translated_guides_have_the_same_commands_and_examples(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(GUIDES) - set(TRANSLATED)))
 def test_guides(name, tmp_path):
-    """Commands and examples of a guide, in their order, in one folder; an example knows the names of those before it."""
+    """Commands and examples of a guide, in their order, in one folder; an example knows the names before it."""
     text = (ROOT / name).read_text(encoding="utf-8")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     found = re.findall(r"^```(bash|python)\n(.*?)^```$", text, re.M | re.S)

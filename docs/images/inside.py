@@ -1,4 +1,6 @@
-"""Makes the pictures of docs/guides/inside.md: python docs/images/inside.py MODELS REVIEWS
+"""Makes the pictures of docs/guides/inside.md.
+
+    python docs/images/inside.py MODELS REVIEWS
 
 MODELS is a folder with the models last-rnn, last-lstm and last-gru, each made by
 
@@ -12,9 +14,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
 import recurra
 from recurra.data.readers import read_table
@@ -27,6 +27,9 @@ LONG, COUNT, ALL = 80, 64, 2000
 
 def main(models: Path, reviews: Path) -> None:
     """Prints the figures of the guide and draws its pictures."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
     matplotlib.rcParams["svg.hashsalt"] = "recurra"  # the same file from the same figures
     table = read_table(reviews, ["document", "label"])
     texts, labels = (column.to_pylist() for column in table.table.columns)
