@@ -256,6 +256,16 @@ def test_wrong_arguments_are_named():
         recurra.gradient_reach(nn.RNN(2, 3, batch_first=True), x, lengths=[0], of="score")
 
 
+def test_what_is_not_finite_and_inference_mode_are_refused():
+    layer, x = torch.nn.LSTM(2, 3, batch_first=True), torch.randn(1, 4, 2)
+    x[0, 2, 1] = torch.nan
+    with pytest.raises(DataError, match="the hidden state of layer 0 is not finite"):
+        recurra.gradient_reach(layer, x)
+    for of in ("each", "score"):
+        with torch.inference_mode(), pytest.raises(UsageError, match="within torch.inference_mode"):
+            recurra.gradient_reach(layer, torch.randn(1, 4, 2), of=of)
+
+
 def test_one_step_has_no_way_back():
     reach = recurra.gradient_reach(torch.nn.GRU(2, 3, batch_first=True), torch.randn(2, 1, 2))
     assert reach.verdict == "the sequences have one step each: there is no way back for the gradient"

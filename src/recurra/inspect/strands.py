@@ -187,6 +187,11 @@ def _taken_apart(name: str, call: LayerCall, arrays: Mapping[str, Tensor], lengt
                 if call.states is not None:
                     first = call.states[i].detach()[index, rows].to(kind)
                 states.append(torch.cat([first.unsqueeze(0), reorder(seen, order)]))
+                if not bool(states[-1].isfinite().all()):
+                    raise DataError(
+                        f"the {state} state of layer {layer} is not finite: the weights or the inputs hold NaN or "
+                        "infinity, or grew to it"
+                    )
                 if i == 0:
                     outputs.append(seen)
             gate = arrays.get(stack.cell.keeps)
@@ -229,6 +234,7 @@ def pull(strand: Strand, step: int, adjoint: State, *, inputs: bool = False) -> 
         The gradients with respect to the input `(number, batch, features)`, None where not wanted, and with respect to
         the states before the step.
     """
+    refuse_inference_mode()
     with torch.enable_grad():
         x = strand.inputs[step].detach().requires_grad_(inputs)
         before = tuple(s.detach().requires_grad_() for s in strand.before(step))
@@ -242,6 +248,12 @@ def pull(strand: Strand, step: int, adjoint: State, *, inputs: bool = False) -> 
     number = len(adjoint[0])
     found = [w.new_zeros(number, *w.shape) if f is None else f for f, w in zip(found, wanted, strict=True)]
     return (found[0], tuple(found[1:])) if inputs else (None, tuple(found))
+
+
+def refuse_inference_mode() -> None:
+    """Raises a UsageError where torch would silently take no gradients."""
+    if torch.is_inference_mode_enabled():
+        raise UsageError("gradients cannot be taken within torch.inference_mode(); make this call outside of it")
 
 
 def jacobians(strand: Strand, step: int) -> Tensor:

@@ -15,7 +15,7 @@ from recurra.ops.reference import Place
 from recurra.tasks.subject import Subject
 
 from .layers import LayerCall, serving
-from .strands import Run, Strand, pull, reorder
+from .strands import Run, Strand, pull, refuse_inference_mode, reorder
 
 CHUNK_BYTES = 128 << 20
 """Gradients that wait for the layer below take about so much at a time; more targets go back group by group."""
@@ -126,6 +126,8 @@ def _back(strand: Strand, source: _Seeds | _Arriving, probes: int, below: Tensor
         more = len(live) * probes - len(adjoint[0])
         adjoint = tuple(torch.cat([a, a.new_zeros(more, *a.shape[1:])]) for a in adjoint)
         adjoint = (adjoint[0] + source.at(step, live), *adjoint[1:])
+        if not any(bool(a.any()) for a in adjoint):  # all that came from later targets has vanished
+            continue
         for i, gradient in enumerate(adjoint):
             squares = _norm(gradient).square().unflatten(0, (len(live), probes))
             norms[i, live, step] = squares.mean(1).sqrt()
@@ -187,6 +189,7 @@ def from_total(subject: Subject, of: str) -> list[tuple[str, Stack, Tensor, Tens
         # the rows of an embedding are parameters too; nothing but the states needs gradients
         return replay(call.stack, call.values, call.weights, call.lengths, call.states, watcher=kept)
 
+    refuse_inference_mode()
     with torch.enable_grad(), serving(subject.network, serve, replace=True):
         total = subject.loss(subject.batch)[0] if of == "loss" and subject.loss else subject.scores().sum()
         seen = [(i, place, name) for i, (_, kept) in enumerate(calls) for place, name in kept.seen]
