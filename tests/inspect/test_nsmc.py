@@ -41,7 +41,7 @@ def test_five_thousand_reviews_in_twenty_seconds_of_one_core(fitted, data_dir):
 
 
 def test_the_word_that_says_it(fitted):
-    found = attribute(fitted, ["정말 최고의 영화", "시간 낭비 쓰레기"])
+    found = attribute(fitted, ["정말 최고의 영화", "이건 그냥 쓰레기"])
     assert found.completeness.gap < 1e-3
     assert max(found.words(0), key=lambda pair: pair[1])[0] == "최고의"
     assert max(found.words(1), key=lambda pair: pair[1])[0] == "쓰레기"
