@@ -196,7 +196,7 @@ def test_the_place_of_a_bad_state_is_exact(monkeypatch):
 
     monkeypatch.setattr(SequenceRegressor, "_build", build)
     rows = [np.zeros((n, 1)) for n in (2, 2, 2, 5)]
-    with pytest.raises(DataError, match="inf in candidate of encoder.recurrent/0/forward/3 at step 2 of sequence"):
+    with pytest.raises(DataError, match=r"inf in candidate of encoder\.recurrent/0/forward/3 at step 2 of sequence"):
         exploding(validation_fraction=0.0, dropout=0.0).fit(rows, [1.0, 2.0, 3.0, 4.0])
 
 
