@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recurra.data.batches import Batch
 from recurra.errors import UsageError
 from recurra.tasks.subject import Subject
 
 from .entry import Entry, by_step
 from .results import Dumped
-from .subject import Plain, subject_of
+from .subject import subject_of
 
 if TYPE_CHECKING:
     import xarray
@@ -309,8 +308,8 @@ def _occlusion(question: Question) -> Tensor:
 def _removal(question: Question) -> Tensor:
     entry, subject = question.entry, question.entry.subject
     batch, (count, steps) = subject.batch, entry.values.shape[:2]
-    first = isinstance(batch, Batch) or getattr(subject.network, "batch_first", True)
-    if not isinstance(batch, Batch | Plain) or not first or batch.values.shape[:2] != (count, steps):
+    first = getattr(subject.network, "batch_first", True)
+    if not subject.any_length or not first or batch.values.shape[:2] != (count, steps):
         raise UsageError(
             "removal is for models with one answer per sequence that read one step of the input at a time; take "
             "method='occlusion'"

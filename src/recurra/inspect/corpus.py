@@ -11,6 +11,7 @@ import torch
 from recurra.data.batches import MAX_CELLS
 from recurra.data.inputs import as_column, as_sequences
 from recurra.errors import DataError
+from recurra.tasks.forecast import Forecaster
 from recurra.tasks.pooled import SequenceEstimator
 from recurra.tasks.subject import Subject
 
@@ -45,7 +46,8 @@ class Corpus:
 
     def __init__(self, model: Any, X: Any, y: Any = None, lengths: Any = None) -> None:
         self.model, self.lengths, self.axis = model, lengths, 0
-        self.whole = isinstance(X, Subject) or isinstance(model, Subject)
+        # a forecaster takes a history, of which one cannot cut rows
+        self.whole = isinstance(X, Subject) or isinstance(model, Subject | Forecaster)
         if isinstance(model, SequenceEstimator) and not self.whole:
             found: Any = as_sequences(X)
             X, y = found.rows, None if y is None else as_column(y, len(found), "y")

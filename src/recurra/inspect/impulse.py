@@ -77,13 +77,16 @@ def impulse_response(
     if lags is not None and lags < 1:
         raise UsageError(f"lags must be at least 1, got {lags}")
     parts, notes = {}, []
-    for run in runs_of(subject_of(model, x, lengths=lengths)):
+    runs = runs_of(subject_of(model, x, lengths=lengths))
+    if all(run.steps < 2 for run in runs):
+        raise UsageError("every sequence has one step: there is nothing after a push")
+    for run in runs:
+        if run.steps < 2:  # one of several layers, such as that which answers a forecaster's questions
+            continue
         states = run.stack.cell.states
         state = into or states[-1]
         if state not in (*states, "input"):
             raise UsageError(f"into is one of {', '.join((*states, 'input'))}, not {into!r}")
-        if run.steps < 2:
-            raise UsageError("every sequence has one step: there is nothing after a push")
         most = min(run.steps - 1, _most_lags(run) if lags is None else lags)
         pushes = _pushes(run, state, most, at)
         found = [[_responses(strand, pushes, state, size, most) for strand in layer] for layer in run.strands]

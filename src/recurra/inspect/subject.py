@@ -91,8 +91,8 @@ def _of_module(
         each = loss(forward(batch))  # type: ignore[misc]
         return each.sum(), torch.tensor(float(each.numel()))
 
-    title = type(model).__name__
-    return Subject(model, batch, forward, found, "score", None if loss is None else losses, title=title)
+    about: dict[str, Any] = {"title": type(model).__name__, "any_length": True}
+    return Subject(model, batch, forward, found, "score", None if loss is None else losses, **about)
 
 
 @contextmanager

@@ -285,13 +285,12 @@ class LanguageModel(Estimator):
     def subject(self, X: Any, y: Any = None) -> Subject:
         """See `Estimator.subject`; `X` is a list or column of texts, `y` their labels."""
         check_is_fitted(self, "network_")
-        texts, labels = _texts(X), y
+        texts = [text for chunk in _texts(X).chunks() for text in chunk]
         batch = self._whole(self._batches(X, y))
         if not bool((batch.lengths > 1).any()):
             raise DataError("there is no step to look at: every text is empty")
         network, objective = self.network_.to(batch.values.device).eval(), self._objective()
-        shown = self.encoder_.shown([text for chunk in texts.chunks() for text in chunk])
-        steps = [[BEGIN, *pieces] for pieces in shown]
+        steps = [[BEGIN, *pieces] for pieces in self.encoder_.shown(texts)]
         tokens = batch.values[..., 0] if len(self.classes_) else batch.values
         return Subject(
             network,
@@ -303,10 +302,11 @@ class LanguageModel(Estimator):
             steps,
             answers=[
                 f"goes on with {token!r} ({p:.1%})" if token else f"ends here ({p:.1%})"
-                for ((token, p),) in self.top(X, labels, k=1)
+                for ((token, p),) in self.top(X, y, k=1)
             ],
             notes=unknown_notes(tokens, batch.lengths, steps),
             title=self.title,
+            words=[[0, *numbers] for numbers in self.encoder_.word_numbers(texts)],  # it begins with the first one
         )
 
     def predict(self, X: Any, y: Any = None) -> np.ndarray:

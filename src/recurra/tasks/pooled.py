@@ -356,7 +356,7 @@ class SequenceEstimator(Estimator):
             output = network(batch.values, batch.lengths)
         frames = network.frames if isinstance(network, PooledNetwork) else 0
         steps = words = None
-        if self.encoder_.kind == "text":
+        if isinstance(sequences, Texts):
             texts = [text for chunk in sequences.chunks() for text in chunk]
             steps, words = self.encoder_.shown(texts), self.encoder_.word_numbers(texts)
         return Subject(
@@ -372,6 +372,7 @@ class SequenceEstimator(Estimator):
             notes=[] if steps is None else unknown_notes(batch.values, batch.lengths, steps),
             title=self.title,
             words=words,
+            any_length=True,
         )
 
     def _score(self, output: Tensor, first: Tensor) -> Tensor:

@@ -35,6 +35,8 @@ class Subject:
         seconds: duration of a time step of the recurrent layers, where steps are pieces of sound.
         notes: what a person should know of the inputs, such as words that the model does not know.
         title: what the inputs are, for people.
+        any_length: whether steps of the inputs can be left out of a batch: what `score` and `loss` ask is of the whole
+            sequence, and of no place in it.
         words: for texts: which word of its text, as it is written between spaces, each time step belongs to.
     """
 
@@ -51,6 +53,7 @@ class Subject:
     seconds: float | None = None
     notes: list[str] = field(default_factory=list)
     title: str = ""
+    any_length: bool = False
     words: list[list[int]] | None = None
 
     def scores(self, batch: Any = None) -> Tensor:

@@ -67,6 +67,7 @@ def subject_of_texts(translator: Translator, X: Any, y: Any = None) -> Subject:
         answers=[target_encoder.decode(tokens) for tokens in best],
         notes=unknown_notes(batch.values, batch.lengths, steps),
         title=translator.title,
+        words=encoder.word_numbers(sources),
     )
 
 
