@@ -123,6 +123,6 @@ def test_capacity_and_its_figure(tmp_path):
 
 
 def test_figures_as_text():
-    assert [as_text(v) for v in (0.5, 1e-5, 0.0, 12, 123456.0, float("nan"), True, "x")] == [
-        "0.500", "1e-05", "0", "12", "123,456", "nan", "True", "x",
+    assert [as_text(v) for v in (0.5, 427.3, 1e-5, 0.0, 12, 123456.0, float("nan"), True, "x")] == [
+        "0.500", "427", "1e-05", "0", "12", "123,456", "nan", "True", "x",
     ]  # fmt: skip

@@ -99,7 +99,7 @@ def as_text(value: Any) -> str:
         return str(value)
     if isinstance(value, int) or (abs(value) >= 1000 and math.isfinite(value)):
         return f"{value:,.0f}"
-    return f"{value:#.3g}" if 1e-3 <= abs(value) < 1000 else f"{value:.2g}"
+    return f"{value:#.3g}".rstrip(".") if 1e-3 <= abs(value) < 1000 else f"{value:.2g}"
 
 
 def _finite(value: Any) -> Any:
