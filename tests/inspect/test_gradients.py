@@ -189,6 +189,9 @@ def test_sampled_steps_are_said_and_a_whole_map_has_all(monkeypatch):
     some = recurra.gradient_reach(layer, x)
     assert some.sampled == "8 of 60 target steps, 4 of 40 sequences, 4 of 8 directions"
     assert some.map["target"].values[-1] == 59
+    monkeypatch.undo()
+    long = recurra.gradient_reach(layer, torch.randn(1, 300, 4), of="each")
+    assert long.sampled == "128 of 300 target steps, 4 of 8 directions"
     whole = recurra.gradient_reach(layer, x[:1], whole_map=True)
     assert whole.map.sizes["target"] == 60
     chosen = recurra.gradient_reach(layer, x[:1], targets=[-1, 10])
