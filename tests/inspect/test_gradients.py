@@ -265,7 +265,7 @@ def test_what_is_not_finite_and_inference_mode_are_refused():
     with pytest.raises(DataError, match="the hidden state of layer 0 is not finite"):
         recurra.gradient_reach(layer, x)
     for of in ("each", "score"):
-        with torch.inference_mode(), pytest.raises(UsageError, match="within torch.inference_mode"):
+        with torch.inference_mode(), pytest.raises(UsageError, match=r"within torch\.inference_mode"):
             recurra.gradient_reach(layer, torch.randn(1, 4, 2), of=of)
 
 
