@@ -189,6 +189,9 @@ def test_sampled_steps_are_said_and_a_whole_map_has_all(monkeypatch):
     some = recurra.gradient_reach(layer, x)
     assert some.sampled == "8 of 60 target steps, 4 of 40 sequences, 4 of 8 directions"
     assert some.map["target"].values[-1] == 59
+    monkeypatch.undo()
+    long = recurra.gradient_reach(layer, torch.randn(1, 300, 4), of="each")
+    assert long.sampled == "128 of 300 target steps, 4 of 8 directions"
     whole = recurra.gradient_reach(layer, x[:1], whole_map=True)
     assert whole.map.sizes["target"] == 60
     chosen = recurra.gradient_reach(layer, x[:1], targets=[-1, 10])
@@ -262,7 +265,7 @@ def test_what_is_not_finite_and_inference_mode_are_refused():
     with pytest.raises(DataError, match="the hidden state of layer 0 is not finite"):
         recurra.gradient_reach(layer, x)
     for of in ("each", "score"):
-        with torch.inference_mode(), pytest.raises(UsageError, match="within torch.inference_mode"):
+        with torch.inference_mode(), pytest.raises(UsageError, match=r"within torch\.inference_mode"):
             recurra.gradient_reach(layer, torch.randn(1, 4, 2), of=of)
 
 

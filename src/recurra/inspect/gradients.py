@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 WORK = 3_000_000_000
 """Products of numbers that a call may take, about, before it samples target steps and sequences."""
 
-MIN_TARGETS, MIN_ROWS, MAX_ROWS = 8, 4, 32
-"""At least so many target steps; at least and at most so many sequences."""
+MIN_TARGETS, MAX_TARGETS, MIN_ROWS, MAX_ROWS = 8, 128, 4, 32
+"""At least and at most so many target steps and so many sequences."""
 
 PROBES = 4
 """Random directions in which the output of a target step is looked at."""
@@ -235,7 +235,7 @@ def _plan(
         if not times or times[0] < 0:
             raise UsageError(f"targets must be steps between 0 and {steps - 1}, got {list(targets)[:10]}")
         return run, times
-    most = min(steps, steps if whole_map else max(pairs // len(run.rows), MIN_TARGETS))
+    most = min(steps, steps if whole_map else min(max(pairs // len(run.rows), MIN_TARGETS), MAX_TARGETS))
     return run, [steps * (i + 1) // most - 1 for i in range(most)]
 
 
