@@ -18,7 +18,8 @@ from .measures import Activity, GateUse, UnitUse, place, saturation, spectral_ra
 from .signs import DEAD, SATURATION, TRAINING_GRADIENT, UPDATE, Light, worst
 
 BUDGET = 0.015
-"""Share of the training time that looking may take; what Lightning takes to ask at every step comes on top."""
+"""Share of the training time that looking may take; what Lightning takes to ask at every step comes on top. Both are
+measured as the time of the main thread, so that a machine busy with other things does not make looking seem cheap."""
 
 FIRST_LOOK = 0.01
 """Seconds that the first look is taken to cost, before one was measured."""
@@ -48,11 +49,11 @@ class Watch(pl.Callback):
         self.rows: list[WatchRow] = []
         self._looks: list[WatchRow] = []
         self._look: _Look | None = None
-        self._spent, self._cost, self._start = 0.0, FIRST_LOOK, time.perf_counter()
+        self._spent, self._cost, self._start = 0.0, FIRST_LOOK, time.thread_time()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Counts the time from here."""
-        self._start = time.perf_counter()
+        self._start = time.thread_time()
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Decides whether this step is looked at."""
@@ -85,7 +86,7 @@ class Watch(pl.Callback):
         if self.clip:
             row["clipped"] = sum(look["gradient"] > self.clip for look in self._looks) / len(self._looks)
         row |= self._radius(pl_module.network)
-        row["share_of_time"] = self._spent / (time.perf_counter() - self._start)
+        row["share_of_time"] = self._spent / (time.thread_time() - self._start)
         self.rows.append(row)
         self._looks = []
 
@@ -121,7 +122,7 @@ class Watch(pl.Callback):
         self.rows, self._looks = state_dict["rows"], state_dict["looks"]
 
     def _allows(self, seconds: float) -> bool:
-        return self._spent + seconds <= self.budget * (time.perf_counter() - self._start)
+        return self._spent + seconds <= self.budget * (time.thread_time() - self._start)
 
     def _pay(self, seconds: float) -> None:
         self._spent += seconds
@@ -136,11 +137,11 @@ class Watch(pl.Callback):
         )
         if not layers or not self._allows(cost):
             return {}
-        begin = time.perf_counter()
+        begin = time.thread_time()
         found = max(
             (r for name, m in layers for r in spectral_radii(name, m.stack, m._weights())), key=lambda r: r.radius
         )
-        self._spent += time.perf_counter() - begin
+        self._spent += time.thread_time() - begin
         return {"radius": found.radius, "radius_at": found.where}
 
 
@@ -148,7 +149,7 @@ class _Look:
     """One step, looked at before and after its update."""
 
     def __init__(self, network: torch.nn.Module) -> None:
-        begin = time.perf_counter()
+        begin = time.thread_time()
         self.network, self.row = network, {}
         self.layers = [(name, module) for name, module in network.named_modules() if isinstance(module, RECURRENT)]
         self.calls: dict[str, tuple] = {}
@@ -156,7 +157,7 @@ class _Look:
             module.register_forward_pre_hook(lambda m, a, k, name=name: self._note(name, m, a, k), with_kwargs=True)
             for name, module in self.layers
         ]
-        self.seconds = time.perf_counter() - begin
+        self.seconds = time.thread_time() - begin
 
     def release(self) -> None:
         """Lets the layers alone."""
@@ -170,19 +171,19 @@ class _Look:
     @torch.no_grad()
     def before_update(self) -> None:
         """Gradient, gates and units, with the weights that the step began with."""
-        begin = time.perf_counter()
+        begin = time.thread_time()
         self.release()
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         self.row["gradient"] = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
         self._use()
         matrices = self._matrices()
         self.before = {name: weight.detach().clone() for name, weight in matrices.items()}
-        self.seconds += time.perf_counter() - begin
+        self.seconds += time.thread_time() - begin
 
     @torch.no_grad()
     def after_update(self) -> None:
         """How far the weights have moved."""
-        begin = time.perf_counter()
+        begin = time.thread_time()
         self.release()
         moved = {
             name: float(
@@ -193,7 +194,7 @@ class _Look:
         if moved:
             name = max(moved, key=moved.__getitem__)
             self.row |= {"update": moved[name], "update_at": name}
-        self.seconds += time.perf_counter() - begin
+        self.seconds += time.thread_time() - begin
 
     def _matrices(self) -> dict[str, Tensor]:
         """The matrices of the recurrent layers; of all the network where there is none."""
