@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "inspect"))
@@ -46,18 +47,9 @@ def main(text_model: str, text: str, series_model: str, series: str) -> None:
         browser.close()
 
 
-def take(
-    browser: Chromium,
-    pages: list[Path],
-    folder: Path,
-    name: str,
-    page: int,
-    width: int,
-    theme: str,
-    first: str,
-    of: str,
-) -> None:
+def take(browser: Chromium, pages: list[Path], folder: Path, *shot: Any) -> None:
     """One picture: the head of the page, or one section of it."""
+    name, page, width, theme, first, of = shot
     browser.open(pages[page], width, 1180, prefers_color_scheme=theme, prefers_reduced_motion="reduce")
     browser.run(f"{TOP}; {first}")
     raw = folder / "raw.png"

@@ -114,6 +114,7 @@ def test_wrong_input(recurra, models, tmp_path, what):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_million_steps(recurra, models, tmp_path):
     (tmp_path / "long.csv").write_text("text\n" + "so good " * 125_000 + "\n", encoding="utf-8")
     command = ("inspect", models / "words", "long.csv", "--max-megabytes", "50")

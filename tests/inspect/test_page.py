@@ -138,7 +138,10 @@ RESULTS = """
     for (let direction = 0; direction < R.part().directions.length; direction++)
       for (let step = 0; step < R.part().steps; step++) {
         R.set({ layer, direction, step, unit: step % R.part().units.length });
-        found.push([...document.querySelectorAll(".equations .check")].map((check) => [check.previousSibling.textContent, check.previousSibling.dataset.value, check.dataset.recorded, check.textContent]));
+        found.push([...document.querySelectorAll(".equations .check")].map((check) => {
+          const { textContent, dataset } = check.previousSibling;
+          return [textContent, dataset.value, check.dataset.recorded, check.textContent];
+        }));
       }
   return found;
 })()
@@ -198,7 +201,8 @@ def test_the_buttons_save_files(browser, page, tmp_path):
     browser.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     for name in ("SVG", "PNG"):
         browser.run(
-            f"[...document.querySelectorAll('#map-forget .tools button')].find((b) => b.textContent === '{name}').click()"
+            "[...document.querySelectorAll('#map-forget .tools button')]"
+            f".find((button) => button.textContent === '{name}').click()"
         )
     wanted = {"map-forget.svg", "map-forget.png"}
     end = time.monotonic() + 60
@@ -299,7 +303,8 @@ FRAMES = """
   plot.scrollIntoView();
   const box = plot.getBoundingClientRect(), frame = () => new Promise(requestAnimationFrame);
   const acts = {
-    hover: (i) => plot.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left + 5 + 9 * i, clientY: box.top + 5 + 7 * i, bubbles: true })),
+    hover: (i) => plot.dispatchEvent(
+      new PointerEvent("pointermove", { clientX: box.left + 5 + 9 * i, clientY: box.top + 5 + 7 * i, bubbles: true })),
     step: (i) => R.set({ step: 20 * i }),
     unit: (i) => R.set({ unit: 5 * i }),
   };

@@ -56,7 +56,7 @@ def inspect(
     from recurra.data.files import refuse_no_file
     from recurra.inspect import trace
     from recurra.inspect.report import check_language
-    from recurra.inspect.trace import TooLarge
+    from recurra.inspect.trace import TooLargeError
     from recurra.tasks import load
 
     check_language(language)
@@ -73,7 +73,7 @@ def inspect(
         say(note)
     try:
         found = trace(subject, **chosen, max_bytes=int(max_megabytes * 1e6), say=say)
-    except TooLarge as error:
+    except TooLargeError as error:
         raise UsageError(
             f"{error.what}\nchoose steps (--time 0:{error.steps}), units (--units 0:{error.units}) or gates "
             f"(--gates {error.name}), or raise --max-megabytes"

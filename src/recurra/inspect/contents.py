@@ -140,7 +140,7 @@ def _fit(parts: dict[str, xarray.Dataset], budget: int) -> _Fitted:
             * min(kept_units, array.shape[-1])
             for data in parts.values() for array in data.data_vars.values()
         )  # fmt: skip
-    notes = [{"say": "precision"}]
+    notes: list[dict[str, Any]] = [{"say": "precision"}]
     if kept_steps < steps:
         notes.append({"say": "steps", "shown": kept_steps, "of": steps})
     if kept_units < units:

@@ -166,7 +166,7 @@ class Trace:
         to_parquet(self.parts, Path(path))
 
 
-class TooLarge(UsageError):
+class TooLargeError(UsageError):
     """A trace that would be larger than allowed.
 
     Args:
@@ -256,7 +256,7 @@ class _Recorder:
         if size <= self.max_bytes:
             return
         share = self.max_bytes / size
-        raise TooLarge(
+        raise TooLargeError(
             f"a trace of {batch} x {len(choice.time):,} steps x {stack.num_layers * stack.directions} layers and "
             f"directions x {sum(sizes.values()):,} values would take {_bytes(size)}; at most {_bytes(self.max_bytes)}",
             max(1, int(len(choice.time) * share)),

@@ -97,7 +97,7 @@
         belt(20, 940),
         wire(3, `M150 ${BELT} H 262`, ink.soft), wire(3, `M298 ${BELT} H 358`, ink.soft), wire(4, `M457 ${BELT} H 518`, ink.soft), wire(4, `M562 ${BELT} H 638`, ink.soft), wire(4, `M737 ${BELT} H 926`, ink.soft),
         wire(1, `M170 ${BELT + HALF} V 324 H 284`, ink.soft), wire(2, "M322 324 H 486", ink.soft),
-        thin(1, "M303 388 V 372"), thin(2, "M540 388 V 350"), thin(3, `M390 388 V ${270} H 280 V ${BELT + 66}`),
+        thin(1, "M215 388 V 346 H 284"), thin(2, "M540 388 V 350"), thin(3, `M390 388 V 256 H 280 V ${BELT + 66}`),
         R.svg("path", { d: "M150 388 H 540", stroke: ink.faint, "stroke-width": 1.5, fill: "none" }), source(92, 388, sub("x", "t"), part.token(R.state.step)),
         wire(3, "M540 303 V 250", ink.soft), wire(3, "M540 216 V 196", ink.soft), wire(4, `M540 152 V ${BELT + 22}`, ink.soft),
         thin(3, `M280 ${BELT + 66} V 232 H 494`),

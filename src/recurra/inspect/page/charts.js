@@ -65,7 +65,12 @@
     figure.body.addEventListener("pointermove", (event) => R.tip(tip(at(event)), event.clientX, event.clientY));
     figure.body.addEventListener("pointerleave", () => R.tip(null));
     if (choose) figure.body.addEventListener("pointerdown", (event) => choose(at(event)));
-    R.watch((changed) => { if (keys.some((key) => changed.has(key))) redraw(); });
+    let waiting = 0; // a held key goes through many units: these pictures follow when it rests
+    R.watch((changed) => {
+      if (!keys.some((key) => changed.has(key))) return;
+      clearTimeout(waiting);
+      waiting = setTimeout(redraw, 60);
+    });
     return { root: figure.root, draw: redraw };
   };
   const together = (section, figures) => ({ section, draw: () => figures.forEach((f) => f.draw()), fit: () => figures.forEach((f) => f.draw()) });
