@@ -55,6 +55,7 @@ def similar(
     Example:
         >>> import torch
         >>> from recurra.inspect import similar
+        >>> _ = torch.manual_seed(0)
         >>> x = torch.randn(20, 9, 2)
         >>> x[7, 3:6] = x[2, 3:6]
         >>> found = similar(torch.nn.RNN(2, 16, batch_first=True), x, (2, 4, 6))
