@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_left_out_and_said():
     part, notes, _ = made(aside + packed_size(own, exact=False))
     assert notes == ["precision"]
     assert part["arrays"].keys() == {"input", "forget", "candidate", "output", "hidden", "cell"}
-    part, notes, _ = made(aside + packed_size(own // 3, exact=False) - 45_000)
+    part, notes, _ = made(aside + packed_size(own // 3, exact=False))
     assert notes == ["precision", "units"]
     kept = part["units"]
     assert 0 < len(kept) < 64
@@ -230,3 +230,9 @@ def test_a_thousand_steps_of_256_units_fit(tmp_path):
     for name in found:
         gap = np.abs(unpack(part["arrays"][name]) - found[name].values[:, :, 0].swapaxes(-1, -2)).max()
         assert gap <= np.ptp(found[name].values) / 65535
+
+
+def test_what_cannot_fit_at_all_becomes_one_number():
+    found = recurra.trace(nn.LSTM(3, 40, batch_first=True), torch.randn(1, 50, 3))
+    (part,) = contents(found, 0, 0, Code())["parts"]
+    assert part["arrays"]["cell"]["shape"] == [1, 1, 1, 1]

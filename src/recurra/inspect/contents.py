@@ -131,10 +131,10 @@ def _fit(parts: dict[str, xarray.Dataset], budget: int) -> _Fitted:
     units = max(data.sizes["unit"] for data in parts.values())
     kept_steps, kept_units, size = steps, units, own
     while packed_size(size, False) > budget and max(kept_steps, kept_units) > 1:
-        if kept_steps > MANY_STEPS or kept_units <= FEW_UNITS:
-            kept_steps = max(1, min(kept_steps // 2, max(MANY_STEPS, kept_steps // 2)))
+        if kept_steps > MANY_STEPS or (kept_units <= FEW_UNITS and kept_steps > 1):
+            kept_steps //= 2
         else:
-            kept_units //= 2
+            kept_units = max(1, kept_units // 2)
         size = sum(
             array.size // data.sizes["time"] * min(kept_steps, data.sizes["time"]) // array.shape[-1]
             * min(kept_units, array.shape[-1])
