@@ -18,6 +18,7 @@ from recurra.bench.timing import seconds_per_call
 from recurra.errors import UsageError
 
 
+@pytest.mark.slow
 def test_a_run_from_roof_to_targets():
     cases = [Case("training", "GRU", 2, 3, 8), Case("inference", "GRU", 1, 1, 8)]
     said = []

@@ -100,6 +100,7 @@ def test_predict_from_standard_input_loses_nothing(model):
             assert 0.5 <= row["probability"] <= 1
 
 
+@pytest.mark.slow
 def test_predict_from_standard_input_in_odd_forms(model):
     found, _ = pipe(model, "정말 재미있다\r\n정말 지루하다\r\n".encode(), "--proba")
     assert [row["label"] for row in found] == ["good", "bad"]
@@ -110,6 +111,7 @@ def test_predict_from_standard_input_in_odd_forms(model):
     assert pipe(model, b"")[0] == []
 
 
+@pytest.mark.slow
 def test_predict_answers_a_slow_writer_line_by_line(model):
     command = [sys.executable, "-m", "recurra", "predict", str(model), "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -140,6 +142,7 @@ def test_predict_writes_files(recurra, model, tmp_path, suffix):
     assert set(rows[0]) == {"row", "label", "probability", "probability bad", "probability good"}
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error(model):
     command = f'yes "so good" | head -20000 | {sys.executable} -m recurra predict {model} - | head -1'
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)

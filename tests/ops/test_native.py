@@ -635,6 +635,7 @@ with_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system know
 
 @fork_warns
 @with_fork
+@pytest.mark.slow
 def test_forks_in_the_middle_of_other_threads_calls_go_on():
     with threads(2):
         fork_amid_calls(50)

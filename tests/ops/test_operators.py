@@ -295,6 +295,7 @@ def python(code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_compiler_is_not_loaded_until_it_is_asked_for_and_then_knows_our_layers():
     python(
         "import sys, torch; from recurra import nn\n"
