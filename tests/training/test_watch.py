@@ -12,8 +12,8 @@ import recurra
 from recurra import LanguageModel, SequenceClassifier, SequenceRegressor
 from recurra.errors import DataError
 from recurra.training import callbacks, watch
-from recurra.training.signs import COLOURS, FINITE, GRADIENT, OVERFIT, UPDATE, Light, worst
-from recurra.training.watch import BUDGET, Watch, _Look, run_lights, watch_lights
+from recurra.training.signs import COLOURS, FINITE, GRADIENT, OVERFIT, UPDATE, Light, run_lights, worst
+from recurra.training.watch import BUDGET, Watch, _Look, watch_lights
 
 RANDOM = np.random.default_rng(0)
 X = [RANDOM.normal(size=(RANDOM.integers(0, 12), 3)) for _ in range(100)]

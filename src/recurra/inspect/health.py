@@ -41,9 +41,9 @@ from recurra.training.signs import (
     REACH,
     SATURATION,
     Light,
+    run_lights,
     worst,
 )
-from recurra.training.watch import run_lights
 
 from .decay import NAMES
 from .gradients import Reach, gradient_reach

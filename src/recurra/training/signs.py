@@ -203,3 +203,14 @@ OVERFIT = Sign(
     high=(0.5, INF),
     too_high="the model learnt its data by heart: train fewer epochs, with more dropout, fewer units or more data",
 )
+
+
+def run_lights(rows: list[dict[str, Any]]) -> list[Light]:
+    """What the rows of a whole run say that only training itself shows: the largest of its epochs."""
+    found = []
+    for key, sign in (("update", UPDATE), ("gradient", TRAINING_GRADIENT)):
+        looked = [row for row in rows if key in row]
+        if looked:
+            row = max(looked, key=lambda row: row[key])
+            found.append(sign.light(row[key], f"epoch {row['epoch']} {row.get(f'{key}_at', '')}".rstrip()))
+    return found

@@ -240,17 +240,6 @@ def watch_lights(row: WatchRow) -> list[Light]:
     return [sign.light(row[key], row.get(f"{key}_at", "")) for key, sign in _SIGNS if key in row]
 
 
-def run_lights(rows: list[WatchRow]) -> list[Light]:
-    """What the rows of a whole run say that only training itself shows: the largest of its epochs."""
-    found = []
-    for key, sign in (("update", UPDATE), ("gradient", TRAINING_GRADIENT)):
-        looked = [row for row in rows if key in row]
-        if looked:
-            row = max(looked, key=lambda row: row[key])
-            found.append(sign.light(row[key], f"epoch {row['epoch']} {row.get(f'{key}_at', '')}".rstrip()))
-    return found
-
-
 def said(lights: list[Light]) -> str:
     """Lights in one line: the colour in words, the figures, and the advice of the first that is not green."""
     colour = worst(lights)
