@@ -89,6 +89,7 @@ def pipe(model: Path, text: bytes, *options: str) -> tuple[list[dict], str]:
     return [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
 
 
+@pytest.mark.slow
 def test_predict_from_standard_input_loses_nothing(model):
     lines = [(GOOD + BAD)[i % 6] for i in range(10_000)]
     lines[7], lines[100], lines[5000], lines[9999] = "", "😀🎬👨‍👩‍👧", "정말 재미있다 " * 12_500, "\t \x85 \u2028"
@@ -153,6 +154,7 @@ def test_a_reader_that_goes_away_is_no_error(model):
 # fit
 
 
+@pytest.mark.slow
 def test_regression_from_json_lines_and_from_numeric_parquet(recurra, tmp_path):
     rows = [{"text": "so " * (i % 4 + 1), "length": i % 4 + 1} for i in range(150)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -570,6 +570,7 @@ fork_warns = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:
 
 @pytest.mark.parametrize("how", ["fork", "spawn"])
 @fork_warns
+@pytest.mark.slow
 def test_another_process_gives_the_same_after_threads_were_used(how):
     if how not in multiprocessing.get_all_start_methods():
         pytest.skip(f"this system knows no {how!r}")

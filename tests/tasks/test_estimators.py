@@ -82,6 +82,7 @@ def test_probabilities_predictions_and_score_agree(classifier):
     assert set(classifier.evaluate(TEXTS, LABELS)) == {"accuracy", "macro_f1", "loss", "n"}
 
 
+@pytest.mark.slow
 def test_grid_search_and_cross_validation():
     model = SequenceClassifier(**{**QUICK, "epochs": 20, "dropout": 0.1})
     search = GridSearchCV(model, {"cell": ["gru", "rnn"]}, cv=2, error_score="raise").fit(TEXTS, LABELS)
@@ -171,6 +172,7 @@ def test_regressor_of_several_targets():
     assert model.score(X, y) > 0.3
 
 
+@pytest.mark.slow
 def test_small_data_get_more_epochs():
     X, y = first_step(40)
     model = SequenceClassifier(hidden_size=4, verbose=0, n_iter_no_change=None).fit(X, y)
