@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 import torch
+from known import MGU
 
 import recurra
 from recurra import nn
-from recurra.cells import Cell, Step, linear
 from recurra.errors import DataError, UsageError
 from recurra.inspect import report, write_report
 from recurra.inspect.contents import Code, contents
@@ -156,17 +156,6 @@ def test_the_page_asks_for_nothing_from_anywhere(tmp_path):
 
 
 def test_a_cell_of_ones_own(tmp_path):
-    class MGU(Cell):
-        name, gates, states = "mgu", ("forget", "candidate"), ("hidden",)
-
-        def step(self, x, state, weights):
-            (h,) = state
-            f_x, n_x = linear(x, weights, "ih").chunk(2, -1)
-            f_h, n_h = linear(h, weights, "hh").chunk(2, -1)
-            f = torch.sigmoid(f_x + f_h)
-            n = torch.tanh(n_x + f * n_h)
-            return Step(((1 - f) * h + f * n,), (f, n))
-
     write_report(nn.Recurrent(MGU(), 3, 4, batch_first=True), torch.randn(1, 5, 3), tmp_path / "page.html")
     (part,) = read_page(tmp_path / "page.html")["parts"]
     assert set(part["arrays"]) == {"forget", "candidate", "hidden"}

@@ -14,6 +14,7 @@ from recurra.ops import recurrence
 from recurra.tasks.subject import Subject
 
 from .layers import LayerCall, recurrent_layers, serving
+from .subject import step_coords
 
 if TYPE_CHECKING:
     import xarray
@@ -149,15 +150,9 @@ def by_step(
     subject: Subject, part: str, values: Tensor, lengths: Tensor, name: str, **attributes: Any
 ) -> xarray.DataArray:
     """An array `(batch, time, …)` of the steps of a recurrent layer with names for its axes, and the tokens."""
-    import numpy as np
     import xarray
 
-    batch, steps = values.shape[:2]
-    coords: dict[str, Any] = {"batch": range(batch), "time": range(steps), "length": ("batch", lengths.numpy())}
-    texts = subject.steps_of(part, lengths.tolist())
-    if texts is not None:
-        padded = [[*row, *[""] * (steps - len(row))] for row in texts]
-        coords["token"] = (("batch", "time"), np.array(padded, dtype=str).reshape(batch, steps))
+    coords = step_coords(subject, part, lengths.tolist(), range(values.shape[1]))
     dims = ("batch", "time", "feature")[: values.dim()]
     if values.dim() == 3 and subject.features is not None and len(subject.features) == values.shape[-1]:
         coords["feature"] = subject.features
@@ -191,12 +186,10 @@ def _chosen(subject: Subject, found: list[LayerCall], layer: str | None) -> Laye
 
 def _over_steps(subject: Subject, call: LayerCall) -> bool:
     """Whether a layer runs once over each sequence; one that spells words runs over their characters."""
-    batch, steps = call.values.shape[:2]
-    lengths = [steps] * batch if call.lengths is None else call.lengths.tolist()
     if subject.steps is not None:
-        return call.part not in subject.layer_steps and subject.steps_of(call.part, lengths) is not None
+        return call.part not in subject.layer_steps and subject.steps_of(call.part, call.full_lengths) is not None
     given = getattr(subject.batch, "lengths", None)
-    return given is None or len(given) == batch
+    return given is None or len(given) == len(call.values)
 
 
 def _mirrored(values: Tensor, lengths: Tensor) -> Tensor:

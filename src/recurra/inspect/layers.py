@@ -51,6 +51,12 @@ class LayerCall:
         """What the call is named in `Trace.parts`."""
         return self.name if self.number == 0 else f"{self.name} (call {self.number + 1})"
 
+    @property
+    def full_lengths(self) -> list[int]:
+        """Steps of each sequence, also where all are full."""
+        batch, steps = self.values.shape[:2]
+        return [steps] * batch if self.lengths is None else self.lengths.tolist()
+
 
 Serve = Callable[[LayerCall], tuple[Tensor, State]]
 """Gives the output `(batch, time, size)`, 0 beyond each length, and the final states of a call."""
@@ -67,11 +73,7 @@ def recurrent_layers(model: torch.nn.Module) -> dict[str, Layer]:
         >>> list(recurrent_layers(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.GRU(3, 4))))
         ['1']
     """
-    found = {
-        name: layer
-        for name, layer in model.named_modules()
-        if isinstance(layer, (torch.nn.RNNBase, Recurrent)) and not isinstance(layer, Memoryless)
-    }
+    found = {name: layer for name, layer in model.named_modules() if isinstance(layer, (torch.nn.RNNBase, Recurrent))}
     if not found:
         why = ""
         if any(isinstance(m, Memoryless) for m in model.modules()):

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Dumped:
         return json.dumps(_plainly(self.to_dict()), ensure_ascii=False)
 
 
-class Said:
+class Said(Dumped):
     """A result that says itself in one sentence and in rows."""
 
     verdict: str
@@ -37,9 +37,9 @@ class Said:
         """The figures, a row for each thing that was measured."""
         raise NotImplementedError
 
-    def to_json(self) -> str:
-        """The verdict and the rows as JSON; what is infinite or not known is `null`."""
-        return json.dumps({"verdict": self.verdict, "rows": [_plain(row) for row in self.rows()]}, ensure_ascii=False)
+    def to_dict(self) -> dict[str, Any]:
+        """The verdict and the rows."""
+        return {"verdict": self.verdict, "rows": self.rows()}
 
     def __repr__(self) -> str:
         """The verdict and the rows as a table."""
@@ -47,22 +47,25 @@ class Said:
 
 
 @dataclass(frozen=True, repr=False)
-class Result(Said):
-    """A measure of each recurrent layer of a model.
+class Parts:
+    """What there is of each recurrent layer of a model.
 
     Attributes:
         parts: for each recurrent layer of the model by name, an `xarray.Dataset`.
-        verdict: what they say, in one sentence.
     """
 
     parts: dict[str, xarray.Dataset]
-    verdict: str
+
+    kind: ClassVar[str] = "result"
 
     def part(self, name: str) -> Self:
-        """The result of one recurrent layer of a model with several."""
+        """The same of one recurrent layer of a model with several.
+
+        Raises:
+            UsageError: there is no such layer.
+        """
         if name not in self.parts:
-            known = ", ".join(map(repr, self.parts))
-            raise UsageError(f"there is no layer {name!r} in this result; there are {known}")
+            raise UsageError(f"there is no layer {name!r} in this {self.kind}; there are {listed(self.parts)}")
         return replace(self, parts={name: self.parts[name]})
 
     def to_xarray(self) -> xarray.Dataset:
@@ -72,9 +75,24 @@ class Result(Said):
             UsageError: there are several; choose one by `part`.
         """
         if len(self.parts) != 1:
-            known = ", ".join(map(repr, self.parts))
-            raise UsageError(f"the model has several recurrent layers, {known}; choose one with .part()")
+            raise UsageError(f"the model has several recurrent layers, {listed(self.parts)}; choose one with .part()")
         return next(iter(self.parts.values()))
+
+
+@dataclass(frozen=True, repr=False)
+class Result(Parts, Said):
+    """A measure of each recurrent layer of a model.
+
+    Attributes:
+        verdict: what the parts say, in one sentence.
+    """
+
+    verdict: str
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Names as they are given, for a message."""
+    return ", ".join(repr(str(name)) for name in names)
 
 
 def table(rows: Iterable[Mapping[str, Any]], most: int = 20) -> list[str]:
@@ -112,7 +130,3 @@ def _plainly(value: Any) -> Any:
         return [_plainly(v) for v in value]
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: _plainly(v) for k, v in row.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -69,6 +69,22 @@ def subject_of(
     if lengths is not None:
         lengths = torch.as_tensor(lengths)
     return _of_module(model, Plain(x, lengths), score, loss)
+
+
+def step_coords(subject: Subject, part: str, lengths: Sequence[int], time: Sequence[int]) -> dict[str, Any]:
+    """Coordinates of the sequences and of steps of a recurrent layer: numbers, lengths and, where known, tokens."""
+    import numpy as np
+
+    coords: dict[str, Any] = {
+        "batch": range(len(lengths)),
+        "time": list(time),
+        "length": ("batch", np.array(lengths, np.int64)),
+    }
+    texts = subject.steps_of(part, lengths)
+    if texts is not None:
+        words = [[row[t] if t < len(row) else "" for t in time] for row in texts]
+        coords["token"] = (("batch", "time"), np.array(words, dtype=str).reshape(len(lengths), len(time)))
+    return coords
 
 
 def _of_module(

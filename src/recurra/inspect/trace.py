@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from recurra.errors import UsageError
 from recurra.tasks.subject import Subject
 
 from .layers import LayerCall, as_ours, recurrent_layers, serving
-from .subject import subject_of
+from .results import Parts, listed
+from .subject import step_coords, subject_of
 from .windows import Choice, record_some
 
 if TYPE_CHECKING:
@@ -83,8 +84,8 @@ def trace(
     return Trace(recorder.parts, subject, recorder.deviation)
 
 
-@dataclass(frozen=True)
-class Trace:
+@dataclass(frozen=True, repr=False)
+class Trace(Parts):
     """Gates and states of one run of a model.
 
     Attributes:
@@ -104,31 +105,16 @@ class Trace:
         ['reset', 'update', 'candidate', 'hidden']
     """
 
-    parts: dict[str, xarray.Dataset]
     subject: Subject
     deviation: float
 
-    def part(self, name: str) -> Trace:
-        """The trace of one recurrent layer of a model with several."""
-        if name not in self.parts:
-            raise UsageError(f"there is no layer {name!r} in this trace; there are {_listed(self.parts)}")
-        return Trace({name: self.parts[name]}, self.subject, self.deviation)
-
-    def to_xarray(self) -> xarray.Dataset:
-        """All arrays of the layer as one data set.
-
-        Raises:
-            UsageError: there are several recurrent layers; choose one by `part`.
-        """
-        if len(self.parts) != 1:
-            raise UsageError(f"the model has several recurrent layers, {_listed(self.parts)}; choose one with .part()")
-        return next(iter(self.parts.values()))
+    kind: ClassVar[str] = "trace"
 
     def __getitem__(self, name: str) -> xarray.DataArray:
         """A gate or state: `(layer, direction, batch, time, unit)`."""
         data = self.to_xarray()
         if name not in data.data_vars:
-            raise UsageError(f"there is no {name!r} in this trace; there are {_listed(data.data_vars)}")
+            raise UsageError(f"there is no {name!r} in this trace; there are {listed(data.data_vars)}")
         return data[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -204,9 +190,9 @@ class _Recorder:
         sizes = [as_ours(layer).stack.inner_sizes for layer in recurrent_layers(subject.network).values()]
         known = {name: None for found in sizes for name in found}
         if names is not None and not (names and set(names) <= set(known)):
-            wrong = _listed(sorted(set(names) - set(known)))
+            wrong = listed(sorted(set(names) - set(known)))
             why = f"there is no {wrong} in this model" if wrong else "names chooses nothing"
-            raise UsageError(f"{why}; there are {_listed(known)}")
+            raise UsageError(f"{why}; there are {listed(known)}")
         most = max(min(found.values()) for found in sizes)
         if isinstance(units, slice):
             units = range(most)[units]
@@ -268,21 +254,13 @@ class _Recorder:
         """The arrays with names for their axes and what is known about the steps."""
         import xarray
 
-        batch, steps = call.values.shape[:2]
         stack, units = call.stack, choice.units
-        lengths = np.full(batch, steps) if call.lengths is None else call.lengths.cpu().numpy()
         coords: dict[str, Any] = {
             "layer": range(stack.num_layers),
             "direction": list(DIRECTIONS[: stack.directions]),
-            "batch": range(batch),
-            "time": list(choice.time),
             "unit": list(range(stack.hidden_size) if units is None else units),
-            "length": ("batch", lengths),
+            **step_coords(self.subject, call.part, call.full_lengths, choice.time),
         }
-        texts = self.subject.steps_of(call.part, lengths.tolist())
-        if texts is not None:
-            words = [[row[t] if t < len(row) else "" for t in choice.time] for row in texts]
-            coords["token"] = (("batch", "time"), np.array(words, dtype=str).reshape(batch, len(choice.time)))
         found = {}
         for name, array in arrays.items():
             # a projected hidden state has units of its own
@@ -291,10 +269,6 @@ class _Recorder:
                 array = array.float()
             found[name] = ((*AXES[:4], last), array.cpu().numpy())
         return xarray.Dataset(found, coords, {"cell": stack.cell.name, "part": call.part})
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(repr(str(name)) for name in names)
 
 
 def _bytes(size: float) -> str:
