@@ -54,7 +54,7 @@ void bind(nb::module_ m) {
         const auto in = inputs<T>(x, lengths, weights, h0, c0);
         const Outputs<T> to{view<T>(out), at<T>(hn), at<T>(cn)};
         nb::gil_scoped_release release;
-        engine<T>().forward(s, in, to, at<T>(tape));
+        engine<T>(s).forward(s, in, to, at<T>(tape));
     });
     m.def("backward", [](const Spec& s, nb::tuple x, Address lengths, In weights, Address h0, Address c0, nb::tuple gout,
                          Address ghn, Address gcn, nb::tuple gx, In gweights, Address gh0, Address gc0, Address tape) {
@@ -62,7 +62,7 @@ void bind(nb::module_ m) {
         const Gradients<T> to{view<const T>(gout), at<const T>(ghn), at<const T>(gcn), view<T>(gx),
                               pointers<T>(gweights), at<T>(gh0), at<T>(gc0)};
         nb::gil_scoped_release release;
-        engine<T>().backward(s, in, to, at<const T>(tape));
+        engine<T>(s).backward(s, in, to, at<const T>(tape));
     });
     m.def("look", [](const Spec& s, Address lengths, Address tape, In to) {
         const auto arrays = pointers<T>(to);
@@ -78,6 +78,7 @@ NB_MODULE(_engine, m) {
     m.doc() = "Recurrence over ragged batches, forward and backward.";
     m.def("instruction_sets", &instruction_sets, "Those of this processor, best first.");
     m.def("chosen", &chosen, "The one in use.");
+    m.def("has_halves", &has_halves, "Whether products of bfloat16 are there.");
     m.def("draw_mask", [](Address to, int64_t n, double dropped, uint64_t seed, int threads) {
         nb::gil_scoped_release release;
         engine<float>().mask(at<float>(to), n, dropped, seed, threads);
@@ -97,9 +98,10 @@ NB_MODULE(_engine, m) {
           "Most GB/s of reading so many bytes again and again, each thread its own part.");
     nb::class_<Spec>(m, "Spec").def(
         "__init__", [](Spec* self, int cell, int64_t steps, int64_t batch, int64_t input, int64_t hidden, int64_t projected,
-                       int layers, bool bidirectional, bool bias, double dropout, uint64_t seed, int threads, int64_t chunk) {
+                       int layers, bool bidirectional, bool bias, double dropout, uint64_t seed, int threads, int64_t chunk,
+                       bool half) {
             new (self) Spec{Cell(cell), steps, batch, input, hidden, projected, layers, bidirectional, bias, dropout, seed,
-                            threads, chunk};
+                            threads, chunk, half};
         });
     bind<float>(m.def_submodule("float32"));
     bind<double>(m.def_submodule("float64"));

@@ -53,4 +53,24 @@ inline const Engine<T>& engine() {
     return found;
 }
 
+// Whether products of bfloat16 are there: see engine/pairs.h.
+inline bool has_halves() {
+#ifdef RECURRA_X86
+    static const bool found = chosen() == "avx512" && __builtin_cpu_supports("avx512bf16");
+    return found;
+#else
+    return false;
+#endif
+}
+
+// The one for a call.
+template <class T>
+inline const Engine<T>& engine(const Spec& spec) {
+#ifdef RECURRA_X86
+    if constexpr (sizeof(T) == 4)
+        if (spec.half && has_halves()) return recurra::avx512_bf16::floats();
+#endif
+    return engine<T>();
+}
+
 }  // namespace recurra

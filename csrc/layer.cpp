@@ -109,7 +109,7 @@ class Layer {
 public:
     Layer(int cell, int64_t input, int64_t hidden, int64_t projected, int layers, bool bidirectional, bool bias,
           nb::tuple names, nb::list shapes)
-        : spec_{Cell(cell), 1, 1, input, hidden, projected, layers, bidirectional, bias, 0, 0, 1, 0},
+        : spec_{Cell(cell), 1, 1, input, hidden, projected, layers, bidirectional, bias, 0, 0, 1, 0, false},
           directions_(bidirectional ? 2 : 1), out_(projected ? projected : hidden), names_(names) {
         for (nb::handle shape : shapes) shapes_.push_back(nb::cast<std::vector<int64_t>>(shape));
     }
@@ -123,8 +123,8 @@ public:
     }
     // The same for training, with the weights as a tuple: (output, h, c or None, tape), or None.
     nb::object keep(nb::tuple weights_, nb::handle x, nb::handle state, nb::handle lengths, bool batch_first, double dropout,
-                    nb::handle draw_seed) {
-        const Training how{dropout, draw_seed};
+                    nb::handle draw_seed, bool half) {
+        const Training how{dropout, draw_seed, half};
         return served(weights_, x, [&](auto zero) {
             using T = decltype(zero);
             return forward_as<T>(x, state, lengths, batch_first, &how);
@@ -195,6 +195,7 @@ private:
     struct Training {
         double dropout;
         nb::handle draw_seed;  // asked only if the call is served here: the long way draws its own
+        bool half;
     };
 
     bool weights(nb::dict parameters, const nb::object& dtype) {
@@ -314,13 +315,13 @@ private:
             run(spec, in, out);
             return pair(output, h, c);
         }
-        spec.dropout = how->dropout;
+        spec.dropout = how->dropout, spec.half = how->half;
         if (spec.dropout) spec.seed = nb::cast<uint64_t>(call(how->draw_seed));
         spec.threads = int(PyLong_AsLong(call(torch().threads).ptr()));
         auto kept = std::make_unique<Kept<T>>(spec);
         {
             nb::gil_scoped_release release;
-            engine<T>().forward(spec, in, out, kept->data.get());
+            engine<T>(spec).forward(spec, in, out, kept->data.get());
         }
         nb::object tape = nb::cast(kept.release(), nb::rv_policy::take_ownership);
         return nb::make_tuple(output, h, c.is_valid() ? c : nb::none(), tape);
@@ -402,7 +403,7 @@ nb::object gradients(const Kept<T>& kept, bool batch_first, nb::tuple grads, nb:
     }
     {
         nb::gil_scoped_release release;
-        engine<T>().backward(s, in, to, kept.data.get());
+        engine<T>(s).backward(s, in, to, kept.data.get());
     }
     return found;
 }
@@ -464,6 +465,6 @@ void bind_layer(nb::module_& m) {
              nb::arg("batch_first"))
         .def_prop_ro("config", &Layer::config)
         .def("keep", &Layer::keep, nb::arg("weights"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
-             nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"))
+             nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"), nb::arg("half"))
         .def("step", &Layer::step, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none());
 }

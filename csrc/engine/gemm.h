@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "memory.h"
-#include "simd.h"
+#include "pairs.h"
 
 namespace recurra::RECURRA_ISA {
 
@@ -29,6 +29,7 @@ inline __attribute__((always_inline)) void clear(Vec<T> (&acc)[R][V]) {
 // acc[i][v] += sum over k of a(i, k) * b[k][v]. `a` holds a pointer per row.
 template <class T, int R, int V>
 inline __attribute__((always_inline)) void tile(int depth, const T* const* a, const T* __restrict b, Vec<T> (&acc)[R][V]) {
+    if constexpr (pairs<T>) return tile_words<R, V>(depth, a, b, acc);
     const T* rows[R];
 #pragma GCC unroll 8
     for (int i = 0; i < R; ++i) rows[i] = a[i];
@@ -49,6 +50,7 @@ inline __attribute__((always_inline)) void tile(int depth, const T* const* a, co
 template <class T, int R, int V>
 inline __attribute__((always_inline)) void tile_across(int depth, const T* __restrict a, int64_t step, const T* __restrict b,
                                                        Vec<T> (&acc)[R][V]) {
+    if constexpr (pairs<T>) return tile_words_across<R, V>(depth, a, step, b, acc);
     for (int k = 0; k < depth; ++k, a += step, b += V * lanes<T>) {
         Vec<T> column[V];
 #pragma GCC unroll 4
@@ -65,6 +67,7 @@ inline __attribute__((always_inline)) void tile_across(int depth, const T* __res
 // The same for a row that is alone: two sums side by side, or each product would wait for the one before.
 template <class T, int V>
 inline __attribute__((always_inline)) void tile_alone(int depth, const T* x, const T* __restrict b, Vec<T> (&acc)[1][V]) {
+    if constexpr (pairs<T>) return tile_words_alone<V>(depth, x, b, acc);
     Vec<T> odd[V] = {};
     int k = 0;
     for (; k + 2 <= depth; k += 2, b += 2 * V * lanes<T>) {
@@ -104,20 +107,22 @@ inline void transpose(Vec<T> (&v)[lanes<T>]) {
     }
 }
 
-// B packed for `tile`: strips of up to `side` vectors, [strip][k][column].
+// B packed for `tile`: strips of up to `side` vectors, [strip][k][column]; see pairs.h for words of two numbers.
 template <class T>
 struct PackedMatrix {
+    static constexpr int kWord = pairs<T> ? 2 : 1;  // numbers of a column that go together
     Buffer<T> data;
     int depth = 0, vectors = 0, side = kStrip;
+    int lines() const { return (depth + kWord - 1) / kWord; }
     bool empty() const { return !vectors; }
     int strips() const { return (vectors + side - 1) / side; }
     int width(int strip) const { return std::min(side, vectors - strip * side); }
-    T* strip(int s) const { return data.get() + size_t(s) * side * lanes<T> * depth; }
+    T* strip(int s) const { return data.get() + size_t(s) * side * lanes<T> * lines(); }
 
     void shape(int depth_, int columns, int side_ = kStrip) {
         depth = depth_, side = side_;
         vectors = round_up(columns, lanes<T>) / lanes<T>;
-        data.resize(size_t(depth) * vectors * lanes<T>);
+        data.resize(size_t(lines()) * vectors * lanes<T>);
     }
 
     // source(column) points to the elements of a column, k after k, or is null for zeros.
@@ -135,7 +140,7 @@ struct PackedMatrix {
 #pragma GCC unroll 16
                 for (int i = 0; i < L; ++i) block[i] = !from[i] ? Vec<T>{} : n == L ? load(from[i] + k) : load_part(from[i] + k, n);
                 transpose<T>(block);
-                for (int i = 0; i < n; ++i) store(to + (k + i) * step, block[i]);
+                for (int i = 0; i < n; i += kWord) store(to + (k + i) / kWord * step, line(block[i], block[i + kWord - 1]));
             }
         }
     }
@@ -145,15 +150,20 @@ struct PackedMatrix {
     void pack_rows(int s, int columns, Source source) {
         constexpr int L = lanes<T>;
         const int w = width(s), begin = s * side * L, here = std::min(w * L, columns - begin);
-        for (int k = 0; k < depth; ++k) {
-            const T* in = source(k);
-            T* to = strip(s) + size_t(k) * w * L;
-            if (in && here == w * L)
-                for (int v = 0; v < w; ++v) store(to + v * L, load(in + begin + v * L));
-            else
-                for (int v = 0; v < w; ++v)
-                    store(to + v * L, in ? load_part(in + begin + v * L, here - v * L) : Vec<T>{});
+        for (int k = 0; k < depth; k += kWord) {
+            const T *in = source(k), *next = k + 1 < depth && kWord > 1 ? source(k + 1) : nullptr;
+            T* to = strip(s) + size_t(k / kWord) * w * L;
+            const auto part = [&](const T* row, int v) {
+                return !row ? Vec<T>{} : here == w * L ? load(row + begin + v * L) : load_part(row + begin + v * L, here - v * L);
+            };
+            for (int v = 0; v < w; ++v) store(to + v * L, line(part(in, v), part(next, v)));
         }
+    }
+
+private:
+    static Vec<T> line(Vec<T> first, Vec<T> second) {
+        if constexpr (pairs<T>) return words(first, second);
+        else return (void)second, first;
     }
 };
 
@@ -224,7 +234,7 @@ void row_times(const T* a, T* c, const PackedMatrix<T>& b, int begin, int end) {
 // strip by strip of x, which all rows of g then pass.
 template <class T>
 struct OuterSum {
-    PackedMatrix<T> right;
+    PackedMatrix<T> right, left;  // the latter only for words
 
     // `step`: from a token's g to the next one's; `begin`: c is written anew, not added to.
     void run(int64_t tokens, const T* g, int64_t step, const T* const* x, int first, int last, int columns, T* c, int64_t ldc,
@@ -233,13 +243,21 @@ struct OuterSum {
             for (int m = first; m < last; ++m) std::fill_n(c + m * ldc, round_up(columns, lanes<T>), T(0));
         for (int64_t t = 0; t < tokens; t += kChunk) {
             const int depth = int(std::min<int64_t>(kChunk, tokens - t));
+            const T* lines = g + t * step;
+            int64_t apart = step;
+            if constexpr (pairs<T>) {
+                const int wide = round_up(last - first, lanes<T>);
+                left.shape(depth, wide, wide / lanes<T>);
+                left.pack_rows(0, last - first, [&](int k) { return g + (t + k) * step + first; });
+                lines = left.strip(0) - first, apart = wide;
+            }
             right.shape(depth, columns);
             const auto pack = [&](int s) { right.pack_rows(s, columns, [&](int k) { return x[t + k]; }); };
             const auto strip = [&](int s, int from, int to) {
                 constant<kStrip>(right.width(s), [&](auto v) {
                     for (int m = from; m < to; m += kRows)
                         constant<kRows>(std::min(kRows, to - m), [&](auto n) {
-                            add<n(), v()>(depth, g + t * step + m, step, right.strip(s), c + m * ldc + s * kStrip * lanes<T>, ldc,
+                            add<n(), v()>(depth, lines + m, apart, right.strip(s), c + m * ldc + s * kStrip * lanes<T>, ldc,
                                           begin && t == 0);
                         });
                 });

@@ -17,6 +17,7 @@ struct Spec {
     uint64_t seed;
     int threads;
     int64_t chunk;  // for training: steps that are stored at a time, 0 for all
+    bool half;      // for training: products of bfloat16 where the processor has them
 };
 
 template <class T>
@@ -88,6 +89,7 @@ struct Engine {
     const Engine<double>& doubles(); \
     }
 RECURRA_DECLARE(avx512)
+RECURRA_DECLARE(avx512_bf16)
 RECURRA_DECLARE(avx2)
 RECURRA_DECLARE(baseline)
 #undef RECURRA_DECLARE

@@ -1,5 +1,6 @@
 // The engine as the bindings see it. Compiled once per instruction set.
 #include <chrono>
+#include <stdexcept>
 
 #include "backward.h"
 #include "fingerprint.h"
@@ -93,7 +94,8 @@ std::unique_ptr<Ready<T>> ready(const Spec& s, const std::vector<const T*>& weig
 }
 template <class T>
 std::unique_ptr<Steps<T>> steps(const Spec& s, const std::vector<const T*>& weights, bool half) {
-    return std::make_unique<Session<T>>(s, weights, half);
+    if constexpr (pairs<T>) throw std::logic_error("a session rounds its weights itself");
+    else return std::make_unique<Session<T>>(s, weights, half);
 }
 
 // A number of 32 bits for each place, by a hash of the seed and the place.

@@ -31,7 +31,15 @@ template <class T>
 std::vector<T> draw(size_t n) {
     std::normal_distribution<double> normal;
     std::vector<T> found(n);
-    for (T& x : found) x = T(normal(generator));
+    for (T& x : found) {
+        x = T(normal(generator));
+        if constexpr (pairs<T>) {  // a bfloat16, so that products are as exact as those of float32
+            uint32_t bits;
+            std::memcpy(&bits, &x, sizeof bits);
+            bits &= 0xffff0000u;
+            std::memcpy(&x, &bits, sizeof bits);
+        }
+    }
     return found;
 }
 
@@ -92,8 +100,8 @@ void test_packing_agrees_both_ways() {
                 PackedMatrix<T> rows, cols;
                 pack_rows(rows, depth, columns, side, [&](int k) { return b.data() + size_t(k) * columns; });
                 pack_columns(cols, depth, columns, side, [&](int j) { return transposed.data() + size_t(j) * depth; });
-                const size_t size = size_t(depth) * rows.vectors * lanes<T>;
-                check(std::equal(rows.data.get(), rows.data.get() + size, cols.data.get()), "packing both ways");
+                const size_t size = size_t(rows.lines()) * rows.vectors * lanes<T> * sizeof(T);
+                check(!std::memcmp(rows.data.get(), cols.data.get(), size), "packing both ways");
             }
 }
 
@@ -210,7 +218,7 @@ bool shows(const recurra::Spec& s, const std::vector<int64_t>& lengths, const st
 std::vector<std::vector<float>> run(recurra::Cell cell, int projected, int layers, bool both, int64_t batch, int threads, int64_t chunk) {
     generator.seed(7);
     const int64_t steps = 13, input = 5, hidden = 19, out = projected ? projected : hidden, d = both ? 2 : 1;
-    const recurra::Spec spec{cell, steps, batch, input, hidden, projected, layers, both, true, layers > 1 ? 0.3 : 0, 5, threads, chunk};
+    const recurra::Spec spec{cell, steps, batch, input, hidden, projected, layers, both, true, layers > 1 ? 0.3 : 0, 5, threads, chunk, false};
     const int64_t gates = cell == recurra::Cell::lstm ? 4 : cell == recurra::Cell::gru ? 3 : 1;
     const bool lstm = cell == recurra::Cell::lstm;
     std::vector<int64_t> lengths;
@@ -259,7 +267,8 @@ void test_stack() {
                         for (size_t i = 2; i < one.size(); ++i)
                             for (size_t j = 0; j < one[i].size(); ++j)
                                 worst = std::max(worst, std::abs(double(one[i][j]) - chunks[i][j])), size = std::max(size, std::abs(double(one[i][j])));
-                        check(worst < 1e-5 * size, "in chunks the same gradients", worst / size);
+                        // a last digit in a gradient of the states may turn its rounding to bfloat16
+                        check(worst < (pairs<float> ? 1e-2 : 1e-5) * size, "in chunks the same gradients", worst / size);
                     }
 }
 
@@ -299,7 +308,9 @@ void measure() {
 
 // Whether this processor can run what this file was compiled for.
 bool runs_here() {
-#ifdef __AVX512F__
+#ifdef RECURRA_PAIRS
+    return __builtin_cpu_supports("avx512bf16");
+#elif defined(__AVX512F__)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #elif defined(__AVX2__)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");

@@ -92,6 +92,7 @@ class Sample:
     with_states: bool = True
     dropout: float = 0.0
     memory: str = "full"
+    precision: str = "float32"
     scale: float = 1.0
     seed: int = 0
     values_layout: str = "contiguous"
@@ -155,6 +156,7 @@ class Sample:
             dropout=self.dropout,
             training=self.dropout > 0,
             memory=self.memory,
+            precision=self.precision,
             engine=engine,
         )
         return output, *last

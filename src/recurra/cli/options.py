@@ -150,7 +150,9 @@ class Network:
     memory: Annotated[
         str | None, _training("--memory", text="full, or recompute: slower, for sequences too long to store.")
     ] = None
-
+    precision: Annotated[
+        str | None, _training("--precision", text="bfloat16: faster where the processor multiplies it; or float32.")
+    ] = None
     watch: Annotated[
         bool | None, _training("--watch", text="Look at signs of health on the way; see recurra health.")
     ] = None

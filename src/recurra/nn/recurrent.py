@@ -34,6 +34,7 @@ def _options(layer: Any) -> dict[str, Any]:
         "dropout": layer.dropout,
         "training": layer.training,
         "memory": layer.memory,
+        "precision": layer.precision,
         "engine": layer.engine,
     }
 
@@ -43,10 +44,18 @@ class _TorchRecurrent(_Base):
 
     engine = "auto"
     memory = "full"
+    precision = "float32"
 
-    def __init__(self, *args: Any, engine: str = "auto", memory: str = "full", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        engine: str = "auto",
+        memory: str = "full",
+        precision: str = "float32",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.engine, self.memory = engine, memory
+        self.engine, self.memory, self.precision = engine, memory, precision
 
     def _cell(self) -> cells.Cell:
         raise NotImplementedError
@@ -146,7 +155,16 @@ class _TorchRecurrent(_Base):
             return None
         parameters = self._parameters
         weights = tuple([parameters.get(name) for name in self._weight_names])
-        return quick_training(native, weights, input, hx, lengths, batch_first=self.batch_first, dropout=dropout)
+        return quick_training(
+            native,
+            weights,
+            input,
+            hx,
+            lengths,
+            batch_first=self.batch_first,
+            dropout=dropout,
+            half=self.precision == "bfloat16",
+        )
 
     @cached_property
     def _weight_names(self) -> tuple[str, ...]:
@@ -214,6 +232,7 @@ class RNN(_TorchRecurrent, torch.nn.RNN):
         *args: as in `torch.nn.RNN`.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
+        precision: `"float32"`, or `"bfloat16"` for faster training where the processor multiplies it; likewise.
         **kwargs: as in `torch.nn.RNN`.
 
     Example:
@@ -236,6 +255,7 @@ class GRU(_TorchRecurrent, torch.nn.GRU):
         *args: as in `torch.nn.GRU`.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
+        precision: `"float32"`, or `"bfloat16"` for faster training where the processor multiplies it; likewise.
         **kwargs: as in `torch.nn.GRU`.
 
     Example:
@@ -257,6 +277,7 @@ class LSTM(_TorchRecurrent, torch.nn.LSTM):
         *args: as in `torch.nn.LSTM`.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
+        precision: `"float32"`, or `"bfloat16"` for faster training where the processor multiplies it; likewise.
         **kwargs: as in `torch.nn.LSTM`.
 
     Example:
@@ -294,6 +315,7 @@ class Recurrent(torch.nn.Module):
         bidirectional: whether every layer also runs from the end to the beginning.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
+        precision: `"float32"`, or `"bfloat16"` for faster training where the processor multiplies it; likewise.
         device: where the weights lie.
         dtype: number type of the weights.
 
@@ -318,12 +340,14 @@ class Recurrent(torch.nn.Module):
         bidirectional: bool = False,
         engine: str = "auto",
         memory: str = "full",
+        precision: str = "float32",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.stack = Stack(cell, input_size, hidden_size, num_layers, bidirectional, bias)
-        self.batch_first, self.dropout, self.engine, self.memory = batch_first, dropout, engine, memory
+        self.batch_first, self.dropout = batch_first, dropout
+        self.engine, self.memory, self.precision = engine, memory, precision
         for name, shape in self.stack.named_shapes():
             self.register_parameter(name, torch.nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.reset_parameters()

@@ -1,6 +1,6 @@
 """Recurrence over time: one call, several engines, and an explanation of which one serves."""
 
-from .call import MEMORIES, Call
+from .call import MEMORIES, PRECISIONS, Call
 from .dispatch import ENGINES, Explanation, explain, recurrence
 from .dropout import dropout
 from .native import layer as quick_layer
@@ -13,6 +13,7 @@ from .stack import Stack
 __all__ = [
     "ENGINES",
     "MEMORIES",
+    "PRECISIONS",
     "Call",
     "Explanation",
     "Place",

@@ -17,6 +17,9 @@ from .stack import Stack
 MEMORIES = ("full", "recompute")
 """What is stored for the backward pass: everything, or the states of √T steps."""
 
+PRECISIONS = ("float32", "bfloat16")
+"""To what the factors of matrix products may be rounded in training; sums and states keep their type."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -35,6 +38,7 @@ class Call:
         dropout: probability of dropping an output between layers.
         training: whether dropout is on.
         chunk: steps that are stored at a time for the backward pass, 0 for all.
+        precision: one of `PRECISIONS`.
     """
 
     stack: Stack
@@ -49,6 +53,7 @@ class Call:
     dropout: float
     training: bool
     chunk: int = 0
+    precision: str = "float32"
 
     def zeros(self, like: Tensor) -> State:
         """Initial states of zeros, of the device and type of `like`."""
@@ -67,6 +72,7 @@ def prepare(
     dropout: float = 0.0,
     training: bool = False,
     memory: str = "full",
+    precision: str = "float32",
 ) -> tuple[Call, Tensor | None]:
     """Checks the arguments of `recurrence` and sums them up, with `lengths` as a tensor."""
     if values.dim() != 3 or values.shape[-1] != stack.input_size:
@@ -76,6 +82,8 @@ def prepare(
     batch, steps = (values.shape[0], values.shape[1]) if batch_first else (values.shape[1], values.shape[0])
     if lengths is not None:
         lengths = check_lengths(lengths, batch, steps)
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
     device = values.device.type
     # autocast brings the dtypes together itself
     mixed = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
@@ -98,6 +106,7 @@ def prepare(
         dropout=dropout,
         training=training,
         chunk=_chunk(memory, steps),
+        precision=precision,
     )
     return call, lengths
 

@@ -48,6 +48,7 @@ def recurrence(
     dropout: float = 0.0,
     training: bool = False,
     memory: str = "full",
+    precision: str = "float32",
     engine: str = "auto",
 ) -> tuple[Tensor, State]:
     """Runs a stack of recurrent layers over a ragged batch.
@@ -64,6 +65,8 @@ def recurrence(
         training: whether dropout is on.
         memory: `"full"` stores every gate of every step for the backward pass; `"recompute"` stores the states of
             √T steps and computes the rest again, which takes about a third longer.
+        precision: `"float32"`, or `"bfloat16"` to let the native engine round the factors of its matrix products in
+            training, float32 values on a processor that multiplies bfloat16. Sums, states and gradients stay float32.
         engine: `"auto"`, or the name of one engine.
 
     Returns:
@@ -85,8 +88,18 @@ def recurrence(
         >>> output[:, 1].abs().sum().item()
         0.0
     """
-    options = {"batch_first": batch_first, "dropout": dropout, "training": training, "memory": memory}
-    call, checked = prepare(stack, values, weights, lengths, states, **options)
+    call, checked = prepare(
+        stack,
+        values,
+        weights,
+        lengths,
+        states,
+        batch_first=batch_first,
+        dropout=dropout,
+        training=training,
+        memory=memory,
+        precision=precision,
+    )
     choice = _choose(call, engine)
     if choice.engine is None:
         raise EngineError(str(choice))

@@ -112,12 +112,12 @@ def tape_size(config: tuple, dtype: torch.dtype, steps: Any, batch: Any) -> Any:
     """Numbers that a call keeps for its backward pass, at most; steps and batch may be symbols."""
 
     def size(steps: int, chunk: int) -> int:
-        kind, hidden, projected, layers, bidirectional, bias, _, dropout, _ = config
+        kind, hidden, projected, layers, bidirectional, bias, _, dropout, _, half = config
         return _of(dtype).tape_size(
-            engine.Spec(kind, steps, 1, 1, hidden, projected, layers, bidirectional, bias, dropout, 0, 1, chunk)
+            engine.Spec(kind, steps, 1, 1, hidden, projected, layers, bidirectional, bias, dropout, 0, 1, chunk, half)
         )
 
-    chunk = config[-1]
+    chunk = config[8]
     if not chunk:
         return steps * batch * size(1, 0)
     per_step = size(2, 2) - size(1, 2)
@@ -130,13 +130,13 @@ def _of(dtype: torch.dtype) -> Any:
 
 def _spec(config: tuple, values: Tensor, seed: Tensor | int | None) -> tuple[Any, int]:
     """The engine's description of a call, and the size of its batch."""
-    kind, hidden, projected, layers, bidirectional, bias, batch_first, dropout, chunk = config
+    kind, hidden, projected, layers, bidirectional, bias, batch_first, dropout, chunk, half = config
     batch, steps = values.shape[:2] if batch_first else values.shape[1::-1]
     threads = torch.get_num_threads()
     size = values.shape[2]
     drawn = 0 if seed is None else int(seed)  # None without dropout
     return engine.Spec(
-        kind, steps, batch, size, hidden, projected, layers, bidirectional, bias, dropout, drawn, threads, chunk
+        kind, steps, batch, size, hidden, projected, layers, bidirectional, bias, dropout, drawn, threads, chunk, half
     ), batch
 
 

@@ -74,7 +74,7 @@ def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor |
     return output, last
 
 
-def configure(call: Call) -> tuple[int, int, int, int, bool, bool, bool, float, int]:
+def configure(call: Call) -> tuple[int, int, int, int, bool, bool, bool, float, int, bool]:
     """What the operators take beside tensors: kind of cell, sizes, and how the values lie."""
     stack = call.stack
     dropout = call.dropout if call.training and stack.num_layers > 1 else 0.0
@@ -88,6 +88,7 @@ def configure(call: Call) -> tuple[int, int, int, int, bool, bool, bool, float, 
         call.batch_first,
         dropout,
         call.chunk,
+        call.precision == "bfloat16",
     )
 
 
@@ -100,6 +101,7 @@ def train(
     *,
     batch_first: bool,
     dropout: float,
+    half: bool,
 ) -> Any:
     """The call of a layer with gradients at little cost, everything stored; None for what is left to `run`."""
     if (
@@ -115,11 +117,11 @@ def train(
         seed = int(_draw())
         return seed
 
-    result = native.keep(weights, values, states, lengths, batch_first, dropout, draw_seed)
+    result = native.keep(weights, values, states, lengths, batch_first, dropout, draw_seed, half)
     if result is None:
         return None
     given = () if states is None else states if isinstance(states, tuple) else (states,)
-    config = (*native.config, batch_first, dropout, 0)
+    config = (*native.config, batch_first, dropout, 0, half)
     output, *last = _Recurrence.apply(result, config, lengths, seed, len(given), values, *given, *weights)  # type: ignore[misc]
     return output, tuple(last) if len(last) == 2 else last[0]
 
@@ -142,7 +144,7 @@ def open_stream(stack: Stack, weights: Sequence[Tensor], batch: int, *, half: bo
     if kernels.engine is None or type(stack.cell) not in (RNN, GRU, LSTM):
         return None
     sizes = (stack.input_size, stack.hidden_size, stack.proj_size, stack.num_layers, False, stack.bias)
-    spec = kernels.engine.Spec(_kind(stack.cell), 1, batch, *sizes, 0.0, 0, torch.get_num_threads(), 0)
+    spec = kernels.engine.Spec(_kind(stack.cell), 1, batch, *sizes, 0.0, 0, torch.get_num_threads(), 0, False)
     flat = [w.contiguous() for w in weights]
     return kernels.engine.Stream(spec, [w.data_ptr() for w in flat], half)
 

@@ -16,7 +16,7 @@ from . import kernels
 
 _CONFIG = (
     "int cell, int hidden_size, int proj_size, int num_layers, bool bidirectional, bool bias, bool batch_first, "
-    "float dropout, int chunk"
+    "float dropout, int chunk, bool half"
 )
 _INPUTS = "Tensor values, Tensor[] weights, Tensor[] states, Tensor? lengths, Tensor? seed"
 
@@ -26,7 +26,7 @@ library.define(
     f"backward(Tensor? of_output, Tensor? of_h, Tensor? of_c, Tensor tape, {_INPUTS}, {_CONFIG}, "
     "bool need_values, bool need_states, bool need_weights) -> Tensor[]"
 )
-_INPUT_COUNT, _CONFIG_COUNT = 5, 9
+_INPUT_COUNT, _CONFIG_COUNT = 5, 10
 
 
 def _forward(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Tensor | None, *config: Any) -> tuple:
@@ -39,7 +39,7 @@ def _forward(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Tens
 
 
 def _forward_fake(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Any, *config: Any) -> tuple:
-    kind, hidden, projected, layers, bidirectional, _, batch_first, _, _, keep = config
+    kind, hidden, projected, layers, bidirectional, _, batch_first, _, _, _, keep = config
     directions = 2 if bidirectional else 1
     out, batch, steps = projected or hidden, *(values.shape[:2] if batch_first else (values.shape[1], values.shape[0]))
     output = values.new_empty(values.shape[0], values.shape[1], directions * out)

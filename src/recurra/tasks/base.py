@@ -17,7 +17,7 @@ from recurra.data.batches import BatchSource, Shuffled, to_device
 from recurra.errors import DataError, ModelFolderError, UsageError
 from recurra.io import ModelFolder, dumps, model_card, write_folder
 from recurra.nn import CELLS, RECURRENT
-from recurra.ops import MEMORIES, Stack
+from recurra.ops import MEMORIES, PRECISIONS, Stack
 from recurra.training.settings import Objective, Run, Settings, choose_device
 
 from .subject import Subject
@@ -81,13 +81,14 @@ class Estimator(BaseEstimator):
     device: str = "auto"
     engine: str = "auto"
     memory: str = "full"
+    precision: str = "bfloat16"
     max_minutes: float | None = None
     verbose: int = 1
     watch: bool = False
 
     task: ClassVar[str]
     title: ClassVar[str]
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {"cell": CELLS, "memory": MEMORIES}
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {"cell": CELLS, "memory": MEMORIES, "precision": PRECISIONS}
     """What a parameter may be, checked before anything else."""
     at_least_one: ClassVar[tuple[str, ...]] = ("hidden_size", "num_layers", "batch_size")
     shares: ClassVar[tuple[str, ...]] = ("dropout", "validation_fraction")
@@ -176,6 +177,7 @@ class Estimator(BaseEstimator):
             max_minutes=self.max_minutes,
             seed=seed,
             device=self.device,
+            precision=self.precision,
             verbose=self.verbose,
             watch=self.watch,
             checkpoint=saving.file("last.ckpt"),

@@ -70,6 +70,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         engine: engine of the recurrence, see `recurra.ops`.
         memory: `"full"` stores every step for the backward pass; `"recompute"` stores the states of √T steps and takes
             about a third longer, for sequences too long to store.
+        precision: `"bfloat16"` rounds the factors of the recurrent layers' matrix products in training, where the
+            processor multiplies bfloat16, which is faster; sums, states, weights and all of prediction stay float32.
+            `"float32"` rounds nothing.
         verbose: 1 for a progress bar in a terminal, 0 for silence.
         watch: whether to look at signs of health while training, such as gradients and dead units; see `watch_`.
         class_weight: `"balanced"`, or a weight for each class, as in scikit-learn; it also weighs the validation

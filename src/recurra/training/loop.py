@@ -18,6 +18,7 @@ from torch import Tensor
 
 from recurra.data.batches import BatchSource, to_device
 from recurra.errors import DataError, UsageError
+from recurra.nn import RECURRENT
 
 from .callbacks import Clock, Interrupt, KeepBest, SaveRun, ShowProgress, Warn
 from .failure import first_bad
@@ -69,7 +70,11 @@ def train(
         callbacks.append(Warn(console, watch))
     checkpoint = _to_resume(settings)
     on_gpu = device.type == "cuda"
-    with _quiet_lightning(), torch.random.fork_rng(devices=[device] if on_gpu else []):
+    with (
+        _quiet_lightning(),
+        _rounding(network, settings.precision),
+        torch.random.fork_rng(devices=[device] if on_gpu else []),
+    ):
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
             accelerator="gpu" if on_gpu else "cpu",
@@ -224,6 +229,19 @@ def _to_resume(settings: Settings) -> Path | None:
             "give the same data and options to go on with it, or train again without resuming"
         )
     return path
+
+
+@contextmanager
+def _rounding(network: torch.nn.Module, precision: str) -> Iterator[None]:
+    """Recurrent layers that are set to nothing else train with products of this precision."""
+    layers = [layer for layer in network.modules() if isinstance(layer, RECURRENT) and layer.precision == "float32"]
+    try:
+        for layer in layers:
+            layer.precision = precision
+        yield
+    finally:
+        for layer in layers:
+            layer.precision = "float32"
 
 
 @contextmanager

@@ -61,6 +61,7 @@ class Settings:
         max_minutes: training ends when they are over, and the learning rate falls with the clock; None for no limit.
         seed: of dropout.
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`, …
+        precision: of the products of recurrent layers, see `recurra.ops.recurrence`.
         verbose: 0 for silence, 1 for a progress bar in a terminal.
         watch: whether to look at signs of health on the way.
         checkpoint: file for the state of the run, or None.
@@ -77,6 +78,7 @@ class Settings:
     max_minutes: float | None = None
     seed: int = 0
     device: str = "auto"
+    precision: str = "float32"
     verbose: int = 1
     watch: bool = False
     checkpoint: Path | None = None

@@ -1,0 +1,112 @@
+// Products of bfloat16: the processor multiplies two pairs at a time and adds them in float32, twice as fast as float32 itself.
+//
+// In the instance of the engine that is compiled with RECURRA_PAIRS, packed matrices of float hold words instead of numbers: the
+// numbers of k and k + 1, rounded to bfloat16. Whatever they are multiplied with is rounded on the way. All else is float32.
+#pragma once
+#include "simd.h"
+
+namespace recurra::RECURRA_ISA {
+
+#if defined(RECURRA_PAIRS)
+template <class T>
+constexpr bool pairs = sizeof(T) == 4;
+
+constexpr int kPaired = 256;  // numbers of a row that are rounded at a time
+
+// For each lane the word of a number of `first` (in the lower half) and of `second`.
+inline Vec<float> words(Vec<float> first, Vec<float> second) {
+    const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(second, first);
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
+                                           19, 3, 18, 2, 17, 1, 16, 0);
+    return (Vec<float>)_mm512_permutexvar_epi16(order, both);
+}
+
+inline void store_words(uint32_t* to, Vec<float> first, Vec<float> second) {
+    _mm512_store_si512(to, (__m512i)_mm512_cvtne2ps_pbh(second, first));
+}
+// The words of n numbers in a row, one after the other; those past the end are zeros, up to a whole vector.
+inline __attribute__((always_inline)) void words_of(const float* x, int n, uint32_t* to) {
+    int k = 0;
+#pragma GCC unroll 1
+    for (; k + 32 <= n; k += 32) store_words(to + k / 2, load(x + k), load(x + k + 16));
+    if (k < n) store_words(to + k / 2, load_part(x + k, n - k), load_part(x + k + 16, n - k - 16));
+}
+
+// sum + the products of the pairs in the lanes of b with the pair in `word`
+inline Vec<float> add_products(Vec<float> sum, Vec<float> b, uint32_t word) {
+    return _mm512_dpbf16_ps(sum, (__m512bh)b, (__m512bh)_mm512_set1_epi32(int(word)));
+}
+
+// The same as the functions of gemm.h, for matrices of words.
+template <int R, int V>
+inline __attribute__((always_inline)) void tile_words(int depth, const float* const* a, const float* __restrict b, Vec<float> (&acc)[R][V]) {
+    alignas(64) uint32_t x[R][kPaired / 2];
+    for (int k = 0; k < depth; k += kPaired) {
+        const int n = depth - k < kPaired ? depth - k : kPaired;
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i) words_of(a[i] + k, n, x[i]);
+        for (int j = 0; j < (n + 1) / 2; ++j, b += V * lanes<float>) {
+            Vec<float> column[V];
+#pragma GCC unroll 4
+            for (int v = 0; v < V; ++v) column[v] = load(b + v * lanes<float>);
+#pragma GCC unroll 8
+            for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
+                for (int v = 0; v < V; ++v) acc[i][v] = add_products(acc[i][v], column[v], x[i][j]);
+        }
+    }
+}
+
+// Here `a` holds words as well, a line of them for two k.
+template <int R, int V>
+inline __attribute__((always_inline)) void tile_words_across(int depth, const float* __restrict a, int64_t step, const float* __restrict b,
+                                                             Vec<float> (&acc)[R][V]) {
+    for (int k = 0; k < depth; k += 2, a += step, b += V * lanes<float>) {
+        Vec<float> column[V];
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) column[v] = load(b + v * lanes<float>);
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i) {
+            uint32_t word;
+            std::memcpy(&word, a + i, sizeof word);
+#pragma GCC unroll 4
+            for (int v = 0; v < V; ++v) acc[i][v] = add_products(acc[i][v], column[v], word);
+        }
+    }
+}
+
+template <int V>
+inline __attribute__((always_inline)) void tile_words_alone(int depth, const float* a, const float* __restrict b, Vec<float> (&acc)[1][V]) {
+    alignas(64) uint32_t x[kPaired / 2 + 1];
+    Vec<float> odd[V] = {};
+    for (int k = 0; k < depth; k += kPaired) {
+        const int n = depth - k < kPaired ? depth - k : kPaired, all = (n + 1) / 2;
+        words_of(a + k, n, x);
+        int j = 0;
+        for (; j + 2 <= all; j += 2, b += 2 * V * lanes<float>)
+#pragma GCC unroll 4
+            for (int v = 0; v < V; ++v) {
+                acc[0][v] = add_products(acc[0][v], load(b + v * lanes<float>), x[j]);
+                odd[v] = add_products(odd[v], load(b + (V + v) * lanes<float>), x[j + 1]);
+            }
+        if (j == all) continue;
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) acc[0][v] = add_products(acc[0][v], load(b + v * lanes<float>), x[j]);
+        b += V * lanes<float>;
+    }
+    for (int v = 0; v < V; ++v) acc[0][v] += odd[v];
+}
+#else
+template <class T>
+constexpr bool pairs = false;
+// only named here
+Vec<float> words(Vec<float>, Vec<float>);
+template <int R, int V>
+void tile_words(int, const float* const*, const float*, Vec<float> (&)[R][V]);
+template <int R, int V>
+void tile_words_across(int, const float*, int64_t, const float*, Vec<float> (&)[R][V]);
+template <int V>
+void tile_words_alone(int, const float*, const float*, Vec<float> (&)[1][V]);
+#endif
+
+}  // namespace recurra::RECURRA_ISA

@@ -1,0 +1,159 @@
+"""Products of bfloat16 in training: faster, where the processor has them, and all else as it was."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from test_native import Sample, errors, roundings, threads
+from torch import Tensor
+
+from recurra import SequenceClassifier, nn
+from recurra.cells import GRU, LSTM, RNN
+from recurra.errors import UsageError
+from recurra.ops import Stack, kernels
+
+pytestmark = pytest.mark.skipif(kernels.engine is None, reason=f"the native engine was not built: {kernels.absent}")
+halves = kernels.engine is not None and kernels.engine.has_halves()
+needs_halves = pytest.mark.skipif(not halves, reason="this processor does not multiply bfloat16")
+EXACT = {"rtol": 0, "atol": 0}
+
+STACKS = {
+    "tanh": Stack(RNN(), 33, 40, 2),
+    "relu": Stack(RNN("relu"), 5, 17),
+    "gru": Stack(GRU(), 15, 31, 2, bidirectional=True),
+    "lstm": Stack(LSTM(), 64, 64, bidirectional=True),
+    "odd": Stack(LSTM(), 1, 300),
+    "projection": Stack(LSTM(), 33, 40, 2, proj_size=7),
+}
+every_stack = pytest.mark.parametrize("stack", STACKS.values(), ids=STACKS.keys())
+LENGTHS = (7, 3, 0, 6, 7, 7, 1, 5, 2, 7)
+
+
+def case(stack: Stack, lengths: tuple[int, ...], memory: str) -> Sample:
+    return Sample(stack, len(lengths), max(lengths), lengths, dtype=torch.float32, memory=memory, precision="bfloat16")
+
+
+@every_stack
+@pytest.mark.parametrize("memory", ["full", "recompute"])
+@pytest.mark.parametrize("lengths", [(14,), LENGTHS], ids=["alone", "ragged"])
+@needs_halves
+def test_results_and_gradients_have_the_digits_of_bfloat16(stack, memory, lengths):
+    sample = case(stack, lengths, memory)
+    exact = sample.measure("reference", torch.float64)
+    single = dataclasses.replace(sample, precision="float32").measure()
+    for name, value in sample.measure().items():
+        size = exact[name].norm()
+        assert (value - exact[name]).norm() <= 0.02 * size, name
+        if name == "gradient of values" and not sample.whole:  # few whole numbers are exact in either
+            assert (value - exact[name]).norm() > 1e-4 * size >= 10 * (single[name] - exact[name]).norm()
+
+
+@pytest.mark.slow
+@every_stack
+@pytest.mark.parametrize("lengths", [(14,), LENGTHS], ids=["alone", "ragged"])
+@needs_halves
+def test_it_is_as_near_as_arithmetic_that_rounds_every_number(stack, lengths):
+    sample = case(stack, lengths, "full")
+    exact = sample.measure("reference", torch.float64)
+    allowed = roundings(dataclasses.replace(sample, dtype=torch.bfloat16), exact)
+    for name, error in errors(sample.measure(), exact).items():
+        assert error <= 2 * allowed[name], f"{name} is off by {error:.3g}, allowed are {2 * allowed[name]:.3g}"
+
+
+@every_stack
+@pytest.mark.parametrize("lengths", [(14,), LENGTHS], ids=["alone", "ragged"])
+def test_the_number_of_threads_changes_no_bit(stack, lengths):
+    sample = Sample(stack, len(lengths), max(lengths), lengths, dtype=torch.float32, dropout=0.3, precision="bfloat16")
+    found = []
+    for count in (1, 2, 3):
+        with threads(count):
+            found.append(sample.measure())
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], **EXACT)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_without_such_products_nothing_is_rounded(dtype):
+    if dtype == torch.float32 and halves:
+        pytest.skip("this processor multiplies bfloat16")
+    plain = Sample(STACKS["gru"], 10, 7, LENGTHS, dtype=dtype)
+    torch.testing.assert_close(dataclasses.replace(plain, precision="bfloat16").measure(), plain.measure(), **EXACT)
+
+
+def twins(**options: Any) -> tuple[nn.LSTM, nn.LSTM, Tensor]:
+    torch.manual_seed(0)
+    layer = nn.LSTM(8, 32, batch_first=True, **options)
+    other = copy.deepcopy(layer)
+    other.precision = "bfloat16"
+    return layer, other, torch.randn(4, 9, 8)
+
+
+def test_without_gradients_nothing_is_rounded():
+    layer, other, x = twins()
+    with torch.no_grad():
+        torch.testing.assert_close(other(x), layer(x), **EXACT)
+        torch.testing.assert_close(other.step(x[:, 0]), layer.step(x[:, 0]), **EXACT)
+
+
+@needs_halves
+@pytest.mark.parametrize("way", ["compiled", "grad of a function", "memory"])
+def test_every_way_in_rounds_alike(way):
+    _, layer, x = twins()
+
+    def loss(values: Tensor) -> Tensor:
+        return layer(values)[0].square().sum()
+
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(loss(leaf), leaf)
+    if way == "memory":
+        layer.memory = "recompute"
+        (found,) = torch.autograd.grad(loss(leaf), leaf)
+    elif way == "compiled":
+        torch._dynamo.reset()
+        (found,) = torch.autograd.grad(torch.compile(loss, backend="aot_eager", fullgraph=True)(leaf), leaf)
+    else:
+        found = torch.func.grad(loss)(x)
+    torch.testing.assert_close(found, expected, **({"rtol": 1e-2, "atol": 1e-3} if way == "memory" else EXACT))
+
+
+def test_nothing_beyond_the_end_is_read():
+    _, layer, x = twins()
+    lengths = torch.tensor([9, 0, 4, 1])
+    poisoned = x.masked_fill((torch.arange(9) >= lengths[:, None])[..., None], torch.nan).requires_grad_()
+    clean = x.clone().requires_grad_()
+    for values in (poisoned, clean):
+        layer(values, lengths=lengths)[0].sum().backward()
+    torch.testing.assert_close(poisoned.grad, clean.grad, **EXACT)
+
+
+def test_a_nan_and_an_infinity_stay_what_they_are():
+    _, layer, x = twins()
+    for bad in (torch.nan, torch.inf):
+        y = x.clone().requires_grad_()
+        output, _ = layer(torch.where(torch.arange(9)[:, None] == 3, bad, y))
+        assert output[:, :3].isfinite().all()
+        if bad != bad:
+            assert output[:, 3:].isnan().all()
+
+
+def test_a_precision_that_does_not_exist():
+    with pytest.raises(ValueError, match="precision is one of float32, bfloat16, not 'half'"):
+        nn.GRU(2, 3, precision="half", engine="builtin")(torch.randn(1, 1, 2))
+    with pytest.raises(UsageError, match="precision is one of float32, bfloat16, not 'half'"):
+        SequenceClassifier(precision="half").fit(["a b", "b a"] * 10, [0, 1] * 10)
+
+
+@needs_halves
+def test_an_estimator_trains_with_it_and_predicts_without():
+    texts, labels = ["good film", "bad film", "fine play", "poor play"] * 20, [1, 0, 1, 0] * 20
+    options = {"epochs": 2, "hidden_size": 8, "tokens": "word", "verbose": 0}
+    fast = SequenceClassifier(**options).fit(texts, labels)
+    single = SequenceClassifier(**options, precision="float32").fit(texts, labels)
+    weights = [dict(e.network_.named_parameters())["encoder.recurrent.weight_hh_l0"] for e in (fast, single)]
+    assert not torch.equal(*weights)
+    torch.testing.assert_close(*weights, rtol=0, atol=0.02)
+    assert fast.network_.encoder.recurrent.precision == "float32"
