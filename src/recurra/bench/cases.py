@@ -18,6 +18,9 @@ SHAPES = (
 )
 """Batch, steps, hidden size."""
 
+HALF_SHAPES = ((1, 100, 256), *((32, 100, hidden) for hidden in (128, 256, 512)))
+"""Of training with products of bfloat16."""
+
 QUICK_SHAPES = ((1, 1, 64), (1, 100, 64), (32, 100, 128))
 
 
@@ -26,9 +29,9 @@ class Case:
     """One layer, one direction, float32; the input is as wide as the hidden state.
 
     Attributes:
-        mode: `"training"` (output and all gradients), `"inference"` (with one step: a stream that feeds its state
-            back), `"float32 session"` and `"bfloat16 session"` (a stream whose weights are held so), `"call"` (the
-            layer's own call) or `"step"`.
+        mode: `"training"` (output and all gradients), `"bfloat16 training"` (ours with products of bfloat16),
+            `"inference"` (with one step: a stream that feeds its state back), `"float32 session"` and
+            `"bfloat16 session"` (a stream whose weights are held so), `"call"` (the layer's own call) or `"step"`.
         cell: `"RNN"`, `"GRU"` or `"LSTM"`.
         batch: sequences.
         steps: time steps.
@@ -55,15 +58,25 @@ class Case:
         return self.mode.endswith("session") or self.mode == "step" or (self.mode == "inference" and self.steps == 1)
 
     @property
+    def trains(self) -> bool:
+        """Whether gradients are taken."""
+        return self.mode.endswith("training")
+
+    @property
+    def halves(self) -> bool:
+        """Whether ours multiplies bfloat16."""
+        return self.mode.startswith("bfloat16")
+
+    @property
     def flops(self) -> float:
         """Operations of the matrix products; backward has twice those of forward."""
         products = 2 * 2.0 * self.batch * self.steps * GATES[self.cell] * self.hidden**2
-        return products * (3 if self.mode == "training" else 1)
+        return products * (3 if self.trains else 1)
 
     @property
     def matrix_bytes(self) -> int:
         """Size of one of the two weight matrices."""
-        return GATES[self.cell] * self.hidden**2 * (2 if self.mode == "bfloat16 session" else 4)
+        return GATES[self.cell] * self.hidden**2 * (2 if self.halves else 4)
 
     @property
     def working_set(self) -> int:
@@ -73,7 +86,7 @@ class Case:
     @property
     def read_bytes(self) -> float:
         """Weights that have to be read: the recurrent ones anew in each step, those of the input once."""
-        return self.matrix_bytes * (self.steps + 1.0) * (2 if self.mode == "training" else 1)
+        return self.matrix_bytes * (self.steps + 1.0) * (2 if self.trains else 1)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -84,6 +97,8 @@ def grid(quick: bool = False) -> list[Case]:
     """All cases of a run, the slices of a round side by side."""
     shapes = QUICK_SHAPES if quick else SHAPES
     cases = [Case(mode, cell, *shape) for mode in ("training", "inference") for cell in GATES for shape in shapes]
+    shapes = ((32, 100, 128),) if quick else HALF_SHAPES
+    cases += [Case("bfloat16 training", cell, *shape) for cell in GATES for shape in shapes]
     widths = (256,) if quick else (256, 512, 1024)
     for mode in ("float32 session", "bfloat16 session"):
         cases += [Case(mode, cell, 1, 1, hidden) for cell in GATES for hidden in widths]

@@ -12,7 +12,7 @@ from .cases import Case
 
 SAMPLES = 2000
 TOLERANCE = 5e-4  # of the greatest entry: float32 sums in another order, over up to 6,400 tokens
-COARSE = 3e-2  # weights in bfloat16
+COARSE = 3e-2  # factors in bfloat16
 
 
 class GateError(RecurraError):
@@ -42,7 +42,7 @@ def compare(case: Case, peer: str, ours: Mapping[str, np.ndarray], theirs: Mappi
     Raises:
         GateError: they do not agree; the message says in what.
     """
-    tolerance = COARSE if case.mode == "bfloat16 session" else TOLERANCE
+    tolerance = COARSE if case.halves else TOLERANCE
     common = ours.keys() & theirs.keys()
     if not common:
         raise GateError(f"{case}: {peer} gave nothing to compare")

@@ -12,7 +12,7 @@ from . import roof
 from .cases import GATES, Case
 
 OURS = "recurra"
-AGAINST = {"training": ("torch",), "inference": ("torch", "onnxruntime")}
+AGAINST = {"training": ("torch",), "bfloat16 training": ("torch",), "inference": ("torch", "onnxruntime")}
 """Whose faster one is the contender; the other peers are shown beside."""
 
 MOST_BUSY = 0.1
@@ -20,6 +20,7 @@ MOST_BUSY = 0.1
 
 TITLES = {
     "training": ("Training: forward and backward", "µs of"),
+    "bfloat16 training": ("Training with products of bfloat16, against torch's float32", "µs of"),
     "inference": ("Inference", "µs of"),
     "float32 session": ("Streaming session, float32 weights", "µs of a step of"),
     "bfloat16 session": ("Streaming session, bfloat16 weights against our float32", "µs of a step of"),
@@ -76,7 +77,7 @@ def geometric_mean(values: Iterable[float]) -> float:
 def summarise(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """For each mode the geometric mean of the ratios by cell and over all, and the smallest."""
     found: dict[str, dict[str, Any]] = {}
-    for mode in ("training", "inference", "bfloat16 session"):
+    for mode in ("training", "bfloat16 training", "inference", "bfloat16 session"):
         some = [row for row in rows if row["mode"] == mode and "ratio" in row]
         if not some:
             continue

@@ -51,7 +51,8 @@ def seconds(case: Case, roof: dict[str, Any]) -> float:
 
     A batch is bound by the arithmetic; a single sequence by the recurrent weights, read anew in every step.
     """
-    arithmetic = case.flops / (roof["peak_gflops"] * 1e9)
+    rate = 2 if case.trains and case.halves else 1  # pairs of bfloat16 count as two multiply-adds
+    arithmetic = case.flops / (rate * roof["peak_gflops"] * 1e9)
     reading = case.read_bytes / (roof["bandwidth_gbytes"][str(case.working_set)] * 1e9)
     return max(arithmetic, reading)
 

@@ -137,7 +137,7 @@ def _gate(plan: Plan, progress: _Progress) -> tuple[dict[str, dict[Case, str]], 
             probes = {name: dict(np.load(file)) for name, file in files.items()}
             for name in probes.keys() - {OURS} if OURS in probes else ():
                 difference = gate.compare(case, name, probes[OURS], probes[name])
-                worst = max(worst, difference if case.mode != "bfloat16 session" else 0.0)
+                worst = max(worst, 0.0 if case.halves else difference)
     return refusals, worst
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from recurra import nn
-from recurra.bench.cases import Case
+from recurra.bench.cases import Case, Numbers
+from recurra.ops import kernels
 
 from . import torch as pytorch
 
@@ -26,7 +27,15 @@ class Peer(pytorch.Peer):
         needed = "session" if case.mode in WEIGHTS else case.mode
         if needed in ("session", "step") and not hasattr(getattr(nn, case.cell), needed):
             return f"the layers of this version have no {needed}"
+        if case.trains and case.halves and not (kernels.engine and kernels.engine.has_halves()):
+            return "this processor does not multiply bfloat16"
         return None
+
+    def _layer(self, case: Case, given: Numbers) -> torch.nn.Module:
+        layer = super()._layer(case, given)
+        if case.trains and case.halves:
+            layer.precision = "bfloat16"  # type: ignore[assignment]
+        return layer
 
     def _stream(self, layer: Any, x: Tensor, case: Case) -> Callable[[], Any]:
         x_t = x[0]

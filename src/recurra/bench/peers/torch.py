@@ -16,7 +16,8 @@ from . import base
 class Peer(base.Peer):
     """Training by autograd, inference without gradients, a stream by handing the state back."""
 
-    modes = ("training", "inference", "call", "step", "float32 session", "bfloat16 session")  # streams all in float32
+    # all in float32
+    modes = ("training", "bfloat16 training", "inference", "call", "step", "float32 session", "bfloat16 session")
     layers: Any = torch.nn
 
     def __init__(self, threads: int) -> None:
@@ -28,7 +29,7 @@ class Peer(base.Peer):
         given = numbers(case)
         layer = self._layer(case, given)
         x = torch.from_numpy(given.x)
-        if case.mode == "training":
+        if case.trains:
             return self._training(layer, x.requires_grad_(), torch.from_numpy(given.grad))
         call = self._stream(layer, x, case) if case.streams else lambda: layer(x)
         return base.Ready(call, _output, torch.no_grad)
@@ -36,7 +37,7 @@ class Peer(base.Peer):
     def _layer(self, case: Case, given: Numbers) -> torch.nn.Module:
         layer = getattr(self.layers, case.cell)(case.hidden, case.hidden)
         layer.load_state_dict({f"{name}_l0": torch.from_numpy(w) for name, w in given.weights.items()})
-        return layer.train(case.mode == "training")
+        return layer.train(case.trains)
 
     def _training(self, layer: torch.nn.Module, x: Tensor, grad: Tensor) -> base.Ready:
         named = {"input": x, **{name.removesuffix("_l0"): weight for name, weight in layer.named_parameters()}}
