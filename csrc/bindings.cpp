@@ -79,9 +79,9 @@ NB_MODULE(_engine, m) {
     m.def("instruction_sets", &instruction_sets, "Those of this processor, best first.");
     m.def("chosen", &chosen, "The one in use.");
     m.def("has_halves", &has_halves, "Whether products of bfloat16 are there.");
-    m.def("draw_mask", [](Address to, int64_t n, double dropped, uint64_t seed, int threads) {
+    m.def("drop", [](Address from, Address to, int64_t n, double dropped, uint64_t seed, int threads) {
         nb::gil_scoped_release release;
-        engine<float>().mask(at<float>(to), n, dropped, seed, threads);
+        engine<float>().drop(at<const float>(from), at<float>(to), n, dropped, seed, threads);
     });
     m.def("measure_peak", [](int threads, double seconds) {
         std::vector<double> found(threads);

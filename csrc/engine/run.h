@@ -78,7 +78,7 @@ struct Engine {
     bool (*few)(const Spec&);  // so little work that packing weights would not pay
     std::unique_ptr<Ready<T>> (*ready)(const Spec&, const std::vector<const T*>& weights);
     std::unique_ptr<Steps<T>> (*steps)(const Spec&, const std::vector<const T*>& weights, bool half);
-    void (*mask)(T* to, int64_t n, double dropped, uint64_t seed, int threads);  // of dropout: 0, or 1 / (1 - dropped)
+    void (*drop)(const float* from, float* to, int64_t n, double dropped, uint64_t seed, int threads);  // dropout
     double (*peak)(double seconds);                      // operations per second of multiply-add, one thread
     double (*bandwidth)(int64_t bytes, double seconds);  // bytes per second read again and again, one thread
 };

@@ -98,25 +98,32 @@ std::unique_ptr<Steps<T>> steps(const Spec& s, const std::vector<const T*>& weig
     else return std::make_unique<Session<T>>(s, weights, half);
 }
 
-// A number of 32 bits for each place, by a hash of the seed and the place.
-template <class T>
-void mask(T* to, int64_t n, double dropped, uint64_t seed, int threads) {
-    typedef uint32_t Words __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
-    constexpr int wide = RECURRA_VECTOR_BYTES / 4;
-    const uint32_t low = uint32_t(seed), high = uint32_t(seed >> 32), limit = uint32_t(std::min(dropped * 0x1p32, 0x1p32 - 1));
-    const T scale = dropped < 1 ? T(1 / (1 - dropped)) : T(0);
+typedef uint32_t Words __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
+
+// Numbers of 32 bits for neighbouring places, of which `at` is the first, by a hash of the seed and the place.
+inline Words draw(Words lane, int64_t at, uint64_t seed) {
+    Words x = (lane + uint32_t(at)) ^ uint32_t(seed);
+    for (uint32_t factor : {0x7feb352du, 0x846ca68bu}) x = (x ^ x >> 16) * factor, x ^= x >> 15;
+    x += uint32_t(seed >> 32) ^ uint32_t(at >> 32);
+    for (uint32_t factor : {0x7feb352du, 0x846ca68bu}) x = (x ^ x >> 16) * factor, x ^= x >> 15;
+    return x;
+}
+
+// Every number times 0 or 1 / (1 - dropped). A product, so that what is not a number stays none.
+void drop(const float* from, float* to, int64_t n, double dropped, uint64_t seed, int threads) {
+    constexpr int wide = lanes<float>;
+    const uint32_t limit = uint32_t(std::min(dropped * 0x1p32, 0x1p32 - 1));
+    const Vec<float> zero{}, scale = splat(dropped < 1 ? float(1 / (1 - dropped)) : 0.f);
     Words lane;
     for (int i = 0; i < wide; ++i) lane[i] = uint32_t(i);
     const int shares = int(std::clamp<int64_t>(n >> 15, 1, threads));
     parallel(shares, [&](int share) {
-        const int64_t begin = n / wide * share / shares * wide, end = share + 1 == shares ? n : n / wide * (share + 1) / shares * wide;
-        for (int64_t i = begin; i < end; i += wide) {
-            Words x = (lane + uint32_t(i)) ^ low;
-            for (uint32_t factor : {0x7feb352du, 0x846ca68bu}) x = (x ^ x >> 16) * factor, x ^= x >> 15;
-            x += high ^ uint32_t(i >> 32);
-            for (uint32_t factor : {0x7feb352du, 0x846ca68bu}) x = (x ^ x >> 16) * factor, x ^= x >> 15;
-            for (int j = 0; j < std::min<int64_t>(wide, end - i); ++j) to[i + j] = x[j] < limit ? T(0) : scale;
-        }
+        const int64_t begin = n / wide * share / shares * wide, end = n / wide * (share + 1) / shares * wide;
+        for (int64_t i = begin; i < end; i += wide)
+            store(to + i, load(from + i) * (draw(lane, i, seed) < limit ? zero : scale));
+        if (share + 1 < shares || end == n) return;
+        const Vec<float> last = load_part(from + end, int(n - end)) * (draw(lane, end, seed) < limit ? zero : scale);
+        std::memcpy(to + end, &last, (n - end) * sizeof(float));
     });
 }
 
@@ -163,7 +170,7 @@ double bandwidth(int64_t bytes, double seconds) {
 }
 
 template <class T>
-const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>, look<T>, few<T>, ready<T>, steps<T>, mask<T>, peak<T>, bandwidth<T>};
+const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>, look<T>, few<T>, ready<T>, steps<T>, drop, peak<T>, bandwidth<T>};
 
 }  // namespace
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from . import kernels
+from .call import watched
 
 
 def dropout(values: Tensor, p: float, *, training: bool = True) -> Tensor:
@@ -27,6 +31,34 @@ def dropout(values: Tensor, p: float, *, training: bool = True) -> Tensor:
     plain = values.device.type == "cpu" and values.dtype == torch.float32 and type(values) is Tensor
     if kernels.engine is None or transformed or not plain:
         return torch.nn.functional.dropout(values, p)
-    mask = torch.empty(values.shape)
-    kernels.engine.draw_mask(mask.data_ptr(), mask.numel(), p, int(torch.randint(2**62, ())), torch.get_num_threads())
-    return values * mask
+    seed = int(torch.randint(2**62, ()))
+    if forward_ad._current_level >= 0 or watched(values):  # they want to see what is done
+        return values * _dropped(torch.ones(values.shape), p, seed)
+    if torch.is_grad_enabled() and values.requires_grad:
+        return _Dropout.apply(values, p, seed)  # type: ignore[no-any-return]
+    return _dropped(values, p, seed)
+
+
+class _Dropout(torch.autograd.Function):
+    """A product with a mask that is not kept but drawn again; its gradient is the same product."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, p: float, seed: int) -> Tensor:
+        ctx.p, ctx.seed = p, seed
+        return _dropped(values, p, seed)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        batched = torch._C._are_functorch_transforms_active() or torch._C._functorch.is_legacy_batchedtensor(grad)
+        if batched or type(grad) is not Tensor or watched(grad):
+            return grad * _dropped(torch.ones(grad.shape), ctx.p, ctx.seed), None, None
+        if torch.is_grad_enabled() and grad.requires_grad:  # create_graph=True
+            return _Dropout.apply(grad, ctx.p, ctx.seed), None, None
+        return _dropped(grad, ctx.p, ctx.seed), None, None
+
+
+def _dropped(values: Tensor, p: float, seed: int) -> Tensor:
+    values = values.detach().resolve_neg().contiguous()
+    found = torch.empty_like(values)
+    kernels.engine.drop(values.data_ptr(), found.data_ptr(), values.numel(), p, seed, torch.get_num_threads())
+    return found

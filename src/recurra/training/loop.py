@@ -161,7 +161,11 @@ class Learner(pl.LightningModule):
         self._seed_step()
 
     def _seed_step(self) -> None:
-        torch.manual_seed((self.settings.seed << 32) + self.global_step)
+        # not `torch.manual_seed`: for every kind of device that is not in use it keeps a stack trace, at every step
+        seed = (self.settings.seed << 32) + self.global_step
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.default_generators[self.device.index].manual_seed(seed)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Weighted mean loss of a batch."""
