@@ -1,6 +1,8 @@
 // Python's view of the engine: addresses in, addresses out; the tensors stay on the Python side.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <numeric>
@@ -36,6 +38,16 @@ Inputs<T> inputs(const nb::tuple& x, Address lengths, const Addresses& weights, 
     return {view<const T>(x), at<const int64_t>(lengths), pointers<const T>(weights), at<const T>(h0), at<const T>(c0)};
 }
 
+// View of the rows; batch, steps, features; addresses of lengths, vector, bias and weights; threads.
+using Attending = std::tuple<nb::tuple, std::array<int64_t, 3>, std::array<Address, 4>, int>;
+template <class T>
+Attention<T> attention(const Attending& a) {
+    const auto& [rows, sizes, addresses, threads] = a;
+    const auto [lengths, vector, bias, weights] = addresses;
+    return {view<const T>(rows), at<const int64_t>(lengths), sizes[0], sizes[1], sizes[2], at<const T>(vector),
+            at<const T>(bias), at<T>(weights), threads};
+}
+
 // The functions for one type of number. States, weights and lengths are contiguous; a view is (address, batch, time), with
 // the strides in numbers; address 0 is none.
 template <class T>
@@ -68,6 +80,16 @@ void bind(nb::module_ m) {
         const auto arrays = pointers<T>(to);
         nb::gil_scoped_release release;
         engine<T>().look(s, at<const int64_t>(lengths), at<const T>(tape), arrays);
+    });
+    m.def("attend", [](const Attending& a, Address out) {
+        const auto call = attention<T>(a);
+        nb::gil_scoped_release release;
+        engine<T>().attend(call, at<T>(out));
+    });
+    m.def("attend_back", [](const Attending& a, Address gout, Address grows, Address gvector, Address gbias) {
+        const auto call = attention<T>(a);
+        nb::gil_scoped_release release;
+        engine<T>().attend_back(call, at<const T>(gout), at<T>(grows), at<T>(gvector), at<T>(gbias));
     });
 }
 

@@ -48,6 +48,17 @@ struct Gradients {  // of the outputs, null for zeros; and of the inputs, null w
     T *h0, *c0;
 };
 
+// Attention over the steps of each sequence, see attend.h.
+template <class T>
+struct Attention {
+    View<const T> rows;
+    const int64_t* lengths;
+    int64_t batch, steps, features;
+    const T *vector, *bias;
+    T* weights;  // (batch, steps): what forward leaves to backward
+    int threads;
+};
+
 // Weights packed for many calls.
 template <class T>
 struct Ready {
@@ -79,6 +90,8 @@ struct Engine {
     std::unique_ptr<Ready<T>> (*ready)(const Spec&, const std::vector<const T*>& weights);
     std::unique_ptr<Steps<T>> (*steps)(const Spec&, const std::vector<const T*>& weights, bool half);
     void (*drop)(const float* from, float* to, int64_t n, double dropped, uint64_t seed, int threads);  // dropout
+    void (*attend)(const Attention<T>&, T* out);
+    void (*attend_back)(const Attention<T>&, const T* gout, T* grows, T* gvector, T* gbias);  // all are wanted, contiguous
     double (*peak)(double seconds);                      // operations per second of multiply-add, one thread
     double (*bandwidth)(int64_t bytes, double seconds);  // bytes per second read again and again, one thread
 };

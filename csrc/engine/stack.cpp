@@ -2,6 +2,7 @@
 #include <chrono>
 #include <stdexcept>
 
+#include "attend.h"
 #include "backward.h"
 #include "fingerprint.h"
 #include "look.h"
@@ -170,7 +171,8 @@ double bandwidth(int64_t bytes, double seconds) {
 }
 
 template <class T>
-const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>, look<T>, few<T>, ready<T>, steps<T>, drop, peak<T>, bandwidth<T>};
+const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>, look<T>, few<T>, ready<T>, steps<T>, drop,
+                          attend<T>, attend_back<T>, peak<T>, bandwidth<T>};
 
 }  // namespace
 

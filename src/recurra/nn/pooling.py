@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recurra.ops.attend import attend, average
+
 POOLINGS = ("last", "mean", "max", "attention")
 
 
@@ -71,16 +73,11 @@ class Pooling(torch.nn.Module):
         lengths = lengths.to(output.device)
         if self.how == "mean":
             return output.sum(1) / lengths.clamp(min=1).unsqueeze(-1)  # outputs beyond the end are 0
-        mask = step_mask(lengths, output.shape[1]).unsqueeze(-1)
         if self.how == "max":
-            top = output.masked_fill(~mask, _lowest(output)).amax(1) if output.shape[1] else last
+            mask = step_mask(lengths, output.shape[1]).unsqueeze(-1)
+            top = output.masked_fill(~mask, torch.finfo(output.dtype).min).amax(1) if output.shape[1] else last
             return torch.where(lengths.unsqueeze(-1) > 0, top, 0.0)
         assert self.score is not None  # noqa: S101  (set for "attention" in the constructor)
-        score = self.score(output)  # under autocast of another dtype than the output
-        weight = torch.softmax(score.masked_fill(~mask, _lowest(score)), dim=1)
-        return (weight * output).sum(1)
-
-
-def _lowest(values: Tensor) -> float:
-    # not -inf: a softmax over nothing but -inf is NaN
-    return torch.finfo(values.dtype).min
+        if type(self.score) is not torch.nn.Linear or self.score._forward_hooks or self.score._forward_pre_hooks:
+            return average(output, self.score(output), lengths)  # another layer, or one that is listened to
+        return attend(output, self.score.weight, self.score.bias, lengths)

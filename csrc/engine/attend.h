@@ -1,0 +1,132 @@
+// Attention pooling: of each sequence the mean of its rows, weighted by the softmax of their products with one vector.
+// Padding is neither read nor, in the gradients, left unwritten. A thread takes whole sequences and every sum runs in one order.
+#pragma once
+#include <algorithm>
+#include <limits>
+
+#include "memory.h"
+#include "pool.h"
+#include "run.h"
+#include "simd.h"
+
+namespace recurra::RECURRA_ISA {
+
+// exp(x) for x <= 0; NaN stays NaN.
+inline Vec<float> exp_of_negative(Vec<float> x) {
+    Vec<float> scale, q;
+    exp_parts(at_least(x, -87.f), scale, q);
+    return x < -87.f ? splat(0.f) : scale + scale * q;
+}
+inline Vec<double> exp_of_negative(Vec<double> x) {
+    for (int i = 0; i < lanes<double>; ++i) x[i] = std::exp(x[i]);
+    return x;
+}
+
+template <class T>
+T product(const T* a, const T* b, int64_t n) {
+    constexpr int wide = lanes<T>;
+    Vec<T> even{}, odd{};
+    int64_t i = 0;
+    for (; i + 2 * wide <= n; i += 2 * wide) {
+        even += load(a + i) * load(b + i);
+        odd += load(a + i + wide) * load(b + i + wide);
+    }
+    for (; i < n; i += wide) even += load_part(a + i, int(n - i)) * load_part(b + i, int(n - i));
+    T part[wide];
+    store(part, even + odd);
+    for (int half = wide / 2; half; half /= 2)
+        for (int j = 0; j < half; ++j) part[j] += part[j + half];
+    return part[0];
+}
+
+template <class T>
+class Attend {
+public:
+    explicit Attend(const Attention<T>& a) : a_(a) {}
+
+    void forward(T* out) const {
+        each([&](int64_t b, int64_t steps) {
+            weigh(b, steps);
+            const T* weight = a_.weights + b * a_.steps;
+            T* __restrict to = out + b * a_.features;
+            std::fill_n(to, a_.features, T(0));
+            for (int64_t t = 0; t < steps; ++t) {
+                const T *__restrict row = at(b, t), w = weight[t];
+                for (int64_t i = 0; i < a_.features; ++i) to[i] += w * row[i];
+            }
+        });
+    }
+
+    void backward(const T* gout, T* grows, T* gvector, T* gbias) const {
+        const int64_t n = a_.features, width = n + 1;
+        Buffer<T> parts;  // of each sequence, the gradients of vector and bias
+        parts.resize(a_.batch * width);
+        each([&](int64_t b, int64_t steps) {
+            const T *__restrict g = gout + b * n, *weight = a_.weights + b * a_.steps;
+            T *__restrict part = parts.get() + b * width, *to = grows + b * a_.steps * n, mean = 0;
+            std::fill_n(part, width, T(0));
+            // of the scores' gradients the first part lies where that of the rows will: a step has at least one feature
+            for (int64_t t = 0; t < steps; ++t) mean += weight[t] * (to[t * n] = product(at(b, t), g, n));
+            for (int64_t t = 0; t < steps; ++t) {
+                T* __restrict grow = to + t * n;
+                const T *__restrict row = at(b, t), w = weight[t], score = w * (*grow - mean);
+                for (int64_t i = 0; i < n; ++i) {
+                    grow[i] = w * g[i] + score * a_.vector[i];
+                    part[i] += score * row[i];
+                }
+                part[n] += score;
+            }
+            std::fill_n(to + steps * n, (a_.steps - steps) * n, T(0));
+        });
+        std::fill_n(gvector, n, T(0));
+        *gbias = 0;
+        for (int64_t b = 0; b < a_.batch; ++b) {
+            const T* part = parts.get() + b * width;
+            for (int64_t i = 0; i < n; ++i) gvector[i] += part[i];
+            *gbias += part[n];
+        }
+    }
+
+private:
+    const Attention<T>& a_;
+
+    const T* at(int64_t b, int64_t t) const { return a_.rows.data + b * a_.rows.batch + t * a_.rows.time; }
+
+    // Calls work with every sequence and the number of its steps, a few sequences at a time.
+    template <class F>
+    void each(const F& work) const {
+        constexpr int64_t few = 4;
+        const int64_t total = a_.batch * a_.steps * a_.features;
+        const int threads = int(std::clamp<int64_t>(total >> 16, 1, a_.threads));
+        in_turn(int((a_.batch + few - 1) / few), threads, [&](int64_t group) {
+            for (int64_t b = group * few; b < std::min(group * few + few, a_.batch); ++b)
+                work(b, std::clamp<int64_t>(a_.lengths[b], 0, a_.steps));
+        });
+    }
+
+    // Softmax of the scores.
+    void weigh(int64_t b, int64_t steps) const {
+        constexpr int wide = lanes<T>;
+        T *weight = a_.weights + b * a_.steps, top = -std::numeric_limits<T>::infinity(), sum = 0;
+        for (int64_t t = 0; t < steps; ++t) {
+            weight[t] = product(at(b, t), a_.vector, a_.features) + *a_.bias;
+            top = std::max(top, weight[t]);
+        }
+        for (int64_t t = 0; t < steps; t += wide) {
+            const int n = int(std::min<int64_t>(wide, steps - t));
+            const Vec<T> powers = exp_of_negative(load_part(weight + t, n) - top);
+            std::memcpy(weight + t, &powers, n * sizeof(T));
+        }
+        for (int64_t t = 0; t < steps; ++t) sum += weight[t];
+        for (int64_t t = 0; t < steps; ++t) weight[t] /= sum;
+    }
+};
+
+template <class T>
+void attend(const Attention<T>& a, T* out) { Attend<T>(a).forward(out); }
+template <class T>
+void attend_back(const Attention<T>& a, const T* gout, T* grows, T* gvector, T* gbias) {
+    Attend<T>(a).backward(gout, grows, gvector, gbias);
+}
+
+}  // namespace recurra::RECURRA_ISA
