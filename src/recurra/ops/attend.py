@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from . import kernels
-from .call import watched
+from .call import is_batched, watched
 
 
 def attend(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
@@ -75,19 +75,19 @@ class _Attend(torch.autograd.Function):
         return pooled
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        saved = ctx.saved_tensors
-        if torch.is_grad_enabled() or torch._C._functorch.is_legacy_batchedtensor(grad) or not _plain(grad):
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (grad,), (values, weight, bias) = grads, ctx.saved_tensors
+        if torch.is_grad_enabled() or is_batched(grad) or not _plain(grad):
             with torch.enable_grad():  # a second derivative, or many gradients at once
-                pooled = reference(*saved, ctx.lengths)
-                wanted = [t for t, needed in zip(saved, ctx.needs_input_grad, strict=False) if needed]
+                pooled = reference(values, weight, bias, ctx.lengths)
+                wanted = [t for t, needed in zip((values, weight, bias), ctx.needs_input_grad, strict=False) if needed]
                 found = iter(torch.autograd.grad(pooled, wanted, grad, create_graph=torch.is_grad_enabled()))
             return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), None
-        values, weight, bias = _real(saved)
+        values, weight, bias = _real((values, weight, bias))
         grad = grad.resolve_neg().contiguous()
         found = tuple(torch.empty_like(t, memory_format=torch.contiguous_format) for t in (values, weight, bias))
         call = _call(values, weight, bias, ctx.lengths, ctx.shares)
-        _engine(values).attend_back(call, grad.data_ptr(), *(t.data_ptr() for t in found))
+        _engine(values).attend_back(call, grad.data_ptr(), *[t.data_ptr() for t in found])
         return *found, None
 
 

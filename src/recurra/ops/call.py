@@ -145,6 +145,12 @@ def watched(*tensors: Tensor) -> bool:
     return any(kind.__torch_dispatch__ is not torch._C._disabled_torch_dispatch_impl for kind in kinds)
 
 
+def is_batched(grad: Tensor) -> bool:
+    """Whether it stands for many gradients at once, and has no memory of its own."""
+    functorch: Any = torch._C
+    return functorch._are_functorch_transforms_active() or functorch._functorch.is_legacy_batchedtensor(grad)
+
+
 def _named_tensors(
     stack: Stack, weights: Sequence[Tensor], states: State | None, batch: int
 ) -> Iterator[tuple[str, Tensor, tuple[int, ...]]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from . import kernels
-from .call import watched
+from .call import is_batched, watched
 
 
 def dropout(values: Tensor, p: float, *, training: bool = True) -> Tensor:
@@ -48,9 +48,9 @@ class _Dropout(torch.autograd.Function):
         return _dropped(values, p, seed)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        batched = torch._C._are_functorch_transforms_active() or torch._C._functorch.is_legacy_batchedtensor(grad)
-        if batched or type(grad) is not Tensor or watched(grad):
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (grad,) = grads
+        if type(grad) is not Tensor or is_batched(grad) or watched(grad):
             return grad * _dropped(torch.ones(grad.shape), ctx.p, ctx.seed), None, None
         if torch.is_grad_enabled() and grad.requires_grad:  # create_graph=True
             return _Dropout.apply(grad, ctx.p, ctx.seed), None, None
