@@ -34,12 +34,28 @@ template <class T>
 inline void store(T* p, Vec<T> v) {
     std::memcpy(p, &v, sizeof v);
 }
+// The first n numbers, then zeros; n may be past either end. Without masks it would be a call, for which every register is
+// put away.
 template <class T>
-inline Vec<T> load_part(const T* p, int n) {  // the first n numbers, then zeros; n may be past either end
+inline Vec<T> load_part(const T* p, int n) {
+    const int taken = n < 0 ? 0 : n < lanes<T> ? n : lanes<T>;
+#if defined(__AVX512F__)
+    const unsigned mask = (1u << taken) - 1;
+    if constexpr (sizeof(T) == 4) return _mm512_maskz_loadu_ps(__mmask16(mask), p);
+    else return _mm512_maskz_loadu_pd(__mmask8(mask), p);
+#elif defined(__AVX2__)
+    if constexpr (sizeof(T) == 4) {
+        const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(taken), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+        return _mm256_maskload_ps(p, mask);
+    } else {
+        const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x(taken), _mm256_setr_epi64x(0, 1, 2, 3));
+        return _mm256_maskload_pd(p, mask);
+    }
+#else
     Vec<T> v{};
-    if (n >= Simd<T>::lanes) std::memcpy(&v, p, sizeof v);
-    else if (n > 0) std::memcpy(&v, p, n * sizeof(T));
+    std::memcpy(&v, p, taken * sizeof(T));
     return v;
+#endif
 }
 template <class T>
 inline Vec<T> splat(T s) {

@@ -11,14 +11,19 @@ class Step {
     const Inputs<T>& in;
     const Outputs<T>& out;
     const int names = 2 + (s.bias ? 2 : 0) + (z.projects ? 1 : 0);
-    Buffer<T> room;  // of one row: input and states in whole vectors, gates, and the states after
+    // of one row: input and states in whole vectors, gates, and the states after
+    static constexpr int kHere = 8192 / sizeof(T);
+    alignas(64) T here[kHere];
+    Buffer<T> room;  // for more than that
     T *x, *h_before, *c_before, *gates, *h, *c;
 
 public:
     Step(const Spec& s_, const Inputs<T>& in_, const Outputs<T>& out_) : s(s_), z(s), in(in_), out(out_) {
         const int wide = round_up(std::max({z.input, z.out, z.hidden}), lanes<T>);
-        room.resize(5 * wide + z.stored * z.units);
-        x = room.get(), h_before = x + wide, c_before = h_before + wide, h = c_before + wide, c = h + wide, gates = c + wide;
+        const int needed = 5 * wide + z.stored * z.units;
+        if (needed > kHere) room.resize(needed);
+        x = needed > kHere ? room.get() : here;
+        h_before = x + wide, c_before = h_before + wide, h = c_before + wide, c = h + wide, gates = c + wide;
     }
 
     void run() {
@@ -71,7 +76,11 @@ private:
 
     void units(int l, int begin, int end) {
         const Row<T> row{h_before, gates, h, c_before, c};
-        for (int u = begin; u < end; u += lanes<T>) {
+        // There and back again in turn: the weights used last are still in the nearest cache.
+        static thread_local bool back = false;
+        back = !back;
+        for (int i = begin; i < end; i += lanes<T>) {
+            const int u = back ? begin + end - lanes<T> - i : i;
             Vec<T> acc[1][4];
             for (int gate = 0; gate < z.products; ++gate) {
                 Dots<T> dots;

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, is_grad_enabled
-from torch.compiler import is_compiling
+from torch.compiler import is_dynamo_compiling
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from recurra import cells
@@ -89,7 +89,7 @@ class _TorchRecurrent(_Base):
         Raises:
             ValueError, RuntimeError: shapes, types or lengths do not fit.
         """
-        if not is_compiling():
+        if not is_dynamo_compiling():
             found = self._quickly(input, hx, lengths)
             if found is not None:
                 return found
@@ -126,7 +126,7 @@ class _TorchRecurrent(_Base):
             >>> tuple(y.shape)
             (1, 8)
         """
-        if not (is_grad_enabled() or is_compiling()) and self.engine in _NATIVE:
+        if not (is_grad_enabled() or is_dynamo_compiling()) and self.engine in _NATIVE:
             native = self._native
             found = None if native is None else native.step(self._parameters, input, state)
             if found is not None:

@@ -145,7 +145,7 @@ def open_stream(stack: Stack, weights: Sequence[Tensor], batch: int, *, half: bo
         return None
     sizes = (stack.input_size, stack.hidden_size, stack.proj_size, stack.num_layers, False, stack.bias)
     spec = kernels.engine.Spec(_kind(stack.cell), 1, batch, *sizes, 0.0, 0, torch.get_num_threads(), 0, False)
-    flat = [w.contiguous() for w in weights]
+    flat = [w.resolve_neg().contiguous() for w in weights]
     return kernels.engine.Stream(spec, [w.data_ptr() for w in flat], half)
 
 

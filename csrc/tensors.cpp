@@ -1,0 +1,185 @@
+#include "tensors.h"
+
+#include <new>
+
+#include "engine/memory.h"
+
+namespace nb = nanobind;
+
+namespace recurra {
+namespace {
+
+// DLPack's binary interface, as far as it is used here.
+struct Described {
+    void* data;
+    int32_t device, device_id, dims;
+    uint8_t code, bits;
+    uint16_t lanes;
+    int64_t *shape, *strides;  // no strides: contiguous
+    uint64_t offset;
+};
+struct Managed {
+    Described tensor;
+    void* context;
+    void (*deleter)(Managed*);
+};
+struct Versioned {
+    uint32_t major, minor;
+    void* context;
+    void (*deleter)(Versioned*);
+    uint64_t flags;
+    Described tensor;
+};
+struct Exchange {
+    uint32_t major, minor;
+    const void* before;
+    int (*allocate)(Described*, Versioned**, void*, void (*)(void*, const char*, const char*));
+    int (*export_managed)(PyObject*, Versioned**);
+    int (*import_managed)(Versioned*, PyObject**);
+    int (*describe)(PyObject*, Described*);
+    int (*stream)(int32_t, int32_t, void**);
+};
+constexpr int32_t kCpu = 1;
+constexpr uint8_t kInt = 0, kFloat = 2;
+
+// What is asked of torch, looked up once.
+struct Torch {
+    nb::object module = nb::module_::import_("torch");
+    nb::object tensor = module.attr("Tensor"), parameter = module.attr("nn").attr("Parameter");
+    nb::object float32 = module.attr("float32"), float64 = module.attr("float64"), int64 = module.attr("int64");
+    nb::object from_dlpack = module.attr("_C").attr("_from_dlpack");
+    nb::object is_neg = tensor.attr("is_neg");
+    nb::object dtype = nb::str("dtype"), is_cpu = nb::str("is_cpu"), shape = nb::str("shape");
+    nb::object stride = nb::str("stride"), data_ptr = nb::str("data_ptr");
+    const Exchange* const known = find();
+    const Exchange* exchange = known;
+
+private:
+    const Exchange* find() const {
+        const nb::object capsule = nb::getattr(tensor, "__dlpack_c_exchange_api__", nb::none());
+        if (!PyCapsule_IsValid(capsule.ptr(), "dlpack_exchange_api")) return nullptr;
+        const auto* found = static_cast<const Exchange*>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
+        return found->major == 1 && found->describe && found->import_managed ? found : nullptr;
+    }
+};
+Torch& torch() {
+    static Torch* found = new Torch;  // never destroyed: Python may be gone by then
+    return *found;
+}
+
+bool by_table(nb::handle t, Tensor& found) {
+    Described d;
+    if (torch().exchange->describe(t.ptr(), &d)) {
+        PyErr_Clear();
+        return false;
+    }
+    if (d.device != kCpu || d.dims > 3 || d.lanes != 1) return false;
+    if (d.code == kFloat && d.bits == 32) found.kind = Numbers::float32;
+    else if (d.code == kFloat && d.bits == 64) found.kind = Numbers::float64;
+    else if (d.code == kInt && d.bits == 64) found.kind = Numbers::int64;
+    else return false;
+    found.data = static_cast<char*>(d.data) + d.offset;
+    found.dims = d.dims;
+    std::copy_n(d.shape, d.dims, found.shape);
+    std::copy_n(d.strides, d.dims, found.strides);
+    return true;
+}
+
+bool by_attributes(nb::handle t, Tensor& found) {
+    const Torch& names = torch();
+    const auto method = [&](const nb::object& name) {
+        PyObject* result = PyObject_CallMethodNoArgs(t.ptr(), name.ptr());
+        if (!result) nb::raise_python_error();
+        return nb::steal(result);
+    };
+    try {
+        const nb::object dtype = nb::getattr(t, names.dtype);
+        if (dtype.is(names.float32)) found.kind = Numbers::float32;
+        else if (dtype.is(names.float64)) found.kind = Numbers::float64;
+        else if (dtype.is(names.int64)) found.kind = Numbers::int64;
+        else return false;
+        if (nb::getattr(t, names.is_cpu).ptr() != Py_True) return false;
+        const nb::object shape = nb::getattr(t, names.shape), strides = method(names.stride);
+        found.dims = int(PyTuple_GET_SIZE(shape.ptr()));
+        if (found.dims > 3) return false;
+        for (int i = 0; i < found.dims; ++i) {
+            found.shape[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(shape.ptr(), i));
+            found.strides[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(strides.ptr(), i));
+        }
+        found.data = PyLong_AsVoidPtr(method(names.data_ptr).ptr());
+        return true;
+    } catch (nb::python_error&) {
+        return false;
+    }
+}
+
+// A block of memory: first what DLPack says of it, then the numbers.
+template <class M>
+struct Lent {
+    M managed;  // first, so that a pointer to it is one to all
+    int64_t sizes[3];
+    size_t bytes;
+
+    static Lent* borrow(Numbers kind, const int64_t* sizes, int dims) {
+        const uint8_t bits = kind == Numbers::float32 ? 32 : 64;
+        size_t bytes = bits / 8;
+        for (int i = 0; i < dims; ++i) bytes *= sizes[i];
+        constexpr size_t head = (sizeof(Lent) + 63) / 64 * 64;
+        bytes = head + std::max<size_t>(bytes, 1);
+        char* block = static_cast<char*>(recurra::borrow(bytes));
+        Lent* lent = new (block) Lent{};
+        lent->bytes = bytes;
+        std::copy_n(sizes, dims, lent->sizes);
+        const uint8_t code = kind == Numbers::int64 ? kInt : kFloat;
+        lent->managed.tensor = {block + head, kCpu, 0, dims, code, bits, 1, lent->sizes, nullptr, 0};
+        lent->managed.deleter = [](M* self) { give_back(self, reinterpret_cast<Lent*>(self)->bytes); };
+        return lent;
+    }
+};
+
+}  // namespace
+
+bool look(nb::handle t, Tensor& found) {
+    PyObject* type = reinterpret_cast<PyObject*>(Py_TYPE(t.ptr()));
+    if (type != torch().tensor.ptr() && type != torch().parameter.ptr()) return false;
+    if (!(torch().exchange ? by_table(t, found) : by_attributes(t, found))) return false;
+    found.parameter = type == torch().parameter.ptr();
+    if (found.data) return true;
+    for (int i = 0; i < found.dims; ++i)
+        if (!found.shape[i]) return true;
+    return false;  // zeros that need no memory
+}
+
+bool negated(nb::handle t) {
+    const nb::object found = nb::steal(PyObject_CallOneArg(torch().is_neg.ptr(), t.ptr()));
+    if (!found.is_valid()) nb::raise_python_error();
+    return found.ptr() == Py_True;
+}
+
+nb::object lend(Numbers kind, const int64_t* sizes, int dims, void** data) {
+    PyObject* made = nullptr;
+    if (torch().exchange) {
+        Versioned& managed = Lent<Versioned>::borrow(kind, sizes, dims)->managed;
+        managed.major = 1;
+        *data = managed.tensor.data;
+        if (torch().exchange->import_managed(&managed, &made)) nb::raise_python_error();
+        return nb::steal(made);
+    }
+    Managed& managed = Lent<Managed>::borrow(kind, sizes, dims)->managed;
+    *data = managed.tensor.data;
+    const nb::object capsule = nb::steal(PyCapsule_New(&managed, "dltensor", [](PyObject* c) {
+        if (!PyCapsule_IsValid(c, "dltensor")) return;  // somebody took it
+        auto* self = static_cast<Managed*>(PyCapsule_GetPointer(c, "dltensor"));
+        self->deleter(self);
+    }));
+    made = PyObject_CallOneArg(torch().from_dlpack.ptr(), capsule.ptr());
+    if (!made) nb::raise_python_error();
+    return nb::steal(made);
+}
+
+bool exchange(bool wanted) {
+    torch().exchange = wanted ? torch().known : nullptr;
+    return torch().exchange != nullptr;
+}
+
+}  // namespace recurra
