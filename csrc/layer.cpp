@@ -48,11 +48,7 @@ public:
           nb::tuple names, nb::list shapes)
         : spec_{Cell(cell), 1, 1, input, hidden, projected, layers, bidirectional, bias, 0, 0, 1, 0, false},
           directions_(bidirectional ? 2 : 1), out_(projected ? projected : hidden) {
-        for (nb::handle name : names) {
-            PyObject* one = name.inc_ref().ptr();
-            PyUnicode_InternInPlace(&one);  // as the names of attributes are, so that they are found without being compared
-            names_.push_back(nb::steal(one));
-        }
+        for (nb::handle name : names) names_.push_back(nb::borrow(name));
         for (nb::handle shape : shapes) shapes_.push_back(nb::cast<std::vector<int64_t>>(shape));
         forget();
     }
@@ -99,6 +95,7 @@ private:
     const int directions_;
     const int64_t out_;
     std::vector<nb::object> names_;
+    bool own_names_ = false;
     std::vector<std::vector<int64_t>> shapes_;
     std::vector<nb::object> seen_;  // weights that were asked for signs, and where they lie
     std::vector<void*> at_;
@@ -106,6 +103,8 @@ private:
     void *last_h_ = nullptr, *last_c_ = nullptr;
     std::shared_ptr<const Ready<float>> packed_single_;  // weights packed for calls without gradients
     std::shared_ptr<const Ready<double>> packed_double_;
+    std::vector<const float*> room_single_;  // for the addresses of weights
+    std::vector<const double*> room_double_;
 
     void forget() {
         seen_.assign(shapes_.size(), nb::none()), at_.assign(shapes_.size(), nullptr);
@@ -128,7 +127,12 @@ private:
     template <class T, class W, class F>
     nb::object served_as(const W& parameters, const Tensor& x, F f) {
         Inputs<T> in{};
-        return weights(parameters, in) ? f(x, in) : nb::none();
+        std::vector<const T*>& room = room_of<T>();  // empty while another Python thread uses it
+        in.weights.swap(room);
+        in.weights.clear();
+        nb::object found = weights(parameters, in) ? f(x, in) : nb::none();
+        in.weights.swap(room);
+        return found;
     }
 
     struct Training {
@@ -137,8 +141,17 @@ private:
         bool half;
     };
 
+    // Takes the very names that are the keys, so that from now on they are found without being compared.
+    void use_names_of(nb::dict parameters) {
+        for (nb::object& name : names_)
+            for (auto [key, value] : parameters)
+                if (key.equal(name)) name = nb::borrow(key);
+        own_names_ = true;
+    }
+
     template <class T>
     bool weights(nb::dict parameters, Inputs<T>& in) {
+        if (!own_names_) use_names_of(parameters);
         return weights_from(in, [&](size_t i) {
             PyObject* found = PyDict_GetItemWithError(parameters.ptr(), names_[i].ptr());  // null if parametrized
             if (!found && PyErr_Occurred()) nb::raise_python_error();
@@ -191,9 +204,9 @@ private:
 
     template <class T>
     void run(Spec spec, const Inputs<T>& in, const Outputs<T>& out) {
-        spec.threads = threads();
         const int64_t work = spec.steps * spec.batch * spec.hidden * (spec.input + spec.hidden);
-        if (work < 30000) return engine<T>().infer(spec, in, out);  // too short to let other Python threads run
+        if (work < 30000) return engine<T>().infer(spec, in, out);  // too short to be shared, or to let other Python threads run
+        spec.threads = threads();
         std::shared_ptr<const Ready<T>>& place = packed<T>();
         std::shared_ptr<const Ready<T>> ready = place;  // another Python thread may replace it while this one runs
         {
@@ -203,6 +216,11 @@ private:
             ready->infer(spec, in, out);
         }
         place = ready;
+    }
+    template <class T>
+    std::vector<const T*>& room_of() {
+        if constexpr (sizeof(T) == 4) return room_single_;
+        else return room_double_;
     }
     template <class T>
     std::shared_ptr<const Ready<T>>& packed() {

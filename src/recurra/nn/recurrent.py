@@ -127,8 +127,8 @@ class _TorchRecurrent(_Base):
             (1, 8)
         """
         if not (is_grad_enabled() or is_dynamo_compiling()) and self.engine in _NATIVE:
-            native = self._native
-            found = None if native is None else native.step(self._parameters, input, state)
+            quick = self._quick_step
+            found = None if quick is None else quick(self._parameters, input, state)
             if found is not None:
                 return found
         if self.bidirectional:
@@ -174,9 +174,14 @@ class _TorchRecurrent(_Base):
     def _native(self) -> Any:
         return quick_layer(self.stack)
 
+    @cached_property
+    def _quick_step(self) -> Any:
+        return None if self._native is None else self._native.step
+
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())  # type: ignore[misc]
-        state.pop("_native", None)  # made anew where it is needed
+        for name in ("_native", "_quick_step"):
+            state.pop(name, None)  # made anew where it is needed
         return state
 
     def explain(self, input: Tensor, hx: Any = None, lengths: Lengths = None) -> Explanation:
