@@ -61,7 +61,7 @@ def test_nsmc(tmp_path):
     for file, part in zip(files, (lines[1:401], lines[401:501]), strict=True):
         file.write_text("\n".join([lines[0], *part]) + "\n", encoding="utf-8")
     rows = run("nsmc", *files, "--epochs", 1)
-    assert [row[0] for row in rows] == ["recurra", "PyTorch"]
+    assert [row[0] for row in rows] == ["recurra", "PyTorch, plain", "PyTorch, batches of like length"]
     assert all(number(row[1]) > 0 and 0 <= number(row[2]) <= 1 for row in rows)
 
 
