@@ -143,6 +143,8 @@ def test_a_nan_and_an_infinity_stay_what_they_are():
 def test_a_precision_that_does_not_exist():
     with pytest.raises(ValueError, match="precision is one of float32, bfloat16, not 'half'"):
         nn.GRU(2, 3, precision="half", engine="builtin")(torch.randn(1, 1, 2))
+    with pytest.raises(ValueError, match="precision is one of float32, bfloat16, not 'half'"):
+        nn.GRU(2, 3, precision="half")(torch.randn(1, 1, 2))
     with pytest.raises(UsageError, match="precision is one of float32, bfloat16, not 'half'"):
         SequenceClassifier(precision="half").fit(["a b", "b a"] * 10, [0, 1] * 10)
 

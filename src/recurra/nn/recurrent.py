@@ -13,7 +13,7 @@ from torch.compiler import is_dynamo_compiling
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from recurra import cells
-from recurra.ops import Explanation, Stack, explain, quick_layer, quick_training, recurrence
+from recurra.ops import PRECISIONS, Explanation, Stack, explain, quick_layer, quick_training, recurrence
 
 from .compiling import admit
 from .session import Session
@@ -151,7 +151,7 @@ class _TorchRecurrent(_Base):
         dropout = self.dropout if self.training and self.num_layers > 1 else 0.0
         if not is_grad_enabled():
             return None if dropout else native.forward(self._parameters, input, hx, lengths, self.batch_first)
-        if self.memory != "full":
+        if self.memory != "full" or self.precision not in PRECISIONS:
             return None
         parameters = self._parameters
         weights = tuple([parameters.get(name) for name in self._weight_names])

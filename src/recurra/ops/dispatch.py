@@ -88,18 +88,8 @@ def recurrence(
         >>> output[:, 1].abs().sum().item()
         0.0
     """
-    call, checked = prepare(
-        stack,
-        values,
-        weights,
-        lengths,
-        states,
-        batch_first=batch_first,
-        dropout=dropout,
-        training=training,
-        memory=memory,
-        precision=precision,
-    )
+    options = {"batch_first": batch_first, "dropout": dropout, "training": training, "memory": memory}
+    call, checked = prepare(stack, values, weights, lengths, states, **options, precision=precision)
     choice = _choose(call, engine)
     if choice.engine is None:
         raise EngineError(str(choice))
