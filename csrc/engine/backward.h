@@ -9,7 +9,7 @@
 
 namespace recurra::RECURRA_ISA {
 
-constexpr int kStretch = 512;   // tokens of a stretch: the gradients of their gates stay in the cache
+constexpr int kLeast = 512, kMost = 4096;  // tokens of a stretch
 constexpr int kRowsToCut = 8;   // with fewer there is one part, and both directions at once keep the threads busy
 constexpr int kParts = 2;       // a fixed number, or results would depend on that of the threads
 
@@ -91,7 +91,7 @@ private:
                 lanes_[l].push_back(forward.lane(l, d, 0, batch.steps, forward.stored(tape, l, d), before));
                 if (l) forward.below(lanes_[l].back(), forward.stored(tape, l - 1, 0).h, forward.stored_joined(tape, l - 1));
             }
-        const std::vector<int> cuts = cuts_for(kStretch);
+        const std::vector<int> cuts = cuts_for(stretch());
         each_part([&](Stretch<T>& part) {
             for (int l = s.layers - 1; l >= 0; --l) {
                 const T* above = gradients[(l + 1) % 2].get();
@@ -109,6 +109,12 @@ private:
         });
     }
 
+    // Tokens after which the sums of the weight gradients are taken up again. More of them, and the gradients of their gates leave
+    // the cache; fewer, and the sums, which grow by the square of the units, are read and written too often.
+    int stretch() const {
+        const double sums = double(z.products) * z.hidden * (z.out + std::max(z.input, z.joined));
+        return int(std::clamp(std::sqrt(2 * sums), double(kLeast), double(kMost)));
+    }
     // Steps at which the sequences are cut into stretches of about so many tokens.
     std::vector<int> cuts_for(int64_t tokens) const {
         std::vector<int> cuts{0};

@@ -12,17 +12,25 @@
 namespace recurra::RECURRA_ISA {
 
 constexpr int kTogether = 96;  // tokens whose gates stay in the cache between product and scan
+constexpr int64_t kPast = int64_t(1) << 20, kPastRow = 1 << 10;  // bytes of an output, and of its rows, that is written past the caches
 constexpr int kDirect = 12;    // so few tokens go through the weights as they are: packing would cost more than it saves
 
-// What is stored of the steps [begin, end) of one layer in one direction, by token.
+// What is stored of the steps [begin, end) of one layer in one direction, by token. A plain cell has no gates: the input
+// products stand where its hidden states will.
 template <class T>
 struct Tape {
     T *gates, *h, *c;
-    static int64_t per_token(const Sizes<T>& z) { return z.row + z.outs + (z.lstm ? z.units : 0); }
+    int row;  // from one token's gates to the next one's
+    static int64_t per_token(const Sizes<T>& z) { return gates_of(z) + z.outs + (z.lstm ? z.units : 0); }
     // `skew`: room between the arrays, without which the rows of one token would share a set of the nearest cache.
     static constexpr int64_t kSkew = 17 * lanes<T>;
     Tape(const Sizes<T>& z, T* data, int64_t tokens, int64_t skew = 0)
-        : gates(data), h(data + tokens * z.row + skew), c(h + tokens * z.outs + skew) {}
+        : gates(data), h(data + tokens * gates_of(z) + skew), c(h + tokens * z.outs + skew), row(z.row) {
+        if (!gates_of(z)) gates = h, row = z.outs;
+    }
+
+private:
+    static int gates_of(const Sizes<T>& z) { return z.products > 1 ? z.row : 0; }
 };
 
 // Whether the layer above cannot read the hidden states of a layer as they are.
@@ -74,10 +82,12 @@ public:
     const Inputs<T>& in;
     const Outputs<T>* const out;  // null: only what is stored is wanted
     const bool direct;
+    const bool past;  // a large output goes past the caches, where it would not stay; so nothing is read only to be overwritten
 
     Forward(const Spec& s_, const Batch& batch_, Weights<T>& weights_, const Inputs<T>& in_, const Outputs<T>* out_,
             bool packed)
-        : s(s_), z(s), batch(batch_), weights(weights_), in(in_), out(out_), direct(!packed && batch.tokens <= kDirect) {}
+        : s(s_), z(s), batch(batch_), weights(weights_), in(in_), out(out_), direct(!packed && batch.tokens <= kDirect),
+          past(batch.tokens * z.joined * int64_t(sizeof(T)) > kPast && z.out * int64_t(sizeof(T)) >= kPastRow) {}
 
     // ---- what is stored
 
@@ -182,6 +192,7 @@ public:
             }
         }
         carry(lane, rows, part);
+        if (past) passed();
         part.meet();
     }
 
@@ -198,7 +209,7 @@ public:
         const int64_t previous = starts ? 0 : place(lane, before, r);
         Row<T> found;
         found.h_before = starts ? lane.h0 + int64_t(r) * z.outs : lane.tape.h + previous * z.outs;
-        found.gates = lane.tape.gates + token * z.row;
+        found.gates = lane.tape.gates + token * lane.tape.row;
         found.h = lane.tape.h + token * z.outs;
         found.c_before = starts ? lane.c0 + int64_t(r) * z.units : lane.tape.c + previous * z.units;
         found.c = lane.tape.c + token * z.units;
@@ -250,6 +261,7 @@ private:
         if (!part.meeting) return at(rows.begin, part.share);
         Tape<T> own = at(part.share, part.share);  // of a single row
         own.h = at(0, 0).h;                        // the others read it too
+        if (z.products == 1) own.gates = own.h;
         return own;
     }
 
@@ -325,7 +337,7 @@ private:
         };
         for (int t = begin; t < end; ++t)
             for (int r = rows.begin; r < batch.at(t, rows).end; ++r) {
-                T* gates = lane.tape.gates + place(lane, t, r) * z.row;
+                T* gates = lane.tape.gates + place(lane, t, r) * lane.tape.row;
                 const T* x = input_row(lane, t, r);
                 if (direct) {
                     direct_products(dir.ih, z.inputs(lane.l), x, part, work.hidden.get());
@@ -465,7 +477,11 @@ private:
                 if (drops(lane.l))
                     for (int u = u0; u < end; ++u) to[u] *= scale(lane.l, b, t, at + u);
             }
-            if (top) std::copy(h + u0, h + end, out->out.data + b * out->out.batch + t * out->out.time + at + u0);
+            if (top) {
+                T* to = out->out.data + b * out->out.batch + t * out->out.time + at + u0;
+                if (past) copy_past(h + u0, h + end, to);
+                else std::copy(h + u0, h + end, to);
+            }
             if (!out || t != (lane.d ? 0 : batch.length[r] - 1)) continue;
             const int64_t index = (int64_t(lane.l) * z.directions + lane.d) * s.batch + b;
             std::copy(h + u0, h + end, out->hn + index * z.out + u0);

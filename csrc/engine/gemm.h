@@ -12,7 +12,8 @@ namespace recurra::RECURRA_ISA {
 
 constexpr int kStrip = 4;                                       // vectors side by side in a strip of B
 constexpr int kRows = RECURRA_VECTOR_BYTES >= 64 ? 6 : 3;       // rows of a tile: the accumulators fill the registers
-constexpr int kChunk = 256;                                     // tokens of a weight gradient summed at a time, strip by strip
+constexpr int kChunk = 2048;                                    // tokens of a weight gradient summed at a time
+constexpr int kBlock = 48;                                      // rows of it: tiles, and lines of the gradients
 constexpr int kFew = 16;                                        // tokens of a sum that is mostly writing
 
 inline int round_up(int n, int to) { return (n + to - 1) / to * to; }
@@ -230,51 +231,44 @@ void row_times(const T* a, T* c, const PackedMatrix<T>& b, int begin, int end) {
         });
 }
 
-// c[m][column] = sum over tokens of g[token][m] * x(token)[column], for rows m in [first, last) of c. Some tokens at a time,
-// strip by strip of x, which all rows of g then pass.
+// c[m][column] (+)= sum over tokens of g[token][m] * x(token)[column]: x is packed once, for all rows m that meet it.
 template <class T>
 struct OuterSum {
     PackedMatrix<T> right, left;  // the latter only for words
 
-    // `step`: from a token's g to the next one's; `begin`: c is written anew, not added to.
-    void run(int64_t tokens, const T* g, int64_t step, const T* const* x, int first, int last, int columns, T* c, int64_t ldc,
-             bool begin = true) {
-        if (!tokens && begin)
-            for (int m = first; m < last; ++m) std::fill_n(c + m * ldc, round_up(columns, lanes<T>), T(0));
-        for (int64_t t = 0; t < tokens; t += kChunk) {
-            const int depth = int(std::min<int64_t>(kChunk, tokens - t));
-            const T* lines = g + t * step;
-            int64_t apart = step;
-            if constexpr (pairs<T>) {
-                const int wide = round_up(last - first, lanes<T>);
-                left.shape(depth, wide, wide / lanes<T>);
-                left.pack_rows(0, last - first, [&](int k) { return g + (t + k) * step + first; });
-                lines = left.strip(0) - first, apart = wide;
-            }
-            right.shape(depth, columns);
-            const auto pack = [&](int s) { right.pack_rows(s, columns, [&](int k) { return x[t + k]; }); };
-            const auto strip = [&](int s, int from, int to) {
+    void take(int tokens, const T* const* x, int columns) {
+        right.shape(tokens, columns);
+        for (int s = 0; s < right.strips(); ++s) right.pack_rows(s, columns, [&](int k) { return x[k]; });
+    }
+
+    // Rows m in [first, last) of c. `step`: from a token's g to the next one's; `begin`: c is written anew, not added to.
+    void add(const T* g, int64_t step, int first, int last, T* c, int64_t ldc, bool begin) {
+        const int depth = right.depth;
+        const T* lines = g;
+        int64_t apart = step;
+        if constexpr (pairs<T>) {
+            const int wide = round_up(last - first, lanes<T>);
+            left.shape(depth, wide, wide / lanes<T>);
+            left.pack_rows(0, last - first, [&](int k) { return g + k * step + first; });
+            lines = left.strip(0) - first, apart = wide;
+        }
+        // Of few tokens, writing c is most of the work: row after row. Of many, some lines of each token's g stay in the cache
+        // while all strips pass them.
+        const int block = depth > kFew ? kBlock : kRows;
+        for (int begin_ = first; begin_ < last; begin_ += block)
+            for (int s = 0; s < right.strips(); ++s)
                 constant<kStrip>(right.width(s), [&](auto v) {
-                    for (int m = from; m < to; m += kRows)
-                        constant<kRows>(std::min(kRows, to - m), [&](auto n) {
-                            add<n(), v()>(depth, lines + m, apart, right.strip(s), c + m * ldc + s * kStrip * lanes<T>, ldc,
-                                          begin && t == 0);
+                    const int end = std::min(begin_ + block, last);
+                    for (int m = begin_; m < end; m += kRows)
+                        constant<kRows>(std::min(kRows, end - m), [&](auto n) {
+                            tile_of<n(), v()>(depth, lines + m, apart, right.strip(s), c + m * ldc + s * kStrip * lanes<T>, ldc, begin);
                         });
                 });
-            };
-            if (tokens > kFew) {
-                for (int s = 0; s < right.strips(); ++s) pack(s), strip(s, first, last);
-                continue;
-            }
-            for (int s = 0; s < right.strips(); ++s) pack(s);
-            for (int m = first; m < last; m += kRows)  // writing c is most of the work: row after row
-                for (int s = 0; s < right.strips(); ++s) strip(s, m, std::min(m + kRows, last));
-        }
     }
 
 private:
     template <int R, int V>
-    void add(int depth, const T* g, int64_t step, const T* x, T* c, int64_t ldc, bool begin) {
+    void tile_of(int depth, const T* g, int64_t step, const T* x, T* c, int64_t ldc, bool begin) {
         Vec<T> acc[R][V];
 #pragma GCC unroll 8
         for (int i = 0; i < R; ++i)

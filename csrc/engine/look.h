@@ -24,7 +24,7 @@ void look(const Spec& s, const int64_t* lengths, const T* tape, const std::vecto
         }
         const Tape<T> stored = stored_tape(s, z, const_cast<T*>(tape), l, d, batch.tokens);  // only read
         const int64_t number = batch.first[t] + r;
-        const T *gate = stored.gates + number * z.row, *h = stored.h + number * z.outs, *c = stored.c + number * z.units;
+        const T *gate = stored.gates + number * stored.row, *h = stored.h + number * z.outs, *c = stored.c + number * z.units;
         for (int which = 0; which < gates; ++which) {
             if (!to[which]) continue;
             T* row = to[which] + at * z.hidden;

@@ -1,10 +1,11 @@
 // Vectors by the compiler's own extension: one source for every instruction set.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -55,6 +56,25 @@ inline Vec<T> load_part(const T* p, int n) {
     Vec<T> v{};
     std::memcpy(&v, p, taken * sizeof(T));
     return v;
+#endif
+}
+// Copies n numbers past the caches, where whole vectors fit; `passed` before anyone else reads them.
+template <class T>
+inline void copy_past(const T* from, const T* end, T* to) {
+#if defined(__SSE2__)
+    if (reinterpret_cast<uintptr_t>(to) % RECURRA_VECTOR_BYTES == 0)
+        for (; end - from >= lanes<T>; from += lanes<T>, to += lanes<T>)
+            for (int i = 0; i < RECURRA_VECTOR_BYTES; i += 16) {
+                __m128i part;
+                std::memcpy(&part, reinterpret_cast<const char*>(from) + i, 16);
+                _mm_stream_si128(reinterpret_cast<__m128i*>(reinterpret_cast<char*>(to) + i), part);
+            }
+#endif
+    std::copy(from, end, to);
+}
+inline void passed() {
+#if defined(__SSE2__)
+    _mm_sfence();
 #endif
 }
 template <class T>

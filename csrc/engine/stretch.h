@@ -272,17 +272,26 @@ private:
         const int height = z.products * z.hidden, n = shares(tokens * height * (inputs + z.out));
         const int items = n == 1 ? 1 : n * std::max(1, height / n / 128);  // so many rows that packing x for them is nothing
         in_turn(items, n, [&](int item) {
-            OuterSum<T> sum;
             const int begin = int(int64_t(height) * item / items), end = int(int64_t(height) * (item + 1) / items);
-            for (int block = 0; block < z.products; ++block) {
-                const int u0 = std::max(begin - block * z.hidden, 0), u1 = std::min(end - block * z.hidden, z.hidden);
-                if (u0 >= u1) continue;
-                const int gate = z.recurrent_gate(block), at = block * z.units;
-                add(sum, g, z.row, h, at, u0, u1, z.out, hh, gate, fresh);
-                add(sum, gi, z.row, x, at, u0, u1, inputs, ih, block, fresh);
-                if (bh) add_bias(tokens, g, at, u0, u1, bh + gate * z.hidden, fresh);
-                if (bi) add_bias(tokens, gi, at, u0, u1, bi + block * z.hidden, fresh);
-            }
+            const auto blocks = [&](auto f) {  // f(block, its rows at hand)
+                for (int block = 0; block < z.products; ++block) {
+                    const int u0 = std::max(begin - block * z.hidden, 0), u1 = std::min(end - block * z.hidden, z.hidden);
+                    if (u0 < u1) f(block, u0, u1);
+                }
+            };
+            outer_sums(h, z.out, [&](auto& sum, int64_t t, bool first) {
+                blocks([&](int block, int u0, int u1) { add(sum, g + t * z.row, z.row, block * z.units, u0, u1, hh, z.recurrent_gate(block), first && fresh); });
+            });
+            outer_sums(x, inputs, [&](auto& sum, int64_t t, bool first) {
+                blocks([&](int block, int u0, int u1) { add(sum, gi + t * z.row, z.row, block * z.units, u0, u1, ih, block, first && fresh); });
+            });
+            blocks([&](int block, int u0, int u1) {
+                if (!bi) return;
+                T* to_ = bi + block * z.hidden;
+                add_bias(tokens, gi, block * z.units, u0, u1, to_, fresh);
+                if (z.gru) add_bias(tokens, g, block * z.units, u0, u1, bh + z.recurrent_gate(block) * z.hidden, fresh);
+                else std::copy(to_ + u0, to_ + u1, bh + block * z.hidden + u0);
+            });
         });
         if (z.projects) projection_gradient(lane, index);
         results.begun[index] = true;
@@ -296,16 +305,26 @@ private:
         const bool fresh = !results.begun[index];
         const int n = shares(tokens * z.out * z.hidden);
         parallel(n, [&](int share) {
-            OuterSum<T> sum;
-            add(sum, hidden_of(lane, 0) + z.units, z.units + z.outs, hidden_, 0, z.out * share / n, z.out * (share + 1) / n, z.hidden, hr, 0, fresh);
+            outer_sums(hidden_, z.hidden, [&](auto& sum, int64_t t, bool first) {
+                const int64_t step = z.units + z.outs;
+                add(sum, hidden_of(lane, t) + z.units, step, 0, z.out * share / n, z.out * (share + 1) / n, hr, 0, first && fresh);
+            });
         });
     }
 
+    // f(sum, first token, whether there were none before) for some tokens at a time, whose x the sum has taken up.
+    template <class F>
+    static void outer_sums(const std::vector<const T*>& x, int columns, F f) {
+        OuterSum<T> sum;
+        for (int64_t t = 0, tokens = x.size(); t < tokens; t += kChunk) {
+            sum.take(int(std::min<int64_t>(kChunk, tokens - t)), x.data() + t, columns);
+            f(sum, t, t == 0);
+        }
+    }
     // Rows u0 … u1 of a gate: columns at + u0 … of g.
-    void add(OuterSum<T>& sum, const T* g, int64_t step, const std::vector<const T*>& x, int at, int u0, int u1, int columns,
-             Sum<T> result_, int gate, bool begin) {
+    void add(OuterSum<T>& sum, const T* g, int64_t step, int at, int u0, int u1, Sum<T> result_, int gate, bool begin) {
         T* c = result_.data + (int64_t(gate) * z.hidden - at) * result_.ld;  // as if its row `at` were the gate's first
-        sum.run(int64_t(x.size()), g, step, x.data(), at + u0, at + u1, columns, c, result_.ld, begin);
+        sum.add(g, step, at + u0, at + u1, c, result_.ld, begin);
     }
     void add_bias(int64_t tokens, const T* g, int at, int u0, int u1, T* result_, bool begin) {
         std::vector<double> total(u1 - u0);  // a running sum in float would lose digits

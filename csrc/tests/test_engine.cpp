@@ -132,7 +132,10 @@ void test_outer_sum() {
                 const int ld = round_up(columns, lanes<T>);
                 std::vector<T> c(size_t(height) * ld, T(NAN));
                 OuterSum<T> sum;
-                sum.run(tokens, g.data(), step, xs.data(), 0, height, columns, c.data(), ld);
+                for (int t = 0; t == 0 || t < tokens; t += kChunk) {
+                    sum.take(std::min(kChunk, tokens - t), xs.data() + t, columns);
+                    sum.add(g.data() + size_t(t) * step, step, 0, height, c.data(), ld, t == 0);
+                }
                 for (int m = 0; m < height; ++m)
                     for (int j = 0; j < columns; ++j) {
                         double expected = 0;
@@ -351,7 +354,10 @@ void measure() {
     std::vector<float> w(size_t(columns) * depth);
     OuterSum<float> sum;
     std::printf("outer sum %.0f GF/s, ", flop / 1e9 / time([&] {
-        sum.run(tokens, c.data(), columns, xs.data(), 0, columns, depth, w.data(), depth);
+        for (int t = 0; t < tokens; t += kChunk) {
+            sum.take(std::min(kChunk, tokens - t), xs.data() + t, depth);
+            sum.add(c.data() + size_t(t) * columns, columns, 0, columns, w.data(), depth, t == 0);
+        }
     }));
     auto v = draw<float>(1 << 14);
     std::printf("sigmoid %.2f ns\n", 1e9 / (1 << 14) * time([&] {

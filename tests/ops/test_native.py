@@ -364,6 +364,13 @@ def test_errors_beyond_torchs_would_be_seen(monkeypatch, cell):
         assert_no_further_off_than_torch(excesses())
 
 
+@pytest.mark.parametrize("hidden", [256, 260])  # rows of whole lines of the cache, and others
+@pytest.mark.parametrize("batch_first", [True, False])
+@every_cell
+def test_outputs_larger_than_the_caches_beside_a_core(cell, batch_first, hidden):
+    assert_right(Sample(Stack(cell, 3, hidden), 5, 230, (230, 229, 0, 230, 228), batch_first, torch.float32))
+
+
 @every_cell
 @every_dtype
 @pytest.mark.parametrize("batch_first", [True, False])
