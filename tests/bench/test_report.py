@@ -14,7 +14,10 @@ ROOF["bandwidth_gbytes"] = {str(case.working_set): 50.0 for case in [*grid(), *g
 
 
 def result(times: dict[Case, dict[str, float]]) -> dict:
-    rows = [{**c.as_dict(), "seconds": s, "rounds": {}, "refused": {}} for c, s in times.items()]
+    rows = [
+        {**c.as_dict(), "seconds": s, "rounds": {name: [t] for name, t in s.items()}, "peaks_gflops": [], "refused": {}}
+        for c, s in times.items()
+    ]
     return report.evaluate(
         {
             "date": "2000-01-01",
@@ -89,6 +92,14 @@ def test_roof_of_a_batch_is_arithmetic_and_of_a_single_sequence_reading():
     assert roof.seconds(single, ROOF) == pytest.approx(101 * 4 * 4 * 256**2 / 50e9)
     training = Case("training", "LSTM", 32, 100, 256)
     assert roof.seconds(training, ROOF) == pytest.approx(3 * roof.seconds(batch, ROOF))
+
+
+def test_a_share_of_the_roof_is_that_of_its_own_moment():
+    case = Case("inference", "GRU", 32, 100, 256)
+    second = roof.seconds(case, ROOF)  # at 100 GF/s
+    rounds, peaks = [second / 0.9, second / 0.4, second / 0.8], [100.0, 50.0, 100.0]
+    assert roof.share(case, ROOF, rounds[0], rounds, peaks) == pytest.approx(0.8)
+    assert roof.share(case, ROOF, rounds[0], rounds, []) == pytest.approx(0.9)
 
 
 def test_a_busy_machine_is_named():

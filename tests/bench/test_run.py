@@ -30,6 +30,7 @@ def test_a_run_from_roof_to_targets():
         assert len(row["rounds"]["recurra"]) == len(row["rounds"]["torch"]) == 1
         assert row["ratio"] > 0
         assert row["roof"] > 0
+        assert len(row["peaks_gflops"]) == (row["batch"] > 1)
     assert said[-1][1:] == (8, 8)
 
 

@@ -47,7 +47,8 @@ def _compare(row: Row, measured: dict[str, Any]) -> Row:
     case, seconds = case_of(row), row["seconds"]
     if OURS not in seconds:
         return row
-    row = {**row, "roof": roof.seconds(case, measured) / seconds[OURS]}
+    share = roof.share(case, measured, seconds[OURS], row["rounds"][OURS], row["peaks_gflops"])
+    row = {**row, "roof": share}
     contenders = [name for name in AGAINST.get(case.mode, ()) if name in seconds]
     if contenders:
         best = min(contenders, key=seconds.__getitem__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,21 +20,27 @@ def measure(threads: int, sizes: Iterable[int], budget: float = 0.3) -> dict[str
     """
     from recurra.ops import kernels
 
-    engine = kernels.engine
-    own_peak, own_bandwidth = getattr(engine, "measure_peak", None), getattr(engine, "measure_bandwidth", None)
-    peak = own_peak(threads) if own_peak else _matmul_peak(threads, budget)
+    own_bandwidth = getattr(kernels.engine, "measure_bandwidth", None)
     bandwidth = {
         str(size): own_bandwidth(threads, size) if own_bandwidth else _sum_bandwidth(threads, size, budget / 3)
         for size in sorted(set(sizes))
     }
     return {
-        "peak_gflops": peak,
-        "peak_by": "a loop of multiply-adds" if own_peak else "torch's product of 1024³, an estimate from below",
+        "peak_gflops": peak(threads, budget),
+        "peak_by": "a loop of multiply-adds" if kernels.engine else "torch's product of 1024³, an estimate from below",
         "bandwidth_gbytes": bandwidth,
         "bandwidth_by": "a loop of reads"
         if own_bandwidth
         else "torch's sum on one thread, times the threads: an estimate from below",
     }
+
+
+def peak(threads: int, budget: float = 0.3) -> float:
+    """Multiply-adds at best, now, in GF/s; `budget` as in `measure`."""
+    from recurra.ops import kernels
+
+    own = getattr(kernels.engine, "measure_peak", None)
+    return own(threads) if own else _matmul_peak(threads, budget)
 
 
 def best(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -44,6 +51,23 @@ def best(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "peak_gflops": max(f["peak_gflops"] for f in found),
         "bandwidth_gbytes": {size: max(f["bandwidth_gbytes"][size] for f in found) for size in sizes},
     }
+
+
+def share(case: Case, roof: dict[str, Any], median: float, rounds: Sequence[float], peaks: Sequence[float]) -> float:
+    """What part of the roof was reached: the shortest possible time over ours.
+
+    Args:
+        case: what was timed.
+        roof: what `best` found.
+        median: our seconds.
+        rounds: our seconds in each round.
+        peaks: the peak in GF/s beside each of them, so that both are of the same moment; the median of the
+            shares counts. Empty where it was not measured.
+    """
+    if not peaks:
+        return seconds(case, roof) / median
+    pairs = zip(peaks, rounds, strict=True)
+    return statistics.median(seconds(case, roof | {"peak_gflops": peak}) / time for peak, time in pairs)
 
 
 def seconds(case: Case, roof: dict[str, Any]) -> float:

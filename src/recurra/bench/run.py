@@ -27,6 +27,9 @@ WORDS = {"gate": "checking", "time": "timing"}
 Times = dict[str, dict[Case, list[float]]]
 """Seconds of each round, by peer and case."""
 
+Peaks = dict[Case, list[float]]
+"""GF/s at best beside our own seconds of each round, by case."""
+
 Tell = Callable[[str, int, int], None]
 """Takes what is being done, the steps done and all steps."""
 
@@ -106,7 +109,7 @@ def run(plan: Plan, tell: Tell = lambda what, done, total: None) -> dict[str, An
     progress = _Progress(tell, len(plan.names) * len(plan.cases) * (plan.rounds + 1))
     refusals, agreement = _gate(plan, progress)
     others = Others()
-    times, measured = _time(plan, refusals, progress)
+    times, peaks, measured = _time(plan, refusals, progress)
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine() | measured.pop("facts"),
@@ -117,7 +120,7 @@ def run(plan: Plan, tell: Tell = lambda what, done, total: None) -> dict[str, An
         "cores_used_by_others": others.cores(),
         "roof": measured,
         "greatest_difference": agreement,
-        "cases": [_row(case, times, refusals) for case in plan.cases],
+        "cases": [_row(case, times, peaks.get(case, []), refusals) for case in plan.cases],
     }
 
 
@@ -141,23 +144,26 @@ def _gate(plan: Plan, progress: _Progress) -> tuple[dict[str, dict[Case, str]], 
     return refusals, worst
 
 
-def _time(plan: Plan, refusals: dict[str, dict[Case, str]], progress: _Progress) -> tuple[Times, dict[str, Any]]:
-    """Seconds of every case in every round, peer by peer, and the roof."""
+def _time(plan: Plan, refusals: dict[str, dict[Case, str]], progress: _Progress) -> tuple[Times, Peaks, dict[str, Any]]:
+    """Seconds of every case in every round, peer by peer; the peak beside ours; and the roof."""
     slices, sizes = plan.slices, sorted({case.working_set for case in plan.cases})
     times: Times = {name: {} for name in plan.names}
-    roofs = []
+    roofs: list[dict[str, Any]] = []
+    peaks: Peaks = {}
     for i in range(plan.rounds):
         progress.say("measuring the roof")
         roofs += _worker(plan, {"do": "roof", "sizes": sizes, "seconds": plan.seconds})
         for part in slices:
             for name in plan.names[:: 1 if i % 2 == 0 else -1]:  # nobody always goes first
                 served = [case for case in part if case not in refusals[name]]
-                order = {"do": "time", "seconds": plan.seconds}
+                order = {"do": "time", "seconds": plan.seconds, "beside": "peak" if name == OURS else None}
                 found = _worker(plan, order, name, served, progress) if served else []
                 for case, answer in zip(served, found, strict=True):
                     times[name].setdefault(case, []).append(answer["seconds"])
+                    if "peak_gflops" in answer:
+                        peaks.setdefault(case, []).append(answer["peak_gflops"])
                 progress.skip(len(part) - len(served))
-    return times, roof.best(roofs)
+    return times, peaks, roof.best(roofs)
 
 
 def _worker(
@@ -178,12 +184,13 @@ def _worker(
     return found
 
 
-def _row(case: Case, times: Times, refusals: dict[str, dict[Case, str]]) -> dict[str, Any]:
+def _row(case: Case, times: Times, peaks: list[float], refusals: dict[str, dict[Case, str]]) -> dict[str, Any]:
     rounds = {name: found[case] for name, found in times.items() if case in found}
     return {
         **case.as_dict(),
         "seconds": {name: statistics.median(found) for name, found in rounds.items()},
         "rounds": rounds,
+        "peaks_gflops": peaks,
         "refused": {name: found[case] for name, found in refusals.items() if case in found},
     }
 

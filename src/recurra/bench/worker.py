@@ -36,7 +36,7 @@ def main() -> None:
         elif order["do"] == "gate":
             _gate(peer, case, Path(order["folder"]) / f"{order['peer']}-{i}.npz")
         else:
-            _time(peer, case, order["seconds"])
+            _time(peer, case, order["seconds"], order.get("beside"))
 
 
 def _gate(peer: Any, case: Case, path: Path) -> None:
@@ -55,10 +55,20 @@ def _gate(peer: Any, case: Case, path: Path) -> None:
     _tell({"saved": path.name})
 
 
-def _time(peer: Any, case: Case, budget: float) -> None:
+def _time(peer: Any, case: Case, budget: float, beside: str | None) -> None:
+    """Times a case; where it stands beside the peak of arithmetic, that is measured before and after."""
+    from . import roof
+
+    measured = beside == "peak" and case.batch > 1
+    peaks = [roof.peak(peer.threads, budget)] if measured else []
     ready = peer.prepare(case)
     with ready.context():
-        _tell({"seconds": seconds_per_call(ready.call, budget, 100 if case.mode in ("call", "step") else None)})
+        found: dict[str, float] = {
+            "seconds": seconds_per_call(ready.call, budget, 100 if case.mode in ("call", "step") else None)
+        }
+    if measured:
+        found["peak_gflops"] = (peaks[0] + roof.peak(peer.threads, budget)) / 2
+    _tell(found)
 
 
 def _facts() -> dict[str, str]:
