@@ -12,8 +12,14 @@
 namespace recurra::RECURRA_ISA {
 
 constexpr int kTogether = 96;  // tokens whose gates stay in the cache between product and scan
-constexpr int64_t kPast = int64_t(1) << 20, kPastRow = 1 << 10;  // bytes of an output, and of its rows, that is written past the caches
 constexpr int kDirect = 12;    // so few tokens go through the weights as they are: packing would cost more than it saves
+
+// What is as large as this goes past the caches, where it would not stay; so nothing is read only to be overwritten. Rows that
+// are short are better gathered there.
+template <class T>
+bool goes_past(int64_t rows, int64_t columns) {
+    return rows * columns * sizeof(T) > (1 << 20) && columns * sizeof(T) >= (1 << 10);
+}
 
 // What is stored of the steps [begin, end) of one layer in one direction, by token. A plain cell has no gates: the input
 // products stand where its hidden states will.
@@ -82,12 +88,12 @@ public:
     const Inputs<T>& in;
     const Outputs<T>* const out;  // null: only what is stored is wanted
     const bool direct;
-    const bool past;  // a large output goes past the caches, where it would not stay; so nothing is read only to be overwritten
+    const bool past;  // whether the output goes past the caches
 
     Forward(const Spec& s_, const Batch& batch_, Weights<T>& weights_, const Inputs<T>& in_, const Outputs<T>* out_,
             bool packed)
         : s(s_), z(s), batch(batch_), weights(weights_), in(in_), out(out_), direct(!packed && batch.tokens <= kDirect),
-          past(batch.tokens * z.joined * int64_t(sizeof(T)) > kPast && z.out * int64_t(sizeof(T)) >= kPastRow) {}
+          past(goes_past<T>(batch.tokens, z.out)) {}
 
     // ---- what is stored
 

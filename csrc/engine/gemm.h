@@ -168,7 +168,7 @@ private:
     }
 };
 
-enum class Start { zero, bias, old };  // what a product is added to
+enum class Start { zero, bias, old, past };  // what a product is added to; past: to zero, and written past the caches
 
 template <class T, int R, int V>
 void row_tile(const T* const* a, T* const* c, int depth, const T* b, Start start, const T* bias) {
@@ -182,8 +182,9 @@ void row_tile(const T* const* a, T* const* c, int depth, const T* b, Start start
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) {
             // at the end: each product added to a large start would be rounded at its size
-            if (start != Start::zero) acc[i][v] += load(from + v * lanes<T>);
-            store(to + v * lanes<T>, acc[i][v]);
+            if (start == Start::bias || start == Start::old) acc[i][v] += load(from + v * lanes<T>);
+            if (start == Start::past) store_past(to + v * lanes<T>, acc[i][v]);
+            else store(to + v * lanes<T>, acc[i][v]);
         }
     }
 }

@@ -58,18 +58,24 @@ inline Vec<T> load_part(const T* p, int n) {
     return v;
 #endif
 }
-// Copies n numbers past the caches, where whole vectors fit; `passed` before anyone else reads them.
+// Writes past the caches, to where a whole vector may lie; `passed` before anyone else reads it.
+template <class T>
+inline void store_past(T* p, Vec<T> v) {
+#if defined(__AVX512F__)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(p), reinterpret_cast<__m512i>(v));
+#elif defined(__AVX2__)
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(v));
+#elif defined(__SSE2__)
+    _mm_stream_si128(reinterpret_cast<__m128i*>(p), reinterpret_cast<__m128i>(v));
+#else
+    store(p, v);
+#endif
+}
+inline bool whole(const void* p) { return reinterpret_cast<uintptr_t>(p) % RECURRA_VECTOR_BYTES == 0; }
 template <class T>
 inline void copy_past(const T* from, const T* end, T* to) {
-#if defined(__SSE2__)
-    if (reinterpret_cast<uintptr_t>(to) % RECURRA_VECTOR_BYTES == 0)
-        for (; end - from >= lanes<T>; from += lanes<T>, to += lanes<T>)
-            for (int i = 0; i < RECURRA_VECTOR_BYTES; i += 16) {
-                __m128i part;
-                std::memcpy(&part, reinterpret_cast<const char*>(from) + i, 16);
-                _mm_stream_si128(reinterpret_cast<__m128i*>(reinterpret_cast<char*>(to) + i), part);
-            }
-#endif
+    if (whole(to))
+        for (; end - from >= lanes<T>; from += lanes<T>, to += lanes<T>) store_past(to, load(from));
     std::copy(from, end, to);
 }
 inline void passed() {

@@ -239,7 +239,11 @@ private:
                 }
                 if (direct)
                     for (int j = 0; j < m; ++j) direct_input(lane, in[j], out[j], columns);
-                else rows_times<T>(m, in, out, weights.at(lane.l, lane.d).in_back, lane.d ? Start::old : Start::zero);
+                else {
+                    const bool past = lowest && !through && goes_past<T>(batch.tokens, columns) && std::all_of(out, out + m, whole);
+                    rows_times<T>(m, in, out, weights.at(lane.l, lane.d).in_back, lane.d ? Start::old : past ? Start::past : Start::zero);
+                    if (past) passed();
+                }
                 for (int j = 0; j < m && through; ++j) std::copy_n(out[j], columns, values_row(i + j));
             }
         });
