@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from recurra import nn
 from recurra.cells import GRU, LSTM, RNN
 from recurra.errors import EngineError
-from recurra.ops import Stack, native
+from recurra.ops import Stack, kernels, native
 from recurra.ops.call import prepare
 
 EXACT = {"rtol": 0, "atol": 0}
@@ -92,16 +92,16 @@ every_call = pytest.mark.parametrize("build", CALLS.values(), ids=CALLS.keys())
 @every_call
 def test_torch_finds_no_fault_with_the_forward_operator(build):
     inputs, config = build()
-    torch.library.opcheck(torch.ops.recurra.forward.default, (*inputs, *config, True))
+    torch.library.opcheck(torch.ops.recurra.forward.default, (*inputs, *config, True, 0))
     with torch.no_grad():
-        torch.library.opcheck(torch.ops.recurra.forward.default, (*inputs, *config, False))
+        torch.library.opcheck(torch.ops.recurra.forward.default, (*inputs, *config, False, 0))
 
 
 @every_call
 def test_torch_finds_no_fault_with_the_backward_operator(build):
     inputs, config = build()
     with torch.no_grad():
-        output, h, c, tape = torch.ops.recurra.forward(*inputs, *config, True)
+        output, h, c, tape = torch.ops.recurra.forward(*inputs, *config, True, 0)
         grads = [torch.randn_like(t) if t.numel() else None for t in (output, h, c)]
         for used, needs in [
             (grads, (True, True, True)),
@@ -116,7 +116,7 @@ def test_torch_finds_no_fault_with_the_backward_operator(build):
 def test_a_forward_that_kept_nothing_says_so_in_backward(build):
     inputs, config = build()
     with pytest.raises(EngineError, match="kept nothing for a backward pass"):
-        torch.ops.recurra.forward(*inputs, *config, False)
+        torch.ops.recurra.forward(*inputs, *config, False, 0)
 
 
 # torch.compile
@@ -199,6 +199,20 @@ def test_inductor_compiles_what_stands_around_a_layer():
     model, x = Model(), torch.randn(5, 3, 3).requires_grad_()
     compiled = torch.compile(model, fullgraph=True)
     torch.testing.assert_close(measure(model, compiled, x), measure(model, model, x))
+
+
+@pytest.mark.slow
+def test_what_an_engine_with_other_tapes_left_in_the_caches_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    layer, x, size = nn.RNN(3, 4), torch.randn(5, 3, 3).requires_grad_(), kernels.tape_size
+    expected = measure(layer, layer, x)
+    for more in (0, 16):  # an upgrade
+        monkeypatch.setattr(kernels, "tape_size", lambda *about, more=more: size(*about) + more)
+        monkeypatch.setattr(kernels, "TAPES", kernels.identify_tapes())
+        torch._dynamo.reset()
+        compiled = torch.compile(layer, backend="inductor", fullgraph=True)
+        torch.testing.assert_close(measure(layer, compiled, x), expected, **EXACT)
+    torch._dynamo.reset()
 
 
 def test_another_shape_is_not_compiled_anew():

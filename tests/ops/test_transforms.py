@@ -248,7 +248,7 @@ def test_the_operator_refuses_a_second_derivative():
     x = torch.randn(3, 2, 3, dtype=torch.float64, requires_grad=True)
     weights = [w for _, w in layer.named_parameters()]
     config = (3, 4, 0, 2, False, True, False, 0.0, 0, False)
-    output, *_ = torch.ops.recurra.forward(x, weights, [], None, None, *config, True)
+    output, *_ = torch.ops.recurra.forward(x, weights, [], None, None, *config, True, 0)
     (first,) = torch.autograd.grad(output.square().sum(), x, create_graph=True)
     with pytest.raises(EngineError, match=WHY):
         torch.autograd.grad(first.sum(), x)

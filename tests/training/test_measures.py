@@ -56,6 +56,7 @@ def test_saturation_leaves_padding_out():
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 def test_dead_units_are_those_that_never_change(nonlinearity):
+    torch.manual_seed(0)  # some draws leave another ReLU unit at 0
     layer = nn.RNN(2, 6, batch_first=True, nonlinearity=nonlinearity)
     with torch.no_grad():
         layer.weight_ih_l0[[1, 4]] = layer.weight_hh_l0[[1, 4]] = 0.0

@@ -55,7 +55,8 @@ def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor |
     if watched(values, *kept, *weights):
         seed = _draw() if dropout else None
         keep = torch.is_grad_enabled()
-        output, h, c, _ = operators.forward(values, list(weights), list(kept), lengths, seed, *config, keep)
+        inputs = (values, list(weights), list(kept), lengths, seed)
+        output, h, c, _ = operators.forward(*inputs, *config, keep, kernels.TAPES)
         last = (h, c) if config[0] == 2 else (h,)
     elif torch._C._are_functorch_transforms_active():
         seed = _draw() if dropout else None

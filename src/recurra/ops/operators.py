@@ -21,7 +21,7 @@ _CONFIG = (
 _INPUTS = "Tensor values, Tensor[] weights, Tensor[] states, Tensor? lengths, Tensor? seed"
 
 library = torch.library.Library("recurra", "FRAGMENT")
-library.define(f"forward({_INPUTS}, {_CONFIG}, bool keep) -> (Tensor, Tensor, Tensor, Tensor)")
+library.define(f"forward({_INPUTS}, {_CONFIG}, bool keep, int tapes) -> (Tensor, Tensor, Tensor, Tensor)")
 library.define(
     f"backward(Tensor? of_output, Tensor? of_h, Tensor? of_c, Tensor tape, {_INPUTS}, {_CONFIG}, "
     "bool need_values, bool need_states, bool need_weights) -> Tensor[]"
@@ -30,22 +30,23 @@ _INPUT_COUNT, _CONFIG_COUNT = 5, 10
 
 
 def _forward(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Tensor | None, *config: Any) -> tuple:
-    keep = config[-1]
+    config, keep = config[:_CONFIG_COUNT], config[_CONFIG_COUNT]  # of `tapes`, compilers' caches are the only readers
     batch, steps = values.shape[:2] if config[6] else values.shape[1::-1]
     # all of it is an output of the operator, and outputs must be defined
-    tape = values.new_zeros(kernels.tape_size(config[:-1], values.dtype, steps, batch) if keep else 0)
-    output, h, c, _ = kernels.forward(config[:-1], values, weights, states, lengths, seed, keep=keep, tape=tape)
+    tape = values.new_zeros(kernels.tape_size(config, values.dtype, steps, batch) if keep else 0)
+    output, h, c, _ = kernels.forward(config, values, weights, states, lengths, seed, keep=keep, tape=tape)
     return output, h, values.new_empty(0) if c is None else c, tape
 
 
 def _forward_fake(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Any, *config: Any) -> tuple:
-    kind, hidden, projected, layers, bidirectional, _, batch_first, _, _, _, keep = config
+    config, keep = config[:_CONFIG_COUNT], config[_CONFIG_COUNT]
+    kind, hidden, projected, layers, bidirectional, _, batch_first, *_ = config
     directions = 2 if bidirectional else 1
     out, batch, steps = projected or hidden, *(values.shape[:2] if batch_first else (values.shape[1], values.shape[0]))
     output = values.new_empty(values.shape[0], values.shape[1], directions * out)
     h = values.new_empty(layers * directions, batch, out)
     c = values.new_empty(layers * directions, batch, hidden) if kind == 2 else values.new_empty(0)
-    size = kernels.tape_size(config[:-1], values.dtype, steps, batch) if keep else 0
+    size = kernels.tape_size(config, values.dtype, steps, batch) if keep else 0
     return output, h, c, values.new_empty(size)
 
 
@@ -69,9 +70,10 @@ def _keep_for_backward(ctx: Any, inputs: tuple, output: tuple) -> None:
     values, weights, states, lengths, seed, *config = inputs
     optional = [t for t in (lengths, seed) if t is not None]
     ctx.save_for_backward(output[3], values, *weights, *states, *optional)
-    ctx.config, ctx.counts = tuple(config[:-1]), (len(weights), len(states), lengths is not None, seed is not None)
+    ctx.config = tuple(config[:_CONFIG_COUNT])
+    ctx.counts = len(weights), len(states), lengths is not None, seed is not None
     ctx.set_materialize_grads(False)
-    if not config[-1]:
+    if not config[_CONFIG_COUNT]:
         raise EngineError("this call kept nothing for a backward pass")
 
 
@@ -88,7 +90,7 @@ def _differentiate(ctx: Any, of_output: Any, of_h: Any, of_c: Any, of_tape: Any)
     of_values = next(found) if needs[0] else None
     of_states = [next(found) if needs[1] else None for _ in states]
     of_weights = [next(found) if needs[2] else None for _ in weights]
-    return of_values, of_weights, of_states, *([None] * (2 + _CONFIG_COUNT + 1))
+    return of_values, of_weights, of_states, *([None] * (2 + _CONFIG_COUNT + 2))
 
 
 def _flat(needs: Any) -> Any:
