@@ -15,7 +15,7 @@ namespace {
 // What is asked of torch at every call, looked up once.
 struct Torch {
     nb::object module = nb::module_::import_("torch");
-    nb::object threads = module.attr("get_num_threads");
+    nb::object threads = module.attr("get_num_threads"), gradients = module.attr("is_grad_enabled");
     // these want to see every operation
     nb::object dispatch_modes = module.attr("_C").attr("_len_torch_dispatch_stack");
     nb::object tracing = module.attr("_C").attr("_is_tracing");
@@ -30,7 +30,9 @@ nb::object call(nb::handle f) {
     if (!found) nb::raise_python_error();
     return nb::steal(found);
 }
+nb::object interned(const char* name) { return nb::steal(PyUnicode_InternFromString(name)); }
 int threads() { return int(PyLong_AsLong(call(torch().threads).ptr())); }
+bool trains() { return call(torch().gradients).ptr() != Py_False; }
 bool nobody_watches() {
     return call(torch().tracing).ptr() == Py_False && PyLong_AsLong(call(torch().dispatch_modes).ptr()) == 0;
 }
@@ -71,9 +73,18 @@ public:
         const Spec& s = spec_;
         return nb::make_tuple(int(s.cell), s.hidden, s.projected, s.layers, s.bidirectional, s.bias);
     }
-    nb::object step(nb::dict parameters, nb::handle x, nb::handle state) {
-        if (spec_.bidirectional) return nb::none();
-        return served(parameters, x, [&](const Tensor& values, auto& in) { return step_as(values, in, state); });
+    // Of the module itself: its own dictionary is asked at less cost than its attributes.
+    nb::object step(nb::handle module, nb::handle x, nb::handle state) {
+        const nb::object own = nb::steal(PyObject_GenericGetDict(module.ptr(), nullptr));
+        if (!own.is_valid()) nb::raise_python_error();
+        PyObject* engine = PyDict_GetItemWithError(own.ptr(), engine_.ptr());
+        PyObject* parameters = PyDict_GetItemWithError(own.ptr(), parameters_.ptr());
+        if (spec_.bidirectional || !engine || !PyUnicode_Check(engine) || !parameters || !PyDict_CheckExact(parameters) ||
+            (PyUnicode_CompareWithASCIIString(engine, "auto") && PyUnicode_CompareWithASCIIString(engine, "native")))
+            return nb::none();
+        return served(nb::borrow<nb::dict>(parameters), x, [&](const Tensor& values, auto& in) {
+            return trains() ? nb::none() : step_as(values, in, state);
+        });
     }
 
     // For Python's garbage collector: a hook of a weight may refer to the module that refers to this.
@@ -94,6 +105,7 @@ private:
     Spec spec_;
     const int directions_;
     const int64_t out_;
+    const nb::object engine_ = interned("engine"), parameters_ = interned("_parameters");
     std::vector<nb::object> names_;
     bool own_names_ = false;
     std::vector<std::vector<int64_t>> shapes_;
@@ -406,5 +418,5 @@ void bind_layer(nb::module_& m) {
         .def_prop_ro("config", &Layer::config)
         .def("keep", &Layer::keep, nb::arg("weights"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
              nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"), nb::arg("half"))
-        .def("step", &Layer::step, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none());
+        .def("step", &Layer::step, nb::arg("module"), nb::arg("x"), nb::arg("state").none());
 }

@@ -1,5 +1,6 @@
 #include "tensors.h"
 
+#include <algorithm>
 #include <new>
 
 #include "engine/memory.h"
@@ -80,8 +81,7 @@ bool by_table(nb::handle t, Tensor& found) {
     else return false;
     found.data = static_cast<char*>(d.data) + d.offset;
     found.dims = d.dims;
-    std::copy_n(d.shape, d.dims, found.shape);
-    std::copy_n(d.strides, d.dims, found.strides);
+    for (int i = 0; i < found.dims; ++i) found.shape[i] = d.shape[i], found.strides[i] = d.strides[i];
     return true;
 }
 

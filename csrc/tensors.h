@@ -3,7 +3,6 @@
 #pragma once
 #include <nanobind/nanobind.h>
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -23,7 +22,9 @@ struct Tensor {
 
     template <class Sizes>
     bool has_shape(const Sizes& sizes) const {
-        return std::equal(sizes.begin(), sizes.end(), shape, shape + dims);
+        bool same = sizes.size() == size_t(dims);
+        for (int i = 0; same && i < dims; ++i) same = sizes[i] == shape[i];  // std::equal calls memcmp
+        return same;
     }
     bool contiguous() const {
         int64_t expected = 1;

@@ -40,7 +40,8 @@ def draw_state(kind: str, units: int = 17) -> Any:
 
 
 def quick_step(layer: Any, x: Any, state: Any = None) -> Any:
-    return layer._native.step(layer._parameters, x, state)
+    with torch.no_grad():
+        return layer._native.step(layer, x, state)
 
 
 def quick_call(layer: Any, x: Any, lengths: Any = None) -> Any:
@@ -55,6 +56,18 @@ def everything(layer: Any, x: Tensor, lengths: Any, state: Any) -> list[Any]:
     output, last = layer(x, state, lengths)
     weighting = torch.linspace(-1, 1, output.numel()).view(output.shape)
     return [*found, output, last, *torch.autograd.grad(output, [x, *layer.parameters()], weighting)]
+
+
+def test_a_quick_step_leaves_gradients_and_other_engines_to_the_long_way():
+    layer, x = nn.GRU(7, 17), torch.randn(3, 7)
+    with torch.no_grad():
+        assert layer._native.step(layer, x, None) is not None
+    assert layer._native.step(layer, x, None) is None
+    for engine, served in [("reference", False), ("native", True), ("builtin", False), (None, False), ("auto", True)]:
+        layer.engine = engine
+        assert (quick_step(layer, x) is not None) == served
+    del layer.engine  # the class has one, and the quick way looks no further than the layer
+    assert quick_step(layer, x) is None
 
 
 @every_kind

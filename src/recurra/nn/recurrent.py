@@ -126,9 +126,9 @@ class _TorchRecurrent(_Base):
             >>> tuple(y.shape)
             (1, 8)
         """
-        if not (is_grad_enabled() or is_dynamo_compiling()) and self.engine in _NATIVE:
+        if not is_dynamo_compiling():
             quick = self._quick_step
-            found = None if quick is None else quick(self._parameters, input, state)
+            found = None if quick is None else quick(self, input, state)
             if found is not None:
                 return found
         if self.bidirectional:
