@@ -2,7 +2,7 @@
 #pragma once
 #include <limits>
 
-#include "forward.h"
+#include "tape.h"
 
 namespace recurra::RECURRA_ISA {
 

@@ -11,25 +11,9 @@ from recurra.cells import GRU, LSTM, RNN
 from recurra.inspect import windows
 from recurra.inspect.windows import Choice, record_some
 from recurra.ops import Stack
+from samples import draw
 
 CELLS = {"tanh": RNN(), "relu": RNN("relu"), "lstm": LSTM(), "gru": GRU()}
-
-
-def draw(stack: Stack, batch: int, steps: int, lengths=None, initial=False, seed=0):
-    """Arguments of `record_some` but for the choice, in float64; beyond the lengths stands NaN."""
-    random = torch.Generator().manual_seed(seed)
-
-    def numbers(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=random, dtype=torch.float64)
-
-    weights = [numbers(*shape) * stack.hidden_size**-0.5 for _, shape in stack.named_shapes()]
-    values = numbers(batch, steps, stack.input_size)
-    if lengths is not None:
-        lengths = torch.tensor(lengths)
-        values[torch.arange(steps) >= lengths[:, None]] = torch.nan
-    rows = stack.num_layers * stack.directions
-    states = tuple(numbers(rows, batch, size) for size in stack.state_sizes) if initial else None
-    return stack, values, weights, lengths, states
 
 
 def compare(arguments, choice: Choice, steps_at_a_time: int) -> None:
@@ -65,7 +49,7 @@ def cases(draw_one):
     stack = Stack(cell, 3, hidden, draw_one(st.integers(1, 3)), draw_one(st.booleans()), True, projected)
     batch, steps = draw_one(st.integers(1, 4)), draw_one(st.integers(1, 25))
     lengths = draw_one(st.none() | st.lists(st.integers(0, steps), min_size=batch, max_size=batch))
-    arguments = draw(stack, batch, steps, lengths, draw_one(st.booleans()), draw_one(st.integers(0, 9)))
+    arguments = draw(stack, batch, steps, lengths, draw_one(st.booleans()), draw_one(st.integers(0, 9))).arguments
     start = draw_one(st.integers(0, steps))
     time = range(steps)[slice(start, draw_one(st.integers(start, steps)), draw_one(st.integers(1, 7)))]
     most = min(stack.inner_sizes.values())
@@ -84,13 +68,13 @@ def test_windows_are_the_whole(case):
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["one direction", "both directions"])
 @pytest.mark.parametrize("time", [slice(None), slice(3, 40, 4), slice(-5, None), slice(12, 13)], ids=str)
 def test_ragged_batches(cell, bidirectional, time):
-    arguments = draw(Stack(cell, 3, 5, 2, bidirectional), 4, 53, [53, 0, 17, 40], initial=True)
+    arguments = draw(Stack(cell, 3, 5, 2, bidirectional), 4, 53, [53, 0, 17, 40], initial=True).arguments
     for units in (None, [0, 3]):
         compare(arguments, Choice(list(arguments[0].inner_sizes), units, range(53)[time]), 8)
 
 
 def test_a_run_that_fits_is_one_window(monkeypatch):
-    stack, values, *rest = draw(Stack(LSTM(), 3, 4), 2, 10)
+    stack, values, *rest = draw(Stack(LSTM(), 3, 4), 2, 10).arguments
     calls = []
     original = windows.record
     monkeypatch.setattr(windows, "record", lambda *a, **k: calls.append(a) or original(*a, **k))

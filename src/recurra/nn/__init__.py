@@ -1,10 +1,12 @@
 """Layers that take the place of torch.nn's recurrent ones, and the pieces that go with them."""
 
+from recurra.ops.mask import step_mask
+
 from .chain import Chain
 from .context import DIRECTIONS, ContextNetwork
 from .encoder import CELLS, SequenceEncoder, begin_remembering, build_recurrent
 from .memoryless import Memoryless
-from .pooling import POOLINGS, Pooling, last_hidden, step_mask
+from .pooling import POOLINGS, Pooling, last_hidden
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .softmax import SampledSoftmax
 from .spectra import SpectrumMask, stack_frames, stacked_length

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .pooling import step_mask
+from recurra.ops.mask import step_mask
 
 FORBIDDEN = -1e9
 """Score of a transition that is not allowed; far below any learnt one, and far from overflow."""

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from recurra.ops import dropout as drop
-
-from .pooling import step_mask
+from recurra.ops.mask import step_mask
 
 
 class Memoryless(torch.nn.Module):

@@ -6,19 +6,9 @@ import torch
 from torch import Tensor
 
 from recurra.ops.attend import attend, average
+from recurra.ops.mask import step_mask
 
 POOLINGS = ("last", "mean", "max", "attention")
-
-
-def step_mask(lengths: Tensor, steps: int) -> Tensor:
-    """True where a step is real: `(batch, time)`.
-
-    Example:
-        >>> import torch
-        >>> step_mask(torch.tensor([1, 3]), 3).tolist()
-        [[True, False, False], [True, True, True]]
-    """
-    return torch.arange(steps, device=lengths.device) < lengths.unsqueeze(-1)
 
 
 def last_hidden(h_n: Tensor, directions: int) -> Tensor:

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from . import kernels
-from .call import is_batched, watched
+from .call import is_batched, transformed, watched
+from .mask import step_mask
 
 
 def attend(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
@@ -45,8 +45,7 @@ def reference(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> 
 
 def average(values: Tensor, score: Tensor, lengths: Tensor) -> Tensor:
     """The mean `(batch, features)` of each sequence's steps, weighted by the softmax of `score` `(batch, time, 1)`."""
-    steps = torch.arange(values.shape[1], device=values.device)
-    mask = (steps < lengths.to(values.device).unsqueeze(-1)).unsqueeze(-1)
+    mask = step_mask(lengths.to(values.device), values.shape[1]).unsqueeze(-1)
     # not -inf: a softmax over nothing but -inf is NaN; and under autocast a score is of another dtype than the values
     share = torch.softmax(score.masked_fill(~mask, torch.finfo(score.dtype).min), dim=1)
     return (share * values).sum(1)
@@ -54,9 +53,7 @@ def average(values: Tensor, score: Tensor, lengths: Tensor) -> Tensor:
 
 def _plain(*tensors: Tensor) -> bool:
     """Whether the engine can serve: it reads numbers in the memory of the CPU."""
-    if kernels.engine is None or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
-        return False
-    if torch._C._get_tracing_state() or watched(*tensors):
+    if kernels.engine is None or transformed() or torch._C._get_tracing_state() or watched(*tensors):
         return False
     dtype = tensors[0].dtype
     return dtype in (torch.float32, torch.float64) and all(

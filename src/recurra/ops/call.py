@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from recurra.cells import State
 
@@ -143,6 +144,11 @@ def watched(*tensors: Tensor) -> bool:
         return True
     kinds: list[Any] = [type(t) for t in tensors]
     return any(kind.__torch_dispatch__ is not torch._C._disabled_torch_dispatch_impl for kind in kinds)
+
+
+def transformed() -> bool:
+    """Whether torch.func or forward mode is at work, which an engine in memory of its own does not see."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def is_batched(grad: Tensor) -> bool:

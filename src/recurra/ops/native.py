@@ -13,7 +13,7 @@ from recurra.cells import GRU, LSTM, RNN, State
 from recurra.errors import EngineError
 
 from . import kernels, operators, transforms
-from .call import Call, watched
+from .call import Call, transformed, watched
 from .stack import Stack
 
 name = "native"
@@ -105,11 +105,7 @@ def train(
     half: bool,
 ) -> Any:
     """The call of a layer with gradients at little cost, everything stored; None for what is left to `run`."""
-    if (
-        torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
-        or torch.is_autocast_enabled("cpu")
-    ):
+    if transformed() or torch.is_autocast_enabled("cpu"):
         return None
     seed = 0
 

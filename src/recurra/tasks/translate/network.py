@@ -9,9 +9,8 @@ from torch import Tensor
 
 from recurra.data.batches import IGNORE
 from recurra.data.text import UNKNOWN_ID
-from recurra.nn import SequenceEncoder, build_recurrent
+from recurra.nn import SequenceEncoder, build_recurrent, step_mask
 from recurra.nn.attention import Attention
-from recurra.nn.pooling import step_mask
 from recurra.ops import dropout as drop
 
 SPECIALS = ("[BEGIN]", "[END]")
