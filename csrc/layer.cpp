@@ -75,16 +75,15 @@ public:
     }
     // Of the module itself: its own dictionary is asked at less cost than its attributes.
     nb::object step(nb::handle module, nb::handle x, nb::handle state) {
+        if (spec_.bidirectional || trains()) return nb::none();
         const nb::object own = nb::steal(PyObject_GenericGetDict(module.ptr(), nullptr));
         if (!own.is_valid()) nb::raise_python_error();
         PyObject* engine = PyDict_GetItemWithError(own.ptr(), engine_.ptr());
         PyObject* parameters = PyDict_GetItemWithError(own.ptr(), parameters_.ptr());
-        if (spec_.bidirectional || !engine || !PyUnicode_Check(engine) || !parameters || !PyDict_CheckExact(parameters) ||
+        if (!engine || !PyUnicode_Check(engine) || !parameters || !PyDict_CheckExact(parameters) ||
             (PyUnicode_CompareWithASCIIString(engine, "auto") && PyUnicode_CompareWithASCIIString(engine, "native")))
             return nb::none();
-        return served(nb::borrow<nb::dict>(parameters), x, [&](const Tensor& values, auto& in) {
-            return trains() ? nb::none() : step_as(values, in, state);
-        });
+        return served(nb::borrow<nb::dict>(parameters), x, [&](const Tensor& values, auto& in) { return step_as(values, in, state); });
     }
 
     // For Python's garbage collector: a hook of a weight may refer to the module that refers to this.
