@@ -24,8 +24,7 @@ template <class T>
 int64_t tape_size(const Spec& s) {
     const Sizes<T> z(s);
     const int64_t tokens = s.steps * s.batch, carried = s.batch * (z.outs + (z.lstm ? z.units : 0));
-    const bool joins = s.layers > 1 && (z.directions > 1 || z.out != z.outs || s.dropout > 0);
-    const int64_t outputs = joins ? s.layers * tokens * z.joined : 0;
+    const int64_t outputs = joined_apart(s, z, 0) ? s.layers * tokens * z.joined : 0;
     if (!s.chunk) return s.layers * z.directions * tokens * Tape<T>::per_token(z) + outputs;
     return (s.steps + s.chunk - 1) / s.chunk * s.layers * z.directions * carried + (z.directions > 1 ? outputs : 0);
 }

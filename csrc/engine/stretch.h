@@ -289,8 +289,7 @@ private:
             outer_sums(x, inputs, [&](auto& sum, int64_t t, bool first) {
                 blocks([&](int block, int u0, int u1) { add(sum, gi + t * z.row, z.row, block * z.units, u0, u1, ih, block, first && fresh); });
             });
-            blocks([&](int block, int u0, int u1) {
-                if (!bi) return;
+            if (bi) blocks([&](int block, int u0, int u1) {
                 T* to_ = bi + block * z.hidden;
                 add_bias(tokens, gi, block * z.units, u0, u1, to_, fresh);
                 if (z.gru) add_bias(tokens, g, block * z.units, u0, u1, bh + z.recurrent_gate(block) * z.hidden, fresh);

@@ -156,7 +156,7 @@ def _time(plan: Plan, refusals: dict[str, dict[Case, str]], progress: _Progress)
         for part in slices:
             for name in plan.names[:: 1 if i % 2 == 0 else -1]:  # nobody always goes first
                 served = [case for case in part if case not in refusals[name]]
-                order = {"do": "time", "seconds": plan.seconds, "beside": "peak" if name == OURS else None}
+                order = {"do": "time", "seconds": plan.seconds, "with_peak": name == OURS}
                 found = _worker(plan, order, name, served, progress) if served else []
                 for case, answer in zip(served, found, strict=True):
                     times[name].setdefault(case, []).append(answer["seconds"])

@@ -36,7 +36,7 @@ def main() -> None:
         elif order["do"] == "gate":
             _gate(peer, case, Path(order["folder"]) / f"{order['peer']}-{i}.npz")
         else:
-            _time(peer, case, order["seconds"], order.get("beside"))
+            _time(peer, case, order["seconds"], with_peak=order["with_peak"])
 
 
 def _gate(peer: Any, case: Case, path: Path) -> None:
@@ -55,11 +55,11 @@ def _gate(peer: Any, case: Case, path: Path) -> None:
     _tell({"saved": path.name})
 
 
-def _time(peer: Any, case: Case, budget: float, beside: str | None) -> None:
-    """Times a case; where it stands beside the peak of arithmetic, that is measured before and after."""
+def _time(peer: Any, case: Case, budget: float, *, with_peak: bool) -> None:
+    """Times a case; that of a batch, if asked, between two measurements of the peak of arithmetic."""
     from . import roof
 
-    measured = beside == "peak" and case.batch > 1
+    measured = with_peak and case.batch > 1
     peaks = [roof.peak(peer.threads, budget)] if measured else []
     ready = peer.prepare(case)
     with ready.context():
