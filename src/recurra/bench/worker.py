@@ -36,7 +36,7 @@ def main() -> None:
         elif order["do"] == "gate":
             _gate(peer, case, Path(order["folder"]) / f"{order['peer']}-{i}.npz")
         else:
-            _time(peer, case, order["seconds"], with_peak=order["with_peak"])
+            _time(peer, case, order["seconds"], with_peak=order.get("with_peak", False))
 
 
 def _gate(peer: Any, case: Case, path: Path) -> None:
