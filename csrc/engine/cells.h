@@ -32,12 +32,18 @@ constexpr Layout layout(Cell cell) {
 
 template <class T, int R, int V>
 inline void finish_rnn(bool relu, Vec<T> (&acc)[R][V], const Row<T>* rows, int unit) {
-    for (int i = 0; i < R; ++i)
-        for (int v = 0; v < V; ++v) {
-            const int at = unit + v * lanes<T>;
-            Vec<T> n = load(rows[i].gates + at) + acc[i][v];
-            store(rows[i].h + at, relu ? (n < T(0) ? Vec<T>{} : n) : tanh(n));
-        }
+    for (int i = 0; i < R; ++i) {
+        const T* gates = rows[i].gates + unit;
+        Vec<T> n[V];
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) n[v] = load(gates + v * lanes<T>) + acc[i][v];
+        if (relu) {
+#pragma GCC unroll 4
+            for (int v = 0; v < V; ++v) n[v] = n[v] < T(0) ? Vec<T>{} : n[v];
+        } else tanh(n);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) store(rows[i].h + unit + v * lanes<T>, n[v]);
+    }
 }
 
 template <class T, int R>

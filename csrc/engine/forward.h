@@ -163,6 +163,12 @@ public:
         found.c = lane.tape.c + token * z.units;
         return found;
     }
+    // How many of the rows at a step come from a step before, or from given states. The others, which come last, start from zeros:
+    // no product with those is made.
+    int moving(int d, int t, Rows rows) const {
+        const int n = std::max(0, batch.at(t, rows).end - rows.begin), before = d ? t + 1 : t - 1;
+        return in.h0 ? n : before < 0 ? 0 : std::clamp(batch.active[before] - rows.begin, 0, n);
+    }
     const T* input_row(const Lane<T>& lane, int t, int r) const {
         return lane.l ? lane.below + output_place(lane, t, r) * lane.below_ld
                       : in.x.data + batch.order[r] * in.x.batch + t * in.x.time;
@@ -326,46 +332,49 @@ private:
             if (z.projects) work.rows.back().h = work.hidden.get() + (work.rows.size() - 1) * z.units;
         }
         Row<T>* row_ = work.rows.data();
-        const int n = int(work.rows.size());
+        const int n = int(work.rows.size()), moved = moving(lane.d, t, rows);
         const bool down = t % 2;  // there and back again: the strips used last are still in the nearest cache
         if (direct)
-            for (int i = 0; i < n; ++i) {
-                const int r = rows.begin + i;
-                const bool rests = !in.h0 && (lane.d ? t + 1 == batch.length[r] : t == 0);  // before: zeros
-                step_direct(dir, row_[i], part, z.projects ? nullptr : work.hidden.get(), rests, keep);
-            }
-        else if (z.lstm) panels<4>(dir, row_, n, part, down, keep);
-        else if (z.gru) panels<3>(dir, row_, n, part, down, keep);
-        else panels<1>(dir, row_, n, part, down, keep);
+            for (int i = 0; i < n; ++i) step_direct(dir, row_[i], part, z.projects ? nullptr : work.hidden.get(), i >= moved, keep);
+        else if (z.lstm) panels<4>(dir, row_, moved, n, part, down, keep);
+        else if (z.gru) panels<3>(dir, row_, moved, n, part, down, keep);
+        else panels<1>(dir, row_, moved, n, part, down, keep);
         if (z.projects) project_hidden(lane, dir, t, rows, work);
     }
 
+    // Rows from `moved` on start from zeros.
     template <int P>
-    void panels(Direction<T>& dir, const Row<T>* rows, int n, Part part, bool down, bool keep) {
+    void panels(Direction<T>& dir, const Row<T>* rows, int moved, int n, Part part, bool down, bool keep) {
         for (int i = part.begin; i < part.end; ++i) {
             const int p = down ? part.begin + part.end - 1 - i : i;
             constant<kStrip>(dir.recurrent.width(p), [&](auto v) {
                 constexpr int V = v();
                 if constexpr (P == 1 || P == V)
-                    for (int i = 0; i < n; i += rows_for(V))
-                        constant<rows_for(V)>(std::min(rows_for(V), n - i), [&](auto r) {
-                            panel<P, r(), V>(dir, rows + i, p, keep);
-                        });
+                    for (int i = 0, r; i < n; i += r) {
+                        r = std::min(rows_for(V), (i < moved ? moved : n) - i);
+                        constant<rows_for(V)>(r, [&](auto r_) { panel<P, r_(), V>(dir, rows + i, i < moved, p, keep); });
+                    }
             });
         }
     }
 
     template <int P, int R, int V>
-    void panel(Direction<T>& dir, const Row<T>* rows, int p, bool keep) {
+    void panel(Direction<T>& dir, const Row<T>* rows, bool moved, int p, bool keep) {
         const T* before[R];
         for (int i = 0; i < R; ++i) before[i] = rows[i].h_before;
         Vec<T> acc[R][V];
         clear<T>(acc);
         const bool alone = R == 1 && batch.rows == 1;
+        const int depth = moved ? z.out : 0;
         if (alone) {
-            if constexpr (R == 1) tile_alone<T, V>(z.out, before[0], dir.recurrent.strip(p), acc);
-        } else tile<T, R, V>(z.out, before, dir.recurrent.strip(p), acc);
-        finish<P, R, V>(dir, rows, p * z.unit_vectors * lanes<T>, acc, keep);
+            if constexpr (R == 1) tile_alone<T, V>(depth, before[0], dir.recurrent.strip(p), acc);
+        } else tile<T, R, V>(depth, before, dir.recurrent.strip(p), acc);
+        Vec<T> sums[R][V];  // what loops over rows read: `acc` itself would lie in memory from the start
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
+            for (int v = 0; v < V; ++v) sums[i][v] = acc[i][v];
+        finish<P, R, V>(dir, rows, p * z.unit_vectors * lanes<T>, sums, keep);
     }
 
     template <int P, int R, int V>

@@ -13,6 +13,8 @@
 #error "compile with -DRECURRA_ISA=name and -DRECURRA_VECTOR_BYTES=n"
 #endif
 
+#include "tanh_table.h"
+
 namespace recurra::RECURRA_ISA {
 
 template <class T>
@@ -149,6 +151,35 @@ inline Vec<float> sigmoid(Vec<float> x) {
     exp_parts(at_least(at_most(-x, 87.f), -87.f), scale, q);
     return reciprocal((scale + 1.f) + scale * q);
 }
+#if defined(__AVX512F__)
+// Side by side, because one alone would mostly wait for itself; to half a place and a little.
+template <int N>
+inline __attribute__((always_inline)) void tanh(Vec<float> (&x)[N]) {
+    Vec<float> t[N], p[N];
+    __m512i piece[N];
+    const auto at = [](const __m512i& piece_, int k) -> Vec<float> { return _mm512_permutexvar_ps(piece_, _mm512_load_ps(kTanhTable[k])); };
+    constexpr int last = int(sizeof kTanhTable / sizeof *kTanhTable) - 1;
+#pragma GCC unroll 8
+    for (int v = 0; v < N; ++v) t[v] = at_most(_mm512_abs_ps(x[v]), kTanhMost);
+#pragma GCC unroll 8
+    for (int v = 0; v < N; ++v) piece[v] = _mm512_srli_epi32(_mm512_castps_si512(t[v] * kTanhScale + 1.f), 21);
+#pragma GCC unroll 8
+    for (int v = 0; v < N; ++v) t[v] -= at(piece[v], 0), p[v] = at(piece[v], last);
+#pragma GCC unroll 8
+    for (int k = last - 1; k > 0; --k)
+#pragma GCC unroll 8
+        for (int v = 0; v < N; ++v) p[v] = p[v] * t[v] + at(piece[v], k);
+    const __m512i sign = _mm512_set1_epi32(INT32_MIN);
+#pragma GCC unroll 8
+    for (int v = 0; v < N; ++v)
+        x[v] = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(p[v]), _mm512_castps_si512(x[v]), sign, 0xf8));
+}
+inline Vec<float> tanh(Vec<float> x) {
+    Vec<float> alone[1] = {x};
+    tanh(alone);
+    return alone[0];
+}
+#else
 inline Vec<float> tanh(Vec<float> x) {
     typedef int32_t ivec __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
     ivec bits, sign;
@@ -170,6 +201,11 @@ inline Vec<float> tanh(Vec<float> x) {
     std::memcpy(&t, &bits, sizeof t);
     return t;
 }
+template <int N>
+inline void tanh(Vec<float> (&x)[N]) {
+    for (Vec<float>& one : x) one = tanh(one);
+}
+#endif
 inline Vec<double> sigmoid(Vec<double> x) {
     for (int i = 0; i < lanes<double>; ++i) x[i] = 1 / (1 + std::exp(-x[i]));
     return x;
@@ -177,6 +213,10 @@ inline Vec<double> sigmoid(Vec<double> x) {
 inline Vec<double> tanh(Vec<double> x) {
     for (int i = 0; i < lanes<double>; ++i) x[i] = std::tanh(x[i]);
     return x;
+}
+template <int N>
+inline void tanh(Vec<double> (&x)[N]) {
+    for (Vec<double>& one : x) one = tanh(one);
 }
 
 }  // namespace recurra::RECURRA_ISA

@@ -137,8 +137,11 @@ private:
         for (int k = 0; k < end - begin; ++k) {
             const int t = lane.d ? begin + k : end - 1 - k;
             in.clear(), out.clear();
+            // nobody asks for the gradient of zeros that a row starts from
+            const int last = to.h0 ? batch.rows : rows_.begin + forward.moving(lane.d, t, rows_);
             for (int r = rows_.begin; r < batch.at(t, rows_).end; ++r) {
                 step(lane, t, r, above, u0, u1, before_projection.get());
+                if (r >= last) continue;
                 in.push_back(grads_of(lane, token_of(t, r)));
                 out.push_back(dh_of(lane.l * z.directions + lane.d) + int64_t(r) * z.outs);
             }
@@ -259,6 +262,14 @@ private:
         return to.x.data + batch.order[r] * to.x.batch + t * to.x.time;
     }
 
+    // The tokens at hand without those of the first or the last step, where all start from zeros: a product with those is nothing.
+    // All of them, if there are no others, because a sum must begin.
+    std::pair<int64_t, int64_t> with_state(int d, int64_t tokens) const {
+        if (first.size() < 2 || forward.moving(d, d ? end - 1 : begin, rows)) return {0, tokens};
+        const int64_t from = d ? 0 : first[1], until = d ? first.back() : tokens;
+        return from < until ? std::pair(from, until) : std::pair(int64_t(0), tokens);
+    }
+
     // Sums over all tokens in one order; the rows of the results are dealt out to the threads.
     void weight_gradients(const Lane<T>& lane) {
         const int64_t tokens = places.size();
@@ -273,6 +284,8 @@ private:
         const Sum<T> ih = results.at(index, 0), hh = results.at(index, 1);
         T *const bi = s.bias ? results.at(index, 2).data : nullptr, *const bh = s.bias ? results.at(index, 3).data : nullptr;
         const bool fresh = !results.begun[index];
+        const auto [from, until] = with_state(lane.d, tokens);
+        h.erase(h.begin() + until, h.end()), h.erase(h.begin(), h.begin() + from);
         const int height = z.products * z.hidden, n = shares(tokens * height * (inputs + z.out));
         const int items = n == 1 ? 1 : n * std::max(1, height / n / 128);  // so many rows that packing x for them is nothing
         in_turn(items, n, [&](int item) {
@@ -284,7 +297,7 @@ private:
                 }
             };
             outer_sums(h, z.out, [&](auto& sum, int64_t t, bool first) {
-                blocks([&](int block, int u0, int u1) { add(sum, g + t * z.row, z.row, block * z.units, u0, u1, hh, z.recurrent_gate(block), first && fresh); });
+                blocks([&](int block, int u0, int u1) { add(sum, g + (from + t) * z.row, z.row, block * z.units, u0, u1, hh, z.recurrent_gate(block), first && fresh); });
             });
             outer_sums(x, inputs, [&](auto& sum, int64_t t, bool first) {
                 blocks([&](int block, int u0, int u1) { add(sum, gi + t * z.row, z.row, block * z.units, u0, u1, ih, block, first && fresh); });

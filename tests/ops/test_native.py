@@ -390,6 +390,31 @@ def test_padding_of_nan_changes_no_bit(cell, dtype, batch_first):
 
 @every_cell
 @every_dtype
+@pytest.mark.parametrize("memory", ["full", "recompute"])
+@pytest.mark.parametrize("lengths", [(7,) * 9, (1,) * 20, (3, 0, 7, 7, 1, 6), (9,)], ids=["dense", "1", "ragged", "alone"])
+def test_no_states_are_zeros_to_the_last_bit(cell, dtype, lengths, memory):
+    # products with the zeros are left out
+    bare = Sample(
+        Stack(cell, 5, 17, 2, bidirectional=True, proj_size=7 if cell.name == "lstm" else 0),
+        *(len(lengths), 9, lengths),
+        dtype=dtype,
+        with_states=False,
+        memory=memory,
+    )
+
+    class Zeros(Sample):
+        def arguments(self):
+            leaves, gradients = bare.arguments()
+            states = {name: torch.zeros_like(g) for name, g in zip(cell.states, gradients[1:], strict=True)}
+            return {"values": leaves.pop("values"), **states, **leaves}, gradients
+
+    found = bare.measure()
+    zeros = Zeros(**vars(bare) | {"with_states": True}).measure()
+    torch.testing.assert_close(found, {name: zeros[name] for name in found}, **EXACT)
+
+
+@every_cell
+@every_dtype
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])
 def test_one_sequence_of_nan_or_infinity_leaves_the_others_alone(cell, dtype, broken):
     sample = Sample(Stack(cell, 3, 5, 2), 4, 6, (3, 5, 6, 1), dtype=dtype)
