@@ -55,7 +55,7 @@ bool nobody_watches() {
 }
 
 // A look at a tensor of these numbers, none of whose signs are yet to be turned.
-bool plain(nb::handle t, Numbers kind, Tensor& found) { return look(t, found) && found.kind == kind && !negated(t); }
+bool plain(nb::handle t, Numbers kind, Tensor& found) { return look(t, found) && found.kind == kind && !negated(t, found); }
 bool compact(nb::handle t, Numbers kind, Tensor& found) { return plain(t, kind, found) && found.contiguous(); }
 
 template <class T>
@@ -69,7 +69,6 @@ public:
           directions_(bidirectional ? 2 : 1), out_(projected ? projected : hidden) {
         for (nb::handle name : names) names_.push_back(nb::borrow(name));
         for (nb::handle shape : shapes) shapes_.push_back(nb::cast<std::vector<int64_t>>(shape));
-        forget();
     }
 
     // None where this is no such call: the long way then serves it, or says what is wrong.
@@ -103,20 +102,6 @@ public:
         return served(nb::borrow<nb::dict>(parameters), x, [&](const Tensor& values, auto& in) { return step_as(values, in, state); });
     }
 
-    // For Python's garbage collector: a hook of a weight may refer to the module that refers to this.
-    static int traverse(PyObject* self, visitproc visit, void* arg) {
-        Py_VISIT(Py_TYPE(self));
-        if (!nb::inst_ready(self)) return 0;
-        const Layer* layer = nb::inst_ptr<Layer>(self);
-        for (const nb::object& weight : layer->seen_) Py_VISIT(weight.ptr());
-        Py_VISIT(layer->last_.ptr());
-        return 0;
-    }
-    static int clear(PyObject* self) {
-        nb::inst_ptr<Layer>(self)->forget();
-        return 0;
-    }
-
 private:
     Spec spec_;
     const int directions_;
@@ -125,25 +110,16 @@ private:
     std::vector<nb::object> names_;
     bool own_names_ = false;
     std::vector<std::vector<int64_t>> shapes_;
-    std::vector<nb::object> seen_;  // weights that were asked for signs, and where they lie
-    std::vector<void*> at_;
-    nb::object last_;  // the state that `step` returned last, which most often comes back
-    void *last_h_ = nullptr, *last_c_ = nullptr;
     std::shared_ptr<const Ready<float>> packed_single_;  // weights packed for calls without gradients
     std::shared_ptr<const Ready<double>> packed_double_;
     std::vector<const float*> room_single_;  // for the addresses of weights
     std::vector<const double*> room_double_;
 
-    void forget() {
-        seen_.assign(shapes_.size(), nb::none()), at_.assign(shapes_.size(), nullptr);
-        last_ = nb::none();
-    }
-
     template <class W, class F>
     nb::object served(const W& parameters, nb::handle x, F f) {
         try {
             Tensor values;
-            if (!nobody_watches() || !look(x, values) || values.kind == Numbers::int64 || negated(x)) return nb::none();
+            if (!nobody_watches() || !look(x, values) || values.kind == Numbers::int64 || negated(x, values)) return nb::none();
             if (values.kind == Numbers::float32) return served_as<float>(parameters, values, f);
             return served_as<double>(parameters, values, f);
         } catch (nb::python_error& error) {
@@ -197,15 +173,8 @@ private:
         for (size_t i = 0; i < shapes_.size(); ++i) {
             PyObject* weight = from(i);
             Tensor found;
-            if (!weight || !look(weight, found) || found.kind != numbers<T> || !found.contiguous()) return false;
-            if (!found.has_shape(shapes_[i])) return false;
+            if (!weight || !compact(weight, numbers<T>, found) || !found.has_shape(shapes_[i])) return false;
             in.weights.push_back(at<T>(found));
-            if (seen_[i].ptr() == weight && at_[i] == found.data) continue;
-            const nb::object held = nb::borrow(weight);  // other Python threads may run while torch is asked
-            if (negated(held)) return false;
-            // other tensors than parameters may hold a graph, and come anew with each call
-            seen_[i] = found.parameter ? held : nb::none();
-            at_[i] = found.data;
         }
         return true;
     }
@@ -214,20 +183,19 @@ private:
     template <class T>
     bool states(nb::handle state, int64_t batch, Inputs<T>& in) const {
         if (state.is_none()) return true;
-        const bool lstm = spec_.cell == Cell::lstm, own = state.is(last_);
+        const bool lstm = spec_.cell == Cell::lstm;
         nb::handle h = state, c;
         if (lstm) {
             if (!PyTuple_CheckExact(state.ptr()) || PyTuple_GET_SIZE(state.ptr()) != 2) return false;
             h = PyTuple_GET_ITEM(state.ptr(), 0), c = PyTuple_GET_ITEM(state.ptr(), 1);
         }
-        const auto find = [&](nb::handle t, int64_t size, const void* last, const T*& data) {
+        const auto find = [&](nb::handle t, int64_t size, const T*& data) {
             Tensor found;
-            if (!look(t, found) || found.kind != numbers<T> || !found.contiguous()) return false;
-            if (!found.has_shape(std::array<int64_t, 3>{spec_.layers * directions_, batch, size})) return false;
+            if (!compact(t, numbers<T>, found)) return false;
             data = at<T>(found);
-            return (own && data == last) || !negated(t);  // `h.data = other` keeps the object
+            return found.has_shape(std::array<int64_t, 3>{spec_.layers * directions_, batch, size});
         };
-        return find(h, out_, last_h_, in.h0) && (!lstm || find(c, spec_.hidden, last_c_, in.c0));
+        return find(h, out_, in.h0) && (!lstm || find(c, spec_.hidden, in.c0));
     }
 
     template <class T>
@@ -310,10 +278,7 @@ private:
         nb::object h = lend<T, 3>({spec.layers, spec.batch, out_}, &out.hn), c;
         if (spec.cell == Cell::lstm) c = lend<T, 3>({spec.layers, spec.batch, spec.hidden}, &out.cn);
         run(spec, in, out);
-        const nb::object after = c.is_valid() ? nb::object(nb::make_tuple(h, c)) : h;
-        const nb::object before = std::move(last_);  // destroyed last: other Python threads may run meanwhile
-        last_ = after, last_h_ = out.hn, last_c_ = out.cn;
-        return nb::make_tuple(output, after);
+        return pair(output, h, c);
     }
 };
 
@@ -415,9 +380,6 @@ void bind_kept(nb::module_ m) {
 }  // namespace
 
 void bind_layer(nb::module_& m) {
-    static PyType_Slot collected[] = {{Py_tp_traverse, reinterpret_cast<void*>(&Layer::traverse)},
-                                      {Py_tp_clear, reinterpret_cast<void*>(&Layer::clear)},
-                                      {0, nullptr}};
     m.def("exchange", &exchange, nb::arg("wanted"), "Whether DLPack's C functions are to serve; returns whether they do.");
     nb::class_<Stream>(m, "Stream")
         .def(nb::init<const Spec&, const std::vector<uintptr_t>&, bool>())
@@ -427,7 +389,7 @@ void bind_layer(nb::module_& m) {
         .def("write", &Stream::write);
     bind_kept<float>(nb::cast<nb::module_>(m.attr("float32")));
     bind_kept<double>(nb::cast<nb::module_>(m.attr("float64")));
-    nb::class_<Layer>(m, "Layer", nb::type_slots(collected))
+    nb::class_<Layer>(m, "Layer")
         .def(nb::init<int, int64_t, int64_t, int64_t, int, bool, bool, nb::tuple, nb::list>())
         .def("forward", &Layer::forward, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
              nb::arg("batch_first"))

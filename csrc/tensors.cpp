@@ -143,14 +143,16 @@ bool look(nb::handle t, Tensor& found) {
     PyObject* type = reinterpret_cast<PyObject*>(Py_TYPE(t.ptr()));
     if (type != torch().tensor.ptr() && type != torch().parameter.ptr()) return false;
     if (!(torch().exchange ? by_table(t, found) : by_attributes(t, found))) return false;
-    found.parameter = type == torch().parameter.ptr();
     if (found.data) return true;
     for (int i = 0; i < found.dims; ++i)
         if (!found.shape[i]) return true;
     return false;  // zeros that need no memory
 }
 
-bool negated(nb::handle t) {
+bool negated(nb::handle t, const Tensor& seen) {
+    for (int i = 0; i < seen.dims; ++i)
+        if (seen.shape[i] > 1 && seen.strides[i] % 2) return false;
+    const nb::object held = nb::borrow(t);  // other Python threads may run while torch is asked
     const nb::object found = nb::steal(PyObject_CallOneArg(torch().is_neg.ptr(), t.ptr()));
     if (!found.is_valid()) nb::raise_python_error();
     return found.ptr() == Py_True;

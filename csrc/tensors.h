@@ -16,7 +16,6 @@ constexpr Numbers numbers = sizeof(T) == 4 ? Numbers::float32 : Numbers::float64
 struct Tensor {
     void* data;
     Numbers kind;
-    bool parameter;
     int dims;
     int64_t shape[3], strides[3];
 
@@ -34,10 +33,11 @@ struct Tensor {
     }
 };
 
-// False for anything else, wrappers of torch.func among it, without an error being set. Signs that torch has yet to turn are
-// not seen here: asking for them costs as much as all the rest.
+// False for anything else, wrappers of torch.func among it, without an error being set.
 bool look(nanobind::handle t, Tensor& found);
-bool negated(nanobind::handle t);  // whether there are such signs
+// Whether signs are to be turned that torch has yet to turn, which a look does not show. Torch makes such a tensor only as a view
+// of every other number, `imag` of a conjugate, so that its strides are even; only then is it asked, at the price of a look.
+bool negated(nanobind::handle t, const Tensor& seen);
 
 // A new tensor, uninitialised; a large one without the cost of fresh pages.
 nanobind::object lend(Numbers kind, const int64_t* sizes, int dims, void** data);
