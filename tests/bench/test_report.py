@@ -102,6 +102,21 @@ def test_a_share_of_the_roof_is_that_of_its_own_moment():
     assert roof.share(case, ROOF, rounds[0], rounds, []) == pytest.approx(0.9)
 
 
+def test_the_quickest_round_is_shown_and_the_median_counts():
+    case, step = Case("inference", "GRU", 32, 100, 256), Case("step", "LSTM", 1, 1, 64)
+    second = roof.seconds(case, ROOF)  # at 100 GF/s
+    found = result({case: {"recurra": second}, step: {"recurra": 5e-6}})
+    found["cases"][0] |= {
+        "rounds": {"recurra": [second / 0.9, second / 0.4, second / 0.8]},
+        "peaks_gflops": [90.0, 100.0, 80.0],
+    }
+    found["cases"][1]["rounds"] = {"recurra": [6e-6, 3.5e-6, 5e-6]}
+    shown = {t["target"].split(",")[0]: t for t in report.evaluate(found)["targets"] if t["quickest"] is not None}
+    share, latency = shown["share of the roof"], shown["step of nn.LSTM(64"]
+    assert (share["quickest"], share["value"]) == (pytest.approx(0.9), pytest.approx(1.0))
+    assert (latency["quickest"], latency["value"], latency["passed"]) == (pytest.approx(3.5), pytest.approx(5.0), False)
+
+
 def test_a_busy_machine_is_named():
     found = result({Case("inference", "RNN", 1, 1, 64): {"recurra": 1.0, "torch": 1.0}})
     assert report.warnings(found) == report.warnings({**found, "cores_used_by_others": None}) == []

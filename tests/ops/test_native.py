@@ -391,7 +391,9 @@ def test_padding_of_nan_changes_no_bit(cell, dtype, batch_first):
 @every_cell
 @every_dtype
 @pytest.mark.parametrize("memory", ["full", "recompute"])
-@pytest.mark.parametrize("lengths", [(7,) * 9, (1,) * 20, (3, 0, 7, 7, 1, 6), (9,)], ids=["dense", "1", "ragged", "alone"])
+@pytest.mark.parametrize(
+    "lengths", [(7,) * 9, (1,) * 20, (3, 0, 7, 7, 1, 6), (9,)], ids=["dense", "1", "ragged", "alone"]
+)
 def test_no_states_are_zeros_to_the_last_bit(cell, dtype, lengths, memory):
     # products with the zeros are left out
     bare = Sample(

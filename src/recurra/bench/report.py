@@ -48,7 +48,9 @@ def _compare(row: Row, measured: dict[str, Any]) -> Row:
     if OURS not in seconds:
         return row
     share = roof.share(case, measured, seconds[OURS], row["rounds"][OURS], row["peaks_gflops"])
-    row = {**row, "roof": share}
+    best_peak = max(row["peaks_gflops"], default=measured["peak_gflops"])
+    quickest = roof.seconds(case, measured | {"peak_gflops": best_peak}) / min(row["rounds"][OURS])
+    row = {**row, "roof": share, "roof_of_quickest": quickest}
     contenders = [name for name in AGAINST.get(case.mode, ()) if name in seconds]
     if contenders:
         best = min(contenders, key=seconds.__getitem__)
@@ -109,12 +111,15 @@ class Target:
         value: what was measured, None where it was not.
         needed: what it is held against.
         least: whether the value must be at least so much, rather than at most.
+        quickest: the same of the quickest round. What else runs on the host slows a figure that is no ratio by half and
+            more, and speeds up none. The median counts.
     """
 
     name: str
     value: float | None
     needed: float
     least: bool = True
+    quickest: float | None = None
 
     @property
     def passed(self) -> bool | None:
@@ -138,23 +143,46 @@ def targets(rows: Sequence[Row]) -> list[dict[str, Any]]:
         Target("inference, geometric mean", of("inference", "all"), 1.3),
         Target("inference, smallest ratio", of("inference", "smallest"), 0.95),
         Target("bfloat16 weights, geometric mean", of("bfloat16 session", "all"), 1.5),
-        Target("share of the roof, inference, B32 H≥256, smallest", _least_roof(rows, "inference"), 0.85),
-        Target("share of the roof, training, B32 H≥256, smallest", _least_roof(rows, "training"), 0.75),
-        Target("nn.LSTM(64, 64)(x), µs", _microseconds(rows, "call"), 10, least=False),
-        Target("step of nn.LSTM(64, 64), µs", _microseconds(rows, "step"), 4, least=False),
+        *(
+            Target(
+                f"share of the roof, {mode}, B32 H≥256, smallest",
+                _least_roof(rows, mode, "roof"),
+                needed,
+                quickest=_least_roof(rows, mode, "roof_of_quickest"),
+            )
+            for mode, needed in (("inference", 0.85), ("training", 0.75))
+        ),
+        *(
+            Target(
+                name, _microseconds(rows, mode), needed, least=False, quickest=_microseconds(rows, mode, quickest=True)
+            )
+            for name, mode, needed in (
+                ("nn.LSTM(64, 64)(x), µs", "call", 10),
+                ("step of nn.LSTM(64, 64), µs", "step", 4),
+            )
+        ),
     ]
     return [
-        {"target": t.name, "value": t.value, "needed": t.needed, "at_least": t.least, "passed": t.passed} for t in asked
+        {
+            "target": t.name,
+            "value": t.value,
+            "quickest": t.quickest,
+            "needed": t.needed,
+            "at_least": t.least,
+            "passed": t.passed,
+        }
+        for t in asked
     ]
 
 
-def _least_roof(rows: Sequence[Row], mode: str) -> float | None:
-    some = [r["roof"] for r in rows if r["mode"] == mode and r["batch"] == 32 and r["hidden"] >= 256 and "roof" in r]
+def _least_roof(rows: Sequence[Row], mode: str, share: str) -> float | None:
+    some = [r[share] for r in rows if r["mode"] == mode and r["batch"] == 32 and r["hidden"] >= 256 and share in r]
     return min(some, default=None)
 
 
-def _microseconds(rows: Sequence[Row], mode: str) -> float | None:
-    return next((1e6 * row["seconds"][OURS] for row in rows if row["mode"] == mode and OURS in row["seconds"]), None)
+def _microseconds(rows: Sequence[Row], mode: str, *, quickest: bool = False) -> float | None:
+    some = (row for row in rows if row["mode"] == mode and OURS in row["seconds"])
+    return next((1e6 * (min(row["rounds"][OURS]) if quickest else row["seconds"][OURS]) for row in some), None)
 
 
 @dataclass(frozen=True)
@@ -192,8 +220,11 @@ def tables(result: dict[str, Any]) -> list[Table]:
     reasons = dict.fromkeys((row["mode"], row["refused"][OURS]) for row in result["cases"] if OURS in row["refused"])
     if reasons:
         found.append(Table("Not measured", ["", "because"], [list(reason) for reason in reasons]))
-    shown = [[t["target"], _figure(t["value"]), _bound(t), _word(t["passed"])] for t in result["targets"]]
-    found.append(Table("Targets", ["target", "measured", "needed", ""], shown))
+    shown = [
+        [t["target"], _figure(t["value"]), _figure(t["quickest"]), _bound(t), _word(t["passed"])]
+        for t in result["targets"]
+    ]
+    found.append(Table("Targets", ["target", "measured", "quickest round", "needed", ""], shown))
     return found
 
 
