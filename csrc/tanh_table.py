@@ -1,8 +1,8 @@
 """Prints `csrc/engine/tanh_table.h`: run `python csrc/tanh_table.py > csrc/engine/tanh_table.h`.
 
-The size of x falls into one of 16 pieces by the first bits of y = 1 + scale · |x|, so that pieces get wider with x. In
-each, tanh is a polynomial in the distance from a centre. The centre is a number whose tanh is, to a thousandth of a place,
-a float (Gal, "An accurate elementary mathematical library", 1991): so only the last sum rounds.
+The size of x falls into one of 16 pieces by the first bits of y = 1 + scale · |x|, so that pieces get wider with x.
+In each, tanh is a polynomial in the distance from a centre. The centre is a number whose tanh is, to a thousandth of a
+place, a float: so only the last sum rounds (Gal, "An accurate elementary mathematical library", 1991).
 """
 
 import math
