@@ -163,7 +163,7 @@ void test_activations() {
             const double off = ulps(recurra::RECURRA_ISA::tanh(splat(v))[0], std::tanh(double(v)));
             worst_tanh = std::max(worst_tanh, off), sum_tanh += off, ++n;
         }
-    check(worst_sigmoid < 3.5, "sigmoid, ulps", worst_sigmoid);
+    check(worst_sigmoid < 4, "sigmoid, ulps", worst_sigmoid);
     check(worst_tanh < 1.5, "tanh, ulps", worst_tanh);
     check(sum_tanh / n < 0.3, "tanh, ulps on average", sum_tanh / n);  // 0.25 are rounding alone
     Vec<float> several[3] = {splat(-0.f), splat(0.7f), splat(-3.f)};
