@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 
 import numpy as np
@@ -145,6 +146,22 @@ def test_bands_hold_what_they_say():
     assert (np.diff(found.quantiles, axis=2) >= 0).all()
 
 
+@pytest.mark.parametrize("shift", [-50.0, 50.0])
+def test_a_forecast_lies_inside_its_interval(fitted, shift):
+    model = copy.deepcopy(fitted)
+    model._network.shifts.fill_(shift)  # as calibration leaves them after a change of level
+    (found,) = model.forecast(horizon=20)
+    assert (found.quantiles[..., 0] <= found.values).all()
+    assert (found.values <= found.quantiles[..., -1]).all()
+    assert (np.diff(found.quantiles, axis=2) >= 0).all()
+
+
+def test_quantiles_on_one_side_are_no_interval():
+    table = frame()
+    model = Forecaster(**{**QUICK, "epochs": 1}, quantiles=(0.6, 0.9)).fit(table, time="time", target="load")
+    assert list(model.predict(table).columns) == ["time", "forecast", "q0.6", "q0.9"]
+
+
 def test_recursive_decoding():
     model = Forecaster(**QUICK, decoding="recursive", segment=2).fit(wave())
     assert model.predict(horizon=9).shape == (9,)
@@ -216,6 +233,14 @@ def test_pandas_in_pandas_out():
     assert indexed.preparation_.columns.target == ("load", "price")
     assert list(indexed.predict(table.set_index("time")).columns[:4]) == ["time", "load", "load_lower", "load_upper"]
     assert isinstance(model.predict(pa.Table.from_pandas(table)), pa.Table)
+
+
+@pytest.mark.parametrize("ids", [["a", None], ["a", ""], ["a", " "], [1.0, np.nan], [1, None]])
+def test_a_row_without_an_id_is_an_error(ids):
+    table = pd.concat([frame(), frame()], ignore_index=True)
+    table["shop"] = np.repeat(np.array(ids, object if isinstance(ids[0], str) or ids[1] is None else float), 240)
+    with pytest.raises(DataError, match="row 240, column shop is empty: which series does the row belong to"):
+        Forecaster(**QUICK).fit(table, time="time", target="load", id="shop")
 
 
 def test_several_series_of_unequal_and_no_length():

@@ -14,7 +14,7 @@ from recurra.data.panel import Columns, Panel, Series, panel_of_arrays
 from recurra.data.times import Frequency
 from recurra.data.windows import Frame, Layout, Windows
 from recurra.tasks.forecasting import references
-from recurra.tasks.forecasting.bands import shifts
+from recurra.tasks.forecasting.bands import nested, shifts
 from recurra.tasks.forecasting.decode import roll
 from recurra.tasks.forecasting.network import ForecastNetwork
 from recurra.tasks.forecasting.objective import ForecastObjective
@@ -156,6 +156,27 @@ def test_missing_values_do_not_count():
     errors = torch.arange(200.0).reshape(200, 1, 1, 1)
     errors[100:] = torch.nan
     assert shifts(errors, [0.5]).item() == 50
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.sampled_from([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95]), min_size=1, max_size=5, unique=True),
+    st.integers(0, 99),
+)
+def test_the_interval_holds_the_point_forecast(levels, seed):
+    levels = sorted(levels)
+    before = torch.from_numpy(np.random.default_rng(seed).normal(size=(3, 4, 2, 1 + len(levels))))
+    found = nested(before, levels)
+    point, quantiles = found[..., 0], found[..., 1:]
+    torch.testing.assert_close(point, before[..., 0])
+    assert (quantiles.diff(dim=-1) >= 0).all()
+    for i, level in enumerate(levels):
+        if level < 0.5:
+            assert (quantiles[..., i] <= point).all()
+        elif level > 0.5:
+            assert (quantiles[..., i] >= point).all()
+    if len(levels) > 1 and levels[0] <= 0.5 <= levels[-1]:
+        assert ((quantiles[..., 0] <= point) & (point <= quantiles[..., -1])).all()
 
 
 # network

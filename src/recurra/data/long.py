@@ -22,7 +22,7 @@ from .measured import MeasuredFile
 from .moments import sort_keys
 from .numbers import parse_numbers
 from .readers import ReadOptions, read_table
-from .table import DataFile, decoded
+from .table import DataFile, decoded, is_blank
 from .wording import counted, plain_name, shortened
 
 _FIND_OUT = ReadOptions()
@@ -127,13 +127,9 @@ def read_long(
 def _ids(file: DataFile, name: str) -> tuple[np.ndarray, list[Any]]:
     """The number of each row's sequence, in order of appearance, and what the sequences are called."""
     column = decoded(file.table.column(0))
-    blank = pc.is_null(column)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         column = pc.utf8_trim_whitespace(column)
-        blank = pc.fill_null(pc.equal(column, ""), True)
-    elif pa.types.is_floating(column.type):
-        blank = pc.is_null(column, nan_is_null=True)
-    missing = np.flatnonzero(np.asarray(blank, dtype=bool))
+    missing = np.flatnonzero(np.asarray(is_blank(column), dtype=bool))
     if missing.size:
         _fail(file, int(missing[0]), f"column {name} is empty: which sequence does the row belong to?")
     try:

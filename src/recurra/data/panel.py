@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from recurra.errors import DataError, UsageError
 
 from .numbers import parse_numbers
+from .table import decoded, is_blank
 from .times import Frequency, Times, find_frequency, parse_times, spell
 from .wording import counted, hint, listed
 
@@ -149,19 +150,28 @@ def panel_of_table(
         ([[5.0], [7.0]], '1 day', ['rows were not in the order of time: sorted'])
     """
     columns = columns.called(table.column_names)
-    ids, codes = _ids(table.column(int(columns.time is not None)) if columns.id else None, table.num_rows)
+    ids, codes = _ids(
+        table.column(int(columns.time is not None)) if columns.id else None, table.num_rows, str(columns.id), where
+    )
     times = _times(table, columns, codes, where)
     wanted = (*columns.target, *columns.features, *columns.known)
     numbers = {name: parse_numbers(table.column(name), name=name, where=where) for name in wanted}
     return _Sorting(ids, codes, times, numbers, columns, where, fill_gaps).panel(frequency)
 
 
-def _ids(column: Any, rows: int) -> tuple[list[str | None], np.ndarray]:
+def _ids(column: Any, rows: int, name: str, where: Callable[[int], str]) -> tuple[list[str | None], np.ndarray]:
     """Names of the series, in the order in which they come, and the number of each row's."""
     if column is None:
         return [None], np.zeros(rows, np.int64)
-    encoded = pc.dictionary_encode(pc.fill_null(pc.cast(column, pa.string()), "")).combine_chunks()
-    encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
+    column = decoded(column)
+    blank = np.flatnonzero(np.asarray(is_blank(column), dtype=bool))
+    if blank.size:
+        raise DataError(f"{where(int(blank[0]))}, column {name} is empty: which series does the row belong to?")
+    try:
+        found = pc.dictionary_encode(pc.cast(column, pa.string())).combine_chunks()
+    except pa.ArrowNotImplementedError:
+        raise DataError(f"column {name}: values of type {column.type} cannot be ids") from None
+    encoded = found.chunk(0) if isinstance(found, pa.ChunkedArray) else found
     return encoded.dictionary.to_pylist(), np.asarray(encoded.indices).astype(np.int64)
 
 

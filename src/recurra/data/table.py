@@ -1,5 +1,8 @@
 """What the readers of all formats share: options, the choice of columns, and the table they make."""
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at run time)
+
 from __future__ import annotations
 
 import itertools
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recurra.errors import DataError
 
@@ -97,6 +101,13 @@ def summarize(path: Path, rows: int, names: Sequence[str], skipped: int, *facts:
 def decoded(column: Any) -> Any:
     """Returns the values of an Arrow column, which may be dictionary-encoded, as pandas categories are."""
     return column.cast(column.type.value_type) if isinstance(column.type, pa.DictionaryType) else column
+
+
+def is_blank(column: Any) -> Any:
+    """Returns which cells of an Arrow column hold nothing: null, NaN, or only spaces."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
+    return pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
 
 
 def in_batches(rows: Iterator[_Row]) -> Iterator[list[_Row]]:

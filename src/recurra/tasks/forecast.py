@@ -24,7 +24,7 @@ from .base import PREDICT_BATCH, Estimator, Saving
 from .forecasting import references
 from .forecasting.accept import accept, accept_future, in_kind, kind_of, new_panel
 from .forecasting.answers import Forecast
-from .forecasting.bands import most_windows, shifts
+from .forecasting.bands import most_windows, nested, shifts
 from .forecasting.decode import Way, roll, score
 from .forecasting.network import ForecastNetwork
 from .forecasting.objective import LOSSES, ForecastObjective
@@ -281,13 +281,12 @@ class Forecaster(Estimator):
         return found.clone()
 
     def _answer(self, values: Tensor, future: Tensor) -> Tensor:
-        """Forecasts with calibrated quantiles, in order; beyond the horizon by the shift of its last step."""
+        """Forecasts with calibrated, nested quantiles. Beyond the horizon the shift of its last step is used."""
         found, levels = self._roll(values, future), self._levels()
         if levels:
             at = torch.arange(found.shape[1]).clamp(max=self.horizon - 1)
-            moved = found[..., 1:] + self._network.shifts.cpu()[at]
-            found[..., 1:] = moved.sort(-1).values
-        return found
+            found[..., 1:] += self._network.shifts.cpu()[at]
+        return nested(found, levels)
 
     @property
     def _network(self) -> ForecastNetwork:

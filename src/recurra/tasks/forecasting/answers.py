@@ -37,10 +37,12 @@ class Forecast:
 def rows_of(forecast: Forecast, columns: Columns) -> Iterator[dict[str, Any]]:
     """The rows of a table of forecasts: id, time, and for each target the forecast and the ends of its band.
 
-    One target gives `forecast`, `lower` and `upper`; several give `NAME`, `NAME_lower` and `NAME_upper`. Quantiles
-    between the outermost (but the median) are `q0.25` and the like.
+    One target gives `forecast`, `lower` and `upper`; several give `NAME`, `NAME_lower` and `NAME_upper`. `lower` and
+    `upper` are the outermost quantiles if the median lies between them, and always enclose the forecast. The other
+    quantiles (but the median) are `q0.25` and the like.
     """
     names, levels = columns.target, forecast.levels
+    encloses = len(levels) > 1 and levels[0] <= 0.5 <= levels[-1]
     for step, time in enumerate(forecast.times):
         row: dict[str, Any] = {} if forecast.id is None else {columns.id or "id": forecast.id}
         row[columns.time or "step"] = time
@@ -49,7 +51,7 @@ def rows_of(forecast: Forecast, columns: Columns) -> Iterator[dict[str, Any]]:
             row["forecast" if len(names) == 1 else name] = float(forecast.values[step, target])
             quantiles = forecast.quantiles[step, target]
             for i, level in enumerate(levels):
-                ends = {0: "lower", len(levels) - 1: "upper"} if len(levels) > 1 else {}
+                ends = {0: "lower", len(levels) - 1: "upper"} if encloses else {}
                 if i in ends or level != 0.5:
                     row[prefix + ends.get(i, f"q{level:g}")] = float(quantiles[i])
         yield row

@@ -17,6 +17,35 @@ def most_windows(horizon: int, targets: int, quantiles: int) -> int:
     return max(ENOUGH, MOST // max(horizon * targets * quantiles, 1))
 
 
+def nested(found: Tensor, levels: Sequence[float]) -> Tensor:
+    """Sorts the quantiles of each step and makes their interval hold the point forecast.
+
+    The point forecast is not changed. A quantile below the median that lies above it is lowered to it, and a quantile
+    above the median that lies below it is raised. The interval only grows, so its coverage does not fall.
+
+    Args:
+        found: `(..., 1 + quantiles)`, the point forecast first.
+        levels: of the quantiles, rising.
+
+    Returns:
+        A new tensor of the same shape.
+
+    Example:
+        >>> nested(torch.tensor([[5.0, 6.0, 4.0, 7.0]]), [0.1, 0.5, 0.9]).tolist()
+        [[5.0, 4.0, 6.0, 7.0]]
+    """
+    if not levels:
+        return found
+    point, quantiles = found[..., :1], found[..., 1:].sort(-1).values
+    level = torch.tensor(list(levels), dtype=torch.float64)
+    first, last = level == level[0], level == level[-1]
+    below = (level < 0.5) | (level == 0.5) & first & ~last
+    above = (level > 0.5) | (level == 0.5) & last & ~first
+    quantiles = torch.where(below, quantiles.minimum(point), quantiles)
+    quantiles = torch.where(above, quantiles.maximum(point), quantiles)
+    return torch.cat([point, quantiles], -1)
+
+
 def shifts(errors: Tensor, levels: Sequence[float]) -> Tensor:
     """By how much each quantile must move so that the right share of the observed values lies below it.
 
