@@ -23,10 +23,11 @@ def test_scaled_steps_have_mean_0_and_deviation_1(lengths, shift, seed):
     steps = np.concatenate(rows)
     np.testing.assert_allclose(encoder.mean, steps.mean(0), rtol=1e-9)
     expected = steps.std(0)
-    np.testing.assert_allclose(encoder.scale, np.where(expected > 1e-8, expected, 1), rtol=1e-6)
+    np.testing.assert_allclose(encoder.scale, np.where(expected > 1e-8, expected, 0), rtol=1e-6)
     found = encoder.encode(rows)
     assert [len(row) for row in found] == lengths
-    np.testing.assert_allclose(np.concatenate(found), (steps - encoder.mean) / encoder.scale, atol=1e-5)
+    expected = np.where(expected > 1e-8, (steps - encoder.mean) / np.maximum(expected, 1e-8), 0)
+    np.testing.assert_allclose(np.concatenate(found), expected, atol=1e-5)
 
 
 def test_a_constant_feature_becomes_0():
@@ -57,7 +58,8 @@ def test_missing_values_become_the_last_one_seen_or_the_mean(rows):
             last = encoder.mean[feature]
             for step, value in enumerate(row[:, feature]):
                 last = last if np.isnan(value) else value
-                expected = (last - encoder.mean[feature]) / encoder.scale[feature]
+                scale = encoder.scale[feature] or np.inf  # a constant becomes 0
+                expected = (last - encoder.mean[feature]) / scale
                 assert found[step, feature] == pytest.approx(expected, abs=1e-6)
         np.testing.assert_array_equal(found[:, 2:], np.isnan(row[:, lacking]))
 

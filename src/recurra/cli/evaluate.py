@@ -55,13 +55,17 @@ def evaluate(
 
 
 def _show_order(order: dict[str, dict[str, float]]) -> None:
+    from recurra.data.wording import readable
+
     known, shuffled = order["in order"], order["shuffled"]
-    rows = [[name, f"{known[name]:.4f}", f"{shuffled[name]:.4f}"] for name in known]
+    rows = [[name, readable(known[name]), readable(shuffled[name])] for name in known]
     show_table("How much the order of the steps matters", ["figure", "in order", "shuffled"], rows)
     say("where the two hardly differ, order carries little here: compare with a model trained with --cell none")
 
 
 def figure_rows(figures: dict[str, Any]) -> list[list[str]]:
     """Rows of a table of figures; texts among them stand as they are."""
-    forms = {int: "{:,}", str: "{}"}
-    return [[name, forms.get(type(value), "{:.4f}").format(value)] for name, value in figures.items()]
+    from recurra.data.wording import readable
+
+    forms = {int: "{:,}".format, str: str}
+    return [[name, forms.get(type(value), readable)(value)] for name, value in figures.items()]

@@ -85,7 +85,9 @@ def _finish(estimator: Any, out: Path, run: Path) -> None:
         raise typer.Exit(130)
     estimator.save(out)
     shutil.rmtree(run, ignore_errors=True)
+    from recurra.data.wording import readable
+
     figures = estimator.metrics_["valid"] or {"training loss": estimator.metrics_["loss"]}
-    words = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+    words = ", ".join(f"{name} {readable(value)}" for name, value in figures.items())
     say(f"best epoch {estimator.best_epoch_} of {estimator.n_iter_}: {words}")
     say(f"model saved to {out}")

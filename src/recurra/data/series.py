@@ -8,9 +8,13 @@ import numpy as np
 
 from recurra.errors import DataError
 
+from .scaling import Moments, standardize
+
 
 class SeriesEncoder:
     """Scales every feature to mean 0 and standard deviation 1 over the steps it was fitted on.
+
+    A feature that was constant there has scale 0 and always becomes 0: a network learned nothing about it.
 
     A missing value (NaN) becomes the last one before it in the sequence, or the mean where there is none. Every
     feature that lacks values in training gets a channel beside it that is 1 where the value is missing, so that a
@@ -45,42 +49,31 @@ class SeriesEncoder:
         Raises:
             DataError: no sequence has a step, no value is there at all, or one is infinite.
         """
-        total, squares, shift = np.zeros(self.features), np.zeros(self.features), np.full(self.features, np.nan)
-        count, steps = np.zeros(self.features, np.int64), 0
+        moments, steps = Moments(self.features), 0
         for chunk in chunks:
             self._check(chunk)
-            values = np.concatenate(chunk).astype(np.float64) if chunk else np.zeros((0, self.features))
-            steps += len(values)
-            known = ~np.isnan(values)
-            for i in np.flatnonzero(np.isnan(shift) & known.any(0)):
-                shift[i] = values[known[:, i].argmax(), i]  # keeps the squares small where the mean is large
-            away = np.where(known, values - shift, 0.0)
-            count += known.sum(0)
-            total += away.sum(0)
-            squares += (away**2).sum(0)
+            steps += sum(map(len, chunk))
+            if chunk:
+                moments.add(np.concatenate(chunk))
         if not steps:
             raise DataError("every sequence is empty: there is nothing to learn from")
-        if not count.any():
+        if not moments.count.any():
             raise DataError("every value is missing: there is nothing to learn from")
-        mean = total / np.maximum(count, 1)
-        spread = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
-        self.mean = np.nan_to_num(mean + shift)
-        # a constant feature stays 0, also where its mean was rounded
-        self.scale = np.where(spread > 1e-12 * np.abs(self.mean), spread, 1.0)
-        self.masked = np.flatnonzero(count < steps)
+        self.mean, self.scale = moments.mean, moments.deviation
+        self.masked = np.flatnonzero(moments.count < steps)
         return self
 
     def encode(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Scaled arrays `(time, input_size)` without missing values.
 
         Raises:
-            DataError: another number of features than in training, or an infinite value.
+            DataError: another number of features than in training, or an infinite value or one far out of range.
         """
         self._check(rows)
-        return [self._encode(row) for row in rows]
+        return [self._encode(i, row) for i, row in enumerate(rows)]
 
-    def _encode(self, row: np.ndarray) -> np.ndarray:
-        scaled = ((row - self.mean) / self.scale).astype(self.dtype)
+    def _encode(self, number: int, row: np.ndarray) -> np.ndarray:
+        scaled = standardize(row, self.mean, self.scale, f"sequence {number}").astype(self.dtype)
         missing = np.isnan(scaled)
         if missing.any():
             # the step of the last value so far, -1 before the first: that reads the row of zeros, the means

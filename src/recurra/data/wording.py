@@ -30,6 +30,19 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
+def readable(value: float, digits: int = 4, *, signed: bool = False) -> str:
+    """Returns a number with a fixed number of decimals, or in scientific notation where these would not show it.
+
+    Example:
+        >>> readable(0.25), readable(1234.5), readable(8.36e-19), readable(-2e30, signed=True)
+        ('0.2500', '1,234.5000', '8.36e-19', '-2e+30')
+    """
+    sign = "+" if signed else ""
+    if value == 0 or 10.0 ** (1 - digits) <= abs(value) < 1e9 or value != value:
+        return f"{value:{sign},.{digits}f}"
+    return f"{value:{sign}.{digits}g}"
+
+
 def shortened(text: str) -> str:
     """Returns the beginning of a text in quotes, on one line."""
     text = re.sub(r"[\r\n]+", " ", text[:61])

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recurra.data.wording import readable
 from recurra.errors import UsageError
 from recurra.tasks.subject import Subject
 
@@ -222,10 +223,13 @@ class Attribution(Dumped):
         lines = [f"Attribution ({name})"]
         for b in range(min(3, self.values.sizes["batch"])):
             says = f" {self.subject.answers[b]}" if self.subject.answers else ""
-            lines.append(f"[{b}]{says}: score {self.score[b]:.3f}, of the baseline {self.baseline_score[b]:.3f}")
+            lines.append(
+                f"[{b}]{says}: score {readable(self.score[b], 3)}, "
+                f"of the baseline {readable(self.baseline_score[b], 3)}"
+            )
             tokens = self._tokens(b)
             pairs = self.words(b) if tokens is not None else [(str(t), v) for t, v in enumerate(self._row(b).tolist())]
-            lines.append("  " + "  ".join(f"{word} {value:+.3f}" for word, value in pairs[:40]))
+            lines.append("  " + "  ".join(f"{word} {readable(value, 3, signed=True)}" for word, value in pairs[:40]))
         return "\n".join(lines)
 
     def _row(self, row: int) -> np.ndarray:

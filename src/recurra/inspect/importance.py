@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recurra.cells import GRU, LSTM, RNN, Cell, State, Step
+from recurra.data.wording import readable
 from recurra.errors import DataError, UsageError
 from recurra.ops import recurrence, replay
 from recurra.ops.reference import Place
@@ -112,9 +113,9 @@ class Importance(Dumped):
         """The ten units that matter most."""
         lines = [f"Importance (each unit's {self.score_change.attrs['of']!r} set to 0)"]
         for row in self.rows(10):
-            loss = "" if row["loss_change"] is None else f", loss {row['loss_change']:+.4f}"
+            loss = "" if row["loss_change"] is None else f", loss {readable(row['loss_change'], signed=True)}"
             name = f"{row['layer']}/{row['direction']}/{row['unit']}"
-            lines.append(f"{name}: score moves by {row['score_change']:.4f}{loss}")
+            lines.append(f"{name}: score moves by {readable(row['score_change'])}{loss}")
         return "\n".join(lines)
 
 

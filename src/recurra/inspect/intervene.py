@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recurra.cells import State
+from recurra.data.wording import readable
 from recurra.ops import replay
 from recurra.tasks.subject import Subject
 
@@ -146,9 +147,11 @@ class Effect(Dumped):
         lines = [f"Effect on the {self.subject.score_name}"]
         for row in self.rows()[:10]:
             says = f" {self.subject.answers[int(row['batch'])]}" if self.subject.answers else ""
-            lines.append(f"[{row['batch']}]{says}: {row['before']:.4f} -> {row['after']:.4f} ({row['change']:+.4f})")
+            change = f"{readable(row['before'])} -> {readable(row['after'])} ({readable(row['change'], signed=True)})"
+            lines.append(f"[{row['batch']}]{says}: {change}")
         if self.loss_change is not None:
-            lines.append(f"loss: {self.loss_before:.4f} -> {self.loss_after:.4f} ({self.loss_change:+.4f})")
+            change = readable(self.loss_change, signed=True)
+            lines.append(f"loss: {readable(self.loss_before)} -> {readable(self.loss_after)} ({change})")
         return "\n".join(lines)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from recurra.data.wording import readable
+
 CARD = """---
 library_name: recurra
 tags: [{tags}]
@@ -75,7 +77,7 @@ def model_card(
         description=description,
         tags=", ".join(tags),
         example=example,
-        figures=_table("figure", "value", {k: f"{v:.4f}" for k, v in figures.items()}),
+        figures=_table("figure", "value", {k: readable(v) for k, v in figures.items()}),
         best_epoch=metrics["best_epoch"],
         epochs=metrics["epochs"],
         evaluated_on=metrics["evaluated_on"],

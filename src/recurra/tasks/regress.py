@@ -10,6 +10,7 @@ import torch
 from sklearn.base import RegressorMixin
 from torch import Tensor
 
+from recurra.data.scaling import moments_of, standardize
 from recurra.errors import DataError
 
 from .pooled import PooledObjective, SequenceEstimator
@@ -34,13 +35,15 @@ class SquaredError(PooledObjective):
         return ((output - target) ** 2).mean(-1)
 
     def measure(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
-        """R², mean squared and mean absolute error in the target's own units; loss on the standardised one."""
+        """R² and loss of the standardized target; mean squared and mean absolute error in the target's own units."""
         from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
         losses = self.losses(torch.from_numpy(output), torch.from_numpy(target)).numpy()
+        output, target = output.astype(np.float64), target.astype(np.float64)
         found, true = output * self.scale + self.mean, target * self.scale + self.mean
         return {
-            "r2": float(r2_score(true, found, sample_weight=weight)) if len(true) > 1 else float("nan"),
+            # R² has no unit; a constant target is exactly 0 here, but not in its own unit
+            "r2": float(r2_score(target, output, sample_weight=weight)) if len(true) > 1 else float("nan"),
             "mse": float(mean_squared_error(true, found, sample_weight=weight)),
             "mae": float(mean_absolute_error(true, found, sample_weight=weight)),
             "loss": float(np.average(losses, weights=weight)),
@@ -82,13 +85,13 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
     def _fit_targets(self, y: np.ndarray) -> None:
         values = _numbers(y)
         self.several_ = y.ndim == 2
-        spread = values.std(0)
-        if not (spread > 0).any():
+        moments = moments_of(values)
+        if not moments.deviation.any():
             raise DataError(f"every target is {values[0, 0]:g}; there is nothing to learn")
-        self.target_mean_, self.target_scale_ = values.mean(0), np.where(spread > 0, spread, 1.0)
+        self.target_mean_, self.target_scale_ = moments.mean, moments.target_scale()
 
     def _encode_targets(self, y: np.ndarray) -> Tensor:
-        values = (_numbers(y) - self.target_mean_) / self.target_scale_
+        values = standardize(_numbers(y), self.target_mean_, self.target_scale_, "the target")
         return torch.from_numpy(values.astype(np.float32))
 
     def _output_size(self) -> int:
@@ -98,7 +101,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         return SquaredError(self.target_mean_, self.target_scale_)
 
     def _score(self, output: Tensor, first: Tensor) -> Tensor:
-        return (output * output.new_tensor(self.target_scale_)).sum(1)
+        return (output.double() @ torch.from_numpy(self.target_scale_).to(output.device)) + self.target_mean_.sum()
 
     def _score_name(self, output: Tensor) -> str:
         return "sum of the predictions" if self.several_ else "prediction"

@@ -15,6 +15,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from recurra.data.wording import readable
+
 from .watch import Watch
 
 
@@ -226,7 +228,7 @@ class ShowProgress(pl.Callback):
         row = dict(pl_module.history[-1])
         epoch, speed = int(row.pop("epoch")), row.pop("tokens_per_second")
         row.pop("seconds")
-        figures = "  ".join(f"{name} {value:.4f}" for name, value in row.items())
+        figures = "  ".join(f"{name} {readable(value)}" for name, value in row.items())
         self.console.print(f"epoch {epoch:>3}  {figures}  {speed:,.0f} tokens/s", highlight=False)
         line = self.watch.line(epoch) if self.watch else ""
         if line:

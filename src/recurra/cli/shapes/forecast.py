@@ -154,11 +154,13 @@ def show(title: str, figures: dict[str, Any]) -> None:
 
 def _compared(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Names of columns, and a row for each figure: the model's, then those of the baselines."""
+    from recurra.data.wording import readable
+
     baselines = figures["baselines"]
     rows = []
     for name in ("mse", "mae", "mse_units", "mae_units"):
         values = [figures[name], *(baseline[name] for baseline in baselines.values())]
-        rows.append([name.replace("_", " in own "), *(f"{value:,.4f}" for value in values)])
+        rows.append([name.replace("_", " in own "), *map(readable, values)])
     if "coverage" in figures:
         wanted = f"coverage of the {figures['coverage_wanted']:.0%} band"
         rows.append([wanted, f"{figures['coverage']:.1%}", *[""] * len(baselines)])

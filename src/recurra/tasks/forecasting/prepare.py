@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recurra.data.panel import Columns, Panel, Series
+from recurra.data.scaling import Moments, moments_of, standardize
 from recurra.data.times import Frequency, calendar, find_cycles
 from recurra.data.windows import Frame, Layout
 from recurra.data.wording import counted
@@ -26,8 +27,10 @@ class Preparation:
         frequency: the step of time.
         cycles: cycles of the calendar that are among the known columns.
         masked: whether the network is told what is missing.
-        scales: mean and standard deviation of the targets of each series, `(2, targets)`.
-        side: those of features and known columns over all series, `(2, features + known)`.
+        scales: mean and scale of the targets of each series, `(2, targets)`: the standard deviation, or what
+            `Moments.target_scale` takes for a constant.
+        side: those of features and known columns over all series, `(2, features + known)`; a column with deviation 0
+            is constant and always becomes 0.
     """
 
     columns: Columns
@@ -44,11 +47,14 @@ class Preparation:
         cycles = find_cycles(panel.frequency, longest) if calendar else []
         made = cls(panel.columns, panel.frequency, cycles)
         training = [(s, s.values[: p.train], p.train) for s, p in zip(panel.series, parts, strict=True)]
-        for series, values, _ in training:
-            if (~np.isnan(values)).sum(0).min(initial=len(values)) >= 2:
-                made.scales[series.id] = _scale(values)
-        sides = [np.concatenate([s.features[:n], s.known[:n]], 1) for s, _, n in training]
-        made.side = _scale(np.concatenate(sides))
+        found = {series.id: moments_of(values) for series, values, _ in training}
+        found = {id: moments for id, moments in found.items() if moments.count.min() >= 2}
+        usual = _usual([moments.deviation for moments in found.values()], len(panel.columns.target))
+        made.scales = {id: _scale(moments, usual) for id, moments in found.items()}
+        side = Moments(len(panel.columns.features) + len(panel.columns.known))
+        for series, _, n in training:
+            side.add(np.concatenate([series.features[:n], series.known[:n]], 1))
+        made.side = np.stack([side.mean, side.deviation])
         made.masked = any(np.isnan(v).any() or np.isnan(s.features[:n]).any() for s, v, n in training)
         return made
 
@@ -67,10 +73,11 @@ class Preparation:
         """
         if series.id in self.scales:
             return self.scales[series.id]
-        past = series.values[:begin]
-        if np.isnan(past).all() and self.scales:
-            return np.mean(list(self.scales.values()), axis=0)
-        return _scale(past)
+        past = moments_of(series.values[:begin])
+        if not self.scales:
+            return _scale(past)
+        average = np.mean(list(self.scales.values()), axis=0)
+        return _scale(past, average[1]) if past.count.any() else average
 
     def frame(self, panel: Panel, series: Series, begin: int, end: int) -> Frame:
         """A series scaled and filled, with its steps up to `end`, which may lie beyond its last target.
@@ -90,12 +97,14 @@ class Preparation:
         mean, deviation = self.scale(series, begin)
         observed = ~np.isnan(series.values)
         targets = np.zeros((steps, len(self.columns.target)))
-        targets[: len(series)] = _filled((series.values - mean) / deviation)
+        targets[: len(series)] = _filled(standardize(series.values, mean, deviation, _named(series)))
         split = len(self.columns.features)
         features = np.zeros((steps, split))
-        features[: len(series)] = _filled((series.features - self.side[0, :split]) / self.side[1, :split])
+        features[: len(series)] = _filled(
+            standardize(series.features, self.side[0, :split], self.side[1, :split], _named(series))
+        )
         ahead = series.known[:steps] if self.columns.known else np.zeros((steps, 0))
-        known = _filled((ahead - self.side[0, split:]) / self.side[1, split:])
+        known = _filled(standardize(ahead, self.side[0, split:], self.side[1, split:], _named(series)))
         times = panel.times(series, np.arange(steps)) if self.cycles else np.zeros(steps)
         parts = [targets, features, known, calendar(times, self.cycles)]
         if self.masked:
@@ -130,13 +139,20 @@ class Preparation:
         return cls(Columns(**columns), frequency, config["cycles"], config["masked"], scales, side)
 
 
-def _scale(values: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation of each column, `(2, columns)`; 0 and 1 where nothing is known or nothing varies."""
-    seen = ~np.isnan(values)
-    count = np.maximum(seen.sum(0), 1)
-    mean = np.where(seen, values, 0).sum(0) / count
-    deviation = np.sqrt((np.where(seen, values - mean, 0) ** 2).sum(0) / count)
-    return np.stack([mean, np.where(deviation > 1e-8 * (1 + np.abs(mean)), deviation, 1.0)])
+def _scale(moments: Moments, usual: np.ndarray | float = 1.0) -> np.ndarray:
+    """Mean and scale of each target, `(2, targets)`; `usual` is the scale of targets that are constant at 0."""
+    return np.stack([moments.mean, moments.target_scale(usual)])
+
+
+def _usual(deviations: list[np.ndarray], targets: int) -> np.ndarray:
+    """Mean deviation of each target over the series in which it varies, `(targets,)`; 1 where it varies in none."""
+    table = np.array(deviations).reshape(-1, targets)
+    count = (table > 0).sum(0)
+    return np.where(count > 0, table.sum(0) / np.maximum(count, 1), 1.0)
+
+
+def _named(series: Series) -> str:
+    return "the series" if series.id is None else f"the series {series.id}"
 
 
 def _filled(values: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import torch
 
 from recurra.data.batches import to_device
 from recurra.data.panel import Panel
+from recurra.data.scaling import standardize
 from recurra.data.windows import WindowBatch, Windows
 from recurra.errors import DataError
 from recurra.tasks.subject import Subject
@@ -37,7 +38,7 @@ def subject_of_panel(forecaster: Forecaster, panel: Panel, y: Any = None) -> Sub
         batch = _with_targets(batch, y, scales, panel)
     batch = to_device(batch, choose_device(forecaster.device))
     network, objective = forecaster._network.to(batch.values.device).eval(), forecaster._objective()
-    mean, size = torch.from_numpy(scales[:, :, :1]).float().to(batch.values.device).unbind(1)  # of the first target
+    mean, size = torch.from_numpy(scales[:, :, :1]).to(batch.values.device).unbind(1)  # of the first target, float64
     names = prepare.columns
     sides = [f"{way} of the {cycle}" for cycle in prepare.cycles for way in ("sine", "cosine")]
     features = [*names.target, *names.features, *names.known, *sides]
@@ -69,7 +70,7 @@ def _with_targets(batch: WindowBatch, y: Any, scales: np.ndarray, panel: Panel) 
         one = one[:, None] if one.ndim == 1 else one
         if one.shape != shape:
             raise DataError(f"y[{i}] has shape {one.shape}; the horizon and the targets are {shape}", i)
-        values.append((one - scales[i, 0]) / scales[i, 1])
+        values.append(standardize(one, scales[i, 0], scales[i, 1], f"y[{i}]"))
     targets = torch.from_numpy(np.stack(values)).float()
     return batch._replace(targets=targets.nan_to_num(0.0), weights=(~targets.isnan()).float())
 
