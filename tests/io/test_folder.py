@@ -30,12 +30,18 @@ def test_round_trip(tmp_path, content):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m"]
 
 
-def test_an_older_model_is_replaced_as_a_whole(tmp_path, content):
+def test_an_older_model_is_replaced_and_the_users_files_are_kept(tmp_path, content):
     write_folder(tmp_path / "m", content)
-    (tmp_path / "m" / "left over").write_text("x")
+    (tmp_path / "m" / "notes.txt").write_text("mine")
+    (tmp_path / "m" / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "m" / "data" / "deep" / "train.csv").write_text("mine too")
+    (tmp_path / "m" / "link").symlink_to("notes.txt")
     write_folder(tmp_path / "m", ModelFolder({"task": "regress"}, {}, {}))
     assert read_folder(tmp_path / "m").config["task"] == "regress"
-    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["config.json", "model.safetensors"]
+    names = sorted(p.name for p in (tmp_path / "m").iterdir())
+    assert names == ["config.json", "data", "link", "model.safetensors", "notes.txt"]  # without the old card.md
+    assert (tmp_path / "m" / "data" / "deep" / "train.csv").read_text() == "mine too"
+    assert (tmp_path / "m" / "link").readlink().name == "notes.txt"
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
@@ -50,6 +56,27 @@ def test_a_failing_write_leaves_the_older_model(tmp_path, content, monkeypatch):
         write_folder(tmp_path / "m", ModelFolder({"task": "regress"}, {}, {}))
     assert read_folder(tmp_path / "m").config["task"] == "classify"
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_link_to_a_folder_is_followed(tmp_path, content):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "m").symlink_to("disk")
+    for task in ("classify", "regress"):  # the first time into an empty folder, the second time over a model
+        write_folder(tmp_path / "m", ModelFolder({"task": task}, {}, {}))
+        assert (tmp_path / "m").is_symlink()
+        assert read_folder(tmp_path / "disk").config["task"] == task
+    (tmp_path / "n").symlink_to("later")
+    write_folder(tmp_path / "n", content)
+    assert (tmp_path / "n").is_symlink()
+    assert read_folder(tmp_path / "later").files == content.files
+
+
+def test_a_model_of_another_project_is_not_replaced(tmp_path, content):
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert" / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ModelFolderError, match="not a Recurra model"):
+        write_folder(tmp_path / "bert", content)
+    assert (tmp_path / "bert" / "config.json").read_text() == '{"model_type": "bert"}'
 
 
 def test_other_peoples_files_are_not_replaced(tmp_path, content):

@@ -15,10 +15,15 @@ from .shapes.pooled import read_labelled
 from .shapes.sources import Columns
 from .training import train
 
+OUT = Path("recurra-demo")
+
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Model folder to write.")] = Path("recurra-demo"),
+    out: Annotated[Path, typer.Option("--out", help="Model folder to write.")] = OUT,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same result.", min=0)] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help=f"Replace a model in OUT; always done with {OUT}.")
+    ] = False,
 ) -> None:
     """Train on Korean film reviews, look at the figures and at ten predictions.
 
@@ -29,10 +34,11 @@ def demo(
     """
     from importlib.resources import as_file, files
 
+    from recurra.io import CURVE
     from recurra.training.curve import plot_history
 
     with as_file(files("recurra.data") / "samples" / "nsmc") as folder:
-        options = Fitting(out=out, random_state=seed)
+        options = Fitting(out=out, random_state=seed, overwrite=overwrite or out == OUT)
 
         def read(path: Path, cache: Path | None) -> Labelled:
             return read_labelled("classify", path, Columns("document", "label"), Reading(), cache)
@@ -40,7 +46,7 @@ def demo(
         estimator = train("classify", folder / "train.tsv", options, read)
         texts, truth = read(folder / "test.tsv", None).arguments
     figures = estimator.evaluate(texts, truth)
-    picture = out / "learning_curve.png"
+    picture = out / CURVE
     plot_history(estimator.history_, picture, "Korean film reviews: learning curve")
     show_table("Test figures", ["figure", "value"], figure_rows(figures))
     _show_predictions(estimator, texts, truth, seed)

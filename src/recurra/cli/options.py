@@ -171,7 +171,10 @@ class Fitting(Network, Reading):
         Path | None, _data("--valid", text="File that chooses the best epoch; a tenth of TRAIN if left out.")
     ] = None
     out: Annotated[Path, _run("--out", text="Model folder to write.")] = Path("model")
-    resume: Annotated[bool, _run("--resume", text="Go on with the unfinished run of the same command.")] = False
+    resume: Annotated[bool, _run("--resume", text="Continue the unfinished run of the same command.")] = False
+    overwrite: Annotated[
+        bool, _run("--overwrite", text="Replace the model in OUT, and discard an unfinished run.")
+    ] = False
     checkpoint_minutes: Annotated[
         float, _run("--checkpoint-minutes", text="Greatest time between two checkpoints.", min=0)
     ] = 10.0

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from recurra.atomic import written
+
 BLOCK_ROWS = 4096  # every block but the last has as many rows, so that a row is found by division
 
 
@@ -42,15 +44,16 @@ class SequenceStore:
         Args:
             chunks: lists of arrays, all `(time,)` or all `(time, features)`, of one type.
             path: file to write and map; in memory when None.
+
+        Raises:
+            DataError: the file cannot be written.
         """
         if path is None:
             with pa.BufferOutputStream() as sink:
                 _write(_blocks_of(chunks), sink)
                 return cls(sink.getvalue())
-        partial = path.with_suffix(".partial")
-        with pa.OSFile(str(partial), "wb") as sink:
+        with written(path) as partial, pa.OSFile(str(partial), "wb") as sink:
             _write(_blocks_of(chunks), sink)
-        partial.replace(path)
         return cls(path)
 
     def __len__(self) -> int:

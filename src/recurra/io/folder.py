@@ -15,13 +15,14 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from recurra.atomic import reason, replaced, tidy
 from recurra.errors import ModelFolderError
 
 SCHEMA_VERSION = 1
 """Rises when older versions of this project could not read the folder; they then say so."""
 
 FORMAT = "recurra"
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, CURVE = "config.json", "model.safetensors", "learning_curve.png"
 
 
 @dataclass(frozen=True)
@@ -40,40 +41,72 @@ class ModelFolder:
 
 
 def write_folder(path: str | Path, folder: ModelFolder) -> None:
-    """Writes a model folder, complete or not at all. An older model at `path` is replaced at the very end.
+    """Writes a model folder, complete or not at all. An older model at `path` is replaced; a link is followed.
+
+    Files in the folder that do not belong to the older model are kept.
 
     Raises:
         ModelFolderError: `path` exists and is not a model folder, or cannot be written.
     """
-    path = Path(path).absolute()
     check_target(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    outgoing = path.with_name(f".{path.name}.{os.getpid()}.replaced")
+    target = Path(os.path.realpath(path))
     config = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **folder.config}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in folder.weights.items()}
     try:
-        partial.mkdir(parents=True)
-        _write(partial / WEIGHTS, save_tensors(weights, metadata={"format": "pt"}))
-        for name, text in {CONFIG: dumps(config), **folder.files}.items():
-            _write(partial / name, text.encode())
-        if path.exists():
-            path.rename(outgoing)
-        partial.rename(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(target) as partial:
+            _write(partial / WEIGHTS, save_tensors(weights, metadata={"format": "pt"}))
+            for name, text in {CONFIG: dumps(config), **folder.files}.items():
+                _write(partial / name, text.encode())
+            if target.is_dir():
+                _keep_others(target, partial)
     except OSError as error:
-        raise ModelFolderError(f"the model cannot be written to {path}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(outgoing, ignore_errors=True)
+        raise ModelFolderError(f"the model cannot be written to {path}: {reason(error)}") from None
 
 
 def check_target(path: str | Path) -> None:
     """Raises `ModelFolderError` if writing a model to `path` would destroy something that is not a model."""
-    path = Path(path)
-    if path.is_dir():
-        if any(path.iterdir()) and not (path / CONFIG).exists():
-            raise ModelFolderError(f"{path} exists and is not a Recurra model; choose another folder")
-    elif path.exists():
-        raise ModelFolderError(f"{path} is a file; choose another name for the model folder")
+    target = Path(os.path.realpath(path))
+    try:
+        if target.is_dir():
+            if any(target.iterdir()) and not is_model(target):
+                raise ModelFolderError(f"{path} exists and is not a Recurra model; choose another folder")
+        elif target.exists():
+            raise ModelFolderError(f"{path} is a file; choose another name for the model folder")
+    except OSError as error:
+        raise ModelFolderError(f"the model cannot be written to {path}: {reason(error)}") from None
+
+
+def is_model(path: str | Path) -> bool:
+    """Whether a folder contains a model of this project, of any version."""
+    return _read_json(Path(path) / CONFIG).get("format") == FORMAT
+
+
+def _keep_others(old: Path, new: Path) -> None:
+    """Links what does not belong to the old model into the new folder."""
+    own = {CONFIG, WEIGHTS, CURVE, *map(str, _read_json(old / CONFIG).get("files", []))}
+    for entry in old.iterdir():
+        if entry.name not in own and not (new / entry.name).exists():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.copytree(entry, new / entry.name, symlinks=True, copy_function=_link)
+            else:
+                _link(entry, new / entry.name)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # a file system without links
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a file; an empty one if there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def read_folder(path: str | Path) -> ModelFolder:
@@ -84,6 +117,7 @@ def read_folder(path: str | Path) -> ModelFolder:
             which.
     """
     path = Path(path)
+    tidy(Path(os.path.realpath(path)).parent)
     if not path.is_dir():
         raise ModelFolderError(f"there is no model folder {path}\ntrain one with: recurra fit … --out {path}")
     config = _read_config(path)

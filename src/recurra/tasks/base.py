@@ -13,6 +13,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from recurra.atomic import reason
 from recurra.data.batches import BatchSource, Shuffled, to_device
 from recurra.errors import DataError, ModelFolderError, UsageError
 from recurra.io import ModelFolder, dumps, model_card, write_folder
@@ -46,10 +47,17 @@ class Saving(NamedTuple):
 
     @classmethod
     def to(cls, folder: str | Path | None, minutes: float, resume: bool) -> Saving:
-        """Makes the folder."""
+        """Creates the folder.
+
+        Raises:
+            UsageError: the folder cannot be created.
+        """
         path = None if folder is None else Path(folder)
         if path is not None:
-            path.mkdir(parents=True, exist_ok=True)
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"the folder {path} for checkpoints cannot be created: {reason(error)}") from None
         return cls(path, minutes, resume)
 
     def file(self, name: str) -> Path | None:
@@ -183,7 +191,7 @@ class Estimator(BaseEstimator):
             checkpoint=saving.file("last.ckpt"),
             checkpoint_minutes=saving.minutes,
             resume=saving.resume,
-            fingerprint={**options, **hashes},
+            fingerprint={"task": self.task, **options, **hashes},
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -61,7 +61,7 @@ class KeepBest(pl.Callback):
 
 
 class SaveRun(pl.Callback):
-    """Writes the state of the run after every epoch and every so many minutes, never half a file."""
+    """Saves the state of the run after every epoch and at most `minutes` apart."""
 
     def __init__(self, path: Path, minutes: float) -> None:
         self.path, self.seconds = path, 60 * minutes
@@ -77,10 +77,8 @@ class SaveRun(pl.Callback):
         self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Writes beside the file, then puts it in its place."""
-        partial = self.path.with_suffix(".partial")
-        trainer.save_checkpoint(partial)
-        partial.replace(self.path)
+        """Replaces the checkpoint; see `CheckedFiles`."""
+        trainer.save_checkpoint(self.path)
         self._last = time.monotonic()
 
 

@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from recurra.atomic import locked
 from recurra.data.batches import BatchSource, to_device
 from recurra.errors import DataError, UsageError
 from recurra.nn import RECURRENT
 
 from .callbacks import Clock, Interrupt, KeepBest, SaveRun, ShowProgress, Warn
+from .checkpoints import CheckedFiles
 from .failure import first_bad
 from .settings import Carrying, History, Objective, Run, Settings, choose_device
 from .watch import Watch
@@ -68,18 +70,20 @@ def train(
         callbacks.append(ShowProgress(console, watch))
     elif settings.verbose and watch:
         callbacks.append(Warn(console, watch))
-    checkpoint = _to_resume(settings)
     on_gpu = device.type == "cuda"
     with (
+        _sole_user(settings.checkpoint),
         _quiet_lightning(),
         _rounding(network, settings.precision),
         torch.random.fork_rng(devices=[device] if on_gpu else []),
     ):
+        checkpoint = _to_resume(settings)
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
             accelerator="gpu" if on_gpu else "cpu",
             devices=[device.index or 0] if on_gpu else 1,
             gradient_clip_val=settings.gradient_clip,
+            plugins=[CheckedFiles()],
             callbacks=[*callbacks, interrupt],
             logger=False,
             enable_checkpointing=False,
@@ -229,21 +233,34 @@ class Learner(pl.LightningModule):
 
 
 def _to_resume(settings: Settings) -> Path | None:
-    """The checkpoint to go on from, after checking that it belongs to this run."""
+    """The checkpoint to resume from, None for a new run.
+
+    Raises:
+        UsageError: the checkpoint is damaged or belongs to another run.
+    """
     path = settings.checkpoint
-    if not settings.resume or path is None or not path.exists():
+    if path is None or not path.exists():
         return None
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)["recurra"]["fingerprint"]
-    except Exception as error:  # a damaged file raises almost anything
-        raise UsageError(f"{path} is damaged ({type(error).__name__}); train again without resuming") from None
+    if not settings.resume:
+        raise UsageError(
+            f"{path.parent} contains the state of an earlier run\n"
+            "continue it with resume=True, or choose another folder for checkpoints"
+        )
+    found = CheckedFiles().load_checkpoint(path)["recurra"]["fingerprint"]
     other = [name for name, value in settings.fingerprint.items() if found.get(name) != value]
     if other:
         raise UsageError(
-            f"the unfinished run in {path.parent} differs in: {', '.join(other)}\n"
-            "give the same data and options to go on with it, or train again without resuming"
+            f"the run in {path.parent} cannot be resumed, because these are different: {', '.join(other)}\n"
+            "give the data and options of the interrupted run, or start again (--overwrite instead of --resume)"
         )
     return path
+
+
+def _sole_user(checkpoint: Path | None) -> AbstractContextManager[None]:
+    """Locks the folder of the checkpoint."""
+    if checkpoint is None:
+        return nullcontext()
+    return locked(checkpoint.parent, f"another process is training in {checkpoint.parent}; wait until it has finished")
 
 
 @contextmanager

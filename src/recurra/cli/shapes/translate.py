@@ -101,7 +101,7 @@ def fit(
 
     def read(path: Path, cache: Path | None) -> Labelled:
         if path is train and hold_out:
-            return _set_apart(path, Sides(source, target, target_file), hold_out, options)
+            return _set_apart(path, Sides(source, target, target_file), hold_out, options, cache)
         return _labelled(
             path, Sides(source, target, target_file if path is train else valid_target_file), options, cache
         )
@@ -196,8 +196,10 @@ def _whole(path: Path, other: Path | None, options: Reading) -> tuple[pa.Table, 
     return pa.table({SOURCE: list(sources), TARGET: list(targets)}), None
 
 
-def _set_apart(path: Path, sides: Sides, share: float, options: Fitting) -> Labelled:
+def _set_apart(path: Path, sides: Sides, share: float, options: Fitting, cache: Path | None) -> Labelled:
     """Writes all rows of a share of the sources to a file of their own and hands over the others."""
+    import filecmp
+
     import numpy as np
 
     from recurra.data.pairs import hold_out, source_groups
@@ -215,7 +217,13 @@ def _set_apart(path: Path, sides: Sides, share: float, options: Fitting) -> Labe
     header = [plain.get(i, f"column {name}") if name == str(i + 1) else name for i, name in enumerate(names)]
     out = options.out.with_name(f"{options.out.name}.held-out.tsv")
     held = table.take(np.flatnonzero(apart))
-    write_rows(out, header, held.columns)
+    if out.exists() and cache is not None and not options.overwrite:
+        again = cache / "held-out.tsv"
+        write_rows(again, header, held.columns)
+        if not filecmp.cmp(out, again, shallow=False):
+            raise UsageError(f"{out} contains other pairs; move it, or add --overwrite to replace it")
+    else:
+        write_rows(out, header, held.columns)
     say(f"{held.num_rows:,} pairs held out: {out}")
     rows = np.flatnonzero(~apart)
     kept = table.take(rows)
