@@ -26,6 +26,12 @@ def killed(folder: Path, program: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
+def write_half(path: Path, error: Exception) -> None:
+    with written(path) as partial:
+        partial.write_text("ne")
+        raise error
+
+
 DIE = "os.kill(os.getpid(), signal.SIGKILL)"
 
 
@@ -43,12 +49,10 @@ def test_a_file_is_replaced_at_the_end(tmp_path):
 def test_after_an_error_the_old_file_is_there(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("old")
-    with pytest.raises(DataError, match=r"a\.csv cannot be written: No space left on device"), written(path) as partial:
-        partial.write_text("ne")
-        raise OSError(28, "wording of some library")
-    with pytest.raises(KeyError), written(path) as partial:
-        partial.write_text("ne")
-        raise KeyError
+    with pytest.raises(DataError, match=r"a\.csv cannot be written: No space left on device"):
+        write_half(path, OSError(28, "wording of some library"))
+    with pytest.raises(KeyError):
+        write_half(path, KeyError())
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.csv"]
 

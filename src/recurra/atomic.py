@@ -199,7 +199,7 @@ def _lock(folder: Path) -> int | None:
 
 
 def _key(file: Path | int) -> tuple[int, int]:
-    found = os.stat(file)
+    found = os.fstat(file) if isinstance(file, int) else file.stat()
     return found.st_dev, found.st_ino
 
 

@@ -190,16 +190,14 @@ def test_validation_file_and_cp949(recurra, tmp_path):
     assert json.loads((tmp_path / "model" / "config.json").read_text())["data"]["validation sequences"] == 120
 
 
-def test_a_trained_model_is_replaced_and_other_files_are_not(recurra, tmp_path):
+def test_a_folder_that_holds_no_model_is_not_replaced(recurra, tmp_path):
     write_reviews(tmp_path / "r.csv")
     fit = ["fit", "classify", "r.csv", "--input", "text", "--target", "label", *QUICK, "--epochs", 1]
-    assert recurra(*fit)[0] == 0
-    assert recurra(*fit, "--cell", "gru")[0] == 0
-    assert '"gru"' in (tmp_path / "model" / "config.json").read_text()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
-    code, _, err = recurra(*fit, "--out", "mine")
+    code, _, err = recurra(*fit, "--out", "mine", "--overwrite")
     assert (code, "not a Recurra model" in err) == (4, True)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
 # errors

@@ -103,10 +103,10 @@ def test_two_files(recurra, tmp_path):
     assert found["n"] == len(PAIRS)  # the pair of blank lines is left out
     out = recurra("predict", "model", "a.en")[1]
     assert len(out.splitlines()) == len(PAIRS) + 1
-    assert recurra("fit", "translate", *files, "--hold-out", 0.1, *QUICK, "--epochs", 1)[0] == 0
+    assert recurra("fit", "translate", *files, "--hold-out", 0.1, *QUICK, "--epochs", 1, "--overwrite")[0] == 0
     assert json.loads(recurra("evaluate", "model", "model.held-out.tsv", "--json")[1])["n"] == 8
     (tmp_path / "b.ko").write_text("일\n이\n", encoding="utf-8")
-    for command in (["fit", "translate"], ["evaluate", "model"]):
+    for command in (["fit", "translate", "--overwrite"], ["evaluate", "model"]):
         code, out, err = recurra(*command, "a.en", "--target-file", "b.ko")
         assert (code, out) == (3, "")
         assert "a.en has 85 lines but b.ko has 2 lines" in err

@@ -105,14 +105,6 @@ def test_spans_in_cp949_columns_with_a_crf_and_a_gap(recurra, tmp_path):
     assert not any(line.endswith(" _") for line in lines)
 
 
-def test_resume_goes_on(recurra, sample, tmp_path):
-    arguments = ["fit", "tag", sample / "dev.conllu", "--target", "upos", *QUICK, "--epochs", 1]
-    assert recurra(*arguments)[0] == 0
-    code, _, err = recurra(*arguments, "--resume")
-    assert code == 0
-    assert "no unfinished run" in err
-
-
 def test_tags_never_seen_are_counted_and_said(recurra, model, sample, tmp_path):
     text = (sample / "test.conllu").read_text(encoding="utf-8").replace("\tPUNCT\t", "\tMARK\t")
     (tmp_path / "t.conllu").write_text(text, encoding="utf-8")

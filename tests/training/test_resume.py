@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import numpy as np
 import pytest
 
 from recurra import SequenceClassifier
-from recurra.errors import UsageError
+from recurra.atomic import locked
+from recurra.errors import DataError, ModelFolderError, UsageError
 from recurra.training import callbacks
+from recurra.training.checkpoints import CheckedFiles
 
 STEPS = 12  # of an epoch: 180 training sequences in batches of 16
 
@@ -96,12 +99,94 @@ def test_other_data_are_not_gone_on_with(tmp_path):
         estimator(epochs=1).fit(X, y, checkpoint=tmp_path, resume=True)
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    """Also with a single flipped bit, which may leave a readable file with other weights."""
     estimator(epochs=1).fit(*data(), checkpoint=tmp_path)
     file = tmp_path / "last.ckpt"
-    file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(UsageError, match="checksum"):
+    content = file.read_bytes()
+    bits = np.random.default_rng(0).integers(8 * len(content), size=40)
+    damaged = [content[:1000], content[:10], b"", content + b"\0"]
+    for bit in [0, 300, *map(int, bits)]:
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        damaged.append(bytes(changed))
+    for found in damaged:
+        file.write_bytes(found)
+        with pytest.raises(UsageError, match="is damaged"):
+            estimator(epochs=1).fit(*data(), checkpoint=tmp_path, resume=True)
+        assert file.read_bytes() == found
+    file.write_bytes(content)
+    assert estimator(epochs=1).fit(*data(), checkpoint=tmp_path, resume=True).resumed_
+
+
+def test_a_checkpoint_executes_nothing(tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "executed"),))
+
+    CheckedFiles().save_checkpoint({"recurra": Attack()}, tmp_path / "last.ckpt")
+    with pytest.raises(UsageError, match="damaged"):
         estimator(epochs=1).fit(*data(), checkpoint=tmp_path, resume=True)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_damaged_prepared_data_are_prepared_again(tmp_path, monkeypatch, uninterrupted):
+    with monkeypatch.context() as patch:
+        kill_at(patch, STEPS + 3)
+        with pytest.raises(KilledError):
+            estimator().fit(*data(), checkpoint=tmp_path, checkpoint_minutes=0)
+    for name in ("training.arrow", "validation.arrow"):
+        if (tmp_path / name).exists():
+            content = bytearray((tmp_path / name).read_bytes())
+            content[len(content) // 2] ^= 1
+            (tmp_path / name).write_bytes(content)
+    resumed = estimator().fit(*data(), checkpoint=tmp_path, checkpoint_minutes=0, resume=True)
+    assert figures(resumed) == figures(uninterrupted)
+
+
+def test_the_state_of_an_earlier_run_is_not_overwritten(tmp_path):
+    estimator(epochs=1).fit(*data(), checkpoint=tmp_path)
+    before = (tmp_path / "last.ckpt").read_bytes()
+    with pytest.raises(UsageError, match="resume=True"):
+        estimator(epochs=1, random_state=1).fit(*data(), checkpoint=tmp_path)
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    def other():
+        with locked(tmp_path, ""):
+            held.set()
+            done.wait()
+
+    held, done = threading.Event(), threading.Event()
+    thread = threading.Thread(target=other)
+    thread.start()
+    held.wait()
+    with pytest.raises(UsageError, match="another process is training"):
+        estimator(epochs=1).fit(*data(), checkpoint=tmp_path)
+    done.set()
+    thread.join()
+
+
+@pytest.mark.parametrize("place", ["checkpoint", "data"])
+def test_a_full_disk_is_named(tmp_path, monkeypatch, place):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    if place == "checkpoint":
+        estimator(epochs=1).fit(*data(), checkpoint=tmp_path)
+        before = (tmp_path / "last.ckpt").read_bytes()
+        error = ModelFolderError
+        saving = CheckedFiles().save_checkpoint
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(error, match=r"last\.ckpt cannot be written: No space left on device"):
+            saving({}, tmp_path / "last.ckpt")
+        assert (tmp_path / "last.ckpt").read_bytes() == before
+    else:
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(DataError, match=r"training\.arrow cannot be written: No space left on device"):
+            estimator(epochs=1).fit(*data(), checkpoint=tmp_path)
+        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("step", [3, STEPS, STEPS + 5])

@@ -172,9 +172,9 @@ class Fitting(Network, Reading):
     ] = None
     out: Annotated[Path, _run("--out", text="Model folder to write.")] = Path("model")
     resume: Annotated[bool, _run("--resume", text="Continue the unfinished run of the same command.")] = False
-    overwrite: Annotated[
-        bool, _run("--overwrite", text="Replace the model in OUT, and discard an unfinished run.")
-    ] = False
+    overwrite: Annotated[bool, _run("--overwrite", text="Replace the model in OUT, and discard an unfinished run.")] = (
+        False
+    )
     checkpoint_minutes: Annotated[
         float, _run("--checkpoint-minutes", text="Greatest time between two checkpoints.", min=0)
     ] = 10.0

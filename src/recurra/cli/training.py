@@ -73,8 +73,8 @@ def _run_folder(options: Fitting) -> Iterator[Path]:
     tidy(out.parent)
     check_target(options.out)
     run = out.with_name(out.name + ".training")
-    started = run.exists()
     try:
+        started = run.exists()
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ModelFolderError(f"the folder {run} cannot be created: {reason(error)}") from None
@@ -124,9 +124,7 @@ def _decide(out: Path, run: Path, started: bool, options: Fitting) -> None:
 
 def _is_run(run: Path) -> bool:
     """Whether a folder contains nothing but the files of a run."""
-    return all(
-        entry.name == CHECKPOINT or entry.suffix in (".arrow", ".partial", ".tsv") for entry in run.iterdir()
-    )
+    return all(entry.name == CHECKPOINT or entry.suffix in (".arrow", ".partial", ".tsv") for entry in run.iterdir())
 
 
 def _finish(estimator: Any, out: Path, run: Path) -> None:

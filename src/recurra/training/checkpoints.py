@@ -52,7 +52,10 @@ class CheckedFiles(CheckpointIO):
             raise UsageError(f"the checkpoint {path} is damaged or of an earlier version\n{hint}")
         if content[len(MAGIC) : start] != _checksum(content[start:]):
             raise UsageError(f"the checkpoint {path} is damaged: its checksum does not match\n{hint}")
-        return torch.load(io.BytesIO(content[start:]), map_location="cpu", weights_only=True)
+        try:
+            return torch.load(io.BytesIO(content[start:]), map_location="cpu", weights_only=True)
+        except Exception as error:  # content that was not written by `save_checkpoint` raises almost anything
+            raise UsageError(f"the checkpoint {path} is damaged: {type(error).__name__}\n{hint}") from None
 
     def remove_checkpoint(self, path: Any) -> None:
         """Removes a checkpoint."""
