@@ -16,6 +16,8 @@ from recurra.errors import DataError, UsageError
 from recurra.inspect import report, write_report
 from recurra.inspect.contents import Code, contents
 from recurra.inspect.packing import pack, packed_size, unpack
+from recurra.inspect.subject import Plain
+from recurra.tasks.subject import Subject
 
 
 def read_page(path) -> dict:
@@ -115,7 +117,7 @@ def test_what_does_not_fit_is_left_out_and_said():
     whole, notes, size = made(10_000_000)
     numbers = sum(np.prod(packed["shape"]) for packed in whole["arrays"].values())
     assert notes == []
-    aside = size - packed_size(int(numbers), exact=True) + 50_000
+    aside = size - packed_size(int(numbers), exact=True) + 6_000
     part, notes, size = made(aside + packed_size(int(numbers), exact=False))
     assert (notes, size <= aside + packed_size(int(numbers), exact=False)) == (["precision"], True)
     assert part["arrays"].keys() == whole["arrays"].keys()
@@ -225,3 +227,52 @@ def test_what_cannot_fit_at_all_becomes_one_number():
     found = recurra.trace(nn.LSTM(3, 40, batch_first=True), torch.randn(1, 50, 3))
     (part,) = contents(found, 0, 0, Code())["parts"]
     assert part["arrays"]["cell"]["shape"] == [1, 1, 1, 1]
+
+
+def long_texts(steps: list[str], note: str = "") -> Subject:
+    """A subject that reads `steps`."""
+    torch.manual_seed(0)
+    network = nn.GRU(2, 4, batch_first=True)
+    batch = Plain(torch.randn(1, len(steps), 2), torch.tensor([len(steps)]))
+    return Subject(
+        network,
+        batch,
+        lambda b: network(b.values, lengths=b.lengths),
+        lambda found: found[1].sum((0, 2)),
+        steps=[steps],
+        features=[steps[0], "b"],
+        answers=[steps[0]],
+        notes=[note],
+        title="Layer",
+    )
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ["a" * 10_000_000],
+        ["<" * 10_000_000, "so", "good"],
+        ["가" * 4_000_000] + ["<&>" * 100] * 500,
+        ["<&>" * 30] * 6000,
+        list("<" * 9000),
+    ],
+    ids=["one word", "signs", "Korean", "many long tokens", "many short tokens"],
+)
+def test_a_page_about_long_texts_is_below_5_mb(tmp_path, steps):
+    text = " ".join(steps)
+    found = write_report(
+        long_texts(steps, text), path=tmp_path / "page.html", title=text, code=Code(repr(text), repr([text]))
+    )
+    assert (tmp_path / "page.html").stat().st_size < 5_000_000
+    data = read_page(tmp_path / "page.html")
+    (part,) = data["parts"]
+    assert part["steps"] == len(part["tokens"]) > 0
+    assert all(len(token) <= 80 for token in part["tokens"])
+    assert part["tokens"][0] == (steps[0] if len(steps[0]) <= 80 else steps[0][:79] + "…")
+    assert (len(data["title"]), data["code"]["model"]) == (400, "...")
+    assert list(found["hidden"]["token"].values[0]) == steps
+
+
+def test_the_title_of_a_long_text_is_its_beginning(tmp_path):
+    write_report(long_texts(list("abc" * 1000)), path=tmp_path / "page.html")
+    assert read_page(tmp_path / "page.html")["title"] == ("abc" * 134)[:399] + "…"

@@ -9,9 +9,11 @@ import typer
 from recurra import __version__
 
 from . import bench, demo, doctor, evaluate, fit, generate, health, inspect, lab, predict, sample
+from .suggest import SuggestingGroup
 
 app = typer.Typer(
     name="recurra",
+    cls=SuggestingGroup,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

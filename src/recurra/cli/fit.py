@@ -5,8 +5,9 @@ from __future__ import annotations
 import typer
 
 from .shapes import SHAPES, shape_of
+from .suggest import SuggestingGroup
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+app = typer.Typer(cls=SuggestingGroup, no_args_is_help=True, rich_markup_mode="rich")
 
 
 @app.callback()

@@ -14,8 +14,9 @@ from .options import Reading
 from .shapes.fill import read_texts
 from .shapes.pooled import read_labelled
 from .shapes.sources import Columns
+from .suggest import SuggestingGroup
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+app = typer.Typer(cls=SuggestingGroup, no_args_is_help=True, rich_markup_mode="rich")
 PICTURES = (".png", ".svg", ".pdf")
 
 Out = Annotated[Path | None, typer.Option("--out", help="Picture to write (.png, .svg, .pdf); NAME.png if left out.")]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Sequence
+
+from recurra.similar import similar_names
 
 
 def plain_name(name: str) -> str:
@@ -14,9 +15,9 @@ def plain_name(name: str) -> str:
 
 
 def hint(word: str, known: Sequence[str]) -> str:
-    """Returns the end of a message that asks whether a known word was meant, or nothing if none is close."""
-    close = difflib.get_close_matches(word, known, 1)
-    return f', did you mean "{close[0]}"?' if close else ""
+    """Returns the end of a message that suggests the most similar known word, or nothing if none is similar."""
+    similar = similar_names(word, known)
+    return f', did you mean "{similar[0]}"?' if similar else ""
 
 
 def listed(names: Sequence[str], limit: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from .drives import drives
 from .findings import measure
 from .layers import recurrent_layers
 from .orders import unit_orders
-from .packing import pack, packed_size
+from .packing import cut, json_bytes, pack, packed_size
 
 if TYPE_CHECKING:
     import xarray
@@ -28,6 +27,10 @@ MANY_STEPS, FEW_UNITS = 2000, 16
 """A page that is too large first loses steps down to the one, then units down to the other."""
 INPUT_NUMBERS = 60_000
 """Inputs with more numbers than this are not shown."""
+TITLE, ANSWER, TOKEN, REMARK = 400, 4000, 80, 2000
+"""Greatest numbers of characters of texts on a page."""
+NAMES_BYTES = 200_000
+"""The names of features are left out where they take more bytes."""
 PARTS = 6
 """Recurrent layers, or calls of them, that a page shows."""
 
@@ -45,7 +48,7 @@ class Code:
     x: str = "x"
 
 
-def contents(found: Trace, row: int, budget: int, code: Code) -> dict[str, Any]:
+def contents(found: Trace, row: int, budget: int, code: Code, title: str | None = None) -> dict[str, Any]:
     """Everything that the page shows of one sequence, for JSON.
 
     Args:
@@ -53,6 +56,7 @@ def contents(found: Trace, row: int, budget: int, code: Code) -> dict[str, Any]:
         row: which sequence.
         budget: greatest size as JSON, in bytes.
         code: how the lines of Python begin.
+        title: what the page is about; the text, or what the inputs are, when None.
 
     Raises:
         UsageError: there is no such row, or nothing happens in it.
@@ -64,27 +68,27 @@ def contents(found: Trace, row: int, budget: int, code: Code) -> dict[str, Any]:
         notes.append({"say": "parts", "shown": PARTS, "of": len(found.parts)})
     inputs = _inputs(subject, row, parts)
     measured = measure(subject, parts)
-    fixed = (
-        40_000 + len(json.dumps(measured.to_json(parts, row))) + packed_size(0 if inputs is None else inputs.size, True)
-    )
-    fixed += sum(len(str(p.coords["token"].values.tolist()).encode()) for p in parts.values() if "token" in p.coords)
-    fitted = _fit(parts, budget - fixed)
-    notes += fitted.notes
-    pushed = drives(subject, row) if fitted.drives else {}
-    return {
+    about = {
         "version": version("recurra"),
-        "title": _title(subject, row, parts),
+        "title": cut(_title(subject, row, parts) if title is None else title, TITLE),
         "task": subject.title,
-        "answer": subject.answers[row] if subject.answers else None,
+        "answer": cut(subject.answers[row], ANSWER) if subject.answers else None,
         "score": subject.score_name,
         "seconds": subject.seconds,
-        "inputs": None if inputs is None else {"names": subject.features, "values": pack(inputs)},
-        "parts": [_part(found, name, data, fitted, pushed.get(name)) for name, data in fitted.parts.items()],
+        "inputs": None if inputs is None else {"names": _names(subject), "values": pack(inputs)},
         "deviation": found.deviation,
-        "notes": notes,
-        "remarks": subject.notes,
+        "remarks": [cut(note, REMARK) for note in subject.notes],
+        "code": _code(code, row),
+    }
+    # the title is on the page twice
+    fixed = json_bytes([about, about["title"], measured.to_json(parts, row)]) + sum(map(_part_bytes, parts.values()))
+    fitted = _fit(parts, budget - fixed)
+    pushed = drives(subject, row) if fitted.drives else {}
+    return {
+        **about,
+        "parts": [_part(found, name, data, fitted, pushed.get(name)) for name, data in fitted.parts.items()],
+        "notes": notes + fitted.notes,
         "measured": measured.to_json(fitted.parts, row),
-        "code": {"model": code.model, "x": code.x, "row": row},
     }
 
 
@@ -92,7 +96,27 @@ def _title(subject: Subject, row: int, parts: dict[str, xarray.Dataset]) -> str:
     if subject.steps is None:
         count = next(iter(parts.values())).attrs["sequences"]
         return subject.title if count == 1 else f"{subject.title}, {row + 1} / {count}"
-    return "".join(subject.steps[row]) if all(len(t) == 1 for t in subject.steps[row]) else " ".join(subject.steps[row])
+    shown = subject.steps[row][: TITLE + 1]  # a step may be empty; such a title may be shorter than it could be
+    return "".join(shown) if all(len(t) == 1 for t in shown) else " ".join(shown)
+
+
+def _names(subject: Subject) -> list[str] | None:
+    names = None if subject.features is None else [cut(name, TOKEN) for name in subject.features]
+    return None if names is None or json_bytes(names) > NAMES_BYTES else names
+
+
+def _code(code: Code, row: int) -> dict[str, Any]:
+    """The lines of Python begin with `...` in place of an expression that is too long."""
+    return {
+        "model": code.model if len(code.model) <= REMARK else "...",
+        "x": code.x if len(code.x) <= REMARK else "...  # " + cut(code.x.replace("\n", " "), TOKEN),
+        "row": row,
+    }
+
+
+def _part_bytes(data: xarray.Dataset) -> int:
+    """The most bytes that a part takes on the page without its arrays and tokens: numbers of units, and two orders."""
+    return 4096 + 8 * data.sizes["unit"] * (1 + 2 * data.sizes["layer"] * data.sizes["direction"])
 
 
 def one_row(data: xarray.Dataset, row: int) -> xarray.Dataset:
@@ -123,14 +147,16 @@ def _fit(parts: dict[str, xarray.Dataset], budget: int) -> _Fitted:
         array.size for data in parts.values() for n, array in data.data_vars.items() if n not in STATES
     )
     long = max(int(data["length"]) for data in parts.values()) > 4 * MANY_STEPS
+    text = _TokenBytes(parts)
     for exact, with_drives in ((True, True), (False, True), (False, False)):
-        if packed_size(both if with_drives else own, exact) <= budget and not (with_drives and long):
+        size = packed_size(both if with_drives else own, exact) + text.until(None)
+        if size <= budget and not (with_drives and long):
             notes = [] if exact else [{"say": "precision"}]
             return _Fitted(parts, exact, with_drives, notes)
     steps = max(data.sizes["time"] for data in parts.values())
     units = max(data.sizes["unit"] for data in parts.values())
     kept_steps, kept_units, size = steps, units, own
-    while packed_size(size, False) > budget and max(kept_steps, kept_units) > 1:
+    while packed_size(size, False) + text.until(kept_steps) > budget and max(kept_steps, kept_units) > 1:
         if kept_steps > MANY_STEPS or (kept_units <= FEW_UNITS and kept_steps > 1):
             kept_steps //= 2
         else:
@@ -150,6 +176,23 @@ def _fit(parts: dict[str, xarray.Dataset], budget: int) -> _Fitted:
 
 
 STATES = ("hidden", "cell")
+
+
+class _TokenBytes:
+    """The bytes that the texts of the steps take on a page."""
+
+    def __init__(self, parts: dict[str, xarray.Dataset]) -> None:
+        self._totals = [
+            np.cumsum([json_bytes(t) + 1 for t in tokens]) for tokens in map(_tokens, parts.values()) if tokens
+        ]
+
+    def until(self, steps: int | None) -> int:
+        """Those of the first steps, or of all."""
+        return sum(int(totals[:steps][-1]) for totals in self._totals)
+
+
+def _tokens(data: xarray.Dataset) -> list[str] | None:
+    return [cut(token, TOKEN) for token in data["token"].values.tolist()] if "token" in data.coords else None
 
 
 def _liveliest(data: xarray.Dataset, count: int) -> xarray.Dataset:
@@ -192,7 +235,7 @@ def _part(
         "stride": int(time[1] - time[0]) if len(time) > 1 else 1,
         "steps": len(time),
         "of": int(data["length"]),
-        "tokens": data["token"].values.tolist() if "token" in data.coords else None,
+        "tokens": _tokens(data),
         "arrays": arrays,
         "orders": unit_orders(data),
     }

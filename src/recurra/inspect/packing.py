@@ -1,13 +1,42 @@
-"""Arrays as short text for a page: exact where they fit, else in 65,536 steps from their least to their greatest."""
+"""Data as short text for a page. Arrays are exact where they fit, else in 65,536 steps from least to greatest."""
 
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import numpy as np
 
 LEVELS = (1 << 16) - 1
+
+
+def as_json(data: Any) -> str:
+    r"""Returns data as JSON that cannot end the HTML element around it or begin another.
+
+    Example:
+        >>> as_json({"a": "<b>"})
+        '{"a":"\\u003cb\\u003e"}'
+    """
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def json_bytes(data: Any) -> int:
+    """Returns the number of bytes that data takes as JSON on a page."""
+    return len(as_json(data).encode(errors="replace"))
+
+
+def cut(text: str, limit: int) -> str:
+    """Returns the first characters of a text, with an ellipsis if some are left out.
+
+    Example:
+        >>> cut("abcdef", 6), cut("abcdef", 4)
+        ('abcdef', 'abc…')
+    """
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def pack(array: np.ndarray, exact: bool = True) -> dict[str, Any]:

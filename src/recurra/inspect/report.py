@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
@@ -14,10 +13,11 @@ from recurra.atomic import written
 from recurra.errors import UsageError
 
 from .contents import Code, contents
+from .packing import as_json
 from .trace import MAX_BYTES, Trace, trace
 
 PAGE_BYTES = 4_900_000
-"""Greatest size of a page; units and steps are left out, visibly, where it would be larger."""
+"""Greatest size of a page. Where it would be larger, texts are cut and steps and units are left out, visibly."""
 LANGUAGES = ("en", "ko")
 SCRIPTS = ("core", "strings", "colours", "figure", "input", "rasters", "lines", "cell", "charts", "main")
 """In the order in which they build on each other."""
@@ -55,7 +55,7 @@ def write_report(
         max_bytes: greatest size of the trace.
         say: is told how many bytes will be kept, before anything runs.
         language: of the page when it opens, `"en"` or `"ko"`; it can be changed there.
-        title: what the page is about; the text, or what the inputs are, when None.
+        title: what the page is about, at most 400 characters; the text, or what the inputs are, when None.
         code: how the model and the inputs are called in the lines of Python that the page offers.
 
     Returns:
@@ -92,14 +92,8 @@ def write_page(
     check_language(language)
     values = _values(language)
     budget = PAGE_BYTES - sum(len(value.encode()) for value in values.values()) - 4096
-    data = {"language": language, **contents(found, row, budget, code or Code())}
-    if title is not None:
-        data["title"] = title
-    # nothing in it can end the element that holds it, or begin another
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    values |= {"data": text, "title": html.escape(data["title"])}
+    data = {"language": language, **contents(found, row, budget, code or Code(), title)}
+    values |= {"data": as_json(data), "title": html.escape(data["title"])}
     page = re.sub(r"{{(\w+)}}", lambda place: values[place[1]], _read("report.html"))
     with written(Path(path)) as partial:
         partial.write_text(page, encoding="utf-8", errors="replace")

@@ -14,6 +14,9 @@ from recurra.errors import DataError, UsageError
 from recurra.tasks.base import Estimator
 from recurra.tasks.subject import Subject
 
+LONG_TOKEN = 200
+"""Characters of a token from which tokens are kept as Python objects."""
+
 
 class Plain(NamedTuple):
     """A batch for a module that is called with one tensor.
@@ -83,7 +86,10 @@ def step_coords(subject: Subject, part: str, lengths: Sequence[int], time: Seque
     texts = subject.steps_of(part, lengths)
     if texts is not None:
         words = [[row[t] if t < len(row) else "" for t in time] for row in texts]
-        coords["token"] = (("batch", "time"), np.array(words, dtype=str).reshape(len(lengths), len(time)))
+        # an array of fixed-width strings gives every step the bytes of the longest
+        long = any(len(word) > LONG_TOKEN for row in words for word in row)
+        tokens = np.array(words, dtype=object if long else str)
+        coords["token"] = (("batch", "time"), tokens.reshape(len(lengths), len(time)))
     return coords
 
 

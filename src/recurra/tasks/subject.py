@@ -77,7 +77,7 @@ def unknown_notes(values: Tensor, lengths: Tensor, steps: Sequence[Sequence[str]
     unknown = {steps[row][at]: None for row, found in enumerate(rows) for at in found.nonzero().flatten().tolist()}
     if not unknown:
         return []
-    names = listed([repr(token) for token in unknown], UNKNOWN_NAMED)
+    names = listed([repr(token[:60]) + "…" * (len(token) > 60) for token in unknown], UNKNOWN_NAMED)
     nothing = [str(row) for row, found in enumerate(rows, 1) if len(found) and bool(found.all())]
     of_all = f"; it knows nothing of text {listed(nothing, UNKNOWN_NAMED)}" if nothing else ""
     return [f"the model does not know {names}: read as unknown tokens{of_all}"]

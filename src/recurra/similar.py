@@ -1,0 +1,31 @@
+"""Finds names that are similar to a mistyped one: columns, files, commands and options."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import PurePath
+
+LEAST = 0.7
+"""Least share of characters in common (`difflib`), without upper and lower case, leading dashes and file endings."""
+
+
+def similar_names(name: str, known: Iterable[str]) -> list[str]:
+    """Returns at most three known names that a person may have meant by an unknown one, the most similar first.
+
+    Args:
+        name: a name as it was typed.
+        known: the names that exist.
+
+    Example:
+        >>> similar_names("lable", ["text", "label"]), similar_names("a.csv", ["b.csv"])
+        (['label'], [])
+    """
+    by_plain: dict[str, str] = {}
+    for other in known:
+        by_plain.setdefault(_plain(other), other)
+    return [by_plain[plain] for plain in difflib.get_close_matches(_plain(name), by_plain, 3, LEAST)]
+
+
+def _plain(name: str) -> str:
+    return PurePath(name.lstrip("-").casefold()).stem
