@@ -65,12 +65,12 @@ def test_a_damaged_utf8_file_is_refused_with_its_place(
 ) -> None:
     monkeypatch.setattr(module, "_CHUNK", chunk)
     lines = [HANGUL.encode(), HANGUL.encode(), b"ab\xffcd"]
-    with pytest.raises(DataError, match=r"table\.csv, line 3, byte 3: a byte that is no UTF-8\nRepair"):
+    with pytest.raises(DataError, match=r"table\.csv, line 3, byte 3: a byte that is not valid UTF-8\nRepair"):
         find_encoding(write(b"\n".join(lines)))
 
 
 def test_a_file_cut_within_a_character_is_damaged(write: Write) -> None:
-    with pytest.raises(DataError, match="line 2, byte 1: a byte that is no UTF-8"):
+    with pytest.raises(DataError, match="line 2, byte 1: a byte that is not valid UTF-8"):
         find_encoding(write((HANGUL + "\n가").encode()[:-1]))
 
 
@@ -78,10 +78,10 @@ def test_a_file_cut_within_a_character_is_damaged(write: Write) -> None:
 def test_a_given_encoding_that_fails_says_where(write: Write, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     monkeypatch.setattr(module, "_CHUNK", chunk)
     path = write("x\n한글y".encode("cp949"))
-    with pytest.raises(DataError, match="line 2, byte 1: a byte that is no UTF-8"):
+    with pytest.raises(DataError, match="line 2, byte 1: a byte that is not valid UTF-8"):
         find_encoding(path, "utf-8")
     path = write(b"x\n" + "한글".encode("cp949") + b"\xff")
-    with pytest.raises(DataError, match=r"line 2, byte 5: a byte that is no CP949 \(Korean\)"):
+    with pytest.raises(DataError, match=r"line 2, byte 5: a byte that is not valid CP949 \(Korean\)"):
         find_encoding(path, "cp949")
 
 
@@ -105,9 +105,9 @@ def test_unknown_encodings_are_refused(write: Write, name: str) -> None:
 
 
 def test_binary_files_are_refused(write: Write) -> None:
-    with pytest.raises(DataError, match=r"table\.csv holds NUL bytes.*\nExport it as CSV"):
+    with pytest.raises(DataError, match=r"table\.csv has NUL bytes.*\nExport it as CSV"):
         find_encoding(write(b"\x89PNG\x00\x01\xff"))
-    with pytest.raises(DataError, match="holds NUL bytes"):
+    with pytest.raises(DataError, match="has NUL bytes"):
         find_encoding(write(b"a" * (2 << 20) + b"\x00"))  # beyond the first chunk
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from recurra.errors import DataError
 
 from .encoding import encoding_name, find_encoding, open_text
-from .files import refuse_no_file
+from .files import reading, refuse_no_file
 from .sniff import table_suffix
 from .wording import counted, hint, listed, shortened
 
@@ -96,7 +96,7 @@ def read_conll(
     `-DOCSTART-` lines and comments at the beginning of a sentence are. A tag `_` or an empty one counts as missing.
 
     Args:
-        path: the file, plain or gzip.
+        path: the file, plain or compressed.
         target: column of tags: a name such as `"upos"`, or a number counted from 1; by default UPOS of CoNLL-U and
             the last one of columns.
         word: column of words; by default FORM of CoNLL-U and the first one of columns.
@@ -121,13 +121,11 @@ def read_conll(
     path = Path(path)
     refuse_no_file(path, "sentence")
     codec = find_encoding(path, encoding)
-    try:
+    with reading(path):
         layout = _find_layout(path, codec, _typed(delimiter), header)
         layout = _choose(path, layout, target, word, tagged)
         parser = _Parser(path, layout, tagged, skip_bad_rows)
         parser.run()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
     if not parser.words:
         raise DataError(f"{path.name} holds no sentence: one word a line, a blank line between sentences")
     tags = parser.tags if tagged else None

@@ -11,7 +11,8 @@ from pyarrow import csv as pa_csv
 
 from recurra.errors import DataError
 
-from .encoding import encoding_name, open_binary
+from .encoding import encoding_name
+from .packed import open_binary
 from .sniff import Dialect, find_dialect, read_rows
 from .table import DataFile, ReadOptions, choose_columns, collect, in_batches, summarize
 from .wording import counted, shortened

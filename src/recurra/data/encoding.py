@@ -1,31 +1,29 @@
-"""Opens text files, plain or gzip, and finds out or checks in which encoding they are written."""
+"""Opens text files, plain or compressed, and finds out or checks in which encoding they are written."""
 
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from recurra.errors import DataError
 
+from .files import reading
+from .packed import open_binary
+from .signatures import HEAD_BYTES, recognize
+
 _CHUNK = 1 << 20
-_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_MARKS = {  # those of UTF-32 first: one of them begins with one of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 _NAMES = {"utf-8-sig": "UTF-8 with BOM", "cp949": "CP949 (Korean)", "cp1252": "Windows-1252"}
-
-
-def open_binary(path: Path) -> BinaryIO:
-    """Opens a file for reading bytes, unpacked where it is gzip."""
-    file = path.open("rb")
-    if file.peek(2)[:2] != b"\x1f\x8b":
-        return file
-    file.close()
-    return gzip.open(path, "rb")  # type: ignore[return-value]  # a BinaryIO in all but name
 
 
 def open_text(path: Path, encoding: str) -> io.TextIOWrapper:
@@ -39,7 +37,7 @@ def find_encoding(path: Path, given: str | None = None) -> str:
     A byte order mark decides, else UTF-8 if all bytes fit, else cp949 (which covers EUC-KR), else cp1252.
 
     Args:
-        path: the file, plain or gzip.
+        path: the file, plain or compressed.
         given: the encoding the user gave, which is then only checked.
 
     Returns:
@@ -48,25 +46,25 @@ def find_encoding(path: Path, given: str | None = None) -> str:
     Raises:
         DataError: the bytes fit none of these, or not the given one.
     """
-    try:
+    with reading(path):
         with open_binary(path) as file:
             head = file.read(_CHUNK)
         mark = next((codec for mark, codec in _MARKS.items() if head.startswith(mark)), None)
+        if (error := recognize(path, head[:HEAD_BYTES])) is not None:
+            raise error
         if given is None and mark is None and b"\0" in head:
-            raise _binary_error(path)
-        codec = _given_codec(given, mark) if given else mark or "utf-8"
+            raise _binary_error(path, head)
+        codec = _given_codec(path, given, mark, head) if given else mark or "utf-8"
         try:
             _check_text(path, codec)
         except _BadByteError as fault:
             if not (given or mark or _is_mostly_utf8(path)):
                 return _legacy_encoding(path)
             raise DataError(
-                f"{path.name}, {_place(path, fault.offset)}: a byte that is no {encoding_name(codec)}\n"
+                f"{path.name}, {_place(path, fault.offset)}: a byte that is not valid {encoding_name(codec)}\n"
                 "Repair the file there, or give the --encoding in which it was written."
             ) from None
         return codec
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def encoding_name(encoding: str) -> str:
@@ -82,14 +80,25 @@ class _BadByteError(Exception):
         self.offset = offset
 
 
-def _given_codec(given: str, mark: str | None) -> str:
+def _given_codec(path: Path, given: str, mark: str | None, head: bytes) -> str:
     try:
         codec = codecs.lookup(given).name
         io.TextIOWrapper(io.BytesIO(), codec)  # refuses codecs that make no text, such as hex
-    except LookupError:
-        raise DataError(f'unknown encoding "{given}": try utf-8, cp949, cp1252 or utf-16') from None
+        codecs.getincrementaldecoder(codec)
+    except (LookupError, ValueError):
+        raise DataError(f'unknown encoding "{given:.40}": try utf-8, cp949, cp1252 or utf-16') from None
+    if codec in ("utf-16", "utf-32") and mark != codec:
+        raise DataError(
+            f"{path.name} has no byte order mark, which {encoding_name(codec)} needs\n"
+            f"Give --encoding {codec}-{_byte_order(head)}, or save the file in UTF-8."
+        )
     # the same, but taking the mark off
     return mark if mark is not None and codec[:5] == mark[:5] else codec
+
+
+def _byte_order(head: bytes) -> str:
+    """The more probable order of the bytes of UTF-16 or UTF-32: in most texts the higher bytes are smaller."""
+    return "le" if sum(head[1::2]) <= sum(head[::2]) else "be"
 
 
 def _legacy_encoding(path: Path) -> str:
@@ -110,14 +119,18 @@ def _legacy_encoding(path: Path) -> str:
 def _decoded(path: Path, encoding: str, errors: str = "strict") -> Iterator[str]:
     """Yields the text in pieces; raises `_BadByteError` at the first byte that does not fit."""
     decoder = codecs.getincrementaldecoder(encoding)(errors)
+    count = 0
     with open_binary(path) as file:
         try:
             while chunk := file.read(_CHUNK):
+                count += len(chunk)
                 yield decoder.decode(chunk)
             yield decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
             # error.object ends where the file was read to, and may begin before the chunk
-            raise _BadByteError(file.tell() - len(error.object) + error.start) from None
+            raise _BadByteError(count - len(error.object) + error.start) from None
+        except UnicodeError as error:
+            raise DataError(f"{path.name} cannot be read as {encoding_name(encoding)}: {error}") from None
 
 
 def _check_text(path: Path, encoding: str) -> None:
@@ -126,11 +139,13 @@ def _check_text(path: Path, encoding: str) -> None:
         raise _binary_error(path)
 
 
-def _binary_error(path: Path) -> DataError:
-    return DataError(
-        f"{path.name} holds NUL bytes, so it is no text table\n"
-        "Export it as CSV in UTF-8 or as Parquet; if it is UTF-16 without a mark, give --encoding utf-16-le."
-    )
+def _binary_error(path: Path, head: bytes = b"") -> DataError:
+    advice = "Export it as CSV in UTF-8 or as Parquet"
+    odd, even = head[1::2].count(0), head[::2].count(0)
+    if max(odd, even) > len(head) / 8:  # a text in UTF-16 is full of them, on one side
+        codec = f"utf-16-{'le' if odd >= even else 'be'}"
+        advice += f"; if it is a text in UTF-16 without a byte order mark, give --encoding {codec}"
+    return DataError(f"{path.name} has NUL bytes, so it is not a text file\n{advice}.")
 
 
 def _is_mostly_utf8(path: Path) -> bool:
@@ -159,7 +174,11 @@ def _codes(text: str) -> np.ndarray:
 
 def _place(path: Path, offset: int) -> str:
     """Returns the line and byte of an offset into the (unpacked) file, counted from 1."""
+    line, last, before = 1, -1, 0
     with open_binary(path) as file:
-        before = file.read(offset)
-    line, byte = before.count(b"\n") + 1, offset - before.rfind(b"\n")
-    return f"line {line}, byte {byte}"
+        while before < offset and (chunk := file.read(min(_CHUNK, offset - before))):
+            line += chunk.count(b"\n")
+            if b"\n" in chunk:
+                last = before + chunk.rfind(b"\n")
+            before += len(chunk)
+    return f"line {line}, byte {offset - last}"

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
-from recurra.errors import DataError
-
 from .encoding import encoding_name, find_encoding, open_text
-from .files import refuse_no_file
+from .files import reading, refuse_no_file
 from .table import DataFile, collect, in_batches
 from .wording import counted
 
 
 def read_lines(path: Path, encoding: str | None = None, *, cache_dir: Path | None = None) -> DataFile:
-    r"""Reads a text file, plain or gzip, as a table of one column `text` with a row for each line.
+    r"""Reads a text file, plain or compressed, as a table of one column `text` with a row for each line.
 
     Args:
         path: the file.
@@ -40,11 +37,9 @@ def read_lines(path: Path, encoding: str | None = None, *, cache_dir: Path | Non
     refuse_no_file(path)
     found = find_encoding(path, encoding)
     schema = pa.schema([pa.field("text", pa.string())])
-    try:
+    with reading(path):
         batches = (pa.record_batch([pa.array(some, pa.string())], schema) for some in in_batches(_lines(path, found)))
         table = collect(schema, batches, cache_dir)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     summary = f"{path.name}: {counted(table.num_rows, 'line')}, {encoding_name(found)}"
     return DataFile(path, table, summary, 0, lambda: itertools.count(1))
 

@@ -97,8 +97,6 @@ def read_long(
         (['A', 'B'], [[[4.0], [5.0]], [[7.0]]], ['ok', 'worn'])
     """
     file = read_table(path, columns.names, options, cache_dir=cache_dir)
-    if not file.table.num_rows:
-        raise DataError(f"{file.path.name} has no rows")
     names = [file.table.column_names[i] for i in range(len(columns.names))]
     codes, ids = _ids(file, names[0])
     values = np.empty((len(codes), len(columns.features)))

@@ -76,9 +76,12 @@ def labelled(file: MeasuredFile, numbers: bool) -> np.ndarray:
 
 def _classes(file: MeasuredFile, targets: np.ndarray) -> np.ndarray:
     """Numbers as classes, `1.0` as `"1"`."""
-    odd = np.flatnonzero(~np.isnan(targets) & (targets != np.round(targets)))
+    with np.errstate(invalid="ignore"):
+        odd = np.flatnonzero(~np.isnan(targets) & ~(np.isfinite(targets) & (targets == np.round(targets))))
     if odd.size:
         row = int(odd[0])
+        if np.isinf(targets[row]):
+            raise DataError(f"{file.where(row)}: the target {targets[row]} is not a finite number")
         raise DataError(
             f"{file.where(row)}: the target {targets[row]:g} is a number, no class; try recurra fit regress"
         )

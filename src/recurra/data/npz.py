@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
+import struct
+import warnings
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from recurra.errors import DataError
 
-from .files import refuse_no_file
+from .files import reading, refuse_no_file
 from .inputs import Arrays, as_sequences
 from .measured import MeasuredFile
+from .packed import FREE_BYTES, check_expansion
+from .signatures import HEAD_BYTES, recognize
 from .wording import listed
 
+_NAMES = ("X", "values", "lengths", "y")
 _WANTED = (
     "It should hold X of shape (batch, time, features) or (batch, time), or for sequences of unequal length values of "
     "shape (steps, features), one sequence behind the other, with lengths of shape (batch,); and y with the targets."
@@ -42,19 +47,50 @@ def read_npz(path: str | os.PathLike[str]) -> MeasuredFile:
     path = Path(path)
     refuse_no_file(path)
     if not zipfile.is_zipfile(path):
-        raise DataError(f"{path.name} is no NumPy archive of named arrays, as numpy.savez writes\n{_WANTED}")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in ("X", "values", "lengths", "y") if name in archive.files}
-            names = archive.files
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, ValueError) as error:
-        if "pickle" in str(error):
-            raise DataError(
-                f"{path.name} holds pickled objects, which can run code and are not read\n{_WANTED}"
-            ) from None
-        raise DataError(f"cannot read {path} as a NumPy archive: {error}") from None
+        with path.open("rb") as file:
+            error = recognize(path, file.read(HEAD_BYTES))
+        raise error or DataError(f"{path.name} is no NumPy archive of named arrays, as numpy.savez writes\n{_WANTED}")
+    damage = (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error)
+    with reading(path, *damage), zipfile.ZipFile(path) as archive:
+        members = {info.filename: info for info in archive.infolist()}
+        names = [name.removesuffix(".npy") for name in members if name.endswith(".npy")]
+        if not names:
+            kept = ", ".join(members) or "none"
+            raise DataError(f"{path.name} has no array: its members ({kept:.200}) do not end in .npy\n{_WANTED}")
+        wanted = [f"{name}.npy" for name in _NAMES if name in names]
+        check_expansion(path, path.stat().st_size, sum(members[name].file_size for name in wanted))
+        found = {name.removesuffix(".npy"): _array(path, archive, members[name]) for name in wanted}
     sequences = _sequences(path, found, names)
     return MeasuredFile(path, sequences, (), _targets(path, found, len(sequences)), lambda row: _where(path, row))
+
+
+def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """Reads one array after its header was compared with the size of its member.
+
+    Raises:
+        DataError: the member is damaged, holds pickled objects, or is not as large as its header says.
+    """
+    name = f"{path.name}, member {member.filename}"
+    try:
+        with archive.open(member) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers as Python 2 wrote them
+            version = np.lib.format.read_magic(file)
+            formats = np.lib.format
+            read_header = formats.read_array_header_1_0 if version == (1, 0) else formats.read_array_header_2_0
+            shape, _, dtype = read_header(file)
+            said, held = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+        if dtype.hasobject:
+            raise DataError(f"{name} holds pickled objects, which can run code and are not read\n{_WANTED}")
+        hollow = not said and math.prod(max(n, 1) for n in shape) > FREE_BYTES  # such as (10**12, 0)
+        if said != held or hollow or min(shape, default=0) < 0:
+            raise DataError(f"{name} is damaged: shape {shape} of {dtype} needs {said:,} bytes, but {held:,} follow")
+        with archive.open(member) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except DataError:
+        raise
+    except Exception as error:  # numpy and zipfile raise many kinds over damaged headers and data
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{name} cannot be read as an array: {reason:.200}") from None
 
 
 def _where(path: Path, row: int) -> str:
@@ -74,10 +110,11 @@ def _sequences(path: Path, found: dict[str, np.ndarray], names: list[str]) -> Ar
         raise DataError(f"{path.name}: values holds {values.dtype} of shape {values.shape}\n{_WANTED}")
     if lengths.dtype.kind not in "iu" or lengths.ndim != 1 or (lengths < 0).any():
         raise DataError(f"{path.name}: lengths should hold whole numbers of shape (batch,), 0 or more")
-    if lengths.sum() != len(values):
-        raise DataError(f"{path.name}: lengths add up to {lengths.sum():,}, but values has {len(values):,} steps")
-    values = values.reshape(len(values), -1)
-    return _checked(path, np.split(values, np.cumsum(lengths)[:-1]))
+    total = sum(map(int, lengths))  # of whole numbers of any size
+    if total != len(values):
+        raise DataError(f"{path.name}: lengths add up to {total:,}, but values has {len(values):,} steps")
+    values = values[:, None] if values.ndim == 1 else values
+    return _checked(path, np.split(values, np.cumsum(lengths.astype(np.int64))[:-1]) if len(lengths) else [])
 
 
 def _checked(path: Path, X: np.ndarray | list[np.ndarray]) -> Arrays:
@@ -97,4 +134,9 @@ def _targets(path: Path, found: dict[str, np.ndarray], rows: int) -> np.ndarray 
         raise DataError(f"{path.name}: y has shape {y.shape} where ({rows},) is expected, one target for each sequence")
     if y.dtype.kind == "f":
         return y.astype(np.float64)
-    return np.array([text or None for text in y.astype(str).tolist()], dtype=object)
+    if y.dtype.kind not in "biuUSM":
+        raise DataError(f"{path.name}: y holds {y.dtype}; targets are numbers or texts")
+    try:
+        return np.array([text or None for text in y.astype(str).tolist()], dtype=object)
+    except UnicodeDecodeError:
+        raise DataError(f"{path.name}: y holds bytes that are not ASCII; write the labels as texts") from None

@@ -15,6 +15,7 @@ from recurra.errors import DataError
 
 from .batches import Batches
 from .encoding import encoding_name, find_encoding, open_text
+from .files import reading, refuse_no_file
 from .inputs import Texts, as_sequences
 from .store import SequenceStore
 from .wording import counted
@@ -178,7 +179,7 @@ def read_lines(path: Path, encoding: str | None = None) -> tuple[list[str], str]
     """Reads a file of one text a line, as the two files of a parallel corpus are; blank lines count.
 
     Args:
-        path: the file, plain or gzip.
+        path: the file, plain or compressed.
         encoding: found out when None.
 
     Returns:
@@ -187,10 +188,9 @@ def read_lines(path: Path, encoding: str | None = None) -> tuple[list[str], str]
     Raises:
         DataError: it cannot be read.
     """
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
+    refuse_no_file(path, "line")
     encoding = find_encoding(path, encoding)
-    with open_text(path, encoding) as file:
+    with reading(path), open_text(path, encoding) as file:
         text = file.read()
     lines = text.replace("\r\n", "\n").split("\n")
     if not lines[-1]:

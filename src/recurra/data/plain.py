@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -16,7 +15,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from recurra.errors import DataError, UsageError
 
 from .encoding import encoding_name, find_encoding, open_text
-from .files import refuse_no_file
+from .files import reading, refuse_no_file
 from .text import UNKNOWN, TextEncoder, new_tokenizer
 
 TOKENS = ("char", "bpe")
@@ -28,7 +27,7 @@ _BYTES = 256
 
 
 def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
-    """Reads a text file, plain or gzip, whose encoding is found out unless it is given.
+    """Reads a text file, plain or compressed, whose encoding is found out unless it is given.
 
     Args:
         path: the file.
@@ -42,11 +41,8 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
     """
     refuse_no_file(path, "text")
     found = find_encoding(path, encoding)
-    try:
-        with open_text(path, found) as file:
-            text = file.read().replace("\r\n", "\n").replace("\r", "\n")
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    with reading(path), open_text(path, found) as file:
+        text = file.read().replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise DataError(f"{path.name} is empty: there is no text in it")
     return text, f"{path.name}: {len(text):,} characters, {encoding_name(found)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +11,13 @@ import pyarrow as pa
 from recurra.errors import DataError
 
 from .delimited import read_delimited
-from .files import refuse_no_file
+from .files import reading, refuse_no_file
 from .jsonl import read_json
 from .parquet import read_parquet
+from .signatures import HEAD_BYTES, recognize
 from .sniff import table_suffix
 from .table import DataFile, ReadOptions
+from .wording import listed
 
 __all__ = ["DataFile", "ReadOptions", "read_table"]
 
@@ -30,9 +31,10 @@ def read_table(
     *,
     cache_dir: Path | None = None,
 ) -> DataFile:
-    r"""Reads columns of a CSV, TSV, JSON Lines or Parquet file; the text formats may be packed with gzip.
+    r"""Reads columns of a CSV, TSV, JSON Lines or Parquet file.
 
-    Encoding, delimiter, quoting and header of text tables are found out.
+    The text formats may be compressed with gzip, bzip2 or xz. Encoding, delimiter, quoting and header of text tables
+    are detected.
 
     Args:
         path: the file.
@@ -42,7 +44,7 @@ def read_table(
         cache_dir: a table over 64 MB is written there and memory-mapped instead of held in memory.
 
     Raises:
-        DataError: the file cannot be read, lacks a column, or has a bad row; the message says where.
+        DataError: the file cannot be read, lacks a column, has no rows, or has a bad row; the message says where.
 
     Example:
         >>> import tempfile
@@ -58,19 +60,24 @@ def read_table(
         'reviews.csv: 2 rows, comma-separated, UTF-8, quoted, columns text, label'
     """
     path = Path(path)
-    try:
+    with reading(path, pa.ArrowException):
         if _is_parquet(path):
-            return read_parquet(path, columns, cache_dir)
-        if table_suffix(path) in (".jsonl", ".ndjson", ".json"):
-            return read_json(path, columns, options, cache_dir)
-        return read_delimited(path, columns, options, cache_dir)
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise DataError(f"cannot read {path}: {reason}") from None
+            file = read_parquet(path, columns, cache_dir)
+        elif table_suffix(path) in (".jsonl", ".ndjson", ".json"):
+            file = read_json(path, columns, options, cache_dir)
+        else:
+            file = read_delimited(path, columns, options, cache_dir)
+    if not file.table.num_rows:
+        raise DataError(f"{path.name} has columns ({listed(file.table.column_names, 8)}) but no rows below them")
+    return file
 
 
 def _is_parquet(path: Path) -> bool:
     """Whether the file is Parquet by name or by its first bytes; refuses what holds no bytes."""
     refuse_no_file(path)
     with path.open("rb") as file:
-        return file.read(4) == b"PAR1" or path.suffix.lower() == ".parquet"
+        head = file.read(HEAD_BYTES)
+    named = path.suffix.lower() == ".parquet"
+    if named and not head.startswith(b"PAR1") and (error := recognize(path, head)) is not None:
+        raise error
+    return named or head.startswith(b"PAR1")

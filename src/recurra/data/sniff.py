@@ -15,6 +15,7 @@ from recurra.errors import DataError
 
 from .encoding import find_encoding, open_text
 from .numbers import MISSING, is_number
+from .packed import PACKED_SUFFIXES
 from .wording import plain_name
 
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 1000, 1 << 20
@@ -52,7 +53,7 @@ def find_dialect(
     r"""Finds out how a text table is written; what is given is believed.
 
     Args:
-        path: the file, plain or gzip.
+        path: the file, plain or compressed.
         columns: the columns the user asks for; a first row that holds one of them is a header.
         encoding: a Python codec.
         delimiter: the character between two columns.
@@ -98,7 +99,7 @@ def read_rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
 def table_suffix(path: Path) -> str:
     """Returns the suffix that tells the format, in lower case: `.csv` for `reviews.CSV.gz`."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes[-1:] == [".gz"]:
+    if suffixes and suffixes[-1] in PACKED_SUFFIXES:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
 

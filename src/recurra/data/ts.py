@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from recurra.errors import DataError
 
 from .encoding import find_encoding, open_text
-from .files import refuse_no_file
+from .files import reading, refuse_no_file
 from .inputs import Arrays
 from .measured import MeasuredFile
 from .wording import counted, listed, shortened
@@ -43,7 +42,7 @@ class _Header:
 
 
 def read_ts(path: str | os.PathLike[str], encoding: str | None = None) -> MeasuredFile:
-    r"""Reads a `.ts` file, plain or gzip: a header, then one sequence a line, dimensions apart by `:`.
+    r"""Reads a `.ts` file, plain or compressed: a header, then one sequence a line, dimensions apart by `:`.
 
     Values are apart by commas, `?` or `NaN` is a missing one, and the class or target comes last where the header
     has `@classLabel true` or `@targetLabel true`. The lines may be of unequal lengths, also where the header says
@@ -73,13 +72,10 @@ def read_ts(path: str | os.PathLike[str], encoding: str | None = None) -> Measur
     """
     path = Path(path)
     refuse_no_file(path)
-    try:
-        with open_text(path, find_encoding(path, encoding)) as file:
-            # the line ends may be those of any system
-            lines = ((number, line.strip()) for number, line in enumerate(file, 1))
-            return _read(path, ((n, line) for n, line in lines if line and not line.startswith("#")))
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    with reading(path), open_text(path, find_encoding(path, encoding)) as file:
+        # the line ends may be those of any system
+        lines = ((number, line.strip()) for number, line in enumerate(file, 1))
+        return _read(path, ((n, line) for n, line in lines if line and not line.startswith("#")))
 
 
 def _read(path: Path, lines: Iterator[tuple[int, str]]) -> MeasuredFile:
@@ -122,8 +118,10 @@ def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> _Header:
     for number, line in lines:
         if not line.startswith("@"):
             _fail(path, number, f"data above @data: {shortened(line)}\n{_EXAMPLE}")
-        key, *words = line[1:].split()
+        key, *words = line[1:].split() or [""]
         key = key.lower()
+        if not key:
+            _fail(path, number, f"a line with @ alone; a word such as data follows it\n{_EXAMPLE}")
         if key == "data":
             return header
         if key in _SWITCHES:

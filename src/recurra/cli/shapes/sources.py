@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from recurra.cli.console import say
 from recurra.cli.files import Labelled, labels, located, read_columns
 from recurra.cli.sounds import as_sounds, sounds_at
-from recurra.errors import UsageError
+from recurra.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -101,11 +101,13 @@ def read_source(
         DataError: the file cannot be read.
         UsageError: columns are missing, or are none of the file's.
     """
+    from recurra.data.sniff import table_suffix
+
     if not targets and (sounds := sounds_at(str(path))) is not None:
         return Source(sounds, None, lambda row: sounds[row].name)
-    kind = path.with_suffix("").suffix if path.suffix.lower() == ".gz" else path.suffix
-    if kind.lower() in (".ts", ".npz"):
-        return _from_archive(task, path, kind.lower(), columns, options, targets)
+    kind = table_suffix(path)
+    if kind in (".ts", ".npz"):
+        return _from_archive(task, path, kind, columns, options, targets)
     if columns.features:
         return _from_long(task, path, columns, options, cache, targets)
     return _from_column(task, path, columns, options, cache, targets)
@@ -148,7 +150,7 @@ def _from_column(
 ) -> Source:
     import pyarrow as pa
 
-    from recurra.data.inputs import as_sequences
+    from recurra.data.inputs import Texts, as_sequences
     from recurra.data.numbers import parse_numbers
 
     wanted = {"--input": columns.input, **({"--target": columns.target} if targets else {})}
@@ -161,6 +163,8 @@ def _from_column(
     if not isinstance(sequences, list) and pa.types.is_nested(sequences.type):
         with located(file.where):
             sequences = as_sequences(sequences)
+        if isinstance(sequences, Texts):  # no row has a value that tells texts from numbers
+            raise DataError(f"{path.name}, column {columns.input}: every value is missing")
         if sequences.missing:
             say(f"{path.name}: {sequences.missing:,} missing values")
     found = None

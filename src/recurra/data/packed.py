@@ -1,0 +1,90 @@
+"""Opens files, unpacked where they are gzip, bzip2 or xz, and limits what a compressed file may expand to."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from recurra.errors import DataError, UsageError
+
+PACKED_SUFFIXES = (".gz", ".bz2", ".xz")
+MAX_EXPANSION = 200
+"""Greatest ratio of unpacked to packed size. Tables and logs stay below 50; the environment variable
+`RECURRA_MAX_EXPANSION` sets another one."""
+FREE_BYTES = 64 << 20
+"""Unpacked size up to which the ratio does not matter."""
+
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+
+
+def open_binary(path: Path) -> BinaryIO:
+    """Opens a file for reading bytes, unpacked where its first bytes say gzip, bzip2 or xz.
+
+    Raises:
+        DataError: while reading, as soon as the file expands beyond `MAX_EXPANSION`.
+    """
+    file = path.open("rb")
+    head = file.peek(6)
+    opener = next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), None)
+    return file if opener is None else io.BufferedReader(_Unpacked(path, file, opener), 1 << 16)
+
+
+def check_expansion(path: Path, packed: int, unpacked: int) -> None:
+    """Refuses a file, or the part of it read so far, that expands too much.
+
+    Args:
+        path: the file, for the message.
+        packed: bytes in the file.
+        unpacked: bytes they expand to.
+
+    Raises:
+        DataError: more than `MAX_EXPANSION` times as many, and more than `FREE_BYTES`.
+        UsageError: `RECURRA_MAX_EXPANSION` is not a number.
+    """
+    if unpacked <= FREE_BYTES or unpacked <= packed * max_expansion():
+        return
+    raise DataError(
+        f"{path.name} expands to {unpacked >> 20:,} MB or more, over {max_expansion():,} times its compressed size\n"
+        "If the file comes from a trusted source, unpack it first, or set RECURRA_MAX_EXPANSION to a greater ratio."
+    )
+
+
+def max_expansion() -> int:
+    """The ratio in force.
+
+    Raises:
+        UsageError: the environment variable is not a whole number above 0.
+    """
+    given = os.environ.get("RECURRA_MAX_EXPANSION", "")
+    if not given:
+        return MAX_EXPANSION
+    if not given.isdecimal() or not int(given):
+        raise UsageError(f"RECURRA_MAX_EXPANSION must be a whole number above 0, got {given!r:.40}")
+    return int(given)
+
+
+class _Unpacked(io.RawIOBase):
+    """The bytes in a compressed file, counted as they are read."""
+
+    def __init__(self, path: Path, packed: BinaryIO, opener: Any) -> None:
+        super().__init__()
+        self._path, self._packed, self._stream, self._count = path, packed, opener(packed), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._stream.readinto(buffer)
+        self._count += found
+        check_expansion(self._path, self._packed.tell(), self._count)
+        return found
+
+    def close(self) -> None:
+        self._stream.close()
+        self._packed.close()
+        super().close()
