@@ -114,3 +114,21 @@ def test_binary_files_are_refused(write: Write) -> None:
 def test_bytes_of_no_known_encoding_are_refused(write: Write) -> None:
     with pytest.raises(DataError, match="no UTF-8, cp949 or Windows-1252 text"):
         find_encoding(write(b"\x81\x8d \x90 \xff\x81"))
+
+
+@pytest.mark.parametrize(("codec", "order"), [("utf-16", "le"), ("utf-16", "be"), ("utf-32", "le"), ("utf-32", "be")])
+def test_utf16_without_a_mark_names_the_codec_to_give(write: Write, codec: str, order: str) -> None:
+    path = write(f"text,label\n{HANGUL},1\n", encoding=f"{codec}-{order}")
+    with pytest.raises(DataError, match=f"no byte order mark.*\nGive --encoding {codec}-{order}"):
+        find_encoding(path, codec)
+    assert find_encoding(path, f"{codec}-{order}") == f"{codec}-{order}"
+
+
+def test_utf32_is_found_by_its_mark(write: Write) -> None:
+    assert find_encoding(write(HANGUL, encoding="utf-32")) == "utf-32"
+
+
+@pytest.mark.parametrize("given", ["", "\0", "hex", "한글", "x" * 500, "undefined", "idna", "rot13"])
+def test_odd_codecs_are_refused_or_fail_with_a_data_error(write: Write, given: str) -> None:
+    with pytest.raises(DataError, match=r"unknown encoding|cannot be read as|is not valid"):
+        find_encoding(write("a..b\xff" + "x" * 70, encoding="latin-1"), given or "\n")

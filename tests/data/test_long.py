@@ -108,7 +108,7 @@ def test_ids_that_are_numbers_and_columns_by_position(tmp_path, write):
         (TEXT.replace("NA", "hot"), 'line 6, column heat: "hot" is not a number'),
         (TEXT.replace("NA", "1e999"), "line 6, column heat"),
         (TEXT.replace("hour", "day"), 'no column "hour"'),
-        ("pump,hour,flow,heat,state\n", "has no rows"),
+        ("pump,hour,flow,heat,state\n", "but no rows below them"),
         ("", "is empty"),
     ],
 )

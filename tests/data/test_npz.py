@@ -77,10 +77,48 @@ def test_files_that_are_none(write, tmp_path):
         read_npz(tmp_path / "no.npz")
     np.save(tmp_path / "one.npy", np.ones(3))
     for content in (b"text", b"PK\x03\x04 cut short", (tmp_path / "one.npy").read_bytes()):
-        with pytest.raises(DataError, match="a.npz is (no NumPy archive of named arrays|a damaged zip archive|a NumPy array)"):
+        with pytest.raises(
+            DataError, match=r"a\.npz is (no NumPy archive of named arrays|a damaged zip archive|a NumPy array)"
+        ):
             read_npz(write(content, "a.npz"))
     np.savez(tmp_path / "cut.npz", X=np.arange(3000.0).reshape(10, 300))
     content = bytearray((tmp_path / "cut.npz").read_bytes())
     content[5000] ^= 1
-    with pytest.raises(DataError, match=r"cannot read .* as a NumPy archive"):
+    with pytest.raises(DataError, match=r"a\.npz, member X\.npy cannot be read as an array"):
         read_npz(write(bytes(content), "a.npz"))
+
+
+def test_headers_are_checked_before_memory_is_taken(tmp_path):
+    import io
+    import zipfile
+
+    def member(shape, dtype="<f8", content=b"\0" * 72):
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": dtype, "fortran_order": False, "shape": shape})
+        return header.getvalue() + content
+
+    path = tmp_path / "a.npz"
+    for shape in ((2**64,), (10**12, 3), (3, 4), (-1, 9), (10**12, 0)):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("X.npy", member(shape))
+        with pytest.raises(DataError, match=r"a\.npz, member X\.npy (is damaged: shape|cannot be read)"):
+            read_npz(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("X", b"12345")
+    with pytest.raises(DataError, match=r"a\.npz has no array: its members \(X\)"):
+        read_npz(path)
+
+
+def test_targets_that_are_infinite_or_no_texts(save):
+    with pytest.raises(DataError, match=r"a\.npz, sequence 2: the target inf is not a finite number"):
+        labelled(read_npz(save(X=np.ones((2, 2)), y=[1.0, np.inf])), numbers=False)
+    with pytest.raises(DataError, match="y holds complex128"):
+        read_npz(save(X=np.ones((2, 2)), y=[1j, 2]))
+    with pytest.raises(DataError, match="y holds bytes that are not ASCII"):
+        read_npz(save(X=np.ones((2, 2)), y=np.array(["가".encode(), b"a"])))
+
+
+def test_lengths_that_overflow(save):
+    with pytest.raises(DataError, match="lengths add up to"):
+        read_npz(save(values=np.ones(4), lengths=np.array([2**63, 2**63, 4], np.uint64)))
+    assert [len(row) for row in read_npz(save(values=np.ones(0), lengths=[0, 0])).sequences.rows] == [0, 0]

@@ -42,3 +42,25 @@ def test_parquet_damaged_within_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"cannot read .*a\.parquet"):
         read_table(path)
+
+
+def test_a_column_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    arrays = [pa.array(["a"]), pa.array(["b"]), pa.array(["c"])]
+    pq.write_table(pa.table(arrays, names=["document", "document", "label"]), tmp_path / "a.parquet")
+    assert read_table(tmp_path / "a.parquet", ["label"]).table.to_pydict() == {"label": ["c"]}
+    for name in ("document", "2"):
+        with pytest.raises(DataError, match=r"a\.parquet has 2 columns named document \(columns 1, 2\)"):
+            read_table(tmp_path / "a.parquet", [name])
+
+
+def test_texts_that_are_not_utf8_are_refused_with_their_place(tmp_path: Path) -> None:
+    broken = pa.Array.from_buffers(pa.string(), 2, pa.array([b"a\xff", b"b"]).buffers())
+    pq.write_table(pa.table({"text": broken}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet, rows 1 to 2, column text: .*UTF8"):
+        read_table(tmp_path / "a.parquet")
+
+
+def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet has columns \(text\) but no rows"):
+        read_table(tmp_path / "a.parquet")

@@ -130,3 +130,9 @@ def test_files_that_are_none(tmp_path, write):
         read_ts(write(b"\x00\x01" * 50, "a.ts"))
     with pytest.raises(DataError, match="cannot read"):
         read_ts(write(gzip.compress(HEADER.encode())[:-9], "a.ts"))
+
+
+@pytest.mark.parametrize("content", ["@\n@data\n1,2:a\n", "@problemName x\n@ \n@data\n1:a\n"])
+def test_a_lone_at_is_refused_with_its_line(write, content):
+    with pytest.raises(DataError, match=r"table\.ts, line \d: a line with @ alone"):
+        read_ts(write(content, "table.ts"))

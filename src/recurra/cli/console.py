@@ -39,7 +39,12 @@ def show_table(
 
 def show_json(value: Any) -> None:
     """Writes one JSON object on one line to standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.write(to_json(value) + "\n")
+
+
+def to_json(value: Any) -> str:
+    """JSON on one line; dates, decimal numbers and other values that JSON lacks become texts."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from recurra.atomic import written
 from recurra.errors import DataError, UsageError
 
-from .console import say
+from .console import say, to_json
 from .options import Reading
 
 if TYPE_CHECKING:
@@ -73,8 +73,6 @@ def write_rows(path: Path, names: Sequence[str], columns: Sequence[Sequence[Any]
     Raises:
         UsageError: the suffix is none of these.
     """
-    import json
-
     import pyarrow as pa
     from pyarrow import csv, parquet
 
@@ -91,15 +89,13 @@ def write_rows(path: Path, names: Sequence[str], columns: Sequence[Sequence[Any]
         elif suffix in (".jsonl", ".ndjson"):
             with partial.open("w", encoding="utf-8") as file:
                 for row in table.to_pylist():
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    file.write(to_json(row) + "\n")
         else:
             raise UsageError(f"{path} should end in .csv, .tsv, .jsonl or .parquet")
 
 
 def _cell(value: Any) -> Any:
     """A list of words becomes a text with spaces, anything nested JSON."""
-    import json
-
     if isinstance(value, list) and all(isinstance(v, str) for v in value):
         return " ".join(value)
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+    return to_json(value) if isinstance(value, list | dict) else value

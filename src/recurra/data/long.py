@@ -101,7 +101,7 @@ def read_long(
     codes, ids = _ids(file, names[0])
     values = np.empty((len(codes), len(columns.features)))
     for i in range(values.shape[1]):
-        values[:, i] = _feature(file, i + 1, names[i + 1])
+        values[:, i] = parse_numbers(file.table.column(i + 1), name=names[i + 1], where=file.where)
     width = 1 + len(columns.features)
     order = np.argsort(codes, kind="stable")
     if columns.time:
@@ -138,15 +138,6 @@ def _ids(file: DataFile, name: str) -> tuple[np.ndarray, list[Any]]:
     if isinstance(found, pa.ChunkedArray):
         found = found.unify_dictionaries().chunk(0)
     return found.indices.to_numpy().astype(np.int64), found.dictionary.to_pylist()
-
-
-def _feature(file: DataFile, index: int, name: str) -> np.ndarray:
-    values = parse_numbers(file.table.column(index), name=name, where=file.where)
-    infinite = np.flatnonzero(np.isinf(values))
-    if infinite.size:
-        row = int(infinite[0])
-        _fail(file, row, f"column {name}: {values[row]} is not a finite number")
-    return values
 
 
 def _refuse_same_times(

@@ -39,7 +39,7 @@ def parse_numbers(column: pa.ChunkedArray | pa.Array, *, name: str, where: Calla
         The numbers as float64.
 
     Raises:
-        DataError: a cell is no number.
+        DataError: a cell is not a finite number.
 
     Example:
         >>> parse_numbers(pa.array(["1,395", " -2.5", "NA"]), name="price", where=str)
@@ -68,4 +68,9 @@ def _cast_numbers(column: pa.ChunkedArray | pa.Array, name: str, where: Callable
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         place = f"{where(0)}, " if len(column) else ""
         raise DataError(f"{place}column {name}: values of type {column.type} are not numbers") from None
-    return np.array(np.asarray(pc.fill_null(numbers, np.nan)))
+    found = np.array(np.asarray(pc.fill_null(numbers, np.nan)))
+    infinite = np.flatnonzero(np.isinf(found))
+    if infinite.size:
+        row = int(infinite[0])
+        raise DataError(f"{where(row)}, column {name}: {found[row]} is not a finite number")
+    return found

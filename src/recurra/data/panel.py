@@ -169,7 +169,7 @@ def _ids(column: Any, rows: int, name: str, where: Callable[[int], str]) -> tupl
         raise DataError(f"{where(int(blank[0]))}, column {name} is empty: which series does the row belong to?")
     try:
         found = pc.dictionary_encode(pc.cast(column, pa.string())).combine_chunks()
-    except pa.ArrowNotImplementedError:
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         raise DataError(f"column {name}: values of type {column.type} cannot be ids") from None
     encoded = found.chunk(0) if isinstance(found, pa.ChunkedArray) else found
     return encoded.dictionary.to_pylist(), np.asarray(encoded.indices).astype(np.int64)

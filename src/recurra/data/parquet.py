@@ -59,11 +59,18 @@ def _check_declared_sizes(path: Path, metadata: Any) -> None:
 
 
 def _measured(path: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Passes batches on as long as they are not much larger than the file; repeated values take no space in it."""
-    size, found = path.stat().st_size, 0
+    """Passes batches on if they are valid and not much larger than the file, where repeated values take no space."""
+    size, found, rows = path.stat().st_size, 0, 0
     for batch in batches:
         found += batch.nbytes
         check_expansion(path, size, found)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid as error:
+                place = f"rows {rows + 1} to {rows + len(column)}, column {name}"
+                raise DataError(f"{path.name}, {place}: {str(error).partition(chr(10))[0]}") from None
+        rows += len(batch)
         yield batch
 
 

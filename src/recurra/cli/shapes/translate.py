@@ -13,7 +13,7 @@ from recurra.cli.files import Labelled, read_columns, write_rows
 from recurra.cli.lines import lines_of
 from recurra.cli.options import Asking, Fitting, Reading, takes
 from recurra.cli.training import train as run
-from recurra.errors import UsageError
+from recurra.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -202,13 +202,19 @@ def _set_apart(path: Path, sides: Sides, share: float, options: Fitting, cache: 
 
     import numpy as np
 
+    from recurra.data.inputs import Texts, as_sequences
     from recurra.data.pairs import hold_out, source_groups
     from recurra.data.table import choose_columns
 
     table, where = _whole(path, sides.target_file, options)
     names = table.column_names
     at = choose_columns(path, names, [sides.source or SOURCE, sides.target or TARGET])
-    texts = [text or "" for text in table.column(at[0]).to_pylist()]
+    sources = as_sequences(table.column(at[0]))
+    if not isinstance(sources, Texts):
+        raise DataError(
+            f"{path.name}, column {names[at[0]]}: these are no texts; translation needs a text on each side"
+        )
+    texts = [text for chunk in sources.chunks() for text in chunk]
     apart = hold_out(source_groups(texts), share, options.random_state or 0)
     if not apart.any():
         raise UsageError(f"--hold-out {share:g} of {len(texts):,} rows leaves nothing to test on")
@@ -217,13 +223,14 @@ def _set_apart(path: Path, sides: Sides, share: float, options: Fitting, cache: 
     header = [plain.get(i, f"column {name}") if name == str(i + 1) else name for i, name in enumerate(names)]
     out = options.out.with_name(f"{options.out.name}.held-out.tsv")
     held = table.take(np.flatnonzero(apart))
+    columns_held = [column.to_pylist() for column in held.columns]
     if out.exists() and cache is not None and not options.overwrite:
         again = cache / "held-out.tsv"
-        write_rows(again, header, held.columns)
+        write_rows(again, header, columns_held)
         if not filecmp.cmp(out, again, shallow=False):
             raise UsageError(f"{out} contains other pairs; move it, or add --overwrite to replace it")
     else:
-        write_rows(out, header, held.columns)
+        write_rows(out, header, columns_held)
     say(f"{held.num_rows:,} pairs held out: {out}")
     rows = np.flatnonzero(~apart)
     kept = table.take(rows)

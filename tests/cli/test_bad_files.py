@@ -1,0 +1,104 @@
+"""Files that cannot be used end with exit code 3 and one sentence, whatever the command."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+QUICK = ("--epochs", "1", "--hidden-size", "4", "--out", "m")
+FITS = {
+    "classify": ("--input", "day", "--target", "shop"),
+    "classify long": ("--id", "shop", "--features", "sold", "--target", "day"),
+    "regress": ("--input", "day", "--target", "sold"),
+    "forecast": ("--time", "day", "--target", "sold"),
+    "generate": ("--input", "day"),
+    "translate": ("--source", "day", "--target", "shop"),
+    "fill": ("--input", "day"),
+    "transcribe": ("--input", "day", "--target", "shop"),
+}
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_a_table_with_a_header_only(recurra, tmp_path, fit):
+    (tmp_path / "no_rows.csv").write_text("day,shop,sold,promotion\n")
+    code, _, err = recurra("fit", fit.split()[0], "no_rows.csv", *FITS[fit], *QUICK)
+    assert code == 3
+    assert "no_rows.csv has columns" in err
+    assert not (tmp_path / "m").exists()
+
+
+ROWS = 24
+DAY = datetime.date(2020, 1, 1)
+COLUMNS = {
+    "null": pa.nulls(ROWS),
+    "timestamp": pa.array([datetime.datetime(2020, 1, 1)] * ROWS),
+    "zoned": pa.array([datetime.datetime(2020, 1, 1)] * ROWS, pa.timestamp("us", "Asia/Seoul")),
+    "date": pa.array([DAY + datetime.timedelta(i) for i in range(ROWS)]),
+    "duration": pa.array([datetime.timedelta(1)] * ROWS),
+    "binary": pa.array([b"\xff\0"] * ROWS),
+    "decimal": pa.array([decimal.Decimal(i) for i in range(ROWS)]),
+    "list": pa.array([[1.0, 2.0]] * ROWS),
+    "null lists": pa.array([None] * ROWS, pa.list_(pa.float64())),
+    "words": pa.array([["a", "b"]] * ROWS),
+    "struct": pa.array([{"a": 1}] * ROWS),
+    "large": pa.array(["a b", "c d"] * (ROWS // 2), pa.large_string()),
+    "categories": pa.array(["a b", "c d"] * (ROWS // 2)).dictionary_encode(),
+    "unsigned": pa.array([2**64 - 1] * ROWS, pa.uint64()),
+    "infinite": pa.array([float("inf")] * ROWS),
+}
+
+
+QUICK_COLUMNS = ("binary", "struct", "infinite")
+
+
+@pytest.mark.parametrize(
+    "column", [name if name in QUICK_COLUMNS else pytest.param(name, marks=pytest.mark.slow) for name in COLUMNS]
+)
+def test_parquet_columns_of_every_type_in_every_role(recurra, tmp_path, column):
+    own = {"text": ["a b", "c d"] * (ROWS // 2), "n": range(ROWS), "x": [float(i) for i in range(ROWS)]}
+    pq.write_table(pa.table({**own, "odd": COLUMNS[column]}), tmp_path / "a.parquet")
+    commands = [
+        ("classify", "--input", "odd", "--target", "text"),
+        ("classify", "--input", "text", "--target", "odd"),
+        ("classify", "--id", "odd", "--features", "x", "--target", "text"),
+        ("regress", "--input", "text", "--target", "odd"),
+        ("regress", "--id", "n", "--features", "odd", "--target", "x"),
+        ("translate", "--source", "odd", "--target", "text", "--hold-out", "0.3"),
+        ("generate", "--input", "text", "--condition", "odd"),
+        ("fill", "--input", "odd"),
+        ("forecast", "--time", "n", "--target", "x", "--id", "odd", "--horizon", "2", "--context", "4"),
+        ("forecast", "--time", "n", "--target", "odd", "--horizon", "2", "--context", "4"),
+    ]
+    for task, *options in commands:
+        code, _, err = recurra("fit", task, "a.parquet", *options, *QUICK)
+        assert code in (0, 2, 3), (task, options, err)
+
+
+def test_every_list_is_missing(recurra, tmp_path):
+    pq.write_table(pa.table({"document": COLUMNS["null lists"], "label": ["1", "2"] * 12}), tmp_path / "a.parquet")
+    code, _, err = recurra("fit", "classify", "a.parquet", "--input", "document", "--target", "label", *QUICK)
+    assert code == 3
+    assert "a.parquet, column document: every value is missing" in err
+
+
+def test_ids_that_are_dates_are_predicted(recurra, tmp_path):
+    rows = 40
+    table = {
+        "day": [DAY + datetime.timedelta(i // 2) for i in range(rows)],
+        "second": [i % 2 for i in range(rows)],
+        "heat": [float(i % 7) for i in range(rows)],
+        "state": ["ab"[i // 2 % 2] for i in range(rows)],
+    }
+    pq.write_table(pa.table(table), tmp_path / "a.parquet")
+    columns = ("--id", "day", "--time", "second", "--features", "heat", "--target", "state")
+    assert recurra("fit", "classify", "a.parquet", *columns, *QUICK)[0] == 0
+    code, out, err = recurra("predict", "m", "a.parquet")
+    assert code == 0, err
+    assert '"id": "2020-01-01"' in out.splitlines()[0]
+    for suffix in ("csv", "jsonl", "parquet"):
+        assert recurra("predict", "m", "a.parquet", "--out", f"p.{suffix}")[0] == 0
+    assert '"id": "2020-01-20"' in (tmp_path / "p.jsonl").read_text()
