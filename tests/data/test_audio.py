@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -116,7 +120,7 @@ def test_wav_of_unknown_length_is_read(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"path,label\n", b"ID3" + b"\0" * 90])
 def test_what_is_no_sound(tmp_path, content):
-    with pytest.raises(DataError, match=r"a\.wav is no recording .*convert it to WAV or FLAC"):
+    with pytest.raises(DataError, match=r"a\.wav (is no recording .*convert it to WAV or FLAC|is empty)"):
         read_audio(damaged(tmp_path, "a.wav", content=content))
 
 
@@ -190,3 +194,141 @@ def test_chunks_keep_the_order():
 
 def test_durations():
     assert [duration(s) for s in (0.25, 59, 90, 5400)] == ["0.2 seconds", "59.0 seconds", "1.5 minutes", "1.5 hours"]
+
+
+def wav_header(rate=8000, channels=1, data=200, bits=16):
+    """The header of a WAV file that declares so many bytes of sound."""
+    frame = channels * bits // 8
+    form = struct.pack("<HHIIHH", 1, channels, rate, rate * frame % 2**32, frame % 2**16, bits)
+    return (
+        b"RIFF"
+        + struct.pack("<I", 36 + data)
+        + b"WAVEfmt "
+        + struct.pack("<I", 16)
+        + form
+        + struct.pack("<4sI", b"data", data)
+    )
+
+
+def peak_memory_of(code, *arguments):
+    """Runs Python code with at most 1.5 GB of address space beyond what the imports take, and returns its output."""
+    limit = (
+        "import resource; n = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + (3 << 29)\n"
+    )
+    limit += "resource.setrlimit(resource.RLIMIT_AS, (n, n))\n"
+    imports = "import sys; from recurra.data.audio import *; from recurra.data.audio import needed\n"
+    imports += "import soundfile, scipy.signal\nfrom recurra.errors import DataError\n"
+    done = subprocess.run(
+        [sys.executable, "-c", imports + limit + code, *map(str, arguments)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("rate", [0, 1, 999, 768_001, 50_000_017, 2**31 - 1, 2**32 - 1])
+def test_rates_that_no_recorder_has_are_refused(tmp_path, rate):
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav_header(rate) + bytes(200))
+    with pytest.raises(DataError, match=r"a\.wav (has [-\d,]+ samples a second|is no recording)"):
+        Recordings([path]).headers  # noqa: B018
+    with pytest.raises(DataError, match=r"a recording has .* samples a second"):
+        samples_of((tone(), rate))
+
+
+def test_a_header_does_not_decide_the_memory(tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav_header(50_000_017) + bytes(200))
+    soundfile.write(tmp_path / "b.flac", tone(), 8000)
+    flac = bytearray((tmp_path / "b.flac").read_bytes())
+    flac[21] |= 0x0F  # the upper bits of the 36 that hold the number of samples
+    (tmp_path / "b.flac").write_bytes(flac)
+    code = "for name in sys.argv[1:]:\n try:\n  samples_of(Path(name))\n except DataError as e:\n  print(e)"
+    said = peak_memory_of(code, tmp_path / "a.wav", tmp_path / "b.flac")
+    assert "50,000,017 samples a second" in said
+    assert "samples in each channel or more; at most 268,435,456 are read" in said
+
+
+def test_rates_without_a_common_factor_take_a_small_filter():
+    code = "x = resample(np.ones(4000, np.float32), 767_999, 16_000); print(len(x), x[40].round(2))"
+    assert peak_memory_of(code).split() == ["84", "1.0"]
+
+
+def test_rounded_ratios_give_the_same_sound():
+    wave = tone(0.05, 110_003, 440.0)
+    found = resample(wave, 110_003, 16_000)
+    assert len(found) == -(-len(wave) * 16_000 // 110_003)
+    wanted = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(found)) / 16_000)
+    assert np.abs(found - wanted)[50:-50].max() < 1e-3
+
+
+def test_a_stream_that_declares_no_length_is_decoded_to_its_end(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, tone(), 8000)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    assert Recordings([path]).headers == [(8000, 4000)]
+    assert np.abs(read_audio(path)[0] - tone()).max() < 1e-4
+
+
+def test_blocks_of_any_size_give_the_same_samples(tmp_path, monkeypatch):
+    both = np.stack([tone(), tone(hertz=300.0), 0 * tone()], 1)
+    for name in ("a.wav", "a.flac", "a.ogg", "a.mp3"):
+        soundfile.write(tmp_path / name, both[:, : 2 if name == "a.mp3" else 3], 8000)
+        whole = read_audio(tmp_path / name)[0]
+        monkeypatch.setattr(audio, "BLOCK_SAMPLES", 1000)
+        np.testing.assert_array_equal(read_audio(tmp_path / name)[0], whole)
+        monkeypatch.undo()
+
+
+def test_recordings_that_are_too_long_are_refused(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", tone(), 8000)
+    monkeypatch.setattr(audio, "MAX_SAMPLES", 3999)
+    with pytest.raises(DataError, match=r"a\.wav has 4,000 samples in each channel.*3,999 are read\nCut it"):
+        read_audio(tmp_path / "a.wav")
+    with pytest.raises(DataError, match="a recording has 4,000 samples"):
+        samples_of((tone(), 8000))
+
+
+@pytest.mark.parametrize("channels", [0, 1000, 65535])
+def test_channels_of_any_number(tmp_path, channels):
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav_header(8000, channels, 4000) + bytes(4000))
+    if channels == 1000:
+        assert read_audio(path)[0].tolist() == [0.0, 0.0]
+    else:
+        with pytest.raises(DataError, match=r"a\.wav is no recording"):
+            read_audio(path)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.zeros((5, 0)), r"not float64 \(5, 0\)"),
+        (np.zeros((5, 2, 2)), r"not float64 \(5, 2, 2\)"),
+        (np.array([1j]), "not complex128"),
+        (np.array(["a"]), "not <U1"),
+        (np.array([True]), "not bool"),
+        (np.array([1.0, np.nan]), "not finite"),
+        (np.array([1e300]), "not finite"),
+        (np.full((2, 2), 3e38), "not finite"),
+    ],
+)
+def test_samples_in_memory_that_are_no_sound(samples, message):
+    with pytest.raises(DataError, match=message):
+        samples_of((samples, 8000))
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.aiff", "a.au"])
+@pytest.mark.parametrize("keep", [0.0, 0.05, 0.5, 0.95])
+def test_files_cut_short_are_read_or_refused(tmp_path, name, keep):
+    soundfile.write(tmp_path / name, tone(2.0), 8000)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: int(len(content) * keep)])
+    try:
+        assert len(read_audio(tmp_path / name)[0]) <= 17_000
+    except DataError as error:
+        message = str(error)
+    else:
+        return
+    assert name in message

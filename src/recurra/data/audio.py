@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from importlib import import_module
 from itertools import compress
@@ -16,12 +17,21 @@ import numpy as np
 
 from recurra.errors import DataError, EngineError
 
-from .wording import counted, hint
+from .files import refuse_no_file
+from .wording import counted
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au")
 FOREIGN = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".amr")  # sound as well, but nothing here decodes it
 CHUNK_RECORDINGS = 256
 MIN_RATE = 1000  # below it, a window of 25 ms holds no spectrum
+MAX_RATE_HZ = 768_000  # the highest of sound cards and ultrasonic recorders
+MAX_SAMPLES = 1 << 28
+"""Most samples of each channel in a recording: 4.6 hours at 16 kHz, 93 minutes at 48 kHz, 1 GB in memory."""
+MAX_FILTER_RATIO = 100_000
+"""Greatest numerator or denominator of the ratio of two rates. The resampling filter has 20 taps for each."""
+BLOCK_SAMPLES = 1 << 22
+"""Samples of all channels decoded together."""
+_UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile says of streams that do not declare their length
 
 Samples = tuple[Any, int]
 """Samples `(time,)` or `(time, channels)` and their rate in Hz."""
@@ -141,18 +151,38 @@ def read_audio(path: Path) -> tuple[np.ndarray, int]:
     """The samples of a file, its channels averaged to one, `(time,)` in [-1, 1], and their rate in Hz.
 
     Raises:
-        DataError: the file is missing, is no sound, or is cut short.
+        DataError: the file is missing, is no sound, is cut short, or is longer than `MAX_SAMPLES`.
         EngineError: the packages of the extra `audio` are not installed.
     """
-    soundfile = needed("soundfile")
     said = _header(path)
+    samples, found = np.empty(said.samples, np.float32), 0
+    for block in _blocks(path):
+        kept = block[: said.samples - found]
+        samples[found : found + len(kept)] = kept
+        found += len(kept)
+    if found < said.samples:
+        raise _cut_short(path, found, said.samples)
+    return samples, said.rate
+
+
+def _blocks(path: Path) -> Iterator[np.ndarray]:
+    """Decodes a file piece by piece: samples of one channel, `(time,)`.
+
+    Raises:
+        DataError: the file is damaged or longer than `MAX_SAMPLES`.
+    """
+    soundfile, total = needed("soundfile"), 0
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
+        with soundfile.SoundFile(path) as file:
+            # between two blocks soundfile seeks where it is, and the decoders of OGG and MP3 then lose their state
+            file.seekable = lambda: False  # type: ignore[method-assign]
+            size = max(BLOCK_SAMPLES // file.channels, 1)
+            while len(block := file.read(size, dtype="float32", always_2d=True)):
+                total += len(block)
+                _check_length(path, total)
+                yield _mono(block, path)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
         raise DataError(f"{path} is damaged: {_reason(error)}") from None
-    if len(samples) < said.samples:
-        raise _cut_short(path, len(samples), said.samples)
-    return _mono(samples, path), rate
 
 
 def samples_of(recording: Path | Samples) -> tuple[np.ndarray, int]:
@@ -163,27 +193,32 @@ def samples_of(recording: Path | Samples) -> tuple[np.ndarray, int]:
     if isinstance(recording, Path):
         return read_audio(recording)
     samples, rate = np.asarray(recording[0]), int(recording[1])
-    if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
+    if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu" or samples.shape[1:] == (0,):
         raise DataError(
             f"samples are numbers of shape (time,) or (time, channels), not {samples.dtype} {samples.shape}"
         )
     _check_rate("a recording", rate)
+    _check_length("a recording", len(samples))
     if samples.dtype.kind in "iu":
         limits = np.iinfo(samples.dtype)
         middle = (limits.max + limits.min + 1) / 2
         samples = (samples.astype(np.float64) - middle) / (limits.max - middle + 1)
-    samples = samples.astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+        samples = samples.astype(np.float32)
     return _mono(samples if samples.ndim == 2 else samples[:, None], "a recording"), rate
 
 
 def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """Samples `(time,)` at another rate in Hz, low-pass filtered; the same where the rates are equal."""
+    """Samples `(time,)` at another rate in Hz, low-pass filtered; the same where the rates are equal.
+
+    The ratio of the rates is rounded where its terms exceed `MAX_FILTER_RATIO`, by less than one part in 10⁹.
+    """
     if rate == wanted or not len(samples):
         return samples
     from scipy.signal import resample_poly
 
-    common = np.gcd(rate, wanted)
-    return resample_poly(samples, wanted // common, rate // common).astype(np.float32)
+    ratio = Fraction(wanted, rate).limit_denominator(MAX_FILTER_RATIO)
+    return resample_poly(samples, ratio.numerator, ratio.denominator).astype(np.float32)
 
 
 def needed(package: str) -> Any:
@@ -207,9 +242,7 @@ def _header(recording: Path | Samples) -> Header:
         samples, rate = samples_of(recording)
         return Header(rate, len(samples))
     soundfile = needed("soundfile")
-    if not recording.is_file():
-        beside = [p.name for p in recording.parent.iterdir()] if recording.parent.is_dir() else []
-        raise DataError(f"there is no file {recording}{hint(recording.name, beside)}")
+    refuse_no_file(recording, "sound")
     try:
         info = soundfile.info(recording, verbose=True)
     except soundfile.LibsndfileError as error:
@@ -221,6 +254,9 @@ def _header(recording: Path | Samples) -> Header:
     # programs that write to a pipe cannot know the size and leave the largest one
     if short and int(short[2]) < int(short[1]) < 0x7FFFF000:
         raise _cut_short(recording, int(short[2]), int(short[1]))
+    if info.frames == _UNKNOWN_LENGTH:
+        return Header(info.samplerate, sum(map(len, _blocks(recording))))
+    _check_length(recording, info.frames)
     return Header(info.samplerate, info.frames)
 
 
@@ -229,6 +265,18 @@ def _check_rate(name: Any, rate: int) -> None:
         raise DataError(
             f"{name} has {rate:,} samples a second; as sound it needs at least {MIN_RATE:,} (hand slower series over "
             "as numbers)"
+        )
+    if rate > MAX_RATE_HZ:
+        raise DataError(
+            f"{name} has {rate:,} samples a second, more than the {MAX_RATE_HZ:,} of any recorder: its header is wrong"
+        )
+
+
+def _check_length(name: Any, samples: int) -> None:
+    if samples > MAX_SAMPLES:
+        raise DataError(
+            f"{name} has {samples:,} samples in each channel or more; at most {MAX_SAMPLES:,} are read\n"
+            "Cut it into shorter recordings; if it is short, its header is wrong."
         )
 
 
@@ -241,7 +289,8 @@ def _reason(error: Any) -> str:
 
 
 def _mono(samples: np.ndarray, name: Any) -> np.ndarray:
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(1, dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise DataError(f"{name} holds samples that are not finite numbers")
     return mono
