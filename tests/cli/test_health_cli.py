@@ -66,14 +66,14 @@ def test_without_data(recurra, model):
     ],
 )
 def test_exit_codes(recurra, model, name, fail_on, expected):
-    code, out, _ = recurra("health", model / name, *(["--fail-on", fail_on] if fail_on else []))
+    code, out, _ = recurra("health", model / name, "--allow-nonfinite", *(["--fail-on", fail_on] if fail_on else []))
     assert code == expected
     assert {"sick": "■ red", "fading": "▲ yellow"}[name] in out
     assert "→" in out
 
 
 def test_json(recurra, model):
-    code, out, _ = recurra("health", model / "sick", model / "data.csv", *ASK, "--json")
+    code, out, _ = recurra("health", model / "sick", model / "data.csv", *ASK, "--json", "--allow-nonfinite")
     assert code == 1
     found = json.loads(out)
     assert found["worst"] == "red"
@@ -99,3 +99,10 @@ def test_a_watched_run_shows_on_the_card(recurra, model, monkeypatch):
     assert code == 0
     assert "update size" in out
     assert "training gradient" in out
+
+
+def test_weights_that_are_not_finite_need_a_flag(recurra, model):
+    code, out, err = recurra("health", model / "sick")
+    assert (code, out) == (4, "")
+    assert "the tensor encoder.recurrent.weight_hh_l0" in err
+    assert "--allow-nonfinite" in err

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recurra.data.series import SeriesEncoder
+from recurra.data.series import SeriesConfig, SeriesEncoder
 from recurra.errors import DataError
+from recurra.schema import check, plain
 
 
 @given(
@@ -76,7 +77,7 @@ def test_config_round_trip():
     np.testing.assert_array_equal(again.scale, encoder.scale)
     np.testing.assert_array_equal(again.masked, [0, 1])
     early = {k: v for k, v in encoder.to_config().items() if k != "masked"}  # as models were saved before
-    assert SeriesEncoder.from_files(early, {}).input_size == 2
+    assert SeriesEncoder.from_files(plain(check(SeriesConfig, early, "config.json")), {}).input_size == 2
 
 
 def test_what_cannot_be_scaled():

@@ -252,7 +252,7 @@ def test_weights_of_another_model_are_refused(tmp_path, classifier):
     classifier.save(tmp_path / "a")
     SequenceClassifier(**{**QUICK, "hidden_size": 5, "epochs": 1}).fit(TEXTS, LABELS).save(tmp_path / "b")
     (tmp_path / "b" / "model.safetensors").replace(tmp_path / "a" / "model.safetensors")
-    with pytest.raises(ModelFolderError, match="does not fit together"):
+    with pytest.raises(ModelFolderError, match="follows from config"):
         recurra.load(tmp_path / "a")
 
 

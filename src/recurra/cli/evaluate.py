@@ -13,6 +13,9 @@ from .options import Asking, takes
 from .shapes import shape_of
 
 Model = Annotated[Path, typer.Argument(help="Model folder.", metavar="MODEL")]
+AllowNonfinite = Annotated[
+    bool, typer.Option("--allow-nonfinite", help="Look inside a model whose weights are NaN or infinite.")
+]
 
 
 @takes(Asking)

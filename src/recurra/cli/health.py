@@ -10,7 +10,7 @@ import typer
 from recurra.errors import UsageError
 
 from .console import say
-from .evaluate import Model
+from .evaluate import AllowNonfinite, Model
 from .files import located
 from .options import Asking, takes
 from .shapes import shape_of
@@ -32,6 +32,7 @@ def health(
     fail_on: Annotated[
         str, typer.Option("--fail-on", help="Exit with code 1 from this light on: yellow, red, or never.")
     ] = "red",
+    allow_nonfinite: AllowNonfinite = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     *,
     options: Asking,
@@ -49,7 +50,7 @@ def health(
 
     if fail_on not in FAIL_ON:
         raise UsageError(f"--fail-on is one of {', '.join(FAIL_ON)}, not {fail_on!r}")
-    estimator: Any = load(model)
+    estimator: Any = load(model, allow_nonfinite=allow_nonfinite)
     if data is None:
         card = inspect.health(estimator)
     else:

@@ -10,7 +10,7 @@ import typer
 from recurra.errors import UsageError
 
 from .console import say, show_json, show_table
-from .evaluate import Model
+from .evaluate import AllowNonfinite, Model
 from .options import Asking, takes
 from .shapes import one, reads_text
 
@@ -41,6 +41,7 @@ def inspect(
     max_megabytes: Annotated[
         float, typer.Option("--max-megabytes", help="Refuse a trace that is larger.", min=0)
     ] = MEGABYTES,
+    allow_nonfinite: AllowNonfinite = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     *,
     options: Asking,
@@ -65,7 +66,7 @@ def inspect(
         "units": None if units is None else _units(units),
         "time": None if time is None else _slice("--time", time),
     }
-    estimator: Any = load(model)
+    estimator: Any = load(model, allow_nonfinite=allow_nonfinite)
     if not reads_text(estimator) and data != "-" and not Path(data).is_dir():
         refuse_no_file(Path(data))
     subject = estimator.subject(*one(estimator, data, options, row))

@@ -7,11 +7,15 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import numpy as np
 
-from .audio import Recordings, Samples, needed, resample, samples_of
-from .series import SeriesEncoder
+from recurra.schema import Record, Size
+
+from .audio import MIN_RATE, Recordings, Samples, needed, resample, samples_of
+from .series import SeriesConfig, SeriesEncoder
 from .store import SequenceStore
 
 WINDOW, HOP = 0.025, 0.01  # seconds
@@ -32,6 +36,19 @@ class FeatureStore(SequenceStore):
         """Hash of the content and of the scale."""
         config = "" if self.scale is None else json.dumps(self.scale.to_config())
         return hashlib.blake2b((super().fingerprint() + config).encode(), digest_size=16).hexdigest()
+
+
+class AudioConfig(Record, tag="audio", tag_field="kind"):
+    """See `AudioEncoder.to_config`."""
+
+    rate: Annotated[int, msgspec.Meta(ge=MIN_RATE, le=MAX_RATE)]
+    bands: Size
+    scale: SeriesConfig
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if not self.bands == self.scale.features == bands_of(self.rate):
+            raise ValueError(f"at {self.rate} Hz there are {bands_of(self.rate)} bands")
 
 
 class AudioEncoder:

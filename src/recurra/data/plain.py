@@ -7,16 +7,17 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from recurra.errors import DataError, UsageError
+from recurra.schema import Record, Size
 
 from .encoding import encoding_name, find_encoding, open_text
 from .files import reading, refuse_no_file
-from .text import UNKNOWN, TextEncoder, new_tokenizer
+from .text import TOKENIZER, UNKNOWN, TextEncoder, new_tokenizer
 
 TOKENS = ("char", "bpe")
 BEGIN, END = "[BEGIN]", "[END]"
@@ -58,6 +59,19 @@ def pieces(text: str) -> list[str]:
     return _PIECES.findall(text)
 
 
+class PlainConfig(Record, tag="plain", tag_field="kind"):
+    """See `PlainEncoder.to_config`."""
+
+    tokens: Literal["char", "bpe"]
+    vocab_size: Size
+    specials: list[str]
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if self.specials != [BEGIN, END]:
+            raise ValueError(f"specials are not {BEGIN} and {END}")
+
+
 class PlainEncoder(TextEncoder):
     r"""Tokens from which a text can be written again with all its spaces and newlines.
 
@@ -86,9 +100,9 @@ class PlainEncoder(TextEncoder):
         super().__init__(tokens, vocab_size, specials)
 
     @classmethod
-    def from_files(cls, config: dict, files: dict[str, str]) -> PlainEncoder:
+    def from_files(cls, config: dict, files: dict[str, str], name: str = TOKENIZER) -> PlainEncoder:
         """Rebuilds an encoder from `to_config` and `to_files`."""
-        encoder = cast(PlainEncoder, super().from_files(config, files))
+        encoder = cast(PlainEncoder, super().from_files(config, files, name))
         encoder.tokenizer.encode_special_tokens = True
         return encoder
 
@@ -99,6 +113,9 @@ class PlainEncoder(TextEncoder):
             tokenizer.normalizer = normalizers.NFC()
         tokenizer.encode_special_tokens = True  # a text that says "[END]" means the five characters
         return tokenizer
+
+    def _kinds(self) -> list[Tokenizer]:
+        return [self._untrained()]
 
     def _trainer(self) -> trainers.Trainer:
         if self.tokens == "char":

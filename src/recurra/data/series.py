@@ -7,8 +7,25 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from recurra.errors import DataError
+from recurra.schema import Natural, NonNegative, Record, Size, empty_list
 
 from .scaling import Moments, standardize
+
+
+class SeriesConfig(Record, tag="series", tag_field="kind"):
+    """See `SeriesEncoder.to_config`."""
+
+    features: Size
+    mean: list[float]
+    scale: list[NonNegative]  # 0 for a constant feature
+    masked: list[Natural] = empty_list()
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if not len(self.mean) == len(self.scale) == self.features:
+            raise ValueError(f"mean and scale do not have {self.features} values")
+        if sorted(set(self.masked)) != self.masked or (self.masked and self.masked[-1] >= self.features):
+            raise ValueError("masked does not name features in order")
 
 
 class SeriesEncoder:
@@ -96,7 +113,7 @@ class SeriesEncoder:
         """Rebuilds an encoder from `to_config`."""
         encoder = cls(config["features"])
         encoder.mean, encoder.scale = np.array(config["mean"]), np.array(config["scale"])
-        encoder.masked = np.array(config.get("masked", []), np.int64)  # early models had none
+        encoder.masked = np.array(config["masked"], np.int64)
         return encoder
 
     def _check(self, rows: Sequence[np.ndarray]) -> None:

@@ -6,17 +6,29 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Self
+from typing import Literal, Self
 from unicodedata import normalize
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from recurra.errors import DataError, ModelFolderError, UsageError
+from recurra.errors import DataError, UsageError
+from recurra.schema import Record, Size, empty_list
+
+from .tokenizer_file import read_tokenizer
 
 TOKENS = ("char", "word", "bpe")
 UNKNOWN = "[UNK]"
 UNKNOWN_ID = 0
+TOKENIZER = "tokenizer.json"
+
+
+class TextConfig(Record, tag="text", tag_field="kind"):
+    """See `TextEncoder.to_config`."""
+
+    tokens: Literal["char", "word", "bpe"]
+    vocab_size: Size
+    specials: list[str] = empty_list()
 
 
 class TextEncoder:
@@ -61,9 +73,7 @@ class TextEncoder:
         self.alphabet = max(vocab_size // 2, 1) if alphabet is None else alphabet
         self.tokenizer = self._untrained()
         if apart and tokens == "bpe":
-            self.tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-                [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation("isolated")]
-            )
+            _part_marks(self.tokenizer)
 
     @property
     def input_size(self) -> int:
@@ -91,6 +101,13 @@ class TextEncoder:
 
     def _untrained(self) -> Tokenizer:
         return new_tokenizer(self.tokens)
+
+    def _kinds(self) -> list[Tokenizer]:
+        """Untrained tokenizers with the settings that one in a model folder may have."""
+        kinds = [self._untrained()]
+        if self.tokens == "bpe":
+            kinds.append(_part_marks(self._untrained()))
+        return kinds
 
     def _trainer(self) -> trainers.Trainer:
         special = [UNKNOWN, *self.specials]
@@ -148,7 +165,7 @@ class TextEncoder:
 
     def to_files(self) -> dict[str, str]:
         """The files of a model folder that hold the tokenizer."""
-        return {"tokenizer.json": self.tokenizer.to_str(pretty=False)}
+        return {TOKENIZER: self.tokenizer.to_str(pretty=False)}
 
     def to_config(self) -> dict:
         """What `from_files` needs beside the files."""
@@ -160,13 +177,20 @@ class TextEncoder:
         }
 
     @classmethod
-    def from_files(cls, config: dict, files: dict[str, str]) -> Self:
-        """Rebuilds an encoder from `to_config` and `to_files`."""
-        encoder = cls(config["tokens"], config["vocab_size"], config.get("specials", ()))
-        try:
-            encoder.tokenizer = Tokenizer.from_str(files["tokenizer.json"])
-        except Exception as error:  # tokenizers raises bare Exception
-            raise ModelFolderError(f"tokenizer.json is damaged: {error}") from None
+    def from_files(cls, config: dict, files: dict[str, str], name: str = TOKENIZER) -> Self:
+        """Rebuilds an encoder from `to_config` and `to_files`.
+
+        Args:
+            config: from `to_config`.
+            files: the files of the model folder.
+            name: which of them holds the tokenizer.
+
+        Raises:
+            FileError: the tokenizer is damaged, or not of this kind.
+        """
+        encoder = cls(config["tokens"], config["vocab_size"], config["specials"])
+        specials = [UNKNOWN, *encoder.specials]
+        encoder.tokenizer = read_tokenizer(files[name], name, encoder._kinds(), specials)
         return encoder
 
 
@@ -198,6 +222,13 @@ def new_tokenizer(tokens: str) -> Tokenizer:
             else pre_tokenizers.Split(Regex(r"(?m)."), behavior="isolated")
         )
     tokenizer.normalizer = normalizers.NFC()
+    return tokenizer
+
+
+def _part_marks(tokenizer: Tokenizer) -> Tokenizer:
+    """Makes every punctuation mark a piece of its own."""
+    marks = pre_tokenizers.Punctuation("isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), marks])
     return tokenizer
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recurra.errors import DataError
+from recurra.schema import Size
 
 from .numbers import MISSING
 from .table import decoded
@@ -194,8 +195,9 @@ class Frequency:
         [datetime.date(2024, 4, 30)]
     """
 
-    kind: str
-    step: int = 1
+    # model folders are checked against these types
+    kind: Literal["number", "fixed", "month", "business"]
+    step: Size = 1
     end: bool = False
 
     @property

@@ -8,13 +8,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recurra.errors import ModelFolderError, UsageError
+from recurra.errors import UsageError
+from recurra.schema import Natural, Record, Size, parse_file
 
 from .batches import IGNORE, Batch, Batches, pad
 from .store import SequenceStore
@@ -72,6 +73,23 @@ class Lexicon(NamedTuple):
         digest.update(np.cumsum([len(c) for c in self.characters], dtype=np.int64).tobytes())
         digest.update(np.concatenate(self.characters or [np.zeros(0, np.int32)]).tobytes())
         return digest.hexdigest()
+
+
+WORDS = "words.json"
+
+
+class WordConfig(Record, tag="words", tag_field="kind"):
+    """See `WordEncoder.to_config`."""
+
+    characters: Literal["jamo", "char", "none"]
+    vocab_size: Size
+
+
+class WordFile(Record):
+    """Numbers of words and characters, see `WordEncoder.to_files`."""
+
+    words: dict[str, Natural]
+    characters: dict[str, Size]
 
 
 class WordEncoder:
@@ -149,7 +167,7 @@ class WordEncoder:
 
     def to_files(self) -> dict[str, str]:
         """The file of a model folder that holds words and characters."""
-        return {"words.json": json.dumps({"words": self._words, "characters": self._signs}, ensure_ascii=False)}
+        return {WORDS: json.dumps({"words": self._words, "characters": self._signs}, ensure_ascii=False)}
 
     def to_config(self) -> dict[str, Any]:
         """What `from_files` needs beside the file."""
@@ -159,11 +177,8 @@ class WordEncoder:
     def from_files(cls, config: dict[str, Any], files: dict[str, str]) -> WordEncoder:
         """Rebuilds an encoder from `to_config` and `to_files`."""
         encoder = cls(config["characters"], config["vocab_size"])
-        try:
-            found = json.loads(files["words.json"])
-            encoder._words, encoder._signs = found["words"], found["characters"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFolderError(f"words.json is damaged: {error}") from None
+        found = parse_file(WordFile, files[WORDS], WORDS)
+        encoder._words, encoder._signs = found.words, found.characters
         return encoder
 
 

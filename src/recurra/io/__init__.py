@@ -1,16 +1,22 @@
 """Model folders: written completely or not at all, read without executing anything."""
 
 from .card import model_card
-from .folder import CURVE, SCHEMA_VERSION, ModelFolder, check_target, dumps, is_model, read_folder, write_folder
+from .folder import CONFIG, CURVE, SCHEMA_VERSION, ModelFolder, check_target, dumps, is_model, write_folder
+from .read import StoredModel, blaming, read_folder
+from .weights import read_weights
 
 __all__ = [
+    "CONFIG",
     "CURVE",
     "SCHEMA_VERSION",
     "ModelFolder",
+    "StoredModel",
+    "blaming",
     "check_target",
     "dumps",
     "is_model",
     "model_card",
     "read_folder",
+    "read_weights",
     "write_folder",
 ]

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from recurra.atomic import reason, replaced, tidy
+from recurra import strict_json
+from recurra.atomic import reason, replaced
 from recurra.errors import ModelFolderError
 
 SCHEMA_VERSION = 1
@@ -109,56 +107,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def read_folder(path: str | Path) -> ModelFolder:
-    """Reads a model folder.
-
-    Raises:
-        ModelFolderError: it is missing, incomplete, damaged, not ours or of a newer schema; the message says
-            which.
-    """
-    path = Path(path)
-    tidy(Path(os.path.realpath(path)).parent)
-    if not path.is_dir():
-        raise ModelFolderError(f"there is no model folder {path}\ntrain one with: recurra fit … --out {path}")
-    config = _read_config(path)
-    try:
-        weights = load_tensors((path / WEIGHTS).read_bytes())
-    except FileNotFoundError:
-        raise ModelFolderError(f"{path} is incomplete: {WEIGHTS} is missing") from None
-    except (SafetensorError, OSError) as error:
-        raise ModelFolderError(f"{path / WEIGHTS} is damaged or cut short ({error})") from None
-    files = {}
-    for name in config.get("files", []):
-        try:
-            files[name] = (path / Path(name).name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            raise ModelFolderError(f"{path} is incomplete: {name} is missing or unreadable") from None
-    return ModelFolder(config, weights, files)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelFolderError(f"{path} is not a model folder: {CONFIG} is missing") from None
-    except (OSError, ValueError) as error:
-        raise ModelFolderError(f"{path / CONFIG} is damaged: {error}") from None
-    if not isinstance(config, Mapping) or config.get("format") != FORMAT:
-        raise ModelFolderError(f"{path / CONFIG} does not describe a Recurra model")
-    version = config.get("schema_version")
-    if not isinstance(version, int) or version < 1:
-        raise ModelFolderError(f"{path / CONFIG} has no valid schema_version")
-    if version > SCHEMA_VERSION:
-        raise ModelFolderError(
-            f"{path} was written by a newer version (schema {version}, this one reads up to {SCHEMA_VERSION})\n"
-            "update with: pip install --upgrade recurra"
-        )
-    return dict(config)
-
-
 def dumps(value: Any) -> str:
-    """JSON as it stands in our files: indented, Korean readable, newline at the end."""
-    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    """Returns strict JSON as in our files: indented, with readable Korean and a newline at the end."""
+    return strict_json.dump(value, indent=2) + "\n"
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -30,14 +30,15 @@ ESTIMATORS: dict[str, type[Estimator]] = {
 }
 
 
-def load(path: str | Path) -> Estimator:
-    """Rebuilds a saved estimator. Nothing from the folder is executed.
+def load(path: str | Path, *, allow_nonfinite: bool = False) -> Estimator:
+    """Rebuilds a saved estimator. Every file is checked first, and nothing from the folder is executed.
 
     Args:
         path: model folder written by `save` or `recurra fit`.
+        allow_nonfinite: whether weights that are NaN or infinite are accepted, to look inside such a model.
 
     Raises:
-        ModelFolderError: the folder is missing, damaged or of a newer version.
+        ModelFolderError: the folder is missing, damaged or of a newer version, or holds weights that are not finite.
 
     Example:
         >>> import recurra
@@ -46,11 +47,11 @@ def load(path: str | Path) -> Estimator:
         recurra.errors.ModelFolderError: there is no model folder no/such/folder
         train one with: recurra fit … --out no/such/folder
     """
-    folder = read_folder(path)
-    task = folder.config.get("task")
-    if task not in ESTIMATORS:
-        raise ModelFolderError(f"{path} holds a model for the task {task!r}, which this version does not know")
-    return ESTIMATORS[task]._from_folder(folder, Path(path))
+    stored = read_folder(path)
+    task = stored.config.get("task")
+    if not isinstance(task, str) or task not in ESTIMATORS:
+        raise ModelFolderError(f"{path} holds a model for the task {task!r:.80}, which this version does not know")
+    return ESTIMATORS[task]._from_folder(stored, allow_nonfinite=allow_nonfinite)
 
 
 __all__ = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,14 @@ from sklearn.utils.validation import check_is_fitted
 from recurra.atomic import reason
 from recurra.data.batches import BatchSource, Shuffled, to_device
 from recurra.errors import DataError, ModelFolderError, UsageError
-from recurra.io import ModelFolder, dumps, model_card, write_folder
+from recurra.io import CONFIG, ModelFolder, StoredModel, blaming, dumps, model_card, read_weights, write_folder
 from recurra.nn import CELLS, RECURRENT
 from recurra.ops import MEMORIES, PRECISIONS, Stack
+from recurra.ops.dispatch import ENGINES
+from recurra.schema import FileError, check, parse_json, plain
 from recurra.training.settings import Objective, Run, Settings, choose_device
 
+from .config import METRICS, FolderConfig, Metrics, params_type
 from .subject import Subject
 
 MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
@@ -101,6 +103,10 @@ class Estimator(BaseEstimator):
     at_least_one: ClassVar[tuple[str, ...]] = ("hidden_size", "num_layers", "batch_size")
     shares: ClassVar[tuple[str, ...]] = ("dropout", "validation_fraction")
     """Parameters that lie in [0, 1)."""
+    at_most: ClassVar[dict[str, int]] = {"hidden_size": 1 << 16, "num_layers": 256, "embedding_size": 1 << 16}
+    """Limits far above what is useful, so that a damaged model folder cannot ask for all memory."""
+    folder_config: ClassVar[type[FolderConfig]] = FolderConfig
+    """Record of config.json, with the keys that `_learnt` adds."""
     min_steps: ClassVar[int] = MIN_STEPS
     """Small data get more passes with `epochs=None`, until there were so many steps."""
     aligned: ClassVar[bool] = False
@@ -129,7 +135,7 @@ class Estimator(BaseEstimator):
         raise NotImplementedError
 
     def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
-        """The reverse of `_learnt`."""
+        """The reverse of `_learnt`. Both are checked: `config` has every key of `folder_config`."""
         raise NotImplementedError
 
     def _about(self) -> tuple[str, str]:
@@ -220,6 +226,9 @@ class Estimator(BaseEstimator):
         for name in self.at_least_one:
             if name in given and given[name] < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, limit in self.at_most.items():
+            if name in given and given[name] > limit:
+                raise UsageError(f"{name} must be at most {limit:,}, got {getattr(self, name)}")
         if self.epochs is not None and self.epochs < 1:
             raise UsageError(f"epochs must be at least 1 (or None for enough), got {self.epochs}")
         for name in self.shares:
@@ -292,7 +301,7 @@ class Estimator(BaseEstimator):
         """
         check_is_fitted(self, "network_")
         learnt, files = self._learnt()
-        files["metrics.json"] = dumps({**self.metrics_, "history": self.history_, "watch": self.watch_})
+        files[METRICS] = dumps({**self.metrics_, "history": self.history_, "watch": self.watch_})
         files["README.md"] = self._card(Path(path).name)
         stack = self._stack()
         config = {
@@ -336,23 +345,49 @@ class Estimator(BaseEstimator):
         return self.get_params()
 
     @classmethod
-    def _from_folder(cls, folder: ModelFolder, path: Path) -> Self:
-        config = folder.config
-        try:
-            estimator = cls(**{k: _from_json(v) for k, v in config["params"].items()})
-            estimator._restore(config, folder.files)
-            estimator.network_ = estimator._build().eval()
-            estimator.network_.load_state_dict(folder.weights)
-            estimator.data_ = config["data"]
-            metrics = json.loads(folder.files["metrics.json"])
-            estimator.history_, estimator.watch_ = metrics.pop("history"), metrics.pop("watch", [])
-            estimator.metrics_ = metrics
-        except ModelFolderError:
-            raise
-        except Exception as error:  # whatever is missing or does not fit, the folder is at fault
-            raise ModelFolderError(f"{path} does not fit together: {type(error).__name__}: {error}") from None
-        estimator.best_epoch_, estimator.n_iter_ = metrics["best_epoch"], metrics["epochs"]
+    def _from_folder(cls, stored: StoredModel, *, allow_nonfinite: bool = False) -> Self:
+        """Rebuilds an estimator; everything is checked before the network is built."""
+        with blaming(stored.path):
+            try:
+                config = check(cls.folder_config, stored.config, CONFIG)
+                metrics = parse_json(stored.files[METRICS], METRICS, nonfinite=True)
+                check(Metrics, metrics, METRICS)
+                estimator = cls._with_params(config.params)
+                estimator._restore(plain(config), stored.files)
+                with torch.device("meta"):  # shapes without memory
+                    expected = estimator._build().state_dict()
+                weights = read_weights(stored.path, expected, allow_nonfinite=allow_nonfinite)
+                with torch.random.fork_rng(devices=[]):
+                    estimator.network_ = estimator._build().eval()
+                estimator.network_.load_state_dict(weights)
+            except ModelFolderError:
+                raise
+            except Exception as error:  # whatever does not fit, the folder is at fault
+                reason = f"{type(error).__name__}: {error}"
+                raise ModelFolderError(f"{stored.path} does not fit together: {reason:.300}") from None
+        estimator.data_ = config.data
+        estimator._take_metrics(_with_nan(metrics))
         return estimator
+
+    @classmethod
+    def _with_params(cls, params: dict[str, Any]) -> Self:
+        """An estimator with the parameters of a model folder."""
+        check(params_type(cls), params, CONFIG, "params")
+        estimator = cls(**{name: _from_json(value) for name, value in params.items()})
+        here = cls(**{**estimator.get_params(deep=False), "device": "cpu"})  # the device may be absent here
+        if estimator.engine != "auto" and estimator.engine not in (engine.name for engine in ENGINES):
+            raise FileError(CONFIG, f"does not fit: params: there is no engine {estimator.engine!r:.40}")
+        try:
+            here._check_params()
+        except UsageError as error:
+            raise FileError(CONFIG, f"does not fit: params: {error}") from None
+        return estimator
+
+    def _take_metrics(self, metrics: dict[str, Any]) -> None:
+        """Takes the figures of metrics.json."""
+        self.history_, self.watch_ = metrics.pop("history"), metrics.pop("watch", [])
+        self.metrics_ = metrics
+        self.best_epoch_, self.n_iter_ = metrics["best_epoch"], metrics["epochs"]
 
 
 def _to_json(value: Any) -> Any:
@@ -361,6 +396,13 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, np.random.RandomState):
         return None
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _with_nan(value: Any) -> Any:
+    """Figures in which `null` is NaN again."""
+    if isinstance(value, dict):
+        return {key: math.nan if item is None else _with_nan(item) for key, item in value.items()}
+    return [_with_nan(item) for item in value] if isinstance(value, list) else value
 
 
 def _from_json(value: Any) -> Any:

@@ -11,8 +11,33 @@ from sklearn.base import ClassifierMixin
 from torch import Tensor
 
 from recurra.errors import DataError
+from recurra.schema import Record, check_labels
 
-from .pooled import PooledObjective, SequenceEstimator
+from .pooled import PooledConfig, PooledObjective, SequenceEstimator
+
+DTYPES = ("str", "bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
+DTYPES += ("float16", "float32", "float64")
+"""Types that an array of classes may have."""
+
+
+class ClassTargets(Record):
+    """See `SequenceClassifier._target_config`."""
+
+    classes: list[str | bool | int | float]
+    dtype: str
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        check_labels(self.classes, least=2)
+        words = {isinstance(label, str) for label in self.classes}
+        if words != {self.dtype == "str"} or self.dtype not in DTYPES:
+            raise ValueError(f"classes do not have the type {self.dtype!r:.20}")
+
+
+class ClassifyConfig(PooledConfig):
+    """config.json of a classifier."""
+
+    targets: ClassTargets
 
 
 class CrossEntropy(PooledObjective):
@@ -107,6 +132,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     class_weight: str | dict[Any, float] | None = None
 
     task = "classify"
+    folder_config = ClassifyConfig
     title = "Sequence classifier"
 
     def predict(self, X: Any) -> np.ndarray:

@@ -15,13 +15,16 @@ from torch import Tensor
 from recurra.data.batches import Batch, Batches
 from recurra.data.inputs import Texts, as_sequences
 from recurra.data.store import SequenceStore
-from recurra.data.text import TOKENS, UNKNOWN_ID
+from recurra.data.text import TOKENS, UNKNOWN_ID, TextConfig
 from recurra.errors import DataError, UsageError
+from recurra.io import CONFIG
 from recurra.nn import DIRECTIONS, ContextNetwork, SampledSoftmax, step_mask
+from recurra.schema import FileError, Natural, Share
 from recurra.training.settings import choose_device
 
 from .base import Estimator, Saving
 from .blanks import WORD_START, Blanked, BlankEncoder, parse, word_masks
+from .config import FolderConfig
 from .filled import subject_of_blanks
 from .filling import POSITIONS, Choice, Filler, Filling
 from .subject import Subject
@@ -96,6 +99,21 @@ def summarized(sums: np.ndarray) -> dict[str, float]:
     return {"top1": top1, "top5": top5, "mrr": reciprocal, "loss": loss, "perplexity": float(np.exp(loss))}
 
 
+class FillConfig(FolderConfig):
+    """config.json of a blank filler."""
+
+    encoder: TextConfig
+    counts: list[Natural]
+    spans: list[Share]
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if self.encoder.specials:
+            raise ValueError("encoder.specials is not empty")
+        if not 1 <= len(self.spans) <= MAX_PIECES:
+            raise ValueError(f"spans does not have 1 to {MAX_PIECES} shares")
+
+
 @dataclass(eq=False, repr=False)
 class BlankFiller(Estimator):
     """Recurrent network that fills the blanks of texts, from both sides.
@@ -138,6 +156,7 @@ class BlankFiller(Estimator):
     token_dropout: float = 0.1
 
     task = "fill"
+    folder_config = FillConfig
     title = "Blank filler"
     choices: ClassVar = Estimator.choices | {"tokens": TOKENS, "direction": DIRECTIONS}
     at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size")
@@ -395,6 +414,8 @@ class BlankFiller(Estimator):
     def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.encoder_ = BlankEncoder.from_files(config["encoder"], files)
         self.counts_, self.spans_ = np.array(config["counts"], np.int64), np.array(config["spans"])
+        if len(self.counts_) != self.encoder_.input_size:
+            raise FileError(CONFIG, f"does not fit: counts does not have {self.encoder_.input_size} values")
 
     def _about(self) -> tuple[str, str]:
         return "text", '["a text with a [ ] in it"]'

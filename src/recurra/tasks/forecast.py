@@ -18,9 +18,11 @@ from recurra.data.panel import Panel, Series, with_future
 from recurra.data.windows import Frame, Windows
 from recurra.data.wording import counted
 from recurra.errors import DataError, UsageError
+from recurra.schema import Record, Size
 from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
+from .config import FolderConfig
 from .forecasting import references
 from .forecasting.accept import accept, accept_future, in_kind, kind_of, new_panel
 from .forecasting.answers import Forecast
@@ -28,17 +30,40 @@ from .forecasting.bands import most_windows, nested, shifts
 from .forecasting.decode import Way, roll, score
 from .forecasting.network import ForecastNetwork
 from .forecasting.objective import LOSSES, ForecastObjective
-from .forecasting.prepare import Preparation, choose_context, choose_segment, most_context
-from .forecasting.split import Parts, Seen, split_panel
+from .forecasting.prepare import Preparation, PreparationConfig, choose_context, choose_segment, most_context
+from .forecasting.split import Parts, Seen, SeenConfig, split_panel
 from .forecasting.subject import subject_of_panel
 from .subject import Subject
 
+MAX_STEPS = 1_000_000
+"""Longest context, season and horizon; far above what is useful."""
 DECODINGS = ("direct", "recursive")
 PARTS = ("training", "validation", "test")
 EPOCH_BATCHES = 100
 """Batches in an epoch at most: windows of a long series overlap, and early stopping wants to look now and then."""
 VALID_WINDOWS = 1024
 """Validation windows looked at after each epoch; the closing figures are taken over all."""
+
+
+class SizesConfig(Record):
+    """Steps that a forecaster looks back on, of a season, and of a segment."""
+
+    context: Size
+    season: Size
+    segment: Size
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if not self.segment <= self.context <= MAX_STEPS or self.season > MAX_STEPS:
+            raise ValueError(f"a segment is at most the context, and context and season at most {MAX_STEPS:,} steps")
+
+
+class ForecastConfig(FolderConfig):
+    """config.json of a forecaster."""
+
+    sizes: SizesConfig
+    preparation: PreparationConfig
+    seen: SeenConfig
 
 
 @dataclass(eq=False, repr=False)
@@ -105,6 +130,8 @@ class Forecaster(Estimator):
     fill_gaps: bool = False
 
     task = "forecast"
+    folder_config = ForecastConfig
+    at_most: ClassVar = Estimator.at_most | {"horizon": MAX_STEPS, "context": MAX_STEPS, "segment": MAX_STEPS}
     title = "Forecaster"
     choices: ClassVar = Estimator.choices | {"loss": LOSSES, "decoding": DECODINGS}
     at_least_one: ClassVar = (*Estimator.at_least_one, "horizon")

@@ -15,20 +15,34 @@ from torch import Tensor
 
 from recurra.data.batches import IGNORE, Batches, BatchSource, to_device
 from recurra.data.inputs import Texts, as_column, as_sequences, is_missing
-from recurra.data.plain import BEGIN, BEGIN_ID, END_ID, TOKENS, PlainEncoder, documents, pieces
+from recurra.data.plain import BEGIN, BEGIN_ID, END_ID, TOKENS, PlainConfig, PlainEncoder, documents, pieces
 from recurra.data.store import SequenceStore
 from recurra.data.streams import Streams
 from recurra.data.text import UNKNOWN_ID
 from recurra.errors import DataError, UsageError
+from recurra.schema import check_labels
 from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
+from .config import FolderConfig
 from .language import LanguageNetwork, NextToken, check_sampling, draw, token_losses
 from .subject import Subject, unknown_notes
 
 STREAM_WINDOWS = 4  # at least so many windows in a training stream: short texts come in fewer streams
 VALID_STREAMS, VALID_STREAM = 64, 2048  # validation reads fast, in many streams of at least so many tokens
 EXACT_STREAM, EXACT_WINDOW = 250_000, 1024  # evaluation reads a text of up to so many tokens as one stream
+
+
+class GenerateConfig(FolderConfig):
+    """config.json of a language model."""
+
+    documents: bool
+    classes: list[str]
+    encoder: PlainConfig
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        check_labels(self.classes, least=0)
 
 
 @dataclass(eq=False, repr=False)
@@ -88,6 +102,7 @@ class LanguageModel(Estimator):
     bptt: int = 128
 
     task = "generate"
+    folder_config = GenerateConfig
     title = "Language model"
     choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
     at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size", "bptt")

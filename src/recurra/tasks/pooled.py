@@ -17,14 +17,17 @@ from recurra.data import ENCODERS, AudioEncoder, SeriesEncoder, TextEncoder
 from recurra.data.audio import Recordings
 from recurra.data.batches import Batch, Batches
 from recurra.data.inputs import Arrays, Texts, as_column, as_sequences, is_missing
-from recurra.data.logmel import HOP
+from recurra.data.logmel import HOP, AudioConfig
+from recurra.data.series import SeriesConfig
 from recurra.data.store import SequenceStore
-from recurra.data.text import TOKENS
+from recurra.data.text import TOKENS, TextConfig
 from recurra.errors import DataError
 from recurra.nn import POOLINGS
+from recurra.schema import Record
 from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
+from .config import FolderConfig
 from .network import PooledNetwork
 from .subject import Subject, unknown_notes
 
@@ -47,6 +50,28 @@ SERIES_DEFAULTS = {
 AUDIO_DEFAULTS = TEXT_DEFAULTS | {"bidirectional": True}
 SMALL = 500
 """Fewer numeric sequences than this are few: see `SequenceEstimator.held_out_of_few`."""
+
+
+class ChosenConfig(Record):
+    """See `SequenceEstimator.chosen_`."""
+
+    bidirectional: bool | int
+    pooling: str
+    dropout: float
+    batch_size: int
+    validation_fraction: float
+
+
+class PooledConfig(FolderConfig, kw_only=True):
+    """config.json of the many-to-one tasks, without their targets."""
+
+    encoder: TextConfig | SeriesConfig | AudioConfig
+    chosen: ChosenConfig | None = None  # early models gave every parameter
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if isinstance(self.encoder, TextConfig) and self.encoder.specials:
+            raise ValueError("encoder.specials is not empty")
 
 
 class PooledObjective:
@@ -405,7 +430,7 @@ class SequenceEstimator(Estimator):
     def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.encoder_: Any = ENCODERS[config["encoder"]["kind"]].from_files(config["encoder"], files)
         self._load_targets(config["targets"])
-        self.chosen_ = config.get("chosen") or self._choose(self.encoder_.kind, 0)  # early models gave every parameter
+        self.chosen_ = config["chosen"] or self._choose(self.encoder_.kind, 0)
 
     def _patience(self) -> float:
         # long series of few features look the same for hundreds of steps before anything is learnt

@@ -12,8 +12,28 @@ from torch import Tensor
 
 from recurra.data.scaling import moments_of, standardize
 from recurra.errors import DataError
+from recurra.schema import Positive, Record
 
-from .pooled import PooledObjective, SequenceEstimator
+from .pooled import PooledConfig, PooledObjective, SequenceEstimator
+
+
+class NumberTargets(Record):
+    """See `SequenceRegressor._target_config`."""
+
+    mean: list[float]
+    scale: list[Positive]
+    several: bool
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if not self.mean or len(self.mean) != len(self.scale) or not (self.several or len(self.mean) == 1):
+            raise ValueError("mean, scale and several do not fit each other")
+
+
+class RegressConfig(PooledConfig):
+    """config.json of a regressor."""
+
+    targets: NumberTargets
 
 
 class SquaredError(PooledObjective):
@@ -73,6 +93,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
     """
 
     task = "regress"
+    folder_config = RegressConfig
     title = "Sequence regressor"
     held_out_of_few: ClassVar = 0.2  # targets that are numbers are noisy: the last epoch would have learnt the noise
     defaults: ClassVar = {kind: {**chosen, "dropout": 0.1} for kind, chosen in SequenceEstimator.defaults.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -16,16 +16,42 @@ from recurra.data.inputs import CHUNK_ROWS
 from recurra.data.sentences import as_sentences, as_tags
 from recurra.data.spans import Scheme, find_scheme, parts_of
 from recurra.data.store import SequenceStore
-from recurra.data.words import CHARACTERS, WordBatches, WordEncoder
+from recurra.data.words import CHARACTERS, WordBatches, WordConfig, WordEncoder
 from recurra.errors import DataError, UsageError
 from recurra.ops import Stack
+from recurra.schema import Record, check_labels
 from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
+from .config import FolderConfig
 from .subject import Subject
 from .tagger import UNSEEN_TAG, TaggerNetwork, Tagging
 
 MAX_CRF_TAGS = 400
+
+
+MAX_SCHEME_TAGS = 2000
+"""Most tags of a scheme: each pair of them is looked at."""
+
+
+class TagTargets(Record):
+    """The tags that a tagger knows."""
+
+    tags: list[str]
+    scheme: Literal["BIO", "IOB1", "IOE1", "IOE2", "IOBES"] | None = None
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        check_labels(self.tags, least=2)
+        if self.scheme and (len(self.tags) > MAX_SCHEME_TAGS or not parts_of(self.tags)):
+            raise ValueError(f"the tags are not at most {MAX_SCHEME_TAGS:,} of the scheme {self.scheme}")
+
+
+class TagConfig(FolderConfig):
+    """config.json of a tagger."""
+
+    targets: TagTargets
+    encoder: WordConfig
 
 
 @dataclass(eq=False, repr=False)
@@ -83,6 +109,7 @@ class SequenceTagger(Estimator):
     crf: bool = False
 
     task = "tag"
+    folder_config = TagConfig
     title = "Sequence tagger"
     aligned = True
     choices: ClassVar = Estimator.choices | {"characters": CHARACTERS}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
+import msgspec
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
@@ -16,14 +17,15 @@ from recurra.data import AudioEncoder, TextEncoder
 from recurra.data.audio import Recordings
 from recurra.data.batches import Batches, pad
 from recurra.data.inputs import as_column, as_sequences, is_missing
-from recurra.data.logmel import HOP
+from recurra.data.logmel import HOP, AudioConfig
 from recurra.data.store import SequenceStore
-from recurra.data.text import TOKENS
+from recurra.data.text import TOKENS, TextConfig
 from recurra.errors import DataError
 from recurra.nn import stacked_length
 from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
+from .config import FolderConfig
 from .ctc import align, needed_steps
 from .subject import Subject
 from .transcribing import BLANK, BLANK_ID, CTCObjective, SpokenBatches, TranscribingNetwork, ctc_losses
@@ -55,6 +57,18 @@ class Transcript(NamedTuple):
     text: str
     confidence: float
     tokens: list[Token]
+
+
+class TranscribeConfig(FolderConfig):
+    """config.json of a transcriber."""
+
+    encoder: AudioConfig
+    text_encoder: TextConfig = msgspec.field(name="text encoder")
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if self.text_encoder.specials != [BLANK]:
+            raise ValueError(f"text encoder.specials is not {BLANK}")
 
 
 @dataclass(eq=False, repr=False)
@@ -101,6 +115,8 @@ class Transcriber(Estimator):
     length_bonus: float = 0.0
 
     task = "transcribe"
+    folder_config = TranscribeConfig
+    at_most: ClassVar = Estimator.at_most | {"beam_size": 1000, "frames": 1000}
     title = "Transcriber"
     choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
     at_least_one: ClassVar = (*Estimator.at_least_one, "frames", "beam_size")

@@ -10,12 +10,46 @@ import numpy as np
 
 from recurra.data.panel import Columns, Panel, Series
 from recurra.data.scaling import Moments, moments_of, standardize
-from recurra.data.times import Frequency, calendar, find_cycles
+from recurra.data.times import CYCLES, Frequency, calendar, find_cycles
 from recurra.data.windows import Frame, Layout
 from recurra.data.wording import counted
 from recurra.errors import DataError
+from recurra.schema import Record, check_fields
 
 from .split import Parts
+
+
+class PreparationConfig(Record):
+    """See `Preparation.to_config`. The keys of columns and frequency are the fields of `Columns` and `Frequency`."""
+
+    columns: dict[str, Any]
+    frequency: dict[str, Any]
+    cycles: list[str]
+    masked: bool
+    scales: list[tuple[str | None, tuple[list[float], list[float]]]]
+    side: tuple[list[float], list[float]]
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        check_fields(Columns, self.columns, "columns")
+        check_fields(Frequency, self.frequency, "frequency")
+        if not set(self.cycles) <= set(CYCLES) or len(set(self.cycles)) < len(self.cycles):
+            raise ValueError(f"cycles are different ones of {', '.join(CYCLES)}")
+        sizes = {name: len(self.columns.get(name, ())) for name in ("target", "features", "known")}
+        if not sizes["target"]:
+            raise ValueError("columns.target names no column")
+        _check_scale(self.side, sizes["features"] + sizes["known"], "side")
+        for name, scale in self.scales:
+            _check_scale(scale, sizes["target"], f"scales of {name!r:.40}")
+            if min(scale[1]) == 0:
+                raise ValueError(f"scales of {name!r:.40}: a deviation is 0")
+
+
+def _check_scale(scale: tuple[list[float], list[float]], size: int, name: str) -> None:
+    if [len(part) for part in scale] != [size, size]:
+        raise ValueError(f"{name} do not have a mean and a deviation for each of {size} columns")
+    if any(deviation < 0 for deviation in scale[1]):
+        raise ValueError(f"{name}: a deviation is negative")
 
 
 @dataclass

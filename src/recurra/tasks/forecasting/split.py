@@ -11,6 +11,7 @@ import numpy as np
 from recurra.data.panel import Panel, Series
 from recurra.data.times import Frequency
 from recurra.errors import DataError, UsageError
+from recurra.schema import Record
 
 
 class Parts(NamedTuple):
@@ -89,6 +90,19 @@ def _cuts(total: int, split: Sequence[float] | None, fraction: float, horizon: i
         raise DataError(f"the split takes {rows} = {sum(sizes):,.0f} rows, the data have {total:,}")
     ends = np.round(np.cumsum(sizes)).astype(int).tolist()
     return [*ends, ends[-1]][:3]
+
+
+class SeenConfig(Record):
+    """See `Seen`."""
+
+    origin: int | None
+    cuts: list[int]
+    series: list[tuple[tuple[int, int, int], str]]
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if self.origin is not None and len(self.cuts) != 3:
+            raise ValueError("cuts does not have the ends of three parts")
 
 
 class Seen(NamedTuple):

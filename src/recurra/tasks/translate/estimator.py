@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
+import msgspec
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
@@ -16,9 +17,11 @@ from recurra.data.batches import Batches
 from recurra.data.inputs import CHUNK_ROWS, Texts, as_sequences
 from recurra.data.pairs import PairBatches, Pairs, as_pairs, hold_out, references_of
 from recurra.data.store import SequenceStore
-from recurra.data.text import TOKENS, alphabet_size
+from recurra.data.text import TOKENS, TextConfig, alphabet_size
 from recurra.errors import DataError, UsageError
+from recurra.schema import Size
 from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving
+from recurra.tasks.config import FolderConfig
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
 
@@ -26,12 +29,26 @@ from .alignment import Alignment
 from .figures import bleu_tokens, corpus_figures, signatures
 from .neighbour import Neighbours
 from .network import SPECIALS, EncoderDecoder
-from .objective import Limit, Translating
+from .objective import MAX_SLOPE, Limit, Translating
 from .subject import subject_of_texts
 
 WATCHED = 1000  # validation sources that are translated after each epoch; the loss is taken over all of them
 PIECES, WORDS = 2000, 10_000  # with `vocab_size=None`
 SEARCHED = 64  # sources translated together
+
+
+class TranslateConfig(FolderConfig):
+    """config.json of a translator."""
+
+    limit: tuple[Size, Annotated[float, msgspec.Meta(ge=0, le=MAX_SLOPE)]]
+    bleu_tokens: Literal["char", "13a"]
+    source: TextConfig
+    target: TextConfig
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if self.source.specials or self.target.specials != [*SPECIALS]:
+            raise ValueError("the special tokens are not those of a translator")
 
 
 class Candidate(NamedTuple):
@@ -112,6 +129,8 @@ class Translator(Estimator):
     neighbours: int = 20_000
 
     task = "translate"
+    folder_config = TranslateConfig
+    at_most: ClassVar = Estimator.at_most | {"beam_size": 1000}
     title = "Translator"
     choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
     min_steps: ClassVar = 4000
@@ -358,8 +377,7 @@ class Translator(Estimator):
     def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.limit_, self.bleu_tokens_ = Limit(*config["limit"]), config["bleu_tokens"]
         self.source_encoder_, self.target_encoder_ = (
-            TextEncoder.from_files(config[side], {"tokenizer.json": files[f"{side}-tokenizer.json"]})
-            for side in ("source", "target")
+            TextEncoder.from_files(config[side], files, f"{side}-tokenizer.json") for side in ("source", "target")
         )
         self.neighbours_ = Neighbours.from_files(files)
 

@@ -6,9 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from recurra.data.pairs import Pairs
+from recurra.schema import FileError
 
 FILE = "pairs.jsonl"
 ROWS = 256  # compared with all pairs at once
@@ -61,8 +63,18 @@ class Neighbours:
 
     @classmethod
     def from_files(cls, files: dict[str, str]) -> Neighbours | None:
-        """The reverse of `to_files`; None where the model kept no pairs."""
+        """The reverse of `to_files`; None where the model kept no pairs.
+
+        Raises:
+            FileError: the file is damaged.
+        """
         if FILE not in files:
             return None
-        rows = [json.loads(line) for line in files[FILE].split("\n") if line]
-        return cls([source for source, _ in rows], [target for _, target in rows])
+        pairs = []
+        for number, line in enumerate(files[FILE].split("\n"), 1):
+            if line:
+                try:
+                    pairs.append(msgspec.json.decode(line, type=tuple[str, str]))
+                except (msgspec.MsgspecError, RecursionError):
+                    raise FileError(FILE, f"is damaged: line {number} is not a list of two texts") from None
+        return cls([source for source, _ in pairs], [target for _, target in pairs])

@@ -15,6 +15,8 @@ from .figures import corpus_figures
 from .network import EncoderDecoder
 from .search import Hypothesis, beam_search
 
+MAX_SLOPE = 1000.0
+
 
 class Limit(NamedTuple):
     """How long a translation may be: `least + slope * source tokens`, learnt from the training pairs."""
@@ -25,7 +27,7 @@ class Limit(NamedTuple):
     @classmethod
     def of(cls, sources: Any, targets: Any) -> Limit:
         """From the numbers of tokens of the training pairs: twice the usual length, and 10 more."""
-        return cls(10, 2 * float(sum(targets)) / max(float(sum(sources)), 1.0))
+        return cls(10, min(2 * float(sum(targets)) / max(float(sum(sources)), 1.0), MAX_SLOPE))
 
     def __call__(self, lengths: Tensor) -> Tensor:
         """For source lengths `(batch,)`."""

@@ -1,0 +1,188 @@
+"""Reads a model folder that nobody vouches for: every file is checked before its content is used."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recurra.atomic import tidy
+from recurra.errors import ModelFolderError
+from recurra.schema import FileError, parse_json
+
+from .folder import CONFIG, FORMAT, SCHEMA_VERSION, WEIGHTS
+
+MAX_TEXT = 64 << 20
+"""Most bytes of a text file of a model folder."""
+MAX_FILES = 16
+"""Most text files beside the configuration."""
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+}
+
+
+@contextmanager
+def blaming(path: Path) -> Iterator[None]:
+    """Completes the message of a `FileError` with the path of the folder."""
+    try:
+        yield
+    except FileError as error:
+        raise ModelFolderError(f"{path / str(error)}") from None
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """What was read of a model folder, apart from the weights.
+
+    Attributes:
+        path: of the folder.
+        config: content of config.json, of a version that can be read.
+        files: further text files by name.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    files: dict[str, str]
+
+
+def read_folder(path: str | Path) -> StoredModel:
+    """Reads all of a model folder apart from the weights, for which there is `read_weights`.
+
+    Raises:
+        ModelFolderError: it is missing, incomplete, damaged, not ours or of a newer schema; the message says which.
+    """
+    tidy(Path(os.path.realpath(path)).parent)
+    folder = open_folder(path)
+    with blaming(folder):
+        config = read_config(folder)
+        return StoredModel(folder, config, read_files(folder, config.get("files", [])))
+
+
+def open_folder(path: str | Path) -> Path:
+    """Checks that there is a folder.
+
+    Raises:
+        ModelFolderError: there is none, or it cannot be entered.
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise ModelFolderError(f"there is no model folder {path}\ntrain one with: recurra fit … --out {path}") from None
+    except OSError as error:
+        raise ModelFolderError(f"the model folder {path!s:.200} cannot be read: {error.strerror}") from None
+    if not stat.S_ISDIR(mode):
+        raise ModelFolderError(f"{path} is not a model folder, but {_KINDS.get(stat.S_IFMT(mode), 'a file')}")
+    return path
+
+
+def locate(folder: Path, name: str) -> Path:
+    """Returns the regular file of a name in a folder. Links are followed inside the folder only.
+
+    Raises:
+        FileError: it is missing, is not a regular file, or is a link that leaves the folder.
+    """
+    try:
+        found = (folder / name).resolve(strict=True)
+        inside = found.is_relative_to(folder.resolve(strict=True))
+        mode = found.lstat().st_mode
+    except FileNotFoundError:
+        raise FileError(name, "is missing") from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+        raise FileError(name, f"cannot be read: {_reason(error)}") from None
+    if not inside:
+        raise FileError(name, "is a link that leaves the folder; copy the file it points to into the folder")
+    if not stat.S_ISREG(mode):
+        raise FileError(name, f"is {_KINDS.get(stat.S_IFMT(mode), 'not a regular file')}, not a regular file")
+    return found
+
+
+def read_text(folder: Path, name: str) -> str:
+    """Reads a text file of a model folder.
+
+    Raises:
+        FileError: it is missing, not a regular file, larger than `MAX_TEXT`, or not UTF-8 text.
+    """
+    path = locate(folder, name)
+    try:
+        # does not wait, should a named pipe have taken the place of the file
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            content = file.read(MAX_TEXT + 1)
+    except OSError as error:
+        raise FileError(name, f"cannot be read: {_reason(error)}") from None
+    if len(content) > MAX_TEXT:
+        raise FileError(name, f"is larger than {MAX_TEXT >> 20} MB, so it is not a file that Recurra wrote")
+    if not content.strip():
+        raise FileError(name, "is empty")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FileError(name, f"is not UTF-8 text (byte {error.start + 1}); save it as UTF-8 again") from None
+    if text.startswith("\ufeff"):
+        raise FileError(name, "begins with a byte order mark; save it as UTF-8 without one")
+    return text
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Reads the configuration and checks that this version may use it.
+
+    Raises:
+        FileError: it is missing or damaged.
+        ModelFolderError: it is not ours, or of a newer version.
+    """
+    config = parse_json(read_text(folder, CONFIG), CONFIG)
+    if not isinstance(config, Mapping) or config.get("format") != FORMAT:
+        raise FileError(CONFIG, "does not describe a Recurra model")
+    version = config.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise FileError(CONFIG, "has no valid schema_version")
+    if version > SCHEMA_VERSION:
+        raise ModelFolderError(
+            f"{folder} was written by a newer version (schema {version}, this one reads up to {SCHEMA_VERSION})\n"
+            "update with: pip install --upgrade recurra"
+        )
+    return dict(config)
+
+
+def read_files(folder: Path, names: Any) -> dict[str, str]:
+    """Reads the text files that a configuration names.
+
+    Raises:
+        FileError: the names are not file names in the folder, or a file cannot be read.
+    """
+    if not isinstance(names, list) or len(names) > MAX_FILES or not all(map(_is_plain_name, names)):
+        raise FileError(CONFIG, f"does not fit: files is not a list of at most {MAX_FILES} file names")
+    if len(set(names)) < len(names):
+        raise FileError(CONFIG, "does not fit: files names a file twice")
+    return _Files({name: read_text(folder, name) for name in names})
+
+
+class _Files(dict[str, str]):
+    """Text files by name; one that is needed and not there is an error of the folder."""
+
+    def __missing__(self, name: str) -> str:
+        raise FileError(CONFIG, f"does not fit: files does not name {name}, which this model needs")
+
+
+def _is_plain_name(name: Any) -> bool:
+    return (
+        isinstance(name, str)
+        and 0 < len(name) < 100
+        and name not in (CONFIG, WEIGHTS)
+        and not name.startswith(".")
+        and name.isprintable()
+        and not set("/\\:") & set(name)
+    )
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

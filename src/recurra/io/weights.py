@@ -1,0 +1,93 @@
+"""Reads weights from safetensors: the header is compared with what the model needs before a tensor is read."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from recurra.schema import FileError
+
+from .folder import WEIGHTS
+from .read import locate
+
+MAX_HEADER = 16 << 20
+
+_TYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "BOOL": torch.bool,
+}
+
+
+def read_weights(
+    folder: Path, expected: Mapping[str, Tensor] | None = None, *, allow_nonfinite: bool = False
+) -> dict[str, Tensor]:
+    """Reads the tensors of a model folder.
+
+    Args:
+        folder: the model folder.
+        expected: tensors of the names, shapes and types that the model needs, which may be on the device meta; None
+            for whatever the file holds.
+        allow_nonfinite: whether NaN and infinite values are accepted.
+
+    Raises:
+        FileError: the file is missing, damaged, holds other tensors, or values that are not finite.
+    """
+    path = locate(folder, WEIGHTS)
+    try:
+        _check_header(path)
+        with safe_open(path, "pt") as file:
+            names = list(file.keys())
+            if expected is not None:
+                _compare({name: file.get_slice(name) for name in names}, expected)
+            found = {}
+            for name in names:
+                found[name] = tensor = file.get_tensor(name)
+                if not allow_nonfinite and tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                    count = int((~tensor.isfinite()).sum())
+                    raise FileError(
+                        WEIGHTS,
+                        f"holds {count:,} values that are not finite numbers in the tensor {name}: train the model "
+                        "again, or look inside with --allow-nonfinite (in Python, allow_nonfinite=True)",
+                    )
+    except (SafetensorError, OSError, ValueError, OverflowError) as error:
+        raise FileError(WEIGHTS, f"is damaged or cut short ({error})") from None
+    return found
+
+
+def _check_header(path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+    if len(start) < 8:
+        raise FileError(WEIGHTS, "is damaged or cut short: it has no header")
+    length = struct.unpack("<Q", start)[0]
+    if length > min(MAX_HEADER, size - 8):
+        raise FileError(WEIGHTS, f"is damaged or cut short: its header has {length:,} bytes of {size - 8:,}")
+
+
+def _compare(slices: Mapping[str, object], expected: Mapping[str, Tensor]) -> None:
+    for name, tensor in expected.items():
+        if name not in slices:
+            raise FileError(WEIGHTS, f"lacks the tensor {name}, which {_CONFIGURED}")
+        found: object = slices[name]
+        shape, kind = tuple(found.get_shape()), found.get_dtype()  # type: ignore[attr-defined]
+        if shape != tuple(tensor.shape):
+            raise FileError(WEIGHTS, f"holds {name} of shape {shape}, where shape {tuple(tensor.shape)} {_CONFIGURED}")
+        if _TYPES.get(kind) != tensor.dtype:
+            raise FileError(WEIGHTS, f"holds {name} of type {kind}, where {tensor.dtype} is needed")
+    extra = next((name for name in slices if name not in expected), None)
+    if extra is not None:
+        raise FileError(WEIGHTS, f"holds the tensor {extra:.80}, which is not part of the model in config.json")
+
+
+_CONFIGURED = "follows from config.json"

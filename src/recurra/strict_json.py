@@ -1,0 +1,92 @@
+"""JSON as the standard has it: no NaN or Infinity, no key given twice, and nothing that exhausts the memory."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+MAX_CONTAINERS = 4_000_000
+"""Most lists and objects in a document; each takes some 100 to 200 bytes of memory once it is parsed."""
+
+_LARGEST = 2**63 - 1
+
+
+def parse(text: str, *, nonfinite: bool = False) -> Any:
+    """Parses a JSON document from an untrusted source.
+
+    Args:
+        text: the document.
+        nonfinite: whether the constants NaN, Infinity and -Infinity are accepted as numbers.
+
+    Raises:
+        ValueError: it is not strict JSON; the message is one clause that says where.
+
+    Example:
+        >>> parse('{"a": [1, 2.5, null]}')
+        {'a': [1, 2.5, None]}
+        >>> parse('{"a": 1, "a": 2}')
+        Traceback (most recent call last):
+        ValueError: the key "a" occurs twice
+    """
+    if text.count("[") + text.count("{") > MAX_CONTAINERS:
+        raise ValueError(f"it holds more than {MAX_CONTAINERS:,} lists and objects")
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_int=_integer,
+            parse_float=_finite,
+            parse_constant=float if nonfinite else _no_constant,
+        )
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise ValueError("its lists and objects are nested too deeply") from None
+
+
+def dump(value: Any, *, indent: int | None = None) -> str:
+    """Writes a value as strict JSON with readable Korean; numbers that are not finite become `null`.
+
+    Example:
+        >>> dump({"f1": float("nan"), "name": "모델"})
+        '{"f1": null, "name": "모델"}'
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nonfinite(value), ensure_ascii=False, indent=indent, allow_nan=False)
+
+
+def _without_nonfinite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nonfinite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nonfinite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise ValueError(f'the key "{twice:.80}" occurs twice')
+    return found
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20 or abs(int(digits)) > _LARGEST:
+        raise ValueError(f"the number {digits:.40} is out of range")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {digits:.40} is out of range")
+    return number
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,0 +1,47 @@
+"""Folders written before there was a schema still load, and predict the same to the last bit.
+
+`schema1/make.py` wrote them with the version of 2026-11-28.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+import recurra
+
+FOLDERS = Path(__file__).parent / "schema1"
+_spec = importlib.util.spec_from_file_location("schema1_inputs", FOLDERS / "inputs.py")
+assert _spec
+assert _spec.loader
+inputs = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(inputs)
+EXPECTED = json.loads((FOLDERS / "expected.json").read_text(encoding="utf-8"))
+
+
+def test_every_task_has_a_folder():
+    assert {name.partition("-")[0] for name in EXPECTED} == set(recurra.tasks.ESTIMATORS)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_it_predicts_the_same(name):
+    if name in ("classify-sounds", "transcribe"):
+        pytest.importorskip("kaldi_native_fbank")
+    found = inputs.answers(name, recurra.load(FOLDERS / name))
+    assert_same(json.loads(json.dumps(found)), EXPECTED[name])
+
+
+def assert_same(found, expected):
+    """Equal, but for the rounding by which processors differ."""
+    if isinstance(expected, list | dict):
+        assert type(found) is type(expected)
+        assert len(found) == len(expected)
+        for key in expected if isinstance(expected, dict) else range(len(expected)):
+            assert_same(found[key], expected[key])
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-5)
+    else:
+        assert found == expected
