@@ -17,10 +17,11 @@ def model(tmp_path_factory):
     """A model folder and a file for it."""
     folder = tmp_path_factory.mktemp("health")
     random = np.random.default_rng(0)
-    rows = [" ".join(random.choice(["good", "fine", "bad", "poor"], 6)) for _ in range(120)]
-    labels = ["up" if row.count("good") + row.count("fine") > 2 else "down" for row in rows]
-    fitted = SequenceClassifier(hidden_size=16, tokens="word", epochs=6, batch_size=16, learning_rate=0.01, verbose=0)
-    fitted.fit(rows, labels).save(folder / "model")
+    words = [(random.choice(["good", "bad"]), random.choice(["", "not "])) for _ in range(240)]
+    rows = [f"it is {negation}{word} {random.choice(['film', 'book'])}" for word, negation in words]
+    labels = ["up" if (word == "good") == (negation == "") else "down" for word, negation in words]
+    fitted = SequenceClassifier(hidden_size=16, tokens="word", epochs=8, batch_size=16, learning_rate=0.02, verbose=0)
+    fitted.set_params(dropout=0.0, token_dropout=0.0).fit(rows, labels).save(folder / "model")
     text = "text,label\n" + "".join(f"{row},{label}\n" for row, label in zip(rows, labels, strict=True))
     (folder / "data.csv").write_text(text)
     fitted.data_["training file"] = "data.csv"
@@ -93,7 +94,8 @@ def test_a_watched_run_shows_on_the_card(recurra, model, monkeypatch):
     from recurra.training import watch
 
     monkeypatch.setattr(watch.Watch, "_allows", lambda self, seconds: True)
-    options = ("--tokens", "word", "--hidden-size", 8, "--epochs", 4, "--batch-size", 16, "--learning-rate", 0.01)
+    options = ("--tokens", "word", "--hidden-size", 16, "--epochs", 8, "--batch-size", 16, "--learning-rate", 0.02)
+    options = (*options, "--dropout", 0, "--token-dropout", 0)
     assert recurra("fit", "classify", model / "data.csv", *ASK, *options, "--watch", "--out", "watched")[0] == 0
     code, out, _ = recurra("health", "watched")
     assert code == 0

@@ -36,10 +36,10 @@ def colours(card):
 @pytest.fixture(scope="module")
 def classifier():
     random = np.random.default_rng(0)
-    X = [random.normal(size=(random.integers(4, 12), 3)) for _ in range(120)]
-    y = [int(x.sum() > 0) for x in X]
+    X = [random.normal(size=(random.integers(4, 12), 3)) for _ in range(240)]
+    y = [int((x[:, 0] * x[:, 1]).sum() > 0) for x in X]  # no statistic of a single feature tells
     settings = {"hidden_size": 16, "epochs": 12, "batch_size": 16, "learning_rate": 0.01, "verbose": 0}
-    return SequenceClassifier(validation_fraction=0.2, **settings).fit(X, y), X, y
+    return SequenceClassifier(validation_fraction=0.25, **settings).fit(X, y), X, y
 
 
 # healthy
@@ -58,13 +58,14 @@ def test_an_untrained_layer_is_green(kind, options):
 def test_a_trained_model_is_green(classifier):
     model, X, y = classifier
     card = health(model, X, y)
-    assert colours(card) == dict.fromkeys([*DATA_LIGHTS, "gradient norm", "training loss", "overfitting"], "green")
+    history = ["training loss", "overfitting", "baselines"]
+    assert colours(card) == dict.fromkeys([*DATA_LIGHTS, "gradient norm", *history], "green")
     assert card.missing == []
 
 
 def test_without_data_weights_and_history_are_judged(classifier):
     card = health(classifier[0])
-    expected = ["finite numbers", "spectral radius", "training loss", "overfitting"]
+    expected = ["finite numbers", "spectral radius", "training loss", "overfitting", "baselines"]
     assert colours(card) == dict.fromkeys(expected, "green")
     assert card.missing == ["saturation, dead units and gradients: give some data"]
     assert card.gates == card.units == []
@@ -242,7 +243,7 @@ def test_few_of_many_sequences_are_looked_at(classifier):
     model, X, y = classifier
     subject = some_subject(model, X, y, 10)
     assert len(subject.batch.lengths) == 10
-    assert subject.batch.lengths.tolist() == [len(x) for x in X[::12]]
+    assert subject.batch.lengths.tolist() == [len(x) for x in X[::24]]
     columns = [np.array(y), pa.array(y), pa.chunked_array([y])]
     assert all(some_subject(model, X, c, 10).batch.targets.tolist() == subject.batch.targets.tolist() for c in columns)
 
@@ -250,8 +251,8 @@ def test_few_of_many_sequences_are_looked_at(classifier):
 def test_a_bad_row_keeps_its_number(classifier):
     model, X, y = classifier
     with pytest.raises(DataError) as found:
-        some_subject(model, X, [None if i == 60 else label for i, label in enumerate(y)], 10)
-    assert found.value.row == 60
+        some_subject(model, X, [None if i == 120 else label for i, label in enumerate(y)], 10)
+    assert found.value.row == 120
 
 
 def test_running_texts_and_texts_without_blanks():

@@ -79,7 +79,8 @@ def test_probabilities_predictions_and_score_agree(classifier):
     assert classifier.classes_.tolist() == ["bad", "good"]
     np.testing.assert_array_equal(classifier.predict(TEXTS), classifier.classes_[probabilities.argmax(1)])
     assert classifier.score(TEXTS, LABELS) == classifier.evaluate(TEXTS, LABELS)["accuracy"] == 1.0
-    assert set(classifier.evaluate(TEXTS, LABELS)) == {"accuracy", "macro_f1", "loss", "n"}
+    own = {"accuracy", "macro_f1", "loss", "n"}
+    assert set(classifier.evaluate(TEXTS, LABELS)) == own | {"baselines", "comparison"}
 
 
 @pytest.mark.slow
@@ -222,8 +223,10 @@ def test_saved_and_loaded_models_agree(tmp_path, cell):
     assert again.get_params() == model.get_params()
     assert again.history_ == model.history_
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    assert again.evaluate(X, y) == model.evaluate(X, y)
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == [
         "README.md",
+        "baselines.json",
         "config.json",
         "metrics.json",
         "model.safetensors",
@@ -242,7 +245,9 @@ def test_card_is_filled_from_the_run(tmp_path, classifier):
     classifier.save(tmp_path / "reviews")
     card = (tmp_path / "reviews" / "README.md").read_text()
     assert classifier.data_["hash (BLAKE2b)"] in card
-    assert f"| accuracy | {classifier.metrics_['valid']['accuracy']:.4f} |" in card
+    rows = [classifier.metrics_["valid"], *classifier.metrics_["baselines"].values()]
+    shown = " | ".join(format(row["accuracy"], ".4f") for row in rows)
+    assert f"| accuracy | {shown} |" in card
     assert "| random_state | 0 |" in card
     assert 'recurra.load("reviews")' in card
     assert "{" not in card

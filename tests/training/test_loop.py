@@ -64,8 +64,17 @@ def test_a_loss_that_explodes_is_a_clear_error():
         ).fit(huge, [float(i) for i in range(80)])
 
 
-def test_nothing_is_printed_without_a_terminal(capfd):
+def test_nothing_is_printed_without_a_terminal_but_that_a_model_is_useless(capfd):
+    alike = [int(x.prod(1).sum() > 0) for x in X]  # no statistic of a single feature tells
+    model = SequenceClassifier(hidden_size=16, epochs=25, batch_size=8, learning_rate=0.02)
+    model.fit(X, alike, validation_data=(X, alike))
+    assert capfd.readouterr() == ("", "")
     SequenceClassifier(hidden_size=4, epochs=1, verbose=1).fit(X, Y)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("The network did not learn: its training loss of ")
+    assert err.count("\n") == 1
+    SequenceClassifier(hidden_size=4, epochs=1, verbose=0).fit(X, Y)
     assert capfd.readouterr() == ("", "")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .console import say, show_table
-from .evaluate import figure_rows
+from .evaluate import figure_table
 from .files import Labelled
 from .options import Fitting, Reading
 from .shapes.pooled import read_labelled
@@ -48,7 +48,7 @@ def demo(
     figures = estimator.evaluate(texts, truth)
     picture = out / CURVE
     plot_history(estimator.history_, picture, "Korean film reviews: learning curve")
-    show_table("Test figures", ["figure", "value"], figure_rows(figures))
+    show_table("Test figures", *figure_table(figures))
     _show_predictions(estimator, texts, truth, seed)
     say(f"learning curve: {picture}")
     say(f'now try: echo "정말 재미있게 봤어요" | recurra predict {out} -')

@@ -52,7 +52,10 @@ def evaluate(
     if hasattr(shape, "show"):
         shape.show(title, figures)
     else:
-        show_table(title, ["figure", "value"], figure_rows(figures))
+        show_table(title, *figure_table(figures))
+    comparison = figures.get("comparison")
+    if comparison and comparison["sentence"]:
+        say(comparison["sentence"])
     if order is not None:
         _show_order(order)
 
@@ -66,9 +69,21 @@ def _show_order(order: dict[str, dict[str, float]]) -> None:
     say("where the two hardly differ, order carries little here: compare with a model trained with --cell none")
 
 
-def figure_rows(figures: dict[str, Any]) -> list[list[str]]:
-    """Rows of a table of figures; texts among them stand as they are."""
+def figure_table(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of a table of metrics: those of the network, then those of each baseline.
+
+    Args:
+        figures: what `evaluate` returns. Texts among them are shown as they are.
+    """
+    baselines = figures.get("baselines", {})
+    rows = []
+    for name, value in figures.items():
+        if name not in ("baselines", "comparison"):
+            rows.append([name, _shown(value), *(_shown(baseline.get(name, "")) for baseline in baselines.values())])
+    return ["figure", "this model" if baselines else "value", *baselines], rows
+
+
+def _shown(value: Any) -> str:
     from recurra.data.wording import readable
 
-    forms = {int: "{:,}".format, str: str}
-    return [[name, forms.get(type(value), readable)(value)] for name, value in figures.items()]
+    return {int: "{:,}".format, str: str}.get(type(value), readable)(value)

@@ -17,6 +17,7 @@ from recurra.errors import ModelFolderError, UsageError
 from .console import say
 from .files import Labelled, located
 from .options import Fitting
+from .shapes import shape_of
 
 Read = Callable[[Path, Path | None], Labelled]
 """Reads a file of training or validation data; the second argument is a folder for large tables."""
@@ -128,7 +129,7 @@ def _is_run(run: Path) -> bool:
 
 
 def _finish(estimator: Any, out: Path, run: Path) -> None:
-    from recurra.data.wording import readable
+    from recurra.tasks.base import FOLDS
 
     if estimator.interrupted_:
         if estimator.best_epoch_:
@@ -143,7 +144,18 @@ def _finish(estimator: Any, out: Path, run: Path) -> None:
     except ModelFolderError as error:
         raise ModelFolderError(f"{error}\nnothing is lost: the same command with --resume saves it again") from None
     remove(run)
-    figures = estimator.metrics_["valid"] or {"training loss": estimator.metrics_["loss"]}
-    words = ", ".join(f"{name} {readable(value)}" for name, value in figures.items())
-    say(f"best epoch {estimator.best_epoch_} of {estimator.n_iter_}: {words}")
+    metrics = estimator.metrics_
+    figures = metrics["valid"] or {"training loss": metrics["loss"]}
+    say(f"best epoch {estimator.best_epoch_} of {estimator.n_iter_}: {_in_words(figures)}")
+    own_table = hasattr(shape_of(estimator.task), "show")
+    for name, values in ({} if own_table else metrics.get("baselines", {})).items():
+        say(f"{name}: {_in_words({key: value for key, value in values.items() if key in figures})}")
+    for name, values in metrics.get("cross_validation", {}).items():
+        say(f"{name}, {FOLDS}-fold cross-validation of the training data: {_in_words(values)}")
     say(f"model saved to {out}")
+
+
+def _in_words(figures: dict[str, float]) -> str:
+    from recurra.data.wording import readable
+
+    return ", ".join(f"{name} {readable(value)}" for name, value in figures.items())

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from recurra.cells import State
 from recurra.errors import UsageError
-from recurra.tasks.base import Estimator
+from recurra.tasks.base import TRAINING_LOSS, Estimator
 from recurra.tasks.subject import Subject
 from recurra.training.measures import (
     Activity,
@@ -184,6 +184,7 @@ def health(
     lights, missing, seen = _examine(network, subject)
     if isinstance(model, Estimator):
         lights += [*history_lights(model.history_, model.best_epoch_), *run_lights(model.watch_)]
+        lights += _baseline_lights(model, X, y, missing)
     lights.sort(key=lambda light: ["red", "yellow", "green"].index(light.light))
     return HealthCard(lights, *seen, missing, title)
 
@@ -230,6 +231,21 @@ def history_lights(history: list[dict[str, float]], best_epoch: int) -> list[Lig
         kept, least = valid[best_epoch - 1], min(valid)
         found.append(OVERFIT.light((kept - least) / max(abs(least), 1e-12), f"epoch {best_epoch}"))
     return found
+
+
+def _baseline_lights(model: Any, X: Any, y: Any, missing: list[str]) -> Iterator[Light]:
+    """Whether the network is better than simple models: on labelled data where there are some, else as in training."""
+    found = model.metrics_.get("comparison")
+    if y is not None and not isinstance(X, Subject) and (found is None or found["figure"] != TRAINING_LOSS):
+        found = model.evaluate(X, y).get("comparison", found)
+    if found is None:
+        missing.append("comparison with simple models: the model was saved by an earlier version, or without any")
+    elif found["light"] == "unknown":
+        missing.append(f"comparison with simple models: {found['sentence']} Give some labelled data.")
+    else:
+        meaning = "whether the network is better than a constant answer and than a simple model"
+        advice = found["sentence"] and f"{found['sentence']} Use the simpler model, or train with more data or longer."
+        yield Light("baselines", None, "", found["light"], found["figure"], meaning, advice)
 
 
 def _network(model: Any) -> torch.nn.Module:

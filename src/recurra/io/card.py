@@ -66,24 +66,33 @@ def model_card(
         description: what the model does, in a sentence.
         tags: for catalogues of models.
         example: Python expression of an input.
-        metrics: `best_epoch`, `epochs`, `valid` (figures) and `evaluated_on`.
+        metrics: `best_epoch`, `epochs`, `valid` (figures) and `evaluated_on`; perhaps `baselines` and
+            `cross_validation` (figures by the name of a simple model) and `comparison`.
         data: what is known of the training data, with its hash.
         settings: constructor arguments of the estimator.
     """
     figures = metrics["valid"] or {"training loss": metrics["loss"]}
+    columns = {"value": figures, **metrics.get("baselines", {})}
+    crossed = metrics.get("cross_validation") or {}
+    tables = [_figures(columns)]
+    if crossed:
+        tables += ["Simple models in cross-validation on the training data:", _figures(crossed)]
+    sentence = (metrics.get("comparison") or {}).get("sentence")
+    if sentence:
+        tables.append(sentence)
     return CARD.format(
         name=name,
         title=title,
         description=description,
         tags=", ".join(tags),
         example=example,
-        figures=_table("figure", "value", {k: readable(v) for k, v in figures.items()}),
+        figures="\n\n".join(tables),
         best_epoch=metrics["best_epoch"],
         epochs=metrics["epochs"],
         evaluated_on=metrics["evaluated_on"],
-        data=_table("what", "value", data),
-        settings=_table("setting", "value", settings),
-        versions=_table("package", "version", versions()),
+        data=_table("what", {"value": data}),
+        settings=_table("setting", {"value": settings}),
+        versions=_table("package", {"version": versions()}),
     )
 
 
@@ -98,6 +107,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _table(left: str, right: str, rows: Mapping[str, Any]) -> str:
-    cells = [f"| {key} | {str(value).replace('|', '/')} |" for key, value in rows.items()]
-    return "\n".join([f"| {left} | {right} |", "|---|---|", *cells])
+def _table(left: str, columns: Mapping[str, Mapping[str, Any]]) -> str:
+    """A table in Markdown with a row for each key of the first column."""
+    lines = [[left, *columns]]
+    for key in next(iter(columns.values())):
+        lines.append([key, *(str(column.get(key, "")).replace("|", "/") for column in columns.values())])
+    rows = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([rows[0], "|" + "---|" * len(lines[0]), *rows[1:]])
+
+
+def _figures(columns: Mapping[str, Mapping[str, float]]) -> str:
+    return _table("figure", {name: {k: readable(v) for k, v in values.items()} for name, values in columns.items()})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
+from rich.console import Console
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -22,8 +24,14 @@ from recurra.ops.dispatch import ENGINES
 from recurra.schema import FileError, check, parse_json, plain
 from recurra.training.settings import Objective, Run, Settings, choose_device
 
+from .baselines import FILE, Baseline, Comparison, Measured, compare, dump, no_held_out, parse
 from .config import METRICS, FolderConfig, Metrics, params_type
 from .subject import Subject
+
+TRAINING_LOSS = "training loss"
+"""Name of the compared figure where the network did not even learn its training data."""
+FOLDS = 5
+"""Parts of the cross-validation of simple models where no data are held out."""
 
 MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
 """With `epochs=None`: so many passes, more on small data until there were so many steps."""
@@ -111,6 +119,8 @@ class Estimator(BaseEstimator):
     """Small data get more passes with `epochs=None`, until there were so many steps."""
     aligned: ClassVar[bool] = False
     """Whether targets belong to steps, so that the order test moves both."""
+    simple_models: ClassVar[tuple[type[Baseline], ...]] = ()
+    """Classes of the baselines that `_fit_baselines` returns, for reading a model folder."""
 
     # what a room defines
 
@@ -125,6 +135,22 @@ class Estimator(BaseEstimator):
     def _judge(self) -> Objective:
         """The objective of `evaluate`, where it takes more pains than the one that training watches."""
         return self._objective()
+
+    def _fit_baselines(self, batches: Any, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
+        """Fits a constant answer and a simple model on the data that the network was trained on.
+
+        Args:
+            batches: the training data.
+            folds: parts of a cross-validation of the baselines; 0 for none.
+
+        Returns:
+            The baselines, the constant one first, and the metrics of their cross-validation by name.
+        """
+        return [], {}
+
+    def _baseline_sizes(self) -> dict[str, int]:
+        """Sizes of the axes of the baselines' arrays, see `Baseline.axes`."""
+        return {}
 
     def _labelled(self, X: Any, y: Any, sample_weight: Any) -> BatchSource:
         """Batches to measure the model on."""
@@ -204,6 +230,9 @@ class Estimator(BaseEstimator):
             self.network_ = self._build()
         run = train(self.network_, self._objective(), batches, valid, settings)
         self._keep(run, epochs)
+        self.baselines_: list[Baseline] = []
+        if run.best_epoch and not run.interrupted:
+            self._judge_run(batches, valid)
 
     def _keep(self, run: Run, epochs: int) -> None:
         self.history_, self.watch_ = run.history, run.watched
@@ -217,6 +246,41 @@ class Estimator(BaseEstimator):
             "loss": best.get("loss", math.nan),
             "valid": {k.removeprefix("valid_"): v for k, v in best.items() if k.startswith("valid_")},
         }
+
+    def _judge_run(self, batches: BatchSource, valid: BatchSource | None) -> None:
+        """Fits the baselines and compares the network with them, on the validation data where there are any."""
+        objective = self._objective()
+        self.baselines_, crossed = self._fit_baselines(batches, 0 if valid is not None else FOLDS)
+        if valid is not None:
+            _, self.metrics_["baselines"], found = self._compared(valid, objective)
+        else:
+            self.metrics_["cross_validation"] = crossed
+            found = no_held_out(objective.watch, crossed)
+        if found is not None and found.light != "green":
+            found = self._not_learnt(batches, objective) or found
+        self._conclude(found)
+
+    def _conclude(self, found: Comparison | None) -> None:
+        """Keeps the comparison with the baselines, and says it on standard error unless all is well."""
+        self.metrics_["comparison"] = None if found is None else found._asdict()
+        if found is not None and found.sentence and self.verbose:
+            Console(stderr=True, soft_wrap=True).print(found.sentence, highlight=False, markup=False)
+
+    def _not_learnt(self, batches: BatchSource, objective: Objective) -> Comparison | None:
+        """Whether even the training loss is not below that of a constant answer, as after a much too large step."""
+        constant: Any = next((baseline for baseline in self.baselines_ if baseline.constant), None)
+        if constant is None:
+            return None
+        sums = [tuple(map(float, objective.loss(constant, batch))) for batch in batches]
+        limit, loss = math.fsum(s[0] for s in sums) / max(math.fsum(s[1] for s in sums), 1e-300), self.metrics_["loss"]
+        if loss < limit:
+            return None
+        return Comparison(
+            TRAINING_LOSS,
+            "red",
+            f"The network did not learn: its training loss of {loss:.4g} is not below the {limit:.4g} of the "
+            f"{constant.name}; use another learning rate than {self.learning_rate:g}, or train for longer.",
+        )
 
     def _check_params(self) -> None:
         given = {name: value for name, value in self.get_params(deep=False).items() if value is not None}
@@ -258,11 +322,28 @@ class Estimator(BaseEstimator):
             sample_weight: weight of each sequence, `(batch,)`, where the task knows weights.
 
         Returns:
-            The task's figures, with `loss` and the number of items `n`.
+            The task's figures, with `loss` and the number of items `n`. `baselines` holds the same figures of a
+            constant answer and of a simple model, and `comparison` says whether the network is better than both;
+            models of earlier versions have neither.
         """
         check_is_fitted(self, "network_")
         batches = self._labelled(X, y, sample_weight)
-        return {**self._figures(batches), "n": batches.count}
+        figures, baselines, comparison = self._compared(batches, self._judge())
+        return {**figures, "n": batches.count, **_beside(baselines, comparison)}
+
+    def _compared(
+        self, batches: Any, objective: Any
+    ) -> tuple[dict[str, float], dict[str, dict[str, float]], Comparison | None]:
+        """Metrics of the network, those of the baselines by name, and the comparison of both."""
+        own = self._observed(batches, objective)
+        found = {b.name: _measured(objective, [b.observe(objective, s) for s in batches], b) for b in self.baselines_}
+        network = _measured(objective, own)
+        baselines = {name: measured.figures for name, measured in found.items()}
+        if not found:
+            return network.figures, baselines, None
+        perfect = getattr(objective, "perfect", None)
+        comparison = compare(network, found, objective.watch, objective.watch_greater, perfect)
+        return network.figures, baselines, comparison
 
     def order_test(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, dict[str, float]]:
         """How much the order of the steps matters to this model on this data.
@@ -283,10 +364,15 @@ class Estimator(BaseEstimator):
         return {"in order": self._figures(batches), "shuffled": self._figures(shuffled)}
 
     def _figures(self, batches: BatchSource) -> dict[str, float]:
-        device, objective = choose_device(self.device), self._judge()
+        objective = self._judge()
+        return objective.figures(self._observed(batches, objective))
+
+    def _observed(self, batches: Iterable[Any], objective: Objective) -> list[Any]:
+        """What the objective observes of the network on each batch."""
+        device = choose_device(self.device)
         network = self.network_.to(device).eval()
         with torch.inference_mode():
-            return objective.figures([objective.observe(network, to_device(batch, device)) for batch in batches])
+            return [objective.observe(network, to_device(batch, device)) for batch in batches]
 
     # saving
 
@@ -302,6 +388,8 @@ class Estimator(BaseEstimator):
         check_is_fitted(self, "network_")
         learnt, files = self._learnt()
         files[METRICS] = dumps({**self.metrics_, "history": self.history_, "watch": self.watch_})
+        if self.baselines_:
+            files[FILE] = dump(self.baselines_)
         files["README.md"] = self._card(Path(path).name)
         stack = self._stack()
         config = {
@@ -314,6 +402,10 @@ class Estimator(BaseEstimator):
             "files": sorted(files),
         }
         write_folder(path, ModelFolder(config, self.network_.state_dict(), files))
+
+    def _baselines_of(self, files: Mapping[str, str]) -> list[Baseline]:
+        """The baselines in a model folder; models of earlier versions have none."""
+        return parse(files[FILE], self.simple_models, self._baseline_sizes()) if FILE in files else []
 
     def _stack(self) -> Stack | None:
         """Cell and sizes of the first recurrent layer, None with `cell="none"`."""
@@ -360,6 +452,7 @@ class Estimator(BaseEstimator):
                 with torch.random.fork_rng(devices=[]):
                     estimator.network_ = estimator._build().eval()
                 estimator.network_.load_state_dict(weights)
+                estimator.baselines_ = estimator._baselines_of(stored.files)
             except ModelFolderError:
                 raise
             except Exception as error:  # whatever does not fit, the folder is at fault
@@ -388,6 +481,16 @@ class Estimator(BaseEstimator):
         self.history_, self.watch_ = metrics.pop("history"), metrics.pop("watch", [])
         self.metrics_ = metrics
         self.best_epoch_, self.n_iter_ = metrics["best_epoch"], metrics["epochs"]
+
+
+def _measured(objective: Any, observed: list[Any], baseline: Baseline | None = None) -> Measured:
+    items = objective.items(observed) if hasattr(objective, "items") else None
+    return Measured(objective.figures(observed), items, baseline is not None and baseline.constant)
+
+
+def _beside(baselines: dict[str, dict[str, float]], comparison: Comparison | None) -> dict[str, Any]:
+    """What `evaluate` gives beside the metrics of the network."""
+    return {} if comparison is None else {"baselines": baselines, "comparison": comparison._asdict()}
 
 
 def _to_json(value: Any) -> Any:

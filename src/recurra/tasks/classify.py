@@ -45,10 +45,15 @@ class CrossEntropy(PooledObjective):
 
     watch = "accuracy"
     watch_greater = True
+    perfect = 1.0
 
     def losses(self, output: Tensor, target: Any) -> Tensor:
         """Negative log-probability of the true class, `(batch,)`."""
         return torch.nn.functional.cross_entropy(output, target, reduction="none")
+
+    def each(self, output: Tensor, target: Tensor) -> Tensor:
+        """1 where the class is right, else 0."""
+        return (output.argmax(1) == target).float()
 
     def measure(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
         """Accuracy, macro-averaged F1 and mean loss in nats."""
@@ -170,6 +175,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     def _output_size(self) -> int:
         return len(self.classes_)
+
+    def _constant(self, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        shares = np.bincount(targets, weights, minlength=len(self.classes_)) / weights.sum()
+        return np.log(np.maximum(shares, 1e-12))
 
     def _objective(self) -> CrossEntropy:
         return CrossEntropy()

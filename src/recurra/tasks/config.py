@@ -32,6 +32,14 @@ class FolderConfig(Record, kw_only=True):
     states: list[str] = empty_list()
 
 
+class ComparisonRecord(Record):
+    """The verdict on the network beside its baselines, see `recurra.tasks.baselines.Comparison`."""
+
+    figure: str
+    light: Literal["green", "yellow", "red", "unknown"]
+    sentence: str
+
+
 class Metrics(Record, forbid_unknown_fields=False):
     """metrics.json: figures for people, so that further ones may be there.
 
@@ -45,6 +53,8 @@ class Metrics(Record, forbid_unknown_fields=False):
     loss: float | None = None
     valid: dict[str, float | None] = msgspec.field(default_factory=dict)
     baselines: dict[str, dict[str, float | None]] | None = None
+    cross_validation: dict[str, dict[str, float | None]] | None = None
+    comparison: ComparisonRecord | None = None
     watch: list[dict[str, Scalar]] = empty_list()
 
     def check(self) -> None:

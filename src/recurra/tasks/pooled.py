@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -27,8 +27,20 @@ from recurra.schema import Record
 from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
+from .baselines import Baseline
 from .config import FolderConfig
 from .network import PooledNetwork
+from .simple import (
+    KINDS,
+    MAX_FEATURES,
+    STATISTICS,
+    TOKENS_OF_A_TEXT,
+    Constant,
+    Examples,
+    cross_validate,
+    fit_linear,
+    rows_to_fit,
+)
 from .subject import Subject, unknown_notes
 
 AUDIO_FRAMES = 3
@@ -88,6 +100,10 @@ class PooledObjective:
         """Figures over a whole data set."""
         raise NotImplementedError
 
+    def each(self, output: Tensor, target: Tensor) -> Tensor:
+        """What each sequence adds to the metric that is compared with the baselines, `(batch,)`."""
+        raise NotImplementedError
+
     def loss(self, network: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Weighted sum of the losses of a batch, and the sum of the weights."""
         losses = self.losses(network(batch.values, batch.lengths), batch.targets)
@@ -105,6 +121,12 @@ class PooledObjective:
         columns = zip(*observed, strict=True)
         output, target, weight = (None if c[0] is None else torch.cat(c).numpy() for c in columns)
         return self.measure(output, target, weight)  # type: ignore[arg-type]
+
+    def items(self, observed: list[Any]) -> np.ndarray:
+        """Numerator and denominator of the compared metric for each sequence, `(batch, 2)`."""
+        each = torch.cat([self.each(output, target) for output, target, _ in observed]).double()
+        weights = torch.ones_like(each) if observed[0][2] is None else torch.cat([w for _, _, w in observed]).double()
+        return torch.stack([each * weights, weights], 1).numpy()
 
 
 @dataclass(eq=False, repr=False)
@@ -131,6 +153,7 @@ class SequenceEstimator(Estimator):
         "audio": AUDIO_DEFAULTS,
     }
     """For each kind of sequences, what a parameter is that was left None; docs/decisions 0002 and 0005 say why."""
+    simple_models: ClassVar = KINDS
     held_out_of_few: ClassVar[float] = 0.0
     """Default of `validation_fraction` on few numeric sequences; without validation data the last epoch is kept."""
 
@@ -146,6 +169,10 @@ class SequenceEstimator(Estimator):
 
     def _output_size(self) -> int:
         """Width of the network's output."""
+        raise NotImplementedError
+
+    def _constant(self, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The best constant output for encoded targets, `(outputs,)`."""
         raise NotImplementedError
 
     def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
@@ -306,6 +333,39 @@ class SequenceEstimator(Estimator):
             return self.encoder_.learn(sequences, training, path)
         self.encoder_.fit(sequences.chunks(training))
         return self._store(sequences, path)
+
+    def _fit_baselines(self, batches: Batches, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
+        kind, classes = self.encoder_.kind, self.task == "classify"
+        rows, outputs, targets = batches.rows, self._output_size(), cast(Tensor, batches.targets)
+        weights = np.ones(len(rows)) if batches.weights is None else batches.weights[rows].double().numpy()
+        output = self._constant(targets[rows].numpy(), weights)
+        constant = Constant("most frequent class" if classes else "mean of the training targets", "", output)
+        sizes, note = self._baseline_sizes(), ""
+        most = rows_to_fit(TOKENS_OF_A_TEXT if sizes["tokens"] else sizes["features"], outputs)
+        if len(rows) > most:
+            rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
+            note = f"fitted on {most:,} of {len(batches.rows):,} sequences"
+        some = Batches(batches.store, rows, targets, batches.weights, batch_size=PREDICT_BATCH)
+        examples = Examples.of(some, tokens=sizes["tokens"], outputs=outputs, classes=classes)
+        words = {"text": "TF-IDF", "series": "summary statistics", "audio": "statistics of the spectra"}[kind]
+        linear = fit_linear(examples, f"{'logistic' if classes else 'ridge'} regression on {words}", note)
+        folds = min(folds, len(rows))
+        return [constant, linear], self._crossed(examples, constant, linear, folds) if folds > 1 else {}
+
+    def _baseline_sizes(self) -> dict[str, int]:
+        tokens = self.encoder_.input_size if self.encoder_.kind == "text" else 0
+        features = tokens or min(1 + STATISTICS * self.encoder_.input_size, MAX_FEATURES)
+        return {"tokens": tokens, "features": features, "outputs": self._output_size()}
+
+    def _crossed(self, examples: Examples, constant: Baseline, linear: Baseline, folds: int) -> dict[str, Any]:
+        """Metrics of the baselines by cross-validation."""
+        targets, weights = examples.targets, examples.weights
+        found = np.zeros((len(targets), examples.outputs))
+        for train, test in examples.folds(folds):
+            found[test] = self._constant(targets[train], np.ones(len(train)) if weights is None else weights[train])
+        outputs = {constant.name: found, linear.name: cross_validate(examples, folds)}
+        measure = cast(PooledObjective, self._objective()).measure
+        return {name: measure(output.astype(np.float32), targets, weights) for name, output in outputs.items()}
 
     def _new_encoder(self, sequences: Texts | Arrays | Recordings) -> Any:
         if isinstance(sequences, Texts):

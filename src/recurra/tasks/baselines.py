@@ -1,0 +1,216 @@
+"""Baselines: simple models measured on the same data as the network, and the verdict on the network.
+
+A task returns its baselines from `Estimator._simple_models`. A baseline takes the place of the network in the task's
+objective, so that its metrics are computed by the same code. `compare` decides whether the network is better.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+
+from recurra import strict_json
+from recurra.data.wording import readable
+from recurra.schema import FileError, parse_json
+from recurra.training.settings import Objective
+
+FILE = "baselines.json"
+CONFIDENCE = 0.95
+"""One-sided confidence with which the network must be better than a baseline."""
+FEWEST = 5
+"""With fewer items even a network that is better on each of them is within chance: 0.5 ** 4 is above 5 %."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A simple model that takes the place of a network in an objective.
+
+    Attributes:
+        name: for people, such as `"most frequent class"`.
+        note: how it was fitted where that needs saying, such as `"fitted on 10,000 of 90,000 sequences"`.
+    """
+
+    name: str
+    note: str
+
+    constant: ClassVar[bool] = False
+    """Whether it gives the same answer to every input."""
+    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Names of the axes of each array, for the check of a model folder."""
+
+    def observe(self, objective: Objective, batch: Any) -> Any:
+        """What the objective observes of this model on one batch."""
+        return objective.observe(self, batch)  # type: ignore[arg-type]  # it is called like the network
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and texts, for the model folder."""
+        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in found.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The reverse of `to_dict`.
+
+        Raises:
+            ValueError: a value is of another type or not finite.
+            TypeError: a value is missing or unknown.
+        """
+        found = dict(values)
+        for field in dataclasses.fields(cls):
+            value = found.get(field.name)
+            if field.type == "np.ndarray":
+                found[field.name] = array = np.array(value)
+                if array.dtype.kind not in "if" or not np.isfinite(array).all():
+                    raise ValueError(f"{field.name} of the baseline {values.get('name')!r} must be finite numbers")
+            elif not isinstance(value, str):
+                raise ValueError(f"{field.name} of a baseline must be a text")
+        return cls(**found)
+
+    def check(self, sizes: Mapping[str, int]) -> None:
+        """Checks the shapes of the arrays; raises ValueError."""
+        for name, axes in self.axes.items():
+            expected, shape = tuple(sizes[axis] for axis in axes), getattr(self, name).shape
+            if shape != expected:
+                raise ValueError(f"{name} of the baseline {self.name!r} has shape {shape}, not {expected}")
+
+
+def dump(baselines: Sequence[Baseline]) -> str:
+    """JSON of some baselines, for the model folder."""
+    return strict_json.dump([{"kind": type(b).__name__, **b.to_dict()} for b in baselines]) + "\n"
+
+
+def parse(text: str, kinds: Sequence[type[Baseline]], sizes: Mapping[str, int]) -> list[Baseline]:
+    """The reverse of `dump`.
+
+    Args:
+        text: content of the file.
+        kinds: the classes that it may hold.
+        sizes: of the axes of their arrays, such as `{"outputs": 2}`.
+
+    Raises:
+        FileError: the text is no JSON, or does not fit.
+    """
+    known = {kind.__name__: kind for kind in kinds}
+    found = parse_json(text, FILE)
+    if not isinstance(found, list) or not all(isinstance(row, dict) and str(row.get("kind")) in known for row in found):
+        raise FileError(FILE, f"does not fit: it must hold a list of {', '.join(known) or 'nothing'}")
+    try:
+        baselines = [known[row["kind"]].from_dict({k: v for k, v in row.items() if k != "kind"}) for row in found]
+        for baseline in baselines:
+            baseline.check(sizes)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise FileError(FILE, f"does not fit: {error}") from None
+    return baselines
+
+
+class Comparison(NamedTuple):
+    """Whether the network is better than its baselines.
+
+    Attributes:
+        figure: the metric that is compared.
+        light: `"green"`: better than each of them. `"yellow"`: better than a simple model by no more than chance
+            explains. `"red"`: not better than a simple model, or not clearly better than a constant answer.
+        sentence: for people; `""` where the light is green.
+    """
+
+    figure: str
+    light: str
+    sentence: str
+
+
+class Measured(NamedTuple):
+    """A model on some data: its metrics, and for each item the numerator and denominator of the compared one.
+
+    Attributes:
+        figures: the metrics.
+        items: `(items, 2)`; the compared metric is the ratio of the two sums. None where items are not known.
+        constant: whether the model is a constant answer.
+    """
+
+    figures: dict[str, Any]
+    items: np.ndarray | None = None
+    constant: bool = False
+
+
+def compare(
+    network: Measured, baselines: Mapping[str, Measured], figure: str, greater: bool, perfect: float | None = None
+) -> Comparison:
+    """Judges a network by one metric.
+
+    A difference counts where it is larger than chance explains: a one-sided t-test of the paired differences of the
+    items (sequences, sentences, …) at 5 %.
+
+    Args:
+        network: metrics and items of the network.
+        baselines: the same by the name of each baseline, on the same items.
+        figure: name of the metric.
+        greater: whether more of it is better.
+        perfect: value that counts as perfect; a network that reaches it is not blamed for a baseline as good.
+
+    Example:
+        >>> right = np.stack([np.arange(40) < 38, np.ones(40)], 1)
+        >>> half = np.stack([np.arange(40) < 20, np.ones(40)], 1)
+        >>> model, majority = Measured({"accuracy": 0.95}, right), Measured({"accuracy": 0.5}, half, constant=True)
+        >>> compare(model, {"most frequent class": majority}, "accuracy", True).light
+        'green'
+        >>> compare(majority, {"most frequent class": majority}, "accuracy", True).sentence
+        'The network is not better than the most frequent class: accuracy 0.5000 against 0.5000.'
+    """
+    own, sign = float(network.figures[figure]), 1.0 if greater else -1.0
+    if perfect is not None and sign * own >= sign * perfect:
+        return Comparison(figure, "green", "")
+    found: list[tuple[str, str]] = []
+    for name, other in baselines.items():
+        theirs = float(other.figures[figure])
+        gain, margin = sign * (own - theirs), chance(network.items, other.items)
+        said = f"the {name}: {figure} {readable(own)} against {readable(theirs)}"
+        if not gain > 0:  # not the other way round: of NaN
+            found.append(("red", f"not better than {said}"))
+        elif gain <= margin:
+            light = "red" if other.constant else "yellow"
+            found.append((light, f"not clearly better than {said} (a difference within chance)"))
+    lights = [light for light, _ in found]
+    light = "red" if "red" in lights else "yellow" if lights else "green"
+    sentence = "The network is " + "; it is ".join(words for _, words in found) + "." if found else ""
+    return Comparison(figure, light, sentence)
+
+
+def chance(one: np.ndarray | None, other: np.ndarray | None) -> float:
+    """How much better one model may be than another by chance: the margin of a paired one-sided t-test.
+
+    Args:
+        one: numerator and denominator of each item, `(items, 2)`; the metric is the ratio of their sums.
+        other: the same of the other model, on the same items.
+
+    Returns:
+        The margin in units of the metric; 0 where the items are not known.
+    """
+    if one is None or other is None or len(one) != len(other):
+        return 0.0
+    if len(one) < FEWEST:
+        return math.inf
+    from scipy.stats import t
+
+    # a ratio of sums: the influence of an item is (numerator - ratio * denominator) / sum of the denominators
+    influences = []
+    for items in (one, other):
+        top, bottom = items.astype(np.float64).T
+        ratio = top.sum() / max(bottom.sum(), 1e-300)
+        influences.append((top - ratio * bottom) / max(bottom.sum(), 1e-300))
+    difference = influences[0] - influences[1]
+    error = math.sqrt(float((difference**2).sum()) * len(one) / (len(one) - 1))
+    return float(t.ppf(CONFIDENCE, len(one) - 1)) * error
+
+
+def no_held_out(figure: str, baselines: Mapping[str, Mapping[str, float]]) -> Comparison:
+    """What can be said where no data were held out: how good the baselines are in cross-validation."""
+    words = "No data were held out, so nothing is known of the network on new data"
+    if baselines:
+        rows = " and ".join(f"{readable(values[figure])} by the {name}" for name, values in baselines.items())
+        words += f"; in cross-validation {figure} is {rows}"
+    return Comparison(figure, "unknown", f"{words}.")
