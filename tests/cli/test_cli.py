@@ -78,9 +78,14 @@ def test_evaluate(recurra, model):
     code, out, err = recurra("evaluate", model, model.parent / "reviews.csv", "--json")
     assert code == 0
     assert out.count("\n") == 1
-    assert json.loads(out) == {"accuracy": 1.0, "macro_f1": 1.0, "loss": json.loads(out)["loss"], "n": 120}
+    found = json.loads(out)
+    assert (found["accuracy"], found["macro_f1"], found["n"]) == (1.0, 1.0, 120)
+    assert found["baselines"]["most frequent class"]["accuracy"] == 0.5
+    assert found["comparison"] == {"figure": "accuracy", "light": "green", "sentence": ""}
     assert "120 rows" in err
-    assert "accuracy" in recurra("evaluate", model, model.parent / "reviews.csv")[1]
+    _, out, err = recurra("evaluate", model, model.parent / "reviews.csv")
+    assert all(name in out for name in ("accuracy", "most frequent class", "logistic regression on TF-IDF"))
+    assert "The network is" not in err
 
 
 def pipe(model: Path, text: bytes, *options: str) -> tuple[list[dict], str]:
