@@ -36,6 +36,12 @@ class ModelFolderError(RecurraError):
     exit_code = 4
 
 
+class NonFiniteError(RecurraError, ArithmeticError):
+    """A network gives NaN or infinite values, so a model has no answer."""
+
+    exit_code = 4
+
+
 class EngineError(RecurraError, RuntimeError):
     """No engine or device can serve the call; the message lists every refusal."""
 

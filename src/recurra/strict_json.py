@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 MAX_CONTAINERS = 4_000_000
@@ -45,17 +47,23 @@ def parse(text: str, *, nonfinite: bool = False) -> Any:
         raise ValueError("its lists and objects are nested too deeply") from None
 
 
-def dump(value: Any, *, indent: int | None = None) -> str:
+def dump(value: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None) -> str:
     """Writes a value as strict JSON with readable Korean; numbers that are not finite become `null`.
+
+    Args:
+        value: what to write.
+        indent: spaces of each level; None for one line.
+        default: makes something that JSON knows of any other value.
 
     Example:
         >>> dump({"f1": float("nan"), "name": "모델"})
         '{"f1": null, "name": "모델"}'
     """
+    write = partial(json.dumps, ensure_ascii=False, indent=indent, default=default, allow_nan=False)
     try:
-        return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+        return write(value)
     except ValueError:
-        return json.dumps(_without_nonfinite(value), ensure_ascii=False, indent=indent, allow_nan=False)
+        return write(_without_nonfinite(value))
 
 
 def _without_nonfinite(value: Any) -> Any:

@@ -5,21 +5,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
+from schema1 import inputs
+from schema1.inputs import EXPECTED, FOLDERS
 
 import recurra
-
-FOLDERS = Path(__file__).parent / "schema1"
-_spec = importlib.util.spec_from_file_location("schema1_inputs", FOLDERS / "inputs.py")
-assert _spec
-assert _spec.loader
-inputs = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(inputs)
-EXPECTED = json.loads((FOLDERS / "expected.json").read_text(encoding="utf-8"))
 
 
 def test_every_task_has_a_folder():

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from schema1.inputs import FOLDERS
 
 import recurra
 from recurra.errors import ModelFolderError
 from recurra.io import SCHEMA_VERSION
 
-FOLDERS = Path(__file__).parent / "schema1"
 LIMIT = 10.0  # seconds
 
 

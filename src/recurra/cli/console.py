@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from recurra import strict_json
 
 
 def say(message: str) -> None:
@@ -43,8 +44,8 @@ def show_json(value: Any) -> None:
 
 
 def to_json(value: Any) -> str:
-    """JSON on one line; dates, decimal numbers and other values that JSON lacks become texts."""
-    return json.dumps(value, ensure_ascii=False, default=str)
+    """Returns strict JSON on one line. Dates and other values that JSON lacks become texts; NaN becomes `null`."""
+    return strict_json.dump(value, default=str)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recurra import strict_json
 from recurra.cells import State
 from recurra.errors import UsageError
 from recurra.tasks.base import TRAINING_LOSS, Estimator
@@ -120,7 +120,7 @@ class HealthCard:
         units = [{"where": use.where, "units": use.units, "dead": use.dead} for use in self.units]
         radii = [{"where": r.where, "radius": r.radius if math.isfinite(r.radius) else None} for r in self.radii]
         card = {"title": self.title, "worst": self.worst, "ok": self.ok, "lights": self.rows(), "missing": self.missing}
-        return json.dumps(card | {"gates": gates, "units": units, "radii": radii}, ensure_ascii=False)
+        return strict_json.dump(card | {"gates": gates, "units": units, "radii": radii})
 
     def __repr__(self) -> str:
         """The page."""

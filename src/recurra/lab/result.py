@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recurra import strict_json
 from recurra.atomic import written
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Result:
 
     def to_json(self) -> str:
         """All of it but the figure."""
-        return json.dumps(self.as_dict(), ensure_ascii=False)
+        return strict_json.dump(self.as_dict())
 
 
 def as_text(value: Any) -> str:

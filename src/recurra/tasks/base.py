@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +17,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from recurra.atomic import reason
 from recurra.data.batches import BatchSource, Shuffled, to_device
-from recurra.errors import DataError, ModelFolderError, UsageError
+from recurra.errors import DataError, ModelFolderError, NonFiniteError, UsageError
 from recurra.io import CONFIG, ModelFolder, StoredModel, blaming, dumps, model_card, read_weights, write_folder
 from recurra.nn import CELLS, RECURRENT
 from recurra.ops import MEMORIES, PRECISIONS, Stack
 from recurra.ops.dispatch import ENGINES
 from recurra.schema import FileError, check, parse_json, plain
+from recurra.training.measures import bad_weights
 from recurra.training.settings import Objective, Run, Settings, choose_device
 
 from .baselines import FILE, Baseline, Comparison, Measured, compare, dump, no_held_out, parse
 from .config import METRICS, FolderConfig, Metrics, params_type
+from .finite import finite_loss
 from .subject import Subject
 
 TRAINING_LOSS = "training loss"
@@ -37,6 +40,7 @@ MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
 """With `epochs=None`: so many passes, more on small data until there were so many steps."""
 
 PREDICT_BATCH = 256
+REMEDY = "use a smaller learning rate or look for extreme values in the data"
 
 NO_PART = ("verbose", "watch", "device", "engine")
 """Parameters that have no part in what is trained: a run may be gone on with whatever they are."""
@@ -228,11 +232,22 @@ class Estimator(BaseEstimator):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network_ = self._build()
-        run = train(self.network_, self._objective(), batches, valid, settings)
+        try:
+            run = train(self.network_, self._objective(), batches, valid, settings)
+        except NonFiniteError:
+            self._refuse_nonfinite()
+            raise DataError(f"the output of the network became infinite in training; {REMEDY}") from None
+        self._refuse_nonfinite()
         self._keep(run, epochs)
         self.baselines_: list[Baseline] = []
         if run.best_epoch and not run.interrupted:
             self._judge_run(batches, valid)
+
+    def _refuse_nonfinite(self) -> None:
+        """Raises `DataError` if training left weights that are not finite."""
+        bad = bad_weights(self.network_)
+        if bad is not None:
+            raise DataError(f"training ended with {bad.where} = {bad.value}; {REMEDY}")
 
     def _keep(self, run: Run, epochs: int) -> None:
         self.history_, self.watch_ = run.history, run.watched
@@ -365,7 +380,9 @@ class Estimator(BaseEstimator):
 
     def _figures(self, batches: BatchSource) -> dict[str, float]:
         objective = self._judge()
-        return objective.figures(self._observed(batches, objective))
+        figures = objective.figures(self._observed(batches, objective))
+        finite_loss(figures)
+        return figures
 
     def _observed(self, batches: Iterable[Any], objective: Objective) -> list[Any]:
         """What the objective observes of the network on each batch."""
@@ -386,6 +403,13 @@ class Estimator(BaseEstimator):
             ModelFolderError: `path` holds something else, or cannot be written.
         """
         check_is_fitted(self, "network_")
+        bad = bad_weights(self.network_)
+        if bad is not None:
+            warnings.warn(
+                f"the model is saved with {bad.where} = {bad.value}; to load it, use "
+                "recurra.load(path, allow_nonfinite=True)",
+                stacklevel=2,
+            )
         learnt, files = self._learnt()
         files[METRICS] = dumps({**self.metrics_, "history": self.history_, "watch": self.watch_})
         if self.baselines_:

@@ -27,6 +27,7 @@ from .blanks import WORD_START, Blanked, BlankEncoder, parse, word_masks
 from .config import FolderConfig
 from .filled import subject_of_blanks
 from .filling import POSITIONS, Choice, Filler, Filling
+from .finite import finite
 from .subject import Subject
 
 MAX_PIECES = 4  # of one blank, where tokens are pieces of words
@@ -355,7 +356,7 @@ class BlankFiller(Estimator):
         def scores(tokens: Tensor, lengths: Tensor, rows: Tensor, steps: Tensor) -> Tensor:
             with torch.inference_mode():
                 context = network(tokens.to(device), lengths)[rows.to(device), steps.to(device)]
-                return network.logits(context).float() + absent
+                return finite(network.logits(context).float()) + absent
 
         masks = word_masks(self.encoder_, marks)
         if bool(masks.isinf().all()):

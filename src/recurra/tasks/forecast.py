@@ -23,6 +23,7 @@ from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
 from .config import FolderConfig
+from .finite import finite
 from .forecasting import references
 from .forecasting.accept import accept, accept_future, in_kind, kind_of, new_panel
 from .forecasting.answers import Forecast
@@ -305,7 +306,7 @@ class Forecaster(Estimator):
         take = self.horizon if self.decoding == "direct" else network.written
         with torch.inference_mode():
             found = roll(network, values.to(device), future.to(device), self._levels(), take).float().cpu()
-        return found.clone()
+        return finite(found).clone()
 
     def _answer(self, values: Tensor, future: Tensor) -> Tensor:
         """Forecasts with calibrated, nested quantiles. Beyond the horizon the shift of its last step is used."""

@@ -25,6 +25,7 @@ from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
 from .config import FolderConfig
+from .finite import finite
 from .language import LanguageNetwork, NextToken, check_sampling, draw, token_losses
 from .subject import Subject, unknown_notes
 
@@ -344,7 +345,7 @@ class LanguageModel(Estimator):
 
         def judge(batch: Any, features: Tensor) -> Tensor:
             last = features[torch.arange(len(features)), batch.lengths - 1]
-            logits = network.score(last).float().cpu()
+            logits = finite(network.score(last).float().cpu())
             return torch.softmax(logits.masked_fill(forbidden, -math.inf), 1)
 
         words = [word.decode("utf-8", "replace") for word in self.encoder_.words]
@@ -367,7 +368,7 @@ class LanguageModel(Estimator):
             for batch in self._batches(X, y):
                 batch = to_device(batch, device)
                 rows.append(batch.rows.cpu())
-                found.append(judge(batch, network(batch.values, batch.lengths)[0]))
+                found.append(judge(batch, finite(network(batch.values, batch.lengths)[0])))
         return torch.cat(found)[torch.argsort(torch.cat(rows))].numpy()
 
     # writing
@@ -433,7 +434,7 @@ class LanguageModel(Estimator):
                 features = features[:, -1]
             else:
                 features, state = network.step(torch.from_numpy(values), state)
-            logits = network.score(features)[0].numpy()
+            logits = finite(network.score(features))[0].numpy()
             logits[forbidden | ~write.possible()] = -np.inf
             if write.within:
                 logits[END_ID] = -np.inf

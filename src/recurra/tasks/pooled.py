@@ -29,6 +29,7 @@ from recurra.training.settings import choose_device
 from .base import PREDICT_BATCH, Estimator, Saving
 from .baselines import Baseline
 from .config import FolderConfig
+from .finite import finite
 from .network import PooledNetwork
 from .simple import (
     KINDS,
@@ -119,8 +120,10 @@ class PooledObjective:
     def figures(self, observed: list[Any]) -> dict[str, float]:
         """Figures over all batches."""
         columns = zip(*observed, strict=True)
-        output, target, weight = (None if c[0] is None else torch.cat(c).numpy() for c in columns)
-        return self.measure(output, target, weight)  # type: ignore[arg-type]
+        output, target, weight = (None if c[0] is None else torch.cat(c) for c in columns)
+        finite(output)  # type: ignore[arg-type]
+        arrays = (None if values is None else values.numpy() for values in (output, target, weight))
+        return self.measure(*arrays)  # type: ignore[arg-type]
 
     def items(self, observed: list[Any]) -> np.ndarray:
         """Numerator and denominator of the compared metric for each sequence, `(batch, 2)`."""
@@ -422,7 +425,7 @@ class SequenceEstimator(Estimator):
             with torch.inference_mode():
                 for batch in batches:
                     output = network(batch.values.to(device), batch.lengths)
-                    found[batch.rows.numpy()] = output.float().cpu().numpy()
+                    found[batch.rows.numpy()] = finite(output.float().cpu()).numpy()
             yield found
 
     def subject(self, X: Any, y: Any = None) -> Subject:

@@ -24,6 +24,7 @@ from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
 from .config import FolderConfig
+from .finite import finite
 from .subject import Subject
 from .tagger import UNSEEN_TAG, TaggerNetwork, Tagging
 
@@ -296,7 +297,7 @@ class SequenceTagger(Estimator):
             for batch in self._batches(chunk, None, None, None):
                 with torch.inference_mode():
                     moved = to_device(batch, device)
-                    scores = network(moved)
+                    scores = finite(network(moved))
                     tags = network.chain.decode(scores, moved.lengths).cpu().numpy()
                     chances = network.chain.probabilities(scores, moved.lengths).cpu().numpy() if confident else tags
                 for row, best, chance, steps in zip(

@@ -27,6 +27,7 @@ from recurra.training.settings import choose_device
 from .base import PREDICT_BATCH, Estimator, Saving
 from .config import FolderConfig
 from .ctc import align, needed_steps
+from .finite import finite
 from .subject import Subject
 from .transcribing import BLANK, BLANK_ID, CTCObjective, SpokenBatches, TranscribingNetwork, ctc_losses
 
@@ -264,6 +265,7 @@ class Transcriber(Estimator):
         with torch.inference_mode():
             for batch in batches:
                 log_probs, steps = (t.cpu() for t in network(batch.values.to(device), batch.lengths))
+                finite(log_probs)
                 for row, item, n in zip(batch.rows.tolist(), log_probs, steps.tolist(), strict=True):
                     found[row] = self._transcript(objective, item[:n])
         return (found[row] for row in range(len(chunk)))

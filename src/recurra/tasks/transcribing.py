@@ -107,14 +107,15 @@ class CTCObjective:
     def figures(self, observed: list[Any]) -> dict[str, float]:
         """Error rates (edits over the length of all texts), share of texts without an error, mean loss of a token.
 
-        A text that is too long for its recording has no finite loss and counts in the error rates alone.
+        A text that is too long for its recording has an infinite loss and counts in the error rates alone. A loss of
+        NaN is passed on.
         """
         distance = needed("rapidfuzz.distance.Levenshtein").distance
         rows = [row for batch in observed for row in batch]
         pairs = [(as_read(text), as_read(found)) for text, found, _, _ in rows]
         letters = sum(len(text) for text, _ in pairs)
         words = sum(len(text.split()) for text, _ in pairs)
-        spelled = [(loss, tokens) for _, _, loss, tokens in rows if np.isfinite(loss)]
+        spelled = [(loss, tokens) for _, _, loss, tokens in rows if not np.isposinf(loss)]
         return {
             "cer": sum(distance(*pair) for pair in pairs) / max(letters, 1),
             "wer": sum(distance(text.split(), found.split()) for text, found in pairs) / max(words, 1),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,10 @@ from recurra import (
     Transcriber,
     Translator,
 )
+
+FOLDERS = Path(__file__).parent
+EXPECTED = json.loads((FOLDERS / "expected.json").read_text(encoding="utf-8"))
+"""What the models answered when they were made."""
 
 QUICK: dict[str, Any] = {"hidden_size": 4, "epochs": 2, "batch_size": 8, "verbose": 0, "learning_rate": 0.02}
 TEXTS = ["a good film", "a bad film, really", "좋은 영화", "so bad", "나쁜 영화", "good good"] * 4

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-from inputs import MADE, answers
-
-HERE = Path(__file__).parent
+from inputs import FOLDERS, MADE, answers
 
 
 def main() -> None:
     expected = {}
     for name, make in MADE.items():
         model = make()
-        model.save(HERE / name)
+        model.save(FOLDERS / name)
         expected[name] = answers(name, model)
     text = json.dumps(expected, ensure_ascii=False, indent=1, allow_nan=False)
-    (HERE / "expected.json").write_text(text + "\n", encoding="utf-8")
+    (FOLDERS / "expected.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recurra.data.text import UNKNOWN_ID
+from recurra.tasks.finite import finite
 
 from .network import BEGIN, END, EncoderDecoder, map_state, repeated
 
@@ -58,7 +59,7 @@ def beam_search(
     found: list[list[Hypothesis]] = [[] for _ in range(batch)]
     for step in range(int(limits.max()) + 1):
         scores, state, _ = network.step(tokens, state, encoded)
-        scores = _allowed(scores, said, (limits == step).repeat_interleave(beams))
+        scores = _allowed(finite(scores), said, (limits == step).repeat_interleave(beams))
         sums = totals.unsqueeze(-1) + scores.unflatten(0, (batch, beams))
         # twice as many, since at most one continuation of each hypothesis is its end
         best, at = sums.flatten(1).topk(2 * beams)
