@@ -344,6 +344,7 @@ class Estimator(BaseEstimator):
         check_is_fitted(self, "network_")
         batches = self._labelled(X, y, sample_weight)
         figures, baselines, comparison = self._compared(batches, self._judge())
+        finite_loss(figures)
         return {**figures, "n": batches.count, **_beside(baselines, comparison)}
 
     def _compared(
@@ -483,7 +484,7 @@ class Estimator(BaseEstimator):
                 reason = f"{type(error).__name__}: {error}"
                 raise ModelFolderError(f"{stored.path} does not fit together: {reason:.300}") from None
         estimator.data_ = config.data
-        estimator._take_metrics(_with_nan(metrics))
+        estimator._take_metrics(metrics)
         return estimator
 
     @classmethod
@@ -501,9 +502,10 @@ class Estimator(BaseEstimator):
         return estimator
 
     def _take_metrics(self, metrics: dict[str, Any]) -> None:
-        """Takes the figures of metrics.json."""
-        self.history_, self.watch_ = metrics.pop("history"), metrics.pop("watch", [])
-        self.metrics_ = metrics
+        """Takes the content of metrics.json."""
+        found = {k: v if v is None and k != "loss" else _with_nan(v) for k, v in metrics.items()}
+        self.history_, self.watch_ = found.pop("history"), found.pop("watch", [])
+        self.metrics_ = found
         self.best_epoch_, self.n_iter_ = metrics["best_epoch"], metrics["epochs"]
 
 
