@@ -9,9 +9,10 @@ import typer
 from recurra import __version__
 
 from . import bench, demo, doctor, evaluate, fit, generate, health, inspect, lab, predict, sample
+from .commands import App
 from .suggest import SuggestingGroup
 
-app = typer.Typer(
+app = App(
     name="recurra",
     cls=SuggestingGroup,
     no_args_is_help=True,

@@ -19,7 +19,7 @@ def bench(
         str | None,
         typer.Option("--peers", help="torch, onnxruntime, jax, keras with commas between, or all that are installed."),
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", help="Threads of each process.", min=1)] = 2,
+    threads: Annotated[int, typer.Option("--threads", help="Threads of each process.", min=1, max=1024)] = 2,
     out: Annotated[Path | None, typer.Option("--out", help="JSON file to write, with a .md beside it.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Picture to write (.svg, .png, .pdf).")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .commands import MAX_SEED
 from .console import say, show_table
 from .evaluate import figure_table
 from .files import Labelled
@@ -20,7 +21,7 @@ OUT = Path("recurra-demo")
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Model folder to write.")] = OUT,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same result.", min=0)] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same result.", min=0, max=MAX_SEED)] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help=f"Replace a model in OUT; always done with {OUT}.")
     ] = False,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import typer
-
+from .commands import App
 from .shapes import SHAPES, shape_of
 from .suggest import SuggestingGroup
 
-app = typer.Typer(cls=SuggestingGroup, no_args_is_help=True, rich_markup_mode="rich")
+app = App(cls=SuggestingGroup, no_args_is_help=True, rich_markup_mode="rich")
 
 
 @app.callback()

@@ -10,6 +10,7 @@ import typer
 
 from recurra.errors import UsageError
 
+from .commands import MAX_SEED
 from .console import say
 from .evaluate import Model
 
@@ -27,7 +28,7 @@ def generate(
     top_p: Annotated[
         float | None, typer.Option("--top-p", help="Draw among the most probable of so much probability together.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Same seed, same text.", min=0)] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Same seed, same text.", min=0, max=MAX_SEED)] = None,
     condition: Annotated[
         str | None, typer.Option("--condition", help="Label of the text, if the model was trained with labels.")
     ] = None,

@@ -9,22 +9,25 @@ import typer
 
 from recurra.errors import DataError, UsageError
 
+from .commands import MAX_SEED, App
 from .console import progress_bar, say, show_json, show_table
-from .options import Reading
+from .options import MAX_EPOCHS, MAX_SIZE, Reading, parse_list
 from .shapes.fill import read_texts
 from .shapes.pooled import read_labelled
 from .shapes.sources import Columns
 from .suggest import SuggestingGroup
 
-app = typer.Typer(cls=SuggestingGroup, no_args_is_help=True, rich_markup_mode="rich")
+app = App(cls=SuggestingGroup, no_args_is_help=True, rich_markup_mode="rich")
 PICTURES = (".png", ".svg", ".pdf")
 
 Out = Annotated[Path | None, typer.Option("--out", help="Picture to write (.png, .svg, .pdf); NAME.png if left out.")]
 Quick = Annotated[bool, typer.Option("--quick", help="A small version, in seconds, to try it out.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same result.", min=0)]
+Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same result.", min=0, max=MAX_SEED)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
-Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the data; enough if left out.", min=1)]
-Units = Annotated[int | None, typer.Option("--hidden-size", help="Units per layer and direction.", min=1)]
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", help="Passes over the data; enough if left out.", min=1, max=MAX_EPOCHS)
+]
+Units = Annotated[int | None, typer.Option("--hidden-size", help="Units per layer and direction.", min=1, max=MAX_SIZE)]
 Test = Annotated[Path | None, typer.Option("--test", help="File to test on; a part of --data if left out.")]
 
 
@@ -127,7 +130,7 @@ def capacity(
         str | None, typer.Option("--parameters", help="Numbers of parameters, such as 20000,80000.")
     ] = None,
     cells: Annotated[str | None, typer.Option("--cells", help="Of rnn, rnn_relu, lstm, gru; commas between.")] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the text.", min=1)] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the text.", min=1, max=MAX_EPOCHS)] = None,
     learning_rates: Annotated[
         str | None, typer.Option("--learning-rates", help="Of which the best counts; commas between.")
     ] = None,
@@ -232,8 +235,10 @@ def _words(text: str | None) -> tuple[str, ...] | None:
 
 
 def _numbers(option: str, text: str | None, kind: type[int] | type[float]) -> tuple[Any, ...] | None:
-    try:
-        return None if text is None else tuple(kind(word) for word in _words(text) or ())
-    except ValueError:
-        what = "whole numbers" if kind is int else "numbers"
-        raise UsageError(f"{option} takes {what} with commas between, not {text!r}") from None
+    """Positive numbers, or None where none are given."""
+    if text is None:
+        return None
+    found = parse_list(option, text, kind)
+    if any(number <= 0 for number in found):
+        raise UsageError(f"{option} takes numbers above 0, not {text!r:.80}")
+    return found

@@ -5,6 +5,7 @@
 import dataclasses
 import functools
 import inspect
+import math
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from recurra.errors import UsageError
+
+from .commands import MAX_COUNT, MAX_SEED, check_number, kind_of
+
+MAX_SIZE = 1 << 20
+"""Most units of a layer and most numbers of a token's vector; beyond it the weights fit into no memory."""
+
+MAX_EPOCHS = 1_000_000
 
 
 def _option(panel: str, *names: str, text: str, **extra: Any) -> Any:
@@ -24,6 +34,22 @@ _training = functools.partial(_option, "Training")
 _run = functools.partial(_option, "Run")
 
 
+def parse_list(option: str, text: str, kind: type[int] | type[float]) -> tuple[Any, ...]:
+    """The numbers of an option that takes several with commas between.
+
+    Raises:
+        UsageError: a part is missing, no number, or not finite.
+    """
+    try:
+        found = tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or not all(math.isfinite(number) and abs(number) <= MAX_COUNT for number in found):
+        what = "whole numbers" if kind is int else "numbers"
+        raise UsageError(f"{option} takes {what} with commas between, not {text!r:.80}")
+    return found
+
+
 def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
     """Makes the values of a TOML file the defaults of this command."""
     import tomllib
@@ -32,18 +58,44 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
         return None
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from None
+    except (OSError, RecursionError) as error:
+        raise typer.BadParameter(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except ValueError as error:
         raise typer.BadParameter(f"{path} is not valid TOML: {error}") from None
-    names = {option.lstrip("-"): parameter.name for parameter in context.command.params for option in parameter.opts}
-    unknown = [key for key in values if key.replace("_", "-") not in names]
+    parameters = {option.lstrip("-"): p for p in context.command.params for option in p.opts}
+    known = sorted(name for name in parameters if name not in ("help", "config"))
+    unknown = [key for key in values if key.replace("_", "-") not in known]
     if unknown:
-        known = ", ".join(sorted(n for n in names if n not in ("help", "config")))
-        raise typer.BadParameter(f"{path} has unknown options: {', '.join(unknown)}. Known are: {known}")
-    found = {names[key.replace("_", "-")]: value for key, value in values.items()}
+        raise typer.BadParameter(
+            f"{path} has unknown options: {', '.join(unknown):.200}. Known are: {', '.join(known)}"
+        )
+    found = {}
+    for key, value in values.items():
+        parameter = parameters[key.replace("_", "-")]
+        found[parameter.name] = _config_value(path, key, value, parameter)
     context.default_map = {**(context.default_map or {}), **found}
     return path
+
+
+def _config_value(path: Path, key: str, value: Any, parameter: Any) -> Any:
+    """A value of a TOML file, if its type is that of the option.
+
+    Raises:
+        typer.BadParameter: it is not.
+    """
+    kind = kind_of(parameter)
+    if kind is bool:
+        fits, wanted = isinstance(value, bool), "true or false"
+    elif kind is int:
+        fits, wanted = type(value) is int, "a whole number"
+    elif kind is float:
+        fits, wanted = type(value) in (int, float), "a number"
+    else:  # names, files, and lists with commas between
+        fits, wanted = type(value) in (int, float, str) and value != "", "a text"
+    if not fits:
+        raise typer.BadParameter(f"{path}: {key} should be {wanted}, not {value!r:.80}")
+    check_number(parameter, value)
+    return value
 
 
 @dataclass(frozen=True)
@@ -122,8 +174,10 @@ class Network:
     cell: Annotated[
         str | None, _network("--cell", text="lstm, gru, rnn, rnn_relu, or none: a baseline without memory.")
     ] = None
-    hidden_size: Annotated[int | None, _network("--hidden-size", text="Units per layer and direction.", min=1)] = None
-    num_layers: Annotated[int | None, _network("--layers", text="Layers on top of each other.", min=1)] = None
+    hidden_size: Annotated[
+        int | None, _network("--hidden-size", text="Units per layer and direction.", min=1, max=MAX_SIZE)
+    ] = None
+    num_layers: Annotated[int | None, _network("--layers", text="Layers on top of each other.", min=1, max=1000)] = None
     bidirectional: Annotated[
         bool | None, _network("--bidirectional/--one-direction", text="Also read from the end.")
     ] = None
@@ -131,11 +185,15 @@ class Network:
     vocab_size: Annotated[int | None, _network("--vocab-size", text="Greatest number of different tokens.", min=2)] = (
         None
     )
-    embedding_size: Annotated[int | None, _network("--embedding-size", text="Size of a token's vector.", min=1)] = None
+    embedding_size: Annotated[
+        int | None, _network("--embedding-size", text="Size of a token's vector.", min=1, max=MAX_SIZE)
+    ] = None
     pooling: Annotated[str | None, _network("--pooling", text="attention, max, mean or last.")] = None
     dropout: Annotated[float | None, _training("--dropout", text="Share of features dropped.")] = None
     token_dropout: Annotated[float | None, _training("--token-dropout", text="Share of tokens hidden.")] = None
-    epochs: Annotated[int | None, _training("--epochs", text="Passes over the data; enough if left out.", min=1)] = None
+    epochs: Annotated[
+        int | None, _training("--epochs", text="Passes over the data; enough if left out.", min=1, max=MAX_EPOCHS)
+    ] = None
     batch_size: Annotated[int | None, _training("--batch-size", text="Sequences per step.", min=1)] = None
     max_minutes: Annotated[
         float | None,
@@ -145,7 +203,7 @@ class Network:
     n_iter_no_change: Annotated[
         int | None, _training("--patience", text="Epochs without a better figure before the end.", min=1)
     ] = None
-    random_state: Annotated[int | None, _training("--seed", text="Same seed, same result.", min=0)] = None
+    random_state: Annotated[int | None, _training("--seed", text="Same seed, same result.", min=0, max=MAX_SEED)] = None
     device: Annotated[str | None, _training("--device", text="auto, cpu, cuda, …")] = None
     memory: Annotated[
         str | None, _training("--memory", text="full, or recompute: slower, for sequences too long to store.")

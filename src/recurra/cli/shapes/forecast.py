@@ -10,7 +10,7 @@ import typer
 
 from recurra.cli.console import say, show_table
 from recurra.cli.files import Labelled, read_columns
-from recurra.cli.options import Asking, Fitting, Reading, takes
+from recurra.cli.options import Asking, Fitting, Reading, parse_list, takes
 from recurra.cli.training import train as run
 from recurra.errors import UsageError
 
@@ -113,12 +113,7 @@ def _listed(names: str | None) -> tuple[str, ...]:
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:
-    if text.strip().lower() == "none":
-        return ()
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"{option} takes numbers separated by commas, not {text!r}") from None
+    return () if text.strip().lower() == "none" else parse_list(option, text, float)
 
 
 def _labelled(

@@ -1,0 +1,82 @@
+"""The class of every command: it checks what holds for the values of all options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+MAX_COUNT = 2**31 - 1
+"""Greatest whole number that an option takes if it declares no limit of its own."""
+
+MAX_SEED = 2**32 - 1
+"""Greatest seed that all random generators in use accept."""
+
+MAY_BE_EMPTY = ("--prompt",)
+
+
+class Command(TyperCommand):
+    """A command that refuses empty values, numbers that are not finite, and numbers beyond any use."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses and checks the words of a command line.
+
+        Raises:
+            typer.BadParameter: a value is empty, not finite or too large.
+        """
+        _refuse_empty(args)
+        dashed = next((word for word in args if word.startswith("-") and any(map(str.isspace, word))), None)
+        try:
+            rest = super().parse_args(ctx, args)
+        except typer.BadParameter:
+            raise
+        except Exception as error:
+            if dashed is not None and "No such option" in str(error):
+                raise typer.BadParameter(f"write -- before a text that begins with a dash: -- {dashed!r:.80}") from None
+            raise
+        for parameter in self.params:
+            check_number(parameter, ctx.params.get(parameter.name or ""))
+        return rest
+
+
+class App(typer.Typer):
+    """A group whose commands are of the class `Command`."""
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
+        """Registers a command."""
+        return super().command(name, **{"cls": Command, **options})
+
+
+def kind_of(parameter: Any) -> type:
+    """The Python type of an option's values; early and late versions of typer keep it in different places."""
+    if hasattr(parameter, "type_descriptor"):
+        return parameter.type_descriptor.annotation
+    return {"integer": int, "float": float, "boolean": bool}.get(parameter.type.name.partition(" ")[0], str)
+
+
+def check_number(parameter: Any, value: Any) -> None:
+    """Refuses a number that no option takes.
+
+    Raises:
+        typer.BadParameter: the value is not finite, or too large.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number", param=parameter)
+    declared = getattr(parameter, "max", None) or getattr(getattr(parameter, "type", None), "max", None)
+    if type(value) is int and abs(value) > (declared or MAX_COUNT):
+        raise typer.BadParameter(f"{value} is too large: at most {declared or MAX_COUNT}", param=parameter)
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    for before, word in pairwise(["", *words]):
+        if before == "--":
+            return
+        option = before if before.startswith("--") else "an argument"
+        if word.startswith("--") and word.endswith("="):
+            option, word = word[:-1], ""
+        if not word and option not in MAY_BE_EMPTY:
+            raise typer.BadParameter(f"{option} is empty")
