@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from recurra.cli.options import Asking
-from recurra.cli.shapes import one
+from recurra.cli.shapes import one, source_of
 from recurra.data.panel import NUMBERS, Columns
 from recurra.errors import DataError, UsageError
 
@@ -27,7 +27,7 @@ def model(task: str, kind: str = "text", **more) -> SimpleNamespace:
 @pytest.mark.parametrize("task", READS)
 @pytest.mark.parametrize("text", ["이 영화 정말 재미없다", "great", "a.b and c.csv", "가" * 5000])
 def test_a_text(task, text):
-    X = one(model(task), text, Asking())[0]
+    X = one(model(task), source_of(model(task), text), Asking())[0]
     assert ([text.split()] if task == "tag" else [text]) == X
 
 
@@ -59,7 +59,7 @@ def test_rows_are_counted_over_all_chunks(tmp_path):
 
 def test_a_language_models_labels(tmp_path):
     labelled = model("generate", classes_=np.array(["n", "p"]))
-    assert one(labelled, "good film", Asking(condition="p")) == (["good film"], ["p"])
+    assert one(labelled, ["good film"], Asking(condition="p")) == (["good film"], ["p"])
     labelled.data_["condition column"] = "label"
     file = tmp_path / "texts.csv"
     file.write_text("text,label\ngood,p\nbad,n\n", encoding="utf-8")

@@ -72,11 +72,10 @@ def check_number(parameter: Any, value: Any) -> None:
 
 
 def _refuse_empty(words: Sequence[str]) -> None:
-    for before, word in pairwise(["", *words]):
-        if before == "--":
+    for option, word in pairwise(["", *words]):
+        if option == "--":
             return
-        option = before if before.startswith("--") else "an argument"
         if word.startswith("--") and word.endswith("="):
             option, word = word[:-1], ""
-        if not word and option not in MAY_BE_EMPTY:
+        if not word and option.startswith("--") and option not in MAY_BE_EMPTY:
             raise typer.BadParameter(f"{option} is empty")

@@ -12,7 +12,7 @@ from recurra.errors import UsageError
 from .console import say, show_json, show_table
 from .evaluate import AllowNonfinite, Model
 from .options import Asking, takes
-from .shapes import one, reads_text
+from .shapes import one, source_of
 
 MEGABYTES = 500
 """Default of the greatest size of a trace."""
@@ -54,7 +54,6 @@ def inspect(
       recurra inspect my-model test.csv --row 3 --language ko
       recurra inspect my-model test.ts --row 1 --units 0:16 --time 0:100 --netcdf trace.nc
     """
-    from recurra.data.files import refuse_no_file
     from recurra.inspect import trace
     from recurra.inspect.report import check_language
     from recurra.inspect.trace import TooLargeError
@@ -67,9 +66,8 @@ def inspect(
         "time": None if time is None else _slice("--time", time),
     }
     estimator: Any = load(model, allow_nonfinite=allow_nonfinite)
-    if not reads_text(estimator) and data != "-" and not Path(data).is_dir():
-        refuse_no_file(Path(data))
-    subject = estimator.subject(*one(estimator, data, options, row))
+    source = source_of(estimator, data)
+    subject = estimator.subject(*one(estimator, source, options, row))
     for note in subject.notes:
         say(note)
     try:
@@ -89,19 +87,19 @@ def inspect(
     if out is None and not (outputs or json):
         out = Path("report.html")
     if out is not None:
-        _write(found, out, language, estimator, model, data, row)
+        _write(found, out, language, model, source, row)
         outputs["report"] = str(out)
     _show(found, str(model), outputs, json)
 
 
-def _write(found: Any, out: Path, language: str, estimator: Any, model: Path, data: str, row: int) -> None:
+def _write(found: Any, out: Path, language: str, model: Path, source: str | list[str], row: int) -> None:
     from recurra.inspect.contents import Code
     from recurra.inspect.report import write_page
 
-    is_text = not Path(data).is_file() and data != "-" and found.subject.steps is not None
-    where = f"{Path(data).name}, row {row}" if not is_text else data
+    is_text = isinstance(source, list)
+    where = source[0] if isinstance(source, list) else f"{Path(source).name}, row {row}"
     title = where if is_text or found.subject.steps is None else None
-    x = f"[{data!r}]" if is_text else f"...  # {where}, as recurra predict reads it"
+    x = f"[{where!r}]" if is_text else f"...  # {where}, as recurra predict reads it"
     write_page(found, out, language=language, title=title, code=Code(f"recurra.load({str(model)!r})", x))
 
 

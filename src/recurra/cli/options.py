@@ -62,7 +62,7 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
         raise typer.BadParameter(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except ValueError as error:
         raise typer.BadParameter(f"{path} is not valid TOML: {error}") from None
-    parameters = {option.lstrip("-"): p for p in context.command.params for option in p.opts}
+    parameters = {option.lstrip("-"): p for p in context.command.params for option in p.opts if option[0] == "-"}
     known = sorted(name for name in parameters if name not in ("help", "config"))
     unknown = [key for key in values if key.replace("_", "-") not in known]
     if unknown:

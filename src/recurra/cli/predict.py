@@ -15,13 +15,15 @@ from .console import say, show_json
 from .evaluate import Model
 from .files import write_rows
 from .options import Asking, takes
-from .shapes import shape_of
+from .shapes import shape_of, source_of
 
 
 @takes(Asking)
 def predict(
     model: Model,
-    data: Annotated[str, typer.Argument(help="File, or - for one text a line on standard input.", metavar="DATA|-")],
+    data: Annotated[
+        str, typer.Argument(help="A text, a file, or - for one text a line on standard input.", metavar="TEXT|DATA|-")
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Write a .csv, .tsv, .jsonl or .parquet file instead.")
     ] = None,
@@ -33,6 +35,7 @@ def predict(
     [bold]Examples[/bold]
 
       echo "a fine film" | recurra predict my-model -
+      recurra predict my-model "a fine film"
       recurra predict my-model new.csv --out predictions.csv
     """
     from recurra.tasks import load
@@ -41,9 +44,11 @@ def predict(
     if options.proba and not hasattr(estimator, "predict_proba"):
         raise UsageError("--proba is for classifiers and taggers; this model gives no probabilities of classes")
     shape = shape_of(estimator.task)
-    if out is not None and hasattr(shape, "write") and shape.write(estimator, data, options, out):
+    source = source_of(estimator, data)
+    writes = isinstance(source, str) and out is not None and hasattr(shape, "write")
+    if writes and shape.write(estimator, source, options, out):
         return
-    rows = _number(shape.predict(estimator, data, options))
+    rows = _number(shape.predict(estimator, source, options))
     if out is None:
         for row in rows:
             show_json(row)

@@ -53,9 +53,10 @@ def sounds_at(source: str) -> list[Path] | None:
         DataError: the folder holds no sound.
     """
     from recurra.data.audio import SUFFIXES, is_audio_name
+    from recurra.data.files import is_folder
 
     path = Path(source)
-    if path.is_dir():
+    if is_folder(path):
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
         if not found:
             raise DataError(f"the folder {path} holds no files of sound ({', '.join(SUFFIXES)})")

@@ -7,17 +7,18 @@ Each module has
 - `inputs(estimator, source, options)`: an iterator of tuples, the first arguments of the estimator's `subject` for some
   sequences at a time; `source` is a file name, `-` for standard input or, where sequences are texts, a list of them;
 - `predict(estimator, source, options)`: an iterator of dictionaries, one for each row of the answer, for
-  `recurra predict`; `source` is a file name, or `-`.
+  `recurra predict`; `source` as in `inputs`.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from recurra.errors import UsageError
+from recurra.errors import DataError, UsageError
 
 SHAPES = ("classify", "regress", "tag", "forecast", "generate", "translate", "fill", "transcribe")
 """In the order of `recurra fit --help`."""
@@ -35,12 +36,41 @@ FILES = (
 """What ends in one of these, and has no space in it, is a file even where there is none."""
 
 
-def one(estimator: Any, source: str, options: Any, row: int = 1) -> tuple[Any, ...]:
+def source_of(estimator: Any, given: str) -> str | list[str]:
+    """What an argument TEXT|DATA|- means.
+
+    Args:
+        estimator: the model.
+        given: the argument.
+
+    Returns:
+        `-` for standard input, the name of a file or folder that exists, or a list with one text, where the model
+        takes texts.
+
+    Raises:
+        DataError: the argument is neither a file nor a text that the model takes.
+    """
+    from recurra.data.files import is_file, is_folder, refuse_no_file
+
+    if given == "-" or (given and (is_file(given) or is_folder(given))):
+        return given
+    named = given.lower().endswith(FILES) or given.startswith(("/", "./", "../", "~"))
+    if not reads_text(estimator) or (named and not any(map(str.isspace, given))):
+        try:
+            refuse_no_file(Path(given))
+        except DataError as error:
+            if named:
+                raise
+            raise DataError(f"{error}\nThis model takes files of numbers or recordings, not texts.") from None
+    return [os.fsencode(given).decode("utf-8", "replace")]
+
+
+def one(estimator: Any, source: str | list[str], options: Any, row: int = 1) -> tuple[Any, ...]:
     """One sequence of a source, for the tools that look inside.
 
     Args:
         estimator: the model.
-        source: a text, where the model takes texts; or a file name, or `-` for standard input.
+        source: as `source_of` gives it.
         options: as of `recurra predict`, a `recurra.cli.options.Asking`.
         row: which sequence, counted from 1 as `recurra predict` numbers its answers; of a forecaster, which series.
 
@@ -52,15 +82,15 @@ def one(estimator: Any, source: str, options: Any, row: int = 1) -> tuple[Any, .
         DataError: the source cannot be read.
         UsageError: there is no such row.
     """
-    text = reads_text(estimator) and not _is_file(source)
     before = 0
-    for columns in shape_of(estimator.task).inputs(estimator, [source] if text else source, options):
+    for columns in shape_of(estimator.task).inputs(estimator, source, options):
         count = len(columns[0])
         if before < row <= before + count:
             at = slice(row - before - 1, row - before)
             return tuple(column if column is None else column[at] for column in columns)
         before += count
-    raise UsageError(f"there is no row {row} in {source}: rows are counted from 1 to {before:,}")
+    where = source if isinstance(source, str) else "the text"
+    raise UsageError(f"there is no row {row} in {where}: rows are counted from 1 to {before:,}")
 
 
 def reads_text(estimator: Any) -> bool:
@@ -68,12 +98,3 @@ def reads_text(estimator: Any) -> bool:
     return estimator.task in ("tag", "generate", "translate", "fill") or (
         estimator.task in ("classify", "regress") and estimator.encoder_.kind == "text"
     )
-
-
-def _is_file(source: str) -> bool:
-    if source == "-" or (source.lower().endswith(FILES) and not any(map(str.isspace, source))):
-        return True
-    try:
-        return Path(source).is_file()
-    except OSError:  # too long for a name
-        return False

@@ -38,7 +38,7 @@ def fit(
     pooled.fit("classify", train, options, {"class_weight": class_weight} if class_weight else {})
 
 
-def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
+def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
     """The most probable class of each sequence, with its probability, or with those of all classes."""
     names = [str(label) for label in estimator.classes_]
 

@@ -58,7 +58,7 @@ def read(estimator: Any, path: Path, options: Asking) -> Labelled:
     return read_texts(path, _column(estimator, path, options), options)
 
 
-def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
+def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
     """Each text with its blanks filled, or the candidates in their order."""
     choices = None if options.choices is None else [c.strip() for c in options.choices.split(",")]
     for texts, where in _chunks(estimator, source, options):
@@ -138,8 +138,9 @@ def _column(estimator: Any, path: Path, options: Asking) -> str | None:
 def _has_column(path: Path, name: str) -> bool:
     """Whether the first line of a file is a header with this name."""
     from recurra.data.encoding import find_encoding, open_text
+    from recurra.data.files import is_file
 
-    if not path.is_file() or name.isdecimal():
+    if not is_file(path) or name.isdecimal():
         return True  # the reader says what is wrong
     with open_text(path, find_encoding(path)) as file:
         return name in (cell.strip('" \r\n') for cell in re.split(r"[\t,;|]", file.readline()))

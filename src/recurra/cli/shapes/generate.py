@@ -65,7 +65,7 @@ def read(estimator: Any, path: Path, options: Asking) -> Labelled:
     return _read(path, input, condition, options, None)
 
 
-def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
+def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
     """What comes next after each line, or each text of a column."""
     for chunk in inputs(estimator, source, options):
         for best in estimator.top(*chunk, k=options.top):
@@ -108,6 +108,7 @@ def _read(path: Path, input: str | None, condition: str | None, options: Reading
         DataError: the file or a column cannot be read.
         UsageError: the file is a table, and no column is named.
     """
+    from recurra.data.files import is_file
     from recurra.data.plain import read_text
     from recurra.data.sniff import table_suffix
 
@@ -117,7 +118,7 @@ def _read(path: Path, input: str | None, condition: str | None, options: Reading
         arguments = (file.table.column(0), *(labels(c) for c in file.table.columns[1:]))
         known = {"input column": input, "condition column": condition}
         return Labelled(arguments, file.where, {k: v for k, v in known.items() if v is not None})
-    if path.exists() and table_suffix(path) in (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"):
+    if is_file(path) and table_suffix(path) in (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"):
         raise UsageError(
             f"{path.name} is a table: name its column of texts with --input\n"
             "to learn the table's own letters, give the file a name that ends in .txt"

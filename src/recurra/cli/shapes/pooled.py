@@ -61,7 +61,7 @@ def read(estimator: Any, path: Path, options: Asking) -> Labelled:
 
 
 def predict(
-    estimator: Any, source: str, options: Asking, rows_of: Callable[[Any], Iterator[dict[str, Any]]]
+    estimator: Any, source: str | list[str], options: Asking, rows_of: Callable[[Any], Iterator[dict[str, Any]]]
 ) -> Iterator[dict[str, Any]]:
     """Predictions for the sequences of a file or the lines on standard input, chunk by chunk."""
     return _named(_chunks(estimator, source, options), rows_of)

@@ -28,7 +28,7 @@ def fit(train: Train, *, options: SequenceFitting) -> None:
     pooled.fit("regress", train, options)
 
 
-def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
+def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
     """The number predicted for each sequence."""
     return pooled.predict(
         estimator, source, options, lambda chunk: ({"value": value} for value in estimator.predict(chunk).tolist())

@@ -116,7 +116,7 @@ def read(estimator: Any, path: Path, options: Asking) -> Labelled:
     return Labelled((file.words, file.tags), file.where, {})
 
 
-def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
+def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
     """Words and tags of each sentence; lines on standard input are split at white space."""
     return (row for (chunk,) in inputs(estimator, source, options) for row in _rows(estimator, chunk, options.proba))
 

@@ -120,7 +120,7 @@ def read(estimator: Any, path: Path, options: Asking) -> Labelled:
     )
 
 
-def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
+def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
     """The translation of each text with its score; with `--n-best`, a row for each of the best."""
     row, plot = 0, options.plot
     for (chunk,) in inputs(estimator, source, options):
