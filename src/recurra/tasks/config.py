@@ -26,7 +26,7 @@ class FolderConfig(Record, kw_only=True):
     schema_version: int
     task: str
     params: dict[str, Any]
-    data: dict[str, Scalar]
+    data: dict[str, Scalar | list[str]]
     files: list[str]
     gates: list[str] = empty_list()
     states: list[str] = empty_list()
