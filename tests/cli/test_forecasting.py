@@ -103,12 +103,16 @@ def test_parquet_and_json_lines_agree_with_csv(recurra, tmp_path):
         (
             rows()[:50] + rows()[49:],
             [],
-            "line 52: the time 2024-03-03 01:00 stands there a second time, first in load.csv, line 51",
+            "line 52: the time 2024-03-03 01:00 occurs a second time, first in load.csv, line 51",
         ),
         (rows()[:5], [], "context 1 + horizon 6 = 7 steps"),
         (rows(), ["--context", "300"], "context 300 + horizon 6 = 306 steps, but the longest series has 180"),
         ([(t, "high", o) for t, _, o in rows()], [], 'line 2, column load: "high" is not a number'),
-        ([("tomorrow", y, o) for _, y, o in rows()], [], 'line 2, column date: "tomorrow" is no time'),
+        (
+            [("tomorrow", y, o) for _, y, o in rows()],
+            [],
+            'line 2, column date: "tomorrow" is not a time that can be read',
+        ),
         (rows(), ["--known", "closed"], 'no column "closed"'),
         (rows(), ["--split", "0.5,0.4,0.4"], "add up to 1.3"),
         (rows(), ["--split", "half"], "--split takes numbers"),
@@ -160,3 +164,126 @@ def test_transformer_temperatures(recurra, data_dir, target, horizon, options, g
     assert figures["n"] == 2880 - horizon + 1
     assert figures["mse"] <= greatest
     assert figures["mse"] < figures["baselines"]["last value"]["mse"]
+
+
+# times
+
+LIGHT = ["--horizon", "3", "--hidden-size", "4", "--epochs", "1", "--context", "6", "--no-calendar"]
+HOURS = np.datetime64("2018-01-01T00", "h") + np.arange(60)
+
+
+def korean(hour: np.datetime64) -> str:
+    moment = hour.astype(object)
+    half = "오전" if moment.hour < 12 else "오후"
+    return f"{moment.year}년 {moment.month}월 {moment.day}일 {half} {moment.hour % 12 or 12}:00"
+
+
+def late(hour: np.datetime64) -> str:
+    moment = (hour - 1).astype(object)
+    return f"{moment:%Y%m%d}{moment.hour + 1:02}"
+
+
+def us(month: np.datetime64) -> str:
+    moment = month.astype(object)
+    return f"{moment.month}/{moment.day}/{moment.year}"
+
+
+def quarter(month: np.datetime64) -> str:
+    moment = month.astype(object)
+    return f"{moment.year}Q{moment.month // 3 + 1}"
+
+
+MONTHS = np.arange("1992-01", "1997-01", dtype="datetime64[M]")
+QUARTERS = np.arange("1950-01", "1965-01", 3, dtype="datetime64[M]")
+WEEKS = [f"2018-W{week:02}" for week in range(1, 53)] + [f"2019-W{week:02}" for week in range(1, 9)]
+BERLIN = [*(f"2022-10-{29 + h // 24} {h % 24:02}:00+02:00" for h in range(27)), "2022-10-30 02:00+01:00"]
+BERLIN += [f"2022-10-{30 + (3 + h) // 24} {(3 + h) % 24:02}:00+01:00" for h in range(32)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "step", "expected"),
+    [
+        ([late(hour) for hour in HOURS[1:]], "1 hour", ["2018010312", "2018010313"]),
+        ([korean(hour) for hour in HOURS], "1 hour", ["2018년 1월 3일 오후 12:00", "2018년 1월 3일 오후 1:00"]),
+        ([us(month) for month in MONTHS], "1 month", ["1/1/1997", "2/1/1997"]),
+        ([quarter(month) for month in QUARTERS], "1 quarter", ["1965Q1", "1965Q2"]),
+        (WEEKS, "1 week", ["2019-W09", "2019-W10"]),
+        (BERLIN, "1 hour", ["2022-10-31 11:00+01:00", "2022-10-31 12:00+01:00"]),
+        ([f"{2018 + m // 12}. {m % 12 + 1}. 1." for m in range(60)], "1 month", ["2023. 1. 1.", "2023. 2. 1."]),
+    ],
+    ids=["late", "korean", "us", "quarter", "week", "offsets", "dots"],
+)
+def test_times_are_written_as_they_were(recurra, tmp_path, texts, step, expected):
+    data = write(tmp_path / "load.csv", [(text, i % 7) for i, text in enumerate(texts)], "date,load")
+    code, _, err = recurra("fit", "forecast", data, *COLUMNS, *LIGHT, "--out", "m")
+    assert code == 0, err
+    assert f"step {step}, " in err
+    code, out, _ = recurra("predict", "m", data)
+    assert [json.loads(line)["date"] for line in out.splitlines()][:2] == expected
+
+
+def test_date_and_clock_in_two_columns(recurra, tmp_path):
+    table = [(f"{h.astype(object):%d.%m.%Y,%H:00}", i % 7) for i, h in enumerate(HOURS)]
+    data = write(tmp_path / "load.csv", table, "Date,Time,load")
+    code, _, err = recurra("fit", "forecast", data, "--time", "Date,Time", "--target", "load", *LIGHT, "--out", "m")
+    assert code == 0, err
+    code, out, _ = recurra("predict", "m", data, "--plot", "picture.svg")
+    row = json.loads(out.splitlines()[0])
+    assert (row["Date"], row["Time"]) == ("03.01.2018", "12:00")
+    code, out, _ = recurra("inspect", "m", data, "--json")
+    assert "03.01.2018 12:00" in json.loads(out)["answer"]
+
+
+def test_day_and_month_are_remembered_or_said(recurra, tmp_path):
+    table = [(f"{m % 12 + 1:02}/01/{1992 + m // 12}", m % 7) for m in range(60)]
+    data = write(tmp_path / "long.csv", table, "date,load")
+    short = write(tmp_path / "short.csv", table[:11], "date,load")
+    code, _, err = recurra("fit", "forecast", data, *COLUMNS, *LIGHT, "--valid", short, "--out", "m")
+    assert code == 0, err
+    assert "long.csv: the times are read month first: 01/01/1992 is 1992-01-01" in err
+    code, out, _ = recurra("predict", "m", short)
+    assert json.loads(out.splitlines()[0])["date"] == "12/01/1992"
+    code, _, err = recurra("predict", "m", short, "--day-first")
+    assert (code, "does not lie on the clock" in err) == (3, True)
+
+    code, _, err = recurra("fit", "forecast", short, *COLUMNS, *LIGHT, "--out", "n")
+    assert code == 3
+    assert 'short.csv, line 2, column date: "01/01/1992" can be read day first' in err
+    for option, expected in (("--day-first", "12/01/1992"), ("--month-first", "12/01/1992")):
+        few = ["--horizon", "1", "--context", "2", "--hidden-size", "4", "--epochs", "1"]
+        assert recurra("fit", "forecast", short, *COLUMNS, *few, option, "--out", "n", "--overwrite")[0] == 0
+        code, out, err = recurra("predict", "n", short)
+        assert json.loads(out.splitlines()[0])["date"] == expected
+        assert json.loads((tmp_path / "n" / "config.json").read_text())
+    code, _, err = recurra("fit", "forecast", short, *COLUMNS, *LIGHT, "--day-first", "--month-first", "--out", "x")
+    assert (code, "give one of" in err) == (2, True)
+    code, _, err = recurra("fit", "forecast", short, *COLUMNS, *LIGHT, "--time-format", "%H:%M", "--out", "x")
+    assert (code, "has no year" in err) == (2, True)
+
+
+def test_long_tables_read_times_in_the_same_way(recurra, tmp_path):
+    lines = []
+    for item in range(12):
+        kind = "up" if item % 2 else "down"
+        days = range(1, 29) if item < 10 else range(1, 12)
+        for day in days:
+            value = day if item % 2 else -day
+            lines.append((item, f"{day:02}/02/2024", f"{23 - day % 24:02}:00", value, kind))
+    header = "item,date,clock,value,kind"
+    data = write(tmp_path / "items.csv", lines, header)
+    columns = ["--id", "item", "--features", "value", "--time", "date,clock", "--target", "kind"]
+    code, _, err = recurra("fit", "classify", data, *columns, "--epochs", "1", "--hidden-size", "4", "--out", "m")
+    assert code == 0, err
+    backwards = write(tmp_path / "few.csv", lines[:8][::-1], header)
+    code, out, err = recurra("predict", "m", backwards)
+    assert code == 0, err
+    forwards = write(tmp_path / "same.csv", lines[:8], header)
+    assert recurra("predict", "m", forwards)[1] == out
+    across = write(
+        tmp_path / "across.csv", [(1, "01/12/2024", "01:00", 1, ""), (1, "12/01/2024", "01:00", 2, "")], header
+    )
+    code, _, err = recurra("predict", "m", across)
+    assert code == 0, err
+    assert recurra("predict", "m", across, "--month-first")[0] == 0
+    code, _, err = recurra("predict", "m", across, "--time-format", "%Y-%m-%d")
+    assert (code, "is not written as" in err) == (3, True)

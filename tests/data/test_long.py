@@ -104,7 +104,7 @@ def test_ids_that_are_numbers_and_columns_by_position(tmp_path, write):
         (TEXT.replace("9,NA,worn", "9,NA,ok"), 'line 6, column state: "ok" where A had "worn"; a sequence has one'),
         (TEXT.replace("A,9", ",9"), "line 6, column pump is empty: which sequence"),
         (TEXT.replace("A,9", "A,"), "line 6, column hour: the time is missing"),
-        (TEXT.replace("A,9", "A,noon"), 'line 6, column hour: "noon" is no time like the others'),
+        (TEXT.replace("A,9", "A,noon"), 'line 6, column hour: "noon" is not written like the times before it'),
         (TEXT.replace("NA", "hot"), 'line 6, column heat: "hot" is not a number'),
         (TEXT.replace("NA", "1e999"), "line 6, column heat"),
         (TEXT.replace("hour", "day"), 'no column "hour"'),

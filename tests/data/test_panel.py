@@ -48,7 +48,7 @@ def test_rows_without_times_follow_each_other():
             [0, 1, 2, 5, 6],
             "line 5: a gap in the time: 2024-03-01 05:00 comes after 2024-03-01 02:00, 2 steps of 1 hour",
         ),
-        ([0, 1, 2, 2, 3], "line 5: the time 2024-03-01 02:00 stands there a second time, first in f.csv, line 4"),
+        ([0, 1, 2, 2, 3], "line 5: the time 2024-03-01 02:00 occurs a second time, first in f.csv, line 4"),
     ],
 )
 def test_a_broken_clock_is_an_error(rows, message):

@@ -226,13 +226,169 @@ def test_pandas_in_pandas_out():
     model = Forecaster(**QUICK).fit(table, time="time", target="load", features="price")
     found = model.predict(table)
     assert list(found.columns) == ["time", "forecast", "lower", "upper"]
-    assert found["time"][0] == "2024-01-11 00:00:00"
+    assert found["time"][0] == pd.Timestamp("2024-01-11")
+    assert found["time"].dtype == table["time"].dtype
     assert (found["lower"] <= found["upper"]).all()
     pd.testing.assert_frame_equal(model.predict(), found)
     indexed = Forecaster(**QUICK).fit(table.set_index("time"))
     assert indexed.preparation_.columns.target == ("load", "price")
-    assert list(indexed.predict(table.set_index("time")).columns[:4]) == ["time", "load", "load_lower", "load_upper"]
+    found = indexed.predict(table.set_index("time"))
+    assert list(found.columns[:3]) == ["load", "load_lower", "load_upper"]
+    assert found.index.equals(pd.date_range("2024-01-11", periods=6, freq="h", name="time"))
     assert isinstance(model.predict(pa.Table.from_pandas(table)), pa.Table)
+
+
+TINY = {"horizon": 3, "hidden_size": 4, "epochs": 1, "verbose": 0}
+
+
+def two_shops(times: pd.DatetimeIndex, ids: list) -> pd.DataFrame:
+    parts = [pd.DataFrame({"when": times, "v": wave(len(times), seed=i), "shop": id}) for i, id in enumerate(ids)]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("unit", "zone", "ids"),
+    [
+        *(("s", None, [1, 2]), ("ns", None, ["a", "b"]), ("ns", "UTC", [1.5, 2.5])),
+        *(("ms", "Europe/Berlin", [1, 2]), ("us", "+05:30", ["a", "b"])),
+    ],
+)
+def test_forecasts_can_be_merged_with_the_input(unit, zone, ids):
+    table = two_shops(pd.date_range("2024-01-01", periods=80, freq="h", tz=zone, unit=unit), ids)
+    model = Forecaster(**TINY).fit(table, time="when", target="v", id="shop")
+    for found in (model.predict(table), model.predict()):
+        assert dict(found.dtypes[["when", "shop"]]) == dict(table.dtypes[["when", "shop"]])
+        assert found["when"].min() == table["when"].max() + pd.Timedelta(hours=1)
+        assert len(table.merge(found, on=["when", "shop"], how="outer")) == 166
+
+
+def test_other_types_of_ids_and_times():
+    table = two_shops(pd.date_range("2024-01-01", periods=80, freq="D"), ["a", "b"])
+    variants = {
+        "when": [table["when"].dt.date, table["when"].dt.to_period("D"), table["when"].dt.strftime("%d.%m.%Y")],
+        "shop": [table["shop"].astype("category"), table["shop"].astype(object), table["shop"].map({"a": 1, "b": 2})],
+    }
+    variants["when"] += [table["when"].dt.strftime("%Y%m%d").astype("int64"), table["when"].dt.date.astype("category")]
+    variants["shop"] += [variants["shop"][-1].astype("Int16")]
+    for name, columns in variants.items():
+        for column in columns:
+            given = table.assign(**{name: column})
+            found = Forecaster(**TINY).fit(given, time="when", target="v", id="shop").predict(given)
+            wanted = column.dtype
+            if name == "when" and isinstance(wanted, pd.CategoricalDtype):
+                wanted = wanted.categories.dtype  # the times to come are none of the categories
+            assert found[name].dtype == wanted
+            assert type(found[name].iloc[0]) is type(column.iloc[0])
+            assert len(given.merge(found, on=["when", "shop"], how="outer")) == 166
+
+
+def test_the_index_is_kept():
+    hours = pd.date_range("2024-03-30", periods=80, freq="h", tz="Europe/Berlin", name="when")
+    later = pd.date_range(hours[-1], periods=4, freq="h", name="when")[1:]
+    table = pd.DataFrame({"v": wave(80)}, index=hours)
+    assert Forecaster(**TINY).fit(table).predict(table).index.equals(later)
+    series = pd.Series(wave(80), index=hours.rename(None), name="v")
+    found = Forecaster(**TINY).fit(series).predict(series)
+    assert found.index.equals(later)
+    assert found.index.name is None
+    months = pd.period_range("2000-01", periods=80, freq="M")
+    found = Forecaster(**TINY).fit(pd.Series(wave(80), index=months)).predict()
+    assert found.index.equals(pd.period_range("2006-09", periods=3, freq="M"))
+    shops = two_shops(hours, ["a", "b"]).set_index(["shop", "when"])
+    found = Forecaster(**TINY).fit(shops, time="when", id="shop", target="v").predict(shops)
+    assert found.index.names == ["shop", "when"]
+    assert found.loc["b"].index.equals(later)
+
+
+def test_arrow_tables_keep_their_types():
+    table = pa.Table.from_pandas(two_shops(pd.date_range("2024-01-01", periods=80, freq="D"), [1, 2]))
+    table = table.set_column(0, "when", table["when"].cast(pa.date32()))
+    table = table.set_column(2, "shop", table["shop"].cast(pa.int16()))
+    found = Forecaster(**TINY).fit(table, time="when", target="v", id="shop").predict(table)
+    assert [found.schema.field(name).type for name in ("shop", "when")] == [pa.int16(), pa.date32()]
+    assert found["when"].to_pylist()[0].isoformat() == "2024-03-21"
+
+
+def test_a_date_in_several_columns():
+    hours = pd.date_range("2024-01-01", periods=80, freq="h")
+    table = pd.DataFrame({"day": hours.strftime("%d.%m.%Y"), "hour": hours.hour, "v": wave(80)})
+    model = Forecaster(**TINY).fit(table, time=["day", "hour"], target="v")
+    found = model.predict(table)
+    assert str(model.preparation_.frequency) == "1 hour"
+    assert found[["day", "hour"]].values.tolist() == [["04.01.2024", 8], ["04.01.2024", 9], ["04.01.2024", 10]]
+    assert found["hour"].dtype == table["hour"].dtype
+
+
+# time zones
+
+
+@pytest.mark.parametrize(("start", "hours"), [("2022-10-15", 529), ("2022-03-01", 500)])
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/Berlin", "Asia/Seoul", "UTC"])
+def test_a_clock_change_is_neither_a_gap_nor_a_duplicate(start, hours, zone):
+    times = pd.date_range(start, periods=hours, freq="h", tz="UTC").tz_convert(zone)
+    later = pd.date_range(times[-1], periods=4, freq="h")[1:]
+    table = pd.DataFrame({"when": times, "v": wave(hours)})
+    model = Forecaster(**TINY).fit(table, time="when", target="v")
+    assert str(model.preparation_.frequency) == "1 hour"
+    assert pd.DatetimeIndex(model.predict(table)["when"]).equals(later)
+    texts = table.assign(when=times.map(lambda time: time.isoformat(sep=" ")))
+    found = model.predict(texts)["when"]  # as a file has them
+    assert pd.to_datetime(found, utc=True).tolist() == later.tz_convert("UTC").tolist()
+
+
+def test_days_are_those_of_the_calendar_not_of_24_hours():
+    days = pd.date_range("2022-03-01", periods=80, freq="D", tz="Europe/Berlin")
+    table = pd.DataFrame({"when": days, "v": wave(80)})
+    model = Forecaster(**TINY).fit(table, time="when", target="v")
+    assert str(model.preparation_.frequency) == "1 day"
+    assert model.predict(table)["when"].tolist() == list(pd.date_range(days[-1], periods=4, freq="D")[1:])
+
+
+def test_the_calendar_of_a_zone_is_local():
+    times = pd.date_range("2022-10-01", periods=960, freq="h", tz="UTC").tz_convert("Europe/Berlin")
+    model = Forecaster(**TINY).fit(pd.DataFrame({"when": times, "v": wave(960)}), time="when", target="v")
+    panel = model.tail_
+    local = panel.times(panel.series[0], np.arange(24)).astype("datetime64[h]").astype(int) % 24
+    assert local.tolist() == times[-len(panel.series[0]) :].hour[:24].tolist()
+
+
+def test_what_was_seen_is_the_same_in_another_zone():
+    times = pd.date_range("2022-10-15", periods=500, freq="h", tz="Europe/Berlin")
+    table = pd.DataFrame({"when": times, "v": wave(500)})
+    model = Forecaster(**TINY, split=(300, 100, 50)).fit(table, time="when", target="v")
+    first = model.evaluate(table)
+    other = model.evaluate(table.assign(when=times.tz_convert("UTC")))
+    assert (first["n"], first["part"]) == (other["n"], other["part"]) == (48, "test")
+
+
+@pytest.mark.parametrize("start", ["2022-10-29", "2022-03-26"])
+def test_local_times_around_a_clock_change_need_an_offset(start):
+    times = pd.date_range(start, periods=80, freq="h", tz="Europe/Berlin").tz_localize(None)
+    table = pd.DataFrame({"when": times, "v": wave(80)})
+    with pytest.raises(DataError, match=r"if the clock was set (back|forward) there, give the times with their offset"):
+        Forecaster(**TINY).fit(table, time="when", target="v")
+
+
+# order of day and month
+
+
+def test_the_order_of_day_and_month_is_remembered(tmp_path):
+    months = pd.date_range("1992-01-01", periods=48, freq="MS")
+    table = pd.DataFrame({"when": months.strftime("%m/%d/%Y"), "v": wave(48)})
+    model = Forecaster(**TINY, context=4).fit(table, time="when", target="v")
+    assert "month first" in model.notes_[0]
+    model.save(tmp_path / "m")
+    for found in (model, recurra.load(tmp_path / "m")):
+        assert found.predict(table[4:10])["when"].tolist() == ["11/01/1992", "12/01/1992", "01/01/1993"]
+    short = table[:11]
+    with pytest.raises(DataError, match=r"day first .* month first"):
+        Forecaster(**TINY, context=2).fit(short, time="when", target="v")
+    days = Forecaster(**TINY, context=2).fit(short, time="when", target="v", day_first=True)
+    assert days.predict(short)["when"].tolist() == ["12/01/1992", "13/01/1992", "14/01/1992"]
+    with pytest.raises(UsageError, match="give one of"):
+        Forecaster(**TINY).fit(short, time="when", target="v", day_first=True, month_first=True)
+    with pytest.raises(UsageError, match="holds %Q"):
+        Forecaster(**TINY).fit(short, time="when", target="v", time_format="%Q")
 
 
 @pytest.mark.parametrize("ids", [["a", None], ["a", ""], ["a", " "], [1.0, np.nan], [1, None]])

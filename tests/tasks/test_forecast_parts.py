@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recurra.data.frequency import Frequency
 from recurra.data.panel import Columns, Panel, Series, panel_of_arrays
-from recurra.data.times import Frequency
 from recurra.data.windows import Frame, Layout, Windows
 from recurra.tasks.forecasting import references
 from recurra.tasks.forecasting.bands import nested, shifts

@@ -49,6 +49,11 @@ def read_columns(path: Path, columns: Sequence[str], options: Reading, cache: Pa
     return file
 
 
+def listed(names: str | None) -> tuple[str, ...]:
+    """Names of columns that are separated by commas on the command line."""
+    return tuple(name.strip() for name in (names or "").split(",") if name.strip())
+
+
 def labels(column: Any) -> np.ndarray:
     """Classes verbatim as strings, so that files of all kinds agree; None where there is none."""
     import numpy as np

@@ -113,7 +113,19 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Asking(Reading):
+class TimeOptions:
+    """How times are written, for tasks whose tables have a column of times."""
+
+    time_format: Annotated[
+        str | None,
+        _data("--time-format", text="How times are written: %d.%m.%Y %H:%M, unix, unix-ms, unix-us or number."),
+    ] = None
+    day_first: Annotated[bool, _data("--day-first", text="Times: 1/2/2024 is the first of February.")] = False
+    month_first: Annotated[bool, _data("--month-first", text="Times: 1/2/2024 is the second of January.")] = False
+
+
+@dataclass(frozen=True)
+class Asking(Reading, TimeOptions):
     """What `recurra evaluate` and `recurra predict` take beside the model and the data; each shape reads its own."""
 
     input: Annotated[str | None, _data("--input", text="Column of sequences; as in training.")] = None
@@ -161,7 +173,9 @@ class Asking(Reading):
         _data("--part", text="Forecasters: test, validation, training or all; what training has not seen if left out."),
     ] = None
     id: Annotated[str | None, _data("--id", text="Long tables: column of ids; as in training.")] = None
-    time: Annotated[str | None, _data("--time", text="Long tables: column of times; as in training.")] = None
+    time: Annotated[
+        str | None, _data("--time", text="Long tables: column of times, or its parts Date,Clock; as in training.")
+    ] = None
     features: Annotated[
         str | None, _data("--features", text="Long tables: columns of numbers, apart by commas; as in training.")
     ] = None

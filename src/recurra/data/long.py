@@ -19,10 +19,11 @@ from recurra.errors import DataError, UsageError
 
 from .inputs import Arrays
 from .measured import MeasuredFile
-from .moments import sort_keys
 from .numbers import parse_numbers
 from .readers import ReadOptions, read_table
+from .spellings import Spelling
 from .table import DataFile, decoded, is_blank
+from .timestamps import TimeReading, Times, join_times, parse_times
 from .wording import counted, plain_name, shortened
 
 _FIND_OUT = ReadOptions()
@@ -35,7 +36,8 @@ class LongColumns:
     Args:
         id: what belongs together: rows with the same value are one sequence.
         features: the numbers of a step.
-        time: when, a number or a date; rows are sorted by it within an id. None: they stand in order.
+        time: when, a number or a date; rows are sorted by it within an id. Several columns if a time is written in
+            parts, such as date and clock. None: the rows are in order.
         target: the same in every row of an id, or given in some of its rows only; None where there is none.
 
     Raises:
@@ -44,8 +46,13 @@ class LongColumns:
 
     id: str
     features: tuple[str, ...]
-    time: str | None = None
+    time: str | tuple[str, ...] | None = None
     target: str | None = None
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The columns of times, none or several."""
+        return (self.time,) if isinstance(self.time, str) else self.time or ()
 
     def __post_init__(self) -> None:
         if not self.features:
@@ -60,7 +67,7 @@ class LongColumns:
     @property
     def names(self) -> list[str]:
         """All columns in the order id, features, time, target."""
-        return [self.id, *self.features, *(name for name in (self.time, self.target) if name)]
+        return [self.id, *self.features, *self.times, *([self.target] if self.target else [])]
 
 
 def read_long(
@@ -69,6 +76,7 @@ def read_long(
     options: ReadOptions = _FIND_OUT,
     *,
     numbers: bool = False,
+    reading: TimeReading | None = None,
     cache_dir: Path | None = None,
 ) -> MeasuredFile:
     r"""Reads a CSV, TSV, JSON Lines or Parquet file with one row for each step.
@@ -81,6 +89,7 @@ def read_long(
         columns: which column holds what.
         options: what is known about the file.
         numbers: whether targets are numbers rather than classes.
+        reading: how the times are written.
         cache_dir: for large tables, see `read_table`.
 
     Raises:
@@ -104,10 +113,16 @@ def read_long(
         values[:, i] = parse_numbers(file.table.column(i + 1), name=names[i + 1], where=file.where)
     width = 1 + len(columns.features)
     order = np.argsort(codes, kind="stable")
-    if columns.time:
-        times = sort_keys(file.table.column(width), name=names[width], where=file.where)
-        order = np.lexsort((times, codes))
-        _refuse_same_times(file, width, codes, times, order, ids)
+    times: Times | None = None
+    if columns.times:
+        last = width + len(columns.times)
+        parts = [file.table.column(i) for i in range(width, last)]
+        name = ",".join(names[width:last])
+        column = join_times(parts)
+        times = parse_times(column, name=name, where=file.where, reading=reading, groups=codes, order_only=True)
+        keys = times.instants.astype(np.int64) if times.dated else times.values
+        order = np.lexsort((keys, codes))
+        _refuse_same_times(file, name, parts, codes, keys, order, ids)
     bounds = np.flatnonzero(np.diff(codes[order])) + 1
     sequences = np.split(values[order], bounds)
     targets = _targets(file, codes, ids, names[-1], numbers) if columns.target else None
@@ -119,7 +134,8 @@ def read_long(
 
     features = tuple(names[1:width])
     notes = (f"{counted(file.skipped, 'bad row')} left out",) if file.skipped else ()
-    return MeasuredFile(file.path, Arrays(sequences, len(features)), features, targets, where, ids, notes)
+    spelling: Spelling | None = None if times is None else times.spelling
+    return MeasuredFile(file.path, Arrays(sequences, len(features)), features, targets, where, ids, notes, spelling)
 
 
 def _ids(file: DataFile, name: str) -> tuple[np.ndarray, list[Any]]:
@@ -141,16 +157,21 @@ def _ids(file: DataFile, name: str) -> tuple[np.ndarray, list[Any]]:
 
 
 def _refuse_same_times(
-    file: DataFile, index: int, codes: np.ndarray, times: np.ndarray, order: np.ndarray, ids: Sequence[Any]
+    file: DataFile,
+    name: str,
+    parts: Sequence[Any],
+    codes: np.ndarray,
+    keys: np.ndarray,
+    order: np.ndarray,
+    ids: Sequence[Any],
 ) -> None:
-    name = file.table.column_names[index]
-    same = (np.diff(codes[order]) == 0) & (np.diff(times[order]) == 0)
+    same = (np.diff(codes[order]) == 0) & (np.diff(keys[order]) == 0)
     if not same.any():
         return
     pairs = np.sort(np.stack([order[:-1][same], order[1:][same]]), axis=0)
     first, second = (int(row) for row in pairs[:, pairs[1].argmin()])  # the one that a reader of the file meets first
     before = file.where(first).removeprefix(f"{file.path.name}, ")
-    time = file.table.column(index)[second].as_py()
+    time = " ".join(str(part[second].as_py()) for part in parts)
     _fail(file, second, f"column {name}: {time} again for {ids[codes[second]]}, which has it in {before} already")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from recurra.errors import DataError
 
 from .inputs import Arrays
+from .spellings import Spelling
 from .wording import counted, listed
 
 
@@ -28,6 +29,7 @@ class MeasuredFile:
         where: says file and line of a sequence counted from 0.
         ids: what the file calls each sequence, or None.
         notes: what a person should know of how the file was read.
+        spelling: how its times are written, or None.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class MeasuredFile:
     where: Callable[[int], str]
     ids: list[Any] | None = None
     notes: tuple[str, ...] = ()
+    spelling: Spelling | None = None
 
     @property
     def summary(self) -> str:

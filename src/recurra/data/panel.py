@@ -17,12 +17,17 @@ import pyarrow.compute as pc
 
 from recurra.errors import DataError, UsageError
 
+from .frequency import Frequency, find_frequency
 from .numbers import parse_numbers
+from .spellings import Spelling
 from .table import decoded, is_blank
-from .times import Frequency, Times, find_frequency, parse_times, spell
+from .timestamps import JOIN, TimeReading, Times, join_times, parse_times
 from .wording import counted, hint, listed
+from .zones import Zone
 
 NUMBERS = Frequency("number")
+ISO = Spelling()
+HOUR = 3_600_000_000
 
 
 @dataclass(frozen=True)
@@ -30,18 +35,24 @@ class Columns:
     """Which columns of a table are what.
 
     Attributes:
-        time: when; None where rows simply follow each other.
+        time: when; several columns if a time is written in parts, such as date and clock; None where rows simply
+            follow each other.
         target: what is forecast.
         features: what is known of the past only.
         known: what is known of the future too, such as holidays or planned prices.
         id: which series a row belongs to; None for one series.
     """
 
-    time: str | None = None
+    time: str | tuple[str, ...] | None = None
     target: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     id: str | None = None
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The columns of times, none or several."""
+        return (self.time,) if isinstance(self.time, str) else self.time or ()
 
     @property
     def names(self) -> list[str]:
@@ -50,7 +61,7 @@ class Columns:
         Raises:
             UsageError: a column stands in two places.
         """
-        names = [*filter(None, (self.time, self.id)), *self.target, *self.features, *self.known]
+        names = [*self.times, *filter(None, (self.id,)), *self.target, *self.features, *self.known]
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
         if twice is not None:
             raise UsageError(f"the column {twice} cannot be two things at once")
@@ -59,10 +70,10 @@ class Columns:
     def called(self, names: Sequence[str]) -> Columns:
         """The same columns under their names in a file, where they may have been given by position."""
         rest = iter(names)
-        time = next(rest) if self.time else None
+        time = tuple(next(rest) for _ in self.times)
         id = next(rest) if self.id else None
         target, features, known = (tuple(next(rest) for _ in p) for p in (self.target, self.features, self.known))
-        return Columns(time, target, features, known, id)
+        return Columns(time[0] if len(time) == 1 else time or None, target, features, known, id)
 
 
 @dataclass(frozen=True)
@@ -95,31 +106,64 @@ class Panel:
         series: at least one.
         columns: their names.
         frequency: their step.
-        spelling: of the times, for `recurra.data.times.spell`.
-        zone: what stands behind the times.
+        spelling: of the times.
+        zone: of the times; None if they have none. Origins are in UTC if there is one and the step is absolute.
+        types: of the columns of times and ids in the table.
+        labels: the ids of the series as they are in the table, or None.
         notes: what was repaired, for a person.
     """
 
     series: list[Series]
     columns: Columns
     frequency: Frequency = NUMBERS
-    spelling: str = ""
-    zone: str = ""
+    spelling: Spelling = ISO
+    zone: Zone | None = None
+    types: tuple[pa.DataType, ...] = ()
+    labels: Any = None
     notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.series)
 
     def __getitem__(self, part: slice) -> Panel:
-        return dataclasses.replace(self, series=self.series[part])
+        labels = None if self.labels is None else self.labels[part]
+        return dataclasses.replace(self, series=self.series[part], labels=labels)
 
     def times(self, series: Series, positions: np.ndarray) -> np.ndarray:
-        """Times of some steps of a series."""
-        return self.frequency.at(series.origin, positions)
+        """Times of some steps of a series, as a clock shows them."""
+        return self._wall(self.frequency.at(series.origin, positions))[0]
 
-    def spelt(self, series: Series, positions: np.ndarray) -> list[str] | list[int]:
-        """The same, as they were written."""
-        return spell(self.times(series, positions), self.spelling, self.zone)
+    def instants(self, series: Series, positions: np.ndarray) -> np.ndarray:
+        """The same in UTC, if the zone is known."""
+        times = self.frequency.at(series.origin, positions)
+        return times if self.zone is None or self.frequency.absolute else self.zone.instants(times)
+
+    def spelt(self, series: Series, positions: np.ndarray) -> list[Any]:
+        """The same, as they were written, for a person."""
+        return self.written(self.frequency.at(series.origin, positions))
+
+    def parts(self, series: Series, positions: np.ndarray) -> tuple[list[Any], ...]:
+        """The same, as they were written, for each column of times."""
+        found = self.spelling.write(*self._wall(self.frequency.at(series.origin, positions)))
+        if len(self.columns.times) < 2:
+            return (found,)
+        rows = [str(time).split(JOIN) for time in found]
+        return tuple([row[i] for row in rows] for i in range(len(self.columns.times)))
+
+    def written(self, times: np.ndarray) -> list[Any]:
+        """Times that are counted as those of the series are, such as origins, for a person."""
+        found = self.spelling.write(*self._wall(times))
+        return [time.replace(JOIN, " ") if isinstance(time, str) else time for time in found]
+
+    def _wall(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """What a clock shows, and its offset from UTC."""
+        if self.zone is None:
+            return times, None
+        if not self.frequency.absolute:
+            instants = self.zone.instants(times)
+            return times, (times - instants).astype(np.int64)
+        offsets = self.zone.offset(times)
+        return times + offsets.astype("timedelta64[us]"), offsets
 
 
 def panel_of_table(
@@ -129,6 +173,7 @@ def panel_of_table(
     *,
     frequency: Frequency | None = None,
     fill_gaps: bool = False,
+    reading: TimeReading | None = None,
 ) -> Panel:
     """Sorts the rows of a table into series and checks the clock.
 
@@ -138,6 +183,7 @@ def panel_of_table(
         where: gives the place of a row, for messages.
         frequency: the step that the data must have; found out when None.
         fill_gaps: whether missing steps are inserted, as missing values, instead of being an error.
+        reading: how the times are written.
 
     Raises:
         DataError: a time is missing, unreadable, given twice, off the clock or (without `fill_gaps`) left out, or a
@@ -150,13 +196,17 @@ def panel_of_table(
         ([[5.0], [7.0]], '1 day', ['rows were not in the order of time: sorted'])
     """
     columns = columns.called(table.column_names)
-    ids, codes = _ids(
-        table.column(int(columns.time is not None)) if columns.id else None, table.num_rows, str(columns.id), where
-    )
-    times = _times(table, columns, codes, where)
+    count = len(columns.times)
+    ids, codes = _ids(table.column(count) if columns.id else None, table.num_rows, str(columns.id), where)
+    times = _times(table, columns, codes, where, reading, frequency)
     wanted = (*columns.target, *columns.features, *columns.known)
     numbers = {name: parse_numbers(table.column(name), name=name, where=where) for name in wanted}
-    return _Sorting(ids, codes, times, numbers, columns, where, fill_gaps).panel(frequency)
+    found = _Sorting(ids, codes, times, numbers, columns, where, fill_gaps).panel(frequency)
+    first = np.zeros(len(ids), np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    labels = decoded(table.column(count)).take(pa.array(first)) if columns.id else None
+    types = tuple(table.schema.field(i).type for i in range(count + (columns.id is not None)))
+    return dataclasses.replace(found, types=types, labels=labels)
 
 
 def _ids(column: Any, rows: int, name: str, where: Callable[[int], str]) -> tuple[list[str | None], np.ndarray]:
@@ -175,15 +225,23 @@ def _ids(column: Any, rows: int, name: str, where: Callable[[int], str]) -> tupl
     return encoded.dictionary.to_pylist(), np.asarray(encoded.indices).astype(np.int64)
 
 
-def _times(table: pa.Table, columns: Columns, codes: np.ndarray, where: Callable[[int], str]) -> Times:
-    if columns.time is not None:
-        return parse_times(table.column(0), name=columns.time, where=where)
+def _times(
+    table: pa.Table,
+    columns: Columns,
+    codes: np.ndarray,
+    where: Callable[[int], str],
+    reading: TimeReading | None,
+    frequency: Frequency | None,
+) -> Times:
+    if columns.times:
+        column, name = join_times([table.column(i) for i in range(len(columns.times))]), ",".join(columns.times)
+        return parse_times(column, name=name, where=where, reading=reading, groups=codes, frequency=frequency)
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     counts = np.arange(len(codes)) - np.repeat(starts, np.diff(starts, append=len(codes)))
     values = np.zeros(len(codes), np.int64)
     values[order] = counts
-    return Times(values)
+    return Times(values, Spelling("number"))
 
 
 @dataclass
@@ -197,20 +255,27 @@ class _Sorting:
     columns: Columns
     where: Callable[[int], str]
     fill_gaps: bool
+    counted: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counted = self.times.values
 
     def panel(self, frequency: Frequency | None) -> Panel:
-        order = np.lexsort((self.times.values, self.codes))
+        instants = self.times.instants
+        order = np.lexsort((instants, self.codes))
         bounds = np.searchsorted(self.codes[order], np.arange(len(self.ids) + 1))
         groups = [order[a:b] for a, b in pairwise(bounds)]
-        notes = []
+        notes = [self.times.note] if self.times.note else []
         if any((np.diff(group) < 0).any() for group in groups):
             notes.append("rows were not in the order of time: sorted")
         for id, rows in zip(self.ids, groups, strict=True):
-            self._refuse_twice(id, rows)
+            self._refuse_twice(id, rows, instants)
         clock = frequency or self._frequency(groups)
+        self.counted = instants if clock.absolute else self.times.values
         if clock.dated != self.times.dated and len(order):
             found = "dates" if self.times.dated else "numbers"
-            raise DataError(f"the column {self.columns.time} holds {found}, unlike the model's training data")
+            names = ",".join(self.columns.times)
+            raise DataError(f"the column {names} holds {found}, unlike the model's training data")
         series, inserted, ahead = [], 0, 0
         for id, rows in zip(self.ids, groups, strict=True):
             positions = self._positions(id, rows, clock)
@@ -223,18 +288,22 @@ class _Sorting:
         if ahead:
             notes.append(f"the last {counted(ahead, 'row')} have no target: they are the time to forecast")
         notes += self._missing(series)
-        return Panel(series, self.columns, clock, self.times.spelling, self.times.zone, notes)
+        return Panel(series, self.columns, clock, self.times.spelling, self.times.zone, notes=notes)
 
     def _frequency(self, groups: list[np.ndarray]) -> Frequency:
         if all(len(rows) < 2 for rows in groups):
             return Frequency("fixed" if self.times.dated else "number")  # nothing to compare with
+        if self.times.zone is not None:
+            found = find_frequency([self.times.instants[rows] for rows in groups])
+            if found.absolute:  # a change of the clock does not change the step
+                return found
         return find_frequency([self.times.values[rows] for rows in groups])
 
     def _at(self, row: int) -> str:
-        return str(spell(self.times.values[row : row + 1], self.times.spelling, self.times.zone)[0])
+        return str(self.times.write(slice(row, row + 1))[0]).replace(JOIN, " ")
 
-    def _refuse_twice(self, id: str | None, rows: np.ndarray) -> None:
-        same = np.flatnonzero(np.diff(self.times.values[rows]).astype(np.int64) == 0)
+    def _refuse_twice(self, id: str | None, rows: np.ndarray, instants: np.ndarray) -> None:
+        same = np.flatnonzero(np.diff(instants[rows]).astype(np.int64) == 0)
         if not same.size:
             return
         first, second = int(rows[same[0]]), int(rows[same[0] + 1])
@@ -242,14 +311,24 @@ class _Sorting:
         if self.columns.id is None:
             advice += ", or name the column that tells several series apart with --id"
         raise DataError(
-            f"{self.where(second)}: the time {self._at(second)}{_of(id)} stands there a second time, first in "
-            f"{self.where(first)}\n{advice}",
+            f"{self.where(second)}: the time {self._at(second)}{_of(id)} occurs a second time, first in "
+            f"{self.where(first)}\n{advice}{self._clock_change(second, (3, 4, 9, 10, 11), 'back')}",
         )
+
+    def _clock_change(self, row: int, months: tuple[int, ...], way: str) -> str:
+        """Advice where a local time looks as if the clock had been changed for summer time, or its end."""
+        if not self.times.dated or self.times.zone is not None:
+            return ""
+        moment = self.times.values[row].astype("datetime64[us]").tolist()
+        if moment.month not in months or moment.hour > 3:
+            return ""
+        example = f"{moment:%Y-%m-%d %H:%M}+01:00"
+        return f"; if the clock was set {way} there, give the times with their offset ({example}), or in UTC"
 
     def _positions(self, id: str | None, rows: np.ndarray, clock: Frequency) -> np.ndarray:
         if not len(rows):
             return np.zeros(0, np.int64)
-        times = self.times.values[rows]
+        times = self.counted[rows]
         positions = clock.positions(times, times[0])
         off = np.flatnonzero(np.isnan(positions))
         if off.size:
@@ -268,6 +347,7 @@ class _Sorting:
                 f"{self.where(row)}: a gap in the time{_of(id)}: {self._at(row)} comes after {self._at(before)}, "
                 f"{counted(missing, 'step')} of {clock} missing{more}\n"
                 "fill the rows in, or let --fill-gaps insert them as missing values"
+                + (self._clock_change(row, (2, 3, 4, 9, 10), "forward") if missing * clock.microseconds <= HOUR else "")
             )
         return positions.astype(np.int64)
 
@@ -284,7 +364,7 @@ class _Sorting:
         if self.columns.target:
             given = np.flatnonzero(~np.isnan(values).all(1))
             steps = int(given[-1]) + 1 if given.size else 0
-        origin = self.times.values[rows[0]] if len(rows) else np.zeros(1, self.times.values.dtype)[0]
+        origin = self.counted[rows[0]] if len(rows) else np.zeros(1, self.counted.dtype)[0]
         return Series(id, origin, values[:steps], features[:steps], known)
 
     def _missing(self, series: list[Series]) -> Iterator[str]:
@@ -358,25 +438,18 @@ def _matrix(values: Any, name: str) -> np.ndarray:
     return found if found.ndim == 2 else found[:, None]
 
 
-def as_table(data: Any) -> tuple[pa.Table, str | None] | None:
+def as_table(data: Any, names: Sequence[str] = ()) -> tuple[pa.Table, str | None] | None:
     """A data frame of pandas or polars, an Arrow table or a dictionary of columns as an Arrow table; None for others.
+
+    Args:
+        data: what may be a table.
+        names: of columns that are wanted; a level of pandas' index with one of these names becomes a column.
 
     Returns:
         The table, and the name of the column made of pandas' index where that holds times.
     """
-    index = None
     if type(data).__module__.partition(".")[0] == "pandas":
-        if data.ndim == 1:
-            data = data.to_frame(data.name if data.name is not None else "y")
-        if data.index.dtype.kind == "M" or type(data.index).__name__ == "PeriodIndex":
-            index = str(data.index.name or "time")
-            stamps = data.index if data.index.dtype.kind == "M" else data.index.to_timestamp()
-            data = data.assign(**{index: stamps})
-        data = data.rename(columns=str)
-        try:
-            return pa.Table.from_pandas(data, preserve_index=False), index
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise DataError(f"the data frame mixes types: {error}") from None
+        return _of_pandas(data, names)
     if isinstance(data, pa.Table):
         return data, None
     if isinstance(data, dict):
@@ -384,6 +457,25 @@ def as_table(data: Any) -> tuple[pa.Table, str | None] | None:
     if hasattr(data, "__arrow_c_stream__") and not isinstance(data, pa.ChunkedArray):
         return pa.table(data), None
     return None
+
+
+def _of_pandas(data: Any, names: Sequence[str]) -> tuple[pa.Table, str | None]:
+    index = None
+    if data.ndim == 1:
+        data = data.to_frame(data.name if data.name is not None else "y")
+    if data.index.dtype.kind == "M" or type(data.index).__name__ == "PeriodIndex":
+        index = str(data.index.name or "time")
+        data = data.assign(**{index: data.index})
+    else:
+        levels = [level for level in data.index.names if level in names and level not in data.columns]
+        data = data.reset_index(levels) if levels else data
+    data = data.rename(columns=str)
+    periods = [name for name, kind in data.dtypes.items() if type(kind).__name__ == "PeriodDtype"]
+    data = data.assign(**{name: data[name].dt.to_timestamp() for name in periods})
+    try:
+        return pa.Table.from_pandas(data, preserve_index=False), index
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"the data frame mixes types: {error}") from None
 
 
 def choose(table: pa.Table, columns: Columns) -> tuple[pa.Table, Columns]:
@@ -420,6 +512,8 @@ def with_future(panel: Panel, future: Panel) -> Panel:
     Raises:
         DataError: a series is not there, or does not join on to its history.
     """
+    if (panel.zone is None) != (future.zone is None):
+        raise DataError("the times of the history and of the future values must both have a time zone, or none")
     found = {s.id: s for s in future.series}
     joined = []
     for series in panel.series:
@@ -429,7 +523,7 @@ def with_future(panel: Panel, future: Panel) -> Panel:
         offset = panel.frequency.positions(np.array([later.origin]), series.origin)[0]
         if not 0 <= offset <= len(series) or not len(later.known):
             next_time = panel.spelt(series, np.array([len(series)]))[0]
-            begin = spell(np.array([later.origin]), future.spelling, future.zone)[0]
+            begin = future.written(np.array([later.origin]))[0]
             raise DataError(f"the future values{_of(series.id)} begin at {begin}; they must go on at {next_time}")
         known = np.concatenate([series.known[: int(offset)], later.known])
         joined.append(dataclasses.replace(series, known=known))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recurra.data.batches import Shuffled
 from recurra.data.panel import Panel, Series, with_future
+from recurra.data.timestamps import TimeReading
 from recurra.data.windows import Frame, Windows
 from recurra.data.wording import counted
 from recurra.errors import DataError, UsageError
@@ -146,9 +147,12 @@ class Forecaster(Estimator):
         features: Any = None,
         known: Any = None,
         *,
-        time: str | None = None,
+        time: str | Sequence[str] | None = None,
         target: str | Sequence[str] | None = None,
         id: str | None = None,
+        time_format: str | None = None,
+        day_first: bool = False,
+        month_first: bool = False,
         validation_data: Any = None,
         checkpoint: str | Path | None = None,
         checkpoint_minutes: float = 10.0,
@@ -162,9 +166,16 @@ class Forecaster(Estimator):
                 known again by its place in it.
             features: what is known of the past only: names of columns, or arrays like `y`.
             known: what is known of the future too: names of columns, or arrays `(time + ahead, known)`.
-            time: for tables, the column of times; pandas' index where that holds dates; None for rows in order.
+            time: for tables, the column of times, or several that hold its parts, such as `["date", "clock"]` or
+                `["year", "month", "day", "hour"]`; pandas' index where that holds dates; None for rows in order.
             target: for tables, the columns to forecast; None for all columns of numbers that are left.
-            id: for tables, the column that tells several series apart.
+            id: for tables, the column that tells several series apart; it must not be empty in any row.
+            time_format: how times are written, as for `strftime`, such as `"%d.%m.%Y %H:%M"`; `"unix"`, `"unix-ms"` or
+                `"unix-us"` for numbers counted from 1970; `"number"` for whole numbers that are no dates. None to find
+                it. The model remembers it, also where it was found.
+            day_first: whether `1/2/2024` is the first of February. If neither this nor `month_first` is given, the
+                reading with regular steps is taken.
+            month_first: whether `1/2/2024` is the second of January.
             validation_data: data like `y` that choose the best epoch and calibrate the bands, instead of the end of
                 `y`.
             checkpoint: folder for the state of the run, from which it can be resumed.
@@ -180,12 +191,13 @@ class Forecaster(Estimator):
         """
         self._check_params()
         seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
-        panel = new_panel(y, features, known, time, target, id, fill_gaps=self.fill_gaps)
+        reading = TimeReading.of(time_format, day_first, month_first)
+        panel = new_panel(y, features, known, time, target, id, fill_gaps=self.fill_gaps, reading=reading)
         elsewhere = validation_data[0] if isinstance(validation_data, tuple) else validation_data
         fraction = self.validation_fraction if elsewhere is None else 0.0
         parts = split_panel(panel, self.split, fraction, self.horizon)
         self.preparation_ = Preparation.learn(panel, parts, self.calendar)
-        self.notes_: list[str] = []
+        self.notes_: list[str] = [] if isinstance(y, Panel) else list(panel.notes)
         self._choose_sizes(panel, parts)
         spans = [(0, p.train) for p in parts]
         if any(0 < p.train < self.context_ + self.horizon for p in parts):
@@ -451,7 +463,9 @@ class Forecaster(Estimator):
             DataError: the history does not fit, or known columns do not reach far enough.
         """
         check_is_fitted(self, "network_")
-        panel = self._history(history, features, known, future)
+        yield from self._forecasts(self._history(history, features, known, future), horizon)
+
+    def _forecasts(self, panel: Panel, horizon: int | None) -> Iterator[Forecast]:
         for begin in range(0, len(panel.series), PREDICT_BATCH):
             yield from self._forecast_some(panel, panel.series[begin : begin + PREDICT_BATCH], horizon or self.horizon)
 
@@ -478,10 +492,18 @@ class Forecaster(Estimator):
             mean, deviation = prepare.scale(series, end)
             found = answer * deviation[:, None] + mean[:, None]
             kept = np.arange(max(0, end - max(3 * steps, self.context_)), end)
-            times = panel.spelt(series, np.arange(end, end + steps))
-            past = panel.spelt(series, kept)
-            quantiles = found[..., 1:]
-            yield Forecast(series.id, times, found[..., 0], quantiles, self._levels(), series.values[kept], past)
+            coming = np.arange(end, end + steps)
+            yield Forecast(
+                series.id,
+                panel.spelt(series, coming),
+                panel.parts(series, coming),
+                panel.instants(series, coming),
+                found[..., 0],
+                found[..., 1:],
+                self._levels(),
+                series.values[kept],
+                panel.spelt(series, kept),
+            )
 
     def predict(
         self,
@@ -496,12 +518,13 @@ class Forecaster(Estimator):
 
         Returns:
             For arrays, an array `(horizon,)` or `(horizon, targets)` as the history was, or a list of them. For a
-            table, a table of the same kind (pandas or Arrow): a row for each step with its time, forecasts, and ends of
-            the band.
+            table, a table of the same kind (pandas, polars or Arrow): a row for each step with its time, forecasts, and
+            ends of the band. Times, ids and an index of times have the same types as in the history.
         """
-        found = list(self.forecast(history, horizon, features=features, known=known, future=future))
+        check_is_fitted(self, "network_")
+        panel = self._history(history, features, known, future)
         kind = self.kind_ if history is None else kind_of(history)
-        return in_kind(found, self.preparation_.columns, kind)
+        return in_kind(list(self._forecasts(panel, horizon)), panel, kind)
 
     def subject(
         self, X: Any = None, y: Any = None, *, features: Any = None, known: Any = None, future: Any = None
@@ -527,7 +550,7 @@ class Forecaster(Estimator):
         for series in panel.series:
             begin = max(0, len(series) - max(self.context_, 3 * self.horizon))
             parts = {name: getattr(series, name)[begin:].copy() for name in ("values", "features", "known")}
-            origin = panel.times(series, np.array([begin]))[0]
+            origin = panel.frequency.at(series.origin, np.array([begin]))[0]
             kept.append(dataclasses.replace(series, origin=origin, **parts))
         return dataclasses.replace(panel, series=kept)
 
@@ -545,6 +568,6 @@ class Forecaster(Estimator):
 
     def _about(self) -> tuple[str, str]:
         columns = self.preparation_.columns
-        if columns.time is None:
+        if not columns.times:
             return "time-series", f"[0.0] * {self.context_}"
         return "time-series", "{" + ", ".join(f'"{name}": [...]' for name in columns.names) + "}"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from recurra.cli.console import say, show_table
-from recurra.cli.files import Labelled, read_columns
-from recurra.cli.options import Asking, Fitting, Reading, parse_list, takes
+from recurra.cli.files import Labelled, listed, read_columns
+from recurra.cli.options import Asking, Fitting, Reading, TimeOptions, parse_list, takes
 from recurra.cli.training import train as run
 from recurra.errors import UsageError
 
@@ -18,6 +19,7 @@ from .pooled import Train
 
 if TYPE_CHECKING:
     from recurra.data.panel import Columns, Panel
+    from recurra.data.timestamps import TimeReading
 
 __all__ = ["fit", "inputs", "predict", "read", "show"]
 
@@ -30,10 +32,15 @@ def _network(name: str, text: str, **extra: Any) -> Any:
     return typer.Option(name, help=text, rich_help_panel="Network", **extra)
 
 
-@takes(Fitting)
+@dataclass(frozen=True)
+class ForecastFitting(Fitting, TimeOptions):
+    """What `recurra fit forecast` takes beside its own arguments."""
+
+
+@takes(ForecastFitting)
 def fit(
     train: Train,
-    time: Annotated[str, _data("--time", "Column of times: dates in any usual spelling, or whole numbers.")],
+    time: Annotated[str, _data("--time", "Column of times, dates or whole numbers; or its parts: Date,Clock.")],
     target: Annotated[str, _data("--target", "Column to forecast, or several: load,price.")],
     features: Annotated[str | None, _data("--features", "Columns known of the past only.")] = None,
     known: Annotated[str | None, _data("--known", "Columns known of the future too, such as holidays.")] = None,
@@ -55,7 +62,7 @@ def fit(
         bool | None, _network("--calendar/--no-calendar", "Hour, weekday and time of year as known columns; yes.")
     ] = None,
     *,
-    options: Fitting,
+    options: ForecastFitting,
 ) -> None:
     """Train a forecaster: the next steps of one or several series.
 
@@ -71,7 +78,7 @@ def fit(
     from recurra.data.panel import Columns
 
     _refuse("--tokens, --bidirectional and other options of texts", options)
-    columns = Columns(time, _listed(target), _listed(features), _listed(known), id)
+    columns = Columns(listed(time), listed(target), listed(features), listed(known), id)
     given = {
         "horizon": horizon,
         "context": context,
@@ -83,11 +90,19 @@ def fit(
         "calendar": calendar,
         "fill_gaps": fill_gaps or None,
     }
+    reading = _reading(options)
+
+    def read_file(path: Path, cache: Path | None) -> Labelled:
+        nonlocal reading
+        found = _labelled(path, columns, options, reading, cache=cache, fill_gaps=fill_gaps)
+        reading = reading.after(found.arguments[0].spelling)  # a validation file is read as the training file
+        return found
+
     estimator = run(
         "forecast",
         train,
         options,
-        lambda path, cache: _labelled(path, columns, options, cache=cache, fill_gaps=fill_gaps),
+        read_file,
         {name: value for name, value in given.items() if value is not None},
     )
     sizes = f"context {estimator.context_} in segments of {estimator.segment_}, horizon {estimator.horizon}"
@@ -108,30 +123,40 @@ def _refuse(what: str, options: Fitting) -> None:
         raise UsageError(f"{what} do not go with forecasting")
 
 
-def _listed(names: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (names or "").split(",") if name.strip())
-
-
 def _numbers(option: str, text: str) -> tuple[float, ...]:
     return () if text.strip().lower() == "none" else parse_list(option, text, float)
 
 
 def _labelled(
-    path: Path, columns: Columns, options: Reading, *, cache: Path | None = None, frequency: Any = None, fill_gaps: bool
+    path: Path,
+    columns: Columns,
+    options: Reading,
+    reading: TimeReading,
+    *,
+    cache: Path | None = None,
+    frequency: Any = None,
+    fill_gaps: bool,
 ) -> Labelled:
     from recurra.data.panel import panel_of_table
 
     file = read_columns(path, columns.names, options, cache)
-    panel = panel_of_table(file.table, columns, file.where, frequency=frequency, fill_gaps=fill_gaps)
+    panel = panel_of_table(file.table, columns, file.where, frequency=frequency, fill_gaps=fill_gaps, reading=reading)
     for note in panel.notes:
         say(f"{path.name}: {note}")
     return Labelled((panel,), None, {})
 
 
-def _read(estimator: Any, path: Path, options: Reading, columns: Columns | None = None) -> Panel:
+def _reading(options: TimeOptions) -> TimeReading:
+    from recurra.data.timestamps import TimeReading
+
+    return TimeReading.of(options.time_format, options.day_first, options.month_first)
+
+
+def _read(estimator: Any, path: Path, options: Asking, columns: Columns | None = None) -> Panel:
     learnt = estimator.preparation_
     chosen, frequency = columns or learnt.columns, learnt.frequency
-    found = _labelled(path, chosen, options, frequency=frequency, fill_gaps=estimator.fill_gaps)
+    reading = _reading(options).after(learnt.spelling)
+    found = _labelled(path, chosen, options, reading, frequency=frequency, fill_gaps=estimator.fill_gaps)
     return found.arguments[0]
 
 

@@ -12,7 +12,7 @@ import typer
 from recurra.cli.console import say
 from recurra.cli.files import Labelled
 from recurra.cli.lines import lines_of
-from recurra.cli.options import Asking, Fitting, Reading
+from recurra.cli.options import Asking, Fitting, Reading, TimeOptions
 from recurra.cli.training import train
 from recurra.errors import UsageError
 
@@ -28,20 +28,29 @@ def _column(name: str, text: str) -> Any:
 
 
 @dataclass(frozen=True)
-class SequenceFitting(Fitting):
+class SequenceFitting(Fitting, TimeOptions):
     """What `recurra fit classify` and `recurra fit regress` take beside what all shapes do."""
 
     input: Annotated[str | None, _column("--input", "Column that holds the sequences, one a row.")] = None
     target: Annotated[str | None, _column("--target", "Column to predict.")] = None
     id: Annotated[str | None, _column("--id", "Long tables: column of ids; rows of one id are one sequence.")] = None
-    time: Annotated[str | None, _column("--time", "Long tables: column to sort the rows of an id by.")] = None
+    time: Annotated[
+        str | None, _column("--time", "Long tables: column to sort the rows of an id by, or its parts Date,Clock.")
+    ] = None
     features: Annotated[str | None, _column("--features", "Long tables: columns of numbers, apart by commas.")] = None
 
 
 def fit(task: str, path: Path, options: SequenceFitting, params: dict[str, Any] | None = None) -> None:
     """Trains on a file."""
     columns = Columns.of(options)
-    model = train(task, path, options, lambda file, cache: read_labelled(task, file, columns, options, cache), params)
+
+    def read(file: Path, cache: Path | None) -> Labelled:
+        nonlocal columns
+        found = read_labelled(task, file, columns, options, cache)
+        columns = columns.after(found.names)  # a validation file is read as the training file
+        return found
+
+    model = train(task, path, options, read, params)
     if not model.data_["validation sequences"]:
         say("all sequences were trained on: see what the model is worth on others with recurra evaluate")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.cli.console import say
-from recurra.cli.files import Labelled, labels, located, read_columns
+from recurra.cli.files import Labelled, labels, listed, located, read_columns
 from recurra.cli.sounds import as_sounds, sounds_at
-from recurra.errors import DataError, UsageError
+from recurra.errors import DataError, ModelFolderError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from recurra.cli.options import Reading
     from recurra.data.measured import MeasuredFile
+    from recurra.data.timestamps import TimeReading
 
 ROWS = 4096  # predicted together
 
@@ -31,15 +32,20 @@ class Columns:
     id: str | None = None
     time: str | None = None
     features: tuple[str, ...] = ()
+    reading: TimeReading | None = None
 
     @classmethod
     def of(cls, options: Any, data: dict[str, Any] | None = None) -> Columns:
         """Those given on the command line, and for the rest those that a model remembers in its `data_`."""
-        features = tuple(name.strip() for name in (options.features or "").split(",") if name.strip())
-        given = cls(options.input, options.target, options.id, options.time, features)
+        from recurra.data.timestamps import TimeReading
+
+        features = listed(options.features)
+        reading = TimeReading.of(options.time_format, options.day_first, options.month_first)
+        given = cls(options.input, options.target, options.id, options.time, features, reading)
         if given.input and features:
             raise UsageError("give --input for one row a sequence, or --features for one row a step, not both")
         known = data or {}
+        given = given.after(known)
         given = replace(given, target=given.target or known.get("target column"))
         if given.input or (given.features and given.id):
             return given
@@ -50,8 +56,22 @@ class Columns:
                 given.id or known.get("id column"),
                 given.time or known.get("time column"),
                 given.features or tuple(known["feature columns"]),
+                given.reading,
             )
         return given if given.features else replace(given, input=known.get("input column"))
+
+    def after(self, data: dict[str, Any]) -> Columns:
+        """The same columns, whose times are first read as those of earlier data."""
+        from recurra.data.spellings import Spelling
+
+        if self.reading is None or not data.get("time format"):
+            return self
+        known = Spelling(str(data["time format"]))
+        try:
+            known.check()
+        except UsageError as error:
+            raise ModelFolderError(f"the time format of the model cannot be used: {error}") from None
+        return replace(self, reading=self.reading.after(known))
 
     @property
     def remembered(self) -> dict[str, Any]:
@@ -130,9 +150,10 @@ def _from_long(task: str, path: Path, columns: Columns, options: Reading, cache:
     if targets and columns.target is None:
         raise UsageError("name the column to predict with --target")
     how = ReadOptions(options.encoding, options.delimiter, options.header, options.skip_bad_rows)
-    chosen = LongColumns(columns.id, columns.features, columns.time, columns.target if targets else None)
-    file = read_long(path, chosen, how, numbers=task == "regress", cache_dir=cache)
-    return _measured(task, file, columns.remembered, targets)
+    chosen = LongColumns(columns.id, columns.features, listed(columns.time), columns.target if targets else None)
+    file = read_long(path, chosen, how, numbers=task == "regress", reading=columns.reading, cache_dir=cache)
+    format = {} if file.spelling is None or not file.spelling.format else {"time format": file.spelling.format}
+    return _measured(task, file, columns.remembered | format, targets)
 
 
 def _measured(task: str, file: MeasuredFile, names: dict[str, Any], targets: bool) -> Source:

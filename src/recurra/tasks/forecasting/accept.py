@@ -10,15 +10,25 @@ import numpy as np
 import pyarrow as pa
 
 from recurra.data.panel import Columns, Panel, as_table, choose, panel_of_arrays, panel_of_table
+from recurra.data.timestamps import TimeReading
 from recurra.data.wording import counted
 from recurra.errors import DataError, UsageError
 
-from .answers import Forecast, rows_of
+from .answers import Forecast
 from .prepare import Preparation
+from .tables import in_frame, table_of, template_of
 
 
 def new_panel(
-    y: Any, features: Any, known: Any, time: str | None, target: Any, id: str | None, *, fill_gaps: bool
+    y: Any,
+    features: Any,
+    known: Any,
+    time: str | Sequence[str] | None,
+    target: Any,
+    id: str | None,
+    *,
+    fill_gaps: bool,
+    reading: TimeReading,
 ) -> Panel:
     """The data of `Forecaster.fit`, whose arguments these are.
 
@@ -28,15 +38,17 @@ def new_panel(
     """
     if isinstance(y, Panel):
         return y
-    found = as_table(y)
+    times = _names(time)
+    found = as_table(y, [*times, *filter(None, (id,))])
     if found is None:
         if (time, target, id) != (None, None, None):
             raise UsageError("time=, target= and id= name columns of a table; y is an array")
         return panel_of_arrays(y, features, known)
     table, index = found
-    columns = Columns(time or index, _names(target), _names(features), _names(known), id)
+    named = (times[0] if len(times) == 1 else times) or index
+    columns = Columns(named, _names(target), _names(features), _names(known), id)
     table, columns = choose(table, columns)
-    return panel_of_table(table, columns, _row, fill_gaps=fill_gaps)
+    return panel_of_table(table, columns, _row, fill_gaps=fill_gaps, reading=reading)
 
 
 def accept(data: Any, features: Any, known: Any, learnt: Preparation, *, fill_gaps: bool) -> Panel:
@@ -50,14 +62,12 @@ def accept(data: Any, features: Any, known: Any, learnt: Preparation, *, fill_ga
     if isinstance(data, Panel):
         return data
     columns = learnt.columns
-    found = as_table(data)
+    found = as_table(data, columns.names)
     if found is not None:
-        table, columns = choose(found[0], columns)
-        return panel_of_table(table, columns, _row, frequency=learnt.frequency, fill_gaps=fill_gaps)
-    if columns.time is not None:
-        raise DataError(
-            f"the model was trained on a table with times; hand over a table with the column {columns.time}"
-        )
+        return _learnt_panel(choose(found[0], columns)[0], columns, learnt, fill_gaps)
+    if columns.times:
+        names = ", ".join(columns.times)
+        raise DataError(f"the model was trained on a table with times; hand over a table with the column {names}")
     panel = panel_of_arrays(data, features, known)
     for part in ("target", "features", "known"):
         there, wanted = len(getattr(panel.columns, part)), len(getattr(columns, part))
@@ -75,34 +85,37 @@ def accept_future(data: Any, learnt: Preparation, *, fill_gaps: bool) -> Panel:
     if isinstance(data, Panel):
         return data
     columns = dataclasses.replace(learnt.columns, target=(), features=())
-    found = as_table(data)
+    found = as_table(data, columns.names)
     if found is None or not columns.known:
         raise DataError("future values are a table with the columns of time and of what is known")
     missing = [name for name in columns.names if name not in found[0].column_names]
     if missing:
         raise DataError(f"the future values have no column {', '.join(missing)}")
-    table = found[0].select(columns.names)
-    return panel_of_table(table, columns, _row, frequency=learnt.frequency, fill_gaps=fill_gaps)
+    return _learnt_panel(found[0].select(columns.names), columns, learnt, fill_gaps)
 
 
-def kind_of(data: Any) -> str:
-    """`"pandas"`, `"arrow"` (other tables), `"flat"` (arrays of one axis) or `"array"`."""
-    if type(data).__module__.partition(".")[0] == "pandas":
-        return "pandas"
-    if isinstance(data, pa.Table | dict) or (hasattr(data, "__arrow_c_stream__")):
-        return "arrow"
+def _learnt_panel(table: pa.Table, columns: Columns, learnt: Preparation, fill_gaps: bool) -> Panel:
+    """A panel with the step of time of a model, whose times are read as in training."""
+    reading = TimeReading(known=learnt.spelling)
+    return panel_of_table(table, columns, _row, frequency=learnt.frequency, fill_gaps=fill_gaps, reading=reading)
+
+
+def kind_of(data: Any) -> tuple[str, Any]:
+    """`"table"`, `"flat"` (arrays of one axis) or `"array"`, and a data frame without rows that has the types."""
+    pandas = type(data).__module__.partition(".")[0] == "pandas"
+    if pandas or isinstance(data, pa.Table | dict) or hasattr(data, "__arrow_c_stream__"):
+        return "table", template_of(data)
     if isinstance(data, Panel):
-        return "array"
+        return "array", None
     first = next(iter(data), 0) if isinstance(data, list | tuple) else 0
-    return "flat" if np.ndim(first if np.ndim(first) else data) == 1 else "array"
+    return "flat" if np.ndim(first if np.ndim(first) else data) == 1 else "array", None
 
 
-def in_kind(forecasts: Sequence[Forecast], columns: Columns, kind: str) -> Any:
+def in_kind(forecasts: Sequence[Forecast], panel: Panel, kind: tuple[str, Any]) -> Any:
     """Forecasts as `Forecaster.predict` returns them for data of a kind."""
-    if kind in ("pandas", "arrow"):
-        table = pa.Table.from_pylist([row for one in forecasts for row in rows_of(one, columns)])
-        return table.to_pandas() if kind == "pandas" else table
-    values = [f.values[:, 0] if kind == "flat" and f.values.shape[1] == 1 else f.values for f in forecasts]
+    if kind[0] == "table":
+        return in_frame(table_of(forecasts, panel), panel, kind[1])
+    values = [f.values[:, 0] if kind[0] == "flat" and f.values.shape[1] == 1 else f.values for f in forecasts]
     return values if forecasts[0].id is not None else values[0]
 
 

@@ -18,6 +18,8 @@ class Forecast:
     Attributes:
         id: the series; None for the only one.
         times: of the steps, as the times of the data were written.
+        parts: the same for each column of times.
+        stamps: the same as `datetime64[us]`, in UTC if the data have a time zone; or numbers.
         values: the point forecast `(horizon, targets)`.
         quantiles: `(horizon, targets, quantiles)`.
         levels: of the quantiles.
@@ -26,12 +28,14 @@ class Forecast:
     """
 
     id: str | None
-    times: list[str] | list[int]
+    times: list[Any]
+    parts: tuple[list[Any], ...]
+    stamps: np.ndarray
     values: np.ndarray
     quantiles: np.ndarray
     levels: tuple[float, ...]
     past: np.ndarray
-    past_times: list[str] | list[int]
+    past_times: list[Any]
 
 
 def rows_of(forecast: Forecast, columns: Columns) -> Iterator[dict[str, Any]]:
@@ -43,9 +47,9 @@ def rows_of(forecast: Forecast, columns: Columns) -> Iterator[dict[str, Any]]:
     """
     names, levels = columns.target, forecast.levels
     encloses = len(levels) > 1 and levels[0] <= 0.5 <= levels[-1]
-    for step, time in enumerate(forecast.times):
+    for step, time in enumerate(zip(*forecast.parts, strict=True)):
         row: dict[str, Any] = {} if forecast.id is None else {columns.id or "id": forecast.id}
-        row[columns.time or "step"] = time
+        row |= zip(columns.times or ("step",), time, strict=True)
         for target, name in enumerate(names):
             prefix = "" if len(names) == 1 else f"{name}_"
             row["forecast" if len(names) == 1 else name] = float(forecast.values[step, target])

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from recurra.data.frequency import CYCLES, Frequency, calendar, find_cycles
 from recurra.data.panel import Columns, Panel, Series
 from recurra.data.scaling import Moments, moments_of, standardize
-from recurra.data.times import CYCLES, Frequency, calendar, find_cycles
+from recurra.data.spellings import Spelling
 from recurra.data.windows import Frame, Layout
 from recurra.data.wording import counted
 from recurra.errors import DataError
@@ -28,11 +29,15 @@ class PreparationConfig(Record):
     masked: bool
     scales: list[tuple[str | None, tuple[list[float], list[float]]]]
     side: tuple[list[float], list[float]]
+    times: dict[str, Any] | None = None
 
     def check(self) -> None:
         """See `Record.check`."""
         check_fields(Columns, self.columns, "columns")
         check_fields(Frequency, self.frequency, "frequency")
+        if self.times is not None:
+            check_fields(Spelling, self.times, "times")
+            Spelling(**self.times).check()
         if not set(self.cycles) <= set(CYCLES) or len(set(self.cycles)) < len(self.cycles):
             raise ValueError(f"cycles are different ones of {', '.join(CYCLES)}")
         sizes = {name: len(self.columns.get(name, ())) for name in ("target", "features", "known")}
@@ -65,6 +70,7 @@ class Preparation:
             `Moments.target_scale` takes for a constant.
         side: those of features and known columns over all series, `(2, features + known)`; a column with deviation 0
             is constant and always becomes 0.
+        spelling: how times were written in training; None in early models.
     """
 
     columns: Columns
@@ -73,13 +79,14 @@ class Preparation:
     masked: bool = False
     scales: dict[str | None, np.ndarray] = field(default_factory=dict)
     side: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))
+    spelling: Spelling | None = None
 
     @classmethod
     def learn(cls, panel: Panel, parts: Sequence[Parts], calendar: bool) -> Preparation:
         """Learns scales, cycles and whether values are missing from the training part."""
         longest = max((p.train for p in parts), default=0)
         cycles = find_cycles(panel.frequency, longest) if calendar else []
-        made = cls(panel.columns, panel.frequency, cycles)
+        made = cls(panel.columns, panel.frequency, cycles, spelling=panel.spelling)
         training = [(s, s.values[: p.train], p.train) for s, p in zip(panel.series, parts, strict=True)]
         found = {series.id: moments_of(values) for series, values, _ in training}
         found = {id: moments for id, moments in found.items() if moments.count.min() >= 2}
@@ -161,6 +168,7 @@ class Preparation:
             "masked": self.masked,
             "scales": [[id, scale.tolist()] for id, scale in self.scales.items()],
             "side": self.side.tolist(),
+            "times": None if self.spelling is None else vars(self.spelling).copy(),
         }
 
     @classmethod
@@ -170,7 +178,8 @@ class Preparation:
         scales = {id: np.array(scale) for id, scale in config["scales"]}
         side = np.array(config["side"]).reshape(2, -1)
         frequency = Frequency(**config["frequency"])
-        return cls(Columns(**columns), frequency, config["cycles"], config["masked"], scales, side)
+        spelling = Spelling(**config["times"]) if config.get("times") else None
+        return cls(Columns(**columns), frequency, config["cycles"], config["masked"], scales, side, spelling)
 
 
 def _scale(moments: Moments, usual: np.ndarray | float = 1.0) -> np.ndarray:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from recurra.data.frequency import Frequency
 from recurra.data.panel import Panel, Series
-from recurra.data.times import Frequency
 from recurra.errors import DataError, UsageError
 from recurra.schema import Record
 
@@ -37,7 +37,7 @@ def split_panel(panel: Panel, split: Sequence[float] | None, fraction: float, ho
         UsageError: `split` cannot be understood.
     """
     offsets = offsets_of(panel)
-    if panel.columns.time is None:
+    if not panel.columns.times:
         return [Parts(*_cuts(len(s), split, fraction, horizon)) for s in panel.series]
     total = max((o + len(s) for o, s in zip(offsets, panel.series, strict=True)), default=0)
     cuts = _cuts(total, split, fraction, horizon)
@@ -56,7 +56,7 @@ def origin_of(panel: Panel) -> Any:
 
 def offsets_of(panel: Panel, origin: Any = None) -> list[int]:
     """Steps from `origin`, the earliest time when None, to the beginning of each series."""
-    if panel.columns.time is None:
+    if not panel.columns.times:
         return [0] * len(panel.series)
     origin = origin_of(panel) if origin is None else origin
     return [_distance(panel.frequency, series.origin, origin) for series in panel.series]
@@ -98,6 +98,7 @@ class SeenConfig(Record):
     origin: int | None
     cuts: list[int]
     series: list[tuple[tuple[int, int, int], str]]
+    utc: bool = False
 
     def check(self) -> None:
         """See `Record.check`."""
@@ -112,27 +113,32 @@ class Seen(NamedTuple):
         origin: the earliest time, None without a time column.
         cuts: ends of the parts, counted from there.
         series: without a time column, for each series the ends of its parts and a hash of what they hold.
+        utc: whether the origin is in UTC. In early models it is what a clock showed.
     """
 
     origin: int | None
     cuts: list[int]
     series: list[tuple[list[int], str]]
+    utc: bool = False
 
     @classmethod
     def of(cls, panel: Panel, parts: Sequence[Parts]) -> Seen:
         """What training on these parts has seen."""
-        if panel.columns.time is None:
+        if not panel.columns.times:
             return cls(None, [], [(list(p), _hash(s, p)) for s, p in zip(panel.series, parts, strict=True)])
         ends = [[o + end for end in p] for o, p in zip(offsets_of(panel), parts, strict=True)]
         cuts = [max(column) for column in zip(*ends, strict=True)]
-        return cls(int(origin_of(panel).astype(np.int64)), cuts, [])
+        utc = panel.zone is not None and panel.frequency.absolute
+        return cls(int(origin_of(panel).astype(np.int64)), cuts, [], utc)
 
     def parts(self, panel: Panel) -> list[Parts]:
         """The parts of the series of another panel; those of a series never seen are empty."""
         if self.origin is None:
             return [self._known(series) for series in panel.series]
-        origin = np.array([self.origin]).astype(panel.series[0].origin.dtype)[0]
-        pairs = zip(offsets_of(panel, origin), panel.series, strict=True)
+        origin = np.array([self.origin]).astype(panel.series[0].origin.dtype)
+        if panel.zone is not None and panel.frequency.absolute and not self.utc:
+            origin = panel.zone.instants(origin)
+        pairs = zip(offsets_of(panel, origin[0]), panel.series, strict=True)
         return [parts_at(self.cuts, offset, len(series)) for offset, series in pairs]
 
     def _known(self, series: Series) -> Parts:
