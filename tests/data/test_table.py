@@ -12,7 +12,7 @@ import pytest
 
 from recurra.data import table as module
 from recurra.data.readers import DataFile, ReadOptions, read_table
-from recurra.errors import DataError
+from recurra.errors import DataError, ModelFolderError
 
 SKIP = ReadOptions(skip_bad_rows=True)
 
@@ -99,7 +99,7 @@ def test_large_tables_are_mapped_from_the_disk(
 
     bad = tmp_path / "file"
     bad.touch()
-    with pytest.raises(DataError, match="cannot write to"):
+    with pytest.raises(ModelFolderError, match="file cannot be written: File exists"):
         read_table(tmp_path / name, cache_dir=bad)
 
 

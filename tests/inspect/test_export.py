@@ -127,7 +127,7 @@ def test_files_are_complete_or_not_there(several, way, tmp_path, monkeypatch):
     target = tmp_path / "trace"
     target.write_text("old")
     monkeypatch.setattr(xarray.Dataset, "isel", lambda *_, **__: 1 / 0)
-    monkeypatch.setattr(xarray.Dataset, "to_netcdf", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(xarray.Dataset, "dump_to_store", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         getattr(several, way)(target)
     assert target.read_text() == "old"

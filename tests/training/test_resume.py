@@ -11,7 +11,7 @@ import pytest
 
 from recurra import SequenceClassifier
 from recurra.atomic import locked
-from recurra.errors import DataError, ModelFolderError, UsageError
+from recurra.errors import ModelFolderError, UsageError
 from recurra.training import callbacks
 from recurra.training.checkpoints import CheckedFiles
 
@@ -176,15 +176,14 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch, place):
     if place == "checkpoint":
         estimator(epochs=1).fit(*data(), checkpoint=tmp_path)
         before = (tmp_path / "last.ckpt").read_bytes()
-        error = ModelFolderError
         saving = CheckedFiles().save_checkpoint
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(error, match=r"last\.ckpt cannot be written: No space left on device"):
+        with pytest.raises(ModelFolderError, match=r"last\.ckpt cannot be written: No space left on device"):
             saving({}, tmp_path / "last.ckpt")
         assert (tmp_path / "last.ckpt").read_bytes() == before
     else:
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(DataError, match=r"training\.arrow cannot be written: No space left on device"):
+        with pytest.raises(ModelFolderError, match=r"training\.arrow cannot be written: No space left on device"):
             estimator(epochs=1).fit(*data(), checkpoint=tmp_path)
         assert list(tmp_path.iterdir()) == []
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from recurra.atomic import written
 from recurra.errors import UsageError
 
 from .cases import GATES
@@ -21,14 +23,16 @@ def write_files(result: dict[str, Any], out: Path) -> list[Path]:
 
     Raises:
         UsageError: `out` does not end in .json.
+        DataError: a file cannot be written.
     """
     if out.suffix != ".json":
         raise UsageError(f"{out} should end in .json")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     readable = out.with_suffix(".md")
-    readable.write_text(markdown(result), encoding="utf-8")
-    return [out, readable]
+    texts = {out: json.dumps(result, ensure_ascii=False, indent=1) + "\n", readable: markdown(result)}
+    for path, text in texts.items():
+        with _in_folder(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    return list(texts)
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -70,8 +74,17 @@ def plot(result: dict[str, Any], path: Path) -> None:
         panels[0].set_yticks(range(len(shapes)), shapes)
         panels[0].invert_yaxis()
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+        with _in_folder(path) as partial:
+            figure.savefig(partial, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+@contextmanager
+def _in_folder(path: Path) -> Iterator[Path]:
+    """A file to write, see `written`; its folder is created."""
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    with written(path) as partial:
+        yield partial
 
 
 def _draw(axes: Any, rows: Sequence[Row], shapes: Sequence[str]) -> None:

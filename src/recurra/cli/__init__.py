@@ -9,6 +9,7 @@ from recurra.errors import RecurraError
 
 from .app import app
 from .console import fail
+from .streams import checked
 
 
 def main() -> None:
@@ -17,15 +18,42 @@ def main() -> None:
     0 ok, 1 failure, 2 usage, 3 data, 4 model folder, 5 no device or engine, 130 interrupted.
     """
     try:
-        app()
+        with checked():
+            app()
     except RecurraError as error:
-        fail(str(error))
-        sys.exit(error.exit_code)
+        _exit(str(error), error.exit_code)
     except Exception as error:
         if os.environ.get("RECURRA_DEBUG"):
             raise
-        fail(
-            f"{type(error).__name__}: {error}\n"
-            "this is a fault of Recurra itself; RECURRA_DEBUG=1 before the command shows where it happened"
-        )
-        sys.exit(1)
+        _exit(_of_the_machine(error) or _of_the_program(error), 1)
+
+
+def _exit(message: str, code: int) -> None:
+    with checked():
+        fail(message)
+    sys.exit(code)
+
+
+def _of_the_machine(error: Exception) -> str | None:
+    """The message for an error that the machine or the operating system causes, None for any other."""
+    said = str(error).partition("\n")[0]
+    if isinstance(error, MemoryError) or any(sign in said.lower() for sign in _OUT_OF_MEMORY):
+        hint = "close other programs, or use less data, a smaller --batch-size or a smaller --hidden-size"
+        return f"there is not enough memory{f' ({said})' if said else ''}\n{hint}"
+    if isinstance(error, OSError) and error.errno:
+        return f"{error.filename or 'the operating system reports'}: {os.strerror(error.errno)}"
+    return None
+
+
+_OUT_OF_MEMORY = (
+    *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory"),
+    *("failed to map segment", "can't start new thread", "std::bad_alloc"),
+)
+"""What torch, the loader of shared libraries and others say when an allocation fails."""
+
+
+def _of_the_program(error: Exception) -> str:
+    return (
+        f"{type(error).__name__}: {error}\n"
+        "this is a fault of Recurra itself; RECURRA_DEBUG=1 before the command shows where it happened"
+    )

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from recurra.atomic import written
+from recurra.errors import ModelFolderError
 
 BLOCK_ROWS = 4096  # every block but the last has as many rows, so that a row is found by division
 
@@ -46,13 +47,13 @@ class SequenceStore:
             path: file to write and map; in memory when None.
 
         Raises:
-            DataError: the file cannot be written.
+            ModelFolderError: the file cannot be written.
         """
         if path is None:
             with pa.BufferOutputStream() as sink:
                 _write(_blocks_of(chunks), sink)
                 return cls(sink.getvalue())
-        with written(path) as partial, pa.OSFile(str(partial), "wb") as sink:
+        with written(path, ModelFolderError) as partial, pa.OSFile(str(partial), "wb") as sink:
             _write(_blocks_of(chunks), sink)
         return cls(path)
 

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recurra.errors import DataError
+from recurra.atomic import reason
+from recurra.errors import DataError, ModelFolderError
 
 from .wording import counted, hint, listed, plain_name
 
@@ -143,5 +144,5 @@ def _spill(schema: pa.Schema, batches: Iterable[pa.RecordBatch], cache_dir: Path
         if name:
             Path(name).unlink()
         if isinstance(error, OSError):
-            raise DataError(f"cannot write to {cache_dir}: {error.strerror or error}") from None
+            raise ModelFolderError(f"{cache_dir} cannot be written: {reason(error)}") from None
         raise

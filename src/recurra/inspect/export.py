@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,20 @@ ROWS = 1 << 16
 
 
 def to_netcdf(parts: Mapping[str, xarray.Dataset], path: Path) -> None:
-    """One group for each part, or no group where there is one part only."""
+    """One group for each part, or no group where there is one part only.
+
+    The file is built in memory: the HDF5 library can crash the process when a disk is full.
+    """
+    import h5netcdf
+    from xarray.backends import H5NetCDFStore
+
+    content = io.BytesIO()
+    with h5netcdf.File(content, "w") as file:
+        for name, data in parts.items():
+            group = file if len(parts) == 1 else file.create_group(name.replace("/", " "))
+            data.dump_to_store(H5NetCDFStore(group))
     with written(path) as partial:
-        for i, (name, data) in enumerate(parts.items()):
-            group = None if len(parts) == 1 else name.replace("/", " ")
-            data.to_netcdf(partial, mode="a" if i else "w", group=group, engine="h5netcdf")
+        partial.write_bytes(content.getbuffer())
 
 
 def to_parquet(parts: Mapping[str, xarray.Dataset], path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ class CheckedFiles(CheckpointIO):
             raise UsageError(f"the checkpoint {path} is damaged: its checksum does not match\n{hint}")
         try:
             return torch.load(io.BytesIO(content[start:]), map_location="cpu", weights_only=True)
-        except Exception as error:  # content that was not written by `save_checkpoint` raises almost anything
-            raise UsageError(f"the checkpoint {path} is damaged: {type(error).__name__}\n{hint}") from None
+        except pickle.UnpicklingError:
+            raise UsageError(f"the checkpoint {path} is damaged: it contains code\n{hint}") from None
 
     def remove_checkpoint(self, path: Any) -> None:
         """Removes a checkpoint."""

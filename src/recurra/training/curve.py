@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from recurra.atomic import written
+
 from .settings import History
 
 
@@ -14,6 +16,9 @@ def plot_history(history: History, path: str | Path, title: str = "Learning curv
         history: `history_` of a fitted estimator.
         path: picture to write; the suffix gives its format (`.png`, `.svg`, `.pdf`).
         title: heading.
+
+    Raises:
+        DataError: the picture cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -29,7 +34,8 @@ def plot_history(history: History, path: str | Path, title: str = "Learning curv
     left.set_ylabel("loss")
     right.set_ylabel("validation score")
     figure.suptitle(title)
-    figure.savefig(path, dpi=150)
+    with written(path) as partial:
+        figure.savefig(partial, dpi=150)
 
 
 def _lines(axes, epochs: list[float], history: History, names: list[str]) -> None:

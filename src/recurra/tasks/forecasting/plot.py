@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from recurra.atomic import written
 from recurra.data.panel import Columns
-from recurra.errors import DataError, UsageError
+from recurra.errors import UsageError
 
 from .answers import Forecast
 
@@ -44,14 +45,8 @@ def plot_forecasts(forecasts: Sequence[Forecast], columns: Columns, path: str | 
         _draw(axes, forecast, target)
         axes.set_title(" · ".join(filter(None, (forecast.id, columns.target[target]))), loc="left", fontsize=10)
         axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0, fontsize=8, ncols=4)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
+    with written(path) as partial:
         figure.savefig(partial, dpi=150)
-        partial.replace(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _draw(axes: Any, forecast: Forecast, target: int) -> None:

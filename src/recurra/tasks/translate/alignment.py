@@ -58,13 +58,11 @@ class Alignment:
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         try:
-            with warnings.catch_warnings():
+            with written(path) as partial, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*missing from.*font")  # said once, in words
-                figure.savefig(path, dpi=150)
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"the picture {path} cannot be written: {getattr(error, 'strerror', None) or error}"
-            ) from None
+                figure.savefig(partial, dpi=150)
+        except ValueError as error:
+            raise DataError(f"the picture {path} cannot be written: {error}") from None
         if missing:
             return (
                 f"no font on this machine has all the characters ({missing[:5]} …), which are boxes in the picture; "
