@@ -196,18 +196,19 @@ def test_bad_data_leave_no_folder(recurra, tmp_path):
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        ("r.csv", "is a file"),
-        ("r.csv/m", "Not a directory"),
+        ("file", "is a file"),
+        ("file/m", "Not a directory"),
         ("x" * 300, "File name too long"),
         ("x" * 250, "too long"),
     ],
 )
 def test_an_impossible_folder_is_named(recurra, tmp_path, out, message):
+    (tmp_path / "file").touch()
     code, _, err = recurra(*FIT, "--out", out)
     assert code == 4
     assert message in err
     assert "fault of Recurra" not in err
-    assert names(tmp_path) == ["r.csv"]
+    assert names(tmp_path) == ["file", "r.csv"]
 
 
 def test_held_out_pairs_are_not_replaced_by_others(recurra, tmp_path):

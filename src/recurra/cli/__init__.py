@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -36,12 +37,14 @@ def _exit(message: str, code: int) -> None:
 
 def _of_the_machine(error: Exception) -> str | None:
     """The message for an error that the machine or the operating system causes, None for any other."""
-    said = str(error).partition("\n")[0]
-    if isinstance(error, MemoryError) or any(sign in said.lower() for sign in _OUT_OF_MEMORY):
+    number = error.errno if isinstance(error, OSError) else None
+    said = "" if number else str(error).partition("\n")[0]
+    signs = any(sign in said.lower() for sign in _OUT_OF_MEMORY)
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or signs:
         hint = "close other programs, or use less data, a smaller --batch-size or a smaller --hidden-size"
         return f"there is not enough memory{f' ({said})' if said else ''}\n{hint}"
-    if isinstance(error, OSError) and error.errno:
-        return f"{error.filename or 'the operating system reports'}: {os.strerror(error.errno)}"
+    if isinstance(error, OSError) and number:
+        return f"{error.filename or 'the operating system reports'}: {os.strerror(number)}"
     return None
 
 

@@ -47,10 +47,6 @@ def bench(
     )
     with progress_bar() as tell:
         result = report.evaluate(runs.run(plan, tell))
-    written = write.write_files(result, out) if out is not None else []
-    if plot is not None:
-        write.plot(result, plot)
-        written.append(plot)
     if json:
         show_json(result)
     else:
@@ -58,5 +54,9 @@ def bench(
             show_table(table.title, table.columns, table.rows)
     for warning in report.warnings(result):
         say(f"warning: {warning}")
+    written = write.write_files(result, out) if out is not None else []
+    if plot is not None:
+        write.plot(result, plot)
+        written.append(plot)
     for path in written:
         say(f"written: {path}")

@@ -10,6 +10,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from .outputs import check_outputs
+
 MAX_COUNT = 2**31 - 1
 """Greatest whole number that an option takes if it declares no limit of its own."""
 
@@ -20,7 +22,7 @@ MAY_BE_EMPTY = ("--prompt",)
 
 
 class Command(TyperCommand):
-    """A command that refuses empty values, numbers that are not finite, and numbers beyond any use."""
+    """A command that refuses empty values, numbers that are not finite or beyond any use, and destructive outputs."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses and checks the words of a command line.
@@ -41,6 +43,15 @@ class Command(TyperCommand):
         for parameter in self.params:
             check_number(parameter, ctx.params.get(parameter.name or ""))
         return rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command.
+
+        Raises:
+            UsageError: an output would replace an input or a model.
+        """
+        check_outputs(ctx.params)
+        return super().invoke(ctx)
 
 
 class App(typer.Typer):

@@ -206,13 +206,13 @@ def _run(name: str, given: dict[str, Any], out: Path | None, quick: bool, seed: 
         arguments["random_state"] = seed
     with progress_bar() as tell:
         result = getattr(experiments, name)(**arguments, progress=tell)
-    result.plot(out)
     if json:
         show_json(result.as_dict())
     else:
         show_table(result.title, list(result.columns.values()), result.cells())
     for note in result.notes:
         say(note)
+    result.plot(out)
     say(f"written: {out}")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import filecmp
+import os
 import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from recurra.atomic import reason, replaced, written
 from recurra.errors import DataError, UsageError
 
 from .console import say, show_table
@@ -36,10 +39,36 @@ def sample(
     if name not in known:
         raise UsageError(f"there is no sample {name!r}; known are {', '.join(known)}")
     folder = out or Path(f"{name}-sample")
-    try:
-        with as_file(home / name) as source:
-            shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    except OSError as error:
-        raise DataError(f"the sample cannot be written to {folder}: {error}") from None
+    with as_file(home / name) as source:
+        _copy(source, folder)
     names = ", ".join(sorted(path.name for path in folder.iterdir()))
     say(f"{folder}: {names}")
+
+
+def _copy(source: Path, folder: Path) -> None:
+    """Copies the files of a sample; files that are there already must be equal.
+
+    Raises:
+        UsageError: a file of the same name has other content.
+        DataError: the files cannot be written.
+    """
+    paths = [p.relative_to(source) for p in source.rglob("*") if p.is_file() and p.parent.name != "__pycache__"]
+    try:
+        for path in paths:
+            if (folder / path).exists() and not filecmp.cmp(source / path, folder / path, shallow=False):
+                raise UsageError(f"{folder / path} exists and is not the file of the sample; choose another --out")
+        if not folder.exists():
+            target = Path(os.path.realpath(folder))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with replaced(target) as partial:
+                for path in paths:
+                    (partial / path).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(source / path, partial / path)
+            return
+        for path in paths:
+            if not (folder / path).exists():
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                with written(folder / path) as partial:
+                    shutil.copyfile(source / path, partial)
+    except OSError as error:
+        raise DataError(f"the sample cannot be written to {folder}: {reason(error)}") from None

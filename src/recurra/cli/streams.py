@@ -42,7 +42,7 @@ class _Stream:
     def __init__(self, inner: TextIO | None, on_error: Callable[[OSError], None]) -> None:
         # None: closed by the shell, as in `recurra predict … >&-`
         self._error = OSError(errno.EBADF, os.strerror(errno.EBADF)) if inner is None else None
-        self._inner = inner or Path(os.devnull).open("w", encoding="utf-8")
+        self._inner = inner or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
         self._on_error = on_error
 
     def write(self, text: str) -> int:

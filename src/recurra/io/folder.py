@@ -80,18 +80,27 @@ def is_model(path: str | Path) -> bool:
     return _read_json(Path(path) / CONFIG).get("format") == FORMAT
 
 
+def own_files(path: Path) -> set[str]:
+    """Names of the files that belong to the model in a folder; none if it contains no model."""
+    if not is_model(path):
+        return set()
+    return {CONFIG, WEIGHTS, CURVE, *map(str, _read_json(path / CONFIG).get("files", []))}
+
+
 def _keep_others(old: Path, new: Path) -> None:
     """Links what does not belong to the old model into the new folder."""
-    own = {CONFIG, WEIGHTS, CURVE, *map(str, _read_json(old / CONFIG).get("files", []))}
+    own = own_files(old)
     for entry in old.iterdir():
         if entry.name not in own and not (new / entry.name).exists():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.copytree(entry, new / entry.name, symlinks=True, copy_function=_link)
-            else:
-                _link(entry, new / entry.name)
+            _link(entry, new / entry.name)
 
 
-def _link(source: str | Path, target: str | Path) -> None:
+def _link(source: Path, target: Path) -> None:
+    if source.is_dir() and not source.is_symlink():
+        target.mkdir()
+        for entry in source.iterdir():
+            _link(entry, target / entry.name)
+        return
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:  # a file system without links

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recurra.atomic import written
 from recurra.errors import DataError
 
 
@@ -57,12 +58,12 @@ class Alignment:
         axes.xaxis.tick_top()
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        try:
-            with written(path) as partial, warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*missing from.*font")  # said once, in words
+        with written(path) as partial, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*missing from.*font")  # said once, in words
+            try:
                 figure.savefig(partial, dpi=150)
-        except ValueError as error:
-            raise DataError(f"the picture {path} cannot be written: {error}") from None
+            except ValueError as error:  # no format of pictures
+                raise DataError(f"the picture {path} cannot be written: {error}") from None
         if missing:
             return (
                 f"no font on this machine has all the characters ({missing[:5]} …), which are boxes in the picture; "
