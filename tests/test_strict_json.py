@@ -51,7 +51,8 @@ def test_dump_makes_texts_of_other_values():
         ("", "line 1, column 1"),
         ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
         ('{"a":' * 100_000, "nested too deeply"),
-        ("[" + "{}," * 4_000_000 + "{}]", "more than 4,000,000"),
+        ("[" + "{}," * 1_000_000 + "{}]", "more than 1,000,000 lists"),
+        ("[" + "1," * 2_000_001 + "1]", "more than 2,000,000 values"),
     ],
 )
 def test_parse_refuses(text, message):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
-MAX_CONTAINERS = 4_000_000
-"""Most lists and objects in a document; each takes some 100 to 200 bytes of memory once it is parsed."""
+MAX_CONTAINERS, MAX_VALUES = 1_000_000, 2_000_000
+"""Most lists and objects, and most values, in a document: it takes seconds and some 100 MB at most to parse."""
 
 _LARGEST = 2**63 - 1
 
@@ -31,8 +32,9 @@ def parse(text: str, *, nonfinite: bool = False) -> Any:
         Traceback (most recent call last):
         ValueError: the key "a" occurs twice
     """
-    if text.count("[") + text.count("{") > MAX_CONTAINERS:
-        raise ValueError(f"it holds more than {MAX_CONTAINERS:,} lists and objects")
+    check_size(text)
+    collecting = gc.isenabled()
+    gc.disable()  # nothing is released while parsing, and looking for it takes most of the time
     try:
         return json.loads(
             text,
@@ -45,6 +47,21 @@ def parse(text: str, *, nonfinite: bool = False) -> Any:
         raise ValueError(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
     except RecursionError:
         raise ValueError("its lists and objects are nested too deeply") from None
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def check_size(text: str) -> None:
+    """Checks that `parse` takes a document of this size.
+
+    Raises:
+        ValueError: it holds too many values.
+    """
+    if text.count("[") + text.count("{") > MAX_CONTAINERS:
+        raise ValueError(f"it holds more than {MAX_CONTAINERS:,} lists and objects")
+    if text.count(",") > MAX_VALUES:
+        raise ValueError(f"it holds more than {MAX_VALUES:,} values")
 
 
 def dump(value: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None) -> str:

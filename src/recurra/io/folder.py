@@ -21,6 +21,13 @@ SCHEMA_VERSION = 1
 
 FORMAT = "recurra"
 CONFIG, WEIGHTS, CURVE = "config.json", "model.safetensors", "learning_curve.png"
+MAX_FILES = 16
+"""Most text files beside the configuration."""
+
+
+def max_bytes(name: str) -> int:
+    """Most bytes of a text file of a model folder: 64 MB of JSON, which is parsed as a whole, and 256 MB of others."""
+    return (64 if name.endswith(".json") else 256) << 20
 
 
 @dataclass(frozen=True)
@@ -55,11 +62,24 @@ def write_folder(path: str | Path, folder: ModelFolder) -> None:
         with replaced(target) as partial:
             _write(partial / WEIGHTS, save_tensors(weights, metadata={"format": "pt"}))
             for name, text in {CONFIG: dumps(config), **folder.files}.items():
-                _write(partial / name, text.encode())
+                _write(partial / name, _readable(name, text))
             if target.is_dir():
                 _keep_others(target, partial)
     except OSError as error:
         raise ModelFolderError(f"the model cannot be written to {path}: {reason(error)}") from None
+
+
+def _readable(name: str, text: str) -> bytes:
+    """The bytes of a text file, if `read_folder` will accept them."""
+    content = text.encode()
+    if len(content) > max_bytes(name):
+        raise ModelFolderError(f"the model cannot be written: {name} takes more than {max_bytes(name) >> 20} MB")
+    try:
+        if name.endswith(".json"):
+            strict_json.check_size(text)
+    except ValueError as error:
+        raise ModelFolderError(f"the model cannot be written: {name}: {error}") from None
+    return content
 
 
 def check_target(path: str | Path) -> None:

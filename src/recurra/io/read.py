@@ -14,12 +14,7 @@ from recurra.atomic import tidy
 from recurra.errors import ModelFolderError
 from recurra.schema import FileError, parse_json
 
-from .folder import CONFIG, FORMAT, SCHEMA_VERSION, WEIGHTS
-
-MAX_TEXT = 64 << 20
-"""Most bytes of a text file of a model folder."""
-MAX_FILES = 16
-"""Most text files beside the configuration."""
+from .folder import CONFIG, FORMAT, MAX_FILES, SCHEMA_VERSION, WEIGHTS, max_bytes
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -110,17 +105,17 @@ def read_text(folder: Path, name: str) -> str:
     """Reads a text file of a model folder.
 
     Raises:
-        FileError: it is missing, not a regular file, larger than `MAX_TEXT`, or not UTF-8 text.
+        FileError: it is missing, not a regular file, larger than `max_bytes`, or not UTF-8 text.
     """
-    path = locate(folder, name)
+    path, limit = locate(folder, name), max_bytes(name)
     try:
         # does not wait, should a named pipe have taken the place of the file
         with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-            content = file.read(MAX_TEXT + 1)
+            content = file.read(limit + 1)
     except OSError as error:
         raise FileError(name, f"cannot be read: {_reason(error)}") from None
-    if len(content) > MAX_TEXT:
-        raise FileError(name, f"is larger than {MAX_TEXT >> 20} MB, so it is not a file that Recurra wrote")
+    if len(content) > limit:
+        raise FileError(name, f"is larger than {limit >> 20} MB, so it is not a file that Recurra wrote")
     if not content.strip():
         raise FileError(name, "is empty")
     try:
