@@ -331,6 +331,11 @@ OTHERS = {
         tokenizer(lambda t: t["pre_tokenizer"]["pattern"].update(Regex="(a*)*b")),
         r"pre_tokenizer.pattern.Regex",
     ),
+    "byte pieces": (
+        "generate-texts",
+        lambda m: (m / "tokenizer.json").write_text((m / "tokenizer.json").read_text().replace('"!":3', '"\x9b":3')),
+        "not a letter of byte-level pieces",
+    ),
     "labels": ("generate-texts", edit(classes=["neg"]), "shape"),
     "limit": ("translate", edit(limit=[10, 1e300]), "limit"),
     "beam": ("translate", edit(params__beam_size=10**9), "beam_size must be at most"),

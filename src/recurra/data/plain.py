@@ -13,7 +13,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from recurra.errors import DataError, UsageError
-from recurra.schema import Record, Size
+from recurra.schema import FileError, Record, Size
 
 from .encoding import encoding_name, find_encoding, open_text
 from .files import reading, refuse_no_file
@@ -104,6 +104,10 @@ class PlainEncoder(TextEncoder):
         """Rebuilds an encoder from `to_config` and `to_files`."""
         encoder = cast(PlainEncoder, super().from_files(config, files, name))
         encoder.tokenizer.encode_special_tokens = True
+        try:
+            encoder.words  # noqa: B018  (computes them)
+        except KeyError as error:
+            raise FileError(name, f"does not fit: {error} is not a letter of byte-level pieces") from None
         return encoder
 
     def _untrained(self) -> Tokenizer:
