@@ -4,6 +4,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <memory>
+#include <stdexcept>
 
 #if defined(__linux__)
 #include <dlfcn.h>
@@ -54,8 +55,7 @@ bool nobody_watches() {
     return modes == 0 && call(torch().tracing).ptr() == Py_False;
 }
 
-// A look at a tensor of these numbers, none of whose signs are yet to be turned.
-bool plain(nb::handle t, Numbers kind, Tensor& found) { return look(t, found) && found.kind == kind && !negated(t, found); }
+bool plain(nb::handle t, Numbers kind, Tensor& found) { return look(t, found) && found.kind == kind; }
 bool compact(nb::handle t, Numbers kind, Tensor& found) { return plain(t, kind, found) && found.contiguous(); }
 
 template <class T>
@@ -119,12 +119,14 @@ private:
     nb::object served(const W& parameters, nb::handle x, F f) {
         try {
             Tensor values;
-            if (!nobody_watches() || !look(x, values) || values.kind == Numbers::int64 || negated(x, values)) return nb::none();
+            if (!nobody_watches() || !look(x, values) || values.kind == Numbers::int64) return nb::none();
             if (values.kind == Numbers::float32) return served_as<float>(parameters, values, f);
             return served_as<double>(parameters, values, f);
         } catch (nb::python_error& error) {
             if (error.matches(PyExc_MemoryError)) throw;
             return nb::none();  // the long way says what is wrong
+        } catch (std::invalid_argument&) {
+            return nb::none();  // of lengths, too
         }
     }
 
@@ -311,7 +313,7 @@ nb::object gradients(const Kept<T>& kept, bool batch_first, nb::tuple grads, nb:
     for (size_t i = 1; i < saved.size(); ++i)
         if (!compact(saved[i], kind, inputs[i])) return nb::none();  // a hook on saved tensors was at work
     Tensor ends;
-    if (!lengths.is_none() && !look(lengths, ends)) return nb::none();
+    if (!lengths.is_none() && !compact(lengths, Numbers::int64, ends)) return nb::none();
     if (!lengths.is_none()) in.lengths = at<int64_t>(ends);
     if (states > 0) in.h0 = at<T>(inputs[1]);
     if (states > 1) in.c0 = at<T>(inputs[2]);
@@ -394,6 +396,7 @@ void bind_layer(nb::module_& m) {
         .def("forward", &Layer::forward, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
              nb::arg("batch_first"))
         .def_prop_ro("config", &Layer::config)
+        .def("__deepcopy__", [](const Layer& self, nb::handle) { return self; }, nb::arg("memo"))
         .def("keep", &Layer::keep, nb::arg("weights"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
              nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"), nb::arg("half"))
         .def("step", &Layer::step, nb::arg("module"), nb::arg("x"), nb::arg("state").none());

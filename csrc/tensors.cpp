@@ -6,6 +6,7 @@
 #include "engine/memory.h"
 
 namespace nb = nanobind;
+using namespace nb::literals;
 
 namespace recurra {
 namespace {
@@ -43,6 +44,18 @@ struct Exchange {
 constexpr int32_t kCpu = 1;
 constexpr uint8_t kInt = 0, kFloat = 2;
 
+// Where torch keeps the lazy negative bit of a tensor: in a word that follows the sizes and strides to which DLPack points. Calling
+// `is_neg` would take longer than all else that is asked of a tensor. The word and its bit are found by comparison when the first
+// tensor is seen; where the memory does not look as expected, `is_neg` is called.
+struct NegativeBit {
+    static constexpr int kStrides = 5, kFirst = 12, kLast = 14;  // words after the sizes
+    int word = 0;
+    uint64_t mask = 0;  // 0: unknown
+
+    static bool readable(const Described& d) { return d.strides == d.shape + kStrides; }
+    bool in(const Described& d) const { return (uint64_t(d.shape[word]) & mask) != 0; }
+};
+
 // What is asked of torch, looked up once.
 struct Torch {
     nb::object module = nb::module_::import_("torch");
@@ -54,8 +67,33 @@ struct Torch {
     nb::object stride = nb::str("stride"), data_ptr = nb::str("data_ptr");
     const Exchange* const known = find();
     const Exchange* exchange = known;
+    const NegativeBit negative_bit = locate();
+
+    bool asked_negative(nb::handle t) const {
+        const nb::object held = nb::borrow(t);  // other Python threads may run while torch is asked
+        const nb::object found = nb::steal(PyObject_CallOneArg(is_neg.ptr(), t.ptr()));
+        if (!found.is_valid()) nb::raise_python_error();
+        return found.ptr() == Py_True;
+    }
 
 private:
+    NegativeBit locate() const {
+        if (!known) return {};
+        const nb::object plain = module.attr("empty")(2, 3), pending = module.attr("_neg_view")(plain);
+        Described a, b;
+        if (known->describe(plain.ptr(), &a) || known->describe(pending.ptr(), &b)) return PyErr_Clear(), NegativeBit{};
+        NegativeBit found;
+        for (int i = NegativeBit::kFirst; i <= NegativeBit::kLast && NegativeBit::readable(a) && NegativeBit::readable(b); ++i)
+            if (const uint64_t differs = a.shape[i] ^ b.shape[i]; differs && !found.mask && !(differs & (differs - 1)))
+                found = {i, differs};
+        // the bit must agree with what torch says of other tensors
+        const nb::object numbers = module.attr("zeros")(4, "dtype"_a = float64);
+        for (const nb::object& t : {plain, pending, parameter(plain), numbers, module.attr("_neg_view")(numbers),
+                                    plain.attr("t")(), pending.attr("t")(), pending.attr("clone")()})
+            if (known->describe(t.ptr(), &a) || !NegativeBit::readable(a) || found.in(a) != asked_negative(t))
+                return PyErr_Clear(), NegativeBit{};
+        return found;
+    }
     const Exchange* find() const {
         const nb::object capsule = nb::getattr(tensor, "__dlpack_c_exchange_api__", nb::none());
         if (!PyCapsule_IsValid(capsule.ptr(), "dlpack_exchange_api")) return nullptr;
@@ -79,6 +117,8 @@ bool by_table(nb::handle t, Tensor& found) {
     else if (d.code == kFloat && d.bits == 64) found.kind = Numbers::float64;
     else if (d.code == kInt && d.bits == 64) found.kind = Numbers::int64;
     else return false;
+    const NegativeBit& bit = torch().negative_bit;
+    if (bit.mask && NegativeBit::readable(d) ? bit.in(d) : torch().asked_negative(t)) return false;
     found.data = static_cast<char*>(d.data) + d.offset;
     found.dims = d.dims;
     for (int i = 0; i < found.dims; ++i) found.shape[i] = d.shape[i], found.strides[i] = d.strides[i];
@@ -98,7 +138,7 @@ bool by_attributes(nb::handle t, Tensor& found) {
         else if (dtype.is(names.float64)) found.kind = Numbers::float64;
         else if (dtype.is(names.int64)) found.kind = Numbers::int64;
         else return false;
-        if (nb::getattr(t, names.is_cpu).ptr() != Py_True) return false;
+        if (nb::getattr(t, names.is_cpu).ptr() != Py_True || names.asked_negative(t)) return false;
         const nb::object shape = nb::getattr(t, names.shape), strides = method(names.stride);
         found.dims = int(PyTuple_GET_SIZE(shape.ptr()));
         if (found.dims > 3) return false;
@@ -146,16 +186,7 @@ bool look(nb::handle t, Tensor& found) {
     if (found.data) return true;
     for (int i = 0; i < found.dims; ++i)
         if (!found.shape[i]) return true;
-    return false;  // zeros that need no memory
-}
-
-bool negated(nb::handle t, const Tensor& seen) {
-    for (int i = 0; i < seen.dims; ++i)
-        if (seen.shape[i] > 1 && seen.strides[i] % 2) return false;
-    const nb::object held = nb::borrow(t);  // other Python threads may run while torch is asked
-    const nb::object found = nb::steal(PyObject_CallOneArg(torch().is_neg.ptr(), t.ptr()));
-    if (!found.is_valid()) nb::raise_python_error();
-    return found.ptr() == Py_True;
+    return false;  // freed memory, or zeros that need none
 }
 
 nb::object lend(Numbers kind, const int64_t* sizes, int dims, void** data) {

@@ -12,7 +12,7 @@ enum class Numbers { float32, float64, int64 };
 template <class T>
 constexpr Numbers numbers = sizeof(T) == 4 ? Numbers::float32 : Numbers::float64;
 
-// What one look tells of a plain tensor in this machine's memory, of these numbers and at most three dimensions.
+// A plain tensor in this machine's memory: of these numbers, with at most three dimensions, and with the signs that its memory says.
 struct Tensor {
     void* data;
     Numbers kind;
@@ -33,11 +33,9 @@ struct Tensor {
     }
 };
 
-// False for anything else, wrappers of torch.func among it, without an error being set.
+// False for anything else, without an error being set: tensors of other devices, types and layouts, tensors whose memory was
+// freed, wrappers of torch.func, and tensors with torch's lazy negative bit.
 bool look(nanobind::handle t, Tensor& found);
-// Whether signs are to be turned that torch has yet to turn, which a look does not show. Torch makes such a tensor only as a view
-// of every other number, `imag` of a conjugate, so that its strides are even; only then is it asked, at the price of a look.
-bool negated(nanobind::handle t, const Tensor& seen);
 
 // A new tensor, uninitialised; a large one without the cost of fresh pages.
 nanobind::object lend(Numbers kind, const int64_t* sizes, int dims, void** data);

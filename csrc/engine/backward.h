@@ -35,6 +35,7 @@ public:
     void run(T* tape) {
         if (!direct) weights.pack_backward(to.x.data, side);
         if (!direct && s.chunk) weights.pack_forward();
+        if (s.chunk) forward.check_finite();
         const int all = s.layers * z.directions;
         dh.resize(int64_t(all) * s.batch * z.outs + 1);
         dc.resize(int64_t(all) * s.batch * z.units + 1);

@@ -84,7 +84,7 @@ template <class T>
 inline void back_rnn(bool relu, const Row<T>& row, T* grads, T* dh, int begin, int end) {
     for (int u = begin; u < end; u += lanes<T>) {
         Vec<T> h = load(row.h + u), d = load(dh + u);
-        store(grads + u, relu ? (h > T(0) ? d : Vec<T>{}) : d * (T(1) - h * h));
+        store(grads + u, relu ? (h <= T(0) ? Vec<T>{} : d) : d * (T(1) - h * h));
         store(dh + u, Vec<T>{});
     }
 }

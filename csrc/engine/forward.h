@@ -58,6 +58,7 @@ public:
 
     // All steps at once, everything stored.
     void keep(T* tape) {
+        check_finite();
         Buffer<T> states;
         states.resize(z.directions * carried() + 1);
         empty_rows();
@@ -77,6 +78,7 @@ public:
 
     // Chunk by chunk; stores only the states before each chunk, if there is a tape.
     void pass(T* tape) {
+        check_finite();
         empty_rows();
         z.directions == 1 ? pass_up(tape) : pass_across(tape);
         clear_padding();
@@ -163,11 +165,19 @@ public:
         found.c = lane.tape.c + token * z.units;
         return found;
     }
-    // How many of the rows at a step come from a step before, or from given states. The others, which come last, start from zeros:
-    // no product with those is made.
+    // Packed weights were checked when they were packed.
+    void check_finite() {
+        if (direct && !in.h0) weights.check_finite();
+    }
+    // How many of the rows at a step come from a step before, or from given states. The others, which come last, start from zeros.
     int moving(int d, int t, Rows rows) const {
         const int n = std::max(0, batch.at(t, rows).end - rows.begin), before = d ? t + 1 : t - 1;
         return in.h0 ? n : before < 0 ? 0 : std::clamp(batch.active[before] - rows.begin, 0, n);
+    }
+    // How many of them are multiplied by weight_hh: a product with zeros is zero if the weights are finite.
+    int multiplied(const Lane<T>& lane, int t, Rows rows) const {
+        return weights.at(lane.l, lane.d).finite.load(std::memory_order_relaxed) ? moving(lane.d, t, rows)
+                                                                                 : std::max(0, batch.at(t, rows).end - rows.begin);
     }
     const T* input_row(const Lane<T>& lane, int t, int r) const {
         return lane.l ? lane.below + output_place(lane, t, r) * lane.below_ld
@@ -332,7 +342,7 @@ private:
             if (z.projects) work.rows.back().h = work.hidden.get() + (work.rows.size() - 1) * z.units;
         }
         Row<T>* row_ = work.rows.data();
-        const int n = int(work.rows.size()), moved = moving(lane.d, t, rows);
+        const int n = int(work.rows.size()), moved = multiplied(lane, t, rows);
         const bool down = t % 2;  // there and back again: the strips used last are still in the nearest cache
         if (direct)
             for (int i = 0; i < n; ++i) step_direct(dir, row_[i], part, z.projects ? nullptr : work.hidden.get(), i >= moved, keep);
@@ -342,7 +352,7 @@ private:
         if (z.projects) project_hidden(lane, dir, t, rows, work);
     }
 
-    // Rows from `moved` on start from zeros.
+    // Rows from `moved` on start from zeros and are not multiplied.
     template <int P>
     void panels(Direction<T>& dir, const Row<T>* rows, int moved, int n, Part part, bool down, bool keep) {
         for (int i = part.begin; i < part.end; ++i) {

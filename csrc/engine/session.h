@@ -8,9 +8,10 @@ namespace recurra::RECURRA_ISA {
 struct HalfMatrix {
     Buffer<uint32_t> data;
     int depth = 0, side = 0;
+    bool finite = true;
 
     void pack(const PackedMatrix<float>& m) {
-        depth = m.depth, side = m.side;
+        depth = m.depth, side = m.side, finite = all_finite(m.data.get(), int64_t(m.depth) * m.vectors * lanes<float>);
         const int pairs = (depth + 1) / 2, wide = lanes<float>;
         data.resize(size_t(pairs) * m.vectors * wide);
         for (int s = 0; s < m.strips(); ++s) {
@@ -58,7 +59,7 @@ private:
         high &= 0xffff0000u;
         float upper;
         std::memcpy(&upper, &high, sizeof upper);
-        const float lower = x - upper;
+        const float lower = std::isinf(upper) ? 0 : x - upper;
         std::memcpy(&rest, &lower, sizeof rest);
     }
 };
@@ -219,7 +220,8 @@ private:
         if constexpr (sizeof(T) == 4)
             if (half_) {
                 const HalfMatrix& m = recurrent ? halves_[l].recurrent : halves_[l].in;
-                if (has_pairs()) return tile_pairs<V>(m.depth, half, m.strip(p), acc);
+                // the lower part of a number may be zero, and zero times infinity would be NaN
+                if (has_pairs() && m.finite) return tile_pairs<V>(m.depth, half, m.strip(p), acc);
                 return tile_half<V>(m.depth, half.plain.data(), m.strip(p), acc);
             }
         Direction<T>& dir = weights_.at(l, 0);

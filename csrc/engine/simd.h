@@ -148,7 +148,8 @@ inline void exp_parts(Vec<float> x, Vec<float>& scale, Vec<float>& q) {
 }
 inline Vec<float> sigmoid(Vec<float> x) {
     Vec<float> scale, q;
-    exp_parts(at_least(at_most(-x, 87.f), -87.f), scale, q);
+    // 1 / (1 + exp(88.02)) is below the normal range, so that it becomes 0, as it must for an infinite x
+    exp_parts(at_least(at_most(-x, 88.02f), -87.f), scale, q);
     return reciprocal((scale + 1.f) + scale * q);
 }
 #if defined(__AVX512F__)

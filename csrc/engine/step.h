@@ -37,6 +37,7 @@ public:
 private:
     void rows(int share, int n, Barrier* meeting) {
         const int vectors = z.units / lanes<T>, begin = vectors * share / n * lanes<T>, end = vectors * (share + 1) / n * lanes<T>;
+        const bool recurrent = in.h0 || !finite(begin, std::min(end, z.hidden));
         const auto meet = [&] {
             if (meeting) meeting->wait();
         };
@@ -44,7 +45,7 @@ private:
             for (int l = 0; l < s.layers; ++l) {
                 if (!share) read(b, l);
                 meet();
-                units(l, begin, end);
+                units(l, begin, end, recurrent);
                 meet();
                 if (share) continue;
                 if (z.projects) project(l);
@@ -53,6 +54,14 @@ private:
     }
 
     const T* weight(int l, int which) const { return in.weights[l * names + which]; }
+
+    // Whether weight_hh is finite in the rows of some units: only then are its products with zeros zeros.
+    bool finite(int begin, int end) const {
+        for (int l = 0; l < s.layers; ++l)
+            for (int64_t gate = 0; gate < z.products && begin < end; ++gate)
+                if (!all_finite(weight(l, 1) + (gate * z.hidden + begin) * z.out, int64_t(end - begin) * z.out)) return false;
+        return true;
+    }
 
     static void fill(T* to, const T* from, int n) {
         for (int i = 0; i < n; i += lanes<T>) store(to + i, from ? load_part(from + i, n - i) : Vec<T>{});
@@ -74,7 +83,7 @@ private:
         return s.bias ? load_part(weight(l, which) + gate * z.hidden + u, z.hidden - u) : Vec<T>{};
     }
 
-    void units(int l, int begin, int end) {
+    void units(int l, int begin, int end, bool recurrent) {
         const Row<T> row{h_before, gates, h, c_before, c};
         // There and back again in turn: the weights used last are still in the nearest cache.
         static thread_local bool back = false;
@@ -90,7 +99,7 @@ private:
                 acc[0][gate] = Vec<T>{};
                 if (z.gru && gate == 2) total += dots.total(), dots = {};
                 else total += bias(l, 3, gate, u);
-                if (in.h0) dots.add(weight(l, 1) + first * z.out, u, z.hidden, z.out, h_before);
+                if (recurrent) dots.add(weight(l, 1) + first * z.out, u, z.hidden, z.out, h_before);
                 if (z.gru && gate == 2) acc[0][gate] = dots.total();
                 else total += dots.total();
                 store(gates + u * z.stored + gate * lanes<T>, total);

@@ -262,12 +262,16 @@ private:
         return to.x.data + batch.order[r] * to.x.batch + t * to.x.time;
     }
 
-    // The tokens at hand without those of the first or the last step, where all start from zeros: a product with those is nothing.
-    // All of them, if there are no others, because a sum must begin.
+    // The tokens at hand without those of the first or the last step, where all start from zeros: the products of zeros and finite
+    // gradients are zeros. All of them, if there are no others, because a sum must begin.
     std::pair<int64_t, int64_t> with_state(int d, int64_t tokens) const {
         if (first.size() < 2 || forward.moving(d, d ? end - 1 : begin, rows)) return {0, tokens};
         const int64_t from = d ? 0 : first[1], until = d ? first.back() : tokens;
-        return from < until ? std::pair(from, until) : std::pair(int64_t(0), tokens);
+        const auto finite = [&](int64_t token) { return all_finite(grads[d].get() + token * z.row, z.products * z.units); };
+        bool leave = from < until;
+        for (int64_t i = 0; i < from && leave; ++i) leave = finite(i);
+        for (int64_t i = until; i < tokens && leave; ++i) leave = finite(i);
+        return leave ? std::pair(from, until) : std::pair(int64_t(0), tokens);
     }
 
     // Sums over all tokens in one order; the rows of the results are dealt out to the threads.

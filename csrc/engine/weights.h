@@ -39,12 +39,35 @@ struct Sizes {
     static int apart(int n) { return n * sizeof(T) % 1024 ? n : n + lanes<T>; }
 };
 
+// Whether there is no infinity and no NaN among n numbers: all others give 0 if they are taken from themselves.
+template <class T>
+bool all_finite(const T* p, int64_t n) {
+    constexpr int kSums = 4, L = lanes<T>;
+    Vec<T> sums[kSums] = {};
+    int64_t i = 0;
+    for (; i + kSums * L <= n; i += kSums * L)
+#pragma GCC unroll 4
+        for (int v = 0; v < kSums; ++v) {
+            const Vec<T> x = load(p + i + v * L);
+            sums[v] += x - x;
+        }
+    for (; i < n; i += L) {
+        const Vec<T> x = load_part(p + i, int(std::min<int64_t>(L, n - i)));
+        sums[0] += x - x;
+    }
+    const Vec<T> sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    bool finite = true;
+    for (int j = 0; j < L; ++j) finite &= sum[j] == 0;
+    return finite;
+}
+
 template <class T>
 struct Direction {  // of one layer
     const T *ih, *hh, *bi, *bh, *hr;
     PackedMatrix<T> in, recurrent, project;
     PackedMatrix<T> in_back, recurrent_back, project_back;
     Buffer<T> bias, bias_hn;
+    std::atomic<bool> finite{true};  // weight_hh; only then are its products with zeros zeros
 };
 
 template <class T>
@@ -73,12 +96,20 @@ public:
             };
             const int columns = z.products * z.units, side = z.products == 1 ? kStrip : z.products;
             strips(dir.in, inputs, columns, side, [&](int s) { dir.in.pack_columns(s, column(dir.ih, inputs)); });
-            strips(dir.recurrent, z.out, columns, side, [&](int s) { dir.recurrent.pack_columns(s, column(dir.hh, z.out)); });
+            strips(dir.recurrent, z.out, columns, side, [&](int s) {
+                dir.recurrent.pack_columns(s, column(dir.hh, z.out));
+                check_finite(dir, s, dir.recurrent.strips());
+            });
             if (z.projects)
                 strips(dir.project, z.hidden, z.out, kStrip, [&](int s) {
                     dir.project.pack_columns(s, [&](int c) { return c < z.out ? dir.hr + int64_t(c) * z.hidden : nullptr; });
                 });
         });
+    }
+
+    // Only needed where the weights are not packed.
+    void check_finite() {
+        for (Direction<T>& dir : all_) check_finite(dir, 0, 1);
     }
 
     // `side`: vectors of units in a strip of recurrent_back.
@@ -127,6 +158,11 @@ private:
                     if (count++ % n == share) fill(s);
             });
         });
+    }
+
+    void check_finite(Direction<T>& dir, int share, int shares) {
+        const int64_t all = int64_t(z.products) * z.hidden * z.out, begin = all * share / shares;
+        if (!all_finite(dir.hh + begin, all * (share + 1) / shares - begin)) dir.finite.store(false, std::memory_order_relaxed);
     }
 
     void set_bias(Direction<T>& dir) {

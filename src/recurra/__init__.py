@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import cells, inspect, lab, nn, ops
     from .inspect import gradient_reach, trace
-    from .nn import accelerate
+    from .nn import accelerate, restore
     from .tasks import (
         BlankFiller,
         Forecaster,
@@ -41,6 +41,7 @@ __all__ = [
     "load",
     "nn",
     "ops",
+    "restore",
     "trace",
 ]
 
@@ -56,6 +57,7 @@ _HOME = {
     "accelerate": "nn",
     "gradient_reach": "inspect",
     "load": "tasks",
+    "restore": "nn",
     "trace": "inspect",
 }
 

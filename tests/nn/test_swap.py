@@ -9,8 +9,10 @@ import pickle
 import pytest
 import torch
 
+import recurra
 from recurra import nn
-from recurra.nn import accelerate
+from recurra.errors import EngineError
+from recurra.nn import accelerate, accelerate_report, restore
 
 EXACT = {"rtol": 0, "atol": 0}
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}  # torch's float32 and ours
@@ -91,7 +93,11 @@ def test_what_a_subclass_computes_is_its_own():
         def forward(self, *args):
             return tuple(2 * result for result in super().forward(*args))
 
-    model = accelerate(torch.nn.ModuleList([Doubled(3, 4), torch.nn.GRUCell(3, 4)]))
+    model = torch.nn.ModuleList([Doubled(3, 4), torch.nn.GRUCell(3, 4)])
+    with pytest.warns(
+        UserWarning, match=r"accelerate skipped 1 recurrent layer\(s\): '0': Doubled is a subclass of GRU"
+    ):
+        assert accelerate(model) is model
     assert [type(module) for module in model] == [Doubled, torch.nn.GRUCell]
 
 
@@ -199,3 +205,153 @@ def test_a_model_moves_to_another_dtype():
     layer = accelerate(torch.nn.LSTM(3, 4))
     output, _ = layer.double()(torch.randn(5, 2, 3, dtype=torch.float64), lengths=[5, 2])
     assert output.dtype == torch.float64
+
+
+def own(layer):
+    """What marks a layer as Recurra's, beside its class."""
+    return {"engine", "memory", "precision", "_native", "_weight_names"} & set(vars(layer))
+
+
+@every_pair
+def test_restore_undoes_accelerate(theirs, ours):
+    model = torch.nn.ModuleList([theirs(3, 4), nn.Memoryless(3, 4)])
+    layer, x = model[0], torch.randn(5, 2, 3)
+    weights, before = [*model.parameters()], layer(x)
+    layer(torch.randn(5, 2, 3))
+    accelerate(model)[0](x)
+    layer.engine = "builtin"
+    assert recurra.restore(model) is model
+    assert model[0] is layer
+    assert type(layer) is theirs
+    assert not own(layer)
+    assert all(a is b for a, b in zip(model.parameters(), weights, strict=True))
+    torch.testing.assert_close(layer(x), before, **EXACT)
+    assert type(accelerate(model)[0]) is ours
+
+
+def test_restore_skips_subclasses_of_our_layers_with_a_warning():
+    class Doubled(nn.GRU):
+        pass
+
+    with pytest.warns(UserWarning, match=r"restore skipped 1 recurrent layer\(s\): the model itself: Doubled"):
+        assert type(restore(Doubled(3, 4))) is Doubled
+
+
+def test_a_parametrised_layer_is_accelerated_and_restored():
+    layer, x = torch.nn.GRU(3, 4), torch.randn(5, 2, 3)
+    torch.nn.utils.parametrizations.weight_norm(layer, "weight_hh_l0")
+    with torch.no_grad():  # torch's own layers cannot be copied after a call with gradients
+        before = layer(x)
+    assert isinstance(accelerate(layer), nn.GRU)
+    assert accelerate_report(layer).accelerated == {"": "GRU"}
+    torch.testing.assert_close(layer(x), before, **CLOSE)
+    layer(x, lengths=[5, 2])[0].sum().backward()
+    assert layer.parametrizations.weight_hh_l0.original0.grad.any()
+    torch.testing.assert_close(copy.deepcopy(layer)(x), before, **CLOSE)
+    assert isinstance(restore(layer), torch.nn.GRU)
+    assert not isinstance(layer, nn.GRU)
+    torch.testing.assert_close(layer(x), before, **EXACT)
+    torch.nn.utils.parametrize.remove_parametrizations(accelerate(layer), "weight_hh_l0")
+    assert type(layer) is nn.GRU
+
+
+@pytest.mark.parametrize("used", [None, torch.no_grad, torch.enable_grad], ids=["new", "inferred", "trained"])
+@every_pair
+def test_a_layer_that_was_used_and_then_parametrised_can_be_copied(theirs, ours, used):
+    layer, x = ours(3, 4), torch.randn(5, 2, 3)
+    if used:
+        with used():
+            layer(x)
+            layer.step(x[0])
+    torch.nn.utils.parametrizations.weight_norm(layer, "weight_hh_l0")
+    before = layer(x)
+    twin = copy.deepcopy(layer)
+    torch.testing.assert_close(twin(x), before, **EXACT)
+    with torch.no_grad():
+        layer.parametrizations.weight_hh_l0.original0.zero_()
+    torch.testing.assert_close(twin(x), before, **EXACT)
+    torch.nn.utils.parametrize.remove_parametrizations(twin, "weight_hh_l0")
+    torch.testing.assert_close(twin(x), before, **CLOSE)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")
+def test_the_report_names_every_recurrent_layer():
+    class Doubled(torch.nn.GRU):
+        pass
+
+    parts = {"ours": accelerate(torch.nn.LSTM(3, 4)), "plain": torch.nn.RNN(3, 4), "own": Doubled(3, 4)}
+    parts["quantized"] = torch.ao.nn.quantized.dynamic.LSTM(3, 4)
+    parts["scripted"] = torch.jit.script(torch.nn.GRU(3, 4))
+    report = accelerate_report(torch.nn.ModuleDict({**parts, "linear": torch.nn.Linear(3, 4)}))
+    assert report.accelerated == {"ours": "LSTM"}
+    assert set(report.skipped) == {"plain", "own", "quantized", "scripted"}
+    assert "accelerated 'ours': LSTM" in str(report)
+    assert "skipped 'own': Doubled is a subclass of GRU, which may compute something else" in str(report)
+    assert str(accelerate_report(torch.nn.Linear(3, 4))) == "no recurrent layers"
+
+
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+@pytest.mark.parametrize("spec", [None, {torch.nn.LSTM, torch.nn.GRU}], ids=["default", "by type"])
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize(("theirs", "ours"), PAIRS[1:], ids=["GRU", "LSTM"])
+def test_an_accelerated_layer_is_quantized_as_torchs_own(theirs, ours, spec, inplace):
+    model = torch.nn.ModuleList([theirs(4, 8)]).eval()
+    twin, x = copy.deepcopy(model), torch.randn(5, 2, 4)
+    accelerate(model)
+    with torch.no_grad():
+        model[0](x)
+    quantize = torch.ao.quantization.quantize_dynamic
+    found, expected = (quantize(m, spec, inplace=inplace) for m in (model, twin))
+    assert type(found[0]) is type(expected[0])
+    assert type(found[0]).__module__.startswith("torch.ao.nn.quantized")
+    torch.testing.assert_close(found[0](x), expected[0](x), **EXACT)
+    assert inplace or type(model[0]) is ours
+
+
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_quantizing_other_layers_leaves_ours_alone():
+    model = torch.nn.ModuleList([accelerate(torch.nn.LSTM(4, 8)), torch.nn.Linear(8, 2)])
+    found = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear})
+    assert type(found[0]) is nn.LSTM
+    assert type(found[1]) is not torch.nn.Linear
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")
+def test_scripting_says_what_to_do():
+    model = Tagger()
+    with pytest.raises(EngineError, match=r"call recurra\.restore"):
+        torch.jit.script(accelerate(model))
+    assert type(model.recurrent) is nn.LSTM
+    tokens = torch.randint(10, (2, 7))
+    model.eval()
+    expected = model(tokens)
+    torch.testing.assert_close(torch.jit.script(restore(model))(tokens), expected, **CLOSE)
+
+
+def test_a_graph_of_torch_fx_has_one_node_for_a_layer():
+    model = accelerate(Tagger()).eval()
+    graph = torch.fx.symbolic_trace(model)
+    calls = [node.target for node in graph.graph.nodes if node.op == "call_module"]
+    assert calls == ["embedding", "recurrent", "head"]
+    tokens = torch.randint(10, (2, 7))
+    torch.testing.assert_close(graph(tokens), model(tokens), **EXACT)
+    assert accelerate_report(graph).accelerated == {"recurrent": "LSTM"}
+
+
+def test_a_graph_keeps_state_and_lengths():
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.GRU(3, 4)
+
+        def forward(self, x, state, lengths):
+            return self.layer(x, state, lengths)[0] + self.layer(x)[0]
+
+    model, arguments = Model(), (torch.randn(5, 2, 3), torch.randn(1, 2, 4), torch.tensor([5, 2]))
+    torch.testing.assert_close(torch.fx.symbolic_trace(model)(*arguments), model(*arguments), **EXACT)

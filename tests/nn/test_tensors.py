@@ -133,11 +133,35 @@ VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
-def test_signs_are_pending_only_where_all_strides_are_even(view):
-    # on this the engine relies: elsewhere it does not ask
+def test_signs_are_read_right_in_every_view(view):
     t = view(torch.randn(4, 3, 6, dtype=torch.complex64).conj().imag)
-    if t.is_neg():
-        assert all(stride % 2 == 0 for stride, size in zip(t.stride(), t.shape, strict=True) if size > 1)
+    layer = nn.RNN(t.shape[-1], 5)
+    with torch.no_grad():
+        for x in (t, torch._neg_view(t), t.clone()):
+            if x.dim() in (1, 2):
+                torch.testing.assert_close(layer.step(x)[0], layer.step(x.detach().clone())[0], **CLOSE)
+            elif x.dim() == 3:
+                torch.testing.assert_close(layer(x)[0], layer(x.detach().clone())[0], **CLOSE)
+
+
+@every_kind
+def test_contiguous_tensors_with_the_negative_bit_are_read_with_their_signs(kind):
+    layer, x, state = build(kind), torch.randn(6, 3, 7), draw_state(kind)
+
+    def turned(t: Tensor) -> Tensor:
+        found = torch._neg_view(-t)
+        assert found.is_contiguous()
+        assert found.is_neg()
+        return found
+
+    late = tuple(turned(s) for s in state) if kind == "lstm" else turned(state)
+    lengths = torch.tensor([2, 6, 0])
+    expected = everything(layer, x.clone().requires_grad_(), lengths, state)
+    found = everything(layer, turned(x).requires_grad_(), turned(lengths), late)
+    torch.testing.assert_close(found, expected, **CLOSE)
+    for weight in layer.parameters():
+        weight.data = turned(weight.data)  # at the same address as the numbers with the other sign
+    torch.testing.assert_close(everything(layer, x.clone().requires_grad_(), lengths, state), expected, **CLOSE)
 
 
 def test_the_imaginary_part_of_a_conjugate_is_read_with_its_sign():

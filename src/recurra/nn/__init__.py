@@ -10,7 +10,7 @@ from .pooling import POOLINGS, Pooling, last_hidden
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .softmax import SampledSoftmax
 from .spectra import SpectrumMask, stack_frames, stacked_length
-from .swap import accelerate
+from .swap import AccelerateReport, accelerate, accelerate_report, restore
 
 RECURRENT = (RNN, GRU, LSTM, Recurrent)
 """The classes of layers with memory."""
@@ -23,6 +23,7 @@ __all__ = [
     "POOLINGS",
     "RECURRENT",
     "RNN",
+    "AccelerateReport",
     "Chain",
     "ContextNetwork",
     "Memoryless",
@@ -32,9 +33,11 @@ __all__ = [
     "SequenceEncoder",
     "SpectrumMask",
     "accelerate",
+    "accelerate_report",
     "begin_remembering",
     "build_recurrent",
     "last_hidden",
+    "restore",
     "stack_frames",
     "stacked_length",
     "step_mask",

@@ -16,10 +16,15 @@ _BUILDER = "torch._dynamo.variables.builder"
 
 def admit(classes: tuple[type, ...]) -> None:
     """Makes `torch.compile` look inside modules of these classes, now or as soon as it is imported."""
-    if _BUILDER in sys.modules:
-        _patch(sys.modules[_BUILDER], classes)
+    when_imported(_BUILDER, lambda module: _patch(module, classes))
+
+
+def when_imported(name: str, then: Callable[[Any], None]) -> None:
+    """Calls a function with a module, now or as soon as it is imported."""
+    if name in sys.modules:
+        then(sys.modules[name])
     else:
-        sys.meta_path.insert(0, _Watch(lambda module: _patch(module, classes)))
+        sys.meta_path.insert(0, _Watch(name, then))
 
 
 def _patch(builder: Any, classes: tuple[type, ...]) -> None:
@@ -35,13 +40,13 @@ def _patch(builder: Any, classes: tuple[type, ...]) -> None:
 
 
 class _Watch:
-    """Calls a function with the compiler's module right after its import."""
+    """Calls a function with a module right after its import."""
 
-    def __init__(self, then: Callable[[Any], None]) -> None:
-        self._then = then
+    def __init__(self, name: str, then: Callable[[Any], None]) -> None:
+        self._name, self._then = name, then
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name != _BUILDER:
+        if name != self._name:
             return None
         sys.meta_path.remove(self)  # type: ignore[arg-type]
         spec = importlib.util.find_spec(name)

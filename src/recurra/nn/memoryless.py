@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recurra.ops import dropout as drop
+from recurra.ops.call import check_lengths
 from recurra.ops.mask import step_mask
 
 
@@ -43,9 +44,8 @@ class Memoryless(torch.nn.Module):
         output = input
         for i, layer in enumerate(self.layers):
             output = torch.relu(layer(drop(output, self.dropout, training=self.training) if i else output))
-        if lengths is None:
-            lengths = torch.full((batch,), steps)
-        lengths = lengths.to(output.device)
+        ends = torch.full((batch,), steps) if lengths is None else check_lengths(lengths, batch, steps)
+        lengths = ends.to(output.device)
         output = output * step_mask(lengths, steps).unsqueeze(-1)
         if not steps:
             return output, output.new_zeros(1, batch, self.hidden_size)

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, is_grad_enabled
 from torch.compiler import is_dynamo_compiling
+from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from recurra import cells
+from recurra.errors import EngineError, UsageError
 from recurra.ops import PRECISIONS, Explanation, Stack, explain, quick_layer, quick_training, recurrence
+from recurra.ops.memory import check_input
 
 from .compiling import admit
 from .session import Session
@@ -93,6 +96,8 @@ class _TorchRecurrent(_Base):
             found = self._quickly(input, hx, lengths)
             if found is not None:
                 return found
+        if any(isinstance(argument, Proxy) for argument in (input, hx, lengths)):
+            return self._traced(input, hx, lengths)
         if isinstance(input, PackedSequence):
             return self._forward_packed(input, hx, lengths)
         batched = input.dim() == 3
@@ -127,14 +132,15 @@ class _TorchRecurrent(_Base):
             (1, 8)
         """
         if not is_dynamo_compiling():
-            quick = self._quick_step
-            found = None if quick is None else quick(self, input, state)
+            native = self._native
+            found = None if native is None else native.step(self, input, state)
             if found is not None:
                 return found
         if self.bidirectional:
-            raise ValueError("a bidirectional layer reads both ends of a sequence; it cannot run step by step")
+            raise UsageError("a bidirectional layer reads both ends of a sequence; it cannot run step by step")
+        check_input("the input", input)
         if input.dim() not in (1, 2):
-            raise ValueError(f"one step must have shape (batch, features) or (features,), got {tuple(input.shape)}")
+            raise UsageError(f"one step must have shape (batch, features) or (features,), got {tuple(input.shape)}")
         time = 1 if self.batch_first and input.dim() == 2 else 0
         output, state = self(input.unsqueeze(time), state)
         return output.squeeze(time), state
@@ -174,15 +180,23 @@ class _TorchRecurrent(_Base):
     def _native(self) -> Any:
         return quick_layer(self.stack)
 
-    @cached_property
-    def _quick_step(self) -> Any:
-        return None if self._native is None else self._native.step
-
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())  # type: ignore[misc]
-        for name in ("_native", "_quick_step"):
-            state.pop(name, None)  # made anew where it is needed
+        state.pop("_native", None)  # made anew where it is needed
         return state
+
+    def __prepare_scriptable__(self) -> Any:
+        raise EngineError(
+            "torch.jit.script cannot compile Recurra's layers; call recurra.restore(model) first, "
+            "or use torch.compile, torch.export or torch.jit.trace"
+        )
+
+    def _traced(self, *arguments: Any) -> Any:
+        """One node in the graph of torch.fx, as torch's own layers are."""
+        tracer: Any = next(a.tracer for a in arguments if isinstance(a, Proxy))
+        input, hx, lengths = arguments
+        keywords = {} if lengths is None else {"lengths": lengths}
+        return tracer.create_proxy("call_module", tracer.path_of_module(self), (input, hx), keywords)
 
     def explain(self, input: Tensor, hx: Any = None, lengths: Lengths = None) -> Explanation:
         """Says which engine would serve this input, and why the others would not."""
@@ -193,7 +207,7 @@ class _TorchRecurrent(_Base):
 
     def _forward_packed(self, packed: PackedSequence, hx: Any, lengths: Lengths) -> Any:
         if lengths is not None:
-            raise ValueError("a PackedSequence brings its own lengths; leave `lengths` out")
+            raise UsageError("a PackedSequence brings its own lengths; leave `lengths` out")
         values, own = pad_packed_sequence(packed, self.batch_first)
         output, last = self.forward(values, hx, own)
         # lengths in the packed order, so that nothing is sorted anew and the result pairs up with the input
@@ -207,13 +221,15 @@ class _TorchRecurrent(_Base):
     def _arguments(self, input: Tensor, hx: Any, lengths: Lengths) -> tuple[Tensor, Any, Lengths]:
         """Checks input and state as torch does, and gives both a batch axis."""
         if input.dim() not in (2, 3):
-            raise ValueError(
+            raise UsageError(
                 f"{type(self).__name__}: expected input of 2 or 3 dimensions, got {input.dim()} dimensions"
             )
         states = None if hx is None else (tuple(hx) if isinstance(hx, tuple | list) else (hx,))
         if input.dim() == 2:
             if lengths is not None:
-                raise ValueError("`lengths` goes with a batch; for one sequence cut the input instead")
+                raise UsageError("`lengths` goes with a batch; for one sequence cut the input instead")
+            for tensor in (input, *(states or ())):
+                check_input("the input or state", tensor)
             input = input.unsqueeze(0 if self.batch_first else 1)
             if states is not None and any(s.dim() != 2 for s in states):
                 raise RuntimeError("for unbatched input the initial state must have 2 dimensions")
@@ -299,7 +315,7 @@ class LSTM(_TorchRecurrent, torch.nn.LSTM):
 
     def _arguments(self, input: Tensor, hx: Any, lengths: Lengths) -> tuple[Tensor, Any, Lengths]:
         if hx is not None and (not isinstance(hx, tuple | list) or len(hx) != 2):
-            raise ValueError("the initial state of an LSTM is a pair (h_0, c_0)")
+            raise UsageError("the initial state of an LSTM is a pair (h_0, c_0)")
         return super()._arguments(input, hx, lengths)
 
     def _pack_state(self, last: tuple[Tensor, ...]) -> Any:

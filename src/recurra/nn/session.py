@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurra.errors import EngineError
+from recurra.errors import EngineError, UsageError
 from recurra.ops import open_stream
+from recurra.ops.memory import address, check_readable, materialize
 
 
 class Session:
@@ -22,7 +23,7 @@ class Session:
         weights: `torch.bfloat16` rounds the weights, which halves what every step reads; sums stay in float32.
 
     Raises:
-        ValueError: the layer is bidirectional, or of another type than float32.
+        UsageError: the layer is bidirectional, not in float32 on the CPU, or its weights have no memory.
         EngineError: the native engine does not serve the layer.
 
     Example:
@@ -37,14 +38,16 @@ class Session:
 
     def __init__(self, layer: Any, batch: int = 1, weights: torch.dtype = torch.float32) -> None:
         if weights not in (torch.float32, torch.bfloat16):
-            raise ValueError(f"the weights of a session are float32 or bfloat16, not {weights}")
+            raise UsageError(f"the weights of a session are float32 or bfloat16, not {weights}")
         stack, tensors = layer.stack, [w.detach() for w in layer._weights()]
         if stack.bidirectional:
-            raise ValueError("a bidirectional layer reads both ends of a sequence; it cannot run step by step")
+            raise UsageError("a bidirectional layer reads both ends of a sequence; it cannot run step by step")
         if batch < 1:
-            raise ValueError(f"batch must be at least 1, got {batch}")
+            raise UsageError(f"batch must be at least 1, got {batch}")
         if any(t.dtype != torch.float32 or t.device.type != "cpu" for t in tensors):
-            raise ValueError("a session takes a layer in float32 on the CPU; use layer.float().cpu()")
+            raise UsageError("a session takes a layer in float32 on the CPU; use layer.float().cpu()")
+        for (name, _), tensor in zip(stack.named_shapes(), tensors, strict=True):
+            check_readable(name, tensor)
         self._stack, self._batch = stack, batch
         self._stream = open_stream(stack, tensors, batch, half=weights == torch.bfloat16)
         if self._stream is None:
@@ -54,16 +57,11 @@ class Session:
         """Runs one step: `(batch, features)` to the output of the last layer `(batch, hidden)`, without gradients.
 
         Raises:
-            ValueError: the shape does not fit.
+            UsageError: the shape does not fit, or the tensor holds no numbers.
         """
         output = self._stream.step(input)
         if output is None:
-            size = (self._batch, self._stack.input_size)
-            if tuple(input.shape) != size:
-                raise ValueError(f"one step must have shape {size}, got {tuple(input.shape)}")
-            output = self._stream.step(
-                input.detach().to("cpu", torch.float32).clone(memory_format=torch.contiguous_format)
-            )
+            output = self._stream.step(_plain("one step", input, (self._batch, self._stack.input_size)))
         return output
 
     def reset(self) -> None:
@@ -74,7 +72,7 @@ class Session:
     def state(self) -> Any:
         """The states as the layer takes and returns them: `h`, for an LSTM `(h, c)`; it may be set."""
         states = self._states()
-        self._stream.read(*(s.data_ptr() for s in states), *([0] * (2 - len(states))))
+        self._stream.read(*(address(s) for s in states), *([0] * (2 - len(states))))
         return states if len(states) == 2 else states[0]
 
     @state.setter
@@ -82,12 +80,21 @@ class Session:
         given = tuple(value) if isinstance(value, tuple | list) else (value,)
         states = self._states()
         if len(given) != len(states):
-            raise ValueError(f"the state of this session has {len(states)} tensors, got {len(given)}")
+            raise UsageError(f"the state of this session has {len(states)} tensors, got {len(given)}")
         for mine, new in zip(states, given, strict=True):
-            if new.shape != mine.shape:
-                raise ValueError(f"the state must have shape {tuple(mine.shape)}, got {tuple(new.shape)}")
-            mine.copy_(new.detach())
-        self._stream.write(*(s.data_ptr() for s in states), *([0] * (2 - len(states))))
+            mine.copy_(_plain("the state", new, tuple(mine.shape)))
+        self._stream.write(*(address(s) for s in states), *([0] * (2 - len(states))))
 
     def _states(self) -> tuple[Tensor, ...]:
-        return tuple(torch.zeros(self._stack.num_layers, self._batch, size) for size in self._stack.state_sizes)
+        rows = self._stack.num_layers, self._batch
+        return tuple(torch.zeros(*rows, size, dtype=torch.float32, device="cpu") for size in self._stack.state_sizes)
+
+
+def _plain(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The numbers of a tensor as contiguous float32 on the CPU."""
+    check_readable(name, tensor)
+    if tuple(tensor.shape) != shape:
+        raise UsageError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
+    if tensor.is_complex():
+        raise UsageError(f"{name} must hold real numbers, got {tensor.dtype}")
+    return materialize(tensor.detach().to("cpu", torch.float32)).contiguous()

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from . import kernels
-from .call import is_batched, transformed, watched
+from .call import is_batched, transformed
 from .mask import step_mask
+from .memory import address, check_readable, materialize, watched
 
 
 def attend(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
@@ -32,6 +33,7 @@ def attend(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Ten
     """
     if not _plain(values, weight, bias):
         return reference(values, weight, bias, lengths)
+    check_readable("the tensor of lengths", lengths)
     lengths = lengths.detach().cpu().long().clone()  # the caller may use his for the next batch
     if torch.is_grad_enabled() and (values.requires_grad or weight.requires_grad or bias.requires_grad):
         return _Attend.apply(values, weight, bias, lengths)  # type: ignore[no-any-return]
@@ -81,10 +83,10 @@ class _Attend(torch.autograd.Function):
                 found = iter(torch.autograd.grad(pooled, wanted, grad, create_graph=torch.is_grad_enabled()))
             return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), None
         values, weight, bias = _real((values, weight, bias))
-        grad = grad.resolve_neg().contiguous()
+        grad = materialize(grad).contiguous()
         found = tuple(torch.empty_like(t, memory_format=torch.contiguous_format) for t in (values, weight, bias))
         call = _call(values, weight, bias, ctx.lengths, ctx.shares)
-        _engine(values).attend_back(call, grad.data_ptr(), *[t.data_ptr() for t in found])
+        _engine(values).attend_back(call, address(grad), *[address(t) for t in found])
         return *found, None
 
 
@@ -92,20 +94,20 @@ def _forward(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> t
     """Pooled values and the weights of the steps, which are left unwritten beyond each length."""
     values, weight, bias = _real((values, weight, bias))
     pooled, shares = values.new_empty(len(values), values.shape[2]), values.new_empty(values.shape[:2])
-    _engine(values).attend(_call(values, weight, bias, lengths, shares), pooled.data_ptr())
+    _engine(values).attend(_call(values, weight, bias, lengths, shares), address(pooled))
     return pooled, shares
 
 
 def _real(tensors: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Numbers as they are seen, the vector and the bias contiguous."""
-    values, weight, bias = (t.detach().resolve_neg() for t in tensors)
+    values, weight, bias = (materialize(t.detach()) for t in tensors)
     return values if values.stride(-1) == 1 else values.contiguous(), weight.contiguous(), bias
 
 
 def _call(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor, shares: Tensor) -> tuple:
     """What the engine is told, see `bindings.cpp`."""
-    addresses = (lengths.data_ptr(), weight.data_ptr(), bias.data_ptr(), shares.data_ptr())
-    rows = (values.data_ptr(), values.stride(0), values.stride(1))
+    addresses = (address(lengths), address(weight), address(bias), address(shares))
+    rows = (address(values), values.stride(0), values.stride(1))
     return rows, tuple(values.shape), addresses, torch.get_num_threads()
 
 

@@ -24,6 +24,8 @@ def refuses(call: Call) -> str | None:
         return f"torch has no kernel for the cell {call.stack.cell.name!r}"
     if call.dtype not in _FLOATS:
         return f"torch has no kernel for {call.dtype}"
+    if call.ragged and call.device.type == "meta":
+        return "torch cannot pack sequences on the device meta"
     if call.steps == 0 or call.batch == 0:
         return "torch's kernels refuse input without steps or without sequences"
     return None

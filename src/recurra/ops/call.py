@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from recurra.cells import State
+from recurra.errors import UsageError
 
+from .memory import check_device, check_input, check_layout, check_readable, check_storage, transforming, watched
 from .stack import Stack
 
 MEMORIES = ("full", "recompute")
@@ -75,24 +77,34 @@ def prepare(
     memory: str = "full",
     precision: str = "float32",
 ) -> tuple[Call, Tensor | None]:
-    """Checks the arguments of `recurrence` and sums them up, with `lengths` as a tensor."""
+    """Checks the arguments of `recurrence` and sums them up, with `lengths` as a tensor.
+
+    Raises:
+        UsageError: sizes, types, devices or lengths do not fit, or a tensor has no numbers in memory.
+    """
+    check_input("the input", values)
     if values.dim() != 3 or values.shape[-1] != stack.input_size:
-        raise ValueError(
+        raise UsageError(
             f"values must have 3 dimensions, the last of size {stack.input_size}; got {tuple(values.shape)}"
         )
     batch, steps = (values.shape[0], values.shape[1]) if batch_first else (values.shape[1], values.shape[0])
     if lengths is not None:
         lengths = check_lengths(lengths, batch, steps)
     if precision not in PRECISIONS:
-        raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
+        raise UsageError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
     device = values.device.type
     # autocast brings the dtypes together itself
     mixed = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    in_memory = not (watched(values, *weights, *(states or ())) or transforming() or torch._C._get_tracing_state())
     for name, tensor, shape in _named_tensors(stack, weights, states, batch):
+        check_layout(name, tensor)
+        check_device(name, tensor, values.device)
         if tensor.shape != shape:
-            raise ValueError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
+            raise UsageError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
         if tensor.dtype != values.dtype and not mixed:
-            raise ValueError(f"values are {values.dtype} but {name} is {tensor.dtype}; convert one of them")
+            raise UsageError(f"values are {values.dtype} but {name} is {tensor.dtype}; convert one of them")
+        if in_memory:
+            check_storage(name, tensor)
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (values, *weights, *(states or ())))
     call = Call(
         stack=stack,
@@ -115,46 +127,60 @@ def prepare(
 def _chunk(memory: str, steps: int) -> int:
     """With `"recompute"` the √T states between chunks are stored, and the √T steps of one chunk at a time."""
     if memory not in MEMORIES:
-        raise ValueError(f"memory is one of {', '.join(MEMORIES)}, not {memory!r}")
+        raise UsageError(f"memory is one of {', '.join(MEMORIES)}, not {memory!r}")
     return max(1, math.isqrt(int(steps))) if memory == "recompute" else 0
 
 
 def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int) -> Tensor:
-    """Returns `lengths` as an integer tensor `(batch,)` after checking that each lies in `0..steps`."""
-    if not isinstance(lengths, Tensor):
-        lengths = torch.as_tensor(lengths, device="cpu")  # whatever torch's default device is
+    """Returns `lengths` as an int64 tensor `(batch,)` after checking that each lies in `0..steps`.
+
+    Raises:
+        UsageError: they are no whole numbers, not one per sequence, out of range, or not in memory.
+    """
+    lengths = _as_tensor(lengths)
+    check_layout("the tensor of lengths", lengths)
     whole = not (lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool)
     if lengths.numel() and not whole:  # torch reads the lengths [] of an empty batch as float32
-        raise ValueError(f"lengths must be whole numbers, got {lengths.dtype}")
+        raise UsageError(f"lengths must be whole numbers, got {lengths.dtype}")
     if lengths.shape != (batch,):
-        raise ValueError(f"lengths must have shape ({batch},), one per sequence; got {tuple(lengths.shape)}")
-    if watched(lengths) or torch._C._are_functorch_transforms_active():
+        raise UsageError(f"lengths must have shape ({batch},), one per sequence; got {tuple(lengths.shape)}")
+    if watched(lengths) or transforming():
         return lengths.long()  # no values to look at yet; the native engine checks them itself
-    if batch and (int(lengths.min()) < 0 or int(lengths.max()) > steps):
-        raise ValueError(
+    check_readable("the tensor of lengths", lengths)
+    checked = lengths.long()  # torch has few operations for unsigned numbers
+    if lengths.dtype == torch.uint64:
+        checked = checked.masked_fill(checked < 0, torch.iinfo(torch.int64).max)
+    if batch and (int(checked.min()) < 0 or int(checked.max()) > steps):
+        raise UsageError(
             f"lengths must lie between 0 and the {steps} steps of the batch; "
-            f"got {int(lengths.min())} to {int(lengths.max())}"
+            f"got {int(checked.min())} to {int(checked.max())}"
         )
-    return lengths.long()
+    return checked
 
 
-def watched(*tensors: Tensor) -> bool:
-    """Whether a compiler, a mode or a kind of tensor must see operators, and there may be no numbers to look at."""
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
-        return True
-    kinds: list[Any] = [type(t) for t in tensors]
-    return any(kind.__torch_dispatch__ is not torch._C._disabled_torch_dispatch_impl for kind in kinds)
+def _as_tensor(lengths: Any) -> Tensor:
+    if isinstance(lengths, Tensor):
+        return lengths
+    if isinstance(lengths, Set | Mapping):
+        raise UsageError(f"lengths must be in the order of the batch, but a {type(lengths).__name__} has no such order")
+    try:
+        return torch.as_tensor(lengths, device="cpu")  # whatever torch's default device is
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise UsageError(
+            f"lengths must be a list, array or tensor of whole numbers, one per sequence; "
+            f"cannot read {type(lengths).__name__}: {error}"
+        ) from error
 
 
 def transformed() -> bool:
     """Whether torch.func or forward mode is at work, which an engine in memory of its own does not see."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    return transforming() or forward_ad._current_level >= 0
 
 
 def is_batched(grad: Tensor) -> bool:
     """Whether it stands for many gradients at once, and has no memory of its own."""
     functorch: Any = torch._C
-    return functorch._are_functorch_transforms_active() or functorch._functorch.is_legacy_batchedtensor(grad)
+    return transforming() or functorch._functorch.is_legacy_batchedtensor(grad)
 
 
 def _named_tensors(
@@ -163,13 +189,13 @@ def _named_tensors(
     """Every weight and initial state with its name and the shape that it must have."""
     shapes = list(stack.named_shapes())
     if len(weights) != len(shapes):
-        raise ValueError(f"this stack has {len(shapes)} weights, got {len(weights)}")
+        raise UsageError(f"this stack has {len(shapes)} weights, got {len(weights)}")
     for (name, shape), weight in zip(shapes, weights, strict=True):
         yield name, weight, shape
     if states is None:
         return
     names = stack.cell.states
     if len(states) != len(names):
-        raise ValueError(f"{stack.cell.name} has {len(names)} states ({', '.join(names)}), got {len(states)}")
+        raise UsageError(f"{stack.cell.name} has {len(names)} states ({', '.join(names)}), got {len(states)}")
     for name, state, size in zip(names, states, stack.state_sizes, strict=True):
         yield f"the initial {name} state", state, (stack.num_layers * stack.directions, batch, size)

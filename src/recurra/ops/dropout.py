@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from . import kernels
-from .call import is_batched, watched
+from .call import is_batched
+from .memory import address, materialize, watched
 
 
 def dropout(values: Tensor, p: float, *, training: bool = True) -> Tensor:
@@ -31,9 +32,9 @@ def dropout(values: Tensor, p: float, *, training: bool = True) -> Tensor:
     plain = values.device.type == "cpu" and values.dtype == torch.float32 and type(values) is Tensor
     if kernels.engine is None or transformed or not plain:
         return torch.nn.functional.dropout(values, p)
-    seed = int(torch.randint(2**62, ()))
+    seed = int(torch.randint(2**62, (), device="cpu"))
     if forward_ad._current_level >= 0 or watched(values):  # they want to see what is done
-        return values * _dropped(torch.ones(values.shape), p, seed)
+        return values * _dropped(torch.ones(values.shape, device="cpu"), p, seed)
     if torch.is_grad_enabled() and values.requires_grad:
         return _Dropout.apply(values, p, seed)  # type: ignore[no-any-return]
     return _dropped(values, p, seed)
@@ -51,14 +52,14 @@ class _Dropout(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Any:
         (grad,) = grads
         if type(grad) is not Tensor or is_batched(grad) or watched(grad):
-            return grad * _dropped(torch.ones(grad.shape), ctx.p, ctx.seed), None, None
+            return grad * _dropped(torch.ones(grad.shape, device="cpu"), ctx.p, ctx.seed), None, None
         if torch.is_grad_enabled() and grad.requires_grad:  # create_graph=True
             return _Dropout.apply(grad, ctx.p, ctx.seed), None, None
         return _dropped(grad, ctx.p, ctx.seed), None, None
 
 
 def _dropped(values: Tensor, p: float, seed: int) -> Tensor:
-    values = values.detach().resolve_neg().contiguous()
+    values = materialize(values.detach()).contiguous()
     found = torch.empty_like(values)
-    kernels.engine.drop(values.data_ptr(), found.data_ptr(), values.numel(), p, seed, torch.get_num_threads())
+    kernels.engine.drop(address(values), address(found), values.numel(), p, seed, torch.get_num_threads())
     return found

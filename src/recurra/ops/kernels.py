@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .memory import address, materialize
+
 engine: Any = None
 absent = ""
 try:
@@ -44,8 +46,8 @@ def forward(
     arguments = (
         spec,
         _view(values, batch_first),
-        0 if lengths is None else lengths.data_ptr(),
-        [w.data_ptr() for w in weights],
+        address(lengths),
+        [address(w) for w in weights],
         *_pair(states),
         _view(output, batch_first),
         *_pair((h, c)),
@@ -76,19 +78,19 @@ def backward(
     output, last = None if grads[0] is None else _plain(grads[0]), _contiguous(grads[1:])
     lengths = _index(lengths)
     spec, _ = _spec(config, values, seed)
-    of_values = torch.empty(values.shape, dtype=values.dtype) if needs[0] else None
+    of_values = torch.empty(values.shape, dtype=values.dtype, device=values.device) if needs[0] else None
     of_states = [torch.empty_like(s) if needs[1] else None for s in states]
     of_weights = [torch.empty_like(w) if needs[2] else None for w in weights]
     _of(values.dtype).backward(
         spec,
         _view(values, config[6]),
-        0 if lengths is None else lengths.data_ptr(),
-        [w.data_ptr() for w in weights],
+        address(lengths),
+        [address(w) for w in weights],
         *_pair(states),
         _view(output, config[6]),
         *_pair(last if config[0] == 2 else last[:1]),
         _view(of_values, config[6]),
-        [g.data_ptr() for g in of_weights if g is not None],
+        [address(g) for g in of_weights if g is not None],
         *_pair(of_states),
         tape,
     )
@@ -104,8 +106,8 @@ def look(
     steps = values.shape[1] if config[6] else values.shape[0]
     found = {name: values.new_empty(layers, directions, batch, steps, size) for name, size in sizes.items()}
     lengths = _index(lengths)
-    addresses = [found[name].data_ptr() if name in found else 0 for name in names]
-    _of(values.dtype).look(spec, 0 if lengths is None else lengths.data_ptr(), tape.data_ptr(), addresses)
+    addresses = [address(found.get(name)) for name in names]
+    _of(values.dtype).look(spec, address(lengths), tape.data_ptr(), addresses)
     return found
 
 
@@ -153,17 +155,17 @@ def _spec(config: tuple, values: Tensor, seed: Tensor | int | None) -> tuple[Any
 
 
 def _plain(values: Tensor) -> Tensor:
-    """`values` with contiguous features and nothing left to negate."""
-    values = values.resolve_neg()
+    """`values` in memory, with contiguous features."""
+    values = materialize(values)
     return values if values.stride(-1) == 1 or values.shape[-1] == 1 else values.contiguous()
 
 
 def _contiguous(tensors: Sequence[Tensor | None]) -> list[Any]:
-    return [None if t is None else t.detach().resolve_neg().contiguous() for t in tensors]
+    return [None if t is None else materialize(t.detach()).contiguous() for t in tensors]
 
 
 def _index(lengths: Tensor | None) -> Tensor | None:
-    return None if lengths is None else lengths.cpu().long().contiguous()
+    return None if lengths is None else materialize(lengths.cpu().long()).contiguous()
 
 
 def _view(values: Tensor | None, batch_first: bool) -> tuple[int, int, int]:
@@ -171,12 +173,12 @@ def _view(values: Tensor | None, batch_first: bool) -> tuple[int, int, int]:
     if values is None:
         return 0, 0, 0
     batch, time = (0, 1) if batch_first else (1, 0)
-    return values.data_ptr(), values.stride(batch), values.stride(time)
+    return address(values), values.stride(batch), values.stride(time)
 
 
 def _pair(states: Sequence[Tensor | None]) -> tuple[int, int]:
     first, second = (*states, None, None)[:2]
-    return 0 if first is None else first.data_ptr(), 0 if second is None else second.data_ptr()
+    return address(first), address(second)
 
 
 TAPES = identify_tapes()

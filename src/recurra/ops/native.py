@@ -13,7 +13,8 @@ from recurra.cells import GRU, LSTM, RNN, State
 from recurra.errors import EngineError
 
 from . import kernels, operators, transforms
-from .call import Call, transformed, watched
+from .call import Call, transformed
+from .memory import address, materialize, watched
 from .stack import Stack
 
 name = "native"
@@ -142,8 +143,8 @@ def open_stream(stack: Stack, weights: Sequence[Tensor], batch: int, *, half: bo
         return None
     sizes = (stack.input_size, stack.hidden_size, stack.proj_size, stack.num_layers, False, stack.bias)
     spec = kernels.engine.Spec(_kind(stack.cell), 1, batch, *sizes, 0.0, 0, torch.get_num_threads(), 0, False)
-    flat = [w.resolve_neg().contiguous() for w in weights]
-    return kernels.engine.Stream(spec, [w.data_ptr() for w in flat], half)
+    flat = [materialize(w).contiguous() for w in weights]
+    return kernels.engine.Stream(spec, [address(w) for w in flat], half)
 
 
 class _Recurrence(torch.autograd.Function):

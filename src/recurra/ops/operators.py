@@ -5,14 +5,18 @@ Plain calls take a shorter way (`native.run`); these are what a compiler records
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from recurra.errors import EngineError
+from recurra.cells import GRU, LSTM, RNN
+from recurra.errors import EngineError, UsageError
 
 from . import kernels
+from .memory import address, check_device
+from .stack import Stack
 
 _CONFIG = (
     "int cell, int hidden_size, int proj_size, int num_layers, bool bidirectional, bool bias, bool batch_first, "
@@ -29,8 +33,28 @@ library.define(
 _INPUT_COUNT, _CONFIG_COUNT = 5, 10
 
 
+@lru_cache(maxsize=256)
+def _stack(input_size: int, kind: int, hidden: int, projected: int, layers: int, both: bool, bias: bool) -> Stack:
+    return Stack((RNN("tanh"), RNN("relu"), LSTM(), GRU())[kind], input_size, hidden, layers, both, bias, projected)
+
+
+def _check(values: Tensor, weights: Any, states: Any, lengths: Any, config: tuple) -> None:
+    """Raises a `UsageError` if a tensor is not as the engine reads it."""
+    stack = _stack(values.shape[-1], *config[:6])
+    batch = values.shape[0 if config[6] else 1]
+    rows = stack.num_layers * stack.directions
+    expected = [shape for _, shape in stack.named_shapes()]
+    expected += [(rows, batch, size) for size in stack.state_sizes][: len(states)]
+    found = [*weights, *states]
+    if [tuple(t.shape) for t in found] != expected or any(t.dtype != values.dtype for t in found):
+        raise UsageError(f"weights and states of recurra::forward must be {values.dtype} of the shapes {expected}")
+    if lengths is not None and (lengths.shape != (batch,) or lengths.dtype != torch.int64):
+        raise UsageError(f"the lengths of recurra::forward must be int64 of shape ({batch},)")
+
+
 def _forward(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Tensor | None, *config: Any) -> tuple:
     config, keep = config[:_CONFIG_COUNT], config[_CONFIG_COUNT]  # of `tapes`, compilers' caches are the only readers
+    _check(values, weights, states, lengths, config)
     batch, steps = values.shape[:2] if config[6] else values.shape[1::-1]
     # all of it is an output of the operator, and outputs must be defined
     tape = values.new_zeros(kernels.tape_size(config, values.dtype, steps, batch) if keep else 0)
@@ -39,6 +63,8 @@ def _forward(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Tens
 
 
 def _forward_fake(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Any, *config: Any) -> tuple:
+    for tensor in (*weights, *states):  # torch calls this for a mixture of the devices cpu and meta
+        check_device("a weight or state", tensor, values.device)
     config, keep = config[:_CONFIG_COUNT], config[_CONFIG_COUNT]
     kind, hidden, projected, layers, bidirectional, _, batch_first, *_ = config
     directions = 2 if bidirectional else 1
@@ -53,8 +79,9 @@ def _forward_fake(values: Tensor, weights: Any, states: Any, lengths: Any, seed:
 def _backward(of_output: Any, of_h: Any, of_c: Any, tape: Tensor, *rest: Any) -> list[Tensor]:
     values, weights, states, lengths, seed = rest[:_INPUT_COUNT]
     config, needs = rest[_INPUT_COUNT : _INPUT_COUNT + _CONFIG_COUNT], rest[_INPUT_COUNT + _CONFIG_COUNT :]
+    _check(values, weights, states, lengths, config)
     grads, inputs = (of_output, of_h, of_c), (values, *states, *weights)
-    found = kernels.backward(config, grads, inputs, len(states), lengths, seed, tape.data_ptr(), needs)
+    found = kernels.backward(config, grads, inputs, len(states), lengths, seed, address(tape), needs)
     return [g for g in found if g is not None]
 
 

@@ -12,6 +12,7 @@ from recurra.cells import State, Step
 
 from . import kernels, native, reference
 from .call import prepare
+from .memory import watched
 from .reference import Place, Watcher
 from .stack import Stack
 
@@ -70,7 +71,8 @@ def record(
     wanted = {name: size for name, size in known.items() if names is None or name in names}
     with torch.no_grad():
         call, checked = prepare(stack, values, weights, lengths, states, batch_first=True)
-        if native.refuses(call) is None and not call.mixed and values.dtype in (torch.float32, torch.float64):
+        served = native.refuses(call) is None and not call.mixed and not watched(values, *weights)
+        if served and values.dtype in (torch.float32, torch.float64):
             config = native.configure(call)
             kept = () if states is None else tuple(states)
             output, h, c, tape = kernels.forward(config, values, weights, kept, checked, None, keep=True)

@@ -12,6 +12,7 @@ from torch.autograd import Function
 from recurra.errors import EngineError
 
 from . import kernels
+from .memory import address
 
 
 class Recurrence(Function):
@@ -62,7 +63,7 @@ class Gradients(Function):
     ):
         lengths, seed, *inputs = rest
         grads = (of_output, of_h, of_c)
-        found = kernels.backward(config, grads, inputs, count, lengths, seed, tape.data_ptr(), needs)
+        found = kernels.backward(config, grads, inputs, count, lengths, seed, address(tape), needs)
         return tuple(g for g in found if g is not None)
 
     @staticmethod
