@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -102,3 +103,39 @@ def test_ids_that_are_dates_are_predicted(recurra, tmp_path):
     for suffix in ("csv", "jsonl", "parquet"):
         assert recurra("predict", "m", "a.parquet", "--out", f"p.{suffix}")[0] == 0
     assert '"id": "2020-01-20"' in (tmp_path / "p.jsonl").read_text()
+
+
+def hours(separator, mark):
+    """A table of hours with missing values, empty rows and a column of words."""
+    rows = []
+    for i in range(60):
+        load = "?" if i in (20, 21) else f"{3 + i % 5 / 4:.2f}".replace(".", mark)
+        rows.append(separator.join((f"2006-12-{1 + i // 24:02d} {i % 24:02d}:00:00", load, ("NW", "cv")[i % 2])))
+    rows.insert(30, separator * 2)
+    return "\n".join((separator.join(("when", "load", "wind")), *rows, separator * 2, separator * 2)) + "\n"
+
+
+@pytest.mark.parametrize(("separator", "mark"), [(";", ","), (";", "."), ("\t", ","), (",", ".")])
+def test_series_with_question_marks_decimal_commas_and_empty_rows(recurra, tmp_path, separator, mark):
+    (tmp_path / "load.csv").write_text(hours(separator, mark))
+    columns = ("--time", "when", "--target", "load", "--horizon", "2", "--context", "4")
+    code, _, err = recurra("fit", "forecast", "load.csv", *columns, *QUICK)
+    assert code == 0, err
+    assert "3 empty rows left out" in err
+    assert "2 missing values in load" in err
+    assert ("numbers have a decimal comma" in err) == (mark == ",")
+    code, out, err = recurra("predict", "m", "load.csv")
+    assert code == 0, err
+    assert 2.5 < float(json.loads(out.splitlines()[0])["forecast"]) < 4.5
+    code, _, err = recurra("fit", "forecast", "load.csv", *columns, "--features", "wind", *QUICK, "--out", "m2")
+    assert code == 3
+    assert 'load.csv, line 2, column wind: "NW" is not a number' in err
+    assert "leave it out" in err
+
+
+def test_the_decimal_mark_can_be_given(recurra, tmp_path):
+    (tmp_path / "load.csv").write_text("id;x;y\n" + "".join(f"{i};1,{i:03d};{i % 3},500\n" for i in range(100, 130)))
+    fit = ("fit", "regress", "load.csv", "--id", "id", "--features", "x", "--target", "y", *QUICK)
+    code, _, err = recurra(*fit, "--decimal", ",")
+    assert code == 0, err
+    assert recurra(*fit, "--decimal", "x", "--overwrite")[0] == 2

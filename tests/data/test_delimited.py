@@ -132,7 +132,7 @@ NASTY = st.text(st.sampled_from(list('",;\t|\r\n a1가\u2028\x1c')), max_size=6)
 def tables(draw: st.DrawFn, cells: st.SearchStrategy[str]) -> list[list[str]]:
     width = draw(st.integers(1, 4))
     row = st.lists(cells, min_size=width, max_size=width)
-    return [[f"column {column}" for column in range(width)], *draw(st.lists(row, max_size=8))]
+    return [[f"column {column}" for column in range(width)], *draw(st.lists(row, min_size=1, max_size=8))]
 
 
 def round_trip(folder: Path, rows: list[list[str]], delimiter: str, **style: int) -> None:
@@ -167,7 +167,11 @@ def test_any_tab_table_without_line_ends_in_cells_is_read_back(tmp_path: Path, r
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    rows=st.lists(st.lists(NASTY.map(lambda text: re.sub(r"[\t\r\n]", "", text)), min_size=2, max_size=2), max_size=8)
+    rows=st.lists(
+        st.lists(NASTY.map(lambda text: re.sub(r"[\t\r\n]", "", text)), min_size=2, max_size=2),
+        min_size=1,
+        max_size=8,
+    )
 )
 def test_any_table_without_quoting_keeps_its_rows(tmp_path: Path, rows: list[list[str]]) -> None:
     """Quotes may be taken off or left on, but no row is lost."""

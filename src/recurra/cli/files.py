@@ -41,10 +41,9 @@ def read_columns(path: Path, columns: Sequence[str], options: Reading, cache: Pa
     Raises:
         DataError: the file or a column cannot be read.
     """
-    from recurra.data.readers import ReadOptions, read_table
+    from recurra.data.readers import read_table
 
-    how = ReadOptions(options.encoding, options.delimiter, options.header, options.skip_bad_rows)
-    file = read_table(path, columns, how, cache_dir=cache)
+    file = read_table(path, columns, options.how(), cache_dir=cache)
     say(file.summary)
     return file
 
@@ -52,6 +51,30 @@ def read_columns(path: Path, columns: Sequence[str], options: Reading, cache: Pa
 def listed(names: str | None) -> tuple[str, ...]:
     """Names of columns that are separated by commas on the command line."""
     return tuple(name.strip() for name in (names or "").split(",") if name.strip())
+
+
+def read_numbers(
+    path: Path, columns: Sequence[str], texts: int, options: Reading, cache: Path | None = None
+) -> DataFile:
+    """Reads columns as `read_columns` does, with decimal points in those of numbers, and says how they were read.
+
+    Args:
+        path: the file.
+        columns: names of columns; those of numbers come last.
+        texts: how many columns in front hold something else.
+        options: how to read the file.
+        cache: folder for large tables.
+
+    Raises:
+        DataError: the file or a column cannot be read, or the decimal mark cannot be told.
+    """
+    from recurra.data.decimals import with_decimal_points
+
+    file = read_columns(path, columns, options, cache)
+    found, notes = with_decimal_points(file, range(texts, file.table.num_columns), options.decimal)
+    for note in notes:
+        say(f"{path.name}: {note}")
+    return found
 
 
 def labels(column: Any) -> np.ndarray:

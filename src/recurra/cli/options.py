@@ -110,6 +110,15 @@ class Reading:
     skip_bad_rows: Annotated[
         bool, _data("--skip-bad-rows", text="Leave out rows with a wrong number of columns, and count them.")
     ] = False
+    decimal: Annotated[
+        str | None, _data("--decimal", text="Decimal mark of numbers, . or a comma; found out if left out.")
+    ] = None
+
+    def how(self) -> Any:
+        """The same as `recurra.data.readers.ReadOptions`."""
+        from recurra.data.readers import ReadOptions
+
+        return ReadOptions(self.encoding, self.delimiter, self.header, self.skip_bad_rows, self.decimal)
 
 
 @dataclass(frozen=True)

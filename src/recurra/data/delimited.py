@@ -43,7 +43,7 @@ def read_delimited(path: Path, columns: Sequence[str] | None, options: ReadOptio
         ("no header", "", "two header rows joined")[dialect.header_rows],
     )
     summary = summarize(path, table.num_rows, dialect.names, skipped, *facts)
-    return DataFile(path, table, summary, skipped, lambda: _row_starts(path, dialect))
+    return DataFile(path, table, summary, skipped, dialect.delimiter, lambda: _row_starts(path, dialect))
 
 
 def _row_starts(path: Path, dialect: Dialect) -> Iterator[int]:

@@ -38,7 +38,7 @@ def read_json(path: Path, columns: Sequence[str] | None, options: ReadOptions, c
 
     table = collect(schema, _json_batches(objects(), schema), cache_dir)
     summary = summarize(path, table.num_rows, names, skipped, "JSON Lines", encoding_name(encoding))
-    return DataFile(path, table, summary, skipped, lambda: (line for line, _ in objects()))
+    return DataFile(path, table, summary, skipped, None, lambda: (line for line, _ in objects()))
 
 
 def _json_lines(path: Path, encoding: str, skip: bool) -> Iterator[tuple[int, dict[str, Any] | None]]:

@@ -41,7 +41,7 @@ def read_lines(path: Path, encoding: str | None = None, *, cache_dir: Path | Non
         batches = (pa.record_batch([pa.array(some, pa.string())], schema) for some in in_batches(_lines(path, found)))
         table = collect(schema, batches, cache_dir)
     summary = f"{path.name}: {counted(table.num_rows, 'line')}, {encoding_name(found)}"
-    return DataFile(path, table, summary, 0, lambda: itertools.count(1))
+    return DataFile(path, table, summary, 0, None, lambda: itertools.count(1))
 
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from recurra.errors import DataError, UsageError
 
+from .decimals import with_decimal_points
 from .inputs import Arrays
 from .measured import MeasuredFile
 from .numbers import parse_numbers
@@ -105,13 +106,15 @@ def read_long(
         >>> file.ids, [row.tolist() for row in file.sequences.rows], file.targets.tolist()
         (['A', 'B'], [[[4.0], [5.0]], [[7.0]]], ['ok', 'worn'])
     """
-    file = read_table(path, columns.names, options, cache_dir=cache_dir)
+    file, empty = read_table(path, columns.names, options, cache_dir=cache_dir).without_empty_rows()
+    width = 1 + len(columns.features)
+    measured = [*range(1, width), *([len(columns.names) - 1] if columns.target and numbers else [])]
+    file, notes = with_decimal_points(file, measured, options.decimal)
     names = [file.table.column_names[i] for i in range(len(columns.names))]
     codes, ids = _ids(file, names[0])
     values = np.empty((len(codes), len(columns.features)))
     for i in range(values.shape[1]):
         values[:, i] = parse_numbers(file.table.column(i + 1), name=names[i + 1], where=file.where)
-    width = 1 + len(columns.features)
     order = np.argsort(codes, kind="stable")
     times: Times | None = None
     if columns.times:
@@ -133,9 +136,10 @@ def read_long(
         return f"{file.where(int(first[row]))} ({names[0]} {ids[row]})"
 
     features = tuple(names[1:width])
-    notes = (f"{counted(file.skipped, 'bad row')} left out",) if file.skipped else ()
+    notes += [*empty, *([f"{counted(file.skipped, 'bad row')} left out"] if file.skipped else [])]
     spelling: Spelling | None = None if times is None else times.spelling
-    return MeasuredFile(file.path, Arrays(sequences, len(features)), features, targets, where, ids, notes, spelling)
+    found = Arrays(sequences, len(features))
+    return MeasuredFile(file.path, found, features, targets, where, ids, tuple(notes), spelling)
 
 
 def _ids(file: DataFile, name: str) -> tuple[np.ndarray, list[Any]]:

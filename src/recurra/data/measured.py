@@ -12,6 +12,7 @@ import numpy as np
 from recurra.errors import DataError
 
 from .inputs import Arrays
+from .numbers import number_of
 from .spellings import Spelling
 from .wording import counted, listed
 
@@ -71,7 +72,7 @@ def labelled(file: MeasuredFile, numbers: bool) -> np.ndarray:
     found = np.empty(len(targets))
     for row, target in enumerate(targets.tolist()):
         try:
-            found[row] = np.nan if target is None else float(target)
+            found[row] = np.nan if target is None else number_of(str(target))
         except ValueError:
             raise DataError(f"{file.where(row)}: the target {target!r} is not a number") from None
     return found

@@ -15,23 +15,63 @@ import pyarrow.compute as pc
 from recurra.errors import DataError
 
 from .table import decoded
-from .wording import shortened
+from .wording import counted, listed, shortened
 
-# also valid for RE2, which pyarrow uses; commas between thousands only where well-formed
-NUMBER = r"[+-]?(?:(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-MISSING = ("", "-", "na", "n/a", "nan", "null")
+# the patterns are also valid for RE2, which pyarrow uses
+_BLANK = " \u00a0\u2009\u202f"
+_EXPONENT = "(?:[eE][+-]?[0-9]+)?"
+
+
+def _grouped(separators: str) -> str:
+    """A pattern for whole digits, with the same separator between all thousands or with none."""
+    groups = "|".join(f"(?:{separator}[0-9]{{3}})+" for separator in (*separators.split("|"), f"[{_BLANK}]", "['’]"))
+    return f"(?:[0-9]+|[1-9][0-9]{{0,2}}(?:{groups}))"
+
+
+NUMBER = rf"[+-]?(?:{_grouped(',')}(?:\.[0-9]*)?|\.[0-9]+){_EXPONENT}"
+"""A number with a decimal point, and commas, spaces or apostrophes between thousands."""
+
+COMMA_NUMBER = rf"[+-]?(?:{_grouped(chr(92) + '.')}(?:,[0-9]*)?|,[0-9]+){_EXPONENT}"
+"""A number with a decimal comma, and points, spaces or apostrophes between thousands."""
+
+BETWEEN_THOUSANDS = f"[{_BLANK}'’]"
+
+MISSING = ("", "-", "?", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none", "nil")
+"""What stands for a missing value in tables, `.ts` files and texts of any format, in small letters."""
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell holds a number, thousands commas allowed."""
-    return re.fullmatch(NUMBER, text.strip()) is not None
+    """Whether a cell holds a number with a decimal point or comma, separators between thousands allowed."""
+    text = text.strip()
+    return re.fullmatch(NUMBER, text) is not None or re.fullmatch(COMMA_NUMBER, text) is not None
+
+
+def number_of(text: str) -> float:
+    """The number in a text; NaN where it is missing.
+
+    Raises:
+        ValueError: it is no finite number.
+
+    Example:
+        >>> number_of("1,395.5"), number_of("?")
+        (1395.5, nan)
+    """
+    text = text.strip()
+    if text.lower() in MISSING:
+        return float("nan")
+    if not re.fullmatch(NUMBER, text):
+        raise ValueError(text)
+    number = float(re.sub(f"{BETWEEN_THOUSANDS}|,", "", text))
+    if number in (float("inf"), -float("inf")):
+        raise ValueError(text)
+    return number
 
 
 def parse_numbers(column: pa.ChunkedArray | pa.Array, *, name: str, where: Callable[[int], str]) -> np.ndarray:
-    """Makes numbers of a column; what is missing (an empty cell, NA, NaN, null, -) becomes NaN.
+    """Makes numbers of a column; what is missing (an empty cell, or one of `MISSING`) becomes NaN.
 
     Args:
-        column: strings, where thousands commas are allowed, or any numeric Arrow type.
+        column: strings, where separators between thousands are allowed, or any numeric Arrow type.
         name: the name of the column, for the error message.
         where: gives the place of a row, for the error message.
 
@@ -53,13 +93,32 @@ def parse_numbers(column: pa.ChunkedArray | pa.Array, *, name: str, where: Calla
     good = pc.or_(missing, pc.fill_null(pc.match_substring_regex(text, f"^(?:{NUMBER})$"), False))
     bad = np.flatnonzero(~np.asarray(good, dtype=bool))
     if not bad.size:
-        digits = pc.replace_substring(pc.if_else(missing, "nan", text), ",", "")
+        digits = pc.replace_substring_regex(pc.if_else(missing, "nan", text), f"{BETWEEN_THOUSANDS}|,", "")
         numbers = np.array(np.asarray(pc.cast(digits, pa.float64())))  # the caller's own, to write to
         bad = np.flatnonzero(np.isinf(numbers))  # beyond what float64 holds
         if not bad.size:
             return numbers
     row = int(bad[0])
-    raise DataError(f"{where(row)}, column {name}: {shortened(column[row].as_py())} is not a number")
+    there = len(text) - int(pc.sum(missing).as_py() or 0)
+    words = [shortened(column[int(i)].as_py()) for i in bad[:1000]]
+    advice = _advice(words, bad.size, there)
+    raise DataError(f"{where(row)}, column {name}: {words[0]} is not a number\n{advice}")
+
+
+def _advice(words: list[str], count: int, there: int) -> str:
+    """What to do about cells that are no numbers.
+
+    Args:
+        words: the first of the cells.
+        count: how many there are.
+        there: number of cells that are not missing.
+    """
+    if re.fullmatch(COMMA_NUMBER, words[0].strip('"')):
+        return "If the comma is a decimal comma, give --decimal , (or write a decimal point)."
+    if count > there / 2:
+        found = listed(list(dict.fromkeys(words)), 3)
+        return f"The column has words ({found}): leave it out, or write a column of 0 and 1 for each word."
+    return f"{counted(count, 'cell')} of {there:,} are no numbers: correct them, or leave cells empty that are missing."
 
 
 def _cast_numbers(column: pa.ChunkedArray | pa.Array, name: str, where: Callable[[int], str]) -> np.ndarray:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import tempfile
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,12 +38,14 @@ class ReadOptions:
         delimiter: the character between two columns.
         header: whether the first row holds the names of the columns.
         skip_bad_rows: leave out rows that cannot be read instead of stopping at the first.
+        decimal: `","` or `"."`, for columns of numbers.
     """
 
     encoding: str | None = None
     delimiter: str | None = None
     header: bool | None = None
     skip_bad_rows: bool = False
+    decimal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,25 +57,52 @@ class DataFile:
         table: the chosen columns, in the order asked for; those of text tables are strings, verbatim.
         summary: one line for a person: rows, separator, encoding, columns.
         skipped: number of bad rows left out.
+        delimiter: the character between columns of a text table; None where there is none.
     """
 
     path: Path
     table: pa.Table
     summary: str
     skipped: int
+    delimiter: str | None = None
     _starts: Callable[[], Iterator[int]] | None = field(default=None, repr=False, compare=False)
+    _rows: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def line_of(self, row: int) -> int | None:
         """Returns the line, counted from 1, where `row`, counted from 0, begins; `None` for Parquet.
 
         It reads the file again: meant for the way to an error message.
         """
+        row = self._in_file(row)
         return None if self._starts is None else next(itertools.islice(self._starts(), row, None), None)
 
     def where(self, row: int) -> str:
         """Returns the place of `row` for a person: `file.csv, line 17` or `file.parquet, row 17`."""
         line = self.line_of(row)
-        return f"{self.path.name}, row {row + 1}" if line is None else f"{self.path.name}, line {line}"
+        return f"{self.path.name}, row {self._in_file(row) + 1}" if line is None else f"{self.path.name}, line {line}"
+
+    def _in_file(self, row: int) -> int:
+        return row if self._rows is None else int(self._rows[row])
+
+    def without_empty_rows(self) -> tuple[DataFile, list[str]]:
+        """Leaves out the rows in which every chosen column is empty, as spreadsheets write them below their data.
+
+        Returns:
+            The file, and a note for a person where there were such rows.
+
+        Raises:
+            DataError: every row is empty.
+        """
+        empty = np.ones(self.table.num_rows, dtype=bool)
+        for column in self.table.columns:
+            empty &= np.asarray(is_blank(decoded(column)), dtype=bool)
+        if not empty.any():
+            return self, []
+        if empty.all():
+            raise DataError(f"{self.path.name}: every row is empty in the columns {listed(self.table.column_names, 8)}")
+        rows = np.flatnonzero(~empty)
+        kept = dataclasses.replace(self, table=self.table.take(rows), _rows=rows)
+        return kept, [f"{counted(int(empty.sum()), 'empty row')} left out"]
 
 
 def choose_columns(path: Path, names: Sequence[str], columns: Sequence[str] | None, note: str = "") -> list[int]:
@@ -83,7 +114,7 @@ def choose_columns(path: Path, names: Sequence[str], columns: Sequence[str] | No
     for column in columns:
         if plain_name(column) in plain:
             chosen.append(plain.index(plain_name(column)))
-        elif column.isdecimal() and 1 <= int(column) <= len(names):
+        elif column.isdecimal() and len(column) < 10 and 1 <= int(column) <= len(names):
             chosen.append(int(column) - 1)
         else:
             meant = hint(plain_name(column), plain)

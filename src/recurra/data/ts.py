@@ -16,9 +16,10 @@ from .encoding import find_encoding, open_text
 from .files import reading, refuse_no_file
 from .inputs import Arrays
 from .measured import MeasuredFile
+from .numbers import MISSING
 from .wording import counted, listed, shortened
 
-_MISSING = ("?", "nan", "")
+_NO_LABEL = ("?", "nan", "")  # other marks, such as none, may be labels
 _SWITCHES = ("timestamps", "missing", "univariate", "equallength", "classlabel", "targetlabel")
 _COUNTS = ("dimensions", "serieslength")
 _EXAMPLE = "A header has lines such as @problemName, @univariate true and @classLabel true yes no, and ends with @data."
@@ -170,7 +171,7 @@ def _contradictions(header: _Header, sequences: Arrays) -> Iterator[str]:
 def _label(path: Path, number: int, text: str, known: dict[str, str]) -> str | None:
     if text in known:
         return text
-    if text.lower() in _MISSING:
+    if text.lower() in _NO_LABEL:
         return None
     if not known:
         return text
@@ -213,7 +214,7 @@ def _values(path: Path, number: int, dimension: int, text: str) -> np.ndarray:
 def _with_missing(path: Path, number: int, dimension: int, cells: list[str]) -> np.ndarray:
     values = np.full(len(cells), np.nan)
     for i, cell in enumerate(cells):
-        if cell.strip().lower() in _MISSING:
+        if cell.strip().lower() in MISSING:
             continue
         try:
             values[i] = float(cell)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recurra.cli.console import say, show_table
-from recurra.cli.files import Labelled, listed, read_columns
+from recurra.cli.files import Labelled, listed, read_numbers
 from recurra.cli.options import Asking, Fitting, Reading, TimeOptions, parse_list, takes
 from recurra.cli.training import train as run
 from recurra.errors import UsageError
@@ -139,7 +139,10 @@ def _labelled(
 ) -> Labelled:
     from recurra.data.panel import panel_of_table
 
-    file = read_columns(path, columns.names, options, cache)
+    names, measured = columns.names, (*columns.target, *columns.features, *columns.known)
+    file, empty = read_numbers(path, names, len(names) - len(measured), options, cache).without_empty_rows()
+    for note in empty:
+        say(f"{path.name}: {note}")
     panel = panel_of_table(file.table, columns, file.where, frequency=frequency, fill_gaps=fill_gaps, reading=reading)
     for note in panel.notes:
         say(f"{path.name}: {note}")

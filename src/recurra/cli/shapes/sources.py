@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.cli.console import say
-from recurra.cli.files import Labelled, labels, listed, located, read_columns
+from recurra.cli.files import Labelled, labels, listed, located, read_columns, read_numbers
 from recurra.cli.sounds import as_sounds, sounds_at
 from recurra.errors import DataError, ModelFolderError, UsageError
 
@@ -143,15 +143,13 @@ def _from_archive(task: str, path: Path, kind: str, columns: Columns, options: R
 
 def _from_long(task: str, path: Path, columns: Columns, options: Reading, cache: Path | None, targets: bool) -> Source:
     from recurra.data.long import LongColumns, read_long
-    from recurra.data.readers import ReadOptions
 
     if columns.id is None:
         raise UsageError("--features needs --id: the column that tells which sequence a row belongs to")
     if targets and columns.target is None:
         raise UsageError("name the column to predict with --target")
-    how = ReadOptions(options.encoding, options.delimiter, options.header, options.skip_bad_rows)
     chosen = LongColumns(columns.id, columns.features, listed(columns.time), columns.target if targets else None)
-    file = read_long(path, chosen, how, numbers=task == "regress", reading=columns.reading, cache_dir=cache)
+    file = read_long(path, chosen, options.how(), numbers=task == "regress", reading=columns.reading, cache_dir=cache)
     format = {} if file.spelling is None or not file.spelling.format else {"time format": file.spelling.format}
     return _measured(task, file, columns.remembered | format, targets)
 
@@ -179,7 +177,10 @@ def _from_column(
         if name is None:
             hint = " (or for one row a step: --id, --features and --time)" if option == "--input" else ""
             raise UsageError(f"name a column of {path.name} with {option}{hint}")
-    file = read_columns(path, [name for name in wanted.values() if name], options, cache)
+    names = [name for name in wanted.values() if name]
+    file = (
+        read_numbers(path, names, 1, options, cache) if task == "regress" else read_columns(path, names, options, cache)
+    )
     sequences: Any = as_sounds(file.table.column(0), path.parent, file.where)
     if not isinstance(sequences, list) and pa.types.is_nested(sequences.type):
         with located(file.where):

@@ -182,11 +182,9 @@ def _whole(path: Path, other: Path | None, options: Reading) -> tuple[pa.Table, 
     import pyarrow as pa
 
     if other is None:
-        from recurra.data.readers import ReadOptions, read_table
+        from recurra.data.readers import read_table
 
-        file = read_table(
-            path, None, ReadOptions(options.encoding, options.delimiter, options.header, options.skip_bad_rows)
-        )
+        file = read_table(path, None, options.how())
         say(file.summary)
         return file.table, file.where
     from recurra.data.pairs import parallel
