@@ -197,7 +197,7 @@ def test_without_held_out_data_that_is_said(capfd):
     model = SequenceClassifier(hidden_size=8, epochs=15, learning_rate=0.02, batch_size=8).fit(X, y)
     assert model.metrics_["valid"] == {}
     said = capfd.readouterr().err
-    assert said.startswith("No data were held out, so nothing is known of the network on new data; in cross-validation")
+    assert said.startswith("No data were held out: measure the network on other data (evaluate); in cross-validation")
     crossed = model.metrics_["cross_validation"]
     assert crossed["logistic regression on summary statistics"]["accuracy"] > 0.8
     assert crossed["most frequent class"]["accuracy"] < 0.65

@@ -18,6 +18,11 @@ def say(message: str) -> None:
     Console(stderr=True, soft_wrap=True).print(message, highlight=False, markup=False)
 
 
+def on_terminal() -> bool:
+    """Whether messages go to a terminal."""
+    return Console(stderr=True).is_terminal
+
+
 def fail(message: str) -> None:
     """Writes an error, at most three lines of it, to standard error."""
     console = Console(stderr=True, soft_wrap=True)

@@ -226,6 +226,9 @@ class Network:
     n_iter_no_change: Annotated[
         int | None, _training("--patience", text="Epochs without a better figure before the end.", min=1)
     ] = None
+    min_delta: Annotated[
+        float | None, _training("--min-delta", text="Share by which a better figure must be better for --patience.")
+    ] = None
     random_state: Annotated[int | None, _training("--seed", text="Same seed, same result.", min=0, max=MAX_SEED)] = None
     device: Annotated[str | None, _training("--device", text="auto, cpu, cuda, …")] = None
     memory: Annotated[

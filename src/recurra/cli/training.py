@@ -14,7 +14,7 @@ import typer
 from recurra.atomic import locked, reason, remove, tidy
 from recurra.errors import ModelFolderError, UsageError
 
-from .console import say
+from .console import on_terminal, say
 from .files import Labelled, located
 from .options import Fitting
 from .shapes import shape_of
@@ -146,7 +146,8 @@ def _finish(estimator: Any, out: Path, run: Path) -> None:
     remove(run)
     metrics = estimator.metrics_
     figures = metrics["valid"] or {"training loss": metrics["loss"]}
-    say(f"best epoch {estimator.best_epoch_} of {estimator.n_iter_}: {_in_words(figures)}")
+    if not on_terminal():  # there the progress line ended with the same words
+        say(f"best epoch {estimator.best_epoch_} of {estimator.n_iter_}: {_in_words(figures)}")
     own_table = hasattr(shape_of(estimator.task), "show")
     for name, values in ({} if own_table else metrics.get("baselines", {})).items():
         say(f"{name}: {_in_words({key: value for key, value in values.items() if key in figures})}")

@@ -99,6 +99,7 @@ class Estimator(BaseEstimator):
     gradient_clip: float = 1.0
     validation_fraction: float = 0.1
     n_iter_no_change: int | None = 3
+    min_delta: float = 1e-3
     random_state: int | np.random.RandomState | None = 0
     device: str = "auto"
     engine: str = "auto"
@@ -113,7 +114,7 @@ class Estimator(BaseEstimator):
     choices: ClassVar[dict[str, tuple[str, ...]]] = {"cell": CELLS, "memory": MEMORIES, "precision": PRECISIONS}
     """What a parameter may be, checked before anything else."""
     at_least_one: ClassVar[tuple[str, ...]] = ("hidden_size", "num_layers", "batch_size")
-    shares: ClassVar[tuple[str, ...]] = ("dropout", "validation_fraction")
+    shares: ClassVar[tuple[str, ...]] = ("dropout", "validation_fraction", "min_delta")
     """Parameters that lie in [0, 1)."""
     at_most: ClassVar[dict[str, int]] = {"hidden_size": 1 << 16, "num_layers": 256, "embedding_size": 1 << 16}
     """Limits far above what is useful, so that a damaged model folder cannot ask for all memory."""
@@ -218,6 +219,7 @@ class Estimator(BaseEstimator):
             weight_decay=self.weight_decay,
             gradient_clip=self.gradient_clip,
             patience=patience,
+            min_delta=self.min_delta,
             max_minutes=self.max_minutes,
             seed=seed,
             device=self.device,
@@ -357,7 +359,7 @@ class Estimator(BaseEstimator):
         baselines = {name: measured.figures for name, measured in found.items()}
         if not found:
             return network.figures, baselines, None
-        perfect = getattr(objective, "perfect", None)
+        perfect = objective.perfect
         comparison = compare(network, found, objective.watch, objective.watch_greater, perfect)
         return network.figures, baselines, comparison
 

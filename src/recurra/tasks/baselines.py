@@ -209,7 +209,7 @@ def chance(one: np.ndarray | None, other: np.ndarray | None) -> float:
 
 def no_held_out(figure: str, baselines: Mapping[str, Mapping[str, float]]) -> Comparison:
     """What can be said where no data were held out: how good the baselines are in cross-validation."""
-    words = "No data were held out, so nothing is known of the network on new data"
+    words = "No data were held out: measure the network on other data (evaluate)"
     if baselines:
         rows = " and ".join(f"{readable(values[figure])} by the {name}" for name, values in baselines.items())
         words += f"; in cross-validation {figure} is {rows}"

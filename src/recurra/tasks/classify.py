@@ -45,7 +45,7 @@ class CrossEntropy(PooledObjective):
 
     watch = "accuracy"
     watch_greater = True
-    perfect = 1.0
+    perfect: float | None = 1.0
 
     def losses(self, output: Tensor, target: Any) -> Tensor:
         """Negative log-probability of the true class, `(batch,)`."""
@@ -95,6 +95,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         validation_fraction: share of the training data that chooses the best epoch, when `fit` gets none.
         n_iter_no_change: epochs without a better validation accuracy (or the same at a lower loss) after which training
             stops; None for never.
+        min_delta: share by which the accuracy (or the loss at the same accuracy) must improve to count for
+            `n_iter_no_change`; the best epoch is kept in any case. Training also ends at a perfect validation accuracy
+            with a loss below 0.001.
         random_state: seed of initialisation, split, shuffling and dropout; no global generator is changed.
         device: `"auto"`, `"cpu"`, `"cuda"`, …
         engine: engine of the recurrence, see `recurra.ops`.
@@ -103,7 +106,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         precision: `"bfloat16"` rounds the factors of the recurrent layers' matrix products in training, where the
             processor multiplies bfloat16, which is faster; sums, states, weights and all of prediction stay float32.
             `"float32"` rounds nothing.
-        verbose: 1 for a progress bar in a terminal, 0 for silence.
+        verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
         watch: whether to look at signs of health while training, such as gradients and dead units; see `watch_`.
         class_weight: `"balanced"`, or a weight for each class, as in scikit-learn; it also weighs the validation
             figures, so that the best epoch is the best by the same measure.

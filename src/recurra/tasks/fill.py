@@ -45,6 +45,7 @@ class Prediction:
 
     watch = "loss"
     watch_greater = False
+    perfect: float | None = None
 
     def __init__(self, counts: Tensor) -> None:
         self.softmax = SampledSoftmax(counts)

@@ -99,7 +99,7 @@ class Forecaster(Estimator):
         device: `"auto"`, `"cpu"`, `"cuda"`, …
         engine: engine of the recurrence, see `recurra.ops`.
         memory: `"full"`, or `"recompute"` for contexts too long to store.
-        verbose: 1 for a progress bar in a terminal, 0 for silence.
+        verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
 
     Attributes:
         context_: steps looked back on.

@@ -76,7 +76,7 @@ class LanguageModel(Estimator):
         memory: `"full"`, or `"recompute"` for texts too long to store.
         max_minutes: training ends after so many minutes at the latest, with the learning rate at its end; the
             result then depends on the speed of the machine.
-        verbose: 1 for a progress bar in a terminal, 0 for silence.
+        verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
 
     Attributes:
         encoder_: the tokens.

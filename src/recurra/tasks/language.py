@@ -121,6 +121,7 @@ class NextToken:
 
     watch = "loss"
     watch_greater = False
+    perfect: float | None = None
 
     def __init__(self, characters: np.ndarray) -> None:
         self.characters = torch.from_numpy(characters)

@@ -46,7 +46,7 @@ class SquaredError(PooledObjective):
 
     watch = "loss"
     watch_greater = False
-    perfect = 1e-4  # of the variance of the targets is left: R² is 0.9999
+    perfect: float | None = 1e-4  # of the variance of the targets is left: R² is 0.9999
 
     def __init__(self, mean: np.ndarray, scale: np.ndarray) -> None:
         self.mean, self.scale = mean, scale

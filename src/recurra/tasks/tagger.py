@@ -137,6 +137,7 @@ class Tagging:
     """
 
     watch_greater = True
+    perfect: float | None = 1.0
 
     def __init__(self, parts: list[Part] | None = None) -> None:
         self.parts = parts

@@ -80,6 +80,7 @@ class CTCObjective:
 
     watch = "cer"
     watch_greater = False
+    perfect: float | None = 0.0
 
     def __init__(self, encoder: TextEncoder, beam: int, length_bonus: float) -> None:
         self.encoder, self.beam, self.length_bonus = encoder, beam, length_bonus

@@ -1,7 +1,8 @@
-"""What happens beside the training steps: best weights, checkpoints, Ctrl-C, progress."""
+"""What happens beside the training steps: best weights, checkpoints, the clock, Ctrl-C."""
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -12,28 +13,40 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from recurra.data.wording import readable
-
-from .watch import Watch
+TINY_LOSS = 1e-3
+"""Validation loss below which a perfect figure ends training: a thousandth of a nat, or of the targets' variance."""
 
 
 class KeepBest(pl.Callback):
-    """Remembers the weights of the best epoch, and ends training when no better one comes.
+    """Remembers the weights of the best epoch, and ends training when no better one comes or nothing is left to gain.
 
-    It lives in the checkpoint together with the rest of the run, so that a resumed run knows its best too.
+    Every better epoch is kept, however little better it is. The patience is measured from the last epoch that was
+    clearly better: by more than `min_delta` of the figure, or as good with a loss lower by more than `min_delta` of it.
+
+    All of it lives in the checkpoint, so that a resumed run stops where an uninterrupted one does.
+
+    Args:
+        watch: name of the figure in the history.
+        greater: whether more of it is better.
+        patience: epochs without a clearly better one after which training stops; None for never.
+        min_delta: share by which a figure must improve to count as clearly better.
+        perfect: value of the figure that cannot be improved on; training stops once the validation loss is below
+            `TINY_LOSS` too. None for never.
     """
 
-    def __init__(self, watch: str, greater: bool, patience: int | None) -> None:
+    def __init__(
+        self, watch: str, greater: bool, patience: int | None, min_delta: float = 0.0, perfect: float | None = None
+    ) -> None:
         self.watch, self.sign, self.patience = watch, 1.0 if greater else -1.0, patience
+        self.min_delta, self.perfect = min_delta, perfect
         self.best, self.epoch = [-float("inf")] * 2, 0
+        self.reference, self.gained = [-float("inf")] * 2, 0
         self.weights: dict[str, torch.Tensor] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """A run that had ended for lack of patience is not gone on with."""
-        self._stop_if_spent(trainer, len(pl_module.history))
+        """Ends a resumed run that had stopped."""
+        self._stop_if_done(trainer, pl_module.history)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Closes the epoch's figures and compares them with the best so far."""
@@ -45,19 +58,35 @@ class KeepBest(pl.Callback):
         if score > self.best:
             self.best, self.epoch = score, len(history)
             self.weights = {k: v.detach().cpu().clone() for k, v in pl_module.network.state_dict().items()}
-        self._stop_if_spent(trainer, len(history))
+        if self._clearly_better(score):
+            self.reference, self.gained = score, len(history)
+        self._stop_if_done(trainer, history)
 
-    def _stop_if_spent(self, trainer: pl.Trainer, epochs: int) -> None:
-        if self.patience is not None and epochs - self.epoch >= self.patience:
+    def _clearly_better(self, score: list[float]) -> bool:
+        gains = [new - old - self.min_delta * abs(old) for new, old in zip(score, self.reference, strict=True)]
+        if not all(map(math.isfinite, self.reference)):
+            return score > self.reference
+        return gains[0] > 0 or (score[0] >= self.reference[0] and gains[1] > 0)
+
+    def _stop_if_done(self, trainer: pl.Trainer, history: list[dict[str, float]]) -> None:
+        spent = self.patience is not None and len(history) - self.gained >= self.patience
+        if spent or (history and self._perfect(history[-1])):
             trainer.should_stop = True
+
+    def _perfect(self, row: dict[str, float]) -> bool:
+        if self.perfect is None or self.watch not in row:
+            return False
+        return self.sign * row[self.watch] >= self.sign * self.perfect and row.get("valid_loss", 0.0) <= TINY_LOSS
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
-        return {"best": self.best, "epoch": self.epoch, "weights": self.weights}
+        return {name: getattr(self, name) for name in ("best", "epoch", "weights", "reference", "gained")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From the checkpoint."""
+        """From the checkpoint; those of earlier versions measure the patience from the best epoch."""
         self.best, self.epoch, self.weights = (state_dict[k] for k in ("best", "epoch", "weights"))
+        self.reference = state_dict.get("reference", self.best)
+        self.gained = state_dict.get("gained", self.epoch)
 
 
 class SaveRun(pl.Callback):
@@ -178,65 +207,3 @@ class Interrupt(pl.Callback):
         """Leaves between two epochs; the epoch's own checkpoint has been written."""
         if self.happened:
             raise RunInterruptedError
-
-
-class Warn(pl.Callback):
-    """Where there is no terminal to show progress on: a line for each epoch in which something was not green."""
-
-    def __init__(self, console: Console, watch: Watch) -> None:
-        self.console, self.watch = console, watch
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Says it."""
-        line = self.watch.line(len(pl_module.history))
-        if line and not line.startswith("green"):
-            self.console.print(f"epoch {len(pl_module.history)}: {line}", highlight=False, markup=False, soft_wrap=True)
-
-
-class ShowProgress(pl.Callback):
-    """A bar with loss and tokens per second while an epoch runs, and a line of figures when it has ended."""
-
-    def __init__(self, console: Console, watch: Watch | None = None) -> None:
-        self.console, self.watch = console, watch
-        self.bar: Progress | None = None
-
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Opens the bar at the first step of an epoch, or of a resumed part of one."""
-        if self.bar is not None:
-            return
-        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        text = "loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} tokens/s  {task.fields[light]}"
-        self.bar = Progress(*columns, TextColumn(text), console=self.console, transient=True)
-        name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
-        total = trainer.num_training_batches
-        self.task = self.bar.add_task(name, total=total, completed=done, loss=0.0, speed=0.0, light="")
-        self.bar.start()
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Moves the bar on."""
-        if self.bar is not None:
-            loss, speed = pl_module.running_loss, pl_module.tokens_per_second
-            light = self.watch.light() if self.watch else ""
-            self.bar.update(self.task, advance=1, loss=loss, speed=speed, light=light)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Replaces the bar by a line."""
-        self._close()
-        row = dict(pl_module.history[-1])
-        epoch, speed = int(row.pop("epoch")), row.pop("tokens_per_second")
-        row.pop("seconds")
-        figures = "  ".join(f"{name} {readable(value)}" for name, value in row.items())
-        self.console.print(f"epoch {epoch:>3}  {figures}  {speed:,.0f} tokens/s", highlight=False)
-        line = self.watch.line(epoch) if self.watch else ""
-        if line:
-            self.console.print(f"  watch    {line}", highlight=False, markup=False)
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Leaves the terminal as it was."""
-        self._close()
-
-    def _close(self) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None

@@ -21,9 +21,10 @@ from recurra.data.batches import BatchSource, to_device
 from recurra.errors import DataError, UsageError
 from recurra.nn import RECURRENT
 
-from .callbacks import Clock, Interrupt, KeepBest, SaveRun, ShowProgress, Warn
+from .callbacks import Clock, Interrupt, KeepBest, SaveRun
 from .checkpoints import CheckedFiles
 from .failure import first_bad
+from .progress import ShowProgress
 from .settings import Carrying, History, Objective, Run, Settings, choose_device
 from .watch import Watch
 
@@ -60,16 +61,19 @@ def train(
     device = choose_device(settings.device)
     clock = None if settings.max_minutes is None else Clock(settings.max_minutes)
     learner = Learner(network, objective, batches, valid, settings, clock)
-    keep = KeepBest(f"valid_{objective.watch}", objective.watch_greater, settings.patience)
+    keep = KeepBest(
+        f"valid_{objective.watch}",
+        objective.watch_greater,
+        settings.patience,
+        settings.min_delta,
+        objective.perfect,
+    )
     save = None if settings.checkpoint is None else SaveRun(settings.checkpoint, settings.checkpoint_minutes)
     interrupt = Interrupt(save)
     watch = Watch(settings.gradient_clip) if settings.watch else None
     callbacks: list[pl.Callback] = [callback for callback in (clock, keep, watch, save) if callback is not None]
-    console = Console(stderr=True)
-    if settings.verbose and (console.is_terminal or console.is_jupyter):
-        callbacks.append(ShowProgress(console, watch))
-    elif settings.verbose and watch:
-        callbacks.append(Warn(console, watch))
+    progress = ShowProgress(Console(stderr=True), watch) if settings.verbose else None
+    callbacks += [progress] if progress else []
     on_gpu = device.type == "cuda"
     with (
         _sole_user(settings.checkpoint),
@@ -98,7 +102,10 @@ def train(
     if keep.weights:
         network.load_state_dict(keep.weights)
     network.eval()
-    return Run(learner.history, keep.epoch, interrupt.happened, checkpoint is not None, watch.rows if watch else [])
+    run = Run(learner.history, keep.epoch, interrupt.happened, checkpoint is not None, watch.rows if watch else [])
+    if progress:
+        progress.close(run)
+    return run
 
 
 class Learner(pl.LightningModule):

@@ -21,6 +21,8 @@ class Objective(Protocol):
     """Name of the figure that chooses the best epoch."""
     watch_greater: bool
     """Whether more of it is better."""
+    perfect: float | None
+    """A value of it on which there is nothing to improve; None where there is no such value."""
 
     def loss(self, network: torch.nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
         """Sum of the losses of a batch, and what to divide it by (weight of sequences, number of steps, …)."""
@@ -57,12 +59,13 @@ class Settings:
         learning_rate: of AdamW at its peak; it rises over the first 5 % of the steps and falls as a cosine.
         weight_decay: of AdamW, on weight matrices only.
         gradient_clip: greatest norm of the gradient.
-        patience: epochs without a better figure after which training stops; None for never.
+        patience: epochs without a clearly better figure after which training stops; None for never.
+        min_delta: share by which the figure must improve to be clearly better.
         max_minutes: training ends when they are over, and the learning rate falls with the clock; None for no limit.
         seed: of dropout.
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`, …
         precision: of the products of recurrent layers, see `recurra.ops.recurrence`.
-        verbose: 0 for silence, 1 for a progress bar in a terminal.
+        verbose: 0 for silence, 1 for a progress line in a terminal or a notebook.
         watch: whether to look at signs of health on the way.
         checkpoint: file for the state of the run, or None.
         checkpoint_minutes: greatest time between two checkpoints; there is one at the end of each epoch too.
@@ -75,6 +78,7 @@ class Settings:
     weight_decay: float = 0.0
     gradient_clip: float = 1.0
     patience: int | None = None
+    min_delta: float = 0.0
     max_minutes: float | None = None
     seed: int = 0
     device: str = "auto"

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from recurra.cli.console import say
 from recurra.cli.files import Labelled
 from recurra.cli.lines import lines_of
 from recurra.cli.options import Asking, Fitting, Reading, TimeOptions
@@ -50,9 +49,7 @@ def fit(task: str, path: Path, options: SequenceFitting, params: dict[str, Any] 
         columns = columns.after(found.names)  # a validation file is read as the training file
         return found
 
-    model = train(task, path, options, read, params)
-    if not model.data_["validation sequences"]:
-        say("all sequences were trained on: see what the model is worth on others with recurra evaluate")
+    train(task, path, options, read, params)
 
 
 def read_labelled(task: str, path: Path, columns: Columns, options: Reading, cache: Path | None = None) -> Labelled:

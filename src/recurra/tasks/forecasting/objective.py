@@ -23,6 +23,7 @@ class ForecastObjective:
 
     watch = "loss"
     watch_greater = False
+    perfect: float | None = None
 
     def __init__(self, kind: str, quantiles: Sequence[float]) -> None:
         self.kind = kind

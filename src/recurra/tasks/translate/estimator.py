@@ -95,7 +95,7 @@ class Translator(Estimator):
         device: `"auto"`, `"cpu"`, `"cuda"`, …
         engine: engine of the recurrence, see `recurra.ops`.
         memory: `"full"` or `"recompute"`, see `SequenceClassifier`.
-        verbose: 1 for a progress bar in a terminal, 0 for silence.
+        verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
 
     Attributes:
         bleu_tokens_: how BLEU cuts the target's texts: `"char"` where spaces do not part words, else `"13a"`.

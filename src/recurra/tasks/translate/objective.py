@@ -48,6 +48,7 @@ class Translating:
 
     watch = "bleu"  # chrF praises a lone full stop, which is what an untrained decoder says; BLEU gives it nothing
     watch_greater = True
+    perfect: float | None = 100.0
 
     def __init__(
         self,
