@@ -56,6 +56,27 @@ def test_a_broken_clock_is_an_error(rows, message):
         panel({"t": [HOURS[i] for i in rows], "y": ["1"] * len(rows)}, ONE)
 
 
+def test_a_gap_that_no_memory_could_hold_is_an_error():
+    texts = ["2024-03-01 00:00:00", "2024-03-01 00:00:01", "2924-03-01 00:00:02"]
+    table = pa.table({"t": texts, "y": ["1", "2", "3"]})
+    with pytest.raises(DataError, match=r"2: the time 2924.* steps of 1 second is too long to be filled"):
+        panel_of_table(table, Columns("t", ("y",)), str, fill_gaps=True)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
+def test_shifts_of_a_local_clock_are_steps(zone):
+    times = pd.date_range("2022-03-01 06:00", periods=600, freq="12h").tz_localize(zone)
+    panel = panel_of_table(pa.table({"t": times, "y": np.arange(600.0)}), Columns("t", ("y",)), str)
+    assert str(panel.frequency) == "12 hours"
+    coming = panel.instants(panel.series[0], np.arange(598, 602))
+    local = pd.date_range("2022-03-01 06:00", periods=602, freq="12h").tz_localize(zone)[598:]
+    assert coming.tolist() == local.tz_convert("UTC").tz_localize(None).to_pydatetime().tolist()
+    again = panel_of_table(
+        pa.table({"t": times[40:], "y": np.arange(560.0)}), Columns("t", ("y",)), str, frequency=panel.frequency
+    )
+    assert len(again.series[0]) == 560
+
+
 def test_a_time_off_the_clock_is_an_error():
     with pytest.raises(DataError, match="line 5: the time 2024-03-01 02:20 does not lie on the clock"):
         panel({"t": [*HOURS[:3], "2024-03-01 02:20"], "y": ["1"] * 4}, ONE)

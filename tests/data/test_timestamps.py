@@ -63,6 +63,10 @@ def parse(*texts, **options):
         (["1950Q1", "1950Q2"], "1950-01-01", "1950-04-01"),
         (["Q1 1950", "Q2 1950"], "1950-01-01", "1950-04-01"),
         (["1950-Q1", "1950-Q2"], "1950-01-01", "1950-04-01"),
+        (["1Q18", "2Q18"], "2018-01-01", "2018-04-01"),
+        (["1950M09", "1950M10"], "1950-09-01", "1950-10-01"),
+        (["2018-059", "2018-060"], "2018-02-28", "2018-03-01"),
+        (["W09 2018", "W10 2018"], "2018-02-26", "2018-03-05"),
         (["2018년 3분기", "2018년 4분기"], "2018-07-01", "2018-10-01"),
         (["2018-W01", "2018-W02"], "2018-01-01", "2018-01-08"),
         (["2020-W53-7", "2021-W01-1"], "2021-01-03", "2021-01-04"),
@@ -299,14 +303,29 @@ def test_texts_of_all_kinds(kind):
         [[dt.date(2018, 1, 5)] * 2, [dt.time(1), dt.time(2)]],
         [[dt.datetime(2018, 1, 5)] * 2, ["01:00", "02:00"]],
         [["20180105"] * 2, ["01", "02"]],
+        [["01:00", "02:00"], ["05/01/2018", "05/01/2018"], "day"],
         [[20180105] * 2, [1, 2]],
     ],
 )
 def test_times_in_several_columns(parts):
-    column = join_times([pa.array(part) for part in parts])
-    found = parse_times(column, name="a,b", where=str)
+    order = parts[2] if isinstance(parts[-1], str) else None
+    column = join_times([pa.array(part) for part in parts if not isinstance(part, str)])
+    found = parse_times(column, name="a,b", where=str, reading=TimeReading(order=order))
     assert found.values[0] == np.datetime64("2018-01-05T01")
     assert found.values[1].astype("datetime64[h]").tolist().hour == 2
+
+
+def test_a_missing_part_is_a_missing_time():
+    column = join_times([pa.array(["2018-01-05", "2018-01-05"]), pa.array(["01:00", " "])])
+    with pytest.raises(DataError, match="1, column a,b: the time is missing"):
+        parse_times(column, name="a,b", where=str)
+
+
+def test_times_after_the_year_9999_cannot_be_written():
+    with pytest.raises(DataError, match="after the year 9999"):
+        Spelling("%Y-%m-%d").write(np.array(["10000-01-01"], "datetime64[us]"))
+    with pytest.raises(DataError, match="too far from 1970"):
+        parse_times(pa.array([2**62]).cast(pa.timestamp("s")), name="t", where=str)
 
 
 # bad times
@@ -328,7 +347,9 @@ def test_times_in_several_columns(parts):
         (["2016-07-01", "2016-02-30"], "line 3, column t: .* is not a date of the calendar"),
         (["2018-W53-1"], "is not a date of the calendar"),
         (["2016-07-01 24:30"], "is not a date of the calendar"),
-        (["99999999999999999999", "1"], "is not a time that can be read"),
+        (["99999999999999999999", "1"], "1e\\+20 is neither a date nor a whole number"),
+        (["2024.5", "7"], "2024.5 is neither a date nor a whole number"),
+        (["0000-01-01"], "is not a date of the calendar"),
         (["2016-07-01 00:00:00.0000001"], "finer than a microsecond"),
         ([1.5, 2.5], "1.5 is neither a date nor a whole number"),
         ([[1], [2]], "are not times"),
@@ -349,8 +370,9 @@ def test_a_given_order_that_does_not_fit():
 
 
 def test_no_format_is_found_twice():
-    assert formats_of("2016-07-01 13:00:00") == ["%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S,%f"]
+    assert formats_of("2016-07-01 13:00:00") == ["%Y-%m-%d %H:%M:%S.%f"]
     assert formats_of("hello") == []
+    assert formats_of("+09:00\t+09:00") == []
 
 
 # order only, as long tables need it

@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from sklearn.base import clone
@@ -307,6 +308,19 @@ def test_arrow_tables_keep_their_types():
     found = Forecaster(**TINY).fit(table, time="when", target="v", id="shop").predict(table)
     assert [found.schema.field(name).type for name in ("shop", "when")] == [pa.int16(), pa.date32()]
     assert found["when"].to_pylist()[0].isoformat() == "2024-03-21"
+
+
+@pytest.mark.parametrize("kind", [pl.String, pl.Categorical, pl.Enum(["1", "2"]), pl.Int16])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_polars_frames_keep_their_types(kind, zone):
+    given = two_shops(pd.date_range("2024-03-30", periods=80, freq="h", tz=zone, unit="ms"), [1, 2])
+    table = pl.from_pandas(given).with_columns(pl.col("shop").cast(pl.String).cast(kind))
+    found = Forecaster(**TINY).fit(table, time="when", target="v", id="shop").predict(table)
+    assert [found.schema[name] for name in ("shop", "when")] == [table.schema["shop"], table.schema["when"]]
+    assert table.join(found, on=["when", "shop"], how="full").height == 166
+    texts = table.with_columns(pl.col("when").dt.to_string("%d.%m.%Y %H:%M%z" if zone else "%d.%m.%Y %H:%M"))
+    found = Forecaster(**TINY).fit(texts, time="when", target="v", id="shop").predict(texts)
+    assert found["when"][0] == ("02.04.2024 09:00+0200" if zone else "02.04.2024 08:00")
 
 
 def test_a_date_in_several_columns():

@@ -26,7 +26,8 @@ class Frequency:
     Attributes:
         kind: `"number"`, `"fixed"` (microseconds), `"month"` (calendar months) or `"business"` (Monday to Friday).
         step: how many of them.
-        end: for months, whether times stand at the end of the month.
+        end: for months, whether times are at the end of the month.
+        local: for a fixed step, whether it is counted on the local clock although it is not a number of days.
 
     Example:
         >>> times = np.array(["2024-01-31", "2024-02-29", "2024-03-31"], "datetime64[us]")
@@ -41,6 +42,7 @@ class Frequency:
     kind: Literal["number", "fixed", "month", "business"]
     step: Size = 1
     end: bool = False
+    local: bool = False
 
     @property
     def dated(self) -> bool:
@@ -50,7 +52,7 @@ class Frequency:
     @property
     def absolute(self) -> bool:
         """Whether steps are counted in elapsed time. Days and longer steps are counted on the local calendar."""
-        return self.kind == "fixed" and self.step % DAY != 0
+        return self.kind == "fixed" and self.step % DAY != 0 and not self.local
 
     @property
     def microseconds(self) -> int:

@@ -19,15 +19,17 @@ from recurra.errors import DataError, UsageError
 
 from .frequency import Frequency, find_frequency
 from .numbers import parse_numbers
-from .spellings import Spelling
+from .spellings import JOIN, Spelling
 from .table import decoded, is_blank
-from .timestamps import JOIN, TimeReading, Times, join_times, parse_times
+from .timestamps import TimeReading, Times, join_times, parse_times
 from .wording import counted, hint, listed
 from .zones import Zone
 
 NUMBERS = Frequency("number")
 ISO = Spelling()
 HOUR = 3_600_000_000
+MOST_STEPS, MOST_GAPS = 1_000_000, 100
+"""A series may have so many steps, and so many for each of its rows, after gaps were filled."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Panel:
         frequency: their step.
         spelling: of the times.
         zone: of the times; None if they have none. Origins are in UTC if there is one and the step is absolute.
-        types: of the columns of times and ids in the table.
+        types: of the columns of times in the table.
         labels: the ids of the series as they are in the table, or None.
         notes: what was repaired, for a person.
     """
@@ -205,7 +207,7 @@ def panel_of_table(
     first = np.zeros(len(ids), np.int64)
     first[codes[::-1]] = np.arange(len(codes))[::-1]
     labels = decoded(table.column(count)).take(pa.array(first)) if columns.id else None
-    types = tuple(table.schema.field(i).type for i in range(count + (columns.id is not None)))
+    types = tuple(decoded(column).type for column in table.columns[:count])
     return dataclasses.replace(found, types=types, labels=labels)
 
 
@@ -295,9 +297,20 @@ class _Sorting:
             return Frequency("fixed" if self.times.dated else "number")  # nothing to compare with
         if self.times.zone is not None:
             found = find_frequency([self.times.instants[rows] for rows in groups])
-            if found.absolute:  # a change of the clock does not change the step
-                return found
+            if found.absolute and not self._on_local_clock(found, groups):
+                return found  # a change of the clock does not change the step
+            local = find_frequency([self.times.values[rows] for rows in groups])
+            return dataclasses.replace(local, local=local.kind == "fixed")
         return find_frequency([self.times.values[rows] for rows in groups])
+
+    def _on_local_clock(self, frequency: Frequency, groups: list[np.ndarray]) -> bool:
+        """Whether times that are off the steps of elapsed time are on those of the local clock (6:00 and 18:00)."""
+        local = find_frequency([self.times.values[rows] for rows in groups])
+
+        def off(times: np.ndarray, step: Frequency) -> bool:
+            return any(np.isnan(step.positions(times[rows], times[rows[0]])).any() for rows in groups if len(rows))
+
+        return off(self.times.instants, frequency) and not off(self.times.values, local)
 
     def _at(self, row: int) -> str:
         return str(self.times.write(slice(row, row + 1))[0]).replace(JOIN, " ")
@@ -348,6 +361,13 @@ class _Sorting:
                 f"{counted(missing, 'step')} of {clock} missing{more}\n"
                 "fill the rows in, or let --fill-gaps insert them as missing values"
                 + (self._clock_change(row, (2, 3, 4, 9, 10), "forward") if missing * clock.microseconds <= HOUR else "")
+            )
+        if positions[-1] > MOST_STEPS + MOST_GAPS * len(rows):
+            at = int(np.diff(positions).argmax()) + 1
+            row, before = int(rows[at]), int(rows[at - 1])
+            raise DataError(
+                f"{self.where(row)}: the time {self._at(row)}{_of(id)} comes after {self._at(before)}: the gap of "
+                f"{int(np.diff(positions)[at - 1]):,} steps of {clock} is too long to be filled; correct the time"
             )
         return positions.astype(np.int64)
 

@@ -17,9 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recurra.errors import UsageError
+from recurra.errors import DataError, UsageError
 
 from .zones import OFFSET, offset_of, write_offset
+
+JOIN = "\t"
+"""Is between the parts of a time that is written in several columns."""
 
 # names are English or Korean whatever the locale of the process is, unlike those of `calendar`
 _MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October"]
@@ -93,6 +96,9 @@ class Spelling:
 
         Returns:
             Strings; whole numbers for `NUMBER_FORMATS` and for times that are numbers.
+
+        Raises:
+            DataError: a time is after the year 9999.
         """
         if times.dtype.kind != "M":
             return [int(time) for time in times]
@@ -100,6 +106,8 @@ class Spelling:
             return (times.astype("datetime64[us]").astype(np.int64) // _UNIX[self.format]).tolist()
         if not self.format:
             return _iso(times, offsets)
+        if (times.astype("datetime64[Y]").astype(np.int64) + 1970 > 9999).any():
+            raise DataError("a time is after the year 9999 and cannot be written")
         moments = times.astype("datetime64[us]").tolist()
         east = [0] * len(moments) if offsets is None else offsets.tolist()
         parts = _parts(self.format)
@@ -250,11 +258,13 @@ def _named_dates() -> Iterator[str]:
 
 
 _QUARTERS = (*(f"%Y{s}{q}%q" for s, q in product(("", "-", " ", "/", ".", "\t"), "Qq")), "Q%q %Y", "Q%q-%Y", "Q%q/%Y")
-_QUARTERS += (*(f"%qQ{s}%Y" for s in ("", " ", "-", "/")), *(f"%Y{s}%qQ" for s in (" ", "-", "/")))
-_WEEKS = ("%G-W%V", "%GW%V", "%G W%V", "%G-W%V-%u", "%GW%V%u")
+_QUARTERS += (*(f"%qQ{s}%Y" for s in ("", " ", "-", "/")), *(f"%Y{s}%qQ" for s in (" ", "-", "/", ".")))
+_QUARTERS += ("%Y:Q%q", "%yQ%q", "%qQ%y")
+_WEEKS = ("%G-W%V", "%GW%V", "%Gw%V", "%G W%V", "W%V %G", "W%V-%G", "W%V/%G", "%G-W%V-%u", "%GW%V%u")
+_OTHERS = ("%YM%m", "%Ym%m", "%Y-M%m", "%Y:%m", "%Y-%j")
 _COMPACT = ("%Y%m%d", "%Y%m", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%d%H%M%S.%f")
 _CTIME = ("%b %d %H:%M:%S %Y", "%b %d %H:%M:%S %z %Y")
-DATES = (*_numeric_dates(), *_named_dates(), *_QUARTERS, *_WEEKS, *_COMPACT, *_CTIME)
+DATES = (*_numeric_dates(), *_named_dates(), *_QUARTERS, *_WEEKS, *_OTHERS, *_COMPACT, *_CTIME)
 """Formats of dates that are recognized."""
 
 CLOCKS = (
@@ -277,12 +287,22 @@ def formats_of(text: str) -> list[str]:
         >>> formats_of("04-13-2020 1:05 PM"), formats_of("2/1/1992")
         (['%m-%d-%Y %I:%M %p'], ['%d/%m/%Y', '%m/%d/%Y'])
     """
+    found = _formats(text)
+    if not found and text.count(JOIN) == 1 and ":" in text.split(JOIN)[0]:  # the clock first
+        swapped = (format.split(JOIN) for format in _formats(JOIN.join(text.split(JOIN)[::-1])))
+        found = [JOIN.join(parts[::-1]) for parts in swapped]
+    return list(dict.fromkeys(found))
+
+
+def _formats(text: str) -> list[str]:
     found = [date + weekday for date, weekday in _dates_of(text)]
     zone = re.search(rf"(?<=[0-9시분초AaPpMm])( ?)(?:{OFFSET})$", text)
     rests = [(text, "")]
     if zone:
         rests.append((text[: zone.start()], f"{zone[1]}%z"))
     for (rest, zoned), clock in product(rests, CLOCKS):
+        if ",%f" in clock and "," not in rest:
+            continue
         for gap in _GAPS:
             if gap == ":" and not clock.startswith("%H:"):
                 continue
@@ -293,7 +313,7 @@ def formats_of(text: str) -> list[str]:
                 continue
             dates = _dates_of(rest[: match.start()])
             found += [date + weekday + gap + clock + zoned for date, weekday in dates if _has_day(date)]
-    return list(dict.fromkeys(found))
+    return found
 
 
 def _has_day(date: str) -> bool:
@@ -350,7 +370,7 @@ def read_format(text: Any, format: str, *, any_year: bool = True) -> Read:
     days, good = _days(numbers, fields, len(text))
     clock, hours_good, late = _clock(numbers, fields, len(text))
     years = days.astype("datetime64[Y]").astype(np.int64) + 1970
-    good &= fits & hours_good & (any_year | (years >= 1800) & (years < 2200))
+    good &= fits & hours_good & (years > 0) & (years < 9999) & (any_year | (years >= 1800) & (years < 2200))
     nanoseconds = np.zeros(len(text), np.int64)
     if "f" in fields:
         nanoseconds = _number(pc.utf8_rpad(fields["f"], 9, "0"))

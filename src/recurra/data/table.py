@@ -131,8 +131,16 @@ def summarize(path: Path, rows: int, names: Sequence[str], skipped: int, *facts:
 
 
 def decoded(column: Any) -> Any:
-    """Returns the values of an Arrow column, which may be dictionary-encoded, as pandas categories are."""
-    return column.cast(column.type.value_type) if isinstance(column.type, pa.DictionaryType) else column
+    """Returns the values of an Arrow column without dictionaries (pandas categories) and string views (polars)."""
+    coded = isinstance(column.type, pa.DictionaryType)
+    kind = column.type.value_type if coded else column.type
+    viewed = pa.types.is_string_view(kind)
+    kind = pa.large_string() if viewed else kind
+    if not coded:
+        return column.cast(kind) if viewed else column
+    if isinstance(column, pa.ChunkedArray):
+        return pa.chunked_array([decoded(chunk) for chunk in column.chunks], kind)
+    return column.dictionary.cast(kind).take(column.indices)
 
 
 def is_blank(column: Any) -> Any:

@@ -18,13 +18,10 @@ from recurra.errors import DataError, UsageError
 
 from .frequency import Frequency, find_frequency
 from .numbers import MISSING, NUMBER
-from .spellings import NUMBER_FORMATS, Read, Spelling, check_format, formats_of, read_format, without_flags
-from .table import decoded
+from .spellings import JOIN, NUMBER_FORMATS, Read, Spelling, check_format, formats_of, read_format, without_flags
+from .table import decoded, is_blank
 from .wording import shortened
 from .zones import Zone, offset_of
-
-JOIN = "\t"
-"""Stands between the parts of a time that is written in several columns."""
 
 _COMPACT = (8, 10, 12, 14)  # digits of whole numbers that may be dates
 _PER_SECOND = {"unix": 1, "unix-ms": 1000, "unix-us": 1_000_000}
@@ -146,7 +143,8 @@ def join_times(columns: Sequence[Any]) -> Any:
             column = pc.cast(column, pa.date32()) if pc.all(pc.equal(days, column)).as_py() else column
         if pa.types.is_floating(column.type):
             column = pc.cast(column, pa.int64(), safe=False)
-        texts.append(pc.utf8_trim_whitespace(pc.cast(column, pa.string())))
+        column = pc.cast(column, pa.string())
+        texts.append(pc.if_else(is_blank(column), None, pc.utf8_trim_whitespace(column)))
     return pc.binary_join_element_wise(*texts, JOIN)
 
 
@@ -178,7 +176,7 @@ class _Parser:
         if self.order_only and pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
             whole = pa.int32() if kind.bit_width == 32 else pa.int64()
             return Times(np.asarray(pc.cast(column, whole)).astype(np.int64), Spelling())
-        if kind in (pa.string(), pa.large_string(), pa.string_view()):
+        if kind in (pa.string(), pa.large_string()):
             return self._texts(pc.utf8_trim_whitespace(pc.cast(column, pa.large_string())))
         place = f"{self.where(0)}, " if len(column) else ""
         raise DataError(f"{place}column {self.name}: values of type {kind} are not times")
@@ -201,7 +199,11 @@ class _Parser:
         zone = getattr(column.type, "tz", None)
         if pa.types.is_date(column.type):
             column = pc.cast(column, pa.timestamp("us"))
-        found = np.asarray(pc.cast(pc.cast(column, pa.timestamp("us", zone), safe=False), pa.int64()))
+        microseconds = pc.CastOptions(pa.timestamp("us", zone), allow_time_truncate=True)
+        try:
+            found = np.asarray(pc.cast(pc.cast(column, options=microseconds), pa.int64()))
+        except pa.ArrowInvalid:  # counted in seconds, and more than 290,000 years from now
+            raise DataError(f"column {self.name}: a time is too far from 1970") from None
         instants = found.astype("datetime64[us]")
         if zone is None:
             return Times(instants, Spelling())
@@ -217,7 +219,7 @@ class _Parser:
             return self._whole(pa.array(numbers.astype(np.int64)))
         if self.order_only:
             return Times(numbers, Spelling("number"))
-        row = int(np.flatnonzero(numbers != np.round(numbers))[0])
+        row = int(np.flatnonzero((numbers != np.round(numbers)) | (np.abs(numbers) >= 2**53))[0])
         raise DataError(f"{self.where(row)}, column {self.name}: {numbers[row]} is neither a date nor a whole number")
 
     def _whole(self, column: Any) -> Times:
@@ -263,7 +265,7 @@ class _Parser:
                 return self._whole(pc.cast(text, pa.int64()))
             except pa.ArrowInvalid:
                 pass  # more digits than a number can have
-        if self.order_only and _all(text, f"^(?:{NUMBER})$"):
+        if _all(text, f"^(?:{NUMBER})$"):
             return self._numbers(np.asarray(pc.cast(pc.replace_substring(text, ",", ""), pa.float64())))
         return self._refuse(text, counted_only)
 

@@ -25,7 +25,7 @@ def table_of(forecasts: Sequence[Forecast], panel: Panel) -> pa.Table:
         return table
     typed = {}
     for i, name in enumerate(columns.times):
-        kind = types[i].value_type if isinstance(types[i], pa.DictionaryType) else types[i]
+        kind = types[i]
         typed[name] = _stamps(forecasts, kind) if pa.types.is_temporal(kind) and len(columns.times) == 1 else None
         if typed[name] is None:
             typed[name] = _cast([value for one in forecasts for value in one.parts[i]], kind)
