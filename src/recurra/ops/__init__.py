@@ -1,5 +1,6 @@
 """Recurrence over time: one call, several engines, and an explanation of which one serves."""
 
+from . import forking
 from .call import MEMORIES, PRECISIONS, Call
 from .dispatch import ENGINES, Explanation, explain, recurrence
 from .dropout import dropout
@@ -9,6 +10,8 @@ from .native import train as quick_training
 from .recording import Record, record, replay
 from .reference import Place, Watcher
 from .stack import Stack
+
+forking.register()
 
 __all__ = [
     "ENGINES",
