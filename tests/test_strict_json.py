@@ -49,6 +49,9 @@ def test_dump_makes_texts_of_other_values():
         ("[1,]", "line 1, column"),
         ('{"a"\n: }', "line 2, column"),
         ("", "line 1, column 1"),
+        (r'["\ud83d"]', "half of a character"),
+        (r'["\ude00\ud83d"]', "half of a character"),
+        (r'["\ud83dx"]', "half of a character"),
         ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
         ('{"a":' * 100_000, "nested too deeply"),
         ("[" + "{}," * 1_000_000 + "{}]", "more than 1,000,000 lists"),
@@ -62,6 +65,7 @@ def test_parse_refuses(text, message):
 
 def test_parse():
     assert strict_json.parse('{"a": [1, -2.5, true, null, "x"]}') == {"a": [1, -2.5, True, None, "x"]}
+    assert strict_json.parse(r'["\ud83d\ude00", "\\ud83d"]') == ["😀", r"\ud83d"]
     assert strict_json.parse(str(2**63 - 1)) == 2**63 - 1
     assert math.isnan(strict_json.parse("[NaN]", nonfinite=True)[0])
 

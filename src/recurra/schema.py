@@ -32,6 +32,8 @@ def empty_list() -> Any:
     return msgspec.field(default_factory=list)
 
 
+LONGEST = 500
+"""Most characters of a message: it may quote a damaged file."""
 MAX_LABEL_CELLS = 1 << 26
 """Most characters of an array of labels, each as wide as the longest."""
 
@@ -59,7 +61,8 @@ class FileError(ModelFolderError):
     """
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name} {reason}")
+        words = "".join(c if c.isprintable() else " " for c in f"{name} {reason}")
+        super().__init__(words if len(words) <= LONGEST else words[: LONGEST - 1] + "…")
 
 
 def check(kind: type[T], value: Any, name: str, at: str = "") -> T:

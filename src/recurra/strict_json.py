@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import math
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
@@ -13,6 +14,9 @@ MAX_CONTAINERS, MAX_VALUES = 1_000_000, 2_000_000
 """Most lists and objects, and most values, in a document: it takes seconds and some 100 MB at most to parse."""
 
 _LARGEST = 2**63 - 1
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_PAIR = re.compile(r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+"""A backslash that stands for itself, and two escapes that together are one character."""
 
 
 def parse(text: str, *, nonfinite: bool = False) -> Any:
@@ -33,6 +37,8 @@ def parse(text: str, *, nonfinite: bool = False) -> Any:
         ValueError: the key "a" occurs twice
     """
     check_size(text)
+    if _HALF.search(text):  # rare, and costs a second pass
+        _refuse_halves(text)
     collecting = gc.isenabled()
     gc.disable()  # nothing is released while parsing, and looking for it takes most of the time
     try:
@@ -50,6 +56,12 @@ def parse(text: str, *, nonfinite: bool = False) -> Any:
     finally:
         if collecting:
             gc.enable()
+
+
+def _refuse_halves(text: str) -> None:
+    """Refuses half of a surrogate pair, which is no character and cannot be written."""
+    if _HALF.search(_PAIR.sub("", text)):
+        raise ValueError("an escape is half of a character")
 
 
 def check_size(text: str) -> None:

@@ -95,3 +95,41 @@ def test_training_does_not_end_with_such_weights(monkeypatch):
     monkeypatch.setattr(loop, "train", diverging)
     with pytest.raises(DataError, match=r"training ended with weight .* = inf; use a smaller learning rate"):
         inputs.MADE["classify"]()
+
+
+def looked_at(name: str) -> tuple:
+    return {
+        "classify": lambda: (inputs.TEXTS[:2], inputs.LABELS[:2]),
+        "classify-series": lambda: (inputs.series()[:2], ["a", "b"]),
+        "regress": lambda: (inputs.series()[:2], [[1.0, 2.0], [3.0, 4.0]]),
+        "tag": lambda: (inputs.SENTENCES[:2], inputs.TAGS[:2]),
+        "forecast-arrays": lambda: (inputs.many(), None),
+        "generate-texts": lambda: (inputs.TEXTS[:2], inputs.LABELS[:2]),
+        "translate": lambda: (["one two"], None),
+        "fill": lambda: (["the [ ] drinks milk"], None),
+        "transcribe": lambda: (inputs.sounds()[:2], ["ab", "ba"]),
+    }[name]()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "classify",
+        "classify-series",
+        "regress",
+        "tag",
+        "forecast-arrays",
+        "generate-texts",
+        "translate",
+        "fill",
+        "transcribe",
+    ],
+)
+def test_every_task_can_be_looked_into(tmp_path, name):
+    if name == "transcribe":
+        pytest.importorskip("kaldi_native_fbank")
+    model = recurra.load(spoilt(tmp_path, name), allow_nonfinite=True)
+    X, y = looked_at(name)
+    assert all(part["hidden"].isnull().any() for part in recurra.trace(model, X).parts.values())
+    card = recurra.inspect.health(model, X, y)
+    assert card["finite numbers"].light == "red"

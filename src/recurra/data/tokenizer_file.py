@@ -82,7 +82,7 @@ def _difference(found: Any, wanted: Any, place: str) -> str | None:
                 return f"{at:.80} is not known"
             if reason := _difference(value, wanted[key], at):
                 return reason
-        needed = {"type", "pattern", "model", "normalizer", "pre_tokenizer", "added_tokens", "id", "content"}
+        needed = {"type", "pattern", "model", "normalizer", "pre_tokenizer", "decoder", "added_tokens", "id", "content"}
         missing = next((key for key in wanted if key in needed and key not in found), None)
         return None if missing is None else f"{place}.{missing} is missing".lstrip(".")
     if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recurra import strict_json
 from recurra.cells import State
-from recurra.errors import UsageError
+from recurra.errors import NonFiniteError, UsageError
 from recurra.tasks.base import TRAINING_LOSS, Estimator
 from recurra.tasks.subject import Subject
 from recurra.training.measures import (
@@ -227,7 +227,7 @@ def history_lights(history: list[dict[str, float]], best_epoch: int) -> list[Lig
         sign = FALL if len(losses) >= FEW_EPOCHS else FALL_OF_FEW
         found.append(sign.light(fall, f"{losses[0]:.3g} to {min(losses[1:]):.3g}"))
     valid = [row["valid_loss"] for row in history if "valid_loss" in row]
-    if len(valid) == len(history) > 1 and best_epoch:
+    if len(valid) == len(history) > 1 and 0 < best_epoch <= len(valid):
         kept, least = valid[best_epoch - 1], min(valid)
         found.append(OVERFIT.light((kept - least) / max(abs(least), 1e-12), f"epoch {best_epoch}"))
     return found
@@ -237,7 +237,11 @@ def _baseline_lights(model: Any, X: Any, y: Any, missing: list[str]) -> Iterator
     """Whether the network is better than simple models: on labelled data where there are some, else as in training."""
     found = model.metrics_.get("comparison")
     if y is not None and not isinstance(X, Subject) and (found is None or found["figure"] != TRAINING_LOSS):
-        found = model.evaluate(X, y).get("comparison", found)
+        try:
+            found = model.evaluate(X, y).get("comparison", found)
+        except NonFiniteError:
+            missing.append("comparison with simple models: the output of the model is not finite")
+            return
     if found is None:
         missing.append("comparison with simple models: the model was saved by an earlier version, or without any")
     elif found["light"] == "unknown":

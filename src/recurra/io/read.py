@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,6 @@ def read_folder(path: str | Path) -> StoredModel:
     Raises:
         ModelFolderError: it is missing, incomplete, damaged, not ours or of a newer schema; the message says which.
     """
-    tidy(Path(os.path.realpath(path)).parent)
     folder = open_folder(path)
     with blaming(folder):
         config = read_config(folder)
@@ -69,6 +68,8 @@ def open_folder(path: str | Path) -> Path:
         ModelFolderError: there is none, or it cannot be entered.
     """
     path = Path(path)
+    with suppress(ValueError):  # a NUL byte
+        tidy(Path(os.path.realpath(path)).parent)
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
 
 PREDICT_BATCH = 256
 REMEDY = "use a smaller learning rate or look for extreme values in the data"
+
+DEVICES = re.compile("auto|cpu|cuda(:[0-9]{1,3})?")
 
 NO_PART = ("verbose", "watch", "device", "engine")
 """Parameters that have no part in what is trained: a run may be gone on with whatever they are."""
@@ -483,7 +486,7 @@ class Estimator(BaseEstimator):
             except ModelFolderError:
                 raise
             except Exception as error:  # whatever does not fit, the folder is at fault
-                reason = f"{type(error).__name__}: {error}"
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
                 raise ModelFolderError(f"{stored.path} does not fit together: {reason:.300}") from None
         estimator.data_ = config.data
         estimator._take_metrics(metrics)
@@ -495,9 +498,11 @@ class Estimator(BaseEstimator):
         check(params_type(cls), params, CONFIG, "params")
         estimator = cls(**{name: _from_json(value) for name, value in params.items()})
         here = cls(**{**estimator.get_params(deep=False), "device": "cpu"})  # the device may be absent here
-        if estimator.engine != "auto" and estimator.engine not in (engine.name for engine in ENGINES):
-            raise FileError(CONFIG, f"does not fit: params: there is no engine {estimator.engine!r:.40}")
         try:
+            if estimator.engine not in ("auto", *(engine.name for engine in ENGINES)):
+                raise UsageError(f"there is no engine {estimator.engine!r:.40}")
+            if not DEVICES.fullmatch(estimator.device):
+                raise UsageError(f"there is no device {estimator.device!r:.40}")
             here._check_params()
         except UsageError as error:
             raise FileError(CONFIG, f"does not fit: params: {error}") from None
@@ -505,7 +510,7 @@ class Estimator(BaseEstimator):
 
     def _take_metrics(self, metrics: dict[str, Any]) -> None:
         """Takes the content of metrics.json."""
-        found = {k: v if v is None and k != "loss" else _with_nan(v) for k, v in metrics.items()}
+        found: dict[str, Any] = {k: v if v is None and k != "loss" else _with_nan(v) for k, v in metrics.items()}
         self.history_, self.watch_ = found.pop("history"), found.pop("watch", [])
         self.metrics_ = found
         self.best_epoch_, self.n_iter_ = metrics["best_epoch"], metrics["epochs"]

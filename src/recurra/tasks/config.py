@@ -61,6 +61,12 @@ class Metrics(Record, forbid_unknown_fields=False):
         """See `Record.check`."""
         if self.best_epoch > self.epochs:
             raise ValueError(f"best_epoch is {self.best_epoch} of {self.epochs}")
+        if any("loss" not in row for row in self.history):
+            raise ValueError("an epoch of history has no loss")
+        for row in self.watch:
+            for name, value in row.items():
+                if isinstance(value, str) != name.endswith("_at"):
+                    raise ValueError(f"watch.{name} is {value!r:.40}, which has another type")
 
 
 class Items(Record):
@@ -72,8 +78,12 @@ class Items(Record):
 @cache
 def params_type(estimator: type) -> type[msgspec.Struct]:
     """The record of an estimator's parameters, from the fields of its dataclass."""
-    hints = get_type_hints(estimator, include_extras=True)
-    fields = [(f.name, _json_type(hints[f.name]), msgspec.field(default=None)) for f in dataclasses.fields(estimator)]
+    hints, fields = get_type_hints(estimator, include_extras=True), []
+    for field in dataclasses.fields(estimator):
+        kind = hints[field.name]
+        if field.name not in getattr(estimator, "at_least_one", ()):  # sizes are never bools
+            kind = _json_type(kind)
+        fields.append((field.name, kind, msgspec.field(default=None)))
     return msgspec.defstruct(f"{estimator.__name__}Params", fields, forbid_unknown_fields=True, kw_only=True)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from recurra.data.batches import Batches
 from recurra.data.store import SequenceStore
+from recurra.data.text import UNKNOWN_ID
 from recurra.errors import DataError
 
 from .filling import lay_out
+from .finite import answers_of
 from .subject import Subject, unknown_notes
 
 if TYPE_CHECKING:
@@ -28,7 +31,8 @@ def subject_of_blanks(estimator: BlankFiller, X: Any) -> Subject:
     if not texts:
         raise DataError("X is empty: there is nothing to look at")
     encoder, filler, objective = estimator.encoder_, estimator._filler(marks=False), estimator._objective()
-    words = filler.best(texts)
+    unknown = [[np.array([UNKNOWN_ID]) for _ in text.glued] for text in texts]
+    words = answers_of(lambda: filler.best(texts), unknown)
     filled = [lay_out(text, best)[0].tokens for text, best in zip(texts, words, strict=True)]
     blanks = [lay_out(text, [len(word) for word in best])[0] for text, best in zip(texts, words, strict=True)]
     batch = estimator._whole(Batches(SequenceStore.build([filled]), batch_size=len(filled)))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from recurra.errors import NonFiniteError
 
+T = TypeVar("T")
+
+NOT_FINITE = "not a finite number"
 ADVICE = (
     "its weights are damaged, or the input is far outside the training data; `recurra health MODEL --allow-nonfinite` "
     "shows which weights are not finite"
@@ -30,6 +33,14 @@ def finite(output: Tensor) -> Tensor:
     if not bool(torch.isfinite(output).all()):
         raise NonFiniteError(f"the output of the network is not finite: {ADVICE}")
     return output
+
+
+def answers_of(make: Callable[[], list[T]], otherwise: list[T]) -> list[T]:
+    """Answers of a model for people who look inside it; `otherwise` where the output is not finite."""
+    try:
+        return make()
+    except NonFiniteError:
+        return otherwise
 
 
 def finite_loss(figures: Mapping[str, Any]) -> None:

@@ -490,7 +490,9 @@ class Forecaster(Estimator):
         for series, answer in zip(some, answers, strict=True):
             end = len(series)
             mean, deviation = prepare.scale(series, end)
-            found = answer * deviation[:, None] + mean[:, None]
+            with np.errstate(over="ignore"):  # refused in the next line
+                found = answer * deviation[:, None] + mean[:, None]
+            finite(torch.from_numpy(found))
             kept = np.arange(max(0, end - max(3 * steps, self.context_)), end)
             coming = np.arange(end, end + steps)
             yield Forecast(

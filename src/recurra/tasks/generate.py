@@ -25,7 +25,7 @@ from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
 from .config import FolderConfig
-from .finite import finite
+from .finite import NOT_FINITE, answers_of, finite
 from .language import LanguageNetwork, NextToken, check_sampling, draw, token_losses
 from .subject import Subject, unknown_notes
 
@@ -316,14 +316,18 @@ class LanguageModel(Estimator):
             "log-probability of the text (nats)",
             lambda batch: objective.loss(network, batch),
             steps,
-            answers=[
-                f"goes on with {token!r} ({p:.1%})" if token else f"ends here ({p:.1%})"
-                for ((token, p),) in self.top(X, y, k=1)
-            ],
+            answers=answers_of(lambda: self._says(X, y), [NOT_FINITE] * len(texts)),
             notes=unknown_notes(tokens, batch.lengths, steps),
             title=self.title,
             words=[[0, *numbers] for numbers in self.encoder_.word_numbers(texts)],  # it begins with the first one
         )
+
+    def _says(self, X: Any, y: Any) -> list[str]:
+        """How the model continues each text, in words."""
+        return [
+            f"goes on with {token!r} ({p:.1%})" if token else f"ends here ({p:.1%})"
+            for ((token, p),) in self.top(X, y, k=1)
+        ]
 
     def predict(self, X: Any, y: Any = None) -> np.ndarray:
         """The most probable token after each text, `(batch,)`; `""` is the end of the text."""

@@ -74,6 +74,11 @@ class ChosenConfig(Record):
     batch_size: int
     validation_fraction: float
 
+    def check(self) -> None:
+        """See `Record.check`."""
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not {self.pooling!r:.40}")
+
 
 class PooledConfig(FolderConfig, kw_only=True):
     """config.json of the many-to-one tasks, without their targets."""

@@ -14,6 +14,7 @@ from recurra.data.scaling import moments_of, standardize
 from recurra.errors import DataError
 from recurra.schema import Positive, Record
 
+from .finite import finite
 from .pooled import PooledConfig, PooledObjective, SequenceEstimator
 
 
@@ -105,7 +106,9 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The predicted number of each sequence, `(batch,)`, or `(batch, outputs)` for several targets."""
-        found = self._outputs(X) * self.target_scale_ + self.target_mean_
+        with np.errstate(over="ignore"):  # refused in the next line
+            found = self._outputs(X) * self.target_scale_ + self.target_mean_
+        finite(torch.from_numpy(found))
         return found if self.several_ else found[:, 0]
 
     def _fit_targets(self, y: np.ndarray) -> None:

@@ -12,6 +12,7 @@ from recurra.data.panel import Panel
 from recurra.data.scaling import standardize
 from recurra.data.windows import WindowBatch, Windows
 from recurra.errors import DataError
+from recurra.tasks.finite import NOT_FINITE, answers_of
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
 
@@ -53,7 +54,9 @@ def subject_of_panel(forecaster: Forecaster, panel: Panel, y: Any = None) -> Sub
         None if y is None else lambda batch: objective.loss(network, batch),
         layer_steps=_segments(forecaster, panel),
         features=features,
-        answers=[_says(found, names.target) for found in forecaster.forecast(panel)],
+        answers=answers_of(
+            lambda: [_says(found, names.target) for found in forecaster.forecast(panel)], [NOT_FINITE] * len(panel)
+        ),
         title=forecaster.title,
     )
 
