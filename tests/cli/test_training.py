@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -209,6 +210,30 @@ def test_an_impossible_folder_is_named(recurra, tmp_path, out, message):
     assert message in err
     assert "fault of Recurra" not in err
     assert names(tmp_path) == ["file", "r.csv"]
+
+
+@pytest.mark.parametrize("writer", ["save_checkpoint", "write_folder"])
+def test_a_run_that_a_full_disk_has_stopped_is_resumed(recurra, tmp_path, monkeypatch, writer):
+    assert recurra(*FIT, "--out", "whole")[0] == 0
+    with monkeypatch.context() as patch:
+        fsync, count = os.fsync, [0]
+
+        def full(handle):
+            count[0] += 1
+            if count[0] == (5 if writer == "save_checkpoint" else 6):  # two files of data, then three checkpoints
+                raise OSError(28, "No space left on device")
+            fsync(handle)
+
+        patch.setattr(os, "fsync", full)
+        code, _, err = recurra(*FIT, "--checkpoint-minutes", 1e9)
+    assert code == 4
+    assert "No space left on device" in err
+    assert "the same command with --resume continues the run" in err
+    assert not (tmp_path / "model").exists()
+    assert recurra(*FIT, "--resume")[0] == 0
+    whole, resumed = content(tmp_path / "whole"), content(tmp_path / "model")
+    assert whole["model.safetensors"] == resumed["model.safetensors"]
+    assert names(tmp_path) == ["model", "r.csv", "whole"]
 
 
 def test_held_out_pairs_are_not_replaced_by_others(recurra, tmp_path):

@@ -30,8 +30,11 @@ def main() -> None:
 
 
 def _exit(message: str, code: int) -> None:
-    with checked():
-        fail(message)
+    try:
+        with checked():
+            fail(message)
+    except MemoryError:  # not even enough for colours
+        os.write(2, f"error: {message}\n".encode())
     sys.exit(code)
 
 
@@ -50,7 +53,7 @@ def _of_the_machine(error: Exception) -> str | None:
 
 _OUT_OF_MEMORY = (
     *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory"),
-    *("failed to map segment", "can't start new thread", "std::bad_alloc"),
+    *("failed to map segment", "can't start new thread", "resource temporarily unavailable", "std::bad_alloc"),
 )
 """What torch, the loader of shared libraries and others say when an allocation fails."""
 

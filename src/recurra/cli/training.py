@@ -83,8 +83,11 @@ def _run_folder(options: Fitting) -> Iterator[Path]:
         try:
             _decide(out, run, started, options)
             yield run
-        except BaseException:
-            if not (run / CHECKPOINT).exists() and _is_run(run):
+        except BaseException as error:
+            if (run / CHECKPOINT).exists():
+                if isinstance(error, ModelFolderError):  # such as a full disk
+                    raise ModelFolderError(f"{error}\nthe same command with --resume continues the run") from None
+            elif _is_run(run):
                 remove(run)
             raise
 
@@ -139,10 +142,7 @@ def _finish(estimator: Any, out: Path, run: Path) -> None:
             say("interrupted before the end of the first epoch; there is no model yet")
         say("the same command with --resume continues")
         raise typer.Exit(130)
-    try:
-        estimator.save(out)
-    except ModelFolderError as error:
-        raise ModelFolderError(f"{error}\nnothing is lost: the same command with --resume saves it again") from None
+    estimator.save(out)
     remove(run)
     metrics = estimator.metrics_
     figures = metrics["valid"] or {"training loss": metrics["loss"]}
