@@ -160,7 +160,7 @@ def test_the_greatest_seed_trains(recurra, models, monkeypatch, tmp_path):
         ("hidden-size = true", "hidden-size should be a whole number, not True"),
         ("hidden-size = [1]", "hidden-size should be a whole number, not [1]"),
         ("hidden-size = {a=1}", "hidden-size should be a whole number"),
-        ("hidden-size = 1000000000", "is too large: at most 1048576"),
+        ("hidden-size = 1000000000", "is too large: at most 65536"),
         ("hidden-size = 0", "--hidden-size"),
         ("[network]\nhidden-size = 4", "has unknown options: network"),
         ("learning-rate = nan", "nan is not a finite number"),

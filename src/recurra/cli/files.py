@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,8 +96,34 @@ def located(where: Callable[[int], str] | None) -> Iterator[None]:
         raise DataError(f"{where(error.row)}: {error}") from None
 
 
-def write_rows(path: Path, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> None:
+TABLES = (".csv", ".tsv")
+"""Suffixes of files that Excel opens."""
+
+
+def is_from_excel(source: str | list[str], options: Reading) -> bool:
+    """Whether a table has an encoding that Excel writes on a Korean system: CP949, or UTF-8 with a byte order mark."""
+    from recurra.data.encoding import find_encoding
+    from recurra.data.files import is_file
+    from recurra.data.sniff import table_suffix
+
+    if not isinstance(source, str) or not is_file(source) or table_suffix(Path(source)) not in (*TABLES, ".txt"):
+        return False
+    try:
+        return find_encoding(Path(source), options.encoding) in ("cp949", "euc_kr", "utf-8-sig")
+    except DataError:  # not a text
+        return False
+
+
+def write_rows(
+    path: Path, names: Sequence[str], columns: Sequence[Sequence[Any]], *, byte_order_mark: bool = False
+) -> None:
     """Writes predictions as .csv, .tsv, .jsonl or .parquet, complete or not at all.
+
+    Args:
+        path: file to write.
+        names: of the columns.
+        columns: of equal length.
+        byte_order_mark: whether a .csv or .tsv file begins with the mark by which Excel recognizes UTF-8.
 
     Raises:
         UsageError: the suffix is none of these.
@@ -105,15 +132,17 @@ def write_rows(path: Path, names: Sequence[str], columns: Sequence[Sequence[Any]
     from pyarrow import csv, parquet
 
     suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv"):  # whose cells hold no lists
+    if suffix in TABLES:  # whose cells hold no lists
         columns = [[_cell(v) for v in column] for column in columns]
     table = pa.table(dict(zip(names, columns, strict=True)))
     with written(path) as partial:
         if suffix == ".parquet":
             parquet.write_table(table, partial)
-        elif suffix in (".csv", ".tsv"):
+        elif suffix in TABLES:
             options = csv.WriteOptions(delimiter="\t" if suffix == ".tsv" else ",", quoting_style="needed")
-            csv.write_csv(table, partial, options)
+            with partial.open("wb") as file:
+                file.write(codecs.BOM_UTF8 if byte_order_mark else b"")
+                csv.write_csv(table, file, options)
         elif suffix in (".jsonl", ".ndjson"):
             with partial.open("w", encoding="utf-8") as file:
                 for row in table.to_pylist():

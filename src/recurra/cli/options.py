@@ -18,8 +18,8 @@ from recurra.errors import UsageError
 
 from .commands import MAX_COUNT, MAX_SEED, check_number, kind_of
 
-MAX_SIZE = 1 << 20
-"""Most units of a layer and most numbers of a token's vector; beyond it the weights fit into no memory."""
+MAX_SIZE, MAX_LAYERS = 1 << 16, 256
+"""Most units of a layer (and numbers of a token's vector) and most layers, as in `Estimator.at_most`."""
 
 MAX_EPOCHS = 1_000_000
 
@@ -200,7 +200,9 @@ class Network:
     hidden_size: Annotated[
         int | None, _network("--hidden-size", text="Units per layer and direction.", min=1, max=MAX_SIZE)
     ] = None
-    num_layers: Annotated[int | None, _network("--layers", text="Layers on top of each other.", min=1, max=1000)] = None
+    num_layers: Annotated[
+        int | None, _network("--layers", text="Layers on top of each other.", min=1, max=MAX_LAYERS)
+    ] = None
     bidirectional: Annotated[
         bool | None, _network("--bidirectional/--one-direction", text="Also read from the end.")
     ] = None

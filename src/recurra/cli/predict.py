@@ -13,7 +13,7 @@ from recurra.errors import UsageError
 
 from .console import say, show_json
 from .evaluate import Model
-from .files import write_rows
+from .files import TABLES, is_from_excel, write_rows
 from .options import Asking, takes
 from .shapes import shape_of, source_of
 
@@ -27,6 +27,14 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", help="Write a .csv, .tsv, .jsonl or .parquet file instead.")
     ] = None,
+    excel: Annotated[
+        bool | None,
+        typer.Option(
+            "--excel/--no-excel",
+            help="Begin a .csv or .tsv file with a byte order mark, so that Excel reads it as UTF-8. If left out: "
+            "if the input is a table in CP949 or in UTF-8 with such a mark.",
+        ),
+    ] = None,
     *,
     options: Asking,
 ) -> None:
@@ -37,9 +45,12 @@ def predict(
       echo "a fine film" | recurra predict my-model -
       recurra predict my-model "a fine film"
       recurra predict my-model new.csv --out predictions.csv
+      recurra predict my-model new.csv --out predictions.csv --excel
     """
     from recurra.tasks import load
 
+    if excel and (out is None or out.suffix.lower() not in TABLES):
+        raise UsageError("--excel goes with --out and a file that ends in .csv or .tsv")
     estimator: Any = load(model)
     if options.proba and not hasattr(estimator, "predict_proba"):
         raise UsageError("--proba is for classifiers and taggers; this model gives no probabilities of classes")
@@ -54,7 +65,8 @@ def predict(
             show_json(row)
         sys.stdout.flush()
     else:
-        _write(out, list(rows))
+        mark = is_from_excel(source, options) if excel is None else excel
+        _write(out, list(rows), mark and out.suffix.lower() in TABLES)
 
 
 def _number(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -62,12 +74,12 @@ def _number(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {"row": number, **row}
 
 
-def _write(out: Path, rows: list[dict[str, Any]]) -> None:
+def _write(out: Path, rows: list[dict[str, Any]], byte_order_mark: bool) -> None:
     flat = [
         {k: v for k, v in row.items() if k != "probabilities"}
         | {f"probability {label}": p for label, p in row.get("probabilities", {}).items()}
         for row in rows
     ]
     names = list(flat[0]) if flat else ["row"]
-    write_rows(out, names, [[row[name] for row in flat] for name in names])
-    say(f"{len(rows):,} predictions written to {out}")
+    write_rows(out, names, [[row[name] for row in flat] for name in names], byte_order_mark=byte_order_mark)
+    say(f"{len(rows):,} predictions written to {out}{' (UTF-8 with a byte order mark)' if byte_order_mark else ''}")

@@ -30,6 +30,7 @@ from recurra.training.settings import Objective, Run, Settings, choose_device
 from .baselines import FILE, Baseline, Comparison, Measured, compare, dump, no_held_out, parse
 from .config import METRICS, FolderConfig, Metrics, params_type
 from .finite import finite_loss
+from .size import refuse_too_large
 from .subject import Subject
 
 TRAINING_LOSS = "training loss"
@@ -235,6 +236,8 @@ class Estimator(BaseEstimator):
             fingerprint={"task": self.task, **options, **hashes},
         )
         with torch.random.fork_rng(devices=[]):
+            with torch.device("meta"):  # shapes without memory
+                refuse_too_large(self._build())
             torch.manual_seed(seed)
             self.network_ = self._build()
         try:
