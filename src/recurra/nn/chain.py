@@ -47,7 +47,9 @@ def path_score(scores: Tensor, tags: Tensor, lengths: Tensor, links: Links) -> T
     real = _real(scores, lengths)
     tags = torch.where(real, tags, 0)
     steps = scores.gather(2, tags.unsqueeze(2)).squeeze(2)
-    moves = links.pairs[tags[:, :-1], tags[:, 1:]]
+    # not by two indices: threads would add to the gradient in any order
+    moves = links.pairs.flatten().index_select(0, (tags[:, :-1] * scores.shape[2] + tags[:, 1:]).flatten())
+    moves = moves.view(len(tags), tags.shape[1] - 1)
     last = tags.gather(1, (real.sum(1, keepdim=True) - 1).clamp(min=0)).squeeze(1)
     ends = links.start[tags[:, 0]] + links.end[last]
     zero = scores.new_zeros(())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recurra.ops import Linear, linear
 from recurra.ops import dropout as drop
 
 from .encoder import build_recurrent
@@ -69,7 +70,7 @@ class ContextNetwork(torch.nn.Module):
 
         self.forwards = None if direction == "backward" else stack()
         self.backwards = None if direction == "forward" else stack()
-        self.combine = torch.nn.Linear((2 if direction == "both" else 1) * hidden_size, embedding_size)
+        self.combine = Linear((2 if direction == "both" else 1) * hidden_size, embedding_size)
         self.bias = torch.nn.Parameter(torch.zeros(input_size))
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -90,7 +91,7 @@ class ContextNetwork(torch.nn.Module):
 
     def logits(self, context: Tensor) -> Tensor:
         """Scores of all tokens `(…, tokens)` for contexts `(…, embedding)`."""
-        return torch.nn.functional.linear(context, self.embedding.weight, self.bias)
+        return linear(context, self.embedding.weight, self.bias)
 
     def _states(self, stack: torch.nn.Module, tokens: Tensor, lengths: Tensor) -> Tensor:
         """The state before each step, zeros before the first: `(batch, time, hidden)`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recurra.ops import dropout
+from recurra.ops import dropout, reproducible_algebra
 
 from .memoryless import Memoryless
 from .pooling import last_hidden
@@ -147,8 +147,9 @@ def begin_remembering(layer: RNN | GRU | LSTM | Memoryless, *, orthogonal: bool 
     size, gates = layer.stack.hidden_size, layer.stack.cell.gates
     for name, weight in layer.named_parameters():
         if name.startswith("weight_hh") and orthogonal:
-            for rows in weight.detach().split(size):
-                torch.nn.init.orthogonal_(rows)
+            with reproducible_algebra():
+                for rows in weight.detach().split(size):
+                    torch.nn.init.orthogonal_(rows)
         elif name.startswith("bias_hh") and "forget" in gates:
             rows = gates.index("forget") * size
             torch.nn.init.ones_(weight.detach()[rows : rows + size])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import cross_entropy
+
+from recurra.ops import linear
 
 NEGATIVES = 1024  # drawn anew for each batch
 

@@ -9,6 +9,7 @@ from .native import open_stream
 from .native import train as quick_training
 from .recording import Record, record, replay
 from .reference import Place, Watcher
+from .reproducible import Linear, linear, reproducible_algebra, total
 from .stack import Stack
 
 forking.register()
@@ -19,16 +20,20 @@ __all__ = [
     "PRECISIONS",
     "Call",
     "Explanation",
+    "Linear",
     "Place",
     "Record",
     "Stack",
     "Watcher",
     "dropout",
     "explain",
+    "linear",
     "open_stream",
     "quick_layer",
     "quick_training",
     "record",
     "recurrence",
     "replay",
+    "reproducible_algebra",
+    "total",
 ]

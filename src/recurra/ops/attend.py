@@ -49,8 +49,9 @@ def average(values: Tensor, score: Tensor, lengths: Tensor) -> Tensor:
     """The mean `(batch, features)` of each sequence's steps, weighted by the softmax of `score` `(batch, time, 1)`."""
     mask = step_mask(lengths.to(values.device), values.shape[1]).unsqueeze(-1)
     # not -inf: a softmax over nothing but -inf is NaN; and under autocast a score is of another dtype than the values
-    share = torch.softmax(score.masked_fill(~mask, torch.finfo(score.dtype).min), dim=1)
-    return (share * values).sum(1)
+    masked = score.masked_fill(~mask, torch.finfo(score.dtype).min).squeeze(-1)
+    share = torch.log_softmax(masked, dim=1).exp()  # the gradient of softmax depends on the number of threads
+    return (share.unsqueeze(-1) * values).sum(1)
 
 
 def _plain(*tensors: Tensor) -> bool:

@@ -21,7 +21,7 @@ from recurra.data.batches import BatchSource, Shuffled, to_device
 from recurra.errors import DataError, ModelFolderError, NonFiniteError, UsageError
 from recurra.io import CONFIG, ModelFolder, StoredModel, blaming, dumps, model_card, read_weights, write_folder
 from recurra.nn import CELLS, RECURRENT
-from recurra.ops import MEMORIES, PRECISIONS, Stack
+from recurra.ops import MEMORIES, PRECISIONS, Stack, reproducible_algebra
 from recurra.ops.dispatch import ENGINES
 from recurra.schema import FileError, check, parse_json, plain
 from recurra.training.measures import bad_weights
@@ -235,16 +235,17 @@ class Estimator(BaseEstimator):
             resume=saving.resume,
             fingerprint={"task": self.task, **options, **hashes},
         )
-        with torch.random.fork_rng(devices=[]):
-            with torch.device("meta"):  # shapes without memory
-                refuse_too_large(self._build())
-            torch.manual_seed(seed)
-            self.network_ = self._build()
-        try:
-            run = train(self.network_, self._objective(), batches, valid, settings)
-        except NonFiniteError:
-            self._refuse_nonfinite()
-            raise DataError(f"the output of the network became infinite in training; {REMEDY}") from None
+        with reproducible_algebra():
+            with torch.random.fork_rng(devices=[]):
+                with torch.device("meta"):  # shapes without memory
+                    refuse_too_large(self._build())
+                torch.manual_seed(seed)
+                self.network_ = self._build()
+            try:
+                run = train(self.network_, self._objective(), batches, valid, settings)
+            except NonFiniteError:
+                self._refuse_nonfinite()
+                raise DataError(f"the output of the network became infinite in training; {REMEDY}") from None
         self._refuse_nonfinite()
         self._keep(run, epochs)
         self.baselines_: list[Baseline] = []
@@ -397,7 +398,7 @@ class Estimator(BaseEstimator):
         """What the objective observes of the network on each batch."""
         device = choose_device(self.device)
         network = self.network_.to(device).eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), reproducible_algebra():
             return [objective.observe(network, to_device(batch, device)) for batch in batches]
 
     # saving

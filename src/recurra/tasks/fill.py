@@ -19,6 +19,7 @@ from recurra.data.text import TOKENS, UNKNOWN_ID, TextConfig
 from recurra.errors import DataError, UsageError
 from recurra.io import CONFIG
 from recurra.nn import DIRECTIONS, ContextNetwork, SampledSoftmax, step_mask
+from recurra.ops import reproducible_algebra
 from recurra.schema import FileError, Natural, Share
 from recurra.training.settings import choose_device
 
@@ -355,7 +356,7 @@ class BlankFiller(Estimator):
         absent[UNKNOWN_ID] = -torch.inf
 
         def scores(tokens: Tensor, lengths: Tensor, rows: Tensor, steps: Tensor) -> Tensor:
-            with torch.inference_mode():
+            with torch.inference_mode(), reproducible_algebra():
                 context = network(tokens.to(device), lengths)[rows.to(device), steps.to(device)]
                 return finite(network.logits(context).float()) + absent
 

@@ -19,6 +19,7 @@ from recurra.data.timestamps import TimeReading
 from recurra.data.windows import Frame, Windows
 from recurra.data.wording import counted
 from recurra.errors import DataError, UsageError
+from recurra.ops import reproducible_algebra
 from recurra.schema import Record, Size
 from recurra.training.settings import choose_device
 
@@ -226,7 +227,8 @@ class Forecaster(Estimator):
         self.seen_ = Seen.of(panel, parts)
         self.tail_, self.kind_ = self._tail(panel), kind_of(y)
         if self.best_epoch_ or not self.interrupted_:
-            self._close(panel, spans, valid)
+            with reproducible_algebra():
+                self._close(panel, spans, valid)
         return self
 
     def _choose_sizes(self, panel: Panel, parts: Sequence[Parts]) -> None:
@@ -316,7 +318,7 @@ class Forecaster(Estimator):
         device = choose_device(self.device)
         network = self._network.to(device).eval()
         take = self.horizon if self.decoding == "direct" else network.written
-        with torch.inference_mode():
+        with torch.inference_mode(), reproducible_algebra():
             found = roll(network, values.to(device), future.to(device), self._levels(), take).float().cpu()
         return finite(found).clone()
 

@@ -20,6 +20,7 @@ from recurra.data.store import SequenceStore
 from recurra.data.streams import Streams
 from recurra.data.text import UNKNOWN_ID
 from recurra.errors import DataError, UsageError
+from recurra.ops import reproducible_algebra
 from recurra.schema import check_labels
 from recurra.training.settings import choose_device
 
@@ -368,7 +369,7 @@ class LanguageModel(Estimator):
         device = choose_device(self.device)
         network = self.network_.to(device).eval()
         rows, found = [], []
-        with torch.inference_mode():
+        with torch.inference_mode(), reproducible_algebra():
             for batch in self._batches(X, y):
                 batch = to_device(batch, device)
                 rows.append(batch.rows.cpu())
@@ -432,6 +433,7 @@ class LanguageModel(Estimator):
         write, forbidden = self.encoder_.writer(), self._forbidden()
 
         @torch.inference_mode()
+        @reproducible_algebra()
         def advance(values: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
             if state is None:
                 features, state = network(torch.from_numpy(values).unsqueeze(0), None)

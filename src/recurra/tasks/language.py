@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import cross_entropy
 
 from recurra.data.batches import IGNORE
 from recurra.errors import UsageError
 from recurra.nn import begin_remembering, build_recurrent
+from recurra.ops import Linear, linear
 from recurra.ops import dropout as drop
 
 LABEL_DROPOUT = 0.1  # share of training texts whose label is hidden, so that the model also writes without one
@@ -65,8 +66,8 @@ class LanguageNetwork(torch.nn.Module):
             cell, embedding_size, hidden_size, num_layers, dropout=between, engine=engine, memory=memory
         )
         begin_remembering(self.recurrent)
-        self.bottleneck = torch.nn.Linear(hidden_size, embedding_size) if tied else None
-        self.head = None if tied else torch.nn.Linear(hidden_size, tokens)
+        self.bottleneck = Linear(hidden_size, embedding_size) if tied else None
+        self.head = None if tied else Linear(hidden_size, tokens)
         self.bias = torch.nn.Parameter(torch.zeros(tokens)) if tied else None
 
     def forward(self, values: Tensor, lengths: Tensor | None, state: Any = None) -> tuple[Tensor, Any]:

@@ -23,6 +23,7 @@ from recurra.data.store import SequenceStore
 from recurra.data.text import TOKENS, TextConfig
 from recurra.errors import DataError
 from recurra.nn import POOLINGS
+from recurra.ops import reproducible_algebra, total
 from recurra.schema import Record
 from recurra.training.settings import choose_device
 
@@ -114,7 +115,7 @@ class PooledObjective:
         """Weighted sum of the losses of a batch, and the sum of the weights."""
         losses = self.losses(network(batch.values, batch.lengths), batch.targets)
         weights = torch.ones_like(losses) if batch.weights is None else batch.weights
-        return (losses * weights).sum(), weights.sum()
+        return total(losses * weights), total(weights)
 
     def observe(self, network: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Outputs, targets and weights of a batch."""
@@ -427,7 +428,7 @@ class SequenceEstimator(Estimator):
         for chunk in sequences.chunks():
             batches = Batches(SequenceStore.build([encode(chunk)]), batch_size=PREDICT_BATCH)
             found = np.zeros((len(chunk), self._output_size()), np.float32)
-            with torch.inference_mode():
+            with torch.inference_mode(), reproducible_algebra():
                 for batch in batches:
                     output = network(batch.values.to(device), batch.lengths)
                     found[batch.rows.numpy()] = finite(output.float().cpu()).numpy()

@@ -18,7 +18,7 @@ from recurra.data.spans import Scheme, find_scheme, parts_of
 from recurra.data.store import SequenceStore
 from recurra.data.words import CHARACTERS, WordBatches, WordConfig, WordEncoder
 from recurra.errors import DataError, UsageError
-from recurra.ops import Stack
+from recurra.ops import Stack, reproducible_algebra
 from recurra.schema import Record, check_labels
 from recurra.training.settings import choose_device
 
@@ -295,7 +295,7 @@ class SequenceTagger(Estimator):
             chunk = sentences[start : start + CHUNK_ROWS]
             found: list[Any] = [None] * len(chunk)
             for batch in self._batches(chunk, None, None, None):
-                with torch.inference_mode():
+                with torch.inference_mode(), reproducible_algebra():
                     moved = to_device(batch, device)
                     scores = finite(network(moved))
                     tags = network.chain.decode(scores, moved.lengths).cpu().numpy()

@@ -22,6 +22,7 @@ from recurra.data.store import SequenceStore
 from recurra.data.text import TOKENS, TextConfig
 from recurra.errors import DataError
 from recurra.nn import stacked_length
+from recurra.ops import reproducible_algebra
 from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
@@ -262,7 +263,7 @@ class Transcriber(Estimator):
         network = self.network_.to(device).eval()
         batches = Batches(SequenceStore.build([self.encoder_.encode(chunk)]), batch_size=PREDICT_BATCH)
         found: dict[int, Transcript] = {}
-        with torch.inference_mode():
+        with torch.inference_mode(), reproducible_algebra():
             for batch in batches:
                 log_probs, steps = (t.cpu() for t in network(batch.values.to(device), batch.lengths))
                 finite(log_probs)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recurra.data.windows import WindowBatch, Windows
+from recurra.ops import total
 
 from .network import ForecastNetwork
 
@@ -87,6 +88,6 @@ def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray) -> dict[
                 inside = (band.amin(-1) <= batch.targets) & (batch.targets <= band.amax(-1))
             own = error * size
             parts = (error.square(), error.abs(), own.square(), own.abs(), inside, torch.ones_like(error))
-            sums[name] += torch.stack([(part.double() * weights).sum() for part in parts])
+            sums[name] += torch.stack([total(part.double() * weights) for part in parts])
     names = ("mse", "mae", "mse_units", "mae_units", "coverage")
     return {way: dict(zip(names, (s[:-1] / s[-1].clamp(min=1)).tolist(), strict=True)) for way, s in sums.items()}

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from recurra.data.windows import Layout
 from recurra.nn import Memoryless, build_recurrent
+from recurra.ops import Linear
 from recurra.ops import dropout as drop
 
 QUIET = 0.1  # in standard deviations of the training part
@@ -65,17 +66,17 @@ class ForecastNetwork(torch.nn.Module):
         self.filling = -context % segment
         self.coming = -(-horizon // self.written)
         size = hidden_size
-        self.read = torch.nn.Linear(segment * (1 + layout.masked), size)
+        self.read = Linear(segment * (1 + layout.masked), size)
         side = layout.beside.stop - layout.beside.start + layout.features * layout.masked
-        self.beside = torch.nn.Linear(segment * side, size, bias=False) if side else None
+        self.beside = Linear(segment * side, size, bias=False) if side else None
         self.recurrent = build_recurrent(
             cell, size, size, num_layers, dropout=dropout if num_layers > 1 else 0.0, engine=engine, memory=memory
         )
         self.memoryless = isinstance(self.recurrent, Memoryless)
         self.position = torch.nn.Parameter(torch.randn(self.coming, size - size // 2))
         self.target = torch.nn.Parameter(torch.randn(layout.targets, size // 2))
-        self.ahead = torch.nn.Linear(self.written * layout.known, size, bias=False) if layout.known else None
-        self.write = torch.nn.Linear(size, self.written)
+        self.ahead = Linear(self.written * layout.known, size, bias=False) if layout.known else None
+        self.write = Linear(size, self.written)
         self.linear_weight: Tensor
         self.linear_bias: Tensor
         self.shifts: Tensor
@@ -83,7 +84,7 @@ class ForecastNetwork(torch.nn.Module):
         self.register_buffer("linear_weight", torch.zeros(context, horizon))
         self.register_buffer("linear_bias", torch.zeros(horizon))
         self.register_buffer("shifts", torch.zeros(horizon, layout.targets, quantiles))
-        self.spread = torch.nn.Linear(size, self.written * quantiles) if quantiles else None
+        self.spread = Linear(size, self.written * quantiles) if quantiles else None
 
     def forward(self, values: Tensor, future: Tensor) -> Tensor:
         """Forecasts.

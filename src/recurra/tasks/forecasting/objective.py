@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recurra.data.windows import WindowBatch
+from recurra.ops import total
 
 LOSSES = ("l1", "l2", "huber")
 
@@ -48,7 +49,7 @@ class ForecastObjective:
         """Sum of the losses of a batch, and the number of values that were there."""
         losses = self.losses(network(batch.values, batch.future), batch.targets)
         weights = torch.ones_like(losses) if batch.weights is None else batch.weights
-        return (losses * weights).sum(), weights.sum()
+        return total(losses * weights), total(weights)
 
     def observe(self, network: torch.nn.Module, batch: WindowBatch) -> Tensor:
         """Sums over a batch: losses, squared errors, absolute errors, values."""
@@ -56,7 +57,7 @@ class ForecastObjective:
         weights = torch.ones_like(batch.targets) if batch.weights is None else batch.weights
         error = output[..., 0] - batch.targets
         parts = (self.losses(output, batch.targets), error.square(), error.abs(), torch.ones_like(error))
-        return torch.stack([(part.double() * weights).sum() for part in parts]).cpu()
+        return torch.stack([total(part.double() * weights) for part in parts]).cpu()
 
     def figures(self, observed: list[Any]) -> dict[str, float]:
         """Mean squared and absolute error of the scaled values, and the mean loss."""

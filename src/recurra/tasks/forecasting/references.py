@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recurra.data.windows import WindowBatch, Windows
+from recurra.ops import total
 
 SHRINKAGE = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Ridge penalties tried, in units of the mean variance of a step of the context."""
@@ -83,12 +84,12 @@ def _rows(context: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _error(windows: Windows, solved: Tensor) -> float:
-    total = 0.0
+    found = 0.0
     for batch in windows:
         context = batch.values[:, :, : windows.layout.targets]
         error = (linear(context, solved[:-1], solved[-1]) - batch.targets).square()
-        total += float((error if batch.weights is None else error * batch.weights).sum())
-    return total
+        found += float(total(error if batch.weights is None else error * batch.weights))
+    return found
 
 
 def find_season(series: Sequence[np.ndarray], longest: int) -> int:

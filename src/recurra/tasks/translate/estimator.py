@@ -19,6 +19,7 @@ from recurra.data.pairs import PairBatches, Pairs, as_pairs, hold_out, reference
 from recurra.data.store import SequenceStore
 from recurra.data.text import TOKENS, TextConfig, alphabet_size
 from recurra.errors import DataError, UsageError
+from recurra.ops import reproducible_algebra
 from recurra.schema import Size
 from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving
 from recurra.tasks.config import FolderConfig
@@ -325,7 +326,7 @@ class Translator(Estimator):
         network: Any = self.network_.to(device).eval()
         store = SequenceStore.build([self.source_encoder_.encode([text.strip() for text in texts])])
         found = [[Candidate("", 0.0)]] * len(texts)
-        with torch.inference_mode():
+        with torch.inference_mode(), reproducible_algebra():
             for batch in Batches(store, np.flatnonzero(store.lengths), batch_size=SEARCHED):
                 hypotheses = judge.hypotheses(network, batch.values.to(device), batch.lengths)
                 for row, some in zip(batch.rows.tolist(), hypotheses, strict=True):
@@ -358,7 +359,7 @@ class Translator(Estimator):
         if not len(ids):
             return Alignment([], [], np.zeros((0, 0), np.float32), "")
         values, lengths = torch.from_numpy(ids).unsqueeze(0).to(device), torch.tensor([len(ids)])
-        with torch.inference_mode():
+        with torch.inference_mode(), reproducible_algebra():
             tokens = judge.hypotheses(network, values, lengths)[0][0].tokens
             weights = network.attend(values, lengths, torch.tensor([tokens], device=device))[0, : len(tokens)]
         source_tokens, target_tokens = self.source_encoder_.pieces(ids.tolist()), self.target_encoder_.pieces(tokens)

@@ -11,6 +11,7 @@ from recurra.data.batches import IGNORE
 from recurra.data.text import UNKNOWN_ID
 from recurra.nn import SequenceEncoder, build_recurrent, step_mask
 from recurra.nn.attention import Attention
+from recurra.ops import Linear, linear
 from recurra.ops import dropout as drop
 
 SPECIALS = ("[BEGIN]", "[END]")
@@ -91,7 +92,7 @@ class EncoderDecoder(torch.nn.Module):
         size = self.encoder.output_size
         self.bridge = torch.nn.Linear(size, self.states * num_layers * hidden_size)
         self.attention = Attention(hidden_size, size)
-        self.combine = torch.nn.Linear(hidden_size + size + embedding_size, embedding_size)
+        self.combine = Linear(hidden_size + size + embedding_size, embedding_size)
         self.bias = torch.nn.Parameter(torch.zeros(target_size))
 
     def encode(self, values: Tensor, lengths: Tensor) -> Encoded:
@@ -158,7 +159,7 @@ class EncoderDecoder(torch.nn.Module):
 
     def _scores(self, features: Tensor) -> Tensor:
         combined = torch.tanh(self.combine(features))
-        return self._drop(combined) @ self.embedding.weight.T + self.bias
+        return linear(self._drop(combined), self.embedding.weight, self.bias)
 
     def _drop(self, values: Tensor) -> Tensor:
         return drop(values, self.dropout, training=self.training)

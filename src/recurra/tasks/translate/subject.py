@@ -15,6 +15,7 @@ from recurra.data.pairs import PairBatches
 from recurra.data.store import SequenceStore
 from recurra.data.text import UNKNOWN_ID
 from recurra.errors import DataError
+from recurra.ops import reproducible_algebra
 from recurra.tasks.finite import answers_of
 from recurra.tasks.subject import Subject, unknown_notes
 
@@ -36,7 +37,7 @@ def subject_of_texts(translator: Translator, X: Any, y: Any = None) -> Subject:
     rows = np.arange(len(sources))
     batch: Any = translator._whole(PairBatches(store, rows, store, {}, batch_size=len(rows)))
     network: Any = translator.network_.to(batch.values.device).eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), reproducible_algebra():
         judge, nothing = translator._judge(), [list[int]() for _ in sources]
         best = answers_of(
             lambda: [found[0].tokens for found in judge.hypotheses(network, batch.values, batch.lengths)], nothing

@@ -1,0 +1,171 @@
+"""Products, solvers and sums whose results do not depend on the number of threads.
+
+MKL, the library behind torch's matrix products, splits a product into as many parts as there are threads. A row or a
+column at the edge of a part is summed in another order than one in the middle, so its last bits change. Here MKL runs
+on one thread. Large products are cut into blocks that depend on the shapes only, and threads share the blocks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .call import is_batched, transformed, watched
+
+BLOCK = 1 << 24
+"""Multiply-adds of a block: half a millisecond on one core, so that sharing costs little."""
+TILE = 48
+"""Rows or columns of a block are a multiple of this, a common multiple of the tiles of the usual kernels."""
+
+SERIAL = 1 << 14
+"""Numbers that torch adds up on one thread."""
+
+
+@cache
+def _set_threads() -> Callable[[int], int] | None:
+    """MKL's function that sets the number of threads for this thread and returns the one before; None without MKL."""
+    try:
+        library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+        return library.MKL_Set_Num_Threads_Local  # type: ignore[no-any-return]
+    except (OSError, AttributeError):
+        return None
+
+
+@contextmanager
+def reproducible_algebra() -> Iterator[None]:
+    """Runs matrix products, decompositions and solvers that this thread calls on one thread.
+
+    Large products are still shared by `linear`. Without MKL (on Arm processors, for example) it does nothing.
+    """
+    set_threads = _set_threads()
+    before = 0 if set_threads is None else set_threads(1)
+    try:
+        yield
+    finally:
+        if set_threads is not None:
+            set_threads(before)
+
+
+def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`torch.nn.functional.linear`, with large products shared among threads in blocks that the shapes decide.
+
+    Args:
+        values: `(…, features)`.
+        weight: `(outputs, features)`.
+        bias: `(outputs,)`.
+
+    Returns:
+        `(…, outputs)`.
+
+    Example:
+        >>> linear(torch.ones(1, 2), torch.tensor([[1.0, 2.0]]), torch.ones(1)).tolist()
+        [[4.0]]
+    """
+    if values.numel() * len(weight) < 2 * BLOCK or not _plain(values, weight) or _set_threads() is None:
+        return torch.nn.functional.linear(values, weight, bias)
+    found: Any = _Product.apply(values.flatten(0, -2), weight, bias)
+    return found.unflatten(0, values.shape[:-1])  # type: ignore[no-any-return]
+
+
+def total(values: Tensor) -> Tensor:
+    """`values.sum()` in an order that the shape decides; torch adds one part for each thread.
+
+    Example:
+        >>> total(torch.ones(3, 40_000)).item()
+        120000.0
+    """
+    flat = values.flatten()
+    if len(flat) <= SERIAL:
+        return flat.sum()
+    whole = len(flat) // SERIAL * SERIAL
+    return total(flat[:whole].view(-1, SERIAL).sum(1)) + flat[whole:].sum()
+
+
+class Linear(torch.nn.Linear):
+    """`torch.nn.Linear` by `linear`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Returns `(…, outputs)` for `(…, features)`."""
+        return linear(input, self.weight, self.bias)
+
+
+def _plain(*tensors: Tensor) -> bool:
+    """Whether numbers in the memory of the CPU are multiplied, and nobody must see the operators."""
+    if transformed() or torch._C._get_tracing_state() or watched(*tensors) or torch.is_autocast_enabled("cpu"):
+        return False
+    return (
+        all(t.device.type == "cpu" and t.dtype == tensors[0].dtype for t in tensors) and tensors[0].is_floating_point()
+    )
+
+
+class _Product(torch.autograd.Function):
+    """`values @ weight.T + bias` for `(rows, features)`."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(values, weight)
+        return product(values, weight.T, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (grad,), (values, weight) = grads, ctx.saved_tensors
+        several = torch.is_grad_enabled() or is_batched(grad) or not _plain(grad)  # a second derivative, for example
+        times = torch.matmul if several else product
+        return (
+            times(grad, weight) if ctx.needs_input_grad[0] else None,
+            times(grad.T, values) if ctx.needs_input_grad[1] else None,
+            grad.sum(0) if ctx.needs_input_grad[2] else None,
+        )
+
+
+def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`a @ b`, plus `bias` to each row, in blocks of rows or columns of the result, whichever are more."""
+    (rows, depth), columns = a.shape, b.shape[1]
+    found = torch.empty(rows, columns, dtype=a.dtype)
+    many, few = max(rows, columns), min(rows, columns)
+    size = -(-BLOCK // max(few * depth, 1) // TILE) * TILE
+    blocks = [slice(i, i + size) for i in range(0, many, size)]
+    a, b, start = a.detach(), b.detach(), None if bias is None else bias.detach()
+
+    def work(block: slice) -> None:
+        over_rows = rows >= columns
+        left, right, out = (a[block], b, found[block]) if over_rows else (a, b[:, block], found[:, block])
+        if start is None:
+            torch.mm(left, right, out=out)
+        else:
+            torch.addmm(start if over_rows else start[block], left, right, out=out)
+
+    _share(work, blocks)
+    return found
+
+
+def _share(work: Callable[[slice], None], blocks: list[slice]) -> None:
+    """Calls `work` for every block, on this thread and on helpers."""
+    turn = itertools.count()  # its `next` is atomic
+
+    def run() -> None:
+        with torch.inference_mode(), reproducible_algebra():
+            while (i := next(turn)) < len(blocks):
+                work(blocks[i])
+
+    helpers = min(torch.get_num_threads(), len(blocks)) - 1
+    started: list[Future] = [_pool(os.getpid(), torch.get_num_threads()).submit(run) for _ in range(helpers)]
+    run()
+    for one in started:
+        one.result()
+
+
+@cache
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Helpers of this process: a fork has none of the threads of its parent."""
+    return ThreadPoolExecutor(max(threads - 1, 1), thread_name_prefix="recurra-linear")

@@ -1,0 +1,156 @@
+"""Products and sums that do not depend on the number of threads."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import pytest
+import torch
+
+from recurra.ops import Linear, linear, reproducible, reproducible_algebra, total
+
+pytestmark = pytest.mark.skipif(reproducible._set_threads() is None, reason="torch was built without MKL")
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(reproducible, "BLOCK", 1 << 10)
+
+
+@pytest.fixture
+def threads():
+    """Calls a function with 1 to 4 threads and returns what it gave."""
+    before = torch.get_num_threads()
+
+    def run(function):
+        found = []
+        for count in (1, 2, 3, 4):
+            torch.set_num_threads(count)
+            found.append(function())
+        return found
+
+    yield run
+    torch.set_num_threads(before)
+
+
+SHAPES = [(5, 64, 128), (200, 7, 3), (3, 50, 400), (129, 65, 127), (1, 2048, 1), (47, 6, 23), (432, 267, 41)]
+
+
+@pytest.mark.parametrize(("rows", "depth", "columns"), SHAPES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("biased", [True, False])
+def test_values_and_gradients_are_those_of_torch(rows, depth, columns, dtype, biased):
+    torch.manual_seed(0)
+    shapes = [(2, rows, depth), (columns, depth), (columns,)][: 3 if biased else 2]
+    ours = [torch.randn(shape, dtype=dtype).requires_grad_() for shape in shapes]
+    theirs = [tensor.detach().double().requires_grad_() for tensor in ours]
+    found, expected = linear(*ours), torch.nn.functional.linear(*theirs)
+    assert found.shape == (2, rows, columns)
+    weight = torch.randn(found.shape, dtype=dtype)
+    (found * weight).sum().backward()
+    (expected * weight.double()).sum().backward()
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=10 * tolerance)
+    for one, other in zip(ours, theirs, strict=True):
+        scale = float(other.grad.abs().max())
+        torch.testing.assert_close(one.grad.double(), other.grad, rtol=tolerance, atol=10 * tolerance * scale)
+
+
+@pytest.mark.parametrize(("rows", "depth", "columns"), SHAPES)
+def test_any_number_of_threads_gives_the_same_bits(threads, rows, depth, columns):
+    torch.manual_seed(0)
+    values, weight, bias = torch.randn(rows, depth), torch.randn(columns, depth), torch.randn(columns)
+
+    def run():
+        leaves = [tensor.clone().requires_grad_() for tensor in (values, weight, bias)]
+        with reproducible_algebra():
+            found = linear(*leaves)
+            found.square().sum().backward()
+        return [found, *(leaf.grad for leaf in leaves)]
+
+    first, *others = threads(run)
+    for other in others:
+        assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_decompositions_and_small_products(threads):
+    torch.manual_seed(0)
+    square, narrow = torch.randn(160, 160), torch.randn(2000, 128)
+
+    def run():
+        with reproducible_algebra():
+            return [*torch.linalg.qr(square), torch.linalg.solve(square, narrow[:160]), narrow @ narrow[:100].T]
+
+    first, *others = threads(run)
+    for other in others:
+        assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(3,), (0,), (100_001,), (7, 30_000), (2, 300, 400)])
+def test_sums(threads, shape):
+    torch.manual_seed(0)
+    values = torch.randn(shape)
+    first, *others = threads(lambda: total(values))
+    assert all(torch.equal(first, other) for other in others)
+    assert first.item() == pytest.approx(values.double().sum().item(), abs=1e-2)
+    leaf = values.clone().requires_grad_()
+    (3 * total(leaf)).backward()
+    assert bool((leaf.grad == 3).all())
+
+
+def test_second_derivatives_transforms_and_inference():
+    torch.manual_seed(0)
+    weight = torch.randn(60, 40, dtype=torch.float64)
+    values = torch.randn(30, 40, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda v: linear(v[:2, :5], weight[:6, :5]).tanh(), (values,))
+    (first,) = torch.autograd.grad(linear(values, weight).pow(3).sum(), values, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), values)
+    (expected,) = torch.autograd.grad(
+        torch.autograd.grad((values @ weight.T).pow(3).sum(), values, create_graph=True)[0].sum(), values
+    )
+    torch.testing.assert_close(second, expected)
+    batched = torch.func.vmap(lambda v: linear(v, weight))(values.detach().expand(3, -1, -1))
+    torch.testing.assert_close(batched[1], values.detach() @ weight.T)
+    with torch.inference_mode():
+        torch.testing.assert_close(linear(values, weight), values.detach() @ weight.T)
+
+
+def test_a_layer_keeps_the_names_of_torch():
+    layer = Linear(40, 60)
+    assert list(layer.state_dict()) == ["weight", "bias"]
+    values = torch.randn(3, 30, 40)
+    torch.testing.assert_close(layer(values), torch.nn.Linear.forward(layer, values))
+
+
+def test_an_error_of_a_helper_reaches_the_caller(monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+
+    def fail(block):
+        raise RuntimeError("a helper failed")
+
+    try:
+        with pytest.raises(RuntimeError, match="a helper failed"):
+            reproducible._share(fail, [slice(0, 1)] * 5)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _child(queue):
+    queue.put(linear(torch.ones(100, 40), torch.ones(60, 40)).sum().item())
+
+
+def test_a_fork_starts_helpers_of_its_own():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        linear(torch.ones(100, 40), torch.ones(60, 40))
+        context = multiprocessing.get_context("fork")
+        queue = context.SimpleQueue()
+        child = context.Process(target=_child, args=(queue,))
+        child.start()
+        child.join(30)
+        assert not child.is_alive()
+        assert queue.get() == 100 * 40 * 60
+    finally:
+        torch.set_num_threads(before)
