@@ -1,6 +1,9 @@
 # The only list of commands. `make demo` and `make test` work in a fresh clone; PYTHON names the interpreter.
 PYTHON ?= python3
 BIN := .venv/bin
+# the compilers of `make test-engine`: GCC from version 11, Clang from 14 (the newest that is installed)
+GCC ?= g++
+CLANG ?= $(notdir $(lastword $(shell ls /usr/bin/clang++ /usr/bin/clang++-[0-9]* 2>/dev/null | sort -V)))
 
 .PHONY: install demo test test-slow test-data test-engine test-fuzz bench lint clean
 install: .venv/installed          ## the package and its tools into .venv
@@ -12,8 +15,11 @@ test-slow: .venv/developing       ## kills and resumes runs, runs the README; mi
 	$(BIN)/python -m pytest -n auto -m "slow and not data"
 test-data: .venv/developing       ## on the real data sets, where they are; minutes
 	$(BIN)/python -m pytest -n auto -m data
-test-engine:                      ## the C++ engine by itself, plain and under the sanitizers
-	for s in "" address,undefined thread; do cmake -S . -B build/tests -DRECURRA_TESTS=ON -DRECURRA_SANITIZE=$$s && cmake --build build/tests --parallel 2 && ctest --test-dir build/tests --output-on-failure || exit 1; done
+test-engine:                      ## the C++ engine by itself, with GCC and Clang, plain and under the sanitizers
+	@command -v $(firstword $(CLANG) clang++) || { echo "no clang++: install Clang 14 or newer, or name it: make test-engine CLANG=…"; exit 1; }
+	for c in $(GCC) $(CLANG); do for s in "" address,undefined thread; do echo "== $$c $$s"; \
+	  cmake -S . -B build/tests-$$c -DCMAKE_CXX_COMPILER=$$c -DRECURRA_TESTS=ON -DRECURRA_SANITIZE=$$s > /dev/null && \
+	  cmake --build build/tests-$$c --parallel 2 && ctest --test-dir build/tests-$$c --output-on-failure || exit 1; done; done
 test-fuzz: .venv/developing       ## damaged files, folders, checkpoints and commands; SECONDS=1200 SEED=1 for more
 	RECURRA_FUZZ_SECONDS=$(or $(SECONDS),240) RECURRA_FUZZ_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -n auto -m fuzz tests/fuzz
 bench: .venv/measuring            ## our layers against torch's and ONNX Runtime's, figures and picture; minutes
@@ -24,8 +30,10 @@ clean:                            ## what the other commands made
 	rm -rf .venv build dist recurra-demo recurra-demo.training
 
 .venv/installed: pyproject.toml constraints.txt
+	@echo "installing, and compiling the C++ engine: some minutes"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(BIN)/python -c "from recurra.ops import kernels; print('native engine:', kernels.absent or 'built')"
 	touch $@
 .venv/measuring: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"

@@ -88,23 +88,19 @@ inline __attribute__((always_inline)) void tile_alone(int depth, const T* x, con
 constexpr int rows_for(int v) { return v == 4 ? kRows : v == 3 ? kRows * 4 / 3 : kRows * 3 / 2 < 8 ? kRows * 3 / 2 : 8; }
 constexpr int kMostRows = rows_for(1);
 
-// Turns a block of lanes × lanes numbers around its diagonal.
-template <class T>
-inline void transpose(Vec<T> (&v)[lanes<T>]) {
+// Transposes a block of lanes × lanes numbers.
+template <class T, int Step = 1>
+inline __attribute__((always_inline)) void transpose(Vec<T> (&v)[lanes<T>]) {
     constexpr int L = lanes<T>;
-    typedef std::conditional_t<sizeof(T) == 4, int32_t, int64_t> Index;
-    typedef Index Mask __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
-#pragma GCC unroll 4
-    for (int step = 1; step < L; step *= 2) {
-        Mask low, high;
-        for (int j = 0; j < L; ++j) low[j] = j & step ? L + j - step : j, high[j] = j & step ? L + j : j + step;
+    if constexpr (Step < L) {
 #pragma GCC unroll 16
         for (int i = 0; i < L; ++i) {
-            if (i & step) continue;
-            const Vec<T> a = v[i], b = v[i + step];
-            v[i] = __builtin_shuffle(a, b, low);
-            v[i + step] = __builtin_shuffle(a, b, high);
+            if (i & Step) continue;
+            const Vec<T> a = v[i], b = v[i + Step];
+            v[i] = interleave<T, Step, false>(a, b);
+            v[i + Step] = interleave<T, Step, true>(a, b);
         }
+        transpose<T, 2 * Step>(v);
     }
 }
 
@@ -314,19 +310,12 @@ struct Dots {
     }
 
 private:
-    typedef std::conditional_t<sizeof(T) == 4, int32_t, int64_t> Index;
-    typedef Index Mask __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
-
     template <int Step>
     inline __attribute__((always_inline)) void fold() {
         if constexpr (Step < lanes<T>) {
-            Mask low, high;
-#pragma GCC unroll 16
-            for (int j = 0; j < lanes<T>; ++j)
-                low[j] = j & Step ? lanes<T> + j - Step : j, high[j] = j & Step ? lanes<T> + j : j + Step;
 #pragma GCC unroll 16
             for (int i = 0; i < lanes<T>; i += 2 * Step)
-                acc[i] = __builtin_shuffle(acc[i], acc[i + Step], low) + __builtin_shuffle(acc[i], acc[i + Step], high);
+                acc[i] = interleave<T, Step, false>(acc[i], acc[i + Step]) + interleave<T, Step, true>(acc[i], acc[i + Step]);
             fold<2 * Step>();
         }
     }

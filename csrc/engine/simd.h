@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -88,6 +90,25 @@ inline void passed() {
 template <class T>
 inline Vec<T> splat(T s) {
     return s - Vec<T>{};  // folds to a broadcast: x - 0 is x for every x
+}
+
+// Takes blocks of Step lanes from a and b in turn: the even blocks of both (Odd: the odd blocks), those of a first.
+// For Step 1 of four lanes: a0 b0 a2 b2 (Odd: a1 b1 a3 b3).
+template <class T, int Step, bool Odd, size_t... J>
+inline __attribute__((always_inline)) Vec<T> interleave(Vec<T> a, Vec<T> b, std::index_sequence<J...>) {
+    constexpr int from_a = Odd ? Step : 0, from_b = from_a + lanes<T> - Step;
+#if defined(__clang__)
+    return __builtin_shufflevector(a, b, int(J) + (J & Step ? from_b : from_a)...);
+#else  // GCC has __builtin_shufflevector from version 12 on
+    typedef std::conditional_t<sizeof(T) == 4, int32_t, int64_t> Index;
+    typedef Index Order __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
+    const Order order = {Index(int(J) + (J & Step ? from_b : from_a))...};
+    return __builtin_shuffle(a, b, order);
+#endif
+}
+template <class T, int Step, bool Odd>
+inline __attribute__((always_inline)) Vec<T> interleave(Vec<T> a, Vec<T> b) {
+    return interleave<T, Step, Odd>(a, b, std::make_index_sequence<lanes<T>>{});
 }
 
 // The smaller and the greater of two; a NaN in x stays one.

@@ -288,7 +288,8 @@ private:
         const Sum<T> ih = results.at(index, 0), hh = results.at(index, 1);
         T *const bi = s.bias ? results.at(index, 2).data : nullptr, *const bh = s.bias ? results.at(index, 3).data : nullptr;
         const bool fresh = !results.begun[index];
-        const auto [from, until] = with_state(lane.d, tokens);
+        const auto [from_, until] = with_state(lane.d, tokens);
+        const int64_t from = from_;  // C++17 has no captures of structured bindings
         h.erase(h.begin() + until, h.end()), h.erase(h.begin(), h.begin() + from);
         const int height = z.products * z.hidden, n = shares(tokens * height * (inputs + z.out));
         const int items = n == 1 ? 1 : n * std::max(1, height / n / 128);  // so many rows that packing x for them is nothing

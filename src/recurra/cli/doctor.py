@@ -21,12 +21,14 @@ def doctor(
     """
     from recurra.io.card import versions
 
-    found = {"versions": versions(), "devices": _devices(), "engines": _engines()}
+    found = {"versions": versions(), "devices": _devices(), "native engine": _native(), "engines": _engines()}
     if json:
         show_json(found)
         return
     show_table("Versions", ["package", "version"], [[k, v] for k, v in found["versions"].items()], numbers=False)
     show_table("Devices", ["device", "what"], [[k, v] for k, v in found["devices"].items()], numbers=False)
+    rows = [[k, str(v)] for k, v in found["native engine"].items() if v is not None]
+    show_table("Native engine", ["what", "found"], rows, numbers=False)
     rows = [[e["call"], e["served by"], "\n".join(f"{k}: {v}" for k, v in e["not"].items())] for e in found["engines"]]
     show_table("Engines", ["call", "served by", "not served by, because"], rows, numbers=False)
 
@@ -38,6 +40,20 @@ def _devices() -> dict[str, str]:
     for i in range(torch.cuda.device_count()):
         found[f"cuda:{i}"] = torch.cuda.get_device_name(i)
     return found
+
+
+def _native() -> dict[str, Any]:
+    """Returns whether the C++ engine was built; if not, the first error of its build and the file with its output."""
+    from recurra import ops
+    from recurra.ops import kernels
+    from recurra.ops.build_report import build_log
+
+    log = None if kernels.engine is not None else build_log(ops.__path__)
+    return {
+        "built": kernels.engine is not None,
+        "why not": kernels.absent or None,
+        "output of the build": None if log is None else str(log),
+    }
 
 
 def _engines() -> list[dict[str, Any]]:

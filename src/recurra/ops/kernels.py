@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .build_report import why_absent
 from .memory import address, materialize
 
 engine: Any = None
 absent = ""
 try:
     from . import _engine as engine  # type: ignore[no-redef]
-except ImportError as error:  # built without a compiler: the other engines serve, and say so
-    absent = str(error)
+except ImportError as error:  # installed without it: the other engines serve, and say so
+    absent = why_absent(sys.modules[__name__.rpartition(".")[0]].__path__, error)
 
 FIRST_ONLY = 'the native engine gives first derivatives only; use engine="builtin" or "reference"'
 
