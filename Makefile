@@ -5,7 +5,7 @@ BIN := .venv/bin
 GCC ?= g++
 CLANG ?= $(notdir $(lastword $(shell ls /usr/bin/clang++ /usr/bin/clang++-[0-9]* 2>/dev/null | sort -V)))
 
-.PHONY: install demo test test-slow test-data test-engine test-fuzz bench lint clean
+.PHONY: install demo test test-slow test-data test-engine test-fuzz test-mutation bench lint clean
 install: .venv/installed          ## the package and its tools into .venv
 demo: install                     ## train on Korean film reviews and look at the result
 	$(BIN)/recurra demo
@@ -22,6 +22,8 @@ test-engine:                      ## the C++ engine by itself, with GCC and Clan
 	  cmake --build build/tests-$$c --parallel 2 && ctest --test-dir build/tests-$$c --output-on-failure || exit 1; done; done
 test-fuzz: .venv/developing       ## damaged files, folders, checkpoints and commands; SECONDS=1200 SEED=1 for more
 	RECURRA_FUZZ_SECONDS=$(or $(SECONDS),240) RECURRA_FUZZ_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -n auto -m fuzz tests/fuzz
+test-mutation: .venv/mutating     ## changes the code at random places; the fast tests must notice. SECONDS=3600 SEED=1 for more
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutation/run.py --seconds $(or $(SECONDS),200) --seed $(or $(SEED),0)
 bench: .venv/measuring            ## our layers against torch's and ONNX Runtime's, figures and picture; minutes
 	$(BIN)/recurra bench --out benchmarks/results/recurrence.json --plot docs/images/benchmark.svg
 lint: .venv/developing            ## style, types, import direction
@@ -40,4 +42,7 @@ clean:                            ## what the other commands made
 	touch $@
 .venv/developing: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench]"
+	touch $@
+.venv/mutating: .venv/developing
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench,mutation]"
 	touch $@

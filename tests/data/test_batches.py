@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recurra.data import batches as module
-from recurra.data.batches import IGNORE, Batches, Shuffled, pad
+from recurra.data.batches import IGNORE, Batch, Batches, Shuffled, pad, to_device
 from recurra.data.store import BLOCK_ROWS, SequenceStore
 
 
@@ -162,3 +162,12 @@ def test_shuffled_moves_steps_within_each_sequence_and_aligned_targets_with_them
     assert torch.equal(batch.values[batch.targets != IGNORE], batch.targets[batch.targets != IGNORE])
     unmoved = next(iter(Shuffled(source)))
     assert torch.equal(unmoved.targets, plain.targets)
+
+
+def test_a_batch_moves_to_a_device_but_for_its_lengths():
+    batch = Batch(torch.zeros(1, 2), torch.tensor([2]), torch.tensor([[1]]), None, torch.tensor([0]))
+    moved = to_device(batch, torch.device("meta"))
+    for name, value in moved._asdict().items():
+        assert value is None if getattr(batch, name) is None else value.is_meta != (name == "lengths")
+    assert torch.equal(moved.lengths, batch.lengths)
+    assert to_device(batch, torch.device("cpu")) is batch

@@ -38,6 +38,19 @@ def test_series_are_cut_at_the_same_time():
     assert found == [Parts(60, 80, 100), Parts(30, 40, 40)]
 
 
+def test_cuts_are_counted_from_the_earliest_beginning_to_the_latest_end():
+    """Neither series is as long as all of the time: 70 days, of which the second begins after 30."""
+    found = split_panel(panel(at("2024-01-01", 10, "a"), at("2024-01-31", 40, "b")), (0.6, 0.2, 0.2), 0.1, 5)
+    assert found == [Parts(10, 10, 10), Parts(12, 26, 40)]
+    found = split_panel(panel(at("2024-01-31", 40, "b"), at("2024-01-01", 10, "a")), (42, 14, 14), 0.1, 5)
+    assert found == [Parts(12, 26, 40), Parts(10, 10, 10)]
+
+
+def test_without_a_time_column_each_series_is_cut_at_shares_of_its_own_length():
+    found = split_panel(panel_of_arrays([np.zeros(100), np.zeros(50)]), (0.6, 0.2, 0.2), 0.1, 5)
+    assert found == [Parts(60, 80, 100), Parts(30, 40, 50)]
+
+
 @settings(max_examples=30)
 @given(
     st.lists(st.integers(0, 300), min_size=1, max_size=4),
@@ -145,6 +158,27 @@ def test_shifted_quantiles_lie_where_they_should(count, horizon, level, seed):
     else:
         assert ((errors < found).double().mean(0) <= level).all()
     assert ((errors <= found).double().mean(0) - level).abs().max() <= 2 / count
+
+
+@pytest.mark.parametrize(
+    ("count", "level", "rank"),
+    [
+        (104, 0.9, 95), (104, 0.5, 53), (104, 0.1, 10),  # between two ranks: outward
+        (199, 0.9, 180), (199, 0.1, 20), (199, 0.5, 100),  # exactly a rank, though 200 * 0.9 is not exact
+        (100, 0.999, 100), (100, 0.001, 1),  # beyond the last and before the first
+    ],
+)  # fmt: skip
+def test_shifts_take_the_rank_of_split_conformal_prediction(count, level, rank):
+    """ceil((n + 1) q) of n errors, counted from 1; floor for quantiles below the median."""
+    errors = torch.randperm(count, generator=torch.Generator().manual_seed(0)).float() + 1
+    assert shifts(errors.reshape(count, 1, 1, 1), [level]).item() == rank
+
+
+def test_every_quantile_target_and_step_has_a_shift_of_its_own():
+    errors = torch.arange(1, 101.0).reshape(100, 1, 1, 1) + torch.tensor([[[0.0], [1000]], [[5000], [9000]]])
+    found = shifts(errors.expand(100, 2, 2, 3), [0.1, 0.5, 0.9])
+    first = torch.tensor([10.0, 51, 91])
+    assert torch.equal(found, torch.stack([torch.stack([first, first + 1000]), torch.stack([first + 5000, first + 9000])]))
 
 
 def test_few_windows_share_the_errors_of_their_neighbours():
