@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from recurra.data.frequency import Frequency
 from recurra.data.panel import Columns, Panel, Series, panel_of_arrays
 from recurra.data.windows import Frame, Layout, Windows
+from recurra.errors import DataError, UsageError
 from recurra.tasks.forecasting import references
 from recurra.tasks.forecasting.bands import nested, shifts
 from recurra.tasks.forecasting.decode import roll
@@ -49,6 +50,48 @@ def test_cuts_are_counted_from_the_earliest_beginning_to_the_latest_end():
 def test_without_a_time_column_each_series_is_cut_at_shares_of_its_own_length():
     found = split_panel(panel_of_arrays([np.zeros(100), np.zeros(50)]), (0.6, 0.2, 0.2), 0.1, 5)
     assert found == [Parts(60, 80, 100), Parts(30, 40, 50)]
+
+
+@pytest.mark.parametrize(
+    ("total", "split", "fraction", "horizon", "ends"),
+    [
+        (100, None, 0.1, 5, (90, 100, 100)),
+        (40, None, 0.1, 10, (30, 40, 40)),  # a quarter
+        (100, None, 0.1, 10, (81, 100, 100)),  # two horizons less one
+        (40, None, 0.1, 12, (28, 40, 40)),  # a quarter is less than the horizon: the horizon
+        (36, None, 0.1, 12, (24, 36, 36)),
+        (35, None, 0.1, 12, (35, 35, 35)),  # fewer than three horizons: none
+        (100, None, 0, 5, (100, 100, 100)),
+        (100, (0.5, 0.5), 0.1, 5, (50, 100, 100)),
+        (100, (0.5, 0.2), 0.1, 5, (50, 70, 70)),
+        (10, (0.7, 0.1, 0.2), 0.1, 5, (7, 8, 10)),
+        (100, (1, 0), 0.1, 5, (100, 100, 100)),  # shares
+        (100, (60, 0), 0.1, 5, (60, 60, 60)),
+        (100, (60, 40), 0.1, 5, (60, 100, 100)),
+        (100, (2, 3, 4), 0.1, 5, (2, 5, 9)),
+    ],
+)
+def test_cuts(total, split, fraction, horizon, ends):
+    assert split_panel(panel_of_arrays([np.zeros(total)]), split, fraction, horizon) == [Parts(*ends)]
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ((0, 10), "two or three parts"),
+        ((-1, 10), "two or three parts"),
+        ((10, -1), "two or three parts"),
+        ((10,), "two or three parts"),
+        ((1, 1, 1, 1), "two or three parts"),
+        ((0.6, 0.5), "add up to 1.1, more than 1"),
+        ((1, 1), "add up to 2, more than 1"),
+        ((10.5, 5), "whole rows"),
+        ((60, 41), "60 \\+ 41 = 101 rows, the data have 100"),
+    ],
+)
+def test_splits_that_cannot_be_cut(split, message):
+    with pytest.raises((UsageError, DataError), match=message):
+        split_panel(panel_of_arrays([np.zeros(100)]), split, 0.1, 5)
 
 
 @settings(max_examples=30)
@@ -178,7 +221,9 @@ def test_every_quantile_target_and_step_has_a_shift_of_its_own():
     errors = torch.arange(1, 101.0).reshape(100, 1, 1, 1) + torch.tensor([[[0.0], [1000]], [[5000], [9000]]])
     found = shifts(errors.expand(100, 2, 2, 3), [0.1, 0.5, 0.9])
     first = torch.tensor([10.0, 51, 91])
-    assert torch.equal(found, torch.stack([torch.stack([first, first + 1000]), torch.stack([first + 5000, first + 9000])]))
+    assert torch.equal(
+        found, torch.stack([torch.stack([first, first + 1000]), torch.stack([first + 5000, first + 9000])])
+    )
 
 
 def test_few_windows_share_the_errors_of_their_neighbours():
