@@ -369,3 +369,93 @@ def test_damage_to_other_tasks_is_named(tmp_path, what):
     name, damage, message = OTHERS[what]
     found = refused(damaged(tmp_path, damage, name))
     assert re.search(message, found), found
+
+
+@pytest.mark.parametrize("name", ["classify", "generate"])
+def test_a_folder_that_is_replaced_while_it_is_read(tmp_path, monkeypatch, name):
+    """The weights of one model never meet the tokens of another."""
+    from recurra.tasks import base
+
+    folder = damaged(tmp_path, lambda m: None)
+    shutil.copytree(FOLDERS / name, tmp_path / "new")
+    read, times = base.read_weights, []
+
+    def replacing(*arguments, **options):
+        if not times:
+            folder.rename(tmp_path / "old")
+            (tmp_path / "new").rename(folder)
+        times.append(1)
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(base, "read_weights", replacing)
+    assert recurra.load(folder).task == name
+    assert len(times) == 2
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "x" * 300, "x/" * 3000, "no/such", __file__, "/dev/null", "."])
+def test_what_is_no_folder(path):
+    message = refused(Path(path))
+    assert "folder" in message or "config.json is missing" in message
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    folder = damaged(tmp_path, lambda m: None)
+    really = os.open
+
+    def forbidden(path, *rest, **options):
+        if str(path).endswith("tokenizer.json"):
+            raise PermissionError(13, "Permission denied")
+        return really(path, *rest, **options)
+
+    monkeypatch.setattr(os, "open", forbidden)
+    assert refused(folder) == f"{folder}/tokenizer.json cannot be read: Permission denied"
+
+
+def test_a_panic_of_the_tokenizers_is_an_error_of_the_folder(monkeypatch):
+    from recurra.data import tokenizer_file
+
+    class PanicException(BaseException):
+        """As pyo3 raises it."""
+
+    class Panicking:
+        @staticmethod
+        def from_str(text):
+            raise PanicException("index out of bounds")
+
+    monkeypatch.setattr(tokenizer_file, "Tokenizer", Panicking)
+    monkeypatch.setattr(tokenizer_file, "_settings", lambda kind, specials: {"model": {}})
+    with pytest.raises(ModelFolderError, match="json is damaged: index out of bounds"):
+        tokenizer_file.read_tokenizer('{"model": {"vocab": {"[UNK]": 0}}}', "t.json", [None], ["[UNK]"])
+
+
+def test_links_inside_the_folder_are_followed(tmp_path):
+    def link(folder: Path) -> None:
+        (folder / "blobs").mkdir()
+        for name in ("config.json", "model.safetensors", "tokenizer.json"):
+            (folder / name).rename(folder / "blobs" / name)
+            (folder / name).symlink_to(Path("blobs", name))
+
+    folder = damaged(tmp_path, link)
+    (tmp_path / "link").symlink_to(folder)
+    assert recurra.load(tmp_path / "link").task == "classify"
+
+
+def test_other_files_are_ignored(tmp_path):
+    folder = damaged(tmp_path, lambda m: [os.mkfifo(m / "pipe"), (m / ".DS_Store").write_bytes(b"\xff")])
+    assert recurra.load(folder).task == "classify"
+
+
+def test_loading_does_not_move_the_random_generator():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    recurra.load(FOLDERS / "classify")
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_keys_with_a_default_may_be_absent(tmp_path):
+    """Folders of versions before these keys existed."""
+    folder = damaged(tmp_path, edit(chosen=..., encoder__specials=..., gates=..., states=..., params__watch=...))
+    found = recurra.load(folder)
+    assert found.chosen_["pooling"] == "attention"
+    assert found.watch is False

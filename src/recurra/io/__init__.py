@@ -2,7 +2,7 @@
 
 from .card import model_card
 from .folder import CONFIG, CURVE, SCHEMA_VERSION, ModelFolder, check_target, dumps, is_model, write_folder
-from .read import StoredModel, blaming, read_folder
+from .read import StoredModel, blaming, identity, read_folder
 from .weights import read_weights
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "blaming",
     "check_target",
     "dumps",
+    "identity",
     "is_model",
     "model_card",
     "read_folder",

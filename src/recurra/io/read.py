@@ -61,6 +61,15 @@ def read_folder(path: str | Path) -> StoredModel:
         return StoredModel(folder, config, read_files(folder, config.get("files", [])))
 
 
+def identity(path: str | Path) -> tuple[int, int] | None:
+    """What tells a folder from one that replaces it; None if there is none."""
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
 def open_folder(path: str | Path) -> Path:
     """Checks that there is a folder.
 
@@ -72,7 +81,9 @@ def open_folder(path: str | Path) -> Path:
         tidy(Path(os.path.realpath(path)).parent)
     try:
         mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except ValueError:
+        raise ModelFolderError(f"{str(path)!r:.200} is not the name of a folder") from None
+    except (FileNotFoundError, NotADirectoryError):
         raise ModelFolderError(f"there is no model folder {path}\ntrain one with: recurra fit … --out {path}") from None
     except OSError as error:
         raise ModelFolderError(f"the model folder {path!s:.200} cannot be read: {error.strerror}") from None

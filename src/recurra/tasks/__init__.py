@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from recurra.errors import ModelFolderError
-from recurra.io import read_folder
+from recurra.io import identity, read_folder
 
 from .base import Estimator
 from .classify import SequenceClassifier
@@ -30,6 +30,10 @@ ESTIMATORS: dict[str, type[Estimator]] = {
 }
 
 
+REPLACED = 3
+"""Times that a folder is read if another process replaces it in between, which could mix two models."""
+
+
 def load(path: str | Path, *, allow_nonfinite: bool = False) -> Estimator:
     """Rebuilds a saved estimator. Every file is checked first, and nothing from the folder is executed.
 
@@ -47,6 +51,20 @@ def load(path: str | Path, *, allow_nonfinite: bool = False) -> Estimator:
         recurra.errors.ModelFolderError: there is no model folder no/such/folder
         train one with: recurra fit … --out no/such/folder
     """
+    for _ in range(REPLACED - 1):
+        before = identity(path)
+        try:
+            found = _load(path, allow_nonfinite)
+        except ModelFolderError:
+            if identity(path) == before:
+                raise
+            continue
+        if identity(path) == before:
+            return found
+    return _load(path, allow_nonfinite)
+
+
+def _load(path: str | Path, allow_nonfinite: bool) -> Estimator:
     stored = read_folder(path)
     task = stored.config.get("task")
     if not isinstance(task, str) or task not in ESTIMATORS:
