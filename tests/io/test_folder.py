@@ -68,6 +68,20 @@ def test_a_link_to_a_folder_is_followed(tmp_path, content):
     assert read_folder(tmp_path / "later").files == content.files
 
 
+def test_a_mount_point_and_the_current_folder_are_refused_at_once(tmp_path, content, monkeypatch):
+    (tmp_path / "m").mkdir()
+    monkeypatch.chdir(tmp_path / "m")
+    for path in (".", tmp_path / "m", "/"):
+        with pytest.raises(ModelFolderError, match="choose a folder in it"):
+            write_folder(path, content)
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.path.ismount", lambda path: path == tmp_path / "m")
+        with pytest.raises(ModelFolderError, match="choose a folder in it"):
+            write_folder("m", content)
+    write_folder("m", content)
+
+
 def test_a_model_of_another_project_is_not_replaced(tmp_path, content):
     (tmp_path / "bert").mkdir()
     (tmp_path / "bert" / "config.json").write_text('{"model_type": "bert"}')

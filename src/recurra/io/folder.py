@@ -87,6 +87,8 @@ def check_target(path: str | Path) -> None:
     target = Path(os.path.realpath(path))
     try:
         if target.is_dir():
+            if os.path.ismount(target) or target.samefile(os.curdir):  # which cannot be renamed, or should not be
+                raise ModelFolderError(f"{path} cannot be replaced by a model folder; choose a folder in it")
             if any(target.iterdir()) and not is_model(target):
                 raise ModelFolderError(f"{path} exists and is not a Recurra model; choose another folder")
         elif target.exists():

@@ -163,7 +163,8 @@ class Translator(Estimator):
             validation_data: `(X, y)` that choose the best epoch, instead of a part of the training data.
             checkpoint: folder for the prepared data and the state of the run, from which it can be resumed.
             checkpoint_minutes: greatest time between two checkpoints; there is one after each epoch too.
-            resume: whether to go on from `checkpoint` where there is one.
+            resume: whether to continue from the state in `checkpoint`, if there is one. Without, a folder that
+                contains the state of an earlier run is refused.
 
         Returns:
             The estimator itself. After Ctrl-C it holds the best epoch's weights and `interrupted_` is True.
