@@ -7,7 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from recurra.data.panel import Columns, as_table, choose, panel_of_arrays, panel_of_table, with_future
+from recurra.data.panel import Columns, panel_of_arrays, with_future
+from recurra.data.panel_table import as_table, choose, panel_of_table
 from recurra.errors import DataError, UsageError
 
 HOURS = [f"2024-03-01 {hour:02}:00" for hour in range(8)]
@@ -59,7 +60,7 @@ def test_a_broken_clock_is_an_error(rows, message):
 def test_a_gap_that_no_memory_could_hold_is_an_error():
     texts = ["2024-03-01 00:00:00", "2024-03-01 00:00:01", "2924-03-01 00:00:02"]
     table = pa.table({"t": texts, "y": ["1", "2", "3"]})
-    with pytest.raises(DataError, match=r"2: the time 2924.* steps of 1 second is too long to be filled"):
+    with pytest.raises(DataError, match=r"2: the time 2924.* missing steps of 1 second are too many to be filled"):
         panel_of_table(table, Columns("t", ("y",)), str, fill_gaps=True)
 
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recurra.data.formats import CLOCKS, DATES, formats_of
 from recurra.data.frequency import Frequency, calendar, find_cycles, find_frequency
-from recurra.data.spellings import CLOCKS, DATES, Spelling, formats_of
+from recurra.data.spellings import Spelling
 from recurra.data.timestamps import TimeReading, join_times, parse_times
 from recurra.data.zones import Zone
 from recurra.errors import DataError, UsageError
@@ -229,6 +230,20 @@ def test_a_given_format(format, texts, expected):
     assert [str(text) for text in found.write(slice(None))] == [str(text) for text in texts]
     again = parse(*texts, reading=TimeReading(known=found.spelling))
     assert again.values[0] == np.datetime64(expected)
+
+
+@pytest.mark.parametrize(
+    ("format", "numbers"),
+    [
+        ("unix", [1600000000, 1600003600]),
+        ("unix-ms", [1600000000000, 1600003600000]),
+        (None, [1, 2]),
+        (None, [5, 10**9]),
+    ],
+)
+def test_numbers_that_look_like_unix_times_are_reported(format, numbers):
+    note = parse(*numbers).note
+    assert note.endswith(f"--time-format {format}") if format else note == ""
 
 
 def test_numbers_stay_numbers_if_told():

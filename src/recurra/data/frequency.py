@@ -15,7 +15,7 @@ from .wording import counted
 
 DAY = 86_400_000_000
 _UNITS = (("week", 7 * DAY), ("day", DAY), ("hour", DAY // 24), ("minute", DAY // 1440))
-_UNITS += (("second", 1_000_000), ("microsecond", 1))
+_UNITS += (("second", 1_000_000), ("millisecond", 1000), ("microsecond", 1))
 _MONTHS = {1: "1 month", 3: "1 quarter", 12: "1 year"}
 
 

@@ -1,4 +1,4 @@
-"""How times are written as text: formats, the formats that a text may have, reading a column and writing it back."""
+"""How times are written: reading a column of texts, and writing times in the same way."""
 
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at run time)
@@ -6,52 +6,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
-from itertools import product
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recurra.errors import DataError, UsageError
+from recurra.errors import DataError
 
-from .zones import OFFSET, offset_of, write_offset
-
-JOIN = "\t"
-"""Is between the parts of a time that is written in several columns."""
-
-# names are English or Korean whatever the locale of the process is, unlike those of `calendar`
-_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October"]
-_MONTHS += ["November", "December"]
-_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-_KOREAN_DAYS = "월화수목금토일"
-_TWO = "[0-9]{1,2}"
-_PATTERNS = {
-    **dict.fromkeys("YG", "[0-9]{4}"),
-    "y": "[0-9]{2}",
-    **dict.fromkeys("mdHIMSV", _TWO),
-    "f": "[0-9]{1,9}",
-    "q": "[1-4]",
-    "u": "[1-7]",
-    "j": "[0-9]{3}",
-    "b": f"(?i:{'|'.join(_MONTHS)}|sept|{'|'.join(name[:3] for name in _MONTHS)})",
-    "a": f"(?i:{'|'.join(_DAYS)}|{'|'.join(name[:3] for name in _DAYS)})|[{_KOREAN_DAYS}](?:요일)?",
-    "p": "(?i:am|pm)|오전|오후",
-    "z": OFFSET,
-}
-_SAME = {"B": "b", "A": "a", "P": "p"}
-_DIRECTIVE = re.compile(r"%(?P<flags>[-^E]?|:{1,3})(?P<name>[A-Za-z])")
-_DIGITS = frozenset("YGymdHIMSVfquj")
-_UNIX = {"unix": 1_000_000, "unix-ms": 1000, "unix-us": 1}
-
-MAX_FORMAT = 100  # characters
-
-NUMBER_FORMATS = ("number", *_UNIX)
-"""Formats of whole numbers: counted steps, or seconds, milliseconds or microseconds since 1970."""
+from .formats import DAYS, DIGITS, KOREAN_DAYS, MONTHS, PER_UNIT, SAME, check_format, parts_of, pattern_of
+from .zones import offset_of, write_offset
 
 
 @dataclass(frozen=True)
@@ -102,15 +69,15 @@ class Spelling:
         """
         if times.dtype.kind != "M":
             return [int(time) for time in times]
-        if self.format in _UNIX:
-            return (times.astype("datetime64[us]").astype(np.int64) // _UNIX[self.format]).tolist()
+        if self.format in PER_UNIT:
+            return (times.astype("datetime64[us]").astype(np.int64) // PER_UNIT[self.format]).tolist()
         if not self.format:
             return _iso(times, offsets)
         if (times.astype("datetime64[Y]").astype(np.int64) + 1970 > 9999).any():
             raise DataError("a time is after the year 9999 and cannot be written")
         moments = times.astype("datetime64[us]").tolist()
         east = [0] * len(moments) if offsets is None else offsets.tolist()
-        parts = _parts(self.format)
+        parts = parts_of(self.format)
         return [self._write(moment, offset, parts) for moment, offset in zip(moments, east, strict=True)]
 
     def _write(self, moment: datetime, offset: int, parts: Sequence[tuple[str, str]]) -> str:
@@ -162,8 +129,8 @@ def _word(moment: datetime, flags: str, name: str) -> str:
         names = ("오전", "오후") if korean else ("am", "pm") if name == "P" else ("AM", "PM")
         return names[moment.hour >= 12]
     if name in "aA" and korean:
-        return _KOREAN_DAYS[moment.weekday()] + ("요일" if name == "A" else "")
-    word = _MONTHS[moment.month - 1] if name in "bB" else _DAYS[moment.weekday()]
+        return KOREAN_DAYS[moment.weekday()] + ("요일" if name == "A" else "")
+    word = MONTHS[moment.month - 1] if name in "bB" else DAYS[moment.weekday()]
     word = word if name in "BA" else word[:3]
     return word.upper() if flags == "^" else word
 
@@ -177,159 +144,6 @@ def _iso(times: np.ndarray, offsets: np.ndarray | None) -> list[str]:
         unit = "s"
     texts = [str(t).replace("T", " ") for t in times.astype(f"datetime64[{unit}]")]
     return [t + write_offset(int(o)) for t, o in zip(texts, offsets, strict=True)] if zoned else texts
-
-
-# formats
-
-
-@lru_cache(maxsize=4096)
-def _parts(format: str) -> list[tuple[str, str]]:
-    """Directives as `(flags, name)` and texts between them as `("literal", text)`."""
-    found, end = [], 0
-    for match in _DIRECTIVE.finditer(format):
-        if match.start() > end:
-            found.append(("literal", format[end : match.start()]))
-        found.append((match["flags"], match["name"]))
-        end = match.end()
-    return [*found, ("literal", format[end:])] if end < len(format) else found
-
-
-@lru_cache(maxsize=4096)
-def _pattern(format: str) -> str:
-    """The regular expression of a format, for RE2 and `re`; a fraction of a second may be left out."""
-    parts, found = _parts(format), []
-    for i, (flags, name) in enumerate(parts):
-        beside = [parts[j] for j in (i - 1, i + 1) if 0 <= j < len(parts)]
-        if flags == "literal":
-            point = name[-1] in ".," and i + 1 < len(parts) and parts[i + 1][1] == "f"
-            text = re.escape(name[:-1] if point else name)
-            found.append(re.sub(r"(?:\\ )+", " +", text) + (f"(?:{re.escape(name[-1])}" if point else ""))
-            continue
-        plain = _SAME.get(name, name)
-        pattern = _PATTERNS[plain]
-        if pattern == _TWO and any(f != "literal" and n in _DIGITS for f, n in beside):
-            pattern = "[0-9]{2}"  # nothing else tells where it ends
-        found.append(f"(?P<{plain}>{pattern})")
-        if name == "f" and i and parts[i - 1][0] == "literal" and parts[i - 1][1][-1] in ".,":
-            found.append(")?")
-    return "^" + "".join(found) + "$"
-
-
-def check_format(format: str) -> None:
-    """Refuses a format that cannot be read, or that does not tell the day, month, quarter or week of a year.
-
-    Raises:
-        UsageError: with what is wrong.
-    """
-    if format in NUMBER_FORMATS:
-        return
-    if len(format) > MAX_FORMAT:
-        raise UsageError(f"a time format has at most {MAX_FORMAT} characters, not {len(format):,}")
-    names = [_SAME.get(name, name) for flags, name in _parts(format) if flags != "literal"]
-    rest = [text for flags, text in _parts(format) if flags == "literal" and "%" in text]
-    unknown = [f"%{name}" for name in names if name not in _PATTERNS] + rest
-    if unknown:
-        known = ", ".join([*(f"%{name}" for name in "YymdHIMSfpbBaAzqGVuj"), *NUMBER_FORMATS])
-        raise UsageError(f"the time format {format!r} holds {unknown[0]}; known are {known}")
-    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-    if twice:
-        raise UsageError(f"the time format {format!r} holds %{twice} twice")
-    if not {"Y", "y", "G"} & set(names):
-        raise UsageError(f"the time format {format!r} has no year (%Y)")
-
-
-def _numeric_dates() -> Iterator[str]:
-    for s in ("-", "/", ".", ". ", " ", "\t"):
-        orders = ("%Y{s}%m{s}%d", "%d{s}%m{s}%Y", "%m{s}%d{s}%Y", "%d{s}%m{s}%y", "%m{s}%d{s}%y", "%y{s}%m{s}%d")
-        for order in (*orders, "%Y{s}%m", "%m{s}%Y"):
-            yield order.format(s=s)
-            if s in (".", ". "):
-                yield order.format(s=s) + "."
-
-
-def _named_dates() -> Iterator[str]:
-    for s in ("-", "/", ".", " ", "\t"):
-        orders = ("%d{s}%b{s}%Y", "%b{s}%d{s}%Y", "%Y{s}%b{s}%d", "%d{s}%b{s}%y", "%b{s}%Y", "%Y{s}%b", "%b{s}%y")
-        yield from (order.format(s=s) for order in orders)
-    yield from ("%b %d, %Y", "%d%b%Y", "%b%Y", "%d. %b %Y")
-    for s in ("", " "):
-        yield from (f"%Y년{s}%m월{s}%d일", f"%y년{s}%m월{s}%d일", f"%Y년{s}%m월", f"%Y년{s}%q분기")
-    yield from ("%Y년", "%Y %q분기")
-
-
-_QUARTERS = (*(f"%Y{s}{q}%q" for s, q in product(("", "-", " ", "/", ".", "\t"), "Qq")), "Q%q %Y", "Q%q-%Y", "Q%q/%Y")
-_QUARTERS += (*(f"%qQ{s}%Y" for s in ("", " ", "-", "/")), *(f"%Y{s}%qQ" for s in (" ", "-", "/", ".")))
-_QUARTERS += ("%Y:Q%q", "%yQ%q", "%qQ%y")
-_WEEKS = ("%G-W%V", "%GW%V", "%Gw%V", "%G W%V", "W%V %G", "W%V-%G", "W%V/%G", "%G-W%V-%u", "%GW%V%u")
-_OTHERS = ("%YM%m", "%Ym%m", "%Y-M%m", "%Y:%m", "%Y-%j")
-_COMPACT = ("%Y%m%d", "%Y%m", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%d%H%M%S.%f")
-_CTIME = ("%b %d %H:%M:%S %Y", "%b %d %H:%M:%S %z %Y")
-DATES = (*_numeric_dates(), *_named_dates(), *_QUARTERS, *_WEEKS, *_OTHERS, *_COMPACT, *_CTIME)
-"""Formats of dates that are recognized."""
-
-CLOCKS = (
-    *("%H:%M:%S.%f", "%H:%M:%S,%f", "%H:%M", "%H%M%S", "%H%M%S.%f", "%H%M", "%H", "%H.%M.%S", "%H.%M"),
-    *("%H\t%M", "%H\t%M\t%S"),
-    *(f"%I{clock}{s}%p" for clock in (":%M:%S.%f", ":%M", "") for s in (" ", "")),
-    *(f"%p{s}%I{clock}" for clock in (":%M:%S.%f", ":%M") for s in (" ", "")),
-    *(f"{half}시{s}%M분{s}%S초" for half in ("%H", "%p %I", "%p%I") for s in ("", " ")),
-    *(f"{half}시{s}%M분" for half in ("%H", "%p %I", "%p%I") for s in ("", " ")),
-    *("%H시", "%p %I시", "%p%I시"),
-)
-"""Formats of clock times that are recognized."""
-_GAPS = (" ", "T", "\t", ", ", "_", "-", ":", "")
-
-
-def formats_of(text: str) -> list[str]:
-    """All recognized formats that a text fits.
-
-    Example:
-        >>> formats_of("04-13-2020 1:05 PM"), formats_of("2/1/1992")
-        (['%m-%d-%Y %I:%M %p'], ['%d/%m/%Y', '%m/%d/%Y'])
-    """
-    found = _formats(text)
-    if not found and text.count(JOIN) == 1 and ":" in text.split(JOIN)[0]:  # the clock first
-        swapped = (format.split(JOIN) for format in _formats(JOIN.join(text.split(JOIN)[::-1])))
-        found = [JOIN.join(parts[::-1]) for parts in swapped]
-    return list(dict.fromkeys(found))
-
-
-def _formats(text: str) -> list[str]:
-    found = [date + weekday for date, weekday in _dates_of(text)]
-    zone = re.search(rf"(?<=[0-9시분초AaPpMm])( ?)(?:{OFFSET})$", text)
-    rests = [(text, "")]
-    if zone:
-        rests.append((text[: zone.start()], f"{zone[1]}%z"))
-    for (rest, zoned), clock in product(rests, CLOCKS):
-        if ",%f" in clock and "," not in rest:
-            continue
-        for gap in _GAPS:
-            if gap == ":" and not clock.startswith("%H:"):
-                continue
-            if gap in ("-", "_") and clock not in ("%H", "%H%M", "%H:%M", "%H:%M:%S.%f"):
-                continue
-            match = re.search(f"{re.escape(gap) or '(?<=[^0-9])'}{_pattern(clock)[1:]}", rest)
-            if match is None or not match.start():
-                continue
-            dates = _dates_of(rest[: match.start()])
-            found += [date + weekday + gap + clock + zoned for date, weekday in dates if _has_day(date)]
-    return found
-
-
-def _has_day(date: str) -> bool:
-    return ("%d" in date or "%u" in date) and "%H" not in date
-
-
-@lru_cache(maxsize=64)
-def _dates_of(text: str) -> list[tuple[str, str]]:
-    """Formats of a date, each with the format of the day of the week behind it."""
-    day = _PATTERNS["a"]
-    before = re.match(rf"(?:{day})(,? )", text)
-    after = re.search(rf"( ?)\((?:{day})\)$|( )(?:[{_KOREAN_DAYS}]요일)$", text)
-    ahead = f"%a{before[1]}" if before else ""
-    behind = "" if not after else f"{after[1]}(%a)" if after[2] is None else f"{after[2]}%a"
-    text = text[before.end() if before else 0 : after.start() if after else None]
-    return [(ahead + date, behind) for date in DATES if re.match(_pattern(date), text)]
 
 
 # reading
@@ -362,11 +176,11 @@ def read_format(text: Any, format: str, *, any_year: bool = True) -> Read:
         format: see `Spelling`; not one of `NUMBER_FORMATS`.
         any_year: whether years before 1800 and after 2199 are taken too.
     """
-    struct = pc.extract_regex(text, _pattern(format))
+    struct = pc.extract_regex(text, pattern_of(format))
     fits = np.asarray(pc.is_valid(struct), dtype=bool)
-    names = [_SAME.get(name, name) for flags, name in _parts(format) if flags != "literal"]
+    names = [SAME.get(name, name) for flags, name in parts_of(format) if flags != "literal"]
     fields = {name: pc.fill_null(pc.struct_field(struct, name), "") for name in names}
-    numbers = {name: _number(fields[name]) for name in names if name in _DIGITS - {"f"}}
+    numbers = {name: _number(fields[name]) for name in names if name in DIGITS - {"f"}}
     days, good = _days(numbers, fields, len(text))
     clock, hours_good, late = _clock(numbers, fields, len(text))
     years = days.astype("datetime64[Y]").astype(np.int64) + 1970
@@ -403,7 +217,7 @@ def _days(numbers: dict[str, np.ndarray], fields: dict[str, Any], rows: int) -> 
     month = numbers.get("m", np.ones(rows, np.int64))
     if "b" in fields:
         short = pc.utf8_slice_codeunits(pc.utf8_lower(fields["b"]), 0, 3)
-        names = pa.array([name[:3].lower() for name in _MONTHS])
+        names = pa.array([name[:3].lower() for name in MONTHS])
         month = np.asarray(pc.fill_null(pc.index_in(short, names), -1)).astype(np.int64) + 1
     elif "q" in numbers:
         month = 3 * numbers["q"] - 2
@@ -445,8 +259,8 @@ def _exact(format: str, fields: dict[str, Any], late: bool) -> Spelling:
     digits = int(pc.max(pc.utf8_length(fields["f"])).as_py() or 0) if "f" in fields else 0
     zone = ""
     found = []
-    for flags, name in _parts(format):
-        plain = _SAME.get(name, name)
+    for flags, name in parts_of(format):
+        plain = SAME.get(name, name)
         if flags == "literal":
             found.append(name)
         elif plain == "f" and not digits:
@@ -478,7 +292,7 @@ def _worded(plain: str, name: str, text: str) -> str:
     """The directive for a word: its length, language and case."""
     if plain == "p":
         return "Ep" if text[:1] == "오" else "P" if text.islower() else "p"
-    if text[:1] in _KOREAN_DAYS and plain == "a" and text:
+    if text[:1] in KOREAN_DAYS and plain == "a" and text:
         return "EA" if len(text) > 1 else "Ea"
     long = len(text) > 3 or (len(text) == 3 and name.isupper())  # May is both
     word = plain.upper() if long else plain

@@ -16,15 +16,16 @@ import pyarrow.compute as pc
 
 from recurra.errors import DataError, UsageError
 
+from .formats import JOIN, NUMBER_FORMATS, PER_UNIT, check_format, formats_of
 from .frequency import Frequency, find_frequency
 from .numbers import MISSING, NUMBER
-from .spellings import JOIN, NUMBER_FORMATS, Read, Spelling, check_format, formats_of, read_format, without_flags
+from .spellings import Read, Spelling, read_format, without_flags
 from .table import decoded, is_blank
 from .wording import shortened
 from .zones import Zone, offset_of
 
 _COMPACT = (8, 10, 12, 14)  # digits of whole numbers that may be dates
-_PER_SECOND = {"unix": 1, "unix-ms": 1000, "unix-us": 1_000_000}
+_UNIX = {10: "unix", 13: "unix-ms", 16: "unix-us"}  # digits of the times of our age
 
 Where = Callable[[int], str]
 
@@ -226,10 +227,10 @@ class _Parser:
         """Whole numbers: counted steps, compact dates such as 20180131, or what the format says."""
         numbers, format, known = np.asarray(column), self.reading.format, self.reading.known
         counted_only = format == "number" or (self.frequency is not None and not self.frequency.dated)
-        if format is None and not counted_only and known is not None and known.format in _PER_SECOND:
+        if format is None and not counted_only and known is not None and known.format in PER_UNIT:
             format = known.format
-        if format in _PER_SECOND:
-            each = 1_000_000 // _PER_SECOND[format]
+        if format in PER_UNIT:
+            each = PER_UNIT[format]
             if len(numbers) and np.abs(numbers).max() >= 2**62 // each:
                 row = int(np.abs(numbers).argmax())
                 self._fail(row, str(numbers[row]), f"is too large to be read as {format}")
@@ -240,7 +241,11 @@ class _Parser:
         dates = not counted_only and not self.order_only and len(numbers) and len(str(numbers[0])) in _COMPACT
         if dates and (found := self._candidates(text)):
             return self._times(found[0], text)
-        return Times(numbers, Spelling("number"))
+        digits = {len(str(number)) for number in (numbers.min(), numbers.max())} if len(numbers) else {0}
+        unix, note = _UNIX.get(min(digits)), ""
+        if format is None and known is None and unix and len(digits) == 1:
+            note = f"{self.name} holds whole numbers; if they count from 1970, read them with --time-format {unix}"
+        return Times(numbers, Spelling("number"), note=note)
 
     # texts
 

@@ -137,7 +137,7 @@ def _labelled(
     frequency: Any = None,
     fill_gaps: bool,
 ) -> Labelled:
-    from recurra.data.panel import panel_of_table
+    from recurra.data.panel_table import panel_of_table
 
     names, measured = columns.names, (*columns.target, *columns.features, *columns.known)
     file, empty = read_numbers(path, names, len(names) - len(measured), options, cache).without_empty_rows()

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recurra.data.panel import Columns, Panel, as_table, choose, panel_of_arrays, panel_of_table
+from recurra.data.panel import Columns, Panel, panel_of_arrays
+from recurra.data.panel_table import as_table, choose, panel_of_table
 from recurra.data.timestamps import TimeReading
 from recurra.data.wording import counted
 from recurra.errors import DataError, UsageError
