@@ -186,6 +186,7 @@ def test_two_readings_that_fit_are_an_error(texts, message):
 def test_only_the_order_matters_where_nothing_else_is_asked():
     found = parse("01/02/2016", "02/03/2016", order_only=True)
     assert found.values[0] < found.values[1]
+    assert found.spelling == Spelling()  # nothing was chosen that later data could be read by
     with pytest.raises(DataError, match="can be read"):
         parse("01/12/2016", "12/01/2016", order_only=True)
 

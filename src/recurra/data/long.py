@@ -137,6 +137,7 @@ def read_long(
 
     features = tuple(names[1:width])
     notes += [*empty, *([f"{counted(file.skipped, 'bad row')} left out"] if file.skipped else [])]
+    notes += [times.note] if times is not None and times.note else []
     spelling: Spelling | None = None if times is None else times.spelling
     found = Arrays(sequences, len(features))
     return MeasuredFile(file.path, found, features, targets, where, ids, tuple(notes), spelling)

@@ -317,10 +317,8 @@ class _Parser:
         """The reading whose steps are regular."""
         if len(found) == 1:
             return self._times(found[0], text)
-        if self.order_only and self._same_order(found):
-            return self._times(found[0], text)
-        found = sorted(found, key=self._disorder)
-        costs = [self._disorder(read) for read in found]
+        ranked = sorted(((self._disorder(read), read) for read in found), key=lambda pair: pair[0])
+        costs, found = [cost for cost, _ in ranked], [read for _, read in ranked]
         if costs[0] < costs[1] and 2 * costs[0] <= costs[1]:
             return self._times(found[0], text, found[1])
         tied = [read for read, cost in zip(found, costs, strict=True) if cost <= max(2 * costs[0], costs[0] + 1)]
@@ -329,6 +327,8 @@ class _Parser:
         tied = [read for read in tied if _year_place(read) == _year_place(shortest)]
         if len(tied) == 1:
             return self._times(shortest, text, next(read for read in found if read is not shortest))
+        if self.order_only and self._same_order(tied):
+            return Times(tied[0].times, Spelling())  # whichever it is, so there is nothing to remember
         ways = " and ".join(f"{_label(read)} ({self._says(read)})" for read in tied[:2])
         raise DataError(
             f"{self.where(0)}, column {self.name}: {shortened(text[0].as_py())} can be read {ways}\n"
@@ -341,7 +341,7 @@ class _Parser:
         if read.times.dtype == "datetime64[ns]" and not self.order_only:
             row = int(np.flatnonzero(read.times != read.times.astype("datetime64[us]"))[0])
             self._fail(row, text[row].as_py(), "is finer than a microsecond")
-        if (other or _order_of(spelling.format)) and self.reading.known is None and not self.order_only:
+        if (other or _order_of(spelling.format)) and self.reading.known is None:
             note = f"the times are read {_label(read)}: {text[0].as_py().replace(JOIN, ' ')} is {_day(read.times[0])}"
             if other is not None:
                 note += f" (the steps are less regular if they are read {_label(other)})"
