@@ -374,11 +374,11 @@ def test_damage_to_other_tasks_is_named(tmp_path, what):
 @pytest.mark.parametrize("name", ["classify", "generate"])
 def test_a_folder_that_is_replaced_while_it_is_read(tmp_path, monkeypatch, name):
     """The weights of one model never meet the tokens of another."""
-    from recurra.tasks import base
+    from recurra.tasks import restore as module
 
     folder = damaged(tmp_path, lambda m: None)
     shutil.copytree(FOLDERS / name, tmp_path / "new")
-    read, times = base.read_weights, []
+    read, times = module.read_weights, []
 
     def replacing(*arguments, **options):
         if not times:
@@ -387,7 +387,7 @@ def test_a_folder_that_is_replaced_while_it_is_read(tmp_path, monkeypatch, name)
         times.append(1)
         return read(*arguments, **options)
 
-    monkeypatch.setattr(base, "read_weights", replacing)
+    monkeypatch.setattr(module, "read_weights", replacing)
     assert recurra.load(folder).task == name
     assert len(times) == 2
 

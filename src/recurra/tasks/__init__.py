@@ -11,6 +11,7 @@ from .fill import BlankFiller
 from .forecast import Forecaster
 from .generate import LanguageModel
 from .regress import SequenceRegressor
+from .restore import rebuild
 from .tag import SequenceTagger
 from .transcribe import Transcriber
 from .translate import Translator
@@ -69,7 +70,7 @@ def _load(path: str | Path, allow_nonfinite: bool) -> Estimator:
     task = stored.config.get("task")
     if not isinstance(task, str) or task not in ESTIMATORS:
         raise ModelFolderError(f"{path} holds a model for the task {task!r:.80}, which this version does not know")
-    return ESTIMATORS[task]._from_folder(stored, allow_nonfinite=allow_nonfinite)
+    return rebuild(ESTIMATORS[task], stored, allow_nonfinite=allow_nonfinite)
 
 
 __all__ = [

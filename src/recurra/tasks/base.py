@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -18,17 +17,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from recurra.atomic import reason
 from recurra.data.batches import BatchSource, Shuffled, to_device
-from recurra.errors import DataError, ModelFolderError, NonFiniteError, UsageError
-from recurra.io import CONFIG, ModelFolder, StoredModel, blaming, dumps, model_card, read_weights, write_folder
+from recurra.errors import DataError, NonFiniteError, UsageError
+from recurra.io import ModelFolder, dumps, model_card, write_folder
 from recurra.nn import CELLS, RECURRENT
 from recurra.ops import MEMORIES, PRECISIONS, Stack, reproducible_algebra
-from recurra.ops.dispatch import ENGINES
-from recurra.schema import FileError, check, parse_json, plain
 from recurra.training.measures import bad_weights
 from recurra.training.settings import Objective, Run, Settings, choose_device
 
 from .baselines import FILE, Baseline, Comparison, Measured, compare, dump, no_held_out, parse
-from .config import METRICS, FolderConfig, Metrics, params_type
+from .config import METRICS, FolderConfig
 from .finite import finite_loss
 from .size import refuse_too_large
 from .subject import Subject
@@ -43,8 +40,6 @@ MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
 
 PREDICT_BATCH = 256
 REMEDY = "use a smaller learning rate or look for extreme values in the data"
-
-DEVICES = re.compile("auto|cpu|cuda(:[0-9]{1,3})?")
 
 NO_PART = ("verbose", "watch", "device", "engine")
 """Parameters that have no part in what is trained: a run may be gone on with whatever they are."""
@@ -470,55 +465,6 @@ class Estimator(BaseEstimator):
         """The parameters for the model card."""
         return self.get_params()
 
-    @classmethod
-    def _from_folder(cls, stored: StoredModel, *, allow_nonfinite: bool = False) -> Self:
-        """Rebuilds an estimator; everything is checked before the network is built."""
-        with blaming(stored.path):
-            try:
-                config = check(cls.folder_config, stored.config, CONFIG)
-                metrics = parse_json(stored.files[METRICS], METRICS, nonfinite=True)
-                check(Metrics, metrics, METRICS)
-                estimator = cls._with_params(config.params)
-                estimator._restore(plain(config), stored.files)
-                with torch.device("meta"):  # shapes without memory
-                    expected = estimator._build().state_dict()
-                weights = read_weights(stored.path, expected, allow_nonfinite=allow_nonfinite)
-                with torch.random.fork_rng(devices=[]):
-                    estimator.network_ = estimator._build().eval()
-                estimator.network_.load_state_dict(weights)
-                estimator.baselines_ = estimator._baselines_of(stored.files)
-            except ModelFolderError:
-                raise
-            except Exception as error:  # whatever does not fit, the folder is at fault
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
-                raise ModelFolderError(f"{stored.path} does not fit together: {reason:.300}") from None
-        estimator.data_ = config.data
-        estimator._take_metrics(metrics)
-        return estimator
-
-    @classmethod
-    def _with_params(cls, params: dict[str, Any]) -> Self:
-        """An estimator with the parameters of a model folder."""
-        check(params_type(cls), params, CONFIG, "params")
-        estimator = cls(**{name: _from_json(value) for name, value in params.items()})
-        here = cls(**{**estimator.get_params(deep=False), "device": "cpu"})  # the device may be absent here
-        try:
-            if estimator.engine not in ("auto", *(engine.name for engine in ENGINES)):
-                raise UsageError(f"there is no engine {estimator.engine!r:.40}")
-            if not DEVICES.fullmatch(estimator.device):
-                raise UsageError(f"there is no device {estimator.device!r:.40}")
-            here._check_params()
-        except UsageError as error:
-            raise FileError(CONFIG, f"does not fit: params: {error}") from None
-        return estimator
-
-    def _take_metrics(self, metrics: dict[str, Any]) -> None:
-        """Takes the content of metrics.json."""
-        found: dict[str, Any] = {k: v if v is None and k != "loss" else _with_nan(v) for k, v in metrics.items()}
-        self.history_, self.watch_ = found.pop("history"), found.pop("watch", [])
-        self.metrics_ = found
-        self.best_epoch_, self.n_iter_ = metrics["best_epoch"], metrics["epochs"]
-
 
 def _measured(objective: Any, observed: list[Any], baseline: Baseline | None = None) -> Measured:
     items = objective.items(observed) if hasattr(objective, "items") else None
@@ -536,14 +482,3 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, np.random.RandomState):
         return None
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _with_nan(value: Any) -> Any:
-    """Figures in which `null` is NaN again."""
-    if isinstance(value, dict):
-        return {key: math.nan if item is None else _with_nan(item) for key, item in value.items()}
-    return [_with_nan(item) for item in value] if isinstance(value, list) else value
-
-
-def _from_json(value: Any) -> Any:
-    return dict(value["items"]) if isinstance(value, dict) else value

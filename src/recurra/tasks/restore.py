@@ -1,0 +1,96 @@
+"""Rebuilds an estimator from a model folder; everything is checked before the network is built."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, TypeVar
+
+import torch
+
+from recurra.errors import ModelFolderError, UsageError
+from recurra.io import CONFIG, StoredModel, blaming, read_weights
+from recurra.ops.dispatch import ENGINES
+from recurra.schema import FileError, check, parse_json, plain
+
+from .base import Estimator
+from .config import METRICS, Metrics, params_type
+
+E = TypeVar("E", bound=Estimator)
+
+DEVICES = re.compile("auto|cpu|cuda(:[0-9]{1,3})?")
+
+
+def rebuild(kind: type[E], stored: StoredModel, *, allow_nonfinite: bool = False) -> E:
+    """Rebuilds an estimator.
+
+    Args:
+        kind: the class of the estimator.
+        stored: what was read of the folder.
+        allow_nonfinite: see `recurra.load`.
+
+    Raises:
+        ModelFolderError: a part of the folder is damaged, or does not fit the others.
+    """
+    with blaming(stored.path):
+        try:
+            return _rebuild(kind, stored, allow_nonfinite)
+        except ModelFolderError:
+            raise
+        except Exception as error:  # whatever does not fit, the folder is at fault
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ModelFolderError(f"{stored.path} does not fit together: {reason:.300}") from None
+
+
+def _rebuild(kind: type[E], stored: StoredModel, allow_nonfinite: bool) -> E:
+    config = check(kind.folder_config, stored.config, CONFIG)
+    metrics = parse_json(stored.files[METRICS], METRICS, nonfinite=True)
+    check(Metrics, metrics, METRICS)
+    estimator = _with_params(kind, config.params)
+    estimator._restore(plain(config), stored.files)
+    with torch.device("meta"):  # shapes without memory
+        expected = estimator._build().state_dict()
+    weights = read_weights(stored.path, expected, allow_nonfinite=allow_nonfinite)
+    with torch.random.fork_rng(devices=[]):
+        estimator.network_ = estimator._build().eval()
+    estimator.network_.load_state_dict(weights)
+    estimator.baselines_ = estimator._baselines_of(stored.files)
+    estimator.data_ = config.data
+    _take_metrics(estimator, metrics)
+    return estimator
+
+
+def _with_params(kind: type[E], params: dict[str, Any]) -> E:
+    """An untrained estimator with the parameters of a model folder."""
+    check(params_type(kind), params, CONFIG, "params")
+    estimator = kind(**{name: _from_json(value) for name, value in params.items()})
+    here = kind(**{**estimator.get_params(deep=False), "device": "cpu"})  # the device may be absent here
+    try:
+        if estimator.engine not in ("auto", *(engine.name for engine in ENGINES)):
+            raise UsageError(f"there is no engine {estimator.engine!r:.40}")
+        if not DEVICES.fullmatch(estimator.device):
+            raise UsageError(f"there is no device {estimator.device!r:.40}")
+        here._check_params()
+    except UsageError as error:
+        raise FileError(CONFIG, f"does not fit: params: {error}") from None
+    return estimator
+
+
+def _take_metrics(estimator: Estimator, metrics: dict[str, Any]) -> None:
+    """Gives an estimator the content of metrics.json."""
+    found: dict[str, Any] = {k: v if v is None and k != "loss" else _with_nan(v) for k, v in metrics.items()}
+    estimator.history_, estimator.watch_ = found.pop("history"), found.pop("watch", [])
+    estimator.metrics_ = found
+    estimator.best_epoch_, estimator.n_iter_ = metrics["best_epoch"], metrics["epochs"]
+
+
+def _with_nan(value: Any) -> Any:
+    """Figures in which `null` is NaN again."""
+    if isinstance(value, dict):
+        return {key: math.nan if item is None else _with_nan(item) for key, item in value.items()}
+    return [_with_nan(item) for item in value] if isinstance(value, list) else value
+
+
+def _from_json(value: Any) -> Any:
+    """The reverse of what `Estimator.save` does to a parameter."""
+    return dict(value["items"]) if isinstance(value, dict) else value
