@@ -382,6 +382,12 @@ void bind_kept(nb::module_ m) {
 }  // namespace
 
 void bind_layer(nb::module_& m) {
+    m.def("readable", [](nb::list tensors) {
+        Tensor found;
+        bool all = true;
+        for (nb::handle t : tensors) all = all && look(t, found);
+        return all;
+    }, "Whether all are plain tensors with numbers in the memory of the CPU; False says nothing.");
     m.def("exchange", &exchange, nb::arg("wanted"), "Whether DLPack's C functions are to serve; returns whether they do.");
     nb::class_<Stream>(m, "Stream")
         .def(nb::init<const Spec&, const std::vector<uintptr_t>&, bool>())

@@ -14,7 +14,8 @@ from torch.autograd import forward_ad
 from recurra.cells import State
 from recurra.errors import UsageError
 
-from .memory import check_device, check_input, check_layout, check_readable, check_storage, transforming, watched
+from . import kernels
+from .memory import check_device, check_input, check_layout, check_readable, transforming, watched
 from .stack import Stack
 
 MEMORIES = ("full", "recompute")
@@ -82,7 +83,9 @@ def prepare(
     Raises:
         UsageError: sizes, types, devices or lengths do not fit, or a tensor has no numbers in memory.
     """
-    check_input("the input", values)
+    readable = kernels.readable([values, *weights, *(states or ())])
+    if not readable:
+        check_input("the input", values)
     if values.dim() != 3 or values.shape[-1] != stack.input_size:
         raise UsageError(
             f"values must have 3 dimensions, the last of size {stack.input_size}; got {tuple(values.shape)}"
@@ -95,16 +98,14 @@ def prepare(
     device = values.device.type
     # autocast brings the dtypes together itself
     mixed = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    in_memory = not (watched(values, *weights, *(states or ())) or transforming() or torch._C._get_tracing_state())
     for name, tensor, shape in _named_tensors(stack, weights, states, batch):
-        check_layout(name, tensor)
-        check_device(name, tensor, values.device)
+        if not readable:
+            check_device(name, tensor, values.device)
+            check_input(name, tensor)
         if tensor.shape != shape:
             raise UsageError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
         if tensor.dtype != values.dtype and not mixed:
             raise UsageError(f"values are {values.dtype} but {name} is {tensor.dtype}; convert one of them")
-        if in_memory:
-            check_storage(name, tensor)
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (values, *weights, *(states or ())))
     call = Call(
         stack=stack,

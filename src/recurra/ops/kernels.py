@@ -48,8 +48,8 @@ def forward(
     arguments = (
         spec,
         _view(values, batch_first),
-        address(lengths),
-        [address(w) for w in weights],
+        0 if lengths is None else lengths.data_ptr(),
+        [w.data_ptr() for w in weights],
         *_pair(states),
         _view(output, batch_first),
         *_pair((h, c)),
@@ -86,13 +86,13 @@ def backward(
     _of(values.dtype).backward(
         spec,
         _view(values, config[6]),
-        address(lengths),
-        [address(w) for w in weights],
+        0 if lengths is None else lengths.data_ptr(),
+        [w.data_ptr() for w in weights],
         *_pair(states),
         _view(output, config[6]),
         *_pair(last if config[0] == 2 else last[:1]),
         _view(of_values, config[6]),
-        [address(g) for g in of_weights if g is not None],
+        [g.data_ptr() for g in of_weights if g is not None],
         *_pair(of_states),
         tape,
     )
@@ -108,9 +108,14 @@ def look(
     steps = values.shape[1] if config[6] else values.shape[0]
     found = {name: values.new_empty(layers, directions, batch, steps, size) for name, size in sizes.items()}
     lengths = _index(lengths)
-    addresses = [address(found.get(name)) for name in names]
+    addresses = [found[name].data_ptr() if name in found else 0 for name in names]
     _of(values.dtype).look(spec, address(lengths), tape.data_ptr(), addresses)
     return found
+
+
+def readable(tensors: Sequence[Tensor]) -> bool:
+    """Whether all are known to be plain tensors with numbers in the memory of the CPU; False says nothing."""
+    return engine is not None and not torch.compiler.is_compiling() and engine.readable(list(tensors))
 
 
 def tape_size(config: tuple, dtype: torch.dtype, steps: Any, batch: Any) -> Any:
@@ -175,12 +180,12 @@ def _view(values: Tensor | None, batch_first: bool) -> tuple[int, int, int]:
     if values is None:
         return 0, 0, 0
     batch, time = (0, 1) if batch_first else (1, 0)
-    return address(values), values.stride(batch), values.stride(time)
+    return values.data_ptr(), values.stride(batch), values.stride(time)
 
 
 def _pair(states: Sequence[Tensor | None]) -> tuple[int, int]:
     first, second = (*states, None, None)[:2]
-    return address(first), address(second)
+    return 0 if first is None else first.data_ptr(), 0 if second is None else second.data_ptr()
 
 
 TAPES = identify_tapes()

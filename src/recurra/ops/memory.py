@@ -18,7 +18,7 @@ def address(tensor: Tensor | None) -> int:
     """
     if tensor is None:
         return 0
-    if tensor.device.type != "cpu":
+    if not tensor.is_cpu:
         raise UsageError(
             f"the native engine reads CPU memory, but a tensor of shape {tuple(tensor.shape)} is on {tensor.device}"
         )
@@ -89,7 +89,9 @@ def transforming() -> bool:
 
 def materialize(tensor: Tensor) -> Tensor:
     """The same numbers in CPU memory: without torch's lazy negative bit, and not as zeros that have no memory."""
+    if tensor.is_cpu and tensor.data_ptr():
+        return tensor.resolve_neg()
     if tensor._is_zerotensor():
         return tensor + 0
     address(tensor)  # torch's operations do not check it
-    return tensor.resolve_neg()
+    return tensor
