@@ -43,7 +43,7 @@ def judged(own, other, count, *, constant, perfect=1.0):
         (55, 50, 100, True, "green"),
         (12, 10, 20, True, "red"),
         (4, 0, 4, True, "green"),  # perfect
-        (3, 0, 4, True, "red"),  # of four items nothing can be said
+        (3, 0, 4, True, "yellow"),  # of four items nothing can be said
         (20, 20, 20, False, "green"),  # nothing is left to gain
     ],
 )

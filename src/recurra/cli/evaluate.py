@@ -69,6 +69,10 @@ def _show_order(order: dict[str, dict[str, float]]) -> None:
     say("where the two hardly differ, order carries little here: compare with a model trained with --cell none")
 
 
+ALIASES = ("unigram_", "nearest_neighbour_")
+"""How keys begin that name the metrics of a baseline once more, for scripts of earlier versions."""
+
+
 def figure_table(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of a table of metrics: those of the network, then those of each baseline.
 
@@ -78,7 +82,7 @@ def figure_table(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     baselines = figures.get("baselines", {})
     rows = []
     for name, value in figures.items():
-        if name not in ("baselines", "comparison"):
+        if name not in ("baselines", "comparison") and not name.startswith(ALIASES):
             rows.append([name, _shown(value), *(_shown(baseline.get(name, "")) for baseline in baselines.values())])
     return ["figure", "this model" if baselines else "value", *baselines], rows
 

@@ -135,7 +135,12 @@ class PairBatches(Batches):
         targets: target tokens.
         references: by row of the store: the known translations of its source.
         **options: further arguments of `Batches`.
+
+    Attributes:
+        texts: one source for each row of the store, where simple models need them.
     """
+
+    texts: Sequence[str] = ()
 
     def __init__(
         self,

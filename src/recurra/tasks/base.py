@@ -287,10 +287,10 @@ class Estimator(BaseEstimator):
 
     def _not_learnt(self, batches: BatchSource, objective: Objective) -> Comparison | None:
         """Whether even the training loss is not below that of a constant answer, as after a much too large step."""
-        constant: Any = next((baseline for baseline in self.baselines_ if baseline.constant), None)
+        constant = next((b for b in self.baselines_ if b.constant and b.has_loss), None)
         if constant is None:
             return None
-        sums = [tuple(map(float, objective.loss(constant, batch))) for batch in batches]
+        sums = [tuple(map(float, constant.loss(objective, batch))) for batch in batches]
         limit, loss = math.fsum(s[0] for s in sums) / max(math.fsum(s[1] for s in sums), 1e-300), self.metrics_["loss"]
         if loss < limit:
             return None
@@ -349,21 +349,28 @@ class Estimator(BaseEstimator):
         batches = self._labelled(X, y, sample_weight)
         figures, baselines, comparison = self._compared(batches, self._judge())
         finite_loss(figures)
-        return {**figures, "n": batches.count, **_beside(baselines, comparison)}
+        return {**figures, "n": batches.count, **beside(baselines, comparison)}
 
     def _compared(
         self, batches: Any, objective: Any
     ) -> tuple[dict[str, float], dict[str, dict[str, float]], Comparison | None]:
         """Metrics of the network, those of the baselines by name, and the comparison of both."""
         own = self._observed(batches, objective)
-        found = {b.name: _measured(objective, [b.observe(objective, s) for s in batches], b) for b in self.baselines_}
-        network = _measured(objective, own)
+        network, found = Measured(objective.figures(own), _items(objective, own)), self._rivals(batches, objective)
         baselines = {name: measured.figures for name, measured in found.items()}
         if not found:
             return network.figures, baselines, None
-        perfect = objective.perfect
-        comparison = compare(network, found, objective.watch, objective.watch_greater, perfect)
+        comparison = compare(network, found, objective.watch, objective.watch_greater, objective.perfect)
         return network.figures, baselines, comparison
+
+    def _rivals(self, batches: Any, objective: Any) -> dict[str, Measured]:
+        """The baselines on some data, by name."""
+        found = {}
+        for baseline in self.baselines_:
+            observed = [baseline.observe(objective, batch) for batch in batches]
+            figures, items = baseline.figures(objective, observed), _items(objective, observed)
+            found[baseline.name] = Measured(figures, items, baseline.constant)
+        return found
 
     def order_test(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, dict[str, float]]:
         """How much the order of the steps matters to this model on this data.
@@ -466,12 +473,12 @@ class Estimator(BaseEstimator):
         return self.get_params()
 
 
-def _measured(objective: Any, observed: list[Any], baseline: Baseline | None = None) -> Measured:
-    items = objective.items(observed) if hasattr(objective, "items") else None
-    return Measured(objective.figures(observed), items, baseline is not None and baseline.constant)
+def _items(objective: Any, observed: list[Any]) -> np.ndarray | None:
+    """What each item adds to the compared metric, where the objective knows."""
+    return objective.items(observed) if hasattr(objective, "items") else None
 
 
-def _beside(baselines: dict[str, dict[str, float]], comparison: Comparison | None) -> dict[str, Any]:
+def beside(baselines: dict[str, dict[str, float]], comparison: Comparison | None) -> dict[str, Any]:
     """What `evaluate` gives beside the metrics of the network."""
     return {} if comparison is None else {"baselines": baselines, "comparison": comparison._asdict()}
 

@@ -40,12 +40,22 @@ class Baseline:
 
     constant: ClassVar[bool] = False
     """Whether it gives the same answer to every input."""
+    has_loss: ClassVar[bool] = True
+    """Whether `loss` says something."""
     axes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Names of the axes of each array, for the check of a model folder."""
 
     def observe(self, objective: Objective, batch: Any) -> Any:
         """What the objective observes of this model on one batch."""
         return objective.observe(self, batch)  # type: ignore[arg-type]  # it is called like the network
+
+    def loss(self, objective: Any, batch: Any) -> tuple[Any, Any]:
+        """Sum of the training losses of a batch, and what to divide it by."""
+        return objective.loss(self, batch)
+
+    def figures(self, objective: Any, observed: list[Any]) -> dict[str, float]:
+        """Metrics from what was observed of all batches."""
+        return objective.figures(observed)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and texts, for the model folder."""
@@ -114,7 +124,8 @@ class Comparison(NamedTuple):
     Attributes:
         figure: the metric that is compared.
         light: `"green"`: better than each of them. `"yellow"`: better than a simple model by no more than chance
-            explains. `"red"`: not better than a simple model, or not clearly better than a constant answer.
+            explains, or the items are too few to tell. `"red"`: not better than a simple model, or not clearly better
+            than a constant answer. `"unknown"`: no data were held out.
         sentence: for people; `""` where the light is green.
     """
 
@@ -172,8 +183,9 @@ def compare(
         if not gain > 0:  # not the other way round: of NaN
             found.append(("red", f"not better than {said}"))
         elif gain <= margin:
-            light = "red" if other.constant else "yellow"
-            found.append((light, f"not clearly better than {said} (a difference within chance)"))
+            light = "red" if other.constant and margin < math.inf else "yellow"
+            why = "a difference within chance" if margin < math.inf else "too few items to tell"
+            found.append((light, f"not clearly better than {said} ({why})"))
     lights = [light for light, _ in found]
     light = "red" if "red" in lights else "yellow" if lights else "green"
     sentence = "The network is " + "; it is ".join(words for _, words in found) + "." if found else ""

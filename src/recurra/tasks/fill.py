@@ -23,7 +23,8 @@ from recurra.ops import reproducible_algebra
 from recurra.schema import FileError, Natural, Share
 from recurra.training.settings import choose_device
 
-from .base import Estimator, Saving
+from .base import Estimator, Saving, beside
+from .baselines import Measured
 from .blanks import WORD_START, Blanked, BlankEncoder, parse, word_masks
 from .config import FolderConfig
 from .filled import subject_of_blanks
@@ -115,6 +116,10 @@ class FillConfig(FolderConfig):
             raise ValueError("encoder.specials is not empty")
         if not 1 <= len(self.spans) <= MAX_PIECES:
             raise ValueError(f"spans does not have 1 to {MAX_PIECES} shares")
+
+
+FREQUENCY = "frequency of the tokens"
+"""The baseline: always the most frequent tokens, without a look at the text."""
 
 
 @dataclass(eq=False, repr=False)
@@ -385,9 +390,12 @@ class BlankFiller(Estimator):
         """
         check_is_fitted(self, "network_")
         batches = self._labelled(X, y, sample_weight)
-        figures = self._figures(batches)
-        frequency = {f"unigram_{name}": value for name, value in self._unigram(batches).items() if name != "loss"}
-        return {**figures, **frequency, "n": batches.count}
+        figures, baselines, comparison = self._compared(batches, self._judge())
+        frequency = {f"unigram_{name}": value for name, value in baselines[FREQUENCY].items() if name != "loss"}
+        return {**figures, **frequency, "n": batches.count, **beside(baselines, comparison)}
+
+    def _rivals(self, batches: Batches, objective: Any) -> dict[str, Measured]:
+        return {FREQUENCY: Measured(self._unigram(batches), constant=True)}
 
     def _unigram(self, batches: Batches) -> dict[str, float]:
         """Figures of always predicting by frequency in the training texts."""

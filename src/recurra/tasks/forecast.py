@@ -23,7 +23,8 @@ from recurra.ops import reproducible_algebra
 from recurra.schema import Record, Size
 from recurra.training.settings import choose_device
 
-from .base import PREDICT_BATCH, Estimator, Saving
+from .base import PREDICT_BATCH, Estimator, Saving, beside
+from .baselines import Comparison, compare, no_held_out
 from .config import FolderConfig
 from .finite import finite
 from .forecasting import references
@@ -298,6 +299,7 @@ class Forecaster(Estimator):
         self._network.linear_weight.copy_(weight)
         self._network.linear_bias.copy_(bias)
         if not watched.count:
+            self._conclude(no_held_out(self._compared_figure, {}))
             return
         if levels:
             counted_on = self._windows(*valid, PREDICT_BATCH, most=most_windows(self.horizon, targets, len(levels)))
@@ -305,7 +307,16 @@ class Forecaster(Estimator):
             self._network.shifts.copy_(shifts(torch.cat(errors), levels))
         figures = self._measure(*valid)
         self.metrics_["baselines"] = figures.pop("baselines")
+        self._conclude(Comparison(**figures.pop("comparison")))
         self.metrics_["valid"] = {k: v for k, v in figures.items() if k not in ("n", "coverage_wanted")}
+
+    def _judge_run(self, batches: Any, valid: Any) -> None:
+        """Nothing yet: `_close` compares with the references, on all windows of the validation part."""
+
+    @property
+    def _compared_figure(self) -> str:
+        """The error that is compared with the baselines: the one that the loss measures."""
+        return "mse" if self.loss == "l2" else "mae"
 
     def _errors(self, batch: Any) -> Tensor:
         """Observed values less uncalibrated quantiles of a batch, NaN where nothing was observed."""
@@ -419,14 +430,16 @@ class Forecaster(Estimator):
             "network": lambda batch: self._answer(batch.values, batch.future),
             **references.ways(windows, self.season_, network.linear_weight.cpu(), network.linear_bias.cpu()),
         }
-        figures = score(windows, ways, sizes)
-        own: dict[str, Any] = figures.pop("network")
+        measured = score(windows, ways, sizes, self._compared_figure)
+        network = measured.pop("network")
+        comparison = compare(network, measured, self._compared_figure, greater=False)
+        own, figures = network.figures, {name: found.figures for name, found in measured.items()}
         if len(levels) < 2:
             own.pop("coverage")
         else:
             own["coverage_wanted"] = round(levels[-1] - levels[0], 9)
         baselines = {name: {k: v for k, v in f.items() if k != "coverage"} for name, f in figures.items()}
-        return {**own, "n": windows.count, "baselines": baselines}
+        return {**own, "n": windows.count, **beside(baselines, comparison)}
 
     def order_test(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, y: Any, features: Any = None, known: Any = None, part: str | None = None

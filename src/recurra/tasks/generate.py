@@ -25,7 +25,9 @@ from recurra.schema import check_labels
 from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
+from .baselines import Baseline
 from .config import FolderConfig
+from .counts import PairFrequency, TokenFrequency, fit_frequencies
 from .finite import NOT_FINITE, answers_of, finite
 from .language import LanguageNetwork, NextToken, check_sampling, draw, token_losses
 from .subject import Subject, unknown_notes
@@ -106,6 +108,7 @@ class LanguageModel(Estimator):
     task = "generate"
     folder_config = GenerateConfig
     title = "Language model"
+    simple_models: ClassVar = (TokenFrequency, PairFrequency)
     choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
     at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size", "bptt")
     aligned: ClassVar = True
@@ -250,6 +253,12 @@ class LanguageModel(Estimator):
             memory=self.memory,
         )
 
+    def _fit_baselines(self, batches: BatchSource, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
+        return fit_frequencies(batches, self.encoder_.input_size), {}
+
+    def _baseline_sizes(self) -> dict[str, int]:
+        return {"tokens": self.encoder_.input_size}
+
     def _objective(self) -> NextToken:
         return NextToken(self.encoder_.characters)
 
@@ -279,11 +288,13 @@ class LanguageModel(Estimator):
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-probability of a token in nats: greater is better. Data as in `fit`."""
-        return -self.evaluate(X, y)["loss"]
+        check_is_fitted(self, "network_")
+        return -self._figures(self._batches(X, y))["loss"]
 
     def perplexity(self, X: Any, y: Any = None) -> float:
         """Among how many equally probable tokens the model would be as much at a loss. Data as in `fit`."""
-        return self.evaluate(X, y)["perplexity"]
+        check_is_fitted(self, "network_")
+        return self._figures(self._batches(X, y))["perplexity"]
 
     def log_probability(self, X: Any, y: Any = None) -> np.ndarray:
         """Log-probability in nats of each text from its begin (to its end, after training on many texts), `(batch,)`.

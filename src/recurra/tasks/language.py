@@ -16,6 +16,8 @@ from recurra.nn import begin_remembering, build_recurrent
 from recurra.ops import Linear, linear
 from recurra.ops import dropout as drop
 
+from .baselines import FEWEST
+
 LABEL_DROPOUT = 0.1  # share of training texts whose label is hidden, so that the model also writes without one
 LOGITS = 1 << 22  # scores held at a time where no gradient is needed
 
@@ -152,6 +154,10 @@ class NextToken:
             "perplexity": math.exp(min(loss, 700.0)),
             "bits_per_character": total / math.log(2) / max(characters, 1.0),
         }
+
+    def items(self, observed: list[Any]) -> np.ndarray | None:
+        """Loss and tokens of each batch, `(batches, 2)`; None where they are too few to say how much varies."""
+        return np.array([row[:2] for row in observed]) if len(observed) >= FEWEST else None
 
     def carried(self) -> Any:
         """The state that training carries from window to window."""

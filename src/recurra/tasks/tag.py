@@ -23,7 +23,9 @@ from recurra.schema import Record, check_labels
 from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
+from .baselines import Baseline
 from .config import FolderConfig
+from .counts import FrequentTag, TagOfWord, fit_tags
 from .finite import finite
 from .subject import Subject
 from .tagger import UNSEEN_TAG, TaggerNetwork, Tagging
@@ -113,6 +115,7 @@ class SequenceTagger(Estimator):
     folder_config = TagConfig
     title = "Sequence tagger"
     aligned = True
+    simple_models: ClassVar = (FrequentTag, TagOfWord)
     choices: ClassVar = Estimator.choices | {"characters": CHARACTERS}
     at_least_one: ClassVar = (
         *Estimator.at_least_one,
@@ -252,6 +255,12 @@ class SequenceTagger(Estimator):
             memory=self.memory,
         )
 
+    def _fit_baselines(self, batches: WordBatches, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
+        return fit_tags(batches, self.encoder_.words, len(self.classes_)), {}
+
+    def _baseline_sizes(self) -> dict[str, int]:
+        return {"tags": len(self.classes_), "words": self.encoder_.words}
+
     def _objective(self) -> Tagging:
         return Tagging(self.parts_)
 
@@ -284,7 +293,8 @@ class SequenceTagger(Estimator):
 
     def score(self, X: Any, y: Any) -> float:
         """Accuracy over all words whose tag is known."""
-        return self.evaluate(X, y)["accuracy"]
+        check_is_fitted(self, "network_")
+        return self._figures(self._labelled(X, y, None))["accuracy"]
 
     def _tagged(self, X: Any, *, confident: bool = True) -> Iterator[tuple[list[str], np.ndarray]]:
         """Tags and probabilities of each sentence, in order; with `confident=False` the latter are empty."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,9 @@ from recurra.ops import reproducible_algebra
 from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
+from .baselines import Baseline
 from .config import FolderConfig
+from .counts import FrequentText
 from .ctc import align, needed_steps
 from .finite import finite
 from .subject import Subject
@@ -120,6 +123,7 @@ class Transcriber(Estimator):
     folder_config = TranscribeConfig
     at_most: ClassVar = Estimator.at_most | {"beam_size": 1000, "frames": 1000}
     title = "Transcriber"
+    simple_models: ClassVar = (FrequentText,)
     choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
     at_least_one: ClassVar = (*Estimator.at_least_one, "frames", "beam_size")
 
@@ -228,6 +232,10 @@ class Transcriber(Estimator):
             memory=self.memory,
         )
 
+    def _fit_baselines(self, batches: SpokenBatches, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
+        texts = Counter(batches.texts[row] for row in batches.rows.tolist())
+        return [FrequentText("most frequent text", "", max(texts, key=lambda text: (texts[text], text)))], {}
+
     def _objective(self) -> CTCObjective:
         return CTCObjective(self.text_encoder_, self.beam_size, self.length_bonus)
 
@@ -243,7 +251,8 @@ class Transcriber(Estimator):
 
     def score(self, X: Any, y: Any) -> float:
         """1 minus the character error rate: 1 is best, and it can be below 0."""
-        return 1 - self.evaluate(X, y)["cer"]
+        check_is_fitted(self, "network_")
+        return 1 - self._figures(self._labelled(X, y, None))["cer"]
 
     def transcribe(self, X: Any) -> list[Transcript]:
         """What is said in each recording, with a confidence and the times of the tokens.

@@ -124,6 +124,12 @@ class CTCObjective:
             "loss": sum(loss for loss, _ in spelled) / max(sum(tokens for _, tokens in spelled), 1),
         }
 
+    def items(self, observed: list[Any]) -> np.ndarray:
+        """Edits and letters of each recording, `(recordings, 2)`."""
+        distance = needed("rapidfuzz.distance.Levenshtein").distance
+        pairs = [(as_read(text), as_read(found)) for batch in observed for text, found, _, _ in batch]
+        return np.array([[distance(*pair), len(pair[0])] for pair in pairs])
+
 
 def ctc_losses(log_probs: Tensor, steps: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
     """Negative log-probability of each row's tokens, `(batch,)`; infinite where the steps are too few."""

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from recurra.data.windows import WindowBatch, Windows
 from recurra.ops import total
+from recurra.tasks.baselines import Measured
 
 from .network import ForecastNetwork
+from .references import LAST_VALUE
 
 Way = Callable[[WindowBatch], Tensor]
 """Forecasts of a batch."""
@@ -63,7 +65,7 @@ def _as_context(network: ForecastNetwork, values: Tensor, known: Tensor, point: 
     return torch.cat(parts, -1)
 
 
-def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray) -> dict[str, dict[str, float]]:
+def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray, figure: str = "mse") -> dict[str, Measured]:
     """Errors of several ways to forecast the same windows.
 
     Args:
@@ -71,12 +73,16 @@ def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray) -> dict[
         ways: each gives `(batch, horizon, targets, …)` in scaled values; the first along the last axis is the point
             forecast, the others, where there are at least two, hold the ends of the band.
         sizes: one scaled unit in the data's own, for each series, `(series, targets)`.
+        figure: `"mse"` or `"mae"`, for the items.
 
     Returns:
         For each way, mean squared and absolute errors in scaled values and in the data's own units, and the share of
-        the values in the band.
+        the values in the band. The items are blocks of as many windows of a series as the horizon has steps, since
+        windows that overlap say the same.
     """
     sums = {name: torch.zeros(6, dtype=torch.float64) for name in ways}
+    items: dict[str, list[np.ndarray]] = {name: [] for name in ways}
+    blocks: list[np.ndarray] = []
     for batch in windows:
         size = torch.from_numpy(sizes[windows.series[batch.rows.numpy()]])[:, None]
         weights = torch.ones_like(batch.targets) if batch.weights is None else batch.weights
@@ -89,5 +95,17 @@ def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray) -> dict[
             own = error * size
             parts = (error.square(), error.abs(), own.square(), own.abs(), inside, torch.ones_like(error))
             sums[name] += torch.stack([total(part.double() * weights) for part in parts])
+            chosen = parts[0] if figure == "mse" else parts[1]
+            each = [(part.double() * weights).numpy().sum((1, 2)) for part in (chosen, parts[-1])]
+            items[name].append(np.stack(each, 1))
+        rows = batch.rows.numpy()
+        blocks.append(np.stack([windows.series[rows], windows.begins[rows] // windows.horizon], 1))
     names = ("mse", "mae", "mse_units", "mae_units", "coverage")
-    return {way: dict(zip(names, (s[:-1] / s[-1].clamp(min=1)).tolist(), strict=True)) for way, s in sums.items()}
+    _, block = np.unique(np.concatenate(blocks), axis=0, return_inverse=True)
+    found = {}
+    for way, sums_of in sums.items():
+        together = np.concatenate(items[way])
+        columns = [np.bincount(block.ravel(), column) for column in together.T]
+        figures = dict(zip(names, (sums_of[:-1] / sums_of[-1].clamp(min=1)).tolist(), strict=True))
+        found[way] = Measured(figures, np.stack(columns, 1), way == LAST_VALUE)
+    return found

@@ -15,6 +15,10 @@ SHRINKAGE = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Ridge penalties tried, in units of the mean variance of a step of the context."""
 
 
+LAST_VALUE = "last value"
+"""Name of the baseline that takes the last value for every step."""
+
+
 def last_value(context: Tensor, horizon: int) -> Tensor:
     """The last value for every step: `(batch, horizon, targets)` of `(batch, context, targets)`."""
     return context[:, -1:].expand(-1, horizon, -1)
@@ -35,7 +39,7 @@ def linear(context: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def ways(windows: Windows, season: int, weight: Tensor, bias: Tensor) -> dict[str, Callable[[WindowBatch], Tensor]]:
     """Every reference by its name, for `score`; the season only where the context holds one."""
     targets, horizon = windows.layout.targets, windows.horizon
-    found: dict[str, Callable[[Tensor], Tensor]] = {"last value": lambda c: last_value(c, horizon)}
+    found: dict[str, Callable[[Tensor], Tensor]] = {LAST_VALUE: lambda c: last_value(c, horizon)}
     if 1 < season <= windows.context:
         found[f"season of {season}"] = lambda c: seasonal(c, horizon, season)
     found["linear map"] = lambda c: linear(c, weight, bias)

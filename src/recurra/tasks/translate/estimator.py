@@ -21,7 +21,8 @@ from recurra.data.text import TOKENS, TextConfig, alphabet_size
 from recurra.errors import DataError, UsageError
 from recurra.ops import reproducible_algebra
 from recurra.schema import Size
-from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving
+from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving, beside
+from recurra.tasks.baselines import Measured
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
@@ -33,6 +34,8 @@ from .network import SPECIALS, EncoderDecoder
 from .objective import MAX_SLOPE, Limit, Translating
 from .subject import subject_of_texts
 
+NEAREST = "nearest neighbour"
+"""The baseline: the known translation of the most similar known source."""
 WATCHED = 1000  # validation sources that are translated after each epoch; the loss is taken over all of them
 PIECES, WORDS = 2000, 10_000  # with `vocab_size=None`
 SEARCHED = 64  # sources translated together
@@ -182,7 +185,8 @@ class Translator(Estimator):
             held_out = hold_out(groups, self.validation_fraction, seed)
         training = np.flatnonzero(~held_out)
         self._learn_tokens(pairs, training)
-        self.neighbours_ = Neighbours.of(pairs, self.neighbours, seed)
+        known = Pairs([pairs.sources[i] for i in training], [pairs.targets[i] for i in training], 0)
+        self.neighbours_ = Neighbours.of(known, self.neighbours, seed)  # what training compares with has not seen more
         sources, targets = self._stores(pairs, saving, "training")
         self.limit_ = Limit.of(sources.lengths[training], targets.lengths[training])
         batches = PairBatches(sources, training, targets, {}, batch_size=self.batch_size, shuffle=True, seed=seed)
@@ -193,6 +197,7 @@ class Translator(Estimator):
             rows = np.flatnonzero(held_out)
             references = references_of(pairs, groups, rows, WATCHED)
             valid = PairBatches(sources, rows, targets, references, batch_size=PREDICT_BATCH)
+            valid.texts = pairs.sources
         data = {
             "pairs": len(training),
             "distinct sources": len(np.unique(groups[training])),
@@ -202,6 +207,7 @@ class Translator(Estimator):
             "validation pairs": 0 if valid is None else valid.count,
         }
         self._train(batches, valid, seed, saving, data)
+        self.neighbours_ = Neighbours.of(pairs, self.neighbours, seed)
         return self
 
     def _learn_tokens(self, pairs: Pairs, training: np.ndarray) -> None:
@@ -235,7 +241,17 @@ class Translator(Estimator):
         sources, targets = self._stores(pairs, saving, "validation")
         rows = np.arange(len(pairs))
         references = references_of(pairs, pairs.groups(), rows, most)
-        return PairBatches(sources, rows, targets, references, batch_size=PREDICT_BATCH if most else SEARCHED)
+        batches = PairBatches(sources, rows, targets, references, batch_size=PREDICT_BATCH if most else SEARCHED)
+        batches.texts = pairs.sources
+        return batches
+
+    def _rivals(self, batches: PairBatches, objective: Any) -> dict[str, Measured]:
+        """The nearest neighbour on the sources with references."""
+        if self.neighbours_ is None:
+            return {}
+        nearest = self.neighbours_.translate([batches.texts[row] for row in batches.references])
+        figures = corpus_figures(nearest, list(batches.references.values()), self.bleu_tokens_)
+        return {NEAREST: Measured(figures)}
 
     def _build(self) -> EncoderDecoder:
         return EncoderDecoder(
@@ -284,15 +300,14 @@ class Translator(Estimator):
             distinct `sources` and of pairs `n`.
         """
         check_is_fitted(self, "network_")
-        pairs, batches = self._to_measure(X, y, sample_weight)
+        batches = self._to_measure(X, y, sample_weight)[1]
         rows = list(batches.references)
         references = list(batches.references.values())
-        found: dict[str, Any] = self._figures(batches)
-        if self.neighbours_ is not None:
-            nearest = self.neighbours_.translate([pairs.sources[row] for row in rows])
-            baseline = corpus_figures(nearest, references, self.bleu_tokens_)
-            found |= {f"nearest_neighbour_{name}": value for name, value in baseline.items()}
-        return {**found, **signatures(references, self.bleu_tokens_), "sources": len(rows), "n": batches.count}
+        figures, baselines, comparison = self._compared(batches, self._judge())
+        nearest = {f"nearest_neighbour_{name}": value for name, value in baselines.get(NEAREST, {}).items()}
+        counts = {"sources": len(rows), "n": batches.count}
+        found = {**figures, **nearest, **signatures(references, self.bleu_tokens_), **counts}
+        return found | beside(baselines, comparison)
 
     def _labelled(self, X: Any, y: Any, sample_weight: Any) -> PairBatches:
         return self._to_measure(X, y, sample_weight)[1]
