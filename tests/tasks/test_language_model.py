@@ -99,7 +99,7 @@ def test_streaming_leaves_torch_as_it_was(stream):
 
 def test_figures_agree(stream):
     found = stream.evaluate(TEXT[:500])
-    assert set(found) == {"loss", "perplexity", "bits_per_character", "n"}
+    assert set(found) == {"loss", "perplexity", "bits_per_character", "n", "baselines", "comparison"}
     assert found["n"] == 500
     assert found["perplexity"] == pytest.approx(np.exp(found["loss"])) == stream.perplexity(TEXT[:500])
     assert found["bits_per_character"] == pytest.approx(found["loss"] / np.log(2))

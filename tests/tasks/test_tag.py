@@ -109,7 +109,7 @@ def test_answers_agree(tagger):
     figures = tagger.evaluate(X, y)
     assert figures["accuracy"] == tagger.score(X, y) == np.mean(right)
     assert figures["n"] == len(right)
-    assert set(figures) == {"accuracy", "unseen_word_accuracy", "loss", "n"}
+    assert set(figures) == {"accuracy", "unseen_word_accuracy", "loss", "n", "baselines", "comparison"}
 
 
 def test_pickle_and_saving(tmp_path, tagger, finder):
@@ -208,7 +208,8 @@ def test_spans_are_found(finder):
     figures = finder.evaluate(X, y)
     assert finder.scheme_ == "BIO"
     assert figures["f1"] > 0.8
-    assert {"accuracy", "precision", "recall", "f1", "loss", "n"} == set(figures)
+    own = {"accuracy", "precision", "recall", "f1", "loss", "n"}
+    assert own | {"baselines", "comparison"} == set(figures)
     assert "valid_f1" in finder.history_[0]
 
 

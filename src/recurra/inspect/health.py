@@ -183,7 +183,8 @@ def health(
         network, title = subject.network, subject.title
     lights, missing, seen = _examine(network, subject)
     if isinstance(model, Estimator):
-        lights += [*history_lights(model.history_, model.best_epoch_), *run_lights(model.watch_)]
+        history, seen_rows = list(model.history_ or []), list(model.watch_ or [])
+        lights += [*history_lights(history, model.best_epoch_), *run_lights(seen_rows)]
         lights += _baseline_lights(model, X, y, missing)
     lights.sort(key=lambda light: ["red", "yellow", "green"].index(light.light))
     return HealthCard(lights, *seen, missing, title)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -291,7 +291,8 @@ class Estimator(BaseEstimator):
         if constant is None:
             return None
         sums = [tuple(map(float, constant.loss(objective, batch))) for batch in batches]
-        limit, loss = math.fsum(s[0] for s in sums) / max(math.fsum(s[1] for s in sums), 1e-300), self.metrics_["loss"]
+        limit = math.fsum(s[0] for s in sums) / max(math.fsum(s[1] for s in sums), 1e-300)
+        loss = float(cast(float, self.metrics_["loss"]))
         if loss < limit:
             return None
         return Comparison(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,12 +101,13 @@ def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray, figure: 
             items[name].append(np.stack(each, 1))
         rows = batch.rows.numpy()
         blocks.append(np.stack([windows.series[rows], windows.begins[rows] // windows.horizon], 1))
-    names = ("mse", "mae", "mse_units", "mae_units", "coverage")
+    names = ["mse", "mae", "mse_units", "mae_units", "coverage"]
     _, block = np.unique(np.concatenate(blocks), axis=0, return_inverse=True)
     found = {}
     for way, sums_of in sums.items():
         together = np.concatenate(items[way])
         columns = [np.bincount(block.ravel(), column) for column in together.T]
-        figures = dict(zip(names, (sums_of[:-1] / sums_of[-1].clamp(min=1)).tolist(), strict=True))
+        values = (sums_of[:-1] / sums_of[-1].clamp(min=1)).tolist()
+        figures: dict[str, Any] = dict(zip(names, values, strict=True))
         found[way] = Measured(figures, np.stack(columns, 1), way == LAST_VALUE)
     return found
