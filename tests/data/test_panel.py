@@ -64,6 +64,16 @@ def test_a_gap_that_no_memory_could_hold_is_an_error():
         panel_of_table(table, Columns("t", ("y",)), str, fill_gaps=True)
 
 
+@pytest.mark.parametrize(("zone", "start"), [("America/Sao_Paulo", "2017-09-01"), ("Asia/Beirut", "2022-03-01")])
+def test_a_day_without_a_midnight(zone, start):
+    days = pd.date_range(start, periods=100, freq="D").tz_localize(zone, nonexistent="shift_forward")
+    assert (days.hour == 1).any()
+    panel = panel_of_table(pa.table({"t": days[:90], "y": np.arange(90.0)}), Columns("t", ("y",)), str)
+    assert str(panel.frequency) == "1 day"
+    found = panel.instants(panel.series[0], np.arange(100))
+    assert found.tolist() == days.tz_convert("UTC").tz_localize(None).to_pydatetime().tolist()
+
+
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
 def test_shifts_of_a_local_clock_are_steps(zone):
     times = pd.date_range("2022-03-01 06:00", periods=600, freq="12h").tz_localize(zone)

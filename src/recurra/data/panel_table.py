@@ -136,7 +136,7 @@ class _Sorting:
         for id, rows in zip(self.ids, groups, strict=True):
             self._refuse_twice(id, rows, instants)
         clock = frequency or self._frequency(groups)
-        self.counted = instants if clock.absolute else self.times.values
+        self.counted = instants if clock.absolute else self._on_calendar(instants)
         if clock.dated != self.times.dated and len(order):
             found = "dates" if self.times.dated else "numbers"
             names = ",".join(self.columns.times)
@@ -154,6 +154,16 @@ class _Sorting:
             notes.append(f"the last {counted(ahead, 'row')} have no target: they are the time to forecast")
         notes += self._missing(series)
         return Panel(series, self.columns, clock, self.times.spelling, self.times.zone, notes=notes)
+
+    def _on_calendar(self, instants: np.ndarray) -> np.ndarray:
+        """Local times; a midnight that a change of the clock leaves out, and data therefore show as 1:00, is 0:00."""
+        times, zone = self.times.values, self.times.zone
+        if zone is None or not len(times):
+            return times
+        days = times.astype("datetime64[D]").astype("datetime64[us]")
+        usual, counts = np.unique(times - days, return_counts=True)
+        expected = days + usual[counts.argmax()]
+        return np.where(zone.instants(expected) == instants, expected, times)
 
     def _frequency(self, groups: list[np.ndarray]) -> Frequency:
         if all(len(rows) < 2 for rows in groups):
