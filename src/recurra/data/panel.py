@@ -14,6 +14,7 @@ from recurra.errors import DataError, UsageError
 
 from .formats import JOIN
 from .frequency import Frequency
+from .inputs import refuse_complex
 from .spellings import Spelling
 from .zones import Zone
 
@@ -210,7 +211,11 @@ def _matrix(values: Any, name: str) -> np.ndarray:
     if hasattr(values, "detach"):  # a tensor, without importing torch
         values = values.detach().cpu()
     try:
-        found = np.asarray(values, dtype=np.float64)
+        found = np.asarray(values)
+        refuse_complex(found, name)
+        found = found.astype(np.float64, copy=False)
+    except DataError:
+        raise
     except (TypeError, ValueError):
         raise DataError(f"{name} is neither a table nor numbers: {values!r:.60}") from None
     if found.ndim not in (1, 2):

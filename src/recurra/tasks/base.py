@@ -27,6 +27,7 @@ from recurra.training.settings import Objective, Run, Settings, choose_device
 from .baselines import FILE, Baseline, Comparison, Measured, compare, dump, no_held_out, parse
 from .config import METRICS, FolderConfig
 from .finite import finite_loss
+from .params import check_types
 from .size import refuse_too_large
 from .subject import Subject
 
@@ -303,6 +304,7 @@ class Estimator(BaseEstimator):
         )
 
     def _check_params(self) -> None:
+        check_types(self)
         given = {name: value for name, value in self.get_params(deep=False).items() if value is not None}
         for name, allowed in self.choices.items():
             if name in given and given[name] not in allowed:
@@ -322,6 +324,11 @@ class Estimator(BaseEstimator):
             raise UsageError(f"max_minutes must be positive (or None for no limit), got {self.max_minutes}")
         if self.learning_rate <= 0:
             raise UsageError(f"learning_rate must be positive, got {self.learning_rate}")
+        for name in ("weight_decay", "gradient_clip"):
+            if name in given and given[name] < 0:
+                raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
+        if isinstance(self.random_state, int | np.integer) and not 0 <= self.random_state < 2**32:
+            raise UsageError(f"random_state must be from 0 to 4294967295, got {self.random_state}")
         choose_device(self.device)
 
     def _seed(self) -> int:

@@ -10,10 +10,12 @@ import torch
 from sklearn.base import ClassifierMixin
 from torch import Tensor
 
-from recurra.errors import DataError
+from recurra.data.inputs import as_column, is_missing
+from recurra.data.wording import listed
+from recurra.errors import DataError, UsageError
 from recurra.schema import Record, check_labels
 
-from .pooled import PooledConfig, PooledObjective, SequenceEstimator
+from .pooled import PooledConfig, PooledObjective, SequenceEstimator, as_weights
 
 DTYPES = ("str", "bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
 DTYPES += ("float16", "float32", "float64")
@@ -153,28 +155,45 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         outputs = self._outputs(X)
         return torch.softmax(torch.from_numpy(outputs), dim=1).numpy()
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy; labels are compared as `fit` read them, so that `1` is the class `"1"` of labels of mixed types."""
+        outputs = self._outputs(X)
+        y = as_column(y, len(outputs), "y")
+        known, weights = ~is_missing(y), as_weights(sample_weight, len(y))
+        if y.ndim != 1 or not known.any():
+            raise DataError("y must hold one class per sequence" if y.ndim != 1 else "every target is missing")
+        right = self._class_numbers(y[known]) == outputs.argmax(1)[known]
+        return float(np.average(right, weights=None if weights is None else weights[known]))
+
     def _fit_targets(self, y: np.ndarray) -> None:
         if y.ndim != 1:
-            raise DataError(f"y must hold one class per sequence, got shape {y.shape}")
+            raise DataError(
+                f"y must hold one class per sequence, got shape {y.shape}; "
+                "for several labels of a sequence train one model per column"
+            )
         if y.dtype.kind == "f" and (y != np.round(y)).any():
             raise DataError(f"y holds numbers such as {y[y != np.round(y)][0]}, not classes; try a regressor")
         self.classes_ = np.unique(y if y.dtype.kind != "O" else _one_kind(y))
         if len(self.classes_) < 2:
             raise DataError(f"the target has only one class, {self.classes_[0]!s}; there is nothing to tell apart")
 
-    def _encode_targets(self, y: np.ndarray) -> Tensor:
+    def _class_numbers(self, y: np.ndarray) -> np.ndarray:
+        """The number of each label among the classes, -1 for one that is none of them."""
         if y.dtype.kind == "O":
             y = _one_kind(y)
         classes = self.classes_
         if (y.dtype.kind in "US") != (classes.dtype.kind in "US"):
             y, classes = y.astype(str), classes.astype(str)  # labels read from a file are strings
         known = {label: i for i, label in enumerate(classes.tolist())}
-        found = [known.get(label, -1) for label in y.tolist()]
-        if -1 in found:
-            row = found.index(-1)
+        return np.array([known.get(label, -1) for label in y.tolist()], np.int64)
+
+    def _encode_targets(self, y: np.ndarray) -> Tensor:
+        found = self._class_numbers(y)
+        if (found < 0).any():
+            row = int((found < 0).argmax())
             names = ", ".join(map(str, self.classes_[:10])) + (", …" if len(self.classes_) > 10 else "")
             raise DataError(f"the label {str(y[row])!r} was not in the training data; known are {names}", row)
-        return torch.tensor(found, dtype=torch.long)
+        return torch.from_numpy(found)
 
     def _output_size(self) -> int:
         return len(self.classes_)
@@ -189,9 +208,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:
             return weights
+        self._check_class_weight()
         from sklearn.utils.class_weight import compute_class_weight
-
-        from recurra.data.inputs import is_missing
 
         known = ~is_missing(y)
         labels = self.classes_[self._encode_targets(y[known]).numpy()]
@@ -200,8 +218,25 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         result[known] = table[np.searchsorted(self.classes_, labels)]
         return result if weights is None else result * weights
 
-    def _stratify(self, y: np.ndarray) -> np.ndarray:
-        return y.astype(str)
+    def _check_class_weight(self) -> None:
+        given = self.class_weight
+        if isinstance(given, str):
+            if given != "balanced":
+                raise UsageError(f'class_weight is "balanced" or a dictionary of weights, not {given!r:.40}')
+            return
+        classes = self.classes_.tolist()
+        for label, weight in dict(given or {}).items():
+            if label not in classes:
+                raise UsageError(
+                    f"class_weight names the class {label!r}; the classes are {listed(list(map(str, classes)), 10)}"
+                )
+            if not isinstance(weight, int | float | np.number) or not 0 <= weight < np.inf:
+                raise UsageError(
+                    f"class_weight of the class {label!r} must be a number of at least 0, got {weight!r:.40}"
+                )
+
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        return y.astype(str) if y.ndim == 1 else None  # another shape is refused later
 
     def _score(self, output: Tensor, first: Tensor) -> Tensor:
         chosen = torch.nn.functional.one_hot(first.argmax(1), first.shape[1]).bool()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import Tensor
 from recurra.data import ENCODERS, AudioEncoder, SeriesEncoder, TextEncoder
 from recurra.data.audio import Recordings
 from recurra.data.batches import Batch, Batches
-from recurra.data.inputs import Arrays, Texts, as_column, as_sequences, is_missing
+from recurra.data.inputs import Arrays, Texts, as_column, as_sequences, is_empty, is_missing
 from recurra.data.logmel import HOP, AudioConfig
 from recurra.data.series import SeriesConfig
 from recurra.data.store import SequenceStore
@@ -86,9 +86,13 @@ class PooledConfig(FolderConfig, kw_only=True):
 
     encoder: TextConfig | SeriesConfig | AudioConfig
     chosen: ChosenConfig | None = None  # early models gave every parameter
+    feature_names: list[str] | None = None
 
     def check(self) -> None:
         """See `Record.check`."""
+        names, features = self.feature_names, getattr(self.encoder, "features", 0)
+        if names is not None and (len(names) != features or len(set(names)) < len(names)):
+            raise ValueError(f"feature_names are not {features} different names")
         if isinstance(self.encoder, TextConfig) and self.encoder.specials:
             raise ValueError("encoder.specials is not empty")
 
@@ -239,7 +243,7 @@ class SequenceEstimator(Estimator):
         sequences = as_sequences(X)
         y = as_column(y, len(sequences), "y")
         self.chosen_ = self._choose(sequences.kind, int((~is_missing(y)).sum()))
-        weights = _as_weights(sample_weight, len(sequences))
+        weights = as_weights(sample_weight, len(sequences))
         training, held_out = self._split(y, sequences, validation_data is None, seed)
         self._fit_targets(y[training])
         self.encoder_ = self._new_encoder(sequences)
@@ -383,7 +387,14 @@ class SequenceEstimator(Estimator):
         if isinstance(sequences, Recordings):
             return AudioEncoder()
         self.n_features_in_ = sequences.features
+        self._name_features(sequences.names)
         return SeriesEncoder(sequences.features)
+
+    def _name_features(self, names: Sequence[str] | None) -> None:
+        """Remembers the columns of data frames, as scikit-learn does; without names there is no such attribute."""
+        self.__dict__.pop("feature_names_in_", None)
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
 
     def _build(self) -> PooledNetwork:
         return PooledNetwork(
@@ -410,6 +421,8 @@ class SequenceEstimator(Estimator):
         if sequences.kind != self.encoder_.kind:
             words = {"text": "texts", "series": "numeric sequences", "audio": "recordings"}
             raise DataError(f"the model was trained on {words[self.encoder_.kind]}, X holds {words[sequences.kind]}")
+        if isinstance(sequences, Arrays):
+            sequences = sequences.in_order_of(getattr(self, "feature_names_in_", None))
         if isinstance(sequences, Arrays) and not any(len(row) for row in sequences.rows):
             features = self.encoder_.features  # nothing in X says how many
             return Arrays([np.zeros((0, features))] * len(sequences), features)
@@ -418,7 +431,7 @@ class SequenceEstimator(Estimator):
     def _outputs(self, X: Any) -> np.ndarray:
         """The network's output for each sequence, in order: `(batch, outputs)`."""
         check_is_fitted(self, "network_")
-        if len(X) == 0:
+        if is_empty(X):
             return np.zeros((0, self._output_size()), np.float32)
         return np.concatenate(list(self._output_chunks(self._accept(X))))
 
@@ -485,7 +498,7 @@ class SequenceEstimator(Estimator):
     def _labelled(self, X: Any, y: Any, sample_weight: Any) -> Batches:
         sequences = self._accept(X)
         y = as_column(y, len(sequences), "y")
-        weights = _as_weights(sample_weight, len(sequences))
+        weights = as_weights(sample_weight, len(sequences))
         known = ~is_missing(y)
         if not known.any():
             raise DataError("every target is missing: there is nothing to compare with")
@@ -495,11 +508,13 @@ class SequenceEstimator(Estimator):
 
     def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
         config = {"targets": self._target_config(), "encoder": self.encoder_.to_config(), "chosen": self.chosen_}
-        return config, self.encoder_.to_files()
+        names = getattr(self, "feature_names_in_", None)
+        return config | ({} if names is None else {"feature_names": names.tolist()}), self.encoder_.to_files()
 
     def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.encoder_: Any = ENCODERS[config["encoder"]["kind"]].from_files(config["encoder"], files)
         self._load_targets(config["targets"])
+        self._name_features(config.get("feature_names"))
         self.chosen_ = config["chosen"] or self._choose(self.encoder_.kind, 0)
 
     def _patience(self) -> float:
@@ -524,10 +539,17 @@ class SequenceEstimator(Estimator):
         return tags
 
 
-def _as_weights(weights: Any, rows: int) -> np.ndarray | None:
+def as_weights(weights: Any, rows: int) -> np.ndarray | None:
+    """One weight per sequence `(rows,)`, None for none; `DataError` says what is wrong with others."""
     if weights is None:
         return None
-    values = as_column(weights, rows, "sample_weight").astype(np.float64)
+    values = as_column(weights, rows, "sample_weight")
+    if values.ndim != 1:
+        raise DataError(f"sample_weight has shape {values.shape}; give one weight per sequence, shape ({rows},)")
+    try:
+        values = values.astype(np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"sample_weight must hold numbers, got {values[0]!r:.40}") from None
     if not np.isfinite(values).all() or (values < 0).any() or not values.any():
         raise DataError("sample_weight must be finite, not negative, and not all 0")
     return values

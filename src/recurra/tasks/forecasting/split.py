@@ -77,7 +77,7 @@ def _cuts(total: int, split: Sequence[float] | None, fraction: float, horizon: i
             valid = horizon if fraction and total >= 3 * horizon else 0
         return [total - valid, total, total]
     sizes = [float(size) for size in split]
-    if len(sizes) not in (2, 3) or min(sizes) < 0 or sizes[0] == 0:
+    if len(sizes) not in (2, 3) or not np.isfinite(sizes).all() or min(sizes) < 0 or sizes[0] == 0:
         raise UsageError(f"a split has two or three parts, rows or shares, not {', '.join(f'{s:g}' for s in sizes)}")
     if max(sizes) <= 1:
         if sum(sizes) > 1 + 1e-9:
