@@ -175,7 +175,7 @@ def test_an_iterator_is_read_once(model):
         (scipy.sparse.eye(30, format="csr"), "y is a sparse matrix"),
         ([0] * 29, "X has 30 sequences but y has 29 values"),
         ([["a"], ["a", "b"]] * 15, "1 values in row 0, 2 in row 1; .* one model per label"),
-        (np.eye(30, 3).astype(int), r"got shape \(30, 3\); .* one model per column"),
+        (np.eye(30, 3).astype(int), r"got values of shape \(3,\) each; .* one model per column"),
     ],
 )
 def test_targets_of_other_kinds(y, message):

@@ -168,7 +168,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def _fit_targets(self, y: np.ndarray) -> None:
         if y.ndim != 1:
             raise DataError(
-                f"y must hold one class per sequence, got shape {y.shape}; "
+                f"y must hold one class per sequence, got values of shape {y.shape[1:]} each; "
                 "for several labels of a sequence train one model per column"
             )
         if y.dtype.kind == "f" and (y != np.round(y)).any():
