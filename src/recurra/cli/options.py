@@ -23,6 +23,9 @@ MAX_SIZE, MAX_LAYERS = 1 << 16, 256
 
 MAX_EPOCHS = 1_000_000
 
+MAX_BEAMS = 1000
+"""Most hypotheses of a search; quality stops growing far below."""
+
 
 def _option(panel: str, *names: str, text: str, **extra: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel, **extra)
@@ -144,7 +147,8 @@ class Asking(Reading, TimeOptions):
         _data("--condition", text="Language models: column of labels; for - one label for all lines."),
     ] = None
     top: Annotated[
-        int, _data("--top", text="Language models, blank fillers: how many of the most probable tokens.", min=1)
+        int,
+        _data("--top", text="Language models, blank fillers: how many of the most probable tokens.", min=1, max=10_000),
     ] = 5
     proba: Annotated[bool, _data("--proba", text="Add probabilities: of every class, of each tag.")] = False
     source: Annotated[str | None, _data("--source", text="Translators: column of source texts; as in training.")] = None
@@ -152,7 +156,8 @@ class Asking(Reading, TimeOptions):
         Path | None, _data("--target-file", text="Translators: file whose lines translate those of DATA.")
     ] = None
     n_best: Annotated[
-        int | None, _data("--n-best", text="Translators: predict so many translations of each text.", min=1)
+        int | None,
+        _data("--n-best", text="Translators: predict so many translations of each text.", min=1, max=MAX_BEAMS),
     ] = None
     bleu_tokens: Annotated[
         str | None, _data("--bleu-tokens", text="Translators: how BLEU cuts texts: 13a, char, intl, ko-mecab, …")
@@ -162,7 +167,8 @@ class Asking(Reading, TimeOptions):
     ] = None
     marks: Annotated[bool, _data("--marks", text="Blank fillers: a blank may be a punctuation mark.")] = False
     beam: Annotated[
-        int | None, _data("--beam", text="Translators, transcribers: hypotheses kept; 1 is fastest.", min=1)
+        int | None,
+        _data("--beam", text="Translators, transcribers: hypotheses kept; 1 is fastest.", min=1, max=MAX_BEAMS),
     ] = None
     length_bonus: Annotated[
         float | None, _data("--length-bonus", text="Transcribers with a beam: nats added for each token.")
