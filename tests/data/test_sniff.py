@@ -185,3 +185,8 @@ def test_two_header_rows_are_joined(write: Write) -> None:
 )
 def test_rows_with_gaps_are_no_second_header(write: Write, text: str) -> None:
     assert find_dialect(write(text), header=True).header_rows == 1
+
+
+def test_a_line_of_a_million_separators_is_refused(write: Write) -> None:
+    with pytest.raises(DataError, match=r"table\.txt, line 2: over 1,000,000 separators in one line"):
+        find_dialect(write("a\n" + "1," * 1_000_001 + "\n"))

@@ -16,7 +16,7 @@ PACKED_SUFFIXES = (".gz", ".bz2", ".xz")
 MAX_EXPANSION = 200
 """Greatest ratio of unpacked to packed size. Tables and logs stay below 50; the environment variable
 `RECURRA_MAX_EXPANSION` sets another one."""
-FREE_BYTES = 64 << 20
+FREE_BYTES = 16 << 20
 """Unpacked size up to which the ratio does not matter."""
 
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}

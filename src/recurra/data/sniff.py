@@ -19,6 +19,8 @@ from .packed import PACKED_SUFFIXES
 from .wording import plain_name
 
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 1000, 1 << 20
+_MAX_COLUMNS = 1_000_000
+_DELIMITERS = "\t;|,"
 _SUFFIX_DELIMITERS = {".csv": ";,", ".tsv": "\t"}
 _TYPED = {r"\t": "\t", "tab": "\t"}  # how a tab is written on a command line
 
@@ -110,6 +112,11 @@ def _sample(path: Path, encoding: str) -> list[str]:
     size = 0
     with open_text(path, encoding) as file:
         for line in file:
+            if len(line) > _MAX_COLUMNS and max(map(line.count, _DELIMITERS)) > _MAX_COLUMNS:
+                raise DataError(
+                    f"{path.name}, line {len(lines) + 1}: over {_MAX_COLUMNS:,} separators in one line\n"
+                    "A table has one row a line; write long sequences as .npz, .ts or a table with a row for each step."
+                )
             lines.append(line)
             size += len(line)
             if len(lines) == _SAMPLE_LINES or (size > _SAMPLE_CHARACTERS and len(lines) >= 20):
@@ -154,7 +161,7 @@ def _find_delimiter(lines: Sequence[str], suffix: str, columns: Sequence[str]) -
     first = _parse(lines, None, quoting=False)[0][0]
     # one column, unless a delimiter fits well; a suffix that promises columns asks for less
     best, best_merit = None, ({plain_name(first.strip('"'))} == asked, 0.5 if usual else 0.9)
-    for delimiter in sorted("\t;|,", key=lambda delimiter: delimiter not in usual):
+    for delimiter in sorted(_DELIMITERS, key=lambda delimiter: delimiter not in usual):
         share, rows = max((_fit(lines, delimiter, quoting) for quoting in (True, False)), key=itemgetter(0))
         width, after = len(rows[0]), [field for row in rows for field in row[1:]]
         named = bool(asked) and asked <= set(map(plain_name, rows[0]))
