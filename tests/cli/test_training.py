@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from recurra.cli.shapes import SHAPES
+from recurra.errors import UsageError
 from recurra.training import callbacks
 
 QUICK = ["--hidden-size", 4, "--embedding-size", 4, "--batch-size", 16, "--epochs", 2]
@@ -250,3 +251,24 @@ def test_held_out_pairs_are_not_replaced_by_others(recurra, tmp_path):
     assert recurra(*fit, "--seed", 1)[0] == 0
     assert recurra(*fit, "--seed", 2, "--overwrite")[0] == 0
     assert (tmp_path / "model.held-out.tsv").read_bytes() != held
+
+
+@pytest.mark.parametrize(
+    ("options", "overwrite"),
+    [
+        ([], True),
+        (["--out", "recurra-demo"], True),
+        (["--out", "mine"], False),
+        (["--out", "mine", "--overwrite"], True),
+    ],
+)
+def test_the_demo_replaces_only_its_own_folder(recurra, monkeypatch, options, overwrite):
+    found = []
+
+    def stop(task, path, given, read):
+        found.append(given.overwrite)
+        raise UsageError("stopped")
+
+    monkeypatch.setattr("recurra.cli.demo.train", stop)
+    assert recurra("demo", *options)[0] == 2
+    assert found == [overwrite]
