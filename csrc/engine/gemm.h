@@ -247,8 +247,9 @@ struct OuterSum {
             const int wide = round_up(last - first, lanes<T>);
             left.shape(depth, wide, wide / lanes<T>);
             left.pack_rows(0, last - first, [&](int k) { return g + k * step + first; });
-            lines = left.strip(0) - first, apart = wide;
+            if (depth) lines = left.strip(0) - first, apart = wide;
         }
+        if (!depth) lines = c;  // not read, but a null pointer must not be offset
         // Of few tokens, writing c is most of the work: row after row. Of many, some lines of each token's g stay in the cache
         // while all strips pass them.
         const int block = depth > kFew ? kBlock : kRows;
