@@ -75,7 +75,7 @@ def test_predict(recurra, model, tmp_path):
     assert "attention of 'one'" in err
     assert (tmp_path / "a.svg").exists()
     code, *_ = recurra("predict", model, model.parent / "pairs.csv", "--n-best", "3", "--out", "found.csv")
-    lines = (tmp_path / "found.csv").read_text(encoding="utf-8").replace('"', "").splitlines()
+    lines = (tmp_path / "found.csv").read_text(encoding="utf-8-sig").replace('"', "").splitlines()
     assert lines[0] == "row,rank,translation,score"
     assert [line.split(",")[:2] for line in lines[1:4]] == [["1", "1"], ["1", "2"], ["1", "3"]]
 
