@@ -51,7 +51,7 @@ def test_evaluate(recurra, model):
     code, out, _ = recurra("evaluate", model, data, "--json")
     found = json.loads(out)
     assert code == 0
-    assert set(found) == {"loss", "perplexity", "bits_per_character", "n"}
+    assert set(found) == {"loss", "perplexity", "bits_per_character", "n", "baselines", "comparison"}
     assert (found["n"], found["loss"] < 0.8) == (1600, True)
     assert "shuffled" in recurra("evaluate", model, data, "--order-test")[1]
 
