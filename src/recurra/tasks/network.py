@@ -40,10 +40,9 @@ class PooledNetwork(torch.nn.Module):
         self.frames = frames
         self.mask = SpectrumMask() if frames else None
         self.encoder = SequenceEncoder(input_size * max(frames, 1), embedding_size, dropout=dropout, **encoder)
-        if (
-            not embedding_size and not frames
-        ):  # series are long and change little from step to step: docs/decisions/0005
-            begin_remembering(self.encoder.recurrent)
+        if not embedding_size and not frames:
+            # series change little from step to step: docs/decisions/0005, which rejects orthogonal weights for them
+            begin_remembering(self.encoder.recurrent, orthogonal=False)
         self.pooling = Pooling(pooling, self.encoder.output_size)
         self.dropout = dropout
         self.head = torch.nn.Linear(self.encoder.output_size, output_size)
