@@ -348,6 +348,7 @@ OTHERS = {
     ),
     "labels": ("generate-texts", edit(classes=["neg"]), "shape"),
     "limit": ("translate", edit(limit=[10, 1e300]), "limit"),
+    "limit at least": ("translate", edit(limit=[10**15, 2.0]), "limit"),
     "beam": ("translate", edit(params__beam_size=10**9), "beam_size must be at most"),
     "pairs": ("translate", write("pairs.jsonl", '["a", "b"]\n["a"]\n'), "pairs.jsonl is damaged: line 2"),
     "pairs nested": ("translate", write("pairs.jsonl", "[" * 100_000), "pairs.jsonl is damaged: line 1"),

@@ -20,7 +20,6 @@ from recurra.data.store import SequenceStore
 from recurra.data.text import TOKENS, TextConfig, alphabet_size
 from recurra.errors import DataError, UsageError
 from recurra.ops import reproducible_algebra
-from recurra.schema import Size
 from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving, beside
 from recurra.tasks.baselines import Measured
 from recurra.tasks.config import FolderConfig
@@ -44,7 +43,7 @@ SEARCHED = 64  # sources translated together
 class TranslateConfig(FolderConfig):
     """config.json of a translator."""
 
-    limit: tuple[Size, Annotated[float, msgspec.Meta(ge=0, le=MAX_SLOPE)]]
+    limit: tuple[Annotated[int, msgspec.Meta(ge=1, le=1000)], Annotated[float, msgspec.Meta(ge=0, le=MAX_SLOPE)]]
     bleu_tokens: Literal["char", "13a"]
     source: TextConfig
     target: TextConfig
