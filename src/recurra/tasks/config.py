@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-from recurra.schema import Natural, Record, Scalar, empty_list
+from recurra.schema import Flag, Natural, Record, Scalar, empty_list
 
 METRICS = "metrics.json"
 
@@ -96,7 +96,9 @@ def _json_type(hint: Any) -> Any:
     if origin in (types.UnionType, Union):
         known = [_json_type(part) for part in parts]
         return Union[tuple(kind for kind in known if kind is not None)]  # noqa: UP007  (made from a list)
-    if hint in (int, bool):
+    if hint is bool:
+        return Flag
+    if hint is int:
         return int | bool
     if hint in (float, str, type(None), Any) or origin in (Literal, Annotated):
         return hint

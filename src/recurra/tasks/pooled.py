@@ -24,7 +24,7 @@ from recurra.data.text import TOKENS, TextConfig
 from recurra.errors import DataError
 from recurra.nn import POOLINGS
 from recurra.ops import reproducible_algebra, total
-from recurra.schema import Record
+from recurra.schema import Flag, Record
 from recurra.training.settings import choose_device
 
 from .base import PREDICT_BATCH, Estimator, Saving
@@ -69,7 +69,7 @@ SMALL = 500
 class ChosenConfig(Record):
     """See `SequenceEstimator.chosen_`."""
 
-    bidirectional: bool | int
+    bidirectional: Flag
     pooling: str
     dropout: float
     batch_size: int
