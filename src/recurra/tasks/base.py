@@ -356,7 +356,6 @@ class Estimator(BaseEstimator):
         check_is_fitted(self, "network_")
         batches = self._labelled(X, y, sample_weight)
         figures, baselines, comparison = self._compared(batches, self._judge())
-        finite_loss(figures)
         return {**figures, "n": batches.count, **beside(baselines, comparison)}
 
     def _compared(
@@ -364,7 +363,9 @@ class Estimator(BaseEstimator):
     ) -> tuple[dict[str, float], dict[str, dict[str, float]], Comparison | None]:
         """Metrics of the network, those of the baselines by name, and the comparison of both."""
         own = self._observed(batches, objective)
-        network, found = Measured(objective.figures(own), _items(objective, own)), self._rivals(batches, objective)
+        figures = objective.figures(own)
+        finite_loss(figures)
+        network, found = Measured(figures, _items(objective, own)), self._rivals(batches, objective)
         baselines = {name: measured.figures for name, measured in found.items()}
         if not found:
             return network.figures, baselines, None
