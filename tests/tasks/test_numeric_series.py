@@ -26,7 +26,7 @@ def gaps(n: int = 80, seed: int = 0):
 
 @pytest.fixture(scope="module")
 def model():
-    return SequenceClassifier(**{**QUICK, "epochs": 12}).fit(*gaps())
+    return SequenceClassifier(**{**QUICK, "epochs": 16}).fit(*gaps())
 
 
 def test_the_network_sees_what_is_missing(model):
