@@ -143,6 +143,16 @@ def test_weights_count_in_the_baselines():
     assert found == 0.25  # class 1 has the larger weight
 
 
+def test_weights_of_0_leave_nothing_to_cross_validate():
+    X, y = series(40), [i % 2 for i in range(40)]
+    model = SequenceClassifier(**QUICK).fit(X, y, sample_weight=[1.0] * 2 + [0.0] * 38)
+    assert model.metrics_["cross_validation"] == {}
+    assert set(model.evaluate(X, y)["baselines"]) == {
+        "most frequent class",
+        "logistic regression on summary statistics",
+    }
+
+
 def test_many_sequences_are_a_random_choice_of_them_and_the_folder_says_so(monkeypatch, tmp_path):
     from recurra.tasks import pooled
 

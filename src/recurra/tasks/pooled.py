@@ -352,6 +352,8 @@ class SequenceEstimator(Estimator):
         kind, classes = self.encoder_.kind, self.task == "classify"
         rows, outputs, targets = batches.rows, self._output_size(), cast(Tensor, batches.targets)
         weights = np.ones(len(rows)) if batches.weights is None else batches.weights[rows].double().numpy()
+        if not weights.any():
+            return [], {}
         output = self._constant(targets[rows].numpy(), weights)
         constant = Constant("most frequent class" if classes else "mean of the training targets", "", output)
         sizes, note = self._baseline_sizes(), ""
@@ -363,7 +365,7 @@ class SequenceEstimator(Estimator):
         examples = Examples.of(some, tokens=sizes["tokens"], outputs=outputs, classes=classes)
         words = {"text": "TF-IDF", "series": "summary statistics", "audio": "statistics of the spectra"}[kind]
         linear = fit_linear(examples, f"{'logistic' if classes else 'ridge'} regression on {words}", note)
-        folds = min(folds, len(rows))
+        folds = min(folds, len(rows)) if (weights > 0).all() else 0  # a part without weight has no figures
         return [constant, linear], self._crossed(examples, constant, linear, folds) if folds > 1 else {}
 
     def _baseline_sizes(self) -> dict[str, int]:
