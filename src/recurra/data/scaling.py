@@ -28,8 +28,8 @@ class Moments:
     Example:
         >>> moments = Moments(1)
         >>> moments.add(np.array([[1e-30], [np.nan], [3e-30]]))
-        >>> moments.mean.tolist(), moments.deviation.tolist()
-        ([2e-30], [1e-30])
+        >>> f"{moments.mean[0]:.3g} ± {moments.deviation[0]:.3g}"
+        '2e-30 ± 1e-30'
     """
 
     def __init__(self, columns: int) -> None:
