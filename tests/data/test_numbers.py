@@ -68,3 +68,19 @@ def test_columns_of_other_types_are_no_numbers() -> None:
         parse_numbers(column, name="when", where=lambda row: f"a.csv, line {row + 2}")
     with pytest.raises(DataError, match=r"^column when: values of type list"):
         parse_numbers(pa.array([], pa.list_(pa.int64())), name="when", where=nowhere)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["12%", "13.5%"], r'row 0, column x: "12%" is not a number\n2 cells of 2 are not numbers. Write digits'),
+        (["$1,250.00", "3"], r"1 cell of 2 is not a number\. Write digits.*no unit, currency or percent sign"),
+        (["12 kg", "1,234원"], "no unit, currency or percent sign"),
+        (["\u200b1", "2"], r'"\\u200b1" is not a number'),
+        (["1e400", "2"], r"It is too large\. Write the column in another unit"),
+        (["#DIV/0!", "2"], "1 cell of 2 is not a number: correct it"),
+    ],
+)
+def test_the_advice_fits_the_cells(texts: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        parse_numbers(pa.array(texts), name="x", where=lambda row: f"row {row}")

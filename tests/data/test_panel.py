@@ -57,6 +57,18 @@ def test_a_broken_clock_is_an_error(rows, message):
         panel({"t": [HOURS[i] for i in rows], "y": ["1"] * len(rows)}, ONE)
 
 
+@pytest.mark.parametrize(
+    ("times", "advice"),
+    [
+        (["202251", "202252", "202301"], r"48 steps of 1 missing\n.*dates, give their --time-format, such as %y%m%d"),
+        (["1", "2", "5"], r"2 steps of 1 missing\n.* as missing values$"),
+    ],
+)
+def test_a_gap_between_numbers(times, advice):
+    with pytest.raises(DataError, match=advice):
+        panel({"t": times, "y": ["1"] * 3}, ONE)
+
+
 def test_a_gap_that_no_memory_could_hold_is_an_error():
     texts = ["2024-03-01 00:00:00", "2024-03-01 00:00:01", "2924-03-01 00:00:02"]
     table = pa.table({"t": texts, "y": ["1", "2", "3"]})

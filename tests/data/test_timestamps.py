@@ -25,6 +25,20 @@ def parse(*texts, **options):
 
 
 @pytest.mark.parametrize(
+    "texts",
+    [
+        ["1/13/2024, 1:00\u202fPM", "1/14/2024, 1:00\u202fPM"],  # toLocaleString of a browser
+        ["2024-01-13\u00a013:00", "2024-01-14\u00a013:00"],
+        ["\u200e2024\u200e-\u200e01\u200e-\u200e13 13:00", "2024-01-14 13:00"],  # copied from Windows
+        ["2024-01-13 13:00", "\ufeff2024-01-14 13:00"],  # two files behind each other
+    ],
+)
+def test_invisible_characters_do_not_matter(texts):
+    found = parse(*texts).values.astype("datetime64[h]").astype(str).tolist()
+    assert found == ["2024-01-13T13", "2024-01-14T13"]
+
+
+@pytest.mark.parametrize(
     ("texts", "first", "second"),
     [
         (["2016-07-01 13:00:00", "2016-07-01 14:00:00"], "2016-07-01T13", "2016-07-01T14"),

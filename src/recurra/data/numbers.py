@@ -113,12 +113,24 @@ def _advice(words: list[str], count: int, there: int) -> str:
         count: how many there are.
         there: number of cells that are not missing.
     """
-    if re.fullmatch(COMMA_NUMBER, words[0].strip('"')):
+    first = words[0].strip('"')
+    if re.fullmatch(NUMBER, first):
+        return "It is too large. Write the column in another unit."
+    if re.fullmatch(COMMA_NUMBER, first):
         return "If the comma is a decimal comma, give --decimal , (or write a decimal point)."
+    if re.match(r"\W*\d", first):
+        return (
+            f"{_are(count, there)}. Write digits, a sign and a decimal point only: no unit, currency or percent sign, "
+            "and no invisible characters."
+        )
     if count > there / 2:
         found = listed(list(dict.fromkeys(words)), 3)
         return f"The column has words ({found}): leave it out, or write a column of 0 and 1 for each word."
-    return f"{counted(count, 'cell')} of {there:,} are no numbers: correct them, or leave cells empty that are missing."
+    return f"{_are(count, there)}: correct it, or leave the cell empty if the value is missing."
+
+
+def _are(count: int, there: int) -> str:
+    return f"{counted(count, 'cell')} of {there:,} {'is not a number' if count == 1 else 'are not numbers'}"
 
 
 def _cast_numbers(column: pa.ChunkedArray | pa.Array, name: str, where: Callable[[int], str]) -> np.ndarray:

@@ -211,6 +211,15 @@ class _Sorting:
         example = f"{moment:%Y-%m-%d %H:%M}+01:00"
         return f"; if the clock was set {way} there, give the times with their offset ({example}), or in UTC"
 
+    def _about_gap(self, row: int, missing: int, clock: Frequency) -> str:
+        """More advice for a gap: dates that were read as numbers, or a change of the clock."""
+        if not clock.dated:
+            if self.times.spelling.format == "number" and len(self._at(row)) == 6:
+                return "; if the numbers are dates, give their --time-format, such as %y%m%d or %G%V"
+            return ""
+        short = missing * clock.microseconds <= HOUR
+        return self._clock_change(row, (2, 3, 4, 9, 10), "forward") if short else ""
+
     def _positions(self, id: str | None, rows: np.ndarray, clock: Frequency) -> np.ndarray:
         if not len(rows):
             return np.zeros(0, np.int64)
@@ -233,7 +242,7 @@ class _Sorting:
                 f"{self.where(row)}: a gap in the time{of_series(id)}: {self._at(row)} comes after {self._at(before)}, "
                 f"{counted(missing, 'step')} of {clock} missing{more}\n"
                 "fill the rows in, or let --fill-gaps insert them as missing values"
-                + (self._clock_change(row, (2, 3, 4, 9, 10), "forward") if missing * clock.microseconds <= HOUR else "")
+                + self._about_gap(row, missing, clock)
             )
         if positions[-1] > MOST_STEPS + MOST_GAPS * len(rows):
             at = int(np.diff(positions).argmax()) + 1

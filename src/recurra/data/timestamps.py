@@ -26,6 +26,8 @@ from .zones import Zone, offset_of
 
 _COMPACT = (8, 10, 12, 14)  # digits of whole numbers that may be dates
 _UNIX = {10: "unix", 13: "unix-ms", 16: "unix-us"}  # digits of the times of our age
+_SPACES = "\u00a0\u2009\u202f\u3000"
+_MARKS = "\u200b\u200e\u200f\ufeff"  # of width zero, of the direction of writing, of the byte order
 
 Where = Callable[[int], str]
 
@@ -178,7 +180,7 @@ class _Parser:
             whole = pa.int32() if kind.bit_width == 32 else pa.int64()
             return Times(np.asarray(pc.cast(column, whole)).astype(np.int64), Spelling())
         if kind in (pa.string(), pa.large_string()):
-            return self._texts(pc.utf8_trim_whitespace(pc.cast(column, pa.large_string())))
+            return self._texts(_plain(pc.cast(column, pa.large_string())))
         place = f"{self.where(0)}, " if len(column) else ""
         raise DataError(f"{place}column {self.name}: values of type {kind} are not times")
 
@@ -392,6 +394,12 @@ def _frequency(series: Sequence[np.ndarray]) -> Frequency | None:
         return find_frequency(series)
     except DataError:  # no series has two rows
         return None
+
+
+def _plain(text: Any) -> Any:
+    """Times without invisible marks and with usual spaces; spreadsheets and browsers write others."""
+    text = pc.replace_substring_regex(text, f"[{_MARKS}]", "")
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(text, f"[{_SPACES}]", " "))
 
 
 def _all(text: Any, pattern: str) -> bool:

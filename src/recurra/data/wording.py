@@ -10,8 +10,8 @@ from recurra.similar import similar_names
 
 
 def plain_name(name: str) -> str:
-    """Returns a column name as names are compared: Hangul composed, one space for any amount."""
-    return unicodedata.normalize("NFC", " ".join(name.split()))
+    """Returns a column name as names are compared: Hangul composed, one space for any amount, no byte order mark."""
+    return unicodedata.normalize("NFC", " ".join(name.replace("\ufeff", "").split()))
 
 
 def hint(word: str, known: Sequence[str]) -> str:
@@ -45,6 +45,18 @@ def readable(value: float, digits: int = 4, *, signed: bool = False) -> str:
 
 
 def shortened(text: str) -> str:
-    """Returns the beginning of a text in quotes, on one line."""
+    r"""Returns the beginning of a text in quotes, on one line; invisible characters are written as escapes.
+
+    Example:
+        >>> print(shortened("\ufeff2024-01-01"))
+        "\ufeff2024-01-01"
+    """
     text = re.sub(r"[\r\n]+", " ", text[:61])
+    text = "".join(c.encode("unicode_escape").decode() if _is_invisible(c) else c for c in text)
     return f'"{text}"' if len(text) <= 60 else f'"{text[:60]}…"'
+
+
+def _is_invisible(character: str) -> bool:
+    """Whether a character is a control or format character, or a space other than the usual one."""
+    kind = unicodedata.category(character)
+    return kind in ("Cc", "Cf") or (kind == "Zs" and character != " ")
