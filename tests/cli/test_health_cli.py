@@ -28,7 +28,8 @@ def model(tmp_path_factory):
     sick = package.load(folder / "model")
     with torch.no_grad():
         sick.network_.encoder.recurrent.weight_hh_l0[0, 0] = torch.nan
-    sick.save(folder / "sick")
+    with pytest.warns(UserWarning, match="saved with weight"):
+        sick.save(folder / "sick")
     fading = package.load(folder / "model")
     fading.history_ = [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.999}]
     fading.save(folder / "fading")

@@ -43,7 +43,7 @@ def test_transcribe_from_fit_to_predict(recurra, sounds, tmp_path):
     code, out, _ = recurra("evaluate", "m", "sounds/train.csv", "--json", "--beam", "4", "--order-test")
     figures = json.loads(out)
     assert code == 0
-    assert {"cer", "wer", "exact", "loss", "n", "order_test"} == set(figures)
+    assert {"cer", "wer", "exact", "loss", "n", "order_test", "baselines", "comparison"} == set(figures)
 
     code, out, _ = recurra("predict", "m", "sounds/wav/3.wav", "--timestamps")
     (row,) = map(json.loads, out.splitlines())

@@ -13,5 +13,6 @@ def untrained(monkeypatch):
 
     def build(self, *_):
         self.network_ = self._build().eval()
+        self.baselines_ = []
 
     monkeypatch.setattr(Estimator, "_train", build)
