@@ -7,6 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from recurra.ops import forking
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems' OpenMP prepares forks itself")
 TIME = 120
@@ -55,3 +58,12 @@ def test_an_estimator_predicts_and_trains_in_a_child():
         f"X, y = ['good film ' * 40, 'bad film'], ['a', 'b']\nmodel = {fit}\nmodel.predict(X * 50)"
     )
     run(prepare, f"model.predict(X * 50); {fit}")
+
+
+def test_threads_end_where_openmp_can_end_them():
+    torch.ones(600, 600) @ torch.ones(600, 600)  # torch has loaded its OpenMP
+    libraries = forking._libraries()
+    assert libraries
+    assert all(forking._paused(library) is True for library in libraries)
+    assert forking._paused("libm.so.6") is False  # has no such function
+    assert forking._paused("/no/such/library.so") is False

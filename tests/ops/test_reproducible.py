@@ -98,6 +98,40 @@ def test_sums(threads, shape):
     assert bool((leaf.grad == 3).all())
 
 
+def test_a_sum_is_that_of_parts_of_16384_numbers():
+    torch.manual_seed(0)
+    values = torch.randn(100_001)
+    expected = values[:98_304].view(6, 16_384).sum(1).sum() + values[98_304:].sum()
+    assert torch.equal(total(values), expected)
+    assert torch.equal(total(values[:16_384]), values[:16_384].sum())
+
+
+@pytest.mark.parametrize("rows", [31, 32, 33])
+def test_from_two_blocks_on_a_product_is_shared(monkeypatch, rows):
+    shared, before = [], reproducible.product
+    monkeypatch.setattr(reproducible, "product", lambda *given: shared.append(given) or before(*given))
+    linear(torch.ones(rows, 8), torch.ones(8, 8))  # 2 · BLOCK multiply-adds with 32 rows
+    assert bool(shared) == (rows >= 32)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(200, 7), (7, 200), (50, 50)])
+def test_blocks_divide_the_longer_side(monkeypatch, rows, columns):
+    shapes, before = [], torch.mm
+
+    def multiply(a, b, out):
+        shapes.append(tuple(out.shape))
+        return before(a, b, out=out)
+
+    monkeypatch.setattr(torch, "mm", multiply)
+    reproducible.product(torch.ones(rows, 10), torch.ones(10, columns))
+    if rows == columns:
+        assert sorted(shapes) == [(2, 50), (48, 50)]
+    elif rows > columns:
+        assert sorted(shapes) == [(8, 7)] + [(48, 7)] * 4
+    else:
+        assert sorted(shapes) == [(7, 8)] + [(7, 48)] * 4
+
+
 def test_second_derivatives_transforms_and_inference():
     torch.manual_seed(0)
     weight = torch.randn(60, 40, dtype=torch.float64)
