@@ -31,6 +31,12 @@ def test_a_text(task, text):
     assert ([text.split()] if task == "tag" else [text]) == X
 
 
+@pytest.mark.parametrize("name", ["missing.csv", "missing.wav", "missing.flac", "missing.ts"])
+def test_a_file_that_is_missing_is_no_text(name):
+    with pytest.raises(DataError, match="there is no file"):
+        source_of(model("classify"), name)
+
+
 @pytest.mark.parametrize("task", [t for t in READS if t != "tag"])
 def test_a_row_of_a_table(task, tmp_path):
     file = tmp_path / "texts.csv"

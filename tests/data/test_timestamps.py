@@ -307,6 +307,8 @@ def test_whole_numbers(column, expected):
 def test_compact_dates_that_are_numbers(kind):
     times = parse_times(pa.array([20160731, 20160801]).cast(kind), name="t", where=str)
     assert times.values.astype("datetime64[D]").tolist() == [dt.date(2016, 7, 31), dt.date(2016, 8, 1)]
+    times = parse_times(pa.array([201612, 201701]).cast(kind), name="t", where=str)
+    assert times.values.astype("datetime64[D]").tolist() == [dt.date(2016, 12, 1), dt.date(2017, 1, 1)]
 
 
 def test_typed_columns():

@@ -260,7 +260,7 @@ class Fitting(Network, Reading):
     """What every `recurra fit` command takes."""
 
     valid: Annotated[
-        Path | None, _data("--valid", text="File that chooses the best epoch; a tenth of TRAIN if left out.")
+        Path | None, _data("--valid", text="File that chooses the best epoch; mostly a tenth of TRAIN if left out.")
     ] = None
     out: Annotated[Path, _run("--out", text="Model folder to write.")] = Path("model")
     resume: Annotated[bool, _run("--resume", text="Continue the unfinished run of the same command.")] = False

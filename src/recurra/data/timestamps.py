@@ -24,7 +24,7 @@ from .table import decoded, is_blank
 from .wording import shortened
 from .zones import Zone, offset_of
 
-_COMPACT = (8, 10, 12, 14)  # digits of whole numbers that may be dates
+_COMPACT = (6, 8, 10, 12, 14)  # digits of whole numbers that may be dates
 _UNIX = {10: "unix", 13: "unix-ms", 16: "unix-us"}  # digits of the times of our age
 _SPACES = "\u00a0\u2009\u202f\u3000"
 _MARKS = "\u200b\u200e\u200f\ufeff"  # of width zero, of the direction of writing, of the byte order

@@ -1,6 +1,6 @@
 """Baselines: simple models measured on the same data as the network, and the verdict on the network.
 
-A task returns its baselines from `Estimator._simple_models`. A baseline takes the place of the network in the task's
+A task returns its baselines from `Estimator._fit_baselines`. A baseline takes the place of the network in the task's
 objective, so that its metrics are computed by the same code. `compare` decides whether the network is better.
 """
 

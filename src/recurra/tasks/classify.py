@@ -77,7 +77,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     Follows scikit-learn: `get_params`, `clone`, pipelines and `GridSearchCV` work.
 
     Args:
-        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh) or `"rnn_relu"`.
+        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh), `"rnn_relu"`, or `"none"`: a baseline without memory.
         hidden_size: units per layer and direction.
         num_layers: recurrent layers on top of each other.
         bidirectional: whether every layer also reads from the end to the beginning. This and the four others whose
@@ -89,17 +89,17 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             step in each direction).
         dropout: probability of dropping a feature, in training.
         token_dropout: probability of replacing a token by the unknown token, in training.
-        epochs: passes over the data; None for enough (6, or more on small data).
+        epochs: passes over the data; None for 6, or more on small data: at least 1,500 steps, at most 300 passes.
         batch_size: sequences per step.
         learning_rate: of AdamW at its peak; it rises for a short while and then falls as a cosine.
         weight_decay: of AdamW.
         gradient_clip: greatest norm of the gradient.
         validation_fraction: share of the training data that chooses the best epoch, when `fit` gets none.
         n_iter_no_change: epochs without a better validation accuracy (or the same at a lower loss) after which training
-            stops; None for never.
+            stops; None for never. With `epochs=None` it is at least a fifth of the epochs, for numeric series half.
         min_delta: share by which the accuracy (or the loss at the same accuracy) must improve to count for
             `n_iter_no_change`; the best epoch is kept in any case. Training also ends at a perfect validation accuracy
-            with a loss below 0.001.
+            with a loss of at most 0.001.
         random_state: seed of initialisation, split, shuffling and dropout; no global generator is changed.
         device: `"auto"`, `"cpu"`, `"cuda"`, …
         engine: engine of the recurrence, see `recurra.ops`.
@@ -108,6 +108,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         precision: `"bfloat16"` rounds the factors of the recurrent layers' matrix products in training, where the
             processor multiplies bfloat16, which is faster; sums, states, weights and all of prediction stay float32.
             `"float32"` rounds nothing.
+        max_minutes: training ends after so many minutes at the latest, with the learning rate at its end; the result
+            then depends on the speed of the machine. With `epochs=None` there are up to 300 passes. None for no limit.
         verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
         watch: whether to look at signs of health while training, such as gradients and dead units; see `watch_`.
         class_weight: `"balanced"`, or a weight for each class, as in scikit-learn; it also weighs the validation

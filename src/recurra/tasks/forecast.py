@@ -80,28 +80,33 @@ class Forecaster(Estimator):
         context: steps looked back on; None for a length that suits horizon, season and amount of data.
         segment: steps that the network reads as one; None for one that suits the context.
         split: rows, or shares, of the training, the validation and the test part, such as `(8640, 2880, 2880)` or
-            `(0.7, 0.1, 0.2)`; None for the last `validation_fraction` as the validation part, and no test part.
+            `(0.7, 0.1, 0.2)`; None for `validation_fraction`, and no test part.
         quantiles: levels of the quantiles that are forecast beside the point; the outermost are the band. None: `()`.
         loss: of the point forecast, `"l1"`, `"l2"` or `"huber"`.
-        calendar: whether hour, weekday and time of the year are known columns, where times are dates.
+        calendar: whether minute, hour, weekday and time of the year are known columns, where times are dates. A cycle
+            is used if it is longer than two steps and the training part covers it twice.
         decoding: `"direct"` answers the whole horizon at once, `"recursive"` one segment after the other, each from
             the forecasts before it. Beyond the horizon both go on from their own forecasts.
         fill_gaps: whether missing steps of time are inserted as missing values instead of being an error.
         hidden_size: units of a layer.
         num_layers: recurrent layers on top of each other.
         dropout: probability of dropping a feature before the output, in training.
-        epochs: passes over the data, of at most 100 batches each; None for enough.
+        epochs: passes over the data, of at most 100 batches each; None for 6, or more on small data: at least 600
+            steps, at most 300 passes.
         batch_size: windows in a step of training.
         learning_rate: of AdamW at its peak; it rises for a short while and then falls as a cosine.
         weight_decay: of AdamW.
         gradient_clip: greatest norm of the gradient.
-        validation_fraction: share of the time at the end that chooses the best epoch and calibrates the bands.
+        validation_fraction: share of the time at the end that chooses the best epoch and calibrates the bands. If the
+            horizon is long it is more: two horizons less one step, but not more than a quarter of the data.
         n_iter_no_change: epochs without a smaller validation loss after which training stops; None for never.
         random_state: seed of initialisation, order of windows and dropout; no global generator is changed.
         device: `"auto"`, `"cpu"`, `"cuda"`, …
         engine: engine of the recurrence, see `recurra.ops`.
         memory: `"full"`, or `"recompute"` for contexts too long to store.
         verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
+
+    `min_delta`, `precision`, `max_minutes` and `watch` are those of `SequenceClassifier`.
 
     Attributes:
         context_: steps looked back on.
@@ -395,8 +400,8 @@ class Forecaster(Estimator):
 
         Returns:
             `mse` and `mae` of values scaled by the training part, `mse_units` and `mae_units` in the data's own units,
-            `coverage` of the band (wanted: `coverage_wanted`), `n` windows, the `part`, and the same errors of the
-            `baselines`.
+            `coverage` of the band (wanted: `coverage_wanted`), `n` windows, the `part`, the same errors of the
+            `baselines`, and the `comparison` with them.
         """
         check_is_fitted(self, "network_")
         panel = self._accept(y, features, known)

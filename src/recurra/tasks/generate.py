@@ -65,7 +65,7 @@ class LanguageModel(Estimator):
         embedding_size: size of a token's vector.
         bptt: steps through which the gradient of a running text goes back; the state goes on beyond them.
         dropout: probability of dropping a feature, in training.
-        epochs: passes over the data; None for enough (6, or more on small data).
+        epochs: passes over the data; None for 6, or more on small data: at least 1,500 steps, at most 300 passes.
         batch_size: streams side by side into which a running text is cut, or texts per step.
         learning_rate: of AdamW at its peak; it rises for a short while and then falls as a cosine.
         weight_decay: of AdamW.
@@ -80,6 +80,8 @@ class LanguageModel(Estimator):
         max_minutes: training ends after so many minutes at the latest, with the learning rate at its end; the
             result then depends on the speed of the machine.
         verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
+
+    `min_delta`, `precision` and `watch` are those of `SequenceClassifier`.
 
     Attributes:
         encoder_: the tokens.

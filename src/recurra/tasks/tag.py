@@ -79,7 +79,7 @@ class SequenceTagger(Estimator):
         token_dropout: probability of replacing a word's vector by that of the unknown word, in training.
         crf: whether transitions between tags are learnt (a conditional random field); at most 400 different tags.
         dropout: probability of dropping a feature, in training.
-        epochs: passes over the data; None for enough.
+        epochs: see `SequenceClassifier`.
         batch_size: sentences per step.
         learning_rate: see `SequenceClassifier`, as all further arguments.
 

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 
 TINY_LOSS = 1e-3
-"""Validation loss below which a perfect figure ends training: a thousandth of a nat, or of the targets' variance."""
+"""Greatest validation loss with which a perfect figure ends training: 0.001 nats, or 0.001 of the targets' variance."""
 
 
 class KeepBest(pl.Callback):
@@ -31,8 +31,8 @@ class KeepBest(pl.Callback):
         greater: whether more of it is better.
         patience: epochs without a clearly better one after which training stops; None for never.
         min_delta: share by which a figure must improve to count as clearly better.
-        perfect: value of the figure that cannot be improved on; training stops once the validation loss is below
-            `TINY_LOSS` too. None for never.
+        perfect: value of the figure that cannot be improved on; training stops once the validation loss is at
+            most `TINY_LOSS` too. None for never.
     """
 
     def __init__(

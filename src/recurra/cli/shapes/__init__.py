@@ -32,6 +32,7 @@ def shape_of(task: str) -> ModuleType:
 FILES = (
     *(".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".ts", ".npz", ".txt", ".conllu", ".conll"),
     *(".bio", ".iob", ".gz", ".bz2", ".xz", ".xlsx", ".xls", ".ods", ".hwp", ".hwpx", ".pdf", ".zip"),
+    *(".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au"),
 )
 """What ends in one of these, and has no space in it, is a file even where there is none."""
 

@@ -59,7 +59,7 @@ def fit(
     decoding: Annotated[str | None, _network("--decoding", "direct, or recursive.")] = None,
     loss: Annotated[str | None, typer.Option("--loss", help="l1, l2 or huber.", rich_help_panel="Training")] = None,
     calendar: Annotated[
-        bool | None, _network("--calendar/--no-calendar", "Hour, weekday and time of year as known columns; yes.")
+        bool | None, _network("--calendar/--no-calendar", "Minute, hour, weekday, time of year as known columns; yes.")
     ] = None,
     *,
     options: ForecastFitting,
@@ -72,8 +72,9 @@ def fit(
       recurra fit forecast shops.parquet --time day --target sold --id shop --known holiday,price --horizon 28
       recurra fit forecast ETTh1.csv --time date --target OT --horizon 24 --split 8640,2880,2880
 
-    The last tenth of the time chooses the best epoch and calibrates the bands, or say --split. Rows at the end without
-    a target are the time to forecast. Missing values are filled with the last one, and the network is told.
+    The last tenth of the time (more for a long horizon) chooses the best epoch and calibrates the bands; --split sets
+    other parts. Rows at the end without a target are the time to forecast. Missing values are filled with the last
+    one. If the training part lacks some, the network is told which.
     """
     from recurra.data.panel import Columns
 

@@ -86,7 +86,7 @@ class Translator(Estimator):
         length_penalty: 0 favours short translations, 1 compares mean log-probabilities.
         neighbours: training pairs kept in the model folder, from which `evaluate` takes the baseline: the translation
             of the most similar known source; 0 for none.
-        epochs: passes over the data; None for enough.
+        epochs: passes over the data; None for 6, or more on small data: at least 4,000 steps, at most 300 passes.
         batch_size: pairs per step.
         learning_rate: of AdamW at its peak.
         weight_decay: of AdamW.
@@ -99,6 +99,8 @@ class Translator(Estimator):
         engine: engine of the recurrence, see `recurra.ops`.
         memory: `"full"` or `"recompute"`, see `SequenceClassifier`.
         verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
+
+    `min_delta`, `precision`, `max_minutes` and `watch` are those of `SequenceClassifier`.
 
     Attributes:
         bleu_tokens_: how BLEU cuts the target's texts: `"char"` where spaces do not part words, else `"13a"`.
@@ -295,8 +297,8 @@ class Translator(Estimator):
 
         Returns:
             `bleu` and `chrf` (0 to 100), `loss` (nats per token) and `perplexity`; `nearest_neighbour_bleu` and
-            `nearest_neighbour_chrf` where the model kept training pairs; sacrebleu's signatures; the number of
-            distinct `sources` and of pairs `n`.
+            `nearest_neighbour_chrf` where the model kept training pairs, also as `baselines` and `comparison`;
+            sacrebleu's signatures; the number of distinct `sources` and of pairs `n`.
         """
         check_is_fitted(self, "network_")
         batches = self._to_measure(X, y, sample_weight)[1]
