@@ -149,8 +149,8 @@ class Effect(Dumped):
             says = f" {self.subject.answers[int(row['batch'])]}" if self.subject.answers else ""
             change = f"{readable(row['before'])} -> {readable(row['after'])} ({readable(row['change'], signed=True)})"
             lines.append(f"[{row['batch']}]{says}: {change}")
-        if self.loss_change is not None:
-            change = readable(self.loss_change, signed=True)
+        if self.loss_before is not None and self.loss_after is not None:
+            change = readable(self.loss_after - self.loss_before, signed=True)
             lines.append(f"loss: {readable(self.loss_before)} -> {readable(self.loss_after)} ({change})")
         return "\n".join(lines)
 
