@@ -152,5 +152,5 @@ def test_words_in_a_column_of_numbers_say_what_to_do(write: Write) -> None:
         match=r'"NW" is not a number\nThe column has words \("NW", "cv", "NE", … \(4 in all\)\): leave it out',
     ):
         numbers(write("id,a\nx,NW\nx,cv\nx,NE\nx,NW\nx,SE\n"))
-    with pytest.raises(DataError, match=r'"closed" is not a number\n1 cell of 3 is not a number: correct it'):
+    with pytest.raises(DataError, match=r'"closed" is not a number\n1 cell of 3 is not a number. Correct such cells'):
         numbers(write("id,a\nx,1\nx,closed\nx,3\nx,NA\n"))

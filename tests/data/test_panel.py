@@ -7,8 +7,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from recurra.data.frequency import Frequency
 from recurra.data.panel import Columns, panel_of_arrays, with_future
-from recurra.data.panel_table import as_table, choose, panel_of_table
+from recurra.data.panel_table import HOUR, as_table, choose, panel_of_table
+from recurra.data.spellings import Spelling
+from recurra.data.timestamps import TimeReading
 from recurra.errors import DataError, UsageError
 
 HOURS = [f"2024-03-01 {hour:02}:00" for hour in range(8)]
@@ -67,6 +70,16 @@ def test_a_broken_clock_is_an_error(rows, message):
 def test_a_gap_between_numbers(times, advice):
     with pytest.raises(DataError, match=advice):
         panel({"t": times, "y": ["1"] * 3}, ONE)
+
+
+@pytest.mark.parametrize(("step", "place"), [("day", "a gap in the time"), ("month", "does not lie on the clock")])
+def test_dates_with_day_and_month_the_other_way_round_name_the_option(step, place):
+    known = {"day": Frequency("fixed", 24 * HOUR), "month": Frequency("month")}[step]
+    first, other = ("%-m", "%-d") if step == "day" else ("%-d", "%-m")
+    reading = TimeReading(known=Spelling(f"{first}/{other}/%Y"))
+    dates = {"t": ["1/1/2023", "2/1/2023", "3/1/2023"], "y": ["1", "2", "3"]}
+    with pytest.raises(DataError, match=rf"{place}[^\n]*\n.*if the {step} comes first .* give --{step}-first"):
+        panel(dates, ONE, frequency=known, reading=reading)
 
 
 def test_a_gap_that_no_memory_could_hold_is_an_error():

@@ -540,3 +540,18 @@ def test_calendar_turns_with_the_clock():
     np.testing.assert_allclose(found[:168, 2:4], found[168:, 2:4], atol=1e-6)
     np.testing.assert_allclose((found.reshape(336, 3, 2) ** 2).sum(2), 1, atol=1e-6)
     assert len(np.unique(found[:24, :2].round(4), axis=0)) == 24
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [(["0,5", "1,25", "1.000,5"], [0.5, 1.25, 1000.5]), (["0.5", "1 000.5", "1'000.75"], [0.5, 1000.5, 1000.75])],
+)
+def test_numbers_that_only_order_rows_may_have_a_decimal_comma(texts, numbers):
+    assert parse(*texts, order_only=True).values.tolist() == numbers
+
+
+def test_another_order_than_in_training_is_reported():
+    known = Spelling("%-m/%-d/%Y")
+    days = [f"{day}/1/2023" for day in range(1, 20)]
+    assert parse(*days, reading=TimeReading(known=known)).note == "the times are read day first: 1/1/2023 is 2023-01-01"
+    assert parse("1/19/2023", "1/20/2023", reading=TimeReading(known=known)).note == ""

@@ -23,7 +23,7 @@ from .numbers import parse_numbers
 from .panel import Columns, Panel, Series, of_series
 from .spellings import Spelling
 from .table import decoded, is_blank
-from .timestamps import TimeReading, Times, join_times, parse_times
+from .timestamps import TimeReading, Times, join_times, order_of, parse_times
 from .wording import counted, hint, listed
 
 HOUR = 3_600_000_000
@@ -218,7 +218,20 @@ class _Sorting:
                 return "; if the numbers are dates, give their --time-format, such as %y%m%d or %G%V"
             return ""
         short = missing * clock.microseconds <= HOUR
-        return self._clock_change(row, (2, 3, 4, 9, 10), "forward") if short else ""
+        clock_change = self._clock_change(row, (2, 3, 4, 9, 10), "forward") if short else ""
+        return clock_change or self._about_order()
+
+    def _about_order(self) -> str:
+        """Advice where day and month of all dates could also be the other way round."""
+        order = order_of(self.times.spelling.format)
+        values = self.times.values
+        if not self.times.dated or order is None:
+            return ""
+        days = values.astype("datetime64[D]") - values.astype("datetime64[M]").astype("datetime64[D]")
+        if (days.astype(np.int64) >= 12).any():
+            return ""
+        other = "month" if order == "day" else "day"
+        return f"; if the {other} comes first in these dates, give --{other}-first"
 
     def _positions(self, id: str | None, rows: np.ndarray, clock: Frequency) -> np.ndarray:
         if not len(rows):
@@ -231,7 +244,7 @@ class _Sorting:
             raise DataError(
                 f"{self.where(row)}: the time {self._at(row)}{of_series(id)} does not lie on the clock: after "
                 f"{self._at(before)} a step of {clock} leads elsewhere\n"
-                "bring the series to equal steps first (for instance with pandas' resample)"
+                f"bring the series to equal steps first (for instance with pandas' resample){self._about_order()}"
             )
         gaps = np.flatnonzero(np.diff(positions) > 1)
         if gaps.size and not self.fill_gaps:

@@ -18,7 +18,7 @@ from recurra.errors import DataError, UsageError
 
 from .formats import JOIN, NUMBER_FORMATS, PER_UNIT, check_format, formats_of
 from .frequency import Frequency, find_frequency
-from .numbers import MISSING, NUMBER
+from .numbers import BETWEEN_THOUSANDS, COMMA_NUMBER, MISSING, NUMBER
 from .spellings import Read, Spelling, read_format, without_flags
 from .table import decoded, is_blank
 from .wording import shortened
@@ -273,7 +273,11 @@ class _Parser:
             except pa.ArrowInvalid:
                 pass  # more digits than a number can have
         if _all(text, f"^(?:{NUMBER})$"):
-            return self._numbers(np.asarray(pc.cast(pc.replace_substring(text, ",", ""), pa.float64())))
+            digits = pc.replace_substring_regex(text, f"{BETWEEN_THOUSANDS}|,", "")
+            return self._numbers(np.asarray(pc.cast(digits, pa.float64())))
+        if self.order_only and _all(text, f"^(?:{COMMA_NUMBER})$"):
+            points = pc.replace_substring(pc.replace_substring_regex(text, rf"{BETWEEN_THOUSANDS}|\.", ""), ",", ".")
+            return self._numbers(np.asarray(pc.cast(points, pa.float64())))
         return self._refuse(text, counted_only)
 
     def _candidates(self, text: Any) -> list[Read]:
@@ -288,8 +292,8 @@ class _Parser:
         compact = _all(text, "^[0-9]+$")
         reads = [read_format(text, format, any_year=not compact) for format in formats]
         found = list({read.spelling: read for read in reads if read.good.all()}.values())
-        order = None if known is None else _order_of(known.format)
-        return [read for read in found if _order_of(read.spelling.format) == order] or found if order else found
+        order = None if known is None else order_of(known.format)
+        return [read for read in found if order_of(read.spelling.format) == order] or found if order else found
 
     def _refuse(self, text: Any, counted_only: bool) -> NoReturn:
         """Names the first row that is not written like the rows before it."""
@@ -343,7 +347,8 @@ class _Parser:
         if read.times.dtype == "datetime64[ns]" and not self.order_only:
             row = int(np.flatnonzero(read.times != read.times.astype("datetime64[us]"))[0])
             self._fail(row, text[row].as_py(), "is finer than a microsecond")
-        if (other or _order_of(spelling.format)) and self.reading.known is None:
+        order, known = order_of(spelling.format), self.reading.known
+        if (other or order) and (known is None or order != order_of(known.format)):
             note = f"the times are read {_label(read)}: {text[0].as_py().replace(JOIN, ' ')} is {_day(read.times[0])}"
             if other is not None:
                 note += f" (the steps are less regular if they are read {_label(other)})"
@@ -412,13 +417,13 @@ def _numeric(format: str) -> str:
     return parts if len(parts) == 3 and parts[0] != "Y" else ""
 
 
-def _order_of(format: str) -> str | None:
+def order_of(format: str) -> str | None:
     """`"day"` or `"month"` if that comes first in a numeric date."""
     return {"d": "day", "m": "month"}.get(_numeric(format)[:1])
 
 
 def _in_order(format: str, order: str | None) -> bool:
-    return order is None or not _numeric(format) or _order_of(format) == order
+    return order is None or not _numeric(format) or order_of(format) == order
 
 
 def _year_place(read: Read) -> int:
@@ -426,7 +431,7 @@ def _year_place(read: Read) -> int:
 
 
 def _label(read: Read) -> str:
-    order = _order_of(read.spelling.format)
+    order = order_of(read.spelling.format)
     return f"{order} first" if order else f"as {read.spelling.format}"
 
 
