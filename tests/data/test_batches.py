@@ -171,3 +171,9 @@ def test_a_batch_moves_to_a_device_but_for_its_lengths():
         assert value is None if getattr(batch, name) is None else value.is_meta != (name == "lengths")
     assert torch.equal(moved.lengths, batch.lengths)
     assert to_device(batch, torch.device("cpu")) is batch
+
+
+def test_an_epoch_of_many_batches_ends():
+    store = SequenceStore.build([sequences([1] * 400)], None)
+    for batches in (Batches(store, batch_size=1), Batches(store, batch_size=1, shuffle=True)):
+        assert sum(len(batch.values) for batch in batches) == len(batches) == 400

@@ -132,3 +132,9 @@ def test_empty_batches(learnt):
     assert layer.loss(scores, tags, lengths).tolist() == [0, 0]
     assert layer.decode(scores, lengths).shape == (2, 0)
     assert layer.probabilities(scores, lengths).shape == (2, 0, 3)
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_steps_beyond_the_lengths_are_decoded_as_0(learnt):
+    scores = torch.tensor([[[0.0, 1.0, 5.0], [0.0, 2.0, 1.0], [0.0, 0.0, 9.0]]])
+    assert Chain(3, learnt=learnt).decode(scores, torch.tensor([2])).tolist() == [[2, 1, 0]]

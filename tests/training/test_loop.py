@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 
 import numpy as np
@@ -136,3 +137,45 @@ def test_the_learning_rate_falls_with_the_clock(monkeypatch):
     now[0] = 1000.0
     again.load_state_dict({**kept, "gone": 30.0})
     assert again.share == 0.5
+
+
+def test_the_learning_rate_rises_and_falls_with_the_steps():
+    from recurra.training.loop import Learner
+    from recurra.training.settings import Settings
+
+    learner = Learner(torch.nn.Linear(1, 1), None, range(10), None, Settings(epochs=10), None)  # type: ignore[arg-type]
+    assert learner.total_steps == 100
+    rates = [learner._rate(step) for step in (0, 1, 4, 50, 75, 100, 120)]
+    falls = [0.5 * (1 + math.cos(math.pi * share)) for share in (0, 0.01, 0.04, 0.5, 0.75, 1, 1)]
+    rises = [0.2, 0.4, 1, 1, 1, 1, 1]
+    np.testing.assert_allclose(rates, np.multiply(rises, falls), rtol=1e-12, atol=1e-15)
+
+
+def test_tokens_per_second():
+    from recurra.training.loop import Learner
+    from recurra.training.settings import Settings
+
+    learner = Learner(torch.nn.Linear(1, 1), None, range(10), None, Settings(epochs=10), None)  # type: ignore[arg-type]
+    learner._tokens, learner._seconds = 30, 4.0
+    assert learner.tokens_per_second == 7.5
+
+
+def test_default_settings():
+    from recurra.training.settings import Settings
+
+    found = Settings()
+    assert (found.epochs, found.learning_rate, found.weight_decay, found.gradient_clip) == (10, 2e-3, 0.0, 1.0)
+    assert (found.min_delta, found.seed, found.verbose, found.checkpoint_minutes) == (0.0, 0, 1, 10.0)
+    assert (found.patience, found.max_minutes, found.checkpoint) == (None, None, None)
+    assert (found.watch, found.resume) == (False, False)
+
+
+def test_a_cuda_device_must_be_one_of_those_that_torch_sees(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert choose_device("cuda") == torch.device("cuda")
+    assert choose_device("cuda:0") == torch.device("cuda:0")
+    for name in ("cuda:1", "cuda:2"):
+        with pytest.raises(EngineError, match="not there: torch sees 1"):
+            choose_device(name)
+    with pytest.raises(EngineError, match="not supported"):
+        choose_device("meta")

@@ -87,3 +87,10 @@ def test_a_share_that_is_none_is_refused():
     for value in (-0.1, 1.0, float("nan")):
         with pytest.raises(UsageError, match="min_delta"):
             SequenceRegressor(min_delta=value, verbose=0).fit(X, [0.0, 1.0] * 10)
+
+
+def test_a_worse_figure_with_a_better_loss_is_not_clearly_better():
+    keep = KeepBest("valid_accuracy", True, 3, min_delta=0.01)
+    keep.reference = [0.8, -1.0]
+    scores = [[0.7, -0.1], [0.8, -0.1], [0.8, -0.995], [0.807, -1.0], [0.81, -2.0], [0.807, -0.1]]
+    assert [keep._clearly_better(score) for score in scores] == [False, True, False, False, True, True]

@@ -13,8 +13,10 @@ import recurra
 from recurra import LanguageModel, SequenceClassifier, SequenceRegressor
 from recurra.errors import DataError
 from recurra.training import callbacks, watch
+from recurra.training.failure import _look
+from recurra.training.measures import Bad
 from recurra.training.signs import COLOURS, FINITE, GRADIENT, OVERFIT, UPDATE, Light, run_lights, worst
-from recurra.training.watch import BUDGET, Watch, _Look, watch_lights
+from recurra.training.watch import BUDGET, Watch, _Look, said, watch_lights
 
 RANDOM = np.random.default_rng(0)
 X = [RANDOM.normal(size=(RANDOM.integers(0, 12), 3)) for _ in range(100)]
@@ -245,3 +247,29 @@ def test_figures_are_shown_with_their_units():
     assert [shown(0.5, "%"), shown(0.0123, "%"), shown(0.0, "%")] == ["50 %", "1.2 %", "0 %"]
     assert [shown(1234.5, "times"), shown(0.5, ""), shown(None, "")] == ["1.23e+03 times", "0.5", ""]
     assert Light("", math.inf, "", "red", "", "", "").row()["value"] == "inf"
+
+
+def test_a_line_has_the_worst_colour_and_the_first_advice_of_it():
+    green = Light("update size", 0.01, "%", "green", "here", "", "")
+    yellow = Light("dead units", 0.2, "%", "yellow", "there", "", "use fewer units")
+    red = Light("gradient", 9.0, "", "red", "", "", "lower the learning rate")
+    assert said([green]) == "green update size 1 %"
+    assert said([green, yellow]) == "YELLOW update size 1 %, dead units 20 % (there): use fewer units"
+    assert said([yellow, green, red]) == (
+        "RED dead units 20 % (there), update size 1 %, gradient 9: lower the learning rate"
+    )
+
+
+def test_a_bad_output_is_counted_and_placed():
+    seen: list[Bad] = []
+    output = torch.zeros(3, 1, 2)
+    output[2, 0, 1], output[2, 0, 0] = math.inf, math.nan
+    _look("head", seen, torch.nn.Linear(1, 1), (), {}, torch.zeros(3))
+    _look("head", seen, torch.nn.Linear(1, 1), (), {}, torch.tensor(math.inf))
+    assert seen == [Bad(1, "output of head", math.inf, None)]
+    _look("tail", seen, torch.nn.Linear(1, 1), (), {}, output)  # only the first is kept
+    assert len(seen) == 1
+    seen.clear()
+    _look("tail", seen, torch.nn.Linear(1, 1), (), {}, output)
+    (found,) = seen
+    assert (found.number, found.where, found.row) == (2, "output of tail", 2)
