@@ -53,8 +53,9 @@ def capacity(
     text that is held out counts.
 
     Args:
-        text: to learn from; Shakespeare, 90,000 characters, if left out.
-        test: text to measure the loss on; the last tenth of `text` if left out.
+        text: to learn from; Shakespeare, about 90,000 characters, if left out.
+        test: text to measure the loss on; if left out, the last tenth of `text`, or about 10,000 further characters of
+            Shakespeare.
         budgets: numbers of parameters, embedding and output included.
         cells: of `"rnn"`, `"rnn_relu"`, `"lstm"`, `"gru"`.
         epochs: passes over the text.
