@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import types
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from recurra.data.frequency import Frequency
 from recurra.data.panel import Columns, Panel, Series, panel_of_arrays
 from recurra.data.windows import Frame, Layout, Windows
 from recurra.errors import DataError, UsageError
-from recurra.tasks.forecasting import references
+from recurra.tasks.forecasting import bands, references
 from recurra.tasks.forecasting.bands import nested, shifts
-from recurra.tasks.forecasting.decode import roll
+from recurra.tasks.forecasting.decode import roll, score
 from recurra.tasks.forecasting.network import ForecastNetwork
 from recurra.tasks.forecasting.objective import ForecastObjective
 from recurra.tasks.forecasting.prepare import Preparation, choose_context, choose_segment
@@ -231,6 +232,13 @@ def test_few_windows_share_the_errors_of_their_neighbours():
     assert shifts(errors, [0.5]).flatten().tolist() == [6.0] * 12
 
 
+def test_windows_share_only_as_many_neighbours_as_they_need():
+    assert bands.ENOUGH == 100
+    errors = torch.arange(50.0).reshape(50, 1, 1, 1) + 1000 * torch.arange(5.0).reshape(1, 5, 1, 1)
+    # 50 windows take one step on each side: the 51st of 100 at the ends, the 76th of 150 between
+    assert shifts(errors, [0.5]).flatten().tolist() == [1000, 1025, 2025, 3025, 4000]
+
+
 def test_missing_values_do_not_count():
     errors = torch.arange(200.0).reshape(200, 1, 1, 1)
     errors[100:] = torch.nan
@@ -334,3 +342,65 @@ def test_pinball_loss_is_least_at_the_quantile(level, seed):
         return objective.losses(output, y[None, :, None]).sum().item()
 
     assert loss(truth) <= min(loss(truth + 0.1), loss(truth - 0.1)) + 1e-4
+
+
+# errors
+
+
+class Given:
+    """Stands for windows: two series, horizon 2, one target."""
+
+    horizon = 2
+    series, begins = np.array([0, 0, 1]), np.array([0, 1, 2])
+
+    def __init__(self, weights):
+        self.weights = weights
+
+    def __iter__(self):
+        targets = torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]], [[5.0], [6.0]]])
+        for rows in (slice(0, 2), slice(2, 3)):
+            weights = None if self.weights is None else self.weights[rows]
+            yield types.SimpleNamespace(rows=torch.arange(3)[rows], targets=targets[rows], weights=weights)
+
+
+def off(batch):
+    """Forecasts that are too high by 1 and 2, in bands of one below and one above."""
+    point = batch.targets + torch.tensor([[1.0], [2.0]])
+    return torch.stack([point, point + 1, point - 1], -1)
+
+
+def test_errors_and_coverage_are_exact():
+    sizes = np.array([[10.0], [100.0]])
+    found = score(Given(None), {"off": off}, sizes)["off"]  # type: ignore[arg-type]
+    assert found.figures == {
+        "mse": 2.5,
+        "mae": 1.5,
+        "mse_units": (2 * (100 + 400) + 10_000 + 40_000) / 6,
+        "mae_units": (2 * (10 + 20) + 100 + 200) / 6,
+        "coverage": 0.5,
+    }
+    assert found.items.tolist() == [[10.0, 4.0], [5.0, 2.0]]  # windows 0 and 1 begin in the same block
+    mae = score(Given(None), {"off": off}, sizes, "mae")["off"]  # type: ignore[arg-type]
+    assert mae.items.tolist() == [[6.0, 4.0], [3.0, 2.0]]
+
+
+def test_steps_without_weight_do_not_count():
+    weights = torch.tensor([[[1.0], [0.0]], [[1.0], [1.0]], [[0.0], [0.0]]])
+    found = score(Given(weights), {"off": off}, np.ones((2, 1)))["off"]  # type: ignore[arg-type]
+    assert found.figures["mse"] == (1 + 1 + 4) / 3
+    assert found.figures["coverage"] == 2 / 3
+    assert found.items.tolist() == [[6.0, 3.0], [0.0, 0.0]]
+
+
+def test_later_answers_add_the_squares_of_their_widths():
+    def model(values, known):
+        point = known[..., :1].unsqueeze(-1)  # (batch, steps, targets 1, 1)
+        return torch.cat([point, point - 3.0, point + 4.0], -1)
+
+    model.horizon, model.layout = 2, Layout(1, 0, 1, 0)  # type: ignore[attr-defined]
+    future = torch.tensor([[[10.0], [20.0], [30.0], [40.0], [50.0]]])
+    found = roll(model, torch.zeros(1, 3, 2), future, (0.1, 0.9), 2)  # type: ignore[arg-type]
+    assert found[0, :, 0, 0].tolist() == [10, 20, 30, 40, 50]
+    lower, upper = (found[0, :, 0, 0] - found[0, :, 0, 1]).tolist(), (found[0, :, 0, 2] - found[0, :, 0, 0]).tolist()
+    assert lower == pytest.approx([3, 3, 18**0.5, 18**0.5, 27**0.5], rel=1e-5)
+    assert upper == pytest.approx([4, 4, 32**0.5, 32**0.5, 48**0.5], rel=1e-5)
