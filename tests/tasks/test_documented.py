@@ -150,6 +150,7 @@ def test_the_length_of_training_in_docstrings(estimator):
     text = " ".join((inspect.getdoc(estimator) or "").split())
     sentence = f"None for {base.MIN_EPOCHS}, or more on small data: at least {estimator.min_steps:,} steps, "
     assert sentence + f"at most {base.MAX_EPOCHS} passes" in text
+    assert "With `epochs=None` it is at least a fifth of the epochs" in text
 
 
 def test_patience_is_as_documented():

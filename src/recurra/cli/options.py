@@ -232,7 +232,12 @@ class Network:
     ] = None
     learning_rate: Annotated[float | None, _training("--learning-rate", text="Peak step size of AdamW.")] = None
     n_iter_no_change: Annotated[
-        int | None, _training("--patience", text="Epochs without a better figure before the end.", min=1)
+        int | None,
+        _training(
+            "--patience",
+            text="Epochs without a better figure before the end; at least a fifth of all if --epochs is left out.",
+            min=1,
+        ),
     ] = None
     min_delta: Annotated[
         float | None, _training("--min-delta", text="Share by which a better figure must be better for --patience.")

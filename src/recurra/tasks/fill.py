@@ -386,7 +386,8 @@ class BlankFiller(Estimator):
 
         Returns:
             `top1` and `top5`: share of tokens that are the most probable, or among the five most probable; `mrr`:
-            mean of 1 / rank; `loss` in nats; `perplexity`; `unknown`; `n`: number of texts.
+            mean of 1 / rank; `loss` in nats; `perplexity`; `unknown`; `n`: number of texts; the figures by frequency,
+            also as `baselines`, and the `comparison` with them.
         """
         check_is_fitted(self, "network_")
         batches = self._labelled(X, y, sample_weight)

@@ -99,7 +99,8 @@ class Forecaster(Estimator):
         gradient_clip: greatest norm of the gradient.
         validation_fraction: share of the time at the end that chooses the best epoch and calibrates the bands. If the
             horizon is long it is more: two horizons less one step, but not more than a quarter of the data.
-        n_iter_no_change: epochs without a smaller validation loss after which training stops; None for never.
+        n_iter_no_change: epochs without a smaller validation loss after which training stops; None for never. With
+            `epochs=None` it is at least a fifth of the epochs.
         random_state: seed of initialisation, order of windows and dropout; no global generator is changed.
         device: `"auto"`, `"cpu"`, `"cuda"`, …
         engine: engine of the recurrence, see `recurra.ops`.

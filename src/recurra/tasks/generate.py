@@ -72,7 +72,8 @@ class LanguageModel(Estimator):
         gradient_clip: greatest norm of the gradient.
         validation_fraction: share of the training data that chooses the best epoch, when `fit` gets none: the end
             of a running text, or texts drawn at random.
-        n_iter_no_change: epochs without a better validation loss after which training stops; None for never.
+        n_iter_no_change: epochs without a better validation loss after which training stops; None for never. With
+            `epochs=None` it is at least a fifth of the epochs.
         random_state: seed of initialisation, split, shuffling and dropout; no global generator is changed.
         device: `"auto"`, `"cpu"`, `"cuda"`, …
         engine: engine of the recurrence, see `recurra.ops`.

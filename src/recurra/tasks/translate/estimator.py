@@ -93,7 +93,8 @@ class Translator(Estimator):
         gradient_clip: greatest norm of the gradient.
         validation_fraction: share of the distinct sources that chooses the best epoch, when `fit` gets no data for
             it; all translations of a source stand on one side.
-        n_iter_no_change: epochs without a better validation BLEU after which training stops; None for never.
+        n_iter_no_change: epochs without a better validation BLEU after which training stops; None for never. With
+            `epochs=None` it is at least a fifth of the epochs.
         random_state: seed of initialisation, split, shuffling and dropout; no global generator is changed.
         device: `"auto"`, `"cpu"`, `"cuda"`, …
         engine: engine of the recurrence, see `recurra.ops`.
