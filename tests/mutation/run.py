@@ -128,7 +128,8 @@ def _left_out(text: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """Places that are not changed.
 
     Nothing runs annotations and imports for the type checker. The wording of messages is not worth an exact test: what
-    stands in the call of a `raise`, `warnings.warn` or `warn`, and in `__repr__` and `__str__`.
+    stands in the call of a `raise`, `warnings.warn` or `warn`, and in `__repr__` and `__str__`. `zip(strict=True)`
+    checks what the code around it has made sure of.
     """
     for node in ast.walk(ast.parse(text)):
         found = [getattr(node, "annotation", None), getattr(node, "returns", None)]
@@ -140,6 +141,8 @@ def _left_out(text: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
             found.append(node.exc)
         if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "warn":
             found.append(node)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "zip":
+            found += [keyword.value for keyword in node.keywords]
         for part in found:
             if isinstance(part, ast.AST):
                 yield (part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)  # type: ignore[attr-defined]

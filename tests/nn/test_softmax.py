@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -52,3 +54,16 @@ def test_nothing_to_predict_costs_nothing():
     loss.backward()
     assert loss.item() == 0
     assert not weight.grad.any()
+
+
+def test_what_was_drawn_is_corrected_for_how_often_it_is_drawn(monkeypatch):
+    counts, context, weight, bias, _ = problem()
+    target, drawn = torch.tensor([7, 2]), torch.tensor([2, 5, 5, 9])
+    monkeypatch.setattr(torch, "multinomial", lambda *args, **kwargs: drawn)
+    found = SampledSoftmax(counts, 4)(context[:2], weight, bias, target)
+    share = counts.sqrt() / counts.sqrt().sum()
+    candidates = [2, 5, 7, 9]
+    correction = [0.0 if token in (7, 2) else -math.log(1 - (1 - share[token].item()) ** 4) for token in candidates]
+    scores = context[:2] @ weight[candidates].T + bias[candidates] + torch.tensor(correction)
+    expected = cross_entropy(scores, torch.tensor([2, 0]), reduction="sum")
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

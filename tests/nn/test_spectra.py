@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,3 +51,14 @@ def test_stacked_frames_hold_the_spectra_in_order(frames, steps, seed):
         flat = stacked[row].reshape(-1, 4)
         assert torch.equal(flat[:length], spectra[row, :length])
         assert not flat[length:].any()
+
+
+@pytest.mark.parametrize(
+    ("width", "start", "hidden"),
+    [(0.999, 0.999, [7, 8, 9]), (0.999, 0.0, [0, 1, 2]), (0.5, 0.5, [4, 5]), (0.0, 0.5, []), (0.25, 0.999, [9])],
+)
+def test_an_interval_may_lie_anywhere(monkeypatch, width, start, hidden):
+    drawn = torch.tensor([width, start]).view(2, 1, 1, 1)
+    monkeypatch.setattr(torch, "rand", lambda *shape, device: drawn.expand(shape))
+    kept = SpectrumMask(1)._keep(torch.tensor([10]), 12, 0.3)
+    assert (~kept[0]).nonzero().flatten().tolist() == hidden

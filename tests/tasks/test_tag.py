@@ -9,6 +9,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -18,8 +19,9 @@ import recurra
 from recurra import SequenceTagger
 from recurra.data.batches import IGNORE
 from recurra.data.spans import OUT, Scheme, parts_of
+from recurra.data.words import WordBatch
 from recurra.errors import DataError, UsageError
-from recurra.tasks.tagger import UNSEEN_TAG, Observed, Tagging
+from recurra.tasks.tagger import UNSEEN_TAG, Observed, TaggerNetwork, Tagging
 from recurra.training import callbacks
 
 QUICK = {
@@ -327,3 +329,36 @@ def test_wrong_evaluation(tagger):
         tagger.evaluate([["a"]], [[None]])
     with pytest.raises(DataError, match="every validation tag is missing"):
         SequenceTagger(**QUICK).fit(*forms(), validation_data=([["a"]], [[None]]))
+
+
+def test_equally_many_spans_found_and_given():
+    parts = parts_of(["B-X", "I-X", "O"])
+
+    def figures(found, targets):
+        rows = map(np.array, (found, targets, [False] * len(found), [len(found)]))
+        return Tagging(parts).figures([Observed(*rows, 0.0)])
+
+    assert figures([0, 2], [2, 0])["f1"] == 0.0
+    assert figures([0, 2, 0], [0, 2, 0])["f1"] == 1.0
+    assert figures([2, 2], [2, 2])["f1"] == 1.0  # nothing to find, and nothing found
+
+
+def test_right_and_known_tags_of_each_sentence():
+    rows = map(np.array, ([0, 1, 1, 2, 0], [0, 2, 1, IGNORE, 1], [False] * 5, [3, 0, 2]))
+    assert Tagging().items([Observed(*rows, 0.0)]).tolist() == [[2, 3], [0, 0], [0, 1]]
+    assert Tagging(parts_of(["B-X", "O"])).items([]) is None
+
+
+def test_a_word_that_is_dropped_is_read_as_the_unknown_word():
+    torch.manual_seed(0)
+    sizes = {"embedding_size": 3, "char_embedding_size": 2, "char_hidden_size": 2, "hidden_size": 4, "num_layers": 1}
+    network = TaggerNetwork(
+        9, 0, 2, **sizes, cell="gru", bidirectional=True, dropout=0.0, token_dropout=1.0, crf=False, allowed=None,
+        engine="auto", memory="full",
+    )  # fmt: skip
+    batch = WordBatch(*[torch.tensor(x) for x in ([[0, 1, 2]], [3], [[0, 0, 0]], [4, 8, 2], [0], [[[0]]], [1], [0])])
+    known, unknown = network.eval()(batch), network.eval()(batch._replace(words=torch.zeros(3, dtype=torch.int64)))
+    assert not torch.equal(known, unknown)
+    assert torch.equal(network.train()(batch), unknown)
+    network.token_dropout = 0.0
+    assert torch.equal(network.train()(batch), known)

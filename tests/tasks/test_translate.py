@@ -322,6 +322,22 @@ def test_one_beam_is_greedy():
     assert search(scores, [3], 1)[0][0][0] == expected
 
 
+def test_the_search_ends_when_every_sentence_has_its_translations():
+    steps = []
+
+    class Counted(Markov):
+        def step(self, tokens, state, encoded):
+            steps.append(len(tokens))
+            return super().step(tokens, state, encoded)
+
+    scores = torch.full((1, 5, 5), -9.0)
+    scores[:, :, END], scores[:, :, 3] = 3.0, 0.0  # a token at first, then the end
+    values, lengths = torch.zeros(1, 1, dtype=torch.int64), torch.ones(1)
+    (some,) = beam_search(Counted(scores), values, lengths, torch.tensor([20]), beams=1, length_penalty=1.0)
+    assert [h.tokens for h in some] == [[3]]
+    assert steps == [1, 1]
+
+
 # the figures
 
 

@@ -76,6 +76,17 @@ def test_activity_is_gathered_over_runs():
     assert [use.dead for use in found.units()] == [[1]]  # unit 0 is constant in each run, and alive over both
 
 
+def test_saturation_is_counted_over_runs():
+    layer = zeroed(nn.RNN(1, 2, batch_first=True))
+    with torch.no_grad():
+        layer.weight_ih_l0[0] = 1.0
+    found = Activity("", layer.stack)
+    for value, steps in ((5.0, 3), (5.0, 1), (-5.0, 4)):
+        found.see(record(layer.stack, torch.full((1, steps, 1), value), layer._weights()).arrays, None)
+    (use,) = found.gates()
+    assert (use.low, use.high) == (4 / 16, 4 / 16)
+
+
 def test_relu_ends_are_not_saturation():
     assert list(activity_of(nn.RNN(1, 2, nonlinearity="relu", batch_first=True), torch.randn(2, 3, 1)).gates()) == []
 
