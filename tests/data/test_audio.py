@@ -312,6 +312,8 @@ def test_channels_of_any_number(tmp_path, channels):
         (np.array([1.0, np.nan]), "not finite"),
         (np.array([1e300]), "not finite"),
         (np.full((2, 2), 3e38), "not finite"),
+        (np.full(2, 3e38), "above 1e\\+12, which no recording has"),
+        (np.full(2, -1e13), "above 1e\\+12, which no recording has"),
     ],
 )
 def test_samples_in_memory_that_are_no_sound(samples, message):

@@ -60,6 +60,10 @@ def test_targets_that_are_numbers(save):
         ({"X": np.zeros((0, 3, 2))}, "is empty"),
         ({"X": np.full((1, 2, 1), np.inf)}, "X[0], step 0, feature 0 is inf"),
         ({"X": np.ones((2, 2)), "y": [1]}, "y has shape (1,) where (2,)"),
+        ({"X": np.ones((2, 3)), "lengths": [1]}, "lengths should hold 2 numbers"),
+        ({"X": np.ones((2, 3, 1)), "lengths": [1, 4]}, "none above the 3 steps of X"),
+        ({"X": np.ones((2, 3, 1)), "lengths": [1, -1]}, "lengths should hold whole numbers"),
+        ({"X": np.ones((2, 3, 1)), "lengths": [1.0, np.nan]}, "lengths should hold whole numbers"),
         ({"values": np.ones(3), "lengths": [1, 1]}, "lengths add up to 2, but values has 3 steps"),
         ({"values": np.ones(3), "lengths": [4, -1]}, "lengths should hold whole numbers"),
         ({"values": np.ones((3, 1, 1)), "lengths": [3]}, "values holds float64 of shape (3, 1, 1)"),
@@ -116,6 +120,12 @@ def test_targets_that_are_infinite_or_no_texts(save):
         read_npz(save(X=np.ones((2, 2)), y=[1j, 2]))
     with pytest.raises(DataError, match="y holds bytes that are not ASCII"):
         read_npz(save(X=np.ones((2, 2)), y=np.array(["가".encode(), b"a"])))
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (3, 4, 1)])
+def test_padding_is_not_read(save, shape):
+    file = read_npz(save(X=np.arange(12.0).reshape(shape), lengths=[2, 0, 4], y=[0, 1, 0]))
+    assert [row.ravel().tolist() for row in file.sequences.rows] == [[0, 1], [], [8, 9, 10, 11]]
 
 
 def test_lengths_that_overflow(save):

@@ -31,6 +31,8 @@ MAX_FILTER_RATIO = 100_000
 """Greatest numerator or denominator of the ratio of two rates. The resampling filter has 20 taps for each."""
 BLOCK_SAMPLES = 1 << 22
 """Samples of all channels decoded together."""
+LOUDEST = 1e12
+"""Greatest sample. Those of integer formats are at most 1; of float formats, some are stored on the scale of 2^31."""
 _UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile says of streams that do not declare their length
 
 Samples = tuple[Any, int]
@@ -293,4 +295,6 @@ def _mono(samples: np.ndarray, name: Any) -> np.ndarray:
         mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise DataError(f"{name} holds samples that are not finite numbers")
+    if len(mono) and max(mono.max(), -mono.min()) > LOUDEST:
+        raise DataError(f"{name} holds samples above {LOUDEST:.0e}, which no recording has: it is damaged")
     return mono

@@ -22,15 +22,16 @@ from .wording import listed
 
 _NAMES = ("X", "values", "lengths", "y")
 _WANTED = (
-    "It should hold X of shape (batch, time, features) or (batch, time), or for sequences of unequal length values of "
-    "shape (steps, features), one sequence behind the other, with lengths of shape (batch,); and y with the targets."
+    "It should hold X of shape (batch, time, features) or (batch, time), or values of shape (steps, features), one "
+    "sequence behind the other. Sequences of unequal length need lengths of shape (batch,). y holds the targets."
 )
 
 
 def read_npz(path: str | os.PathLike[str]) -> MeasuredFile:
     """Reads sequences and targets from an archive written by `numpy.savez` or `numpy.savez_compressed`.
 
-    The names are `X`, or `values` with `lengths`, and `y` where there are targets. Nothing pickled is read.
+    The names are `X`, with `lengths` if it is padded at the end, or `values` with `lengths`; and `y` where there are
+    targets. Nothing pickled is read.
 
     Raises:
         DataError: the file is no such archive, lacks an array, or the arrays do not fit together.
@@ -102,19 +103,35 @@ def _sequences(path: Path, found: dict[str, np.ndarray], names: list[str]) -> Ar
         X = found["X"]
         if X.dtype.kind not in "biuf" or X.ndim not in (2, 3):
             raise DataError(f"{path.name}: X holds {X.dtype} of shape {X.shape}\n{_WANTED}")
-        return _checked(path, X)
+        return _checked(path, X if "lengths" not in found else _without_padding(path, X, _lengths(path, found)))
     if "values" not in found or "lengths" not in found:
         raise DataError(f"{path.name} has the arrays {listed(names, 10) or 'of no name'}\n{_WANTED}")
-    values, lengths = found["values"], found["lengths"]
+    values, lengths = found["values"], _lengths(path, found)
     if values.dtype.kind not in "biuf" or values.ndim not in (1, 2):
         raise DataError(f"{path.name}: values holds {values.dtype} of shape {values.shape}\n{_WANTED}")
-    if lengths.dtype.kind not in "iu" or lengths.ndim != 1 or (lengths < 0).any():
-        raise DataError(f"{path.name}: lengths should hold whole numbers of shape (batch,), 0 or more")
     total = sum(map(int, lengths))  # of whole numbers of any size
     if total != len(values):
         raise DataError(f"{path.name}: lengths add up to {total:,}, but values has {len(values):,} steps")
     values = values[:, None] if values.ndim == 1 else values
     return _checked(path, np.split(values, np.cumsum(lengths.astype(np.int64))[:-1]) if len(lengths) else [])
+
+
+def _lengths(path: Path, found: dict[str, np.ndarray]) -> np.ndarray:
+    lengths = found["lengths"]
+    if lengths.dtype.kind not in "iu" or lengths.ndim != 1 or (lengths < 0).any():
+        raise DataError(f"{path.name}: lengths should hold whole numbers of shape (batch,), 0 or more")
+    return lengths
+
+
+def _without_padding(path: Path, X: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+    """Sequences `(time, features)` of an array that is padded at the end."""
+    if len(lengths) != len(X) or (lengths > X.shape[1]).any():
+        raise DataError(
+            f"{path.name}: lengths should hold {len(X):,} numbers, one for each sequence of X, and none above the "
+            f"{X.shape[1]:,} steps of X"
+        )
+    X = X[:, :, None] if X.ndim == 2 else X
+    return [row[: int(length)] for row, length in zip(X, lengths, strict=True)]
 
 
 def _checked(path: Path, X: np.ndarray | list[np.ndarray]) -> Arrays:
