@@ -23,7 +23,7 @@ test-engine:                      ## the C++ engine by itself, with GCC and Clan
 test-fuzz: .venv/developing       ## damaged files, folders, checkpoints and commands; SECONDS=1200 SEED=1 for more
 	RECURRA_FUZZ_SECONDS=$(or $(SECONDS),240) RECURRA_FUZZ_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -n auto -m fuzz tests/fuzz
 test-mutation: .venv/mutating     ## changes the code at random places; the fast tests must notice. SECONDS=3600 SEED=1 for more
-	OMP_NUM_THREADS=1 $(BIN)/python tests/mutation/run.py --seconds $(or $(SECONDS),200) --seed $(or $(SEED),0)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutation/run.py --seed $(or $(SEED),0) $(if $(SECONDS),--seconds $(SECONDS),--seconds 180 --mutants 36)
 bench: .venv/measuring            ## our layers against torch's and ONNX Runtime's, figures and picture; minutes
 	$(BIN)/recurra bench --out benchmarks/results/recurrence.json --plot docs/images/benchmark.svg
 lint: .venv/developing            ## style, types, import direction

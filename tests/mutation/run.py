@@ -297,7 +297,7 @@ def fails_unchanged(found: list[Outcome], folder: Path) -> list[str]:
     written = _written(watch.log)
     seconds = {words[1]: float(words[2]) for words in written if words[0] == "ended"}
     failed = {words[1] for words in written if words[0] == "failed"} | (tests - set(seconds))
-    if process.exitcode and not failed:
+    if process.exitcode not in (0, 5) and not failed:  # 5: none was to run
         failed = {f"{process.exitcode} is the exit code of pytest"}
     slow = {o.test for o in found if o.endless and seconds.get(o.test, 0) * LONGER > TEST_SECONDS}
     return sorted(failed | slow)
@@ -380,7 +380,7 @@ def _report(found: list[Outcome], seed: int) -> int:
         if inside:
             print(f"{part}: {sum(o.noticed for o in inside)} of {len(inside)} noticed")
     share = sum(outcome.noticed for outcome in found) / len(found)
-    print(f"\n{len(found)} mutants, seed {seed}: {share:.1%} noticed")
+    print(f"\n{len(found)} mutants ended in time, seed {seed}: {share:.1%} noticed")
     for outcome in found:
         if not outcome.noticed:
             print("not noticed:", outcome.mutant)
