@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recurra.errors import DataError, UsageError
 from recurra.tasks.blanks import BlankEncoder, parse, word_masks
-from recurra.tasks.filling import Filler, Puzzle, lay_out, solve
+from recurra.tasks.filling import Filler, Puzzle, Question, lay_out, solve
 
 WORDS = ["the cat drinks milk.", "a dog eats bread <unk> now"] * 3
 
@@ -180,6 +180,18 @@ def test_words_of_all_sizes_compete():
     assert sum(p for _, p in words) == pytest.approx(1, abs=1e-4)
     assert len({w for w, _ in words}) == len(words)
     assert {len(w) for w, _ in words} >= {1, 2, 3}
+
+
+def test_the_size_of_a_word_follows_from_its_share_and_its_pieces(words):
+    """Two of three tokens begin a word and one goes on with it: share · 2/3, and · 1/3 for each further piece."""
+    masks = torch.full((2, words.input_size), -torch.inf)
+    masks[0, [1, 2]], masks[1, 3] = 0.0, 0.0
+    filler = Filler(words, lambda tokens, lengths, rows, steps: masks.new_zeros(len(rows), words.input_size), masks,
+                    np.array([0.5, 0.3, 0.2]))  # fmt: skip
+    [found] = filler._sizes([Question(parse("the [ ] milk", words), [1], 0)])
+    expected = np.array([0.5 * 2 / 3, 0.3 * 2 / 9, 0.2 * 2 / 27])
+    assert list(found) == [1, 2, 3]
+    np.testing.assert_allclose(np.exp(list(found.values())), expected / expected.sum(), rtol=1e-5)
 
 
 def test_the_score_of_a_choice_is_that_of_the_whole_text(words):
