@@ -239,6 +239,13 @@ def test_windows_share_only_as_many_neighbours_as_they_need():
     assert shifts(errors, [0.5]).flatten().tolist() == [1000, 1025, 2025, 3025, 4000]
 
 
+def test_one_observed_value_is_every_shift_and_none_is_no_shift():
+    errors = torch.full((100, 2, 1, 1), torch.nan)
+    errors[7, 0] = 3.0
+    assert shifts(errors, [0.9]).flatten().tolist() == [3.0, 0.0]
+    assert shifts(errors, [0.1]).flatten().tolist() == [3.0, 0.0]
+
+
 def test_missing_values_do_not_count():
     errors = torch.arange(200.0).reshape(200, 1, 1, 1)
     errors[100:] = torch.nan
