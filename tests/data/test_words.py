@@ -172,3 +172,10 @@ def test_tags():
 def test_other_tags_are_refused(y, message):
     with pytest.raises(DataError, match=message):
         as_tags(y, [["a", "b"], ["c"], []], "y")
+
+
+def test_kinds_of_characters():
+    encoder = WordEncoder("jamo").fit([["Ab1한!", "Ab1한!", "q"]])
+    kinds = dict(zip("Ab1한!", encoder.kinds()[[encoder._signs[c] for c in "Ab1한!"]].tolist(), strict=True))
+    assert kinds == {"A": 1, "b": 2, "1": 3, "한": 4, "!": 5}
+    assert encoder.kinds()[:2].tolist() == [0, 5]  # none, and a character seen once

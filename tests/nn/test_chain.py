@@ -138,3 +138,14 @@ def test_empty_batches(learnt):
 def test_steps_beyond_the_lengths_are_decoded_as_0(learnt):
     scores = torch.tensor([[[0.0, 1.0, 5.0], [0.0, 2.0, 1.0], [0.0, 0.0, 9.0]]])
     assert Chain(3, learnt=learnt).decode(scores, torch.tensor([2])).tolist() == [[2, 1, 0]]
+
+
+def test_constraints_without_learnt_transitions():
+    allowed = torch.rand(3, 3) < 0.5, torch.tensor([True, False, True]), torch.tensor([False, True, True])
+    layer = Chain(3, learnt=True, allowed=allowed)
+    with torch.no_grad():
+        layer.pairs.add_(1.0)
+    found, expected = layer.without_learnt().decoding, Chain(3, learnt=False, allowed=allowed).decoding
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+    assert not Chain(3, learnt=True).without_learnt().constrained

@@ -148,6 +148,21 @@ class WordEncoder:
         """The characters of each word that are read."""
         return [[signs[0] for signs in self._spell(_composed(word))] for word in words]
 
+    def kinds(self) -> np.ndarray:
+        """Kind of each character, `(signs,)`: 0 none, 1 capital, 2 small letter, 3 digit, 4 other letter, 5 other.
+
+        Example:
+            >>> WordEncoder("char").fit([["A1", "A1"]]).kinds().tolist()
+            [0, 5, 3, 1]
+        """
+        found = np.full(self.signs, 5)
+        found[NO_SIGN] = 0
+        for sign, number in self._signs.items():
+            if number != UNKNOWN_SIGN:
+                tests = (sign.isupper(), sign.islower(), sign.isnumeric(), sign.isalpha())
+                found[number] = next((kind for kind, holds in enumerate(tests, 1) if holds), 5)
+        return found
+
     def _spell(self, word: str) -> list[list[str]]:
         """Each character, followed by the letters it is made of where they are asked for and it is made of several."""
         if self.characters == "none":

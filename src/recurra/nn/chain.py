@@ -157,6 +157,13 @@ class Chain(torch.nn.Module):
         for name, part in zip(("pairs", "start", "end"), allowed or (), strict=False):
             self.register_buffer(f"no_{name}", torch.where(part, 0.0, FORBIDDEN), persistent=False)
 
+    def without_learnt(self) -> Chain:
+        """A chain on the CPU with the same constraints and without learnt transitions."""
+        if not self.constrained:
+            return Chain(len(self.start), learnt=False)
+        pairs, start, end = (getattr(self, f"no_{name}").cpu() == 0 for name in ("pairs", "start", "end"))
+        return Chain(len(self.start), learnt=False, allowed=(pairs, start, end))
+
     @property
     def links(self) -> Links:
         """The learnt transitions."""

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from recurra.data.batches import IGNORE
-from recurra.nn import Chain
 
 from .baselines import Baseline
 
@@ -127,11 +126,6 @@ class FrequentTag(Baseline):
 
     constant: ClassVar[bool] = True
     axes: ClassVar = {"shares": ("tags",)}
-
-    @property
-    def chain(self) -> Chain:
-        """Decodes and judges each word by itself."""
-        return Chain(len(self.shares), learnt=False)
 
     def __call__(self, batch: Any) -> Tensor:
         """Scores `(batch, time, tags)`."""

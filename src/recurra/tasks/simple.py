@@ -199,7 +199,7 @@ class Examples(NamedTuple):
 
 def fit_linear(examples: Examples, name: str, note: str) -> Linear:
     """Fits logistic regression for classes, ridge regression for numbers."""
-    with _quiet():
+    with quiet():
         found = {key: _rounded(value) for key, value in _solve(examples).items()}
     return (LinearOnTokens if examples.sparse else LinearOnSeries)(name, note, **found)  # type: ignore[arg-type]
 
@@ -207,7 +207,7 @@ def fit_linear(examples: Examples, name: str, note: str) -> Linear:
 def cross_validate(examples: Examples, folds: int) -> np.ndarray:
     """Outputs `(sequences, outputs)` of linear models that did not see the sequence."""
     found = np.zeros((len(examples.targets), examples.outputs))
-    with _quiet():
+    with quiet():
         for train, test in examples.folds(folds):
             model, features = _solve(examples.take(train)), examples.features[test]
             if examples.sparse:
@@ -267,7 +267,7 @@ def rows_to_fit(features: int, outputs: int) -> int:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Fits by one thread, so that the result does not depend on their number, and without remarks on convergence."""
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits

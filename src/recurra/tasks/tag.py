@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from .baselines import Baseline
 from .config import FolderConfig
 from .counts import FrequentTag, TagOfWord, fit_tags
 from .finite import finite
+from .linear_tags import LinearTags, fit_linear_tags
 from .subject import Subject
 from .tagger import UNSEEN_TAG, TaggerNetwork, Tagging
 
@@ -115,7 +116,7 @@ class SequenceTagger(Estimator):
     folder_config = TagConfig
     title = "Sequence tagger"
     aligned = True
-    simple_models: ClassVar = (FrequentTag, TagOfWord)
+    simple_models: ClassVar = (FrequentTag, TagOfWord, LinearTags)
     choices: ClassVar = Estimator.choices | {"characters": CHARACTERS}
     at_least_one: ClassVar = (
         *Estimator.at_least_one,
@@ -256,13 +257,15 @@ class SequenceTagger(Estimator):
         )
 
     def _fit_baselines(self, batches: WordBatches, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
-        return fit_tags(batches, self.encoder_.words, len(self.classes_)), {}
+        tags = len(self.classes_)
+        counts = fit_tags(batches, self.encoder_.words, tags)
+        return counts + fit_linear_tags(batches, self.encoder_.kinds(), tags), {}
 
     def _baseline_sizes(self) -> dict[str, int]:
-        return {"tags": len(self.classes_), "words": self.encoder_.words}
+        return {"tags": len(self.classes_), "words": self.encoder_.words, "signs": self.encoder_.signs}
 
     def _objective(self) -> Tagging:
-        return Tagging(self.parts_)
+        return Tagging(self.parts_, cast(TaggerNetwork, self.network_).chain.without_learnt())
 
     # predicting
 

@@ -134,31 +134,35 @@ class Tagging:
 
     Args:
         parts: what the tags say of spans, None where they mark none.
+        chain: decodes the scores of baselines, which have no chain of their own.
     """
 
     watch_greater = True
     perfect: float | None = 1.0
 
-    def __init__(self, parts: list[Part] | None = None) -> None:
-        self.parts = parts
+    def __init__(self, parts: list[Part] | None = None, chain: Chain | None = None) -> None:
+        self.parts, self.chain = parts, chain
         self.watch = "f1" if parts else "accuracy"
 
     def loss(self, network: Any, batch: WordBatch) -> tuple[Tensor, Tensor]:
         """Sum of the losses of the sentences of a batch, and its number of known tags."""
         assert batch.targets is not None  # noqa: S101  (training and validation batches have them)
-        losses = network.chain.loss(network(batch), batch.targets, batch.lengths)
+        losses = self._chain(network).loss(network(batch), batch.targets, batch.lengths)
         return losses.sum(), (batch.targets >= 0).sum().to(losses.dtype)
 
     def observe(self, network: Any, batch: WordBatch) -> Observed:
         """Tags found and tags given."""
         assert batch.targets is not None  # noqa: S101
-        scores = network(batch)
-        found = network.chain.decode(scores, batch.lengths).cpu()
-        loss = float(network.chain.loss(scores, batch.targets, batch.lengths).sum())
+        scores, chain = network(batch), self._chain(network)
+        found = chain.decode(scores, batch.lengths).cpu()
+        loss = float(chain.loss(scores, batch.targets, batch.lengths).sum())
         real = torch.arange(found.shape[1]) < batch.lengths.unsqueeze(1)
         columns = (found, batch.targets.cpu(), batch.unseen.cpu()[batch.values.cpu()])
         tags, targets, unseen = (column[real].numpy() for column in columns)
         return Observed(tags, targets, unseen, batch.lengths.numpy(), loss)
+
+    def _chain(self, network: Any) -> Any:
+        return getattr(network, "chain", self.chain)
 
     def figures(self, observed: list[Observed]) -> dict[str, float]:
         """Accuracy, that on words never seen in training, of spans precision, recall and F1, and mean loss in nats."""
