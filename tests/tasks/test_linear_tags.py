@@ -16,7 +16,7 @@ from recurra.errors import ModelFolderError
 from recurra.tasks import linear_tags
 from recurra.tasks.linear_tags import ABSENT, UNIT, fit_linear_tags
 
-NAME = "logistic regression on words and their neighbours"
+NAME = "logistic regression on words"
 QUICK = {"hidden_size": 4, "epochs": 1, "verbose": 0}
 BEFORE = [["the", "light"], ["to", "light"], ["see", "the", "light"], ["go", "to", "light"]] * 20
 BEFORE_TAGS = [["D", "N"], ["T", "V"], ["V", "D", "N"], ["V", "T", "V"]] * 20

@@ -114,7 +114,7 @@ def fit_linear_tags(batches: WordBatches, kinds: np.ndarray, tags: int) -> list[
     values = weight[feature, column]
     largest = np.sort(np.argsort(-np.abs(values), kind="stable")[:MAX_WEIGHTS])
     places = (feature * tags + known[column])[largest]
-    name = "logistic regression on words and their neighbours"
+    name = "logistic regression on words"
     return [LinearTags(name, ", ".join(notes), kinds, bias, places, values[largest])]
 
 
