@@ -139,3 +139,13 @@ def test_a_file_that_cannot_be_written(recurra, model, sample):
     code, _, err = recurra("predict", model, sample / "test.conllu", "--out", "no/folder/x.conllu")
     assert code == 3
     assert "cannot be written" in err
+
+
+def test_names_of_figures_stay_on_one_line(capsys, monkeypatch):
+    from recurra.cli.console import show_table
+
+    columns = ["figure", "this model", *["a rather long name of a simple model"] * 3]
+    for width, expected in (("80", True), ("40", False)):
+        monkeypatch.setenv("COLUMNS", width)
+        show_table("t", columns, [["unseen_word_accuracy", "0.1234", "0.2", "0.3", "0.4"]])
+        assert ("unseen_word_accuracy" in capsys.readouterr().out) == expected

@@ -35,12 +35,15 @@ def show_table(
     title: str, columns: list[str], rows: list[list[str]], *, numbers: bool = True, stderr: bool = False
 ) -> None:
     """Writes a table to standard output, or beside it; figures stand to the right."""
+    console = Console(highlight=False, markup=False, stderr=stderr)
     table = Table(title=title, title_justify="left", title_style="bold")
+    longest = max((len(row[0]) for row in rows), default=0)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i and numbers else "left", overflow="fold")
+        whole = numbers and not i and longest <= console.width // 3  # names of figures stay on one line
+        table.add_column(column, justify="right" if i and numbers else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False, markup=False, stderr=stderr).print(table)
+    console.print(table)
 
 
 def show_json(value: Any) -> None:
