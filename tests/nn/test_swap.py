@@ -11,7 +11,7 @@ import torch
 
 import recurra
 from recurra import nn
-from recurra.errors import EngineError
+from recurra.errors import EngineError, UsageError
 from recurra.nn import accelerate, accelerate_report, restore
 
 EXACT = {"rtol": 0, "atol": 0}
@@ -355,3 +355,12 @@ def test_a_graph_keeps_state_and_lengths():
 
     model, arguments = Model(), (torch.randn(5, 2, 3), torch.randn(1, 2, 4), torch.tensor([5, 2]))
     torch.testing.assert_close(torch.fx.symbolic_trace(model)(*arguments), model(*arguments), **EXACT)
+
+
+@pytest.mark.parametrize("change", [recurra.accelerate, recurra.restore, recurra.nn.accelerate_report])
+@pytest.mark.parametrize(
+    ("model", "kind"), [(None, "NoneType"), ([torch.nn.LSTM(2, 3)], "list"), (torch.nn.LSTM, "the class LSTM")]
+)
+def test_only_modules_are_taken(change, model, kind):
+    with pytest.raises(UsageError, match=f"takes a torch.nn.Module, not {kind}"):
+        change(model)

@@ -223,3 +223,19 @@ def test_the_operator_checks_what_it_reads(change):
         layer._parameters["weight_hh_l0"] = weight[:4] if change == "shape" else weight.double()
     with pytest.raises(UsageError, match="of recurra::forward must be"):
         operator(layer, x, torch.zeros(2, 1, 2, 8), lengths)
+
+
+@pytest.mark.parametrize("value", [None, "text", [[[0.0] * 5]], {}, torch.zeros(4, 2, 5).numpy()])
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("make", [nn.LSTM, nn.GRU, nn.RNN, lambda *sizes: nn.Recurrent(cells.GRU(), *sizes)])
+def test_a_value_that_is_no_tensor_is_named(make: Any, grad: bool, value: Any):
+    layer, x = make(5, 8), torch.zeros(4, 2, 5)
+    calls = [lambda: layer(value)]
+    if hasattr(layer, "step"):
+        calls.append(lambda: layer.step(value))
+    if value is not None:
+        state = (value, value) if isinstance(layer, nn.LSTM) else (value,)
+        calls.append(lambda: layer(x, state))
+    for call in calls:
+        with torch.set_grad_enabled(grad), pytest.raises(UsageError, match="must be a tensor, not "):
+            call()

@@ -244,3 +244,59 @@ def test_parameters(params, message):
 def test_a_split_that_is_no_number():
     with pytest.raises(RecurraError, match="a split has two or three parts"):
         Forecaster(**QUICK, horizon=2, split=(float("nan"), 1, 1)).fit(np.arange(60.0))
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (pd.date_range("2020", periods=30), "the target must be numbers; got values such as"),
+        (pd.timedelta_range("1D", periods=30), "the target must be numbers; got values such as"),
+        (["a"] * 30, "got values such as 'a'"),
+        (np.ones((30, 2, 2)), r"one number or one row of numbers per sequence, got the shape \(24, 2, 2\)"),
+        (np.ones((30, 0)), r"got the shape \(\d+, 0\)"),
+    ],
+)
+def test_targets_of_a_regressor_are_numbers(y, message):
+    with pytest.raises(DataError, match=message):
+        SequenceRegressor(**QUICK).fit(frames(), y)
+
+
+def test_score_of_a_regressor_leaves_out_missing_targets():
+    y = np.arange(30.0)
+    model = SequenceRegressor(**QUICK).fit(frames(), y)
+    assert model.score(frames(), np.r_[np.nan, y[1:]]) == model.score(frames()[1:], y[1:])
+    with pytest.raises(DataError, match="y has 2 targets, but the model was trained on 1"):
+        model.score(frames(), np.ones((30, 2)))
+
+
+def test_class_weight_of_another_type():
+    with pytest.raises(UsageError, match='class_weight is "balanced" or a dictionary of weights, not list'):
+        SequenceClassifier(**QUICK, class_weight=[1, 2]).fit(frames(), LABELS)
+
+
+def test_a_date_index_does_not_replace_a_column_named_time():
+    days = pd.date_range("2021-01-01", periods=60)
+    frame = pd.DataFrame({"time": np.sin(np.arange(60)), "v": np.cos(np.arange(60))}, index=days)
+    renamed = frame.rename(columns={"time": "other"})
+    found, wanted = (
+        Forecaster(horizon=2, **QUICK).fit(data, target="v", features=name).predict(data)
+        for data, name in ((frame, "time"), (renamed, "other"))
+    )
+    assert found["forecast"].tolist() == wanted["forecast"].tolist()
+    assert found.index.equals(wanted.index)
+    with pytest.raises(DataError, match='the index and a column are both named "time" and differ'):
+        Forecaster(**QUICK).fit(frame.rename_axis("time"), target="v")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.assign(v=d["v"] + 1j), "column v holds complex numbers"),
+        (lambda d: d.assign(v=pd.arrays.SparseArray(d["v"])), "the data frame cannot be read: Sparse"),
+        (lambda d: pd.concat([d, d], axis=1), "the data frame cannot be read: Duplicate"),
+    ],
+)
+def test_data_frames_that_arrow_cannot_hold(change, message):
+    frame = pd.DataFrame({"t": pd.date_range("2021", periods=30), "v": np.arange(30.0)})
+    with pytest.raises(DataError, match=message):
+        Forecaster(**QUICK).fit(change(frame), time="t", target="v")

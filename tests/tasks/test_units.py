@@ -168,3 +168,14 @@ def test_a_target_that_is_constant_up_to_rounding_is_refused():
     X = sequences(np.arange(10) % 2, 1.0)
     with pytest.raises(ValueError, match=r"every target is 0\.1"):
         SequenceRegressor(**SMALL).fit(X, np.full(10, 0.1))
+
+
+def test_r2_of_several_targets_does_not_depend_on_their_units():
+    random = np.random.default_rng(0)
+    X = [random.normal(size=(4, 2)) for _ in range(40)]
+    y = np.array([[x[:, 0].sum(), x[-1, 1]] for x in X])
+    scores = [
+        SequenceRegressor(**SMALL).fit(X, y * units).score(X, y * units)
+        for units in (np.ones(2), np.array([2.0**600, 2.0**-900]))
+    ]
+    assert scores[0] == scores[1]

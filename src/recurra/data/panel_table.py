@@ -19,6 +19,7 @@ from recurra.errors import DataError
 
 from .formats import JOIN
 from .frequency import Frequency, find_frequency
+from .inputs import refuse_complex
 from .numbers import parse_numbers
 from .panel import Columns, Panel, Series, of_series
 from .spellings import Spelling
@@ -318,7 +319,7 @@ def _of_pandas(data: Any, names: Sequence[str]) -> tuple[pa.Table, str | None]:
     if data.ndim == 1:
         data = data.to_frame(data.name if data.name is not None else "y")
     if data.index.dtype.kind == "M" or type(data.index).__name__ == "PeriodIndex":
-        index = str(data.index.name or "time")
+        index = _index_name(data)
         data = data.assign(**{index: data.index})
     else:
         levels = [level for level in data.index.names if level in names and level not in data.columns]
@@ -326,10 +327,26 @@ def _of_pandas(data: Any, names: Sequence[str]) -> tuple[pa.Table, str | None]:
     data = data.rename(columns=str)
     periods = [name for name, kind in data.dtypes.items() if type(kind).__name__ == "PeriodDtype"]
     data = data.assign(**{name: data[name].dt.to_timestamp() for name in periods})
+    for name, kind in data.dtypes.items():
+        if kind.kind == "c":
+            refuse_complex(data[name].to_numpy(), f"column {name}")
     try:
         return pa.Table.from_pandas(data, preserve_index=False), index
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"the data frame mixes types: {error}") from None
+    except (pa.ArrowNotImplementedError, TypeError, ValueError) as error:  # sparse columns, names given twice
+        raise DataError(f"the data frame cannot be read: {error}") from None
+
+
+def _index_name(data: Any) -> str:
+    """The name of the column that a date index of pandas becomes; it never replaces a column of other values."""
+    taken = set(map(str, data.columns))
+    if data.index.name is None:
+        return next(name for name in ("time", "index", "date index") if name not in taken)
+    name = str(data.index.name)
+    if name in taken and not data.index.equals(type(data.index)(data[data.index.name])):
+        raise DataError(f'the index and a column are both named "{name}" and differ; rename one of them')
+    return name
 
 
 def choose(table: pa.Table, columns: Columns) -> tuple[pa.Table, Columns]:

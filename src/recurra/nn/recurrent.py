@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from recurra import cells
 from recurra.errors import EngineError, UsageError
 from recurra.ops import PRECISIONS, Explanation, Stack, explain, quick_layer, quick_training, recurrence
-from recurra.ops.memory import check_input
+from recurra.ops.memory import check_input, check_tensor
 
 from .compiling import admit
 from .session import Session
@@ -100,10 +100,9 @@ class _TorchRecurrent(_Base):
             return self._traced(input, hx, lengths)
         if isinstance(input, PackedSequence):
             return self._forward_packed(input, hx, lengths)
-        batched = input.dim() == 3
         values, states, lengths = self._arguments(input, hx, lengths)
         output, last = recurrence(self.stack, values, self._weights(), lengths, states, **_options(self))
-        if not batched:
+        if input.dim() == 2:
             output = output.squeeze(0 if self.batch_first else 1)
             last = tuple(s.squeeze(1) for s in last)
         return output, self._pack_state(last)
@@ -133,7 +132,7 @@ class _TorchRecurrent(_Base):
         """
         if not is_dynamo_compiling():
             native = self._native
-            found = None if native is None else native.step(self, input, state)
+            found = None if native is None or input is None else native.step(self, input, state)
             if found is not None:
                 return found
         if self.bidirectional:
@@ -152,7 +151,7 @@ class _TorchRecurrent(_Base):
     def _quickly(self, input: Any, hx: Any, lengths: Any) -> Any:
         """The result by the short way of plain calls, or None for what other engines, compilers or errors need."""
         native = self._native if self.engine in _NATIVE else None
-        if native is None:
+        if native is None or input is None:
             return None
         dropout = self.dropout if self.training and self.num_layers > 1 else 0.0
         if not is_grad_enabled():
@@ -220,11 +219,14 @@ class _TorchRecurrent(_Base):
 
     def _arguments(self, input: Tensor, hx: Any, lengths: Lengths) -> tuple[Tensor, Any, Lengths]:
         """Checks input and state as torch does, and gives both a batch axis."""
+        check_tensor("the input", input)
         if input.dim() not in (2, 3):
             raise UsageError(
                 f"{type(self).__name__}: expected input of 2 or 3 dimensions, got {input.dim()} dimensions"
             )
         states = None if hx is None else (tuple(hx) if isinstance(hx, tuple | list) else (hx,))
+        for state in states or ():
+            check_tensor("the initial state", state)
         if input.dim() == 2:
             if lengths is not None:
                 raise UsageError("`lengths` goes with a batch; for one sequence cut the input instead")

@@ -10,6 +10,8 @@ from typing import TypeVar
 import torch
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
+from recurra.errors import UsageError
+
 from . import quantizing
 from .recurrent import GRU, LSTM, RNN
 
@@ -53,12 +55,16 @@ def accelerate(model: Model) -> Model:
     Returns:
         The same `model`.
 
+    Raises:
+        UsageError: `model` is no `torch.nn.Module`.
+
     Example:
         >>> import torch, recurra
         >>> model = recurra.accelerate(torch.nn.Sequential(torch.nn.LSTM(5, 8)))
         >>> type(model[0]).__module__.split(".")[0]
         'recurra'
     """
+    _check_module("accelerate", model)
     for module in model.modules():
         _exchange(module, _OURS)
     _warn("accelerate", accelerate_report(model).skipped)
@@ -77,12 +83,16 @@ def restore(model: Model) -> Model:
     Returns:
         The same `model`.
 
+    Raises:
+        UsageError: `model` is no `torch.nn.Module`.
+
     Example:
         >>> import torch, recurra
         >>> model = recurra.accelerate(torch.nn.Sequential(torch.nn.LSTM(5, 8)))
         >>> type(recurra.restore(model)[0]) is torch.nn.LSTM
         True
     """
+    _check_module("restore", model)
     skipped = {}
     for name, module in model.named_modules():
         if _exchange(module, _THEIRS):
@@ -100,12 +110,16 @@ def accelerate_report(model: torch.nn.Module) -> AccelerateReport:
     Args:
         model: any module, before or after `accelerate`.
 
+    Raises:
+        UsageError: `model` is no `torch.nn.Module`.
+
     Example:
         >>> import torch, recurra
         >>> model = torch.nn.Sequential(torch.nn.LSTM(5, 8), torch.nn.Linear(8, 1))
         >>> print(recurra.nn.accelerate_report(recurra.accelerate(model)))
         accelerated '0': LSTM
     """
+    _check_module("accelerate_report", model)
     accelerated, skipped = {}, {}
     for name, module in model.named_modules():
         if isinstance(module, tuple(_THEIRS)):
@@ -113,6 +127,12 @@ def accelerate_report(model: torch.nn.Module) -> AccelerateReport:
         elif reason := _reason(module):
             skipped[name] = reason
     return AccelerateReport(accelerated, skipped)
+
+
+def _check_module(what: str, model: object) -> None:
+    if not isinstance(model, torch.nn.Module):
+        kind = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise UsageError(f"{what} takes a torch.nn.Module, not {kind}")
 
 
 def _exchange(module: torch.nn.Module, classes: Mapping[type, type]) -> bool:

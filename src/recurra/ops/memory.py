@@ -38,6 +38,7 @@ def check_layout(name: str, tensor: Tensor) -> None:
 
 def check_device(name: str, tensor: Tensor, of_values: torch.device) -> None:
     """Raises a `UsageError` if a weight or state is on another device than the values."""
+    check_tensor(name, tensor)
     if tensor.device != of_values:
         raise UsageError(
             f"values are on the device {of_values} but {name} is on {tensor.device}; move one of them with .to()"
@@ -54,8 +55,15 @@ def check_readable(name: str, tensor: Tensor) -> None:
     check_storage(name, tensor)
 
 
+def check_tensor(name: str, value: Any) -> None:
+    """Raises a `UsageError` if a value is no tensor."""
+    if not isinstance(value, Tensor):
+        raise UsageError(f"{name} must be a tensor, not {type(value).__name__}; torch.as_tensor converts arrays")
+
+
 def check_input(name: str, tensor: Tensor) -> None:
     """Raises a `UsageError` if a tensor has another layout or freed memory; traced tensors may have no memory."""
+    check_tensor(name, tensor)
     check_layout(name, tensor)
     if not (watched(tensor) or transforming() or torch._C._get_tracing_state()):
         check_storage(name, tensor)

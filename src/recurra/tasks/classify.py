@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,8 +227,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             if given != "balanced":
                 raise UsageError(f'class_weight is "balanced" or a dictionary of weights, not {given!r:.40}')
             return
+        if not isinstance(given, Mapping):
+            raise UsageError(f'class_weight is "balanced" or a dictionary of weights, not {type(given).__name__}')
         classes = self.classes_.tolist()
-        for label, weight in dict(given or {}).items():
+        for label, weight in given.items():
             if label not in classes:
                 raise UsageError(
                     f"class_weight names the class {label!r}; the classes are {listed(list(map(str, classes)), 10)}"

@@ -551,7 +551,8 @@ def as_weights(weights: Any, rows: int) -> np.ndarray | None:
     try:
         values = values.astype(np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"sample_weight must hold numbers, got {values[0]!r:.40}") from None
+        first = values[0].item() if isinstance(values[0], np.generic) else values[0]
+        raise DataError(f"sample_weight must hold numbers, got {first!r:.40}") from None
     if not np.isfinite(values).all() or (values < 0).any() or not values.any():
         raise DataError("sample_weight must be finite, not negative, and not all 0")
     return values

@@ -10,12 +10,13 @@ import torch
 from sklearn.base import RegressorMixin
 from torch import Tensor
 
+from recurra.data.inputs import as_column, is_missing
 from recurra.data.scaling import moments_of, standardize
 from recurra.errors import DataError
 from recurra.schema import Positive, Record
 
 from .finite import finite
-from .pooled import PooledConfig, PooledObjective, SequenceEstimator
+from .pooled import PooledConfig, PooledObjective, SequenceEstimator, as_weights
 
 
 class NumberTargets(Record):
@@ -111,6 +112,20 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         finite(torch.from_numpy(found))
         return found if self.several_ else found[:, 0]
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R², computed in units of the training targets' scales, so that the unit of the numbers does not matter."""
+        from sklearn.metrics import r2_score
+
+        found = standardize(_numbers(self.predict(X)), self.target_mean_, self.target_scale_, "the prediction")
+        true = as_column(y, len(found), "y")
+        known, weights = ~is_missing(true), as_weights(sample_weight, len(found))
+        if not known.any():
+            raise DataError("every target is missing")
+        values = standardize(_numbers(true[known]), self.target_mean_, self.target_scale_, "the target")
+        if values.shape[1] != found.shape[1]:
+            raise DataError(f"y has {values.shape[1]} targets, but the model was trained on {found.shape[1]}")
+        return float(r2_score(values, found[known], sample_weight=None if weights is None else weights[known]))
+
     def _fit_targets(self, y: np.ndarray) -> None:
         values = _numbers(y)
         self.several_ = y.ndim == 2
@@ -156,10 +171,15 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
 
 def _numbers(y: np.ndarray) -> np.ndarray:
     """Targets as finite numbers `(batch, outputs)`."""
+    if y.ndim > 2 or not y.size:
+        raise DataError(f"the target must hold one number or one row of numbers per sequence, got the shape {y.shape}")
     try:
+        if y.dtype.kind in "mM":
+            raise TypeError  # times would become numbers of an unknown unit
         values = y.astype(np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"the target must be numbers; got values such as {y.flat[0]!r}") from None
+        first = y.flat[0].item() if isinstance(y.flat[0], np.generic) else y.flat[0]
+        raise DataError(f"the target must be numbers; got values such as {first!r:.60}") from None
     values = values.reshape(len(values), -1)
     if not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0][0])
