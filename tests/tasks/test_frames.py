@@ -300,3 +300,42 @@ def test_data_frames_that_arrow_cannot_hold(change, message):
     frame = pd.DataFrame({"t": pd.date_range("2021", periods=30), "v": np.arange(30.0)})
     with pytest.raises(DataError, match=message):
         Forecaster(**QUICK).fit(change(frame), time="t", target="v")
+
+
+NUMBERS = np.random.default_rng(0).normal(size=(30, 5))
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (torch.ones(30, 5, device="meta"), "a tensor is on the device meta"),
+        (torch.ones(30, 5).to_sparse(), "a tensor is torch.sparse_coo"),
+        (torch.nested.nested_tensor([torch.ones(3, 2)] * 30, layout=torch.jagged), "a tensor is nested"),
+        (NUMBERS.astype("M8[D]"), "X holds times"),
+        ([row.astype("m8[s]") for row in NUMBERS], r"X\[0\] holds times"),
+    ],
+)
+def test_values_without_readable_numbers_are_refused(X, message):
+    with pytest.raises(DataError, match=message):
+        SequenceClassifier(**QUICK).fit(X, LABELS)
+
+
+def test_masked_numbers_are_missing():
+    masked = np.ma.masked_array(NUMBERS, mask=np.arange(150).reshape(30, 5) % 7 == 0)
+    probabilities = [
+        SequenceClassifier(**QUICK).fit(X, LABELS).predict_proba(X)
+        for X in (masked, masked.filled(np.nan), list(masked))
+    ]
+    np.testing.assert_array_equal(probabilities[0], probabilities[1])
+    np.testing.assert_array_equal(probabilities[2], probabilities[1])
+
+
+def test_tensors_of_bfloat16_are_read():
+    X = torch.from_numpy(NUMBERS).bfloat16()
+    model = SequenceClassifier(**QUICK).fit(X.float(), LABELS)
+    np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(X.float()))
+
+
+def test_patience_is_not_negative():
+    with pytest.raises(UsageError, match="n_iter_no_change must not be negative, got -3"):
+        SequenceClassifier(**QUICK, n_iter_no_change=-3).fit(NUMBERS, LABELS)

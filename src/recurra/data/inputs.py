@@ -111,6 +111,7 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
         X = X.to_pylist()
     if isinstance(X, np.ndarray):
         refuse_complex(X, "X")
+        _refuse_times(X, "X")
     if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
         if X.ndim not in (2, 3):
             raise DataError(
@@ -187,6 +188,12 @@ def refuse_complex(values: np.ndarray, name: str) -> None:
         )
 
 
+def _refuse_times(values: np.ndarray, name: str) -> None:
+    """Raises `DataError` for dates and durations: they would become whole numbers of a unit that nobody chose."""
+    if values.dtype.kind in "mM":
+        raise DataError(f"{name} holds times; hand over numbers, such as the days since a date")
+
+
 def _one_array(values: Any, name: str) -> np.ndarray:
     """A list of values as an array; texts stay apart from numbers, which numpy would make texts."""
     if isinstance(values, list | tuple):
@@ -232,13 +239,32 @@ def _unwrap(X: Any) -> Any:
     if type(X).__module__.partition(".")[0] == "pandas":
         return _from_pandas(X)
     if hasattr(X, "detach") and hasattr(X, "cpu"):  # a tensor, without importing torch
-        return X.detach().cpu().numpy()
+        return _from_tensor(X)
+    if isinstance(X, np.ma.MaskedArray):
+        return _unmasked(X)
     if not isinstance(X, pa.ChunkedArray) and hasattr(X, "__arrow_c_stream__"):
         try:
             return pa.chunked_array(X)
         except (TypeError, pa.ArrowInvalid, pa.ArrowTypeError):
             return _only_column(pa.table(X))
     return X
+
+
+def _from_tensor(X: Any) -> np.ndarray:
+    if X.is_nested or not str(X.layout).endswith("strided") or X.device.type == "meta":
+        kind = "nested" if X.is_nested else "on the device meta" if X.device.type == "meta" else str(X.layout)
+        raise DataError(f"a tensor is {kind}; hand over a dense tensor with numbers, or a list of tensors")
+    X = X.detach().cpu().resolve_conj().resolve_neg()
+    return (X.float() if str(X.dtype) == "torch.bfloat16" else X).numpy()
+
+
+def _unmasked(X: np.ma.MaskedArray) -> np.ndarray:
+    """A masked array as a plain one, in which masked numbers are missing (NaN)."""
+    if not np.ma.is_masked(X):
+        return X.data
+    plain = X.data.astype(np.float64 if X.dtype.kind in "biuf" else object)
+    plain[np.ma.getmaskarray(X)] = np.nan if X.dtype.kind in "biuf" else None
+    return plain
 
 
 def _from_pandas(X: Any) -> Any:
@@ -320,6 +346,7 @@ def _numbers_of(row: Any, name: str) -> np.ndarray:
     else:
         array = np.asarray(row.to_numpy() if _names_of(row) else _unwrap(row))
     refuse_complex(array, name)
+    _refuse_times(array, name)
     return _floating(array)
 
 

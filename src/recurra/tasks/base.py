@@ -324,7 +324,7 @@ class Estimator(BaseEstimator):
             raise UsageError(f"max_minutes must be positive (or None for no limit), got {self.max_minutes}")
         if self.learning_rate <= 0:
             raise UsageError(f"learning_rate must be positive, got {self.learning_rate}")
-        for name in ("weight_decay", "gradient_clip"):
+        for name in ("weight_decay", "gradient_clip", "n_iter_no_change"):
             if name in given and given[name] < 0:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
         if isinstance(self.random_state, int | np.integer) and not 0 <= self.random_state < 2**32:
