@@ -79,7 +79,7 @@ def test_cuts(total, split, fraction, horizon, ends):
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        ((0, 10), "two or three parts"),
+        ((0, 10), "two or three parts, rows or shares, and the first is above zero, not 0, 10"),
         ((-1, 10), "two or three parts"),
         ((10, -1), "two or three parts"),
         ((10,), "two or three parts"),

@@ -78,7 +78,8 @@ def _cuts(total: int, split: Sequence[float] | None, fraction: float, horizon: i
         return [total - valid, total, total]
     sizes = [float(size) for size in split]
     if len(sizes) not in (2, 3) or not np.isfinite(sizes).all() or min(sizes) < 0 or sizes[0] == 0:
-        raise UsageError(f"a split has two or three parts, rows or shares, not {', '.join(f'{s:g}' for s in sizes)}")
+        found = ", ".join(f"{size:g}" for size in sizes)
+        raise UsageError(f"a split has two or three parts, rows or shares, and the first is above zero, not {found}")
     if max(sizes) <= 1:
         if sum(sizes) > 1 + 1e-9:
             raise UsageError(f"the shares of the split add up to {sum(sizes):g}, more than 1")
