@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from recurra.data.sniff import Dialect, find_dialect, read_rows
+from recurra.data.wording import plain_name
 from recurra.errors import DataError
 
 Write = Callable[..., Path]
@@ -190,3 +191,8 @@ def test_rows_with_gaps_are_no_second_header(write: Write, text: str) -> None:
 def test_a_line_of_a_million_separators_is_refused(write: Write) -> None:
     with pytest.raises(DataError, match=r"table\.txt, line 2: over 1,000,000 separators in one line"):
         find_dialect(write("a\n" + "1," * 1_000_001 + "\n"))
+
+
+def test_a_byte_order_mark_does_not_hide_a_column(write: Write) -> None:
+    path = write("\ufeff\ufeffday,sold\n2024-01-01,1\n")
+    assert plain_name(find_dialect(path, ["day"]).names[0]) == "day"
