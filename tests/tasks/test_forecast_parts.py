@@ -237,6 +237,8 @@ def test_windows_share_only_as_many_neighbours_as_they_need():
     errors = torch.arange(50.0).reshape(50, 1, 1, 1) + 1000 * torch.arange(5.0).reshape(1, 5, 1, 1)
     # 50 windows take one step on each side: the 51st of 100 at the ends, the 76th of 150 between
     assert shifts(errors, [0.5]).flatten().tolist() == [1000, 1025, 2025, 3025, 4000]
+    # one window takes 50 on each side
+    assert shifts(torch.arange(60.0).reshape(1, 60, 1, 1), [0.5]).flatten().tolist()[::59] == [25, 34]
 
 
 def test_one_observed_value_is_every_shift_and_none_is_no_shift():
