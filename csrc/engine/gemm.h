@@ -348,10 +348,17 @@ void times_matrix(int rows, const T* x, const T* w, int64_t ld, int columns, T* 
         for (int v = 0; v < V; ++v)
             store(out + j + v * lanes<T>, load(out + j + v * lanes<T>) + (acc[0][v] + acc[1][v]));
     }
-    for (; j < columns; ++j) {
-        T sum = 0;
-        for (int i = 0; i < rows; ++i) sum += x[i] * w[i * ld + j];
-        out[j] += sum;
+    // One vector at a time, summed in the order of the loop above: the threads divide the columns differently for each
+    // number of threads, and the result must not depend on that.
+    for (; j < columns; j += lanes<T>) {
+        const int n = std::min(lanes<T>, columns - j);
+        Vec<T> acc[2] = {};
+        int i = 0;
+        for (; i + 2 <= rows; i += 2)
+            for (int h = 0; h < 2; ++h) acc[h] += splat(x[i + h]) * load_part(w + (i + h) * ld + j, n);
+        if (i < rows) acc[0] += splat(x[i]) * load_part(w + i * ld + j, n);
+        const Vec<T> sum = load_part(out + j, n) + (acc[0] + acc[1]);
+        for (int c = 0; c < n; ++c) out[j + c] = sum[c];
     }
 }
 

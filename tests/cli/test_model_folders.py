@@ -94,6 +94,7 @@ def test_exit_code_and_one_sentence(recurra, data, capfd, monkeypatch, command, 
     assert not (data / "m" / "executed").exists()
 
 
+@pytest.mark.slow
 def test_time_and_memory(data):
     """20,000 units declared, a header of 2^62 bytes and 60 MB of lists: seconds, and less than 2 GB."""
     for number, damage in enumerate(

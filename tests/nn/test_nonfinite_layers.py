@@ -168,6 +168,7 @@ def test_a_closed_gate_is_exactly_closed():
         assert found[0].isnan().all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(kernels.engine is None, reason="the native engine was not built")
 def test_other_instruction_sets_agree_with_torch():
     others = [isa for isa in kernels.engine.instruction_sets() if isa != kernels.engine.chosen()]

@@ -51,6 +51,7 @@ def test_where_threads_cannot_be_ended_the_child_has_one():
     run("import recurra.nn\nfrom recurra.ops import forking\nforking._paused = lambda library: False", LAYER, threads=1)
 
 
+@pytest.mark.slow
 def test_an_estimator_predicts_and_trains_in_a_child():
     fit = "SequenceClassifier(epochs=1, hidden_size=64, batch_size=16, verbose=0).fit(X * 30, y * 30)"
     prepare = (

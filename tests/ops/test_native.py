@@ -538,6 +538,15 @@ def test_the_number_of_threads_changes_no_bit_here_either(stack, memory, dtype, 
 
 @every_cell
 @every_dtype
+@pytest.mark.parametrize("size", [7, 128, 130, 192, 257])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_the_number_of_threads_changes_no_bit_of_few_steps(cell, dtype, size, steps):
+    """Few steps read the weights as torch keeps them, and threads divide their columns at any multiple of a vector."""
+    assert_same_on_any_threads(Sample(Stack(cell, size, size), 1, steps, None, dtype=dtype))
+
+
+@every_cell
+@every_dtype
 @pytest.mark.parametrize("lengths", [None, (17, 0, 9, 1)], ids=["dense", "ragged"])
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_recomputing_is_remembering(cell, dtype, lengths, bidirectional):
