@@ -94,7 +94,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         >>> from recurra import SequenceRegressor
         >>> X = [np.full((n % 5 + 1, 1), n % 3, dtype=float) for n in range(60)]
         >>> y = [float(x.sum()) for x in X]
-        >>> model = SequenceRegressor(hidden_size=16, pooling="last", dropout=0, epochs=60, batch_size=16)
+        >>> model = SequenceRegressor(hidden_size=16, pooling="last", dropout=0, epochs=60, batch_size=8)
         >>> model.fit(X, y).score(X, y) > 0.9
         True
     """
