@@ -21,7 +21,6 @@ from .wording import counted, listed, shortened
 
 _NO_LABEL = ("?", "nan", "")  # other marks, such as none, may be labels
 _SWITCHES = ("timestamps", "missing", "univariate", "equallength", "classlabel", "targetlabel")
-_COUNTS = ("dimensions", "serieslength")
 _EXAMPLE = "A header has lines such as @problemName, @univariate true and @classLabel true yes no, and ends with @data."
 
 

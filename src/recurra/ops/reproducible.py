@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .call import is_batched, transformed, watched
+from .call import is_batched, transformed
+from .memory import watched
 
 BLOCK = 1 << 24
 """Multiply-adds of a block: half a millisecond on one core, so that sharing costs little."""

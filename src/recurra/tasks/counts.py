@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -73,9 +74,7 @@ class PairFrequency(TokenFrequency):
     def log_probability(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """Of each token `after` in nats, given the one before."""
         tokens = len(self.counts)
-        first = self.pairs // tokens
-        followers = np.bincount(first, minlength=tokens)
-        totals = np.bincount(first, self.pair_counts, minlength=tokens)
+        followers, totals = self._after
         wanted = before * tokens + after
         at = np.minimum(np.searchsorted(self.pairs, wanted), max(len(self.pairs) - 1, 0))
         known = (
@@ -84,6 +83,13 @@ class PairFrequency(TokenFrequency):
         alone = np.exp(super().log_probability(before, after))
         spread = np.maximum(followers[before], 1)
         return np.log((known + spread * alone) / (totals[before] + spread))
+
+    @cached_property
+    def _after(self) -> tuple[np.ndarray, np.ndarray]:
+        """How many different tokens follow each token, and how often one followed it, `(tokens,)` each."""
+        tokens = len(self.counts)
+        first = self.pairs // tokens
+        return np.bincount(first, minlength=tokens), np.bincount(first, self.pair_counts, minlength=tokens)
 
 
 def fit_frequencies(batches: Iterable[Any], tokens: int) -> list[Baseline]:

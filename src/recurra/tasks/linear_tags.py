@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -68,14 +69,19 @@ class LinearTags(Baseline):
 
     def __call__(self, batch: WordBatch) -> Tensor:
         """Scores `(batch, time, tags)`."""
+        real = _real(batch)
+        scores = np.zeros((*real.shape, len(self.bias)), np.float32)
+        scores[real] = ((_one_hot(features(batch, self.kinds)) @ self._matrix).toarray() + self.bias) / UNIT
+        return torch.from_numpy(scores)
+
+    @cached_property
+    def _matrix(self) -> Any:
+        """The weights as a sparse matrix `(BUCKETS, tags)`."""
         from scipy.sparse import csr_matrix
 
-        tags, real = len(self.bias), _real(batch)
-        shape = (BUCKETS, tags)
-        weight = csr_matrix((self.weights.astype(np.float64), (self.places // tags, self.places % tags)), shape=shape)
-        scores = np.zeros((*real.shape, tags), np.float32)
-        scores[real] = ((_one_hot(features(batch, self.kinds)) @ weight).toarray() + self.bias) / UNIT
-        return torch.from_numpy(scores)
+        tags = len(self.bias)
+        places = self.places // tags, self.places % tags
+        return csr_matrix((self.weights.astype(np.float64), places), shape=(BUCKETS, tags))
 
 
 def fit_linear_tags(batches: WordBatches, kinds: np.ndarray, tags: int) -> list[Baseline]:
