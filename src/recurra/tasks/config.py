@@ -31,6 +31,14 @@ class FolderConfig(Record, kw_only=True):
     gates: list[str] = empty_list()
     states: list[str] = empty_list()
 
+    def __post_init__(self) -> None:
+        """Checks the names of columns in `data`, which are used to read files, and then what each task adds."""
+        for key, value in self.data.items():
+            wanted = list if key.endswith(" columns") else str if key.endswith((" column", " format")) else None
+            if not isinstance(value, wanted or (str, int, float, type(None))):
+                raise ValueError(f"data.{key} is {value!r:.40}, which has another type")
+        super().__post_init__()
+
 
 class ComparisonRecord(Record):
     """The verdict on the network beside its baselines, see `recurra.tasks.baselines.Comparison`."""
