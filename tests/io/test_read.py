@@ -449,6 +449,10 @@ def test_links_inside_the_folder_are_followed(tmp_path):
     assert recurra.load(tmp_path / "link").task == "classify"
 
 
+def test_a_model_of_texts_without_a_column_loads(tmp_path):
+    recurra.load(damaged(tmp_path, edit(**{"data__input column": None}), "fill"))
+
+
 def test_other_files_are_ignored(tmp_path):
     folder = damaged(tmp_path, lambda m: [os.mkfifo(m / "pipe"), (m / ".DS_Store").write_bytes(b"\xff")])
     assert recurra.load(folder).task == "classify"

@@ -317,7 +317,7 @@ def sample(seed: int, only: str, line: int | None) -> Iterator[Mutant]:
 
     def chance(mutant: Mutant) -> bytes:
         text = _text(mutant.path).splitlines()[mutant.line - 1].strip()
-        words = seed, mutant.path.relative_to(ROOT), text, mutant.column, mutant.operator
+        words = seed, text, mutant.column, mutant.operator  # not the path: a module that moves keeps its mutants
         return hashlib.sha256(repr([str(word) for word in words]).encode()).digest()
 
     chosen = []

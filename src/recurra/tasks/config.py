@@ -35,7 +35,7 @@ class FolderConfig(Record, kw_only=True):
         """Checks the names of columns in `data`, which are used to read files, and then what each task adds."""
         for key, value in self.data.items():
             wanted = list if key.endswith(" columns") else str if key.endswith((" column", " format")) else None
-            if not isinstance(value, wanted or (str, int, float, type(None))):
+            if value is not None and not isinstance(value, wanted or (str, int, float)):
                 raise ValueError(f"data.{key} is {value!r:.40}, which has another type")
         super().__post_init__()
 
