@@ -106,12 +106,16 @@ private:
     Spec spec_;
     const int directions_;
     const int64_t out_;
-    const nb::object engine_ = interned("engine"), parameters_ = interned("_parameters");
+    const nb::object engine_ = interned("engine"), parameters_ = interned("_parameters"), version_ = interned("_version");
     std::vector<nb::object> names_;
     bool own_names_ = false;
     std::vector<std::vector<int64_t>> shapes_;
     std::shared_ptr<const Ready<float>> packed_single_;  // weights packed for calls without gradients
     std::shared_ptr<const Ready<double>> packed_double_;
+    // The weights as Python objects, in the order of `shapes_`; valid until the interpreter lock is released.
+    std::vector<PyObject*> objects_;
+    // Address and version of every weight_hh when all of them were last found to be finite.
+    std::vector<std::pair<const void*, int64_t>> finite_;
     std::vector<const float*> room_single_;  // for the addresses of weights
     std::vector<const double*> room_double_;
 
@@ -172,13 +176,39 @@ private:
     template <class T, class F>
     bool weights_from(Inputs<T>& in, F from) {
         in.weights.reserve(shapes_.size());
+        objects_.resize(shapes_.size());
         for (size_t i = 0; i < shapes_.size(); ++i) {
             PyObject* weight = from(i);
             Tensor found;
             if (!weight || !compact(weight, numbers<T>, found) || !found.has_shape(shapes_[i])) return false;
             in.weights.push_back(at<T>(found));
+            objects_[i] = weight;
         }
         return true;
+    }
+
+    // Whether every weight_hh is finite. For a single step, reading them costs as much as the step itself. So they are read again
+    // only after torch counted a change. A write through `.data` is not counted; longer calls read the weights every time.
+    template <class T>
+    bool finite(const Spec& spec, const Inputs<T>& in) {
+        const size_t count = spec.layers * directions_, apart = shapes_.size() / count;
+        bool same = finite_.size() == count;
+        finite_.resize(count);
+        for (size_t k = 0; k < count; ++k) {
+            const size_t i = k * apart + 1;
+            const nb::object version = nb::steal(PyObject_GetAttr(objects_[i], version_.ptr()));
+            if (!version.is_valid()) {  // a tensor of inference mode, whose changes are not counted
+                PyErr_Clear();
+                finite_.clear();
+                return engine<T>().finite(spec, in.weights);
+            }
+            const std::pair<const void*, int64_t> now(in.weights[i], PyLong_AsLongLong(version.ptr()));
+            same = same && finite_[k] == now;
+            finite_[k] = now;
+        }
+        if (same || engine<T>().finite(spec, in.weights)) return true;
+        finite_.clear();
+        return false;
     }
 
     // The initial states, if they are there and as they should be.
@@ -251,6 +281,7 @@ private:
         nb::object output = lend<T, 3>({x.shape[0], x.shape[1], width}, &out.out.data);
         nb::object h = lend<T, 3>({spec.layers * directions_, spec.batch, out_}, &out.hn), c;
         if (spec.cell == Cell::lstm) c = lend<T, 3>({spec.layers * directions_, spec.batch, spec.hidden}, &out.cn);
+        if (spec.steps == 1 && !in.h0) in.finite = finite(spec, in);
         if (!how) {
             run(spec, in, out);
             return pair(output, h, c);
@@ -279,6 +310,7 @@ private:
         out.out.batch = out_;
         nb::object h = lend<T, 3>({spec.layers, spec.batch, out_}, &out.hn), c;
         if (spec.cell == Cell::lstm) c = lend<T, 3>({spec.layers, spec.batch, spec.hidden}, &out.cn);
+        if (!in.h0) in.finite = finite(spec, in);
         run(spec, in, out);
         return pair(output, h, c);
     }

@@ -167,7 +167,7 @@ public:
     }
     // Packed weights were checked when they were packed.
     void check_finite() {
-        if (direct && !in.h0) weights.check_finite();
+        if (direct && !in.h0 && !in.finite) weights.check_finite();
     }
     // How many of the rows at a step come from a step before, or from given states. The others, which come last, start from zeros.
     int moving(int d, int t, Rows rows) const {

@@ -33,6 +33,7 @@ struct Inputs {
     const int64_t* lengths;
     std::vector<const T*> weights;
     const T *h0, *c0;
+    bool finite;  // every weight_hh is known to contain only finite numbers
 };
 template <class T>
 struct Outputs {
@@ -86,6 +87,7 @@ struct Engine {
     void (*forward)(const Spec&, const Inputs<T>&, const Outputs<T>&, T* tape);
     void (*backward)(const Spec&, const Inputs<T>&, const Gradients<T>&, const T* tape);
     void (*look)(const Spec&, const int64_t* lengths, const T* tape, const std::vector<T*>& to);  // gates and states, stored
+    bool (*finite)(const Spec&, const std::vector<const T*>& weights);  // whether every weight_hh contains only finite numbers
     bool (*few)(const Spec&);  // so little work that packing weights would not pay
     std::unique_ptr<Ready<T>> (*ready)(const Spec&, const std::vector<const T*>& weights);
     std::unique_ptr<Steps<T>> (*steps)(const Spec&, const std::vector<const T*>& weights, bool half);

@@ -56,6 +56,16 @@ void backward(const Spec& s, const Inputs<T>& in, const Gradients<T>& to, const 
 }
 
 template <class T>
+bool finite(const Spec& s, const std::vector<const T*>& weights) {
+    Weights<T> all(s, weights);
+    all.check_finite();
+    for (int l = 0; l < s.layers; ++l)
+        for (int d = 0; d <= s.bidirectional; ++d)
+            if (!all.at(l, d).finite) return false;
+    return true;
+}
+
+template <class T>
 bool few(const Spec& s) { return s.steps * s.batch <= kDirect; }
 
 template <class T>
@@ -170,7 +180,7 @@ double bandwidth(int64_t bytes, double seconds) {
 }
 
 template <class T>
-const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>, look<T>, few<T>, ready<T>, steps<T>, drop,
+const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>, look<T>, finite<T>, few<T>, ready<T>, steps<T>, drop,
                           attend<T>, attend_back<T>, peak<T>, bandwidth<T>};
 
 }  // namespace

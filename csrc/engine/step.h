@@ -37,7 +37,7 @@ public:
 private:
     void rows(int share, int n, Barrier* meeting) {
         const int vectors = z.units / lanes<T>, begin = vectors * share / n * lanes<T>, end = vectors * (share + 1) / n * lanes<T>;
-        const bool recurrent = in.h0 || !finite(begin, std::min(end, z.hidden));
+        const bool recurrent = in.h0 || !(in.finite || finite(begin, std::min(end, z.hidden)));
         const auto meet = [&] {
             if (meeting) meeting->wait();
         };

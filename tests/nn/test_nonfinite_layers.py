@@ -179,3 +179,46 @@ def test_other_instruction_sets_agree_with_torch():
         environment = {**os.environ, "RECURRA_ISA": isa, "OMP_NUM_THREADS": "1"}
         done = subprocess.run([*command, __file__], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
+
+
+def _in_place(weight: Tensor) -> None:
+    with torch.no_grad():
+        weight[0, 0] = torch.nan
+
+
+def _other_memory(weight: Tensor) -> None:
+    weight.data = torch.full_like(weight, torch.nan)
+
+
+def _by_an_optimizer(weight: Tensor) -> None:
+    weight.grad = torch.full_like(weight, torch.nan)
+    torch.optim.SGD([weight], lr=1.0).step()
+
+
+@pytest.mark.parametrize("change", [_in_place, _other_memory, _by_an_optimizer])
+@pytest.mark.parametrize("batch", [1, 20])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_change_after_a_call_is_seen_by_the_next_one(change, batch, layers):
+    layer, x = nn.LSTM(3, 17, layers, engine="native"), torch.randn(1, batch, 3)
+    with torch.no_grad():
+        for run in (layer, lambda x: layer.step(x[0]), layer):
+            assert run(x)[0].isfinite().all()
+    before = [w.detach().clone() for w in layer.parameters()]
+    change(layer.get_parameter(f"weight_hh_l{layers - 1}"))
+    with torch.no_grad():
+        assert layer(x)[0].isnan().any()
+        assert layer.step(x[0])[0].isnan().any()
+        for weight, value in zip(layer.parameters(), before, strict=True):
+            weight.copy_(value)
+        assert layer(x)[0].isfinite().all()
+    assert layer(x)[0].isfinite().all()
+    change(layer.get_parameter("weight_hh_l0"))
+    assert layer(x)[0].isnan().any()
+
+
+def test_weights_of_inference_mode_are_looked_at_in_every_call():
+    with torch.inference_mode():
+        layer, x = nn.GRU(3, 5, engine="native"), torch.randn(1, 1, 3)
+        assert layer(x)[0].isfinite().all()
+        layer.weight_hh_l0[0, 0] = torch.nan
+        assert layer(x)[0].isnan().any()
