@@ -25,9 +25,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_se
 from torch.utils.data import DataLoader, Dataset
 
 from recurra.data import TextEncoder
-from recurra.data.batches import Batches
-from recurra.data.readers import read_table
-from recurra.data.store import SequenceStore
+from recurra.data.batching.batches import Batches
+from recurra.data.batching.store import SequenceStore
+from recurra.data.readers.tables import read_table
 
 EMBEDDING, HIDDEN, VOCABULARY, BATCH = 128, 128, 4000, 64
 DROPOUT, TOKEN_DROPOUT = 0.4, 0.3

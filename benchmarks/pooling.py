@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from recurra import SequenceClassifier
-from recurra.data.readers import read_table
+from recurra.data.readers.tables import read_table
 from recurra.nn import POOLINGS
 
 

@@ -31,7 +31,7 @@ def draw_lengths(file: Path | None, batches: int, size: int) -> np.ndarray:
     if file is None:
         drawn = random.lognormal(np.log(27), 0.75, (batches, size))
         return np.clip(drawn.round(), 1, 140).astype(np.int64)
-    from recurra.data.readers import read_table
+    from recurra.data.readers.tables import read_table
 
     texts = read_table(file, ["document"]).table.column(0).to_pylist()
     found = np.array([max(len(text or ""), 1) for text in texts])

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from recurra import SequenceClassifier, SequenceRegressor
-from recurra.data.ts import read_ts
+from recurra.data.readers.ts import read_ts
 
 Pairs = list[tuple[np.ndarray, object]]
 

@@ -46,7 +46,7 @@ def _build(build: Callable[..., str], folder: str, settings: Any, metadata: str 
                 return build(folder, with_log(""), metadata)
         except SystemExit:
             output = log.read_text(encoding="utf-8", errors="replace")
-        error = runpy.run_path("src/recurra/ops/build_report.py")["first_error"](output)
+        error = runpy.run_path("src/recurra/ops/native/build_report.py")["first_error"](output)
         begin = max(0, output.find(error[:40]) - 2000)
         log.write_text(output[begin : begin + MOST], encoding="utf-8")
         name = build(folder, with_log(log.as_posix()), metadata)

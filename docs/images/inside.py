@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 import recurra
-from recurra.data.readers import read_table
-from recurra.inspect import figures, half_lives, impulse_response, memory_horizon
+from recurra.data.readers.tables import read_table
+from recurra.inspect import half_lives, impulse_response, memory_horizon
+from recurra.inspect import plots as figures
 
 HERE = Path(__file__).parent
 CELLS = {"rnn": ("RNN", "#C44601", "-"), "lstm": ("LSTM", "#1D2430", "--"), "gru": ("GRU", "#0072B2", "-.")}

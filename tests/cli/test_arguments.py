@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from recurra.cli.commands import MAX_SEED
-from recurra.cli.options import parse_list
+from recurra.cli.support.command import MAX_SEED
+from recurra.cli.support.options import parse_list
 from recurra.errors import UsageError
 
 QUICK = ("--epochs", "1", "--hidden-size", "4")

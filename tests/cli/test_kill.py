@@ -134,7 +134,7 @@ chosen = [drawn.randint(1 if i % 2 else moments * 2 // 3, moments) for i in rang
 for moment in chosen:
     older = prepare()
     killed = os.WIFSIGNALED(run([*arguments, *options], moment))
-    recurra.atomic.tidy(Path.cwd())  # as `load` does
+    recurra._util.atomic.tidy(Path.cwd())  # as `load` does
     if overwrite == "yes":
         assert result() in (older, wanted), moment
     status = run([*arguments, *options, "--resume"])

@@ -17,7 +17,7 @@ from recurra import (
     Translator,
 )
 from recurra.inspect import ablate, attribute, browse, clamp, importance, intervene
-from recurra.inspect.layers import recurrent_layers
+from recurra.inspect.core.layers import recurrent_layers
 
 SIZES = {"hidden_size": 8, "epochs": 1, "batch_size": 8, "dropout": 0.0, "verbose": 0}
 LINES = ["the cat drinks milk", "the dog eats meat", "a cat drinks water", "a dog eats bread"] * 10

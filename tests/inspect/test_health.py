@@ -13,8 +13,8 @@ import torch
 from recurra import BlankFiller, Forecaster, LanguageModel, SequenceClassifier, nn
 from recurra.errors import DataError, UsageError
 from recurra.inspect import health, subject_of
+from recurra.inspect.core.sampling import some_subject
 from recurra.inspect.health import _Look, history_lights
-from recurra.inspect.sampling import some_subject
 
 LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN, "torch": torch.nn.LSTM}
 DATA_LIGHTS = ["finite numbers", "spectral radius", "saturation", "dead units", "gradient reach", "gradient growth"]

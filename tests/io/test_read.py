@@ -421,7 +421,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
 
 
 def test_a_panic_of_the_tokenizers_is_an_error_of_the_folder(monkeypatch):
-    from recurra.data import tokenizer_file
+    from recurra.data.encoders import tokenizer_file
 
     class PanicException(BaseException):
         """As pyo3 raises it."""

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from recurra import lab
-from recurra.data.plain import PlainEncoder, pieces
-from recurra.data.text import TextEncoder
+from recurra.data.encoders.running_text import PlainEncoder, pieces
+from recurra.data.encoders.text import TextEncoder
 from recurra.errors import DataError, UsageError
 from recurra.lab.capacity import _size
 from recurra.lab.network import parameter_count

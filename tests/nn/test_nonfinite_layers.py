@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from recurra import nn
-from recurra.ops import kernels
+from recurra.ops.native import bindings
 
-pytestmark = pytest.mark.skipif(kernels.engine is None, reason="the native engine was not built")
+pytestmark = pytest.mark.skipif(bindings.engine is None, reason="the native engine was not built")
 CLOSE = {"rtol": 1e-4, "atol": 1e-5, "equal_nan": True}
 KINDS: dict[str, tuple[Any, Any, dict]] = {
     "tanh": (nn.RNN, torch.nn.RNN, {}),
@@ -169,9 +169,9 @@ def test_a_closed_gate_is_exactly_closed():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(kernels.engine is None, reason="the native engine was not built")
+@pytest.mark.skipif(bindings.engine is None, reason="the native engine was not built")
 def test_other_instruction_sets_agree_with_torch():
-    others = [isa for isa in kernels.engine.instruction_sets() if isa != kernels.engine.chosen()]
+    others = [isa for isa in bindings.engine.instruction_sets() if isa != bindings.engine.chosen()]
     if os.environ.get("RECURRA_ISA") or not others:
         pytest.skip("only one instruction set, or one was asked for")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "closed or (nan and (many or 17))"]

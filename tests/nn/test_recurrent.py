@@ -9,9 +9,9 @@ import torch
 
 from recurra import nn
 from recurra.errors import UsageError
-from recurra.ops import kernels
+from recurra.ops.native import bindings
 
-native = pytest.mark.skipif(kernels.engine is None, reason="the native engine was not built")
+native = pytest.mark.skipif(bindings.engine is None, reason="the native engine was not built")
 STEPS = 100
 CHUNK = 8  # the place in a call's configuration
 
@@ -24,7 +24,7 @@ def _seed():
 def kept(layer, x, **options):
     """How many numbers a call keeps for its backward pass, and in chunks of how many steps."""
     config = layer(x, **options)[0].grad_fn.config
-    return kernels.tape_size(config, x.dtype, *x.shape[:2]), config[CHUNK]
+    return bindings.tape_size(config, x.dtype, *x.shape[:2]), config[CHUNK]
 
 
 @native

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from recurra import nn
-from recurra.ops import kernels
+from recurra.ops.native import bindings
 
-pytestmark = pytest.mark.skipif(kernels.engine is None, reason="the native engine was not built")
+pytestmark = pytest.mark.skipif(bindings.engine is None, reason="the native engine was not built")
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 EXACT = {"rtol": 0, "atol": 0}
 KINDS = {"tanh": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -25,10 +25,10 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 @pytest.fixture(autouse=True, params=[True, False], ids=["by functions", "by attributes"])
 def _way(request) -> Iterator[None]:
     torch.manual_seed(0)
-    if kernels.engine.exchange(request.param) != request.param:
+    if bindings.engine.exchange(request.param) != request.param:
         pytest.skip("this torch has no such functions")
     yield
-    kernels.engine.exchange(True)
+    bindings.engine.exchange(True)
 
 
 def build(kind: str, inputs: int = 7, units: int = 17) -> Any:
@@ -78,7 +78,7 @@ def test_both_ways_give_the_same_bits(kind):
     found = everything(layer, x, lengths, state)
     assert quick_step(layer, x[0].detach()) is not None
     assert quick_call(layer, x.detach(), lengths) is not None
-    kernels.engine.exchange(False)
+    bindings.engine.exchange(False)
     torch.testing.assert_close(found, everything(layer, x, lengths, state), **EXACT)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recurra.ops import dropout, kernels
+from recurra.ops import dropout
+from recurra.ops.native import bindings
 
-pytestmark = pytest.mark.skipif(kernels.engine is None, reason="the native engine was not built")
+pytestmark = pytest.mark.skipif(bindings.engine is None, reason="the native engine was not built")
 
 
 def seeded(values, p=0.4):

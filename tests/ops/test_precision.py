@@ -14,10 +14,11 @@ from torch import Tensor
 from recurra import SequenceClassifier, nn
 from recurra.cells import GRU, LSTM, RNN
 from recurra.errors import UsageError
-from recurra.ops import Stack, kernels
+from recurra.ops import Stack
+from recurra.ops.native import bindings
 
-pytestmark = pytest.mark.skipif(kernels.engine is None, reason=f"the native engine was not built: {kernels.absent}")
-halves = kernels.engine is not None and kernels.engine.has_halves()
+pytestmark = pytest.mark.skipif(bindings.engine is None, reason=f"the native engine was not built: {bindings.absent}")
+halves = bindings.engine is not None and bindings.engine.has_halves()
 needs_halves = pytest.mark.skipif(not halves, reason="this processor does not multiply bfloat16")
 EXACT = {"rtol": 0, "atol": 0}
 

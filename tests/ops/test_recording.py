@@ -120,7 +120,7 @@ def test_a_cell_of_ones_own_runs_on_the_reference(dtype, lengths):
 def test_the_reference_records_the_same(monkeypatch, cell, proj_size):
     if proj_size and cell.name != "lstm":
         cell = LSTM()
-    monkeypatch.setattr("recurra.ops.native.refuses", lambda call: "not now")
+    monkeypatch.setattr("recurra.ops.native.engine.refuses", lambda call: "not now")
     sample = draw(Stack(cell, 5, 7, 2, True, proj_size=proj_size), lengths=[9, 0, 3, 7], initial=True)
     for dtype in CLOSE:
         check(sample, "reference", dtype)

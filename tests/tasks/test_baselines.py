@@ -88,7 +88,7 @@ def test_the_baselines_of_series_are_the_majority_and_scikit_learns_regression()
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    from recurra.tasks.simple import summary
+    from recurra.tasks.many_to_one.baselines import summary
 
     X, test = series(90), series(60, seed=1)
     y, expected = ([int(x.mean() > 0.2) + int(x[0, 0] > 1) for x in rows] for rows in (X, test))
@@ -154,7 +154,7 @@ def test_weights_of_0_leave_nothing_to_cross_validate():
 
 
 def test_many_sequences_are_a_random_choice_of_them_and_the_folder_says_so(monkeypatch, tmp_path):
-    from recurra.tasks import pooled
+    from recurra.tasks.many_to_one import estimator as pooled
 
     monkeypatch.setattr(pooled, "rows_to_fit", lambda features, outputs: 30)
     X = series(80)

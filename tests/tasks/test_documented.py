@@ -16,49 +16,38 @@ import pyarrow as pa
 import pytest
 import torch
 
-from recurra import (
-    Forecaster,
-    LanguageModel,
-    SequenceClassifier,
-    SequenceRegressor,
-    SequenceTagger,
-    Translator,
-    strict_json,
-)
+from recurra import Forecaster, LanguageModel, SequenceClassifier, SequenceRegressor, SequenceTagger, Translator
+from recurra._util import strict_json
 from recurra.bench import gate
-from recurra.cli.shapes import FILES
-from recurra.data import audio, logmel, packed, words
-from recurra.data.formats import formats_of
-from recurra.data.numbers import MISSING
-from recurra.data.timestamps import parse_times
+from recurra.cli.tasks import FILES
+from recurra.data.columns.numbers import MISSING
+from recurra.data.columns.time_formats import formats_of
+from recurra.data.columns.timestamps import parse_times
+from recurra.data.encoders import logmel, words
+from recurra.data.files import audio, packed
 from recurra.errors import DataError, EngineError, ModelFolderError, UsageError
 from recurra.io import folder
 from recurra.lab import vanishing
 from recurra.lab.network import build as network_of
 from recurra.lab.problems import PROBLEMS
-from recurra.tasks import (
-    ESTIMATORS,
-    base,
-    baselines,
-    blanks,
-    classify,
-    counts,
-    forecast,
-    pooled,
-    regress,
-    simple,
-    tag,
-)
-from recurra.tasks.fill import Prediction
-from recurra.tasks.forecasting.objective import ForecastObjective
-from recurra.tasks.language import NextToken
-from recurra.tasks.network import PooledNetwork
-from recurra.tasks.tagger import Tagging
-from recurra.tasks.transcribing import CTCObjective
+from recurra.tasks import ESTIMATORS, base, baselines, counts
+from recurra.tasks.fill import blanks
+from recurra.tasks.fill.estimator import Prediction
+from recurra.tasks.forecast import estimator as forecast
+from recurra.tasks.forecast.objective import ForecastObjective
+from recurra.tasks.generate.network import NextToken
+from recurra.tasks.many_to_one import baselines as simple
+from recurra.tasks.many_to_one import classify, regress
+from recurra.tasks.many_to_one import estimator as pooled
+from recurra.tasks.many_to_one.network import PooledNetwork
+from recurra.tasks.tag import estimator as tag
+from recurra.tasks.tag.network import Tagging
+from recurra.tasks.transcribe.network import CTCObjective
 from recurra.tasks.translate import estimator as translate
 from recurra.tasks.translate.objective import Translating
-from recurra.training import loop, signs
+from recurra.training import loop
 from recurra.training.callbacks import TINY_LOSS
+from recurra.training.health import thresholds as signs
 
 ROOT = Path(__file__).parents[2]
 DECISIONS = ROOT / "docs" / "decisions"

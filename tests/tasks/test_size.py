@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recurra import Forecaster, LanguageModel, SequenceClassifier, SequenceTagger
-from recurra.cli import options
+from recurra.cli.support import options
 from recurra.errors import UsageError
 from recurra.tasks import size
 

@@ -12,7 +12,7 @@ import torch
 
 from recurra import SequenceClassifier, SequenceRegressor
 from recurra.errors import DataError, EngineError
-from recurra.training.curve import plot_history
+from recurra.training.learning_curve import plot_history
 from recurra.training.settings import choose_device
 
 X = [np.random.default_rng(i).normal(size=(i % 7, 2)) for i in range(80)]

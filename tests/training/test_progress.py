@@ -79,7 +79,7 @@ def test_a_terminal_shows_one_line_and_then_a_summary(terminal):
 
 
 def test_remarks_stand_above_the_line(terminal, monkeypatch):
-    from recurra.training import watch
+    from recurra.training.health import monitor as watch
 
     monkeypatch.setattr(watch.Watch, "_allows", lambda self, seconds: True)
     fit(epochs=3, learning_rate=10.0, watch=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from recurra import SequenceClassifier
-from recurra.atomic import locked
+from recurra._util.atomic import locked
 from recurra.errors import ModelFolderError, UsageError
 from recurra.training import callbacks
 from recurra.training.checkpoints import CheckedFiles

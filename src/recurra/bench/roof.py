@@ -18,16 +18,16 @@ def measure(threads: int, sizes: Iterable[int], budget: float = 0.3) -> dict[str
         sizes: working sets in bytes; what fits into a nearer cache is read faster.
         budget: seconds of each measurement, where torch stands in for the engine.
     """
-    from recurra.ops import kernels
+    from recurra.ops.native import bindings
 
-    own_bandwidth = getattr(kernels.engine, "measure_bandwidth", None)
+    own_bandwidth = getattr(bindings.engine, "measure_bandwidth", None)
     bandwidth = {
         str(size): own_bandwidth(threads, size) if own_bandwidth else _sum_bandwidth(threads, size, budget / 3)
         for size in sorted(set(sizes))
     }
     return {
         "peak_gflops": peak(threads, budget),
-        "peak_by": "a loop of multiply-adds" if kernels.engine else "torch's product of 1024³, an estimate from below",
+        "peak_by": "a loop of multiply-adds" if bindings.engine else "torch's product of 1024³, an estimate from below",
         "bandwidth_gbytes": bandwidth,
         "bandwidth_by": "a loop of reads"
         if own_bandwidth
@@ -37,9 +37,9 @@ def measure(threads: int, sizes: Iterable[int], budget: float = 0.3) -> dict[str
 
 def peak(threads: int, budget: float = 0.3) -> float:
     """Multiply-adds at best, now, in GF/s; `budget` as in `measure`."""
-    from recurra.ops import kernels
+    from recurra.ops.native import bindings
 
-    own = getattr(kernels.engine, "measure_peak", None)
+    own = getattr(bindings.engine, "measure_peak", None)
     return own(threads) if own else _matmul_peak(threads, budget)
 
 

@@ -75,12 +75,12 @@ def _facts() -> dict[str, str]:
     """What only a process with torch knows of the machine."""
     import torch
 
-    from recurra.ops import kernels
+    from recurra.ops.native import bindings
 
-    chosen = getattr(kernels.engine, "chosen", None)
+    chosen = getattr(bindings.engine, "chosen", None)
     return {
         "instructions of torch": torch.backends.cpu.get_cpu_capability(),
-        "instructions of recurra": str(chosen()) if chosen else f"no native engine: {kernels.absent}",
+        "instructions of recurra": str(chosen()) if chosen else f"no native engine: {bindings.absent}",
     }
 
 

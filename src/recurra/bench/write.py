@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from recurra.atomic import written
+from recurra._util.atomic import written
 from recurra.errors import UsageError
 
 from .cases import GATES

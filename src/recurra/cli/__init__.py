@@ -9,8 +9,8 @@ import sys
 from recurra.errors import RecurraError
 
 from .app import app
-from .console import fail
-from .streams import checked
+from .support.console import fail
+from .support.streams import checked
 
 
 def main() -> None:

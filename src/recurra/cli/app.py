@@ -8,9 +8,9 @@ import typer
 
 from recurra import __version__
 
-from . import bench, demo, doctor, evaluate, fit, generate, health, inspect, lab, predict, sample
-from .commands import App
-from .suggest import SuggestingGroup
+from .commands import bench, demo, doctor, evaluate, fit, generate, health, inspect, lab, predict, sample
+from .support.command import App
+from .support.suggest import SuggestingGroup
 
 app = App(
     name="recurra",

@@ -1,9 +1,9 @@
 """From files, columns and arrays to batches of sequences."""
 
-from .logmel import AudioEncoder
-from .plain import PlainEncoder
-from .series import SeriesEncoder
-from .text import TextEncoder
+from .encoders.logmel import AudioEncoder
+from .encoders.running_text import PlainEncoder
+from .encoders.series import SeriesEncoder
+from .encoders.text import TextEncoder
 
 Encoder = TextEncoder | SeriesEncoder | AudioEncoder
 

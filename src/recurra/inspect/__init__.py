@@ -1,25 +1,25 @@
 """Seeing inside: every gate and state of a model on its inputs, how far it remembers, and why it answers as it does."""
 
-from .attribution import METHODS, Attribution, Completeness, attribute
-from .browse import TokenActivity, UnitPage, browse
-from .changes import Change, ablate, clamp, patch
-from .fixed_points import FixedPoints, fixed_points
-from .gradients import Reach, gradient_reach
+from .attribution.attribute import METHODS, Attribution, Completeness, attribute
+from .attribution.sanity import Sanity
+from .core.subject import Subject, subject_of
+from .core.trace import Trace, trace
+from .gradients.jacobian import Spectrum, jacobian_spectrum
+from .gradients.reach import Reach, gradient_reach
 from .health import HealthCard, health
-from .horizon import Horizon, memory_horizon
-from .importance import Importance, importance
-from .impulse import impulse_response
-from .intervene import Effect, intervene
-from .jacobian import Spectrum, jacobian_spectrum
-from .memory import UnitMemory, half_lives
-from .report import write_report
-from .sanity import Sanity
-from .similar import Match, Similar, similar
-from .spans import Span, UnitName
-from .subject import Subject, subject_of
-from .telling import Relation, Telling, telling_units
-from .trace import Trace, trace
-from .trajectory import Trajectory, trajectory
+from .interventions.changes import Change, ablate, clamp, patch
+from .interventions.intervene import Effect, intervene
+from .memory.fixed_points import FixedPoints, fixed_points
+from .memory.half_lives import UnitMemory, half_lives
+from .memory.horizon import Horizon, memory_horizon
+from .memory.impulse import impulse_response
+from .memory.trajectory import Trajectory, trajectory
+from .report.write import write_report
+from .units.label_association import Relation, Telling, telling_units
+from .units.max_activating import TokenActivity, UnitPage, browse
+from .units.similar_states import Match, Similar, similar
+from .units.spans import Span, UnitName
+from .units.unit_ablation import Importance, importance
 
 __all__ = [
     "METHODS",

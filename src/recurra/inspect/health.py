@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recurra import strict_json
+from recurra._util import strict_json
 from recurra.cells import State
 from recurra.errors import NonFiniteError, UsageError
 from recurra.tasks.base import TRAINING_LOSS, Estimator
 from recurra.tasks.subject import Subject
-from recurra.training.measures import (
+from recurra.training.health.statistics import (
     Activity,
     GateUse,
     Radius,
@@ -27,7 +27,7 @@ from recurra.training.measures import (
     saturation,
     spectral_radii,
 )
-from recurra.training.signs import (
+from recurra.training.health.thresholds import (
     DEAD,
     FALL,
     FALL_OF_FEW,
@@ -45,12 +45,12 @@ from recurra.training.signs import (
     worst,
 )
 
-from .decay import NAMES
-from .gradients import Reach, gradient_reach
-from .layers import LayerCall, as_ours, recurrent_layers, serving
-from .sampling import some_subject
-from .subject import subject_of
-from .windows import Choice, record_some
+from .core.decay import NAMES
+from .core.layers import LayerCall, as_ours, recurrent_layers, serving
+from .core.record_windows import Choice, record_some
+from .core.sampling import some_subject
+from .core.subject import subject_of
+from .gradients.reach import Reach, gradient_reach
 
 ROWS = 64
 """Sequences that a card looks at; more say hardly more about gates and units."""
@@ -158,7 +158,7 @@ def health(
         rows: so many sequences of an estimator's data are looked at, evenly spread.
 
     Returns:
-        The card. What the limits of the lights rest on stands in `recurra.training.signs`.
+        The card. What the limits of the lights rest on stands in `recurra.training.health.thresholds`.
 
     Raises:
         UsageError: the model has no recurrent layer, or is not fitted.

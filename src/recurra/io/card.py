@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from recurra.data.wording import readable
+from recurra._util.messages import readable
 
 CARD = """---
 library_name: recurra

@@ -12,8 +12,8 @@ from typing import Any
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from recurra import strict_json
-from recurra.atomic import reason, replaced
+from recurra._util import strict_json
+from recurra._util.atomic import reason, replaced
 from recurra.errors import ModelFolderError
 
 SCHEMA_VERSION = 1

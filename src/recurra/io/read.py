@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recurra.atomic import tidy
+from recurra._util.atomic import tidy
+from recurra._util.schema import FileError, parse_json
 from recurra.errors import ModelFolderError
-from recurra.schema import FileError, parse_json
 
 from .folder import CONFIG, FORMAT, MAX_FILES, SCHEMA_VERSION, WEIGHTS, max_bytes
 

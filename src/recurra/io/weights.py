@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from recurra.schema import FileError
+from recurra._util.schema import FileError
 
 from .folder import WEIGHTS
 from .read import locate

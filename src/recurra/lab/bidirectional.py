@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from recurra._util.plotting import bars, panels
 from recurra.nn import ContextNetwork
 from recurra.tasks import BlankFiller
 
-from .figures import bars, panels
 from .network import fitting_size, parameter_count
 from .result import Result, Row, Tell, silent
 from .samples import fitted, reviews, rows_of, set_aside

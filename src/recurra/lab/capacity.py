@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recurra.data.plain import BEGIN_ID, PlainEncoder, pieces
-from recurra.data.wording import counted
+from recurra._util.messages import counted
+from recurra._util.plotting import STYLES, label, panels
+from recurra.data.encoders.running_text import BEGIN_ID, PlainEncoder, pieces
 from recurra.errors import UsageError
 from recurra.tasks import LanguageModel
-from recurra.tasks.language import LanguageNetwork
+from recurra.tasks.generate.network import LanguageNetwork
 
-from .figures import STYLES, label, panels
 from .network import CELLS, fitting_size, parameter_count
 from .result import Result, Row, Tell, silent
 from .samples import fitted, play

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra.data.text import new_tokenizer
+from recurra._util.plotting import STYLES, bars, label, panels
+from recurra.data.encoders.text import new_tokenizer
 from recurra.errors import UsageError
 from recurra.tasks import SequenceClassifier
 
-from .figures import STYLES, bars, label, panels
 from .network import CELLS
 from .result import Result, Row, Tell, silent
 from .samples import Labelled, fitted, own, reviews, sawteeth

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recurra import strict_json
-from recurra.atomic import written
+from recurra._util import strict_json
+from recurra._util.atomic import written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recurra.data.audio import Recordings
-from recurra.data.inputs import Texts, as_column, as_sequences
-from recurra.data.readers import read_table
+from recurra.data.columns.inputs import Texts, as_column, as_sequences
+from recurra.data.files.audio import Recordings
+from recurra.data.readers.tables import read_table
 from recurra.errors import DataError
 
 

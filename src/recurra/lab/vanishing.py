@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from recurra._util.plotting import STYLES, label, panels
 from recurra.errors import UsageError
 
-from .figures import STYLES, label, panels
 from .network import CELLS, STARTS, Reader, build, parameter_count
 from .problems import PROBLEMS, Problem
 from .reach import reach

@@ -2,15 +2,15 @@
 
 from recurra.ops.mask import step_mask
 
-from .chain import Chain
-from .context import DIRECTIONS, ContextNetwork
+from .acceleration import AccelerateReport, accelerate, accelerate_report, restore
+from .crf import Chain
 from .encoder import CELLS, SequenceEncoder, begin_remembering, build_recurrent
 from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden
 from .recurrent import GRU, LSTM, RNN, Recurrent
-from .softmax import SampledSoftmax
-from .spectra import SpectrumMask, stack_frames, stacked_length
-from .swap import AccelerateReport, accelerate, accelerate_report, restore
+from .sampled_softmax import SampledSoftmax
+from .spec_augment import SpectrumMask, stack_frames, stacked_length
+from .two_sided import DIRECTIONS, ContextNetwork
 
 RECURRENT = (RNN, GRU, LSTM, Recurrent)
 """The classes of layers with memory."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recurra.ops.attend import attend, average
+from recurra.ops.attention_pooling import attend, average
 from recurra.ops.mask import step_mask
 
 POOLINGS = ("last", "mean", "max", "attention")

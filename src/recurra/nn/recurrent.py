@@ -16,9 +16,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from recurra import cells
 from recurra.errors import EngineError, UsageError
 from recurra.ops import PRECISIONS, Explanation, Stack, explain, quick_layer, quick_training, recurrence
-from recurra.ops.memory import check_input, check_tensor
+from recurra.ops.tensor_memory import check_input, check_tensor
 
-from .compiling import admit
+from .dynamo import admit
 from .session import Session
 
 Lengths = Tensor | Sequence[int] | None

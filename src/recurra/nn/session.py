@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recurra.errors import EngineError, UsageError
 from recurra.ops import open_stream
-from recurra.ops.memory import address, check_readable, materialize
+from recurra.ops.tensor_memory import address, check_readable, materialize
 
 
 class Session:

@@ -1,12 +1,12 @@
 """Recurrence over time: one call, several engines, and an explanation of which one serves."""
 
-from . import forking
 from .call import MEMORIES, PRECISIONS, Call
 from .dispatch import ENGINES, Explanation, explain, recurrence
 from .dropout import dropout
-from .native import layer as quick_layer
-from .native import open_stream
-from .native import train as quick_training
+from .native import forking
+from .native.engine import layer as quick_layer
+from .native.engine import open_stream
+from .native.engine import train as quick_training
 from .recording import Record, record, replay
 from .reference import Place, Watcher
 from .reproducible import Linear, linear, reproducible_algebra, total

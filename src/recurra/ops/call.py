@@ -14,9 +14,9 @@ from torch.autograd import forward_ad
 from recurra.cells import State
 from recurra.errors import UsageError
 
-from . import kernels
-from .memory import check_device, check_input, check_layout, check_readable, transforming, watched
+from .native import bindings
 from .stack import Stack
+from .tensor_memory import check_device, check_input, check_layout, check_readable, transforming, watched
 
 MEMORIES = ("full", "recompute")
 """What is stored for the backward pass: everything, or the states of √T steps."""
@@ -83,7 +83,7 @@ def prepare(
     Raises:
         UsageError: sizes, types, devices or lengths do not fit, or a tensor has no numbers in memory.
     """
-    readable = kernels.readable([values, *weights, *(states or ())])
+    readable = bindings.readable([values, *weights, *(states or ())])
     if not readable:
         check_input("the input", values)
     if values.dim() != 3 or values.shape[-1] != stack.input_size:

@@ -11,11 +11,12 @@ from torch import Tensor
 from recurra.cells import State
 from recurra.errors import EngineError
 
-from . import builtin, native, reference
+from . import reference, torch_kernels
 from .call import Call, prepare
+from .native import engine as native
 from .stack import Stack
 
-ENGINES = (native, builtin, reference)
+ENGINES = (native, torch_kernels, reference)
 """Fastest first; `engine="auto"` takes the first that does not refuse."""
 
 

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from recurra.cells import State, Step
 
-from . import kernels, native, reference
+from . import reference
 from .call import prepare
-from .memory import watched
+from .native import bindings, engine
 from .reference import Place, Watcher
 from .stack import Stack
+from .tensor_memory import watched
 
 
 class Record(NamedTuple):
@@ -71,13 +72,13 @@ def record(
     wanted = {name: size for name, size in known.items() if names is None or name in names}
     with torch.no_grad():
         call, checked = prepare(stack, values, weights, lengths, states, batch_first=True)
-        served = native.refuses(call) is None and not call.mixed and not watched(values, *weights)
+        served = engine.refuses(call) is None and not call.mixed and not watched(values, *weights)
         if served and values.dtype in (torch.float32, torch.float64):
-            config = native.configure(call)
+            config = engine.configure(call)
             kept = () if states is None else tuple(states)
-            output, h, c, tape = kernels.forward(config, values, weights, kept, checked, None, keep=True)
-            arrays = kernels.look(config, values, checked, tape, tuple(known), wanted)
-            return Record(output, (h,) if c is None else (h, c), arrays, native.name)
+            output, h, c, tape = bindings.forward(config, values, weights, kept, checked, None, keep=True)
+            arrays = bindings.look(config, values, checked, tape, tuple(known), wanted)
+            return Record(output, (h,) if c is None else (h, c), arrays, engine.name)
         notes = _Notes(stack, wanted)
         output, last = replay(stack, values, weights, checked, states, watcher=notes)
         return Record(output, last, notes.arrays(values, checked), reference.name)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from .call import is_batched, transformed
-from .memory import watched
+from .tensor_memory import watched
 
 BLOCK = 1 << 24
 """Multiply-adds of a block: half a millisecond on one core, so that sharing costs little."""

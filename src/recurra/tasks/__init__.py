@@ -6,14 +6,14 @@ from recurra.errors import ModelFolderError
 from recurra.io import identity, read_folder
 
 from .base import Estimator
-from .classify import SequenceClassifier
-from .fill import BlankFiller
-from .forecast import Forecaster
-from .generate import LanguageModel
-from .regress import SequenceRegressor
+from .fill.estimator import BlankFiller
+from .forecast.estimator import Forecaster
+from .generate.estimator import LanguageModel
+from .many_to_one.classify import SequenceClassifier
+from .many_to_one.regress import SequenceRegressor
 from .restore import rebuild
-from .tag import SequenceTagger
-from .transcribe import Transcriber
+from .tag.estimator import SequenceTagger
+from .transcribe.estimator import Transcriber
 from .translate import Translator
 
 ESTIMATORS: dict[str, type[Estimator]] = {

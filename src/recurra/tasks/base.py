@@ -15,13 +15,13 @@ from rich.console import Console
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from recurra.atomic import reason
-from recurra.data.batches import BatchSource, Shuffled, to_device
+from recurra._util.atomic import reason
+from recurra.data.batching.batches import BatchSource, Shuffled, to_device
 from recurra.errors import DataError, NonFiniteError, UsageError
 from recurra.io import ModelFolder, dumps, model_card, write_folder
 from recurra.nn import CELLS, RECURRENT
 from recurra.ops import MEMORIES, PRECISIONS, Stack, reproducible_algebra
-from recurra.training.measures import bad_weights
+from recurra.training.health.statistics import bad_weights
 from recurra.training.settings import Objective, Run, Settings, choose_device
 
 from .baselines import FILE, Baseline, Comparison, Measured, compare, dump, no_held_out, parse

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from recurra import strict_json
-from recurra.data.wording import readable
-from recurra.schema import FileError, parse_json
+from recurra._util import strict_json
+from recurra._util.messages import readable
+from recurra._util.schema import FileError, parse_json
 from recurra.training.settings import Objective
 
 FILE = "baselines.json"
@@ -226,3 +228,14 @@ def no_held_out(figure: str, baselines: Mapping[str, Mapping[str, float]]) -> Co
         rows = " and ".join(f"{readable(values[figure])} by the {name}" for name, values in baselines.items())
         words += f"; in cross-validation {figure} is {rows}"
     return Comparison(figure, "unknown", f"{words}.")
+
+
+@contextmanager
+def single_threaded_fit() -> Iterator[None]:
+    """Fits by one thread, so that the result does not depend on their number, and without remarks on convergence."""
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    with warnings.catch_warnings(), threadpool_limits(limits=1):
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield

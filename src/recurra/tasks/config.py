@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-from recurra.schema import Flag, Natural, Record, Scalar, empty_list
+from recurra._util.schema import Flag, Natural, Record, Scalar, empty_list
 
 METRICS = "metrics.json"
 

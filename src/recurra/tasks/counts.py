@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recurra.data.batches import IGNORE
+from recurra.data.batching.batches import IGNORE
 
 from .baselines import Baseline
 

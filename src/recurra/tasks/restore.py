@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import torch
 
+from recurra._util.schema import FileError, check, parse_json, plain
 from recurra.errors import ModelFolderError, UsageError
 from recurra.io import CONFIG, StoredModel, blaming, read_weights
 from recurra.ops.dispatch import ENGINES
-from recurra.schema import FileError, check, parse_json, plain
 
 from .base import Estimator
 from .config import METRICS, Metrics, params_type

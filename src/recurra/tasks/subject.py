@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurra.data.text import UNKNOWN_ID
-from recurra.data.wording import listed
+from recurra._util.messages import listed
+from recurra.data.encoders.text import UNKNOWN_ID
 
 UNKNOWN_NAMED = 10  # of unknown tokens in a note
 

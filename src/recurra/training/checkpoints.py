@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins import CheckpointIO
 
-from recurra.atomic import reason, written
+from recurra._util.atomic import reason, written
 from recurra.errors import ModelFolderError, UsageError
 
 MAGIC = b"recurra checkpoint 1\n"

@@ -16,17 +16,17 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from recurra.atomic import locked
-from recurra.data.batches import BatchSource, to_device
+from recurra._util.atomic import locked
+from recurra.data.batching.batches import BatchSource, to_device
 from recurra.errors import DataError, UsageError
 from recurra.nn import RECURRENT
 
 from .callbacks import Clock, Interrupt, KeepBest, SaveRun
 from .checkpoints import CheckedFiles
-from .failure import first_bad
+from .health.monitor import Watch
+from .health.nonfinite import first_bad
 from .progress import ShowProgress
 from .settings import Carrying, History, Objective, Run, Settings, choose_device
-from .watch import Watch
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
 

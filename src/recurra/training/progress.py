@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from recurra.data.wording import counted, readable
+from recurra._util.messages import counted, readable
 
+from .health.monitor import Watch
 from .settings import Run
-from .watch import Watch
 
 INTERVAL = 0.2
 """Seconds between two updates of the line in a notebook."""

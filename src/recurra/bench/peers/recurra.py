@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recurra import nn
 from recurra.bench.cases import Case, Numbers
-from recurra.ops import kernels
+from recurra.ops.native import bindings
 
 from . import torch as pytorch
 
@@ -27,7 +27,7 @@ class Peer(pytorch.Peer):
         needed = "session" if case.mode in WEIGHTS else case.mode
         if needed in ("session", "step") and not hasattr(getattr(nn, case.cell), needed):
             return f"the layers of this version have no {needed}"
-        if case.trains and case.halves and not (kernels.engine and kernels.engine.has_halves()):
+        if case.trains and case.halves and not (bindings.engine and bindings.engine.has_halves()):
             return "this processor does not multiply bfloat16"
         return None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra.atomic import written
+from recurra._util.atomic import written
 from recurra.errors import DataError
 
 

@@ -13,11 +13,11 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from recurra.data import TextEncoder
-from recurra.data.batches import Batches
-from recurra.data.inputs import CHUNK_ROWS, Texts, as_sequences
-from recurra.data.pairs import PairBatches, Pairs, as_pairs, hold_out, references_of
-from recurra.data.store import SequenceStore
-from recurra.data.text import TOKENS, TextConfig, alphabet_size
+from recurra.data.batching.batches import Batches
+from recurra.data.batching.pairs import PairBatches, Pairs, as_pairs, hold_out, references_of
+from recurra.data.batching.store import SequenceStore
+from recurra.data.columns.inputs import CHUNK_ROWS, Texts, as_sequences
+from recurra.data.encoders.text import TOKENS, TextConfig, alphabet_size
 from recurra.errors import DataError, UsageError
 from recurra.ops import reproducible_algebra
 from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving, beside
@@ -27,11 +27,11 @@ from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
 
 from .alignment import Alignment
-from .figures import bleu_tokens, corpus_figures, signatures
-from .neighbour import Neighbours
+from .baselines import Neighbours
+from .inspection import subject_of_texts
+from .metrics import bleu_tokens, corpus_figures, signatures
 from .network import SPECIALS, EncoderDecoder
 from .objective import MAX_SLOPE, Limit, Translating
-from .subject import subject_of_texts
 
 NEAREST = "nearest neighbour"
 """The baseline: the known translation of the most similar known source."""

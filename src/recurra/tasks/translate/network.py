@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from recurra.data.batches import IGNORE
-from recurra.data.text import UNKNOWN_ID
+from recurra.data.batching.batches import IGNORE
+from recurra.data.encoders.text import UNKNOWN_ID
 from recurra.nn import SequenceEncoder, build_recurrent, step_mask
 from recurra.nn.attention import Attention
 from recurra.ops import Linear, linear

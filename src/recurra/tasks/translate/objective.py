@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from recurra.data import TextEncoder
-from recurra.data.pairs import PairBatch
+from recurra.data.batching.pairs import PairBatch
 
-from .figures import corpus_figures
+from .metrics import corpus_figures
 from .network import EncoderDecoder
 from .search import Hypothesis, beam_search
 

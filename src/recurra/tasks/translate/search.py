@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from recurra.data.text import UNKNOWN_ID
+from recurra.data.encoders.text import UNKNOWN_ID
 from recurra.tasks.finite import finite
 
 from .network import BEGIN, END, EncoderDecoder, map_state, repeated

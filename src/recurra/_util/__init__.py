@@ -1,0 +1,1 @@
+"""Helpers without knowledge of recurrent networks: files, messages, schemas, pictures."""

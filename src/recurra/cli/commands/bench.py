@@ -1,0 +1,62 @@
+"""`recurra bench`: our layers against those of other libraries, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recurra.cli.support.console import progress_bar, say, show_json, show_table
+
+
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Few cases, under a minute.")] = False,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", help="Turns of each peer; the median counts.", min=1)
+    ] = None,
+    peers: Annotated[
+        str | None,
+        typer.Option("--peers", help="torch, onnxruntime, jax, keras with commas between, or all that are installed."),
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", help="Threads of each process.", min=1, max=1024)] = 2,
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write, with a .md beside it.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Picture to write (.svg, .png, .pdf).")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+) -> None:
+    """Time our layers against those of other libraries.
+
+    [bold]Examples[/bold]
+
+      recurra bench --quick
+      recurra bench --peers all --rounds 5 --out results.json --plot results.svg
+
+    Every library runs in a process of its own, the processes take turns, and nothing is timed before all results
+    agree. A ratio above 1 means that Recurra is faster.
+    """
+    from recurra.bench import report, write
+    from recurra.bench import run as runs
+    from recurra.bench.cases import grid
+
+    plan = runs.Plan(
+        runs.choose_peers(peers),
+        grid(quick),
+        rounds or (runs.QUICK_ROUNDS if quick else runs.ROUNDS),
+        threads,
+        runs.QUICK_SECONDS if quick else runs.SECONDS,
+    )
+    with progress_bar() as tell:
+        result = report.evaluate(runs.run(plan, tell))
+    if json:
+        show_json(result)
+    else:
+        for table in report.tables(result):
+            show_table(table.title, table.columns, table.rows)
+    for warning in report.warnings(result):
+        say(f"warning: {warning}")
+    written = write.write_files(result, out) if out is not None else []
+    if plot is not None:
+        write.plot(result, plot)
+        written.append(plot)
+    for path in written:
+        say(f"written: {path}")

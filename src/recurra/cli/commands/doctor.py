@@ -1,0 +1,73 @@
+"""`recurra doctor`: what is installed, which engine serves what, and why others do not."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from recurra.cli.support.console import show_json, show_table
+
+
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+) -> None:
+    """Show versions, devices and engines, and why an engine does not serve.
+
+    [bold]Examples[/bold]
+
+      recurra doctor
+      recurra doctor --json
+    """
+    from recurra.io.card import versions
+
+    found = {"versions": versions(), "devices": _devices(), "native engine": _native(), "engines": _engines()}
+    if json:
+        show_json(found)
+        return
+    show_table("Versions", ["package", "version"], [[k, v] for k, v in found["versions"].items()], numbers=False)
+    show_table("Devices", ["device", "what"], [[k, v] for k, v in found["devices"].items()], numbers=False)
+    rows = [[k, str(v)] for k, v in found["native engine"].items() if v is not None]
+    show_table("Native engine", ["what", "found"], rows, numbers=False)
+    rows = [[e["call"], e["served by"], "\n".join(f"{k}: {v}" for k, v in e["not"].items())] for e in found["engines"]]
+    show_table("Engines", ["call", "served by", "not served by, because"], rows, numbers=False)
+
+
+def _devices() -> dict[str, str]:
+    import torch
+
+    found = {"cpu": f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"}
+    for i in range(torch.cuda.device_count()):
+        found[f"cuda:{i}"] = torch.cuda.get_device_name(i)
+    return found
+
+
+def _native() -> dict[str, Any]:
+    """Returns whether the C++ engine was built; if not, the first error of its build and the file with its output."""
+    from recurra import ops
+    from recurra.ops.native import bindings
+    from recurra.ops.native.build_report import build_log
+
+    log = None if bindings.engine is not None else build_log(ops.__path__)
+    return {
+        "built": bindings.engine is not None,
+        "why not": bindings.absent or None,
+        "output of the build": None if log is None else str(log),
+    }
+
+
+def _engines() -> list[dict[str, Any]]:
+    """Asks the dispatcher about one typical call of each kind."""
+    import torch
+
+    from recurra import nn, ops
+
+    found = []
+    for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
+        for kind in (nn.LSTM, nn.GRU, nn.RNN):
+            for dtype in (torch.float32, torch.bfloat16):
+                layer = kind(8, 8, device=device, dtype=dtype)
+                why = ops.explain(layer, torch.zeros(2, 2, 8, device=device, dtype=dtype), lengths=[2, 1])
+                name = f"{kind.__name__} {str(dtype).removeprefix('torch.')} ragged {device}"
+                found.append({"call": name, "served by": why.engine, "not": why.refusals})
+    return found

@@ -1,0 +1,93 @@
+"""`recurra evaluate`: figures of a model on labelled data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recurra.cli.support.console import say, show_json, show_table
+from recurra.cli.support.files import located
+from recurra.cli.support.options import Asking, takes
+from recurra.cli.tasks import shape_of
+
+Model = Annotated[Path, typer.Argument(help="Model folder.", metavar="MODEL")]
+AllowNonfinite = Annotated[
+    bool, typer.Option("--allow-nonfinite", help="Look inside a model whose weights are NaN or infinite.")
+]
+
+
+@takes(Asking)
+def evaluate(
+    model: Model,
+    data: Annotated[Path, typer.Argument(help="Labelled file.", metavar="DATA")],
+    order_test: Annotated[
+        bool, typer.Option("--order-test", help="Also measure with the steps of each sequence shuffled.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    *,
+    options: Asking,
+) -> None:
+    """Measure a model on labelled data.
+
+    [bold]Examples[/bold]
+
+      recurra evaluate my-model test.csv
+      recurra evaluate my-model test.csv --json
+      recurra evaluate my-model test.csv --order-test
+    """
+    from recurra.tasks import load
+
+    estimator: Any = load(model)
+    shape = shape_of(estimator.task)
+    labelled = shape.read(estimator, data, options)
+    with located(labelled.where):
+        figures = estimator.evaluate(*labelled.arguments)
+        order = estimator.order_test(*labelled.arguments) if order_test else None
+    if json:
+        show_json(figures if order is None else {**figures, "order_test": order})
+        return
+    title = f"{model} on {data.name}"
+    if hasattr(shape, "show"):
+        shape.show(title, figures)
+    else:
+        show_table(title, *figure_table(figures))
+    comparison = figures.get("comparison")
+    if comparison and comparison["sentence"]:
+        say(comparison["sentence"])
+    if order is not None:
+        _show_order(order)
+
+
+def _show_order(order: dict[str, dict[str, float]]) -> None:
+    from recurra._util.messages import readable
+
+    known, shuffled = order["in order"], order["shuffled"]
+    rows = [[name, readable(known[name]), readable(shuffled[name])] for name in known]
+    show_table("How much the order of the steps matters", ["figure", "in order", "shuffled"], rows)
+    say("where the two hardly differ, order carries little here: compare with a model trained with --cell none")
+
+
+ALIASES = ("unigram_", "nearest_neighbour_")
+"""How keys begin that name the metrics of a baseline once more, for scripts of earlier versions."""
+
+
+def figure_table(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of a table of metrics: those of the network, then those of each baseline.
+
+    Args:
+        figures: what `evaluate` returns. Texts among them are shown as they are.
+    """
+    baselines = figures.get("baselines", {})
+    rows = []
+    for name, value in figures.items():
+        if name not in ("baselines", "comparison") and not name.startswith(ALIASES):
+            rows.append([name, _shown(value), *(_shown(baseline.get(name, "")) for baseline in baselines.values())])
+    return ["figure", "this model" if baselines else "value", *baselines], rows
+
+
+def _shown(value: Any) -> str:
+    from recurra._util.messages import readable
+
+    return {int: "{:,}".format, str: str}.get(type(value), readable)(value)

@@ -1,0 +1,89 @@
+"""`recurra health`: a model's health on one page, with an exit code for machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recurra.cli.support.console import say
+from recurra.cli.support.files import located
+from recurra.cli.support.options import Asking, takes
+from recurra.cli.tasks import shape_of
+from recurra.errors import UsageError
+
+from .evaluate import AllowNonfinite, Model
+
+if TYPE_CHECKING:
+    from recurra.inspect import HealthCard
+
+FAIL_ON = {"red": ("red",), "yellow": ("yellow", "red"), "never": ()}
+"""What makes the command fail, by the worst light."""
+
+
+@takes(Asking)
+def health(
+    model: Model,
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="Labelled file; without, only weights and training are looked at.", metavar="[DATA]"),
+    ] = None,
+    fail_on: Annotated[
+        str, typer.Option("--fail-on", help="Exit with code 1 from this light on: yellow, red, or never.")
+    ] = "red",
+    allow_nonfinite: AllowNonfinite = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    *,
+    options: Asking,
+) -> None:
+    """Look a model over: what is saturated, dead, exploding, vanishing or not finite, and what to do about it.
+
+    [bold]Examples[/bold]
+
+      recurra health my-model test.csv
+      recurra health my-model test.csv --json --fail-on yellow
+      recurra health my-model
+    """
+    from recurra import inspect
+    from recurra.tasks import load
+
+    if fail_on not in FAIL_ON:
+        raise UsageError(f"--fail-on is one of {', '.join(FAIL_ON)}, not {fail_on!r}")
+    estimator: Any = load(model, allow_nonfinite=allow_nonfinite)
+    if data is None:
+        card = inspect.health(estimator)
+    else:
+        labelled = shape_of(estimator.task).read(estimator, data, options)
+        with located(labelled.where):
+            card = inspect.health(estimator, *labelled.arguments[:2])
+    if json:
+        typer.echo(card.to_json())
+    else:
+        _show(card, f"Health of {model}" + (f" on {data.name}" if data else ""))
+    if card.worst in FAIL_ON[fail_on]:
+        raise typer.Exit(1)
+
+
+def _show(card: HealthCard, title: str) -> None:
+    """The table on standard output; what could not be measured beside it."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from recurra.inspect.health import MARKS
+
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in ("light", "sign", "figure", "where"):
+        table.add_column(column, justify="right" if column == "figure" else "left", overflow="fold")
+    for light in card.lights:
+        colour = Text(f"{MARKS[light.light]} {light.light}", style=light.light)
+        table.add_row(colour, light.name, light.shown, Text(light.where))
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    for light in card.lights:
+        if light.advice:
+            console.print(Text.assemble((f"{MARKS[light.light]} {light.name}", light.light), f": {light.meaning}"))
+            console.print(f"  → {light.advice}")
+    for words in card.missing:
+        say(f"not measured: {words}")

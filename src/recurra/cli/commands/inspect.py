@@ -1,0 +1,146 @@
+"""`recurra inspect`: what happens inside a model while it reads one sequence."""
+
+# no `from __future__ import annotations`: typer needs the annotations themselves
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recurra.cli.support.console import say, show_json, show_table
+from recurra.cli.support.options import Asking, takes
+from recurra.cli.tasks import one, source_of
+from recurra.errors import UsageError
+
+from .evaluate import AllowNonfinite, Model
+
+MEGABYTES = 500
+"""Default of the greatest size of a trace."""
+
+_OTHERS = ("top", "proba", "n_best", "bleu_tokens", "choices", "marks", "timestamps", "plot", "part", "time", "horizon")
+
+
+@takes(Asking, without=_OTHERS)
+def inspect(
+    model: Model,
+    data: Annotated[str, typer.Argument(help="A text, a file, or - for standard input.", metavar="TEXT|DATA|-")],
+    row: Annotated[int, typer.Option("--row", help="Which sequence of the file, counted from 1.", min=1)] = 1,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Page to write; report.html if no other output is asked for.")
+    ] = None,
+    gates: Annotated[
+        str | None, typer.Option("--gates", help="Gates and states to keep, such as forget,cell; all if left out.")
+    ] = None,
+    units: Annotated[
+        str | None, typer.Option("--units", help="Units to keep, such as 0:16 or 3,5,9; all if left out.")
+    ] = None,
+    time: Annotated[str | None, typer.Option("--time", help="Steps to keep, A:B; all if left out.")] = None,
+    language: Annotated[str, typer.Option("--language", help="Of the page: en or ko.")] = "en",
+    netcdf: Annotated[Path | None, typer.Option("--netcdf", help="Write the trace as netCDF.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help="Write the trace as a Parquet table.")] = None,
+    max_megabytes: Annotated[
+        float, typer.Option("--max-megabytes", help="Refuse a trace that is larger.", min=0)
+    ] = MEGABYTES,
+    allow_nonfinite: AllowNonfinite = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    *,
+    options: Asking,
+) -> None:
+    """Look inside a model while it reads: every gate and state, as a page, a table or a file.
+
+    [bold]Examples[/bold]
+
+      recurra inspect my-model "a fine film" --out report.html
+      recurra inspect my-model test.csv --row 3 --language ko
+      recurra inspect my-model test.ts --row 1 --units 0:16 --time 0:100 --netcdf trace.nc
+    """
+    from recurra.inspect import trace
+    from recurra.inspect.core.trace import TooLargeError
+    from recurra.inspect.report.write import check_language
+    from recurra.tasks import load
+
+    check_language(language)
+    chosen: dict[str, Any] = {
+        "names": None if gates is None else [name.strip() for name in gates.split(",") if name.strip()],
+        "units": None if units is None else _units(units),
+        "time": None if time is None else _slice("--time", time),
+    }
+    estimator: Any = load(model, allow_nonfinite=allow_nonfinite)
+    source = source_of(estimator, data)
+    subject = estimator.subject(*one(estimator, source, options, row))
+    for note in subject.notes:
+        say(note)
+    try:
+        found = trace(subject, **chosen, max_bytes=int(max_megabytes * 1e6), say=say)
+    except TooLargeError as error:
+        raise UsageError(
+            f"{error.what}\nchoose steps (--time 0:{error.steps}), units (--units 0:{error.units}) or gates "
+            f"(--gates {error.name}), or raise --max-megabytes"
+        ) from None
+    outputs = {}
+    if netcdf is not None:
+        found.to_netcdf(netcdf)
+        outputs["netcdf"] = str(netcdf)
+    if parquet is not None:
+        found.to_parquet(parquet)
+        outputs["parquet"] = str(parquet)
+    if out is None and not (outputs or json):
+        out = Path("report.html")
+    if out is not None:
+        _write(found, out, language, model, source, row)
+        outputs["report"] = str(out)
+    _show(found, str(model), outputs, json)
+
+
+def _write(found: Any, out: Path, language: str, model: Path, source: str | list[str], row: int) -> None:
+    from recurra.inspect.report.payload import Code
+    from recurra.inspect.report.write import write_page
+
+    is_text = isinstance(source, list)
+    where = source[0] if isinstance(source, list) else f"{Path(source).name}, row {row}"
+    title = where if is_text or found.subject.steps is None else None
+    x = f"[{where!r}]" if is_text else f"...  # {where}, as recurra predict reads it"
+    write_page(found, out, language=language, title=title, code=Code(f"recurra.load({str(model)!r})", x))
+
+
+def _units(text: str) -> list[int] | slice:
+    if ":" in text:
+        return _slice("--units", text)
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--units takes 0:16 or 3,5,9, not {text!r}") from None
+
+
+def _slice(option: str, text: str) -> slice:
+    parts = text.split(":")
+    try:
+        if not 2 <= len(parts) <= 3:
+            raise ValueError
+        return slice(*[int(part) if part.strip() else None for part in parts])
+    except ValueError:
+        raise UsageError(f"{option} takes A:B, such as 0:100, not {text!r}") from None
+
+
+def _show(found: Any, model: str, outputs: dict[str, str], json: bool) -> None:
+    """A row for each gate and state of each layer."""
+    from recurra.inspect.core.summary import summary
+
+    rows = summary(found)
+    subject = found.subject
+    answer = subject.answers[0] if subject.answers else None
+    if json:
+        show_json({"model": model, "answer": answer, "notes": subject.notes, "layers": rows, "written": outputs})
+        return
+    columns = ["gate or state", "mean", "least", "greatest", "below 0.1", "above 0.9"]
+    cells = [
+        [
+            r["place"],
+            *(f"{r[k]:.3f}" for k in ("mean", "least", "greatest")),
+            *("" if r[k] is None else f"{r[k]:.0%}" for k in ("closed", "open")),
+        ]
+        for r in rows
+    ]
+    show_table(f"{model} answers: {answer}" if answer else model, columns, cells)
+    for what, path in outputs.items():
+        say(f"{what} written to {path}")

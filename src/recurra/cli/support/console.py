@@ -1,0 +1,68 @@
+"""Messages for people go to standard error, data to standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from recurra._util import strict_json
+
+
+def say(message: str) -> None:
+    """Writes a message for a person to standard error."""
+    Console(stderr=True, soft_wrap=True).print(message, highlight=False, markup=False)
+
+
+def on_terminal() -> bool:
+    """Whether messages go to a terminal."""
+    return Console(stderr=True).is_terminal
+
+
+def fail(message: str) -> None:
+    """Writes an error, at most three lines of it, to standard error."""
+    console = Console(stderr=True, soft_wrap=True)
+    lines = [line for line in str(message).splitlines() if line.strip()][:3]
+    console.print("error: ", style="bold red", end="", markup=False)
+    console.print("\n".join(lines), highlight=False, markup=False)
+
+
+def show_table(
+    title: str, columns: list[str], rows: list[list[str]], *, numbers: bool = True, stderr: bool = False
+) -> None:
+    """Writes a table to standard output, or beside it; figures stand to the right."""
+    console = Console(highlight=False, markup=False, stderr=stderr)
+    table = Table(title=title, title_justify="left", title_style="bold")
+    longest = max((len(row[0]) for row in rows), default=0)
+    for i, column in enumerate(columns):
+        whole = numbers and not i and longest <= console.width // 3  # names of figures stay on one line
+        table.add_column(column, justify="right" if i and numbers else "left", overflow="fold", no_wrap=whole)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def show_json(value: Any) -> None:
+    """Writes one JSON object on one line to standard output."""
+    sys.stdout.write(to_json(value) + "\n")
+
+
+def to_json(value: Any) -> str:
+    """Returns strict JSON on one line. Dates and other values that JSON lacks become texts; NaN becomes `null`."""
+    return strict_json.dump(value, default=str)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Any]:
+    """A bar on standard error, in a terminal only; it is told what goes on, how much is done, and of how much."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("")
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

@@ -1,0 +1,318 @@
+"""Command-line options that several commands share, each declared once."""
+
+# no `from __future__ import annotations`: typer needs the annotations themselves
+
+import dataclasses
+import functools
+import inspect
+import math
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recurra.errors import UsageError
+
+from .command import MAX_COUNT, MAX_SEED, check_number, kind_of
+
+MAX_SIZE, MAX_LAYERS = 1 << 16, 256
+"""Most units of a layer (and numbers of a token's vector) and most layers, as in `Estimator.at_most`."""
+
+MAX_EPOCHS = 1_000_000
+
+MAX_BEAMS = 1000
+"""Most hypotheses of a search; quality stops growing far below."""
+
+
+def _option(panel: str, *names: str, text: str, **extra: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, **extra)
+
+
+_data = functools.partial(_option, "Data")
+_network = functools.partial(_option, "Network")
+_training = functools.partial(_option, "Training")
+_run = functools.partial(_option, "Run")
+
+
+def parse_list(option: str, text: str, kind: type[int] | type[float]) -> tuple[Any, ...]:
+    """The numbers of an option that takes several with commas between.
+
+    Raises:
+        UsageError: a part is missing, no number, or not finite.
+    """
+    try:
+        found = tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or not all(math.isfinite(number) and abs(number) <= MAX_COUNT for number in found):
+        what = "whole numbers" if kind is int else "numbers"
+        raise UsageError(f"{option} takes {what} with commas between, not {text!r:.80}")
+    return found
+
+
+def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Makes the values of a TOML file the defaults of this command."""
+    import tomllib
+
+    if path is None:
+        return None
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, RecursionError) as error:
+        raise typer.BadParameter(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is not valid TOML: {error}") from None
+    parameters = {option.lstrip("-"): p for p in context.command.params for option in p.opts if option[0] == "-"}
+    known = sorted(name for name in parameters if name not in ("help", "config"))
+    unknown = [key for key in values if key.replace("_", "-") not in known]
+    if unknown:
+        raise typer.BadParameter(
+            f"{path} has unknown options: {', '.join(unknown):.200}. Known are: {', '.join(known)}"
+        )
+    found = {}
+    for key, value in values.items():
+        parameter = parameters[key.replace("_", "-")]
+        found[parameter.name] = _config_value(path, key, value, parameter)
+    context.default_map = {**(context.default_map or {}), **found}
+    return path
+
+
+def _config_value(path: Path, key: str, value: Any, parameter: Any) -> Any:
+    """A value of a TOML file, if its type is that of the option.
+
+    Raises:
+        typer.BadParameter: it is not.
+    """
+    kind = kind_of(parameter)
+    if kind is bool:
+        fits, wanted = isinstance(value, bool), "true or false"
+    elif kind is int:
+        fits, wanted = type(value) is int, "a whole number"
+    elif kind is float:
+        fits, wanted = type(value) in (int, float), "a number"
+    else:  # names, files, and lists with commas between
+        fits, wanted = type(value) in (int, float, str) and value != "", "a text"
+    if not fits:
+        raise typer.BadParameter(f"{path}: {key} should be {wanted}, not {value!r:.80}")
+    check_number(parameter, value)
+    return value
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read files of rows."""
+
+    encoding: Annotated[str | None, _data("--encoding", text="Text encoding; found out if left out.")] = None
+    delimiter: Annotated[str | None, _data("--delimiter", text="Column delimiter; found out if left out.")] = None
+    header: Annotated[
+        bool | None, _data("--header/--no-header", text="Whether the first row names the columns; found out.")
+    ] = None
+    skip_bad_rows: Annotated[
+        bool, _data("--skip-bad-rows", text="Leave out rows with a wrong number of columns, and count them.")
+    ] = False
+    decimal: Annotated[
+        str | None, _data("--decimal", text="Decimal mark of numbers, . or a comma; found out if left out.")
+    ] = None
+
+    def how(self) -> Any:
+        """The same as `recurra.data.readers.tables.ReadOptions`."""
+        from recurra.data.readers.tables import ReadOptions
+
+        return ReadOptions(self.encoding, self.delimiter, self.header, self.skip_bad_rows, self.decimal)
+
+
+@dataclass(frozen=True)
+class TimeOptions:
+    """How times are written, for tasks whose tables have a column of times."""
+
+    time_format: Annotated[
+        str | None,
+        _data("--time-format", text="How times are written: %d.%m.%Y %H:%M, unix, unix-ms, unix-us or number."),
+    ] = None
+    day_first: Annotated[bool, _data("--day-first", text="Times: 1/2/2024 is the first of February.")] = False
+    month_first: Annotated[bool, _data("--month-first", text="Times: 1/2/2024 is the second of January.")] = False
+
+
+@dataclass(frozen=True)
+class Asking(Reading, TimeOptions):
+    """What `recurra evaluate` and `recurra predict` take beside the model and the data; each shape reads its own."""
+
+    input: Annotated[str | None, _data("--input", text="Column of sequences; as in training.")] = None
+    target: Annotated[str | None, _data("--target", text="Column of targets; as in training.")] = None
+    condition: Annotated[
+        str | None,
+        _data("--condition", text="Language models: column of labels; for - one label for all lines."),
+    ] = None
+    top: Annotated[
+        int,
+        _data("--top", text="Language models, blank fillers: how many of the most probable tokens.", min=1, max=10_000),
+    ] = 5
+    proba: Annotated[bool, _data("--proba", text="Add probabilities: of every class, of each tag.")] = False
+    source: Annotated[str | None, _data("--source", text="Translators: column of source texts; as in training.")] = None
+    target_file: Annotated[
+        Path | None, _data("--target-file", text="Translators: file whose lines translate those of DATA.")
+    ] = None
+    n_best: Annotated[
+        int | None,
+        _data("--n-best", text="Translators: predict so many translations of each text.", min=1, max=MAX_BEAMS),
+    ] = None
+    bleu_tokens: Annotated[
+        str | None, _data("--bleu-tokens", text="Translators: how BLEU cuts texts: 13a, char, intl, ko-mecab, …")
+    ] = None
+    choices: Annotated[
+        str | None, _data("--choices", text="Blank fillers: candidates to rank, such as 'more,less'.")
+    ] = None
+    marks: Annotated[bool, _data("--marks", text="Blank fillers: a blank may be a punctuation mark.")] = False
+    beam: Annotated[
+        int | None,
+        _data("--beam", text="Translators, transcribers: hypotheses kept; 1 is fastest.", min=1, max=MAX_BEAMS),
+    ] = None
+    length_bonus: Annotated[
+        float | None, _data("--length-bonus", text="Transcribers with a beam: nats added for each token.")
+    ] = None
+    timestamps: Annotated[bool, _data("--timestamps", text="Transcribers: add when each token is said.")] = False
+    horizon: Annotated[
+        int | None, _data("--horizon", text="Forecasters: steps to predict; as in training if left out.", min=1)
+    ] = None
+    future: Annotated[
+        Path | None, _data("--future", text="Forecasters: file with the known columns of the time to come.")
+    ] = None
+    plot: Annotated[
+        Path | None, _data("--plot", text="Picture (.svg, .png, .pdf): of a forecast; of a translator's attention.")
+    ] = None
+    part: Annotated[
+        str | None,
+        _data("--part", text="Forecasters: test, validation, training or all; what training has not seen if left out."),
+    ] = None
+    id: Annotated[str | None, _data("--id", text="Long tables: column of ids; as in training.")] = None
+    time: Annotated[
+        str | None, _data("--time", text="Long tables: column of times, or its parts Date,Clock; as in training.")
+    ] = None
+    features: Annotated[
+        str | None, _data("--features", text="Long tables: columns of numbers, apart by commas; as in training.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """Arguments of an estimator; None leaves its own default."""
+
+    cell: Annotated[
+        str | None, _network("--cell", text="lstm, gru, rnn, rnn_relu, or none: a baseline without memory.")
+    ] = None
+    hidden_size: Annotated[
+        int | None, _network("--hidden-size", text="Units per layer and direction.", min=1, max=MAX_SIZE)
+    ] = None
+    num_layers: Annotated[
+        int | None, _network("--layers", text="Layers on top of each other.", min=1, max=MAX_LAYERS)
+    ] = None
+    bidirectional: Annotated[
+        bool | None, _network("--bidirectional/--one-direction", text="Also read from the end.")
+    ] = None
+    tokens: Annotated[str | None, _network("--tokens", text="char, word or bpe.")] = None
+    vocab_size: Annotated[int | None, _network("--vocab-size", text="Greatest number of different tokens.", min=2)] = (
+        None
+    )
+    embedding_size: Annotated[
+        int | None, _network("--embedding-size", text="Size of a token's vector.", min=1, max=MAX_SIZE)
+    ] = None
+    pooling: Annotated[str | None, _network("--pooling", text="attention, max, mean or last.")] = None
+    dropout: Annotated[float | None, _training("--dropout", text="Share of features dropped.")] = None
+    token_dropout: Annotated[float | None, _training("--token-dropout", text="Share of tokens hidden.")] = None
+    epochs: Annotated[
+        int | None, _training("--epochs", text="Passes over the data; enough if left out.", min=1, max=MAX_EPOCHS)
+    ] = None
+    batch_size: Annotated[int | None, _training("--batch-size", text="Sequences per step.", min=1)] = None
+    max_minutes: Annotated[
+        float | None,
+        _training("--max-minutes", text="Train no longer; the result then depends on the machine's speed."),
+    ] = None
+    learning_rate: Annotated[float | None, _training("--learning-rate", text="Peak step size of AdamW.")] = None
+    n_iter_no_change: Annotated[
+        int | None,
+        _training(
+            "--patience",
+            text="Epochs without a better figure before the end; at least a fifth of all if --epochs is left out.",
+            min=1,
+        ),
+    ] = None
+    min_delta: Annotated[
+        float | None, _training("--min-delta", text="Share by which a better figure must be better for --patience.")
+    ] = None
+    random_state: Annotated[int | None, _training("--seed", text="Same seed, same result.", min=0, max=MAX_SEED)] = None
+    device: Annotated[str | None, _training("--device", text="auto, cpu, cuda, …")] = None
+    memory: Annotated[
+        str | None, _training("--memory", text="full, or recompute: slower, for sequences too long to store.")
+    ] = None
+    precision: Annotated[
+        str | None, _training("--precision", text="bfloat16: faster where the processor multiplies it; or float32.")
+    ] = None
+    watch: Annotated[
+        bool | None, _training("--watch", text="Look at signs of health on the way; see recurra health.")
+    ] = None
+
+    def params(self) -> dict[str, Any]:
+        """The arguments that were given."""
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(Network)}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Fitting(Network, Reading):
+    """What every `recurra fit` command takes."""
+
+    valid: Annotated[
+        Path | None, _data("--valid", text="File that chooses the best epoch; mostly a tenth of TRAIN if left out.")
+    ] = None
+    out: Annotated[Path, _run("--out", text="Model folder to write.")] = Path("model")
+    resume: Annotated[bool, _run("--resume", text="Continue the unfinished run of the same command.")] = False
+    overwrite: Annotated[bool, _run("--overwrite", text="Replace the model in OUT, and discard an unfinished run.")] = (
+        False
+    )
+    checkpoint_minutes: Annotated[
+        float, _run("--checkpoint-minutes", text="Greatest time between two checkpoints.", min=0)
+    ] = 10.0
+    config: Annotated[
+        Path | None,
+        _run(
+            "--config",
+            text="TOML file of options, such as hidden-size = 64; the command line goes first.",
+            is_eager=True,
+            callback=_apply_config,
+        ),
+    ] = None
+
+
+def takes(options: type, *, without: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Gives a command the options of a dataclass; its parameter `options` receives an instance.
+
+    Args:
+        options: the dataclass.
+        without: fields that make no sense for this command; they keep their defaults.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        hints = typing.get_type_hints(options, include_extras=True)
+        shared = [
+            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+            for f in dataclasses.fields(options)
+            if f.name not in without
+        ]
+        signature = inspect.signature(command, eval_str=True)
+        own = [p.replace(kind=p.KEYWORD_ONLY) for p in signature.parameters.values() if p.name != "options"]
+
+        @functools.wraps(command)
+        def wrapper(**kwargs: Any) -> Any:
+            given = {p.name: kwargs.pop(p.name) for p in shared}
+            return command(**kwargs, options=options(**given))
+
+        needed = [p for p in own if p.default is p.empty]
+        parameters = [*needed, *shared, *(p for p in own if p not in needed)]  # the order of `--help`
+        wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+        return wrapper
+
+    return decorate

@@ -1,0 +1,53 @@
+"""`classify` on the command line: a class for each sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from recurra.cli.support.options import Asking, takes
+
+from . import many_to_one
+from .many_to_one import SequenceFitting, Train, inputs, read
+
+__all__ = ["fit", "inputs", "predict", "read"]
+
+
+@takes(SequenceFitting)
+def fit(
+    train: Train,
+    class_weight: Annotated[
+        str | None, typer.Option("--class-weight", help="balanced", rich_help_panel="Training")
+    ] = None,
+    *,
+    options: SequenceFitting,
+) -> None:
+    """Train a classifier: one class for each sequence.
+
+    [bold]Examples[/bold]
+
+      recurra fit classify reviews.csv --input text --target label
+      recurra fit classify gestures_TRAIN.ts --out my-model
+      recurra fit classify log.csv --id trip --time second --features speed,brake --target driver
+      recurra fit classify reviews.tsv --input text --target label --out my-model --resume
+
+    Empty texts count as empty sequences; those without a label are left out.
+    """
+    many_to_one.fit("classify", train, options, {"class_weight": class_weight} if class_weight else {})
+
+
+def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
+    """The most probable class of each sequence, with its probability, or with those of all classes."""
+    names = [str(label) for label in estimator.classes_]
+
+    def rows_of(chunk: Any) -> Iterator[dict[str, Any]]:
+        for probabilities in estimator.predict_proba(chunk).astype(float).round(6).tolist():
+            best = max(range(len(names)), key=probabilities.__getitem__)
+            row: dict[str, Any] = {"label": names[best], "probability": probabilities[best]}
+            if options.proba:
+                row["probabilities"] = dict(zip(names, probabilities, strict=True))
+            yield row
+
+    return many_to_one.predict(estimator, source, options, rows_of)

@@ -1,0 +1,221 @@
+"""`forecast` on the command line: the next steps of one or several series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recurra.cli.support.console import say, show_table
+from recurra.cli.support.files import Labelled, listed, read_numbers
+from recurra.cli.support.options import Asking, Fitting, Reading, TimeOptions, parse_list, takes
+from recurra.errors import UsageError
+
+from .many_to_one import Train
+from .training import train as run
+
+if TYPE_CHECKING:
+    from recurra.data.columns.panel import Columns, Panel
+    from recurra.data.columns.timestamps import TimeReading
+
+__all__ = ["fit", "inputs", "predict", "read", "show"]
+
+
+def _data(name: str, text: str) -> Any:
+    return typer.Option(name, help=text, rich_help_panel="Data")
+
+
+def _network(name: str, text: str, **extra: Any) -> Any:
+    return typer.Option(name, help=text, rich_help_panel="Network", **extra)
+
+
+@dataclass(frozen=True)
+class ForecastFitting(Fitting, TimeOptions):
+    """What `recurra fit forecast` takes beside its own arguments."""
+
+
+@takes(ForecastFitting)
+def fit(
+    train: Train,
+    time: Annotated[str, _data("--time", "Column of times, dates or whole numbers; or its parts: Date,Clock.")],
+    target: Annotated[str, _data("--target", "Column to forecast, or several: load,price.")],
+    features: Annotated[str | None, _data("--features", "Columns known of the past only.")] = None,
+    known: Annotated[str | None, _data("--known", "Columns known of the future too, such as holidays.")] = None,
+    id: Annotated[str | None, _data("--id", "Column that tells several series apart.")] = None,
+    split: Annotated[
+        str | None,
+        _data("--split", "Rows or shares to train on, to validate and to test: 8640,2880,2880 or 0.7,0.1,0.2."),
+    ] = None,
+    fill_gaps: Annotated[
+        bool, typer.Option("--fill-gaps", help="Insert missing steps.", rich_help_panel="Data")
+    ] = False,
+    horizon: Annotated[int | None, _network("--horizon", "Steps to forecast; 24.", min=1)] = None,
+    context: Annotated[int | None, _network("--context", "Steps looked back on; enough if left out.", min=1)] = None,
+    segment: Annotated[int | None, _network("--segment", "Steps read as one.", min=1)] = None,
+    quantiles: Annotated[str | None, _network("--quantiles", "Bands: 0.1,0.5,0.9; none for no bands.")] = None,
+    decoding: Annotated[str | None, _network("--decoding", "direct, or recursive.")] = None,
+    loss: Annotated[str | None, typer.Option("--loss", help="l1, l2 or huber.", rich_help_panel="Training")] = None,
+    calendar: Annotated[
+        bool | None, _network("--calendar/--no-calendar", "Minute, hour, weekday, time of year as known columns; yes.")
+    ] = None,
+    *,
+    options: ForecastFitting,
+) -> None:
+    """Train a forecaster: the next steps of one or several series.
+
+    [bold]Examples[/bold]
+
+      recurra fit forecast load.csv --time date --target load --horizon 24 --out my-model
+      recurra fit forecast shops.parquet --time day --target sold --id shop --known holiday,price --horizon 28
+      recurra fit forecast ETTh1.csv --time date --target OT --horizon 24 --split 8640,2880,2880
+
+    The last tenth of the time (more for a long horizon) chooses the best epoch and calibrates the bands; --split sets
+    other parts. Rows at the end without a target are the time to forecast. Missing values are filled with the last
+    one. If the training part lacks some, the network is told which.
+    """
+    from recurra.data.columns.panel import Columns
+
+    _refuse("--tokens, --bidirectional and other options of texts", options)
+    columns = Columns(listed(time), listed(target), listed(features), listed(known), id)
+    given = {
+        "horizon": horizon,
+        "context": context,
+        "segment": segment,
+        "quantiles": None if quantiles is None else _numbers("--quantiles", quantiles),
+        "split": None if split is None else _numbers("--split", split),
+        "decoding": decoding,
+        "loss": loss,
+        "calendar": calendar,
+        "fill_gaps": fill_gaps or None,
+    }
+    reading = _reading(options)
+
+    def read_file(path: Path, cache: Path | None) -> Labelled:
+        nonlocal reading
+        found = _labelled(path, columns, options, reading, cache=cache, fill_gaps=fill_gaps)
+        reading = reading.after(found.arguments[0].spelling)  # a validation file is read as the training file
+        return found
+
+    estimator = run(
+        "forecast",
+        train,
+        options,
+        read_file,
+        {name: value for name, value in given.items() if value is not None},
+    )
+    sizes = f"context {estimator.context_} in segments of {estimator.segment_}, horizon {estimator.horizon}"
+    season = f"season {estimator.season_}" if estimator.season_ > 1 else "no season found"
+    say(f"step {estimator.preparation_.frequency}, {sizes}, {season}")
+    for note in estimator.notes_:
+        say(note)
+    if "baselines" in estimator.metrics_:
+        figures, levels = estimator.metrics_["valid"], estimator.quantiles
+        wanted = {"coverage_wanted": levels[-1] - levels[0]} if "coverage" in figures else {}
+        compared = _compared({**figures, **wanted, "baselines": estimator.metrics_["baselines"]})
+        show_table("On the validation part", *compared, stderr=True)
+
+
+def _refuse(what: str, options: Fitting) -> None:
+    texts = ("tokens", "vocab_size", "embedding_size", "pooling", "token_dropout", "bidirectional")
+    if any(getattr(options, name) is not None for name in texts):
+        raise UsageError(f"{what} do not go with forecasting")
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    return () if text.strip().lower() == "none" else parse_list(option, text, float)
+
+
+def _labelled(
+    path: Path,
+    columns: Columns,
+    options: Reading,
+    reading: TimeReading,
+    *,
+    cache: Path | None = None,
+    frequency: Any = None,
+    fill_gaps: bool,
+) -> Labelled:
+    from recurra.data.columns.panel_table import panel_of_table
+
+    names, measured = columns.names, (*columns.target, *columns.features, *columns.known)
+    file, empty = read_numbers(path, names, len(names) - len(measured), options, cache).without_empty_rows()
+    for note in empty:
+        say(f"{path.name}: {note}")
+    panel = panel_of_table(file.table, columns, file.where, frequency=frequency, fill_gaps=fill_gaps, reading=reading)
+    for note in panel.notes:
+        say(f"{path.name}: {note}")
+    return Labelled((panel,), None, {})
+
+
+def _reading(options: TimeOptions) -> TimeReading:
+    from recurra.data.columns.timestamps import TimeReading
+
+    return TimeReading.of(options.time_format, options.day_first, options.month_first)
+
+
+def _read(estimator: Any, path: Path, options: Asking, columns: Columns | None = None) -> Panel:
+    learnt = estimator.preparation_
+    chosen, frequency = columns or learnt.columns, learnt.frequency
+    reading = _reading(options).after(learnt.spelling)
+    found = _labelled(path, chosen, options, reading, frequency=frequency, fill_gaps=estimator.fill_gaps)
+    return found.arguments[0]
+
+
+def read(estimator: Any, path: Path, options: Asking) -> Labelled:
+    """Reads a file with the columns of the model."""
+    return Labelled((_read(estimator, path, options), None, None, options.part), None, {})
+
+
+def show(title: str, figures: dict[str, Any]) -> None:
+    """The model's errors beside those of the baselines."""
+    part = figures["part"] + " part" + (", which chose the epoch" if figures["part"] == "validation" else "")
+    say(f"{figures['n']:,} windows of the {part}; mse and mae on values scaled by the training part")
+    show_table(title, *_compared(figures))
+
+
+def _compared(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Names of columns, and a row for each figure: the model's, then those of the baselines."""
+    from recurra._util.messages import readable
+
+    baselines = figures["baselines"]
+    rows = []
+    for name in ("mse", "mae", "mse_units", "mae_units"):
+        values = [figures[name], *(baseline[name] for baseline in baselines.values())]
+        rows.append([name.replace("_", " in own "), *map(readable, values)])
+    if "coverage" in figures:
+        wanted = f"coverage of the {figures['coverage_wanted']:.0%} band"
+        rows.append([wanted, f"{figures['coverage']:.1%}", *[""] * len(baselines)])
+    return ["figure", "this model", *baselines], rows
+
+
+def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
+    """One row for each step after the end of each series."""
+    from recurra.tasks.forecast.result import rows_of
+
+    columns = estimator.preparation_.columns
+    ((panel,),) = inputs(estimator, source, options)
+    found = list(estimator.forecast(panel, options.horizon))
+    if options.plot is not None:
+        from recurra.tasks.forecast.plot import plot_forecasts
+
+        plot_forecasts(found, columns, options.plot)
+        say(f"picture written to {options.plot}")
+    return (row for one in found for row in rows_of(one, columns))
+
+
+def inputs(estimator: Any, source: str, options: Asking) -> Iterator[tuple[Panel]]:
+    """The series of a file, with the known columns of the time to come, all at once."""
+    import dataclasses
+
+    from recurra.data.columns.panel import with_future
+
+    if source == "-":
+        raise UsageError("a forecaster takes a file: standard input is for texts")
+    panel = _read(estimator, Path(source), options)
+    if options.future is not None:
+        columns = dataclasses.replace(estimator.preparation_.columns, target=(), features=())
+        panel = with_future(panel, _read(estimator, options.future, options, columns))
+    yield (panel,)

@@ -1,0 +1,129 @@
+"""`generate` on the command line: a language model, which writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recurra.cli.support.console import say
+from recurra.cli.support.files import Labelled, labels, read_columns
+from recurra.cli.support.options import Asking, Fitting, Reading, takes
+from recurra.cli.support.stdin import lines_of
+from recurra.errors import UsageError
+
+from .training import train as run
+
+__all__ = ["fit", "inputs", "predict", "read"]
+
+ROWS = 4096  # predicted together
+
+
+@takes(Fitting)
+def fit(
+    train: Annotated[
+        Path, typer.Argument(help="Plain text; with --input a table, CSV, TSV, JSON Lines or Parquet.", metavar="TRAIN")
+    ],
+    input: Annotated[
+        str | None, typer.Option("--input", help="Column of texts, each with its own end.", rich_help_panel="Data")
+    ] = None,
+    condition: Annotated[
+        str | None, typer.Option("--condition", help="Column of labels that texts depend on.", rich_help_panel="Data")
+    ] = None,
+    bptt: Annotated[
+        int | None,
+        typer.Option("--bptt", help="Steps that the gradient of a running text goes back.", rich_help_panel="Training"),
+    ] = None,
+    *,
+    options: Fitting,
+) -> None:
+    """Train a language model: it learns to go on with a text.
+
+    [bold]Examples[/bold]
+
+      recurra fit generate novel.txt --out my-model
+      recurra fit generate novel.txt --valid other.txt --tokens bpe --max-minutes 20 --out my-model
+      recurra fit generate reviews.csv --input text --condition label --out my-model
+
+    Plain text is read as one stream; a tenth at its end chooses the best epoch, if --valid is left out.
+    """
+    if condition is not None and input is None:
+        raise UsageError("--condition names a column of a table; name the column of texts with --input")
+    run(
+        "generate",
+        train,
+        options,
+        lambda path, cache: _read(path, input, condition, options, cache),
+        {} if bptt is None else {"bptt": bptt},
+    )
+
+
+def read(estimator: Any, path: Path, options: Asking) -> Labelled:
+    """Reads a text or a table for a model; columns as in training, if none are given."""
+    input, condition = _columns(estimator, options)
+    return _read(path, input, condition, options, None)
+
+
+def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
+    """What comes next after each line, or each text of a column."""
+    for chunk in inputs(estimator, source, options):
+        for best in estimator.top(*chunk, k=options.top):
+            yield _row(best, options.top)
+
+
+def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[Any, ...]]:
+    """The texts of a file, or of lines, and their labels where the model knows labels, some at a time."""
+    lines, label = lines_of(source), options.condition
+    if lines is not None:
+        return ((some, None if label is None else [label] * len(some)) for some in lines)
+    columns = _read(Path(str(source)), *_columns(estimator, options), options, None).arguments
+    if isinstance(columns[0], str):
+        columns = (columns[0].removesuffix("\n").split("\n"),)
+    return (tuple(column[i : i + ROWS] for column in columns) for i in range(0, len(columns[0]), ROWS))
+
+
+def _row(best: list[tuple[str, float]], top: int) -> dict[str, Any]:
+    """Best first: the keys of the others are numbered, so that every row has the same."""
+    row: dict[str, Any] = {}
+    for place in range(1, top + 1):
+        token, probability = best[place - 1] if place <= len(best) else (None, None)
+        number = f" {place}" if place > 1 else ""
+        row[f"next{number}"] = token
+        row[f"probability{number}"] = None if probability is None else round(probability, 6)
+    return row
+
+
+def _columns(estimator: Any, options: Asking) -> tuple[str | None, str | None]:
+    """Names of the columns of texts and of labels, None for plain text and for no labels."""
+    input = options.input or estimator.data_.get("input column")
+    condition = options.condition or estimator.data_.get("condition column")
+    return input, condition if len(estimator.classes_) else None
+
+
+def _read(path: Path, input: str | None, condition: str | None, options: Reading, cache: Path | None) -> Labelled:
+    """A plain text, or the columns of a table.
+
+    Raises:
+        DataError: the file or a column cannot be read.
+        UsageError: the file is a table, and no column is named.
+    """
+    from recurra.data.encoders.running_text import read_text
+    from recurra.data.files.access import is_file
+    from recurra.data.readers.sniff import table_suffix
+
+    if input is not None:
+        names = [input] if condition is None else [input, condition]
+        file = read_columns(path, names, options, cache)
+        arguments = (file.table.column(0), *(labels(c) for c in file.table.columns[1:]))
+        known = {"input column": input, "condition column": condition}
+        return Labelled(arguments, file.where, {k: v for k, v in known.items() if v is not None})
+    if is_file(path) and table_suffix(path) in (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"):
+        raise UsageError(
+            f"{path.name} is a table: name its column of texts with --input\n"
+            "to learn the table's own letters, give the file a name that ends in .txt"
+        )
+    text, summary = read_text(path, options.encoding)
+    say(summary)
+    return Labelled((text,), None, {})

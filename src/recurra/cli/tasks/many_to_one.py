@@ -1,0 +1,95 @@
+"""What `classify` and `regress` share: options, and files of sequences with one target each."""
+
+# no `from __future__ import annotations`: typer needs the annotations themselves
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recurra.cli.support.files import Labelled
+from recurra.cli.support.options import Asking, Fitting, Reading, TimeOptions
+from recurra.cli.support.stdin import lines_of
+from recurra.errors import UsageError
+
+from .sources import Columns, read_source
+from .training import train
+
+Train = Annotated[
+    Path, typer.Argument(help="CSV, TSV, JSON Lines or Parquet table, .ts or .npz; also gzipped.", metavar="TRAIN")
+]
+
+
+def _column(name: str, text: str) -> Any:
+    return typer.Option(name, help=text, rich_help_panel="Data")
+
+
+@dataclass(frozen=True)
+class SequenceFitting(Fitting, TimeOptions):
+    """What `recurra fit classify` and `recurra fit regress` take beside what all shapes do."""
+
+    input: Annotated[str | None, _column("--input", "Column that holds the sequences, one a row.")] = None
+    target: Annotated[str | None, _column("--target", "Column to predict.")] = None
+    id: Annotated[str | None, _column("--id", "Long tables: column of ids; rows of one id are one sequence.")] = None
+    time: Annotated[
+        str | None, _column("--time", "Long tables: column to sort the rows of an id by, or its parts Date,Clock.")
+    ] = None
+    features: Annotated[str | None, _column("--features", "Long tables: columns of numbers, apart by commas.")] = None
+
+
+def fit(task: str, path: Path, options: SequenceFitting, params: dict[str, Any] | None = None) -> None:
+    """Trains on a file."""
+    columns = Columns.of(options)
+
+    def read(file: Path, cache: Path | None) -> Labelled:
+        nonlocal columns
+        found = read_labelled(task, file, columns, options, cache)
+        columns = columns.after(found.names)  # a validation file is read as the training file
+        return found
+
+    train(task, path, options, read, params)
+
+
+def read_labelled(task: str, path: Path, columns: Columns, options: Reading, cache: Path | None = None) -> Labelled:
+    """Reads sequences and targets.
+
+    Raises:
+        DataError: the file or a column cannot be read.
+    """
+    return read_source(task, path, columns, options, cache).labelled()
+
+
+def read(estimator: Any, path: Path, options: Asking) -> Labelled:
+    """Reads a labelled file for a model; columns as in training, if none are given."""
+    return read_labelled(estimator.task, path, Columns.of(options, estimator.data_), options)
+
+
+def predict(
+    estimator: Any, source: str | list[str], options: Asking, rows_of: Callable[[Any], Iterator[dict[str, Any]]]
+) -> Iterator[dict[str, Any]]:
+    """Predictions for the sequences of a file or the lines on standard input, chunk by chunk."""
+    return _named(_chunks(estimator, source, options), rows_of)
+
+
+def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[Any]]:
+    """The sequences of a file, or of lines, some at a time."""
+    return ((chunk,) for chunk, _ in _chunks(estimator, source, options))
+
+
+def _chunks(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[Any, Any]]:
+    """Sequences and their ids."""
+    lines = lines_of(source)
+    if lines is not None:
+        if estimator.encoder_.kind != "text":
+            raise UsageError("the model was not trained on texts, and standard input takes nothing else")
+        return ((chunk, None) for chunk in lines)
+    columns = Columns.of(options, estimator.data_)
+    return read_source(estimator.task, Path(str(source)), columns, options, targets=False).chunks()
+
+
+def _named(chunks: Iterator[Any], rows_of: Callable[[Any], Iterator[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    for chunk, ids in chunks:
+        for i, row in enumerate(rows_of(chunk)):
+            yield row if ids is None else {"id": ids[i], **row}

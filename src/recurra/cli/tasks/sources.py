@@ -1,0 +1,197 @@
+"""Files of sequences with one target each, of any kind, to what estimators take: here the kinds are told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recurra.cli.support.console import say
+from recurra.cli.support.files import Labelled, labels, listed, located, read_columns, read_numbers
+from recurra.cli.support.sounds import as_sounds, sounds_at
+from recurra.errors import DataError, ModelFolderError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+
+    from recurra.cli.support.options import Reading
+    from recurra.data.columns.timestamps import TimeReading
+    from recurra.data.readers.sequence_file import MeasuredFile
+
+ROWS = 4096  # predicted together
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table hold what. `input` is for one row a sequence; `features` for one row a step."""
+
+    input: str | None = None
+    target: str | None = None
+    id: str | None = None
+    time: str | None = None
+    features: tuple[str, ...] = ()
+    reading: TimeReading | None = None
+
+    @classmethod
+    def of(cls, options: Any, data: dict[str, Any] | None = None) -> Columns:
+        """Those given on the command line, and for the rest those that a model remembers in its `data_`."""
+        from recurra.data.columns.timestamps import TimeReading
+
+        features = listed(options.features)
+        reading = TimeReading.of(options.time_format, options.day_first, options.month_first)
+        given = cls(options.input, options.target, options.id, options.time, features, reading)
+        if given.input and features:
+            raise UsageError("give --input for one row a sequence, or --features for one row a step, not both")
+        known = data or {}
+        given = given.after(known)
+        given = replace(given, target=given.target or known.get("target column"))
+        if given.input or (given.features and given.id):
+            return given
+        if known.get("feature columns"):
+            return cls(
+                None,
+                given.target,
+                given.id or known.get("id column"),
+                given.time or known.get("time column"),
+                given.features or tuple(known["feature columns"]),
+                given.reading,
+            )
+        return given if given.features else replace(given, input=known.get("input column"))
+
+    def after(self, data: dict[str, Any]) -> Columns:
+        """The same columns, whose times are first read as those of earlier data."""
+        from recurra.data.columns.spellings import Spelling
+
+        if self.reading is None or not data.get("time format"):
+            return self
+        known = Spelling(str(data["time format"]))
+        try:
+            known.check()
+        except UsageError as error:
+            raise ModelFolderError(f"the time format of the model cannot be used: {error}") from None
+        return replace(self, reading=self.reading.after(known))
+
+    @property
+    def remembered(self) -> dict[str, Any]:
+        """For a model's `data_`."""
+        if self.features:
+            columns = {"id column": self.id, "time column": self.time, "feature columns": list(self.features)}
+        else:
+            columns = {"input column": self.input}
+        return {name: value for name, value in {**columns, "target column": self.target}.items() if value}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Sequences from a file, and the target of each where they were asked for."""
+
+    sequences: Any
+    targets: np.ndarray | None
+    where: Callable[[int], str]
+    names: dict[str, Any] = field(default_factory=dict)
+    ids: Sequence[Any] | None = None
+
+    def labelled(self) -> Labelled:
+        """For `fit` and `evaluate`."""
+        return Labelled((self.sequences, self.targets), self.where, self.names)
+
+    def chunks(self) -> Iterator[tuple[Any, Sequence[Any] | None]]:
+        """Some sequences at a time, with their ids, for `predict`."""
+        for start in range(0, len(self.sequences), ROWS):
+            part, ids = slice(start, start + ROWS), self.ids
+            yield self.sequences[part], ids and ids[part]
+
+
+def read_source(
+    task: str, path: Path, columns: Columns, options: Reading, cache: Path | None = None, *, targets: bool = True
+) -> Source:
+    """Reads a file by its kind, and says what was found.
+
+    Args:
+        task: `"classify"` or `"regress"`.
+        path: the file.
+        columns: of tables; the other kinds say themselves what is what.
+        options: how to read tables.
+        cache: folder for large tables.
+        targets: whether the targets are wanted too.
+
+    Raises:
+        DataError: the file cannot be read.
+        UsageError: columns are missing, or are none of the file's.
+    """
+    from recurra.data.readers.sniff import table_suffix
+
+    if not targets and (sounds := sounds_at(str(path))) is not None:
+        return Source(sounds, None, lambda row: sounds[row].name)
+    kind = table_suffix(path)
+    if kind in (".ts", ".npz"):
+        return _from_archive(task, path, kind, columns, options, targets)
+    if columns.features:
+        return _from_long(task, path, columns, options, cache, targets)
+    return _from_column(task, path, columns, options, cache, targets)
+
+
+def _from_archive(task: str, path: Path, kind: str, columns: Columns, options: Reading, targets: bool) -> Source:
+    from recurra.data.readers.npz import read_npz
+    from recurra.data.readers.ts import read_ts
+
+    file = read_npz(path) if kind == ".npz" else read_ts(path, options.encoding)
+    return _measured(task, file, {}, targets)
+
+
+def _from_long(task: str, path: Path, columns: Columns, options: Reading, cache: Path | None, targets: bool) -> Source:
+    from recurra.data.readers.long_table import LongColumns, read_long
+
+    if columns.id is None:
+        raise UsageError("--features needs --id: the column that tells which sequence a row belongs to")
+    if targets and columns.target is None:
+        raise UsageError("name the column to predict with --target")
+    chosen = LongColumns(columns.id, columns.features, listed(columns.time), columns.target if targets else None)
+    file = read_long(path, chosen, options.how(), numbers=task == "regress", reading=columns.reading, cache_dir=cache)
+    format = {} if file.spelling is None or not file.spelling.format else {"time format": file.spelling.format}
+    return _measured(task, file, columns.remembered | format, targets)
+
+
+def _measured(task: str, file: MeasuredFile, names: dict[str, Any], targets: bool) -> Source:
+    from recurra.data.readers.sequence_file import labelled
+
+    say(file.summary)
+    for note in file.notes:
+        say(f"{file.path.name}: {note}")
+    found = labelled(file, task == "regress") if targets else None
+    return Source(file.sequences, found, file.where, names, file.ids)
+
+
+def _from_column(
+    task: str, path: Path, columns: Columns, options: Reading, cache: Path | None, targets: bool
+) -> Source:
+    import pyarrow as pa
+
+    from recurra.data.columns.inputs import Texts, as_sequences
+    from recurra.data.columns.numbers import parse_numbers
+
+    wanted = {"--input": columns.input, **({"--target": columns.target} if targets else {})}
+    for option, name in wanted.items():
+        if name is None:
+            hint = " (or for one row a step: --id, --features and --time)" if option == "--input" else ""
+            raise UsageError(f"name a column of {path.name} with {option}{hint}")
+    names = [name for name in wanted.values() if name]
+    file = (
+        read_numbers(path, names, 1, options, cache) if task == "regress" else read_columns(path, names, options, cache)
+    )
+    sequences: Any = as_sounds(file.table.column(0), path.parent, file.where)
+    if not isinstance(sequences, list) and pa.types.is_nested(sequences.type):
+        with located(file.where):
+            sequences = as_sequences(sequences)
+        if isinstance(sequences, Texts):  # no row has a value that tells texts from numbers
+            raise DataError(f"{path.name}, column {columns.input}: every value is missing")
+        if sequences.missing:
+            say(f"{path.name}: {sequences.missing:,} missing values")
+    found = None
+    if targets:
+        column = file.table.column(1)
+        name = str(columns.target)
+        found = parse_numbers(column, name=name, where=file.where) if task == "regress" else labels(column)
+    return Source(sequences, found, file.where, columns.remembered)

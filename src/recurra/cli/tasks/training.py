@@ -1,0 +1,162 @@
+"""The steps of every `recurra fit` command: a run that can be resumed, and the model folder at its end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from recurra._util.atomic import locked, reason, remove, tidy
+from recurra.cli.support.console import on_terminal, say
+from recurra.cli.support.files import Labelled, located
+from recurra.cli.support.options import Fitting
+from recurra.errors import ModelFolderError, UsageError
+
+from . import shape_of
+
+Read = Callable[[Path, Path | None], Labelled]
+"""Reads a file of training or validation data; the second argument is a folder for large tables."""
+
+CHECKPOINT = "last.ckpt"
+
+
+def train(task: str, train: Path, options: Fitting, read: Read, params: dict[str, Any] | None = None) -> Any:
+    """Trains on a file, saves the model and returns the estimator.
+
+    Args:
+        task: name of the shape.
+        train: file of training data.
+        options: those that all shapes share.
+        read: brings a file into the arguments of the estimator's `fit`.
+        params: arguments of the estimator beside those in `options`.
+
+    Raises:
+        UsageError: the model folder contains finished work and the options do not say what to do with it, or another
+            process is training into it.
+        typer.Exit: with code 130 after Ctrl-C; with code 0 if the run to resume is finished.
+    """
+    from recurra.tasks import ESTIMATORS
+
+    params = {**options.params(), **(params or {})}
+    for name in params.keys() - ESTIMATORS[task]().get_params().keys():
+        raise UsageError(f"--{name.replace('_', '-')} is not for {task}")
+    estimator: Any = ESTIMATORS[task](**params)
+    with _run_folder(options) as run:
+        data = read(train, run)
+        valid = None if options.valid is None else read(options.valid, run)
+        with located(data.where):
+            estimator.fit(
+                *data.arguments,
+                validation_data=valid and valid.arguments,
+                checkpoint=run,
+                checkpoint_minutes=options.checkpoint_minutes,
+                resume=options.resume,
+            )
+        estimator.data_ |= {"training file": train.name, **data.names}
+        _finish(estimator, options.out, run)
+    return estimator
+
+
+@contextmanager
+def _run_folder(options: Fitting) -> Iterator[Path]:
+    """Yields the folder OUT.training, which contains the state of the run and exists until the run is finished.
+
+    Its lock excludes a second run with the same OUT. If OUT is a link, the folder is next to its target.
+    """
+    from recurra.io import check_target
+
+    out = Path(os.path.realpath(options.out))
+    tidy(out.parent)
+    check_target(options.out)
+    run = out.with_name(out.name + ".training")
+    try:
+        started = run.exists()
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelFolderError(f"the folder {run} cannot be created: {reason(error)}") from None
+    with locked(run, f"another process is training into {options.out}; wait for it or choose another --out"):
+        try:
+            _decide(out, run, started, options)
+            yield run
+        except BaseException as error:
+            if (run / CHECKPOINT).exists():
+                if isinstance(error, ModelFolderError):  # such as a full disk
+                    raise ModelFolderError(f"{error}\nthe same command with --resume continues the run") from None
+            elif _is_run(run):
+                remove(run)
+            raise
+
+
+def _decide(out: Path, run: Path, started: bool, options: Fitting) -> None:
+    """Refuses to replace finished work, and prepares the folder of the run.
+
+    Args:
+        out: the model folder, which may exist.
+        run: folder of the run, locked.
+        started: whether it existed before.
+        options: those of the command.
+    """
+    from recurra.io import is_model
+
+    if not _is_run(run):
+        raise ModelFolderError(f"{run} contains files that are not of a run of Recurra; choose another --out")
+    checkpoint, finished = (run / CHECKPOINT).exists(), is_model(out)
+    if options.resume and not checkpoint:
+        if finished and not started:
+            say(f"the run is finished: the model is in {options.out}; --overwrite instead of --resume trains it again")
+            raise typer.Exit
+        say(f"there is no unfinished run in {run}; training starts from the beginning")
+    if checkpoint and not (options.resume or options.overwrite):
+        raise UsageError(
+            f"{run} contains an unfinished run\nadd --resume to continue it, --overwrite to start from the beginning"
+        )
+    if finished and not checkpoint and not options.overwrite:
+        raise UsageError(
+            f"{options.out} contains a finished model\nchoose another --out, or add --overwrite to replace the model"
+        )
+    if not options.resume:
+        (run / CHECKPOINT).unlink(missing_ok=True)
+    for entry in run.iterdir():  # prepared data, which is prepared again
+        if entry.name != CHECKPOINT:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _is_run(run: Path) -> bool:
+    """Whether a folder contains nothing but the files of a run."""
+    return all(entry.name == CHECKPOINT or entry.suffix in (".arrow", ".partial", ".tsv") for entry in run.iterdir())
+
+
+def _finish(estimator: Any, out: Path, run: Path) -> None:
+    from recurra.tasks.base import FOLDS
+
+    if estimator.interrupted_:
+        if estimator.best_epoch_:
+            estimator.save(out)
+            say(f"interrupted; the model of the best epoch so far ({estimator.best_epoch_}) is in {out}")
+        else:
+            say("interrupted before the end of the first epoch; there is no model yet")
+        say("the same command with --resume continues")
+        raise typer.Exit(130)
+    estimator.save(out)
+    remove(run)
+    metrics = estimator.metrics_
+    figures = metrics["valid"] or {"training loss": metrics["loss"]}
+    if not on_terminal():  # there the progress line ended with the same words
+        say(f"best epoch {estimator.best_epoch_} of {estimator.n_iter_}: {_in_words(figures)}")
+    own_table = hasattr(shape_of(estimator.task), "show")
+    for name, values in ({} if own_table else metrics.get("baselines", {})).items():
+        say(f"{name}: {_in_words({key: value for key, value in values.items() if key in figures})}")
+    for name, values in metrics.get("cross_validation", {}).items():
+        say(f"{name}, {FOLDS}-fold cross-validation of the training data: {_in_words(values)}")
+    say(f"model saved to {out}")
+
+
+def _in_words(figures: dict[str, float]) -> str:
+    from recurra._util.messages import readable
+
+    return ", ".join(f"{name} {readable(value)}" for name, value in figures.items())

@@ -1,0 +1,102 @@
+"""`transcribe` on the command line: what is said in recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recurra.cli.support.console import say
+from recurra.cli.support.files import Labelled, labels, read_columns
+from recurra.cli.support.options import Asking, Fitting, Reading, takes
+from recurra.cli.support.sounds import as_sounds, read_sounds
+from recurra.errors import DataError, UsageError
+
+from .many_to_one import Train
+from .training import train as run
+
+__all__ = ["fit", "inputs", "predict", "read"]
+
+ROWS = 64  # transcribed together
+Input = Annotated[str, typer.Option("--input", help="Column of sound files.", rich_help_panel="Data")]
+Target = Annotated[str, typer.Option("--target", help="Column of what they say.", rich_help_panel="Data")]
+
+
+@takes(Fitting)
+def fit(
+    train: Train,
+    input: Input = "path",
+    target: Target = "text",
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", help="Spectra (10 ms) in a step of the network.", min=1, rich_help_panel="Network"),
+    ] = None,
+    *,
+    options: Fitting,
+) -> None:
+    """Train a transcriber: speech to text.
+
+    [bold]Examples[/bold]
+
+      recurra fit transcribe train.csv --input path --target text --out my-model
+      recurra fit transcribe train.csv --tokens word --valid dev.csv --out my-model
+      recurra predict my-model recording.wav
+
+    TRAIN names a sound file (WAV, FLAC, OGG, …) and its text in each row; file names begin at the folder of the table.
+    Rows without a text, and those whose text is too long for their recording, are left out.
+    """
+    from recurra._util.messages import counted
+
+    params = {} if frames is None else {"frames": frames}
+    model = run(
+        "transcribe", train, options, lambda path, cache: _labelled(path, input, target, options, cache), params
+    )
+    for what, count in model.data_.items():
+        if what.startswith("left out") and count:
+            say(f"{counted(count, 'recording')} {what}")
+
+
+def read(estimator: Any, path: Path, options: Asking) -> Labelled:
+    """Reads a labelled file for a model; columns as in training, if none are given."""
+    _decoding(estimator, options)
+    input = options.input or estimator.data_.get("input column") or "path"
+    target = options.target or estimator.data_.get("target column") or "text"
+    return _labelled(path, input, target, options)
+
+
+def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
+    """The text of each recording, with its confidence; with `--timestamps` also when each token is said."""
+    return (
+        row for (chunk,) in inputs(estimator, source, options) for row in _rows(estimator, chunk, options.timestamps)
+    )
+
+
+def inputs(estimator: Any, source: str, options: Asking) -> Iterator[tuple[list[Path]]]:
+    """The recordings of a source, some at a time."""
+    if source == "-":
+        raise UsageError("recordings do not come on standard input; name a file, a folder or a table")
+    _decoding(estimator, options)
+    sounds = read_sounds(options.input or estimator.data_.get("input column") or "path", source, options)
+    if not isinstance(sounds, list):
+        raise DataError(f"the column of {source} holds no names of sound files; name the one that does with --input")
+    return ((sounds[start : start + ROWS],) for start in range(0, len(sounds), ROWS))
+
+
+def _rows(estimator: Any, sounds: list[Path], timestamps: bool) -> Iterator[dict[str, Any]]:
+    for path, said in zip(sounds, estimator.transcribe(sounds), strict=True):
+        row = {"file": path.name, "text": said.text, "confidence": round(said.confidence, 4)}
+        yield row | ({"tokens": [token._asdict() for token in said.tokens]} if timestamps else {})
+
+
+def _decoding(estimator: Any, options: Asking) -> None:
+    changes = {"beam_size": options.beam, "length_bonus": options.length_bonus}
+    estimator.set_params(**{name: value for name, value in changes.items() if value is not None})
+
+
+def _labelled(path: Path, input: str, target: str, options: Reading, cache: Path | None = None) -> Labelled:
+    file = read_columns(path, [input, target], options, cache)
+    sounds = as_sounds(file.table.column(0), path.parent, file.where)
+    texts = labels(file.table.column(1))
+    return Labelled((sounds, texts), file.where, {"input column": input, "target column": target})

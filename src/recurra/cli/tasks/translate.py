@@ -1,0 +1,238 @@
+"""`translate` on the command line: a text for a text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from recurra.cli.support.console import say
+from recurra.cli.support.files import Labelled, read_columns, write_rows
+from recurra.cli.support.options import Asking, Fitting, Reading, takes
+from recurra.cli.support.stdin import lines_of
+from recurra.errors import DataError, UsageError
+
+from .training import train as run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["fit", "inputs", "predict", "read"]
+
+SOURCE, TARGET = "source", "target"
+"""Names of the columns where a model learnt from two files."""
+
+ROWS = 256  # translated together
+
+Train = Annotated[
+    Path,
+    typer.Argument(
+        help="CSV, TSV, JSON Lines or Parquet file, also gzipped; or, with --target-file, one text a line.",
+        metavar="TRAIN",
+    ),
+]
+
+
+class Sides(NamedTuple):
+    """Where the two sides of the pairs stand: columns of a table, or a second file."""
+
+    source: str | None
+    target: str | None
+    target_file: Path | None
+
+
+@takes(Fitting)
+def fit(
+    train: Train,
+    source: Annotated[
+        str | None, typer.Option("--source", help="Column of texts, by name or position.", rich_help_panel="Data")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", help="Column of their translations.", rich_help_panel="Data")
+    ] = None,
+    target_file: Annotated[
+        Path | None,
+        typer.Option("--target-file", help="Instead: file whose lines pair up with TRAIN's.", rich_help_panel="Data"),
+    ] = None,
+    valid_target_file: Annotated[
+        Path | None,
+        typer.Option("--valid-target-file", help="The same for --valid.", rich_help_panel="Data"),
+    ] = None,
+    hold_out: Annotated[
+        float,
+        typer.Option(
+            "--hold-out",
+            help="Keep this share of the distinct sources for a test and write them to OUT.held-out.tsv.",
+            min=0,
+            max=0.9,
+            rich_help_panel="Data",
+        ),
+    ] = 0.0,
+    label_smoothing: Annotated[
+        float | None,
+        typer.Option("--label-smoothing", help="Share of probability spread.", rich_help_panel="Training"),
+    ] = None,
+    neighbours: Annotated[
+        int | None,
+        typer.Option(
+            "--neighbours", help="Training pairs kept for evaluate's baseline.", min=0, rich_help_panel="Training"
+        ),
+    ] = None,
+    *,
+    options: Fitting,
+) -> None:
+    """Train a translator: a text for each text.
+
+    [bold]Examples[/bold]
+
+      recurra fit translate pairs.csv --source english --target korean
+      recurra fit translate kor.txt --source 1 --target 2 --hold-out 0.1 --out my-model
+      recurra fit translate train.en --target-file train.ko --valid dev.en --valid-target-file dev.ko
+
+    A source may stand in several rows, with as many translations; a split never parts them.
+    Pairs with an empty side are left out.
+    """
+    table = source is not None and target is not None
+    if table == (target_file is not None) or (source is None) != (target is None):
+        raise UsageError("give --source and --target for a table, or --target-file for two files of lines")
+    if options.valid is not None and (target_file is None) != (valid_target_file is None):
+        raise UsageError("--valid has the form of TRAIN: two files need --valid-target-file, a table does not")
+
+    def read(path: Path, cache: Path | None) -> Labelled:
+        if path is train and hold_out:
+            return _set_apart(path, Sides(source, target, target_file), hold_out, options, cache)
+        return _labelled(
+            path, Sides(source, target, target_file if path is train else valid_target_file), options, cache
+        )
+
+    own = {"label_smoothing": label_smoothing, "neighbours": neighbours}
+    run("translate", train, options, read, {name: value for name, value in own.items() if value is not None})
+
+
+def read(estimator: Any, path: Path, options: Asking) -> Labelled:
+    """Reads pairs for a model; columns as in training, if none are given."""
+    _ask(estimator, options)
+    known = estimator.data_
+    source = options.source or options.input or known.get("source column")
+    return _labelled(
+        path, Sides(source, options.target or known.get("target column"), options.target_file), options, None
+    )
+
+
+def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
+    """The translation of each text with its score; with `--n-best`, a row for each of the best."""
+    row, plot = 0, options.plot
+    for (chunk,) in inputs(estimator, source, options):
+        for found in estimator.candidates(chunk):
+            row += 1
+            for rank, candidate in enumerate(found[: options.n_best or 1], 1):
+                numbers = {"row": row, "rank": rank} if options.n_best else {"row": row}
+                yield {**numbers, "translation": candidate.text, "score": round(candidate.score, 6)}
+        if plot is not None and any(text.strip() for text in chunk):
+            text = next(text for text in chunk if text.strip())
+            note = estimator.align(text).plot(plot)
+            say(f"attention of {text!r}: {plot}" + (f"\n{note}" if note else ""))
+            plot = None  # of the first text
+
+
+def _ask(estimator: Any, options: Asking) -> None:
+    """Sets how the model searches and how BLEU cuts texts."""
+    beams = max(options.beam or estimator.beam_size, options.n_best or 1)
+    estimator.set_params(beam_size=beams)
+    estimator.bleu_tokens_ = options.bleu_tokens or estimator.bleu_tokens_
+
+
+def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[list[str]]]:
+    """The texts of a file, or of lines, some at a time."""
+    _ask(estimator, options)
+    lines = lines_of(source)
+    if lines is not None:
+        return ((part,) for some in lines for part in _parts(some))
+    name, path = options.source or options.input or estimator.data_.get("source column"), Path(str(source))
+    if name is None:  # the model learnt from files of lines
+        from recurra.data.batching.pairs import read_lines
+
+        texts, said = read_lines(path, options.encoding)
+        say(said)
+        return ((part,) for part in _parts(texts))
+    column = read_columns(path, [name], options).table.column(0)
+    return (([text or "" for text in part.to_pylist()],) for part in _parts(column))
+
+
+def _parts(rows: Any) -> Iterator[Any]:
+    return (rows[start : start + ROWS] for start in range(0, len(rows), ROWS))
+
+
+def _labelled(path: Path, sides: Sides, options: Reading, cache: Path | None) -> Labelled:
+    if sides.target_file is not None:
+        from recurra.data.batching.pairs import parallel
+
+        sources, targets, said = parallel(path, sides.target_file, options.encoding)
+        say(said)
+        return Labelled((sources, targets), None, {"file of translations": sides.target_file.name})
+    source, target = sides.source or SOURCE, sides.target or TARGET
+    file = read_columns(path, [source, target], options, cache)
+    names = {"source column": source, "target column": target}
+    return Labelled((file.table.column(0), file.table.column(1)), file.where, names)
+
+
+def _whole(path: Path, other: Path | None, options: Reading) -> tuple[pa.Table, Callable[[int], str] | None]:
+    """All columns of a table, or two files as one, and what says where a row stands."""
+    import pyarrow as pa
+
+    if other is None:
+        from recurra.data.readers.tables import read_table
+
+        file = read_table(path, None, options.how())
+        say(file.summary)
+        return file.table, file.where
+    from recurra.data.batching.pairs import parallel
+
+    sources, targets, said = parallel(path, other, options.encoding)
+    say(said)
+    return pa.table({SOURCE: list(sources), TARGET: list(targets)}), None
+
+
+def _set_apart(path: Path, sides: Sides, share: float, options: Fitting, cache: Path | None) -> Labelled:
+    """Writes all rows of a share of the sources to a file of their own and hands over the others."""
+    import filecmp
+
+    import numpy as np
+
+    from recurra.data.batching.pairs import hold_out, source_groups
+    from recurra.data.columns.inputs import Texts, as_sequences
+    from recurra.data.files.table import choose_columns
+
+    table, where = _whole(path, sides.target_file, options)
+    names = table.column_names
+    at = choose_columns(path, names, [sides.source or SOURCE, sides.target or TARGET])
+    sources = as_sequences(table.column(at[0]))
+    if not isinstance(sources, Texts):
+        raise DataError(
+            f"{path.name}, column {names[at[0]]}: these are no texts; translation needs a text on each side"
+        )
+    texts = [text for chunk in sources.chunks() for text in chunk]
+    apart = hold_out(source_groups(texts), share, options.random_state or 0)
+    if not apart.any():
+        raise UsageError(f"--hold-out {share:g} of {len(texts):,} rows leaves nothing to test on")
+    # columns without a name are numbered, and a header of numbers would look like data
+    plain = {at[0]: SOURCE, at[1]: TARGET}
+    header = [plain.get(i, f"column {name}") if name == str(i + 1) else name for i, name in enumerate(names)]
+    out = options.out.with_name(f"{options.out.name}.held-out.tsv")
+    held = table.take(np.flatnonzero(apart))
+    columns_held = [column.to_pylist() for column in held.columns]
+    if out.exists() and cache is not None and not options.overwrite:
+        again = cache / "held-out.tsv"
+        write_rows(again, header, columns_held)
+        if not filecmp.cmp(out, again, shallow=False):
+            raise UsageError(f"{out} contains other pairs; move it, or add --overwrite to replace it")
+    else:
+        write_rows(out, header, columns_held)
+    say(f"{held.num_rows:,} pairs held out: {out}")
+    rows = np.flatnonzero(~apart)
+    kept = table.take(rows)
+    columns = {} if sides.target_file else {"source column": sides.source, "target column": sides.target}
+    place = None if where is None else lambda row: where(int(rows[row]))
+    return Labelled((kept.column(at[0]), kept.column(at[1])), place, {**columns, "held out": out.name})

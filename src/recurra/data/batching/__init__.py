@@ -1,0 +1,1 @@
+"""Stored sequences, and batches of them in a reproducible order."""

@@ -1,0 +1,1 @@
+"""User input, column by column: texts, numbers, times and panels."""

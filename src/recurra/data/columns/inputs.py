@@ -1,0 +1,414 @@
+"""What a user may hand over as X or y, brought into three shapes: texts, arrays `(time, features)`, recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recurra.data.files.audio import Recordings, as_recordings, first_known, is_audio_name
+from recurra.errors import DataError
+
+CHUNK_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts, in a list or in a (memory-mapped) Arrow column; a missing text counts as empty."""
+
+    rows: Sequence[str] | pa.ChunkedArray
+    kind = "text"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def chunks(self, keep: np.ndarray | None = None) -> Iterator[list[str]]:
+        """Yields lists of at most `CHUNK_ROWS` texts, in order; with `keep`, only the rows where it is True."""
+        for start in range(0, len(self.rows), CHUNK_ROWS):
+            part: Any = self.rows[start : start + CHUNK_ROWS]
+            texts = [text or "" for text in (part.to_pylist() if isinstance(part, pa.ChunkedArray) else part)]
+            yield texts if keep is None else list(compress(texts, keep[start : start + CHUNK_ROWS]))
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Numeric sequences, each an array `(time, features)` of floating point numbers, NaN where one is missing.
+
+    Attributes:
+        rows: the arrays.
+        features: number of features.
+        names: of the features, where the sequences were data frames.
+    """
+
+    rows: Sequence[np.ndarray]
+    features: int
+    names: tuple[str, ...] | None = None
+    kind = "series"
+
+    @property
+    def missing(self) -> int:
+        """Number of missing values."""
+        return sum(int(np.isnan(row).sum()) for row in self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: slice) -> Arrays:
+        return Arrays(self.rows[part], self.features, self.names)
+
+    def in_order_of(self, names: Sequence[str] | None) -> Arrays:
+        """The same sequences with their features in the order of `names`; arrays without names stay as they are.
+
+        Raises:
+            DataError: other names; the message says which.
+        """
+        if names is None or self.names is None or tuple(names) == self.names:
+            return self
+        order = _order(self.names, names, "X")
+        return Arrays([row[:, order] for row in self.rows], self.features, tuple(names))
+
+    def chunks(self, keep: np.ndarray | None = None) -> Iterator[list[np.ndarray]]:
+        """Yields lists of at most `CHUNK_ROWS` arrays, in order; with `keep`, only the rows where it is True."""
+        for start in range(0, len(self.rows), CHUNK_ROWS):
+            part = self.rows[start : start + CHUNK_ROWS]
+            yield list(part if keep is None else compress(part, keep[start : start + CHUNK_ROWS]))
+
+
+def as_sequences(X: Any) -> Texts | Arrays | Recordings:
+    """Recognises the sequences in `X`.
+
+    Args:
+        X: texts (list, array, pandas or Arrow column), or numeric sequences: a list of arrays
+            `(time, features)` or `(time,)`, an array `(batch, time, features)` or `(batch, time)`, an Arrow
+            column of lists. Tensors and anything with the Arrow C stream interface count as well. Or recordings:
+            paths of sound files (`pathlib.Path`, or texts that end in .wav, .flac, …), or pairs
+            `(samples, rate)`.
+
+    Returns:
+        `Texts`, `Arrays` or `Recordings`; what is one already comes back as it is.
+
+    Raises:
+        DataError: `X` is neither, or mixes both; the message names the row.
+
+    Example:
+        >>> as_sequences([[1.0, 2.0], [3.0]]).rows[0].shape
+        (2, 1)
+    """
+    if isinstance(X, str | bytes):
+        raise DataError("X is one text; hand over a list of texts, such as [text]")
+    if isinstance(X, Texts | Arrays | Recordings):
+        return X
+    X = _unwrap(_ordered(X, "X"))
+    if isinstance(X, pa.ChunkedArray):
+        if _is_string(X.type):
+            named = is_audio_name(first_known(X))
+            return (as_recordings(X.to_pylist()) if named else None) or Texts(X)
+        X = X.to_pylist()
+    if isinstance(X, np.ndarray):
+        refuse_complex(X, "X")
+        _refuse_times(X, "X")
+    if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
+        if X.ndim not in (2, 3):
+            raise DataError(
+                f"a numeric X has 2 axes (batch, time) or 3 (batch, time, features), not {X.ndim}; "
+                "for sequences of unequal length hand over a list of arrays"
+            )
+        values = X.reshape(*X.shape[:2], -1) if X.size else X.reshape(*X.shape[:2], *X.shape[2:] or (1,))
+        return _finite(Arrays(list(_floating(values)), values.shape[2]))
+    if not isinstance(X, Iterable) or getattr(X, "ndim", 1) == 0:
+        raise DataError(f"X is {_kind(X)}; hand over a list of texts or of arrays (time, features)")
+    rows = list(X)
+    if not rows:
+        raise DataError("X is empty: there is nothing to learn from or to predict")
+    if (recordings := as_recordings(rows)) is not None:
+        return recordings
+    if any(isinstance(row, str) for row in rows):
+        return _texts(rows)
+    if all(_is_missing(row) for row in rows):
+        return Texts([""] * len(rows))
+    return _arrays(rows)
+
+
+def as_column(y: Any, rows: int, name: str) -> np.ndarray:
+    """Brings one value per sequence into a numpy array of `rows` rows.
+
+    Raises:
+        DataError: the number of values is not the number of sequences.
+    """
+    y = _unwrap(_ordered(y, name))
+    values = y.to_numpy() if isinstance(y, pa.ChunkedArray) else _one_array(y, name)
+    refuse_complex(values, name)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim == 0:
+        raise DataError(f"{name} is one value, {values.item()!r:.40}; hand over one for each of {rows:,} sequences")
+    if len(values) != rows:
+        raise DataError(f"X has {rows:,} sequences but {name} has {len(values):,} values; they must pair up")
+    return values
+
+
+def _ordered(values: Any, name: str) -> Any:
+    """The values, a list where they can be read only once.
+
+    Raises:
+        DataError: they are missing, or have no order.
+    """
+    if isinstance(values, Iterator):
+        return list(values)
+    if values is None:
+        raise DataError(f"{name} is None; hand over one {'sequence' if name == 'X' else 'value'} for each row")
+    if isinstance(values, str | bytes | Mapping | Set) or hasattr(values, "tocsr"):
+        advice = "call toarray() first" if hasattr(values, "tocsr") else "hand over a list or an array"
+        raise DataError(f"{name} is {_kind(values)}; {advice}")
+    return values
+
+
+def _kind(value: Any) -> str:
+    if hasattr(value, "tocsr"):
+        return "a sparse matrix"
+    if isinstance(value, Set):
+        return "a set, which has no order"
+    if isinstance(value, Mapping):
+        return "a dictionary"
+    return "one text" if isinstance(value, str | bytes) else f"one value of type {type(value).__name__}"
+
+
+def refuse_complex(values: np.ndarray, name: str) -> None:
+    """Raises `DataError` for complex numbers: a conversion to real ones would drop the imaginary part."""
+    held = values.dtype.kind == "O" and any(isinstance(v, complex | np.complexfloating) for v in values.flat)
+    if held or values.dtype.kind == "c":
+        raise DataError(
+            f"{name} holds complex numbers, which a real network cannot read; "
+            "hand over real and imaginary parts as two features, np.stack([x.real, x.imag], axis=-1)"
+        )
+
+
+def _refuse_times(values: np.ndarray, name: str) -> None:
+    """Raises `DataError` for dates and durations: they would become whole numbers of a unit that nobody chose."""
+    if values.dtype.kind in "mM":
+        raise DataError(f"{name} holds times; hand over numbers, such as the days since a date")
+
+
+def _one_array(values: Any, name: str) -> np.ndarray:
+    """A list of values as an array; texts stay apart from numbers, which numpy would make texts."""
+    if isinstance(values, list | tuple):
+        texts = sum(isinstance(value, str) for value in values)
+        if 0 < texts < len(values):
+            found = np.empty(len(values), object)
+            found[:] = values
+            return found
+    try:
+        return np.asarray(values)
+    except ValueError:
+        sizes = [len(value) if hasattr(value, "__len__") else 1 for value in values]
+        row = next((i for i, size in enumerate(sizes) if size != sizes[0]), 0)
+        raise DataError(
+            f"{name} holds lists of unequal length: {sizes[0]} values in row 0, {sizes[row]} in row {row}; "
+            "a sequence has one target (for several labels of a sequence train one model per label)"
+        ) from None
+
+
+def is_empty(values: Any) -> bool:
+    """Whether values with a length have none."""
+    try:
+        return len(values) == 0
+    except TypeError:
+        return False
+
+
+def is_missing(values: np.ndarray) -> np.ndarray:
+    """True where a value is None, NaN or an empty text."""
+    if values.dtype.kind in "fc":
+        return np.asarray(np.isnan(values.reshape(len(values), -1)).any(axis=1))
+    if values.dtype.kind in "OUS":
+        return np.fromiter((_is_missing(v) or v == "" for v in values), bool, len(values))
+    return np.zeros(len(values), bool)
+
+
+def _unwrap(X: Any) -> Any:
+    """Data frames, series, tensors and Arrow arrays become a numpy array or an Arrow column."""
+    if isinstance(X, pa.Array):
+        return pa.chunked_array([X])
+    if isinstance(X, pa.Table):
+        return _only_column(X)
+    if type(X).__module__.partition(".")[0] == "pandas":
+        return _from_pandas(X)
+    if hasattr(X, "detach") and hasattr(X, "cpu"):  # a tensor, without importing torch
+        return _from_tensor(X)
+    if isinstance(X, np.ma.MaskedArray):
+        return _unmasked(X)
+    if not isinstance(X, pa.ChunkedArray) and hasattr(X, "__arrow_c_stream__"):
+        try:
+            return pa.chunked_array(X)
+        except (TypeError, pa.ArrowInvalid, pa.ArrowTypeError):
+            return _only_column(pa.table(X))
+    return X
+
+
+def _from_tensor(X: Any) -> np.ndarray:
+    if X.is_nested or not str(X.layout).endswith("strided") or X.device.type == "meta":
+        kind = "nested" if X.is_nested else "on the device meta" if X.device.type == "meta" else str(X.layout)
+        raise DataError(f"a tensor is {kind}; hand over a dense tensor with numbers, or a list of tensors")
+    X = X.detach().cpu().resolve_conj().resolve_neg()
+    return (X.float() if str(X.dtype) == "torch.bfloat16" else X).numpy()
+
+
+def _unmasked(X: np.ma.MaskedArray) -> np.ndarray:
+    """A masked array as a plain one, in which masked numbers are missing (NaN)."""
+    if not np.ma.is_masked(X):
+        return X.data
+    plain = X.data.astype(np.float64 if X.dtype.kind in "biuf" else object)
+    plain[np.ma.getmaskarray(X)] = np.nan if X.dtype.kind in "biuf" else None
+    return plain
+
+
+def _from_pandas(X: Any) -> Any:
+    if X.ndim == 2:
+        if X.shape[1] == 1:
+            X = X.iloc[:, 0]
+        elif all(dtype.kind in "biufc" for dtype in X.dtypes):
+            return _matrix_of_frame(X, "X")
+        else:
+            names = ", ".join(map(str, X.columns[:10]))
+            raise DataError(f"X is a table of several columns ({names}); hand over the one that holds the sequences")
+    return X.to_numpy()
+
+
+def _only_column(table: pa.Table) -> pa.ChunkedArray:
+    if table.num_columns != 1:
+        names = ", ".join(table.column_names[:10])
+        raise DataError(f"X is a table of several columns ({names}); hand over the one that holds the sequences")
+    return table.column(0)
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _is_missing(value: Any) -> bool:
+    # pandas.NA and NaT are recognised by name, without importing pandas
+    if isinstance(value, float | np.floating):
+        return bool(np.isnan(value))
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
+
+
+def _texts(rows: list[Any]) -> Texts:
+    for i, row in enumerate(rows):
+        if not isinstance(row, str) and not _is_missing(row):
+            raise DataError(f"X[{i}] is not a text but {type(row).__name__}: {row!r:.60}")
+    return Texts([row if isinstance(row, str) else "" for row in rows])
+
+
+def _arrays(rows: list[Any]) -> Arrays:
+    arrays: list[np.ndarray] = []
+    names = _names_of(rows[0])
+    for i, row in enumerate(rows):
+        found = _names_of(row)
+        if (found is None) != (names is None):
+            raise DataError(
+                f"X[{i}] {'has no' if found is None else 'has'} column names, unlike X[0]; give all or none"
+            )
+        try:
+            array = _numbers_of(row, f"X[{i}]")
+        except DataError:
+            raise
+        except (TypeError, ValueError):
+            raise DataError(f"X[{i}] is neither a text nor numbers of shape (time, features): {row!r:.60}") from None
+        if array.ndim not in (1, 2):
+            raise DataError(f"X[{i}] has shape {array.shape}; a sequence has shape (time,) or (time, features)")
+        if names is not None and found is not None and found != names:
+            array = array[:, _order(found, names, f"X[{i}]")]
+        arrays.append(array)
+    # an empty list has no feature axis of its own
+    widths = [a.shape[1] if a.ndim == 2 else 1 for a in arrays if a.size]
+    widths += [a.shape[1] for a in arrays if a.ndim == 2 and a.shape[1]]
+    features = widths[0] if widths else 1
+    for i, array in enumerate(arrays):
+        if array.size and (array.shape[1] if array.ndim == 2 else 1) != features:
+            raise DataError(f"X[{i}] has {array.shape[-1]} features where the first sequence has {features}")
+    return _finite(Arrays([a.reshape(-1, features) for a in arrays], features, names))
+
+
+def _numbers_of(row: Any, name: str) -> np.ndarray:
+    """One sequence as floating point numbers."""
+    if type(row).__module__.partition(".")[0] == "pandas" and row.ndim == 2:
+        return _matrix_of_frame(row, name)
+    if isinstance(row, pa.Table):
+        columns = [column.to_numpy() for column in row.columns]
+        array = np.stack(columns, 1) if columns else np.zeros((len(row), 0))
+    else:
+        array = np.asarray(row.to_numpy() if _names_of(row) else _unwrap(row))
+    refuse_complex(array, name)
+    _refuse_times(array, name)
+    return _floating(array)
+
+
+def _matrix_of_frame(frame: Any, name: str) -> np.ndarray:
+    """The numbers of a data frame of pandas, `(rows, columns)`, NaN where one is missing."""
+    for column, kind in zip(frame.columns, frame.dtypes, strict=True):
+        if kind.kind in "mM" or (kind.kind == "O" and any(isinstance(value, str) for value in frame[column])):
+            raise DataError(f'{name} holds {"times" if kind.kind in "mM" else "texts"} in the column "{column}"')
+    if any(kind.kind == "c" for kind in frame.dtypes):
+        refuse_complex(np.asarray(frame), name)
+    kinds = {getattr(kind, "numpy_dtype", kind) for kind in frame.dtypes}
+    if len(kinds) == 1 and (kind := kinds.pop()).kind == "f":
+        return frame.to_numpy(kind, na_value=np.nan)
+    return frame.to_numpy(np.float64, na_value=np.nan)
+
+
+def _names_of(row: Any) -> tuple[str, ...] | None:
+    """Names of the columns of a data frame (pandas, polars, Arrow) or of an xarray's last axis, None for others.
+
+    Raises:
+        DataError: two columns have the same name.
+    """
+    kind = type(row).__module__.partition(".")[0]
+    if kind == "xarray" and row.ndim == 2 and row.dims[-1] in row.coords:
+        names = row.coords[row.dims[-1]].values.tolist()
+    elif kind in ("pandas", "polars") and len(getattr(row, "shape", ())) == 2:
+        names = list(row.columns)
+    elif isinstance(row, pa.Table):
+        names = row.column_names
+    else:
+        return None
+    found = tuple(map(str, names))
+    twice = next((name for i, name in enumerate(found) if name in found[:i]), None)
+    if twice is not None:
+        raise DataError(f'two columns have the name "{twice}"; give every column a name of its own')
+    return found
+
+
+def _order(given: Sequence[str], wanted: Sequence[str], name: str) -> list[int]:
+    """Where the wanted columns are among the given ones.
+
+    Raises:
+        DataError: a column is missing, or unknown.
+    """
+    missing = [column for column in wanted if column not in given]
+    unknown = [column for column in given if column not in wanted]
+    if missing or unknown:
+        parts = [f"lacks {', '.join(missing[:10])}"] if missing else []
+        parts += [f"has the unknown {', '.join(unknown[:10])}"] if unknown else []
+        raise DataError(f"{name} {' and '.join(parts)}; the model's columns are {', '.join(list(wanted)[:20])}")
+    return [list(given).index(column) for column in wanted]
+
+
+def _floating(values: np.ndarray) -> np.ndarray:
+    """The same values, where they are not floating point numbers already, in double precision."""
+    if values.dtype in (np.float32, np.float64):
+        return values
+    return values.astype(np.float64)  # scaling needs the digits of large values
+
+
+def _finite(arrays: Arrays) -> Arrays:
+    for i, row in enumerate(arrays.rows):
+        if np.isinf(row).any():
+            step, feature = np.argwhere(np.isinf(row))[0]
+            raise DataError(f"X[{i}], step {step}, feature {feature} is {row[step, feature]}, not a finite number", i)
+    return arrays

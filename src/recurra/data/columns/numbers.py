@@ -1,0 +1,146 @@
+"""Tells what a number is in a cell of text, and makes numbers of columns."""
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at run time)
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recurra._util.messages import counted, listed, shortened
+from recurra.data.files.table import decoded
+from recurra.errors import DataError
+
+# the patterns are also valid for RE2, which pyarrow uses
+_BLANK = " \u00a0\u2009\u202f"
+_EXPONENT = "(?:[eE][+-]?[0-9]+)?"
+
+
+def _grouped(separators: str) -> str:
+    """A pattern for whole digits, with the same separator between all thousands or with none."""
+    groups = "|".join(f"(?:{separator}[0-9]{{3}})+" for separator in (*separators.split("|"), f"[{_BLANK}]", "['’]"))
+    return f"(?:[0-9]+|[1-9][0-9]{{0,2}}(?:{groups}))"
+
+
+NUMBER = rf"[+-]?(?:{_grouped(',')}(?:\.[0-9]*)?|\.[0-9]+){_EXPONENT}"
+"""A number with a decimal point, and commas, spaces or apostrophes between thousands."""
+
+COMMA_NUMBER = rf"[+-]?(?:{_grouped(chr(92) + '.')}(?:,[0-9]*)?|,[0-9]+){_EXPONENT}"
+"""A number with a decimal comma, and points, spaces or apostrophes between thousands."""
+
+BETWEEN_THOUSANDS = f"[{_BLANK}'’]"
+
+MISSING = ("", "-", "?", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none", "nil")
+"""What stands for a missing value in tables, `.ts` files and texts of any format, in small letters."""
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell holds a number with a decimal point or comma, separators between thousands allowed."""
+    text = text.strip()
+    return re.fullmatch(NUMBER, text) is not None or re.fullmatch(COMMA_NUMBER, text) is not None
+
+
+def number_of(text: str) -> float:
+    """The number in a text; NaN where it is missing.
+
+    Raises:
+        ValueError: it is no finite number.
+
+    Example:
+        >>> number_of("1,395.5"), number_of("?")
+        (1395.5, nan)
+    """
+    text = text.strip()
+    if text.lower() in MISSING:
+        return float("nan")
+    if not re.fullmatch(NUMBER, text):
+        raise ValueError(text)
+    number = float(re.sub(f"{BETWEEN_THOUSANDS}|,", "", text))
+    if number in (float("inf"), -float("inf")):
+        raise ValueError(text)
+    return number
+
+
+def parse_numbers(column: pa.ChunkedArray | pa.Array, *, name: str, where: Callable[[int], str]) -> np.ndarray:
+    """Makes numbers of a column; what is missing (an empty cell, or one of `MISSING`) becomes NaN.
+
+    Args:
+        column: strings, where separators between thousands are allowed, or any numeric Arrow type.
+        name: the name of the column, for the error message.
+        where: gives the place of a row, for the error message.
+
+    Returns:
+        The numbers as float64.
+
+    Raises:
+        DataError: a cell is not a finite number.
+
+    Example:
+        >>> parse_numbers(pa.array(["1,395", " -2.5", "NA"]), name="price", where=str)
+        array([1395. ,   -2.5,    nan])
+    """
+    column = decoded(column)
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return _cast_numbers(column, name, where)
+    text = pc.utf8_trim_whitespace(column)
+    missing = pc.is_in(pc.utf8_lower(text), pa.array([*MISSING, None], column.type))
+    good = pc.or_(missing, pc.fill_null(pc.match_substring_regex(text, f"^(?:{NUMBER})$"), False))
+    bad = np.flatnonzero(~np.asarray(good, dtype=bool))
+    if not bad.size:
+        digits = pc.replace_substring_regex(pc.if_else(missing, "nan", text), f"{BETWEEN_THOUSANDS}|,", "")
+        numbers = np.array(np.asarray(pc.cast(digits, pa.float64())))  # the caller's own, to write to
+        bad = np.flatnonzero(np.isinf(numbers))  # beyond what float64 holds
+        if not bad.size:
+            return numbers
+    row = int(bad[0])
+    there = len(text) - int(pc.sum(missing).as_py() or 0)
+    words = [shortened(column[int(i)].as_py()) for i in bad[:1000]]
+    advice = _advice(words, bad.size, there)
+    raise DataError(f"{where(row)}, column {name}: {words[0]} is not a number\n{advice}")
+
+
+def _advice(words: list[str], count: int, there: int) -> str:
+    """What to do about cells that are no numbers.
+
+    Args:
+        words: the first of the cells.
+        count: how many there are.
+        there: number of cells that are not missing.
+    """
+    first = words[0].strip('"')
+    if re.fullmatch(NUMBER, first):
+        return "It is too large. Write the column in another unit."
+    if re.fullmatch(COMMA_NUMBER, first):
+        return "If the comma is a decimal comma, give --decimal , (or write a decimal point)."
+    if re.match(r"\W*\d", first):
+        return (
+            f"{_are(count, there)}. Write digits, a sign and a decimal point only: no unit, currency or percent sign, "
+            "and no invisible characters."
+        )
+    if count > there / 2:
+        found = listed(list(dict.fromkeys(words)), 3)
+        return f"The column has words ({found}): leave it out, or write a column of 0 and 1 for each word."
+    return f"{_are(count, there)}. Correct such cells, or leave them empty if a value is missing."
+
+
+def _are(count: int, there: int) -> str:
+    return f"{counted(count, 'cell')} of {there:,} {'is not a number' if count == 1 else 'are not numbers'}"
+
+
+def _cast_numbers(column: pa.ChunkedArray | pa.Array, name: str, where: Callable[[int], str]) -> np.ndarray:
+    try:
+        numbers = pc.cast(column, pa.float64(), safe=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        place = f"{where(0)}, " if len(column) else ""
+        raise DataError(f"{place}column {name}: values of type {column.type} are not numbers") from None
+    found = np.array(np.asarray(pc.fill_null(numbers, np.nan)))
+    infinite = np.flatnonzero(np.isinf(found))
+    if infinite.size:
+        row = int(infinite[0])
+        raise DataError(f"{where(row)}, column {name}: {found[row]} is not a finite number")
+    return found

@@ -1,0 +1,254 @@
+"""One or several series with a regular step of time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recurra.errors import DataError, UsageError
+
+from .frequency import Frequency
+from .inputs import refuse_complex
+from .spellings import Spelling
+from .time_formats import JOIN
+from .zones import Zone
+
+NUMBERS = Frequency("number")
+ISO = Spelling()
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table are what.
+
+    Attributes:
+        time: when; several columns if a time is written in parts, such as date and clock; None where rows simply
+            follow each other.
+        target: what is forecast.
+        features: what is known of the past only.
+        known: what is known of the future too, such as holidays or planned prices.
+        id: which series a row belongs to; None for one series.
+    """
+
+    time: str | tuple[str, ...] | None = None
+    target: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    id: str | None = None
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The columns of times, none or several."""
+        return (self.time,) if isinstance(self.time, str) else self.time or ()
+
+    @property
+    def names(self) -> list[str]:
+        """All of them, in the order time, id, target, features, known.
+
+        Raises:
+            UsageError: a column stands in two places.
+        """
+        names = [*self.times, *filter(None, (self.id,)), *self.target, *self.features, *self.known]
+        twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+        if twice is not None:
+            raise UsageError(f"the column {twice} cannot be two things at once")
+        return names
+
+    def called(self, names: Sequence[str]) -> Columns:
+        """The same columns under their names in a file, where they may have been given by position."""
+        rest = iter(names)
+        time = tuple(next(rest) for _ in self.times)
+        id = next(rest) if self.id else None
+        target, features, known = (tuple(next(rest) for _ in p) for p in (self.target, self.features, self.known))
+        return Columns(time[0] if len(time) == 1 else time or None, target, features, known, id)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series on the clock of its panel; step `i` lies `i` steps after `origin`.
+
+    Attributes:
+        id: its name; None for the only one.
+        origin: time of the first step.
+        values: targets `(time, targets)`, NaN where missing.
+        features: `(time, features)`, NaN where missing.
+        known: `(time + ahead, known)`, which may reach beyond the targets.
+    """
+
+    id: str | None
+    origin: Any
+    values: np.ndarray
+    features: np.ndarray
+    known: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Series with the same columns and the same step of time.
+
+    Attributes:
+        series: at least one.
+        columns: their names.
+        frequency: their step.
+        spelling: of the times.
+        zone: of the times; None if they have none. Origins are in UTC if there is one and the step is absolute.
+        types: of the columns of times in the table.
+        labels: the ids of the series as they are in the table, or None.
+        notes: what was repaired, for a person.
+    """
+
+    series: list[Series]
+    columns: Columns
+    frequency: Frequency = NUMBERS
+    spelling: Spelling = ISO
+    zone: Zone | None = None
+    types: tuple[pa.DataType, ...] = ()
+    labels: Any = None
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def __getitem__(self, part: slice) -> Panel:
+        labels = None if self.labels is None else self.labels[part]
+        return dataclasses.replace(self, series=self.series[part], labels=labels)
+
+    def times(self, series: Series, positions: np.ndarray) -> np.ndarray:
+        """Times of some steps of a series, as a clock shows them."""
+        return self._wall(self.frequency.at(series.origin, positions))[0]
+
+    def instants(self, series: Series, positions: np.ndarray) -> np.ndarray:
+        """The same in UTC, if the zone is known."""
+        times = self.frequency.at(series.origin, positions)
+        return times if self.zone is None or self.frequency.absolute else self.zone.instants(times)
+
+    def spelt(self, series: Series, positions: np.ndarray) -> list[Any]:
+        """The same, as they were written, for a person."""
+        return self.written(self.frequency.at(series.origin, positions))
+
+    def parts(self, series: Series, positions: np.ndarray) -> tuple[list[Any], ...]:
+        """The same, as they were written, for each column of times."""
+        found = self.spelling.write(*self._wall(self.frequency.at(series.origin, positions)))
+        if len(self.columns.times) < 2:
+            return (found,)
+        rows = [str(time).split(JOIN) for time in found]
+        return tuple([row[i] for row in rows] for i in range(len(self.columns.times)))
+
+    def written(self, times: np.ndarray) -> list[Any]:
+        """Times that are counted as those of the series are, such as origins, for a person."""
+        found = self.spelling.write(*self._wall(times))
+        return [time.replace(JOIN, " ") if isinstance(time, str) else time for time in found]
+
+    def _wall(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """What a clock shows, and its offset from UTC."""
+        if self.zone is None:
+            return times, None
+        if not self.frequency.absolute:
+            instants = self.zone.instants(times)
+            return times, (times - instants).astype(np.int64)
+        offsets = self.zone.offset(times)
+        return times + offsets.astype("timedelta64[us]"), offsets
+
+
+def of_series(id: str | None) -> str:
+    """The name of a series as the end of a clause; nothing for the only one."""
+    return "" if id is None else f" of the series {id}"
+
+
+def panel_of_arrays(y: Any, features: Any = None, known: Any = None) -> Panel:
+    """Series from arrays.
+
+    Args:
+        y: targets `(time,)` or `(time, targets)`, or a list of such arrays; NaN where missing.
+        features: `(time, features)`, known of the past only; a list where `y` is one.
+        known: `(time + ahead, known)`, known of the future too; a list where `y` is one.
+
+    Raises:
+        DataError: shapes do not fit.
+
+    Example:
+        >>> len(panel_of_arrays([[1.0, 2.0, 3.0], [4.0, 5.0]]).series)
+        2
+    """
+    several = isinstance(y, list | tuple) and len(y) > 0 and np.ndim(y[0]) > 0
+    targets = [_matrix(one, "y") for one in (y if several else [y])]
+    sides = []
+    for given, name in ((features, "features"), (known, "known")):
+        if given is None:
+            sides.append([np.zeros((len(one), 0)) for one in targets])
+        else:
+            sides.append([_matrix(one, name) for one in (given if several else [given])])
+    for i, (one, feature, ahead) in enumerate(zip(targets, *sides, strict=True)):
+        if one.shape[1] != targets[0].shape[1] and len(one):
+            raise DataError(f"series {i} has {one.shape[1]} targets where the first has {targets[0].shape[1]}")
+        if len(feature) != len(one) or len(ahead) < len(one):
+            raise DataError(f"series {i} has {len(one)} steps, {len(feature)} of features and {len(ahead)} of known")
+    parts = (("y", targets), ("feature", sides[0]), ("known", sides[1]))
+    target, feature, ahead = (tuple(f"{name}{i}" for i in range(part[0].shape[1])) for name, part in parts)
+    columns = Columns(None, target, feature, ahead, "id" if several else None)
+    made = [
+        Series(
+            str(i) if several else None,
+            np.int64(0),
+            one if len(one) else np.zeros((0, targets[0].shape[1])),
+            feature,
+            ahead,
+        )
+        for i, (one, feature, ahead) in enumerate(zip(targets, *sides, strict=True))
+    ]
+    return Panel(made, columns)
+
+
+def _matrix(values: Any, name: str) -> np.ndarray:
+    if hasattr(values, "detach"):  # a tensor, without importing torch
+        values = values.detach().cpu()
+    try:
+        found = np.asarray(values)
+        refuse_complex(found, name)
+        found = found.astype(np.float64, copy=False)
+    except DataError:
+        raise
+    except (TypeError, ValueError):
+        raise DataError(f"{name} is neither a table nor numbers: {values!r:.60}") from None
+    if found.ndim not in (1, 2):
+        raise DataError(f"{name} has shape {found.shape}; a series has shape (time,) or (time, columns)")
+    if np.isinf(found).any():
+        raise DataError(f"{name} has an infinite value at step {np.argwhere(np.isinf(found))[0][0]}")
+    return found if found.ndim == 2 else found[:, None]
+
+
+def with_future(panel: Panel, future: Panel) -> Panel:
+    """Adds known values of the time to come.
+
+    Args:
+        panel: the history.
+        future: a panel of known columns only; its series begin at the step after the history's last target, or
+            earlier.
+
+    Raises:
+        DataError: a series is not there, or does not join on to its history.
+    """
+    if (panel.zone is None) != (future.zone is None):
+        raise DataError("the times of the history and of the future values must both have a time zone, or none")
+    found = {s.id: s for s in future.series}
+    joined = []
+    for series in panel.series:
+        later = found.get(series.id)
+        if later is None:
+            raise DataError(f"the future values hold no series {series.id}")
+        offset = panel.frequency.positions(np.array([later.origin]), series.origin)[0]
+        if not 0 <= offset <= len(series) or not len(later.known):
+            next_time = panel.spelt(series, np.array([len(series)]))[0]
+            begin = future.written(np.array([later.origin]))[0]
+            raise DataError(f"the future values{of_series(series.id)} begin at {begin}; they must go on at {next_time}")
+        known = np.concatenate([series.known[: int(offset)], later.known])
+        joined.append(dataclasses.replace(series, known=known))
+    return dataclasses.replace(panel, series=joined)

@@ -1,0 +1,228 @@
+"""Running text: read from a file, cut into pieces, and turned into tokens from which it can be written again."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+from recurra._util.schema import FileError, Record, Size
+from recurra.data.files.access import reading, refuse_no_file
+from recurra.data.files.encoding import encoding_name, find_encoding, open_text
+from recurra.errors import DataError, UsageError
+
+from .text import TOKENIZER, UNKNOWN, TextEncoder, new_tokenizer
+
+TOKENS = ("char", "bpe")
+BEGIN, END = "[BEGIN]", "[END]"
+BEGIN_ID, END_ID = 1, 2
+PIECE = 512  # characters encoded as one piece; a text of megabytes as a whole would cost the tokenizer gigabytes
+_PIECES = re.compile(rf".{{1,{PIECE - 1}}}\n|.{{1,{PIECE}}}(?=\s)|.{{1,{PIECE}}}", re.DOTALL)
+_BYTES = 256
+
+
+def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
+    """Reads a text file, plain or compressed, whose encoding is found out unless it is given.
+
+    Args:
+        path: the file.
+        encoding: as Python names it.
+
+    Returns:
+        The text, every line end as a newline, and a line that says what was read.
+
+    Raises:
+        DataError: the file cannot be read, or holds no text.
+    """
+    refuse_no_file(path, "text")
+    found = find_encoding(path, encoding)
+    with reading(path), open_text(path, found) as file:
+        text = file.read().replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise DataError(f"{path.name} is empty: there is no text in it")
+    return text, f"{path.name}: {len(text):,} characters, {encoding_name(found)}"
+
+
+def pieces(text: str) -> list[str]:
+    r"""Cuts a text at the ends of lines, where there are none at spaces, into pieces to be encoded.
+
+    Example:
+        >>> pieces("one\ntwo\n" + "x" * 600)[0], [len(p) for p in pieces("one\ntwo\n" + "x" * 600)]
+        ('one\ntwo\n', [8, 512, 88])
+    """
+    return _PIECES.findall(text)
+
+
+class PlainConfig(Record, tag="plain", tag_field="kind"):
+    """See `PlainEncoder.to_config`."""
+
+    tokens: Literal["char", "bpe"]
+    vocab_size: Size
+    specials: list[str]
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if self.specials != [BEGIN, END]:
+            raise ValueError(f"specials are not {BEGIN} and {END}")
+
+
+class PlainEncoder(TextEncoder):
+    r"""Tokens from which a text can be written again with all its spaces and newlines.
+
+    Texts are NFC-normalised first. Characters that the training text has less than twice are unknown; byte-pair
+    pieces are made of bytes, so that nothing is unknown to them.
+
+    Args:
+        tokens: `"char"` or `"bpe"`.
+        vocab_size: greatest number of different tokens; at least 259 for `"bpe"`, which knows every byte.
+        specials: what stands before and after a text.
+
+    Example:
+        >>> encoder = PlainEncoder("bpe", 300).fit([["한국어  text\n\twith 😀"]])
+        >>> encoder.decode(encoder.encode(["새  text\n😀"])[0])
+        '새  text\n😀'
+    """
+
+    kind = "plain"
+
+    def __init__(self, tokens: str = "char", vocab_size: int = 4000, specials: Sequence[str] = (BEGIN, END)) -> None:
+        if tokens not in TOKENS:
+            raise UsageError(f"tokens is one of {', '.join(TOKENS)}, not {tokens!r}")
+        least = 1 + len(specials) + _BYTES
+        if tokens == "bpe" and vocab_size < least:
+            raise UsageError(f"with byte-pair pieces vocab_size must be at least {least}, got {vocab_size}")
+        super().__init__(tokens, vocab_size, specials)
+
+    @classmethod
+    def from_files(cls, config: dict, files: dict[str, str], name: str = TOKENIZER) -> PlainEncoder:
+        """Rebuilds an encoder from `to_config` and `to_files`."""
+        encoder = cast(PlainEncoder, super().from_files(config, files, name))
+        encoder.tokenizer.encode_special_tokens = True
+        try:
+            encoder.words  # noqa: B018  (computes them)
+        except KeyError as error:
+            raise FileError(name, f"does not fit: {error} is not a letter of byte-level pieces") from None
+        return encoder
+
+    def _untrained(self) -> Tokenizer:
+        tokenizer = new_tokenizer("char") if self.tokens == "char" else Tokenizer(models.BPE())
+        if self.tokens == "bpe":
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+            tokenizer.normalizer = normalizers.NFC()
+        tokenizer.encode_special_tokens = True  # a text that says "[END]" means the five characters
+        return tokenizer
+
+    def _kinds(self) -> list[Tokenizer]:
+        return [self._untrained()]
+
+    def _trainer(self) -> trainers.Trainer:
+        if self.tokens == "char":
+            return super()._trainer()
+        return trainers.BpeTrainer(
+            min_frequency=2,
+            vocab_size=self.vocab_size,
+            special_tokens=[UNKNOWN, *self.specials],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+
+    def stream(self, text: str) -> list[np.ndarray]:
+        """Token numbers of the pieces of one long text, arrays `(time,)`."""
+        cut = pieces(unicodedata.normalize("NFC", text))
+        return [ids for i in range(0, len(cut), 4096) for ids in self.encode(cut[i : i + 4096])]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token numbers, without the special ones and the unknown."""
+        words = self.words
+        return b"".join(words[int(i)] for i in ids).decode("utf-8", "replace")
+
+    def writer(self) -> Writer:
+        """Writes one token after the other."""
+        return Writer(self.words)
+
+    @property
+    def words(self) -> list[bytes]:
+        """What each token writes, in UTF-8; nothing for the special ones and the unknown."""
+        names = [self.tokenizer.id_to_token(i) or "" for i in range(self.input_size)]
+        plain = names[1 + len(self.specials) :]
+        alphabet = _byte_of() if self.tokens == "bpe" else None
+        found = [bytes(alphabet[c] for c in name) if alphabet else name.encode() for name in plain]
+        return [b""] * (1 + len(self.specials)) + found
+
+    @property
+    def characters(self) -> np.ndarray:
+        """How many characters begin in each token, `(tokens,)`: their sum over a text is its length."""
+        counts = [sum(byte & 0xC0 != 0x80 for byte in word) for word in self.words]
+        if self.tokens == "char":
+            counts[0] = 1
+        return np.array(counts, np.float64)
+
+    def unknown(self, text: str) -> list[str]:
+        """The different characters of a text that no token stands for, in their order."""
+        if self.tokens == "bpe":
+            return []
+        normal = unicodedata.normalize("NFC", text)
+        return [c for c in dict.fromkeys(normal) if self.tokenizer.token_to_id(c) is None]
+
+
+class Writer:
+    """Takes one token number after the other and gives the text that has become complete.
+
+    Args:
+        words: what each token writes, in UTF-8; some may begin or end within a character.
+
+    Example:
+        >>> write = Writer(["한".encode()[:2], "한".encode()[2:], b"a"])
+        >>> write.possible().tolist(), write(0), write.possible().tolist(), write(1)
+        ([True, False, True], '', [False, True, False], '한')
+    """
+
+    def __init__(self, words: Sequence[bytes]) -> None:
+        self._words, self._decoder = words, codecs.getincrementaldecoder("utf-8")()
+        self._possible: dict[bytes, np.ndarray] = {}
+
+    def __call__(self, token: int) -> str:
+        """The text that the token completes; a UnicodeDecodeError where it was not possible."""
+        return self._decoder.decode(self._words[token])
+
+    @property
+    def within(self) -> bool:
+        """Whether the text so far ends within a character."""
+        return bool(self._decoder.getstate()[0])
+
+    def possible(self) -> np.ndarray:
+        """True for tokens that can come next in a valid text, `(tokens,)`."""
+        begun = self._decoder.getstate()[0]
+        if len(begun) > 1:  # only the second byte of a character depends on the first; then their number counts
+            begun = b"\xe1" if begun[0] >= 0xF0 and len(begun) == 2 else b"\xc3"
+        if begun not in self._possible:
+            self._possible[begun] = np.array([_goes_on(begun, word) for word in self._words])
+        return self._possible[begun]
+
+
+def _goes_on(begun: bytes, word: bytes) -> bool:
+    """Whether bytes may follow others in UTF-8."""
+    try:
+        (begun + word).decode()  # the incremental decoder lets halves of surrogates pass, and fails a byte later
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+    return True
+
+
+def _byte_of() -> dict[str, int]:
+    """The byte behind each letter of the byte-level alphabet: printable ones as they are, the others from 256 on."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(_BYTES) if b not in set(plain)]
+    return {chr(b): b for b in plain} | {chr(_BYTES + i): b for i, b in enumerate(others)}
+
+
+def documents(encoder: PlainEncoder, texts: Sequence[str]) -> list[np.ndarray]:
+    """Token numbers of each text between those of its begin and its end."""
+    around = [np.array([i], encoder.dtype) for i in (BEGIN_ID, END_ID)]
+    return [np.concatenate([around[0], ids, around[1]]) for ids in encoder.encode(texts)]

@@ -1,0 +1,253 @@
+"""Texts to tokens: characters, words or byte-pair pieces, learnt from the user's own texts."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import Literal, Self
+from unicodedata import normalize
+
+import numpy as np
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from recurra._util.schema import Record, Size, empty_list
+from recurra.errors import DataError, UsageError
+
+from .tokenizer_file import read_tokenizer
+
+TOKENS = ("char", "word", "bpe")
+UNKNOWN = "[UNK]"
+UNKNOWN_ID = 0
+TOKENIZER = "tokenizer.json"
+
+
+class TextConfig(Record, tag="text", tag_field="kind"):
+    """See `TextEncoder.to_config`."""
+
+    tokens: Literal["char", "word", "bpe"]
+    vocab_size: Size
+    specials: list[str] = empty_list()
+
+
+class TextEncoder:
+    """A tokenizer of Hugging Face `tokenizers`, trained on the texts that it will serve.
+
+    Texts are NFC-normalised first, so that Hangul typed as single letters and as syllables is the same. What was
+    never seen in training becomes the unknown token.
+
+    Args:
+        tokens: `"char"` (one per character), `"word"` (words and punctuation marks) or `"bpe"` (byte-pair
+            encoding within words: frequent words whole, rare ones in pieces).
+        vocab_size: greatest number of different tokens.
+        specials: tokens that stand for no text, such as the begin and the end of a sentence; they are numbered
+            1, 2, … after the unknown token.
+        alphabet: for `"bpe"`, greatest number of single characters among them; half of `vocab_size` when None.
+        apart: for `"bpe"`, whether a punctuation mark is always a piece of its own, as translation wants it.
+
+    Example:
+        >>> encoder = TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]])
+        >>> [ids.tolist() for ids in encoder.encode(["영화", "", "!"])]
+        [[2, 3], [], [0]]
+    """
+
+    kind = "text"
+    dtype = np.int32
+    features = 1
+
+    def __init__(
+        self,
+        tokens: str = "bpe",
+        vocab_size: int = 8000,
+        specials: Sequence[str] = (),
+        *,
+        alphabet: int | None = None,
+        apart: bool = False,
+    ) -> None:
+        if tokens not in TOKENS:
+            raise UsageError(f"tokens is one of {', '.join(TOKENS)}, not {tokens!r}")
+        if vocab_size < 2:
+            raise UsageError(f"vocab_size must be at least 2, got {vocab_size}")
+        self.tokens, self.vocab_size, self.specials = tokens, vocab_size, tuple(specials)
+        self.alphabet = max(vocab_size // 2, 1) if alphabet is None else alphabet
+        self.tokenizer = self._untrained()
+        if apart and tokens == "bpe":
+            _part_marks(self.tokenizer)
+
+    @property
+    def input_size(self) -> int:
+        """Number of different tokens."""
+        return self.tokenizer.get_vocab_size()
+
+    def fit(self, chunks: Iterable[Sequence[str]]) -> TextEncoder:
+        """Learns the vocabulary from lists of texts.
+
+        Raises:
+            DataError: all texts are empty.
+        """
+        blank = True
+
+        def noticing() -> Iterator[list[str]]:
+            nonlocal blank
+            for chunk in chunks:
+                blank = blank and not any(text.strip() for text in chunk)
+                yield _valid(chunk)
+
+        self.tokenizer.train_from_iterator(noticing(), self._trainer())
+        if blank:
+            raise DataError("every text is empty: there is nothing to learn from")
+        return self
+
+    def _untrained(self) -> Tokenizer:
+        return new_tokenizer(self.tokens)
+
+    def _kinds(self) -> list[Tokenizer]:
+        """Untrained tokenizers with the settings that one in a model folder may have."""
+        kinds = [self._untrained()]
+        if self.tokens == "bpe":
+            kinds.append(_part_marks(self._untrained()))
+        return kinds
+
+    def _trainer(self) -> trainers.Trainer:
+        special = [UNKNOWN, *self.specials]
+        common = {"vocab_size": self.vocab_size, "special_tokens": special, "show_progress": False}
+        if self.tokens == "bpe":
+            # a script of thousands of characters must leave room for pieces of several of them
+            return trainers.BpeTrainer(min_frequency=2, limit_alphabet=self.alphabet, **common)
+        # characters and words seen once give the unknown token something to learn from
+        return trainers.WordLevelTrainer(min_frequency=2, **common)
+
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Token numbers of each text, an array `(time,)` each; an empty text gives an empty array."""
+        found = self.tokenizer.encode_batch_fast(_valid(texts), add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=self.dtype) for encoding in found]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token numbers, without the special ones; tokens are joined as their kind is written."""
+        pieces = [self.tokenizer.id_to_token(int(i)) or "" for i in ids if int(i) > len(self.specials)]
+        if self.tokens == "bpe":
+            return self.tokenizer.decoder.decode(pieces)
+        return (" " if self.tokens == "word" else "").join(pieces)
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Each token by itself, as a person reads it."""
+        found = [self.tokenizer.id_to_token(int(i)) or "" for i in ids]
+        return [piece.removeprefix("▁") or piece for piece in found] if self.tokens == "bpe" else found
+
+    def shown(self, texts: Sequence[str]) -> list[list[str]]:
+        """For each token of each text the piece of the text that it stands for, unknown ones too.
+
+        Example:
+            >>> TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]]).shown(["영화!"])
+            [['영', '화', '!']]
+        """
+        return [[text[begin:end].strip() or " " for begin, end in places] for text, places in self._placed(texts)]
+
+    def word_numbers(self, texts: Sequence[str]) -> list[list[int]]:
+        """For each token of each text, which word it belongs to; a word is what stands after a space, with that space.
+
+        Example:
+            >>> TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]]).word_numbers(["좋은 영화"])
+            [[0, 0, 1, 1, 1]]
+        """
+        return [_word_numbers(text, places) for text, places in self._placed(texts)]
+
+    def _placed(self, texts: Sequence[str]) -> Iterator[tuple[str, list[tuple[int, int]]]]:
+        """Each text, normalised, and where in it its tokens begin and end."""
+        # normalised here: the tokenizer would give places of single letters for syllables that it has put together
+        texts = [normalize("NFC", text) for text in _valid(texts)]
+        for text, found in zip(texts, self.tokenizer.encode_batch(texts, add_special_tokens=False), strict=True):
+            # the mark of a word's beginning has no place of its own: it gets that of the next token
+            following = [begin for begin, _ in found.offsets[1:]] + [len(text)]
+            places = zip(found.offsets, following, strict=False)
+            yield text, [(begin, min(end, after)) for (begin, end), after in places]
+
+    def to_files(self) -> dict[str, str]:
+        """The files of a model folder that hold the tokenizer."""
+        return {TOKENIZER: self.tokenizer.to_str(pretty=False)}
+
+    def to_config(self) -> dict:
+        """What `from_files` needs beside the files."""
+        return {
+            "kind": self.kind,
+            "tokens": self.tokens,
+            "vocab_size": self.vocab_size,
+            "specials": list(self.specials),
+        }
+
+    @classmethod
+    def from_files(cls, config: dict, files: dict[str, str], name: str = TOKENIZER) -> Self:
+        """Rebuilds an encoder from `to_config` and `to_files`.
+
+        Args:
+            config: from `to_config`.
+            files: the files of the model folder.
+            name: which of them holds the tokenizer.
+
+        Raises:
+            FileError: the tokenizer is damaged, or not of this kind.
+        """
+        encoder = cls(config["tokens"], config["vocab_size"], config["specials"])
+        specials = [UNKNOWN, *encoder.specials]
+        encoder.tokenizer = read_tokenizer(files[name], name, encoder._kinds(), specials)
+        return encoder
+
+
+def alphabet_size(chunks: Iterable[Sequence[str]], share: float = 0.9995) -> int:
+    """The number of different characters that make up a share of the texts, the commonest first.
+
+    Example:
+        >>> alphabet_size([["aaab"], ["aaac"]], share=0.8)
+        2
+    """
+    counts: Counter[str] = Counter()
+    for chunk in chunks:
+        counts.update(normalize("NFC", "".join(chunk)))
+    running = accumulate(count for _, count in counts.most_common())
+    return bisect_left(list(running), share * counts.total()) + 1
+
+
+def new_tokenizer(tokens: str) -> Tokenizer:
+    """A tokenizer of a kind, untrained."""
+    if tokens == "bpe":
+        tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        tokenizer.decoder = decoders.Metaspace()
+    else:
+        tokenizer = Tokenizer(models.WordLevel({UNKNOWN: UNKNOWN_ID}, unk_token=UNKNOWN))
+        tokenizer.pre_tokenizer = (
+            pre_tokenizers.Whitespace()
+            if tokens == "word"
+            else pre_tokenizers.Split(Regex(r"(?m)."), behavior="isolated")
+        )
+    tokenizer.normalizer = normalizers.NFC()
+    return tokenizer
+
+
+def _part_marks(tokenizer: Tokenizer) -> Tokenizer:
+    """Makes every punctuation mark a piece of its own."""
+    marks = pre_tokenizers.Punctuation("isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), marks])
+    return tokenizer
+
+
+def _word_numbers(text: str, offsets: list[tuple[int, int]]) -> list[int]:
+    found, number, end, blank = [], 0, 0, True
+    for _, after in offsets:
+        piece = text[end:after]  # with what no token stands for
+        if not blank and piece[:1].isspace():
+            number, blank = number + 1, True
+        blank = blank and not piece.strip()
+        found.append(number)
+        end = max(end, after)
+    return found
+
+
+def _valid(texts: Sequence[str]) -> list[str]:
+    """Lone surrogates, which have no UTF-8 form, become a replacement mark."""
+    try:
+        "".join(texts).encode()
+        return list(texts)
+    except UnicodeEncodeError:
+        return [text.encode("utf-8", "replace").decode() for text in texts]

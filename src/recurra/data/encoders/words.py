@@ -1,0 +1,266 @@
+"""Sentences of words to batches: every word by its number and by its characters, the latter once for equal words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recurra._util.schema import Natural, Record, Size, parse_file
+from recurra.data.batching.batches import IGNORE, Batch, Batches, pad
+from recurra.data.batching.store import SequenceStore
+from recurra.errors import UsageError
+
+CHARACTERS = ("jamo", "char", "none")
+UNKNOWN_ID = 0
+NO_SIGN, UNKNOWN_SIGN = 0, 1
+LETTERS = 3
+"""Letters of one character that are read: as many as a syllable of Hangul has."""
+LONGEST = 64
+"""Characters of a word that are read; of longer ones the middle is left out."""
+
+
+class WordBatch(NamedTuple):
+    """Sentences side by side, and the different words in them.
+
+    Attributes:
+        values: which of the different words stands where, `(batch, time)`; 0 beyond each length.
+        lengths: words of each sentence, `(batch,)`.
+        targets: numbers of the tags, `(batch, time)`, or None.
+        words: numbers of the different words, `(words,)`; 0 where one is unknown.
+        unseen: whether the model never saw the word in training, `(words,)`.
+        characters: of the different words, `(words, longest, 1 + LETTERS)`: each character and the letters it is made
+            of, 0 where it has none and beyond the lengths.
+        character_lengths: `(words,)`.
+        rows: where the sentences stand in the data, `(batch,)`.
+    """
+
+    values: Tensor
+    lengths: Tensor
+    targets: Tensor | None
+    words: Tensor
+    unseen: Tensor
+    characters: Tensor
+    character_lengths: Tensor
+    rows: Tensor
+
+
+class Lexicon(NamedTuple):
+    """The different words of a data set, as a model sees them.
+
+    Attributes:
+        words: number of each, `(words,)`.
+        unseen: whether training never saw it, `(words,)`.
+        characters: of each, `(time, 1 + LETTERS)`: the number of a character and of the letters it is made of.
+    """
+
+    words: np.ndarray
+    unseen: np.ndarray
+    characters: list[np.ndarray]
+
+    def fingerprint(self) -> str:
+        """Hash of the content."""
+        digest = hashlib.blake2b(self.words.tobytes() + self.unseen.tobytes(), digest_size=16)
+        digest.update(np.cumsum([len(c) for c in self.characters], dtype=np.int64).tobytes())
+        digest.update(np.concatenate(self.characters or [np.zeros(0, np.int32)]).tobytes())
+        return digest.hexdigest()
+
+
+WORDS = "words.json"
+
+
+class WordConfig(Record, tag="words", tag_field="kind"):
+    """See `WordEncoder.to_config`."""
+
+    characters: Literal["jamo", "char", "none"]
+    vocab_size: Size
+
+
+class WordFile(Record):
+    """Numbers of words and characters, see `WordEncoder.to_files`."""
+
+    words: dict[str, Natural]
+    characters: dict[str, Size]
+
+
+class WordEncoder:
+    """The words and characters of the training data, by number.
+
+    Words seen once have no number of their own, nor have characters seen once: they teach the model what to make of
+    unknown ones. All words that training saw are kept, so that a figure can be given for those it never saw.
+
+    Args:
+        characters: `"char"`, `"jamo"` (beside each character the letters it is made of, by Unicode's canonical
+            decomposition: those of a syllable of Hangul, a letter and its accents) or `"none"`.
+        vocab_size: greatest number of words with a number of their own.
+
+    Example:
+        >>> encoder = WordEncoder("char").fit([["나는", "간다"], ["나는"]])
+        >>> encoder.lexicon(["나는", "너는"]).words.tolist()
+        [1, 0]
+    """
+
+    def __init__(self, characters: str = "jamo", vocab_size: int = 50_000) -> None:
+        if characters not in CHARACTERS:
+            raise UsageError(f"characters is one of {', '.join(CHARACTERS)}, not {characters!r}")
+        self.characters, self.vocab_size = characters, vocab_size
+        self._words: dict[str, int] = {}
+        self._signs: dict[str, int] = {}
+
+    @property
+    def words(self) -> int:
+        """Number of different word numbers, the unknown word among them."""
+        return 1 + max(self._words.values(), default=0)
+
+    @property
+    def signs(self) -> int:
+        """Number of different numbers of characters and letters."""
+        return 1 + max(self._signs.values(), default=UNKNOWN_SIGN)
+
+    def fit(self, sentences: Iterable[Sequence[str]]) -> WordEncoder:
+        """Learns words and characters."""
+        words = Counter(_composed(word) for word in chain.from_iterable(sentences))
+        signs: Counter[str] = Counter()
+        for word, count in words.items():
+            for sign in chain.from_iterable(self._spell(word)):
+                signs[sign] += count
+        self._words = _numbered(words, self.vocab_size, UNKNOWN_ID)
+        self._signs = _numbered(signs, len(signs), UNKNOWN_SIGN)
+        return self
+
+    def lexicon(self, words: Iterable[str]) -> Lexicon:
+        """Encodes different words."""
+        keys = [_composed(word) for word in words]
+        numbers = np.array([self._words.get(key, UNKNOWN_ID) for key in keys], np.int64)
+        unseen = np.array([key not in self._words for key in keys], bool)
+        return Lexicon(numbers, unseen, [self._numbers(self._spell(key)) for key in keys])
+
+    def shown(self, words: Iterable[str]) -> list[list[str]]:
+        """The characters of each word that are read."""
+        return [[signs[0] for signs in self._spell(_composed(word))] for word in words]
+
+    def kinds(self) -> np.ndarray:
+        """Kind of each character, `(signs,)`: 0 none, 1 capital, 2 small letter, 3 digit, 4 other letter, 5 other.
+
+        Example:
+            >>> WordEncoder("char").fit([["A1", "A1"]]).kinds().tolist()
+            [0, 5, 3, 1]
+        """
+        found = np.full(self.signs, 5)
+        found[NO_SIGN] = 0
+        for sign, number in self._signs.items():
+            if number != UNKNOWN_SIGN:
+                tests = (sign.isupper(), sign.islower(), sign.isnumeric(), sign.isalpha())
+                found[number] = next((kind for kind, holds in enumerate(tests, 1) if holds), 5)
+        return found
+
+    def _spell(self, word: str) -> list[list[str]]:
+        """Each character, followed by the letters it is made of where they are asked for and it is made of several."""
+        if self.characters == "none":
+            return []
+        if len(word) > LONGEST:
+            word = word[: LONGEST // 2] + word[-LONGEST // 2 :]
+        if self.characters == "char":
+            return [[sign] for sign in word]
+        parts = ((sign, unicodedata.normalize("NFD", sign)) for sign in word)
+        return [[sign, *letters[:LETTERS]] if len(letters) > 1 else [sign] for sign, letters in parts]
+
+    def _numbers(self, spelt: list[list[str]]) -> np.ndarray:
+        found = np.full((len(spelt), 1 + LETTERS), NO_SIGN, np.int32)
+        for row, signs in zip(found, spelt, strict=True):
+            row[: len(signs)] = [self._signs.get(sign, UNKNOWN_SIGN) for sign in signs]
+        return found
+
+    def to_files(self) -> dict[str, str]:
+        """The file of a model folder that holds words and characters."""
+        return {WORDS: json.dumps({"words": self._words, "characters": self._signs}, ensure_ascii=False)}
+
+    def to_config(self) -> dict[str, Any]:
+        """What `from_files` needs beside the file."""
+        return {"kind": "words", "characters": self.characters, "vocab_size": self.vocab_size}
+
+    @classmethod
+    def from_files(cls, config: dict[str, Any], files: dict[str, str]) -> WordEncoder:
+        """Rebuilds an encoder from `to_config` and `to_files`."""
+        encoder = cls(config["characters"], config["vocab_size"])
+        found = parse_file(WordFile, files[WORDS], WORDS)
+        encoder._words, encoder._signs = found.words, found.characters
+        return encoder
+
+
+def _composed(word: str) -> str:
+    """NFC, so that Hangul typed as single letters and as syllables is the same; lone surrogates become `?`."""
+    return unicodedata.normalize("NFC", word.encode("utf-8", "replace").decode())
+
+
+def _numbered(counts: Counter[str], limit: int, unknown: int) -> dict[str, int]:
+    """Numbers above `unknown`, the most frequent first; `unknown` for what was seen once or is beyond the limit."""
+    ordered = sorted(counts, key=lambda key: (-counts[key], key))
+    return {key: unknown + i if counts[key] > 1 and i <= limit else unknown for i, key in enumerate(ordered, 1)}
+
+
+class WordBatches:
+    """Batches of sentences with the different words in them.
+
+    Args:
+        batches: over the places of words in `lexicon`.
+        lexicon: the different words of the data.
+    """
+
+    def __init__(self, batches: Batches, lexicon: Lexicon) -> None:
+        self.batches, self.lexicon = batches, lexicon
+        targets = batches.targets
+        steps = targets.take(batches.rows) if isinstance(targets, SequenceStore) else None
+        lengths = batches.store.lengths[batches.rows]
+        self._count = int(lengths.sum()) if steps is None else sum(int((s != IGNORE).sum()) for s in steps)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    @property
+    def count(self) -> int:
+        """Number of words with a known tag in a pass; of words, where there are no tags."""
+        return self._count
+
+    def __iter__(self) -> Iterator[WordBatch]:
+        return map(self._with_words, self.batches)
+
+    def whole(self) -> WordBatch:
+        """All sentences as one batch, in their order."""
+        return self._with_words(self.batches.whole())
+
+    def _with_words(self, batch: Batch) -> WordBatch:
+        real = torch.arange(batch.values.shape[1]) < batch.lengths.unsqueeze(1)
+        used, places = torch.unique(batch.values[real], return_inverse=True)
+        values = torch.zeros(batch.values.shape, dtype=torch.long)
+        values[real] = places
+        # a batch of empty sentences still has one word to look up
+        index = used.numpy() if len(used) else np.zeros(1, np.int64)
+        spelt = [self.lexicon.characters[i] for i in index]
+        return WordBatch(
+            values,
+            batch.lengths,
+            batch.targets,
+            torch.from_numpy(self.lexicon.words[index]),
+            torch.from_numpy(self.lexicon.unseen[index]),
+            pad(spelt),
+            torch.tensor([len(c) for c in spelt]),
+            batch.rows,
+        )
+
+    def seek(self, step: int) -> None:
+        """Goes to where iteration stands after `step` batches since the beginning of the first epoch."""
+        self.batches.seek(step)
+
+    def fingerprint(self) -> str:
+        """Hash of sentences, tags and words."""
+        content = self.batches.fingerprint() + self.lexicon.fingerprint()
+        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,82 @@
+"""Checks a file before it is read, and turns errors of reading into data errors."""
+
+from __future__ import annotations
+
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from recurra._util.messages import hint, shortened
+from recurra.errors import DataError
+
+_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, MemoryError)
+
+
+@contextmanager
+def reading(path: Path, *also: type[Exception]) -> Iterator[None]:
+    """Raises a `DataError` instead of the errors that a damaged or unreadable file causes in the block.
+
+    Args:
+        path: the file.
+        also: further errors that the library that reads the file raises.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except MemoryError:
+        raise DataError(f"cannot read {path}: there is not enough memory for what it holds") from None
+    except (*_UNREADABLE, *also) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"cannot read {path}: {reason}") from None
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a regular file has this name; False for what is too long or otherwise unfit to be a name."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder has this name; False for what is too long or otherwise unfit to be a name."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def refuse_no_file(path: Path, what: str = "row") -> None:
+    """Raises an error where there is no regular file that holds bytes.
+
+    Args:
+        path: the file that somebody named.
+        what: of which such a file has many.
+
+    Raises:
+        DataError: there is none; the message says what is there, and which name is near.
+    """
+    try:
+        exists = path.exists()
+    except (OSError, ValueError) as error:  # too long a name, a NUL in it, a folder that may not be looked into
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"there is no file {shortened(str(path))}: {reason}") from None
+    if not exists:
+        raise DataError(f"there is no file {path}{hint(path.name, _beside(path))}")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: give the file in it that holds the data")
+    if not path.is_file():
+        raise DataError(f"{path} is not a regular file, and it is read more than once: save it as a file first")
+    if not path.stat().st_size:
+        raise DataError(f"{path.name} is empty: there is no {what} in it")
+
+
+def _beside(path: Path) -> list[str]:
+    """Names of the files in the folder of a path."""
+    try:
+        return [other.name for other in path.parent.iterdir()]
+    except OSError:
+        return []

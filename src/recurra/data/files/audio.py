@@ -1,0 +1,300 @@
+"""Recordings: files of sound, or samples in memory, to one channel of float samples."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from importlib import import_module
+from itertools import compress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from recurra._util.messages import counted
+from recurra.errors import DataError, EngineError
+
+from .access import refuse_no_file
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au")
+FOREIGN = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".amr")  # sound as well, but nothing here decodes it
+CHUNK_RECORDINGS = 256
+MIN_RATE = 1000  # below it, a window of 25 ms holds no spectrum
+MAX_RATE_HZ = 768_000  # the highest of sound cards and ultrasonic recorders
+MAX_SAMPLES = 1 << 28
+"""Most samples of each channel in a recording: 4.6 hours at 16 kHz, 93 minutes at 48 kHz, 1 GB in memory."""
+MAX_FILTER_RATIO = 100_000
+"""Greatest numerator or denominator of the ratio of two rates. The resampling filter has 20 taps for each."""
+BLOCK_SAMPLES = 1 << 22
+"""Samples of all channels decoded together."""
+LOUDEST = 1e12
+"""Greatest sample. Those of integer formats are at most 1; of float formats, some are stored on the scale of 2^31."""
+_UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile says of streams that do not declare their length
+
+Samples = tuple[Any, int]
+"""Samples `(time,)` or `(time, channels)` and their rate in Hz."""
+
+
+class Header(NamedTuple):
+    """What a recording says of itself: sample rate in Hz, and number of samples of each channel."""
+
+    rate: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Sound: paths of files, or pairs of samples and sample rate."""
+
+    rows: Sequence[Path | Samples]
+    kind = "audio"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def chunks(self, keep: np.ndarray | None = None) -> Iterator[list[Path | Samples]]:
+        """Yields lists of a few hundred recordings, in order; with `keep`, only those where it is True."""
+        for start in range(0, len(self.rows), CHUNK_RECORDINGS):
+            part = self.rows[start : start + CHUNK_RECORDINGS]
+            yield list(part if keep is None else compress(part, keep[start : start + CHUNK_RECORDINGS]))
+
+    @cached_property
+    def headers(self) -> list[Header]:
+        """Rate and length of every recording, without reading the sound.
+
+        Raises:
+            DataError: a file is missing, is no sound, or is cut short; the error knows its row.
+        """
+        found = []
+        for row, recording in enumerate(self.rows):
+            try:
+                found.append(_header(recording))
+            except DataError as error:
+                raise DataError(str(error), row) from None
+        return found
+
+    def summary(self) -> str:
+        """Number, duration and sample rates in a line for a person."""
+        rates = Counter(header.rate for header in self.headers)
+        said = [counted(len(self), "recording"), duration(sum(h.samples / h.rate for h in self.headers))]
+        said += [f"{rate:,} Hz" + (f" ({n:,})" if len(rates) > 1 else "") for rate, n in rates.most_common(4)]
+        empty = sum(header.samples == 0 for header in self.headers)
+        return ", ".join([*said, *([f"{empty:,} without a sample"] if empty else [])])
+
+
+def duration(seconds: float) -> str:
+    """A duration in the unit that suits it.
+
+    Example:
+        >>> duration(90), duration(7200)
+        ('1.5 minutes', '2.0 hours')
+    """
+    for name, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {name}"
+    return f"{seconds:.1f} seconds"
+
+
+def first_known(values: Iterable[Any]) -> Any:
+    """The first of some Python or Arrow values that is there, or None.
+
+    Example:
+        >>> first_known([None, "", float("nan"), "a.wav"])
+        'a.wav'
+    """
+    for value in values:
+        plain = value.as_py() if hasattr(value, "as_py") else value
+        if not (plain is None or isinstance(plain, float) or (isinstance(plain, str) and not plain)):
+            return plain
+    return None
+
+
+def is_audio_name(value: Any) -> bool:
+    """Whether a value names a file of sound: a path, or a text that ends as one does."""
+    if isinstance(value, str):
+        return value.lower().endswith((*SUFFIXES, *FOREIGN)) and "\n" not in value
+    return isinstance(value, Path)
+
+
+def is_samples(value: Any) -> bool:
+    """Whether a value is a pair of samples and sample rate."""
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int | np.integer)
+
+
+def as_recordings(rows: Sequence[Any]) -> Recordings | None:
+    """Recordings, where the first row that holds anything is one; None where it is not.
+
+    Raises:
+        DataError: another row is none.
+
+    Example:
+        >>> as_recordings(["a.wav", "b.flac"]).rows[1].name
+        'b.flac'
+        >>> as_recordings(["a text"]) is None
+        True
+    """
+    first = first_known(rows)
+    if not (is_audio_name(first) or is_samples(first)):
+        return None
+    for i, row in enumerate(rows):
+        if is_audio_name(row) or is_samples(row):
+            continue
+        if not isinstance(row, str) or not row:
+            raise DataError("there is no file of sound named in this row", i)
+        raise DataError(f"{row!r:.80} does not end as a file of sound does ({', '.join(SUFFIXES)})", i)
+    return Recordings([row if is_samples(row) else Path(row) for row in rows])
+
+
+def read_audio(path: Path) -> tuple[np.ndarray, int]:
+    """The samples of a file, its channels averaged to one, `(time,)` in [-1, 1], and their rate in Hz.
+
+    Raises:
+        DataError: the file is missing, is no sound, is cut short, or is longer than `MAX_SAMPLES`.
+        EngineError: the packages of the extra `audio` are not installed.
+    """
+    said = _header(path)
+    samples, found = np.empty(said.samples, np.float32), 0
+    for block in _blocks(path):
+        kept = block[: said.samples - found]
+        samples[found : found + len(kept)] = kept
+        found += len(kept)
+    if found < said.samples:
+        raise _cut_short(path, found, said.samples)
+    return samples, said.rate
+
+
+def _blocks(path: Path) -> Iterator[np.ndarray]:
+    """Decodes a file piece by piece: samples of one channel, `(time,)`.
+
+    Raises:
+        DataError: the file is damaged or longer than `MAX_SAMPLES`.
+    """
+    soundfile, total = needed("soundfile"), 0
+    try:
+        with soundfile.SoundFile(path) as file:
+            # between two blocks soundfile seeks where it is, and the decoders of OGG and MP3 then lose their state
+            file.seekable = lambda: False  # type: ignore[method-assign]
+            size = max(BLOCK_SAMPLES // file.channels, 1)
+            while len(block := file.read(size, dtype="float32", always_2d=True)):
+                total += len(block)
+                _check_length(path, total)
+                yield _mono(block, path)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise DataError(f"{path} is damaged: {_reason(error)}") from None
+
+
+def samples_of(recording: Path | Samples) -> tuple[np.ndarray, int]:
+    """One channel of float32 samples `(time,)` and their rate, of a file or of samples in memory.
+
+    Whole numbers are scaled to [-1, 1] by the range of their type.
+    """
+    if isinstance(recording, Path):
+        return read_audio(recording)
+    samples, rate = np.asarray(recording[0]), int(recording[1])
+    if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu" or samples.shape[1:] == (0,):
+        raise DataError(
+            f"samples are numbers of shape (time,) or (time, channels), not {samples.dtype} {samples.shape}"
+        )
+    _check_rate("a recording", rate)
+    _check_length("a recording", len(samples))
+    if samples.dtype.kind in "iu":
+        limits = np.iinfo(samples.dtype)
+        middle = (limits.max + limits.min + 1) / 2
+        samples = (samples.astype(np.float64) - middle) / (limits.max - middle + 1)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+        samples = samples.astype(np.float32)
+    return _mono(samples if samples.ndim == 2 else samples[:, None], "a recording"), rate
+
+
+def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Samples `(time,)` at another rate in Hz, low-pass filtered; the same where the rates are equal.
+
+    The ratio of the rates is rounded where its terms exceed `MAX_FILTER_RATIO`, by less than one part in 10⁹.
+    """
+    if rate == wanted or not len(samples):
+        return samples
+    from scipy.signal import resample_poly
+
+    ratio = Fraction(wanted, rate).limit_denominator(MAX_FILTER_RATIO)
+    return resample_poly(samples, ratio.numerator, ratio.denominator).astype(np.float32)
+
+
+def needed(package: str) -> Any:
+    """Imports a package of the extra `audio`.
+
+    Raises:
+        EngineError: it is not installed.
+    """
+    try:
+        return import_module(package)
+    except (ImportError, OSError) as error:  # OSError: soundfile without its library
+        name = package.partition(".")[0].replace("_", "-")
+        raise EngineError(
+            f"recordings need the package {name}, which cannot be imported ({error})\n"
+            'install what they need with: pip install "recurra[audio]"'
+        ) from None
+
+
+def _header(recording: Path | Samples) -> Header:
+    if not isinstance(recording, Path):
+        samples, rate = samples_of(recording)
+        return Header(rate, len(samples))
+    soundfile = needed("soundfile")
+    refuse_no_file(recording, "sound")
+    try:
+        info = soundfile.info(recording, verbose=True)
+    except soundfile.LibsndfileError as error:
+        raise DataError(
+            f"{recording} is no recording that can be read ({_reason(error)}); convert it to WAV or FLAC"
+        ) from None
+    _check_rate(recording, info.samplerate)
+    short = re.search(r"^data : (\d+) \(should be (\d+)\)", info.extra_info, re.M)
+    # programs that write to a pipe cannot know the size and leave the largest one
+    if short and int(short[2]) < int(short[1]) < 0x7FFFF000:
+        raise _cut_short(recording, int(short[2]), int(short[1]))
+    if info.frames == _UNKNOWN_LENGTH:
+        return Header(info.samplerate, sum(map(len, _blocks(recording))))
+    _check_length(recording, info.frames)
+    return Header(info.samplerate, info.frames)
+
+
+def _check_rate(name: Any, rate: int) -> None:
+    if rate < MIN_RATE:
+        raise DataError(
+            f"{name} has {rate:,} samples a second; as sound it needs at least {MIN_RATE:,} (hand slower series over "
+            "as numbers)"
+        )
+    if rate > MAX_RATE_HZ:
+        raise DataError(
+            f"{name} has {rate:,} samples a second, more than the {MAX_RATE_HZ:,} of any recorder: its header is wrong"
+        )
+
+
+def _check_length(name: Any, samples: int) -> None:
+    if samples > MAX_SAMPLES:
+        raise DataError(
+            f"{name} has {samples:,} samples in each channel or more; at most {MAX_SAMPLES:,} are read\n"
+            "Cut it into shorter recordings; if it is short, its header is wrong."
+        )
+
+
+def _cut_short(path: Path, found: int, said: int) -> DataError:
+    return DataError(f"{path} is cut short: {found / said:.0%} of it is there; copy or record it again")
+
+
+def _reason(error: Any) -> str:
+    return str(getattr(error, "error_string", error)).strip().rstrip(".").lower()
+
+
+def _mono(samples: np.ndarray, name: Any) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(1, dtype=np.float32)
+    if not np.isfinite(mono).all():
+        raise DataError(f"{name} holds samples that are not finite numbers")
+    if len(mono) and max(mono.max(), -mono.min()) > LOUDEST:
+        raise DataError(f"{name} holds samples above {LOUDEST:.0e}, which no recording has: it is damaged")
+    return mono

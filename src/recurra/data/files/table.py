@@ -1,0 +1,186 @@
+"""What the readers of all formats share: options, the choice of columns, and the table they make."""
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at run time)
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recurra._util.atomic import reason
+from recurra._util.messages import counted, hint, listed, plain_name
+from recurra.errors import DataError, ModelFolderError
+
+SPILL_BYTES = 64 << 20  # a table beyond this goes to the disk, where there is a folder for it
+BATCH_ROWS = 8192
+
+_Row = TypeVar("_Row")
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the user already knows about a file; `None` means: find out.
+
+    Args:
+        encoding: a Python codec, such as `"cp949"`.
+        delimiter: the character between two columns.
+        header: whether the first row holds the names of the columns.
+        skip_bad_rows: leave out rows that cannot be read instead of stopping at the first.
+        decimal: `","` or `"."`, for columns of numbers.
+    """
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    skip_bad_rows: bool = False
+    decimal: str | None = None
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """Columns of a file, and where each row came from.
+
+    Args:
+        path: the file.
+        table: the chosen columns, in the order asked for; those of text tables are strings, verbatim.
+        summary: one line for a person: rows, separator, encoding, columns.
+        skipped: number of bad rows left out.
+        delimiter: the character between columns of a text table; None where there is none.
+    """
+
+    path: Path
+    table: pa.Table
+    summary: str
+    skipped: int
+    delimiter: str | None = None
+    _starts: Callable[[], Iterator[int]] | None = field(default=None, repr=False, compare=False)
+    _rows: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    def line_of(self, row: int) -> int | None:
+        """Returns the line, counted from 1, where `row`, counted from 0, begins; `None` for Parquet.
+
+        It reads the file again: meant for the way to an error message.
+        """
+        row = self._in_file(row)
+        return None if self._starts is None else next(itertools.islice(self._starts(), row, None), None)
+
+    def where(self, row: int) -> str:
+        """Returns the place of `row` for a person: `file.csv, line 17` or `file.parquet, row 17`."""
+        line = self.line_of(row)
+        return f"{self.path.name}, row {self._in_file(row) + 1}" if line is None else f"{self.path.name}, line {line}"
+
+    def _in_file(self, row: int) -> int:
+        return row if self._rows is None else int(self._rows[row])
+
+    def without_empty_rows(self) -> tuple[DataFile, list[str]]:
+        """Leaves out the rows in which every chosen column is empty, as spreadsheets write them below their data.
+
+        Returns:
+            The file, and a note for a person where there were such rows.
+
+        Raises:
+            DataError: every row is empty.
+        """
+        empty = np.ones(self.table.num_rows, dtype=bool)
+        for column in self.table.columns:
+            empty &= np.asarray(is_blank(decoded(column)), dtype=bool)
+        if not empty.any():
+            return self, []
+        if empty.all():
+            raise DataError(f"{self.path.name}: every row is empty in the columns {listed(self.table.column_names, 8)}")
+        rows = np.flatnonzero(~empty)
+        kept = dataclasses.replace(self, table=self.table.take(rows), _rows=rows)
+        return kept, [f"{counted(int(empty.sum()), 'empty row')} left out"]
+
+
+def choose_columns(path: Path, names: Sequence[str], columns: Sequence[str] | None, note: str = "") -> list[int]:
+    """Returns the indices of the columns asked for, by name or by position."""
+    if columns is None:
+        return list(range(len(names)))
+    plain = [plain_name(name) for name in names]
+    chosen = []
+    for column in columns:
+        if plain_name(column) in plain:
+            chosen.append(plain.index(plain_name(column)))
+        elif column.isdecimal() and len(column) < 10 and 1 <= int(column) <= len(names):
+            chosen.append(int(column) - 1)
+        else:
+            meant = hint(plain_name(column), plain)
+            raise DataError(f'{path.name} has no column "{column}"{meant}\nIts columns{note} are: {listed(names, 20)}')
+    return chosen
+
+
+def summarize(path: Path, rows: int, names: Sequence[str], skipped: int, *facts: str) -> str:
+    """Returns what was found in one line; facts that are empty are left out."""
+    said = [counted(rows, "row"), *filter(None, facts)]
+    if skipped:
+        said.append(f"{counted(skipped, 'bad row')} left out")
+    return f"{path.name}: {', '.join(said)}, columns {listed(names, 8)}"
+
+
+def decoded(column: Any) -> Any:
+    """Returns the values of an Arrow column without dictionaries (pandas categories) and string views (polars)."""
+    coded = isinstance(column.type, pa.DictionaryType)
+    kind = column.type.value_type if coded else column.type
+    viewed = pa.types.is_string_view(kind)
+    kind = pa.large_string() if viewed else kind
+    if not coded:
+        return column.cast(kind) if viewed else column
+    if isinstance(column, pa.ChunkedArray):
+        return pa.chunked_array([decoded(chunk) for chunk in column.chunks], kind)
+    return column.dictionary.cast(kind).take(column.indices)
+
+
+def is_blank(column: Any) -> Any:
+    """Returns which cells of an Arrow column hold nothing: null, NaN, or only spaces."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
+    return pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
+
+
+def in_batches(rows: Iterator[_Row]) -> Iterator[list[_Row]]:
+    """Yields lists of at most `BATCH_ROWS` rows."""
+    while some := list(itertools.islice(rows, BATCH_ROWS)):
+        yield some
+
+
+def collect(schema: pa.Schema, batches: Iterator[pa.RecordBatch], cache_dir: Path | None) -> pa.Table:
+    """Gathers batches into a table, in memory or, where it is large, in a file of `cache_dir`."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        held.append(batch)
+        size += batch.nbytes
+        if cache_dir is not None and size > SPILL_BYTES:
+            return _spill(schema, itertools.chain(held, batches), cache_dir)
+    return pa.Table.from_batches(held, schema)
+
+
+def _spill(schema: pa.Schema, batches: Iterable[pa.RecordBatch], cache_dir: Path) -> pa.Table:
+    """Writes batches to a file of their own, which belongs to the folder's owner, and maps it into memory."""
+    name = None
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(suffix=".arrow", dir=cache_dir)
+        os.close(handle)
+        with pa.ipc.new_file(name, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        return pa.ipc.open_file(pa.memory_map(name)).read_all()
+    except BaseException as error:
+        if name:
+            Path(name).unlink()
+        if isinstance(error, OSError):
+            raise ModelFolderError(f"{cache_dir} cannot be written: {reason(error)}") from None
+        raise

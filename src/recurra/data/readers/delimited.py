@@ -1,0 +1,140 @@
+"""Reads columns of CSV files and their kin, through pyarrow, once it is known how they are written."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import csv as pa_csv
+
+from recurra._util.messages import counted, shortened
+from recurra.data.files.encoding import encoding_name
+from recurra.data.files.packed import open_binary
+from recurra.data.files.table import DataFile, ReadOptions, choose_columns, collect, in_batches, summarize
+from recurra.errors import DataError
+
+from .sniff import Dialect, find_dialect, read_rows
+
+_BLOCK_SIZES = (4 << 20, 64 << 20, 1 << 30)  # a row must fit into a block
+_SEPARATORS = {
+    None: "one column",
+    "\t": "tab-separated",
+    ",": "comma-separated",
+    ";": "semicolon-separated",
+    "|": "pipe-separated",
+}
+
+
+def read_delimited(path: Path, columns: Sequence[str] | None, options: ReadOptions, cache_dir: Path | None) -> DataFile:
+    """Reads the chosen columns as strings, verbatim."""
+    dialect = find_dialect(
+        path, columns or (), encoding=options.encoding, delimiter=options.delimiter, header=options.header
+    )
+    if not options.skip_bad_rows:
+        _refuse_bad_row(path, dialect, rows=1)  # before complaining of a column that a title line hides
+    chosen = choose_columns(path, dialect.names, columns, "" if dialect.header_rows else " (it has no header)")
+    table, skipped = _csv_table(path, dialect, chosen, options.skip_bad_rows, cache_dir)
+    facts = (
+        _SEPARATORS.get(dialect.delimiter) or f'separated by "{dialect.delimiter}"',
+        encoding_name(dialect.encoding),
+        "quoted" if dialect.quoting else "no quoting",
+        ("no header", "", "two header rows joined")[dialect.header_rows],
+    )
+    summary = summarize(path, table.num_rows, dialect.names, skipped, *facts)
+    return DataFile(path, table, summary, skipped, dialect.delimiter, lambda: _row_starts(path, dialect))
+
+
+def _row_starts(path: Path, dialect: Dialect) -> Iterator[int]:
+    """Yields the line at which each good row below the header begins."""
+    rows = (line for line, fields in read_rows(path, dialect) if len(fields) == len(dialect.names))
+    return itertools.islice(rows, dialect.header_rows, None)
+
+
+def _refuse_bad_row(path: Path, dialect: Dialect, rows: int | None = None) -> None:
+    """Raises the error of the first row, of all or of the first few, with a wrong number of columns."""
+    width = len(dialect.names)
+    for line, fields in itertools.islice(read_rows(path, dialect), rows):
+        if len(fields) != width:
+            text = shortened((dialect.delimiter or "").join(fields))
+            expected = f"{width} {'is' if width == 1 else 'are'} expected"
+            raise DataError(
+                f"{path.name}, line {line}: {counted(len(fields), 'column')} where {expected}: {text}\n"
+                "Fix the row, give another --delimiter, or leave such rows out with --skip-bad-rows."
+            )
+
+
+class _BadRows:
+    """Counts the rows that pyarrow finds to have a wrong number of columns, and says what to do with them."""
+
+    def __init__(self, skip: bool, quoting: bool) -> None:
+        self.skip = skip
+        self.quotes = '"' if quoting else ""
+        self.count = 0
+
+    def __call__(self, row: pa_csv.InvalidRow) -> str:
+        if row.actual_columns == 1 and not row.text.strip(self.quotes).strip():
+            return "skip"  # a blank line
+        self.count += 1
+        return "skip" if self.skip else "error"
+
+
+def _csv_table(
+    path: Path, dialect: Dialect, chosen: list[int], skip_bad_rows: bool, cache_dir: Path | None
+) -> tuple[pa.Table, int]:
+    """Returns the chosen columns and the number of bad rows left out."""
+    schema = pa.schema([pa.field(dialect.names[index], pa.string()) for index in chosen])
+    problem = ""
+    for block_size in _BLOCK_SIZES:
+        bad = _BadRows(skip_bad_rows, dialect.quoting)
+        try:
+            if dialect.delimiter is None:
+                batches = _line_batches(path, dialect)
+            else:
+                batches = _csv_batches(path, dialect, chosen, block_size, bad)
+            return collect(schema, _below_header(batches, dialect, chosen, schema), cache_dir), bad.count
+        except pa.ArrowInvalid as error:
+            problem = str(error)
+        if bad.count and not skip_bad_rows:
+            _refuse_bad_row(path, dialect)
+        # else a row may be longer than the block
+    raise DataError(f"cannot read {path}: {problem}")
+
+
+def _csv_batches(
+    path: Path, dialect: Dialect, chosen: list[int], block_size: int, bad: _BadRows
+) -> Iterator[pa.RecordBatch]:
+    names = [str(index) for index in range(len(dialect.names))]
+    read = pa_csv.ReadOptions(column_names=names, block_size=block_size, encoding=dialect.encoding.removesuffix("-sig"))
+    parse = pa_csv.ParseOptions(
+        delimiter=dialect.delimiter,
+        quote_char='"' if dialect.quoting else False,
+        newlines_in_values=dialect.quoting,
+        invalid_row_handler=bad,
+    )
+    convert = pa_csv.ConvertOptions(
+        include_columns=sorted({str(index) for index in chosen}),
+        column_types=dict.fromkeys(names, pa.string()),
+        strings_can_be_null=False,
+    )
+    with open_binary(path) as file, pa_csv.open_csv(file, read, parse, convert) as reader:
+        yield from reader
+
+
+def _line_batches(path: Path, dialect: Dialect) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of a file with one column, where no character is free to be pyarrow's delimiter."""
+    rows = (fields[0] for _, fields in read_rows(path, dialect))
+    for some in in_batches(rows):
+        yield pa.record_batch([pa.array(some, pa.string())], names=["0"])
+
+
+def _below_header(
+    batches: Iterable[pa.RecordBatch], dialect: Dialect, chosen: list[int], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Yields the chosen columns without the header rows, which were read like any other."""
+    above = dialect.header_rows
+    for batch in batches:
+        below = batch.slice(min(above, batch.num_rows))
+        above -= batch.num_rows - below.num_rows
+        yield pa.record_batch([below.column(str(index)) for index in chosen], schema=schema)

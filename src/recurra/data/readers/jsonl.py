@@ -1,0 +1,126 @@
+"""Reads columns of JSON Lines files, where every line holds one object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from recurra._util.messages import shortened
+from recurra.data.files.encoding import encoding_name, find_encoding, open_text
+from recurra.data.files.table import DataFile, ReadOptions, choose_columns, collect, in_batches, summarize
+from recurra.errors import DataError
+
+_TEXT, _WHOLE, _NOTHING = pa.string(), pa.int64(), pa.null()
+_JSON_TYPES = {str: _TEXT, int: _WHOLE, float: pa.float64(), bool: pa.bool_(), type(None): _NOTHING}
+
+
+def read_json(path: Path, columns: Sequence[str] | None, options: ReadOptions, cache_dir: Path | None) -> DataFile:
+    """Reads the chosen columns, each with a type that holds all its values."""
+    encoding = find_encoding(path, options.encoding)
+    types, skipped = _json_types(path, encoding, options.skip_bad_rows)
+    names = list(types)
+    fields = []
+    for index in choose_columns(path, names, columns):
+        kind = types[names[index]]
+        if isinstance(kind, DataError):
+            raise kind
+        fields.append(pa.field(names[index], _TEXT if kind == _NOTHING else kind))
+    schema = pa.schema(fields)
+
+    def objects() -> Iterator[tuple[int, dict[str, Any]]]:
+        lines = _json_lines(path, encoding, options.skip_bad_rows)
+        return ((line, record) for line, record in lines if record is not None)
+
+    table = collect(schema, _json_batches(objects(), schema), cache_dir)
+    summary = summarize(path, table.num_rows, names, skipped, "JSON Lines", encoding_name(encoding))
+    return DataFile(path, table, summary, skipped, None, lambda: (line for line, _ in objects()))
+
+
+def _json_lines(path: Path, encoding: str, skip: bool) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Yields `(line, object)` of every line that is not blank; with `skip`, `None` stands for a bad one."""
+    with open_text(path, encoding) as file:
+        for line, text in enumerate(file, 1):
+            if not text.strip():
+                continue
+            record, problem = _json_object(text)
+            if problem and not skip:
+                raise DataError(
+                    f"{path.name}, line {line}: {problem}: {shortened(text.strip())}\n"
+                    'Every line holds one JSON object, such as {"text": "good", "label": 1}.\n'
+                    "Mend the line, or leave such lines out with --skip-bad-rows."
+                )
+            yield line, record
+
+
+def _json_object(text: str) -> tuple[dict[str, Any] | None, str]:
+    """Returns the object in a line, or `None` and what is wrong with it."""
+    try:
+        record = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(record, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        return None, f"{error.msg} at column {error.colno}"
+    except UnicodeEncodeError:
+        return None, "half of a surrogate pair"
+    except (ValueError, RecursionError) as error:
+        return None, str(error)
+    return (record, "") if isinstance(record, dict) else (None, "not an object of names and values")
+
+
+def _json_types(path: Path, encoding: str, skip: bool) -> tuple[dict[str, pa.DataType | DataError], int]:
+    """Returns the type of every column, or why it has none, and the number of bad lines."""
+    types: dict[str, pa.DataType | DataError] = {}
+    skipped = 0
+    for line, record in _json_lines(path, encoding, skip):
+        skipped += record is None
+        for key, value in (record or {}).items():
+            known = types.get(key, _NOTHING)
+            if not isinstance(known, DataError):
+                types[key] = _wider_type(known, value) or DataError(
+                    f"{path.name}, line {line}, column {key}: {shortened(str(value))}\n"
+                    "is unlike the values above it: a column holds texts and numbers, or lists, or objects."
+                )
+    if not types:
+        raise DataError(f"{path.name} is empty: there is no value in it")
+    return types, skipped
+
+
+def _wider_type(known: pa.DataType, value: Any) -> pa.DataType | None:
+    """Returns the Arrow type that holds the values so far and this one, if any does."""
+    kind = _JSON_TYPES.get(type(value))
+    if kind is _WHOLE and value.bit_length() > 63:
+        kind = _TEXT  # an identifier rather than a quantity
+    if kind is known or kind is _NOTHING:
+        return known
+    try:
+        kind = kind or pa.array([value]).type
+        if known == _NOTHING:
+            return kind
+        if pa.types.is_nested(kind) or pa.types.is_nested(known):
+            pair = [pa.schema([("", known)]), pa.schema([("", kind)])]
+            return pa.unify_schemas(pair, promote_options="permissive").field(0).type
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return None
+    return pa.float64() if {known, kind} == {pa.int64(), pa.float64()} else _TEXT
+
+
+def _json_batches(records: Iterator[tuple[int, dict[str, Any]]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for some in in_batches(records):
+        columns = [[_fitted(record.get(column.name), column.type) for _, record in some] for column in schema]
+        yield pa.record_batch(
+            [pa.array(values, column.type) for values, column in zip(columns, schema, strict=True)],
+            schema=schema,
+        )
+
+
+def _fitted(value: Any, kind: pa.DataType) -> Any:
+    """Returns a JSON value as the type of its column wants it."""
+    if value is None or isinstance(value, str):
+        return value
+    if kind == pa.string():
+        return json.dumps(value)
+    return float(value) if kind == pa.float64() else value

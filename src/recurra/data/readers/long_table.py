@@ -1,0 +1,204 @@
+"""Reads long tables, one row for each step, into one numeric sequence for each id."""
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at run time)
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recurra._util.messages import counted, plain_name, shortened
+from recurra.data.columns.decimals import with_decimal_points
+from recurra.data.columns.inputs import Arrays
+from recurra.data.columns.numbers import parse_numbers
+from recurra.data.columns.spellings import Spelling
+from recurra.data.columns.timestamps import TimeReading, Times, join_times, parse_times
+from recurra.data.files.table import DataFile, decoded, is_blank
+from recurra.errors import DataError, UsageError
+
+from .sequence_file import MeasuredFile
+from .tables import ReadOptions, read_table
+
+_FIND_OUT = ReadOptions()
+
+
+@dataclass(frozen=True)
+class LongColumns:
+    """Which columns of a long table hold what; names, or positions counted from 1.
+
+    Args:
+        id: what belongs together: rows with the same value are one sequence.
+        features: the numbers of a step.
+        time: when, a number or a date; rows are sorted by it within an id. Several columns if a time is written in
+            parts, such as date and clock. None: the rows are in order.
+        target: the same in every row of an id, or given in some of its rows only; None where there is none.
+
+    Raises:
+        UsageError: there is no feature, or one column is to be two things.
+    """
+
+    id: str
+    features: tuple[str, ...]
+    time: str | tuple[str, ...] | None = None
+    target: str | None = None
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The columns of times, none or several."""
+        return (self.time,) if isinstance(self.time, str) else self.time or ()
+
+    def __post_init__(self) -> None:
+        if not self.features:
+            raise UsageError("name at least one feature")
+        taken = {plain_name(name): role for name, role in ((self.id, "id"), (self.target, "target")) if name}
+        for feature in map(plain_name, self.features):
+            if feature in taken:
+                given_away = "; the model would be told the answer" if taken[feature] == "target" else ""
+                raise UsageError(f"{feature} cannot be a feature, for it is the {taken[feature]}{given_away}")
+            taken[feature] = "feature already"
+
+    @property
+    def names(self) -> list[str]:
+        """All columns in the order id, features, time, target."""
+        return [self.id, *self.features, *self.times, *([self.target] if self.target else [])]
+
+
+def read_long(
+    path: str | os.PathLike[str],
+    columns: LongColumns,
+    options: ReadOptions = _FIND_OUT,
+    *,
+    numbers: bool = False,
+    reading: TimeReading | None = None,
+    cache_dir: Path | None = None,
+) -> MeasuredFile:
+    r"""Reads a CSV, TSV, JSON Lines or Parquet file with one row for each step.
+
+    Rows may stand in any order; the sequences come in the order in which their ids appear first. Times give the order
+    of the steps and nothing else. An empty cell of a feature is a missing value.
+
+    Args:
+        path: the file.
+        columns: which column holds what.
+        options: what is known about the file.
+        numbers: whether targets are numbers rather than classes.
+        reading: how the times are written.
+        cache_dir: for large tables, see `read_table`.
+
+    Raises:
+        DataError: the file cannot be read, a cell is no number or no time, an id is missing, a time occurs twice
+            within an id, or the target changes within one; the message says in which line.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "log.csv")
+        ...     _ = path.write_text("pump,hour,flow,state\nA,2,5,ok\nB,1,7,worn\nA,1,4,ok\n")
+        ...     file = read_long(path, LongColumns("pump", ("flow",), "hour", "state"))
+        >>> file.ids, [row.tolist() for row in file.sequences.rows], file.targets.tolist()
+        (['A', 'B'], [[[4.0], [5.0]], [[7.0]]], ['ok', 'worn'])
+    """
+    file, empty = read_table(path, columns.names, options, cache_dir=cache_dir).without_empty_rows()
+    width = 1 + len(columns.features)
+    measured = [*range(1, width), *([len(columns.names) - 1] if columns.target and numbers else [])]
+    file, notes = with_decimal_points(file, measured, options.decimal)
+    names = [file.table.column_names[i] for i in range(len(columns.names))]
+    codes, ids = _ids(file, names[0])
+    values = np.empty((len(codes), len(columns.features)))
+    for i in range(values.shape[1]):
+        values[:, i] = parse_numbers(file.table.column(i + 1), name=names[i + 1], where=file.where)
+    order = np.argsort(codes, kind="stable")
+    times: Times | None = None
+    if columns.times:
+        last = width + len(columns.times)
+        parts = [file.table.column(i) for i in range(width, last)]
+        name = ",".join(names[width:last])
+        column = join_times(parts)
+        times = parse_times(column, name=name, where=file.where, reading=reading, groups=codes, order_only=True)
+        keys = times.instants.astype(np.int64) if times.dated else times.values
+        order = np.lexsort((keys, codes))
+        _refuse_same_times(file, name, parts, codes, keys, order, ids)
+    bounds = np.flatnonzero(np.diff(codes[order])) + 1
+    sequences = np.split(values[order], bounds)
+    targets = _targets(file, codes, ids, names[-1], numbers) if columns.target else None
+    first = np.full(len(ids), len(codes))
+    np.minimum.at(first, codes, np.arange(len(codes)))
+
+    def where(row: int) -> str:
+        return f"{file.where(int(first[row]))} ({names[0]} {ids[row]})"
+
+    features = tuple(names[1:width])
+    notes += [*empty, *([f"{counted(file.skipped, 'bad row')} left out"] if file.skipped else [])]
+    notes += [times.note] if times is not None and times.note else []
+    spelling: Spelling | None = None if times is None else times.spelling
+    found = Arrays(sequences, len(features))
+    return MeasuredFile(file.path, found, features, targets, where, ids, tuple(notes), spelling)
+
+
+def _ids(file: DataFile, name: str) -> tuple[np.ndarray, list[Any]]:
+    """The number of each row's sequence, in order of appearance, and what the sequences are called."""
+    column = decoded(file.table.column(0))
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = pc.utf8_trim_whitespace(column)
+    missing = np.flatnonzero(np.asarray(is_blank(column), dtype=bool))
+    if missing.size:
+        _fail(file, int(missing[0]), f"column {name} is empty: which sequence does the row belong to?")
+    try:
+        found = pc.dictionary_encode(column)
+    except pa.ArrowNotImplementedError:
+        _fail(file, 0, f"column {name}: values of type {column.type} cannot be ids")
+    found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+    if isinstance(found, pa.ChunkedArray):
+        found = found.unify_dictionaries().chunk(0)
+    return found.indices.to_numpy().astype(np.int64), found.dictionary.to_pylist()
+
+
+def _refuse_same_times(
+    file: DataFile,
+    name: str,
+    parts: Sequence[Any],
+    codes: np.ndarray,
+    keys: np.ndarray,
+    order: np.ndarray,
+    ids: Sequence[Any],
+) -> None:
+    same = (np.diff(codes[order]) == 0) & (np.diff(keys[order]) == 0)
+    if not same.any():
+        return
+    pairs = np.sort(np.stack([order[:-1][same], order[1:][same]]), axis=0)
+    first, second = (int(row) for row in pairs[:, pairs[1].argmin()])  # the one that a reader of the file meets first
+    before = file.where(first).removeprefix(f"{file.path.name}, ")
+    time = " ".join(str(part[second].as_py()) for part in parts)
+    _fail(file, second, f"column {name}: {time} again for {ids[codes[second]]}, which has it in {before} already")
+
+
+def _targets(file: DataFile, codes: np.ndarray, ids: Sequence[Any], name: str, numbers: bool) -> np.ndarray:
+    """The one target of each id, or that of the rows that have one."""
+    column = decoded(file.table.column(file.table.num_columns - 1))
+    if numbers:
+        values: np.ndarray = parse_numbers(column, name=name, where=file.where)
+        given, targets = ~np.isnan(values), np.full(len(ids), np.nan)
+    else:
+        found = [None if v is None or v != v or str(v).strip() == "" else str(v) for v in column.to_pylist()]
+        values = np.array(found, dtype=object)
+        given, targets = values != None, np.full(len(ids), None, dtype=object)  # noqa: E711  (element by element)
+    rows = np.flatnonzero(given)
+    targets[codes[rows][::-1]] = values[rows][::-1]  # of several, the first stays
+    other = rows[values[rows] != targets[codes[rows]]]
+    if other.size:
+        row = int(other[0])
+        had, has = (shortened(str(v)) for v in (targets[codes[row]], values[row]))
+        _fail(file, row, f"column {name}: {has} where {ids[codes[row]]} had {had}; a sequence has one target")
+    return targets
+
+
+def _fail(file: DataFile, row: int, message: str) -> NoReturn:
+    raise DataError(f"{file.where(row)}, {message}")

@@ -1,0 +1,50 @@
+"""Reads plain text files, one text a line."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from recurra._util.messages import counted
+from recurra.data.files.access import reading, refuse_no_file
+from recurra.data.files.encoding import encoding_name, find_encoding, open_text
+from recurra.data.files.table import DataFile, collect, in_batches
+
+
+def read_lines(path: Path, encoding: str | None = None, *, cache_dir: Path | None = None) -> DataFile:
+    r"""Reads a text file, plain or compressed, as a table of one column `text` with a row for each line.
+
+    Args:
+        path: the file.
+        encoding: a Python codec; found out when None.
+        cache_dir: a text over 64 MB is written there and memory-mapped instead of held in memory.
+
+    Raises:
+        DataError: the file cannot be read, or its bytes fit no encoding.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "texts.txt")
+        ...     _ = path.write_bytes("하나\r\n\n둘".encode("cp949"))
+        ...     file = read_lines(path)
+        >>> file.table.to_pydict(), file.summary
+        ({'text': ['하나', '', '둘']}, 'texts.txt: 3 lines, CP949 (Korean)')
+    """
+    refuse_no_file(path)
+    found = find_encoding(path, encoding)
+    schema = pa.schema([pa.field("text", pa.string())])
+    with reading(path):
+        batches = (pa.record_batch([pa.array(some, pa.string())], schema) for some in in_batches(_lines(path, found)))
+        table = collect(schema, batches, cache_dir)
+    summary = f"{path.name}: {counted(table.num_rows, 'line')}, {encoding_name(found)}"
+    return DataFile(path, table, summary, 0, None, lambda: itertools.count(1))
+
+
+def _lines(path: Path, encoding: str) -> Iterator[str]:
+    with open_text(path, encoding) as file:
+        for line in file:  # opened with its line ends untouched, it is cut at \n, \r\n and \r
+            yield line.rstrip("\r\n")

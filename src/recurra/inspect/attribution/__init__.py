@@ -1,0 +1,1 @@
+"""Attribution: which time steps drove a prediction."""

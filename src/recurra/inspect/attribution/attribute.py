@@ -1,0 +1,345 @@
+"""Which steps of its input an answer rests on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recurra._util.messages import readable
+from recurra.errors import UsageError
+from recurra.inspect.core.layer_input import Entry, by_step
+from recurra.inspect.core.results import Dumped
+from recurra.inspect.core.subject import subject_of
+from recurra.tasks.subject import Subject
+
+from .sanity import Sanity, check_sanity
+
+if TYPE_CHECKING:
+    import xarray
+
+
+class Question(NamedTuple):
+    """What a method of attribution is asked.
+
+    Attributes:
+        entry: the model from the input of its recurrent layer on; `entry.values` is that input.
+        baseline: what stands for "nothing", in the shape of the input `(batch, time, features)`.
+        steps: points on the way from the baseline to the input.
+    """
+
+    entry: Entry
+    baseline: Tensor
+    steps: int
+
+
+Method = Callable[[Question], Tensor]
+"""Gives the attribution of each step `(batch, time)`, or of each of its features `(batch, time, features)`."""
+
+
+def attribute(
+    model: Any,
+    x: Any = None,
+    *,
+    method: str | Method = "integrated_gradients",
+    baseline: str | Tensor = "zeros",
+    steps: int = 32,
+    layer: str | None = None,
+    lengths: Any = None,
+    score: Callable[[Any], Tensor] | None = None,
+) -> Attribution:
+    """Says how much each step of the input speaks for the answer.
+
+    Attributions are those of the input of the first recurrent layer (after an embedding), so that they are the same
+    for words, series and sound. The model is in evaluation mode.
+
+    | method | attribution of step t |
+    |---|---|
+    | `"integrated_gradients"` | (x_t − b_t) · mean of ∂score/∂x_t from b to x (Sundararajan and others 2017) |
+    | `"gradient_x_input"` | (x_t − b_t) · ∂score/∂x_t, which is the former with one point, at x |
+    | `"saliency"` | ‖∂score/∂x_t‖, without a sign (Simonyan and others 2014) |
+    | `"occlusion"` | score − score with x_t replaced by b_t (Zeiler and Fergus 2014) |
+    | `"removal"` | score − score of the sequence without the step, for models with one answer per sequence |
+
+    Args:
+        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        x: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with; or
+            a `Subject`.
+        method: one of the above, or a function of your own from a `Question` to a tensor `(batch, time)` or `(batch,
+            time, features)`.
+        baseline: b, what stands for "nothing": `"zeros"`, `"mean"` (of the input over all real steps of `x`) or a
+            tensor that broadcasts to `(batch, time, features)`.
+        steps: for integrated gradients, points on the way (Gauss–Legendre); a model with kinks, by `relu` or pooling
+            by `"max"`, needs more. `Attribution.completeness` says whether they are enough.
+        layer: name of the recurrent layer whose input is meant; when None the first that the model calls and that runs
+            over the steps of the inputs.
+        lengths: for a module that takes it: steps of each sequence, `(batch,)`.
+        score: from what the model gives to one number per sequence `(batch,)`, such as `lambda output: output[:, 2]`
+            for the third class; the subject's own score when None.
+
+    Raises:
+        UsageError: the model has no recurrent layer, or an argument does not fit.
+        DataError: `x` cannot be used.
+
+    Example:
+        A model that adds up its input: each step's share is what it adds.
+
+        >>> import torch
+        >>> from recurra.inspect import attribute
+        >>> layer = torch.nn.RNN(1, 1, nonlinearity="relu", bias=False, batch_first=True)
+        >>> _ = [torch.nn.init.ones_(weight) for weight in layer.parameters()]
+        >>> attribute(layer, torch.tensor([[[1.0], [2.0], [4.0]]])).values.values.round(4).tolist()
+        [[1.0, 2.0, 4.0]]
+    """
+    subject = subject_of(model, x, lengths=lengths)
+    if score is not None:
+        subject = dataclasses.replace(subject, score=score, score_name="score")
+    entry = Entry(subject, layer)
+    if isinstance(method, str) and method not in METHODS:
+        raise UsageError(f"method is one of {', '.join(METHODS)}, or a function; not {method!r}")
+    if steps < 1:
+        raise UsageError(f"steps must be at least 1, got {steps}")
+    question = Question(entry, _baseline(entry, baseline), steps)
+    function = METHODS[method] if isinstance(method, str) else method
+    raw = _checked(function(question).detach(), entry)
+    with torch.no_grad():
+        before, nothing = entry.scores(torch.stack([entry.values, question.baseline])).cpu().numpy()
+    summed = raw if raw.dim() == 2 else raw.sum(-1)
+    name = method if isinstance(method, str) else getattr(method, "__name__", "own method")
+    about = {"method": name, "baseline": baseline if isinstance(baseline, str) else "given"}
+    about |= {"score": subject.score_name, "layer": entry.call.name or "layer"}
+    return Attribution(
+        entry.by_step(summed, "attribution", **about),
+        None if raw.dim() == 2 else _by_feature(entry, raw),
+        before,
+        nothing,
+        subject,
+        question,
+        function,
+    )
+
+
+class Completeness(NamedTuple):
+    """Whether attributions add up to what they explain.
+
+    Attributes:
+        total: sum of the attributions of each sequence, `(batch,)`.
+        difference: score of the input less that of the baseline, `(batch,)`.
+        gap: largest distance between the two.
+    """
+
+    total: np.ndarray
+    difference: np.ndarray
+    gap: float
+
+
+@dataclass(frozen=True, repr=False)
+class Attribution(Dumped):
+    """How much each step speaks for the answer (above 0) or against it (below 0).
+
+    Attributes:
+        values: `(batch, time)`, NaN beyond the end of a sequence, with the tokens of texts; in the unit of the score.
+        by_feature: `(batch, time, feature)`, the shares of the features, where the method gives them.
+        score: of the inputs, `(batch,)`.
+        baseline_score: of the baseline, `(batch,)`.
+        subject: the model and its inputs.
+        question: what the method was asked.
+        function: the method.
+    """
+
+    values: xarray.DataArray
+    by_feature: xarray.DataArray | None
+    score: np.ndarray
+    baseline_score: np.ndarray
+    subject: Subject
+    question: Question
+    function: Method
+
+    @property
+    def method(self) -> str:
+        """Its name."""
+        return self.values.attrs["method"]
+
+    @property
+    def completeness(self) -> Completeness:
+        """The sum of the attributions beside the difference of scores; integrated gradients make them equal.
+
+        Of saliency, which has no sign, it says nothing.
+        """
+        total = np.nansum(self.values.values, axis=1)
+        difference = self.score - self.baseline_score
+        return Completeness(total, difference, float(np.abs(total - difference).max(initial=0)))
+
+    def sanity(self, draws: int = 10, seed: int = 0) -> Sanity:
+        """Rank correlation of the attributions with those of the same model with random weights; see `Sanity`."""
+        return check_sanity(lambda: self.function(self.question), self.values, self.subject.network, draws, seed)
+
+    def words(self, row: int = 0) -> list[tuple[str, float]]:
+        """The attributions of one text by words: those of the pieces of a word are added up.
+
+        Raises:
+            UsageError: the steps are not pieces of text.
+        """
+        tokens = self._tokens(row)
+        if tokens is None:
+            raise UsageError("the steps of this input are no pieces of text")
+        numbers = list(range(len(tokens))) if self.subject.words is None else self.subject.words[row]
+        texts, sums = [""] * (max(numbers, default=-1) + 1), [0.0] * (max(numbers, default=-1) + 1)
+        for number, token, value in zip(numbers, tokens, self._row(row), strict=True):
+            texts[number] += token
+            sums[number] += float(value)
+        return [(text.strip() or " ", value) for text, value in zip(texts, sums, strict=True)]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One row for each step of each sequence: `batch time token attribution`."""
+        for b in range(self.values.sizes["batch"]):
+            tokens, found = self._tokens(b), self._row(b)
+            for t, value in enumerate(found.tolist()):
+                yield {"batch": b, "time": t, "token": None if tokens is None else tokens[t], "attribution": value}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as numbers and strings."""
+        count = self.values.sizes["batch"]
+        return {
+            **self.values.attrs,
+            "scores": self.score.tolist(),
+            "baseline_scores": self.baseline_score.tolist(),
+            "completeness_gap": self.completeness.gap,
+            "tokens": None if self._tokens(0) is None else [self._tokens(b) for b in range(count)],
+            "attributions": [self._row(b).tolist() for b in range(count)],
+        }
+
+    def __repr__(self) -> str:
+        """The first sequences by words or steps."""
+        name = f"{self.method}, {self.values.attrs['score']}, baseline {self.values.attrs['baseline']}"
+        lines = [f"Attribution ({name})"]
+        for b in range(min(3, self.values.sizes["batch"])):
+            says = f" {self.subject.answers[b]}" if self.subject.answers else ""
+            lines.append(
+                f"[{b}]{says}: score {readable(self.score[b], 3)}, "
+                f"of the baseline {readable(self.baseline_score[b], 3)}"
+            )
+            tokens = self._tokens(b)
+            pairs = self.words(b) if tokens is not None else [(str(t), v) for t, v in enumerate(self._row(b).tolist())]
+            lines.append("  " + "  ".join(f"{word} {readable(value, 3, signed=True)}" for word, value in pairs[:40]))
+        return "\n".join(lines)
+
+    def _row(self, row: int) -> np.ndarray:
+        return self.values.values[row, : int(self.values["length"][row])]
+
+    def _tokens(self, row: int) -> list[str] | None:
+        if "token" not in self.values.coords:
+            return None
+        return self.values["token"].values[row, : int(self.values["length"][row])].tolist()
+
+
+def _checked(raw: Tensor, entry: Entry) -> Tensor:
+    shape = tuple(entry.values.shape)
+    if tuple(raw.shape) not in (shape, shape[:2]):
+        raise UsageError(f"the method must give a tensor {shape[:2]} or {shape}, it gave {tuple(raw.shape)}")
+    mask = entry.mask if raw.dim() == 2 else entry.mask.unsqueeze(-1)
+    return raw.masked_fill(~mask, 0)
+
+
+def _by_feature(entry: Entry, raw: Tensor) -> xarray.DataArray:
+    beyond = raw.masked_fill(~entry.mask.unsqueeze(-1), torch.nan)
+    return by_step(entry.subject, entry.call.part, beyond, entry.lengths, "attribution")
+
+
+def _baseline(entry: Entry, baseline: str | Tensor) -> Tensor:
+    values, mask = entry.values, entry.mask.unsqueeze(-1)
+    if isinstance(baseline, Tensor):
+        try:
+            found = baseline.to(values).expand(values.shape)
+        except RuntimeError:
+            raise UsageError(
+                f"a baseline of shape {tuple(baseline.shape)} does not fit an input of shape {tuple(values.shape)}"
+            ) from None
+    elif baseline == "zeros":
+        found = torch.zeros_like(values)
+    elif baseline == "mean":
+        found = (values.sum((0, 1)) / mask.sum().clamp(min=1)).expand(values.shape)
+    else:
+        raise UsageError(f"baseline is 'zeros', 'mean' or a tensor, not {baseline!r}")
+    return found.masked_fill(~mask, 0)
+
+
+# the methods
+
+
+def _integrated(question: Question) -> Tensor:
+    entry, way = question.entry, question.entry.values - question.baseline
+    points, shares = np.polynomial.legendre.leggauss(question.steps)
+    points, shares = (points + 1) / 2, shares / 2  # from [-1, 1] to [0, 1]
+    mean = torch.zeros_like(way)
+    for chosen in _groups(question.steps, entry.at_once):
+        at = way.new_tensor(points[chosen]).view(-1, 1, 1, 1)
+        share = way.new_tensor(shares[chosen]).view(-1, 1, 1, 1)
+        mean += (share * entry.gradients(question.baseline + at * way)).sum(0)
+    return way * mean
+
+
+def _times_input(question: Question) -> Tensor:
+    entry = question.entry
+    return (entry.values - question.baseline) * entry.gradients(entry.values[None])[0]
+
+
+def _saliency(question: Question) -> Tensor:
+    return question.entry.gradients(question.entry.values[None])[0].norm(dim=-1)
+
+
+def _occlusion(question: Question) -> Tensor:
+    entry, (batch, steps) = question.entry, question.entry.values.shape[:2]
+    found = entry.values.new_zeros(batch, steps)
+    with torch.no_grad():
+        whole = entry.scores(entry.values[None])
+        for chosen in _groups(steps, entry.at_once):
+            variants = entry.values.repeat(len(chosen), 1, 1, 1)
+            for variant, t in zip(variants, chosen, strict=True):
+                variant[:, t] = question.baseline[:, t]
+            found[:, chosen.start : chosen.stop] = (whole - entry.scores(variants)).T
+    return found
+
+
+def _removal(question: Question) -> Tensor:
+    entry, subject = question.entry, question.entry.subject
+    batch, (count, steps) = subject.batch, entry.values.shape[:2]
+    first = getattr(subject.network, "batch_first", True)
+    if not subject.any_length or not first or batch.values.shape[:2] != (count, steps):
+        raise UsageError(
+            "removal is for models with one answer per sequence that read one step of the input at a time; take "
+            "method='occlusion'"
+        )
+    if entry.call.lengths is None and steps < 2:
+        raise UsageError("the only step of a sequence cannot be removed; take method='occlusion'")
+    found = entry.values.new_zeros(count, steps)
+    with torch.no_grad():
+        whole = subject.scores()
+        for t in range(steps):
+            rest = torch.tensor([s for s in range(steps) if s != t], dtype=torch.long)
+            lengths = None if batch.lengths is None else batch.lengths - (batch.lengths > t).to(batch.lengths.dtype)
+            values = batch.values[:, rest.to(batch.values.device)]
+            if not len(rest):  # a batch of single steps goes on with an empty one
+                values = torch.zeros_like(batch.values)
+            found[:, t] = whole - subject.scores(batch._replace(values=values, lengths=lengths))
+    return found
+
+
+def _groups(count: int, size: int) -> Iterator[range]:
+    for begin in range(0, count, size):
+        yield range(begin, min(begin + size, count))
+
+
+METHODS: dict[str, Method] = {
+    "integrated_gradients": _integrated,
+    "gradient_x_input": _times_input,
+    "saliency": _saliency,
+    "occlusion": _occlusion,
+    "removal": _removal,
+}
+"""The methods by name."""

@@ -1,0 +1,1 @@
+"""Traces, layers and results: what all inspection measures share."""

@@ -1,0 +1,132 @@
+"""Many sequences, a few hundred at a time, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from recurra.data.batching.batches import MAX_CELLS
+from recurra.data.columns.inputs import as_column, as_sequences
+from recurra.errors import DataError
+from recurra.tasks.forecast.estimator import Forecaster
+from recurra.tasks.many_to_one.estimator import SequenceEstimator
+from recurra.tasks.subject import Subject
+
+from .subject import subject_of
+
+CHUNK = 256
+"""Sequences that are looked at together."""
+
+Progress = Callable[[int, int], Any]
+"""Is told how much of how much is done."""
+
+
+class Corpus:
+    """The inputs of a model in chunks; iterating yields the number of the first row of a chunk, and its `Subject`.
+
+    Args:
+        model: as in `subject_of`.
+        X: as in `subject_of`; a list, an array, a pandas or Arrow column, or a tensor is cut into chunks.
+        y: targets, one per row.
+        lengths: for a module that takes it: steps of each sequence, `(batch,)`.
+
+    Raises:
+        UsageError: the model is none of those that are known.
+        DataError: the inputs cannot be used, or there are none.
+
+    Example:
+        >>> import torch
+        >>> corpus = Corpus(torch.nn.GRU(2, 3), torch.randn(5, 700, 2))
+        >>> [(begin, subject.batch.values.shape[1]) for begin, subject in corpus]
+        [(0, 256), (256, 256), (512, 188)]
+    """
+
+    def __init__(self, model: Any, X: Any, y: Any = None, lengths: Any = None) -> None:
+        self.model, self.lengths, self.axis = model, lengths, 0
+        # a forecaster takes a history, of which one cannot cut rows
+        self.whole = isinstance(X, Subject) or isinstance(model, Subject | Forecaster)
+        if isinstance(model, SequenceEstimator) and not self.whole:
+            found: Any = as_sequences(X)
+            X, y = found.rows, None if y is None else as_column(y, len(found), "y")
+        self.X: Any = X
+        self.y: Any = y
+        if isinstance(X, torch.Tensor):
+            self.axis = 0 if getattr(model, "batch_first", True) or X.dim() < 3 else 1
+            self.count = X.shape[self.axis]
+        else:
+            self.whole = self.whole or not hasattr(X, "__getitem__") or not hasattr(X, "__len__")
+            self.count = 1 if self.whole else len(self.X)
+        if not self.count:
+            raise DataError("there is no sequence to look at")
+        if y is not None and not self.whole and len(y) != self.count:
+            raise DataError(f"there are {self.count} sequences and {len(y)} targets")
+        self.size = self._size()
+
+    def __len__(self) -> int:
+        return 1 if self.whole else -(-self.count // self.size)
+
+    def __iter__(self) -> Iterator[tuple[int, Subject]]:
+        for begin in range(0, 1 if self.whole else self.count, self.size):
+            yield from self._chunk(begin)
+
+    def chunk_of(self, row: int) -> Iterator[tuple[int, Subject]]:
+        """The chunk that holds a row; nothing where it is empty."""
+        yield from self._chunk(0 if self.whole else row // self.size * self.size)
+
+    def _chunk(self, begin: int) -> Iterator[tuple[int, Subject]]:
+        if self.whole:
+            yield 0, subject_of(self.model, self.X, self.y, lengths=self.lengths)
+            return
+        rows = slice(begin, begin + self.size)
+        part = self.X[(slice(None),) * self.axis + (rows,)] if self.axis else self.X[rows]
+        if hasattr(part, "to_pylist"):  # an Arrow column
+            part = [row or "" for row in part.to_pylist()]
+        if not isinstance(part, torch.Tensor) and not any(_filled(row) for row in part):
+            return
+        targets = None if self.y is None else self.y[rows]
+        lengths = None if self.lengths is None else self.lengths[rows]
+        yield begin, subject_of(self.model, part, targets, lengths=lengths)
+
+    def _size(self) -> int:
+        """Sequences of a chunk, fewer where they are very long."""
+        if isinstance(self.X, torch.Tensor):
+            longest = self.X.shape[1 - self.axis] if self.X.dim() > 1 else 1
+        else:
+            longest = 1 if self.whole else max((len(row) for row in self.X if hasattr(row, "__len__")), default=1)
+        return max(1, min(CHUNK, MAX_CELLS // max(1, longest)))
+
+    def labels(self, y: Any) -> np.ndarray | None:
+        """Labels of the rows, which need not be the targets of the model.
+
+        Raises:
+            DataError: there are not as many as rows.
+        """
+        if y is None:
+            return None
+        found = np.asarray(y)
+        if found.ndim != 1:
+            raise DataError(f"y must hold one label or number per sequence, got shape {found.shape}")
+        count = len(self.first().batch.values) if self.whole else self.count
+        if len(found) != count:
+            raise DataError(f"there are {count} sequences and {len(found)} labels")
+        return found
+
+    def first(self) -> Subject:
+        """The first chunk.
+
+        Raises:
+            DataError: every sequence is empty.
+        """
+        for _, subject in self:
+            return subject
+        raise DataError("there is no step to look at: every sequence is empty")
+
+
+def _filled(row: Any) -> bool:
+    """Whether a sequence has steps; what is no sequence is for others to judge."""
+    if isinstance(row, str):
+        return bool(row.strip())
+    return row is not None and not (hasattr(row, "__len__") and len(row) == 0)

@@ -1,0 +1,1 @@
+"""Gradients through time: their reach, and the Jacobian of one step."""

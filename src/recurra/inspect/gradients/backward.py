@@ -1,0 +1,258 @@
+"""Gradients of a recurrent layer's outputs, or of a model's loss, with respect to every state on the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from recurra.cells import State, Step
+from recurra.errors import UsageError
+from recurra.inspect.core.direction_runs import Run, Strand, pull, refuse_inference_mode, reorder
+from recurra.inspect.core.layers import LayerCall, serving
+from recurra.ops import Stack
+from recurra.ops.recording import replay
+from recurra.ops.reference import Place
+from recurra.tasks.subject import Subject
+
+CHUNK_BYTES = 128 << 20
+"""Gradients that wait for the layer below take about so much at a time; more targets go back group by group."""
+
+Sizes = dict[tuple[int, int], Tensor]
+"""For each layer and direction the norms of gradients."""
+
+
+def from_outputs(run: Run, targets: Tensor, probes: int) -> Sizes:
+    """How large the gradient of a step's output is at every state before it, through the whole stack.
+
+    The output at a target step is multiplied with random directions; what is returned is the root mean square of the
+    gradients over these, for a direction of length 1. With as many orthogonal directions as there are units that is
+    the Frobenius norm of ∂output/∂state over √units, exactly; with fewer it is an estimate of it without bias (in the
+    square).
+
+    Args:
+        run: a call of a recurrent layer.
+        targets: for each direction the target steps in the strand's own order, `(directions, targets, batch)`; -1 where
+            a sequence has no such step.
+        probes: number of random directions.
+
+    Returns:
+        For each layer and direction `(states, targets, time, batch)`, steps in the strand's own order.
+    """
+    stack, batch = run.stack, len(run.rows)
+    like = run.strands[0][0].inputs
+    directions = _directions(stack, probes, like)
+    per_target = (
+        directions.shape[1] * batch * run.steps * stack.output_size * like.element_size() if stack.num_layers > 1 else 1
+    )
+    group = max(1, CHUNK_BYTES // per_target)
+    groups = [_group(run, targets[:, i : i + group], directions) for i in range(0, targets.shape[1], group)]
+    return {place: torch.cat([found[place] for found in groups], 1) for place in groups[0]}
+
+
+def _directions(stack: Stack, probes: int, like: Tensor) -> Tensor:
+    """Orthonormal rows `(directions, probes, size)`, always the same."""
+    random = torch.Generator().manual_seed(0)
+    size = stack.state_sizes[0]
+    drawn = torch.randn(stack.directions, size, probes, generator=random, dtype=torch.float64)
+    found = torch.linalg.qr(drawn)[0].transpose(1, 2).to(like)
+    if probes < size or stack.directions == 1 or stack.num_layers == 1:
+        return found
+    # below the top, what comes from both directions meets: with either sign, what they have in common cancels
+    return torch.cat([found, found * torch.tensor([1.0, -1.0]).to(like)[:, None, None]], 1)
+
+
+def _group(run: Run, targets: Tensor, seeds: Tensor) -> Sizes:
+    stack, batch, probes = run.stack, len(run.rows), seeds.shape[1]
+    count, size = targets.shape[1], stack.state_sizes[0]
+    found: Sizes = {}
+    arriving: Tensor | None = None  # at the outputs of a layer, in real time
+    for layer in reversed(range(stack.num_layers)):
+        below = None
+        if layer:
+            below = run.strands[0][0].inputs.new_zeros(run.steps, count * probes, batch, stack.output_size)
+        for direction, strand in enumerate(run.strands[layer]):
+            if arriving is None:
+                source = _Seeds(targets[direction].to(strand.inputs.device), seeds[direction])
+            else:
+                part = slice(direction * size, (direction + 1) * size)
+                latest = targets[0].amax(1) if not stack.bidirectional else torch.full((count,), run.steps - 1)
+                source = _Arriving(arriving[..., part], strand, latest)
+            found[layer, direction] = _back(strand, source, probes, below)
+        arriving = below
+    return found
+
+
+class _Seeds:
+    """What arrives at the outputs of the top layer: the random directions, each at its target's step."""
+
+    def __init__(self, targets: Tensor, seeds: Tensor) -> None:
+        self.targets, self.seeds = targets, seeds
+        self.latest = targets.amax(1).cpu()
+
+    def at(self, step: int, chosen: Tensor) -> Tensor:
+        """`(targets · probes, batch, size)`."""
+        here = (self.targets[chosen] == step).to(self.seeds)
+        return (here[:, None, :, None] * self.seeds[None, :, None]).flatten(0, 1)
+
+
+class _Arriving:
+    """What arrives from the layer above."""
+
+    def __init__(self, gradients: Tensor, strand: Strand, latest: Tensor) -> None:
+        self.gradients, self.order, self.latest = gradients, strand.order, latest
+
+    def at(self, step: int, chosen: Tensor) -> Tensor:
+        """`(targets · probes, batch, size)`."""
+        rows = torch.arange(self.order.shape[1], device=self.order.device)
+        found = self.gradients[self.order[step], :, rows].transpose(0, 1)
+        return found.unflatten(0, (len(self.latest), -1))[chosen].flatten(0, 1)
+
+
+def _back(strand: Strand, source: _Seeds | _Arriving, probes: int, below: Tensor | None) -> Tensor:
+    """Norms `(states, targets, time, batch)` on the way back through one strand; `below` gets what reaches inputs."""
+    count, batch = len(source.latest), strand.states[0].shape[1]
+    rows = torch.arange(batch, device=strand.order.device)
+    # later targets first: those that nothing has reached yet stay out of the products
+    rank = torch.argsort(source.latest, descending=True, stable=True)
+    norms = strand.inputs.new_zeros(len(strand.states), count, strand.steps, batch, dtype=torch.float64)
+    adjoint = tuple(s.new_zeros(0, batch, s.shape[-1]) for s in strand.states)
+    for step in reversed(range(strand.steps)):
+        live = rank[: int((source.latest >= step).sum())]
+        if not len(live):
+            continue
+        more = len(live) * probes - len(adjoint[0])
+        adjoint = tuple(torch.cat([a, a.new_zeros(more, *a.shape[1:])]) for a in adjoint)
+        adjoint = (adjoint[0] + source.at(step, live), *adjoint[1:])
+        if not any(bool(a.any()) for a in adjoint):  # all that came from later targets has vanished
+            continue
+        for i, gradient in enumerate(adjoint):
+            squares = _norm(gradient).square().unflatten(0, (len(live), probes))
+            norms[i, live, step] = squares.mean(1).sqrt()
+        to_input, adjoint = pull(strand, step, adjoint, inputs=below is not None)
+        if below is not None and to_input is not None:
+            columns = (live[:, None] * probes + torch.arange(probes)).flatten().to(rows.device)
+            place = strand.order[step][:, None].expand(-1, len(columns))
+            below[place, columns[None], rows[:, None]] += to_input.transpose(0, 1)
+    return norms
+
+
+def along_cell(run: Run, gates: Sizes, targets: Tensor) -> Sizes:
+    """As `from_outputs`, but along the path on which the state is only multiplied with the gate that keeps it.
+
+    Args:
+        run: a call of a recurrent layer.
+        gates: for each layer and direction the gate `(time, batch, units)` in the strand's own order.
+        targets: as in `from_outputs`.
+
+    Returns:
+        For each layer and direction `(1, targets, time, batch)`: the root mean square over the units of the product of
+        the gates between a step and the target.
+    """
+    found: Sizes = {}
+    for (layer, direction), gate in gates.items():
+        kept = gate.double().clamp(min=1e-300).log().cumsum(0)  # (time, batch, units)
+        goal = targets[direction].to(kept.device)  # (targets, batch)
+        rows = torch.arange(kept.shape[1], device=kept.device)
+        norms = kept.new_zeros(1, len(goal), *kept.shape[:2])
+        steps = torch.arange(len(kept), device=kept.device)
+        for i, own in enumerate(goal):
+            product = (kept[own.clamp(min=0), rows] - kept).exp()
+            there = steps[:, None] <= own
+            norms[0, i] = product.square().mean(-1).sqrt().masked_fill(~there, 0)
+        found[layer, direction] = norms
+    return found
+
+
+def from_total(subject: Subject, of: str) -> list[tuple[str, Stack, Tensor, Tensor]]:
+    """How large the gradient of each sequence's score or loss is at every state, through the whole model.
+
+    One backward pass through the readable loop; a state's gradient counts all that it leads to.
+
+    Args:
+        subject: the model and its inputs.
+        of: `"score"` or `"loss"`.
+
+    Returns:
+        For each call of a recurrent layer its name, shape, lengths `(batch,)` and the norms
+        `(states, layers, directions, batch, time)`, steps in the order of time.
+    """
+    if of == "loss" and subject.loss is None:
+        raise UsageError("of='loss' needs the targets: give y (for a module, loss=)")
+    calls: list[tuple[LayerCall, _Kept]] = []
+
+    def serve(call: LayerCall) -> tuple[Tensor, State]:
+        kept = _Kept()
+        calls.append((call, kept))
+        # the rows of an embedding are parameters too; nothing but the states needs gradients
+        return replay(call.stack, call.values, call.weights, call.lengths, call.states, watcher=kept)
+
+    refuse_inference_mode()
+    with torch.enable_grad(), serving(subject.network, serve, replace=True):
+        total = subject.loss(subject.batch)[0] if of == "loss" and subject.loss else subject.scores().sum()
+        seen = [(i, place, name) for i, (_, kept) in enumerate(calls) for place, name in kept.seen]
+        states = [calls[i][1].seen[place, name] for i, place, name in seen]
+        if not total.requires_grad:
+            raise UsageError(f"the {of} does not depend on the recurrent layers by a gradient")
+        gradients = torch.autograd.grad(total, states, allow_unused=True)
+    found = []
+    for call, _ in calls:
+        batch, steps = call.values.shape[:2]
+        shape = (len(call.stack.cell.states), call.stack.num_layers, call.stack.directions, batch, steps)
+        found.append((call, call.values.new_zeros(shape, dtype=torch.float64)))
+    for (i, place, name), gradient in zip(seen, gradients, strict=True):
+        if gradient is not None:
+            found[i][1][name, place.layer, place.direction, :, place.time] = _norm(gradient)
+    result = []
+    for call, norms in found:
+        full = torch.full(norms.shape[3:4], norms.shape[4])
+        lengths = full if call.lengths is None else call.lengths.cpu()
+        name = call.name if call.number == 0 else f"{call.name} (call {call.number + 1})"
+        result.append((name, call.stack, lengths, norms.detach()))
+    return result
+
+
+class _Kept:
+    """A watcher that keeps the states with their place in the graph."""
+
+    alters = False
+
+    def __init__(self) -> None:
+        self.seen: dict[tuple[Place, int], Tensor] = {}
+
+    def gate(self, place: Place, name: str, gate: Tensor) -> Tensor:
+        """Not asked."""
+        return gate
+
+    def stepped(self, place: Place, step: Step) -> State:
+        """Goes on with copies: the cell state is then a variable of its own, not one that the hidden state rests on."""
+        copies = tuple(s.clone().requires_grad_() if not s.requires_grad else s.clone() for s in step.state)
+        self.seen.update({(place, i): s for i, s in enumerate(copies)})
+        return copies
+
+
+def _norm(gradient: Tensor) -> Tensor:
+    # in double precision: the square of 1e-20 is no float32
+    return torch.linalg.vector_norm(gradient, dim=-1, dtype=torch.float64)
+
+
+def targets_in_own_order(run: Run, times: Sequence[int] | None) -> Tensor:
+    """Target steps `(directions, targets, batch)` for each direction in its own order; -1 where there is no such step.
+
+    Args:
+        run: a call of a recurrent layer.
+        times: steps in the order of time; None for each direction's own last step.
+    """
+    lengths = run.lengths
+    if times is None:
+        return (lengths - 1).expand(run.stack.directions, 1, -1)
+    goal = torch.tensor(list(times)).unsqueeze(1)  # (targets, 1)
+    there = goal < lengths
+    both = [torch.where(there, goal, -1), torch.where(there, lengths - 1 - goal, -1)]
+    return torch.stack(both[: run.stack.directions])
+
+
+def in_time(norms: Tensor, strand: Strand) -> Tensor:
+    """`(states, targets, time, batch)` from the strand's own order to the order of time."""
+    return reorder(norms.permute(2, 3, 0, 1), strand.order).permute(2, 3, 0, 1)

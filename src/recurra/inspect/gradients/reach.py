@@ -1,0 +1,326 @@
+"""How far back gradients reach."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recurra.errors import DataError, UsageError
+from recurra.inspect.core.decay import LAG, Decay
+from recurra.inspect.core.direction_runs import Run, runs_of
+from recurra.inspect.core.results import Result, place
+from recurra.inspect.core.subject import subject_of
+from recurra.inspect.core.trace import DIRECTIONS
+
+from .backward import Sizes, along_cell, from_outputs, from_total, in_time, targets_in_own_order
+
+if TYPE_CHECKING:
+    import xarray
+
+WORK = 3_000_000_000
+"""Products of numbers that a call may take, about, before it samples target steps and sequences."""
+
+MIN_TARGETS, MAX_TARGETS, MIN_ROWS, MAX_ROWS = 8, 128, 4, 32
+"""At least and at most so many target steps and so many sequences."""
+
+PROBES = 4
+"""Random directions in which the output of a target step is looked at."""
+
+OF = ("each", "last", "score", "loss")
+
+
+@dataclass(frozen=True, repr=False)
+class Reach(Result):
+    """How large the gradient is at every step on the way back.
+
+    Attributes:
+        parts: for each recurrent layer of the model by name, a data set with
+
+            - `gradient` `(layer, direction, lag)`: ‖∂L_t/∂(states of step t - lag)‖, mean over target steps and
+              sequences; NaN at lags that none has. `hidden` and, for an LSTM, `cell` are the same for each state.
+            - `count` `(layer, direction, lag)`: over how many it is the mean.
+            - `map` `(layer, direction, batch, target, time)`: the same for every target step and state, NaN where
+              there is none.
+
+            A lag counts steps in the order in which the direction takes them.
+        verdict: what they say, in one sentence, of the layer and direction where least is left (or most has grown).
+        of: what L_t is.
+        via: `"all"` paths, or that of the cell alone.
+        sampled: what was left out, in words; empty if nothing was.
+    """
+
+    of: str
+    via: str
+    sampled: str
+
+    @property
+    def by_lag(self) -> xarray.DataArray:
+        """`gradient` of the only recurrent layer: `(layer, direction, lag)`."""
+        return self.to_xarray()["gradient"]
+
+    @property
+    def map(self) -> xarray.DataArray:
+        """`map` of the only recurrent layer: `(layer, direction, batch, target, time)`."""
+        return self.to_xarray()["map"]
+
+    def decay(self, part: str | None = None, layer: int = -1, direction: str = "forward") -> Decay:
+        """What is left at each lag, and how fast it fades, for one layer and direction."""
+        data = self.to_xarray() if part is None else self.part(part).to_xarray()
+        return Decay.of(data["gradient"].isel(layer=layer).sel(direction=direction).values)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """For each part, layer and direction: steps until half is left, and the shares left at two lags."""
+        rows = []
+        for part, layer, direction, decay in self._decays():
+            lag = min(LAG, decay.longest)
+            rows.append(
+                {
+                    "part": part,
+                    "layer": layer,
+                    "direction": direction,
+                    "name": decay.name,
+                    "half_life": decay.half_life,
+                    "rate": decay.rate,
+                    "lag": lag,
+                    "left": float(decay.left[lag]),
+                    "longest": decay.longest,
+                    "left_at_longest": float(decay.left[decay.longest]),
+                }
+            )
+        return rows
+
+    def _decays(self) -> list[tuple[str, int, str, Decay]]:
+        return [
+            (name, layer, direction, Decay.of(data["gradient"].sel(layer=layer, direction=direction).values))
+            for name, data in self.parts.items()
+            for layer in data["layer"].values.tolist()
+            for direction in data["direction"].values.tolist()
+        ]
+
+
+def gradient_reach(
+    model: Any,
+    x: Any = None,
+    y: Any = None,
+    *,
+    of: str | None = None,
+    via: str = "all",
+    whole_map: bool = False,
+    targets: Sequence[int] | None = None,
+    probes: int | None = PROBES,
+    lengths: Any = None,
+    score: Any = None,
+    loss: Any = None,
+) -> Reach:
+    """Measures how large the gradient of an output is at the states that came before it, by how long before.
+
+    With `of="each"`, L_t is the output of the recurrent layer at step t, multiplied with a direction of length 1: what
+    is returned is the root mean square over random directions, which for a plain RNN W with W = ρ·Q, Q orthogonal, is
+    ρ^lag. Gradients go through the whole stack of the layer. With `"score"` and `"loss"` they go through the whole
+    model, and lags count from the end of each sequence.
+
+    The state of an LSTM is both its hidden and its cell state; `Reach.parts` has each of them too. How a gradient
+    becomes a product of Jacobians, and why it vanishes or explodes: Bengio, Simard and Frasconi, "Learning long-term
+    dependencies with gradient descent is difficult", 1994; Pascanu, Mikolov and Bengio, "On the difficulty of training
+    recurrent neural networks", 2013.
+
+    Args:
+        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer, of `torch.nn` too.
+        x: sequences or tensor, as for `recurra.trace`.
+        y: for an estimator the targets, where the loss is wanted.
+        of: `"each"` for the outputs of all steps (of some, where there are many), `"last"` for that of the last step of
+            each direction, `"score"` for what the model's answer rests on, `"loss"`; None for `"loss"` where `y` (or
+            `loss`) is given, else `"each"`.
+        via: `"cell"` for the path on which the state is only multiplied with the gate that keeps it: ∏f of an LSTM, ∏z
+            of a GRU, root mean square over the units; `"all"` for all paths.
+        whole_map: whether every step is a target, however long it takes.
+        targets: target steps, instead of a choice.
+        probes: number of random directions; None for all that there are, which makes the result exact.
+        lengths: for a module that takes it: steps of each sequence, `(batch,)`.
+        score: for a module: from its output to one number per sequence.
+        loss: for a module: from its output to the losses of the sequences.
+
+    Raises:
+        UsageError: an argument is not one of these, or the model has no recurrent layer, or no such path.
+        DataError: `x` or `y` cannot be used.
+
+    Example:
+        >>> import torch, recurra
+        >>> reach = recurra.gradient_reach(torch.nn.GRU(3, 8, batch_first=True), torch.randn(2, 30, 3))
+        >>> reach.by_lag.dims, reach.by_lag.shape
+        (('layer', 'direction', 'lag'), (1, 1, 30))
+        >>> reach.verdict.split(":")[0]
+        'vanishing'
+    """
+    if of is None:
+        of = "each" if y is None and loss is None else "loss"
+    _check(of, via, probes)
+    subject = subject_of(model, x, y, lengths=lengths, score=score, loss=loss)
+    if of in ("score", "loss"):
+        parts = {found[0]: _of_total(*found) for found in from_total(subject, of)}
+        return _reach(parts, of, via, "")
+    parts, notes = {}, []
+    for run in runs_of(subject):
+        data, note = _of_run(run, of, via, whole_map, targets, probes)
+        parts[run.part] = data
+        notes += [note] if note and note not in notes else []
+    return _reach(parts, of, via, "; ".join(notes))
+
+
+def _check(of: str, via: str, probes: int | None) -> None:
+    if of not in OF:
+        raise UsageError(f"of is one of {', '.join(OF)}, not {of!r}")
+    if via not in ("all", "cell"):
+        raise UsageError(f"via is 'all' or 'cell', not {via!r}")
+    if via == "cell" and of in ("score", "loss"):
+        raise UsageError("via='cell' goes with of='each' or of='last': it is a path within the recurrent layer")
+    if probes is not None and probes < 1:
+        raise UsageError(f"probes must be at least 1 (or None for all), got {probes}")
+
+
+def _of_run(
+    run: Run,
+    of: str,
+    via: str,
+    whole_map: bool,
+    targets: Sequence[int] | None,
+    probes: int | None,
+) -> tuple[xarray.Dataset, str]:
+    """The data set of one call of a recurrent layer, and what was sampled for it."""
+    stack = run.stack
+    if via == "cell" and not stack.cell.keeps:
+        raise UsageError(
+            f"a {stack.cell.name} has no gate that keeps its state, so there is no such path; use via='all'"
+        )
+    probes = min(probes or stack.state_sizes[0], stack.state_sizes[0])
+    all_rows, steps = len(run.rows), run.steps
+    run, times = _plan(run, of, whole_map, targets, 1 if via == "cell" else probes)
+    goal = targets_in_own_order(run, times)
+    if via == "cell":
+        gates = {(i, d): strand.kept for i, layer in enumerate(run.strands) for d, strand in enumerate(layer)}
+        norms = along_cell(run, {place: gate for place, gate in gates.items() if gate is not None}, goal)
+        names = stack.cell.states[-1:]
+    else:
+        norms, names = from_outputs(run, goal, probes), stack.cell.states
+    notes = []
+    if times is not None and len(times) < steps:
+        notes.append(f"{len(times)} of {steps:,} target steps")
+    if len(run.rows) < all_rows:
+        notes.append(f"{len(run.rows)} of {all_rows:,} sequences")
+    if via == "all" and probes < stack.state_sizes[0]:
+        notes.append(f"{probes} of {stack.state_sizes[0]} directions")
+    return _labelled(run, norms, goal, times or [-1], names), ", ".join(notes)
+
+
+def _plan(
+    run: Run, of: str, whole_map: bool, targets: Sequence[int] | None, probes: int
+) -> tuple[Run, list[int] | None]:
+    """Which sequences and target steps: as many as fit into the work that a call may take."""
+    stack, steps = run.stack, run.steps
+    size = stack.hidden_size
+    products = size * len(stack.cell.gates) * (stack.output_size * (stack.num_layers - 1) + size * stack.num_layers)
+    pairs = WORK // max(1, products * stack.directions * probes * steps // 2)
+    if not whole_map and targets is None:
+        run = run.some(min(max(pairs // MIN_TARGETS, MIN_ROWS), MAX_ROWS))
+    if of == "last":
+        return run, None
+    if targets is not None:
+        times = sorted({range(steps)[t] if -steps <= t < steps else -1 for t in targets})
+        if not times or times[0] < 0:
+            raise UsageError(f"targets must be steps between 0 and {steps - 1}, got {list(targets)[:10]}")
+        return run, times
+    most = min(steps, steps if whole_map else min(max(pairs // len(run.rows), MIN_TARGETS), MAX_TARGETS))
+    return run, [steps * (i + 1) // most - 1 for i in range(most)]
+
+
+def _labelled(run: Run, norms: Sizes, goal: Tensor, times: list[int], names: Sequence[str]) -> xarray.Dataset:
+    """Means by lag and the map, with names for the axes."""
+    stack, grid = run.stack, [[None] * run.stack.directions for _ in range(run.stack.num_layers)]
+    lags: list[Any] = [list(row) for row in grid]
+    maps: list[Any] = [list(row) for row in grid]
+    counts: list[Any] = [list(row) for row in grid]
+    for (layer, direction), found in norms.items():
+        strand, own = run.strands[layer][direction], goal[direction].numpy()  # (targets, batch)
+        whole = torch.cat([found.square().sum(0, keepdim=True).sqrt(), found])
+        lag = own[:, None] - np.arange(run.steps)[:, None]  # (targets, time, batch)
+        there = (own[:, None] >= 0) & (lag >= 0)
+        lags[layer][direction], counts[layer][direction] = _by_lag(whole.cpu().numpy(), lag, there, run.steps)
+        moved = in_time(whole[:1], strand)[0].permute(2, 0, 1).cpu().numpy()  # (batch, targets, time)
+        beyond = np.arange(run.steps) >= run.lengths.numpy()[:, None, None]
+        maps[layer][direction] = np.where(beyond | (own.T[:, :, None] < 0), np.nan, moved)
+    return _dataset(stack.cell.name, run.part, np.array(lags), np.array(counts), np.array(maps), names, times, run.rows)
+
+
+def _by_lag(values: np.ndarray, lag: np.ndarray, there: np.ndarray, lags: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means `(…, lags)` of values `(…, *lag.shape)` where they are there, and their number `(lags,)`."""
+    count = np.bincount(lag[there], minlength=lags)
+    sums = [np.bincount(lag[there], weights=v[there], minlength=lags) for v in values]
+    return np.array(sums) / np.where(count, count, np.nan), count
+
+
+def _of_total(part: str, stack: Any, lengths: Tensor, norms: Tensor) -> xarray.Dataset:
+    """The data set of one call, from norms `(states, layers, directions, batch, time)`."""
+    time, ends = np.arange(norms.shape[-1]), lengths.numpy()[:, None]
+    there = time < ends  # (batch, time)
+    if not there.any():
+        raise DataError("there is no step to look at: every sequence is empty")
+    own = [np.where(there, ends - 1 - time, 0), np.where(there, time, 0)]  # lags from each direction's end
+    whole = torch.cat([norms.square().sum(0, keepdim=True).sqrt(), norms]).cpu().numpy()
+    lags, counts = [], []
+    for layer in range(stack.num_layers):
+        found = [_by_lag(whole[:, layer, d], own[d], there, int(ends.max())) for d in range(stack.directions)]
+        lags.append([means for means, _ in found])
+        counts.append([count for _, count in found])
+    maps = np.where(there, whole[0], np.nan)[..., None, :]  # (layers, directions, batch, 1, time)
+    rows = list(range(len(lengths)))
+    return _dataset(stack.cell.name, part, np.array(lags), np.array(counts), maps, stack.cell.states, [-1], rows)
+
+
+def _dataset(
+    cell: str,
+    part: str,
+    lags: np.ndarray,
+    counts: np.ndarray,
+    maps: np.ndarray,
+    names: Sequence[str],
+    times: list[int],
+    rows: list[int],
+) -> xarray.Dataset:
+    """From lags `(layers, directions, 1 + states, lags)`, counts and a map."""
+    import xarray
+
+    lag = ("layer", "direction", "lag")
+    arrays = {name: (lag, lags[:, :, i]) for i, name in enumerate(("gradient", *names))}
+    coords = {
+        "layer": range(lags.shape[0]),
+        "direction": list(DIRECTIONS[: lags.shape[1]]),
+        "lag": range(lags.shape[-1]),
+        "batch": rows,
+        "target": times,
+        "time": range(maps.shape[-1]),
+    }
+    found = {**arrays, "count": (lag, counts), "map": (("layer", "direction", "batch", "target", "time"), maps)}
+    return xarray.Dataset(found, coords, {"cell": cell, "part": part})
+
+
+def _reach(parts: dict[str, xarray.Dataset], of: str, via: str, sampled: str) -> Reach:
+    reach = Reach(parts, "", of, via, sampled)
+    decays = reach._decays()
+    name, layer, direction, worst = max(decays, key=lambda found: _strayed(found[3]))
+    what = {"loss": "the gradient of the loss", "score": "the gradient of the score"}.get(of, "the gradient")
+    sentence = worst.sentence(what if via == "all" else "what the gate keeps")
+    if len(decays) > 1:
+        sentence = f"{place(name, layer, direction, parts[name])}: {sentence}"
+    return replace(reach, verdict=sentence)
+
+
+def _strayed(decay: Decay) -> float:
+    """How far the gradient has come from where it began, at the greatest lag."""
+    last = decay.left[decay.longest]
+    return abs(math.log(last)) if last > 0 else math.inf

@@ -1,0 +1,1 @@
+"""Interventions: change gates and states during a run, and measure the effect."""

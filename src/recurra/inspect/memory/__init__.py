@@ -1,0 +1,1 @@
+"""Memory: how long units and whole models keep information."""

@@ -1,0 +1,275 @@
+"""States at which a layer would stay, and whether it would come back to them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recurra.errors import UsageError
+from recurra.inspect.core.decay import number
+from recurra.inspect.core.direction_runs import Run, Strand, jacobians, runs_of
+from recurra.inspect.core.results import Said
+from recurra.inspect.core.subject import subject_of
+from recurra.inspect.core.trace import DIRECTIONS
+
+if TYPE_CHECKING:
+    import xarray
+
+SPEED = 1e-6
+"""A step that moves the state by less than this, root mean square over its numbers, counts as none."""
+
+SAME = 1e-3
+"""Points that are nearer to each other than this, root mean square over their numbers, are one."""
+
+STARTS = 24
+"""States from which the search begins."""
+
+ROUNDS = 60
+"""Greatest number of steps of the search."""
+
+
+@dataclass(frozen=True, repr=False)
+class FixedPoints(Said):
+    """Where one layer in one direction would stay, its input held constant.
+
+    Attributes:
+        data: a data set with, for each point (the one that most starts led to first)
+
+            - a state such as `hidden` and `cell` `(point, unit)`;
+            - `speed` `(point,)`: how far a step moves it, root mean square;
+            - `eigenvalues` `(point, index)` of the Jacobian there, complex, greatest absolute value first;
+            - `stable` `(point,)`: whether all lie within the unit circle;
+            - `starts` `(point,)`: how many starts led to it.
+        found: how many starts led to a fixed point, of all.
+        verdict: what was found, in one sentence.
+    """
+
+    data: xarray.Dataset
+    found: tuple[int, int]
+    verdict: str
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The data set."""
+        return self.data
+
+    def rows(self) -> list[dict[str, Any]]:
+        """For each point its kind, its slowest way and how often it was found."""
+        rows = []
+        for i in range(self.data.sizes["point"]):
+            one = self.data.isel(point=i)
+            sizes = np.abs(one["eigenvalues"].values)
+            outside = int((sizes > 1).sum())
+            kind = "stable" if not outside else "unstable" if outside == len(sizes) else "saddle"
+            rows.append(
+                {
+                    "point": i,
+                    "kind": kind,
+                    "directions_that_grow": outside,
+                    "largest_eigenvalue": float(sizes[0]),
+                    "half_life": math.log(2) / -math.log(sizes[0]) if 0 < sizes[0] < 1 else math.inf,
+                    "speed": float(one["speed"]),
+                    "starts": int(one["starts"]),
+                }
+            )
+        return rows
+
+
+def fixed_points(
+    model: Any,
+    x: Any = None,
+    *,
+    part: str | None = None,
+    layer: int = 0,
+    direction: str = "forward",
+    input: str | Tensor | np.ndarray = "mean",
+    starts: int = STARTS,
+    lengths: Any = None,
+) -> FixedPoints:
+    """Looks for states that a step does not move, with the input held constant.
+
+    From states that the layer visits on `x`, the length of a step, as a function of the state, is brought to a minimum
+    (Sussillo and Barak, "Opening the black box", 2013; here by Levenberg and Marquardt's method with the Jacobian of
+    the step, in double precision). Whether the state comes back after a small push is read from the eigenvalues there.
+
+    Args:
+        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        x: sequences or tensor, as for `recurra.trace`.
+        part: name of the recurrent layer, where the model has several.
+        layer: which of its layers, counted from 0 at the input; it is looked at by itself.
+        direction: `"forward"` or `"backward"`.
+        input: what each step is given: `"mean"` of what the layer got on `x`, `"zero"`, or an array `(features,)`.
+        starts: number of states from which the search begins.
+        lengths: for a module that takes it: steps of each sequence, `(batch,)`.
+
+    Raises:
+        UsageError: the model has no recurrent layer, or not this one.
+        DataError: `x` cannot be used.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import fixed_points
+        >>> layer = torch.nn.RNN(1, 1, batch_first=True, bias=False)
+        >>> _ = torch.nn.init.constant_(layer.weight_hh_l0, 0.5)
+        >>> fixed_points(layer, torch.randn(2, 30, 1), input="zero").rows()[0]["kind"]
+        'stable'
+    """
+    if starts < 1:
+        raise UsageError(f"starts must be at least 1, got {starts}")
+    run = _chosen(runs_of(subject_of(model, x, lengths=lengths)), part, layer, direction)
+    strand = run.strands[layer][DIRECTIONS.index(direction)].double()
+    constant = _constant(strand, input)
+    ends = _descend(strand, constant, _starts(strand, starts))
+    found = list(ends[_speed(_moved(strand, constant, ends)) < SPEED])
+    data = _described(strand, constant, _distinct(found), run)
+    return FixedPoints(data, (len(found), starts), _verdict(data, len(found), starts))
+
+
+def _chosen(runs: list[Run], part: str | None, layer: int, direction: str) -> Run:
+    known = {run.part: run for run in runs}
+    if part is None and len(known) > 1:
+        raise UsageError(f"the model has several recurrent layers, {', '.join(map(repr, known))}; choose one by part=")
+    if part is not None and part not in known:
+        raise UsageError(f"there is no layer {part!r}; there are {', '.join(map(repr, known))}")
+    run = runs[0] if part is None else known[part]
+    if not 0 <= layer < run.stack.num_layers:
+        raise UsageError(f"layer must lie between 0 and {run.stack.num_layers - 1}, got {layer}")
+    directions = DIRECTIONS[: run.stack.directions]
+    if direction not in directions:
+        raise UsageError(f"direction is {' or '.join(map(repr, directions))}, not {direction!r}")
+    return run
+
+
+def _constant(strand: Strand, input: str | Tensor | np.ndarray) -> Tensor:
+    """The input of every step, `(features,)`."""
+    features = strand.inputs.shape[-1]
+    if isinstance(input, str):
+        if input not in ("mean", "zero"):
+            raise UsageError(f"input is 'mean', 'zero' or an array, not {input!r}")
+        mean = strand.inputs.sum((0, 1)) / strand.lengths.sum()
+        return mean if input == "mean" else torch.zeros_like(mean)
+    given = torch.as_tensor(input).to(strand.inputs)
+    if given.shape != (features,):
+        raise UsageError(f"input must have shape ({features},), got {tuple(given.shape)}")
+    return given
+
+
+def _starts(strand: Strand, count: int) -> Tensor:
+    """States that were visited, all numbers side by side `(count, size)`, evenly over sequences and steps."""
+    visited = torch.cat(strand.states, -1)  # (time + 1, batch, size)
+    there = torch.arange(len(visited), device=visited.device)[:, None] <= strand.lengths.to(visited.device)
+    visited = visited[there]
+    at = torch.linspace(0, len(visited) - 1, count).round().long()
+    return visited[at]
+
+
+def _at(strand: Strand, constant: Tensor, states: Tensor) -> Strand:
+    """The strand as if it had one step only, from these states `(number, size)`."""
+    sizes = [s.shape[-1] for s in strand.states]
+    number = len(states)
+    return replace(
+        strand,
+        inputs=constant.expand(1, number, -1),
+        states=tuple(s.unsqueeze(0) for s in states.split(sizes, -1)),
+        lengths=torch.ones(number, dtype=torch.long),
+        order=torch.zeros(1, number, dtype=torch.long, device=constant.device),
+        kept=None,
+    )
+
+
+def _moved(strand: Strand, constant: Tensor, states: Tensor) -> Tensor:
+    """How far a step moves states `(number, size)`, in each of their numbers."""
+    sizes = [s.shape[-1] for s in strand.states]
+    with torch.no_grad():
+        after = strand.cell.step(constant.expand(len(states), -1), states.split(sizes, -1), strand.weights).state
+    return torch.cat(after, -1) - states
+
+
+def _speed(moved: Tensor) -> Tensor:
+    """Root mean square over the numbers of a state, `(number,)`."""
+    return moved.square().mean(-1).sqrt()
+
+
+def _descend(strand: Strand, constant: Tensor, states: Tensor) -> Tensor:
+    """Where the speed is least, from each state `(number, size)`: damped least squares, all starts side by side.
+
+    Levenberg 1944, Marquardt 1963. A start is done when it moves no more, or when no step makes it slower.
+    """
+    states = states.clone()
+    damping = states.new_full((len(states),), 1e-3)
+    moved, going = _moved(strand, constant, states), torch.arange(len(states), device=states.device)
+    for _ in range(ROUNDS):
+        going = going[(_speed(moved[going]) > SPEED / 1000) & (damping[going] < 1e8)]
+        if not len(going):
+            break
+        here, residual = states[going], moved[going]
+        slope = jacobians(_at(strand, constant, here), 0)
+        slope.diagonal(dim1=1, dim2=2).sub_(1)
+        normal = slope.mT @ slope
+        diagonal = normal.diagonal(dim1=1, dim2=2)
+        diagonal += damping[going, None] * diagonal.clamp(min=1e-12)
+        downhill = (slope.mT @ residual.unsqueeze(-1)).neg()
+        trial = here + torch.linalg.solve(normal, downhill).squeeze(-1)
+        after = _moved(strand, constant, trial)
+        ratio = _speed(after) / _speed(residual)
+        better = (ratio < 1).unsqueeze(-1)
+        states[going] = torch.where(better, trial, here)
+        moved[going] = torch.where(better, after, residual)
+        damping[going] *= torch.where(better[:, 0], 0.1, 10.0)
+        damping[going[(ratio > 0.999) & (ratio < 1)]] = torch.inf  # a slow point that is none
+    return states
+
+
+def _distinct(points: list[Tensor]) -> list[tuple[Tensor, int]]:
+    """Points without those that are the same, with the number of starts for each, the most frequent first."""
+    kept: list[tuple[Tensor, int]] = []
+    for point in points:
+        near = [i for i, (other, _) in enumerate(kept) if float((point - other).square().mean().sqrt()) < SAME]
+        if near:
+            kept[near[0]] = (kept[near[0]][0], kept[near[0]][1] + 1)
+        else:
+            kept.append((point, 1))
+    return sorted(kept, key=lambda pair: -pair[1])
+
+
+def _described(strand: Strand, constant: Tensor, points: list[tuple[Tensor, int]], run: Run) -> xarray.Dataset:
+    import xarray
+
+    size = sum(s.shape[-1] for s in strand.states)
+    every = torch.stack([p for p, _ in points]) if points else constant.new_zeros(0, size)
+    speed = _speed(_moved(strand, constant, every)).cpu().numpy()
+    eigen = np.zeros((0, size), complex)
+    if points:
+        eigen = torch.linalg.eigvals(jacobians(_at(strand, constant, every), 0)).cpu().numpy()
+        eigen = np.take_along_axis(eigen, np.argsort(-np.abs(eigen), axis=1, kind="stable"), 1)
+    sizes = [s.shape[-1] for s in strand.states]
+    states = dict(zip(strand.cell.states, every.cpu().split(sizes, -1), strict=True))
+    units = {name: "unit" if s.shape[-1] == strand.stack.hidden_size else "projection" for name, s in states.items()}
+    return xarray.Dataset(
+        {
+            **{name: (("point", units[name]), s.numpy()) for name, s in states.items()},
+            "speed": ("point", speed),
+            "eigenvalues": (("point", "index"), eigen),
+            "stable": ("point", (np.abs(eigen) < 1).all(1)),
+            "starts": ("point", np.array([n for _, n in points], int)),
+            "input": ("feature", constant.cpu().numpy()),
+        },
+        {"point": range(len(points))},
+        {"cell": strand.cell.name, "part": run.part},
+    )
+
+
+def _verdict(data: xarray.Dataset, found: int, starts: int) -> str:
+    count, stable = data.sizes["point"], int(data["stable"].sum())
+    if not count:
+        return f"none of {starts} starts led to a fixed point"
+    words = f"{count} fixed {'point' if count == 1 else 'points'}, {stable} of them stable"
+    if stable:
+        slowest = float(np.abs(data["eigenvalues"].values[data["stable"].values]).max())
+        if 0 < slowest < 1:
+            words += f"; the slowest way back to one halves every {number(math.log(2) / -math.log(slowest))} steps"
+    return words + (f" ({starts - found} of {starts} starts led to none)" if found < starts else "")

@@ -1,0 +1,129 @@
+"""The way of a state through the few directions in which it moves most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recurra.errors import UsageError
+from recurra.inspect.core.results import Result, place
+from recurra.inspect.core.trace import Trace
+
+
+@dataclass(frozen=True, repr=False)
+class Trajectory(Result):
+    """States in the coordinates of their principal components.
+
+    Attributes:
+        parts: for each recurrent layer of the model by name, a data set with
+
+            - `points` `(layer, direction, batch, time, component)`, NaN beyond the end of a sequence, with the
+              coordinates of the trace (`token` among them).
+            - `explained` `(layer, direction, component)`: share of the variance.
+            - `axes` `(layer, direction, component, unit)` and `mean` `(layer, direction, unit)`: a state is
+              mean + points · axes + what the other components hold.
+        verdict: how much of the variance is seen, in one sentence.
+        state: which state it is.
+    """
+
+    state: str
+
+    @property
+    def points(self) -> Any:
+        """Of the only recurrent layer: `(layer, direction, batch, time, component)`."""
+        return self.to_xarray()["points"]
+
+    @property
+    def explained(self) -> Any:
+        """Of the only recurrent layer: `(layer, direction, component)`."""
+        return self.to_xarray()["explained"]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """For each part, layer and direction the share of the variance that each component explains."""
+        return [
+            {
+                "part": part,
+                "layer": layer,
+                "direction": direction,
+                **{
+                    f"component {c}": float(data["explained"].sel(layer=layer, direction=direction, component=c))
+                    for c in data["component"].values.tolist()
+                },
+            }
+            for part, data in self.parts.items()
+            for layer in data["layer"].values.tolist()
+            for direction in data["direction"].values.tolist()
+        ]
+
+
+def trajectory(trace: Trace, components: int = 2, *, state: str | None = None) -> Trajectory:
+    """Follows a state by principal component analysis, fitted on all steps of all sequences of a trace.
+
+    Args:
+        trace: of `recurra.trace`.
+        components: number of components.
+        state: a state or gate of the trace; None for the hidden state.
+
+    Raises:
+        UsageError: there is no such state, or there are fewer units or steps than components.
+
+    Example:
+        >>> import torch, recurra
+        >>> from recurra.inspect import trajectory
+        >>> found = trajectory(recurra.trace(torch.nn.GRU(3, 8, batch_first=True), torch.randn(2, 30, 3)))
+        >>> found.points.dims, float(found.explained.sum()) <= 1
+        (('layer', 'direction', 'batch', 'time', 'component'), True)
+    """
+    if components < 1:
+        raise UsageError(f"components must be at least 1, got {components}")
+    name = state or "hidden"
+    parts = {part: _of_part(data, name, components) for part, data in trace.parts.items()}
+    shares = [
+        (float(data["explained"].isel(layer=i, direction=d).sum()), part, data["layer"].values[i].item(), direction)
+        for part, data in parts.items()
+        for i in range(data.sizes["layer"])
+        for d, direction in enumerate(data["direction"].values.tolist())
+    ]
+    least, part, layer, direction = min(shares)
+    where = place(part, layer, direction, parts[part]) if len(shares) > 1 else ""
+    where = f" (least in {where})" if where else ""
+    verdict = f"{components} {'component shows' if components == 1 else 'components show'} {least:.0%} of the variance"
+    return Trajectory(parts, verdict + where, name)
+
+
+def _of_part(data: Any, state: str, components: int) -> Any:
+    import xarray
+    from sklearn.decomposition import PCA
+
+    if state not in data.data_vars:
+        raise UsageError(f"there is no {state!r} in this trace; there are {', '.join(map(repr, data.data_vars))}")
+    array = data[state]
+    *_, units = array.shape
+    last = array.dims[-1]
+    points = np.full((*array.shape[:-1], components), np.nan)
+    shape = array.shape[:2]
+    explained, mean = np.full((*shape, components), np.nan), np.full((*shape, units), np.nan)
+    axes = np.full((*shape, components, units), np.nan)
+    for at in np.ndindex(*shape):
+        values = array.values[at]  # (batch, time, units)
+        there = np.isfinite(values).all(-1)
+        if components > min(units, int(there.sum())):
+            raise UsageError(f"{units} units and {int(there.sum())} steps have fewer than {components} components")
+        fitted = PCA(components, svd_solver="full").fit(values[there].astype(np.float64))
+        points[at][there] = fitted.transform(values[there].astype(np.float64))
+        axes[at], mean[at] = fitted.components_, fitted.mean_
+        with np.errstate(invalid="ignore"):
+            explained[at] = fitted.explained_variance_ratio_
+    both = ("layer", "direction")
+    return xarray.Dataset(
+        {
+            "points": ((*array.dims[:-1], "component"), points),
+            "explained": ((*both, "component"), explained),
+            "axes": ((*both, "component", last), axes),
+            "mean": ((*both, last), mean),
+        },
+        dict(array.coords) | {"component": range(1, components + 1)},
+        dict(data.attrs),
+    )

@@ -1,0 +1,1 @@
+"""The inspection report: one HTML file that needs no network."""

@@ -1,0 +1,66 @@
+"""What drives each gate: how much of its argument comes from the input of the step, how much from the past."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recurra.cells import GRU, LSTM, RNN, State, linear
+from recurra.inspect.core.layers import LayerCall, serving
+from recurra.ops import record, recurrence
+from recurra.tasks.subject import Subject
+
+Drives = dict[str, tuple[Tensor, Tensor]]
+"""For each gate the part from the input and the part from the past, biases included, each
+`(layer, direction, time, unit)`."""
+
+
+def drives(subject: Subject, row: int = 0) -> dict[str, Drives]:
+    """For each call of a recurrent layer, by the names that a trace has: what drives the gates of one sequence.
+
+    Cells other than the three of this package are left out: what their weights do is their own affair.
+
+    The argument of a gate is the sum of both parts; of the candidate of a GRU it is the first plus the reset gate times
+    the second (see `recurra.cells.GRU`).
+
+    Args:
+        subject: the model and its inputs.
+        row: which sequence.
+    """
+    found: dict[str, Drives] = {}
+
+    def serve(call: LayerCall) -> tuple[Tensor, State]:
+        name = call.name if call.number == 0 else f"{call.name} (call {call.number + 1})"
+        if isinstance(call.stack.cell, LSTM | GRU | RNN):
+            found[name] = _of_call(call, row)
+        return recurrence(call.stack, call.values, call.weights, call.lengths, call.states, batch_first=True)
+
+    with torch.no_grad(), serving(subject.network, serve):
+        subject.forward(subject.batch)
+    return found
+
+
+def _of_call(call: LayerCall, row: int) -> Drives:
+    stack, one = call.stack, slice(row, row + 1)
+    steps = call.values.shape[1] if call.lengths is None else int(call.lengths[row])
+    x = call.values[one, :steps]
+    states = None if call.states is None else tuple(s[:, one].contiguous() for s in call.states)
+    hidden = record(stack, x, call.weights, None, states, names=stack.cell.states[:1]).arrays[stack.cell.states[0]]
+    groups = stack.split(call.weights)
+    rows: list[list[tuple[Any, Any]]] = []
+    for layer in range(stack.num_layers):
+        below = x[0] if layer == 0 else torch.cat([*hidden[layer - 1, :, 0]], -1)
+        rows.append([])
+        for direction in range(stack.directions):
+            index = layer * stack.directions + direction
+            first = hidden.new_zeros(hidden.shape[-1]) if states is None else states[0][index, 0]
+            h = hidden[layer, direction, 0]
+            before = torch.cat([h[1:], first[None]]) if direction else torch.cat([first[None], h[:-1]])
+            rows[-1].append((linear(below, groups[index], "ih"), linear(before[:steps], groups[index], "hh")))
+    sides = [torch.stack([torch.stack([d[side] for d in layer]) for layer in rows]) for side in (0, 1)]
+    gates = len(stack.cell.gates)
+    return {
+        gate: (sides[0].chunk(gates, -1)[i], sides[1].chunk(gates, -1)[i]) for i, gate in enumerate(stack.cell.gates)
+    }

@@ -1,0 +1,263 @@
+"""What a page about a trace contains: arrays that fit into it, what the model says, and lines of Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from recurra.errors import UsageError
+from recurra.inspect.core.layers import recurrent_layers
+from recurra.tasks.subject import Subject
+
+from .gate_inputs import drives
+from .quantize import cut, json_bytes, pack, packed_size
+from .sections import measure
+from .unit_order import unit_orders
+
+if TYPE_CHECKING:
+    import xarray
+
+    from recurra.inspect.core.trace import Trace
+
+MANY_STEPS, FEW_UNITS = 2000, 16
+"""A page that is too large first loses steps down to the one, then units down to the other."""
+INPUT_NUMBERS = 60_000
+"""Inputs with more numbers than this are not shown."""
+TITLE, ANSWER, TOKEN, REMARK = 400, 4000, 80, 2000
+"""Greatest numbers of characters of texts on a page."""
+NAMES_BYTES = 200_000
+"""The names of features are left out where they take more bytes."""
+PARTS = 6
+"""Recurrent layers, or calls of them, that a page shows."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """How the lines of Python on the page begin.
+
+    Attributes:
+        model: an expression for the model.
+        x: an expression for its inputs.
+    """
+
+    model: str = "model"
+    x: str = "x"
+
+
+def contents(found: Trace, row: int, budget: int, code: Code, title: str | None = None) -> dict[str, Any]:
+    """Everything that the page shows of one sequence, for JSON.
+
+    Args:
+        found: the trace.
+        row: which sequence.
+        budget: greatest size as JSON, in bytes.
+        code: how the lines of Python begin.
+        title: what the page is about; the text, or what the inputs are, when None.
+
+    Raises:
+        UsageError: there is no such row, or nothing happens in it.
+    """
+    subject = found.subject
+    parts = {name: one_row(data, row) for name, data in list(found.parts.items())[:PARTS]}
+    notes = []
+    if len(found.parts) > PARTS:
+        notes.append({"say": "parts", "shown": PARTS, "of": len(found.parts)})
+    inputs = _inputs(subject, row, parts)
+    measured = measure(subject, parts)
+    about = {
+        "version": version("recurra"),
+        "title": cut(_title(subject, row, parts) if title is None else title, TITLE),
+        "task": subject.title,
+        "answer": cut(subject.answers[row], ANSWER) if subject.answers else None,
+        "score": subject.score_name,
+        "seconds": subject.seconds,
+        "inputs": None if inputs is None else {"names": _names(subject), "values": pack(inputs)},
+        "deviation": found.deviation,
+        "remarks": [cut(note, REMARK) for note in subject.notes],
+        "code": _code(code, row),
+    }
+    # the title is on the page twice
+    fixed = json_bytes([about, about["title"], measured.to_json(parts, row)]) + sum(map(_part_bytes, parts.values()))
+    fitted = _fit(parts, budget - fixed)
+    pushed = drives(subject, row) if fitted.drives else {}
+    return {
+        **about,
+        "parts": [_part(found, name, data, fitted, pushed.get(name)) for name, data in fitted.parts.items()],
+        "notes": notes + fitted.notes,
+        "measured": measured.to_json(fitted.parts, row),
+    }
+
+
+def _title(subject: Subject, row: int, parts: dict[str, xarray.Dataset]) -> str:
+    if subject.steps is None:
+        count = next(iter(parts.values())).attrs["sequences"]
+        return subject.title if count == 1 else f"{subject.title}, {row + 1} / {count}"
+    shown = subject.steps[row][: TITLE + 1]  # a step may be empty; such a title may be shorter than it could be
+    return "".join(shown) if all(len(t) == 1 for t in shown) else " ".join(shown)
+
+
+def _names(subject: Subject) -> list[str] | None:
+    names = None if subject.features is None else [cut(name, TOKEN) for name in subject.features]
+    return None if names is None or json_bytes(names) > NAMES_BYTES else names
+
+
+def _code(code: Code, row: int) -> dict[str, Any]:
+    """The lines of Python begin with `...` in place of an expression that is too long."""
+    return {
+        "model": code.model if len(code.model) <= REMARK else "...",
+        "x": code.x if len(code.x) <= REMARK else "...  # " + cut(code.x.replace("\n", " "), TOKEN),
+        "row": row,
+    }
+
+
+def _part_bytes(data: xarray.Dataset) -> int:
+    """The most bytes that a part takes on the page without its arrays and tokens: numbers of units, and two orders."""
+    return 4096 + 8 * data.sizes["unit"] * (1 + 2 * data.sizes["layer"] * data.sizes["direction"])
+
+
+def one_row(data: xarray.Dataset, row: int) -> xarray.Dataset:
+    """One sequence without its padding."""
+    if not 0 <= row < data.sizes["batch"]:
+        raise UsageError(f"row {row} is not there: the trace holds {data.sizes['batch']} sequences, counted from 0")
+    one = data.isel(batch=row).assign_attrs(sequences=data.sizes["batch"])
+    one = one.isel(time=np.flatnonzero(one["time"].values < int(one["length"])))
+    if not one.sizes["time"]:
+        raise UsageError(f"row {row} has no step to show")
+    return one
+
+
+@dataclass
+class _Fitted:
+    """Parts that fit on the page, and how."""
+
+    parts: dict[str, xarray.Dataset]
+    exact: bool
+    drives: bool
+    notes: list[dict[str, Any]]
+
+
+def _fit(parts: dict[str, xarray.Dataset], budget: int) -> _Fitted:
+    """Chooses the precision; leaves out steps and units where even the lower one is too large."""
+    own = sum(array.size for data in parts.values() for array in data.data_vars.values())
+    both = own + 2 * sum(
+        array.size for data in parts.values() for n, array in data.data_vars.items() if n not in STATES
+    )
+    long = max(int(data["length"]) for data in parts.values()) > 4 * MANY_STEPS
+    text = _TokenBytes(parts)
+    for exact, with_drives in ((True, True), (False, True), (False, False)):
+        size = packed_size(both if with_drives else own, exact) + text.until(None)
+        if size <= budget and not (with_drives and long):
+            notes = [] if exact else [{"say": "precision"}]
+            return _Fitted(parts, exact, with_drives, notes)
+    steps = max(data.sizes["time"] for data in parts.values())
+    units = max(data.sizes["unit"] for data in parts.values())
+    kept_steps, kept_units, size = steps, units, own
+    while packed_size(size, False) + text.until(kept_steps) > budget and max(kept_steps, kept_units) > 1:
+        if kept_steps > MANY_STEPS or (kept_units <= FEW_UNITS and kept_steps > 1):
+            kept_steps //= 2
+        else:
+            kept_units = max(1, kept_units // 2)
+        size = sum(
+            array.size // data.sizes["time"] * min(kept_steps, data.sizes["time"]) // array.shape[-1]
+            * min(kept_units, array.shape[-1])
+            for data in parts.values() for array in data.data_vars.values()
+        )  # fmt: skip
+    notes: list[dict[str, Any]] = [{"say": "precision"}]
+    if kept_steps < steps:
+        notes.append({"say": "steps", "shown": kept_steps, "of": steps})
+    if kept_units < units:
+        notes.append({"say": "units", "shown": kept_units, "of": units})
+    thin = {name: _liveliest(data.isel(time=slice(kept_steps)), kept_units) for name, data in parts.items()}
+    return _Fitted(thin, False, False, notes)
+
+
+STATES = ("hidden", "cell")
+
+
+class _TokenBytes:
+    """The bytes that the texts of the steps take on a page."""
+
+    def __init__(self, parts: dict[str, xarray.Dataset]) -> None:
+        self._totals = [
+            np.cumsum([json_bytes(t) + 1 for t in tokens]) for tokens in map(_tokens, parts.values()) if tokens
+        ]
+
+    def until(self, steps: int | None) -> int:
+        """Those of the first steps, or of all."""
+        return sum(int(totals[:steps][-1]) for totals in self._totals)
+
+
+def _tokens(data: xarray.Dataset) -> list[str] | None:
+    return [cut(token, TOKEN) for token in data["token"].values.tolist()] if "token" in data.coords else None
+
+
+def _liveliest(data: xarray.Dataset, count: int) -> xarray.Dataset:
+    """The units whose values change most over the steps."""
+    array = next((data[n] for n in ("cell", "hidden") if n in data and data[n].dims[-1] == "unit"), None)
+    if array is None or data.sizes["unit"] <= count:
+        return data
+    change = array.values.std(-2).mean((0, 1))
+    return data.isel(unit=np.sort(np.argsort(-change)[:count]))
+
+
+def _part(
+    found: Trace, name: str, data: xarray.Dataset, fitted: _Fitted, pushed: dict[str, Any] | None
+) -> dict[str, Any]:
+    """One recurrent layer; arrays are `(layer, direction, unit, time)`."""
+    layer = recurrent_layers(found.subject.network).get(name.split(" (call ")[0])
+    arrays = {}
+    for array_name, array in data.data_vars.items():
+        values = np.moveaxis(array.values, -1, -2)
+        if not fitted.exact:
+            values = np.nan_to_num(values)
+        arrays[str(array_name)] = pack(values, fitted.exact)
+    if pushed is not None:
+        time = data["time"].values
+        units = data["unit"].values
+        for gate, sides in pushed.items():
+            if gate in data:
+                for side, values in zip(("input", "past"), sides, strict=True):
+                    chosen = values.cpu().numpy()[:, :, time][..., units]
+                    arrays[f"{side} of {gate}"] = pack(np.moveaxis(chosen, -1, -2), fitted.exact)
+    time = data["time"].values
+    return {
+        "name": name,
+        "cell": data.attrs["cell"],
+        "relu": getattr(layer, "mode", getattr(layer, "nonlinearity", "")) in ("RNN_RELU", "relu"),
+        "layers": data.sizes["layer"],
+        "directions": data["direction"].values.tolist(),
+        "units": data["unit"].values.tolist(),
+        "first": int(time[0]),
+        "stride": int(time[1] - time[0]) if len(time) > 1 else 1,
+        "steps": len(time),
+        "of": int(data["length"]),
+        "tokens": _tokens(data),
+        "arrays": arrays,
+        "orders": unit_orders(data),
+    }
+
+
+def numbers_read(subject: Subject, row: int) -> np.ndarray | None:
+    """The numbers that the network reads of one sequence, `(time, features)`; None where it reads no numbers."""
+    values = getattr(subject.batch, "values", None)
+    if not isinstance(values, torch.Tensor) or values.dim() != 3 or not values.is_floating_point():
+        return None
+    first_batch = getattr(subject.network, "batch_first", True)
+    one = (values[row] if first_batch else values[:, row]).detach().cpu().float().numpy()
+    lengths = getattr(subject.batch, "lengths", None)
+    return one[: len(one) if lengths is None else int(lengths[row])]
+
+
+def _inputs(subject: Subject, row: int, parts: dict[str, xarray.Dataset]) -> np.ndarray | None:
+    """The same for the page, `(features, time)`, where it is not too much."""
+    one = numbers_read(subject, row)
+    part = next(iter(parts.values()))
+    if one is not None and len(one) == int(part["length"]):
+        one = one[part["time"].values]
+    elif part.sizes["time"] != int(part["length"]):
+        return None
+    return None if one is None or one.size > INPUT_NUMBERS else one.T

@@ -1,0 +1,118 @@
+"""One page that shows a run of a model: a single file that needs no network, for any browser."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Collection, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from recurra._util.atomic import written
+from recurra.errors import UsageError
+from recurra.inspect.core.trace import MAX_BYTES, PAGE_WRITERS, Trace, trace
+
+from .payload import Code, contents
+from .quantize import as_json
+
+PAGE_BYTES = 4_900_000
+"""Greatest size of a page. Where it would be larger, texts are cut and steps and units are left out, visibly."""
+LANGUAGES = ("en", "ko")
+SCRIPTS = ("core", "strings", "colours", "figure", "input", "rasters", "lines", "cell", "charts", "main")
+"""In the order in which they build on each other."""
+
+
+def write_report(
+    model: Any,
+    x: Any = None,
+    path: str | Path = "report.html",
+    *,
+    row: int = 0,
+    names: Collection[str] | None = None,
+    units: Sequence[int] | slice | None = None,
+    time: int | slice | None = None,
+    max_bytes: int = MAX_BYTES,
+    say: Callable[[str], Any] | None = None,
+    language: str = "en",
+    title: str | None = None,
+    code: Code | None = None,
+) -> Trace:
+    """Runs a model and writes a page that shows what happened inside.
+
+    The page holds heat maps of every gate and state, the states of a unit over the steps, the cell step by step with
+    its numbers, how far back gradients reach, how long units remember, and which steps the answer rests on. It is one
+    HTML file below 5 MB that loads nothing from anywhere.
+
+    Args:
+        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        x: as for `recurra.trace`.
+        path: file to write.
+        row: which of the sequences is shown.
+        names: gates and states to keep; None for all.
+        units: units to keep; None for all.
+        time: steps to keep; None for all.
+        max_bytes: greatest size of the trace.
+        say: is told how many bytes will be kept, before anything runs.
+        language: of the page when it opens, `"en"` or `"ko"`; it can be changed there.
+        title: what the page is about, at most 400 characters; the text, or what the inputs are, when None.
+        code: how the model and the inputs are called in the lines of Python that the page offers.
+
+    Returns:
+        The trace that the page shows.
+
+    Raises:
+        UsageError: an argument is out of its range, or the model has no recurrent layer.
+        DataError: `x` cannot be used, or the file cannot be written.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> page = Path(tempfile.mkdtemp()) / "report.html"
+        >>> found = write_report(torch.nn.GRU(5, 8, batch_first=True), torch.randn(1, 10, 5), page)
+        >>> page.read_text(encoding="utf-8").startswith("<!doctype html>")
+        True
+    """
+    check_language(language)
+    found = trace(model, x, names=names, units=units, time=time, max_bytes=max_bytes, say=say)
+    write_page(found, path, row=row, language=language, title=title, code=code)
+    return found
+
+
+def write_page(
+    found: Trace,
+    path: str | Path,
+    *,
+    row: int = 0,
+    language: str = "en",
+    title: str | None = None,
+    code: Code | None = None,
+) -> None:
+    """Writes the page of a trace; see `write_report`."""
+    check_language(language)
+    values = _values(language)
+    budget = PAGE_BYTES - sum(len(value.encode()) for value in values.values()) - 4096
+    data = {"language": language, **contents(found, row, budget, code or Code(), title)}
+    values |= {"data": as_json(data), "title": html.escape(data["title"])}
+    page = re.sub(r"{{(\w+)}}", lambda place: values[place[1]], _read("report.html"))
+    with written(Path(path)) as partial:
+        partial.write_text(page, encoding="utf-8", errors="replace")
+
+
+PAGE_WRITERS.append(write_page)
+
+
+def check_language(language: str) -> None:
+    """Raises UsageError where the page does not speak a language."""
+    if language not in LANGUAGES:
+        raise UsageError(f"language is one of {', '.join(LANGUAGES)}, not {language!r}")
+
+
+def _values(language: str) -> dict[str, str]:
+    """What stands in the places of the page, but for the data."""
+    script = "".join(_read(f"{name}.js") for name in SCRIPTS)
+    return {"language": language, "style": _read("report.css"), "script": script}
+
+
+def _read(name: str) -> str:
+    return (files("recurra.inspect.report") / "page" / name).read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Units: when they are active, which labels they follow, and what happens without them."""

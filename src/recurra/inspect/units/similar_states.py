@@ -1,0 +1,194 @@
+"""Spans of a corpus at which the states are as at a chosen one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recurra.errors import UsageError
+from recurra.inspect.core.corpus import Corpus, Progress
+from recurra.inspect.core.results import Dumped
+
+from .spans import Span, UnitName, free_windows, unit_named, watch
+
+
+def similar(
+    model: Any,
+    X: Any = None,
+    span: Span | tuple[int, int, int] = (0, 0, 1),
+    y: Any = None,
+    *,
+    where: str | UnitName = "0/forward/0",
+    of: str = "hidden",
+    top: int = 10,
+    context: int = 5,
+    lengths: Any = None,
+    progress: Progress | None = None,
+) -> Similar:
+    """Finds spans that the network treats like a chosen one.
+
+    All units of a layer and direction are compared, step by step: their values are standardised over the first chunk
+    of the corpus, and the similarity is the cosine of the angle between them and those of another span of the same
+    width.
+    Beside it, as in LSTMVis (Strobelt and others 2018), the units are named that are on over the whole span (a
+    standard deviation above their mean) and off at the steps beside it, and how many of them are so elsewhere.
+
+    Args:
+        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        X: many sequences, as in `browse`.
+        span: of `UnitPage`, or the row, first step and one past the last step.
+        y: labels to show beside the spans.
+        where: for a span of numbers, the layer and direction whose states are compared, as `"layer/direction/unit"`;
+            the unit does not matter.
+        of: for a span of numbers, the state or gate that is compared.
+        top: number of spans.
+        context: steps shown before and after a span.
+        lengths: for a module that takes it: steps of each sequence, `(batch,)`.
+        progress: is told how many of how many chunks are done.
+
+    Raises:
+        UsageError: there is no such span or layer.
+        DataError: the inputs cannot be used.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import similar
+        >>> _ = torch.manual_seed(0)
+        >>> x = torch.randn(20, 9, 2)
+        >>> x[7, 3:6] = x[2, 3:6]
+        >>> found = similar(torch.nn.RNN(2, 16, batch_first=True), x, (2, 4, 6))
+        >>> found.spans[0].row, found.spans[0].begin
+        (7, 4)
+    """
+    if isinstance(span, Span):
+        row, begin, end, where, of = span.row, span.begin, span.end, span.unit, span.of
+    else:
+        row, begin, end = span
+    corpus = Corpus(model, X, None, lengths)
+    name = unit_named(corpus.first().network, where, of)
+    pattern = _Pattern(corpus, name, of, row, begin, end)
+    labels, best = corpus.labels(y), []
+    for done, (first, subject) in enumerate(corpus, 1):
+        seen = watch(subject, name.part, of)
+        states = pattern.standard(seen.values[name.layer, pattern.direction])
+        for b, at, cosine in pattern.best(states, seen.lengths, top, row - first):
+            if len(best) == top and cosine <= best[-1].similarity:
+                continue
+            start, stop = max(0, at - context), min(seen.lengths[b], at + pattern.width + context)
+            on = states[b, start:stop][:, pattern.units] > 1
+            tokens = None if seen.tokens is None else seen.tokens[b][start:stop]
+            counts = on.sum(1).astype(float).tolist()
+            label = None if labels is None else labels[first + b]
+            found = Span(first + b, at, at + pattern.width, cosine, start, counts, tokens, label, name, of)
+            best.append(Match(found, cosine, pattern.shared(states[b, : seen.lengths[b]], at)))
+            best = sorted(best, key=lambda m: -m.similarity)[:top]
+        if progress is not None:
+            progress(done, len(corpus))
+    return Similar(best, pattern.units.tolist(), name)
+
+
+@dataclass(frozen=True)
+class Match:
+    """A span that is like another.
+
+    Attributes:
+        span: where it is.
+        similarity: cosine, 1 for the same pattern.
+        shared: how many of the pattern's units are on over this span and off beside it.
+    """
+
+    span: Span
+    similarity: float
+    shared: int
+
+
+@dataclass(frozen=True, repr=False)
+class Similar(Dumped):
+    """Spans that are like a chosen one.
+
+    Attributes:
+        matches: the most similar first; the chosen span itself is left out.
+        units: numbers of the units that are on over the chosen span and off beside it.
+        where: layer and direction of the states that were compared.
+    """
+
+    matches: list[Match]
+    units: list[int]
+    where: UnitName
+
+    @property
+    def spans(self) -> list[Span]:
+        """Where the matches are."""
+        return [match.span for match in self.matches]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as numbers and strings."""
+        rows = [{**m.span.to_dict(), "similarity": m.similarity, "shared": m.shared} for m in self.matches]
+        return {"units": self.units, "matches": rows}
+
+    def __repr__(self) -> str:
+        """A line for each."""
+        lines = [
+            f"Similar spans; {len(self.units)} units are on in the chosen one and off beside it: {self.units[:20]}"
+        ]
+        return "\n".join([*lines, *(f"  {m.span} (shares {m.shared})" for m in self.matches)])
+
+
+class _Pattern:
+    """The states over the chosen span."""
+
+    def __init__(self, corpus: Corpus, name: UnitName, of: str, row: int, begin: int, end: int) -> None:
+        self.direction, self.width = 0 if name.direction == "forward" else 1, end - begin
+        values = watch(corpus.first(), name.part, of).values[name.layer, self.direction]
+        known = values[~np.isnan(values).any(-1)]
+        self.mean, self.deviation = known.mean(0), known.std(0)
+        self.deviation[self.deviation == 0] = 1
+        if not 0 <= row < corpus.count:
+            raise UsageError(f"there is no row {row} among {corpus.count} sequences")
+        states, steps = known, 0
+        for first, subject in corpus.chunk_of(row):
+            seen = watch(subject, name.part, of)
+            steps = seen.lengths[row - first]
+            states = self.standard(seen.values[name.layer, self.direction, row - first, :steps])
+        if not 0 <= begin < end <= steps:
+            raise UsageError(f"row {row} has {steps} steps; there is no span {begin} to {end}")
+        self.vectors = states[begin:end] / (np.linalg.norm(states[begin:end]) or 1)  # (width, units)
+        self.units = np.arange(states.shape[1])
+        self.units = self.units[self._kept(states, begin)]
+        self.begin = begin
+
+    def standard(self, states: np.ndarray) -> np.ndarray:
+        return (states - self.mean) / self.deviation
+
+    def best(self, states: np.ndarray, lengths: list[int], top: int, own: int) -> list[tuple[int, int, float]]:
+        """The best windows of a chunk: row, first step, cosine."""
+        steps, width = states.shape[1], self.width
+        if steps < width:
+            return []
+        states, windows = np.nan_to_num(states), steps - width + 1
+        squares = np.cumsum(np.pad((states**2).sum(-1), ((0, 0), (1, 0))), axis=1)
+        sizes = np.sqrt(np.maximum(squares[:, width:] - squares[:, :-width], 1e-12))
+        cosines = sum(states[:, k : k + windows] @ vector for k, vector in enumerate(self.vectors)) / sizes
+        cosines[np.arange(windows) > np.array(lengths)[:, None] - width] = -np.inf
+        taken = np.zeros((len(states), steps), bool)
+        if 0 <= own < len(states):
+            taken[own, self.begin : self.begin + width] = True
+        found: list[tuple[int, int, float]] = []
+        peaks = np.argsort(-cosines.max(1), kind="stable")[: top + 1]  # the rows that can hold the best
+        for b in peaks.tolist():
+            order = np.argsort(-cosines[b], kind="stable")
+            order = order[np.isfinite(cosines[b][order])]
+            for _, at in zip(range(top), free_windows(order, taken[b], width), strict=False):
+                found.append((b, at, float(cosines[b, at])))
+        return sorted(found, key=lambda item: -item[2])[:top]
+
+    def shared(self, states: np.ndarray, begin: int) -> int:
+        return int(self._kept(states[:, self.units], begin).sum())
+
+    def _kept(self, states: np.ndarray, begin: int) -> np.ndarray:
+        """Which units are on over the window and off beside it."""
+        on = states > 1
+        beside = [t for t in (begin - 1, begin + self.width) if 0 <= t < len(states)]
+        return np.logical_and(on[begin : begin + self.width].all(0), ~on[beside].any(0))

@@ -1,0 +1,151 @@
+"""Units by name, and stretches of a corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recurra.errors import UsageError
+from recurra.inspect.core.layers import as_ours, recurrent_layers
+from recurra.inspect.core.trace import DIRECTIONS, trace
+from recurra.inspect.interventions.changes import part_of
+from recurra.tasks.subject import Subject
+
+
+@dataclass(frozen=True, order=True)
+class UnitName:
+    """Which unit is meant; written `part/layer/direction/unit`.
+
+    Attributes:
+        part: name of the recurrent layer in the model, `""` if it is the model.
+        layer: counted from 0 at the input.
+        direction: `"forward"` or `"backward"`.
+        unit: number of the unit.
+
+    Example:
+        >>> str(UnitName("encoder.recurrent", 0, "forward", 17))
+        'encoder.recurrent/0/forward/17'
+    """
+
+    part: str
+    layer: int
+    direction: str
+    unit: int
+
+    def __str__(self) -> str:
+        return f"{self.part or 'layer'}/{self.layer}/{self.direction}/{self.unit}"
+
+
+def unit_named(network: torch.nn.Module, unit: int | str | UnitName, of: str) -> UnitName:
+    """The unit that a person means by a number, `"0/forward/17"` or `"part/0/forward/17"`.
+
+    Raises:
+        UsageError: there is no such unit, gate or state.
+    """
+    layers = recurrent_layers(network)
+    if isinstance(unit, UnitName):
+        part, layer, direction, number = unit.part, unit.layer, unit.direction, unit.unit
+    else:
+        pieces = str(unit).split("/")
+        part, layer, direction, number = ([None, "0", "forward"][: max(0, 4 - len(pieces))] + pieces)[:4]
+        part = "" if part == "layer" and "" in layers else part
+        if len(pieces) > 4 or not (layer.isdigit() and number.isdigit()):
+            raise UsageError(f"a unit is a number or part/layer/direction/unit, such as 0/forward/17; not {unit!r}")
+        layer, number = int(layer), int(number)
+    part = part_of(part, list(layers))
+    stack = as_ours(layers[part]).stack
+    if of not in stack.inner_sizes:
+        names = ", ".join(map(repr, stack.inner_sizes))
+        raise UsageError(f"there is no {of!r} in a {stack.cell.name}; there are {names}")
+    if layer >= stack.num_layers or direction not in DIRECTIONS[: stack.directions] or number >= stack.inner_sizes[of]:
+        raise UsageError(
+            f"there is no unit {layer}/{direction}/{number}; {part or 'the layer'} has layers 0 to "
+            f"{stack.num_layers - 1}, {' and '.join(DIRECTIONS[: stack.directions])}, units 0 to "
+            f"{stack.inner_sizes[of] - 1} of {of!r}"
+        )
+    return UnitName(part, layer, direction, number)
+
+
+class Seen(NamedTuple):
+    """What a chunk of a corpus did.
+
+    Attributes:
+        values: `(layers, directions, batch, time, units)`, NaN beyond the end of a sequence.
+        lengths: steps of each sequence.
+        tokens: the text of each step, or None.
+    """
+
+    values: np.ndarray
+    lengths: list[int]
+    tokens: list[list[str]] | None
+
+
+def watch(subject: Subject, part: str, of: str, units: list[int] | None = None) -> Seen:
+    """Runs a chunk and gives one gate or state of it.
+
+    Raises:
+        UsageError: the layer does not run once per sequence.
+    """
+    data = trace(subject, names=[of], units=units).part(part).to_xarray()
+    rows = len(subject.batch.lengths) if subject.batch.lengths is not None else data.sizes["batch"]
+    if data.sizes["batch"] != rows:
+        raise UsageError(f"the layer {part!r} does not run once per sequence; choose another with part=")
+    lengths = data["length"].values.tolist()
+    return Seen(data[of].values, lengths, subject.steps_of(part, lengths))
+
+
+@dataclass(frozen=True)
+class Span:
+    """Some steps of a sequence, with what stands around them.
+
+    Attributes:
+        row: number of the sequence in the corpus.
+        begin: first step.
+        end: one past the last.
+        value: what it was chosen for: the activation at its peak, or its similarity.
+        start: step at which `values` and `tokens` begin.
+        values: activations of the steps from some before `begin` to some after `end`; for similar spans, how many of
+            the units of the pattern are on.
+        tokens: the text of these steps; None for numbers.
+        label: the target of the sequence; None where it is not known.
+        unit: the unit, or where the states stand that were compared.
+        of: the gate or state.
+    """
+
+    row: int
+    begin: int
+    end: int
+    value: float
+    start: int
+    values: list[float]
+    tokens: list[str] | None
+    label: Any
+    unit: UnitName
+    of: str
+
+    def __str__(self) -> str:
+        """The text with the span in brackets, or the steps."""
+        if self.tokens is None:
+            return f"row {self.row}, steps {self.begin} to {self.end - 1}: {self.value:+.3f}"
+        first, last = self.begin - self.start, self.end - self.start
+        parts = [self.tokens[:first], self.tokens[first:last], self.tokens[last:]]
+        before, inside, after = (" ".join(part) for part in parts)
+        return f"row {self.row}: {self.value:+.3f} {before} [{inside}] {after}".rstrip()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as numbers and strings."""
+        label = self.label.item() if isinstance(self.label, np.generic | Tensor) else self.label
+        return {**vars(self), "unit": str(self.unit), "label": label}
+
+
+def free_windows(order: np.ndarray, taken: np.ndarray, width: int) -> Iterator[int]:
+    """Beginnings of windows in an order, the best first, without those that overlap one given before."""
+    for begin in order.tolist():
+        if not taken[begin : begin + width].any():
+            taken[begin : begin + width] = True
+            yield begin

@@ -1,0 +1,116 @@
+"""Attention pooling over ragged batches: one pass of the engine over the real steps, or torch's operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .call import is_batched, transformed
+from .mask import step_mask
+from .native import bindings
+from .tensor_memory import address, check_readable, materialize, watched
+
+
+def attend(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
+    """The mean of each sequence's steps, weighted by the softmax of `values @ weight + bias`.
+
+    Args:
+        values: `(batch, time, features)`.
+        weight: `(1, features)`.
+        bias: `(1,)`.
+        lengths: `(batch,)`; an empty sequence gives zeros, where `values` are 0 beyond each length.
+
+    Returns:
+        `(batch, features)`.
+
+    Example:
+        >>> import torch
+        >>> values = torch.tensor([[[1.0], [3.0]], [[5.0], [0.0]]])
+        >>> attend(values, torch.zeros(1, 1), torch.zeros(1), torch.tensor([2, 1])).tolist()
+        [[2.0], [5.0]]
+    """
+    if not _plain(values, weight, bias):
+        return reference(values, weight, bias, lengths)
+    check_readable("the tensor of lengths", lengths)
+    lengths = lengths.detach().cpu().long().clone()  # the caller may use his for the next batch
+    if torch.is_grad_enabled() and (values.requires_grad or weight.requires_grad or bias.requires_grad):
+        return _Attend.apply(values, weight, bias, lengths)  # type: ignore[no-any-return]
+    return _forward(values, weight, bias, lengths)[0]
+
+
+def reference(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
+    """The same by torch's operations, anywhere and for any derivative."""
+    return average(values, torch.nn.functional.linear(values, weight, bias), lengths)
+
+
+def average(values: Tensor, score: Tensor, lengths: Tensor) -> Tensor:
+    """The mean `(batch, features)` of each sequence's steps, weighted by the softmax of `score` `(batch, time, 1)`."""
+    mask = step_mask(lengths.to(values.device), values.shape[1]).unsqueeze(-1)
+    # not -inf: a softmax over nothing but -inf is NaN; and under autocast a score is of another dtype than the values
+    masked = score.masked_fill(~mask, torch.finfo(score.dtype).min).squeeze(-1)
+    share = torch.log_softmax(masked, dim=1).exp()  # the gradient of softmax depends on the number of threads
+    return (share.unsqueeze(-1) * values).sum(1)
+
+
+def _plain(*tensors: Tensor) -> bool:
+    """Whether the engine can serve: it reads numbers in the memory of the CPU."""
+    if bindings.engine is None or transformed() or torch._C._get_tracing_state() or watched(*tensors):
+        return False
+    dtype = tensors[0].dtype
+    return dtype in (torch.float32, torch.float64) and all(
+        t.device.type == "cpu" and t.dtype == dtype and t.numel() for t in tensors
+    )
+
+
+class _Attend(torch.autograd.Function):
+    """Scores, softmax and sum as one node of the graph."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
+        pooled, ctx.shares = _forward(values, weight, bias, lengths)
+        ctx.save_for_backward(values, weight, bias)
+        ctx.lengths = lengths
+        return pooled
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (grad,), (values, weight, bias) = grads, ctx.saved_tensors
+        if torch.is_grad_enabled() or is_batched(grad) or not _plain(grad):
+            with torch.enable_grad():  # a second derivative, or many gradients at once
+                pooled = reference(values, weight, bias, ctx.lengths)
+                wanted = [t for t, needed in zip((values, weight, bias), ctx.needs_input_grad, strict=False) if needed]
+                found = iter(torch.autograd.grad(pooled, wanted, grad, create_graph=torch.is_grad_enabled()))
+            return *(next(found) if needed else None for needed in ctx.needs_input_grad[:3]), None
+        values, weight, bias = _real((values, weight, bias))
+        grad = materialize(grad).contiguous()
+        found = tuple(torch.empty_like(t, memory_format=torch.contiguous_format) for t in (values, weight, bias))
+        call = _call(values, weight, bias, ctx.lengths, ctx.shares)
+        _engine(values).attend_back(call, address(grad), *[address(t) for t in found])
+        return *found, None
+
+
+def _forward(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Pooled values and the weights of the steps, which are left unwritten beyond each length."""
+    values, weight, bias = _real((values, weight, bias))
+    pooled, shares = values.new_empty(len(values), values.shape[2]), values.new_empty(values.shape[:2])
+    _engine(values).attend(_call(values, weight, bias, lengths, shares), address(pooled))
+    return pooled, shares
+
+
+def _real(tensors: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Numbers as they are seen, the vector and the bias contiguous."""
+    values, weight, bias = (materialize(t.detach()) for t in tensors)
+    return values if values.stride(-1) == 1 else values.contiguous(), weight.contiguous(), bias
+
+
+def _call(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor, shares: Tensor) -> tuple:
+    """What the engine is told, see `bindings.cpp`."""
+    addresses = (address(lengths), address(weight), address(bias), address(shares))
+    rows = (address(values), values.stride(0), values.stride(1))
+    return rows, tuple(values.shape), addresses, torch.get_num_threads()
+
+
+def _engine(values: Tensor) -> Any:
+    return bindings.engine.float32 if values.dtype == torch.float32 else bindings.engine.float64

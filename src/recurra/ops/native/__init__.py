@@ -1,0 +1,1 @@
+"""The native engine: the bindings of the C++ code, and how torch calls it."""

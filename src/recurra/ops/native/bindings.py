@@ -1,0 +1,192 @@
+"""What the native engine computes, on tensors in real memory: the engine's functions with the tensors' addresses."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recurra.ops.tensor_memory import address, materialize
+
+from .build_report import why_absent
+
+engine: Any = None
+absent = ""
+try:
+    from recurra.ops.native import _engine as engine  # type: ignore[no-redef]
+except ImportError as error:  # installed without it: the other engines serve, and say so
+    absent = why_absent(sys.modules[__name__.rpartition(".")[0]].__path__, error)
+
+FIRST_ONLY = 'the native engine gives first derivatives only; use engine="builtin" or "reference"'
+
+
+def forward(
+    config: tuple,
+    values: Tensor,
+    weights: Sequence[Tensor],
+    states: Sequence[Tensor],
+    lengths: Tensor | None,
+    seed: Tensor | int | None,
+    *,
+    keep: bool,
+    tape: Any = None,
+) -> tuple[Tensor, Tensor, Tensor | None, Any]:
+    """Output, final hidden and cell states (the latter an LSTM's), and with `keep` what backward needs."""
+    values, states, weights = _plain(values.detach()), _contiguous(states), _contiguous(weights)
+    lengths = _index(lengths)
+    kind, hidden, projected, layers, bidirectional, _, batch_first, *_ = config
+    directions = 2 if bidirectional else 1
+    spec, batch = _spec(config, values, seed)
+    output = values.new_empty(*values.shape[:2], directions * (projected or hidden))
+    h = values.new_empty(layers * directions, batch, projected or hidden)
+    c = values.new_empty(layers * directions, batch, hidden) if kind == 2 else None
+    numbers = _of(values.dtype)
+    tape = numbers.Tape(spec) if keep and tape is None else tape
+    arguments = (
+        spec,
+        _view(values, batch_first),
+        0 if lengths is None else lengths.data_ptr(),
+        [w.data_ptr() for w in weights],
+        *_pair(states),
+        _view(output, batch_first),
+        *_pair((h, c)),
+    )
+    if keep:
+        numbers.forward(*arguments, tape.data_ptr())
+    else:
+        numbers.infer(*arguments)
+    return output, h, c, tape
+
+
+def backward(
+    config: tuple,
+    grads: Sequence[Tensor | None],
+    inputs: Sequence[Tensor],
+    count: int,
+    lengths: Tensor | None,
+    seed: Tensor | int | None,
+    tape: int,
+    needs: tuple[bool, bool, bool],
+) -> list[Tensor | None]:
+    """Gradients of the inputs: values, `count` states, weights, each as `needs` says, from those of the outputs."""
+    values, states, weights = (
+        _plain(inputs[0].detach()),
+        _contiguous(inputs[1 : 1 + count]),
+        _contiguous(inputs[1 + count :]),
+    )
+    output, last = None if grads[0] is None else _plain(grads[0]), _contiguous(grads[1:])
+    lengths = _index(lengths)
+    spec, _ = _spec(config, values, seed)
+    of_values = torch.empty(values.shape, dtype=values.dtype, device=values.device) if needs[0] else None
+    of_states = [torch.empty_like(s) if needs[1] else None for s in states]
+    of_weights = [torch.empty_like(w) if needs[2] else None for w in weights]
+    _of(values.dtype).backward(
+        spec,
+        _view(values, config[6]),
+        0 if lengths is None else lengths.data_ptr(),
+        [w.data_ptr() for w in weights],
+        *_pair(states),
+        _view(output, config[6]),
+        *_pair(last if config[0] == 2 else last[:1]),
+        _view(of_values, config[6]),
+        [g.data_ptr() for g in of_weights if g is not None],
+        *_pair(of_states),
+        tape,
+    )
+    return [of_values, *of_states, *of_weights]
+
+
+def look(
+    config: tuple, values: Tensor, lengths: Tensor | None, tape: Any, names: Sequence[str], sizes: Mapping[str, int]
+) -> dict[str, Tensor]:
+    """Gates and states out of a tape: of all `names`, in the cell's order, those that have a size are wanted."""
+    spec, batch = _spec(config, values, None)
+    layers, directions = config[3], 2 if config[4] else 1
+    steps = values.shape[1] if config[6] else values.shape[0]
+    found = {name: values.new_empty(layers, directions, batch, steps, size) for name, size in sizes.items()}
+    lengths = _index(lengths)
+    addresses = [found[name].data_ptr() if name in found else 0 for name in names]
+    _of(values.dtype).look(spec, address(lengths), tape.data_ptr(), addresses)
+    return found
+
+
+def readable(tensors: Sequence[Tensor]) -> bool:
+    """Whether all are known to be plain tensors with numbers in the memory of the CPU; False says nothing."""
+    return engine is not None and not torch.compiler.is_compiling() and engine.readable(list(tensors))
+
+
+def tape_size(config: tuple, dtype: torch.dtype, steps: Any, batch: Any) -> Any:
+    """Numbers that a call keeps for its backward pass, at most; steps and batch may be symbols."""
+
+    def size(steps: int, chunk: int) -> int:
+        kind, hidden, projected, layers, bidirectional, bias, _, dropout, _, half = config
+        return _of(dtype).tape_size(
+            engine.Spec(kind, steps, 1, 1, hidden, projected, layers, bidirectional, bias, dropout, 0, 1, chunk, half)
+        )
+
+    chunk = config[8]
+    if not chunk:
+        return steps * batch * size(1, 0)
+    per_step = size(2, 2) - size(1, 2)
+    return batch * ((steps + chunk - 1) // chunk * (size(1, 1) - per_step) + steps * per_step)
+
+
+def identify_tapes() -> int:
+    """A number that changes with what tapes hold: compilers keep their sizes in caches that outlive an upgrade."""
+    if engine is None:
+        return 0
+    options = [
+        (kind, 5, 3 * (kind == 2), 2, True, True, True, 0.0, chunk, False) for kind in range(4) for chunk in (0, 2)
+    ]
+    sizes = [tape_size(config, dtype, 7, 3) for config in options for dtype in (torch.float32, torch.float64)]
+    return zlib.crc32(repr(sizes).encode())
+
+
+def _of(dtype: torch.dtype) -> Any:
+    return engine.float32 if dtype == torch.float32 else engine.float64
+
+
+def _spec(config: tuple, values: Tensor, seed: Tensor | int | None) -> tuple[Any, int]:
+    """The engine's description of a call, and the size of its batch."""
+    kind, hidden, projected, layers, bidirectional, bias, batch_first, dropout, chunk, half = config
+    batch, steps = values.shape[:2] if batch_first else values.shape[1::-1]
+    threads = torch.get_num_threads()
+    size = values.shape[2]
+    drawn = 0 if seed is None else int(seed)  # None without dropout
+    return engine.Spec(
+        kind, steps, batch, size, hidden, projected, layers, bidirectional, bias, dropout, drawn, threads, chunk, half
+    ), batch
+
+
+def _plain(values: Tensor) -> Tensor:
+    """`values` in memory, with contiguous features."""
+    values = materialize(values)
+    return values if values.stride(-1) == 1 or values.shape[-1] == 1 else values.contiguous()
+
+
+def _contiguous(tensors: Sequence[Tensor | None]) -> list[Any]:
+    return [None if t is None else materialize(t.detach()).contiguous() for t in tensors]
+
+
+def _index(lengths: Tensor | None) -> Tensor | None:
+    return None if lengths is None else materialize(lengths.cpu().long()).contiguous()
+
+
+def _view(values: Tensor | None, batch_first: bool) -> tuple[int, int, int]:
+    """Address and strides of batch and time."""
+    if values is None:
+        return 0, 0, 0
+    batch, time = (0, 1) if batch_first else (1, 0)
+    return values.data_ptr(), values.stride(batch), values.stride(time)
+
+
+def _pair(states: Sequence[Tensor | None]) -> tuple[int, int]:
+    first, second = (*states, None, None)[:2]
+    return 0 if first is None else first.data_ptr(), 0 if second is None else second.data_ptr()
+
+
+TAPES = identify_tapes()

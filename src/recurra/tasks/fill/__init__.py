@@ -1,0 +1,1 @@
+"""Filling blanks: missing words, predicted from the text on both sides."""

@@ -1,0 +1,597 @@
+"""Forecasting, many-to-many over time: the next steps of one or several series, with bands."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from recurra._util.messages import counted
+from recurra._util.schema import Record, Size
+from recurra.data.batching.batches import Shuffled
+from recurra.data.batching.windows import Frame, Windows
+from recurra.data.columns.panel import Panel, Series, with_future
+from recurra.data.columns.timestamps import TimeReading
+from recurra.errors import DataError, UsageError
+from recurra.ops import reproducible_algebra
+from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving, beside
+from recurra.tasks.baselines import Comparison, compare, no_held_out
+from recurra.tasks.config import FolderConfig
+from recurra.tasks.finite import finite
+from recurra.tasks.subject import Subject
+from recurra.training.settings import choose_device
+
+from . import baselines as references
+from .coerce import accept, accept_future, in_kind, kind_of, new_panel
+from .decode import Way, roll, score
+from .inspection import subject_of_panel
+from .intervals import most_windows, nested, shifts
+from .network import ForecastNetwork
+from .objective import LOSSES, ForecastObjective
+from .prepare import Preparation, PreparationConfig, choose_context, choose_segment, most_context
+from .result import Forecast
+from .split import Parts, Seen, SeenConfig, split_panel
+
+MAX_STEPS = 1_000_000
+"""Longest context, season and horizon; far above what is useful."""
+DECODINGS = ("direct", "recursive")
+PARTS = ("training", "validation", "test")
+EPOCH_BATCHES = 100
+"""Batches in an epoch at most: windows of a long series overlap, and early stopping wants to look now and then."""
+VALID_WINDOWS = 1024
+"""Validation windows looked at after each epoch; the closing figures are taken over all."""
+
+
+class SizesConfig(Record):
+    """Steps that a forecaster looks back on, of a season, and of a segment."""
+
+    context: Size
+    season: Size
+    segment: Size
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if not self.segment <= self.context <= MAX_STEPS or self.season > MAX_STEPS:
+            raise ValueError(f"a segment is at most the context, and context and season at most {MAX_STEPS:,} steps")
+
+
+class ForecastConfig(FolderConfig):
+    """config.json of a forecaster."""
+
+    sizes: SizesConfig
+    preparation: PreparationConfig
+    seen: SeenConfig
+
+
+@dataclass(eq=False, repr=False)
+class Forecaster(Estimator):
+    """Recurrent network that forecasts the next steps of one or several series.
+
+    Args:
+        cell: `"gru"`, `"lstm"`, `"rnn"` (tanh), `"rnn_relu"`, or `"none"`, which sees only the last segment.
+        horizon: steps to forecast at once.
+        context: steps looked back on; None for a length that suits horizon, season and amount of data.
+        segment: steps that the network reads as one; None for one that suits the context.
+        split: rows, or shares, of the training, the validation and the test part, such as `(8640, 2880, 2880)` or
+            `(0.7, 0.1, 0.2)`; None for `validation_fraction`, and no test part.
+        quantiles: levels of the quantiles that are forecast beside the point; the outermost are the band. None: `()`.
+        loss: of the point forecast, `"l1"`, `"l2"` or `"huber"`.
+        calendar: whether minute, hour, weekday and time of the year are known columns, where times are dates. A cycle
+            is used if it is longer than two steps and the training part covers it twice.
+        decoding: `"direct"` answers the whole horizon at once, `"recursive"` one segment after the other, each from
+            the forecasts before it. Beyond the horizon both go on from their own forecasts.
+        fill_gaps: whether missing steps of time are inserted as missing values instead of being an error.
+        hidden_size: units of a layer.
+        num_layers: recurrent layers on top of each other.
+        dropout: probability of dropping a feature before the output, in training.
+        epochs: passes over the data, of at most 100 batches each; None for 6, or more on small data: at least 600
+            steps, at most 300 passes.
+        batch_size: windows in a step of training.
+        learning_rate: of AdamW at its peak; it rises for a short while and then falls as a cosine.
+        weight_decay: of AdamW.
+        gradient_clip: greatest norm of the gradient.
+        validation_fraction: share of the time at the end that chooses the best epoch and calibrates the bands. If the
+            horizon is long it is more: two horizons less one step, but not more than a quarter of the data.
+        n_iter_no_change: epochs without a smaller validation loss after which training stops; None for never. With
+            `epochs=None` it is at least a fifth of the epochs.
+        random_state: seed of initialisation, order of windows and dropout; no global generator is changed.
+        device: `"auto"`, `"cpu"`, `"cuda"`, …
+        engine: engine of the recurrence, see `recurra.ops`.
+        memory: `"full"`, or `"recompute"` for contexts too long to store.
+        verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
+
+    `min_delta`, `precision`, `max_minutes` and `watch` are those of `SequenceClassifier`.
+
+    Attributes:
+        context_: steps looked back on.
+        season_: length of the season that was found, 1 for none.
+        preparation_: columns, step of time and scales.
+        notes_: what was shortened or left out, for a person.
+        history_: a dictionary of figures for each epoch.
+        network_: the trained `torch.nn.Module`.
+
+    Example:
+        >>> import numpy as np
+        >>> from recurra import Forecaster
+        >>> y = np.sin(np.arange(300) * 2 * np.pi / 12)
+        >>> forecaster = Forecaster(horizon=6, hidden_size=16, epochs=4, verbose=0).fit(y)
+        >>> forecaster.predict().shape
+        (6,)
+    """
+
+    cell: str = "gru"
+    dropout: float = 0.5
+    learning_rate: float = 1e-3
+    horizon: int = 24
+    context: int | None = None
+    segment: int | None = None
+    split: Sequence[float] | None = None
+    quantiles: Sequence[float] = (0.1, 0.5, 0.9)
+    loss: str = "l1"
+    calendar: bool = True
+    decoding: str = "direct"
+    fill_gaps: bool = False
+
+    task = "forecast"
+    folder_config = ForecastConfig
+    at_most: ClassVar = Estimator.at_most | {"horizon": MAX_STEPS, "context": MAX_STEPS, "segment": MAX_STEPS}
+    title = "Forecaster"
+    choices: ClassVar = Estimator.choices | {"loss": LOSSES, "decoding": DECODINGS}
+    at_least_one: ClassVar = (*Estimator.at_least_one, "horizon")
+    min_steps: ClassVar = 600
+
+    # fitting
+
+    def fit(
+        self,
+        y: Any,
+        features: Any = None,
+        known: Any = None,
+        *,
+        time: str | Sequence[str] | None = None,
+        target: str | Sequence[str] | None = None,
+        id: str | None = None,
+        time_format: str | None = None,
+        day_first: bool = False,
+        month_first: bool = False,
+        validation_data: Any = None,
+        checkpoint: str | Path | None = None,
+        checkpoint_minutes: float = 10.0,
+        resume: bool = False,
+    ) -> Self:
+        """Trains on one or several series.
+
+        Args:
+            y: a table (pandas, polars, Arrow, or a dictionary of columns), one row for each step of each series; or
+                arrays `(time,)` or `(time, targets)`, one or a list of them, NaN where missing. A series of a list is
+                known again by its place in it.
+            features: what is known of the past only: names of columns, or arrays like `y`.
+            known: what is known of the future too: names of columns, or arrays `(time + ahead, known)`.
+            time: for tables, the column of times, or several that hold its parts, such as `["date", "clock"]` or
+                `["year", "month", "day", "hour"]`; pandas' index where that holds dates; None for rows in order.
+            target: for tables, the columns to forecast; None for all columns of numbers that are left.
+            id: for tables, the column that tells several series apart; it must not be empty in any row.
+            time_format: how times are written, as for `strftime`, such as `"%d.%m.%Y %H:%M"`; `"unix"`, `"unix-ms"` or
+                `"unix-us"` for numbers counted from 1970; `"number"` for whole numbers that are no dates. None to find
+                it. The model remembers it, also where it was found.
+            day_first: whether `1/2/2024` is the first of February. If neither this nor `month_first` is given, the
+                reading with regular steps is taken.
+            month_first: whether `1/2/2024` is the second of January.
+            validation_data: data like `y` that choose the best epoch and calibrate the bands, instead of the end of
+                `y`.
+            checkpoint: folder for the state of the run, from which it can be resumed.
+            checkpoint_minutes: greatest time between two checkpoints; there is one after each epoch too.
+            resume: whether to continue from the state in `checkpoint`, if there is one. Without, a folder that
+                contains the state of an earlier run is refused.
+
+        Returns:
+            The estimator itself. After Ctrl-C it holds the best epoch's weights and `interrupted_` is True.
+
+        Raises:
+            DataError: the data cannot be used; the message says where and why.
+            UsageError: an argument is out of its range (it is a ValueError).
+        """
+        self._check_params()
+        seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
+        reading = TimeReading.of(time_format, day_first, month_first)
+        panel = new_panel(y, features, known, time, target, id, fill_gaps=self.fill_gaps, reading=reading)
+        elsewhere = validation_data[0] if isinstance(validation_data, tuple) else validation_data
+        fraction = self.validation_fraction if elsewhere is None else 0.0
+        parts = split_panel(panel, self.split, fraction, self.horizon)
+        self.preparation_ = Preparation.learn(panel, parts, self.calendar)
+        self.notes_: list[str] = [] if isinstance(y, Panel) else list(panel.notes)
+        self._choose_sizes(panel, parts)
+        spans = [(0, p.train) for p in parts]
+        if any(0 < p.train < self.context_ + self.horizon for p in parts):
+            self.preparation_.masked = True  # short series are filled up in front
+        most = EPOCH_BATCHES * self.batch_size
+        batches = self._windows(panel, spans, self.batch_size, shuffle=True, seed=seed, most=most)
+        if elsewhere is not None:
+            other = self._accept(elsewhere)
+            valid = other, [(0, len(series)) for series in other.series]
+        else:
+            valid = panel, [(p.train, p.valid) for p in parts]
+        watched = self._windows(*valid, PREDICT_BATCH, most=VALID_WINDOWS)
+        if not watched.count:
+            self._refuse_no_validation(elsewhere)
+        data = {
+            "series": len(panel.series),
+            "steps": sum(p.train for p in parts),
+            "windows": len(batches.begins),
+            "missing values": int(
+                sum(np.isnan(s.values[: p.train]).sum() for s, p in zip(panel.series, parts, strict=True))
+            ),
+            "validation windows": watched.count,
+            "step of time": str(panel.frequency),
+        }
+        self._train(batches, watched if watched.count else None, seed, saving, data)
+        self.seen_ = Seen.of(panel, parts)
+        self.tail_, self.kind_ = self._tail(panel), kind_of(y)
+        if self.best_epoch_ or not self.interrupted_:
+            with reproducible_algebra():
+                self._close(panel, spans, valid)
+        return self
+
+    def _choose_sizes(self, panel: Panel, parts: Sequence[Parts]) -> None:
+        """Context, season and segment, from the training part."""
+        lengths = [p.train for p in parts]
+        longest = max(lengths, default=0)
+        whole = [(s, p.train) for s, p in zip(panel.series, parts, strict=True) if p.train > 2]
+        filled = [self.preparation_.frame(panel, s, n, n).steps[:n, : len(panel.columns.target)] for s, n in whole]
+        context, season, segment = choose_context(
+            lengths, self.horizon, lambda most: references.find_season(filled, most)
+        )
+        needed = (self.context or 1) + self.horizon
+        if longest < needed:
+            of = max(len(s) for s in panel.series)
+            raise DataError(
+                f"context {self.context or 1} + horizon {self.horizon} = {needed:,} steps, but the longest series has "
+                f"{longest:,} in its training part (of {of:,} in all)\n"
+                "take a smaller horizon or context, a larger training part, or more data"
+            )
+        if self.context is None and most_context(lengths, self.horizon) < 2 * self.horizon:
+            self.notes_.append(
+                f"the series are short: the context is {counted(context, 'step')} for a horizon of {self.horizon}"
+            )
+        self.context_, self.season_ = self.context or context, season
+        self.segment_ = self.segment or (segment if self.context is None else choose_segment(self.context, season))
+        self.segment_ = min(self.segment_, self.context_)
+
+    def _refuse_no_validation(self, elsewhere: Any) -> None:
+        if elsewhere is not None:
+            needed = self.context_ + self.horizon
+            raise DataError(f"the validation data hold no series of {needed} steps (context + horizon)")
+        if self.split is not None and self.split[1]:
+            raise DataError(
+                f"the validation part of the split {', '.join(f'{s:g}' for s in self.split)} is shorter than the "
+                f"horizon of {self.horizon} steps in every series"
+            )
+        self.notes_.append("there is no validation part: the last epoch is kept, and the bands are not calibrated")
+
+    def _windows(self, panel: Panel, spans: Sequence[tuple[int, int]], batch_size: int, **options: Any) -> Windows:
+        """Windows that forecast steps inside a span of each series; their context may begin before it."""
+        frames = []
+        for series, (begin, end) in zip(panel.series, self._begun(spans), strict=True):
+            if begin <= end - self.horizon:
+                frames.append(self.preparation_.frame(panel, series, begin, end))
+            else:  # nothing to forecast; the place stays, for the numbers of the series
+                frames.append(Frame(np.zeros((0, self.preparation_.layout.width), np.float32), None, 1, 0))
+        layout = self.preparation_.layout
+        return Windows(frames, self.context_, self.horizon, layout, batch_size=batch_size, **options)
+
+    def _begun(self, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Spans that begin late enough for a context: a whole one, or half of what a short series has."""
+        found = []
+        for begin, end in spans:
+            spare = end - self.horizon
+            first = self.context_ if spare >= self.context_ else max(1, spare // 2)
+            found.append((begin or first, end))
+        return found
+
+    def _close(self, panel: Panel, spans: Sequence[tuple[int, int]], valid: tuple[Panel, Any]) -> None:
+        """What needs the trained network or all windows: the linear reference, the bands and the closing figures."""
+        targets, levels = len(panel.columns.target), self._levels()
+        most = max(2048, 50_000 // targets)
+        every = self._windows(panel, spans, PREDICT_BATCH, most=most)
+        watched = self._windows(*valid, PREDICT_BATCH, most=max(VALID_WINDOWS // targets, 128))
+        weight, bias = references.fit_linear(every, watched if watched.count else None)
+        self._network.linear_weight.copy_(weight)
+        self._network.linear_bias.copy_(bias)
+        if not watched.count:
+            self._conclude(no_held_out(self._compared_figure, {}))
+            return
+        if levels:
+            counted_on = self._windows(*valid, PREDICT_BATCH, most=most_windows(self.horizon, targets, len(levels)))
+            errors = [self._errors(batch) for batch in counted_on]
+            self._network.shifts.copy_(shifts(torch.cat(errors), levels))
+        figures = self._measure(*valid)
+        self.metrics_["baselines"] = figures.pop("baselines")
+        self._conclude(Comparison(**figures.pop("comparison")))
+        self.metrics_["valid"] = {k: v for k, v in figures.items() if k not in ("n", "coverage_wanted")}
+
+    def _judge_run(self, batches: Any, valid: Any) -> None:
+        """Nothing yet: `_close` compares with the references, on all windows of the validation part."""
+
+    @property
+    def _compared_figure(self) -> str:
+        """The error that is compared with the baselines: the one that the loss measures."""
+        return "mse" if self.loss == "l2" else "mae"
+
+    def _errors(self, batch: Any) -> Tensor:
+        """Observed values less uncalibrated quantiles of a batch, NaN where nothing was observed."""
+        found = batch.targets.unsqueeze(-1) - self._roll(batch.values, batch.future)[..., 1:]
+        if batch.weights is not None:
+            found[batch.weights == 0] = torch.nan
+        return found
+
+    def _roll(self, values: Tensor, future: Tensor) -> Tensor:
+        """Uncalibrated forecasts `(batch, steps, targets, 1 + quantiles)`, scaled, on the CPU."""
+        device = choose_device(self.device)
+        network = self._network.to(device).eval()
+        take = self.horizon if self.decoding == "direct" else network.written
+        with torch.inference_mode(), reproducible_algebra():
+            found = roll(network, values.to(device), future.to(device), self._levels(), take).float().cpu()
+        return finite(found).clone()
+
+    def _answer(self, values: Tensor, future: Tensor) -> Tensor:
+        """Forecasts with calibrated, nested quantiles. Beyond the horizon the shift of its last step is used."""
+        found, levels = self._roll(values, future), self._levels()
+        if levels:
+            at = torch.arange(found.shape[1]).clamp(max=self.horizon - 1)
+            found[..., 1:] += self._network.shifts.cpu()[at]
+        return nested(found, levels)
+
+    @property
+    def _network(self) -> ForecastNetwork:
+        return cast(ForecastNetwork, self.network_)
+
+    def _levels(self) -> tuple[float, ...]:
+        return tuple(float(q) for q in self.quantiles or ())
+
+    def _build(self) -> ForecastNetwork:
+        return ForecastNetwork(
+            self.preparation_.layout,
+            self.context_,
+            self.horizon,
+            self.segment_,
+            len(self._levels()),
+            cell=self.cell,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            dropout=self.dropout,
+            engine=self.engine,
+            memory=self.memory,
+        )
+
+    def _objective(self) -> ForecastObjective:
+        return ForecastObjective(self.loss, self._levels())
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        for name in ("context", "segment"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be at least 1 (or None), got {value}")
+        levels = self._levels()
+        if any(not 0 < q < 1 for q in levels) or list(levels) != sorted(set(levels)):
+            raise UsageError(f"quantiles are rising shares between 0 and 1, not {', '.join(f'{q:g}' for q in levels)}")
+
+    # figures
+
+    def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, y: Any, features: Any = None, known: Any = None, part: str | None = None
+    ) -> dict[str, Any]:
+        """Errors of the forecasts from every step on, beside those of the baselines.
+
+        Of data that hold the training rows, only what comes after the validation part counts (up to the end of the test
+        part where `split` gave one); where nothing does, the validation part. Contexts reach back before it.
+
+        Args:
+            y: data as in `fit`, with the same columns.
+            features: as in `fit`, for arrays.
+            known: as in `fit`, for arrays.
+            part: `"test"`, `"validation"`, `"training"` or `"all"` to choose it.
+
+        Returns:
+            `mse` and `mae` of values scaled by the training part, `mse_units` and `mae_units` in the data's own units,
+            `coverage` of the band (wanted: `coverage_wanted`), `n` windows, the `part`, the same errors of the
+            `baselines`, and the `comparison` with them.
+        """
+        check_is_fitted(self, "network_")
+        panel = self._accept(y, features, known)
+        spans, part = self._spans(panel, part)
+        return {**self._measure(panel, spans), "part": part}
+
+    def _spans(self, panel: Panel, part: str | None) -> tuple[list[tuple[int, int]], str]:
+        """Which steps of each series are evaluated."""
+        if part not in (None, "all", *PARTS):
+            raise UsageError(f"part is one of {', '.join(PARTS)} or all, not {part!r}")
+        parts = self.seen_.parts(panel)
+        lengths = [len(series) for series in panel.series]
+        spans = {
+            "test": [(p.valid, p.test if p.test > p.valid else n) for p, n in zip(parts, lengths, strict=True)],
+            "validation": [(p.train, p.valid) for p in parts],
+            "training": [(0, p.train) for p in parts],
+            "all": [(0, n) for n in lengths],
+        }
+        for name in (part,) if part else ("test", "validation"):
+            if self._windows(panel, spans[name], PREDICT_BATCH).count:
+                return spans[name], name
+        needed = f"{self.horizon} steps to forecast and some before them"
+        place = f"the {part} part of these data holds" if part else "these data hold"
+        raise DataError(f"{place} no series with {needed}; the longest has {counted(max(lengths, default=0), 'step')}")
+
+    def _measure(self, panel: Panel, spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
+        windows, levels, network = self._windows(panel, spans, PREDICT_BATCH), self._levels(), self._network
+        begun = zip(panel.series, self._begun(spans), strict=True)
+        sizes = np.stack([self.preparation_.scale(series, begin)[1] for series, (begin, _) in begun])
+        ways: dict[str, Way] = {
+            "network": lambda batch: self._answer(batch.values, batch.future),
+            **references.ways(windows, self.season_, network.linear_weight.cpu(), network.linear_bias.cpu()),
+        }
+        measured = score(windows, ways, sizes, self._compared_figure)
+        network = measured.pop("network")
+        comparison = compare(network, measured, self._compared_figure, greater=False)
+        own, figures = network.figures, {name: found.figures for name, found in measured.items()}
+        if len(levels) < 2:
+            own.pop("coverage")
+        else:
+            own["coverage_wanted"] = round(levels[-1] - levels[0], 9)
+        baselines = {name: {k: v for k, v in f.items() if k != "coverage"} for name, f in figures.items()}
+        return {**own, "n": windows.count, **beside(baselines, comparison)}
+
+    def order_test(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, y: Any, features: Any = None, known: Any = None, part: str | None = None
+    ) -> dict[str, dict[str, float]]:
+        """How much the order of the steps of the context matters; arguments as in `evaluate`.
+
+        Returns:
+            `{"in order": figures, "shuffled": figures}`: the errors on scaled values with the contexts as they are, and
+            with their steps in random order (seeded).
+        """
+        check_is_fitted(self, "network_")
+        panel = self._accept(y, features, known)
+        windows = self._windows(panel, self._spans(panel, part)[0], PREDICT_BATCH)
+        return {"in order": self._figures(windows), "shuffled": self._figures(Shuffled(windows))}
+
+    # predicting
+
+    def forecast(
+        self,
+        history: Any = None,
+        horizon: int | None = None,
+        *,
+        features: Any = None,
+        known: Any = None,
+        future: Any = None,
+    ) -> Iterator[Forecast]:
+        """Forecasts the steps after the end of every series.
+
+        Args:
+            history: data as in `fit`; the data of `fit` itself when None, unless the model was loaded from a folder.
+            horizon: steps to forecast; that of training when None. Beyond it the model goes on from its own forecasts.
+            features: as in `fit`, for arrays.
+            known: as in `fit`, for arrays, `(time + horizon, known)`.
+            future: a table of the known columns in the time to come, where `history` does not hold them.
+
+        Raises:
+            DataError: the history does not fit, or known columns do not reach far enough.
+        """
+        check_is_fitted(self, "network_")
+        yield from self._forecasts(self._history(history, features, known, future), horizon)
+
+    def _forecasts(self, panel: Panel, horizon: int | None) -> Iterator[Forecast]:
+        for begin in range(0, len(panel.series), PREDICT_BATCH):
+            yield from self._forecast_some(panel, panel.series[begin : begin + PREDICT_BATCH], horizon or self.horizon)
+
+    def _history(self, history: Any, features: Any, known: Any, future: Any) -> Panel:
+        """The arguments of `forecast` as one panel."""
+        if history is None:
+            if getattr(self, "tail_", None) is None:
+                raise UsageError("a loaded model has no data of its own: hand over the history to go on from")
+            panel = self.tail_
+        else:
+            panel = self._accept(history, features, known)
+        if future is not None:
+            panel = with_future(panel, accept_future(future, self.preparation_, fill_gaps=self.fill_gaps))
+        return panel
+
+    def _forecast_some(self, panel: Panel, some: Sequence[Series], steps: int) -> Iterator[Forecast]:
+        prepare = self.preparation_
+        frames = [prepare.frame(panel, series, len(series), len(series) + steps) for series in some]
+        windows = Windows(frames, self.context_, steps, prepare.layout, batch_size=len(some))
+        batch = next(iter(windows))
+        answers = self._answer(batch.values, batch.future).double().numpy()
+        for series, answer in zip(some, answers, strict=True):
+            end = len(series)
+            mean, deviation = prepare.scale(series, end)
+            with np.errstate(over="ignore"):  # refused in the next line
+                found = answer * deviation[:, None] + mean[:, None]
+            finite(torch.from_numpy(found))
+            kept = np.arange(max(0, end - max(3 * steps, self.context_)), end)
+            coming = np.arange(end, end + steps)
+            yield Forecast(
+                series.id,
+                panel.spelt(series, coming),
+                panel.parts(series, coming),
+                panel.instants(series, coming),
+                found[..., 0],
+                found[..., 1:],
+                self._levels(),
+                series.values[kept],
+                panel.spelt(series, kept),
+            )
+
+    def predict(
+        self,
+        history: Any = None,
+        horizon: int | None = None,
+        *,
+        features: Any = None,
+        known: Any = None,
+        future: Any = None,
+    ) -> Any:
+        """The point forecasts, with the band where `history` is a table; arguments as in `forecast`.
+
+        Returns:
+            For arrays, an array `(horizon,)` or `(horizon, targets)` as the history was, or a list of them. For a
+            table, a table of the same kind (pandas, polars or Arrow): a row for each step with its time, forecasts, and
+            ends of the band. Times, ids and an index of times have the same types as in the history.
+        """
+        check_is_fitted(self, "network_")
+        panel = self._history(history, features, known, future)
+        kind = self.kind_ if history is None else kind_of(history)
+        return in_kind(list(self._forecasts(panel, horizon)), panel, kind)
+
+    def subject(
+        self, X: Any = None, y: Any = None, *, features: Any = None, known: Any = None, future: Any = None
+    ) -> Subject:
+        """See `Estimator.subject`.
+
+        Args:
+            X: the history, as in `forecast`.
+            y: what came after it: `(horizon,)` or `(horizon, targets)`, or a list of them, NaN where missing.
+            features: as in `forecast`.
+            known: as in `forecast`.
+            future: as in `forecast`.
+        """
+        check_is_fitted(self, "network_")
+        return subject_of_panel(self, self._history(X, features, known, future), y)
+
+    def _accept(self, data: Any, features: Any = None, known: Any = None) -> Panel:
+        return accept(data, features, known, self.preparation_, fill_gaps=self.fill_gaps)
+
+    def _tail(self, panel: Panel) -> Panel:
+        """As much of the end of each series as forecasts need, without what lies before it."""
+        kept = []
+        for series in panel.series:
+            begin = max(0, len(series) - max(self.context_, 3 * self.horizon))
+            parts = {name: getattr(series, name)[begin:].copy() for name in ("values", "features", "known")}
+            origin = panel.frequency.at(series.origin, np.array([begin]))[0]
+            kept.append(dataclasses.replace(series, origin=origin, **parts))
+        return dataclasses.replace(panel, series=kept)
+
+    # saving
+
+    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
+        sizes = {"context": self.context_, "season": self.season_, "segment": self.segment_}
+        return {"sizes": sizes, "preparation": self.preparation_.to_config(), "seen": self.seen_._asdict()}, {}
+
+    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
+        sizes = config["sizes"]
+        self.context_, self.season_, self.segment_ = sizes["context"], sizes["season"], sizes["segment"]
+        self.preparation_ = Preparation.from_config(config["preparation"])
+        self.seen_ = Seen(**config["seen"])
+
+    def _about(self) -> tuple[str, str]:
+        columns = self.preparation_.columns
+        if not columns.times:
+            return "time-series", f"[0.0] * {self.context_}"
+        return "time-series", "{" + ", ".join(f'"{name}": [...]' for name in columns.names) + "}"

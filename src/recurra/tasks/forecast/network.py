@@ -1,0 +1,162 @@
+"""The network of forecasting: few recurrent steps over segments of the context, the future decoded in parallel.
+
+The idea is that of SegRNN (Lin et al., 2023, arXiv:2308.11200): every target runs alone through the same weights,
+its last value taken off and put back in the end; a segment of the context is one step of the recurrence; the segments
+of the horizon are each one further step from the last state, told apart by an embedding of their position and of the
+target. Beyond that, here every context is also brought to the same spread, segments see what is known beside the
+targets, and quantiles are read off.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recurra.data.batching.windows import Layout
+from recurra.nn import Memoryless, build_recurrent
+from recurra.ops import Linear
+from recurra.ops import dropout as drop
+
+QUIET = 0.1  # in standard deviations of the training part
+
+
+class ForecastNetwork(torch.nn.Module):
+    """Forecasts all steps of the horizon at once.
+
+    Args:
+        layout: what the columns of a step are.
+        context: steps that it reads.
+        horizon: steps that it forecasts.
+        segment: steps that are read, and forecast where the horizon is as long, together.
+        quantiles: outputs for each step beside the point forecast.
+        cell: see `recurra.nn.CELLS`; with `"none"` it sees the last segment only.
+        hidden_size: units of a layer, and size of a segment's vector.
+        num_layers: recurrent layers on top of each other.
+        dropout: probability of dropping a feature before the output, in training.
+        engine: engine of the recurrence.
+        memory: `"full"` or `"recompute"`.
+
+    Example:
+        >>> network = ForecastNetwork(Layout(2), 48, 12, 6, cell="gru", hidden_size=8)
+        >>> tuple(network(torch.zeros(5, 48, 2), torch.zeros(5, 12, 0)).shape)
+        (5, 12, 2, 1)
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        context: int,
+        horizon: int,
+        segment: int,
+        quantiles: int = 0,
+        *,
+        cell: str = "gru",
+        hidden_size: int = 128,
+        num_layers: int = 1,
+        dropout: float = 0.5,
+        engine: str = "auto",
+        memory: str = "full",
+    ) -> None:
+        super().__init__()
+        self.layout, self.horizon, self.segment = layout, horizon, segment
+        self.dropout = dropout
+        self.written = min(segment, horizon)
+        self.filling = -context % segment
+        self.coming = -(-horizon // self.written)
+        size = hidden_size
+        self.read = Linear(segment * (1 + layout.masked), size)
+        side = layout.beside.stop - layout.beside.start + layout.features * layout.masked
+        self.beside = Linear(segment * side, size, bias=False) if side else None
+        self.recurrent = build_recurrent(
+            cell, size, size, num_layers, dropout=dropout if num_layers > 1 else 0.0, engine=engine, memory=memory
+        )
+        self.memoryless = isinstance(self.recurrent, Memoryless)
+        self.position = torch.nn.Parameter(torch.randn(self.coming, size - size // 2))
+        self.target = torch.nn.Parameter(torch.randn(layout.targets, size // 2))
+        self.ahead = Linear(self.written * layout.known, size, bias=False) if layout.known else None
+        self.write = Linear(size, self.written)
+        self.linear_weight: Tensor
+        self.linear_bias: Tensor
+        self.shifts: Tensor
+        # beside the network: the linear reference, and what calibrates the quantiles
+        self.register_buffer("linear_weight", torch.zeros(context, horizon))
+        self.register_buffer("linear_bias", torch.zeros(horizon))
+        self.register_buffer("shifts", torch.zeros(horizon, layout.targets, quantiles))
+        self.spread = Linear(size, self.written * quantiles) if quantiles else None
+
+    def forward(self, values: Tensor, future: Tensor) -> Tensor:
+        """Forecasts.
+
+        Args:
+            values: `(batch, context, columns)`.
+            future: known columns of the steps to forecast `(batch, horizon, known)`.
+
+        Returns:
+            `(batch, horizon, targets, 1 + quantiles)`: the point forecast, then the quantiles.
+        """
+        batch, targets = len(values), self.layout.targets
+        last = values[:, -1:, :targets]
+        steps = values[:, :, :targets] - last
+        # contexts of any size look alike; nearly constant ones are not blown up; without memory nobody may look back
+        size = torch.ones_like(last) if self.memoryless else steps.std(1, correction=0, keepdim=True) + QUIET
+        state = self._state(values, steps / size)
+        queries = self._queries(future, batch)
+        queries = queries.reshape(-1, 1, queries.shape[-1])
+        repeated: Any = tuple(s.repeat_interleave(self.coming, 1) for s in state)  # one run for each segment to come
+        if self.memoryless:
+            output, _ = self.recurrent(queries + repeated[0][0].unsqueeze(1))
+        else:
+            output, _ = self.recurrent(queries, repeated if len(repeated) > 1 else repeated[0])
+        features = drop(output[:, 0], self.dropout, training=self.training)
+        size, last = size.unsqueeze(-1), last.unsqueeze(-1)
+        found = self._in_order(self.write(features), batch, 1) * size + last
+        if self.spread is None:
+            return found
+        # quantiles are read off beside the point forecast: learning them moves neither it nor the features
+        spread = self._in_order(self.spread(features.detach()), batch, -1) * size
+        return torch.cat([found, found.detach() + spread], -1)
+
+    def _in_order(self, written: Tensor, batch: int, outputs: int) -> Tensor:
+        """Segments `(batch * targets * segments, outputs * steps)` as `(batch, horizon, targets, outputs)`."""
+        steps = written.unflatten(0, (batch, self.layout.targets, self.coming)).unflatten(3, (outputs, self.written))
+        return steps.permute(0, 2, 4, 1, 3).flatten(1, 2)[:, : self.horizon]
+
+    def _state(self, values: Tensor, steps: Tensor) -> tuple[Tensor, ...]:
+        """State after the context, each `(layers, batch * targets, size)`."""
+        layout, batch = self.layout, len(values)
+        if self.filling:
+            values = torch.cat([values[:, :1].expand(-1, self.filling, -1), values], 1)
+            steps = torch.cat([steps[:, :1].expand(-1, self.filling, -1), steps], 1)
+        steps = self._segments(steps)
+        mask = layout.ahead.stop
+        if layout.masked:
+            steps = torch.cat([steps, self._segments(values[:, :, mask : mask + layout.targets])], -1)
+        read = self.read(steps)
+        if self.beside is not None:
+            parts = [values[:, :, layout.beside]]
+            if layout.masked:
+                parts.append(values[:, :, mask + layout.targets :])
+            beside = torch.cat(parts, -1)
+            read = read + self.beside(beside.reshape(batch, 1, steps.shape[2], -1))
+        read = torch.relu(read)
+        state: Any = self.recurrent(read.reshape(-1, *read.shape[2:]))[1]
+        return state if isinstance(state, tuple) else (state,)
+
+    def _segments(self, columns: Tensor) -> Tensor:
+        """Segments of each column alone: `(batch, columns, segments, segment)`."""
+        return columns.transpose(1, 2).unflatten(2, (-1, self.segment))
+
+    def _queries(self, future: Tensor, batch: int) -> Tensor:
+        """What is asked of each segment to come: `(batch, targets, segments, size)`."""
+        targets = self.layout.targets
+        position = self.position.expand(targets, -1, -1)
+        target = self.target.unsqueeze(1).expand(-1, self.coming, -1)
+        queries = torch.cat([position, target], -1).expand(batch, -1, -1, -1)
+        if self.ahead is None:
+            return queries
+        missing = self.coming * self.written - self.horizon
+        if missing:
+            future = torch.cat([future, future[:, -1:].expand(-1, missing, -1)], 1)
+        return queries + self.ahead(future.reshape(batch, 1, self.coming, -1))

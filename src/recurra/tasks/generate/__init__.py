@@ -1,0 +1,1 @@
+"""Generation: a language model continues a text."""

@@ -1,0 +1,524 @@
+"""Generation, one-to-many: a language model that learns to go on with a text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from recurra._util.schema import check_labels
+from recurra.data.batching.batches import IGNORE, Batches, BatchSource, to_device
+from recurra.data.batching.store import SequenceStore
+from recurra.data.batching.streams import Streams
+from recurra.data.columns.inputs import Texts, as_column, as_sequences, is_missing
+from recurra.data.encoders.running_text import (
+    BEGIN,
+    BEGIN_ID,
+    END_ID,
+    TOKENS,
+    PlainConfig,
+    PlainEncoder,
+    documents,
+    pieces,
+)
+from recurra.data.encoders.text import UNKNOWN_ID
+from recurra.errors import DataError, UsageError
+from recurra.ops import reproducible_algebra
+from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving
+from recurra.tasks.baselines import Baseline
+from recurra.tasks.config import FolderConfig
+from recurra.tasks.counts import PairFrequency, TokenFrequency, fit_frequencies
+from recurra.tasks.finite import NOT_FINITE, answers_of, finite
+from recurra.tasks.subject import Subject, unknown_notes
+from recurra.training.settings import choose_device
+
+from .network import LanguageNetwork, NextToken, check_sampling, draw, token_losses
+
+STREAM_WINDOWS = 4  # at least so many windows in a training stream: short texts come in fewer streams
+VALID_STREAMS, VALID_STREAM = 64, 2048  # validation reads fast, in many streams of at least so many tokens
+EXACT_STREAM, EXACT_WINDOW = 250_000, 1024  # evaluation reads a text of up to so many tokens as one stream
+
+
+class GenerateConfig(FolderConfig):
+    """config.json of a language model."""
+
+    documents: bool
+    classes: list[str]
+    encoder: PlainConfig
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        check_labels(self.classes, least=0)
+
+
+@dataclass(eq=False, repr=False)
+class LanguageModel(Estimator):
+    r"""Recurrent network that reads a text token by token, foretells the next one, and so writes texts.
+
+    It learns from one running text, over which its state is carried from window to window, or from many texts of their
+    own, each with a begin and an end, which may have a label that conditions what is written.
+
+    Args:
+        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh), `"rnn_relu"`, or `"none"`, which knows the last token only.
+        hidden_size: units per layer.
+        num_layers: recurrent layers on top of each other.
+        tokens: `"char"`, or `"bpe"` (frequent strings of bytes, with their spaces and newlines).
+        vocab_size: greatest number of different tokens.
+        embedding_size: size of a token's vector.
+        bptt: steps through which the gradient of a running text goes back; the state goes on beyond them.
+        dropout: probability of dropping a feature, in training.
+        epochs: passes over the data; None for 6, or more on small data: at least 1,500 steps, at most 300 passes.
+        batch_size: streams side by side into which a running text is cut, or texts per step.
+        learning_rate: of AdamW at its peak; it rises for a short while and then falls as a cosine.
+        weight_decay: of AdamW.
+        gradient_clip: greatest norm of the gradient.
+        validation_fraction: share of the training data that chooses the best epoch, when `fit` gets none: the end
+            of a running text, or texts drawn at random.
+        n_iter_no_change: epochs without a better validation loss after which training stops; None for never. With
+            `epochs=None` it is at least a fifth of the epochs.
+        random_state: seed of initialisation, split, shuffling and dropout; no global generator is changed.
+        device: `"auto"`, `"cpu"`, `"cuda"`, …
+        engine: engine of the recurrence, see `recurra.ops`.
+        memory: `"full"`, or `"recompute"` for texts too long to store.
+        max_minutes: training ends after so many minutes at the latest, with the learning rate at its end; the
+            result then depends on the speed of the machine.
+        verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
+
+    `min_delta`, `precision` and `watch` are those of `SequenceClassifier`.
+
+    Attributes:
+        encoder_: the tokens.
+        documents_: whether the model was trained on many texts rather than on a running one.
+        classes_: the labels that may condition a text, as strings; empty without any.
+        history_: a dictionary of figures for each epoch.
+        best_epoch_: the epoch, counted from 1, whose weights were kept.
+        network_: the trained `torch.nn.Module`.
+
+    Example:
+        >>> from recurra import LanguageModel
+        >>> model = LanguageModel(hidden_size=32, bptt=16, epochs=40, dropout=0.0, learning_rate=0.01, verbose=0)
+        >>> model.fit("a cat sat on the mat\n" * 60).generate("a c", length=14, temperature=0)
+        'a cat sat on the '
+    """
+
+    hidden_size: int = 256
+    dropout: float = 0.2
+    batch_size: int = 32
+    learning_rate: float = 5e-3
+    tokens: str = "char"
+    vocab_size: int = 4000
+    embedding_size: int = 128
+    bptt: int = 128
+
+    task = "generate"
+    folder_config = GenerateConfig
+    title = "Language model"
+    simple_models: ClassVar = (TokenFrequency, PairFrequency)
+    choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
+    at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size", "bptt")
+    aligned: ClassVar = True
+
+    # fitting
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation_data: tuple[Any, ...] | None = None,
+        checkpoint: str | Path | None = None,
+        checkpoint_minutes: float = 10.0,
+        resume: bool = False,
+    ) -> Self:
+        """Trains on a running text, or on many texts.
+
+        Args:
+            X: one text (a `str`); or a list, array, pandas or Arrow column of texts that have nothing to do with
+                each other.
+            y: for many texts, the label of each, on which what is written shall depend; a missing one is no label.
+            validation_data: `(X,)` or `(X, y)` that choose the best epoch, instead of a part of the training data.
+            checkpoint: folder for the prepared data and the state of the run, from which it can be resumed.
+            checkpoint_minutes: greatest time between two checkpoints; there is one after each epoch too.
+            resume: whether to continue from the state in `checkpoint`, if there is one. Without, a folder that
+                contains the state of an earlier run is refused.
+
+        Returns:
+            The estimator itself. After Ctrl-C it holds the best epoch's weights and `interrupted_` is True.
+
+        Raises:
+            DataError: the data cannot be used; the message says where and why.
+            UsageError: an argument is out of its range (it is a ValueError).
+        """
+        self._check_params()
+        seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
+        self.encoder_ = PlainEncoder(self.tokens, self.vocab_size)
+        self.documents_ = not isinstance(X, str)
+        fit = self._fit_documents if self.documents_ else self._fit_stream
+        batches, valid, data = fit(X, y, validation_data is None, seed, saving)
+        if validation_data is not None:
+            valid = self._batches(*validation_data, exact=False)
+        self._train(batches, valid, seed, saving, data | {"validation tokens": _tokens(valid)})
+        return self
+
+    def _fit_stream(self, text: str, y: Any, hold_out: bool, seed: int, saving: Saving) -> tuple[Any, Any, dict]:
+        if y is not None:
+            raise UsageError("a running text has no labels: y goes with a list of texts")
+        cut = pieces(text)
+        kept = len(cut)
+        if hold_out:  # whole pieces, so that both parts begin with a line where there are lines
+            ends = np.cumsum([len(piece) for piece in cut])
+            kept = int(np.searchsorted(ends, len(text) * (1 - self.validation_fraction)))
+            kept = min(max(kept, 1), len(cut))
+        training, held_out = "".join(cut[:kept]), "".join(cut[kept:])
+        self.classes_ = np.array([], dtype=str)
+        self.encoder_.fit([pieces(training)])
+        parts = self.encoder_.stream(training)
+        tokens = sum(map(len, parts))
+        streams = min(self.batch_size, max(tokens // (STREAM_WINDOWS * self.bptt), 1))
+        batches = Streams(parts, BEGIN_ID, streams=streams, window=self.bptt)
+        valid = self._batches(held_out, exact=False) if held_out else None
+        return batches, valid, {"characters": len(training), "tokens": tokens}
+
+    def _fit_documents(self, X: Any, y: Any, hold_out: bool, seed: int, saving: Saving) -> tuple[Any, Any, dict]:
+        texts = _texts(X)
+        labels = None if y is None else as_column(y, len(texts), "y")
+        training = np.ones(len(texts), bool)
+        count = round(len(texts) * self.validation_fraction) if hold_out else 0
+        training[np.random.default_rng(seed).permutation(len(texts))[:count]] = False
+        self.classes_ = np.array([], dtype=str)
+        if labels is not None:
+            known = labels[~is_missing(labels)]
+            if not len(known):
+                raise DataError("every label is missing: leave y out")
+            self.classes_ = np.unique(known.astype(str))
+        self.encoder_.fit(texts.chunks(training))
+        batches = self._document_batches(texts, labels, training, seed, saving.file("training.arrow"))
+        valid = None
+        if count:
+            valid = self._document_batches(texts, labels, ~training, None, saving.file("held-out.arrow"))
+        return batches, valid, {"texts": int(training.sum()), "tokens": _tokens(batches)}
+
+    def _document_batches(
+        self, texts: Texts, labels: np.ndarray | None, keep: np.ndarray | None, seed: int | None, path: Path | None
+    ) -> Batches:
+        """Texts as what is read and what comes next; shuffled for training where a seed is given."""
+        numbers = iter(self._label_numbers(labels, len(texts), keep))
+        whole = [documents(self.encoder_, chunk) for chunk in texts.chunks(keep)]
+        read = ([self._with_label(ids[:-1], next(numbers)) for ids in chunk] for chunk in whole)
+        beside = None if path is None else path.with_name(f"{path.stem}-targets.arrow")
+        return Batches(
+            SequenceStore.build(read, path),
+            targets=SequenceStore.build(([self._next(ids) for ids in chunk] for chunk in whole), beside),
+            batch_size=PREDICT_BATCH if seed is None else self.batch_size,
+            shuffle=seed is not None,
+            seed=seed or 0,
+        )
+
+    def _with_label(self, ids: np.ndarray, label: int) -> np.ndarray:
+        """What the network reads: tokens `(time,)`, with labels `(time, 2)`."""
+        return np.stack([ids, np.full_like(ids, label)], 1) if len(self.classes_) else ids
+
+    def _next(self, ids: np.ndarray) -> np.ndarray:
+        """What comes after each step; the end of a text counts only where the model was trained on ends."""
+        following = ids[1:].copy()
+        if not self.documents_:
+            following[-1] = IGNORE
+        return following
+
+    def _label_numbers(self, labels: np.ndarray | None, rows: int, keep: np.ndarray | None) -> np.ndarray:
+        """Position of each label in `classes_` counted from 1, 0 where there is none."""
+        if labels is not None and not len(self.classes_):
+            raise UsageError("the model was trained without labels: leave them out")
+        found = np.zeros(rows, np.int32)
+        if labels is not None:
+            known = {label: i for i, label in enumerate(self.classes_.tolist(), 1)}
+            for row in np.flatnonzero(~is_missing(labels)):
+                label = str(labels[row])
+                if label not in known:
+                    raise DataError(
+                        f"the label {label!r} was not in the training data; known are {self._known()}", int(row)
+                    )
+                found[row] = known[label]
+        return found if keep is None else found[keep]
+
+    def _known(self) -> str:
+        return ", ".join(self.classes_[:10].tolist()) + (", …" if len(self.classes_) > 10 else "")
+
+    def _build(self) -> LanguageNetwork:
+        return LanguageNetwork(
+            self.encoder_.input_size,
+            self.embedding_size,
+            len(self.classes_),
+            tied=self.tokens == "bpe",
+            cell=self.cell,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            dropout=self.dropout,
+            engine=self.engine,
+            memory=self.memory,
+        )
+
+    def _fit_baselines(self, batches: BatchSource, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
+        return fit_frequencies(batches, self.encoder_.input_size), {}
+
+    def _baseline_sizes(self) -> dict[str, int]:
+        return {"tokens": self.encoder_.input_size}
+
+    def _objective(self) -> NextToken:
+        return NextToken(self.encoder_.characters)
+
+    # reading
+
+    def _batches(self, X: Any, y: Any = None, *, exact: bool = True) -> BatchSource:
+        """Data to measure the model on: a running text in one stream or few, or texts of their own."""
+        if isinstance(X, str) and not self.documents_:
+            if y is not None:
+                raise UsageError("a running text has no labels: y goes with a list of texts")
+            parts = self.encoder_.stream(X)
+            tokens = sum(map(len, parts))
+            if not tokens:
+                raise DataError("the text is empty: there is nothing to measure")
+            if exact:
+                return Streams(parts, BEGIN_ID, streams=-(-tokens // EXACT_STREAM), window=EXACT_WINDOW)
+            streams = min(VALID_STREAMS, max(tokens // VALID_STREAM, 1))
+            return Streams(parts, BEGIN_ID, streams=streams, window=EXACT_WINDOW // 4)
+        texts = _texts([X] if isinstance(X, str) else X)
+        labels = None if y is None else as_column(y, len(texts), "y")
+        return self._document_batches(texts, labels, None, None, None)
+
+    def _labelled(self, X: Any, y: Any, sample_weight: Any) -> BatchSource:
+        if sample_weight is not None:
+            raise UsageError("a language model knows no weights of texts")
+        return self._batches(X, y)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-probability of a token in nats: greater is better. Data as in `fit`."""
+        check_is_fitted(self, "network_")
+        return -self._figures(self._batches(X, y))["loss"]
+
+    def perplexity(self, X: Any, y: Any = None) -> float:
+        """Among how many equally probable tokens the model would be as much at a loss. Data as in `fit`."""
+        check_is_fitted(self, "network_")
+        return self._figures(self._batches(X, y))["perplexity"]
+
+    def log_probability(self, X: Any, y: Any = None) -> np.ndarray:
+        """Log-probability in nats of each text from its begin (to its end, after training on many texts), `(batch,)`.
+
+        Args:
+            X: a list, array or column of texts.
+            y: their labels, where the model was trained with labels.
+        """
+        return self._each(X, y, lambda batch, features: self._following(features, batch.targets).double().cpu().sum(1))
+
+    def _following(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Log-probability of what came after each step `(batch, time)`, 0 where that does not count."""
+        found = features.new_zeros(targets.shape)
+        found[targets != IGNORE] = -token_losses(self.network_, features, targets)
+        return found
+
+    def subject(self, X: Any, y: Any = None) -> Subject:
+        """See `Estimator.subject`; `X` is a list or column of texts, `y` their labels."""
+        check_is_fitted(self, "network_")
+        texts = [text for chunk in _texts(X).chunks() for text in chunk]
+        batch = self._whole(self._batches(X, y))
+        if not bool((batch.lengths > 1).any()):
+            raise DataError("there is no step to look at: every text is empty")
+        network, objective = self.network_.to(batch.values.device).eval(), self._objective()
+        steps = [[BEGIN, *pieces] for pieces in self.encoder_.shown(texts)]
+        tokens = batch.values[..., 0] if len(self.classes_) else batch.values
+        return Subject(
+            network,
+            batch,
+            lambda batch: self._following(network(batch.values, batch.lengths)[0], batch.targets),
+            lambda found: found.sum(1),
+            "log-probability of the text (nats)",
+            lambda batch: objective.loss(network, batch),
+            steps,
+            answers=answers_of(lambda: self._says(X, y), [NOT_FINITE] * len(texts)),
+            notes=unknown_notes(tokens, batch.lengths, steps),
+            title=self.title,
+            words=[[0, *numbers] for numbers in self.encoder_.word_numbers(texts)],  # it begins with the first one
+        )
+
+    def _says(self, X: Any, y: Any) -> list[str]:
+        """How the model continues each text, in words."""
+        return [
+            f"goes on with {token!r} ({p:.1%})" if token else f"ends here ({p:.1%})"
+            for ((token, p),) in self.top(X, y, k=1)
+        ]
+
+    def predict(self, X: Any, y: Any = None) -> np.ndarray:
+        """The most probable token after each text, `(batch,)`; `""` is the end of the text."""
+        return np.array([best[0][0] for best in self.top(X, y, k=1)], dtype=str)
+
+    def top(self, X: Any, y: Any = None, *, k: int = 5) -> list[list[tuple[str, float]]]:
+        """The most probable tokens after each text, with their probabilities.
+
+        Args:
+            X: a list, array or column of texts.
+            y: their labels, where the model was trained with labels.
+            k: greatest number of tokens for each text.
+
+        Returns:
+            For each text pairs of token and probability, best first; the end of the text is the token `""`.
+        """
+        check_is_fitted(self, "network_")
+        forbidden, network = torch.from_numpy(self._forbidden()), cast(LanguageNetwork, self.network_)
+
+        def judge(batch: Any, features: Tensor) -> Tensor:
+            last = features[torch.arange(len(features)), batch.lengths - 1]
+            logits = finite(network.score(last).float().cpu())
+            return torch.softmax(logits.masked_fill(forbidden, -math.inf), 1)
+
+        words = [word.decode("utf-8", "replace") for word in self.encoder_.words]
+        return [
+            [(words[i], float(chances[i])) for i in np.argsort(-chances, kind="stable")[:k] if chances[i] > 0]
+            for chances in self._each(X, y, judge)
+        ]
+
+    def _each(self, X: Any, y: Any, judge: Callable[[Any, Tensor], Tensor]) -> np.ndarray:
+        """What `judge` says to the features of each text, in order."""
+        check_is_fitted(self, "network_")
+        if isinstance(X, str):
+            raise DataError("X is one text; hand over a list of texts, such as [text]")
+        if len(X) == 0:
+            return np.zeros(0)
+        device = choose_device(self.device)
+        network = self.network_.to(device).eval()
+        rows, found = [], []
+        with torch.inference_mode(), reproducible_algebra():
+            for batch in self._batches(X, y):
+                batch = to_device(batch, device)
+                rows.append(batch.rows.cpu())
+                found.append(judge(batch, finite(network(batch.values, batch.lengths)[0])))
+        return torch.cat(found)[torch.argsort(torch.cat(rows))].numpy()
+
+    # writing
+
+    def generate(self, prompt: str = "", length: int = 500, **sampling: Any) -> str:
+        """Goes on with a text.
+
+        Args:
+            prompt: how the text begins. Characters that the model does not know stand for the unknown token; those are
+                `encoder_.unknown(prompt)`.
+            length: greatest number of tokens to write; a model of many texts may end sooner.
+            **sampling: as in `stream`.
+
+        Returns:
+            The prompt and what follows it.
+        """
+        return prompt + "".join(self.stream(prompt, length, **sampling))
+
+    def stream(
+        self,
+        prompt: str = "",
+        length: int = 500,
+        *,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        condition: Any = None,
+    ) -> Iterator[str]:
+        """Writes what follows a prompt, token by token.
+
+        Args:
+            prompt: how the text begins.
+            length: greatest number of tokens to write.
+            temperature: below 1 more of the probable, above 1 more of the improbable; 0 takes the most probable
+                token each time.
+            top_k: draw among so many of the most probable tokens.
+            top_p: draw among the most probable tokens that together have this probability.
+            seed: same seed, same text; None for another one each time.
+            condition: label of the text, where the model was trained with labels; None for any.
+
+        Returns:
+            An iterator of texts, without the prompt.
+
+        Raises:
+            UsageError: an argument is out of its range, or the label is not known.
+        """
+        check_is_fitted(self, "network_")
+        check_sampling(length, temperature, top_k, top_p)
+        label = self._label_numbers(None if condition is None else np.array([str(condition)]), 1, None)[0]
+        start = self._with_label(documents(self.encoder_, [prompt])[0][:-1], label)
+        random = np.random.default_rng(seed)
+        return self._write(start, length, lambda logits: draw(logits, random, temperature, top_k, top_p))
+
+    def _write(self, start: np.ndarray, length: int, choose: Callable[[np.ndarray], int]) -> Iterator[str]:
+        network = cast(LanguageNetwork, self.network_.cpu().eval())
+        write, forbidden = self.encoder_.writer(), self._forbidden()
+
+        @torch.inference_mode()
+        @reproducible_algebra()
+        def advance(values: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+            if state is None:
+                features, state = network(torch.from_numpy(values).unsqueeze(0), None)
+                features = features[:, -1]
+            else:
+                features, state = network.step(torch.from_numpy(values), state)
+            logits = finite(network.score(features))[0].numpy()
+            logits[forbidden | ~write.possible()] = -np.inf
+            if write.within:
+                logits[END_ID] = -np.inf
+            return logits, state
+
+        values, state = start, None
+        for _ in range(length):
+            logits, state = advance(values, state)
+            token = choose(logits)
+            if token == END_ID:
+                break
+            if text := write(token):
+                yield text
+            values = start[:1].copy()  # keeps the label
+            values.flat[0] = token
+
+    def _forbidden(self) -> np.ndarray:
+        """True for tokens that are never written, `(tokens,)`."""
+        forbidden = np.zeros(self.encoder_.input_size, bool)
+        forbidden[[UNKNOWN_ID, BEGIN_ID]] = True
+        forbidden[END_ID] = not self.documents_
+        return forbidden
+
+    # saving
+
+    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
+        learnt = {"documents": self.documents_, "classes": self.classes_.tolist(), "encoder": self.encoder_.to_config()}
+        return learnt, self.encoder_.to_files()
+
+    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
+        self.documents_ = bool(config["documents"])
+        self.classes_ = np.array(config["classes"], dtype=str)
+        self.encoder_ = PlainEncoder.from_files(config["encoder"], files)
+
+    def _about(self) -> tuple[str, str]:
+        return "text-generation", '["a text"]'
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.target_tags.required = False
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+
+def _texts(X: Any) -> Texts:
+    sequences = as_sequences(X)
+    if not isinstance(sequences, Texts):
+        raise DataError("a language model learns from texts; X holds numeric sequences")
+    return sequences
+
+
+def _tokens(batches: Any) -> int:
+    """Number of tokens to be predicted."""
+    if batches is None:
+        return 0
+    return batches.count if isinstance(batches, Streams) else int(batches.store.lengths.sum())

@@ -1,0 +1,1 @@
+"""Classification and regression: one target for a whole sequence."""

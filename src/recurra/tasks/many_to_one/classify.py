@@ -1,0 +1,274 @@
+"""Classification, many-to-one: a class for a whole sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from torch import Tensor
+
+from recurra._util.messages import listed
+from recurra._util.schema import Record, check_labels
+from recurra.data.columns.inputs import as_column, is_missing
+from recurra.errors import DataError, UsageError
+
+from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights
+
+DTYPES = ("str", "bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
+DTYPES += ("float16", "float32", "float64")
+"""Types that an array of classes may have."""
+
+
+class ClassTargets(Record):
+    """See `SequenceClassifier._target_config`."""
+
+    classes: list[str | bool | int | float]
+    dtype: str
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        check_labels(self.classes, least=2)
+        words = {isinstance(label, str) for label in self.classes}
+        if words != {self.dtype == "str"} or self.dtype not in DTYPES:
+            raise ValueError(f"classes do not have the type {self.dtype!r:.20}")
+
+
+class ClassifyConfig(PooledConfig):
+    """config.json of a classifier."""
+
+    targets: ClassTargets
+
+
+class CrossEntropy(PooledObjective):
+    """Loss and figures of classification."""
+
+    watch = "accuracy"
+    watch_greater = True
+    perfect: float | None = 1.0
+
+    def losses(self, output: Tensor, target: Any) -> Tensor:
+        """Negative log-probability of the true class, `(batch,)`."""
+        return torch.nn.functional.cross_entropy(output, target, reduction="none")
+
+    def each(self, output: Tensor, target: Tensor) -> Tensor:
+        """1 where the class is right, else 0."""
+        return (output.argmax(1) == target).float()
+
+    def measure(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
+        """Accuracy, macro-averaged F1 and mean loss in nats."""
+        from sklearn.metrics import accuracy_score, f1_score
+
+        found = output.argmax(1)
+        losses = self.losses(torch.from_numpy(output), torch.from_numpy(target)).numpy()
+        return {
+            "accuracy": float(accuracy_score(target, found, sample_weight=weight)),
+            "macro_f1": float(f1_score(target, found, average="macro", sample_weight=weight)),
+            "loss": float(np.average(losses, weights=weight)),
+        }
+
+
+@dataclass(eq=False, repr=False)
+class SequenceClassifier(ClassifierMixin, SequenceEstimator):
+    """Recurrent network that gives each sequence a class.
+
+    Follows scikit-learn: `get_params`, `clone`, pipelines and `GridSearchCV` work.
+
+    Args:
+        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh), `"rnn_relu"`, or `"none"`: a baseline without memory.
+        hidden_size: units per layer and direction.
+        num_layers: recurrent layers on top of each other.
+        bidirectional: whether every layer also reads from the end to the beginning. This and the four others whose
+            default is None depend on the kind of the sequences, see the table below.
+        tokens: for texts, `"bpe"` (pieces of words), `"word"` or `"char"`.
+        vocab_size: greatest number of different tokens.
+        embedding_size: size of a token's vector.
+        pooling: how the steps become one vector: `"attention"`, `"max"`, `"mean"` or `"last"` (the true last
+            step in each direction).
+        dropout: probability of dropping a feature, in training.
+        token_dropout: probability of replacing a token by the unknown token, in training.
+        epochs: passes over the data; None for 6, or more on small data: at least 1,500 steps, at most 300 passes.
+        batch_size: sequences per step.
+        learning_rate: of AdamW at its peak; it rises for a short while and then falls as a cosine.
+        weight_decay: of AdamW.
+        gradient_clip: greatest norm of the gradient.
+        validation_fraction: share of the training data that chooses the best epoch, when `fit` gets none.
+        n_iter_no_change: epochs without a better validation accuracy (or the same at a lower loss) after which training
+            stops; None for never. With `epochs=None` it is at least a fifth of the epochs, for numeric series half.
+        min_delta: share by which the accuracy (or the loss at the same accuracy) must improve to count for
+            `n_iter_no_change`; the best epoch is kept in any case. Training also ends at a perfect validation accuracy
+            with a loss of at most 0.001.
+        random_state: seed of initialisation, split, shuffling and dropout; no global generator is changed.
+        device: `"auto"`, `"cpu"`, `"cuda"`, …
+        engine: engine of the recurrence, see `recurra.ops`.
+        memory: `"full"` stores every step for the backward pass; `"recompute"` stores the states of √T steps and takes
+            about a third longer, for sequences too long to store.
+        precision: `"bfloat16"` rounds the factors of the recurrent layers' matrix products in training, where the
+            processor multiplies bfloat16, which is faster; sums, states, weights and all of prediction stay float32.
+            `"float32"` rounds nothing.
+        max_minutes: training ends after so many minutes at the latest, with the learning rate at its end; the result
+            then depends on the speed of the machine. With `epochs=None` there are up to 300 passes. None for no limit.
+        verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
+        watch: whether to look at signs of health while training, such as gradients and dead units; see `watch_`.
+        class_weight: `"balanced"`, or a weight for each class, as in scikit-learn; it also weighs the validation
+            figures, so that the best epoch is the best by the same measure.
+
+    What None stands for (docs/decisions/0002-defaults.md and 0005-series-defaults.md have the measurements):
+
+    | parameter | texts | numeric series | recordings |
+    |---|---|---|---|
+    | bidirectional | False | True | True |
+    | pooling | attention | max | attention |
+    | dropout | 0.4; regression 0.1 | 0.2; regression 0.1 | 0.4; regression 0.1 |
+    | batch_size | 64 | 16 | 64 |
+    | validation_fraction | 0.1 | 0.1; of fewer than 500, 0 for classes and 0.2 for numbers | 0.1 |
+
+    Attributes:
+        chosen_: what these parameters were for the data at hand.
+        classes_: the classes, in the order of the columns of `predict_proba`.
+        history_: a dictionary of figures for each epoch.
+        watch_: with `watch`, signs of health of each epoch that was looked at.
+        best_epoch_: the epoch, counted from 1, whose weights were kept.
+        network_: the trained `torch.nn.Module`.
+
+    Example:
+        >>> from recurra import SequenceClassifier
+        >>> texts = ["good film", "bad film", "so good", "so bad"] * 20
+        >>> clf = SequenceClassifier(hidden_size=16, tokens="word", epochs=20, batch_size=8, learning_rate=0.01)
+        >>> clf.fit(texts, ["pos", "neg", "pos", "neg"] * 20).predict(["good good"])[0]
+        np.str_('pos')
+    """
+
+    class_weight: str | dict[Any, float] | None = None
+
+    task = "classify"
+    folder_config = ClassifyConfig
+    title = "Sequence classifier"
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each sequence, `(batch,)`."""
+        outputs = self._outputs(X)
+        return self.classes_[outputs.argmax(1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities of the classes, `(batch, classes)`, columns as in `classes_`."""
+        outputs = self._outputs(X)
+        return torch.softmax(torch.from_numpy(outputs), dim=1).numpy()
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy; labels are compared as `fit` read them, so that `1` is the class `"1"` of labels of mixed types."""
+        outputs = self._outputs(X)
+        y = as_column(y, len(outputs), "y")
+        known, weights = ~is_missing(y), as_weights(sample_weight, len(y))
+        if y.ndim != 1 or not known.any():
+            raise DataError("y must hold one class per sequence" if y.ndim != 1 else "every target is missing")
+        right = self._class_numbers(y[known]) == outputs.argmax(1)[known]
+        return float(np.average(right, weights=None if weights is None else weights[known]))
+
+    def _fit_targets(self, y: np.ndarray) -> None:
+        if y.ndim != 1:
+            raise DataError(
+                f"y must hold one class per sequence, got values of shape {y.shape[1:]} each; "
+                "for several labels of a sequence train one model per column"
+            )
+        if y.dtype.kind == "f" and (y != np.round(y)).any():
+            raise DataError(f"y holds numbers such as {y[y != np.round(y)][0]}, not classes; try a regressor")
+        self.classes_ = np.unique(y if y.dtype.kind != "O" else _one_kind(y))
+        if len(self.classes_) < 2:
+            raise DataError(f"the target has only one class, {self.classes_[0]!s}; there is nothing to tell apart")
+
+    def _class_numbers(self, y: np.ndarray) -> np.ndarray:
+        """The number of each label among the classes, -1 for one that is none of them."""
+        if y.dtype.kind == "O":
+            y = _one_kind(y)
+        classes = self.classes_
+        if (y.dtype.kind in "US") != (classes.dtype.kind in "US"):
+            y, classes = y.astype(str), classes.astype(str)  # labels read from a file are strings
+        known = {label: i for i, label in enumerate(classes.tolist())}
+        return np.array([known.get(label, -1) for label in y.tolist()], np.int64)
+
+    def _encode_targets(self, y: np.ndarray) -> Tensor:
+        found = self._class_numbers(y)
+        if (found < 0).any():
+            row = int((found < 0).argmax())
+            names = ", ".join(map(str, self.classes_[:10])) + (", …" if len(self.classes_) > 10 else "")
+            raise DataError(f"the label {str(y[row])!r} was not in the training data; known are {names}", row)
+        return torch.from_numpy(found)
+
+    def _output_size(self) -> int:
+        return len(self.classes_)
+
+    def _constant(self, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        shares = np.bincount(targets, weights, minlength=len(self.classes_)) / weights.sum()
+        return np.log(np.maximum(shares, 1e-12))
+
+    def _objective(self) -> CrossEntropy:
+        return CrossEntropy()
+
+    def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        if self.class_weight is None:
+            return weights
+        self._check_class_weight()
+        from sklearn.utils.class_weight import compute_class_weight
+
+        known = ~is_missing(y)
+        labels = self.classes_[self._encode_targets(y[known]).numpy()]
+        table = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
+        result = np.zeros(len(y))
+        result[known] = table[np.searchsorted(self.classes_, labels)]
+        return result if weights is None else result * weights
+
+    def _check_class_weight(self) -> None:
+        given = self.class_weight
+        if isinstance(given, str):
+            if given != "balanced":
+                raise UsageError(f'class_weight is "balanced" or a dictionary of weights, not {given!r:.40}')
+            return
+        if not isinstance(given, Mapping):
+            raise UsageError(f'class_weight is "balanced" or a dictionary of weights, not {type(given).__name__}')
+        classes = self.classes_.tolist()
+        for label, weight in given.items():
+            if label not in classes:
+                raise UsageError(
+                    f"class_weight names the class {label!r}; the classes are {listed(list(map(str, classes)), 10)}"
+                )
+            if not isinstance(weight, int | float | np.number) or not 0 <= weight < np.inf:
+                raise UsageError(
+                    f"class_weight of the class {label!r} must be a number of at least 0, got {weight!r:.40}"
+                )
+
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        return y.astype(str) if y.ndim == 1 else None  # another shape is refused later
+
+    def _score(self, output: Tensor, first: Tensor) -> Tensor:
+        chosen = torch.nn.functional.one_hot(first.argmax(1), first.shape[1]).bool()
+        return output[chosen] - output.masked_fill(chosen, -torch.inf).logsumexp(1)
+
+    def _score_name(self, output: Tensor) -> str:
+        return "log-odds of the answer"
+
+    def _says(self, output: Tensor) -> list[str]:
+        found = output.softmax(1).max(1)
+        return [
+            f"{self.classes_[i]} ({p:.1%})" for p, i in zip(found.values.tolist(), found.indices.tolist(), strict=True)
+        ]
+
+    def _target_config(self) -> dict[str, Any]:
+        kind = "str" if self.classes_.dtype.kind in "US" else self.classes_.dtype.name
+        return {"classes": self.classes_.tolist(), "dtype": kind}
+
+    def _load_targets(self, config: dict[str, Any]) -> None:
+        self.classes_ = np.array(config["classes"], dtype=config["dtype"])
+
+
+def _one_kind(y: np.ndarray) -> np.ndarray:
+    """An array of objects as strings, or as the numbers that they are."""
+    values = y.tolist()
+    if all(isinstance(v, str) for v in values):
+        return np.array(values, dtype=str)
+    if all(isinstance(v, int | float | bool | np.generic) for v in values):
+        return np.array(values)
+    return np.array([str(v) for v in values], dtype=str)

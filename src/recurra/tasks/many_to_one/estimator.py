@@ -1,0 +1,558 @@
+"""Many-to-one: what classification and regression share, from sequences and one target each to batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from recurra._util.schema import Flag, Record
+from recurra.data import ENCODERS, AudioEncoder, SeriesEncoder, TextEncoder
+from recurra.data.batching.batches import Batch, Batches
+from recurra.data.batching.store import SequenceStore
+from recurra.data.columns.inputs import Arrays, Texts, as_column, as_sequences, is_empty, is_missing
+from recurra.data.encoders.logmel import HOP, AudioConfig
+from recurra.data.encoders.series import SeriesConfig
+from recurra.data.encoders.text import TOKENS, TextConfig
+from recurra.data.files.audio import Recordings
+from recurra.errors import DataError
+from recurra.nn import POOLINGS
+from recurra.ops import reproducible_algebra, total
+from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving
+from recurra.tasks.baselines import Baseline
+from recurra.tasks.config import FolderConfig
+from recurra.tasks.finite import finite
+from recurra.tasks.subject import Subject, unknown_notes
+from recurra.training.settings import choose_device
+
+from .baselines import (
+    KINDS,
+    MAX_FEATURES,
+    STATISTICS,
+    TOKENS_OF_A_TEXT,
+    Constant,
+    Examples,
+    cross_validate,
+    fit_linear,
+    rows_to_fit,
+)
+from .network import PooledNetwork
+
+AUDIO_FRAMES = 3
+"""Spectra, one every 10 ms, that make one step of the network."""
+TEXT_DEFAULTS = {
+    "bidirectional": False,
+    "pooling": "attention",
+    "dropout": 0.4,
+    "batch_size": 64,
+    "validation_fraction": 0.1,
+}
+SERIES_DEFAULTS = {
+    "bidirectional": True,
+    "pooling": "max",
+    "dropout": 0.2,
+    "batch_size": 16,
+    "validation_fraction": 0.1,
+}
+AUDIO_DEFAULTS = TEXT_DEFAULTS | {"bidirectional": True}
+SMALL = 500
+"""Fewer numeric sequences than this are few: see `SequenceEstimator.held_out_of_few`."""
+
+
+class ChosenConfig(Record):
+    """See `SequenceEstimator.chosen_`."""
+
+    bidirectional: Flag
+    pooling: str
+    dropout: float
+    batch_size: int
+    validation_fraction: float
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not {self.pooling!r:.40}")
+
+
+class PooledConfig(FolderConfig, kw_only=True):
+    """config.json of the many-to-one tasks, without their targets."""
+
+    encoder: TextConfig | SeriesConfig | AudioConfig
+    chosen: ChosenConfig | None = None  # early models gave every parameter
+    feature_names: list[str] | None = None
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        names, features = self.feature_names, getattr(self.encoder, "features", 0)
+        if names is not None and (len(names) != features or len(set(names)) < len(names)):
+            raise ValueError(f"feature_names are not {features} different names")
+        if isinstance(self.encoder, TextConfig) and self.encoder.specials:
+            raise ValueError("encoder.specials is not empty")
+
+
+class PooledObjective:
+    """Loss and figures where the network gives one output for each sequence."""
+
+    watch: str
+    watch_greater: bool
+
+    def losses(self, output: Tensor, target: Any) -> Tensor:
+        """Loss of each sequence, `(batch,)`."""
+        raise NotImplementedError
+
+    def measure(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
+        """Figures over a whole data set."""
+        raise NotImplementedError
+
+    def each(self, output: Tensor, target: Tensor) -> Tensor:
+        """What each sequence adds to the metric that is compared with the baselines, `(batch,)`."""
+        raise NotImplementedError
+
+    def loss(self, network: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Weighted sum of the losses of a batch, and the sum of the weights."""
+        losses = self.losses(network(batch.values, batch.lengths), batch.targets)
+        weights = torch.ones_like(losses) if batch.weights is None else batch.weights
+        return total(losses * weights), total(weights)
+
+    def observe(self, network: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Outputs, targets and weights of a batch."""
+        output = network(batch.values, batch.lengths).float().cpu()
+        target, weight = (None if t is None else t.cpu() for t in (batch.targets, batch.weights))
+        return output, target, weight
+
+    def figures(self, observed: list[Any]) -> dict[str, float]:
+        """Figures over all batches."""
+        columns = zip(*observed, strict=True)
+        output, target, weight = (None if c[0] is None else torch.cat(c) for c in columns)
+        finite(output)  # type: ignore[arg-type]
+        arrays = (None if values is None else values.numpy() for values in (output, target, weight))
+        return self.measure(*arrays)  # type: ignore[arg-type]
+
+    def items(self, observed: list[Any]) -> np.ndarray:
+        """Numerator and denominator of the compared metric for each sequence, `(batch, 2)`."""
+        each = torch.cat([self.each(output, target) for output, target, _ in observed]).double()
+        weights = torch.ones_like(each) if observed[0][2] is None else torch.cat([w for _, _, w in observed]).double()
+        return torch.stack([each * weights, weights], 1).numpy()
+
+
+@dataclass(eq=False, repr=False)
+class SequenceEstimator(Estimator):
+    """Base of the estimators that give each sequence one output, see `SequenceClassifier`."""
+
+    dropout: float | None = None  # type: ignore[assignment]  # None: by the kind of the sequences, see `defaults`
+    batch_size: int | None = None  # type: ignore[assignment]
+    validation_fraction: float | None = None  # type: ignore[assignment]
+    bidirectional: bool | None = None
+    tokens: str = "bpe"
+    vocab_size: int = 4000
+    embedding_size: int = 128
+    pooling: str | None = None
+    token_dropout: float = 0.3
+
+    choices: ClassVar = Estimator.choices | {"pooling": POOLINGS, "tokens": TOKENS}
+    at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size")
+    shares: ClassVar = (*Estimator.shares, "token_dropout")
+
+    defaults: ClassVar[dict[str, dict[str, Any]]] = {
+        "text": TEXT_DEFAULTS,
+        "series": SERIES_DEFAULTS,
+        "audio": AUDIO_DEFAULTS,
+    }
+    """For each kind of sequences, what a parameter is that was left None; docs/decisions 0002 and 0005 say why."""
+    simple_models: ClassVar = KINDS
+    held_out_of_few: ClassVar[float] = 0.0
+    """Default of `validation_fraction` on few numeric sequences; without validation data the last epoch is kept."""
+
+    # what a task defines
+
+    def _fit_targets(self, y: np.ndarray) -> None:
+        """Learns from the training targets what their encoding needs (classes, scale)."""
+        raise NotImplementedError
+
+    def _encode_targets(self, y: np.ndarray) -> Tensor:
+        """Targets as the loss wants them."""
+        raise NotImplementedError
+
+    def _output_size(self) -> int:
+        """Width of the network's output."""
+        raise NotImplementedError
+
+    def _constant(self, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The best constant output for encoded targets, `(outputs,)`."""
+        raise NotImplementedError
+
+    def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        """Weight of each sequence in the loss and in the figure that chooses the best epoch."""
+        return weights
+
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        """What the validation split keeps in proportion."""
+        return None
+
+    def _target_config(self) -> dict[str, Any]:
+        """What `_fit_targets` learnt, for the model folder."""
+        raise NotImplementedError
+
+    def _load_targets(self, config: dict[str, Any]) -> None:
+        """The reverse of `_target_config`."""
+        raise NotImplementedError
+
+    # fitting
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation_data: tuple[Any, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        checkpoint_minutes: float = 10.0,
+        resume: bool = False,
+    ) -> Self:
+        """Trains on sequences `X` and targets `y`.
+
+        Args:
+            X: list, array, pandas or Arrow column of texts; or numeric sequences: a list of arrays
+                `(time, features)`, an array `(batch, time, features)` or `(batch, time)`; or recordings: paths
+                of sound files, or pairs `(samples, rate)`.
+            y: one target per sequence; sequences whose target is missing are left out.
+            sample_weight: weight of each sequence in the loss, `(batch,)`.
+            validation_data: `(X, y)` that choose the best epoch, instead of a part of the training data.
+            checkpoint: folder for the prepared data and the state of the run, from which it can be resumed.
+            checkpoint_minutes: greatest time between two checkpoints; there is one after each epoch too.
+            resume: whether to continue from the state in `checkpoint`, if there is one. Without, a folder that
+                contains the state of an earlier run is refused.
+
+        Returns:
+            The estimator itself. After Ctrl-C it holds the best epoch's weights and `interrupted_` is True.
+
+        Raises:
+            DataError: the data cannot be used; the message says where and why.
+            UsageError: an argument is out of its range (it is a ValueError).
+        """
+        self._check_params()
+        seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
+        sequences = as_sequences(X)
+        y = as_column(y, len(sequences), "y")
+        self.chosen_ = self._choose(sequences.kind, int((~is_missing(y)).sum()))
+        weights = as_weights(sample_weight, len(sequences))
+        training, held_out = self._split(y, sequences, validation_data is None, seed)
+        self._fit_targets(y[training])
+        self.encoder_ = self._new_encoder(sequences)
+        store = self._learn(sequences, training, saving.file("training.arrow"))
+        targets = self._targets_of(y, training | held_out)
+        weights = self._weigh(y, weights)
+        batches = self._batches(store, training, targets, weights, seed)
+        valid = None
+        if validation_data is not None:
+            valid = self._validation_batches(validation_data, saving)
+        elif held_out.any():
+            valid = self._batches(store, held_out, targets, weights, None)
+        data = {
+            "sequences": int(training.sum()),
+            "steps": int(store.lengths[training].sum()),
+            "empty sequences": int((store.lengths[training] == 0).sum()),
+            "left out for a missing target": int(is_missing(y).sum()),
+            "validation sequences": 0 if valid is None else len(valid.rows),
+        }
+        if isinstance(sequences, Arrays):
+            data["missing values"] = Arrays(list(compress(sequences.rows, training)), sequences.features).missing
+        self._train(batches, valid, seed, saving, data)
+        return self
+
+    def _choose(self, kind: str, count: int) -> dict[str, Any]:
+        """The parameters that depend on the kind of sequences and their number: as given, else by default."""
+        defaults = dict(self.defaults[kind])
+        if kind == "series" and count < SMALL:
+            defaults["validation_fraction"] = self.held_out_of_few
+        given = {name: getattr(self, name) for name in defaults}
+        return {name: default if given[name] is None else given[name] for name, default in defaults.items()}
+
+    def _split(
+        self, y: np.ndarray, sequences: Texts | Arrays | Recordings, hold_out: bool, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Which rows are trained on and which choose the best epoch, as masks; neither where y is missing."""
+        from sklearn.model_selection import train_test_split
+
+        known = ~is_missing(y)
+        if not known.any():
+            raise DataError("every target is missing: there is nothing to learn")
+        training, held_out = known.copy(), np.zeros_like(known)
+        rows = np.flatnonzero(known)
+        count = round(len(rows) * self.chosen_["validation_fraction"])
+        if hold_out and 0 < count < len(rows):
+            groups = self._stratify(y[rows])
+            if groups is not None:
+                sizes = np.unique(groups, return_counts=True)[1]
+                groups = groups if sizes.min() > 1 and len(sizes) <= min(count, len(rows) - count) else None
+            random = np.random.RandomState(seed % 2**32)
+            valid = train_test_split(rows, test_size=count, random_state=random, stratify=groups)[1]
+            held_out[valid] = True
+            training[valid] = False
+        return training, held_out
+
+    def _batches(
+        self,
+        store: SequenceStore,
+        mask: np.ndarray,
+        targets: Tensor,
+        weights: np.ndarray | None,
+        seed: int | None,
+    ) -> Batches:
+        """Batches over some rows; shuffled for training where a seed is given."""
+        return Batches(
+            store,
+            np.flatnonzero(mask),
+            targets,
+            None if weights is None else torch.from_numpy(weights.astype(np.float32)),
+            batch_size=PREDICT_BATCH if seed is None else self.chosen_["batch_size"],
+            shuffle=seed is not None,
+            seed=seed or 0,
+        )
+
+    def _validation_batches(self, data: tuple[Any, Any], saving: Saving) -> Batches:
+        sequences = self._accept(data[0])
+        y = as_column(data[1], len(sequences), "the validation y")
+        known = ~is_missing(y)
+        if not known.any():
+            raise DataError("every validation target is missing")
+        store = self._store(sequences, saving.file("validation.arrow"))
+        return self._batches(store, known, self._targets_of(y, known), self._weigh(y, None), None)
+
+    def _targets_of(self, y: np.ndarray, known: np.ndarray) -> Tensor:
+        """Encoded targets of all rows; 0 where they are not known."""
+        try:
+            encoded = self._encode_targets(y[known])
+        except DataError as error:
+            raise DataError(str(error), None if error.row is None else int(np.flatnonzero(known)[error.row])) from None
+        targets = encoded.new_zeros(len(y), *encoded.shape[1:])
+        targets[torch.from_numpy(known)] = encoded
+        return targets
+
+    def _store(self, sequences: Texts | Arrays | Recordings, path: Path | None) -> SequenceStore:
+        encode: Any = self.encoder_.encode
+        return SequenceStore.build((encode(chunk) for chunk in sequences.chunks()), path)
+
+    def _learn(self, sequences: Texts | Arrays | Recordings, training: np.ndarray, path: Path | None) -> SequenceStore:
+        """Fits the encoder on the training rows, and stores all rows encoded."""
+        if isinstance(sequences, Recordings):
+            return self.encoder_.learn(sequences, training, path)
+        self.encoder_.fit(sequences.chunks(training))
+        return self._store(sequences, path)
+
+    def _fit_baselines(self, batches: Batches, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
+        kind, classes = self.encoder_.kind, self.task == "classify"
+        rows, outputs, targets = batches.rows, self._output_size(), cast(Tensor, batches.targets)
+        weights = np.ones(len(rows)) if batches.weights is None else batches.weights[rows].double().numpy()
+        if not weights.any():
+            return [], {}
+        output = self._constant(targets[rows].numpy(), weights)
+        constant = Constant("most frequent class" if classes else "mean of the training targets", "", output)
+        sizes, note = self._baseline_sizes(), ""
+        most = rows_to_fit(TOKENS_OF_A_TEXT if sizes["tokens"] else sizes["features"], outputs)
+        if len(rows) > most:
+            rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
+            note = f"fitted on {most:,} of {len(batches.rows):,} sequences"
+        some = Batches(batches.store, rows, targets, batches.weights, batch_size=PREDICT_BATCH)
+        examples = Examples.of(some, tokens=sizes["tokens"], outputs=outputs, classes=classes)
+        words = {"text": "TF-IDF", "series": "summary statistics", "audio": "statistics of the spectra"}[kind]
+        linear = fit_linear(examples, f"{'logistic' if classes else 'ridge'} regression on {words}", note)
+        folds = min(folds, len(rows)) if (weights > 0).all() else 0  # a part without weight has no figures
+        return [constant, linear], self._crossed(examples, constant, linear, folds) if folds > 1 else {}
+
+    def _baseline_sizes(self) -> dict[str, int]:
+        tokens = self.encoder_.input_size if self.encoder_.kind == "text" else 0
+        features = tokens or min(1 + STATISTICS * self.encoder_.input_size, MAX_FEATURES)
+        return {"tokens": tokens, "features": features, "outputs": self._output_size()}
+
+    def _crossed(self, examples: Examples, constant: Baseline, linear: Baseline, folds: int) -> dict[str, Any]:
+        """Metrics of the baselines by cross-validation."""
+        targets, weights = examples.targets, examples.weights
+        found = np.zeros((len(targets), examples.outputs))
+        for train, test in examples.folds(folds):
+            found[test] = self._constant(targets[train], np.ones(len(train)) if weights is None else weights[train])
+        outputs = {constant.name: found, linear.name: cross_validate(examples, folds)}
+        measure = cast(PooledObjective, self._objective()).measure
+        return {name: measure(output.astype(np.float32), targets, weights) for name, output in outputs.items()}
+
+    def _new_encoder(self, sequences: Texts | Arrays | Recordings) -> Any:
+        if isinstance(sequences, Texts):
+            return TextEncoder(self.tokens, self.vocab_size)
+        if isinstance(sequences, Recordings):
+            return AudioEncoder()
+        self.n_features_in_ = sequences.features
+        self._name_features(sequences.names)
+        return SeriesEncoder(sequences.features)
+
+    def _name_features(self, names: Sequence[str] | None) -> None:
+        """Remembers the columns of data frames, as scikit-learn does; without names there is no such attribute."""
+        self.__dict__.pop("feature_names_in_", None)
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
+
+    def _build(self) -> PooledNetwork:
+        return PooledNetwork(
+            self.encoder_.input_size,
+            self.embedding_size if self.encoder_.kind == "text" else 0,
+            self._output_size(),
+            pooling=self.chosen_["pooling"],
+            cell=self.cell,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            bidirectional=self.chosen_["bidirectional"],
+            dropout=self.chosen_["dropout"],
+            token_dropout=self.token_dropout,
+            frames=AUDIO_FRAMES if self.encoder_.kind == "audio" else 0,
+            engine=self.engine,
+            memory=self.memory,
+        )
+
+    # predicting
+
+    def _accept(self, X: Any) -> Texts | Arrays | Recordings:
+        """Sequences of the kind that the model was trained on."""
+        sequences = as_sequences(X)
+        if sequences.kind != self.encoder_.kind:
+            words = {"text": "texts", "series": "numeric sequences", "audio": "recordings"}
+            raise DataError(f"the model was trained on {words[self.encoder_.kind]}, X holds {words[sequences.kind]}")
+        if isinstance(sequences, Arrays):
+            sequences = sequences.in_order_of(getattr(self, "feature_names_in_", None))
+        if isinstance(sequences, Arrays) and not any(len(row) for row in sequences.rows):
+            features = self.encoder_.features  # nothing in X says how many
+            return Arrays([np.zeros((0, features))] * len(sequences), features)
+        return sequences
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """The network's output for each sequence, in order: `(batch, outputs)`."""
+        check_is_fitted(self, "network_")
+        if is_empty(X):
+            return np.zeros((0, self._output_size()), np.float32)
+        return np.concatenate(list(self._output_chunks(self._accept(X))))
+
+    def _output_chunks(self, sequences: Texts | Arrays | Recordings) -> Iterator[np.ndarray]:
+        device = choose_device(self.device)
+        network = self.network_.to(device).eval()
+        encode: Any = self.encoder_.encode
+        for chunk in sequences.chunks():
+            batches = Batches(SequenceStore.build([encode(chunk)]), batch_size=PREDICT_BATCH)
+            found = np.zeros((len(chunk), self._output_size()), np.float32)
+            with torch.inference_mode(), reproducible_algebra():
+                for batch in batches:
+                    output = network(batch.values.to(device), batch.lengths)
+                    found[batch.rows.numpy()] = finite(output.float().cpu()).numpy()
+            yield found
+
+    def subject(self, X: Any, y: Any = None) -> Subject:
+        """See `Estimator.subject`."""
+        check_is_fitted(self, "network_")
+        sequences = self._accept(X)
+        targets = None
+        if y is not None:
+            y = as_column(y, len(sequences), "y")
+            if is_missing(y).any():
+                raise DataError("a target is missing", int(is_missing(y).argmax()))
+            targets = self._targets_of(y, np.ones(len(y), bool))
+        batch = self._whole(Batches(self._store(sequences, None), targets=targets, batch_size=len(sequences)))
+        network, objective = self.network_.to(batch.values.device).eval(), self._objective()
+        with torch.no_grad():
+            output = network(batch.values, batch.lengths)
+        frames = network.frames if isinstance(network, PooledNetwork) else 0
+        steps = words = None
+        if isinstance(sequences, Texts):
+            texts = [text for chunk in sequences.chunks() for text in chunk]
+            steps, words = self.encoder_.shown(texts), self.encoder_.word_numbers(texts)
+        return Subject(
+            network,
+            batch,
+            lambda batch: network(batch.values, batch.lengths),
+            lambda scored: self._score(scored, output),
+            self._score_name(output),
+            None if targets is None else lambda batch: objective.loss(network, batch),
+            steps,
+            answers=self._says(output),
+            seconds=frames * HOP if frames else None,
+            notes=[] if steps is None else unknown_notes(batch.values, batch.lengths, steps),
+            title=self.title,
+            words=words,
+            any_length=True,
+        )
+
+    def _score(self, output: Tensor, first: Tensor) -> Tensor:
+        """What the answer rests on, `(batch,)`; `first` is the output on the inputs as they are, which gave it."""
+        raise NotImplementedError
+
+    def _score_name(self, output: Tensor) -> str:
+        """Its name, with the unit."""
+        raise NotImplementedError
+
+    def _says(self, output: Tensor) -> list[str]:
+        """The answers in words."""
+        raise NotImplementedError
+
+    def _labelled(self, X: Any, y: Any, sample_weight: Any) -> Batches:
+        sequences = self._accept(X)
+        y = as_column(y, len(sequences), "y")
+        weights = as_weights(sample_weight, len(sequences))
+        known = ~is_missing(y)
+        if not known.any():
+            raise DataError("every target is missing: there is nothing to compare with")
+        return self._batches(self._store(sequences, None), known, self._targets_of(y, known), weights, None)
+
+    # saving
+
+    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
+        config = {"targets": self._target_config(), "encoder": self.encoder_.to_config(), "chosen": self.chosen_}
+        names = getattr(self, "feature_names_in_", None)
+        return config | ({} if names is None else {"feature_names": names.tolist()}), self.encoder_.to_files()
+
+    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
+        self.encoder_: Any = ENCODERS[config["encoder"]["kind"]].from_files(config["encoder"], files)
+        self._load_targets(config["targets"])
+        self._name_features(config.get("feature_names"))
+        self.chosen_ = config["chosen"] or self._choose(self.encoder_.kind, 0)
+
+    def _patience(self) -> float:
+        # long series of few features look the same for hundreds of steps before anything is learnt
+        return 0.5 if self.encoder_.kind == "series" else super()._patience()
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | self.chosen_
+
+    def _about(self) -> tuple[str, str]:
+        if self.encoder_.kind == "text":
+            return "text", '["a text"]'
+        if self.encoder_.kind == "audio":
+            return "audio", '["recording.wav"]'
+        return "time-series", f"[[[0.0] * {self.encoder_.features}]]"
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.three_d_array = True
+        tags.target_tags.required = True
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+
+def as_weights(weights: Any, rows: int) -> np.ndarray | None:
+    """One weight per sequence `(rows,)`, None for none; `DataError` says what is wrong with others."""
+    if weights is None:
+        return None
+    values = as_column(weights, rows, "sample_weight")
+    if values.ndim != 1:
+        raise DataError(f"sample_weight has shape {values.shape}; give one weight per sequence, shape ({rows},)")
+    try:
+        values = values.astype(np.float64)
+    except (TypeError, ValueError):
+        first = values[0].item() if isinstance(values[0], np.generic) else values[0]
+        raise DataError(f"sample_weight must hold numbers, got {first!r:.40}") from None
+    if not np.isfinite(values).all() or (values < 0).any() or not values.any():
+        raise DataError("sample_weight must be finite, not negative, and not all 0")
+    return values

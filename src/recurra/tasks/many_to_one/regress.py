@@ -1,0 +1,187 @@
+"""Regression, many-to-one: a number (or several) for a whole sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin
+from torch import Tensor
+
+from recurra._util.schema import Positive, Record
+from recurra.data.columns.inputs import as_column, is_missing
+from recurra.data.columns.scaling import moments_of, standardize
+from recurra.errors import DataError
+from recurra.tasks.finite import finite
+
+from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights
+
+
+class NumberTargets(Record):
+    """See `SequenceRegressor._target_config`."""
+
+    mean: list[float]
+    scale: list[Positive]
+    several: bool
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if not self.mean or len(self.mean) != len(self.scale) or not (self.several or len(self.mean) == 1):
+            raise ValueError("mean, scale and several do not fit each other")
+
+
+class RegressConfig(PooledConfig):
+    """config.json of a regressor."""
+
+    targets: NumberTargets
+
+
+class SquaredError(PooledObjective):
+    """Loss and figures of regression; the network predicts standardised targets.
+
+    Args:
+        mean: of the training targets, `(outputs,)`.
+        scale: their standard deviation, `(outputs,)`.
+    """
+
+    watch = "loss"
+    watch_greater = False
+    perfect: float | None = 1e-4  # of the variance of the targets is left: R² is 0.9999
+
+    def __init__(self, mean: np.ndarray, scale: np.ndarray) -> None:
+        self.mean, self.scale = mean, scale
+
+    def losses(self, output: Tensor, target: Any) -> Tensor:
+        """Squared error of the standardised target, mean over its values, `(batch,)`."""
+        return ((output - target) ** 2).mean(-1)
+
+    def each(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss."""
+        return self.losses(output, target)
+
+    def measure(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
+        """R² and loss of the standardized target; mean squared and mean absolute error in the target's own units."""
+        from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+
+        losses = self.losses(torch.from_numpy(output), torch.from_numpy(target)).numpy()
+        output, target = output.astype(np.float64), target.astype(np.float64)
+        found, true = output * self.scale + self.mean, target * self.scale + self.mean
+        return {
+            # R² has no unit; a constant target is exactly 0 here, but not in its own unit
+            "r2": float(r2_score(target, output, sample_weight=weight)) if len(true) > 1 else float("nan"),
+            "mse": float(mean_squared_error(true, found, sample_weight=weight)),
+            "mae": float(mean_absolute_error(true, found, sample_weight=weight)),
+            "loss": float(np.average(losses, weights=weight)),
+        }
+
+
+@dataclass(eq=False, repr=False)
+class SequenceRegressor(RegressorMixin, SequenceEstimator):
+    """Recurrent network that gives each sequence a number, or several.
+
+    Args:
+        cell: see `SequenceClassifier`, whose arguments this estimator shares but for `class_weight`.
+
+    Attributes:
+        history_: a dictionary of figures for each epoch.
+        best_epoch_: the epoch, counted from 1, whose weights were kept.
+        network_: the trained `torch.nn.Module`.
+
+    Example:
+        >>> import numpy as np
+        >>> from recurra import SequenceRegressor
+        >>> X = [np.full((n % 5 + 1, 1), n % 3, dtype=float) for n in range(60)]
+        >>> y = [float(x.sum()) for x in X]
+        >>> model = SequenceRegressor(hidden_size=16, pooling="last", dropout=0, epochs=60, batch_size=8)
+        >>> model.fit(X, y).score(X, y) > 0.9
+        True
+    """
+
+    task = "regress"
+    folder_config = RegressConfig
+    title = "Sequence regressor"
+    held_out_of_few: ClassVar = 0.2  # targets that are numbers are noisy: the last epoch would have learnt the noise
+    defaults: ClassVar = {kind: {**chosen, "dropout": 0.1} for kind, chosen in SequenceEstimator.defaults.items()}
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The predicted number of each sequence, `(batch,)`, or `(batch, outputs)` for several targets."""
+        with np.errstate(over="ignore"):  # refused in the next line
+            found = self._outputs(X) * self.target_scale_ + self.target_mean_
+        finite(torch.from_numpy(found))
+        return found if self.several_ else found[:, 0]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R², computed in units of the training targets' scales, so that the unit of the numbers does not matter."""
+        from sklearn.metrics import r2_score
+
+        found = standardize(_numbers(self.predict(X)), self.target_mean_, self.target_scale_, "the prediction")
+        true = as_column(y, len(found), "y")
+        known, weights = ~is_missing(true), as_weights(sample_weight, len(found))
+        if not known.any():
+            raise DataError("every target is missing")
+        values = standardize(_numbers(true[known]), self.target_mean_, self.target_scale_, "the target")
+        if values.shape[1] != found.shape[1]:
+            raise DataError(f"y has {values.shape[1]} targets, but the model was trained on {found.shape[1]}")
+        return float(r2_score(values, found[known], sample_weight=None if weights is None else weights[known]))
+
+    def _fit_targets(self, y: np.ndarray) -> None:
+        values = _numbers(y)
+        self.several_ = y.ndim == 2
+        moments = moments_of(values)
+        if not moments.deviation.any():
+            raise DataError(f"every target is {values[0, 0]:g}; there is nothing to learn")
+        self.target_mean_, self.target_scale_ = moments.mean, moments.target_scale()
+
+    def _encode_targets(self, y: np.ndarray) -> Tensor:
+        values = standardize(_numbers(y), self.target_mean_, self.target_scale_, "the target")
+        return torch.from_numpy(values.astype(np.float32))
+
+    def _output_size(self) -> int:
+        return len(self.target_mean_)
+
+    def _constant(self, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return np.average(targets, axis=0, weights=weights)
+
+    def _objective(self) -> SquaredError:
+        return SquaredError(self.target_mean_, self.target_scale_)
+
+    def _score(self, output: Tensor, first: Tensor) -> Tensor:
+        return (output.double() @ torch.from_numpy(self.target_scale_).to(output.device)) + self.target_mean_.sum()
+
+    def _score_name(self, output: Tensor) -> str:
+        return "sum of the predictions" if self.several_ else "prediction"
+
+    def _says(self, output: Tensor) -> list[str]:
+        found = output.double().cpu().numpy() * self.target_scale_ + self.target_mean_
+        return [", ".join(f"{number:.6g}" for number in row) for row in found]
+
+    def _target_config(self) -> dict[str, Any]:
+        return {
+            "mean": self.target_mean_.tolist(),
+            "scale": self.target_scale_.tolist(),
+            "several": self.several_,
+        }
+
+    def _load_targets(self, config: dict[str, Any]) -> None:
+        self.target_mean_, self.target_scale_ = np.array(config["mean"]), np.array(config["scale"])
+        self.several_ = config["several"]
+
+
+def _numbers(y: np.ndarray) -> np.ndarray:
+    """Targets as finite numbers `(batch, outputs)`."""
+    if y.ndim > 2 or not y.size:
+        raise DataError(f"the target must hold one number or one row of numbers per sequence, got the shape {y.shape}")
+    try:
+        if y.dtype.kind in "mM":
+            raise TypeError  # times would become numbers of an unknown unit
+        values = y.astype(np.float64)
+    except (TypeError, ValueError):
+        first = y.flat[0].item() if isinstance(y.flat[0], np.generic) else y.flat[0]
+        raise DataError(f"the target must be numbers; got values such as {first!r:.60}") from None
+    values = values.reshape(len(values), -1)
+    if not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0][0])
+        raise DataError(f"target {row} is {values[row]}, not a finite number", row)
+    return values

@@ -1,0 +1,394 @@
+"""Tagging, many-to-many aligned: a tag for each word of a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, cast
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from recurra._util.schema import Record, check_labels
+from recurra.data.batching.batches import IGNORE, Batches, to_device
+from recurra.data.batching.store import SequenceStore
+from recurra.data.columns.inputs import CHUNK_ROWS
+from recurra.data.columns.sentences import as_sentences, as_tags
+from recurra.data.encoders.tag_schemes import Scheme, find_scheme, parts_of
+from recurra.data.encoders.words import CHARACTERS, WordBatches, WordConfig, WordEncoder
+from recurra.errors import DataError, UsageError
+from recurra.ops import Stack, reproducible_algebra
+from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving
+from recurra.tasks.baselines import Baseline
+from recurra.tasks.config import FolderConfig
+from recurra.tasks.counts import FrequentTag, TagOfWord, fit_tags
+from recurra.tasks.finite import finite
+from recurra.tasks.subject import Subject
+from recurra.training.settings import choose_device
+
+from .baselines import LinearTags, fit_linear_tags
+from .network import UNSEEN_TAG, TaggerNetwork, Tagging
+
+MAX_CRF_TAGS = 400
+
+
+MAX_SCHEME_TAGS = 2000
+"""Most tags of a scheme: each pair of them is looked at."""
+
+
+class TagTargets(Record):
+    """The tags that a tagger knows."""
+
+    tags: list[str]
+    scheme: Literal["BIO", "IOB1", "IOE1", "IOE2", "IOBES"] | None = None
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        check_labels(self.tags, least=2)
+        if self.scheme and (len(self.tags) > MAX_SCHEME_TAGS or not parts_of(self.tags)):
+            raise ValueError(f"the tags are not at most {MAX_SCHEME_TAGS:,} of the scheme {self.scheme}")
+
+
+class TagConfig(FolderConfig):
+    """config.json of a tagger."""
+
+    targets: TagTargets
+    encoder: WordConfig
+
+
+@dataclass(eq=False, repr=False)
+class SequenceTagger(Estimator):
+    """Recurrent network that gives each word of a sentence a tag: parts of speech, names, chunks.
+
+    A word comes in twice: as a vector of its own, and as what a recurrent layer makes of its characters, so that words
+    never seen in training have a meaning by their form. Tags that mark spans (BIO, IOBES, BILOU and kin) are
+    recognised; what is decoded is then always valid in the scheme of the training data.
+
+    Args:
+        cell: see `SequenceClassifier`; with `"none"` each word is judged by itself (by its characters, still in order).
+        hidden_size: units per layer and direction, over the words.
+        num_layers: recurrent layers over the words.
+        bidirectional: whether sentences are read from both ends.
+        embedding_size: size of a word's vector.
+        vocab_size: greatest number of words that have a vector of their own; words seen once have none.
+        characters: `"jamo"` (characters and the letters they are made of: those of a syllable of Hangul, a letter and
+            its accents), `"char"` (characters only) or `"none"`.
+        char_embedding_size: size of a character's vector.
+        char_hidden_size: units per direction, over the characters of a word.
+        token_dropout: probability of replacing a word's vector by that of the unknown word, in training.
+        crf: whether transitions between tags are learnt (a conditional random field); at most 400 different tags.
+        dropout: probability of dropping a feature, in training.
+        epochs: see `SequenceClassifier`.
+        batch_size: sentences per step.
+        learning_rate: see `SequenceClassifier`, as all further arguments.
+
+    Attributes:
+        classes_: the tags, in the order of the columns of `predict_proba`.
+        scheme_: scheme of the tags, such as `"BIO"` or `"IOBES"`; None where they mark no spans, or in no known way.
+        history_: a dictionary of figures for each epoch.
+        best_epoch_: the epoch, counted from 1, whose weights were kept.
+        network_: the trained `torch.nn.Module`.
+
+    Example:
+        >>> from recurra import SequenceTagger
+        >>> words = [["Anna", "sleeps"], ["Ben", "and", "Anna", "sing"]] * 20
+        >>> tags = [["NOUN", "VERB"], ["NOUN", "CCONJ", "NOUN", "VERB"]] * 20
+        >>> tagger = SequenceTagger(hidden_size=16, epochs=15, batch_size=8, learning_rate=0.01).fit(words, tags)
+        >>> tagger.predict([["Ben", "sleeps"]])
+        [['NOUN', 'VERB']]
+    """
+
+    batch_size: int = 32
+    learning_rate: float = 4e-3
+    dropout: float = 0.25
+    bidirectional: bool = True
+    embedding_size: int = 100
+    vocab_size: int = 50_000
+    characters: str = "jamo"
+    char_embedding_size: int = 64
+    char_hidden_size: int = 64
+    token_dropout: float = 0.3
+    crf: bool = False
+
+    task = "tag"
+    folder_config = TagConfig
+    title = "Sequence tagger"
+    aligned = True
+    simple_models: ClassVar = (FrequentTag, TagOfWord, LinearTags)
+    choices: ClassVar = Estimator.choices | {"characters": CHARACTERS}
+    at_least_one: ClassVar = (
+        *Estimator.at_least_one,
+        "embedding_size",
+        "vocab_size",
+        "char_embedding_size",
+        "char_hidden_size",
+    )
+    shares: ClassVar = (*Estimator.shares, "token_dropout")
+
+    # fitting
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        validation_data: tuple[Any, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        checkpoint_minutes: float = 10.0,
+        resume: bool = False,
+    ) -> Self:
+        """Trains on sentences `X` and their tags `y`.
+
+        Args:
+            X: a list of words for each sentence, or a text, which is split at white space.
+            y: a list of tags for each sentence, as many as it has words; None where one is not known.
+            validation_data: `(X, y)` that choose the best epoch, instead of a part of the training data.
+            checkpoint: folder for the prepared data and the state of the run, from which it can be resumed.
+            checkpoint_minutes: greatest time between two checkpoints; there is one after each epoch too.
+            resume: whether to continue from the state in `checkpoint`, if there is one. Without, a folder that
+                contains the state of an earlier run is refused.
+
+        Returns:
+            The estimator itself. After Ctrl-C it holds the best epoch's weights and `interrupted_` is True.
+
+        Raises:
+            DataError: the data cannot be used; the message says where and why.
+            UsageError: an argument is out of its range (it is a ValueError).
+        """
+        self._check_params()
+        seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
+        sentences = as_sentences(X)
+        tags = as_tags(y, sentences, "y")
+        training, held_out = self._split(sentences, validation_data is None, seed)
+        words_of = [sentences[i] for i in training]
+        self._fit_tags([tags[i] for i in training])
+        self.encoder_ = WordEncoder(self.characters, self.vocab_size).fit(words_of)
+        batches = self._batches(words_of, [tags[i] for i in training], seed, saving.file("training.arrow"))
+        valid = None
+        if validation_data is not None:
+            held_x = as_sentences(validation_data[0])
+            held_y = as_tags(validation_data[1], held_x, "the validation y")
+            if not any(tag is not None for row in held_y for tag in row):
+                raise DataError("every validation tag is missing")
+            valid = self._batches(held_x, held_y, None, saving.file("validation.arrow"))
+        elif len(held_out):
+            valid = self._batches([sentences[i] for i in held_out], [tags[i] for i in held_out], None, None)
+        data = {
+            "sentences": len(training),
+            "words": sum(map(len, words_of)),
+            "different words": len({word for words in words_of for word in words}),
+            "words without a tag": sum(tags[i].count(None) for i in training),
+            "validation sentences": 0 if valid is None else len(valid.batches.rows),
+        }
+        self._train(batches, valid, seed, saving, data)
+        return self
+
+    def _split(self, sentences: list[list[str]], hold_out: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Which sentences are trained on and which choose the best epoch."""
+        rows = np.arange(len(sentences))
+        count = round(len(rows) * self.validation_fraction)
+        if not (hold_out and 0 < count < len(rows)):
+            return rows, rows[:0]
+        order = np.random.default_rng(seed).permutation(rows)
+        return np.sort(order[count:]), np.sort(order[:count])
+
+    def _fit_tags(self, tags: list[list[str | None]]) -> None:
+        """Learns which tags there are and what may follow what."""
+        known = sorted({tag for row in tags for tag in row if tag is not None})
+        if not known:
+            raise DataError("every tag is missing: there is nothing to learn")
+        if len(known) < 2:
+            raise DataError(f"there is only one tag, {known[0]}; there is nothing to tell apart")
+        if self.crf and len(known) > MAX_CRF_TAGS:
+            raise UsageError(f"crf is for at most {MAX_CRF_TAGS} different tags, and there are {len(known):,}")
+        self.classes_ = np.array(known)
+        self.parts_, self.scheme_ = parts_of(known), None
+        if self.parts_:
+            part = dict(zip(known, self.parts_, strict=True))
+            whole = ([part[tag] for tag in row if tag is not None] for row in tags if None not in row)
+            found = find_scheme(whole, {p.role for p in self.parts_})
+            self.scheme_ = found and found.name
+
+    def _batches(
+        self, sentences: list[list[str]], tags: list[list[str | None]] | None, seed: int | None, path: Path | None
+    ) -> WordBatches:
+        """Batches of sentences; shuffled for training where a seed is given."""
+        places: dict[str, int] = {}
+        rows = [np.array([places.setdefault(w, len(places)) for w in row], np.int64) for row in sentences]
+        targets = None
+        if tags is not None:
+            number: dict[str | None, int] = {tag: i for i, tag in enumerate(self.classes_.tolist())} | {None: IGNORE}
+            targets = SequenceStore.build(
+                [[np.array([number.get(tag, UNSEEN_TAG) for tag in row], np.int64) for row in tags]]
+            )
+        batches = Batches(
+            SequenceStore.build([rows], path),
+            targets=targets,
+            batch_size=PREDICT_BATCH if seed is None else self.batch_size,
+            shuffle=seed is not None,
+            seed=seed or 0,
+        )
+        return WordBatches(batches, self.encoder_.lexicon(places or [""]))
+
+    def _build(self) -> TaggerNetwork:
+        allowed = None
+        if self.parts_ and self.scheme_:
+            pairs, start, end = (torch.from_numpy(part) for part in Scheme(self.scheme_).table(self.parts_))
+            allowed = (pairs, start, end)
+        return TaggerNetwork(
+            self.encoder_.words,
+            self.encoder_.signs if self.characters != "none" else 0,
+            len(self.classes_),
+            embedding_size=self.embedding_size,
+            char_embedding_size=self.char_embedding_size,
+            char_hidden_size=self.char_hidden_size,
+            cell=self.cell,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            dropout=self.dropout,
+            token_dropout=self.token_dropout,
+            crf=self.crf,
+            allowed=allowed,
+            engine=self.engine,
+            memory=self.memory,
+        )
+
+    def _fit_baselines(self, batches: WordBatches, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
+        tags = len(self.classes_)
+        counts = fit_tags(batches, self.encoder_.words, tags)
+        return counts + fit_linear_tags(batches, self.encoder_.kinds(), tags), {}
+
+    def _baseline_sizes(self) -> dict[str, int]:
+        return {"tags": len(self.classes_), "words": self.encoder_.words, "signs": self.encoder_.signs}
+
+    def _objective(self) -> Tagging:
+        return Tagging(self.parts_, cast(TaggerNetwork, self.network_).chain.without_learnt())
+
+    # predicting
+
+    def predict(self, X: Any) -> list[list[str]]:
+        """The tags of each sentence.
+
+        Args:
+            X: a list of words for each sentence, or a text, which is split at white space.
+        """
+        return [tags for tags, _ in self._tagged(X, confident=False)]
+
+    def predict_proba(self, X: Any) -> list[np.ndarray]:
+        """Probabilities of the tags of each word, `(words, tags)` for each sentence, columns as in `classes_`.
+
+        With `crf` or where the tags mark spans, they are marginals over all valid sequences of tags; `predict` gives
+        the one best sequence, which need not hold the most probable tag of each word.
+        """
+        return [chances for _, chances in self._tagged(X)]
+
+    def predict_with_confidence(self, X: Any) -> tuple[list[list[str]], list[list[float]]]:
+        """The tags of each sentence, and the probability of each of them."""
+        place = {tag: i for i, tag in enumerate(self.classes_.tolist())}
+        found, sure = [], []
+        for tags, chances in self._tagged(X):
+            found.append(tags)
+            sure.append([float(row[place[tag]]) for row, tag in zip(chances, tags, strict=True)])
+        return found, sure
+
+    def score(self, X: Any, y: Any) -> float:
+        """Accuracy over all words whose tag is known."""
+        check_is_fitted(self, "network_")
+        return self._figures(self._labelled(X, y, None))["accuracy"]
+
+    def _tagged(self, X: Any, *, confident: bool = True) -> Iterator[tuple[list[str], np.ndarray]]:
+        """Tags and probabilities of each sentence, in order; with `confident=False` the latter are empty."""
+        check_is_fitted(self, "network_")
+        sentences = as_sentences(X) if len(X) else []
+        device = choose_device(self.device)
+        network: Any = self.network_.to(device).eval()
+        for start in range(0, len(sentences), CHUNK_ROWS):
+            chunk = sentences[start : start + CHUNK_ROWS]
+            found: list[Any] = [None] * len(chunk)
+            for batch in self._batches(chunk, None, None, None):
+                with torch.inference_mode(), reproducible_algebra():
+                    moved = to_device(batch, device)
+                    scores = finite(network(moved))
+                    tags = network.chain.decode(scores, moved.lengths).cpu().numpy()
+                    chances = network.chain.probabilities(scores, moved.lengths).cpu().numpy() if confident else tags
+                for row, best, chance, steps in zip(
+                    batch.rows.tolist(), tags, chances, batch.lengths.tolist(), strict=True
+                ):
+                    found[row] = (self.classes_[best[:steps]].tolist(), chance[:steps])
+            yield from found
+
+    def subject(self, X: Any, y: Any = None) -> Subject:
+        """See `Estimator.subject`."""
+        check_is_fitted(self, "network_")
+        sentences = as_sentences(X)
+        batches = self._batches(sentences, None, None, None) if y is None else self._labelled(X, y, None)
+        batch, objective = self._whole(batches), self._objective()
+        network: Any = self.network_.to(batch.values.device).eval()
+        with torch.no_grad():
+            best = network.chain.decode(network(batch), batch.lengths)
+        tags = [self.classes_[row[: len(words)]] for row, words in zip(best.cpu().numpy(), sentences, strict=True)]
+        answers = [
+            " ".join(f"{word}/{tag}" for word, tag in zip(*pair, strict=True))
+            for pair in zip(sentences, tags, strict=True)
+        ]
+        different = dict.fromkeys(word for words in sentences for word in words)  # in the order of the batch
+        return Subject(
+            network,
+            batch,
+            network,
+            lambda scores: network.chain.log_probability(scores, best, batch.lengths),
+            "log-probability of the tags (nats)",
+            None if y is None else lambda batch: objective.loss(network, batch),
+            sentences,
+            {"spelling": self.encoder_.shown(different)},
+            answers=answers,
+            title=self.title,
+        )
+
+    def _labelled(self, X: Any, y: Any, sample_weight: Any) -> WordBatches:
+        if sample_weight is not None:
+            raise UsageError("a tagger takes no sample_weight")
+        sentences = as_sentences(X)
+        tags = as_tags(y, sentences, "y")
+        if not any(tag is not None for row in tags for tag in row):
+            raise DataError("every tag is missing: there is nothing to compare with")
+        return self._batches(sentences, tags, None, None)
+
+    # saving
+
+    def _stack(self) -> Stack | None:
+        """Cell and sizes of the stack over the words, None with `cell="none"`."""
+        return getattr(self.network_.recurrent, "stack", None)
+
+    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
+        targets = {"tags": self.classes_.tolist(), "scheme": self.scheme_}
+        return {"targets": targets, "encoder": self.encoder_.to_config()}, self.encoder_.to_files()
+
+    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
+        self.encoder_ = WordEncoder.from_files(config["encoder"], files)
+        self.classes_ = np.array(config["targets"]["tags"])
+        self.parts_, self.scheme_ = parts_of(config["targets"]["tags"]), config["targets"]["scheme"]
+
+    def _about(self) -> tuple[str, str]:
+        return "text", '[["A", "sentence"]]'
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.target_tags.required = True
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+
+def unseen_tags(estimator: SequenceTagger, tags: Sequence[Sequence[str | None]]) -> dict[str, int]:
+    """How often tags occur that the model never saw; it cannot but get them wrong."""
+    known = {None, *estimator.classes_.tolist()}
+    found: dict[str, int] = {}
+    for row in tags:
+        for tag in row:
+            if tag not in known:
+                found[str(tag)] = found.get(str(tag), 0) + 1
+    return found

@@ -1,0 +1,208 @@
+"""Tagging's network (words and their characters, a recurrent stack over the words, a chain of tags) and its figures."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recurra.data.batching.batches import IGNORE
+from recurra.data.encoders.tag_schemes import Part, spans
+from recurra.data.encoders.words import NO_SIGN, WordBatch
+from recurra.nn import Chain, build_recurrent, last_hidden
+from recurra.ops import dropout as drop
+
+UNSEEN_TAG = -1
+"""Number of a tag that training never saw: always an error in the figures, never in the loss."""
+
+
+class TaggerNetwork(torch.nn.Module):
+    """A vector of each word beside what a recurrent layer makes of its characters, then a stack over the words.
+
+    The characters of equal words of a batch are read once. Without memory (`cell="none"`) each word is judged by
+    itself; its characters, which are one step together, are still read in order.
+
+    Args:
+        words: number of different words.
+        signs: number of different characters and letters, 0 to read none.
+        tags: number of tags.
+        embedding_size: size of a word's vector.
+        char_embedding_size: size of a character's vector.
+        char_hidden_size: units per direction over the characters.
+        cell: see `recurra.nn.build_recurrent`.
+        hidden_size: units per layer and direction over the words.
+        num_layers: layers over the words.
+        bidirectional: whether sentences are read from both ends.
+        dropout: probability of dropping a feature before each layer and before the head, in training.
+        token_dropout: probability of replacing a word's vector by that of the unknown word, in training.
+        crf: whether transitions between tags are learnt.
+        allowed: see `recurra.nn.Chain`.
+        engine: engine of the recurrence.
+        memory: `"full"` or `"recompute"`.
+    """
+
+    def __init__(
+        self,
+        words: int,
+        signs: int,
+        tags: int,
+        *,
+        embedding_size: int,
+        char_embedding_size: int,
+        char_hidden_size: int,
+        cell: str,
+        hidden_size: int,
+        num_layers: int,
+        bidirectional: bool,
+        dropout: float,
+        token_dropout: float,
+        crf: bool,
+        allowed: tuple[Tensor, Tensor, Tensor] | None,
+        engine: str,
+        memory: str,
+    ) -> None:
+        super().__init__()
+        self.dropout, self.token_dropout = dropout, token_dropout
+        self.embedding = _embedding(words, embedding_size)
+        self.sign_embedding = self.spelling = None
+        size = embedding_size
+        if signs:
+            self.sign_embedding = _embedding(signs, char_embedding_size, padding_idx=NO_SIGN)
+            self.spelling = build_recurrent(
+                "lstm" if cell == "none" else cell,
+                char_embedding_size,
+                char_hidden_size,
+                1,
+                bidirectional=True,
+                engine=engine,
+                memory=memory,
+            )
+            size += 2 * char_hidden_size
+        self.recurrent = build_recurrent(
+            cell,
+            size,
+            hidden_size,
+            num_layers,
+            bidirectional=bidirectional,
+            dropout=dropout if num_layers > 1 else 0.0,
+            engine=engine,
+            memory=memory,
+        )
+        directions = 2 if bidirectional and cell != "none" else 1
+        self.head = torch.nn.Linear(directions * hidden_size, tags)
+        self.chain = Chain(tags, learnt=crf, allowed=allowed)
+
+    def forward(self, batch: WordBatch) -> Tensor:
+        """Scores of the tags, `(batch, time, tags)`."""
+        words = batch.words[batch.values]
+        if self.training and self.token_dropout > 0:
+            words = words * (torch.rand(words.shape, device=words.device) >= self.token_dropout)  # 0 is the unknown
+        vectors = [self.embedding(words)]
+        if self.sign_embedding is not None and self.spelling is not None:
+            signs = self.sign_embedding(batch.characters).sum(2)  # a character and its letters
+            signs = drop(signs, self.dropout / 2, training=self.training)
+            _, state = self.spelling(signs, lengths=batch.character_lengths)
+            spelt = last_hidden(state[0] if isinstance(state, tuple) else state, 2)
+            vectors.append(torch.nn.functional.embedding(batch.values, spelt))
+        values = drop(torch.cat(vectors, 2), self.dropout, training=self.training)
+        output, _ = self.recurrent(values, lengths=batch.lengths)
+        return self.head(drop(output, self.dropout, training=self.training))
+
+
+def _embedding(count: int, size: int, padding_idx: int | None = None) -> torch.nn.Embedding:
+    embedding = torch.nn.Embedding(count, size, padding_idx)
+    torch.nn.init.normal_(embedding.weight, std=0.5)
+    if padding_idx is not None:
+        torch.nn.init.zeros_(embedding.weight[padding_idx])
+    return embedding
+
+
+class Observed(NamedTuple):
+    """What the figures need of a batch: one row for each word, one sentence behind the other."""
+
+    found: np.ndarray
+    targets: np.ndarray
+    unseen: np.ndarray
+    lengths: np.ndarray
+    loss: float
+
+
+class Tagging:
+    """Loss and figures of tagging; F1 of spans chooses the best epoch where there are spans, else accuracy.
+
+    Args:
+        parts: what the tags say of spans, None where they mark none.
+        chain: decodes the scores of baselines, which have no chain of their own.
+    """
+
+    watch_greater = True
+    perfect: float | None = 1.0
+
+    def __init__(self, parts: list[Part] | None = None, chain: Chain | None = None) -> None:
+        self.parts, self.chain = parts, chain
+        self.watch = "f1" if parts else "accuracy"
+
+    def loss(self, network: Any, batch: WordBatch) -> tuple[Tensor, Tensor]:
+        """Sum of the losses of the sentences of a batch, and its number of known tags."""
+        assert batch.targets is not None  # noqa: S101  (training and validation batches have them)
+        losses = self._chain(network).loss(network(batch), batch.targets, batch.lengths)
+        return losses.sum(), (batch.targets >= 0).sum().to(losses.dtype)
+
+    def observe(self, network: Any, batch: WordBatch) -> Observed:
+        """Tags found and tags given."""
+        assert batch.targets is not None  # noqa: S101
+        scores, chain = network(batch), self._chain(network)
+        found = chain.decode(scores, batch.lengths).cpu()
+        loss = float(chain.loss(scores, batch.targets, batch.lengths).sum())
+        real = torch.arange(found.shape[1]) < batch.lengths.unsqueeze(1)
+        columns = (found, batch.targets.cpu(), batch.unseen.cpu()[batch.values.cpu()])
+        tags, targets, unseen = (column[real].numpy() for column in columns)
+        return Observed(tags, targets, unseen, batch.lengths.numpy(), loss)
+
+    def _chain(self, network: Any) -> Any:
+        return getattr(network, "chain", self.chain)
+
+    def figures(self, observed: list[Observed]) -> dict[str, float]:
+        """Accuracy, that on words never seen in training, of spans precision, recall and F1, and mean loss in nats."""
+        found, targets, unseen = (np.concatenate(c) for c in list(zip(*observed, strict=True))[:3])
+        judged, right = targets != IGNORE, found == targets
+        figures = {"accuracy": _mean(right[judged])}
+        if (judged & unseen).any():
+            figures["unseen_word_accuracy"] = _mean(right[judged & unseen])
+        if self.parts:
+            lengths = np.concatenate([o.lengths for o in observed])
+            figures |= _span_figures(found, targets, lengths, self.parts)
+        known = (targets >= 0).sum()
+        return {**figures, "loss": sum(o.loss for o in observed) / max(int(known), 1)}
+
+    def items(self, observed: list[Observed]) -> np.ndarray | None:
+        """Right tags and known tags of each sentence, `(sentences, 2)`; None where F1 is compared."""
+        if self.parts:
+            return None
+        found, targets, _, lengths = (np.concatenate(c) for c in list(zip(*observed, strict=True))[:4])
+        sentence, judged = np.repeat(np.arange(len(lengths)), lengths), targets != IGNORE
+        right = np.bincount(sentence, (found == targets) & judged, minlength=len(lengths))
+        return np.stack([right, np.bincount(sentence, judged, minlength=len(lengths))], 1)
+
+
+def _mean(right: np.ndarray) -> float:
+    return float(right.mean()) if len(right) else 0.0
+
+
+def _span_figures(found: np.ndarray, targets: np.ndarray, lengths: np.ndarray, parts: list[Part]) -> dict[str, float]:
+    """Precision, recall and F1 of exact spans; sentences with a missing tag are left out."""
+    both = given = answered = 0
+    unseen = Part("I", "\0")  # a run of tags that training never saw is one span, which no answer can meet
+    ends = np.cumsum(lengths)
+    for start, end in zip(ends - lengths, ends, strict=True):
+        gold = targets[start:end]
+        if (gold == IGNORE).any():
+            continue
+        expected = set(spans(parts[t] if t >= 0 else unseen for t in gold))
+        answer = set(spans(parts[t] for t in found[start:end]))
+        both, given, answered = both + len(expected & answer), given + len(expected), answered + len(answer)
+    precision, recall = both / answered if answered else 0.0, both / given if given else 0.0
+    f1 = 2 * both / (given + answered) if given + answered else 1.0
+    return {"precision": precision, "recall": recall, "f1": f1}

@@ -1,0 +1,1 @@
+"""Transcription: the text of a recording, by connectionist temporal classification (CTC)."""

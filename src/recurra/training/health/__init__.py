@@ -1,0 +1,1 @@
+"""Health checks of a network during and after training."""

@@ -1,0 +1,119 @@
+"""One sequence of a source, as the tools that look inside take it."""
+
+from __future__ import annotations
+
+import io
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from recurra.cli.support.options import Asking
+from recurra.cli.tasks import one, source_of
+from recurra.data.columns.panel import NUMBERS, Columns
+from recurra.errors import DataError, UsageError
+
+READS = ["tag", "generate", "translate", "fill", "classify", "regress"]
+
+
+def model(task: str, kind: str = "text", **more) -> SimpleNamespace:
+    """As much of an estimator as reading a source needs."""
+    data = {"input column": "text", "source column": "text"}
+    more = {"data_": data, "encoder_": SimpleNamespace(kind=kind), "classes_": np.array([]), **more}
+    return SimpleNamespace(task=task, set_params=lambda **_: None, beam_size=1, bleu_tokens_="13a", **more)
+
+
+@pytest.mark.parametrize("task", READS)
+@pytest.mark.parametrize("text", ["이 영화 정말 재미없다", "great", "a.b and c.csv", "가" * 5000])
+def test_a_text(task, text):
+    X = one(model(task), source_of(model(task), text), Asking())[0]
+    assert ([text.split()] if task == "tag" else [text]) == X
+
+
+@pytest.mark.parametrize("name", ["missing.csv", "missing.wav", "missing.flac", "missing.ts"])
+def test_a_file_that_is_missing_is_no_text(name):
+    with pytest.raises(DataError, match="there is no file"):
+        source_of(model("classify"), name)
+
+
+@pytest.mark.parametrize("task", [t for t in READS if t != "tag"])
+def test_a_row_of_a_table(task, tmp_path):
+    file = tmp_path / "texts.csv"
+    file.write_text("text,label\n" + "".join(f"text {i},{i % 2}\n" for i in range(1, 6)), encoding="utf-8")
+    for row in (1, 5):
+        X = one(model(task), str(file), Asking(), row)[0]
+        assert (X if isinstance(X, list) else X.to_pylist()) == [f"text {row}"]
+    for row in (0, 6, -1):
+        with pytest.raises(UsageError, match=f"no row {row} in .*rows are counted from 1 to 5"):
+            one(model(task), str(file), Asking(), row)
+
+
+@pytest.mark.parametrize("task", READS)
+def test_a_file_that_is_not_there(task):
+    with pytest.raises(DataError, match="missing"):
+        one(model(task, target=""), "missing.csv" if task != "tag" else "missing.conllu", Asking())
+
+
+def test_rows_are_counted_over_all_chunks(tmp_path):
+    file = tmp_path / "texts.csv"
+    file.write_text("text\n" + "".join(f"text {i}\n" for i in range(1, 5001)), encoding="utf-8")
+    for task in ("classify", "translate", "fill", "generate"):
+        X = one(model(task), str(file), Asking(), 4500)[0]
+        assert (X if isinstance(X, list) else X.to_pylist()) == ["text 4500"]
+
+
+def test_a_language_models_labels(tmp_path):
+    labelled = model("generate", classes_=np.array(["n", "p"]))
+    assert one(labelled, ["good film"], Asking(condition="p")) == (["good film"], ["p"])
+    labelled.data_["condition column"] = "label"
+    file = tmp_path / "texts.csv"
+    file.write_text("text,label\ngood,p\nbad,n\n", encoding="utf-8")
+    X, y = one(labelled, str(file), Asking(), 2)
+    assert (X.to_pylist(), y.tolist()) == (["bad"], ["n"])
+
+
+def test_standard_input(monkeypatch):
+    class Pipe(io.BytesIO):
+        def fileno(self):
+            return 0
+
+    monkeypatch.setattr(sys, "stdin", Pipe())
+    blocks = iter([b"first\nsec", b"ond\nthird\n", b""])
+    monkeypatch.setattr("recurra.cli.support.stdin.os.read", lambda *_: next(blocks))
+    assert one(model("classify"), "-", Asking(), 2) == (["second"],)
+
+
+def test_sentences_series_and_sounds(tmp_path):
+    conll = tmp_path / "words.conll"
+    conll.write_text("Anna N\nsleeps V\n\nBen N\n\n", encoding="utf-8")
+    assert one(model("tag", data_={}), str(conll), Asking(), 2) == ([["Ben"]],)
+
+    np.savez(tmp_path / "series.npz", X=np.arange(24.0).reshape(3, 4, 2))
+    (X,) = one(model("classify", "series", data_={}), str(tmp_path / "series.npz"), Asking(), 2)
+    np.testing.assert_array_equal(X.rows[0], np.arange(8.0, 16.0).reshape(4, 2))
+    assert (len(X), X.features) == (1, 2)
+
+    soundfile = pytest.importorskip("soundfile")
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, np.zeros(800), 8000)
+    table = tmp_path / "sounds.csv"
+    table.write_text("path,text\na.wav,a\nb.wav,b\n", encoding="utf-8")
+    assert one(model("transcribe", data_={}), str(table), Asking(), 2) == ([tmp_path / "b.wav"],)
+    assert one(model("transcribe"), str(tmp_path / "a.wav"), Asking()) == ([tmp_path / "a.wav"],)
+
+
+def test_one_of_several_series_with_its_future(tmp_path):
+    columns = Columns("day", ("sold",), (), ("open",), "shop")
+    preparation = SimpleNamespace(columns=columns, frequency=NUMBERS, spelling=None)
+    forecaster = model("forecast", preparation_=preparation, fill_gaps=False)
+    history, future = tmp_path / "history.csv", tmp_path / "future.csv"
+    history.write_text("day,sold,open,shop\n1,5,0,a\n2,6,1,a\n1,7,0,b\n2,8,1,b\n", encoding="utf-8")
+    future.write_text("day,open,shop\n3,1,a\n3,0,b\n", encoding="utf-8")
+    (panel,) = one(forecaster, str(history), Asking(future=future), 2)
+    (series,) = panel.series
+    assert (len(panel), series.id) == (1, "b")
+    assert series.values[:, 0].tolist() == [7, 8]
+    assert series.known[:, 0].tolist() == [0, 1, 0]
+    with pytest.raises(UsageError, match="no row 3"):
+        one(forecaster, str(history), Asking(), 3)

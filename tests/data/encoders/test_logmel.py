@@ -1,0 +1,112 @@
+"""Log-mel spectra: where the energy lies, what is learnt, what is saved."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recurra.data import ENCODERS, AudioEncoder
+from recurra.data.encoders.logmel import bands_of
+from recurra.data.files import audio
+from recurra.data.files.audio import Recordings
+from recurra.errors import DataError
+
+
+def noise(samples, seed=0):
+    return np.random.default_rng(seed).normal(scale=0.1, size=samples).astype(np.float32)
+
+
+def mel(hertz):
+    return 1127 * np.log1p(hertz / 700)
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000])
+@pytest.mark.parametrize("hertz", [300, 1000, 3000])
+def test_a_tone_is_in_its_band(rate, hertz):
+    encoder = AudioEncoder(rate)
+    wave = np.sin(2 * np.pi * hertz * np.arange(rate) / rate)
+    (spectra,) = encoder.spectra([(wave, rate)])
+    low, high = mel(20), mel(rate / 2)
+    expected = (mel(hertz) - low) / (high - low) * (encoder.bands + 1) - 1
+    assert np.abs(spectra[5:-5].argmax(1) - expected).max() <= 1.01
+
+
+@given(st.integers(0, 3000), st.sampled_from([8000, 16_000]))
+def test_one_spectrum_every_10_ms(samples, rate):
+    (spectra,) = AudioEncoder(rate).spectra([(noise(samples), rate)])
+    assert spectra.shape == ((samples + rate // 200) // (rate // 100), bands_of(rate))
+    assert np.isfinite(spectra).all()
+
+
+def test_digital_silence_has_finite_spectra():
+    assert np.isfinite(AudioEncoder(8000).spectra([(np.zeros(4000), 8000)])[0]).all()
+
+
+def test_the_scale_is_learnt_on_the_training_part_only():
+    rows = [(noise(4000, i) * (100 if i == 3 else 1), 8000) for i in range(4)]
+    training = np.array([True, True, True, False])
+    encoder = AudioEncoder()
+    store = encoder.learn(Recordings(rows), training)
+    steps = np.concatenate(store.take([0, 1, 2]))
+    np.testing.assert_allclose(steps.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(steps.std(0), 1, atol=1e-4)
+    assert store.take([3])[0].mean() > 3
+    alone = AudioEncoder()
+    alone.learn(Recordings(rows[:3]), np.ones(3, bool))
+    assert alone.to_config() == encoder.to_config()
+    for found, row in zip(store.take(range(4)), rows, strict=True):
+        np.testing.assert_array_equal(found, encoder.encode([row])[0])
+
+
+def test_every_file_is_read_once(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{i}.wav" for i in range(3)]
+    for i, path in enumerate(paths):
+        soundfile.write(path, noise(4000, i), 8000)
+    read, original = [], audio._blocks
+    monkeypatch.setattr(audio, "_blocks", lambda path: read.append(path) or original(path))
+    AudioEncoder().learn(Recordings(paths), np.ones(3, bool), tmp_path / "x.arrow").take([0, 1, 2])
+    assert read == paths
+
+
+def test_the_rate_is_the_most_common_one_of_the_training_part():
+    def learnt(*rates):
+        encoder = AudioEncoder()
+        encoder.learn(Recordings([(noise(r), r) for r in rates]), np.array([True] * (len(rates) - 3) + [False] * 3))
+        return encoder.rate, encoder.bands
+
+    assert learnt(8000, 11_025, 8000, 16_000, 16_000, 16_000) == (8000, 40)
+    assert learnt(44_100, 44_100, 8000, 8000, 8000) == (16_000, 80)
+    assert learnt(2000, 8000, 8000, 8000) == (2000, 16)
+
+
+def test_a_file_at_another_rate_sounds_the_same():
+    encoder = AudioEncoder(8000)
+    slow = np.sin(2 * np.pi * 500 * np.arange(8000) / 8000)
+    fast = np.sin(2 * np.pi * 500 * np.arange(44_100) / 44_100)
+    a, b = encoder.spectra([(slow, 8000), (fast, 44_100)])
+    loud = a[5:-5] > a.max() - 5
+    assert np.abs(a[5:-5][loud] - b[5:-5][loud]).max() < 0.05
+
+
+def test_saved_encoders_agree():
+    encoder = AudioEncoder()
+    encoder.learn(Recordings([(noise(8000), 11_025)]), np.array([True]))
+    again = ENCODERS["audio"].from_files(json.loads(json.dumps(encoder.to_config())), encoder.to_files())
+    np.testing.assert_array_equal(again.encode([(noise(500), 8000)])[0], encoder.encode([(noise(500), 8000)])[0])
+    assert (again.input_size, again.features) == (40, 40)
+
+
+def test_fingerprint_knows_the_scale():
+    rows = Recordings([(noise(4000, i), 8000) for i in range(2)])
+    stores = [AudioEncoder().learn(rows, np.array(mask)) for mask in ([True, True], [True, True], [True, False])]
+    assert stores[0].fingerprint() == stores[1].fingerprint() != stores[2].fingerprint()
+
+
+def test_nothing_to_learn_from():
+    with pytest.raises(DataError, match="every sequence is empty"):
+        AudioEncoder().learn(Recordings([(noise(0), 8000), (noise(9), 8000)]), np.ones(2, bool))

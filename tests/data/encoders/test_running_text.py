@@ -1,0 +1,144 @@
+"""Running text: reading files, cutting, and tokens that lose no space and no newline."""
+
+from __future__ import annotations
+
+import gzip
+import unicodedata
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recurra.data.encoders.running_text import BEGIN_ID, END_ID, PlainEncoder, documents, pieces, read_text
+from recurra.errors import DataError, UsageError
+
+KOREAN = "그 겨울은  몹시 추웠다.\n\n\t봄은 😀 오지 않았다.\n"
+texts = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from(" \n\t가나다라각한글😀👨‍👩‍👧[]é")), max_size=60)
+
+
+@pytest.fixture(scope="module")
+def bpe():
+    return PlainEncoder("bpe", 300).fit([[KOREAN, "the cat sat on the mat"] * 3])
+
+
+@given(text=texts)
+def test_byte_pieces_write_every_text_again(bpe, text):
+    ids = bpe.encode([text])[0]
+    normal = unicodedata.normalize("NFC", text)
+    assert bpe.decode(ids) == normal
+    assert bpe.characters[ids].sum() == len(normal)
+    assert bpe.unknown(text) == []
+    write, written = bpe.writer(), ""
+    for token in ids.tolist():
+        assert write.possible()[token]
+        written += write(token)
+    assert (written, write.within) == (normal, False)
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 999))
+def test_possible_tokens_are_those_of_valid_texts(bpe, seed):
+    random, write, written, words = np.random.default_rng(seed), bpe.writer(), b"", bpe.words
+    for _ in range(30):
+        possible = write.possible()
+        for token in random.permutation(len(possible))[:20]:
+            assert possible[token] == is_begin(written + words[token])
+        token = random.choice(np.flatnonzero(possible))
+        written += words[token]
+        write(token)
+    assert not write.possible().all()
+
+
+def is_begin(written: bytes) -> bool:
+    """Whether bytes are the beginning of a text in UTF-8."""
+    try:
+        written.decode()
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+    return True
+
+
+@given(text=texts)
+def test_characters_write_every_known_text_again(text):
+    normal = unicodedata.normalize("NFC", text)
+    encoder = PlainEncoder("char", 1000).fit([[normal + "x", normal + "x"]])
+    ids = encoder.encode([text])[0]
+    assert encoder.decode(ids) == normal
+    assert encoder.characters[ids].sum() == len(ids) == len(normal)
+    assert encoder.unknown(text) == []
+
+
+@given(text=texts)
+def test_a_long_text_is_encoded_in_pieces(bpe, text):
+    whole = (text + "wood ") * 40
+    assert "".join(pieces(whole)) == whole
+    assert max(map(len, pieces(whole))) <= 512
+    assert bpe.decode(np.concatenate(bpe.stream(whole))) == unicodedata.normalize("NFC", whole)
+
+
+@pytest.mark.parametrize("tokens", ["char", "bpe"])
+def test_names_of_special_tokens_in_a_text_are_text(tokens):
+    text = "[BEGIN] a [UNK] b [END]"
+    encoder = PlainEncoder(tokens, 300).fit([[text, text]])
+    again = PlainEncoder.from_files(encoder.to_config(), encoder.to_files())
+    for one in (encoder, again):
+        (ids,) = one.encode([text])
+        assert one.decode(ids) == text
+        assert ids.min() > END_ID
+
+
+def test_unknown_characters():
+    encoder = PlainEncoder("char").fit([["abab", "c"]])
+    assert encoder.encode(["acz"])[0].tolist()[1:] == [0, 0]
+    assert encoder.unknown("azzc") == ["z", "c"]
+    assert encoder.characters[encoder.encode(["acz"])[0]].sum() == 3
+
+
+def test_documents_have_a_begin_and_an_end(bpe):
+    empty, one = documents(bpe, ["", "cat"])
+    assert empty.tolist() == [BEGIN_ID, END_ID]
+    assert (one[0], one[-1], bpe.decode(one[1:-1])) == (BEGIN_ID, END_ID, "cat")
+
+
+def test_wrong_encoders():
+    with pytest.raises(UsageError, match="at least 259"):
+        PlainEncoder("bpe", 100)
+    with pytest.raises(UsageError, match="char, bpe"):
+        PlainEncoder("word")
+
+
+# files
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (KOREAN.encode(), "UTF-8"),
+        (KOREAN.encode("utf-8-sig"), "UTF-8 with BOM"),
+        (KOREAN.encode("utf-16"), "UTF-16"),
+        (KOREAN.replace(" 😀", "").encode("cp949"), "CP949 (Korean)"),
+        (gzip.compress(KOREAN.encode(), mtime=0), "UTF-8"),
+        (KOREAN.replace("\n", "\r\n").encode(), "UTF-8"),
+        (KOREAN.replace("\n", "\r").encode(), "UTF-8"),
+    ],
+)
+def test_encodings_packing_and_line_ends(write, content, found):
+    text, summary = read_text(write(content, "a.txt"))
+    assert text in (KOREAN, KOREAN.replace(" 😀", ""))
+    assert summary == f"a.txt: {len(text)} characters, {found}"
+
+
+def test_a_given_encoding(write):
+    assert read_text(write("é".encode("latin-1"), "a.txt"), "latin-1")[0] == "é"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("", "a.txt is empty"), (" \n\n", "a.txt is empty"), (b"a\0b", "NUL"), (None, "no file")]
+)
+def test_files_without_text(write, tmp_path, content, message):
+    path = tmp_path / "a.txt" if content is None else write(content, "a.txt")
+    with pytest.raises(DataError, match=message):
+        read_text(path)
+    with pytest.raises(DataError, match="folder"):
+        read_text(tmp_path)

@@ -1,0 +1,103 @@
+"""Reading the columns of JSON Lines files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from recurra.data.files import table as module
+from recurra.data.readers.tables import ReadOptions, read_table
+from recurra.errors import DataError
+
+SKIP = ReadOptions(skip_bad_rows=True)
+
+Write = Callable[..., Path]
+
+
+def test_json_values_keep_their_kinds(write: Write) -> None:
+    lines = [
+        {
+            "text": "a",
+            "n": 1,
+            "x": 1,
+            "b": True,
+            "list": [1],
+            "mix": 1,
+            "big": 2**70,
+            "obj": {"p": 1},
+            "none": None,
+        },
+        {
+            "text": None,
+            "n": 2,
+            "x": 2.5,
+            "b": False,
+            "list": [2.5],
+            "mix": "two",
+            "big": 1,
+            "obj": {"q": "x"},
+        },
+        {},
+        {"late": "z", "list": [], "mix": True, "x": 2**60 + 1},
+    ]
+    file = read_table(write("".join(json.dumps(line) + "\n\n" for line in lines), "a.jsonl"))
+    assert file.table.to_pydict() == {
+        "text": ["a", None, None, None],
+        "n": [1, 2, None, None],
+        "x": [1.0, 2.5, None, float(2**60 + 1)],
+        "b": [True, False, None, None],
+        "list": [[1.0], [2.5], None, []],
+        "mix": ["1", "two", None, "true"],
+        "big": [str(2**70), "1", None, None],
+        "obj": [{"p": 1, "q": None}, {"p": None, "q": "x"}, None, None],
+        "none": [None] * 4,
+        "late": [None, None, None, "z"],
+    }
+    assert file.table.schema.field("none").type == pa.string()
+    assert [file.line_of(row) for row in range(4)] == [1, 3, 5, 7]
+    assert file.summary.startswith("a.jsonl: 4 rows, JSON Lines, UTF-8, columns text, n, x,")
+
+
+def test_json_kinds_are_told_over_the_whole_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH_ROWS", 2)
+    values = [1, 2, 3, 4, 5, "six"]
+    path = write("".join(json.dumps({"v": value}) + "\n" for value in values), "a.jsonl")
+    assert read_table(path).table["v"].to_pylist() == ["1", "2", "3", "4", "5", "six"]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('{"text": "a"', "Expecting ',' delimiter at column"),
+        ("[1, 2]", "not an object of names and values"),
+        ('{"text": "\\ud800"}', "half of a surrogate pair"),
+        ("[" * 100_000, "recursion"),
+        ('{"n": ' + "1" * 5000 + "}", "Exceeds the limit"),
+    ],
+)
+def test_bad_json_lines(write: Write, line: str, problem: str) -> None:
+    path = write('{"text": "good 😀"}\n\n' + line + '\n{"text": "\\ud83d\\ude00"}\n', "a.jsonl")
+    with pytest.raises(DataError, match=rf"a\.jsonl, line 3: .*{problem}(.|\n)*--skip-bad-rows"):
+        read_table(path)
+    file = read_table(path, options=SKIP)
+    assert (file.table["text"].to_pylist(), file.skipped) == (["good 😀", "😀"], 1)
+    assert file.line_of(1) == 4
+
+
+def test_json_columns_are_chosen(write: Write) -> None:
+    path = write('{"a": 1, "b": [1]}\n{"b": 2, "c": "x"}\n', "a.jsonl")
+    assert read_table(path, ["3", "a"]).table.to_pydict() == {"c": [None, "x"], "a": [1, None]}
+    with pytest.raises(DataError, match=r'line 2, column b: "2"\nis unlike the values above'):
+        read_table(path, ["b"])
+    with pytest.raises(DataError, match=r'has no column "d".*\nIts columns are: a, b, c'):
+        read_table(path, ["d"])
+    with pytest.raises(DataError, match="line 1"):
+        read_table(write('{"a": [1, "x"]}\n', "b.jsonl"))
+    with pytest.raises(DataError, match="line 2, column a"):
+        read_table(write('{"a": [1]}\n{"a": [' + "9" * 30 + "]}\n", "b.jsonl"))
+    with pytest.raises(DataError, match="is empty"):
+        read_table(write("{}\n\n", "c.jsonl"))

@@ -1,0 +1,198 @@
+"""Finding out the delimiter, quoting and header of text tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recurra._util.messages import plain_name
+from recurra.data.readers.sniff import Dialect, find_dialect, read_rows
+from recurra.errors import DataError
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(write: Write) -> Write:
+    """Gives files a suffix that promises no format."""
+    return lambda content, name="table.txt": write(content, name)
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ",", ";", "|"])
+@pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv", "a"])
+def test_delimiters_are_found_whatever_the_suffix(write: Write, delimiter: str, name: str) -> None:
+    rows = [["id", "text", "label"], ["1", "so, so; well | no", "0"], ["2", "good, yes", "1"], ["3", "", "1"]]
+    rows = [[cell.replace(delimiter, "") for cell in row] for row in rows]
+    path = write("\n".join(delimiter.join(row) for row in rows), name)
+    assert find_dialect(path) == Dialect("utf-8", delimiter, False, 1, ("id", "text", "label"))
+
+
+def test_a_comma_in_every_text_of_a_tab_file_does_not_confuse(write: Write) -> None:
+    path = write("id, old\ttext, new\n1\tgood, really\n2\tbad, really\n")
+    assert find_dialect(path).delimiter == "\t"
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ";"), ("a.tsv", "\t"), ("a.txt", "\t")])
+def test_the_suffix_breaks_ties(write: Write, name: str, delimiter: str) -> None:
+    assert find_dialect(write("1\t2;3\n4\t5;6\n", name)).delimiter == delimiter
+
+
+def test_decimal_commas_do_not_make_columns(write: Write) -> None:
+    assert find_dialect(write("1,5;2,5\n3,5;4,5\n", "a.csv")).delimiter == ";"
+
+
+def test_a_few_bad_rows_do_not_hide_the_delimiter(write: Write) -> None:
+    rows = ["a,b,c"] + ["1,2,3"] * 30 + ["1,2", "1,2,3,4"]
+    assert find_dialect(write("\n".join(rows))).delimiter == ","
+
+
+def test_the_columns_asked_for_tell_the_delimiter(write: Write) -> None:
+    path = write("text,label\na;b,1\nc;d,0\ne;f;g,1\nh,0\n")
+    assert find_dialect(path, ["text", "label"]).names == ("text", "label")
+    one = write("text\na,b\nc,d\ne,f\n", "b.csv")
+    assert find_dialect(one, ["text"]).names == ("text",)
+
+
+def test_prose_is_one_column(write: Write) -> None:
+    path = write("Hello, world\nWell, yes\nNo, never\n")
+    assert find_dialect(path) == Dialect("utf-8", None, False, 0, ("1",))
+
+
+def test_one_column_of_quoted_texts_with_commas(write: Write) -> None:
+    path = write('text\n"a,b"\n"c,d"\n"e\nf"\n', "a.csv")
+    assert find_dialect(path) == Dialect("utf-8", None, True, 1, ("text",))
+
+
+@pytest.mark.parametrize("given", ["\t", r"\t", "tab"])
+def test_a_tab_can_be_typed(write: Write, given: str) -> None:
+    assert find_dialect(write("a\tb\n1\t2\n"), delimiter=given).names == ("a", "b")
+
+
+@pytest.mark.parametrize("given", ["", "::", '"', "\n", "가"])
+def test_impossible_delimiters_are_refused(write: Write, given: str) -> None:
+    with pytest.raises(DataError, match="a delimiter is one ASCII character"):
+        find_dialect(write("a,b\n1,2\n"), delimiter=given)
+
+
+def test_long_lines_are_sampled_too(write: Write) -> None:
+    text = "가, 나 " * 20_000
+    path = write("id\ttext\n" + "".join(f"{row}\t{text}\n" for row in range(30)))
+    assert find_dialect(path).names == ("id", "text")
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", " \n\t\n", "\ufeff"])
+def test_files_without_rows_are_empty(write: Write, content: str) -> None:
+    with pytest.raises(DataError, match=r"table\.txt is empty"):
+        find_dialect(write(content))
+
+
+@pytest.mark.parametrize(
+    ("text", "quoting"),
+    [
+        ('a\tb\n1\t"x"\n2\t"y ""z"""\n', True),  # all enclosed, nothing lost
+        ('a\tb\n1\tsay "x"\n2\ty\n', False),  # no field begins with one
+        ('a\tb\n1\t"x\n2\ty\n', False),  # a bare one would swallow the next row
+        ('a\tb\n1\t"x\n2\ty"\n', False),  # rows are whole either way: tab files do not quote
+        ('a,b\n1,"x\n2,y"\n', True),  # and comma files do
+        ('a\tb\n1\t"Who?" "Me."\n2\t"x"\n', False),  # not the way quotes enclose
+        ('a,b\n1,"x, y"\n2,z\n', True),
+        ('a\tb\n1\t"x\ny"\n2\tz\n', True),  # over two lines: rows would break without
+        ('a,b\n1,"x, y"\n2,"z" w\n3,"u, v"\n', True),  # one breaks the rules, most do not
+        ('a,b\n1,"x"\n2,"y"\n3,"z', False),  # cut off, and whole rows without quoting
+        ('a,b\n"1","x, y"\n' + '"2","y"\n' * 20 + '"3', True),  # cut off: the rows before it tell
+    ],
+)
+def test_quoting_is_what_keeps_the_rows_whole(write: Write, text: str, quoting: bool) -> None:
+    assert find_dialect(write(text)).quoting is quoting
+
+
+def test_quoting_is_decided_over_the_whole_file(write: Write) -> None:
+    rows = [f'{row}\t"enclosed"\n' for row in range(5000)]
+    assert find_dialect(write("".join(rows))).quoting
+    assert not find_dialect(write("".join(rows) + '5000\t"bare\n5001\tx\n')).quoting
+
+
+def test_lines_are_counted_through_quotes_and_blanks(write: Write) -> None:
+    path = write('\nid,text\r\n\r\n1,"two\nlines\r\nand three"\n   \n2,x\r3,y', "a.csv")
+    dialect = find_dialect(path)
+    assert list(read_rows(path, dialect)) == [
+        (2, ["id", "text"]),
+        (4, ["1", "two\nlines\r\nand three"]),
+        (8, ["2", "x"]),
+        (9, ["3", "y"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "header_rows"),
+    [
+        ("id,text\n1,a\n2,b\n", 1),  # words above numbers
+        ("1,a\n2,b\n", 0),  # numbers in the first row
+        ("id,2019\n1,9\n2,8\n", 1),  # unless a word stands above numbers
+        ("NA,2019\n1,9\n2,8\n", 0),  # which a missing value is not
+        ('id,price\na,-\nb,"1,395"\nc,NA\n', 1),  # missing values do not hide the numbers
+        ("document,label\ngood film,pos\nbad film,neg\n", 1),  # texts only
+        ("good film,pos\nbad film,neg\nold film,pos\n", 0),  # a label that occurs again
+        ("pos,good film\nneg,bad film\npos,old film\n", 0),
+        ("Go.,가.\nRun!,뛰어!\n", 0),  # sentences are no names
+        (",a,b\nx,1,2\ny,3,4\n", 1),  # an index without a name, as pandas writes it
+    ],
+)
+def test_headers_are_told_from_data(write: Write, text: str, header_rows: int) -> None:
+    assert find_dialect(write(text, "a.csv")).header_rows == header_rows
+
+
+def test_what_the_user_asks_for_tells_the_header(write: Write) -> None:
+    path = write("2019,name\n1,a\n2,b\n")
+    assert find_dialect(path).header_rows == 0
+    assert find_dialect(path, ["2019"]).names == ("2019", "name")
+    assert find_dialect(write("9,1\n1,2\n2,3\n"), ["1"]).header_rows == 0  # a position, not a name
+    decomposed = "\u1112\u1161\u11ab"  # 한 in single letters
+    assert find_dialect(write("한,9\n나,2\n"), [decomposed]).header_rows == 1
+
+
+@pytest.mark.parametrize(("header", "names"), [(True, ("1 a", "2")), (False, ("1", "2"))])
+def test_a_given_header_is_believed(write: Write, header: bool, names: tuple[str, ...]) -> None:
+    assert find_dialect(write("1 a,2\n3,4\n"), header=header).names == names
+
+
+def test_plain_text_has_no_header_but_a_one_column_table_has(write: Write) -> None:
+    assert find_dialect(write("one\ntwo\n", "a.txt")).names == ("1",)
+    assert find_dialect(write("one\ntwo\n", "a.csv")).names == ("one",)
+
+
+def test_repeated_and_blank_names_are_told_apart(write: Write) -> None:
+    path = write('a,a,,"b\n c",a (2),a\n1,2,3,4,5,6\n')
+    assert find_dialect(path).names == ("a", "a (2)", "3", "b c", "a (2) (2)", "a (3)")
+
+
+def test_two_header_rows_are_joined(write: Write) -> None:
+    path = write("station,line,04:00,,05:00,\n,,on,off,on,off\nA,x,1,2,3,4\nB,y,5,6,7,8\n")
+    dialect = find_dialect(path)
+    assert dialect.header_rows == 2
+    assert dialect.names == ("station", "line", "04:00 on", "04:00 off", "05:00 on", "05:00 off")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name,note,\nbob,,x\nann,y,z\n",  # a gap in a row of texts
+        ",a,b\nk,x,\nl,1,2\n",  # an index without a name
+        "a,,b\n,1,\n2,3,4\n",  # numbers are data
+        "a,,b\n,,x\n1,2,3\n2,3,4\n",  # no name at all for the second column
+    ],
+)
+def test_rows_with_gaps_are_no_second_header(write: Write, text: str) -> None:
+    assert find_dialect(write(text), header=True).header_rows == 1
+
+
+def test_a_line_of_a_million_separators_is_refused(write: Write) -> None:
+    with pytest.raises(DataError, match=r"table\.txt, line 2: over 1,000,000 separators in one line"):
+        find_dialect(write("a\n" + "1," * 1_000_001 + "\n"))
+
+
+def test_a_byte_order_mark_does_not_hide_a_column(write: Write) -> None:
+    path = write("\ufeff\ufeffday,sold\n2024-01-01,1\n")
+    assert plain_name(find_dialect(path, ["day"]).names[0]) == "day"

@@ -1,0 +1,50 @@
+"""Plain text files, one text a line."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from recurra.data.readers.text_lines import read_lines
+from recurra.errors import DataError
+
+TEXT = "첫째 줄\n\n셋째 줄, 끝"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_encodings_and_line_ends(tmp_path, encoding, end):
+    path = tmp_path / "a.txt"
+    path.write_bytes(TEXT.replace("\n", end).encode(encoding))
+    file = read_lines(path)
+    assert file.table.to_pydict() == {"text": TEXT.split("\n")}
+    assert file.where(2) == "a.txt, line 3"
+    assert "3 lines" in file.summary
+
+
+def test_gzip_and_no_line_is_cut_at_other_separators(tmp_path):
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(gzip.compress("a\u2028b\x0bc\x85d\n".encode()))
+    assert read_lines(path).table.column(0).to_pylist() == ["a\u2028b\x0bc\x85d"]
+
+
+def test_large_texts_go_to_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("recurra.data.files.table.SPILL_BYTES", 1000)
+    path = tmp_path / "a.txt"
+    path.write_text("".join(f"line {i}\n" for i in range(20_000)))
+    file = read_lines(path, cache_dir=tmp_path / "cache")
+    assert file.table.column(0)[19_999].as_py() == "line 19999"
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "no file"), (b"", "empty"), (b"a\0b\n", "NUL"), (b"ok\n\xff\xfe\xfd\x81\n", "a.txt")],
+)
+def test_what_cannot_be_read_is_said(tmp_path, content, message):
+    path = tmp_path / "a.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_lines(path)

@@ -1,0 +1,151 @@
+"""The chain of tags against enumeration of every path."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recurra.nn import Chain
+from recurra.nn.crf import FORBIDDEN, Links, best_path, log_partition, marginals, path_score
+
+
+@st.composite
+def chains(draw):
+    """Scores of a ragged batch, with zero lengths among it, and of the links."""
+    batch, steps, tags = draw(st.integers(1, 3)), draw(st.integers(0, 4)), draw(st.integers(1, 3))
+    lengths = torch.tensor(draw(st.lists(st.integers(0, steps), min_size=batch, max_size=batch)))
+    random = torch.Generator().manual_seed(draw(st.integers(0, 10_000)))
+    scale = draw(st.sampled_from([0.1, 3.0]))
+
+    def values(*shape):
+        return torch.randn(*shape, generator=random, dtype=torch.double) * scale
+
+    scores = values(batch, steps, tags)
+    for row, length in zip(scores, lengths.tolist(), strict=True):
+        row[length:] = 1e6  # must never be read
+    return scores, lengths, Links(values(tags, tags), values(tags), values(tags))
+
+
+def paths(scores, length, links):
+    """All paths of one sequence with their scores."""
+    scores, (pairs, start, end) = scores.tolist(), (part.tolist() for part in links)
+    for path in itertools.product(range(len(start)), repeat=length):
+        score = start[path[0]] + end[path[-1]] if path else 0.0
+        score += sum(scores[t][tag] for t, tag in enumerate(path)) + sum(
+            pairs[a][b] for a, b in itertools.pairwise(path)
+        )
+        yield path, torch.tensor(score, dtype=torch.double)
+
+
+@given(chains())
+@settings(max_examples=25)
+def test_everything_agrees_with_enumeration(chain):
+    scores, lengths, links = chain
+    totals, chances = log_partition(scores, lengths, links), marginals(scores, lengths, links)
+    best = best_path(scores, lengths, links)
+    reached = path_score(scores, best, lengths, links)
+    for i, length in enumerate(lengths.tolist()):
+        every = list(paths(scores[i], length, links))
+        values = torch.stack([score for _, score in every])
+        torch.testing.assert_close(totals[i], torch.logsumexp(values, 0))
+        torch.testing.assert_close(reached[i], values.max())
+        assert best[i, length:].eq(0).all()
+        expected = torch.zeros_like(scores[i])
+        for (path, _), weight in zip(every, torch.softmax(values, 0), strict=True):
+            for t, tag in enumerate(path):
+                expected[t, tag] += weight
+        torch.testing.assert_close(chances[i], expected)
+
+
+@given(chains())
+@settings(max_examples=20)
+def test_marginals_are_the_gradient_of_the_log_partition(chain):
+    scores, lengths, links = chain
+    scores.requires_grad_()
+    log_partition(scores, lengths, links).sum().backward()
+    torch.testing.assert_close(scores.grad, marginals(scores.detach(), lengths, links))
+
+
+@given(chains(), st.data())
+@settings(max_examples=30)
+def test_loss_sums_over_what_is_not_known(chain, data):
+    scores, lengths, links = chain
+    tags = torch.randint(scores.shape[2], scores.shape[:2], generator=torch.Generator().manual_seed(1))
+    hidden = data.draw(st.lists(st.booleans(), min_size=tags.numel(), max_size=tags.numel()))
+    tags[torch.tensor(hidden, dtype=torch.bool).view(tags.shape)] = -100
+    layer = Chain(scores.shape[2], learnt=True).double()
+    for name in ("pairs", "start", "end"):
+        getattr(layer, name).data.copy_(getattr(links, name))
+    found = layer.loss(scores, tags, lengths)
+    for i, length in enumerate(lengths.tolist()):
+        every = list(paths(scores[i], length, links))
+        fits = [all(t < 0 or t == p for t, p in zip(tags[i].tolist(), path, strict=False)) for path, _ in every]
+        values = torch.stack([score for _, score in every])
+        expected = torch.logsumexp(values, 0) - torch.logsumexp(values[torch.tensor(fits)], 0)
+        torch.testing.assert_close(found[i], expected)
+
+
+@given(chains(), st.integers(0, 1000), st.booleans())
+@settings(max_examples=40)
+def test_what_is_not_allowed_is_never_decoded(chain, seed, learnt):
+    scores, lengths, _ = chain
+    tags = scores.shape[2]
+    allowed = torch.rand(tags, tags, generator=torch.Generator().manual_seed(seed)) < 0.5
+    allowed |= torch.eye(tags, dtype=torch.bool)  # some path always is
+    begins = torch.arange(tags) == seed % tags
+    ends = torch.ones(tags, dtype=torch.bool)
+    layer = Chain(tags, learnt=learnt, allowed=(allowed, begins, ends))
+    found = layer.decode(scores.float(), lengths)
+    chances = layer.probabilities(scores.float(), lengths)
+    for path, chance, length in zip(found.tolist(), chances, lengths.tolist(), strict=True):
+        assert all(allowed[a, b] for a, b in itertools.pairwise(path[:length]))
+        assert all(begins[tag] for tag in path[: min(length, 1)])
+        torch.testing.assert_close(chance[:length].sum(1), torch.ones(length))
+        assert chance[length:].eq(0).all()
+
+
+def test_one_forbidden_step_outweighs_thousands_of_scores():
+    scores = torch.zeros(1, 1000, 2)
+    scores[0, :, 1] = 50.0
+    links = Links(torch.tensor([[0.0, FORBIDDEN], [0.0, 0.0]]), torch.tensor([0.0, FORBIDDEN]), torch.zeros(2))
+    assert best_path(scores, torch.tensor([1000]), links).eq(0).all()
+
+
+def test_without_learnt_links_the_loss_is_cross_entropy():
+    scores, tags = torch.randn(2, 3, 4), torch.tensor([[1, -100, 2], [3, -1, -100]])
+    found = Chain(4, learnt=False).loss(scores, tags, torch.tensor([3, 1]))
+    expected = [
+        torch.nn.functional.cross_entropy(scores[0, [0, 2]], torch.tensor([1, 2]), reduction="sum"),
+        torch.nn.functional.cross_entropy(scores[1, :1], torch.tensor([3])),
+    ]
+    torch.testing.assert_close(found, torch.stack(expected))
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_empty_batches(learnt):
+    layer = Chain(3, learnt=learnt)
+    scores, tags, lengths = torch.zeros(2, 0, 3), torch.zeros(2, 0, dtype=torch.long), torch.zeros(2, dtype=torch.long)
+    assert layer.loss(scores, tags, lengths).tolist() == [0, 0]
+    assert layer.decode(scores, lengths).shape == (2, 0)
+    assert layer.probabilities(scores, lengths).shape == (2, 0, 3)
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_steps_beyond_the_lengths_are_decoded_as_0(learnt):
+    scores = torch.tensor([[[0.0, 1.0, 5.0], [0.0, 2.0, 1.0], [0.0, 0.0, 9.0]]])
+    assert Chain(3, learnt=learnt).decode(scores, torch.tensor([2])).tolist() == [[2, 1, 0]]
+
+
+def test_constraints_without_learnt_transitions():
+    allowed = torch.rand(3, 3) < 0.5, torch.tensor([True, False, True]), torch.tensor([False, True, True])
+    layer = Chain(3, learnt=True, allowed=allowed)
+    with torch.no_grad():
+        layer.pairs.add_(1.0)
+    found, expected = layer.without_learnt().decoding, Chain(3, learnt=False, allowed=allowed).decoding
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+    assert not Chain(3, learnt=True).without_learnt().constrained
