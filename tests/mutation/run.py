@@ -43,12 +43,12 @@ SOURCE, TESTS = ROOT / "src", ROOT / "tests"
 PARTS = {
     **{folder: (folder,) for folder in ("cells", "ops", "nn", "data", "training")},
     "decoders": (
-        "tasks/ctc", "tasks/filling", "tasks/language", "tasks/tagger", "tasks/translate/search",
-        "tasks/forecasting/decode", "tasks/forecasting/bands", "tasks/forecasting/split",
+        "tasks/transcribe/decode", "tasks/fill/search", "tasks/generate/network", "tasks/tag/network",
+        "tasks/translate/search", "tasks/forecast/decode", "tasks/forecast/intervals", "tasks/forecast/split",
     ),
 }  # fmt: skip
 """What is changed: folders and modules of the package. Of the tasks, the decoders and what forecasts rest on."""
-LEFT_OUT = ("plot.py", "figures.py", "curve.py", "progress.py", "wording.py", "build_report.py", "explain.py")
+LEFT_OUT = ("plot.py", "plots.py", "learning_curve.py", "progress.py", "build_report.py")
 """Modules that draw pictures or word messages: what they show is not worth an exact test."""
 LEAST = 0.9
 """Share of the mutants, without the equivalent ones, that must be noticed."""
@@ -348,7 +348,7 @@ def main() -> int:
     parser.add_argument("--mutants", type=int, default=10**9, help="how many are run at most")
     parser.add_argument("--seconds", type=float, default=240, help="time in which mutants are begun")
     parser.add_argument("--seed", type=int, default=0, help="which mutants are chosen")
-    parser.add_argument("--only", default="", help="part of a path, such as ops/ or nn/chain.py")
+    parser.add_argument("--only", default="", help="part of a path, such as ops/ or nn/crf.py")
     parser.add_argument("--line", type=int, help="all mutants of this line, with --only")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args()

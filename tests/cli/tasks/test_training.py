@@ -169,7 +169,7 @@ def test_a_second_run_with_the_same_folder_is_refused(recurra, tmp_path):
     program = """
 import sys
 from pathlib import Path
-from recurra.atomic import locked
+from recurra._util.atomic import locked
 Path("model.training").mkdir()
 with locked(Path("model.training"), ""):
     print("locked", flush=True)

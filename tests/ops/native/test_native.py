@@ -754,7 +754,7 @@ def test_a_graph_alive_at_exit_is_no_remark():
 
 
 def test_where_the_engine_was_not_built_builtin_serves():
-    code = "import sys; sys.modules['recurra.ops._engine'] = None; import torch; from recurra import nn, ops\n"
+    code = "import sys; sys.modules['recurra.ops.native._engine'] = None; import torch; from recurra import nn, ops\n"
     done = python(f"{code}print(ops.explain(nn.GRU(3, 4), torch.zeros(2, 1, 3)))")
     assert done.stderr == ""
     first, second = done.stdout.splitlines()
