@@ -1,59 +1,29 @@
-"""Recurrent networks that train on your own sequences and can be seen through.
+"""Recurrent networks whose gates and states you can inspect, trained on your own sequences.
 
-The heavy names are imported at first use, so that `import recurra` and `recurra --help` are quick.
+Public names are imported at first use, so that `import recurra` and `recurra --help` are quick.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .tasks.registry import BUILT_IN
+
 if TYPE_CHECKING:
-    from . import cells, inspect, lab, nn, ops
-    from .inspect import gradient_reach, trace
-    from .nn import accelerate, restore
-    from .tasks import (
-        BlankFiller,
-        Forecaster,
-        LanguageModel,
-        SequenceClassifier,
-        SequenceRegressor,
-        SequenceTagger,
-        Transcriber,
-        Translator,
-        load,
-    )
+    from . import cells as cells
+    from . import inspect as inspect
+    from . import lab as lab
+    from . import nn as nn
+    from . import ops as ops
+    from .inspect import gradient_reach as gradient_reach
+    from .inspect import trace as trace
+    from .nn import accelerate as accelerate
+    from .nn import restore as restore
+    from .tasks import *  # noqa: F403  (the estimators and `load`)
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "BlankFiller",
-    "Forecaster",
-    "LanguageModel",
-    "SequenceClassifier",
-    "SequenceRegressor",
-    "SequenceTagger",
-    "Transcriber",
-    "Translator",
-    "accelerate",
-    "cells",
-    "gradient_reach",
-    "inspect",
-    "lab",
-    "load",
-    "nn",
-    "ops",
-    "restore",
-    "trace",
-]
-
-_HOME = {
-    "BlankFiller": "tasks",
-    "Forecaster": "tasks",
-    "LanguageModel": "tasks",
-    "SequenceClassifier": "tasks",
-    "SequenceRegressor": "tasks",
-    "SequenceTagger": "tasks",
-    "Transcriber": "tasks",
-    "Translator": "tasks",
+_MODULES = ("cells", "inspect", "lab", "nn", "ops")
+_HOME = {task.class_name: "tasks" for task in BUILT_IN} | {
     "accelerate": "nn",
     "gradient_reach": "inspect",
     "load": "tasks",
@@ -61,11 +31,13 @@ _HOME = {
     "trace": "inspect",
 }
 
+__all__ = sorted([*_HOME, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
+
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f".{_HOME[name]}", __name__), name)
-    if name in __all__:
+    if name in _MODULES:
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module 'recurra' has no attribute {name!r}")
 

@@ -84,8 +84,10 @@ def test_ctrl_c_says_where_the_model_is(tmp_path, train, uninterrupted):
 DRIVER = """
 import os, random, signal, sys
 from pathlib import Path
-import recurra.tasks, recurra.training.loop  # once for all children
+import recurra.tasks.restore, recurra.training.loop  # once for all children
 from recurra import cli
+
+recurra.tasks.ESTIMATORS
 
 def run(arguments, die_at=0):
     def counted(function):

@@ -61,12 +61,14 @@ def warm_up() -> None:
     for name in (
         "recurra.cli",
         "recurra.training.loop",
-        "recurra.tasks",
+        "recurra.tasks.restore",
         "recurra.inspect",
         "recurra.nn",
         "scipy.signal",
     ):
         importlib.import_module(name)
+    for task in importlib.import_module("recurra.tasks.registry").tasks():
+        task.load()
     importlib.import_module("torch").set_num_threads(1)
 
 

@@ -24,6 +24,7 @@ from recurra.ops import MEMORIES, PRECISIONS, Stack, reproducible_algebra
 from recurra.training.health.statistics import bad_weights
 from recurra.training.settings import Objective, Run, Settings, choose_device
 
+from . import registry
 from .baselines import FILE, Baseline, Comparison, Measured, compare, dump, no_held_out, parse
 from .config import METRICS, FolderConfig
 from .finite import finite_loss
@@ -110,7 +111,6 @@ class Estimator(BaseEstimator):
     watch: bool = False
 
     task: ClassVar[str]
-    title: ClassVar[str]
     choices: ClassVar[dict[str, tuple[str, ...]]] = {"cell": CELLS, "memory": MEMORIES, "precision": PRECISIONS}
     """What a parameter may be, checked before anything else."""
     at_least_one: ClassVar[tuple[str, ...]] = ("hidden_size", "num_layers", "batch_size")
@@ -127,7 +127,12 @@ class Estimator(BaseEstimator):
     simple_models: ClassVar[tuple[type[Baseline], ...]] = ()
     """Classes of the baselines that `_fit_baselines` returns, for reading a model folder."""
 
-    # what a room defines
+    @property
+    def title(self) -> str:
+        """Name of the task for people."""
+        return registry.find(self.task).label
+
+    # what a task defines
 
     def _build(self) -> torch.nn.Module:
         """The untrained network, called as `network(values, lengths)` or as the objective calls it."""

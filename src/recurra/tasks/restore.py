@@ -4,21 +4,66 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from recurra._util.schema import FileError, check, parse_json, plain
 from recurra.errors import ModelFolderError, UsageError
-from recurra.io import CONFIG, StoredModel, blaming, read_weights
+from recurra.io import CONFIG, StoredModel, blaming, identity, read_folder, read_weights
 from recurra.ops.dispatch import ENGINES
 
+from . import registry
 from .base import Estimator
 from .config import METRICS, Metrics, params_type
 
 E = TypeVar("E", bound=Estimator)
 
 DEVICES = re.compile("auto|cpu|cuda(:[0-9]{1,3})?")
+
+
+REPLACED = 3
+"""Times that a folder is read if another process replaces it in between, which could mix two models."""
+
+
+def load(path: str | Path, *, allow_nonfinite: bool = False) -> Estimator:
+    """Rebuilds a saved estimator. Every file is checked first, and nothing from the folder is executed.
+
+    Args:
+        path: model folder written by `save` or `recurra fit`.
+        allow_nonfinite: whether weights that are NaN or infinite are accepted, to look inside such a model.
+
+    Raises:
+        ModelFolderError: the folder is missing, damaged or of a newer version, or holds weights that are not finite.
+
+    Example:
+        >>> import recurra
+        >>> recurra.load("no/such/folder")
+        Traceback (most recent call last):
+        recurra.errors.ModelFolderError: there is no model folder no/such/folder
+        train one with: recurra fit … --out no/such/folder
+    """
+    for _ in range(REPLACED - 1):
+        before = identity(path)
+        try:
+            found = _load(path, allow_nonfinite)
+        except ModelFolderError:
+            if identity(path) == before:
+                raise
+            continue
+        if identity(path) == before:
+            return found
+    return _load(path, allow_nonfinite)
+
+
+def _load(path: str | Path, allow_nonfinite: bool) -> Estimator:
+    stored = read_folder(path)
+    task = stored.config.get("task")
+    kind = {task.name: task for task in registry.tasks()}.get(task) if isinstance(task, str) else None
+    if kind is None:
+        raise ModelFolderError(f"{path} holds a model for the task {task!r:.80}, which this version does not know")
+    return rebuild(kind.load(), stored, allow_nonfinite=allow_nonfinite)
 
 
 def rebuild(kind: type[E], stored: StoredModel, *, allow_nonfinite: bool = False) -> E:

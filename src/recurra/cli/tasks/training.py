@@ -40,12 +40,13 @@ def train(task: str, train: Path, options: Fitting, read: Read, params: dict[str
             process is training into it.
         typer.Exit: with code 130 after Ctrl-C; with code 0 if the run to resume is finished.
     """
-    from recurra.tasks import ESTIMATORS
+    from recurra.tasks.registry import find
 
     params = {**options.params(), **(params or {})}
-    for name in params.keys() - ESTIMATORS[task]().get_params().keys():
+    kind = find(task).load()
+    for name in params.keys() - kind().get_params().keys():
         raise UsageError(f"--{name.replace('_', '-')} is not for {task}")
-    estimator: Any = ESTIMATORS[task](**params)
+    estimator: Any = kind(**params)
     with _run_folder(options) as run:
         data = read(train, run)
         valid = None if options.valid is None else read(options.valid, run)

@@ -165,7 +165,6 @@ class BlankFiller(Estimator):
 
     task = "fill"
     folder_config = FillConfig
-    title = "Blank filler"
     choices: ClassVar = Estimator.choices | {"tokens": TOKENS, "direction": DIRECTIONS}
     at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size")
     shares: ClassVar = (*Estimator.shares, "token_dropout")

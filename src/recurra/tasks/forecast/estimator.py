@@ -142,7 +142,6 @@ class Forecaster(Estimator):
     task = "forecast"
     folder_config = ForecastConfig
     at_most: ClassVar = Estimator.at_most | {"horizon": MAX_STEPS, "context": MAX_STEPS, "segment": MAX_STEPS}
-    title = "Forecaster"
     choices: ClassVar = Estimator.choices | {"loss": LOSSES, "decoding": DECODINGS}
     at_least_one: ClassVar = (*Estimator.at_least_one, "horizon")
     min_steps: ClassVar = 600

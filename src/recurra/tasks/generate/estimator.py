@@ -119,7 +119,6 @@ class LanguageModel(Estimator):
 
     task = "generate"
     folder_config = GenerateConfig
-    title = "Language model"
     simple_models: ClassVar = (TokenFrequency, PairFrequency)
     choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
     at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size", "bptt")

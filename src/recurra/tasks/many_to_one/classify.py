@@ -146,7 +146,6 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     task = "classify"
     folder_config = ClassifyConfig
-    title = "Sequence classifier"
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each sequence, `(batch,)`."""

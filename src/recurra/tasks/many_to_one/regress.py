@@ -101,7 +101,6 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
 
     task = "regress"
     folder_config = RegressConfig
-    title = "Sequence regressor"
     held_out_of_few: ClassVar = 0.2  # targets that are numbers are noisy: the last epoch would have learnt the noise
     defaults: ClassVar = {kind: {**chosen, "dropout": 0.1} for kind, chosen in SequenceEstimator.defaults.items()}
 

@@ -114,7 +114,6 @@ class SequenceTagger(Estimator):
 
     task = "tag"
     folder_config = TagConfig
-    title = "Sequence tagger"
     aligned = True
     simple_models: ClassVar = (FrequentTag, TagOfWord, LinearTags)
     choices: ClassVar = Estimator.choices | {"characters": CHARACTERS}

@@ -122,7 +122,6 @@ class Transcriber(Estimator):
     task = "transcribe"
     folder_config = TranscribeConfig
     at_most: ClassVar = Estimator.at_most | {"beam_size": 1000, "frames": 1000}
-    title = "Transcriber"
     simple_models: ClassVar = (FrequentText,)
     choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
     at_least_one: ClassVar = (*Estimator.at_least_one, "frames", "beam_size")

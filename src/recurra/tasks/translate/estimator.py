@@ -137,7 +137,6 @@ class Translator(Estimator):
     task = "translate"
     folder_config = TranslateConfig
     at_most: ClassVar = Estimator.at_most | {"beam_size": 1000}
-    title = "Translator"
     choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
     min_steps: ClassVar = 4000
     at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size", "beam_size")
