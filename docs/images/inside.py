@@ -18,8 +18,7 @@ import numpy as np
 
 import recurra
 from recurra.data.readers.tables import read_table
-from recurra.inspect import half_lives, impulse_response, memory_horizon
-from recurra.inspect import plots as figures
+from recurra.inspect import half_lives, impulse_response, memory_horizon, plots
 
 HERE = Path(__file__).parent
 CELLS = {"rnn": ("RNN", "#C44601", "-"), "lstm": ("LSTM", "#1D2430", "--"), "gru": ("GRU", "#0072B2", "-.")}
@@ -54,7 +53,7 @@ def main(models: Path, reviews: Path) -> None:
     model = recurra.load(models / "last-gru")
     gates, pushes = half_lives(model, long), impulse_response(model, long[:8])
     print(gates, pushes, sep="\n")
-    figures.plot_half_lives(gates, pushes).savefig(HERE / "inside-memory.svg", metadata={"Date": None})
+    plots.plot_half_lives(gates, pushes).savefig(HERE / "inside-memory.svg", metadata={"Date": None})
     found = [np.median(memory.half_life) for memory in (gates, pushes)]
     print(f"GRU, median half-life: {found[0]:.2f} steps by the gate, {found[1]:.2f} by a push")
 

@@ -48,6 +48,7 @@ from recurra.training.health.thresholds import (
 from .core.decay import NAMES
 from .core.layers import LayerCall, as_ours, recurrent_layers, serving
 from .core.record_windows import Choice, record_some
+from .core.registry import Measure, Text, register
 from .core.sampling import some_subject
 from .core.subject import subject_of
 from .gradients.reach import Reach, gradient_reach
@@ -353,3 +354,15 @@ def _gradient(subject: Subject) -> Iterator[Light]:
         gradients = torch.autograd.grad(total / count, weights, allow_unused=True)
     norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None])
     yield GRADIENT.light(float(norm), "on the data")
+
+
+register(
+    Measure(
+        health,
+        Text("Health card", "상태 점검표"),
+        Text(
+            "Signs of saturation, dead units, vanishing gradients, overfitting and invalid numbers.",
+            "게이트 포화, 죽은 유닛, 기울기 소실, 과적합, 유효하지 않은 수를 점검합니다.",
+        ),
+    )
+)

@@ -14,10 +14,10 @@ import recurra
 from recurra import nn
 from recurra.errors import DataError, UsageError
 from recurra.inspect import write_report
+from recurra.inspect.core.quantize import pack, packed_size, unpack
 from recurra.inspect.core.subject import Plain
 from recurra.inspect.report import write as report
 from recurra.inspect.report.payload import Code, contents
-from recurra.inspect.report.quantize import pack, packed_size, unpack
 from recurra.tasks.subject import Subject
 
 

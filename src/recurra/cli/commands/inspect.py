@@ -124,7 +124,7 @@ def _slice(option: str, text: str) -> slice:
 
 def _show(found: Any, model: str, outputs: dict[str, str], json: bool) -> None:
     """A row for each gate and state of each layer."""
-    from recurra.inspect.core.summary import summary
+    from recurra.inspect.report.summary import summary
 
     rows = summary(found)
     subject = found.subject

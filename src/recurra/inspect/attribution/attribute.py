@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from recurra._util.messages import readable
 from recurra.errors import UsageError
 from recurra.inspect.core.layer_input import Entry, by_step
+from recurra.inspect.core.registry import Measure, Parts, Section, Text, register
 from recurra.inspect.core.results import Dumped
 from recurra.inspect.core.subject import subject_of
 from recurra.tasks.subject import Subject
@@ -343,3 +345,48 @@ METHODS: dict[str, Method] = {
     "removal": _removal,
 }
 """The methods by name."""
+
+SECTION_POINTS, SECTION_GAP, SECTION_WORK = (32, 128, 512), 0.05, 64_000
+"""On the report page, integrated gradients use more points until the relative gap is small enough, or until steps times
+points exceeds the work."""
+
+
+def _compute_section(subject: Subject) -> Attribution:
+    """Integrated gradients with as many points as the sum of the attributions needs."""
+    for points in SECTION_POINTS[:-1]:
+        found = attribute(subject, steps=points)
+        explained = np.abs(found.completeness.difference).max(initial=0)
+        if found.completeness.gap <= SECTION_GAP * explained or found.values.sizes["time"] * points > SECTION_WORK:
+            return found
+    return attribute(subject, steps=SECTION_POINTS[-1])
+
+
+def _payload(found: Attribution, parts: Parts, row: int) -> dict[str, Any]:
+    layer = found.values.attrs["layer"]
+    name = next((n for n in parts if n == layer or (layer == "layer" and n == "")), None)
+    if name is None:
+        return {"why": "said", "text": f"the input of {layer} is not among the layers on the page"}
+    values = found.values.values[row][parts[name]["time"].values]
+    return {
+        "part": name,
+        "values": [round(float(v), 6) for v in values],
+        "total": float(found.completeness.total[row]),
+        "score": float(found.score[row]),
+        "nothing": float(found.baseline_score[row]),
+        "gap": found.completeness.gap,
+        "points": found.question.steps,
+        "unit": found.values.attrs["score"],
+    }
+
+
+register(
+    Measure(
+        attribute,
+        Text("Which steps drove the answer", "예측에 영향을 준 스텝"),
+        Text(
+            "How much each step of the input supports the answer or opposes it.",
+            "입력의 각 스텝이 예측을 얼마나 뒷받침하거나 거스르는지 보입니다.",
+        ),
+        Section("attribution", _compute_section, _payload, Path(__file__).with_name("attribution.js")),
+    )
+)

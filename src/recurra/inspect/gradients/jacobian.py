@@ -13,6 +13,7 @@ import torch
 from recurra.errors import UsageError
 from recurra.inspect.core.decay import number
 from recurra.inspect.core.direction_runs import Run, Strand, jacobians, pull, reorder, runs_of, spread
+from recurra.inspect.core.registry import Measure, Text, register
 from recurra.inspect.core.results import Result, place
 from recurra.inspect.core.subject import subject_of
 from recurra.inspect.core.trace import DIRECTIONS
@@ -241,3 +242,16 @@ def sentence(exponent: float) -> str:
         return f"differences of the state keep their size {known}"
     verb = "halve" if exponent < 0 else "double"
     return f"differences of the state {verb} every {number(math.log(2) / abs(exponent))} steps {known}"
+
+
+register(
+    Measure(
+        jacobian_spectrum,
+        Text("Jacobian of one step", "한 스텝의 야코비 행렬"),
+        Text(
+            "Singular values, spectral radius and Lyapunov exponents of one step. They show whether small differences "
+            "of the state fade or grow.",
+            "한 스텝의 특잇값, 스펙트럼 반지름, 랴푸노프 지수입니다. 상태의 작은 차이가 줄어드는지 커지는지 보입니다.",
+        ),
+    )
+)

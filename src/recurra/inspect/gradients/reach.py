@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from torch import Tensor
 from recurra.errors import DataError, UsageError
 from recurra.inspect.core.decay import LAG, Decay
 from recurra.inspect.core.direction_runs import Run, runs_of
+from recurra.inspect.core.registry import Measure, Parts, Section, Text, attempt, curve_points, json_numbers, register
 from recurra.inspect.core.results import Result, place
 from recurra.inspect.core.subject import subject_of
 from recurra.inspect.core.trace import DIRECTIONS
+from recurra.tasks.subject import Subject
 
 from .backward import Sizes, along_cell, from_outputs, from_total, in_time, targets_in_own_order
 
@@ -324,3 +327,35 @@ def _strayed(decay: Decay) -> float:
     """How far the gradient has come from where it began, at the greatest lag."""
     last = decay.left[decay.longest]
     return abs(math.log(last)) if last > 0 else math.inf
+
+
+def _compute_section(subject: Subject) -> tuple[Reach, Reach | None]:
+    """Reach by all paths, and by the gate alone where the cell has one that keeps its state."""
+    return gradient_reach(subject), attempt(lambda: gradient_reach(subject, via="cell"))
+
+
+def _payload(found: tuple[Reach, Reach | None], parts: Parts, row: int) -> dict[str, Any]:
+    reach, kept = found
+    curves = {}
+    for name in parts:
+        if name in reach.parts:
+            data = reach.parts[name]["gradient"].values
+            lags = curve_points(data.shape[-1])
+            curves[name] = {"lags": lags, "all": json_numbers(data[..., lags])}
+            if kept is not None:
+                curves[name]["kept"] = json_numbers(kept.parts[name]["gradient"].values[..., lags])
+    return {"verdict": reach.verdict, "parts": curves}
+
+
+register(
+    Measure(
+        gradient_reach,
+        Text("How far back gradients reach", "기울기가 전달되는 거리"),
+        Text(
+            "Size of the gradient of an output with respect to earlier states. "
+            "Where it falls quickly, the model cannot learn from earlier steps.",
+            "출력을 앞선 상태로 미분한 기울기의 크기입니다. 빠르게 줄어들면 앞선 스텝에서 배우지 못합니다.",
+        ),
+        Section("reach", _compute_section, _payload, Path(__file__).with_name("reach.js")),
+    )
+)

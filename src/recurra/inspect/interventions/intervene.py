@@ -14,6 +14,7 @@ from recurra._util.messages import readable
 from recurra.cells import State
 from recurra.inspect.core.layer_input import by_step, plainly
 from recurra.inspect.core.layers import LayerCall, as_ours, recurrent_layers, serving
+from recurra.inspect.core.registry import Measure, Text, register
 from recurra.inspect.core.results import Dumped
 from recurra.inspect.core.subject import subject_of
 from recurra.ops import replay
@@ -191,3 +192,15 @@ def _run(subject: Subject, changes: dict[str, Any]) -> _Run:
     while isinstance(output, tuple | list):
         output = output[0]
     return _Run(scores, loss, output.cpu().numpy(), layers)
+
+
+register(
+    Measure(
+        intervene,
+        Text("Interventions", "개입"),
+        Text(
+            "The effect of clamping, ablating or patching units on the score and the loss.",
+            "유닛을 고정하거나 제거하거나 바꿔 넣었을 때 점수와 손실의 변화입니다.",
+        ),
+    )
+)

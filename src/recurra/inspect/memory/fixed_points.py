@@ -13,6 +13,7 @@ from torch import Tensor
 from recurra.errors import UsageError
 from recurra.inspect.core.decay import number
 from recurra.inspect.core.direction_runs import Run, Strand, jacobians, runs_of
+from recurra.inspect.core.registry import Measure, Text, register
 from recurra.inspect.core.results import Said
 from recurra.inspect.core.subject import subject_of
 from recurra.inspect.core.trace import DIRECTIONS
@@ -273,3 +274,15 @@ def _verdict(data: xarray.Dataset, found: int, starts: int) -> str:
         if 0 < slowest < 1:
             words += f"; the slowest way back to one halves every {number(math.log(2) / -math.log(slowest))} steps"
     return words + (f" ({starts - found} of {starts} starts led to none)" if found < starts else "")
+
+
+register(
+    Measure(
+        fixed_points,
+        Text("Fixed points", "고정점"),
+        Text(
+            "States at which a layer stays while its input is constant, and whether they are stable.",
+            "입력이 일정할 때 층이 머무르는 상태와 그 안정성입니다.",
+        ),
+    )
+)

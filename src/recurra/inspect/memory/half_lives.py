@@ -11,6 +11,7 @@ import numpy as np
 from recurra.errors import UsageError
 from recurra.inspect.core.decay import number
 from recurra.inspect.core.direction_runs import Run, Strand, runs_of
+from recurra.inspect.core.registry import Measure, Text, register
 from recurra.inspect.core.results import Result
 from recurra.inspect.core.subject import subject_of
 from recurra.inspect.core.trace import DIRECTIONS
@@ -130,3 +131,15 @@ def verdict_of(parts: dict[str, xarray.Dataset], how: str) -> str:
 
 def _steps(value: float) -> str:
     return "longer than was looked at" if math.isinf(value) else f"{number(value)} steps"
+
+
+register(
+    Measure(
+        half_lives,
+        Text("Half-lives by the gate", "게이트로 계산한 반감기"),
+        Text(
+            "Steps until half of a unit's state is left, computed from the gate that keeps it.",
+            "상태를 유지하는 게이트로 계산한, 유닛의 상태가 절반으로 줄 때까지의 스텝 수입니다.",
+        ),
+    )
+)

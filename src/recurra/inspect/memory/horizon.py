@@ -14,6 +14,7 @@ from recurra.data.batching.batches import IGNORE
 from recurra.errors import UsageError
 from recurra.inspect.core.decay import number
 from recurra.inspect.core.layers import as_ours, recurrent_layers
+from recurra.inspect.core.registry import Measure, Text, register
 from recurra.inspect.core.results import Said
 from recurra.inspect.core.subject import subject_of
 from recurra.tasks.subject import Subject
@@ -297,3 +298,15 @@ def _verdict(losses: dict[int, float], steps: int, longest: int, tolerance: floa
     rise = f"with the last {seen} only it is {losses[shortest]:.3g}"
     ratio = f" ({number(losses[shortest] / full)} times as much)" if full > 0 and losses[shortest] > 2 * full else ""
     return f"{reached}: {full:.3g}; {rise}{ratio}"
+
+
+register(
+    Measure(
+        memory_horizon,
+        Text("Memory horizon", "기억 범위"),
+        Text(
+            "The number of last steps that the model needs for nearly the same loss as on whole sequences.",
+            "전체 시퀀스와 거의 같은 손실을 얻는 데 필요한 마지막 스텝의 수입니다.",
+        ),
+    )
+)

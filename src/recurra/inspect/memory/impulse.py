@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,13 @@ from torch import Tensor
 from recurra.cells import State
 from recurra.errors import UsageError
 from recurra.inspect.core.direction_runs import Run, Strand, runs_of, spread
+from recurra.inspect.core.quantize import pack
+from recurra.inspect.core.registry import Measure, Parts, Section, Text, attempt, curve_points, json_numbers, register
 from recurra.inspect.core.subject import subject_of
 from recurra.ops import Stack, record
+from recurra.tasks.subject import Subject
 
-from .half_lives import UnitMemory, attributes, coords, verdict_of
+from .half_lives import UnitMemory, attributes, coords, half_lives, verdict_of
 
 if TYPE_CHECKING:
     import xarray
@@ -209,3 +213,44 @@ def half_life(left: np.ndarray) -> float:
         return float(k - 1)
     before, after = math.log(left[k - 1]), math.log(left[k])
     return k - 1 + (before + math.log(2)) / (before - after)
+
+
+def _compute_section(subject: Subject) -> tuple[UnitMemory | None, UnitMemory]:
+    """Half-lives by the gate, where the cell has one that keeps its state, and by perturbation."""
+    return attempt(lambda: half_lives(subject)), impulse_response(subject)
+
+
+def _payload(found: tuple[UnitMemory | None, UnitMemory], parts: Parts, row: int) -> dict[str, Any]:
+    gate, perturbed = found
+    shown: dict[str, Any] = {}
+    for name, data in parts.items():
+        units = data["unit"].values
+        if name not in perturbed.parts or perturbed.parts[name].sizes["unit"] <= units.max():
+            continue  # a projected state has its own units
+        response = perturbed.parts[name]["response"].values
+        lags = curve_points(response.shape[2])
+        curves = np.moveaxis(np.nan_to_num(response[:, :, lags][..., units]), -1, -2)
+        shown[name] = {
+            "lags": lags,
+            "response": pack(curves, exact=False),
+            "measured": json_numbers(perturbed.parts[name]["half_life"].values[..., units]),
+        }
+        if gate is not None:
+            shown[name]["gate"] = json_numbers(gate.parts[name]["half_life"].values[..., units])
+            shown[name]["kept"] = json_numbers(gate.parts[name]["kept"].values[..., units])
+    return {"verdicts": [memory.verdict for memory in (gate, perturbed) if memory is not None], "parts": shown}
+
+
+register(
+    Measure(
+        impulse_response,
+        Text("How long units remember", "유닛의 기억 길이"),
+        Text(
+            "Two values for each unit: the share that its gate keeps from step to step, and the share of a small "
+            "perturbation of its state that is left.",
+            "유닛마다 두 값을 보입니다. 하나는 게이트가 스텝마다 유지하는 비율이고, 다른 하나는 상태에 준 작은 섭동이 "
+            "실제로 남아 있는 비율입니다.",
+        ),
+        Section("memory", _compute_section, _payload, Path(__file__).with_name("memory.js")),
+    )
+)

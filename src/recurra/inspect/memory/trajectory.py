@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import UsageError
+from recurra.inspect.core.registry import Measure, Text, register
 from recurra.inspect.core.results import Result, place
 from recurra.inspect.core.trace import Trace
 
@@ -127,3 +128,15 @@ def _of_part(data: Any, state: str, components: int) -> Any:
         dict(array.coords) | {"component": range(1, components + 1)},
         dict(data.attrs),
     )
+
+
+register(
+    Measure(
+        trajectory,
+        Text("State trajectory", "상태 궤적"),
+        Text(
+            "The path of the state in its principal components.",
+            "주성분 공간에서 상태가 움직인 경로입니다.",
+        ),
+    )
+)

@@ -11,11 +11,11 @@ import torch
 
 from recurra.errors import UsageError
 from recurra.inspect.core.layers import recurrent_layers
+from recurra.inspect.core.quantize import cut, json_bytes, pack, packed_size
 from recurra.tasks.subject import Subject
 
 from .gate_inputs import drives
-from .quantize import cut, json_bytes, pack, packed_size
-from .sections import measure
+from .sections import compute_sections, headings
 from .unit_order import unit_orders
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def contents(found: Trace, row: int, budget: int, code: Code, title: str | None 
     if len(found.parts) > PARTS:
         notes.append({"say": "parts", "shown": PARTS, "of": len(found.parts)})
     inputs = _inputs(subject, row, parts)
-    measured = measure(subject, parts)
+    measured = compute_sections(subject, parts)
     about = {
         "version": version("recurra"),
         "title": cut(_title(subject, row, parts) if title is None else title, TITLE),
@@ -79,6 +79,7 @@ def contents(found: Trace, row: int, budget: int, code: Code, title: str | None 
         "deviation": found.deviation,
         "remarks": [cut(note, REMARK) for note in subject.notes],
         "code": _code(code, row),
+        "sections": headings(),
     }
     # the title is on the page twice
     fixed = json_bytes([about, about["title"], measured.to_json(parts, row)]) + sum(map(_part_bytes, parts.values()))

@@ -11,16 +11,17 @@ from typing import Any
 
 from recurra._util.atomic import written
 from recurra.errors import UsageError
+from recurra.inspect.core.quantize import as_json
 from recurra.inspect.core.trace import MAX_BYTES, PAGE_WRITERS, Trace, trace
 
 from .payload import Code, contents
-from .quantize import as_json
+from .sections import page_measures
 
 PAGE_BYTES = 4_900_000
 """Greatest size of a page. Where it would be larger, texts are cut and steps and units are left out, visibly."""
 LANGUAGES = ("en", "ko")
-SCRIPTS = ("core", "strings", "colours", "figure", "input", "rasters", "lines", "cell", "charts", "main")
-"""In the order in which they build on each other."""
+SCRIPTS = ("core", "strings", "colours", "figure", "input", "rasters", "lines", "cell", "charts")
+"""In the order of their dependencies. The scripts of the measures follow, then `main`."""
 
 
 def write_report(
@@ -110,7 +111,8 @@ def check_language(language: str) -> None:
 
 def _values(language: str) -> dict[str, str]:
     """What stands in the places of the page, but for the data."""
-    script = "".join(_read(f"{name}.js") for name in SCRIPTS)
+    scripts = [_read(f"{name}.js") for name in SCRIPTS] + [section.javascript() for _, section in page_measures()]
+    script = "\n".join([*scripts, _read("main.js")])
     return {"language": language, "style": _read("report.css"), "script": script}
 
 

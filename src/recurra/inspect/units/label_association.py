@@ -10,6 +10,7 @@ import numpy as np
 from recurra.errors import DataError, UsageError
 from recurra.inspect.core.corpus import Corpus, Progress
 from recurra.inspect.core.layers import recurrent_layers
+from recurra.inspect.core.registry import Measure, Text, register
 from recurra.inspect.core.results import Dumped
 from recurra.inspect.core.trace import DIRECTIONS
 from recurra.inspect.interventions.changes import part_of
@@ -215,3 +216,15 @@ def _kind(y: np.ndarray, model: Any) -> tuple[np.ndarray, int | None]:
             raise DataError(f"{len(classes)} classes among {len(y)} sequences: too few of each to compare")
         return np.searchsorted(classes, y.astype(classes.dtype)).astype(np.float64), len(classes)
     return y.astype(np.float64), None
+
+
+register(
+    Measure(
+        telling_units,
+        Text("Units associated with labels", "레이블과 관련된 유닛"),
+        Text(
+            "The units whose values differ most between labels.",
+            "레이블에 따라 값이 가장 많이 달라지는 유닛입니다.",
+        ),
+    )
+)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recurra.inspect.core.corpus import Corpus, Progress
+from recurra.inspect.core.registry import Measure, Text, register
 from recurra.inspect.core.results import Dumped
 
 from .label_association import Relation, related
@@ -232,3 +233,15 @@ class _Line(NamedTuple):
             self.unit,
             self.of,
         )
+
+
+register(
+    Measure(
+        browse,
+        Text("Maximally activating inputs", "유닛을 가장 크게 활성화하는 입력"),
+        Text(
+            "The places in a corpus where a unit has its largest and smallest values.",
+            "코퍼스에서 유닛의 값이 가장 큰 곳과 가장 작은 곳입니다.",
+        ),
+    )
+)

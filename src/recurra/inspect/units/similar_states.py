@@ -9,6 +9,7 @@ import numpy as np
 
 from recurra.errors import UsageError
 from recurra.inspect.core.corpus import Corpus, Progress
+from recurra.inspect.core.registry import Measure, Text, register
 from recurra.inspect.core.results import Dumped
 
 from .spans import Span, UnitName, free_windows, unit_named, watch
@@ -192,3 +193,15 @@ class _Pattern:
         on = states > 1
         beside = [t for t in (begin - 1, begin + self.width) if 0 <= t < len(states)]
         return np.logical_and(on[begin : begin + self.width].all(0), ~on[beside].any(0))
+
+
+register(
+    Measure(
+        similar,
+        Text("Similar states", "비슷한 상태"),
+        Text(
+            "The places in a corpus where the same units are active as in a given span.",
+            "주어진 구간과 같은 유닛이 활성화되는 코퍼스의 구간입니다.",
+        ),
+    )
+)

@@ -16,6 +16,7 @@ from recurra.errors import DataError, UsageError
 from recurra.inspect.core.corpus import Corpus, Progress
 from recurra.inspect.core.layer_input import Entry
 from recurra.inspect.core.layers import LayerCall
+from recurra.inspect.core.registry import Measure, Text, register
 from recurra.inspect.core.results import Dumped
 from recurra.inspect.core.trace import DIRECTIONS
 from recurra.inspect.interventions.changes import takes_alter
@@ -224,3 +225,15 @@ def _named(values: np.ndarray, of: str, name: str) -> xarray.DataArray:
     coords = {"layer": range(values.shape[0]), "direction": list(DIRECTIONS[: values.shape[1]])}
     coords["unit"] = range(values.shape[2])
     return xarray.DataArray(values, coords, ("layer", "direction", "unit"), name, {"of": of})
+
+
+register(
+    Measure(
+        importance,
+        Text("Unit importance", "유닛의 중요도"),
+        Text(
+            "The change of the score and the loss when each unit is set to 0.",
+            "유닛을 하나씩 0으로 만들었을 때 점수와 손실의 변화입니다.",
+        ),
+    )
+)

@@ -61,7 +61,7 @@
 
   // Python: the beginning that every picture shares, then its own line
   R.python = (line, uses = "trace") => {
-    const { model, x } = R.data.code, begin = ["import recurra", "from recurra.inspect import figures", ""];
+    const { model, x } = R.data.code, begin = ["import recurra", "from recurra.inspect import plots", ""];
     begin.push(`model, x = ${model}, ${x}`);
     if (uses === "trace") begin.push("trace = recurra.trace(model, x)");
     return [...begin, line].join("\n");
@@ -74,6 +74,7 @@
     if (part.directions.length > 1) list.push(`direction="${part.directions[state.direction]}"`);
     return list;
   };
+  R.wherePart = () => R.where().filter((argument) => argument.startsWith("part"));
 
   R.tip = (text, x, y) => {
     const tip = document.getElementById("tip");

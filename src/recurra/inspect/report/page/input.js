@@ -45,16 +45,16 @@
 
   R.input = () => {
     const part = R.part(), shown = [];
-    const why = R.attribution(), section = R.section("input", R.t("inputTitle"), R.t("inputLead"));
+    const measures = R.measures("input"), section = R.section("input", R.t("inputTitle"), R.t("inputLead"));
     if (part.tokens) {
       const { list, items, mark } = chips();
       section.append(list);
-      shown.push({ draw: () => { why?.paint?.(items); mark(); }, fit: () => {} });
+      shown.push({ draw: () => { for (const measure of measures) measure.paint?.(items); mark(); }, fit: () => {} });
       R.watch((changed) => { if (changed.has("step")) mark(); });
     }
     if (R.data.inputs) {
       let now = null;
-      const figure = R.figure({ id: "input-lines", title: R.t("inputFigure"), caption: R.t("inputSeries"), python: () => R.python(`figures.plot_input(trace${R.data.code.row ? `, row=${R.data.code.row}` : ""}).savefig("numbers.svg")`), picture: () => series(900).picture });
+      const figure = R.figure({ id: "input-lines", title: R.t("inputFigure"), caption: R.t("inputSeries"), python: () => R.python(`plots.plot_input(trace${R.data.code.row ? `, row=${R.data.code.row}` : ""}).savefig("numbers.svg")`), picture: () => series(900).picture });
       const draw = () => { now = series(Math.max(320, figure.body.clientWidth || 900)); figure.body.replaceChildren(now.picture); };
       figure.body.addEventListener("pointerdown", (event) => { const box = now.picture.getBoundingClientRect(); R.set({ step: now.stepAt((event.clientX - box.left) / box.width * now.picture.viewBox.baseVal.width) }); });
       const { shape: [features, steps] } = R.data.inputs.values, names = R.data.inputs.names || [];
@@ -69,9 +69,9 @@
       shown.push({ draw, fit: draw });
       R.watch((changed) => { if (changed.has("part")) draw(); else if (changed.has("step")) now.mark(R.state.step); });
     }
-    if (why) {
-      section.append(why.node);
-      shown.push({ draw: why.draw, fit: why.draw });
+    for (const { node, draw } of measures) {
+      section.append(node);
+      shown.push({ draw, fit: draw });
     }
     return { section, draw: () => shown.forEach((s) => s.draw()), fit: () => shown.forEach((s) => s.fit()) };
   };

@@ -74,7 +74,7 @@
     let shown = null;
     const figure = R.figure({
       id: "unit-lines", title: R.t("linesTitle"), caption: R.t("linesCaption"),
-      python: () => R.python(`figures.plot_unit(${["trace", `unit=${R.part().units[R.state.unit]}`, ...R.where()].join(", ")}).savefig("unit.svg")`),
+      python: () => R.python(`plots.plot_unit(${["trace", `unit=${R.part().units[R.state.unit]}`, ...R.where()].join(", ")}).savefig("unit.svg")`),
       picture: () => drawing(900).picture,
     });
     figure.body.tabIndex = 0;

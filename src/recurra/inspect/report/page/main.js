@@ -79,7 +79,7 @@
     document.getElementById("top").replaceChildren(...header().filter(Boolean));
     const controls = bar();
     document.getElementById("bar").replaceChildren(...controls.items.filter(Boolean));
-    pictures = [R.input(), R.rasters(), R.lines(), R.cell(), ...R.charts()].filter(Boolean);
+    pictures = [R.input(), R.rasters(), R.lines(), R.cell(), ...R.measures("main")].filter(Boolean);
     document.getElementById("main").replaceChildren(...pictures.map((picture) => picture.section));
     document.getElementById("foot").replaceChildren(...footer().filter(Boolean));
     controls.show();

@@ -6,7 +6,7 @@
 
   R.storyOrder = (names) => [...names].sort((a, b) => (STORY.indexOf(a) + 99) % 99 - (STORY.indexOf(b) + 99) % 99);
   const orders = () => ["index", ...Object.keys(R.part().orders), ...(halfLives() ? ["memory"] : [])];
-  const halfLives = () => { const found = R.data.measured.memory.parts?.[R.part().name]; return found && (found.gate ?? found.measured); };
+  const halfLives = () => { const found = R.data.measured.memory?.parts?.[R.part().name]; return found && (found.gate ?? found.measured); };
   const byMemory = () => {
     const values = halfLives()?.[R.state.layer][R.state.direction].map((value) => value === "inf" ? Infinity : value ?? -1);
     return values && R.part().units.map((_, i) => i).sort((a, b) => values[b] - values[a] || a - b);
@@ -23,7 +23,7 @@
       this.name = name;
       this.figure = R.figure({
         id: `map-${name}`, title: R.name(name), caption: null,
-        python: () => R.python(`figures.plot_raster(${["trace", JSON.stringify(name), ...R.where()].join(", ")}).savefig("${name}.svg")`),
+        python: () => R.python(`plots.plot_raster(${["trace", JSON.stringify(name), ...R.where()].join(", ")}).savefig("${name}.svg")`),
         picture: () => this.picture(),
       });
       this.figure.root.classList.add("map");

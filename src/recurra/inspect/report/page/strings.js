@@ -38,17 +38,9 @@
       "rnn 2": "The input", "rnn 2 says": "The input of this step, weighted, is added to it.",
       "rnn 3": "Squash", "rnn 3 says": "{f} presses the sum into the new state. Every step does this again to all that came before, so old traces fade, and gradients with them.",
       sumOf: "= {f} of {a} from the input and {b} from the past",
-      feature: "feature", whyTitle: "What the answer rests on", whyCaption: "How much each step speaks for the answer (blue, up) or against it (orange, down), by integrated gradients.",
-      whySum: "Together {total}: the {unit} is {score}, and {nothing} where nothing is read.",
-      whyGap: "The sum misses the difference by {gap}: between nothing and this input the score does not change smoothly, so take the bars as rough.",
+      feature: "feature",
       "why broken": "Not measured: some values are not finite numbers.",
       "why long": "Not measured: the sequence has more than {most} steps.",
-      reachTitle: "How far back gradients reach", reachFigure: "Gradient by distance", reachLead: "How large the gradient of an output is at the states that came before it. Where it falls quickly, what happened earlier cannot be learnt.",
-      reachSays: "Half is left after {h} steps, {p} after {n}.", reachStays: "{p} is left after {n} steps.", "memorySays gate": "By the gate, the median unit keeps half for {middle} steps, the longest for {most}.", "memorySays measured": "After a push, {middle} and {most}.",
-      lag: "steps back", gradient: "size of the gradient", allPaths: "all paths", gatePath: "through the gate alone", stepsBack: "{n} steps back",
-      memoryTitle: "How long units remember", memoryLead: "Two answers for each unit: what its gate keeps from step to step, and what is really left of a small push into its state.",
-      halfFigure: "Half-life of every unit", pushFigure: "A push into the unit", pushCaption: "What is left after each step. It may come back through other units, then it lies above the gate's own curve.",
-      rank: "units, longest memory first", halfLife: "steps until half is left", byPush: "by a push", byGate: "by the gate", gateAlone: "gate alone", stepsAfter: "steps after the push", stepsLater: "{n} steps later", left: "share left",
       copied: "copied", copy: "Copy", select: "selected: press Ctrl+C",
       footKeys: "Keys", keySteps: "← → step", keyUnits: "↑ ↓ unit, in a picture", keyStages: "1–4 stage of the cell", keyPlay: "P play",
       madeBy: "Made by Recurra {v}. One file, no network.", notesTitle: "About the numbers",
@@ -92,17 +84,9 @@
       "rnn 2": "입력", "rnn 2 says": "이 스텝의 입력이 가중치와 곱해져 더해집니다.",
       "rnn 3": "누르기", "rnn 3 says": "{f}가 합을 눌러 새 상태로 만듭니다. 스텝마다 지난 모든 것에 이 일을 되풀이하므로 오래된 흔적도 기울기도 사라집니다.",
       sumOf: "= {f}(입력에서 {a}, 과거에서 {b})",
-      feature: "특징", whyTitle: "답의 근거", whyCaption: "각 스텝이 답을 얼마나 뒷받침하는지(파랑, 위) 또는 거스르는지(주황, 아래) 적분 기울기로 나타냅니다.",
-      whySum: "모두 더하면 {total}: {unit} 값은 {score}, 아무것도 읽지 않으면 {nothing}입니다.",
-      whyGap: "합이 실제 차이와 {gap}만큼 다릅니다. 점수가 매끄럽게 변하지 않으므로 막대는 대략으로만 보세요.",
+      feature: "특징",
       "why broken": "유한하지 않은 값이 있어 재지 않았습니다.",
       "why long": "{most}스텝보다 긴 시퀀스라서 재지 않았습니다.",
-      reachTitle: "기울기가 닿는 거리", reachFigure: "거리에 따른 기울기", reachLead: "출력의 기울기가 앞선 상태에서 얼마나 큰지 보입니다. 빨리 줄어드는 곳에서는 먼저 일어난 일을 배울 수 없습니다.",
-      reachSays: "{h}스텝 전에서 절반이 되고 {n}스텝 전에는 {p}가 남습니다.", reachStays: "{n}스텝 전에도 {p}가 남습니다.", "memorySays gate": "게이트로 보면 가운데 유닛은 {middle}스텝, 가장 긴 유닛은 {most}스텝 만에 절반이 됩니다.", "memorySays measured": "밀어서 재면 각각 {middle}, {most}스텝입니다.",
-      lag: "거슬러 간 스텝", gradient: "기울기의 크기", allPaths: "모든 경로", gatePath: "게이트 경로만", stepsBack: "{n}스텝 전",
-      memoryTitle: "유닛이 기억하는 시간", memoryLead: "유닛마다 두 가지로 답합니다. 게이트가 스텝마다 간직하는 양, 그리고 상태를 살짝 밀었을 때 실제로 남는 양입니다.",
-      halfFigure: "모든 유닛의 반감기", pushFigure: "유닛을 밀었을 때", pushCaption: "스텝마다 남은 양입니다. 다른 유닛을 거쳐 되돌아오면 게이트만의 곡선보다 높습니다.",
-      rank: "유닛 (기억이 긴 것부터)", halfLife: "반으로 줄 때까지의 스텝", byPush: "밀어서 잰 값", byGate: "게이트로 셈한 값", gateAlone: "게이트만", stepsAfter: "민 뒤의 스텝", stepsLater: "{n}스텝 뒤", left: "남은 비율",
       copied: "복사했습니다", copy: "복사", select: "선택했습니다: Ctrl+C",
       footKeys: "키보드", keySteps: "← → 스텝", keyUnits: "↑ ↓ 유닛 (그림 안에서)", keyStages: "1–4 셀의 단계", keyPlay: "P 재생",
       madeBy: "Recurra {v}로 만들었습니다. 파일 하나로 되어 있고 네트워크를 쓰지 않습니다.", notesTitle: "숫자에 대하여",
@@ -131,5 +115,7 @@
     return form === "short" ? text.replace(/ (gate|state|게이트)$/, "") : text;
   };
   R.languages = Object.keys(STRINGS);
+  // adds the words of a section: { en: { key: text }, ko: { key: text } }
+  R.addStrings = (more) => { for (const language of R.languages) Object.assign(STRINGS[language], more[language]); };
   R.strings = STRINGS;
 }

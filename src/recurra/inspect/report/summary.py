@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from .trace import Trace
+    from recurra.inspect.core.trace import Trace
 
 SHARES = ("forget", "input", "output", "reset", "update")
 """Gates between 0 and 1."""
