@@ -1,16 +1,15 @@
-"""Pairs: cleaning, splits without leakage, references, files whose lines pair up."""
+"""Batches of pairs, references, splits without leakage."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recurra.data.batching.batches import IGNORE
-from recurra.data.batching.pairs import PairBatches, as_pairs, hold_out, parallel, references_of, source_groups
+from recurra.data.batching.pairs import PairBatches, hold_out, references_of
 from recurra.data.batching.store import SequenceStore
-from recurra.errors import DataError
+from recurra.data.columns.pairs import as_pairs, source_groups
 
 
 @given(
@@ -25,10 +24,6 @@ def test_a_split_never_parts_a_source(sources, share, seed):
     )
     assert len(set(groups[apart])) == min(round(share * len(distinct)), len(distinct) - 1)
     np.testing.assert_array_equal(apart, hold_out(groups, share, seed))
-
-
-def test_composed_and_single_letters_are_the_same_source():
-    assert source_groups(["가", "\u1100\u1161"]).tolist() == [0, 0]
 
 
 def test_references_are_those_of_the_source():
@@ -54,24 +49,3 @@ def test_long_targets_come_in_smaller_batches():
     sources = SequenceStore.build([[np.ones(1, np.int32)] * rows])
     targets = SequenceStore.build([[np.ones(100_000, np.int32)] * rows])
     assert len(PairBatches(sources, np.arange(rows), targets, {}, batch_size=4)) == 2
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "cp949", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("ends", ["\n", "\r\n"])
-def test_parallel_files(tmp_path, encoding, ends):
-    english, korean = ["Hi.", "", "Bye. \u00b1", '"Quoted, tab\there'], ["안녕.", "빈 줄", "잘 가.", "인용"]
-    (tmp_path / "a.en").write_bytes(ends.join([*english, ""]).encode(encoding))
-    (tmp_path / "a.ko").write_bytes(ends.join(korean).encode(encoding))  # without an end of the last line
-    sources, targets, said = parallel(tmp_path / "a.en", tmp_path / "a.ko", encoding if "16" not in encoding else None)
-    assert (sources, targets) == (english, korean)
-    assert "4 lines" in said
-    assert as_pairs(sources, targets).left_out == 1
-
-
-def test_unequal_files(tmp_path):
-    (tmp_path / "a.en").write_text("1\n2\n3\n")
-    (tmp_path / "a.ko").write_text("1\n2\n")
-    with pytest.raises(DataError, match=r"a\.en has 3 lines but a\.ko has 2 lines"):
-        parallel(tmp_path / "a.en", tmp_path / "a.ko")
-    with pytest.raises(DataError, match=r"no file .*b\.ko"):
-        parallel(tmp_path / "a.en", tmp_path / "b.ko")

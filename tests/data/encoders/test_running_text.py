@@ -1,8 +1,7 @@
-"""Running text: reading files, cutting, and tokens that lose no space and no newline."""
+"""Running text: pieces, and tokens that lose no space and no newline."""
 
 from __future__ import annotations
 
-import gzip
 import unicodedata
 
 import numpy as np
@@ -10,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recurra.data.encoders.running_text import BEGIN_ID, END_ID, PlainEncoder, documents, pieces, read_text
-from recurra.errors import DataError, UsageError
+from recurra.data.encoders.running_text import BEGIN_ID, END_ID, PlainEncoder, documents, pieces
+from recurra.errors import UsageError
 
 KOREAN = "그 겨울은  몹시 추웠다.\n\n\t봄은 😀 오지 않았다.\n"
 texts = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from(" \n\t가나다라각한글😀👨‍👩‍👧[]é")), max_size=60)
@@ -106,39 +105,3 @@ def test_wrong_encoders():
         PlainEncoder("bpe", 100)
     with pytest.raises(UsageError, match="char, bpe"):
         PlainEncoder("word")
-
-
-# files
-
-
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [
-        (KOREAN.encode(), "UTF-8"),
-        (KOREAN.encode("utf-8-sig"), "UTF-8 with BOM"),
-        (KOREAN.encode("utf-16"), "UTF-16"),
-        (KOREAN.replace(" 😀", "").encode("cp949"), "CP949 (Korean)"),
-        (gzip.compress(KOREAN.encode(), mtime=0), "UTF-8"),
-        (KOREAN.replace("\n", "\r\n").encode(), "UTF-8"),
-        (KOREAN.replace("\n", "\r").encode(), "UTF-8"),
-    ],
-)
-def test_encodings_packing_and_line_ends(write, content, found):
-    text, summary = read_text(write(content, "a.txt"))
-    assert text in (KOREAN, KOREAN.replace(" 😀", ""))
-    assert summary == f"a.txt: {len(text)} characters, {found}"
-
-
-def test_a_given_encoding(write):
-    assert read_text(write("é".encode("latin-1"), "a.txt"), "latin-1")[0] == "é"
-
-
-@pytest.mark.parametrize(
-    ("content", "message"), [("", "a.txt is empty"), (" \n\n", "a.txt is empty"), (b"a\0b", "NUL"), (None, "no file")]
-)
-def test_files_without_text(write, tmp_path, content, message):
-    path = tmp_path / "a.txt" if content is None else write(content, "a.txt")
-    with pytest.raises(DataError, match=message):
-        read_text(path)
-    with pytest.raises(DataError, match="folder"):
-        read_text(tmp_path)

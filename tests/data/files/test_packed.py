@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recurra.data.batching.pairs import read_lines as read_side
-from recurra.data.encoders.running_text import read_text
 from recurra.data.files import packed
 from recurra.data.files.packed import check_expansion, max_expansion, open_binary
 from recurra.data.readers.conll import read_conll
 from recurra.data.readers.npz import read_npz
+from recurra.data.readers.running_text import read_text
 from recurra.data.readers.tables import read_table
 from recurra.data.readers.text_lines import read_lines
 from recurra.data.readers.ts import read_ts
@@ -41,7 +40,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(packed, "FREE_BYTES", 1 << 18)
     path = tmp_path / f"a.csv{suffix}"
     path.write_bytes(COMPRESS[suffix](b"a,b\n" * (1 << 19)))
-    readers = (read_table, read_conll, read_lines, read_text, read_side, read_ts)
+    readers = (read_table, read_conll, read_lines, read_text, read_ts)
     for read in readers:
         with pytest.raises(DataError, match=rf"a\.csv{suffix} expands to \d+ MB or more, over 200 times"):
             read(path)
@@ -87,7 +86,7 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, suffix: str, keep: 
     content = COMPRESS[suffix](np.random.default_rng(0).bytes(4000).hex().encode())
     path = tmp_path / f"a.txt{suffix}"
     path.write_bytes(content[: int(len(content) * keep)])
-    for read in (read_table, read_lines, read_text, read_ts, read_conll, read_side):
+    for read in (read_table, read_lines, read_text, read_ts, read_conll):
         with pytest.raises(DataError, match=r"cannot read .*a\.txt"):
             read(path)
 

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from fuzz.mutate import damage
 from fuzz.seeds import REVIEWS, SEEDS, inside
-from recurra.data.batching.pairs import read_lines as read_side
 from recurra.data.columns.inputs import as_sequences
 from recurra.data.columns.numbers import parse_numbers
-from recurra.data.encoders.running_text import read_text
 from recurra.data.files.audio import Recordings, samples_of
 from recurra.data.readers.conll import read_conll
 from recurra.data.readers.long_table import LongColumns, read_long
 from recurra.data.readers.npz import read_npz
+from recurra.data.readers.parallel_text import read_parallel
+from recurra.data.readers.running_text import read_text
 from recurra.data.readers.sequence_file import labelled
 from recurra.data.readers.tables import read_table
 from recurra.data.readers.text_lines import read_lines
@@ -82,7 +82,7 @@ READERS = {
     "series.npz": _measured(read_npz),
     "tagged.conll": read_conll,
     "tagged.conllu": read_conll,
-    "lines.txt": lambda path: (read_lines(path), read_text(path), read_side(path)),
+    "lines.txt": lambda path: (read_lines(path), read_text(path), read_parallel(path, path)),
     "wav": _sound,
     "flac": _sound,
     "ogg": _sound,

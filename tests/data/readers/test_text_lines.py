@@ -23,10 +23,27 @@ def test_encodings_and_line_ends(tmp_path, encoding, end):
     assert "3 lines" in file.summary
 
 
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"a\r\nb\n\nc", ["a", "b", "", "c"]),
+        (b"a\rb\nc\r\n", ["a\rb", "c"]),  # a lone \r in a file with other line ends
+        (b"a\rb\r\rc\r", ["a", "b", "", "c"]),  # a file with \r alone
+        (b"a\r\r\nb\n", ["a", "b"]),
+        (b"\n", [""]),
+        (b"\r", [""]),
+        (b"a", ["a"]),
+    ],
+)
+def test_what_ends_a_line(write, content, lines):
+    assert read_lines(write(content, "a.txt")).table.column(0).to_pylist() == lines
+
+
 def test_gzip_and_no_line_is_cut_at_other_separators(tmp_path):
+    text = "a\u2028b\u2029c\x0bd\x0ce\x1cf\x1dg\x1eh\x85i"
     path = tmp_path / "a.txt.gz"
-    path.write_bytes(gzip.compress("a\u2028b\x0bc\x85d\n".encode()))
-    assert read_lines(path).table.column(0).to_pylist() == ["a\u2028b\x0bc\x85d"]
+    path.write_bytes(gzip.compress(f"{text}\n".encode()))
+    assert read_lines(path).table.column(0).to_pylist() == [text]
 
 
 def test_large_texts_go_to_the_disk(tmp_path, monkeypatch):

@@ -18,8 +18,8 @@ from sklearn.exceptions import NotFittedError
 import recurra
 from recurra import SequenceTagger
 from recurra.data.batching.batches import IGNORE
+from recurra.data.batching.words import WordBatch
 from recurra.data.encoders.tag_schemes import OUT, Scheme, parts_of
-from recurra.data.encoders.words import WordBatch
 from recurra.errors import DataError, UsageError
 from recurra.tasks.tag.network import UNSEEN_TAG, Observed, TaggerNetwork, Tagging
 from recurra.training import callbacks

@@ -109,8 +109,8 @@ def _read(path: Path, input: str | None, condition: str | None, options: Reading
         DataError: the file or a column cannot be read.
         UsageError: the file is a table, and no column is named.
     """
-    from recurra.data.encoders.running_text import read_text
     from recurra.data.files.access import is_file
+    from recurra.data.readers.running_text import read_text
     from recurra.data.readers.sniff import table_suffix
 
     if input is not None:

@@ -152,11 +152,11 @@ def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator
         return ((part,) for some in lines for part in _parts(some))
     name, path = options.source or options.input or estimator.data_.get("source column"), Path(str(source))
     if name is None:  # the model learnt from files of lines
-        from recurra.data.batching.pairs import read_lines
+        from recurra.data.readers.text_lines import read_lines
 
-        texts, said = read_lines(path, options.encoding)
-        say(said)
-        return ((part,) for part in _parts(texts))
+        file = read_lines(path, options.encoding)
+        say(file.summary)
+        return ((part.to_pylist(),) for part in _parts(file.table.column(0)))
     column = read_columns(path, [name], options).table.column(0)
     return (([text or "" for text in part.to_pylist()],) for part in _parts(column))
 
@@ -167,9 +167,9 @@ def _parts(rows: Any) -> Iterator[Any]:
 
 def _labelled(path: Path, sides: Sides, options: Reading, cache: Path | None) -> Labelled:
     if sides.target_file is not None:
-        from recurra.data.batching.pairs import parallel
+        from recurra.data.readers.parallel_text import read_parallel
 
-        sources, targets, said = parallel(path, sides.target_file, options.encoding)
+        sources, targets, said = read_parallel(path, sides.target_file, options.encoding)
         say(said)
         return Labelled((sources, targets), None, {"file of translations": sides.target_file.name})
     source, target = sides.source or SOURCE, sides.target or TARGET
@@ -188,9 +188,9 @@ def _whole(path: Path, other: Path | None, options: Reading) -> tuple[pa.Table, 
         file = read_table(path, None, options.how())
         say(file.summary)
         return file.table, file.where
-    from recurra.data.batching.pairs import parallel
+    from recurra.data.readers.parallel_text import read_parallel
 
-    sources, targets, said = parallel(path, other, options.encoding)
+    sources, targets, said = read_parallel(path, other, options.encoding)
     say(said)
     return pa.table({SOURCE: list(sources), TARGET: list(targets)}), None
 
@@ -201,8 +201,9 @@ def _set_apart(path: Path, sides: Sides, share: float, options: Fitting, cache: 
 
     import numpy as np
 
-    from recurra.data.batching.pairs import hold_out, source_groups
+    from recurra.data.batching.pairs import hold_out
     from recurra.data.columns.inputs import Texts, as_sequences
+    from recurra.data.columns.pairs import source_groups
     from recurra.data.files.table import choose_columns
 
     table, where = _whole(path, sides.target_file, options)

@@ -1,4 +1,4 @@
-"""Running text: read from a file, cut into pieces, and turned into tokens from which it can be written again."""
+"""Encodes running text as tokens from which the text can be restored exactly."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import codecs
 import re
 import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from recurra._util.schema import FileError, Record, Size
-from recurra.data.files.access import reading, refuse_no_file
-from recurra.data.files.encoding import encoding_name, find_encoding, open_text
-from recurra.errors import DataError, UsageError
+from recurra.errors import UsageError
 
 from .text import TOKENIZER, UNKNOWN, TextEncoder, new_tokenizer
 
@@ -25,28 +22,6 @@ BEGIN_ID, END_ID = 1, 2
 PIECE = 512  # characters encoded as one piece; a text of megabytes as a whole would cost the tokenizer gigabytes
 _PIECES = re.compile(rf".{{1,{PIECE - 1}}}\n|.{{1,{PIECE}}}(?=\s)|.{{1,{PIECE}}}", re.DOTALL)
 _BYTES = 256
-
-
-def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
-    """Reads a text file, plain or compressed, whose encoding is found out unless it is given.
-
-    Args:
-        path: the file.
-        encoding: as Python names it.
-
-    Returns:
-        The text, every line end as a newline, and a line that says what was read.
-
-    Raises:
-        DataError: the file cannot be read, or holds no text.
-    """
-    refuse_no_file(path, "text")
-    found = find_encoding(path, encoding)
-    with reading(path), open_text(path, found) as file:
-        text = file.read().replace("\r\n", "\n").replace("\r", "\n")
-    if not text.strip():
-        raise DataError(f"{path.name} is empty: there is no text in it")
-    return text, f"{path.name}: {len(text):,} characters, {encoding_name(found)}"
 
 
 def pieces(text: str) -> list[str]:

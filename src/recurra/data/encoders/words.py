@@ -1,22 +1,18 @@
-"""Sentences of words to batches: every word by its number and by its characters, the latter once for equal words."""
+"""Encodes words: every word as a number and as its characters."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from recurra._util.schema import Natural, Record, Size, parse_file
-from recurra.data.batching.batches import IGNORE, Batch, Batches, pad
-from recurra.data.batching.store import SequenceStore
+from recurra.data.batching.words import Lexicon
 from recurra.errors import UsageError
 
 CHARACTERS = ("jamo", "char", "none")
@@ -26,52 +22,6 @@ LETTERS = 3
 """Letters of one character that are read: as many as a syllable of Hangul has."""
 LONGEST = 64
 """Characters of a word that are read; of longer ones the middle is left out."""
-
-
-class WordBatch(NamedTuple):
-    """Sentences side by side, and the different words in them.
-
-    Attributes:
-        values: which of the different words stands where, `(batch, time)`; 0 beyond each length.
-        lengths: words of each sentence, `(batch,)`.
-        targets: numbers of the tags, `(batch, time)`, or None.
-        words: numbers of the different words, `(words,)`; 0 where one is unknown.
-        unseen: whether the model never saw the word in training, `(words,)`.
-        characters: of the different words, `(words, longest, 1 + LETTERS)`: each character and the letters it is made
-            of, 0 where it has none and beyond the lengths.
-        character_lengths: `(words,)`.
-        rows: where the sentences stand in the data, `(batch,)`.
-    """
-
-    values: Tensor
-    lengths: Tensor
-    targets: Tensor | None
-    words: Tensor
-    unseen: Tensor
-    characters: Tensor
-    character_lengths: Tensor
-    rows: Tensor
-
-
-class Lexicon(NamedTuple):
-    """The different words of a data set, as a model sees them.
-
-    Attributes:
-        words: number of each, `(words,)`.
-        unseen: whether training never saw it, `(words,)`.
-        characters: of each, `(time, 1 + LETTERS)`: the number of a character and of the letters it is made of.
-    """
-
-    words: np.ndarray
-    unseen: np.ndarray
-    characters: list[np.ndarray]
-
-    def fingerprint(self) -> str:
-        """Hash of the content."""
-        digest = hashlib.blake2b(self.words.tobytes() + self.unseen.tobytes(), digest_size=16)
-        digest.update(np.cumsum([len(c) for c in self.characters], dtype=np.int64).tobytes())
-        digest.update(np.concatenate(self.characters or [np.zeros(0, np.int32)]).tobytes())
-        return digest.hexdigest()
 
 
 WORDS = "words.json"
@@ -205,62 +155,3 @@ def _numbered(counts: Counter[str], limit: int, unknown: int) -> dict[str, int]:
     """Numbers above `unknown`, the most frequent first; `unknown` for what was seen once or is beyond the limit."""
     ordered = sorted(counts, key=lambda key: (-counts[key], key))
     return {key: unknown + i if counts[key] > 1 and i <= limit else unknown for i, key in enumerate(ordered, 1)}
-
-
-class WordBatches:
-    """Batches of sentences with the different words in them.
-
-    Args:
-        batches: over the places of words in `lexicon`.
-        lexicon: the different words of the data.
-    """
-
-    def __init__(self, batches: Batches, lexicon: Lexicon) -> None:
-        self.batches, self.lexicon = batches, lexicon
-        targets = batches.targets
-        steps = targets.take(batches.rows) if isinstance(targets, SequenceStore) else None
-        lengths = batches.store.lengths[batches.rows]
-        self._count = int(lengths.sum()) if steps is None else sum(int((s != IGNORE).sum()) for s in steps)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    @property
-    def count(self) -> int:
-        """Number of words with a known tag in a pass; of words, where there are no tags."""
-        return self._count
-
-    def __iter__(self) -> Iterator[WordBatch]:
-        return map(self._with_words, self.batches)
-
-    def whole(self) -> WordBatch:
-        """All sentences as one batch, in their order."""
-        return self._with_words(self.batches.whole())
-
-    def _with_words(self, batch: Batch) -> WordBatch:
-        real = torch.arange(batch.values.shape[1]) < batch.lengths.unsqueeze(1)
-        used, places = torch.unique(batch.values[real], return_inverse=True)
-        values = torch.zeros(batch.values.shape, dtype=torch.long)
-        values[real] = places
-        # a batch of empty sentences still has one word to look up
-        index = used.numpy() if len(used) else np.zeros(1, np.int64)
-        spelt = [self.lexicon.characters[i] for i in index]
-        return WordBatch(
-            values,
-            batch.lengths,
-            batch.targets,
-            torch.from_numpy(self.lexicon.words[index]),
-            torch.from_numpy(self.lexicon.unseen[index]),
-            pad(spelt),
-            torch.tensor([len(c) for c in spelt]),
-            batch.rows,
-        )
-
-    def seek(self, step: int) -> None:
-        """Goes to where iteration stands after `step` batches since the beginning of the first epoch."""
-        self.batches.seek(step)
-
-    def fingerprint(self) -> str:
-        """Hash of sentences, tags and words."""
-        content = self.batches.fingerprint() + self.lexicon.fingerprint()
-        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()

@@ -26,9 +26,15 @@ _MARKS = {  # those of UTF-32 first: one of them begins with one of UTF-16
 _NAMES = {"utf-8-sig": "UTF-8 with BOM", "cp949": "CP949 (Korean)", "cp1252": "Windows-1252"}
 
 
-def open_text(path: Path, encoding: str) -> io.TextIOWrapper:
-    """Opens a file for reading text with its line ends untouched."""
-    return io.TextIOWrapper(open_binary(path), encoding, newline="")
+def open_text(path: Path, encoding: str, newline: str = "") -> io.TextIOWrapper:
+    r"""Opens a file for reading text without translating its line ends.
+
+    Args:
+        path: the file, plain or compressed.
+        encoding: a Python codec.
+        newline: what ends a line: by default `\n`, `\r` or `\r\n`; with `"\n"` only that.
+    """
+    return io.TextIOWrapper(open_binary(path), encoding, newline=newline)
 
 
 def find_encoding(path: Path, given: str | None = None) -> str:

@@ -17,10 +17,14 @@ from recurra.data.files.table import DataFile, collect, in_batches
 def read_lines(path: Path, encoding: str | None = None, *, cache_dir: Path | None = None) -> DataFile:
     r"""Reads a text file, plain or compressed, as a table of one column `text` with a row for each line.
 
+    A line ends with `\n` or `\r\n`. The last line may lack its end. Empty lines count. A `\r` inside a line stays a
+    character of that line, so that the lines of two parallel files still correspond. Only a file without any `\n` is
+    split at `\r`. No other character ends a line: not `\v`, `\f`, `\x1c` to `\x1e`, `\x85`, `\u2028` or `\u2029`.
+
     Args:
         path: the file.
-        encoding: a Python codec; found out when None.
-        cache_dir: a text over 64 MB is written there and memory-mapped instead of held in memory.
+        encoding: a Python codec; detected if None.
+        cache_dir: a folder; a text over 64 MB is written there and memory-mapped instead of held in memory.
 
     Raises:
         DataError: the file cannot be read, or its bytes fit no encoding.
@@ -34,7 +38,7 @@ def read_lines(path: Path, encoding: str | None = None, *, cache_dir: Path | Non
         >>> file.table.to_pydict(), file.summary
         ({'text': ['하나', '', '둘']}, 'texts.txt: 3 lines, CP949 (Korean)')
     """
-    refuse_no_file(path)
+    refuse_no_file(path, "line")
     found = find_encoding(path, encoding)
     schema = pa.schema([pa.field("text", pa.string())])
     with reading(path):
@@ -45,6 +49,10 @@ def read_lines(path: Path, encoding: str | None = None, *, cache_dir: Path | Non
 
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:
-    with open_text(path, encoding) as file:
-        for line in file:  # opened with its line ends untouched, it is cut at \n, \r\n and \r
+    with open_text(path, encoding, newline="\n") as file:
+        first = next(file, "")
+        if not first.endswith("\n"):  # the whole file
+            yield from first.removesuffix("\r").split("\r") if first else ()
+            return
+        for line in itertools.chain([first], file):
             yield line.rstrip("\r\n")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from recurra.data.batching.batches import Batches
-from recurra.data.encoders.words import WordBatch, WordBatches
+from recurra.data.batching.words import WordBatch, WordBatches
 from recurra.tasks.baselines import Baseline, single_threaded_fit
 
 BUCKETS = 2**16

@@ -14,10 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from recurra._util.schema import Record, check_labels
 from recurra.data.batching.batches import IGNORE, Batches, to_device
 from recurra.data.batching.store import SequenceStore
+from recurra.data.batching.words import WordBatches
 from recurra.data.columns.inputs import CHUNK_ROWS
 from recurra.data.columns.sentences import as_sentences, as_tags
 from recurra.data.encoders.tag_schemes import Scheme, find_scheme, parts_of
-from recurra.data.encoders.words import CHARACTERS, WordBatches, WordConfig, WordEncoder
+from recurra.data.encoders.words import CHARACTERS, WordConfig, WordEncoder
 from recurra.errors import DataError, UsageError
 from recurra.ops import Stack, reproducible_algebra
 from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from recurra.data.batching.batches import IGNORE
+from recurra.data.batching.words import WordBatch
 from recurra.data.encoders.tag_schemes import Part, spans
-from recurra.data.encoders.words import NO_SIGN, WordBatch
+from recurra.data.encoders.words import NO_SIGN
 from recurra.nn import Chain, build_recurrent, last_hidden
 from recurra.ops import dropout as drop
 

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from recurra._util.schema import FileError
-from recurra.data.batching.pairs import Pairs
+from recurra.data.columns.pairs import Pairs
 
 FILE = "pairs.jsonl"
 ROWS = 256  # compared with all pairs at once

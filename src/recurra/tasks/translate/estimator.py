@@ -14,9 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from recurra.data import TextEncoder
 from recurra.data.batching.batches import Batches
-from recurra.data.batching.pairs import PairBatches, Pairs, as_pairs, hold_out, references_of
+from recurra.data.batching.pairs import PairBatches, hold_out, references_of
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import CHUNK_ROWS, Texts, as_sequences
+from recurra.data.columns.pairs import Pairs, as_pairs
 from recurra.data.encoders.text import TOKENS, TextConfig, alphabet_size
 from recurra.errors import DataError, UsageError
 from recurra.ops import reproducible_algebra

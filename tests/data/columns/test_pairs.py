@@ -1,0 +1,32 @@
+"""Pairs of texts from two columns."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from recurra.data.columns.pairs import as_pairs, source_groups
+from recurra.errors import DataError
+
+
+def test_composed_and_single_letters_are_the_same_source():
+    assert source_groups(["가", "\u1100\u1161"]).tolist() == [0, 0]
+
+
+def test_pairs_of_arrow_columns_with_missing_texts():
+    pairs = as_pairs(pa.array(["a ", None, "b"]), pa.array(["1", "2", "3"]))
+    assert (pairs.sources, pairs.targets, pairs.left_out) == (["a", "b"], ["1", "3"], 1)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (["a"], None, "translations are missing"),
+        (["a"], [[1.0]], "y holds numbers"),
+        (["a", "b"], ["1"], "X has 2 texts but y has 1"),
+        (["a", ""], [" ", "1"], "every pair has an empty side"),
+    ],
+)
+def test_columns_that_are_no_pairs(X, y, message):
+    with pytest.raises(DataError, match=message):
+        as_pairs(X, y)
