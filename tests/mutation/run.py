@@ -150,18 +150,18 @@ def _left_out(text: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
 
 def tests_of(mutant: Mutant) -> list[str]:
     """The tests for a mutant: the module's examples, its test file, those that import it, the others of the folder."""
-    inside = mutant.path.relative_to(SOURCE / "recurra")
-    folder = TESTS / inside.parts[0]
+    own = TESTS / mutant.path.relative_to(SOURCE / "recurra").parent
     package, _, name = mutant.module.rpartition(".")
     imports = f"from {mutant.module} import", f"import {mutant.module}", f"from {package} import"
 
-    def order(path: Path) -> tuple[bool, bool, bool, str]:
+    def order(path: Path) -> tuple[bool, bool, bool, bool, str]:
         text = _text(path)
         named = any(mark in text for mark in imports[:2]) or (imports[2] in text and name in text)
-        return path.stem != f"test_{name}", path.parent != folder, not named, str(path)
+        return path.stem != f"test_{name}", path.parent != own, not named, not path.is_relative_to(own), str(path)
 
+    area = TESTS / own.relative_to(TESTS).parts[0]
     found = sorted(
-        (path for path in TESTS.rglob("test_*.py") if path.parent == folder or not order(path)[2]), key=order
+        (path for path in TESTS.rglob("test_*.py") if path.is_relative_to(area) or not order(path)[2]), key=order
     )
     files = [str(path) for path in found if "mutation" not in path.parts and "fuzz" not in path.parts]
     text = _text(mutant.path)

@@ -240,3 +240,9 @@ def test_a_value_that_is_no_tensor_is_named(make: Any, grad: bool, value: Any):
     for call in calls:
         with torch.set_grad_enabled(grad), pytest.raises(UsageError, match="must be a tensor, not "):
             call()
+
+
+def test_zeros_without_memory_become_zeros_in_memory():
+    found = materialize(torch._efficientzerotensor((2, 3)))
+    assert found.data_ptr() != 0
+    assert torch.equal(found, torch.zeros(2, 3))

@@ -152,3 +152,8 @@ def test_complex_numbers_are_refused_in_any_array(values):
 def test_real_numbers_are_not_complex():
     for values in (np.array([1.0]), np.array([1, None, "text"], object), np.array([], object)):
         refuse_complex(values, "X")
+
+
+def test_a_data_frame_without_columns_is_an_error():
+    with pytest.raises(DataError):
+        as_sequences(pd.DataFrame(index=range(3)))

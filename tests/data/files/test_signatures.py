@@ -100,3 +100,14 @@ def test_nul_bytes_mention_utf16_only_where_it_may_be(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has NUL bytes") as caught:
         read_table(path)
     assert "utf-16" not in str(caught.value)
+
+
+def test_streams_of_an_ole_file_are_looked_for_in_its_first_four_megabytes(tmp_path):
+    magic, stream = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "WordDocument".encode("utf-16-le")
+    for place, said in ((1 << 20, "a Word document"), (5 << 20, "a file of an older office program")):
+        content = bytearray(6 << 20)
+        content[:8] = magic
+        content[place : place + len(stream)] = stream
+        (tmp_path / "old.csv").write_bytes(content)
+        with pytest.raises(DataError, match=said):
+            read_table(tmp_path / "old.csv", ["a"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recurra._util.messages import plain_name
-from recurra.data.readers.sniff import Dialect, find_dialect, read_rows
+from recurra.data.readers.sniff import Dialect, _sample, find_dialect, read_rows
 from recurra.errors import DataError
 
 Write = Callable[..., Path]
@@ -196,3 +196,12 @@ def test_a_line_of_a_million_separators_is_refused(write: Write) -> None:
 def test_a_byte_order_mark_does_not_hide_a_column(write: Write) -> None:
     path = write("\ufeff\ufeffday,sold\n2024-01-01,1\n")
     assert plain_name(find_dialect(path, ["day"]).names[0]) == "day"
+
+
+@pytest.mark.parametrize(
+    ("lines", "length", "kept"), [(30, 5, 30), (1500, 5, 1000), (40, 1 << 16, 20), (40, 1 << 15, 33), (10, 1 << 18, 10)]
+)
+def test_the_sample_has_enough_lines_to_judge_and_not_too_many_characters(tmp_path, lines, length, kept):
+    path = tmp_path / "long.csv"
+    path.write_text(("x" * (length - 1) + "\n") * lines, encoding="utf-8")
+    assert len(_sample(path, "utf-8")) == kept

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from recurra.data.batching.streams import Streams
 from recurra.errors import UsageError
+from recurra.tasks.baselines import FEWEST
 from recurra.tasks.generate.network import LanguageNetwork, NextToken, check_sampling, draw
 
 TOKENS = 20
@@ -130,3 +131,26 @@ def test_shares_of_drawn_tokens(temperature, top_k, top_p, allowed):
 def test_wrong_sampling(arguments, message):
     with pytest.raises(UsageError, match=message):
         check_sampling(*arguments)
+
+
+def test_labels_are_hidden_in_a_tenth_of_the_training_texts():
+    net = network(labels=3).train()
+    tokens = torch.full((4000, 1), 3)
+    values = torch.stack([tokens, torch.full_like(tokens, 2)], dim=-1)
+    with torch.no_grad():
+        vectors = net._embed(values)[:, 0]
+        without = net.scale * net.embedding(torch.tensor(3)) + net.scale * net.label_embedding(torch.tensor(0))
+    hidden = torch.isclose(vectors, without).all(1).float().mean()
+    assert 0.07 < hidden < 0.13
+    with torch.no_grad():
+        assert not torch.isclose(net.eval()._embed(values)[:, 0], without).all(1).any()
+
+
+def test_the_losses_of_batches_are_compared_only_if_there_are_enough():
+    objective, rows = NextToken(np.ones(TOKENS)), [(2.0, 1, 3.0), (4.0, 2, 3.0)]
+    for count in range(2, 20):
+        found = objective.items((rows * count)[:count])
+        if count < FEWEST:
+            assert found is None
+        else:
+            assert found.tolist() == [list(row[:2]) for row in (rows * count)[:count]]
