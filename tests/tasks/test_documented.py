@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import pkgutil
 import re
 import tomllib
@@ -318,30 +317,6 @@ def test_results_are_compared_as_the_page_of_benchmarks_says():
     said = " ".join((ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8").split())
     assert "within 5·10⁻⁴ of the greatest entry (bfloat16: 3·10⁻²)" in said
     assert (gate.TOLERANCE, gate.COARSE) == (5e-4, 3e-2)
-
-
-def test_figures_of_speed_in_the_readme_are_those_of_the_published_run():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = json.loads((ROOT / "benchmarks/results/recurrence.json").read_text(encoding="utf-8"))["cases"]
-    times = {f"{r['mode']} {r['cell']} B{r['batch']} T{r['steps']} H{r['hidden']}": r["seconds"] for r in rows}
-
-    def ratio(mode: str, case: str, peer: str) -> str:
-        found = times.get(f"{mode} {case}")
-        return "–" if found is None else f"{found[peer] / found['recurra']:.1f} ×"
-
-    columns = [
-        ("training", "torch"),
-        ("bfloat16 training", "torch"),
-        ("inference", "torch"),
-        ("inference", "onnxruntime"),
-    ]
-    table = re.findall(r"^\| (\w+ B\d+ T\d+ H\d+) \| (.*) \|$", readme, re.M)
-    assert len(table) == 12
-    for case, cells in table:
-        assert cells.split(" | ") == [ratio(mode, case, peer) for mode, peer in columns], case
-    halves = [name.partition(" ")[2] for name in times if name.startswith("bfloat16 training")]
-    gains = [times[name]["recurra"] / times[f"bfloat16 {name}"]["recurra"] for name in halves]
-    assert f"{min(gains):.1f} to {max(gains):.1f} × our float32" in readme
 
 
 def test_exit_codes_are_those_of_the_errors():
