@@ -28,6 +28,7 @@ bench: .venv/measuring            ## our layers against torch's and ONNX Runtime
 	$(BIN)/recurra bench --out benchmarks/results/recurrence.json --plot docs/images/benchmark.svg
 lint: .venv/developing            ## style, types, import direction
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp')
 clean:                            ## what the other commands made
 	rm -rf .venv build dist recurra-demo recurra-demo.training
 

@@ -19,7 +19,9 @@ using Address = uintptr_t;
 namespace {
 
 template <class T>
-T* at(Address a) { return reinterpret_cast<T*>(a); }
+T* at(Address a) {
+    return reinterpret_cast<T*>(a);
+}
 template <class T>
 std::vector<T*> pointers(const std::vector<Address>& addresses) {
     std::vector<T*> found;
@@ -44,8 +46,8 @@ template <class T>
 Attention<T> attention(const Attending& a) {
     const auto& [rows, sizes, addresses, threads] = a;
     const auto [lengths, vector, bias, weights] = addresses;
-    return {view<const T>(rows), at<const int64_t>(lengths), sizes[0], sizes[1], sizes[2], at<const T>(vector),
-            at<const T>(bias), at<T>(weights), threads};
+    return {view<const T>(rows), at<const int64_t>(lengths), sizes[0],       sizes[1], sizes[2],
+            at<const T>(vector), at<const T>(bias),          at<T>(weights), threads};
 }
 
 // The functions for one type of number. States, weights and lengths are contiguous; a view is (address, batch, time), with
@@ -68,14 +70,15 @@ void bind(nb::module_ m) {
         nb::gil_scoped_release release;
         engine<T>(s).forward(s, in, to, at<T>(tape));
     });
-    m.def("backward", [](const Spec& s, nb::tuple x, Address lengths, In weights, Address h0, Address c0, nb::tuple gout,
-                         Address ghn, Address gcn, nb::tuple gx, In gweights, Address gh0, Address gc0, Address tape) {
-        const auto in = inputs<T>(x, lengths, weights, h0, c0);
-        const Gradients<T> to{view<const T>(gout), at<const T>(ghn), at<const T>(gcn), view<T>(gx),
-                              pointers<T>(gweights), at<T>(gh0), at<T>(gc0)};
-        nb::gil_scoped_release release;
-        engine<T>(s).backward(s, in, to, at<const T>(tape));
-    });
+    m.def("backward",
+          [](const Spec& s, nb::tuple x, Address lengths, In weights, Address h0, Address c0, nb::tuple gout,
+             Address ghn, Address gcn, nb::tuple gx, In gweights, Address gh0, Address gc0, Address tape) {
+              const auto in = inputs<T>(x, lengths, weights, h0, c0);
+              const Gradients<T> to{view<const T>(gout),   at<const T>(ghn), at<const T>(gcn), view<T>(gx),
+                                    pointers<T>(gweights), at<T>(gh0),       at<T>(gc0)};
+              nb::gil_scoped_release release;
+              engine<T>(s).backward(s, in, to, at<const T>(tape));
+          });
     m.def("look", [](const Spec& s, Address lengths, Address tape, In to) {
         const auto arrays = pointers<T>(to);
         nb::gil_scoped_release release;
@@ -105,25 +108,31 @@ NB_MODULE(_engine, m) {
         nb::gil_scoped_release release;
         engine<float>().drop(at<const float>(from), at<float>(to), n, dropped, seed, threads);
     });
-    m.def("measure_peak", [](int threads, double seconds) {
-        std::vector<double> found(threads);
-        nb::gil_scoped_release release;
-        parallel(threads, [&](int i) { found[i] = engine<float>().peak(seconds); });
-        return std::accumulate(found.begin(), found.end(), 0.0) / 1e9;
-    }, nb::arg("threads"), nb::arg("seconds") = 0.2, "Most GF/s: float32 multiply-adds, counted as two operations.");
-    m.def("measure_bandwidth", [](int threads, int64_t bytes, double seconds) {
-        std::vector<double> found(threads);
-        nb::gil_scoped_release release;
-        parallel(threads, [&](int i) { found[i] = engine<float>().bandwidth(bytes / threads, seconds); });
-        return std::accumulate(found.begin(), found.end(), 0.0) / 1e9;
-    }, nb::arg("threads"), nb::arg("bytes"), nb::arg("seconds") = 0.2,
-          "Most GB/s of reading so many bytes again and again, each thread its own part.");
+    m.def(
+        "measure_peak",
+        [](int threads, double seconds) {
+            std::vector<double> found(threads);
+            nb::gil_scoped_release release;
+            parallel(threads, [&](int i) { found[i] = engine<float>().peak(seconds); });
+            return std::accumulate(found.begin(), found.end(), 0.0) / 1e9;
+        },
+        nb::arg("threads"), nb::arg("seconds") = 0.2, "Most GF/s: float32 multiply-adds, counted as two operations.");
+    m.def(
+        "measure_bandwidth",
+        [](int threads, int64_t bytes, double seconds) {
+            std::vector<double> found(threads);
+            nb::gil_scoped_release release;
+            parallel(threads, [&](int i) { found[i] = engine<float>().bandwidth(bytes / threads, seconds); });
+            return std::accumulate(found.begin(), found.end(), 0.0) / 1e9;
+        },
+        nb::arg("threads"), nb::arg("bytes"), nb::arg("seconds") = 0.2,
+        "Most GB/s of reading so many bytes again and again, each thread its own part.");
     nb::class_<Spec>(m, "Spec").def(
-        "__init__", [](Spec* self, int cell, int64_t steps, int64_t batch, int64_t input, int64_t hidden, int64_t projected,
-                       int layers, bool bidirectional, bool bias, double dropout, uint64_t seed, int threads, int64_t chunk,
-                       bool half) {
-            new (self) Spec{Cell(cell), steps, batch, input, hidden, projected, layers, bidirectional, bias, dropout, seed,
-                            threads, chunk, half};
+        "__init__", [](Spec* self, int cell, int64_t steps, int64_t batch, int64_t input, int64_t hidden,
+                       int64_t projected, int layers, bool bidirectional, bool bias, double dropout, uint64_t seed,
+                       int threads, int64_t chunk, bool half) {
+            new (self) Spec{Cell(cell),    steps, batch,   input, hidden,  projected, layers,
+                            bidirectional, bias,  dropout, seed,  threads, chunk,     half};
         });
     bind<float>(m.def_submodule("float32"));
     bind<double>(m.def_submodule("float64"));

@@ -37,10 +37,10 @@ template <class T>
 inline const Engine<T>& engine() {
     static const Engine<T>& found = []() -> const Engine<T>& {
         const std::string isa = chosen();
-#define RECURRA_CHOOSE(name)                                            \
-    if (isa == #name) {                                                 \
-        if constexpr (sizeof(T) == 4) return recurra::name::floats();   \
-        else return recurra::name::doubles();                           \
+#define RECURRA_CHOOSE(name)                                          \
+    if (isa == #name) {                                               \
+        if constexpr (sizeof(T) == 4) return recurra::name::floats(); \
+        else return recurra::name::doubles();                         \
     }
 #ifdef RECURRA_X86
         RECURRA_CHOOSE(avx512)

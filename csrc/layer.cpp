@@ -59,14 +59,17 @@ bool plain(nb::handle t, Numbers kind, Tensor& found) { return look(t, found) &&
 bool compact(nb::handle t, Numbers kind, Tensor& found) { return plain(t, kind, found) && found.contiguous(); }
 
 template <class T>
-T* at(const Tensor& t) { return static_cast<T*>(t.data); }
+T* at(const Tensor& t) {
+    return static_cast<T*>(t.data);
+}
 
 class Layer {
 public:
     Layer(int cell, int64_t input, int64_t hidden, int64_t projected, int layers, bool bidirectional, bool bias,
           nb::tuple names, nb::list shapes)
         : spec_{Cell(cell), 1, 1, input, hidden, projected, layers, bidirectional, bias, 0, 0, 1, 0, false},
-          directions_(bidirectional ? 2 : 1), out_(projected ? projected : hidden) {
+          directions_(bidirectional ? 2 : 1),
+          out_(projected ? projected : hidden) {
         for (nb::handle name : names) names_.push_back(nb::borrow(name));
         for (nb::handle shape : shapes) shapes_.push_back(nb::cast<std::vector<int64_t>>(shape));
     }
@@ -78,8 +81,8 @@ public:
         });
     }
     // The same for training, with the weights as a tuple: (output, h, c or None, tape), or None.
-    nb::object keep(nb::tuple weights_, nb::handle x, nb::handle state, nb::handle lengths, bool batch_first, double dropout,
-                    nb::handle draw_seed, bool half) {
+    nb::object keep(nb::tuple weights_, nb::handle x, nb::handle state, nb::handle lengths, bool batch_first,
+                    double dropout, nb::handle draw_seed, bool half) {
         const Training how{dropout, draw_seed, half};
         return served(weights_, x, [&](const Tensor& values, auto& in) {
             return forward_as(values, in, state, lengths, batch_first, &how);
@@ -99,14 +102,16 @@ public:
         if (!engine || !PyUnicode_Check(engine) || !parameters || !PyDict_CheckExact(parameters) ||
             (PyUnicode_CompareWithASCIIString(engine, "auto") && PyUnicode_CompareWithASCIIString(engine, "native")))
             return nb::none();
-        return served(nb::borrow<nb::dict>(parameters), x, [&](const Tensor& values, auto& in) { return step_as(values, in, state); });
+        return served(nb::borrow<nb::dict>(parameters), x,
+                      [&](const Tensor& values, auto& in) { return step_as(values, in, state); });
     }
 
 private:
     Spec spec_;
     const int directions_;
     const int64_t out_;
-    const nb::object engine_ = interned("engine"), parameters_ = interned("_parameters"), version_ = interned("_version");
+    const nb::object engine_ = interned("engine"), parameters_ = interned("_parameters"),
+                     version_ = interned("_version");
     std::vector<nb::object> names_;
     bool own_names_ = false;
     std::vector<std::vector<int64_t>> shapes_;
@@ -233,7 +238,8 @@ private:
     template <class T>
     void run(Spec spec, const Inputs<T>& in, const Outputs<T>& out) {
         const int64_t work = spec.steps * spec.batch * spec.hidden * (spec.input + spec.hidden);
-        if (work < 30000) return engine<T>().infer(spec, in, out);  // too short to be shared, or to let other Python threads run
+        if (work < 30000)
+            return engine<T>().infer(spec, in, out);  // too short to be shared, or to let other Python threads run
         spec.threads = threads();
         std::shared_ptr<const Ready<T>>& place = packed<T>();
         std::shared_ptr<const Ready<T>> ready = place;  // another Python thread may replace it while this one runs
@@ -277,7 +283,8 @@ private:
         }
         const int64_t width = directions_ * out_;
         Outputs<T> out{{nullptr, batch_first ? spec.steps * width : width, batch_first ? width : spec.batch * width},
-                       nullptr, nullptr};
+                       nullptr,
+                       nullptr};
         nb::object output = lend<T, 3>({x.shape[0], x.shape[1], width}, &out.out.data);
         nb::object h = lend<T, 3>({spec.layers * directions_, spec.batch, out_}, &out.hn), c;
         if (spec.cell == Cell::lstm) c = lend<T, 3>({spec.layers * directions_, spec.batch, spec.hidden}, &out.cn);
@@ -319,8 +326,8 @@ private:
 // Gradients of values, states and weights after `keep`, of those that need them; None if the gradients of the outputs do
 // not lie as they should.
 template <class T>
-nb::object gradients(const Kept<T>& kept, bool batch_first, nb::tuple grads, nb::tuple saved, int states, nb::handle lengths,
-                     bool need_values, bool need_states, bool need_weights) {
+nb::object gradients(const Kept<T>& kept, bool batch_first, nb::tuple grads, nb::tuple saved, int states,
+                     nb::handle lengths, bool need_values, bool need_states, bool need_weights) {
     const Spec& s = kept.spec;
     const Numbers kind = numbers<T>;
     const bool lstm = s.cell == Cell::lstm;
@@ -385,14 +392,17 @@ public:
     // None if x is not such a tensor.
     nb::object step(nb::handle x) {
         Tensor found;
-        if (!compact(x, Numbers::float32, found) || !found.has_shape(std::array{spec_.batch, spec_.input})) return nb::none();
+        if (!compact(x, Numbers::float32, found) || !found.has_shape(std::array{spec_.batch, spec_.input}))
+            return nb::none();
         float* y;
         nb::object output = lend<float, 2>({spec_.batch, spec_.projected ? spec_.projected : spec_.hidden}, &y);
         steps_->step(at<float>(found), y);
         return output;
     }
     void reset() { steps_->reset(); }
-    void read(uintptr_t h, uintptr_t c) const { steps_->read_state(reinterpret_cast<float*>(h), reinterpret_cast<float*>(c)); }
+    void read(uintptr_t h, uintptr_t c) const {
+        steps_->read_state(reinterpret_cast<float*>(h), reinterpret_cast<float*>(c));
+    }
     void write(uintptr_t h, uintptr_t c) {
         steps_->write_state(reinterpret_cast<const float*>(h), reinterpret_cast<const float*>(c));
     }
@@ -414,13 +424,17 @@ void bind_kept(nb::module_ m) {
 }  // namespace
 
 void bind_layer(nb::module_& m) {
-    m.def("readable", [](nb::list tensors) {
-        Tensor found;
-        bool all = true;
-        for (nb::handle t : tensors) all = all && look(t, found);
-        return all;
-    }, "Whether all are plain tensors with numbers in the memory of the CPU; False says nothing.");
-    m.def("exchange", &exchange, nb::arg("wanted"), "Whether DLPack's C functions are to serve; returns whether they do.");
+    m.def(
+        "readable",
+        [](nb::list tensors) {
+            Tensor found;
+            bool all = true;
+            for (nb::handle t : tensors) all = all && look(t, found);
+            return all;
+        },
+        "Whether all are plain tensors with numbers in the memory of the CPU; False says nothing.");
+    m.def("exchange", &exchange, nb::arg("wanted"),
+          "Whether DLPack's C functions are to serve; returns whether they do.");
     nb::class_<Stream>(m, "Stream")
         .def(nb::init<const Spec&, const std::vector<uintptr_t>&, bool>())
         .def("step", &Stream::step)
@@ -431,10 +445,11 @@ void bind_layer(nb::module_& m) {
     bind_kept<double>(nb::cast<nb::module_>(m.attr("float64")));
     nb::class_<Layer>(m, "Layer")
         .def(nb::init<int, int64_t, int64_t, int64_t, int, bool, bool, nb::tuple, nb::list>())
-        .def("forward", &Layer::forward, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
-             nb::arg("batch_first"))
+        .def("forward", &Layer::forward, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none(),
+             nb::arg("lengths").none(), nb::arg("batch_first"))
         .def_prop_ro("config", &Layer::config)
-        .def("__deepcopy__", [](const Layer& self, nb::handle) { return self; }, nb::arg("memo"))
+        .def(
+            "__deepcopy__", [](const Layer& self, nb::handle) { return self; }, nb::arg("memo"))
         .def("keep", &Layer::keep, nb::arg("weights"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
              nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"), nb::arg("half"))
         .def("step", &Layer::step, nb::arg("module"), nb::arg("x"), nb::arg("state").none());

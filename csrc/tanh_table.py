@@ -78,6 +78,7 @@ HEADER = """\
 // Printed by csrc/tanh_table.py, which says what it is.
 #pragma once
 
+// clang-format off
 namespace recurra::RECURRA_ISA {{
 
 constexpr float kTanhScale = {scale}f, kTanhMost = {most}f;

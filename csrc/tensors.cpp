@@ -83,7 +83,8 @@ private:
         Described a, b;
         if (known->describe(plain.ptr(), &a) || known->describe(pending.ptr(), &b)) return PyErr_Clear(), NegativeBit{};
         NegativeBit found;
-        for (int i = NegativeBit::kFirst; i <= NegativeBit::kLast && NegativeBit::readable(a) && NegativeBit::readable(b); ++i)
+        for (int i = NegativeBit::kFirst;
+             i <= NegativeBit::kLast && NegativeBit::readable(a) && NegativeBit::readable(b); ++i)
             if (const uint64_t differs = a.shape[i] ^ b.shape[i]; differs && !found.mask && !(differs & (differs - 1)))
                 found = {i, differs};
         // the bit must agree with what torch says of other tensors

@@ -51,7 +51,7 @@ public:
             T* __restrict to = out + b * a_.features;
             std::fill_n(to, a_.features, T(0));
             for (int64_t t = 0; t < steps; ++t) {
-                const T *__restrict row = at(b, t), w = weight[t];
+                const T* __restrict row = at(b, t), w = weight[t];
                 for (int64_t i = 0; i < a_.features; ++i) to[i] += w * row[i];
             }
         });
@@ -62,14 +62,14 @@ public:
         Buffer<T> parts;  // of each sequence, the gradients of vector and bias
         parts.resize(a_.batch * width);
         each([&](int64_t b, int64_t steps) {
-            const T *__restrict g = gout + b * n, *weight = a_.weights + b * a_.steps;
-            T *__restrict part = parts.get() + b * width, *to = grows + b * a_.steps * n, mean = 0;
+            const T* __restrict g = gout + b * n, *weight = a_.weights + b * a_.steps;
+            T* __restrict part = parts.get() + b * width, *to = grows + b * a_.steps * n, mean = 0;
             std::fill_n(part, width, T(0));
             // of the scores' gradients the first part lies where that of the rows will: a step has at least one feature
             for (int64_t t = 0; t < steps; ++t) mean += weight[t] * (to[t * n] = product(at(b, t), g, n));
             for (int64_t t = 0; t < steps; ++t) {
                 T* __restrict grow = to + t * n;
-                const T *__restrict row = at(b, t), w = weight[t], score = w * (*grow - mean);
+                const T* __restrict row = at(b, t), w = weight[t], score = w * (*grow - mean);
                 for (int64_t i = 0; i < n; ++i) {
                     grow[i] = w * g[i] + score * a_.vector[i];
                     part[i] += score * row[i];
@@ -123,7 +123,9 @@ private:
 };
 
 template <class T>
-void attend(const Attention<T>& a, T* out) { Attend<T>(a).forward(out); }
+void attend(const Attention<T>& a, T* out) {
+    Attend<T>(a).forward(out);
+}
 template <class T>
 void attend_back(const Attention<T>& a, const T* gout, T* grows, T* gvector, T* gbias) {
     Attend<T>(a).backward(gout, grows, gvector, gbias);

@@ -10,8 +10,8 @@
 namespace recurra::RECURRA_ISA {
 
 constexpr int kLeast = 512, kMost = 4096;  // tokens of a stretch
-constexpr int kRowsToCut = 8;   // with fewer there is one part, and both directions at once keep the threads busy
-constexpr int kParts = 2;       // a fixed number, or results would depend on that of the threads
+constexpr int kRowsToCut = 8;  // with fewer there is one part, and both directions at once keep the threads busy
+constexpr int kParts = 2;      // a fixed number, or results would depend on that of the threads
 
 template <class T>
 class Backward {
@@ -22,15 +22,22 @@ class Backward {
     const Gradients<T>& to;
     Forward<T> forward;
     const bool direct;
-    const int side, ld;       // as in Stretch
-    Buffer<T> dh, dc;         // gradients of the states, by layer, direction and row
+    const int side, ld;  // as in Stretch
+    Buffer<T> dh, dc;    // gradients of the states, by layer, direction and row
     std::vector<std::unique_ptr<Stretch<T>>> parts;
-    int together_ = 1;        // parts that are worked on at the same time
+    int together_ = 1;  // parts that are worked on at the same time
 
 public:
     Backward(const Spec& s_, const Batch& batch_, Weights<T>& weights_, const Inputs<T>& in, const Gradients<T>& to_)
-        : s(s_), z(s), batch(batch_), weights(weights_), to(to_), forward(s, batch, weights, in, nullptr, false),
-          direct(forward.direct), side(batch.rows == 1 ? 2 : kStrip), ld(round_up(std::max(z.joined, z.input), lanes<T>)) {}
+        : s(s_),
+          z(s),
+          batch(batch_),
+          weights(weights_),
+          to(to_),
+          forward(s, batch, weights, in, nullptr, false),
+          direct(forward.direct),
+          side(batch.rows == 1 ? 2 : kStrip),
+          ld(round_up(std::max(z.joined, z.input), lanes<T>)) {}
 
     void run(T* tape) {
         if (!direct) weights.pack_backward(to.x.data, side);
@@ -67,7 +74,8 @@ private:
         together_ = s.threads > n ? 1 : int(std::clamp<int64_t>(work >> 16, 1, std::min<int64_t>(n, s.threads)));
         const int threads = s.threads > n ? int(s.threads) : n == 1 ? int(s.threads) : 1;
         for (int i = 0; i < n; ++i)
-            parts.push_back(std::make_unique<Stretch<T>>(forward, to, dh.get(), dc.get(), side, ld, batch.run({0, batch.rows}, i, n), threads, i == 0));
+            parts.push_back(std::make_unique<Stretch<T>>(forward, to, dh.get(), dc.get(), side, ld,
+                                                         batch.run({0, batch.rows}, i, n), threads, i == 0));
     }
     template <class F>
     void each_part(F f) {
@@ -90,7 +98,9 @@ private:
                 T* before = start.get() + (l * z.directions + d) * states;
                 forward.initial(l, d, before);
                 lanes_[l].push_back(forward.lane(l, d, 0, batch.steps, forward.stored(tape, l, d), before));
-                if (l) forward.below(lanes_[l].back(), forward.stored(tape, l - 1, 0).h, forward.stored_joined(tape, l - 1));
+                if (l)
+                    forward.below(lanes_[l].back(), forward.stored(tape, l - 1, 0).h,
+                                  forward.stored_joined(tape, l - 1));
             }
         const std::vector<int> cuts = cuts_for(stretch());
         each_part([&](Stretch<T>& part) {
@@ -139,7 +149,9 @@ private:
             std::vector<Lane<T>> lanes_;
             for (int l = 0; l < s.layers; ++l) {
                 T* before = start.get() + l * states;
-                const auto at = [&](int layer) { return Tape<T>(z, tapes.get() + layer * most * Tape<T>::per_token(z), most); };
+                const auto at = [&](int layer) {
+                    return Tape<T>(z, tapes.get() + layer * most * Tape<T>::per_token(z), most);
+                };
                 std::copy_n(forward.stored_states(tape, i, l, 0), states, before);
                 Lane<T> here = forward.lane(l, 0, begin, end, at(l), before);
                 if (forward.joins(l)) here.joined = joined.get() + l * most * z.joined;
@@ -150,7 +162,8 @@ private:
             }
             each_part([&](Stretch<T>& part) {
                 for (int l = s.layers - 1; l >= 0; --l)
-                    part.back({lanes_[l]}, begin, end, gradients.get() + (l + 1) % 2 * most * ld, gradients.get() + l % 2 * most * ld);
+                    part.back({lanes_[l]}, begin, end, gradients.get() + (l + 1) % 2 * most * ld,
+                              gradients.get() + l % 2 * most * ld);
             });
         }
     }
@@ -174,7 +187,8 @@ private:
                     again(here);
                     std::copy_n(forward.stored_states(tape, i, l, d), states, start.get());
                     each_part([&](Stretch<T>& part) {
-                        part.back({here}, begin, end, above.get() ? above.get() + here.origin * ld : nullptr, below.get() + here.origin * ld);
+                        part.back({here}, begin, end, above.get() ? above.get() + here.origin * ld : nullptr,
+                                  below.get() + here.origin * ld);
                     });
                 }
             std::swap(above, below);
@@ -182,16 +196,19 @@ private:
     }
 
     void again(const Lane<T>& lane) {
-        forward.deal(1, z.strips, {0, batch.rows}, int(s.threads), [&](int, Rows rows, Part part) { forward.walk(lane, rows, part, true); });
+        forward.deal(1, z.strips, {0, batch.rows}, int(s.threads),
+                     [&](int, Rows rows, Part part) { forward.walk(lane, rows, part, true); });
     }
 
     void finish_weights(int index) {
         for (int which = 0; which < 5; ++which) {
             WeightSums<T>& any = parts[0]->results;
             if (!any.has(which)) continue;
-            const int height = any.height(which), n = int(std::clamp<int64_t>(int64_t(height) * z.hidden >> 16, 1, s.threads));
+            const int height = any.height(which),
+                      n = int(std::clamp<int64_t>(int64_t(height) * z.hidden >> 16, 1, s.threads));
             parallel(n, [&](int share) {
-                for (auto& part : parts) part->results.hand_over(index, which, height * share / n, height * (share + 1) / n);
+                for (auto& part : parts)
+                    part->results.hand_over(index, which, height * share / n, height * (share + 1) / n);
             });
         }
     }

@@ -63,7 +63,8 @@ inline void finish_lstm(bool keep, Vec<T> (&acc)[R][4], const Row<T>* rows, int 
 }
 
 template <class T, int R>
-inline void finish_gru(bool keep, Vec<T> (&acc)[R][3], const Row<T>* rows, int unit, const T* bias_hn) {  // null: already in acc
+inline void finish_gru(bool keep, Vec<T> (&acc)[R][3], const Row<T>* rows, int unit,
+                       const T* bias_hn) {  // null: already in acc
     constexpr int L = lanes<T>;
     for (int i = 0; i < R; ++i) {
         T* gate = rows[i].gates + unit * 4;

@@ -11,7 +11,7 @@
 namespace recurra::RECURRA_ISA {
 
 constexpr int kTogether = 96;  // tokens whose gates stay in the cache between product and scan
-constexpr int kDirect = 12;    // so few tokens go through the weights as they are: packing would cost more than it saves
+constexpr int kDirect = 12;  // so few tokens go through the weights as they are: packing would cost more than it saves
 
 // What is as large as this goes past the caches, where it would not stay; so nothing is read only to be overwritten. Rows that
 // are short are better gathered there.
@@ -34,7 +34,13 @@ public:
 
     Forward(const Spec& s_, const Batch& batch_, Weights<T>& weights_, const Inputs<T>& in_, const Outputs<T>* out_,
             bool packed)
-        : s(s_), z(s), batch(batch_), weights(weights_), in(in_), out(out_), direct(!packed && batch.tokens <= kDirect),
+        : s(s_),
+          z(s),
+          batch(batch_),
+          weights(weights_),
+          in(in_),
+          out(out_),
+          direct(!packed && batch.tokens <= kDirect),
           past(goes_past<T>(batch.tokens, z.out)) {}
 
     // ---- what is stored
@@ -46,10 +52,14 @@ public:
     // Everything of a lane and its joined outputs, one after the other; see tape_size.
     Tape<T> stored(T* tape, int l, int d) const { return stored_tape(s, z, tape, l, d, batch.tokens); }
     T* stored_joined(T* tape, int l) const {
-        return joins(l) ? tape + stored_offset(s, z, l, batch.tokens) + z.directions * batch.tokens * Tape<T>::per_token(z) : nullptr;
+        return joins(l)
+                   ? tape + stored_offset(s, z, l, batch.tokens) + z.directions * batch.tokens * Tape<T>::per_token(z)
+                   : nullptr;
     }
     // In chunks: the states before each chunk, then, of a bidirectional stack, the joined outputs of all layers.
-    T* stored_states(T* tape, int chunk, int l, int d) const { return tape + ((int64_t(chunk) * s.layers + l) * z.directions + d) * carried(); }
+    T* stored_states(T* tape, int chunk, int l, int d) const {
+        return tape + ((int64_t(chunk) * s.layers + l) * z.directions + d) * carried();
+    }
     T* stored_outputs(T* tape, int l) const {
         return joins(l) ? stored_states(tape, chunks(), 0, 0) + l * batch.tokens * z.joined : nullptr;
     }
@@ -71,7 +81,8 @@ public:
                 lanes_.back().joined = stored_joined(tape, l);
                 if (l) below(lanes_.back(), stored(tape, l - 1, 0).h, stored_joined(tape, l - 1));
             }
-            deal(int(lanes_.size()), z.strips, {0, batch.rows}, int(s.threads), [&](int i, Rows rows, Part part) { walk(lanes_[i], rows, part, true); });
+            deal(int(lanes_.size()), z.strips, {0, batch.rows}, int(s.threads),
+                 [&](int i, Rows rows, Part part) { walk(lanes_[i], rows, part, true); });
         }
         clear_padding();
     }
@@ -114,13 +125,15 @@ public:
         if (batch.rows == 1 && lanes_ == 1 && !z.projects) {
             const int n = std::min(most, strips);
             Barrier meeting(n);
-            if (n > 1 && together(n, [&](int i) { f(0, Rows{0, 1}, Part{strips * i / n, strips * (i + 1) / n, i, &meeting}); }))
+            if (n > 1 &&
+                together(n, [&](int i) { f(0, Rows{0, 1}, Part{strips * i / n, strips * (i + 1) / n, i, &meeting}); }))
                 return;
         }
         const int across = std::max(1, std::min(rows.end - rows.begin, lanes_ == 2 && most % 2 == 0 ? most / 2 : most));
         const int total = across * lanes_, n = std::min(most, total);
         parallel(n, [&](int share) {
-            for (int i = share; i < total; i += n) f(i % lanes_, batch.run(rows, i / lanes_, across), Part{0, strips, i, nullptr});
+            for (int i = share; i < total; i += n)
+                f(i % lanes_, batch.run(rows, i / lanes_, across), Part{0, strips, i, nullptr});
         });
     }
 
@@ -149,7 +162,8 @@ public:
     int64_t place(const Lane<T>& lane, int t, int r) const { return where(lane, t, r, lane.own.end > 0); }
     int64_t output_place(const Lane<T>& lane, int t, int r) const { return where(lane, t, r, lane.own_outputs); }
     int64_t where(const Lane<T>& lane, int t, int r, bool own) const {
-        return own ? int64_t(t - lane.begin) * (lane.own.end - lane.own.begin) + r - lane.own.begin : batch.first[t] + r - lane.origin;
+        return own ? int64_t(t - lane.begin) * (lane.own.end - lane.own.begin) + r - lane.own.begin
+                   : batch.first[t] + r - lane.origin;
     }
 
     Row<T> row(const Lane<T>& lane, int t, int r) const {
@@ -176,8 +190,9 @@ public:
     }
     // How many of them are multiplied by weight_hh: a product with zeros is zero if the weights are finite.
     int multiplied(const Lane<T>& lane, int t, Rows rows) const {
-        return weights.at(lane.l, lane.d).finite.load(std::memory_order_relaxed) ? moving(lane.d, t, rows)
-                                                                                 : std::max(0, batch.at(t, rows).end - rows.begin);
+        return weights.at(lane.l, lane.d).finite.load(std::memory_order_relaxed)
+                   ? moving(lane.d, t, rows)
+                   : std::max(0, batch.at(t, rows).end - rows.begin);
     }
     const T* input_row(const Lane<T>& lane, int t, int r) const {
         return lane.l ? lane.below + output_place(lane, t, r) * lane.below_ld
@@ -221,7 +236,9 @@ private:
         T* of(int row, int share) const { return data.get() + chunk * row * size + share * kApart; }
     };
     Tape<T> tape_of(const Places& places, Rows rows, Part part) const {
-        const auto at = [&](int row, int share) { return Tape<T>(z, places.of(row, share), places.chunk * (rows.end - rows.begin), Tape<T>::kSkew); };
+        const auto at = [&](int row, int share) {
+            return Tape<T>(z, places.of(row, share), places.chunk * (rows.end - rows.begin), Tape<T>::kSkew);
+        };
         if (!part.meeting) return at(rows.begin, part.share);
         Tape<T> own = at(part.share, part.share);  // of a single row
         own.h = at(0, 0).h;                        // the others read it too
@@ -245,8 +262,11 @@ private:
                 for (int l = 0; l < s.layers; ++l) {
                     T* states_ = states.get() + l * carried();
                     if (tape) copy_states(states_, stored_states(tape, i, l, 0), rows, part);
-                    const auto outputs = [&](int layer) { return joins(layer) ? joined[layer].of(rows.begin, part.meeting ? 0 : part.share) : nullptr; };
-                    Lane<T> here = lane(l, 0, begin, std::min(begin + chunk, batch.steps), tape_of(tapes[l], rows, part), states_);
+                    const auto outputs = [&](int layer) {
+                        return joins(layer) ? joined[layer].of(rows.begin, part.meeting ? 0 : part.share) : nullptr;
+                    };
+                    Lane<T> here =
+                        lane(l, 0, begin, std::min(begin + chunk, batch.steps), tape_of(tapes[l], rows, part), states_);
                     here.own = rows, here.own_outputs = true;
                     here.joined = outputs(l);
                     if (l) below(here, tape_of(tapes[l - 1], rows, part).h, outputs(l - 1));
@@ -260,10 +280,13 @@ private:
         Buffer<T> states, outputs[2];
         states.resize(2 * carried() + 1);
         const int chunk = s.chunk && tape ? int(s.chunk) : chunk_for(std::max(1, s.threads / 2));
-        const Places tapes[2] = {{chunk, Tape<T>::per_token(z), batch.rows, 2 * int(s.threads)}, {chunk, Tape<T>::per_token(z), batch.rows, 2 * int(s.threads)}};
+        const Places tapes[2] = {{chunk, Tape<T>::per_token(z), batch.rows, 2 * int(s.threads)},
+                                 {chunk, Tape<T>::per_token(z), batch.rows, 2 * int(s.threads)}};
         if (!tape)
             for (int i = 0; i < std::min(2, s.layers - 1); ++i) outputs[i].resize(batch.tokens * z.joined + 1);
-        const auto output = [&](int l) { return tape ? stored_outputs(tape, l) : joins(l) ? outputs[l % 2].get() : nullptr; };
+        const auto output = [&](int l) {
+            return tape ? stored_outputs(tape, l) : joins(l) ? outputs[l % 2].get() : nullptr;
+        };
         for (int l = 0; l < s.layers; ++l) {
             for (int d = 0; d < 2; ++d) initial(l, d, states.get() + d * carried());
             deal(2, z.strips, {0, batch.rows}, int(s.threads), [&](int d, Rows rows, Part part) {
@@ -272,7 +295,8 @@ private:
                     const int i = d ? n - 1 - k : k, begin = i * chunk;
                     T* states_ = states.get() + d * carried();
                     if (tape) copy_states(states_, stored_states(tape, i, l, d), rows, part);
-                    Lane<T> here = lane(l, d, begin, std::min(begin + chunk, batch.steps), tape_of(tapes[d], rows, part), states_);
+                    Lane<T> here =
+                        lane(l, d, begin, std::min(begin + chunk, batch.steps), tape_of(tapes[d], rows, part), states_);
                     here.own = rows;
                     if (joins(l)) here.joined = output(l) + here.origin * z.joined;
                     if (l) below(here, nullptr, output(l - 1) + here.origin * z.joined);
@@ -345,7 +369,8 @@ private:
         const int n = int(work.rows.size()), moved = multiplied(lane, t, rows);
         const bool down = t % 2;  // there and back again: the strips used last are still in the nearest cache
         if (direct)
-            for (int i = 0; i < n; ++i) step_direct(dir, row_[i], part, z.projects ? nullptr : work.hidden.get(), i >= moved, keep);
+            for (int i = 0; i < n; ++i)
+                step_direct(dir, row_[i], part, z.projects ? nullptr : work.hidden.get(), i >= moved, keep);
         else if (z.lstm) panels<4>(dir, row_, moved, n, part, down, keep);
         else if (z.gru) panels<3>(dir, row_, moved, n, part, down, keep);
         else panels<1>(dir, row_, moved, n, part, down, keep);
@@ -362,7 +387,8 @@ private:
                 if constexpr (P == 1 || P == V)
                     for (int i = 0, r; i < n; i += r) {
                         r = std::min(rows_for(V), (i < moved ? moved : n) - i);
-                        constant<rows_for(V)>(r, [&](auto r_) { panel<P, r_(), V>(dir, rows + i, i < moved, p, keep); });
+                        constant<rows_for(V)>(r,
+                                              [&](auto r_) { panel<P, r_(), V>(dir, rows + i, i < moved, p, keep); });
                     }
             });
         }
@@ -463,7 +489,8 @@ private:
         const int u0 = first_unit(part), u1 = last_unit(part), end = z.projects ? z.outs : u1;
         for (int r = rows.begin; r < batch.at(t, rows).end; ++r) {
             const int64_t token = place(lane, t, r);
-            std::copy(lane.tape.h + token * z.outs + u0, lane.tape.h + token * z.outs + end, lane.h0 + int64_t(r) * z.outs + u0);
+            std::copy(lane.tape.h + token * z.outs + u0, lane.tape.h + token * z.outs + end,
+                      lane.h0 + int64_t(r) * z.outs + u0);
             if (z.lstm)
                 std::copy(lane.tape.c + token * z.units + u0, lane.tape.c + token * z.units + u1,
                           lane.c0 + int64_t(r) * z.units + u0);
@@ -474,7 +501,9 @@ private:
         const int64_t cells = int64_t(batch.rows) * z.outs;
         for (int64_t r = rows.begin; r < rows.end; ++r) {
             std::copy(states + r * z.outs + u0, states + r * z.outs + end, to + r * z.outs + u0);
-            if (z.lstm) std::copy(states + cells + r * z.units + u0, states + cells + r * z.units + u1, to + cells + r * z.units + u0);
+            if (z.lstm)
+                std::copy(states + cells + r * z.units + u0, states + cells + r * z.units + u1,
+                          to + cells + r * z.units + u0);
         }
     }
 

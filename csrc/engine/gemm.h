@@ -10,11 +10,11 @@
 
 namespace recurra::RECURRA_ISA {
 
-constexpr int kStrip = 4;                                       // vectors side by side in a strip of B
-constexpr int kRows = RECURRA_VECTOR_BYTES >= 64 ? 6 : 3;       // rows of a tile: the accumulators fill the registers
-constexpr int kChunk = 2048;                                    // tokens of a weight gradient summed at a time
-constexpr int kBlock = 48;                                      // rows of it: tiles, and lines of the gradients
-constexpr int kFew = 16;                                        // tokens of a sum that is mostly writing
+constexpr int kStrip = 4;                                  // vectors side by side in a strip of B
+constexpr int kRows = RECURRA_VECTOR_BYTES >= 64 ? 6 : 3;  // rows of a tile: the accumulators fill the registers
+constexpr int kChunk = 2048;                               // tokens of a weight gradient summed at a time
+constexpr int kBlock = 48;                                 // rows of it: tiles, and lines of the gradients
+constexpr int kFew = 16;                                   // tokens of a sum that is mostly writing
 
 inline int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
@@ -29,7 +29,8 @@ inline __attribute__((always_inline)) void clear(Vec<T> (&acc)[R][V]) {
 
 // acc[i][v] += sum over k of a(i, k) * b[k][v]. `a` holds a pointer per row.
 template <class T, int R, int V>
-inline __attribute__((always_inline)) void tile(int depth, const T* const* a, const T* __restrict b, Vec<T> (&acc)[R][V]) {
+inline __attribute__((always_inline)) void tile(int depth, const T* const* a, const T* __restrict b,
+                                                Vec<T> (&acc)[R][V]) {
     if constexpr (pairs<T>) return tile_words<R, V>(depth, a, b, acc);
     const T* rows[R];
 #pragma GCC unroll 8
@@ -49,8 +50,8 @@ inline __attribute__((always_inline)) void tile(int depth, const T* const* a, co
 
 // The same with a(i, k) at a[k * step + i].
 template <class T, int R, int V>
-inline __attribute__((always_inline)) void tile_across(int depth, const T* __restrict a, int64_t step, const T* __restrict b,
-                                                       Vec<T> (&acc)[R][V]) {
+inline __attribute__((always_inline)) void tile_across(int depth, const T* __restrict a, int64_t step,
+                                                       const T* __restrict b, Vec<T> (&acc)[R][V]) {
     if constexpr (pairs<T>) return tile_words_across<R, V>(depth, a, step, b, acc);
     for (int k = 0; k < depth; ++k, a += step, b += V * lanes<T>) {
         Vec<T> column[V];
@@ -67,7 +68,8 @@ inline __attribute__((always_inline)) void tile_across(int depth, const T* __res
 
 // The same for a row that is alone: two sums side by side, or each product would wait for the one before.
 template <class T, int V>
-inline __attribute__((always_inline)) void tile_alone(int depth, const T* x, const T* __restrict b, Vec<T> (&acc)[1][V]) {
+inline __attribute__((always_inline)) void tile_alone(int depth, const T* x, const T* __restrict b,
+                                                      Vec<T> (&acc)[1][V]) {
     if constexpr (pairs<T>) return tile_words_alone<V>(depth, x, b, acc);
     Vec<T> odd[V] = {};
     int k = 0;
@@ -85,7 +87,9 @@ inline __attribute__((always_inline)) void tile_alone(int depth, const T* x, con
 }
 
 // Rows of a tile that the registers hold beside V columns.
-constexpr int rows_for(int v) { return v == 4 ? kRows : v == 3 ? kRows * 4 / 3 : kRows * 3 / 2 < 8 ? kRows * 3 / 2 : 8; }
+constexpr int rows_for(int v) {
+    return v == 4 ? kRows : v == 3 ? kRows * 4 / 3 : kRows * 3 / 2 < 8 ? kRows * 3 / 2 : 8;
+}
 constexpr int kMostRows = rows_for(1);
 
 // Transposes a block of lanes × lanes numbers.
@@ -135,9 +139,11 @@ struct PackedMatrix {
                 const int n = std::min(L, depth - k);
                 Vec<T> block[L];
 #pragma GCC unroll 16
-                for (int i = 0; i < L; ++i) block[i] = !from[i] ? Vec<T>{} : n == L ? load(from[i] + k) : load_part(from[i] + k, n);
+                for (int i = 0; i < L; ++i)
+                    block[i] = !from[i] ? Vec<T>{} : n == L ? load(from[i] + k) : load_part(from[i] + k, n);
                 transpose<T>(block);
-                for (int i = 0; i < n; i += kWord) store(to + (k + i) / kWord * step, line(block[i], block[i + kWord - 1]));
+                for (int i = 0; i < n; i += kWord)
+                    store(to + (k + i) / kWord * step, line(block[i], block[i + kWord - 1]));
             }
         }
     }
@@ -151,7 +157,9 @@ struct PackedMatrix {
             const T *in = source(k), *next = k + 1 < depth && kWord > 1 ? source(k + 1) : nullptr;
             T* to = strip(s) + size_t(k / kWord) * w * L;
             const auto part = [&](const T* row, int v) {
-                return !row ? Vec<T>{} : here == w * L ? load(row + begin + v * L) : load_part(row + begin + v * L, here - v * L);
+                return !row            ? Vec<T>{}
+                       : here == w * L ? load(row + begin + v * L)
+                                       : load_part(row + begin + v * L, here - v * L);
             };
             for (int v = 0; v < w; ++v) store(to + v * L, line(part(in, v), part(next, v)));
         }
@@ -212,7 +220,8 @@ void rows_times(int rows, const T* const* a, T* const* c, const PackedMatrix<T>&
         });
 }
 template <class T>
-void rows_times(int rows, const T* const* a, T* const* c, const PackedMatrix<T>& b, Start start, const T* bias = nullptr) {
+void rows_times(int rows, const T* const* a, T* const* c, const PackedMatrix<T>& b, Start start,
+                const T* bias = nullptr) {
     rows_times(rows, a, c, b, 0, b.strips(), b.side * lanes<T>, start, bias);
 }
 
@@ -259,7 +268,8 @@ struct OuterSum {
                     const int end = std::min(begin_ + block, last);
                     for (int m = begin_; m < end; m += kRows)
                         constant<kRows>(std::min(kRows, end - m), [&](auto n) {
-                            tile_of<n(), v()>(depth, lines + m, apart, right.strip(s), c + m * ldc + s * kStrip * lanes<T>, ldc, begin);
+                            tile_of<n(), v()>(depth, lines + m, apart, right.strip(s),
+                                              c + m * ldc + s * kStrip * lanes<T>, ldc, begin);
                         });
                 });
     }
@@ -316,7 +326,8 @@ private:
         if constexpr (Step < lanes<T>) {
 #pragma GCC unroll 16
             for (int i = 0; i < lanes<T>; i += 2 * Step)
-                acc[i] = interleave<T, Step, false>(acc[i], acc[i + Step]) + interleave<T, Step, true>(acc[i], acc[i + Step]);
+                acc[i] = interleave<T, Step, false>(acc[i], acc[i + Step]) +
+                         interleave<T, Step, true>(acc[i], acc[i + Step]);
             fold<2 * Step>();
         }
     }

@@ -19,12 +19,14 @@ void look(const Spec& s, const int64_t* lengths, const T* tape, const std::vecto
         const int64_t at = (((int64_t(l) * z.directions + d) * s.batch + batch.order[r]) * s.steps + t);
         if (t >= batch.steps || r >= batch.active[t]) {
             for (int which = 0; which < int(to.size()); ++which)
-                if (to[which]) std::fill_n(to[which] + at * size(which), size(which), std::numeric_limits<T>::quiet_NaN());
+                if (to[which])
+                    std::fill_n(to[which] + at * size(which), size(which), std::numeric_limits<T>::quiet_NaN());
             return;
         }
         const Tape<T> stored = stored_tape(s, z, const_cast<T*>(tape), l, d, batch.tokens);  // only read
         const int64_t number = batch.first[t] + r;
-        const T *gate = stored.gates + number * stored.row, *h = stored.h + number * z.outs, *c = stored.c + number * z.units;
+        const T *gate = stored.gates + number * stored.row, *h = stored.h + number * z.outs,
+                *c = stored.c + number * z.units;
         for (int which = 0; which < gates; ++which) {
             if (!to[which]) continue;
             T* row = to[which] + at * z.hidden;

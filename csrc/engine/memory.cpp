@@ -11,8 +11,8 @@
 namespace recurra {
 namespace {
 
-constexpr size_t kHuge = size_t(2) << 20;      // blocks of this size and more are asked for in huge pages
-constexpr size_t kKept = size_t(512) << 20;    // most that is kept while nobody uses it
+constexpr size_t kHuge = size_t(2) << 20;    // blocks of this size and more are asked for in huge pages
+constexpr size_t kKept = size_t(512) << 20;  // most that is kept while nobody uses it
 
 struct Block {
     void* data;
@@ -69,7 +69,8 @@ void* borrow(size_t& bytes) {
     if (void* block = small.take(bytes)) return block;
     {
         std::lock_guard<std::mutex> guard(*lock);
-        size_t best = kept->size();  // the smallest that is not twice too large; of those the one used last, still in the cache
+        size_t best =
+            kept->size();  // the smallest that is not twice too large; of those the one used last, still in the cache
         for (size_t i = kept->size(); i-- > 0;) {
             const size_t size = (*kept)[i].bytes;
             if (size >= bytes && size <= 2 * bytes && (best == kept->size() || size < (*kept)[best].bytes)) best = i;

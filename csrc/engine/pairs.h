@@ -16,8 +16,8 @@ constexpr int kPaired = 256;  // numbers of a row that are rounded at a time
 // For each lane the word of a number of `first` (in the lower half) and of `second`.
 inline Vec<float> words(Vec<float> first, Vec<float> second) {
     const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(second, first);
-    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
-                                           19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                                           21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     return (Vec<float>)_mm512_permutexvar_epi16(order, both);
 }
 
@@ -39,7 +39,8 @@ inline Vec<float> add_products(Vec<float> sum, Vec<float> b, uint32_t word) {
 
 // The same as the functions of gemm.h, for matrices of words.
 template <int R, int V>
-inline __attribute__((always_inline)) void tile_words(int depth, const float* const* a, const float* __restrict b, Vec<float> (&acc)[R][V]) {
+inline __attribute__((always_inline)) void tile_words(int depth, const float* const* a, const float* __restrict b,
+                                                      Vec<float> (&acc)[R][V]) {
     alignas(64) uint32_t x[R][kPaired / 2];
     for (int k = 0; k < depth; k += kPaired) {
         const int n = depth - k < kPaired ? depth - k : kPaired;
@@ -59,8 +60,8 @@ inline __attribute__((always_inline)) void tile_words(int depth, const float* co
 
 // Here `a` holds words as well, a line of them for two k.
 template <int R, int V>
-inline __attribute__((always_inline)) void tile_words_across(int depth, const float* __restrict a, int64_t step, const float* __restrict b,
-                                                             Vec<float> (&acc)[R][V]) {
+inline __attribute__((always_inline)) void tile_words_across(int depth, const float* __restrict a, int64_t step,
+                                                             const float* __restrict b, Vec<float> (&acc)[R][V]) {
     for (int k = 0; k < depth; k += 2, a += step, b += V * lanes<float>) {
         Vec<float> column[V];
 #pragma GCC unroll 4
@@ -76,7 +77,8 @@ inline __attribute__((always_inline)) void tile_words_across(int depth, const fl
 }
 
 template <int V>
-inline __attribute__((always_inline)) void tile_words_alone(int depth, const float* a, const float* __restrict b, Vec<float> (&acc)[1][V]) {
+inline __attribute__((always_inline)) void tile_words_alone(int depth, const float* a, const float* __restrict b,
+                                                            Vec<float> (&acc)[1][V]) {
     alignas(64) uint32_t x[kPaired / 2 + 1];
     Vec<float> odd[V] = {};
     for (int k = 0; k < depth; k += kPaired) {

@@ -62,7 +62,8 @@ public:
         return found;
     }
     bool there() const {
-        return run_ && number_ && size_ && inside_ && !inside_() && (!crowded_until_.load() || now() > crowded_until_.load());
+        return run_ && number_ && size_ && inside_ && !inside_() &&
+               (!crowded_until_.load() || now() > crowded_until_.load());
     }
 
     // False, and nothing done, if there are fewer threads than shares.
@@ -75,28 +76,30 @@ public:
             std::atomic<bool> complete{true};
             std::atomic<int> done{0};
         } team{this, &work, shares};
-        run_([](void* data) {
-            auto& t = *static_cast<Team*>(data);
-            if (t.self->size_() < t.shares) return t.complete.store(false, std::memory_order_relaxed);
-            if (t.self->number_() >= t.shares) return;
-            const int64_t start = now();
-            (*t.work)(t.self->number_());
-            // whoever is first waits here, where it gives way to other programs; at the end of a team it would not
-            t.done.fetch_add(1, std::memory_order_acq_rel);
-            int64_t began = 0;
-            for (int i = 0; t.done.load(std::memory_order_acquire) < t.shares; ++i) {
-                if (i < kSpins) {
-                    RECURRA_PAUSE();
-                    continue;
+        run_(
+            [](void* data) {
+                auto& t = *static_cast<Team*>(data);
+                if (t.self->size_() < t.shares) return t.complete.store(false, std::memory_order_relaxed);
+                if (t.self->number_() >= t.shares) return;
+                const int64_t start = now();
+                (*t.work)(t.self->number_());
+                // whoever is first waits here, where it gives way to other programs; at the end of a team it would not
+                t.done.fetch_add(1, std::memory_order_acq_rel);
+                int64_t began = 0;
+                for (int i = 0; t.done.load(std::memory_order_acquire) < t.shares; ++i) {
+                    if (i < kSpins) {
+                        RECURRA_PAUSE();
+                        continue;
+                    }
+                    began = began ? began : now();
+                    std::this_thread::yield();
                 }
-                began = began ? began : now();
-                std::this_thread::yield();
-            }
-            if (t.self->number_() == 0) t.self->waits_.fetch_add(1, std::memory_order_relaxed);
-            // a wait that is long by itself, and beside the work: shares are never quite equal
-            if (began && now() - began > std::max(kLong, (began - start) / 3))
-                t.self->long_waits_.fetch_add(1, std::memory_order_relaxed);
-        }, &team, unsigned(shares), 0);
+                if (t.self->number_() == 0) t.self->waits_.fetch_add(1, std::memory_order_relaxed);
+                // a wait that is long by itself, and beside the work: shares are never quite equal
+                if (began && now() - began > std::max(kLong, (began - start) / 3))
+                    t.self->long_waits_.fetch_add(1, std::memory_order_relaxed);
+            },
+            &team, unsigned(shares), 0);
         look_back();
         return team.complete.load(std::memory_order_relaxed);
     }

@@ -11,7 +11,8 @@ namespace recurra {
 class Work {
 public:
     template <class F>
-    Work(const F& f) : self_(&f), call_([](const void* self, int share) { (*static_cast<const F*>(self))(share); }) {}
+    Work(const F& f) : self_(&f),
+                       call_([](const void* self, int share) { (*static_cast<const F*>(self))(share); }) {}
     void operator()(int share) const { call_(self_, share); }
 
 private:

@@ -86,14 +86,17 @@ struct Engine {
     void (*infer)(const Spec&, const Inputs<T>&, const Outputs<T>&);
     void (*forward)(const Spec&, const Inputs<T>&, const Outputs<T>&, T* tape);
     void (*backward)(const Spec&, const Inputs<T>&, const Gradients<T>&, const T* tape);
-    void (*look)(const Spec&, const int64_t* lengths, const T* tape, const std::vector<T*>& to);  // gates and states, stored
-    bool (*finite)(const Spec&, const std::vector<const T*>& weights);  // whether every weight_hh contains only finite numbers
-    bool (*few)(const Spec&);  // so little work that packing weights would not pay
+    void (*look)(const Spec&, const int64_t* lengths, const T* tape,
+                 const std::vector<T*>& to);  // gates and states, stored
+    bool (*finite)(const Spec&,
+                   const std::vector<const T*>& weights);  // whether every weight_hh contains only finite numbers
+    bool (*few)(const Spec&);                              // so little work that packing weights would not pay
     std::unique_ptr<Ready<T>> (*ready)(const Spec&, const std::vector<const T*>& weights);
     std::unique_ptr<Steps<T>> (*steps)(const Spec&, const std::vector<const T*>& weights, bool half);
     void (*drop)(const float* from, float* to, int64_t n, double dropped, uint64_t seed, int threads);  // dropout
     void (*attend)(const Attention<T>&, T* out);
-    void (*attend_back)(const Attention<T>&, const T* gout, T* grows, T* gvector, T* gbias);  // all are wanted, contiguous
+    void (*attend_back)(const Attention<T>&, const T* gout, T* grows, T* gvector,
+                        T* gbias);                       // all are wanted, contiguous
     double (*peak)(double seconds);                      // operations per second of multiply-add, one thread
     double (*bandwidth)(int64_t bytes, double seconds);  // bytes per second read again and again, one thread
 };

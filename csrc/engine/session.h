@@ -70,8 +70,8 @@ inline bool has_pairs() {
     return found;
 }
 template <int V>
-__attribute__((target("avx512bf16"), noinline)) void tile_pairs(int depth, const HalfInput& x, const uint32_t* __restrict b,
-                                                               Vec<float> (&acc)[1][V]) {
+__attribute__((target("avx512bf16"), noinline)) void tile_pairs(int depth, const HalfInput& x,
+                                                                const uint32_t* __restrict b, Vec<float> (&acc)[1][V]) {
     __m512 sum[V], rest[V];
     for (int v = 0; v < V; ++v) sum[v] = acc[0][v], rest[v] = _mm512_setzero_ps();
     const uint32_t *high = x.high.data(), *low = x.low.data();
@@ -119,7 +119,10 @@ template <class T>
 class Session final : public Steps<T> {
 public:
     Session(const Spec& spec, const std::vector<const T*>& flat, bool half)
-        : s(spec), z(s), weights_(s, flat), half_(half && sizeof(T) == 4) {
+        : s(spec),
+          z(s),
+          weights_(s, flat),
+          half_(half && sizeof(T) == 4) {
         weights_.pack_forward();
         if constexpr (sizeof(T) == 4)
             for (int l = 0; half_ && l < s.layers; ++l) {
@@ -141,7 +144,9 @@ public:
         const int64_t work = int64_t(z.products) * z.units * (z.input + z.out) / (half_ ? 2 : 1);
         const int n = z.projects ? 1 : int(std::clamp<int64_t>(work >> 16, 1, std::min(s.threads, z.strips)));
         Barrier meeting(n);
-        const auto share = [&](int i) { rows(x, z.strips * i / n, z.strips * (i + 1) / n, n > 1 ? &meeting : nullptr); };
+        const auto share = [&](int i) {
+            rows(x, z.strips * i / n, z.strips * (i + 1) / n, n > 1 ? &meeting : nullptr);
+        };
         if (n == 1 || !together(n, share)) parallel(1, [&](int) { rows(x, 0, z.strips, nullptr); });
         turn_ = !turn_;
         for (int64_t b = 0; b < s.batch; ++b) std::copy_n(state(s.layers - 1, b), z.out, y + b * z.out);
@@ -176,8 +181,12 @@ private:
     T *h_, *c_, *gates_, *hidden_;
     bool turn_ = false;  // states before and after each step change places
 
-    T* state(int l, int64_t b, bool after = false) const { return h_ + ((after != turn_) * s.layers * s.batch + l * s.batch + b) * z.outs; }
-    T* cell(int l, int64_t b, bool after = false) const { return c_ + ((after != turn_) * s.layers * s.batch + l * s.batch + b) * z.units; }
+    T* state(int l, int64_t b, bool after = false) const {
+        return h_ + ((after != turn_) * s.layers * s.batch + l * s.batch + b) * z.outs;
+    }
+    T* cell(int l, int64_t b, bool after = false) const {
+        return c_ + ((after != turn_) * s.layers * s.batch + l * s.batch + b) * z.units;
+    }
 
     void rows(const T* x, int begin, int end, Barrier* meeting) {
         for (int64_t b = 0; b < s.batch; ++b)
@@ -186,8 +195,10 @@ private:
                 HalfInput halves[2];
                 if constexpr (sizeof(T) == 4)
                     if (half_) halves[0].set(in, z.inputs(l)), halves[1].set(state(l, b), z.out);
-                const Row<T> row{state(l, b), gates_, z.projects ? hidden_ : state(l, b, true), cell(l, b), cell(l, b, true)};
-                for (int i = begin; i < end; ++i)  // there and back again: what was used last is still in the nearest cache
+                const Row<T> row{state(l, b), gates_, z.projects ? hidden_ : state(l, b, true), cell(l, b),
+                                 cell(l, b, true)};
+                for (int i = begin; i < end;
+                     ++i)  // there and back again: what was used last is still in the nearest cache
                     panel(l, turn_ ? begin + end - 1 - i : i, in, row, halves);
                 if (z.projects) project(l, b);
                 if (meeting) meeting->wait();
@@ -196,12 +207,14 @@ private:
 
     void panel(int l, int p, const T* in, const Row<T>& row, const HalfInput* halves) {
         Direction<T>& dir = weights_.at(l, 0);
-        const int unit = p * z.unit_vectors * lanes<T>, vectors = std::min(z.products == 1 ? kStrip : z.products,
-                                                                          (z.products * z.units / lanes<T>) - p * kStrip);
+        const int unit = p * z.unit_vectors * lanes<T>,
+                  vectors =
+                      std::min(z.products == 1 ? kStrip : z.products, (z.products * z.units / lanes<T>)-p * kStrip);
         constant<kStrip>(z.products == 1 ? vectors : z.products, [&](auto v) {
             constexpr int V = v();
             Vec<T> acc[1][V], gates[1][V];
-            for (int i = 0; i < V; ++i) gates[0][i] = load(dir.bias.get() + unit * z.stored + i * lanes<T>), acc[0][i] = Vec<T>{};
+            for (int i = 0; i < V; ++i)
+                gates[0][i] = load(dir.bias.get() + unit * z.stored + i * lanes<T>), acc[0][i] = Vec<T>{};
             if (z.gru) times<V>(l, p, false, in, halves[0], gates), times<V>(l, p, true, row.h_before, halves[1], acc);
             else times<V>(l, p, false, in, halves[0], acc), times<V>(l, p, true, row.h_before, halves[1], acc);
             for (int i = 0; i < V; ++i) store(row.gates + unit * z.stored + i * lanes<T>, gates[0][i]);

@@ -144,7 +144,8 @@ inline Vec<float> reciprocal(Vec<float> x) {
 // exp(x) = scale * (1 + q) with |q| < 0.42: both exp and expm1 come from it without loss near 0. |x| < 87.
 inline void exp_parts(Vec<float> x, Vec<float>& scale, Vec<float>& q) {
     typedef int32_t ivec __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
-    const Vec<float> rounder = splat(12582912.f + 127);  // 1.5 * 2^23: adding it rounds to a whole number, in the last bits
+    const Vec<float> rounder =
+        splat(12582912.f + 127);  // 1.5 * 2^23: adding it rounds to a whole number, in the last bits
     const Vec<float> rounded = x * 1.44269504f + rounder;
     const Vec<float> n = rounded - rounder;
     // Fused on purpose: nothing is rounded before the difference, whatever the compiler makes of it; the constant is off by 2e-9.
@@ -179,7 +180,9 @@ template <int N>
 inline __attribute__((always_inline)) void tanh(Vec<float> (&x)[N]) {
     Vec<float> t[N], p[N];
     __m512i piece[N];
-    const auto at = [](const __m512i& piece_, int k) -> Vec<float> { return _mm512_permutexvar_ps(piece_, _mm512_load_ps(kTanhTable[k])); };
+    const auto at = [](const __m512i& piece_, int k) -> Vec<float> {
+        return _mm512_permutexvar_ps(piece_, _mm512_load_ps(kTanhTable[k]));
+    };
     constexpr int last = int(sizeof kTanhTable / sizeof *kTanhTable) - 1;
 #pragma GCC unroll 8
     for (int v = 0; v < N; ++v) t[v] = at_most(_mm512_abs_ps(x[v]), kTanhMost);
@@ -194,7 +197,8 @@ inline __attribute__((always_inline)) void tanh(Vec<float> (&x)[N]) {
     const __m512i sign = _mm512_set1_epi32(INT32_MIN);
 #pragma GCC unroll 8
     for (int v = 0; v < N; ++v)
-        x[v] = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(p[v]), _mm512_castps_si512(x[v]), sign, 0xf8));
+        x[v] = _mm512_castsi512_ps(
+            _mm512_ternarylogic_epi32(_mm512_castps_si512(p[v]), _mm512_castps_si512(x[v]), sign, 0xf8));
 }
 inline Vec<float> tanh(Vec<float> x) {
     Vec<float> alone[1] = {x};

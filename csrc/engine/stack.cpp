@@ -31,7 +31,8 @@ int64_t tape_size(const Spec& s) {
 
 template <class T>
 void infer(const Spec& s, const Inputs<T>& in, const Outputs<T>& out) {
-    if (s.steps == 1 && s.batch && s.batch <= kDirect && !s.bidirectional && !in.lengths) return Step<T>(s, in, out).run();
+    if (s.steps == 1 && s.batch && s.batch <= kDirect && !s.bidirectional && !in.lengths)
+        return Step<T>(s, in, out).run();
     const Batch batch(s.batch, s.steps, in.lengths);
     Weights<T> weights(s, in.weights);
     Forward<T> forward(s, batch, weights, in, &out, false);
@@ -66,7 +67,9 @@ bool finite(const Spec& s, const std::vector<const T*>& weights) {
 }
 
 template <class T>
-bool few(const Spec& s) { return s.steps * s.batch <= kDirect; }
+bool few(const Spec& s) {
+    return s.steps * s.batch <= kDirect;
+}
 
 template <class T>
 class Packed final : public Ready<T> {
@@ -74,7 +77,9 @@ public:
     Packed(const Spec& s, const std::vector<const T*>& weights) : weights_(s, weights), print_(print(s, weights)) {
         weights_.pack_forward();
     }
-    bool fits(const Spec& s, const std::vector<const T*>& weights) const override { return print(s, weights) == print_; }
+    bool fits(const Spec& s, const std::vector<const T*>& weights) const override {
+        return print(s, weights) == print_;
+    }
     void infer(const Spec& s, const Inputs<T>& in, const Outputs<T>& out) const override {
         const Batch batch(s.batch, s.steps, in.lengths);
         Forward<T>(s, batch, weights_, in, &out, true).pass(nullptr);
@@ -92,7 +97,9 @@ private:
             const int layer = int(i) / names / z.directions, which = int(i) % names;
             const bool projects = z.projects && which + 1 == names;
             const int64_t numbers = projects ? int64_t(z.out) * z.hidden
-                                             : int64_t(rows) * (which == 0 ? z.inputs(layer) : which == 1 ? z.out : 1);
+                                             : int64_t(rows) * (which == 0   ? z.inputs(layer)
+                                                                : which == 1 ? z.out
+                                                                             : 1);
             pieces.push_back({weights[i], size_t(numbers) * sizeof(T) / 4});
         }
         return Fingerprint::of(pieces, s.threads);
@@ -137,7 +144,9 @@ void drop(const float* from, float* to, int64_t n, double dropped, uint64_t seed
     });
 }
 
-double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double seconds_now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 template <class T>
 double peak(double seconds) {
@@ -172,7 +181,7 @@ double bandwidth(int64_t bytes, double seconds) {
     while (seconds_now() - start < seconds) {
         for (int64_t i = 0; i < n; i += wide)
             for (int v = 0; v < 8; ++v) acc[v] += load(data.get() + i + v * lanes<T>);
-        #pragma GCC unroll 8
+#pragma GCC unroll 8
         for (int v = 0; v < 8; ++v) asm volatile("" : "+" RECURRA_REGISTER(acc[v]));
         ++rounds;
     }
@@ -180,8 +189,8 @@ double bandwidth(int64_t bytes, double seconds) {
 }
 
 template <class T>
-const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>, look<T>, finite<T>, few<T>, ready<T>, steps<T>, drop,
-                          attend<T>, attend_back<T>, peak<T>, bandwidth<T>};
+const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>,    look<T>, finite<T>,   few<T>,
+                          ready<T>, steps<T>,     drop,     attend<T>,  attend_back<T>, peak<T>, bandwidth<T>};
 
 }  // namespace
 

@@ -36,7 +36,8 @@ public:
 
 private:
     void rows(int share, int n, Barrier* meeting) {
-        const int vectors = z.units / lanes<T>, begin = vectors * share / n * lanes<T>, end = vectors * (share + 1) / n * lanes<T>;
+        const int vectors = z.units / lanes<T>, begin = vectors * share / n * lanes<T>,
+                  end = vectors * (share + 1) / n * lanes<T>;
         const bool recurrent = in.h0 || !(in.finite || finite(begin, std::min(end, z.hidden)));
         const auto meet = [&] {
             if (meeting) meeting->wait();
@@ -59,7 +60,8 @@ private:
     bool finite(int begin, int end) const {
         for (int l = 0; l < s.layers; ++l)
             for (int64_t gate = 0; gate < z.products && begin < end; ++gate)
-                if (!all_finite(weight(l, 1) + (gate * z.hidden + begin) * z.out, int64_t(end - begin) * z.out)) return false;
+                if (!all_finite(weight(l, 1) + (gate * z.hidden + begin) * z.out, int64_t(end - begin) * z.out))
+                    return false;
         return true;
     }
 

@@ -21,7 +21,12 @@ public:
     std::vector<bool> begun;  // whether the sums of a layer in one direction have their first stretch
 
     WeightSums(const Spec& s_, const Gradients<T>& to, bool straight)
-        : begun(s_.layers * (s_.bidirectional ? 2 : 1), false), s(s_), z(s), to_(to), straight_(straight), beside_(begun.size() * 5) {}
+        : begun(s_.layers * (s_.bidirectional ? 2 : 1), false),
+          s(s_),
+          z(s),
+          to_(to),
+          straight_(straight),
+          beside_(begun.size() * 5) {}
 
     // `which`: weight_ih, weight_hh, bias_ih, bias_hh, weight_hr
     Sum<T> at(int index, int which) {
@@ -60,7 +65,9 @@ private:
         return which == 0 ? z.inputs(index / z.directions) : which == 1 ? z.out : which == 4 ? z.hidden : 1;
     }
     // Products are written by whole vectors, biases one by one.
-    int wide(int index, int which) const { return which == 2 || which == 3 ? 1 : round_up(columns_of(index, which), lanes<T>); }
+    int wide(int index, int which) const {
+        return which == 2 || which == 3 ? 1 : round_up(columns_of(index, which), lanes<T>);
+    }
     T* result(int index, int which) const {
         const int names = 2 + (s.bias ? 2 : 0) + (z.projects ? 1 : 0);
         return to_.weights[index * names + (which == 4 ? names - 1 : which)];
@@ -77,22 +84,37 @@ class Stretch {
     const Forward<T>& forward;
     const bool direct;
     const int side, ld, threads;
-    T *const dh, *const dc;   // gradients of the states, by layer, direction and row; shared by all parts
-    Buffer<T> grads[2];       // of the gates, by direction
-    Buffer<T> hidden[2];      // with projection: hidden states before it, and gradients of those after it
-    int begin = 0, end = 0;   // steps at hand
-    struct Place { int t, r; };
-    std::vector<Place> places;    // of the tokens at hand
-    std::vector<int64_t> first;   // of the tokens of a step, from `begin` on
+    T *const dh, *const dc;  // gradients of the states, by layer, direction and row; shared by all parts
+    Buffer<T> grads[2];      // of the gates, by direction
+    Buffer<T> hidden[2];     // with projection: hidden states before it, and gradients of those after it
+    int begin = 0, end = 0;  // steps at hand
+    struct Place {
+        int t, r;
+    };
+    std::vector<Place> places;   // of the tokens at hand
+    std::vector<int64_t> first;  // of the tokens of a step, from `begin` on
 
 public:
     const Rows rows;
     WeightSums<T> results;
 
     // `side`: vectors of units that go together; `ld`: of the gradients of layer outputs.
-    Stretch(const Forward<T>& forward_, const Gradients<T>& to_, T* dh_, T* dc_, int side_, int ld_, Rows rows_, int threads_, bool straight)
-        : s(forward_.s), z(s), batch(forward_.batch), weights(forward_.weights), to(to_), forward(forward_), direct(forward_.direct),
-          side(side_), ld(ld_), threads(threads_), dh(dh_), dc(dc_), rows(rows_), results(s, to_, straight) {}
+    Stretch(const Forward<T>& forward_, const Gradients<T>& to_, T* dh_, T* dc_, int side_, int ld_, Rows rows_,
+            int threads_, bool straight)
+        : s(forward_.s),
+          z(s),
+          batch(forward_.batch),
+          weights(forward_.weights),
+          to(to_),
+          forward(forward_),
+          direct(forward_.direct),
+          side(side_),
+          ld(ld_),
+          threads(threads_),
+          dh(dh_),
+          dc(dc_),
+          rows(rows_),
+          results(s, to_, straight) {}
 
     // The steps from `begin_` to `end_` of a layer, in one or both directions; `above` and `below` are gradients of layer outputs,
     // from the lanes' first token on.
@@ -153,8 +175,10 @@ private:
     }
 
     // dh += gradients of the gates · weight_hh
-    void back_products(Direction<T>& dir, const std::vector<const T*>& in, const std::vector<T*>& out, Part part, bool down) {
-        const int n = dir.recurrent_back.strips(), first = part.meeting ? part.begin : 0, last = part.meeting ? part.end : n;
+    void back_products(Direction<T>& dir, const std::vector<const T*>& in, const std::vector<T*>& out, Part part,
+                       bool down) {
+        const int n = dir.recurrent_back.strips(), first = part.meeting ? part.begin : 0,
+                  last = part.meeting ? part.end : n;
         if (batch.rows == 1) {
             for (int i = first; i < last && !in.empty(); ++i) {
                 const int strip = down ? first + last - 1 - i : i;  // as in the forward pass
@@ -164,14 +188,16 @@ private:
         }
         for (int i = first; i < last; ++i) {
             const int strip = down ? first + last - 1 - i : i;
-            rows_times<T>(int(in.size()), in.data(), out.data(), dir.recurrent_back, strip, strip + 1, side * lanes<T>, Start::old);
+            rows_times<T>(int(in.size()), in.data(), out.data(), dir.recurrent_back, strip, strip + 1, side * lanes<T>,
+                          Start::old);
         }
     }
     void direct_back(Direction<T>& dir, const T* from, T* dh_, int begin, int end) {
         if (end <= begin) return;
         for (int block = 0; block < z.products; ++block)
             times_matrix<T>(z.hidden, from + block * z.units,
-                            dir.hh + int64_t(z.recurrent_gate(block)) * z.hidden * z.out + begin, z.out, end - begin, dh_ + begin);
+                            dir.hh + int64_t(z.recurrent_gate(block)) * z.hidden * z.out + begin, z.out, end - begin,
+                            dh_ + begin);
     }
 
     // Where the gradient of the output of a step comes from, or null.
@@ -184,7 +210,8 @@ private:
     void step(const Lane<T>& lane, int t, int r, const T* above, int u0, int u1, T* before_projection) {
         const int64_t token = token_of(t, r), b = batch.order[r];
         const int index = lane.l * z.directions + lane.d, at = lane.d * z.out;
-        T *dh_ = dh_of(index) + int64_t(r) * z.outs, *dc_ = dc_of(index) + int64_t(r) * z.units, *g = grads_of(lane, token);
+        T *dh_ = dh_of(index) + int64_t(r) * z.outs, *dc_ = dc_of(index) + int64_t(r) * z.units,
+          *g = grads_of(lane, token);
         if (const T* from = above_of(lane, t, r, above))
             for (int u = u0; u < (z.projects ? z.outs : u1); u += lanes<T>) {
                 Vec<T> d = load_part(from + u, z.out - u);
@@ -237,14 +264,20 @@ private:
                 const int m = int(std::min<int64_t>(most, tokens - i));
                 for (int j = 0; j < m; ++j) {
                     in[j] = grads_of(lane, i + j) + z.input_block() * z.units;
-                    out[j] = through ? rest.get() + j * ld : lowest ? values_row(i + j) : below + place_of(lane, i + j) * ld;
+                    out[j] = through  ? rest.get() + j * ld
+                             : lowest ? values_row(i + j)
+                                      : below + place_of(lane, i + j) * ld;
                     if (through && lane.d) std::copy_n(values_row(i + j), columns, out[j]);
                 }
                 if (direct)
                     for (int j = 0; j < m; ++j) direct_input(lane, in[j], out[j], columns);
                 else {
-                    const bool past = lowest && !through && goes_past<T>(batch.tokens, columns) && std::all_of(out, out + m, whole);
-                    rows_times<T>(m, in, out, weights.at(lane.l, lane.d).in_back, lane.d ? Start::old : past ? Start::past : Start::zero);
+                    const bool past =
+                        lowest && !through && goes_past<T>(batch.tokens, columns) && std::all_of(out, out + m, whole);
+                    rows_times<T>(m, in, out, weights.at(lane.l, lane.d).in_back,
+                                  lane.d ? Start::old
+                                  : past ? Start::past
+                                         : Start::zero);
                     if (past) passed();
                 }
                 for (int j = 0; j < m && through; ++j) std::copy_n(out[j], columns, values_row(i + j));
@@ -254,8 +287,8 @@ private:
     void direct_input(const Lane<T>& lane, const T* from, T* row, int columns) {
         if (!lane.d) std::fill_n(row, columns, T(0));
         for (int gate = 0; gate < z.products; ++gate)
-            times_matrix<T>(z.hidden, from + gate * z.units, weights.at(lane.l, lane.d).ih + int64_t(gate) * z.hidden * columns,
-                            columns, columns, row);
+            times_matrix<T>(z.hidden, from + gate * z.units,
+                            weights.at(lane.l, lane.d).ih + int64_t(gate) * z.hidden * columns, columns, columns, row);
     }
     T* values_row(int64_t token) const {
         const auto [t, r] = places[token];
@@ -267,7 +300,9 @@ private:
     std::pair<int64_t, int64_t> with_state(int d, int64_t tokens) const {
         if (first.size() < 2 || forward.moving(d, d ? end - 1 : begin, rows)) return {0, tokens};
         const int64_t from = d ? 0 : first[1], until = d ? first.back() : tokens;
-        const auto finite = [&](int64_t token) { return all_finite(grads[d].get() + token * z.row, z.products * z.units); };
+        const auto finite = [&](int64_t token) {
+            return all_finite(grads[d].get() + token * z.row, z.products * z.units);
+        };
         bool leave = from < until;
         for (int64_t i = 0; i < from && leave; ++i) leave = finite(i);
         for (int64_t i = until; i < tokens && leave; ++i) leave = finite(i);
@@ -286,33 +321,43 @@ private:
             h[i] = forward.row(lane, t, r).h_before;
         }
         const Sum<T> ih = results.at(index, 0), hh = results.at(index, 1);
-        T *const bi = s.bias ? results.at(index, 2).data : nullptr, *const bh = s.bias ? results.at(index, 3).data : nullptr;
+        T *const bi = s.bias ? results.at(index, 2).data : nullptr, *const bh =
+                                                                        s.bias ? results.at(index, 3).data : nullptr;
         const bool fresh = !results.begun[index];
         const auto [from_, until] = with_state(lane.d, tokens);
         const int64_t from = from_;  // C++17 has no captures of structured bindings
         h.erase(h.begin() + until, h.end()), h.erase(h.begin(), h.begin() + from);
         const int height = z.products * z.hidden, n = shares(tokens * height * (inputs + z.out));
-        const int items = n == 1 ? 1 : n * std::max(1, height / n / 128);  // so many rows that packing x for them is nothing
+        const int items =
+            n == 1 ? 1 : n * std::max(1, height / n / 128);  // so many rows that packing x for them is nothing
         in_turn(items, n, [&](int item) {
             const int begin = int(int64_t(height) * item / items), end = int(int64_t(height) * (item + 1) / items);
             const auto blocks = [&](auto f) {  // f(block, its rows at hand)
                 for (int block = 0; block < z.products; ++block) {
-                    const int u0 = std::max(begin - block * z.hidden, 0), u1 = std::min(end - block * z.hidden, z.hidden);
+                    const int u0 = std::max(begin - block * z.hidden, 0),
+                              u1 = std::min(end - block * z.hidden, z.hidden);
                     if (u0 < u1) f(block, u0, u1);
                 }
             };
             outer_sums(h, z.out, [&](auto& sum, int64_t t, bool first) {
-                blocks([&](int block, int u0, int u1) { add(sum, g + (from + t) * z.row, z.row, block * z.units, u0, u1, hh, z.recurrent_gate(block), first && fresh); });
+                blocks([&](int block, int u0, int u1) {
+                    add(sum, g + (from + t) * z.row, z.row, block * z.units, u0, u1, hh, z.recurrent_gate(block),
+                        first && fresh);
+                });
             });
             outer_sums(x, inputs, [&](auto& sum, int64_t t, bool first) {
-                blocks([&](int block, int u0, int u1) { add(sum, gi + t * z.row, z.row, block * z.units, u0, u1, ih, block, first && fresh); });
+                blocks([&](int block, int u0, int u1) {
+                    add(sum, gi + t * z.row, z.row, block * z.units, u0, u1, ih, block, first && fresh);
+                });
             });
-            if (bi) blocks([&](int block, int u0, int u1) {
-                T* to_ = bi + block * z.hidden;
-                add_bias(tokens, gi, block * z.units, u0, u1, to_, fresh);
-                if (z.gru) add_bias(tokens, g, block * z.units, u0, u1, bh + z.recurrent_gate(block) * z.hidden, fresh);
-                else std::copy(to_ + u0, to_ + u1, bh + block * z.hidden + u0);
-            });
+            if (bi)
+                blocks([&](int block, int u0, int u1) {
+                    T* to_ = bi + block * z.hidden;
+                    add_bias(tokens, gi, block * z.units, u0, u1, to_, fresh);
+                    if (z.gru)
+                        add_bias(tokens, g, block * z.units, u0, u1, bh + z.recurrent_gate(block) * z.hidden, fresh);
+                    else std::copy(to_ + u0, to_ + u1, bh + block * z.hidden + u0);
+                });
         });
         if (z.projects) projection_gradient(lane, index);
         results.begun[index] = true;
@@ -328,7 +373,8 @@ private:
         parallel(n, [&](int share) {
             outer_sums(hidden_, z.hidden, [&](auto& sum, int64_t t, bool first) {
                 const int64_t step = z.units + z.outs;
-                add(sum, hidden_of(lane, t) + z.units, step, 0, z.out * share / n, z.out * (share + 1) / n, hr, 0, first && fresh);
+                add(sum, hidden_of(lane, t) + z.units, step, 0, z.out * share / n, z.out * (share + 1) / n, hr, 0,
+                    first && fresh);
             });
         });
     }

@@ -1,6 +1,7 @@
 // Printed by csrc/tanh_table.py, which says what it is.
 #pragma once
 
+// clang-format off
 namespace recurra::RECURRA_ISA {
 
 constexpr float kTanhScale = 1.640625f, kTanhMost = 9.1f;

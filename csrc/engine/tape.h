@@ -15,7 +15,10 @@ struct Tape {
     // `skew`: room between the arrays, without which the rows of one token would share a set of the nearest cache.
     static constexpr int64_t kSkew = 17 * lanes<T>;
     Tape(const Sizes<T>& z, T* data, int64_t tokens, int64_t skew = 0)
-        : gates(data), h(data + tokens * gates_of(z) + skew), c(h + tokens * z.outs + skew), row(z.row) {
+        : gates(data),
+          h(data + tokens * gates_of(z) + skew),
+          c(h + tokens * z.outs + skew),
+          row(z.row) {
         if (!gates_of(z)) gates = h, row = z.outs;
     }
 
@@ -41,12 +44,12 @@ Tape<T> stored_tape(const Spec& s, const Sizes<T>& z, T* tape, int l, int d, int
 template <class T>
 struct Lane {  // a stretch of one layer in one direction
     int l, d, begin, end;
-    int64_t origin;   // the first token
+    int64_t origin;  // the first token
     Tape<T> tape;
-    T *h0, *c0;       // states before, by row; those after go there too
-    const T* below;   // outputs of the layer below
+    T *h0, *c0;      // states before, by row; those after go there too
+    const T* below;  // outputs of the layer below
     int below_ld;
-    T* joined;        // where the outputs go for the layer above, or null
+    T* joined;  // where the outputs go for the layer above, or null
     // A token stands at its number less `origin`; or, where a thread has memory of its own, among these rows, step by step: in
     // the tape, and perhaps in the outputs between the layers.
     Rows own{0, 0};

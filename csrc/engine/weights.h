@@ -29,7 +29,7 @@ struct Sizes {
     int out, outs, joined;  // size of a hidden state; of the output of a layer, both directions
     int products, stored;
     bool lstm, gru, projects;
-    int row;  // numbers from one token's gates to the next one's
+    int row;                   // numbers from one token's gates to the next one's
     int unit_vectors, strips;  // vectors of units in a strip of the forward products; strips of all units
     int inputs(int layer) const { return layer ? joined : input; }
     // gate of weight_hh that the block of gradients meets; those of weight_ih are in order, from `input_block` on
@@ -73,7 +73,10 @@ struct Direction {  // of one layer
 template <class T>
 class Weights {
 public:
-    Weights(const Spec& s, const std::vector<const T*>& flat) : z(s), threads_(s.threads), all_(s.layers * z.directions) {
+    Weights(const Spec& s, const std::vector<const T*>& flat)
+        : z(s),
+          threads_(s.threads),
+          all_(s.layers * z.directions) {
         size_t i = 0;
         for (Direction<T>& dir : all_) {
             dir.ih = flat[i++], dir.hh = flat[i++];
@@ -102,7 +105,8 @@ public:
             });
             if (z.projects)
                 strips(dir.project, z.hidden, z.out, kStrip, [&](int s) {
-                    dir.project.pack_columns(s, [&](int c) { return c < z.out ? dir.hr + int64_t(c) * z.hidden : nullptr; });
+                    dir.project.pack_columns(
+                        s, [&](int c) { return c < z.out ? dir.hr + int64_t(c) * z.hidden : nullptr; });
                 });
         });
     }
@@ -162,7 +166,8 @@ private:
 
     void check_finite(Direction<T>& dir, int share, int shares) {
         const int64_t all = int64_t(z.products) * z.hidden * z.out, begin = all * share / shares;
-        if (!all_finite(dir.hh + begin, all * (share + 1) / shares - begin)) dir.finite.store(false, std::memory_order_relaxed);
+        if (!all_finite(dir.hh + begin, all * (share + 1) / shares - begin))
+            dir.finite.store(false, std::memory_order_relaxed);
     }
 
     void set_bias(Direction<T>& dir) {

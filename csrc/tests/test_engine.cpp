@@ -64,7 +64,9 @@ void multiply(int rows, const T* a, int lda, T* c, int ldc, const PackedMatrix<T
 }
 
 template <class T>
-double tolerance() { return sizeof(T) == 4 ? 2e-5 : 1e-12; }
+double tolerance() {
+    return sizeof(T) == 4 ? 2e-5 : 1e-12;
+}
 
 template <class T>
 void test_rows_times_matrix() {
@@ -81,7 +83,8 @@ void test_rows_times_matrix() {
                 for (int i = 0; i < rows; ++i)
                     for (int j = 0; j < ld; ++j) {
                         double sum = bias[j];
-                        for (int k = 0; k < depth && j < columns; ++k) sum += double(a[i * depth + k]) * b[k * columns + j];
+                        for (int k = 0; k < depth && j < columns; ++k)
+                            sum += double(a[i * depth + k]) * b[k * columns + j];
                         const double error = std::abs(c[size_t(i) * ld + j] - sum) / (1 + std::abs(sum));
                         check(error < tolerance<T>() * std::sqrt(depth), "rows times matrix", error);
                     }
@@ -169,7 +172,8 @@ void test_activations() {
     Vec<float> several[3] = {splat(-0.f), splat(0.7f), splat(-3.f)};
     recurra::RECURRA_ISA::tanh(several);
     check(several[0][1] == 0 && std::signbit(several[0][1]), "the sign of zero stays");
-    for (int i : {1, 2}) check(several[i][0] == recurra::RECURRA_ISA::tanh(splat(i == 1 ? 0.7f : -3.f))[0], "several at once", i);
+    for (int i : {1, 2})
+        check(several[i][0] == recurra::RECURRA_ISA::tanh(splat(i == 1 ? 0.7f : -3.f))[0], "several at once", i);
     for (float x : {-1e30f, -100.f, 100.f, 1e30f, INFINITY, -INFINITY}) {
         check(sigmoid(splat(x))[0] >= 0 && sigmoid(splat(x))[0] <= 1, "sigmoid of extremes", x);
         check(recurra::RECURRA_ISA::tanh(splat(x))[0] == (x > 0 ? 1 : -1), "tanh of extremes", x);
@@ -186,8 +190,12 @@ void test_pool() {
     for (int i = 0; i < 2000; ++i) check(count(1 + i % 5), "pool");
     bool thrown = false;
     try {
-        recurra::parallel(3, [](int i) { if (i == 2) throw 7; });
-    } catch (int seven) { thrown = seven == 7; }
+        recurra::parallel(3, [](int i) {
+            if (i == 2) throw 7;
+        });
+    } catch (int seven) {
+        thrown = seven == 7;
+    }
     check(thrown && count(4), "an exception in a worker");
     const pid_t child = fork();
     if (!child) _exit(count(3) && count(2) ? 0 : 1);
@@ -197,27 +205,37 @@ void test_pool() {
     std::vector<std::thread> callers;
     std::atomic<int> wrong{0};
     for (int c = 0; c < 4; ++c)
-        callers.emplace_back([&] { for (int i = 0; i < 500; ++i) wrong += !count(1 + i % 4); });
+        callers.emplace_back([&] {
+            for (int i = 0; i < 500; ++i) wrong += !count(1 + i % 4);
+        });
     for (auto& caller : callers) caller.join();
     check(wrong == 0, "pool from several threads", wrong);
 }
 
 // Whether what the tape shows of the top layer's hidden state is the output, and everything beyond the ends NaN.
-bool shows(const recurra::Spec& s, const std::vector<int64_t>& lengths, const std::vector<float>& tape, const std::vector<float>& output) {
+bool shows(const recurra::Spec& s, const std::vector<int64_t>& lengths, const std::vector<float>& tape,
+           const std::vector<float>& output) {
     const bool lstm = s.cell == recurra::Cell::lstm;
-    const int64_t gates = lstm ? 4 : s.cell == recurra::Cell::gru ? 3 : 1, d = s.bidirectional ? 2 : 1, out = s.projected ? s.projected : s.hidden;
+    const int64_t gates = lstm                           ? 4
+                          : s.cell == recurra::Cell::gru ? 3
+                                                         : 1,
+                  d = s.bidirectional ? 2 : 1, out = s.projected ? s.projected : s.hidden;
     std::vector<std::vector<float>> arrays;
     std::vector<float*> to;
-    for (int64_t i = 0; i < gates + 1 + lstm; ++i) arrays.emplace_back(s.layers * d * s.batch * s.steps * (i == gates ? out : s.hidden));
+    for (int64_t i = 0; i < gates + 1 + lstm; ++i)
+        arrays.emplace_back(s.layers * d * s.batch * s.steps * (i == gates ? out : s.hidden));
     for (auto& array : arrays) to.push_back(array.data());
     floats().look(s, lengths.data(), tape.data(), to);
     for (size_t i = 0; i < arrays.size(); ++i)
         for (int64_t row = 0, n = int64_t(i) == gates ? out : s.hidden; row < s.layers * d * s.batch * s.steps; ++row) {
-            const int64_t t = row % s.steps, b = row / s.steps % s.batch, direction = row / s.steps / s.batch % d, layer = row / s.steps / s.batch / d;
+            const int64_t t = row % s.steps, b = row / s.steps % s.batch, direction = row / s.steps / s.batch % d,
+                          layer = row / s.steps / s.batch / d;
             for (int64_t u = 0; u < n; ++u) {
                 const float value = arrays[i][row * n + u];
                 if (std::isnan(value) != (t >= lengths[b])) return false;
-                if (int64_t(i) == gates && layer == s.layers - 1 && t < lengths[b] && value != output[(b * s.steps + t) * d * out + direction * out + u]) return false;
+                if (int64_t(i) == gates && layer == s.layers - 1 && t < lengths[b] &&
+                    value != output[(b * s.steps + t) * d * out + direction * out + u])
+                    return false;
             }
         }
     return true;
@@ -225,10 +243,12 @@ bool shows(const recurra::Spec& s, const std::vector<int64_t>& lengths, const st
 
 // Outputs and gradients of one random ragged call, every number in memory of its exact size so that a sanitizer sees each
 // step beyond; on `threads` threads, stored whole or in chunks.
-std::vector<std::vector<float>> run(recurra::Cell cell, int projected, int layers, bool both, int64_t batch, int threads, int64_t chunk) {
+std::vector<std::vector<float>> run(recurra::Cell cell, int projected, int layers, bool both, int64_t batch,
+                                    int threads, int64_t chunk) {
     generator.seed(7);
     const int64_t steps = 13, input = 5, hidden = 19, out = projected ? projected : hidden, d = both ? 2 : 1;
-    const recurra::Spec spec{cell, steps, batch, input, hidden, projected, layers, both, true, layers > 1 ? 0.3 : 0, 5, threads, chunk, false};
+    const recurra::Spec spec{cell, steps,   batch, input, hidden, projected, layers, both, true, layers > 1 ? 0.3 : 0,
+                             5,    threads, chunk, false};
     const int64_t gates = cell == recurra::Cell::lstm ? 4 : cell == recurra::Cell::gru ? 3 : 1;
     const bool lstm = cell == recurra::Cell::lstm;
     std::vector<int64_t> lengths;
@@ -238,19 +258,23 @@ std::vector<std::vector<float>> run(recurra::Cell cell, int projected, int layer
     std::vector<std::vector<float>> weights, found(2);
     for (int64_t i = 0; i < layers * d; ++i) {
         const int64_t in = i < d ? input : d * out;
-        for (int64_t n : {gates * hidden * in, gates * hidden * out, gates * hidden, gates * hidden, projected * hidden})
+        for (int64_t n :
+             {gates * hidden * in, gates * hidden * out, gates * hidden, gates * hidden, projected * hidden})
             if (n) weights.push_back(draw<float>(n));
     }
-    recurra::Inputs<float> in{{x.data(), steps * input, input}, lengths.data(), {}, h0.data(), lstm ? c0.data() : nullptr};
+    recurra::Inputs<float> in{
+        {x.data(), steps * input, input}, lengths.data(), {}, h0.data(), lstm ? c0.data() : nullptr};
     for (const auto& w : weights) in.weights.push_back(w.data());
     const auto& engine = floats();
     std::vector<float> hn(h0.size()), cn(c0.size()), tape(engine.tape_size(spec));
     for (auto& o : found) o.resize(gout.size());
-    const recurra::View<float> first{found[0].data(), steps * d * out, d * out}, second{found[1].data(), steps * d * out, d * out};
+    const recurra::View<float> first{found[0].data(), steps * d * out, d * out},
+        second{found[1].data(), steps * d * out, d * out};
     engine.infer(spec, in, {first, hn.data(), cn.data()});
     engine.forward(spec, in, {second, hn.data(), cn.data()}, tape.data());
     if (!chunk) check(shows(spec, lengths, tape, found[1]), "what is stored can be looked at");
-    recurra::Gradients<float> to{{gout.data(), steps * d * out, d * out}, hn.data(), lstm ? cn.data() : nullptr, {}, {}, nullptr, nullptr};
+    recurra::Gradients<float> to{
+        {gout.data(), steps * d * out, d * out}, hn.data(), lstm ? cn.data() : nullptr, {}, {}, nullptr, nullptr};
     for (size_t n : {x.size(), h0.size(), c0.size()}) found.emplace_back(n);
     for (const auto& w : weights) found.emplace_back(w.size());
     to.x = {found[2].data(), steps * input, input}, to.h0 = found[3].data(), to.c0 = lstm ? found[4].data() : nullptr;
@@ -270,15 +294,18 @@ void test_stack() {
                         const auto one = run(cell, projected, layers, both, batch, 1, 0);
                         check(one[0] == one[1], "with and without a tape the same");
                         for (int threads : {2, 3})
-                            check(one == run(cell, projected, layers, both, batch, threads, 0), "on any number of threads the same");
+                            check(one == run(cell, projected, layers, both, batch, threads, 0),
+                                  "on any number of threads the same");
                         const auto chunks = run(cell, projected, layers, both, batch, 2, 4);
                         check(one[1] == chunks[1], "in chunks the same output");
                         double worst = 0, size = 0;
                         for (size_t i = 2; i < one.size(); ++i)
                             for (size_t j = 0; j < one[i].size(); ++j)
-                                worst = std::max(worst, std::abs(double(one[i][j]) - chunks[i][j])), size = std::max(size, std::abs(double(one[i][j])));
+                                worst = std::max(worst, std::abs(double(one[i][j]) - chunks[i][j])),
+                                size = std::max(size, std::abs(double(one[i][j])));
                         // a last digit in a gradient of the states may turn its rounding to bfloat16
-                        check(worst < (pairs<float> ? 1e-2 : 1e-5) * size, "in chunks the same gradients", worst / size);
+                        check(worst < (pairs<float> ? 1e-2 : 1e-5) * size, "in chunks the same gradients",
+                              worst / size);
                     }
 }
 
@@ -294,8 +321,15 @@ void test_attention(const recurra::Engine<T>& engine) {
         auto rows = draw<T>(batch * steps * features), vector = draw<T>(features), bias = draw<T>(1);
         const auto gout = draw<T>(batch * features);
         std::vector<T> weights(batch * steps), out(gout), grows(rows), gvector(vector), gbias(1);
-        const recurra::Attention<T> call{{rows.data(), steps * features, features}, lengths.data(), batch, steps, features,
-                                         vector.data(), bias.data(), weights.data(), 3};
+        const recurra::Attention<T> call{{rows.data(), steps * features, features},
+                                         lengths.data(),
+                                         batch,
+                                         steps,
+                                         features,
+                                         vector.data(),
+                                         bias.data(),
+                                         weights.data(),
+                                         3};
         std::vector<double> pooled(out.size());
         const auto loss = [&] {
             double total = 0;
@@ -354,22 +388,25 @@ void measure() {
     };
     const double flop = 2.0 * tokens * depth * columns;
     std::printf("rows times matrix %.0f GF/s, ", flop / 1e9 / time([&] {
-        multiply<float>(tokens, a.data(), depth, c.data(), columns, packed, Start::zero, nullptr);
-    }));
+                                                     multiply<float>(tokens, a.data(), depth, c.data(), columns, packed,
+                                                                     Start::zero, nullptr);
+                                                 }));
     std::vector<const float*> xs;
     for (int t = 0; t < tokens; ++t) xs.push_back(&a[size_t(t) * depth]);
     std::vector<float> w(size_t(columns) * depth);
     OuterSum<float> sum;
     std::printf("outer sum %.0f GF/s, ", flop / 1e9 / time([&] {
-        for (int t = 0; t < tokens; t += kChunk) {
-            sum.take(std::min(kChunk, tokens - t), xs.data() + t, depth);
-            sum.add(c.data() + size_t(t) * columns, columns, 0, columns, w.data(), depth, t == 0);
-        }
-    }));
+                                             for (int t = 0; t < tokens; t += kChunk) {
+                                                 sum.take(std::min(kChunk, tokens - t), xs.data() + t, depth);
+                                                 sum.add(c.data() + size_t(t) * columns, columns, 0, columns, w.data(),
+                                                         depth, t == 0);
+                                             }
+                                         }));
     auto v = draw<float>(1 << 14);
     std::printf("sigmoid %.2f ns\n", 1e9 / (1 << 14) * time([&] {
-        for (size_t i = 0; i < v.size(); i += lanes<float>) store(&v[i], sigmoid(load(&v[i])));
-    }));
+                                         for (size_t i = 0; i < v.size(); i += lanes<float>)
+                                             store(&v[i], sigmoid(load(&v[i])));
+                                     }));
 }
 
 }  // namespace
@@ -379,7 +416,8 @@ bool runs_here() {
 #ifdef RECURRA_PAIRS
     return __builtin_cpu_supports("avx512bf16");
 #elif defined(__AVX512F__)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
 #elif defined(__AVX2__)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else
