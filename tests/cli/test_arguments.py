@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from recurra.cli.support.command import MAX_SEED
 from recurra.cli.support.options import parse_list
 from recurra.errors import UsageError
+from recurra.tasks.params import MAX_SEED
 
 QUICK = ("--epochs", "1", "--hidden-size", "4")
 FIT = ("fit", "classify", "r.csv", "--input", "text", "--target", "label", "--out", "new", *QUICK)

@@ -29,7 +29,7 @@ from recurra.io import folder
 from recurra.lab import vanishing
 from recurra.lab.network import build as network_of
 from recurra.lab.problems import PROBLEMS
-from recurra.tasks import ESTIMATORS, base, baselines, counts
+from recurra.tasks import ESTIMATORS, base, baselines, counts, params
 from recurra.tasks.fill import blanks
 from recurra.tasks.fill.estimator import Prediction
 from recurra.tasks.forecast import estimator as forecast
@@ -208,7 +208,7 @@ def test_limits_are_those_of_the_code():
         f"may expand to {packed.FREE_BYTES >> 20} MB, or to {packed.MAX_EXPANSION} times their size",
         f"at most {folder.max_bytes('a.json') >> 20} MB and {strict_json.MAX_VALUES // 10**6} million values in each",
         f"{folder.max_bytes('a.txt') >> 20} MB in each other text file",
-        f"at most {base.Estimator.at_most['hidden_size']:,} units, {base.Estimator.at_most['num_layers']} layers",
+        f"at most {params.MAX_SIZE:,} units, {params.MAX_LAYERS} layers",
         f"{tag.MAX_SCHEME_TAGS:,} tags of a span scheme",
         f"fitted on at most {simple.MAX_ROWS:,} sequences",
         f"counted over {counts.MAX_TOKENS:,} tokens and the {counts.MAX_PAIRS:,} most frequent",

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from recurra import Forecaster, LanguageModel, SequenceClassifier, SequenceTagger
-from recurra.cli.support import options
 from recurra.errors import UsageError
 from recurra.tasks import size
 
@@ -42,8 +41,3 @@ def test_the_limit_is_the_memory_of_the_machine(monkeypatch, tmp_path):
     monkeypatch.setattr(size, "memory_of_machine", lambda: 1000)
     with pytest.raises(UsageError, match="this machine has 0 GB"):
         SequenceClassifier(hidden_size=4, verbose=0).fit(TEXTS, LABELS)
-
-
-def test_the_command_line_has_the_same_limits():
-    assert SequenceClassifier.at_most["hidden_size"] == options.MAX_SIZE
-    assert SequenceClassifier.at_most["num_layers"] == options.MAX_LAYERS

@@ -19,8 +19,8 @@ from recurra._util.atomic import reason
 from recurra.data.batching.batches import BatchSource, Shuffled, to_device
 from recurra.errors import DataError, NonFiniteError, UsageError
 from recurra.io import ModelFolder, dumps, model_card, write_folder
-from recurra.nn import CELLS, RECURRENT
-from recurra.ops import MEMORIES, PRECISIONS, Stack, reproducible_algebra
+from recurra.nn import RECURRENT
+from recurra.ops import Stack, reproducible_algebra
 from recurra.training.health.statistics import bad_weights
 from recurra.training.settings import Objective, Run, Settings, choose_device
 
@@ -28,7 +28,7 @@ from . import registry
 from .baselines import FILE, Baseline, Comparison, Measured, compare, dump, no_held_out, parse
 from .config import METRICS, FolderConfig
 from .finite import finite_loss
-from .params import check_types
+from .params import Parameters, check_params, params_of, with_descriptions
 from .size import refuse_too_large
 from .subject import Subject
 
@@ -42,9 +42,6 @@ MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
 
 PREDICT_BATCH = 256
 REMEDY = "use a smaller learning rate or look for extreme values in the data"
-
-NO_PART = ("verbose", "watch", "device", "engine")
-"""Parameters that have no part in what is trained: a run may be gone on with whatever they are."""
 
 
 class Saving(NamedTuple):
@@ -81,7 +78,7 @@ class Saving(NamedTuple):
 
 
 @dataclass(eq=False, repr=False)
-class Estimator(BaseEstimator):
+class Estimator(Parameters, BaseEstimator):
     """Base of the estimators. The constructor stores its arguments only; fitted names end in `_`.
 
     A room (one shape of sequence) adds its own arguments, says in `_build` which network it trains and in
@@ -89,35 +86,7 @@ class Estimator(BaseEstimator):
     `SequenceClassifier`.
     """
 
-    cell: str = "lstm"
-    hidden_size: int = 128
-    num_layers: int = 1
-    dropout: float = 0.4
-    epochs: int | None = None
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.01
-    gradient_clip: float = 1.0
-    validation_fraction: float = 0.1
-    n_iter_no_change: int | None = 3
-    min_delta: float = 1e-3
-    random_state: int | np.random.RandomState | None = 0
-    device: str = "auto"
-    engine: str = "auto"
-    memory: str = "full"
-    precision: str = "bfloat16"
-    max_minutes: float | None = None
-    verbose: int = 1
-    watch: bool = False
-
     task: ClassVar[str]
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {"cell": CELLS, "memory": MEMORIES, "precision": PRECISIONS}
-    """What a parameter may be, checked before anything else."""
-    at_least_one: ClassVar[tuple[str, ...]] = ("hidden_size", "num_layers", "batch_size")
-    shares: ClassVar[tuple[str, ...]] = ("dropout", "validation_fraction", "min_delta")
-    """Parameters that lie in [0, 1)."""
-    at_most: ClassVar[dict[str, int]] = {"hidden_size": 1 << 16, "num_layers": 256, "embedding_size": 1 << 16}
-    """Limits far above what is useful, so that a damaged model folder cannot ask for all memory."""
     folder_config: ClassVar[type[FolderConfig]] = FolderConfig
     """Record of config.json, with the keys that `_learnt` adds."""
     min_steps: ClassVar[int] = MIN_STEPS
@@ -133,6 +102,10 @@ class Estimator(BaseEstimator):
         return registry.find(self.task).label
 
     # what a task defines
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__doc__ = with_descriptions(cls.__doc__, params_of(cls))
 
     def _build(self) -> torch.nn.Module:
         """The untrained network, called as `network(values, lengths)` or as the objective calls it."""
@@ -215,7 +188,8 @@ class Estimator(BaseEstimator):
         patience = self.n_iter_no_change
         if patience is not None and self.epochs is None:
             patience = max(patience, int(epochs * self._patience()))  # epochs of a few steps say little each
-        options = {k: repr(v) for k, v in self.get_params().items() if k not in NO_PART}
+        specs = params_of(type(self))
+        options = {k: repr(v) for k, v in self.get_params().items() if specs[k].fingerprint}
         self.data_: dict[str, Any] = {**data, "hash (BLAKE2b)": batches.fingerprint()}
         hashes = {"training data": batches.fingerprint(), "validation data": valid and valid.fingerprint()}
         settings = Settings(
@@ -309,31 +283,7 @@ class Estimator(BaseEstimator):
         )
 
     def _check_params(self) -> None:
-        check_types(self)
-        given = {name: value for name, value in self.get_params(deep=False).items() if value is not None}
-        for name, allowed in self.choices.items():
-            if name in given and given[name] not in allowed:
-                raise UsageError(f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}")
-        for name in self.at_least_one:
-            if name in given and given[name] < 1:
-                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name, limit in self.at_most.items():
-            if name in given and given[name] > limit:
-                raise UsageError(f"{name} must be at most {limit:,}, got {getattr(self, name)}")
-        if self.epochs is not None and self.epochs < 1:
-            raise UsageError(f"epochs must be at least 1 (or None for enough), got {self.epochs}")
-        for name in self.shares:
-            if name in given and not 0 <= given[name] < 1:
-                raise UsageError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
-            raise UsageError(f"max_minutes must be positive (or None for no limit), got {self.max_minutes}")
-        if self.learning_rate <= 0:
-            raise UsageError(f"learning_rate must be positive, got {self.learning_rate}")
-        for name in ("weight_decay", "gradient_clip", "n_iter_no_change"):
-            if name in given and given[name] < 0:
-                raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
-        if isinstance(self.random_state, int | np.integer) and not 0 <= self.random_state < 2**32:
-            raise UsageError(f"random_state must be from 0 to 4294967295, got {self.random_state}")
+        check_params(self)
         choose_device(self.device)
 
     def _seed(self) -> int:

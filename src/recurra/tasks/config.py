@@ -10,11 +10,13 @@ import dataclasses
 import types
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
 from recurra._util.schema import Flag, Natural, Record, Scalar, empty_list
+
+from .params import hints_of, params_of
 
 METRICS = "metrics.json"
 
@@ -86,10 +88,10 @@ class Items(Record):
 @cache
 def params_type(estimator: type) -> type[msgspec.Struct]:
     """The record of an estimator's parameters, from the fields of its dataclass."""
-    hints, fields = get_type_hints(estimator, include_extras=True), []
+    hints, specs, fields = hints_of(estimator), params_of(estimator), []
     for field in dataclasses.fields(estimator):
         kind = hints[field.name]
-        if field.name not in getattr(estimator, "at_least_one", ()):  # sizes are never bools
+        if specs[field.name].at_least != 1:  # sizes are never bools
             kind = _json_type(kind)
         fields.append((field.name, kind, msgspec.field(default=None)))
     return msgspec.defstruct(f"{estimator.__name__}Params", fields, forbid_unknown_fields=True, kw_only=True)

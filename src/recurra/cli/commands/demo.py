@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from recurra.cli.support.command import MAX_SEED
 from recurra.cli.support.console import say, show_table
 from recurra.cli.support.files import Labelled
 from recurra.cli.support.options import Fitting, Reading
 from recurra.cli.tasks.many_to_one import read_labelled
 from recurra.cli.tasks.sources import Columns
 from recurra.cli.tasks.training import train
+from recurra.tasks.params import MAX_SEED
 
 from .evaluate import figure_table
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from recurra.cli.support.command import MAX_SEED
 from recurra.cli.support.console import say
 from recurra.errors import UsageError
+from recurra.tasks.params import MAX_SEED
 
 from .evaluate import Model
 

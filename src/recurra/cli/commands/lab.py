@@ -7,14 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from recurra.cli.support.command import MAX_SEED, App
+from recurra.cli.support.command import App
 from recurra.cli.support.console import progress_bar, say, show_json, show_table
-from recurra.cli.support.options import MAX_EPOCHS, MAX_SIZE, Reading, parse_list
+from recurra.cli.support.options import Reading, parse_list
 from recurra.cli.support.suggest import SuggestingGroup
 from recurra.cli.tasks.fill import read_texts
 from recurra.cli.tasks.many_to_one import read_labelled
 from recurra.cli.tasks.sources import Columns
 from recurra.errors import DataError, UsageError
+from recurra.tasks.params import EPOCHS_LIMIT, MAX_SEED, MAX_SIZE
 
 app = App(cls=SuggestingGroup, no_args_is_help=True, rich_markup_mode="rich")
 PICTURES = (".png", ".svg", ".pdf")
@@ -24,7 +25,7 @@ Quick = Annotated[bool, typer.Option("--quick", help="A small version, in second
 Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same result.", min=0, max=MAX_SEED)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
 Epochs = Annotated[
-    int | None, typer.Option("--epochs", help="Passes over the data; enough if left out.", min=1, max=MAX_EPOCHS)
+    int | None, typer.Option("--epochs", help="Passes over the data; enough if left out.", min=1, max=EPOCHS_LIMIT)
 ]
 Units = Annotated[int | None, typer.Option("--hidden-size", help="Units per layer and direction.", min=1, max=MAX_SIZE)]
 Test = Annotated[Path | None, typer.Option("--test", help="File to test on; a part of --data if left out.")]
@@ -129,7 +130,9 @@ def capacity(
         str | None, typer.Option("--parameters", help="Numbers of parameters, such as 20000,80000.")
     ] = None,
     cells: Annotated[str | None, typer.Option("--cells", help="Of rnn, rnn_relu, lstm, gru; commas between.")] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the text.", min=1, max=MAX_EPOCHS)] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="Passes over the text.", min=1, max=EPOCHS_LIMIT)
+    ] = None,
     learning_rates: Annotated[
         str | None, typer.Option("--learning-rates", help="Of which the best counts; commas between.")
     ] = None,

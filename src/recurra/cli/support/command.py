@@ -15,9 +15,6 @@ from .outputs import check_outputs
 MAX_COUNT = 2**31 - 1
 """Greatest whole number that an option takes if it declares no limit of its own."""
 
-MAX_SEED = 2**32 - 1
-"""Greatest seed that all random generators in use accept."""
-
 MAY_BE_EMPTY = ("--prompt",)
 
 

@@ -15,13 +15,9 @@ from typing import Annotated, Any
 import typer
 
 from recurra.errors import UsageError
+from recurra.tasks.params import MAX_SIZE, Parameters, params_of
 
-from .command import MAX_COUNT, MAX_SEED, check_number, kind_of
-
-MAX_SIZE, MAX_LAYERS = 1 << 16, 256
-"""Most units of a layer (and numbers of a token's vector) and most layers, as in `Estimator.at_most`."""
-
-MAX_EPOCHS = 1_000_000
+from .command import MAX_COUNT, check_number, kind_of
 
 MAX_BEAMS = 1000
 """Most hypotheses of a search; quality stops growing far below."""
@@ -196,19 +192,38 @@ class Asking(Reading, TimeOptions):
     ] = None
 
 
-@dataclass(frozen=True)
-class Network:
-    """Arguments of an estimator; None leaves its own default."""
+def options_of(estimator: type) -> Any:
+    """Makes a dataclass of the options that the parameters of an estimator declare.
 
-    cell: Annotated[
-        str | None, _network("--cell", text="lstm, gru, rnn, rnn_relu, or none: a baseline without memory.")
-    ] = None
-    hidden_size: Annotated[
-        int | None, _network("--hidden-size", text="Units per layer and direction.", min=1, max=MAX_SIZE)
-    ] = None
-    num_layers: Annotated[
-        int | None, _network("--layers", text="Layers on top of each other.", min=1, max=MAX_LAYERS)
-    ] = None
+    Args:
+        estimator: dataclass whose fields are made by `recurra.tasks.params.param`.
+
+    Returns:
+        The dataclass. A value of None leaves the default of the estimator.
+    """
+    kinds = {field.name: _kind(field.type) for field in dataclasses.fields(estimator)}
+    made = []
+    for name, spec in params_of(estimator).items():
+        if spec.panel is not None:
+            limits = {"min": spec.at_least, "max": spec.at_most} if kinds[name] is int else {}
+            option = _option(spec.panel, spec.option or f"--{name.replace('_', '-')}", text=spec.help, **limits)
+            made.append((name, Annotated[kinds[name] | None, option], dataclasses.field(default=None)))
+    return dataclasses.make_dataclass("ParameterOptions", made, frozen=True)
+
+
+def _kind(hint: Any) -> Any:
+    """The type of an option for a parameter: the first type of its hint."""
+    first = (hint if isinstance(hint, str) else getattr(hint, "__name__", str(hint))).partition(" |")[0]
+    return {"int": int, "float": float, "bool": bool}.get(first, str)
+
+
+_ParameterOptions: Any = options_of(Parameters)
+
+
+@dataclass(frozen=True)
+class Network(_ParameterOptions):
+    """Parameters of an estimator; None leaves its own default. Those of all tasks are declared by `Parameters`."""
+
     bidirectional: Annotated[
         bool | None, _network("--bidirectional/--one-direction", text="Also read from the end.")
     ] = None
@@ -220,39 +235,7 @@ class Network:
         int | None, _network("--embedding-size", text="Size of a token's vector.", min=1, max=MAX_SIZE)
     ] = None
     pooling: Annotated[str | None, _network("--pooling", text="attention, max, mean or last.")] = None
-    dropout: Annotated[float | None, _training("--dropout", text="Share of features dropped.")] = None
     token_dropout: Annotated[float | None, _training("--token-dropout", text="Share of tokens hidden.")] = None
-    epochs: Annotated[
-        int | None, _training("--epochs", text="Passes over the data; enough if left out.", min=1, max=MAX_EPOCHS)
-    ] = None
-    batch_size: Annotated[int | None, _training("--batch-size", text="Sequences per step.", min=1)] = None
-    max_minutes: Annotated[
-        float | None,
-        _training("--max-minutes", text="Train no longer; the result then depends on the machine's speed."),
-    ] = None
-    learning_rate: Annotated[float | None, _training("--learning-rate", text="Peak step size of AdamW.")] = None
-    n_iter_no_change: Annotated[
-        int | None,
-        _training(
-            "--patience",
-            text="Epochs without a better figure before the end; at least a fifth of all if --epochs is left out.",
-            min=1,
-        ),
-    ] = None
-    min_delta: Annotated[
-        float | None, _training("--min-delta", text="Share by which a better figure must be better for --patience.")
-    ] = None
-    random_state: Annotated[int | None, _training("--seed", text="Same seed, same result.", min=0, max=MAX_SEED)] = None
-    device: Annotated[str | None, _training("--device", text="auto, cpu, cuda, …")] = None
-    memory: Annotated[
-        str | None, _training("--memory", text="full, or recompute: slower, for sequences too long to store.")
-    ] = None
-    precision: Annotated[
-        str | None, _training("--precision", text="bfloat16: faster where the processor multiplies it; or float32.")
-    ] = None
-    watch: Annotated[
-        bool | None, _training("--watch", text="Look at signs of health on the way; see recurra health.")
-    ] = None
 
     def params(self) -> dict[str, Any]:
         """The arguments that were given."""

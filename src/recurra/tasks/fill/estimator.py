@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from recurra.tasks.base import Estimator, Saving, beside
 from recurra.tasks.baselines import Measured
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
+from recurra.tasks.params import MAX_SIZE, param
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
 
@@ -138,7 +139,7 @@ class BlankFiller(Estimator):
         token_dropout: probability of hiding a token from the others, in training.
         batch_size: texts per step, fewer where they are long.
 
-    The other arguments are those of `SequenceClassifier`; `hidden_size` and `num_layers` count in each direction.
+    `hidden_size` and `num_layers` count in each direction.
 
     Attributes:
         counts_: how often each token occurs in the training texts, `(tokens,)`.
@@ -157,17 +158,14 @@ class BlankFiller(Estimator):
     """
 
     learning_rate: float = 3e-3
-    tokens: str = "word"
+    tokens: str = param("word", choices=TOKENS)
     vocab_size: int = 10_000
-    embedding_size: int = 128
-    direction: str = "both"
-    token_dropout: float = 0.1
+    embedding_size: int = param(128, at_least=1, at_most=MAX_SIZE)
+    direction: str = param("both", choices=DIRECTIONS)
+    token_dropout: float = param(0.1, share=True)
 
     task = "fill"
     folder_config = FillConfig
-    choices: ClassVar = Estimator.choices | {"tokens": TOKENS, "direction": DIRECTIONS}
-    at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size")
-    shares: ClassVar = (*Estimator.shares, "token_dropout")
 
     # fitting
 

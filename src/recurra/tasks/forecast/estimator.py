@@ -25,6 +25,7 @@ from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving, beside
 from recurra.tasks.baselines import Comparison, compare, no_held_out
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
+from recurra.tasks.params import param
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
 
@@ -107,8 +108,6 @@ class Forecaster(Estimator):
         memory: `"full"`, or `"recompute"` for contexts too long to store.
         verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
 
-    `min_delta`, `precision`, `max_minutes` and `watch` are those of `SequenceClassifier`.
-
     Attributes:
         context_: steps looked back on.
         season_: length of the season that was found, 1 for none.
@@ -129,21 +128,18 @@ class Forecaster(Estimator):
     cell: str = "gru"
     dropout: float = 0.5
     learning_rate: float = 1e-3
-    horizon: int = 24
-    context: int | None = None
-    segment: int | None = None
+    horizon: int = param(24, at_least=1, at_most=MAX_STEPS)
+    context: int | None = param(None, at_least=1, at_most=MAX_STEPS, none="")
+    segment: int | None = param(None, at_least=1, at_most=MAX_STEPS, none="")
     split: Sequence[float] | None = None
     quantiles: Sequence[float] = (0.1, 0.5, 0.9)
-    loss: str = "l1"
+    loss: str = param("l1", choices=LOSSES)
     calendar: bool = True
-    decoding: str = "direct"
+    decoding: str = param("direct", choices=DECODINGS)
     fill_gaps: bool = False
 
     task = "forecast"
     folder_config = ForecastConfig
-    at_most: ClassVar = Estimator.at_most | {"horizon": MAX_STEPS, "context": MAX_STEPS, "segment": MAX_STEPS}
-    choices: ClassVar = Estimator.choices | {"loss": LOSSES, "decoding": DECODINGS}
-    at_least_one: ClassVar = (*Estimator.at_least_one, "horizon")
     min_steps: ClassVar = 600
 
     # fitting
@@ -374,10 +370,6 @@ class Forecaster(Estimator):
 
     def _check_params(self) -> None:
         super()._check_params()
-        for name in ("context", "segment"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} must be at least 1 (or None), got {value}")
         levels = self._levels()
         if any(not 0 < q < 1 for q in levels) or list(levels) != sorted(set(levels)):
             raise UsageError(f"quantiles are rising shares between 0 and 1, not {', '.join(f'{q:g}' for q in levels)}")

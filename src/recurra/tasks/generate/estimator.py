@@ -36,6 +36,7 @@ from recurra.tasks.baselines import Baseline
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.counts import PairFrequency, TokenFrequency, fit_frequencies
 from recurra.tasks.finite import NOT_FINITE, answers_of, finite
+from recurra.tasks.params import MAX_SIZE, param
 from recurra.tasks.subject import Subject, unknown_notes
 from recurra.training.settings import choose_device
 
@@ -91,8 +92,6 @@ class LanguageModel(Estimator):
             result then depends on the speed of the machine.
         verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
 
-    `min_delta`, `precision` and `watch` are those of `SequenceClassifier`.
-
     Attributes:
         encoder_: the tokens.
         documents_: whether the model was trained on many texts rather than on a running one.
@@ -112,16 +111,14 @@ class LanguageModel(Estimator):
     dropout: float = 0.2
     batch_size: int = 32
     learning_rate: float = 5e-3
-    tokens: str = "char"
+    tokens: str = param("char", choices=TOKENS)
     vocab_size: int = 4000
-    embedding_size: int = 128
-    bptt: int = 128
+    embedding_size: int = param(128, at_least=1, at_most=MAX_SIZE)
+    bptt: int = param(128, at_least=1)
 
     task = "generate"
     folder_config = GenerateConfig
     simple_models: ClassVar = (TokenFrequency, PairFrequency)
-    choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
-    at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size", "bptt")
     aligned: ClassVar = True
 
     # fitting

@@ -78,43 +78,21 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     Follows scikit-learn: `get_params`, `clone`, pipelines and `GridSearchCV` work.
 
     Args:
-        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh), `"rnn_relu"`, or `"none"`: a baseline without memory.
-        hidden_size: units per layer and direction.
-        num_layers: recurrent layers on top of each other.
-        bidirectional: whether every layer also reads from the end to the beginning. This and the four others whose
-            default is None depend on the kind of the sequences, see the table below.
+        bidirectional: whether every layer also reads from the end to the beginning. The default of this parameter and
+            of four others depends on the kind of the sequences, see the table below.
         tokens: for texts, `"bpe"` (pieces of words), `"word"` or `"char"`.
-        vocab_size: greatest number of different tokens.
+        vocab_size: largest number of different tokens.
         embedding_size: size of a token's vector.
-        pooling: how the steps become one vector: `"attention"`, `"max"`, `"mean"` or `"last"` (the true last
-            step in each direction).
-        dropout: probability of dropping a feature, in training.
-        token_dropout: probability of replacing a token by the unknown token, in training.
-        epochs: passes over the data; None for 6, or more on small data: at least 1,500 steps, at most 300 passes.
-        batch_size: sequences per step.
-        learning_rate: of AdamW at its peak; it rises for a short while and then falls as a cosine.
-        weight_decay: of AdamW.
-        gradient_clip: greatest norm of the gradient.
-        validation_fraction: share of the training data that chooses the best epoch, when `fit` gets none.
+        pooling: how the steps become one vector: `"attention"`, `"max"`, `"mean"` or `"last"` (the last step of each
+            sequence in each direction).
+        token_dropout: probability of replacing a token by the unknown token in training.
         n_iter_no_change: epochs without a better validation accuracy (or the same at a lower loss) after which training
             stops; None for never. With `epochs=None` it is at least a fifth of the epochs, for numeric series half.
         min_delta: share by which the accuracy (or the loss at the same accuracy) must improve to count for
             `n_iter_no_change`; the best epoch is kept in any case. Training also ends at a perfect validation accuracy
             with a loss of at most 0.001.
-        random_state: seed of initialisation, split, shuffling and dropout; no global generator is changed.
-        device: `"auto"`, `"cpu"`, `"cuda"`, …
-        engine: engine of the recurrence, see `recurra.ops`.
-        memory: `"full"` stores every step for the backward pass; `"recompute"` stores the states of √T steps and takes
-            about a third longer, for sequences too long to store.
-        precision: `"bfloat16"` rounds the factors of the recurrent layers' matrix products in training, where the
-            processor multiplies bfloat16, which is faster; sums, states, weights and all of prediction stay float32.
-            `"float32"` rounds nothing.
-        max_minutes: training ends after so many minutes at the latest, with the learning rate at its end; the result
-            then depends on the speed of the machine. With `epochs=None` there are up to 300 passes. None for no limit.
-        verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
-        watch: whether to look at signs of health while training, such as gradients and dead units; see `watch_`.
-        class_weight: `"balanced"`, or a weight for each class, as in scikit-learn; it also weighs the validation
-            figures, so that the best epoch is the best by the same measure.
+        class_weight: `"balanced"`, or a weight for each class, as in scikit-learn. It also weights the validation
+            metrics, so that the best epoch is chosen by the same measure.
 
     What None stands for (docs/decisions/0002-defaults.md and 0005-series-defaults.md have the measurements):
 

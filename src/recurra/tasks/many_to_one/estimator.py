@@ -29,6 +29,7 @@ from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving
 from recurra.tasks.baselines import Baseline
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
+from recurra.tasks.params import MAX_SIZE, param
 from recurra.tasks.subject import Subject, unknown_notes
 from recurra.training.settings import choose_device
 
@@ -150,15 +151,11 @@ class SequenceEstimator(Estimator):
     batch_size: int | None = None  # type: ignore[assignment]
     validation_fraction: float | None = None  # type: ignore[assignment]
     bidirectional: bool | None = None
-    tokens: str = "bpe"
+    tokens: str = param("bpe", choices=TOKENS)
     vocab_size: int = 4000
-    embedding_size: int = 128
-    pooling: str | None = None
-    token_dropout: float = 0.3
-
-    choices: ClassVar = Estimator.choices | {"pooling": POOLINGS, "tokens": TOKENS}
-    at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size")
-    shares: ClassVar = (*Estimator.shares, "token_dropout")
+    embedding_size: int = param(128, at_least=1, at_most=MAX_SIZE)
+    pooling: str | None = param(None, choices=POOLINGS)
+    token_dropout: float = param(0.3, share=True)
 
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "text": TEXT_DEFAULTS,

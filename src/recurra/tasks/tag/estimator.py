@@ -26,6 +26,7 @@ from recurra.tasks.baselines import Baseline
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.counts import FrequentTag, TagOfWord, fit_tags
 from recurra.tasks.finite import finite
+from recurra.tasks.params import MAX_SIZE, param
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
 
@@ -81,9 +82,7 @@ class SequenceTagger(Estimator):
         token_dropout: probability of replacing a word's vector by that of the unknown word, in training.
         crf: whether transitions between tags are learnt (a conditional random field); at most 400 different tags.
         dropout: probability of dropping a feature, in training.
-        epochs: see `SequenceClassifier`.
         batch_size: sentences per step.
-        learning_rate: see `SequenceClassifier`, as all further arguments.
 
     Attributes:
         classes_: the tags, in the order of the columns of `predict_proba`.
@@ -105,27 +104,18 @@ class SequenceTagger(Estimator):
     learning_rate: float = 4e-3
     dropout: float = 0.25
     bidirectional: bool = True
-    embedding_size: int = 100
-    vocab_size: int = 50_000
-    characters: str = "jamo"
-    char_embedding_size: int = 64
-    char_hidden_size: int = 64
-    token_dropout: float = 0.3
+    embedding_size: int = param(100, at_least=1, at_most=MAX_SIZE)
+    vocab_size: int = param(50_000, at_least=1)
+    characters: str = param("jamo", choices=CHARACTERS)
+    char_embedding_size: int = param(64, at_least=1)
+    char_hidden_size: int = param(64, at_least=1)
+    token_dropout: float = param(0.3, share=True)
     crf: bool = False
 
     task = "tag"
     folder_config = TagConfig
     aligned = True
     simple_models: ClassVar = (FrequentTag, TagOfWord, LinearTags)
-    choices: ClassVar = Estimator.choices | {"characters": CHARACTERS}
-    at_least_one: ClassVar = (
-        *Estimator.at_least_one,
-        "embedding_size",
-        "vocab_size",
-        "char_embedding_size",
-        "char_hidden_size",
-    )
-    shares: ClassVar = (*Estimator.shares, "token_dropout")
 
     # fitting
 

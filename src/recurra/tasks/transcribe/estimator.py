@@ -29,6 +29,7 @@ from recurra.tasks.baselines import Baseline
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.counts import FrequentText
 from recurra.tasks.finite import finite
+from recurra.tasks.params import param
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
 
@@ -83,7 +84,6 @@ class Transcriber(Estimator):
     It learns from recordings and their texts alone; nobody needs to mark where a word begins (CTC).
 
     Args:
-        cell: as in `SequenceClassifier`, like all arguments that are not described here.
         bidirectional: whether every layer also reads from the end to the beginning.
         tokens: what the network writes: `"char"`, `"word"` or `"bpe"` (pieces of words).
         vocab_size: greatest number of different tokens.
@@ -113,18 +113,15 @@ class Transcriber(Estimator):
     num_layers: int = 2
     dropout: float = 0.3
     batch_size: int = 16
-    tokens: str = "char"
+    tokens: str = param("char", choices=TOKENS)
     vocab_size: int = 4000
-    frames: int = 3
-    beam_size: int = 1
+    frames: int = param(3, at_least=1, at_most=1000)
+    beam_size: int = param(1, at_least=1, at_most=1000)
     length_bonus: float = 0.0
 
     task = "transcribe"
     folder_config = TranscribeConfig
-    at_most: ClassVar = Estimator.at_most | {"beam_size": 1000, "frames": 1000}
     simple_models: ClassVar = (FrequentText,)
-    choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
-    at_least_one: ClassVar = (*Estimator.at_least_one, "frames", "beam_size")
 
     def fit(
         self,

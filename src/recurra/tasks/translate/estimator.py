@@ -24,6 +24,7 @@ from recurra.ops import reproducible_algebra
 from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving, beside
 from recurra.tasks.baselines import Measured
 from recurra.tasks.config import FolderConfig
+from recurra.tasks.params import MAX_SIZE, param
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
 
@@ -102,8 +103,6 @@ class Translator(Estimator):
         memory: `"full"` or `"recompute"`, see `SequenceClassifier`.
         verbose: 1 for a progress line in a terminal or a notebook, 0 for silence.
 
-    `min_delta`, `precision`, `max_minutes` and `watch` are those of `SequenceClassifier`.
-
     Attributes:
         bleu_tokens_: how BLEU cuts the target's texts: `"char"` where spaces do not part words, else `"13a"`.
         history_: a dictionary of figures for each epoch; validation translations are greedy.
@@ -126,27 +125,18 @@ class Translator(Estimator):
     batch_size: int = 32
     n_iter_no_change: int | None = 8
     bidirectional: bool = True
-    tokens: str = "bpe"
+    tokens: str = param("bpe", choices=TOKENS)
     vocab_size: int | None = None
-    embedding_size: int = 192
-    token_dropout: float = 0.1
-    label_smoothing: float = 0.1
-    beam_size: int = 5
+    embedding_size: int = param(192, at_least=1, at_most=MAX_SIZE)
+    token_dropout: float = param(0.1, share=True)
+    label_smoothing: float = param(0.1, share=True)
+    beam_size: int = param(5, at_least=1, at_most=1000)
     length_penalty: float = 1.0
-    neighbours: int = 20_000
+    neighbours: int = param(20_000, at_least=0)
 
     task = "translate"
     folder_config = TranslateConfig
-    at_most: ClassVar = Estimator.at_most | {"beam_size": 1000}
-    choices: ClassVar = Estimator.choices | {"tokens": TOKENS}
     min_steps: ClassVar = 4000
-    at_least_one: ClassVar = (*Estimator.at_least_one, "embedding_size", "beam_size")
-    shares: ClassVar = (*Estimator.shares, "token_dropout", "label_smoothing")
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        if self.neighbours < 0:
-            raise UsageError(f"neighbours must not be negative, got {self.neighbours}")
 
     # fitting
 
