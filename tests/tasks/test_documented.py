@@ -20,7 +20,7 @@ from recurra._util import strict_json
 from recurra.bench import gate
 from recurra.cli.tasks import FILES
 from recurra.data.columns.numbers import MISSING
-from recurra.data.columns.time_formats import formats_of
+from recurra.data.columns.times.formats import formats_of
 from recurra.data.columns.timestamps import parse_times
 from recurra.data.encoders import logmel, words
 from recurra.data.files import audio, packed

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from recurra.data.columns.inputs import Arrays, Texts, as_column, as_sequences, is_missing, refuse_complex
+from recurra.data.columns.frames import refuse_complex
+from recurra.data.columns.inputs import Arrays, Texts, as_column, as_sequences, is_missing
 from recurra.errors import DataError
 
 TEXTS = ["좋은 영화", "", "bad"]

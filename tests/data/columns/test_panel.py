@@ -7,11 +7,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from recurra.data.columns.frames import as_table
 from recurra.data.columns.frequency import Frequency
 from recurra.data.columns.panel import Columns, panel_of_arrays, with_future
-from recurra.data.columns.panel_table import HOUR, as_table, choose, panel_of_table
-from recurra.data.columns.spellings import Spelling
-from recurra.data.columns.timestamps import TimeReading
+from recurra.data.columns.panel_table import HOUR, choose, panel_of_table
+from recurra.data.columns.timestamps import Spelling, TimeReading
 from recurra.errors import DataError, UsageError
 
 HOURS = [f"2024-03-01 {hour:02}:00" for hour in range(8)]

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recurra.data.columns.frequency import Frequency, calendar, find_cycles, find_frequency
-from recurra.data.columns.spellings import Spelling
-from recurra.data.columns.time_formats import CLOCKS, DATES, formats_of
-from recurra.data.columns.timestamps import TimeReading, join_times, parse_times
-from recurra.data.columns.zones import Zone
+from recurra.data.columns.times.formats import CLOCKS, DATES, formats_of
+from recurra.data.columns.times.zones import Zone
+from recurra.data.columns.timestamps import Spelling, TimeReading, join_times, parse_times
 from recurra.errors import DataError, UsageError
 
 

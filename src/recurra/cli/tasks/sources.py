@@ -62,7 +62,7 @@ class Columns:
 
     def after(self, data: dict[str, Any]) -> Columns:
         """The same columns, whose times are first read as those of earlier data."""
-        from recurra.data.columns.spellings import Spelling
+        from recurra.data.columns.timestamps import Spelling
 
         if self.reading is None or not data.get("time format"):
             return self

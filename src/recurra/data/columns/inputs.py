@@ -13,6 +13,8 @@ import pyarrow as pa
 from recurra.data.files.audio import Recordings, as_recordings, first_known, is_audio_name
 from recurra.errors import DataError
 
+from .frames import from_pandas, matrix_of, names_of, only_column, order_of, refuse_complex, refuse_times
+
 CHUNK_ROWS = 4096
 
 
@@ -68,7 +70,7 @@ class Arrays:
         """
         if names is None or self.names is None or tuple(names) == self.names:
             return self
-        order = _order(self.names, names, "X")
+        order = order_of(self.names, names, "X")
         return Arrays([row[:, order] for row in self.rows], self.features, tuple(names))
 
     def chunks(self, keep: np.ndarray | None = None) -> Iterator[list[np.ndarray]]:
@@ -110,7 +112,7 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
         X = X.to_pylist()
     if isinstance(X, np.ndarray):
         refuse_complex(X, "X")
-        _refuse_times(X, "X")
+        refuse_times(X, "X")
     if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
         if X.ndim not in (2, 3):
             raise DataError(
@@ -177,22 +179,6 @@ def _kind(value: Any) -> str:
     return "one text" if isinstance(value, str | bytes) else f"one value of type {type(value).__name__}"
 
 
-def refuse_complex(values: np.ndarray, name: str) -> None:
-    """Raises `DataError` for complex numbers: a conversion to real ones would drop the imaginary part."""
-    held = values.dtype.kind == "O" and any(isinstance(v, complex | np.complexfloating) for v in values.flat)
-    if held or values.dtype.kind == "c":
-        raise DataError(
-            f"{name} holds complex numbers, which a real network cannot read; "
-            "hand over real and imaginary parts as two features, np.stack([x.real, x.imag], axis=-1)"
-        )
-
-
-def _refuse_times(values: np.ndarray, name: str) -> None:
-    """Raises `DataError` for dates and durations: they would become whole numbers of a unit that nobody chose."""
-    if values.dtype.kind in "mM":
-        raise DataError(f"{name} holds times; hand over numbers, such as the days since a date")
-
-
 def _one_array(values: Any, name: str) -> np.ndarray:
     """A list of values as an array; texts stay apart from numbers, which numpy would make texts."""
     if isinstance(values, list | tuple):
@@ -234,9 +220,9 @@ def _unwrap(X: Any) -> Any:
     if isinstance(X, pa.Array):
         return pa.chunked_array([X])
     if isinstance(X, pa.Table):
-        return _only_column(X)
+        return only_column(X)
     if type(X).__module__.partition(".")[0] == "pandas":
-        return _from_pandas(X)
+        return from_pandas(X)
     if hasattr(X, "detach") and hasattr(X, "cpu"):  # a tensor, without importing torch
         return _from_tensor(X)
     if isinstance(X, np.ma.MaskedArray):
@@ -245,7 +231,7 @@ def _unwrap(X: Any) -> Any:
         try:
             return pa.chunked_array(X)
         except (TypeError, pa.ArrowInvalid, pa.ArrowTypeError):
-            return _only_column(pa.table(X))
+            return only_column(pa.table(X))
     return X
 
 
@@ -264,25 +250,6 @@ def _unmasked(X: np.ma.MaskedArray) -> np.ndarray:
     plain = X.data.astype(np.float64 if X.dtype.kind in "biuf" else object)
     plain[np.ma.getmaskarray(X)] = np.nan if X.dtype.kind in "biuf" else None
     return plain
-
-
-def _from_pandas(X: Any) -> Any:
-    if X.ndim == 2:
-        if X.shape[1] == 1:
-            X = X.iloc[:, 0]
-        elif all(dtype.kind in "biufc" for dtype in X.dtypes):
-            return _matrix_of_frame(X, "X")
-        else:
-            names = ", ".join(map(str, X.columns[:10]))
-            raise DataError(f"X is a table of several columns ({names}); hand over the one that holds the sequences")
-    return X.to_numpy()
-
-
-def _only_column(table: pa.Table) -> pa.ChunkedArray:
-    if table.num_columns != 1:
-        names = ", ".join(table.column_names[:10])
-        raise DataError(f"X is a table of several columns ({names}); hand over the one that holds the sequences")
-    return table.column(0)
 
 
 def _is_string(kind: pa.DataType) -> bool:
@@ -307,9 +274,9 @@ def _texts(rows: list[Any]) -> Texts:
 
 def _arrays(rows: list[Any]) -> Arrays:
     arrays: list[np.ndarray] = []
-    names = _names_of(rows[0])
+    names = names_of(rows[0])
     for i, row in enumerate(rows):
-        found = _names_of(row)
+        found = names_of(row)
         if (found is None) != (names is None):
             raise DataError(
                 f"X[{i}] {'has no' if found is None else 'has'} column names, unlike X[0]; give all or none"
@@ -323,7 +290,7 @@ def _arrays(rows: list[Any]) -> Arrays:
         if array.ndim not in (1, 2):
             raise DataError(f"X[{i}] has shape {array.shape}; a sequence has shape (time,) or (time, features)")
         if names is not None and found is not None and found != names:
-            array = array[:, _order(found, names, f"X[{i}]")]
+            array = array[:, order_of(found, names, f"X[{i}]")]
         arrays.append(array)
     # an empty list has no feature axis of its own
     widths = [a.shape[1] if a.ndim == 2 else 1 for a in arrays if a.size]
@@ -338,65 +305,15 @@ def _arrays(rows: list[Any]) -> Arrays:
 def _numbers_of(row: Any, name: str) -> np.ndarray:
     """One sequence as floating point numbers."""
     if type(row).__module__.partition(".")[0] == "pandas" and row.ndim == 2:
-        return _matrix_of_frame(row, name)
+        return matrix_of(row, name)
     if isinstance(row, pa.Table):
         columns = [column.to_numpy() for column in row.columns]
         array = np.stack(columns, 1) if columns else np.zeros((len(row), 0))
     else:
-        array = np.asarray(row.to_numpy() if _names_of(row) else _unwrap(row))
+        array = np.asarray(row.to_numpy() if names_of(row) else _unwrap(row))
     refuse_complex(array, name)
-    _refuse_times(array, name)
+    refuse_times(array, name)
     return _floating(array)
-
-
-def _matrix_of_frame(frame: Any, name: str) -> np.ndarray:
-    """The numbers of a data frame of pandas, `(rows, columns)`, NaN where one is missing."""
-    for column, kind in zip(frame.columns, frame.dtypes, strict=True):
-        if kind.kind in "mM" or (kind.kind == "O" and any(isinstance(value, str) for value in frame[column])):
-            raise DataError(f'{name} holds {"times" if kind.kind in "mM" else "texts"} in the column "{column}"')
-    if any(kind.kind == "c" for kind in frame.dtypes):
-        refuse_complex(np.asarray(frame), name)
-    kinds = {getattr(kind, "numpy_dtype", kind) for kind in frame.dtypes}
-    if len(kinds) == 1 and (kind := kinds.pop()).kind == "f":
-        return frame.to_numpy(kind, na_value=np.nan)
-    return frame.to_numpy(np.float64, na_value=np.nan)
-
-
-def _names_of(row: Any) -> tuple[str, ...] | None:
-    """Names of the columns of a data frame (pandas, polars, Arrow) or of an xarray's last axis, None for others.
-
-    Raises:
-        DataError: two columns have the same name.
-    """
-    kind = type(row).__module__.partition(".")[0]
-    if kind == "xarray" and row.ndim == 2 and row.dims[-1] in row.coords:
-        names = row.coords[row.dims[-1]].values.tolist()
-    elif kind in ("pandas", "polars") and len(getattr(row, "shape", ())) == 2:
-        names = list(row.columns)
-    elif isinstance(row, pa.Table):
-        names = row.column_names
-    else:
-        return None
-    found = tuple(map(str, names))
-    twice = next((name for i, name in enumerate(found) if name in found[:i]), None)
-    if twice is not None:
-        raise DataError(f'two columns have the name "{twice}"; give every column a name of its own')
-    return found
-
-
-def _order(given: Sequence[str], wanted: Sequence[str], name: str) -> list[int]:
-    """Where the wanted columns are among the given ones.
-
-    Raises:
-        DataError: a column is missing, or unknown.
-    """
-    missing = [column for column in wanted if column not in given]
-    unknown = [column for column in given if column not in wanted]
-    if missing or unknown:
-        parts = [f"lacks {', '.join(missing[:10])}"] if missing else []
-        parts += [f"has the unknown {', '.join(unknown[:10])}"] if unknown else []
-        raise DataError(f"{name} {' and '.join(parts)}; the model's columns are {', '.join(list(wanted)[:20])}")
-    return [list(given).index(column) for column in wanted]
 
 
 def _floating(values: np.ndarray) -> np.ndarray:

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from recurra.errors import DataError, UsageError
 
+from .frames import refuse_complex
 from .frequency import Frequency
-from .inputs import refuse_complex
-from .spellings import Spelling
-from .time_formats import JOIN
-from .zones import Zone
+from .times.formats import JOIN
+from .times.spelling import Spelling
+from .times.zones import Zone
 
 NUMBERS = Frequency("number")
 ISO = Spelling()

@@ -20,12 +20,11 @@ from recurra.data.files.table import decoded, is_blank
 from recurra.errors import DataError
 
 from .frequency import Frequency, find_frequency
-from .inputs import refuse_complex
 from .numbers import parse_numbers
 from .panel import Columns, Panel, Series, of_series
-from .spellings import Spelling
-from .time_formats import JOIN
-from .timestamps import TimeReading, Times, join_times, order_of, parse_times
+from .times.choice import order_of
+from .times.formats import JOIN
+from .timestamps import Spelling, TimeReading, Times, join_times, parse_times
 
 HOUR = 3_600_000_000
 MOST_STEPS, MOST_GAPS = 1_000_000, 100
@@ -291,62 +290,6 @@ class _Sorting:
                 count = sum(int(np.isnan(getattr(s, part)[:, i]).sum()) for s in series)
                 if count:
                     yield f"{counted(count, 'missing value')} in {name}: the last value is taken, and the network told"
-
-
-def as_table(data: Any, names: Sequence[str] = ()) -> tuple[pa.Table, str | None] | None:
-    """A data frame of pandas or polars, an Arrow table or a dictionary of columns as an Arrow table; None for others.
-
-    Args:
-        data: what may be a table.
-        names: of columns that are wanted; a level of pandas' index with one of these names becomes a column.
-
-    Returns:
-        The table, and the name of the column made of pandas' index where that holds times.
-    """
-    if type(data).__module__.partition(".")[0] == "pandas":
-        return _of_pandas(data, names)
-    if isinstance(data, pa.Table):
-        return data, None
-    if isinstance(data, dict):
-        return pa.table(data), None
-    if hasattr(data, "__arrow_c_stream__") and not isinstance(data, pa.ChunkedArray):
-        return pa.table(data), None
-    return None
-
-
-def _of_pandas(data: Any, names: Sequence[str]) -> tuple[pa.Table, str | None]:
-    index = None
-    if data.ndim == 1:
-        data = data.to_frame(data.name if data.name is not None else "y")
-    if data.index.dtype.kind == "M" or type(data.index).__name__ == "PeriodIndex":
-        index = _index_name(data)
-        data = data.assign(**{index: data.index})
-    else:
-        levels = [level for level in data.index.names if level in names and level not in data.columns]
-        data = data.reset_index(levels) if levels else data
-    data = data.rename(columns=str)
-    periods = [name for name, kind in data.dtypes.items() if type(kind).__name__ == "PeriodDtype"]
-    data = data.assign(**{name: data[name].dt.to_timestamp() for name in periods})
-    for name, kind in data.dtypes.items():
-        if kind.kind == "c":
-            refuse_complex(data[name].to_numpy(), f"column {name}")
-    try:
-        return pa.Table.from_pandas(data, preserve_index=False), index
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(f"the data frame mixes types: {error}") from None
-    except (pa.ArrowNotImplementedError, TypeError, ValueError) as error:  # sparse columns, names given twice
-        raise DataError(f"the data frame cannot be read: {error}") from None
-
-
-def _index_name(data: Any) -> str:
-    """The name of the column that a date index of pandas becomes; it never replaces a column of other values."""
-    taken = set(map(str, data.columns))
-    if data.index.name is None:
-        return next(name for name in ("time", "index", "date index") if name not in taken)
-    name = str(data.index.name)
-    if name in taken and not data.index.equals(type(data.index)(data[data.index.name])):
-        raise DataError(f'the index and a column are both named "{name}" and differ; rename one of them')
-    return name
 
 
 def choose(table: pa.Table, columns: Columns) -> tuple[pa.Table, Columns]:

@@ -19,8 +19,7 @@ from recurra._util.messages import counted, plain_name, shortened
 from recurra.data.columns.decimals import with_decimal_points
 from recurra.data.columns.inputs import Arrays
 from recurra.data.columns.numbers import parse_numbers
-from recurra.data.columns.spellings import Spelling
-from recurra.data.columns.timestamps import TimeReading, Times, join_times, parse_times
+from recurra.data.columns.timestamps import Spelling, TimeReading, Times, join_times, parse_times
 from recurra.data.files.table import DataFile, decoded, is_blank
 from recurra.errors import DataError, UsageError
 

@@ -12,7 +12,7 @@ import numpy as np
 from recurra._util.messages import counted, listed
 from recurra.data.columns.inputs import Arrays
 from recurra.data.columns.numbers import number_of
-from recurra.data.columns.spellings import Spelling
+from recurra.data.columns.timestamps import Spelling
 from recurra.errors import DataError
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from recurra._util.messages import counted
+from recurra.data.columns.frames import as_table
 from recurra.data.columns.panel import Columns, Panel, panel_of_arrays
-from recurra.data.columns.panel_table import as_table, choose, panel_of_table
+from recurra.data.columns.panel_table import choose, panel_of_table
 from recurra.data.columns.timestamps import TimeReading
 from recurra.errors import DataError, UsageError
 

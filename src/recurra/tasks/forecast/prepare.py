@@ -14,7 +14,7 @@ from recurra.data.batching.windows import Frame, Layout
 from recurra.data.columns.frequency import CYCLES, Frequency, calendar, find_cycles
 from recurra.data.columns.panel import Columns, Panel, Series
 from recurra.data.columns.scaling import Moments, moments_of, standardize
-from recurra.data.columns.spellings import Spelling
+from recurra.data.columns.timestamps import Spelling
 from recurra.errors import DataError
 
 from .split import Parts

@@ -1,0 +1,154 @@
+"""Data frames and tables of pandas, polars, Arrow and xarray as arrays, columns and Arrow tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recurra.errors import DataError
+
+
+def refuse_complex(values: np.ndarray, name: str) -> None:
+    """Raises `DataError` for complex numbers: a conversion to real ones would drop the imaginary part."""
+    held = values.dtype.kind == "O" and any(isinstance(v, complex | np.complexfloating) for v in values.flat)
+    if held or values.dtype.kind == "c":
+        raise DataError(
+            f"{name} holds complex numbers, which a real network cannot read; "
+            "hand over real and imaginary parts as two features, np.stack([x.real, x.imag], axis=-1)"
+        )
+
+
+def refuse_times(values: np.ndarray, name: str) -> None:
+    """Raises `DataError` for dates and durations: they would become whole numbers of a unit that nobody chose."""
+    if values.dtype.kind in "mM":
+        raise DataError(f"{name} holds times; hand over numbers, such as the days since a date")
+
+
+def from_pandas(X: Any) -> Any:
+    """Converts a pandas series, or a data frame of one column or of numbers only, to an array."""
+    if X.ndim == 2:
+        if X.shape[1] == 1:
+            X = X.iloc[:, 0]
+        elif all(dtype.kind in "biufc" for dtype in X.dtypes):
+            return matrix_of(X, "X")
+        else:
+            names = ", ".join(map(str, X.columns[:10]))
+            raise DataError(f"X is a table of several columns ({names}); hand over the one that holds the sequences")
+    return X.to_numpy()
+
+
+def only_column(table: pa.Table) -> pa.ChunkedArray:
+    """Returns the column of a table with one column; refuses other tables."""
+    if table.num_columns != 1:
+        names = ", ".join(table.column_names[:10])
+        raise DataError(f"X is a table of several columns ({names}); hand over the one that holds the sequences")
+    return table.column(0)
+
+
+def matrix_of(frame: Any, name: str) -> np.ndarray:
+    """The numbers of a data frame of pandas, `(rows, columns)`, NaN where one is missing."""
+    for column, kind in zip(frame.columns, frame.dtypes, strict=True):
+        if kind.kind in "mM" or (kind.kind == "O" and any(isinstance(value, str) for value in frame[column])):
+            raise DataError(f'{name} holds {"times" if kind.kind in "mM" else "texts"} in the column "{column}"')
+    if any(kind.kind == "c" for kind in frame.dtypes):
+        refuse_complex(np.asarray(frame), name)
+    kinds = {getattr(kind, "numpy_dtype", kind) for kind in frame.dtypes}
+    if len(kinds) == 1 and (kind := kinds.pop()).kind == "f":
+        return frame.to_numpy(kind, na_value=np.nan)
+    return frame.to_numpy(np.float64, na_value=np.nan)
+
+
+def names_of(row: Any) -> tuple[str, ...] | None:
+    """Names of the columns of a data frame (pandas, polars, Arrow) or of an xarray's last axis, None for others.
+
+    Raises:
+        DataError: two columns have the same name.
+    """
+    kind = type(row).__module__.partition(".")[0]
+    if kind == "xarray" and row.ndim == 2 and row.dims[-1] in row.coords:
+        names = row.coords[row.dims[-1]].values.tolist()
+    elif kind in ("pandas", "polars") and len(getattr(row, "shape", ())) == 2:
+        names = list(row.columns)
+    elif isinstance(row, pa.Table):
+        names = row.column_names
+    else:
+        return None
+    found = tuple(map(str, names))
+    twice = next((name for i, name in enumerate(found) if name in found[:i]), None)
+    if twice is not None:
+        raise DataError(f'two columns have the name "{twice}"; give every column a name of its own')
+    return found
+
+
+def order_of(given: Sequence[str], wanted: Sequence[str], name: str) -> list[int]:
+    """Where the wanted columns are among the given ones.
+
+    Raises:
+        DataError: a column is missing, or unknown.
+    """
+    missing = [column for column in wanted if column not in given]
+    unknown = [column for column in given if column not in wanted]
+    if missing or unknown:
+        parts = [f"lacks {', '.join(missing[:10])}"] if missing else []
+        parts += [f"has the unknown {', '.join(unknown[:10])}"] if unknown else []
+        raise DataError(f"{name} {' and '.join(parts)}; the model's columns are {', '.join(list(wanted)[:20])}")
+    return [list(given).index(column) for column in wanted]
+
+
+def as_table(data: Any, names: Sequence[str] = ()) -> tuple[pa.Table, str | None] | None:
+    """A data frame of pandas or polars, an Arrow table or a dictionary of columns as an Arrow table; None for others.
+
+    Args:
+        data: what may be a table.
+        names: of columns that are wanted; a level of pandas' index with one of these names becomes a column.
+
+    Returns:
+        The table, and the name of the column made of pandas' index where that holds times.
+    """
+    if type(data).__module__.partition(".")[0] == "pandas":
+        return _of_pandas(data, names)
+    if isinstance(data, pa.Table):
+        return data, None
+    if isinstance(data, dict):
+        return pa.table(data), None
+    if hasattr(data, "__arrow_c_stream__") and not isinstance(data, pa.ChunkedArray):
+        return pa.table(data), None
+    return None
+
+
+def _of_pandas(data: Any, names: Sequence[str]) -> tuple[pa.Table, str | None]:
+    index = None
+    if data.ndim == 1:
+        data = data.to_frame(data.name if data.name is not None else "y")
+    if data.index.dtype.kind == "M" or type(data.index).__name__ == "PeriodIndex":
+        index = _index_name(data)
+        data = data.assign(**{index: data.index})
+    else:
+        levels = [level for level in data.index.names if level in names and level not in data.columns]
+        data = data.reset_index(levels) if levels else data
+    data = data.rename(columns=str)
+    periods = [name for name, kind in data.dtypes.items() if type(kind).__name__ == "PeriodDtype"]
+    data = data.assign(**{name: data[name].dt.to_timestamp() for name in periods})
+    for name, kind in data.dtypes.items():
+        if kind.kind == "c":
+            refuse_complex(data[name].to_numpy(), f"column {name}")
+    try:
+        return pa.Table.from_pandas(data, preserve_index=False), index
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"the data frame mixes types: {error}") from None
+    except (pa.ArrowNotImplementedError, TypeError, ValueError) as error:  # sparse columns, names given twice
+        raise DataError(f"the data frame cannot be read: {error}") from None
+
+
+def _index_name(data: Any) -> str:
+    """The name of the column that a date index of pandas becomes; it never replaces a column of other values."""
+    taken = set(map(str, data.columns))
+    if data.index.name is None:
+        return next(name for name in ("time", "index", "date index") if name not in taken)
+    name = str(data.index.name)
+    if name in taken and not data.index.equals(type(data.index)(data[data.index.name])):
+        raise DataError(f'the index and a column are both named "{name}" and differ; rename one of them')
+    return name

@@ -1,0 +1,80 @@
+"""Times of a column, and what is known about their spelling before they are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recurra.errors import UsageError
+
+from .formats import check_format
+from .spelling import Spelling
+from .zones import Zone
+
+
+@dataclass(frozen=True)
+class TimeReading:
+    """What is known about how times are written, before they are read.
+
+    Attributes:
+        format: see `Spelling`; None to find it.
+        order: `"day"` or `"month"` if day or month come first; None to find it.
+        known: the spelling of earlier data, which is tried first.
+
+    Raises:
+        UsageError: the format cannot be used.
+    """
+
+    format: str | None = None
+    order: str | None = None
+    known: Spelling | None = None
+
+    def __post_init__(self) -> None:
+        if self.format is not None:
+            check_format(self.format)
+
+    @classmethod
+    def of(cls, format: str | None, day_first: bool | None, month_first: bool | None) -> TimeReading:
+        """From the options of the command line or the arguments of an estimator."""
+        if sum(map(bool, (format, day_first, month_first))) > 1:
+            raise UsageError("give one of the time format, day first and month first (--time-format, --day-first, ...)")
+        return cls(format or None, "day" if day_first else "month" if month_first else None)
+
+    def after(self, known: Spelling | None) -> TimeReading:
+        """The same, with the spelling of earlier data."""
+        return TimeReading(self.format, self.order, known)
+
+
+@dataclass(frozen=True)
+class Times:
+    """The times of the rows of a table.
+
+    Attributes:
+        values: what the clock showed, as `datetime64[us]` (`[ns]` where a text is finer), or numbers, `(rows,)`.
+        spelling: how they are written.
+        zone: their offsets from UTC; None if they have none.
+        offsets: microseconds east of UTC of each row, `(rows,)`, or None.
+        note: which of several readings was chosen, for a person; empty if there was no choice.
+    """
+
+    values: np.ndarray
+    spelling: Spelling
+    zone: Zone | None = None
+    offsets: np.ndarray | None = None
+    note: str = ""
+
+    @property
+    def dated(self) -> bool:
+        """Whether these are dates, not numbers."""
+        return self.values.dtype.kind == "M"
+
+    @property
+    def instants(self) -> np.ndarray:
+        """The times in UTC if their zone is known, else as they are."""
+        return self.values if self.offsets is None else self.values - self.offsets.astype("timedelta64[us]")
+
+    def write(self, rows: Any) -> list[Any]:
+        """Some of the times as they were written."""
+        return self.spelling.write(self.values[rows], None if self.offsets is None else self.offsets[rows])
