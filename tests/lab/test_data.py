@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recurra import lab
-from recurra.data.encoders.running_text import PlainEncoder, pieces
+from recurra.data.encoders.running_text import RunningTextEncoder, pieces
 from recurra.data.encoders.text import TextEncoder
 from recurra.errors import DataError, UsageError
 from recurra.lab.capacity import _size
@@ -69,7 +69,7 @@ def test_order_tells_in_series_that_differ_in_nothing_else():
 def test_budgets_are_met():
     text = "the cat sat on the mat. " * 30
     for cell in ("rnn", "lstm", "gru"):
-        size = _size(cell, 4000, PlainEncoder("char").fit([pieces(text)]).input_size)
+        size = _size(cell, 4000, RunningTextEncoder("char").fit([pieces(text)]).input_size)
         model = LanguageModel(cell=cell, hidden_size=size, embedding_size=32, epochs=1, verbose=0).fit(text)
         assert abs(parameter_count(model.network_) / 4000 - 1) < 0.05
 

@@ -1,4 +1,4 @@
-"""Files and folders that are written completely or not at all, and locks on folders.
+"""Writes files and folders completely or not at all, and locks folders.
 
 New content is built in a work folder next to its target, `.recurra-*.partial`, and renamed into place at the end. The
 writing process holds a lock on its work folder. The operating system releases the lock when the process ends, even
@@ -140,7 +140,7 @@ def locked(folder: Path, message: str) -> Iterator[None]:
 
 
 def reason(error: OSError) -> str:
-    """The system's words for an error, without numbers and names of files."""
+    """Returns the system's message for an error, without numbers and names of files."""
     return os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
 
 
@@ -204,7 +204,7 @@ def _key(file: Path | int) -> tuple[int, int]:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether a path is a device or a pipe, which cannot be replaced by a file."""
+    """Returns whether a path is a device or a pipe, which cannot be replaced by a file."""
     if str(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
         return True
     try:

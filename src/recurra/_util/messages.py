@@ -1,4 +1,4 @@
-"""Puts names, counts and cells the way summaries, error messages and comparisons want them."""
+"""Formats names, counts and cells for summaries and error messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .similar import similar_names
 
 
 def plain_name(name: str) -> str:
-    """Returns a column name as names are compared: Hangul composed, one space for any amount, no byte order mark."""
+    """Normalises a column name for comparison: Hangul composed, single spaces, no byte order mark."""
     return unicodedata.normalize("NFC", " ".join(name.replace("\ufeff", "").split()))
 
 
@@ -21,13 +21,13 @@ def hint(word: str, known: Sequence[str]) -> str:
 
 
 def listed(names: Sequence[str], limit: int) -> str:
-    """Returns the names behind each other; beyond the limit, how many there are."""
+    """Joins names with commas; beyond the limit, adds their number."""
     more = f", … ({len(names)} in all)" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
 
 def counted(number: int, thing: str) -> str:
-    """Returns a number with its noun, in the plural where there is not one."""
+    """Returns a number with its noun, in the plural unless the number is 1."""
     return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
@@ -57,6 +57,6 @@ def shortened(text: str) -> str:
 
 
 def _is_invisible(character: str) -> bool:
-    """Whether a character is a control or format character, or a space other than the usual one."""
+    """Returns whether a character is a control or format character, or a space other than the usual one."""
     kind = unicodedata.category(character)
     return kind in ("Cc", "Cf") or (kind == "Zs" and character != " ")

@@ -1,6 +1,6 @@
 """Types of what a model folder holds, checked before anything is built from it.
 
-Each part of the folder has a record beside the code that writes it. msgspec checks types, ranges and unknown keys;
+Each part of the folder has a record next to the code that writes it. msgspec checks types, ranges and unknown keys;
 relations between keys are checked by the record's `check`.
 """
 
@@ -29,7 +29,7 @@ Scalar = str | int | float | bool | None
 
 
 def empty_list() -> Any:
-    """Default of a key that holds a list."""
+    """Returns the default of a key that holds a list."""
     return msgspec.field(default_factory=list)
 
 
@@ -54,7 +54,7 @@ class Record(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class FileError(ModelFolderError):
-    """A file of a model folder is at fault; whoever knows the folder adds its path.
+    """An error in a file of a model folder; a caller that knows the folder adds its path.
 
     Args:
         name: of the file in the folder.
@@ -86,7 +86,7 @@ def check(kind: type[T], value: Any, name: str, at: str = "") -> T:
 
 @cache
 def record_of(described: type) -> type[msgspec.Struct]:
-    """The record of a dataclass: a key for each field, of its type and with its default."""
+    """Returns the record of a dataclass: a key for each field, of its type and with its default."""
     hints = get_type_hints(described, include_extras=True)
     fields = []
     for field in dataclasses.fields(described):
@@ -108,7 +108,7 @@ def check_fields(described: type, value: Any, at: str) -> None:
 
 
 def plain(record: Record) -> dict[str, Any]:
-    """A record as dictionaries and lists, with the defaults of absent keys."""
+    """Converts a record to dictionaries and lists, with the defaults of absent keys."""
     return msgspec.to_builtins(record)
 
 

@@ -11,10 +11,10 @@ LEAST = 0.7
 
 
 def similar_names(name: str, known: Iterable[str]) -> list[str]:
-    """Returns at most three known names that a person may have meant by an unknown one, the most similar first.
+    """Returns at most three known names that may have been meant by an unknown one, the most similar first.
 
     Args:
-        name: a name as it was typed.
+        name: the mistyped name.
         known: the names that exist.
 
     Example:

@@ -1,4 +1,4 @@
-"""JSON as the standard has it: no NaN or Infinity, no key given twice, and nothing that exhausts the memory."""
+"""Strict JSON: no NaN or Infinity, no duplicate keys, and limits on size and depth."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_CONTAINERS, MAX_VALUES = 1_000_000, 2_000_000
 _LARGEST = 2**63 - 1
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _PAIR = re.compile(r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
-"""A backslash that stands for itself, and two escapes that together are one character."""
+"""An escaped backslash, and two escapes that together are one character."""
 
 
 def parse(text: str, *, nonfinite: bool = False) -> Any:

@@ -1,7 +1,7 @@
-"""From files, columns and arrays to batches of sequences."""
+"""Reads and converts files, columns and arrays to batches of sequences."""
 
 from .encoders.logmel import AudioEncoder
-from .encoders.running_text import PlainEncoder
+from .encoders.running_text import RunningTextEncoder
 from .encoders.series import SeriesEncoder
 from .encoders.text import TextEncoder
 
@@ -11,4 +11,4 @@ ENCODERS: dict[str, type[TextEncoder] | type[SeriesEncoder] | type[AudioEncoder]
     encoder.kind: encoder for encoder in (TextEncoder, SeriesEncoder, AudioEncoder)
 }
 
-__all__ = ["ENCODERS", "AudioEncoder", "Encoder", "PlainEncoder", "SeriesEncoder", "TextEncoder"]
+__all__ = ["ENCODERS", "AudioEncoder", "Encoder", "RunningTextEncoder", "SeriesEncoder", "TextEncoder"]

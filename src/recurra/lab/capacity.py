@@ -11,7 +11,7 @@ import torch
 
 from recurra._util.messages import counted
 from recurra._util.plotting import STYLES, label, panels
-from recurra.data.encoders.running_text import BEGIN_ID, PlainEncoder, pieces
+from recurra.data.encoders.running_text import BEGIN_ID, RunningTextEncoder, pieces
 from recurra.errors import UsageError
 from recurra.tasks import LanguageModel
 from recurra.tasks.generate.network import LanguageNetwork
@@ -87,7 +87,7 @@ def capacity(
     elif test is None:
         cut = len(text) - len(text) // 10
         text, test = text[:cut], text[cut:]
-    tokens = PlainEncoder("char").fit([pieces(text)]).input_size
+    tokens = RunningTextEncoder("char").fit([pieces(text)]).input_size
     options: dict[str, Any] = {
         "epochs": epochs,
         "embedding_size": EMBEDDING,

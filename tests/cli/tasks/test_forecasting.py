@@ -244,7 +244,7 @@ def test_day_and_month_are_remembered_or_said(recurra, tmp_path):
     code, out, _ = recurra("predict", "m", short)
     assert json.loads(out.splitlines()[0])["date"] == "12/01/1992"
     code, _, err = recurra("predict", "m", short, "--day-first")
-    assert (code, "does not lie on the clock" in err) == (3, True)
+    assert (code, "is off the clock" in err) == (3, True)
 
     code, _, err = recurra("fit", "forecast", short, *COLUMNS, *LIGHT, "--out", "n")
     assert code == 3

@@ -112,11 +112,11 @@ def test_batches_of_similar_length_waste_little():
     assert waste < 0.1 * waste_anyhow
 
 
-@pytest.mark.parametrize("max_cells", [None, 1000], ids=["for all", "for this one"])
-def test_very_long_sequences_come_in_small_batches(monkeypatch, max_cells):
-    monkeypatch.setattr(module, "MAX_CELLS", 10**9 if max_cells else 1000)
+@pytest.mark.parametrize("max_padded_tokens", [None, 1000], ids=["for all", "for this one"])
+def test_very_long_sequences_come_in_small_batches(monkeypatch, max_padded_tokens):
+    monkeypatch.setattr(module, "MAX_PADDED_TOKENS", 10**9 if max_padded_tokens else 1000)
     store = SequenceStore.build([sequences([10] * 50 + [400] * 5 + [3000])])
-    batches = Batches(store, batch_size=32, shuffle=True, max_cells=max_cells)
+    batches = Batches(store, batch_size=32, shuffle=True, max_padded_tokens=max_padded_tokens)
     found = list(batches)
     assert len(found) == len(batches)
     assert max(b.values.numel() for b in found if b.values.shape[1] < 3000) <= 1000

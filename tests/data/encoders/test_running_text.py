@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recurra.data.encoders.running_text import BEGIN_ID, END_ID, PlainEncoder, documents, pieces
+from recurra.data.encoders.running_text import BEGIN_ID, END_ID, RunningTextEncoder, documents, pieces
 from recurra.errors import UsageError
 
 KOREAN = "그 겨울은  몹시 추웠다.\n\n\t봄은 😀 오지 않았다.\n"
@@ -18,7 +18,7 @@ texts = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from(" \n\t�
 
 @pytest.fixture(scope="module")
 def bpe():
-    return PlainEncoder("bpe", 300).fit([[KOREAN, "the cat sat on the mat"] * 3])
+    return RunningTextEncoder("bpe", 300).fit([[KOREAN, "the cat sat on the mat"] * 3])
 
 
 @given(text=texts)
@@ -61,7 +61,7 @@ def is_begin(written: bytes) -> bool:
 @given(text=texts)
 def test_characters_write_every_known_text_again(text):
     normal = unicodedata.normalize("NFC", text)
-    encoder = PlainEncoder("char", 1000).fit([[normal + "x", normal + "x"]])
+    encoder = RunningTextEncoder("char", 1000).fit([[normal + "x", normal + "x"]])
     ids = encoder.encode([text])[0]
     assert encoder.decode(ids) == normal
     assert encoder.characters[ids].sum() == len(ids) == len(normal)
@@ -79,8 +79,8 @@ def test_a_long_text_is_encoded_in_pieces(bpe, text):
 @pytest.mark.parametrize("tokens", ["char", "bpe"])
 def test_names_of_special_tokens_in_a_text_are_text(tokens):
     text = "[BEGIN] a [UNK] b [END]"
-    encoder = PlainEncoder(tokens, 300).fit([[text, text]])
-    again = PlainEncoder.from_files(encoder.to_config(), encoder.to_files())
+    encoder = RunningTextEncoder(tokens, 300).fit([[text, text]])
+    again = RunningTextEncoder.from_files(encoder.to_config(), encoder.to_files())
     for one in (encoder, again):
         (ids,) = one.encode([text])
         assert one.decode(ids) == text
@@ -88,7 +88,7 @@ def test_names_of_special_tokens_in_a_text_are_text(tokens):
 
 
 def test_unknown_characters():
-    encoder = PlainEncoder("char").fit([["abab", "c"]])
+    encoder = RunningTextEncoder("char").fit([["abab", "c"]])
     assert encoder.encode(["acz"])[0].tolist()[1:] == [0, 0]
     assert encoder.unknown("azzc") == ["z", "c"]
     assert encoder.characters[encoder.encode(["acz"])[0]].sum() == 3
@@ -102,6 +102,6 @@ def test_documents_have_a_begin_and_an_end(bpe):
 
 def test_wrong_encoders():
     with pytest.raises(UsageError, match="at least 259"):
-        PlainEncoder("bpe", 100)
+        RunningTextEncoder("bpe", 100)
     with pytest.raises(UsageError, match="char, bpe"):
-        PlainEncoder("word")
+        RunningTextEncoder("word")

@@ -96,7 +96,7 @@ def test_encodings(file, encoding, packed):
         ("1\ta\ta\tX\tX\t_\t0\tr\t_\t_\n" * 2, {}, "line 2, column 1 .* no blank line"),
         ("1\t\ta\tX\tX\t_\t0\tr\t_\t_\n", {}, r"line 1, column 2 \(FORM\): no word"),
         ("1\ta\ta\tX\tX\t_\t0\tr\t_\t_\n", {"target": "upso"}, 'no column "upso", did you mean "upos"'),
-        ("1\ta\ta\tX\tX\t_\t0\tr\t_\t_\n", {"target": "form"}, "cannot both stand in column 2"),
+        ("1\ta\ta\tX\tX\t_\t0\tr\t_\t_\n", {"target": "form"}, "cannot both be in column 2"),
         ("a X\nb\n", {}, "line 2: 1 column where the first has 2"),
         ("a X\nb X Y\n", {}, "line 2: 3 columns where the first has 2"),
         ("a\tX\n\tX\n", {}, "line 2, column 1: no word"),

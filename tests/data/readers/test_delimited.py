@@ -55,7 +55,7 @@ def test_a_bad_row_is_refused_with_its_line(write: Write, row: str, found: str) 
         read_table(path, ["text"])
     assert str(caught.value) == (
         f'table.csv, line 4: {found} expected: "{row}"\n'
-        "Fix the row, give another --delimiter, or leave such rows out with --skip-bad-rows."
+        "Fix the row, give another --delimiter, or leave out bad rows with --skip-bad-rows."
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from recurra.cli.support.options import Reading
     from recurra.data.columns.timestamps import TimeReading
-    from recurra.data.readers.sequence_file import MeasuredFile
+    from recurra.data.readers.sequence_file import SequenceFile
 
 ROWS = 4096  # predicted together
 
@@ -154,7 +154,7 @@ def _from_long(task: str, path: Path, columns: Columns, options: Reading, cache:
     return _measured(task, file, columns.remembered | format, targets)
 
 
-def _measured(task: str, file: MeasuredFile, names: dict[str, Any], targets: bool) -> Source:
+def _measured(task: str, file: SequenceFile, names: dict[str, Any], targets: bool) -> Source:
     from recurra.data.readers.sequence_file import labelled
 
     say(file.summary)

@@ -1,4 +1,4 @@
-"""Batches of similar length from a store, in a seeded order that can be taken up again in the middle."""
+"""Batches of similar length from a store, in a seeded order that can be resumed at any batch."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from .store import SequenceStore
 
 POOL_BATCHES = 50  # batches sorted by length together: enough for little padding, few enough to stay random
 IGNORE = -100  # target of a step that does not count; torch's cross entropy knows it
-MAX_CELLS = (
-    1 << 18
-)  # padded steps of one batch, where nothing else is asked for; very long sequences come in smaller batches
+# default of the greatest number of padded steps of one batch; very long sequences come in smaller batches
+MAX_PADDED_TOKENS = 1 << 18
 
 
 class Batch(NamedTuple):
-    """Sequences side by side.
+    """A batch of padded sequences.
 
     Attributes:
         values: token numbers `(batch, time)` or features `(batch, time, features)`, 0 beyond each length.
         lengths: steps of each sequence `(batch,)`.
-        targets: what is to be predicted, `(batch, …)`, or None.
+        targets: values to predict, `(batch, …)`, or None.
         weights: weight of each sequence in the loss `(batch,)`, or None.
-        rows: where the sequences stand in the store, `(batch,)`.
+        rows: rows of the sequences in the store, `(batch,)`.
         target_lengths: where the targets are sequences too, `(batch, time)` filled up with `IGNORE`: steps of each.
     """
 
@@ -40,7 +39,7 @@ class Batch(NamedTuple):
 
 
 class BatchSource(Protocol):
-    """What training and evaluation need of data: passes of batches, which can be taken up again anywhere.
+    """The interface of data for training and evaluation: passes of batches that can be resumed at any batch.
 
     A batch is a named tuple with at least `values` and `lengths`.
     """
@@ -59,7 +58,7 @@ class BatchSource(Protocol):
         ...
 
     def seek(self, step: int) -> None:
-        """Goes to where iteration stands after `step` batches since the beginning of the first epoch."""
+        """Moves to the position after `step` batches since the beginning of the first epoch."""
         ...
 
     def fingerprint(self) -> str:
@@ -70,8 +69,8 @@ class BatchSource(Protocol):
 class Batches:
     """An iterable of `Batch`, one pass an epoch.
 
-    With `shuffle`, the order depends on the seed and the number of the epoch alone, so that `seek` can take
-    training up again at any step.
+    With `shuffle`, the order depends on the seed and the number of the epoch alone, so that `seek` can
+    resume training at any step.
 
     Args:
         store: the sequences.
@@ -81,7 +80,8 @@ class Batches:
         batch_size: sequences in a batch; fewer where they are very long.
         shuffle: whether to draw a new order each epoch.
         seed: seed of that order.
-        max_cells: greatest number of padded steps of a batch of several sequences; `MAX_CELLS` when None.
+        max_padded_tokens: greatest number of padded steps of a batch of several sequences; by default
+            `MAX_PADDED_TOKENS`.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Batches:
         batch_size: int,
         shuffle: bool = False,
         seed: int = 0,
-        max_cells: int | None = None,
+        max_padded_tokens: int | None = None,
     ) -> None:
         self.store, self.targets, self.weights = store, targets, weights
         self.rows = np.arange(len(store)) if rows is None else rows
@@ -103,7 +103,7 @@ class Batches:
         lengths = np.maximum(store.lengths[self.rows], 1)
         if isinstance(targets, SequenceStore):
             lengths = np.maximum(lengths, targets.lengths[self.rows])
-        self._capacity = np.clip((max_cells or MAX_CELLS) // lengths, 1, batch_size)
+        self._capacity = np.clip((max_padded_tokens or MAX_PADDED_TOKENS) // lengths, 1, batch_size)
         # capacities are halvings of the batch size, so that few groups arise and their number is the same each epoch
         halvings = np.ceil(np.log2(batch_size / self._capacity))
         self._capacity = np.maximum(batch_size // 2 ** halvings.astype(np.int64), 1)
@@ -118,7 +118,7 @@ class Batches:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Batch]:
-        # whoever counts the batches may never ask past the last one: the epoch ends when the next one begins
+        # a caller that counts batches may not request one more: the epoch ends when the next one begins
         if self.position >= len(self):
             self.epoch, self.position = self.epoch + 1, 0
         plan = self.plan(self.epoch)
@@ -128,11 +128,11 @@ class Batches:
             yield self._batch(rows)
 
     def seek(self, step: int) -> None:
-        """Goes to where iteration stands after `step` batches since the beginning of the first epoch."""
+        """Moves to the position after `step` batches since the beginning of the first epoch."""
         self.epoch, self.position = divmod(step, len(self))
 
     def plan(self, epoch: int) -> list[np.ndarray]:
-        """The rows of every batch of an epoch."""
+        """Returns the rows of every batch of an epoch."""
         lengths = self.store.lengths
         random = np.random.default_rng((self.seed, epoch))
         plan: list[np.ndarray] = []
@@ -150,7 +150,7 @@ class Batches:
         return plan
 
     def whole(self) -> Batch:
-        """All sequences as one batch, in the order of the rows."""
+        """Returns all sequences as one batch, in the order of the rows."""
         return self._batch(self.rows)
 
     def fingerprint(self) -> str:
@@ -210,7 +210,7 @@ class Shuffled:
             yield batch._replace(**moved)
 
     def seek(self, step: int) -> None:
-        """Not needed for a test: a pass begins at the beginning."""
+        """Not implemented: a pass of the order test starts at the beginning."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
@@ -223,7 +223,7 @@ def _take_steps(values: Tensor, order: Tensor) -> Tensor:
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """A named tuple of tensors (or None) on a device; lengths stay on the CPU, where they are read.
+    """Moves a named tuple of tensors (or None) to a device; lengths stay on the CPU, where they are read.
 
     Example:
         >>> batch = Batch(torch.zeros(1, 2), torch.tensor([2]), None, None, torch.tensor([0]))

@@ -40,7 +40,7 @@ class PairBatch(NamedTuple):
         lengths: tokens of each source `(batch,)`.
         targets: target tokens `(batch, time)`, `IGNORE` beyond each length.
         weights: None.
-        rows: where the pairs stand in the store, `(batch,)`.
+        rows: rows of the pairs in the store, `(batch,)`.
         target_lengths: tokens of each target `(batch,)`.
         references: all known translations of the source, for one pair of each distinct source; None for the others.
     """
@@ -86,7 +86,7 @@ class PairBatches(Batches):
 
 
 def references_of(pairs: Pairs, groups: np.ndarray, rows: np.ndarray, most: int | None = None) -> dict[int, list[str]]:
-    """The different translations of each distinct source among some rows, under the first of its rows.
+    """Returns the different translations of each distinct source among some rows, keyed by its first row.
 
     Args:
         pairs: all pairs.

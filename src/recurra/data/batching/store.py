@@ -16,7 +16,7 @@ BLOCK_ROWS = 4096  # every block but the last has as many rows, so that a row is
 
 
 class SequenceStore:
-    """Sequences one behind the other, read by row.
+    """Concatenated sequences, read by row.
 
     Args:
         source: an Arrow IPC file written by `build`, or a buffer with the same content.
@@ -61,7 +61,7 @@ class SequenceStore:
         return len(self.lengths)
 
     def take(self, rows: Iterable[int]) -> list[np.ndarray]:
-        """The sequences of some rows: views into the file, `(time,)` or `(time, features)`."""
+        """Returns the sequences of some rows as views into the file, `(time,)` or `(time, features)`."""
         found = []
         for row in rows:
             offsets, values = self._blocks[row // BLOCK_ROWS]

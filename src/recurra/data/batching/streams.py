@@ -1,4 +1,4 @@
-"""One long sequence as streams side by side, cut into windows that follow each other."""
+"""Splits one long sequence into parallel streams, and these into consecutive windows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .batches import IGNORE, pad
 
 
 class Window(NamedTuple):
-    """The same stretch of time of all streams.
+    """The same steps of all streams.
 
     Attributes:
         values: numbers of the tokens that are read `(streams, time)`, 0 beyond each length.
         lengths: tokens of each stream `(streams,)`.
         targets: numbers of the tokens that come next `(streams, time)`, `IGNORE` beyond each length.
-        first: whether the streams begin here; else they go on where the window before ended.
+        first: whether the streams begin here; else they continue the window before.
     """
 
     values: Tensor
@@ -74,7 +74,7 @@ class Streams:
         return self._total
 
     def __iter__(self) -> Iterator[Window]:
-        # whoever counts the windows may never ask past the last one: the epoch ends when the next one begins
+        # a caller that counts windows may not request one more: the epoch ends when the next one begins
         if self.position >= len(self):
             self.position = 0
         while self.position < len(self):
@@ -83,7 +83,7 @@ class Streams:
             yield self._cut(start, start + self.window)
 
     def seek(self, step: int) -> None:
-        """Goes to where iteration stands after `step` windows since the beginning of the first epoch."""
+        """Moves to the position after `step` windows since the beginning of the first epoch."""
         self.position = step % len(self)
 
     def fingerprint(self) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Layout(NamedTuple):
-    """What the columns of a step are, in this order.
+    """Numbers of columns of each role in a step, in this order.
 
     Attributes:
         targets: columns to forecast.
@@ -30,13 +30,13 @@ class Layout(NamedTuple):
     masked: bool = False
 
     @property
-    def beside(self) -> slice:
-        """Where the features and known columns stand that the context shows."""
+    def context_covariates(self) -> slice:
+        """Positions of the features and known columns in the context."""
         return slice(self.targets, self.targets + self.features + self.known - self.calendar)
 
     @property
     def ahead(self) -> slice:
-        """Where the known columns stand."""
+        """Positions of the known columns."""
         return slice(self.targets + self.features, self.targets + self.features + self.known)
 
     @property
@@ -47,7 +47,7 @@ class Layout(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """One series made ready, and which of its steps are to be forecast.
+    """One prepared series, and the range of its steps to forecast.
 
     Attributes:
         steps: scaled values `(time, columns)` as a `Layout` says, float32, nothing missing.
@@ -63,13 +63,13 @@ class Frame:
 
 
 class WindowBatch(NamedTuple):
-    """Windows side by side.
+    """A batch of windows.
 
     Attributes:
         values: the context `(batch, context, columns)`.
         lengths: its steps `(batch,)`, all the same.
         targets: the values to forecast `(batch, horizon, targets)`.
-        weights: 0 where such a value is missing, `(batch, horizon, targets)`; None where none is.
+        weights: 0 where a value to forecast is missing, `(batch, horizon, targets)`; None where none is.
         future: known columns of the steps to forecast `(batch, horizon, known)`.
         rows: numbers of the windows in their source `(batch,)`.
     """
@@ -133,7 +133,7 @@ class Windows:
         self._steps = torch.arange(context + horizon)
 
     def _lay_out(self, frames: Sequence[Frame]) -> None:
-        """Puts the series behind each other, each with as much filling in front as its first window needs."""
+        """Concatenates the series, each after the padding that its first window needs."""
         width = self.layout.width
         values, observed, series, begins, starts, offset = [], [], [], [], [], 0
         for i, frame in enumerate(frames):
@@ -162,7 +162,7 @@ class Windows:
         return -(-self.count // self.batch_size)
 
     def __iter__(self) -> Iterator[WindowBatch]:
-        # whoever counts the batches may never ask past the last one: the epoch ends when the next one begins
+        # a caller that counts batches may not request one more: the epoch ends when the next one begins
         if self.position >= len(self):
             self.epoch, self.position = self.epoch + 1, 0
         order = self._order()
@@ -177,11 +177,11 @@ class Windows:
         return np.random.default_rng((self.seed, self.epoch)).permutation(len(self.begins))[: self.count]
 
     def seek(self, step: int) -> None:
-        """Goes to where iteration stands after `step` batches since the beginning of the first epoch."""
+        """Moves to the position after `step` batches since the beginning of the first epoch."""
         self.epoch, self.position = divmod(step, max(len(self), 1))
 
     def whole(self) -> WindowBatch:
-        """All windows as one batch, in the order of the series."""
+        """Returns all windows as one batch, in the order of the series."""
         return self._batch(np.arange(len(self.begins)))
 
     def fingerprint(self) -> str:

@@ -15,7 +15,7 @@ from .store import SequenceStore
 
 
 class WordBatch(NamedTuple):
-    """Sentences side by side, and the different words in them.
+    """A batch of sentences, and the distinct words in them.
 
     Attributes:
         values: which of the different words stands where, `(batch, time)`; 0 beyond each length.
@@ -26,7 +26,7 @@ class WordBatch(NamedTuple):
         characters: of the different words, `(words, longest, 1 + LETTERS)`: each character and the letters it is made
             of, 0 where it has none and beyond the lengths.
         character_lengths: `(words,)`.
-        rows: where the sentences stand in the data, `(batch,)`.
+        rows: rows of the sentences in the data, `(batch,)`.
     """
 
     values: Tensor
@@ -87,7 +87,7 @@ class WordBatches:
         return map(self._with_words, self.batches)
 
     def whole(self) -> WordBatch:
-        """All sentences as one batch, in their order."""
+        """Returns all sentences as one batch, in their order."""
         return self._with_words(self.batches.whole())
 
     def _with_words(self, batch: Batch) -> WordBatch:
@@ -110,7 +110,7 @@ class WordBatches:
         )
 
     def seek(self, step: int) -> None:
-        """Goes to where iteration stands after `step` batches since the beginning of the first epoch."""
+        """Moves to the position after `step` batches since the beginning of the first epoch."""
         self.batches.seek(step)
 
     def fingerprint(self) -> str:

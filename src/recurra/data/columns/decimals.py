@@ -1,4 +1,4 @@
-"""Finds out whether the numbers of a text table have a decimal point or a decimal comma."""
+"""Detects whether the numbers of a text table have a decimal point or a decimal comma."""
 
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at run time)
@@ -33,12 +33,12 @@ def with_decimal_points(
 ) -> tuple[DataFile, list[str]]:
     """Rewrites decimal commas in columns of numbers as decimal points.
 
-    All columns are judged together: one cell such as `3,5` or `3.5` tells how the others, such as `1,395`, are meant.
+    The decision is the same for all columns: a cell such as `3,5` or `3.5` decides how `1,395` is read.
 
     Args:
-        file: the table; columns that hold no texts stay as they are.
+        file: the table; columns that hold no texts do not change.
         columns: positions of the columns of numbers.
-        decimal: `","` or `"."`; found out when None.
+        decimal: `","` or `"."`; detected if None.
 
     Returns:
         The file, and notes for a person on how the numbers were read.
@@ -62,7 +62,7 @@ def with_decimal_points(
         if comma:
             notes.append(f"numbers have a decimal comma, such as {shortened(comma.text)}")
     elif decimal == "," and point:
-        raise DataError(f"{_place(file, point)} is not a number with a decimal comma, which --decimal , asks for")
+        raise DataError(f"{_place(file, point)} is not a number with a decimal comma, which --decimal , requires")
     if decimal == ".":
         return file, notes
     table = file.table
@@ -74,7 +74,7 @@ def with_decimal_points(
 
 
 def _guess(file: DataFile, texts: dict[int, Any], notes: list[str]) -> str:
-    """Decides where every number with a separator can be read both ways: all have three digits behind it."""
+    """Decides if every number with a separator is ambiguous: all have three digits behind it."""
     comma, point = (_first(texts, (rf"^[+-]?[1-9][0-9]{{0,2}}({mark}[0-9]{{3}})+$", None)) for mark in (",", r"\."))
     found = comma or point
     if found is None:
@@ -106,7 +106,7 @@ def _only(pattern: str, other: str) -> tuple[str, str]:
 
 
 def _first(texts: dict[int, Any], patterns: tuple[str, str | None]) -> _Cell | None:
-    """The first cell that matches a pattern and not another one."""
+    """Returns the first cell that matches one pattern and not the other."""
     wanted, unwanted = patterns
     for i, text in texts.items():
         found = pc.match_substring_regex(text, wanted)

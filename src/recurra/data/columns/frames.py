@@ -1,4 +1,4 @@
-"""Data frames and tables of pandas, polars, Arrow and xarray as arrays, columns and Arrow tables."""
+"""Converts data frames and tables of pandas, polars, Arrow and xarray to arrays, columns and Arrow tables."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def refuse_complex(values: np.ndarray, name: str) -> None:
     if held or values.dtype.kind == "c":
         raise DataError(
             f"{name} holds complex numbers, which a real network cannot read; "
-            "hand over real and imaginary parts as two features, np.stack([x.real, x.imag], axis=-1)"
+            "pass real and imaginary parts as two features, np.stack([x.real, x.imag], axis=-1)"
         )
 
 
 def refuse_times(values: np.ndarray, name: str) -> None:
-    """Raises `DataError` for dates and durations: they would become whole numbers of a unit that nobody chose."""
+    """Raises `DataError` for dates and durations: they would become whole numbers of an arbitrary unit."""
     if values.dtype.kind in "mM":
-        raise DataError(f"{name} holds times; hand over numbers, such as the days since a date")
+        raise DataError(f"{name} holds times; pass numbers, such as the days since a date")
 
 
 def from_pandas(X: Any) -> Any:
@@ -36,7 +36,7 @@ def from_pandas(X: Any) -> Any:
             return matrix_of(X, "X")
         else:
             names = ", ".join(map(str, X.columns[:10]))
-            raise DataError(f"X is a table of several columns ({names}); hand over the one that holds the sequences")
+            raise DataError(f"X is a table of several columns ({names}); pass the column that holds the sequences")
     return X.to_numpy()
 
 
@@ -44,12 +44,12 @@ def only_column(table: pa.Table) -> pa.ChunkedArray:
     """Returns the column of a table with one column; refuses other tables."""
     if table.num_columns != 1:
         names = ", ".join(table.column_names[:10])
-        raise DataError(f"X is a table of several columns ({names}); hand over the one that holds the sequences")
+        raise DataError(f"X is a table of several columns ({names}); pass the column that holds the sequences")
     return table.column(0)
 
 
 def matrix_of(frame: Any, name: str) -> np.ndarray:
-    """The numbers of a data frame of pandas, `(rows, columns)`, NaN where one is missing."""
+    """Returns the numbers of a pandas data frame, `(rows, columns)`, with NaN for a missing one."""
     for column, kind in zip(frame.columns, frame.dtypes, strict=True):
         if kind.kind in "mM" or (kind.kind == "O" and any(isinstance(value, str) for value in frame[column])):
             raise DataError(f'{name} holds {"times" if kind.kind in "mM" else "texts"} in the column "{column}"')
@@ -62,7 +62,7 @@ def matrix_of(frame: Any, name: str) -> np.ndarray:
 
 
 def names_of(row: Any) -> tuple[str, ...] | None:
-    """Names of the columns of a data frame (pandas, polars, Arrow) or of an xarray's last axis, None for others.
+    """Returns the names of the columns of a data frame or of the last axis of an xarray; None for other types.
 
     Raises:
         DataError: two columns have the same name.
@@ -79,12 +79,12 @@ def names_of(row: Any) -> tuple[str, ...] | None:
     found = tuple(map(str, names))
     twice = next((name for i, name in enumerate(found) if name in found[:i]), None)
     if twice is not None:
-        raise DataError(f'two columns have the name "{twice}"; give every column a name of its own')
+        raise DataError(f'two columns have the name "{twice}"; give every column a different name')
     return found
 
 
 def order_of(given: Sequence[str], wanted: Sequence[str], name: str) -> list[int]:
-    """Where the wanted columns are among the given ones.
+    """Returns the positions of the wanted columns among the given ones.
 
     Raises:
         DataError: a column is missing, or unknown.
@@ -99,7 +99,7 @@ def order_of(given: Sequence[str], wanted: Sequence[str], name: str) -> list[int
 
 
 def as_table(data: Any, names: Sequence[str] = ()) -> tuple[pa.Table, str | None] | None:
-    """A data frame of pandas or polars, an Arrow table or a dictionary of columns as an Arrow table; None for others.
+    """Converts a data frame of pandas or polars, or a dictionary of columns, to an Arrow table; None for other types.
 
     Args:
         data: what may be a table.
@@ -144,7 +144,7 @@ def _of_pandas(data: Any, names: Sequence[str]) -> tuple[pa.Table, str | None]:
 
 
 def _index_name(data: Any) -> str:
-    """The name of the column that a date index of pandas becomes; it never replaces a column of other values."""
+    """Returns the name of the column for a date index of pandas; it never replaces a column of other values."""
     taken = set(map(str, data.columns))
     if data.index.name is None:
         return next(name for name in ("time", "index", "date index") if name not in taken)

@@ -1,4 +1,4 @@
-"""The step between two times of a series, and what the calendar says about a time."""
+"""The time step of a series, and the cycles of the calendar."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class Frequency:
 
     @property
     def dated(self) -> bool:
-        """Whether times are dates, not numbers."""
+        """True if times are dates, not numbers."""
         return self.kind != "number"
 
     @property
     def absolute(self) -> bool:
-        """Whether steps are counted in elapsed time. Days and longer steps are counted on the local calendar."""
+        """True if steps are counted in elapsed time. Days and longer steps are counted on the local calendar."""
         return self.kind == "fixed" and self.step % DAY != 0 and not self.local
 
     @property
@@ -69,7 +69,7 @@ class Frequency:
         return counted(self.step // size, name)
 
     def positions(self, times: np.ndarray, origin: Any) -> np.ndarray:
-        """Steps from `origin` to each time; NaN where a time lies between two steps."""
+        """Returns the steps from `origin` to each time; NaN for a time between two steps."""
         if self.kind == "month":
             months = _months(times) - _months(origin)
             same = _in_month(times, self.end) == _in_month(origin, self.end)
@@ -82,7 +82,7 @@ class Frequency:
         return np.where(distance % self.step == 0, distance // self.step, np.nan)
 
     def at(self, origin: Any, positions: np.ndarray) -> np.ndarray:
-        """The times so many steps after `origin`."""
+        """Returns the times at the given steps after `origin`."""
         if self.kind == "month":
             month = origin.astype("datetime64[M]") + positions * self.step
             return _at_end(month) + _in_month(origin, True) if self.end else month + _in_month(origin, False)
@@ -97,12 +97,12 @@ def _months(times: Any) -> np.ndarray:
 
 
 def _at_end(month: np.ndarray) -> np.ndarray:
-    """The last day of each month."""
+    """Returns the last day of each month."""
     return ((month + 1).astype("datetime64[D]") - np.timedelta64(1, "D")).astype("datetime64[us]")
 
 
 def _in_month(times: Any, end: bool) -> Any:
-    """Distance of each time from the first, or the last, day of its month."""
+    """Returns the distance of each time from the first, or the last, day of its month."""
     month = times.astype("datetime64[M]")
     return times - (_at_end(month) if end else month.astype("datetime64[us]"))
 
@@ -140,7 +140,7 @@ CYCLES: dict[str, int] = {"minute": DAY // 24, "hour": DAY, "weekday": 7 * DAY, 
 
 
 def find_cycles(frequency: Frequency, steps: int) -> list[str]:
-    """The cycles of the calendar that `steps` rows can teach: longer than two steps, seen at least twice.
+    """Returns the calendar cycles that `steps` rows can show: longer than two steps, seen at least twice.
 
     Example:
         >>> find_cycles(Frequency("fixed", DAY // 24), 24 * 30)
@@ -153,7 +153,7 @@ def find_cycles(frequency: Frequency, steps: int) -> list[str]:
 
 
 def calendar(times: np.ndarray, cycles: Sequence[str]) -> np.ndarray:
-    """Where each time stands in the cycles: sine and cosine of each, float32 `(time, 2 · cycles)`."""
+    """Returns the phase of each time in each cycle as sine and cosine, float32 `(time, 2 · cycles)`."""
     columns = []
     for name in cycles:
         if name == "year":

@@ -1,4 +1,4 @@
-"""What a user may hand over as X or y, brought into three shapes: texts, arrays `(time, features)`, recordings."""
+"""Converts X and y of any type to one of three forms: texts, arrays `(time, features)` or recordings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK_ROWS = 4096
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts, in a list or in a (memory-mapped) Arrow column; a missing text counts as empty."""
+    """Texts in a list or in a (memory-mapped) Arrow column; a missing text is an empty one."""
 
     rows: Sequence[str] | pa.ChunkedArray
     kind = "text"
@@ -63,7 +63,7 @@ class Arrays:
         return Arrays(self.rows[part], self.features, self.names)
 
     def in_order_of(self, names: Sequence[str] | None) -> Arrays:
-        """The same sequences with their features in the order of `names`; arrays without names stay as they are.
+        """Returns the sequences with their features in the order of `names`; arrays without names do not change.
 
         Raises:
             DataError: other names; the message says which.
@@ -81,7 +81,7 @@ class Arrays:
 
 
 def as_sequences(X: Any) -> Texts | Arrays | Recordings:
-    """Recognises the sequences in `X`.
+    """Converts `X` to sequences.
 
     Args:
         X: texts (list, array, pandas or Arrow column), or numeric sequences: a list of arrays
@@ -91,7 +91,7 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
             `(samples, rate)`.
 
     Returns:
-        `Texts`, `Arrays` or `Recordings`; what is one already comes back as it is.
+        `Texts`, `Arrays` or `Recordings`; an input of one of these types is returned unchanged.
 
     Raises:
         DataError: `X` is neither, or mixes both; the message names the row.
@@ -101,7 +101,7 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
         (2, 1)
     """
     if isinstance(X, str | bytes):
-        raise DataError("X is one text; hand over a list of texts, such as [text]")
+        raise DataError("X is one text; pass a list of texts, such as [text]")
     if isinstance(X, Texts | Arrays | Recordings):
         return X
     X = _unwrap(_ordered(X, "X"))
@@ -117,12 +117,12 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
         if X.ndim not in (2, 3):
             raise DataError(
                 f"a numeric X has 2 axes (batch, time) or 3 (batch, time, features), not {X.ndim}; "
-                "for sequences of unequal length hand over a list of arrays"
+                "for sequences of unequal length pass a list of arrays"
             )
         values = X.reshape(*X.shape[:2], -1) if X.size else X.reshape(*X.shape[:2], *X.shape[2:] or (1,))
         return _finite(Arrays(list(_floating(values)), values.shape[2]))
     if not isinstance(X, Iterable) or getattr(X, "ndim", 1) == 0:
-        raise DataError(f"X is {_kind(X)}; hand over a list of texts or of arrays (time, features)")
+        raise DataError(f"X is {_kind(X)}; pass a list of texts or of arrays (time, features)")
     rows = list(X)
     if not rows:
         raise DataError("X is empty: there is nothing to learn from or to predict")
@@ -136,7 +136,7 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
 
 
 def as_column(y: Any, rows: int, name: str) -> np.ndarray:
-    """Brings one value per sequence into a numpy array of `rows` rows.
+    """Converts one value per sequence to a numpy array of `rows` rows.
 
     Raises:
         DataError: the number of values is not the number of sequences.
@@ -147,14 +147,14 @@ def as_column(y: Any, rows: int, name: str) -> np.ndarray:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim == 0:
-        raise DataError(f"{name} is one value, {values.item()!r:.40}; hand over one for each of {rows:,} sequences")
+        raise DataError(f"{name} is one value, {values.item()!r:.40}; pass one value for each of {rows:,} sequences")
     if len(values) != rows:
         raise DataError(f"X has {rows:,} sequences but {name} has {len(values):,} values; they must pair up")
     return values
 
 
 def _ordered(values: Any, name: str) -> Any:
-    """The values, a list where they can be read only once.
+    """Returns the values, as a list if they are an iterator.
 
     Raises:
         DataError: they are missing, or have no order.
@@ -162,9 +162,9 @@ def _ordered(values: Any, name: str) -> Any:
     if isinstance(values, Iterator):
         return list(values)
     if values is None:
-        raise DataError(f"{name} is None; hand over one {'sequence' if name == 'X' else 'value'} for each row")
+        raise DataError(f"{name} is None; pass one {'sequence' if name == 'X' else 'value'} for each row")
     if isinstance(values, str | bytes | Mapping | Set) or hasattr(values, "tocsr"):
-        advice = "call toarray() first" if hasattr(values, "tocsr") else "hand over a list or an array"
+        advice = "call toarray() first" if hasattr(values, "tocsr") else "pass a list or an array"
         raise DataError(f"{name} is {_kind(values)}; {advice}")
     return values
 
@@ -180,7 +180,7 @@ def _kind(value: Any) -> str:
 
 
 def _one_array(values: Any, name: str) -> np.ndarray:
-    """A list of values as an array; texts stay apart from numbers, which numpy would make texts."""
+    """Converts a list of values to an array; numbers next to texts stay numbers, which numpy would convert to texts."""
     if isinstance(values, list | tuple):
         texts = sum(isinstance(value, str) for value in values)
         if 0 < texts < len(values):
@@ -199,7 +199,7 @@ def _one_array(values: Any, name: str) -> np.ndarray:
 
 
 def is_empty(values: Any) -> bool:
-    """Whether values with a length have none."""
+    """Returns whether values have the length 0."""
     try:
         return len(values) == 0
     except TypeError:
@@ -207,7 +207,7 @@ def is_empty(values: Any) -> bool:
 
 
 def is_missing(values: np.ndarray) -> np.ndarray:
-    """True where a value is None, NaN or an empty text."""
+    """Returns an array that is True where a value is None, NaN or an empty text."""
     if values.dtype.kind in "fc":
         return np.asarray(np.isnan(values.reshape(len(values), -1)).any(axis=1))
     if values.dtype.kind in "OUS":
@@ -216,7 +216,7 @@ def is_missing(values: np.ndarray) -> np.ndarray:
 
 
 def _unwrap(X: Any) -> Any:
-    """Data frames, series, tensors and Arrow arrays become a numpy array or an Arrow column."""
+    """Converts data frames, series, tensors and Arrow arrays to a numpy array or an Arrow column."""
     if isinstance(X, pa.Array):
         return pa.chunked_array([X])
     if isinstance(X, pa.Table):
@@ -238,13 +238,13 @@ def _unwrap(X: Any) -> Any:
 def _from_tensor(X: Any) -> np.ndarray:
     if X.is_nested or not str(X.layout).endswith("strided") or X.device.type == "meta":
         kind = "nested" if X.is_nested else "on the device meta" if X.device.type == "meta" else str(X.layout)
-        raise DataError(f"a tensor is {kind}; hand over a dense tensor with numbers, or a list of tensors")
+        raise DataError(f"a tensor is {kind}; pass a dense tensor with numbers, or a list of tensors")
     X = X.detach().cpu().resolve_conj().resolve_neg()
     return (X.float() if str(X.dtype) == "torch.bfloat16" else X).numpy()
 
 
 def _unmasked(X: np.ma.MaskedArray) -> np.ndarray:
-    """A masked array as a plain one, in which masked numbers are missing (NaN)."""
+    """Converts a masked array to a plain one, with NaN for masked numbers."""
     if not np.ma.is_masked(X):
         return X.data
     plain = X.data.astype(np.float64 if X.dtype.kind in "biuf" else object)
@@ -292,7 +292,7 @@ def _arrays(rows: list[Any]) -> Arrays:
         if names is not None and found is not None and found != names:
             array = array[:, order_of(found, names, f"X[{i}]")]
         arrays.append(array)
-    # an empty list has no feature axis of its own
+    # an empty list has no feature axis
     widths = [a.shape[1] if a.ndim == 2 else 1 for a in arrays if a.size]
     widths += [a.shape[1] for a in arrays if a.ndim == 2 and a.shape[1]]
     features = widths[0] if widths else 1
@@ -303,7 +303,7 @@ def _arrays(rows: list[Any]) -> Arrays:
 
 
 def _numbers_of(row: Any, name: str) -> np.ndarray:
-    """One sequence as floating point numbers."""
+    """Converts one sequence to floating point numbers."""
     if type(row).__module__.partition(".")[0] == "pandas" and row.ndim == 2:
         return matrix_of(row, name)
     if isinstance(row, pa.Table):
@@ -317,7 +317,7 @@ def _numbers_of(row: Any, name: str) -> np.ndarray:
 
 
 def _floating(values: np.ndarray) -> np.ndarray:
-    """The same values, where they are not floating point numbers already, in double precision."""
+    """Returns floating point numbers unchanged, and other numbers in double precision."""
     if values.dtype in (np.float32, np.float64):
         return values
     return values.astype(np.float64)  # scaling needs the digits of large values

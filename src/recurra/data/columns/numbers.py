@@ -1,4 +1,4 @@
-"""Tells what a number is in a cell of text, and makes numbers of columns."""
+"""Parses numbers in cells of text and in columns."""
 
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at run time)
@@ -22,7 +22,7 @@ _EXPONENT = "(?:[eE][+-]?[0-9]+)?"
 
 
 def _grouped(separators: str) -> str:
-    """A pattern for whole digits, with the same separator between all thousands or with none."""
+    """Returns a pattern for an integer, with the same separator between all thousands or with none."""
     groups = "|".join(f"(?:{separator}[0-9]{{3}})+" for separator in (*separators.split("|"), f"[{_BLANK}]", "['’]"))
     return f"(?:[0-9]+|[1-9][0-9]{{0,2}}(?:{groups}))"
 
@@ -36,17 +36,17 @@ COMMA_NUMBER = rf"[+-]?(?:{_grouped(chr(92) + '.')}(?:,[0-9]*)?|,[0-9]+){_EXPONE
 BETWEEN_THOUSANDS = f"[{_BLANK}'’]"
 
 MISSING = ("", "-", "?", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none", "nil")
-"""What stands for a missing value in tables, `.ts` files and texts of any format, in small letters."""
+"""Marks of a missing value in tables, `.ts` files and texts, in lower case."""
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell holds a number with a decimal point or comma, separators between thousands allowed."""
+    """Returns whether a cell holds a number with a decimal point or comma, separators between thousands allowed."""
     text = text.strip()
     return re.fullmatch(NUMBER, text) is not None or re.fullmatch(COMMA_NUMBER, text) is not None
 
 
 def number_of(text: str) -> float:
-    """The number in a text; NaN where it is missing.
+    """Returns the number in a text; NaN if it is missing.
 
     Raises:
         ValueError: it is no finite number.
@@ -67,7 +67,7 @@ def number_of(text: str) -> float:
 
 
 def parse_numbers(column: pa.ChunkedArray | pa.Array, *, name: str, where: Callable[[int], str]) -> np.ndarray:
-    """Makes numbers of a column; what is missing (an empty cell, or one of `MISSING`) becomes NaN.
+    """Converts a column to numbers; an empty cell, or one of `MISSING`, becomes NaN.
 
     Args:
         column: strings, where separators between thousands are allowed, or any numeric Arrow type.
@@ -105,7 +105,7 @@ def parse_numbers(column: pa.ChunkedArray | pa.Array, *, name: str, where: Calla
 
 
 def _advice(words: list[str], count: int, there: int) -> str:
-    """What to do about cells that are no numbers.
+    """Returns advice about cells that are not numbers.
 
     Args:
         words: the first of the cells.

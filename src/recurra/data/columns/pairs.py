@@ -16,7 +16,7 @@ from .inputs import Texts, as_sequences
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs with two sides.
+    """Pairs of a source and a target text.
 
     Attributes:
         sources: texts, without space at the ends.
@@ -37,7 +37,7 @@ class Pairs:
 
 
 def source_groups(sources: Sequence[str]) -> np.ndarray:
-    """A number for each text, the same for equal texts, counted from 0 in order of appearance.
+    """Numbers texts from 0 in order of appearance; equal texts have the same number.
 
     Example:
         >>> source_groups(["Hi.", "Go!", "Hi. "]).tolist()
@@ -49,7 +49,7 @@ def source_groups(sources: Sequence[str]) -> np.ndarray:
 
 
 def as_pairs(X: Any, y: Any) -> Pairs:
-    """Brings sources and targets together; pairs with an empty side are left out and counted.
+    """Pairs sources with targets; pairs with an empty side are left out and counted.
 
     Args:
         X: texts: a list, array, pandas or Arrow column.
@@ -64,7 +64,7 @@ def as_pairs(X: Any, y: Any) -> Pairs:
         (['Hi.', 'Hi.'], 1, [0, 0])
     """
     if y is None:
-        raise DataError("translations are missing: hand over y, one text for each source text")
+        raise DataError("translations are missing: pass y, one text for each source text")
     sides = []
     for name, texts in (("X", X), ("y", y)):
         found = as_sequences(texts)

@@ -24,15 +24,15 @@ ISO = Spelling()
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table are what.
+    """The columns of a table by their role.
 
     Attributes:
-        time: when; several columns if a time is written in parts, such as date and clock; None where rows simply
+        time: the time; several columns if a time is written in parts, such as date and clock; None where rows simply
             follow each other.
-        target: what is forecast.
-        features: what is known of the past only.
-        known: what is known of the future too, such as holidays or planned prices.
-        id: which series a row belongs to; None for one series.
+        target: the columns to forecast.
+        features: columns known for the past only.
+        known: columns known for the future too, such as holidays or planned prices.
+        id: the series of a row; None for one series.
     """
 
     time: str | tuple[str, ...] | None = None
@@ -43,15 +43,15 @@ class Columns:
 
     @property
     def times(self) -> tuple[str, ...]:
-        """The columns of times, none or several."""
+        """The time columns: none, one or several."""
         return (self.time,) if isinstance(self.time, str) else self.time or ()
 
     @property
     def names(self) -> list[str]:
-        """All of them, in the order time, id, target, features, known.
+        """Names of all columns, in the order time, id, target, features, known.
 
         Raises:
-            UsageError: a column stands in two places.
+            UsageError: a column has two roles.
         """
         names = [*self.times, *filter(None, (self.id,)), *self.target, *self.features, *self.known]
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
@@ -60,7 +60,7 @@ class Columns:
         return names
 
     def called(self, names: Sequence[str]) -> Columns:
-        """The same columns under their names in a file, where they may have been given by position."""
+        """Returns the columns with their names in a file; before, they may be positions."""
         rest = iter(names)
         time = tuple(next(rest) for _ in self.times)
         id = next(rest) if self.id else None
@@ -70,7 +70,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Series:
-    """One series on the clock of its panel; step `i` lies `i` steps after `origin`.
+    """One series on the clock of its panel; step `i` is `i` steps after `origin`.
 
     Attributes:
         id: its name; None for the only one.
@@ -102,7 +102,7 @@ class Panel:
         zone: of the times; None if they have none. Origins are in UTC if there is one and the step is absolute.
         types: of the columns of times in the table.
         labels: the ids of the series as they are in the table, or None.
-        notes: what was repaired, for a person.
+        notes: repairs, for the user.
     """
 
     series: list[Series]
@@ -122,20 +122,20 @@ class Panel:
         return dataclasses.replace(self, series=self.series[part], labels=labels)
 
     def times(self, series: Series, positions: np.ndarray) -> np.ndarray:
-        """Times of some steps of a series, as a clock shows them."""
+        """Returns the local times of some steps of a series."""
         return self._wall(self.frequency.at(series.origin, positions))[0]
 
     def instants(self, series: Series, positions: np.ndarray) -> np.ndarray:
-        """The same in UTC, if the zone is known."""
+        """Returns the times in UTC, if the zone is known."""
         times = self.frequency.at(series.origin, positions)
         return times if self.zone is None or self.frequency.absolute else self.zone.instants(times)
 
     def spelt(self, series: Series, positions: np.ndarray) -> list[Any]:
-        """The same, as they were written, for a person."""
+        """Returns the times in the spelling of the data, for the user."""
         return self.written(self.frequency.at(series.origin, positions))
 
     def parts(self, series: Series, positions: np.ndarray) -> tuple[list[Any], ...]:
-        """The same, as they were written, for each column of times."""
+        """Returns the times in the spelling of the data, for each time column."""
         found = self.spelling.write(*self._wall(self.frequency.at(series.origin, positions)))
         if len(self.columns.times) < 2:
             return (found,)
@@ -143,12 +143,12 @@ class Panel:
         return tuple([row[i] for row in rows] for i in range(len(self.columns.times)))
 
     def written(self, times: np.ndarray) -> list[Any]:
-        """Times that are counted as those of the series are, such as origins, for a person."""
+        """Returns times on the clock of the series, such as origins, in the spelling of the data."""
         found = self.spelling.write(*self._wall(times))
         return [time.replace(JOIN, " ") if isinstance(time, str) else time for time in found]
 
     def _wall(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """What a clock shows, and its offset from UTC."""
+        """Returns local times and their offsets from UTC."""
         if self.zone is None:
             return times, None
         if not self.frequency.absolute:
@@ -159,12 +159,12 @@ class Panel:
 
 
 def of_series(id: str | None) -> str:
-    """The name of a series as the end of a clause; nothing for the only one."""
+    """Returns the end of a clause that names a series; empty for the only one."""
     return "" if id is None else f" of the series {id}"
 
 
 def panel_of_arrays(y: Any, features: Any = None, known: Any = None) -> Panel:
-    """Series from arrays.
+    """Makes a panel of arrays.
 
     Args:
         y: targets `(time,)` or `(time, targets)`, or a list of such arrays; NaN where missing.
@@ -248,7 +248,7 @@ def with_future(panel: Panel, future: Panel) -> Panel:
         if not 0 <= offset <= len(series) or not len(later.known):
             next_time = panel.spelt(series, np.array([len(series)]))[0]
             begin = future.written(np.array([later.origin]))[0]
-            raise DataError(f"the future values{of_series(series.id)} begin at {begin}; they must go on at {next_time}")
+            raise DataError(f"the future values{of_series(series.id)} begin at {begin}; they must begin at {next_time}")
         known = np.concatenate([series.known[: int(offset)], later.known])
         joined.append(dataclasses.replace(series, known=known))
     return dataclasses.replace(panel, series=joined)

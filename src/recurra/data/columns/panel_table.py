@@ -1,4 +1,4 @@
-"""Makes panels of tables: sorts rows into series, finds the step of time, and names or repairs irregularities."""
+"""Converts tables to panels: sorts rows into series, detects the time step, and reports or repairs irregularities."""
 
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at run time)
@@ -46,7 +46,7 @@ def panel_of_table(
         table: its columns are `columns.names`, in that order.
         columns: what they are.
         where: gives the place of a row, for messages.
-        frequency: the step that the data must have; found out when None.
+        frequency: the step that the data must have; detected if None.
         fill_gaps: whether missing steps are inserted, as missing values, instead of being an error.
         reading: how the times are written.
 
@@ -75,7 +75,7 @@ def panel_of_table(
 
 
 def _ids(column: Any, rows: int, name: str, where: Callable[[int], str]) -> tuple[list[str | None], np.ndarray]:
-    """Names of the series, in the order in which they come, and the number of each row's."""
+    """Returns the names of the series in order of appearance, and the number of each row's series."""
     if column is None:
         return [None], np.zeros(rows, np.int64)
     column = decoded(column)
@@ -111,7 +111,7 @@ def _times(
 
 @dataclass
 class _Sorting:
-    """The work of `panel_of_table`, with what its messages need at hand."""
+    """The second step of `panel_of_table`: from parsed columns to series."""
 
     ids: list[str | None]
     codes: np.ndarray
@@ -156,7 +156,7 @@ class _Sorting:
         return Panel(series, self.columns, clock, self.times.spelling, self.times.zone, notes=notes)
 
     def _on_calendar(self, instants: np.ndarray) -> np.ndarray:
-        """Local times; a midnight that a change of the clock leaves out, and data therefore show as 1:00, is 0:00."""
+        """Returns local times. A midnight that a clock change skips, and data therefore show as 1:00, is 0:00."""
         times, zone = self.times.values, self.times.zone
         if zone is None or not len(times):
             return times
@@ -177,7 +177,7 @@ class _Sorting:
         return find_frequency([self.times.values[rows] for rows in groups])
 
     def _on_local_clock(self, frequency: Frequency, groups: list[np.ndarray]) -> bool:
-        """Whether times that are off the steps of elapsed time are on those of the local clock (6:00 and 18:00)."""
+        """Returns whether times are regular on the local clock (6:00 and 18:00) but not in elapsed time."""
         local = find_frequency([self.times.values[rows] for rows in groups])
 
         def off(times: np.ndarray, step: Frequency) -> bool:
@@ -202,7 +202,7 @@ class _Sorting:
         )
 
     def _clock_change(self, row: int, months: tuple[int, ...], way: str) -> str:
-        """Advice where a local time looks as if the clock had been changed for summer time, or its end."""
+        """Returns advice if a local time is near a change to or from summer time."""
         if not self.times.dated or self.times.zone is not None:
             return ""
         moment = self.times.values[row].astype("datetime64[us]").tolist()
@@ -212,7 +212,7 @@ class _Sorting:
         return f"; if the clock was set {way} there, give the times with their offset ({example}), or in UTC"
 
     def _about_gap(self, row: int, missing: int, clock: Frequency) -> str:
-        """More advice for a gap: dates that were read as numbers, or a change of the clock."""
+        """Returns more advice for a gap: dates that were read as numbers, or a clock change."""
         if not clock.dated:
             if self.times.spelling.format == "number" and len(self._at(row)) == 6:
                 return "; if the numbers are dates, give their --time-format, such as %y%m%d or %G%V"
@@ -222,7 +222,7 @@ class _Sorting:
         return clock_change or self._about_order()
 
     def _about_order(self) -> str:
-        """Advice where day and month of all dates could also be the other way round."""
+        """Returns advice if day and month of all dates could be exchanged."""
         order = order_of(self.times.spelling.format)
         values = self.times.values
         if not self.times.dated or order is None:
@@ -242,7 +242,7 @@ class _Sorting:
         if off.size:
             row, before = int(rows[off[0]]), int(rows[off[0] - 1])
             raise DataError(
-                f"{self.where(row)}: the time {self._at(row)}{of_series(id)} does not lie on the clock: after "
+                f"{self.where(row)}: the time {self._at(row)}{of_series(id)} is off the clock: after "
                 f"{self._at(before)} a step of {clock} leads elsewhere\n"
                 f"bring the series to equal steps first (for instance with pandas' resample){self._about_order()}"
             )
@@ -293,7 +293,7 @@ class _Sorting:
 
 
 def choose(table: pa.Table, columns: Columns) -> tuple[pa.Table, Columns]:
-    """The columns of a table in the order of `Columns.names`; without targets, every other column of numbers is one.
+    """Selects columns in the order of `Columns.names`. Without targets, every other column of numbers is a target.
 
     Raises:
         DataError: a column is not there, or none is left to forecast.

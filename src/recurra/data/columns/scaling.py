@@ -17,7 +17,7 @@ class Moments:
 
     Every column is held in units of a power of two near its greatest value. So no square underflows or overflows, and
     columns that differ by a power of two in their unit give exactly the same standardized values. Arrays are merged as
-    Chan, Golub and LeVeque describe (1979), which keeps the digits of a small deviation beside a large mean.
+    Chan, Golub and LeVeque describe (1979), which keeps the digits of a small deviation next to a large mean.
 
     Args:
         columns: number of columns.
@@ -80,7 +80,7 @@ class Moments:
         return np.where(varies, np.ldexp(deviation, self._exponent), 0.0)
 
     def target_scale(self, otherwise: np.ndarray | float = 1.0) -> np.ndarray:
-        """Scale of columns that are predicted, `(columns,)`: never 0, so that predictions can be scaled back.
+        """Returns the scale of predicted columns, `(columns,)`; never 0, so that predictions can be scaled back.
 
         It is the deviation; for a constant column the size of the constant, which has the right unit.
 
@@ -92,7 +92,7 @@ class Moments:
 
 
 def moments_of(values: np.ndarray) -> Moments:
-    """Moments of one array `(rows, columns)`; NaN is a missing value."""
+    """Returns the moments of one array `(rows, columns)`; NaN is a missing value."""
     moments = Moments(values.shape[1])
     moments.add(values)
     return moments

@@ -1,4 +1,4 @@
-"""What a user may hand over as sentences and their tags, brought into lists of lists of strings."""
+"""Converts sentences and their tags of any type to lists of lists of strings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recurra.errors import DataError
 
 
 def as_sentences(X: Any) -> list[list[str]]:
-    """Recognises the sentences in `X`.
+    """Converts `X` to sentences.
 
     Args:
         X: a list, array, pandas or Arrow column of sentences, each a sequence of words or a text, which is split at
@@ -23,7 +23,7 @@ def as_sentences(X: Any) -> list[list[str]]:
         [['New York', 'sleeps'], ['so', 'does', 'Rome']]
     """
     if isinstance(X, str | bytes):
-        raise DataError("X is one text; hand over a list of sentences, such as [text] or [[word, word]]")
+        raise DataError("X is one text; pass a list of sentences, such as [text] or [[word, word]]")
     rows = _listed(X)
     if not isinstance(rows, list) or not rows:
         raise DataError("X is empty: there is nothing to learn from or to predict")
@@ -31,7 +31,7 @@ def as_sentences(X: Any) -> list[list[str]]:
 
 
 def as_tags(y: Any, sentences: Sequence[Sequence[str]], name: str) -> list[list[str | None]]:
-    """Brings tags into one list for each sentence, None where one is missing.
+    """Converts tags to one list for each sentence, with None for a missing one.
 
     Raises:
         DataError: there are not as many tags as words.
@@ -64,7 +64,7 @@ def _words(row: Any, i: int) -> list[str]:
 
 
 def _listed(rows: Any) -> Any:
-    """Arrays, columns of pandas and Arrow, and tuples as lists."""
+    """Converts arrays, columns of pandas and Arrow, and tuples to lists."""
     for name in ("to_pylist", "tolist"):
         if hasattr(rows, name):
             return getattr(rows, name)()

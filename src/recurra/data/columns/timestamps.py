@@ -60,7 +60,7 @@ def parse_times(
 
 
 def join_times(columns: Sequence[Any]) -> Any:
-    """One column of times from the columns that hold its parts, such as date and clock, or year, month and day."""
+    """Joins the columns of the parts of a time, such as date and clock, to one column."""
     if len(columns) == 1:
         return columns[0]
     texts = []

@@ -1,4 +1,4 @@
-"""Recordings to network input: log-mel spectra, standardised with figures from the training part only."""
+"""Encodes recordings: log-mel spectra, standardised with statistics of the training part only."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MAX_RATE = 16_000  # what speech recognition and audio tagging work with; higher
 
 
 class FeatureStore(SequenceStore):
-    """Spectra as they were computed, standardised when they are taken: every file is read once."""
+    """A store of raw spectra that standardises them when they are read, so that every file is read once."""
 
     scale: SeriesEncoder | None = None
 
     def take(self, rows: Iterable[int]) -> list[np.ndarray]:
-        """Standardised spectra `(time, bands)` of some rows."""
+        """Returns standardised spectra `(time, bands)` of some rows."""
         found = super().take(rows)
         return found if self.scale is None else self.scale.encode(found)
 
@@ -105,11 +105,11 @@ class AudioEncoder:
         return store
 
     def encode(self, recordings: Sequence[Path | Samples]) -> list[np.ndarray]:
-        """Standardised spectra `(time, bands)` of each recording."""
+        """Returns standardised spectra `(time, bands)` of each recording."""
         return self.scale.encode(self.spectra(recordings))
 
     def spectra(self, recordings: Sequence[Path | Samples]) -> list[np.ndarray]:
-        """Logarithms of the energies in mel bands, `(time, bands)` each; empty below 5 ms of sound."""
+        """Returns logarithms of the energies in mel bands, `(time, bands)` each; empty below 5 ms of sound."""
         return [self._spectra(resample(*samples_of(recording), self.rate)) for recording in recordings]
 
     def _spectra(self, samples: np.ndarray) -> np.ndarray:
@@ -127,11 +127,11 @@ class AudioEncoder:
         return np.stack(frames).astype(self.dtype) if frames else np.zeros((0, self.bands), self.dtype)
 
     def to_files(self) -> dict[str, str]:
-        """No files: the figures stand in the configuration."""
+        """Returns no files: all numbers are in the configuration."""
         return {}
 
     def to_config(self) -> dict:
-        """What `from_files` needs."""
+        """Returns the settings that `from_files` needs."""
         return {"kind": self.kind, "rate": self.rate, "bands": self.bands, "scale": self.scale.to_config()}
 
     @classmethod
@@ -143,7 +143,7 @@ class AudioEncoder:
 
 
 def bands_of(rate: int) -> int:
-    """Mel bands for a sample rate in Hz: as many as the spectrum of a window tells apart.
+    """Returns the number of mel bands for a sample rate in Hz, limited by the resolution of a window.
 
     Example:
         >>> bands_of(16_000), bands_of(8_000), bands_of(2_000)

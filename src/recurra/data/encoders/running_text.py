@@ -25,7 +25,7 @@ _BYTES = 256
 
 
 def pieces(text: str) -> list[str]:
-    r"""Cuts a text at the ends of lines, where there are none at spaces, into pieces to be encoded.
+    r"""Splits a text into pieces to encode, at line ends or, in long lines, at spaces.
 
     Example:
         >>> pieces("one\ntwo\n" + "x" * 600)[0], [len(p) for p in pieces("one\ntwo\n" + "x" * 600)]
@@ -34,8 +34,8 @@ def pieces(text: str) -> list[str]:
     return _PIECES.findall(text)
 
 
-class PlainConfig(Record, tag="plain", tag_field="kind"):
-    """See `PlainEncoder.to_config`."""
+class RunningTextConfig(Record, tag="plain", tag_field="kind"):
+    """See `RunningTextEncoder.to_config`."""
 
     tokens: Literal["char", "bpe"]
     vocab_size: Size
@@ -47,8 +47,8 @@ class PlainConfig(Record, tag="plain", tag_field="kind"):
             raise ValueError(f"specials are not {BEGIN} and {END}")
 
 
-class PlainEncoder(TextEncoder):
-    r"""Tokens from which a text can be written again with all its spaces and newlines.
+class RunningTextEncoder(TextEncoder):
+    r"""Encodes text as tokens from which it can be restored with all its spaces and newlines.
 
     Texts are NFC-normalised first. Characters that the training text has less than twice are unknown; byte-pair
     pieces are made of bytes, so that nothing is unknown to them.
@@ -56,10 +56,10 @@ class PlainEncoder(TextEncoder):
     Args:
         tokens: `"char"` or `"bpe"`.
         vocab_size: greatest number of different tokens; at least 259 for `"bpe"`, which knows every byte.
-        specials: what stands before and after a text.
+        specials: tokens before and after a text.
 
     Example:
-        >>> encoder = PlainEncoder("bpe", 300).fit([["한국어  text\n\twith 😀"]])
+        >>> encoder = RunningTextEncoder("bpe", 300).fit([["한국어  text\n\twith 😀"]])
         >>> encoder.decode(encoder.encode(["새  text\n😀"])[0])
         '새  text\n😀'
     """
@@ -75,9 +75,9 @@ class PlainEncoder(TextEncoder):
         super().__init__(tokens, vocab_size, specials)
 
     @classmethod
-    def from_files(cls, config: dict, files: dict[str, str], name: str = TOKENIZER) -> PlainEncoder:
+    def from_files(cls, config: dict, files: dict[str, str], name: str = TOKENIZER) -> RunningTextEncoder:
         """Rebuilds an encoder from `to_config` and `to_files`."""
-        encoder = cast(PlainEncoder, super().from_files(config, files, name))
+        encoder = cast(RunningTextEncoder, super().from_files(config, files, name))
         encoder.tokenizer.encode_special_tokens = True
         try:
             encoder.words  # noqa: B018  (computes them)
@@ -108,22 +108,22 @@ class PlainEncoder(TextEncoder):
         )
 
     def stream(self, text: str) -> list[np.ndarray]:
-        """Token numbers of the pieces of one long text, arrays `(time,)`."""
+        """Returns the token numbers of the pieces of one long text, arrays `(time,)`."""
         cut = pieces(unicodedata.normalize("NFC", text))
         return [ids for i in range(0, len(cut), 4096) for ids in self.encode(cut[i : i + 4096])]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of token numbers, without the special ones and the unknown."""
+        """Returns the text of token numbers, without the special ones and the unknown."""
         words = self.words
         return b"".join(words[int(i)] for i in ids).decode("utf-8", "replace")
 
     def writer(self) -> Writer:
-        """Writes one token after the other."""
+        """Returns a writer that decodes one token after the other."""
         return Writer(self.words)
 
     @property
     def words(self) -> list[bytes]:
-        """What each token writes, in UTF-8; nothing for the special ones and the unknown."""
+        """The bytes of each token in UTF-8; empty for the special ones and the unknown."""
         names = [self.tokenizer.id_to_token(i) or "" for i in range(self.input_size)]
         plain = names[1 + len(self.specials) :]
         alphabet = _byte_of() if self.tokens == "bpe" else None
@@ -132,14 +132,14 @@ class PlainEncoder(TextEncoder):
 
     @property
     def characters(self) -> np.ndarray:
-        """How many characters begin in each token, `(tokens,)`: their sum over a text is its length."""
+        """Number of characters that begin in each token, `(tokens,)`: their sum over a text is its length."""
         counts = [sum(byte & 0xC0 != 0x80 for byte in word) for word in self.words]
         if self.tokens == "char":
             counts[0] = 1
         return np.array(counts, np.float64)
 
     def unknown(self, text: str) -> list[str]:
-        """The different characters of a text that no token stands for, in their order."""
+        """Returns the distinct characters of a text that have no token, in their order."""
         if self.tokens == "bpe":
             return []
         normal = unicodedata.normalize("NFC", text)
@@ -147,10 +147,10 @@ class PlainEncoder(TextEncoder):
 
 
 class Writer:
-    """Takes one token number after the other and gives the text that has become complete.
+    """Decodes one token number after the other; returns the characters that are complete.
 
     Args:
-        words: what each token writes, in UTF-8; some may begin or end within a character.
+        words: bytes of each token in UTF-8; some may begin or end within a character.
 
     Example:
         >>> write = Writer(["한".encode()[:2], "한".encode()[2:], b"a"])
@@ -163,12 +163,12 @@ class Writer:
         self._possible: dict[bytes, np.ndarray] = {}
 
     def __call__(self, token: int) -> str:
-        """The text that the token completes; a UnicodeDecodeError where it was not possible."""
+        """Returns the text that the token completes; raises a UnicodeDecodeError for an impossible token."""
         return self._decoder.decode(self._words[token])
 
     @property
     def within(self) -> bool:
-        """Whether the text so far ends within a character."""
+        """True if the text so far ends within a character."""
         return bool(self._decoder.getstate()[0])
 
     def possible(self) -> np.ndarray:
@@ -182,7 +182,7 @@ class Writer:
 
 
 def _goes_on(begun: bytes, word: bytes) -> bool:
-    """Whether bytes may follow others in UTF-8."""
+    """Returns whether bytes may follow others in UTF-8."""
     try:
         (begun + word).decode()  # the incremental decoder lets halves of surrogates pass, and fails a byte later
     except UnicodeDecodeError as error:
@@ -191,13 +191,13 @@ def _goes_on(begun: bytes, word: bytes) -> bool:
 
 
 def _byte_of() -> dict[str, int]:
-    """The byte behind each letter of the byte-level alphabet: printable ones as they are, the others from 256 on."""
+    """Returns the byte of each letter of the byte-level alphabet: printable bytes unchanged, the others from 256 on."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [b for b in range(_BYTES) if b not in set(plain)]
     return {chr(b): b for b in plain} | {chr(_BYTES + i): b for i, b in enumerate(others)}
 
 
-def documents(encoder: PlainEncoder, texts: Sequence[str]) -> list[np.ndarray]:
-    """Token numbers of each text between those of its begin and its end."""
+def documents(encoder: RunningTextEncoder, texts: Sequence[str]) -> list[np.ndarray]:
+    """Returns the token numbers of each text, with a begin and an end token."""
     around = [np.array([i], encoder.dtype) for i in (BEGIN_ID, END_ID)]
     return [np.concatenate([around[0], ids, around[1]]) for ids in encoder.encode(texts)]

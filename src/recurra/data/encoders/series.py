@@ -1,4 +1,4 @@
-"""Numeric sequences to network input: standardised with figures from the training part only."""
+"""Encodes numeric sequences: standardised with statistics of the training part only."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class SeriesEncoder:
     A feature that was constant there has scale 0 and always becomes 0: a network learned nothing about it.
 
     A missing value (NaN) becomes the last one before it in the sequence, or the mean where there is none. Every
-    feature that lacks values in training gets a channel beside it that is 1 where the value is missing, so that a
-    network can tell.
+    feature that lacks values in training gets another channel that is 1 where the value is missing, so that a
+    network can see it.
 
     Example:
         >>> import numpy as np
@@ -80,7 +80,7 @@ class SeriesEncoder:
         return self
 
     def encode(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Scaled arrays `(time, input_size)` without missing values.
+        """Returns scaled arrays `(time, input_size)` without missing values.
 
         Raises:
             DataError: another number of features than in training, or an infinite value or one far out of range.
@@ -99,13 +99,13 @@ class SeriesEncoder:
         return np.concatenate([scaled, missing[:, self.masked].astype(self.dtype)], axis=1)
 
     def to_files(self) -> dict[str, str]:
-        """No files: the figures stand in the configuration."""
+        """Returns no files: all numbers are in the configuration."""
         return {}
 
     def to_config(self) -> dict:
-        """What `from_files` needs."""
-        figures = {"mean": self.mean.tolist(), "scale": self.scale.tolist(), "masked": self.masked.tolist()}
-        return {"kind": self.kind, "features": self.features, **figures}
+        """Returns the settings that `from_files` needs."""
+        statistics = {"mean": self.mean.tolist(), "scale": self.scale.tolist(), "masked": self.masked.tolist()}
+        return {"kind": self.kind, "features": self.features, **statistics}
 
     @classmethod
     def from_files(cls, config: dict, files: dict[str, str]) -> SeriesEncoder:

@@ -1,4 +1,4 @@
-"""Tags that mark spans of words (BIO and its kin): which scheme, which spans, and what may follow what."""
+"""Tags that mark spans of words (BIO, IOBES, …): detects the scheme, its spans and its allowed transitions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SUFFIX = re.compile(r"(?P<type>.+)[-_](?P<role>[BIMELSU])", re.DOTALL)
 
 
 class Part(NamedTuple):
-    """What a tag says of its word.
+    """The role of a word in a span, and the type of the span.
 
     Attributes:
         role: `"B"` (begins a span), `"I"` (inside), `"E"` (ends it), `"S"` (is one by itself) or `"O"` (outside).
@@ -38,7 +38,7 @@ def parts_of(tags: Sequence[str]) -> list[Part] | None:
     """Reads the different tags of a data set as marks of spans; None where they are something else.
 
     Known are prefixes and suffixes (`B-PER`, `PER_B`) with the letters of BIO, IOBES, BILOU and BMES, and those
-    letters alone; outside stands `O` or `-`.
+    letters alone; `O` or `-` is outside.
 
     Example:
         >>> parts_of(["O", "B-PER", "I-PER"])
@@ -62,7 +62,7 @@ def parts_of(tags: Sequence[str]) -> list[Part] | None:
 
 
 def spans(parts: Iterable[Part]) -> Iterator[tuple[int, int, str]]:
-    """The spans of a sentence, `(first, last + 1, type)`, read as the evaluation of CoNLL-2000 and 2003 reads them.
+    """Yields the spans of a sentence, `(first, last + 1, type)`, by the rules of the CoNLL-2000 and 2003 evaluation.
 
     Any sequence can be read: a span also begins where an `I` follows another type or the outside.
 
@@ -80,13 +80,13 @@ def spans(parts: Iterable[Part]) -> Iterator[tuple[int, int, str]]:
 
 
 def _ends(before: Part, part: Part) -> bool:
-    """Whether a span that covers the word before ends there."""
+    """Returns whether a span that covers the word before ends there."""
     return before.role in ("E", "S") or part.role in ("B", "S", "O") or part.type != before.type
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """What may follow what.
+    """The transitions between tags that a scheme allows.
 
     Attributes:
         name: `"BIO"` (every span begins with B), `"IOB1"` (B only between two spans of a type that touch), `"IOE1"`
@@ -96,7 +96,7 @@ class Scheme:
     name: str
 
     def allows(self, before: Part, part: Part) -> bool:
-        """Whether `part` may follow `before`; the ends of a sentence count as outside."""
+        """Returns whether `part` may follow `before`; the ends of a sentence count as outside."""
         same = before.type == part.type
         inside = before.role in ("B", "I")  # as far as the word before can tell, its span may go on
         if self.name == "BIO":
@@ -110,13 +110,13 @@ class Scheme:
         return (part.role in ("I", "E") and same) if inside else part.role in ("O", "B", "S")
 
     def table(self, parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What is allowed, as booleans: from tag to tag `(tags, tags)`, at the beginning `(tags,)`, at the end."""
+        """Returns allowed transitions as booleans: between tags `(tags, tags)`, at the begin `(tags,)`, at the end."""
         pairs = np.array([[self.allows(a, b) for b in parts] for a in parts], bool).reshape(len(parts), len(parts))
         return pairs, np.array([self.allows(OUT, p) for p in parts]), np.array([self.allows(p, OUT) for p in parts])
 
 
 def find_scheme(sentences: Iterable[Sequence[Part]], roles: set[str]) -> Scheme | None:
-    """The scheme that the fewest transitions contradict, None if more than `TOLERATED` of them do.
+    """Returns the scheme that the fewest transitions contradict; None if more than `TOLERATED` of them do.
 
     Args:
         sentences: tags of the training data.

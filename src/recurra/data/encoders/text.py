@@ -1,4 +1,4 @@
-"""Texts to tokens: characters, words or byte-pair pieces, learnt from the user's own texts."""
+"""Encodes texts as tokens: characters, words or byte-pair pieces, learnt from the user's texts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TextConfig(Record, tag="text", tag_field="kind"):
 
 
 class TextEncoder:
-    """A tokenizer of Hugging Face `tokenizers`, trained on the texts that it will serve.
+    """A tokenizer of Hugging Face `tokenizers`, trained on the user's texts.
 
     Texts are NFC-normalised first, so that Hangul typed as single letters and as syllables is the same. What was
     never seen in training becomes the unknown token.
@@ -41,10 +41,10 @@ class TextEncoder:
         tokens: `"char"` (one per character), `"word"` (words and punctuation marks) or `"bpe"` (byte-pair
             encoding within words: frequent words whole, rare ones in pieces).
         vocab_size: greatest number of different tokens.
-        specials: tokens that stand for no text, such as the begin and the end of a sentence; they are numbered
+        specials: tokens that represent no text, such as the begin and the end of a sentence; they are numbered
             1, 2, … after the unknown token.
         alphabet: for `"bpe"`, greatest number of single characters among them; half of `vocab_size` when None.
-        apart: for `"bpe"`, whether a punctuation mark is always a piece of its own, as translation wants it.
+        apart: for `"bpe"`, whether a punctuation mark is always a separate piece, as translation requires.
 
     Example:
         >>> encoder = TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]])
@@ -113,30 +113,30 @@ class TextEncoder:
         special = [UNKNOWN, *self.specials]
         common = {"vocab_size": self.vocab_size, "special_tokens": special, "show_progress": False}
         if self.tokens == "bpe":
-            # a script of thousands of characters must leave room for pieces of several of them
+            # a script of thousands of characters must leave places for pieces of several of them
             return trainers.BpeTrainer(min_frequency=2, limit_alphabet=self.alphabet, **common)
         # characters and words seen once give the unknown token something to learn from
         return trainers.WordLevelTrainer(min_frequency=2, **common)
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Token numbers of each text, an array `(time,)` each; an empty text gives an empty array."""
+        """Returns the token numbers of each text, an array `(time,)` each; an empty text gives an empty array."""
         found = self.tokenizer.encode_batch_fast(_valid(texts), add_special_tokens=False)
         return [np.array(encoding.ids, dtype=self.dtype) for encoding in found]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of token numbers, without the special ones; tokens are joined as their kind is written."""
+        """Returns the text of token numbers, without the special ones."""
         pieces = [self.tokenizer.id_to_token(int(i)) or "" for i in ids if int(i) > len(self.specials)]
         if self.tokens == "bpe":
             return self.tokenizer.decoder.decode(pieces)
         return (" " if self.tokens == "word" else "").join(pieces)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Each token by itself, as a person reads it."""
+        """Returns each token as readable text."""
         found = [self.tokenizer.id_to_token(int(i)) or "" for i in ids]
         return [piece.removeprefix("▁") or piece for piece in found] if self.tokens == "bpe" else found
 
     def shown(self, texts: Sequence[str]) -> list[list[str]]:
-        """For each token of each text the piece of the text that it stands for, unknown ones too.
+        """Returns the piece of the text for each token of each text, including unknown ones.
 
         Example:
             >>> TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]]).shown(["영화!"])
@@ -145,7 +145,7 @@ class TextEncoder:
         return [[text[begin:end].strip() or " " for begin, end in places] for text, places in self._placed(texts)]
 
     def word_numbers(self, texts: Sequence[str]) -> list[list[int]]:
-        """For each token of each text, which word it belongs to; a word is what stands after a space, with that space.
+        """Returns the number of the word of each token of each text; a word begins with the space before it.
 
         Example:
             >>> TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]]).word_numbers(["좋은 영화"])
@@ -154,21 +154,21 @@ class TextEncoder:
         return [_word_numbers(text, places) for text, places in self._placed(texts)]
 
     def _placed(self, texts: Sequence[str]) -> Iterator[tuple[str, list[tuple[int, int]]]]:
-        """Each text, normalised, and where in it its tokens begin and end."""
+        """Yields each text, normalised, with the begin and end of its tokens."""
         # normalised here: the tokenizer would give places of single letters for syllables that it has put together
         texts = [normalize("NFC", text) for text in _valid(texts)]
         for text, found in zip(texts, self.tokenizer.encode_batch(texts, add_special_tokens=False), strict=True):
-            # the mark of a word's beginning has no place of its own: it gets that of the next token
+            # the mark of a word's beginning has no place: it gets that of the next token
             following = [begin for begin, _ in found.offsets[1:]] + [len(text)]
             places = zip(found.offsets, following, strict=False)
             yield text, [(begin, min(end, after)) for (begin, end), after in places]
 
     def to_files(self) -> dict[str, str]:
-        """The files of a model folder that hold the tokenizer."""
+        """Returns the files of a model folder that hold the tokenizer."""
         return {TOKENIZER: self.tokenizer.to_str(pretty=False)}
 
     def to_config(self) -> dict:
-        """What `from_files` needs beside the files."""
+        """Returns the settings that `from_files` needs in addition to the files."""
         return {
             "kind": self.kind,
             "tokens": self.tokens,
@@ -195,7 +195,7 @@ class TextEncoder:
 
 
 def alphabet_size(chunks: Iterable[Sequence[str]], share: float = 0.9995) -> int:
-    """The number of different characters that make up a share of the texts, the commonest first.
+    """Returns the number of most common characters that make up a share of the texts.
 
     Example:
         >>> alphabet_size([["aaab"], ["aaac"]], share=0.8)
@@ -209,7 +209,7 @@ def alphabet_size(chunks: Iterable[Sequence[str]], share: float = 0.9995) -> int
 
 
 def new_tokenizer(tokens: str) -> Tokenizer:
-    """A tokenizer of a kind, untrained."""
+    """Creates an untrained tokenizer of a kind."""
     if tokens == "bpe":
         tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -226,7 +226,7 @@ def new_tokenizer(tokens: str) -> Tokenizer:
 
 
 def _part_marks(tokenizer: Tokenizer) -> Tokenizer:
-    """Makes every punctuation mark a piece of its own."""
+    """Makes every punctuation mark a separate piece."""
     marks = pre_tokenizers.Punctuation("isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), marks])
     return tokenizer
@@ -235,7 +235,7 @@ def _part_marks(tokenizer: Tokenizer) -> Tokenizer:
 def _word_numbers(text: str, offsets: list[tuple[int, int]]) -> list[int]:
     found, number, end, blank = [], 0, 0, True
     for _, after in offsets:
-        piece = text[end:after]  # with what no token stands for
+        piece = text[end:after]  # with characters that have no token
         if not blank and piece[:1].isspace():
             number, blank = number + 1, True
         blank = blank and not piece.strip()
@@ -245,7 +245,7 @@ def _word_numbers(text: str, offsets: list[tuple[int, int]]) -> list[int]:
 
 
 def _valid(texts: Sequence[str]) -> list[str]:
-    """Lone surrogates, which have no UTF-8 form, become a replacement mark."""
+    """Replaces lone surrogates, which have no UTF-8 form."""
     try:
         "".join(texts).encode()
         return list(texts)

@@ -58,14 +58,14 @@ def read_tokenizer(text: str, name: str, kinds: Sequence[Tokenizer], specials: S
 
 
 def _settings(kind: Tokenizer, specials: Sequence[str]) -> Any:
-    """What the library writes for a tokenizer of a kind, without what is learnt."""
+    """Returns the settings that the library writes for a tokenizer of a kind."""
     made = Tokenizer.from_str(kind.to_str())
     made.add_special_tokens(list(specials))
     return _parted(json.loads(made.to_str()))[0]
 
 
 def _parted(document: Any) -> tuple[Any, dict[str, Any]]:
-    """The settings of a tokenizer, and what it learnt."""
+    """Separates the settings of a tokenizer from its vocabulary and merges."""
     if not isinstance(document, dict) or not isinstance(document.get("model"), dict):
         return document, {}
     model = dict(document["model"])
@@ -74,7 +74,7 @@ def _parted(document: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _difference(found: Any, wanted: Any, place: str) -> str | None:
-    """Where settings differ from those wanted; None if they do not. Older libraries may have written fewer keys."""
+    """Returns the first difference between settings, or None. Older libraries may have written fewer keys."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         for key, value in found.items():
             at = f"{place}.{key}" if place else key

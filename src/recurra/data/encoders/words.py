@@ -44,13 +44,13 @@ class WordFile(Record):
 class WordEncoder:
     """The words and characters of the training data, by number.
 
-    Words seen once have no number of their own, nor have characters seen once: they teach the model what to make of
-    unknown ones. All words that training saw are kept, so that a figure can be given for those it never saw.
+    Words and characters seen once share the number of unknown ones, so that the model learns to handle unknown ones.
+    All words of the training data are kept, so that the accuracy on new words can be measured.
 
     Args:
-        characters: `"char"`, `"jamo"` (beside each character the letters it is made of, by Unicode's canonical
+        characters: `"char"`, `"jamo"` (in addition to each character the letters it is made of, by Unicode's canonical
             decomposition: those of a syllable of Hangul, a letter and its accents) or `"none"`.
-        vocab_size: greatest number of words with a number of their own.
+        vocab_size: greatest number of words with a separate number.
 
     Example:
         >>> encoder = WordEncoder("char").fit([["나는", "간다"], ["나는"]])
@@ -113,7 +113,7 @@ class WordEncoder:
         return found
 
     def _spell(self, word: str) -> list[list[str]]:
-        """Each character, followed by the letters it is made of where they are asked for and it is made of several."""
+        """Returns each character, followed by its letters if the setting is `"jamo"` and it has several."""
         if self.characters == "none":
             return []
         if len(word) > LONGEST:
@@ -130,11 +130,11 @@ class WordEncoder:
         return found
 
     def to_files(self) -> dict[str, str]:
-        """The file of a model folder that holds words and characters."""
+        """Returns the file of a model folder that holds words and characters."""
         return {WORDS: json.dumps({"words": self._words, "characters": self._signs}, ensure_ascii=False)}
 
     def to_config(self) -> dict[str, Any]:
-        """What `from_files` needs beside the file."""
+        """Returns the settings that `from_files` needs in addition to the file."""
         return {"kind": "words", "characters": self.characters, "vocab_size": self.vocab_size}
 
     @classmethod

@@ -1,1 +1,1 @@
-"""Bytes to text and samples: compression, encodings, recordings, and checks before a file is read."""
+"""Access to files: compression, encodings, recordings, and checks before a file is read."""

@@ -34,7 +34,7 @@ def reading(path: Path, *also: type[Exception]) -> Iterator[None]:
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether a regular file has this name; False for what is too long or otherwise unfit to be a name."""
+    """Returns whether a regular file has this name; False if the text cannot be a name."""
     try:
         return Path(path).is_file()
     except (OSError, ValueError):
@@ -42,7 +42,7 @@ def is_file(path: str | Path) -> bool:
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether a folder has this name; False for what is too long or otherwise unfit to be a name."""
+    """Returns whether a folder has this name; False if the text cannot be a name."""
     try:
         return Path(path).is_dir()
     except (OSError, ValueError):
@@ -50,11 +50,11 @@ def is_folder(path: str | Path) -> bool:
 
 
 def refuse_no_file(path: Path, what: str = "row") -> None:
-    """Raises an error where there is no regular file that holds bytes.
+    """Raises an error unless the path is a regular file that is not empty.
 
     Args:
-        path: the file that somebody named.
-        what: of which such a file has many.
+        path: the given file.
+        what: the items of the file, for the message: rows, lines, …
 
     Raises:
         DataError: there is none; the message says what is there, and which name is near.
@@ -65,7 +65,7 @@ def refuse_no_file(path: Path, what: str = "row") -> None:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"there is no file {shortened(str(path))}: {reason}") from None
     if not exists:
-        raise DataError(f"there is no file {path}{hint(path.name, _beside(path))}")
+        raise DataError(f"there is no file {path}{hint(path.name, _siblings(path))}")
     if path.is_dir():
         raise DataError(f"{path} is a folder: give the file in it that holds the data")
     if not path.is_file():
@@ -74,8 +74,8 @@ def refuse_no_file(path: Path, what: str = "row") -> None:
         raise DataError(f"{path.name} is empty: there is no {what} in it")
 
 
-def _beside(path: Path) -> list[str]:
-    """Names of the files in the folder of a path."""
+def _siblings(path: Path) -> list[str]:
+    """Returns the names of the files in the folder of a path."""
     try:
         return [other.name for other in path.parent.iterdir()]
     except OSError:

@@ -1,4 +1,4 @@
-"""Recordings: files of sound, or samples in memory, to one channel of float samples."""
+"""Reads recordings, from files or from samples in memory, as one channel of float samples."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Samples = tuple[Any, int]
 
 
 class Header(NamedTuple):
-    """What a recording says of itself: sample rate in Hz, and number of samples of each channel."""
+    """Sample rate in Hz and number of samples of each channel, as a recording declares them."""
 
     rate: int
     samples: int
@@ -87,7 +87,7 @@ class Recordings:
 
 
 def duration(seconds: float) -> str:
-    """A duration in the unit that suits it.
+    """Returns a duration in seconds, minutes or hours as text.
 
     Example:
         >>> duration(90), duration(7200)
@@ -100,7 +100,7 @@ def duration(seconds: float) -> str:
 
 
 def first_known(values: Iterable[Any]) -> Any:
-    """The first of some Python or Arrow values that is there, or None.
+    """Returns the first of some Python or Arrow values that is not missing, or None.
 
     Example:
         >>> first_known([None, "", float("nan"), "a.wav"])
@@ -114,19 +114,19 @@ def first_known(values: Iterable[Any]) -> Any:
 
 
 def is_audio_name(value: Any) -> bool:
-    """Whether a value names a file of sound: a path, or a text that ends as one does."""
+    """Returns whether a value names an audio file: a path, or a text with the suffix of an audio file."""
     if isinstance(value, str):
         return value.lower().endswith((*SUFFIXES, *FOREIGN)) and "\n" not in value
     return isinstance(value, Path)
 
 
 def is_samples(value: Any) -> bool:
-    """Whether a value is a pair of samples and sample rate."""
+    """Returns whether a value is a pair of samples and sample rate."""
     return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int | np.integer)
 
 
 def as_recordings(rows: Sequence[Any]) -> Recordings | None:
-    """Recordings, where the first row that holds anything is one; None where it is not.
+    """Converts rows to recordings if the first row that is not missing is one; else returns None.
 
     Raises:
         DataError: another row is none.
@@ -150,7 +150,7 @@ def as_recordings(rows: Sequence[Any]) -> Recordings | None:
 
 
 def read_audio(path: Path) -> tuple[np.ndarray, int]:
-    """The samples of a file, its channels averaged to one, `(time,)` in [-1, 1], and their rate in Hz.
+    """Reads the samples of a file, averaged over channels, `(time,)` in [-1, 1], and their rate in Hz.
 
     Raises:
         DataError: the file is missing, is no sound, is cut short, or is longer than `MAX_SAMPLES`.
@@ -188,7 +188,7 @@ def _blocks(path: Path) -> Iterator[np.ndarray]:
 
 
 def samples_of(recording: Path | Samples) -> tuple[np.ndarray, int]:
-    """One channel of float32 samples `(time,)` and their rate, of a file or of samples in memory.
+    """Returns one channel of float32 samples `(time,)` and their rate, from a file or from samples in memory.
 
     Whole numbers are scaled to [-1, 1] by the range of their type.
     """
@@ -211,7 +211,7 @@ def samples_of(recording: Path | Samples) -> tuple[np.ndarray, int]:
 
 
 def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """Samples `(time,)` at another rate in Hz, low-pass filtered; the same where the rates are equal.
+    """Resamples `(time,)` to another rate in Hz with a low-pass filter; equal rates change nothing.
 
     The ratio of the rates is rounded where its terms exceed `MAX_FILTER_RATIO`, by less than one part in 10⁹.
     """
@@ -265,8 +265,8 @@ def _header(recording: Path | Samples) -> Header:
 def _check_rate(name: Any, rate: int) -> None:
     if rate < MIN_RATE:
         raise DataError(
-            f"{name} has {rate:,} samples a second; as sound it needs at least {MIN_RATE:,} (hand slower series over "
-            "as numbers)"
+            f"{name} has {rate:,} samples a second; as sound it needs at least {MIN_RATE:,} (pass slower "
+            "series as numbers)"
         )
     if rate > MAX_RATE_HZ:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Opens text files, plain or compressed, and finds out or checks in which encoding they are written."""
+"""Opens text files, plain or compressed, and detects or checks their encoding."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def open_text(path: Path, encoding: str, newline: str = "") -> io.TextIOWrapper:
 
 
 def find_encoding(path: Path, given: str | None = None) -> str:
-    """Finds out the encoding of a text file by decoding all of it.
+    """Detects the encoding of a text file by decoding all of it.
 
     A byte order mark decides, else UTF-8 if all bytes fit, else cp949 (which covers EUC-KR), else cp1252.
 
@@ -74,12 +74,12 @@ def find_encoding(path: Path, given: str | None = None) -> str:
 
 
 def encoding_name(encoding: str) -> str:
-    """Returns the name of an encoding as people write it."""
+    """Returns the usual name of an encoding."""
     return _NAMES.get(encoding, encoding.upper())
 
 
 class _BadByteError(Exception):
-    """A byte that an encoding does not know."""
+    """A byte that is not valid in an encoding."""
 
     def __init__(self, offset: int) -> None:
         super().__init__(offset)
@@ -103,7 +103,7 @@ def _given_codec(path: Path, given: str, mark: str | None, head: bytes) -> str:
 
 
 def _byte_order(head: bytes) -> str:
-    """The more probable order of the bytes of UTF-16 or UTF-32: in most texts the higher bytes are smaller."""
+    """Guesses the byte order of UTF-16 or UTF-32: in most texts the higher bytes are smaller."""
     return "le" if sum(head[1::2]) <= sum(head[::2]) else "be"
 
 
@@ -155,7 +155,7 @@ def _binary_error(path: Path, head: bytes = b"") -> DataError:
 
 
 def _is_mostly_utf8(path: Path) -> bool:
-    """Whether more characters beyond ASCII are whole in UTF-8 than broken."""
+    """Returns whether more characters beyond ASCII are whole in UTF-8 than broken."""
     beyond = broken = 0
     for text in _decoded(path, "utf-8", "replace"):
         beyond += np.count_nonzero(_codes(text) > 127)
@@ -164,7 +164,7 @@ def _is_mostly_utf8(path: Path) -> bool:
 
 
 def _is_korean(path: Path) -> bool:
-    """Whether cp949 gives the common characters of EUC-KR rather than the odd ones beyond it."""
+    """Returns whether cp949 gives the common characters of EUC-KR rather than the odd ones beyond it."""
     counts = np.zeros(1 << 16, dtype=np.int64)
     for text in _decoded(path, "cp949"):
         counts += np.bincount(_codes(text), minlength=len(counts))

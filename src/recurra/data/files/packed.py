@@ -55,7 +55,7 @@ def check_expansion(path: Path, packed: int, unpacked: int) -> None:
 
 
 def max_expansion() -> int:
-    """The ratio in force.
+    """Returns the greatest ratio allowed.
 
     Raises:
         UsageError: the environment variable is not a whole number above 0.
@@ -69,7 +69,7 @@ def max_expansion() -> int:
 
 
 class _Unpacked(io.RawIOBase):
-    """The bytes in a compressed file, counted as they are read."""
+    """A stream of the bytes in a compressed file, which counts them."""
 
     def __init__(self, path: Path, packed: BinaryIO, opener: Any) -> None:
         super().__init__()

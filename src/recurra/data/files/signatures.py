@@ -119,7 +119,7 @@ _IN_OLE = (
 
 
 def recognize(path: Path, head: bytes) -> DataError | None:
-    """The error that says what a file is and how to save it; None where the format is not known.
+    """Returns an error that names the format of a file and how to convert it; None if the format is unknown.
 
     Args:
         path: the file.
@@ -149,7 +149,7 @@ def recognize(path: Path, head: bytes) -> DataError | None:
 
 
 def _in_zip(path: Path) -> tuple[str, str]:
-    """What a zip file is, by the names in it."""
+    """Recognises a zip file by the names in it."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()[:1000]
@@ -164,7 +164,7 @@ def _in_zip(path: Path) -> tuple[str, str]:
 
 
 def _in_ole(path: Path) -> tuple[str, str]:
-    """What an OLE file of older office programs is, by the names of its streams."""
+    """Recognises an OLE file of an older office program by the names of its streams."""
     try:
         with path.open("rb") as file:
             content = file.read(4 << 20)

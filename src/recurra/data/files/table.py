@@ -1,4 +1,4 @@
-"""What the readers of all formats share: options, the choice of columns, and the table they make."""
+"""Code shared by the readers of all formats: options, the choice of columns, and the resulting table."""
 
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at run time)
@@ -30,7 +30,7 @@ _Row = TypeVar("_Row")
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the user already knows about a file; `None` means: find out.
+    """Options of reading a file; `None` means: detect.
 
     Args:
         encoding: a Python codec, such as `"cp949"`.
@@ -53,7 +53,7 @@ class DataFile:
 
     Args:
         path: the file.
-        table: the chosen columns, in the order asked for; those of text tables are strings, verbatim.
+        table: the chosen columns, in the requested order; those of text tables are strings, verbatim.
         summary: one line for a person: rows, separator, encoding, columns.
         skipped: number of bad rows left out.
         delimiter: the character between columns of a text table; None where there is none.
@@ -70,7 +70,7 @@ class DataFile:
     def line_of(self, row: int) -> int | None:
         """Returns the line, counted from 1, where `row`, counted from 0, begins; `None` for Parquet.
 
-        It reads the file again: meant for the way to an error message.
+        This reads the file again, so it is meant for error messages only.
         """
         row = self._in_file(row)
         return None if self._starts is None else next(itertools.islice(self._starts(), row, None), None)
@@ -84,10 +84,10 @@ class DataFile:
         return row if self._rows is None else int(self._rows[row])
 
     def without_empty_rows(self) -> tuple[DataFile, list[str]]:
-        """Leaves out the rows in which every chosen column is empty, as spreadsheets write them below their data.
+        """Leaves out the rows in which every chosen column is empty; spreadsheets write such rows below their data.
 
         Returns:
-            The file, and a note for a person where there were such rows.
+            The file, and a note for the user if there were empty rows.
 
         Raises:
             DataError: every row is empty.
@@ -105,7 +105,7 @@ class DataFile:
 
 
 def choose_columns(path: Path, names: Sequence[str], columns: Sequence[str] | None, note: str = "") -> list[int]:
-    """Returns the indices of the columns asked for, by name or by position."""
+    """Returns the indices of the requested columns, given by name or by position."""
     if columns is None:
         return list(range(len(names)))
     plain = [plain_name(name) for name in names]
@@ -122,7 +122,7 @@ def choose_columns(path: Path, names: Sequence[str], columns: Sequence[str] | No
 
 
 def summarize(path: Path, rows: int, names: Sequence[str], skipped: int, *facts: str) -> str:
-    """Returns what was found in one line; facts that are empty are left out."""
+    """Returns a one-line summary; empty facts are left out."""
     said = [counted(rows, "row"), *filter(None, facts)]
     if skipped:
         said.append(f"{counted(skipped, 'bad row')} left out")
@@ -168,7 +168,7 @@ def collect(schema: pa.Schema, batches: Iterator[pa.RecordBatch], cache_dir: Pat
 
 
 def _spill(schema: pa.Schema, batches: Iterable[pa.RecordBatch], cache_dir: Path) -> pa.Table:
-    """Writes batches to a file of their own, which belongs to the folder's owner, and maps it into memory."""
+    """Writes batches to a new file and maps it into memory."""
     name = None
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)

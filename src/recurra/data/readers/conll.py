@@ -23,7 +23,7 @@ _OTHER_ID = re.compile(r"\d+-\d+|\d+\.\d+")  # a surface form of several words, 
 
 @dataclass(frozen=True)
 class Layout:
-    """How one file is written.
+    """The format of one file.
 
     Attributes:
         encoding: Python codec.
@@ -46,11 +46,11 @@ class Layout:
     target: int | None = None
 
     def split(self, line: str) -> list[str]:
-        """The cells of a line."""
+        """Splits a line into cells."""
         return line.split(self.delimiter) if self.delimiter else re.split("[ \t]+", line.strip(" \t"))
 
     def title(self, column: int) -> str:
-        """A column as messages name it, such as `column 4 (UPOS)`."""
+        """Returns the name of a column for messages, such as `column 4 (UPOS)`."""
         return f"column {column + 1}" + (f" ({self.names[column]})" if self.names else "")
 
 
@@ -61,7 +61,7 @@ class TaggedFile:
     Attributes:
         path: the file.
         words: a list of words for each sentence.
-        tags: a list of tags for each sentence, None where one is missing; None where no tags were asked for.
+        tags: a list of tags for each sentence, None where one is missing; None if tags were not requested.
         layout: how the file is written.
         summary: one line for a person.
         lines: the line, counted from 1, of every word of every sentence.
@@ -75,7 +75,7 @@ class TaggedFile:
     lines: list[list[int]] = field(repr=False)
 
     def where(self, sentence: int) -> str:
-        """File and line at which a sentence, counted from 0, begins."""
+        """Returns the file and the line in which a sentence, counted from 0, begins."""
         return f"{self.path.name}, line {self.lines[sentence][0]}"
 
 
@@ -90,10 +90,10 @@ def read_conll(
     header: bool = False,
     skip_bad_rows: bool = False,
 ) -> TaggedFile:
-    r"""Reads CoNLL-U or columns; which of them, how it is separated and encoded is found out.
+    r"""Reads CoNLL-U or columns. Format, delimiter and encoding are detected.
 
-    Of CoNLL-U, comments, surface forms of several words (`1-2`) and empty nodes (`1.1`) are left out. Of columns,
-    `-DOCSTART-` lines and comments at the beginning of a sentence are. A tag `_` or an empty one counts as missing.
+    In CoNLL-U, comments, surface forms of several words (`1-2`) and empty nodes (`1.1`) are left out. In columns,
+    `-DOCSTART-` lines and comments at the beginning of a sentence are left out. An empty tag or `_` is missing.
 
     Args:
         path: the file, plain or compressed.
@@ -101,8 +101,8 @@ def read_conll(
             the last one of columns.
         word: column of words; by default FORM of CoNLL-U and the first one of columns.
         tagged: whether tags are read.
-        encoding: a Python codec; found out by default.
-        delimiter: the character between columns; found out by default.
+        encoding: a Python codec; detected by default.
+        delimiter: the character between columns; detected by default.
         header: whether the first line names the columns.
         skip_bad_rows: leave out sentences with a bad line instead of stopping there.
 
@@ -133,7 +133,7 @@ def read_conll(
 
 
 def _read_lines(path: Path, encoding: str) -> Iterator[str]:
-    """The lines of a text file without their ends."""
+    """Yields the lines of a text file without their ends."""
     with open_text(path, encoding) as file:
         for line in file:
             yield line.rstrip("\r\n")
@@ -144,7 +144,7 @@ def _typed(delimiter: str | None) -> str | None:
 
 
 def _find_layout(path: Path, encoding: str, delimiter: str | None, header: bool) -> Layout:
-    """Looks at the names a file gives its columns and at its first line of data."""
+    """Detects the format from the names of the columns and the first line of data."""
     names: tuple[str, ...] = ()
     for line in _read_lines(path, encoding):
         if line.startswith("# global.columns"):  # CoNLL-U Plus
@@ -163,7 +163,7 @@ def _find_layout(path: Path, encoding: str, delimiter: str | None, header: bool)
 
 
 def _has_hash_word(line: str) -> bool:
-    """Whether a line that begins with # begins with a word such as `#` or `#hashtag`: then a tab follows it."""
+    """Returns whether a line that begins with # begins with a word, such as `#hashtag`, which a tab follows."""
     return re.match("#[^ \t]*\t", line) is not None
 
 
@@ -190,7 +190,7 @@ def _choose(path: Path, layout: Layout, target: str | None, word: str | None, ta
             raise
     if goal is not None and goal == column:
         if tagged:
-            raise DataError(f"{path.name}: words and tags cannot both stand in {layout.title(goal)}")
+            raise DataError(f"{path.name}: words and tags cannot both be in {layout.title(goal)}")
         goal = None
     return replace(layout, word=column, target=goal)
 
@@ -210,7 +210,7 @@ def _column(path: Path, layout: Layout, wanted: str | None, default: str) -> int
 
 
 class _BadLineError(Exception):
-    """What is wrong with a line."""
+    """A malformed line; the message says what is wrong."""
 
 
 class _Parser:
@@ -230,7 +230,7 @@ class _Parser:
         self._bad = False
 
     def run(self) -> None:
-        """Reads all."""
+        """Reads the whole file."""
         header = self.layout.header
         for number, line in enumerate(_read_lines(self.path, self.layout.encoding), 1):
             if not line.strip(" \t") or line.startswith(_DOCUMENT):
@@ -250,7 +250,7 @@ class _Parser:
         if self._cells or not line.startswith("#"):
             return False
         cells = self.layout.split(line)
-        # a word may be a # of its own, but no column begins with # and a space
+        # # alone may be a word, but no column begins with # and a space
         return self.layout.conllu or len(cells) != self.layout.columns or re.match("#+ .", cells[0]) is not None
 
     def _add(self, line: str, number: int) -> None:
@@ -261,32 +261,32 @@ class _Parser:
             between = {"\t": "one tab", None: "spaces"}.get(layout.delimiter, repr(layout.delimiter))
             raise _BadLineError(
                 f": {counted(len(cells), 'column')} where {kind} {layout.columns}: {shortened(line)}\n"
-                f"Columns stand {between} apart, sentences a blank line. Mend the line, or leave out such sentences "
-                "with --skip-bad-rows."
+                f"Columns are separated by {between}, sentences by a blank line. Correct the line, or leave out "
+                "bad sentences with --skip-bad-rows."
             )
         if layout.conllu and not self._is_word(cells[0]):
             return
         if not cells[layout.word]:
             raise _BadLineError(
                 f", {layout.title(layout.word)}: no word: {shortened(line)}\n"
-                "Write the word there, or leave out such sentences with --skip-bad-rows."
+                "Write the word there, or leave out bad sentences with --skip-bad-rows."
             )
         self._cells.append(cells)
         self._at.append(number)
 
     def _is_word(self, number: str) -> bool:
-        """Whether a line of CoNLL-U is a word; refuses what is neither word, surface form nor empty node."""
+        """Returns whether a line of CoNLL-U is a word; refuses what is neither word, surface form nor empty node."""
         if _OTHER_ID.fullmatch(number):
             return False
         if not _WORD_ID.fullmatch(number):
             raise _BadLineError(
-                f", column 1 (ID): {shortened(number)} is no number of a word such as 1, 1-2 or 1.1\n"
-                "Mend the line, or leave out such sentences with --skip-bad-rows."
+                f", column 1 (ID): {shortened(number)} is not the number of a word, such as 1, 1-2 or 1.1\n"
+                "Correct the line, or leave out bad sentences with --skip-bad-rows."
             )
         if number == "1" and self._cells:
             raise _BadLineError(
                 ", column 1 (ID): a sentence begins with no blank line before it\n"
-                "Write a blank line there, or leave out such sentences with --skip-bad-rows."
+                "Write a blank line there, or leave out bad sentences with --skip-bad-rows."
             )
         return True
 
@@ -324,7 +324,7 @@ def _summary(path: Path, layout: Layout, parser: _Parser) -> str:
 
 
 def filled(file: TaggedFile, tags: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The lines of a file, with their ends, its column of tags filled in or added; all others as they are.
+    """Yields the lines of a file, with their ends, after filling in or adding the column of tags.
 
     Args:
         file: as it was read.

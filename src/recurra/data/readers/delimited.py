@@ -1,4 +1,4 @@
-"""Reads columns of CSV files and their kin, through pyarrow, once it is known how they are written."""
+"""Reads columns of CSV files and other delimited text with pyarrow, after their format was detected."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _row_starts(path: Path, dialect: Dialect) -> Iterator[int]:
 
 
 def _refuse_bad_row(path: Path, dialect: Dialect, rows: int | None = None) -> None:
-    """Raises the error of the first row, of all or of the first few, with a wrong number of columns."""
+    """Raises an error for the first row with a wrong number of columns, among the first `rows` or all rows."""
     width = len(dialect.names)
     for line, fields in itertools.islice(read_rows(path, dialect), rows):
         if len(fields) != width:
@@ -61,7 +61,7 @@ def _refuse_bad_row(path: Path, dialect: Dialect, rows: int | None = None) -> No
             expected = f"{width} {'is' if width == 1 else 'are'} expected"
             raise DataError(
                 f"{path.name}, line {line}: {counted(len(fields), 'column')} where {expected}: {text}\n"
-                "Fix the row, give another --delimiter, or leave such rows out with --skip-bad-rows."
+                "Fix the row, give another --delimiter, or leave out bad rows with --skip-bad-rows."
             )
 
 

@@ -41,7 +41,7 @@ def read_json(path: Path, columns: Sequence[str] | None, options: ReadOptions, c
 
 
 def _json_lines(path: Path, encoding: str, skip: bool) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """Yields `(line, object)` of every line that is not blank; with `skip`, `None` stands for a bad one."""
+    """Yields `(line, object)` of every line that is not blank; with `skip`, a bad line gives `None`."""
     with open_text(path, encoding) as file:
         for line, text in enumerate(file, 1):
             if not text.strip():
@@ -51,7 +51,7 @@ def _json_lines(path: Path, encoding: str, skip: bool) -> Iterator[tuple[int, di
                 raise DataError(
                     f"{path.name}, line {line}: {problem}: {shortened(text.strip())}\n"
                     'Every line holds one JSON object, such as {"text": "good", "label": 1}.\n'
-                    "Mend the line, or leave such lines out with --skip-bad-rows."
+                    "Correct the line, or leave out bad lines with --skip-bad-rows."
                 )
             yield line, record
 
@@ -118,7 +118,7 @@ def _json_batches(records: Iterator[tuple[int, dict[str, Any]]], schema: pa.Sche
 
 
 def _fitted(value: Any, kind: pa.DataType) -> Any:
-    """Returns a JSON value as the type of its column wants it."""
+    """Converts a JSON value to the type of its column."""
     if value is None or isinstance(value, str):
         return value
     if kind == pa.string():

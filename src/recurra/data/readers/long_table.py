@@ -23,7 +23,7 @@ from recurra.data.columns.timestamps import Spelling, TimeReading, Times, join_t
 from recurra.data.files.table import DataFile, decoded, is_blank
 from recurra.errors import DataError, UsageError
 
-from .sequence_file import MeasuredFile
+from .sequence_file import SequenceFile
 from .tables import ReadOptions, read_table
 
 _FIND_OUT = ReadOptions()
@@ -31,12 +31,12 @@ _FIND_OUT = ReadOptions()
 
 @dataclass(frozen=True)
 class LongColumns:
-    """Which columns of a long table hold what; names, or positions counted from 1.
+    """The columns of a long table by their role: names, or positions counted from 1.
 
     Args:
-        id: what belongs together: rows with the same value are one sequence.
+        id: the sequence of a row: rows with the same value are one sequence.
         features: the numbers of a step.
-        time: when, a number or a date; rows are sorted by it within an id. Several columns if a time is written in
+        time: a number or a date; rows are sorted by it within an id. Several columns if a time is written in
             parts, such as date and clock. None: the rows are in order.
         target: the same in every row of an id, or given in some of its rows only; None where there is none.
 
@@ -51,7 +51,7 @@ class LongColumns:
 
     @property
     def times(self) -> tuple[str, ...]:
-        """The columns of times, none or several."""
+        """The time columns: none, one or several."""
         return (self.time,) if isinstance(self.time, str) else self.time or ()
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ class LongColumns:
 
     @property
     def names(self) -> list[str]:
-        """All columns in the order id, features, time, target."""
+        """Names of all columns in the order id, features, time, target."""
         return [self.id, *self.features, *self.times, *([self.target] if self.target else [])]
 
 
@@ -78,10 +78,10 @@ def read_long(
     numbers: bool = False,
     reading: TimeReading | None = None,
     cache_dir: Path | None = None,
-) -> MeasuredFile:
+) -> SequenceFile:
     r"""Reads a CSV, TSV, JSON Lines or Parquet file with one row for each step.
 
-    Rows may stand in any order; the sequences come in the order in which their ids appear first. Times give the order
+    Rows may be in any order; the sequences come in the order in which their ids appear first. Times give the order
     of the steps and nothing else. An empty cell of a feature is a missing value.
 
     Args:
@@ -139,11 +139,11 @@ def read_long(
     notes += [times.note] if times is not None and times.note else []
     spelling: Spelling | None = None if times is None else times.spelling
     found = Arrays(sequences, len(features))
-    return MeasuredFile(file.path, found, features, targets, where, ids, tuple(notes), spelling)
+    return SequenceFile(file.path, found, features, targets, where, ids, tuple(notes), spelling)
 
 
 def _ids(file: DataFile, name: str) -> tuple[np.ndarray, list[Any]]:
-    """The number of each row's sequence, in order of appearance, and what the sequences are called."""
+    """Returns the number of each row's sequence, in order of appearance, and the ids of the sequences."""
     column = decoded(file.table.column(0))
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         column = pc.utf8_trim_whitespace(column)
@@ -180,7 +180,7 @@ def _refuse_same_times(
 
 
 def _targets(file: DataFile, codes: np.ndarray, ids: Sequence[Any], name: str, numbers: bool) -> np.ndarray:
-    """The one target of each id, or that of the rows that have one."""
+    """Returns the target of each id, from the rows that have one."""
     column = decoded(file.table.column(file.table.num_columns - 1))
     if numbers:
         values: np.ndarray = parse_numbers(column, name=name, where=file.where)

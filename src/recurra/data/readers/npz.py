@@ -18,7 +18,7 @@ from recurra.data.files.packed import FREE_BYTES, check_expansion
 from recurra.data.files.signatures import HEAD_BYTES, recognize
 from recurra.errors import DataError
 
-from .sequence_file import MeasuredFile
+from .sequence_file import SequenceFile
 
 _NAMES = ("X", "values", "lengths", "y")
 _WANTED = (
@@ -27,14 +27,14 @@ _WANTED = (
 )
 
 
-def read_npz(path: str | os.PathLike[str]) -> MeasuredFile:
+def read_npz(path: str | os.PathLike[str]) -> SequenceFile:
     """Reads sequences and targets from an archive written by `numpy.savez` or `numpy.savez_compressed`.
 
     The names are `X`, with `lengths` if it is padded at the end, or `values` with `lengths`; and `y` where there are
     targets. Nothing pickled is read.
 
     Raises:
-        DataError: the file is no such archive, lacks an array, or the arrays do not fit together.
+        DataError: the file is not an archive of named arrays, lacks an array, or the arrays do not fit together.
 
     Example:
         >>> import tempfile
@@ -62,7 +62,7 @@ def read_npz(path: str | os.PathLike[str]) -> MeasuredFile:
         check_expansion(path, path.stat().st_size, sum(members[name].file_size for name in wanted))
         found = {name.removesuffix(".npy"): _array(path, archive, members[name]) for name in wanted}
     sequences = _sequences(path, found, names)
-    return MeasuredFile(path, sequences, (), _targets(path, found, len(sequences)), lambda row: _where(path, row))
+    return SequenceFile(path, sequences, (), _targets(path, found, len(sequences)), lambda row: _where(path, row))
 
 
 def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

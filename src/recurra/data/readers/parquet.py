@@ -39,7 +39,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None, cache_dir: Path | No
             pa.record_batch([decoded(batch.column(column.name)) for column in schema], schema=schema)
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=sorted({column.name for column in fields}))
         )
-        table = collect(schema, _measured(path, batches), cache_dir)
+        table = collect(schema, _validated(path, batches), cache_dir)
     return DataFile(path, table, summarize(path, table.num_rows, names, 0, "Parquet"), 0)
 
 
@@ -52,13 +52,13 @@ def _checked_name(path: Path, position: int, name: Any) -> str:
 
 
 def _check_declared_sizes(path: Path, metadata: Any) -> None:
-    """Refuses a file that says of itself that it expands too much."""
+    """Refuses a file whose declared sizes expand too much."""
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     check_expansion(path, path.stat().st_size, sum(max(group.total_byte_size, 0) for group in groups))
 
 
-def _measured(path: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Passes batches on if they are valid and not much larger than the file, where repeated values take no space."""
+def _validated(path: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yields the batches after checking that they are valid and do not expand too much."""
     size, found, rows = path.stat().st_size, 0, 0
     for batch in batches:
         found += batch.nbytes
@@ -74,5 +74,5 @@ def _measured(path: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Reco
 
 
 def _decoded_type(kind: pa.DataType) -> pa.DataType:
-    """Returns the type of what `decoded` makes of a column."""
+    """Returns the type that `decoded` gives a column."""
     return kind.value_type if isinstance(kind, pa.DictionaryType) else kind

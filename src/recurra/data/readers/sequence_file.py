@@ -1,4 +1,4 @@
-"""What the readers of numeric sequences make of a file: sequences, what belongs to each, and where it stood."""
+"""The result of the readers of numeric sequences: sequences, targets, ids, and their places in the file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recurra.errors import DataError
 
 
 @dataclass(frozen=True)
-class MeasuredFile:
+class SequenceFile:
     """Numeric sequences of a file.
 
     Args:
@@ -26,10 +26,10 @@ class MeasuredFile:
         names: of the features, where the file has names for them.
         targets: one for each sequence, `(batch,)`: labels as strings, None where missing, or numbers, NaN where
             missing; None where the file has no targets.
-        where: says file and line of a sequence counted from 0.
-        ids: what the file calls each sequence, or None.
-        notes: what a person should know of how the file was read.
-        spelling: how its times are written, or None.
+        where: returns the file and line of a sequence, counted from 0.
+        ids: the id of each sequence in the file, or None.
+        notes: remarks for the user on how the file was read.
+        spelling: format of its times, or None.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class MeasuredFile:
 
     @property
     def summary(self) -> str:
-        """What was found, in one line for a person."""
+        """A one-line summary for the user."""
         lengths = [len(row) for row in self.sequences.rows]
         low, high = min(lengths, default=0), max(lengths, default=0)
         named = f" ({listed(self.names, 8)})" if self.names else ""
@@ -57,8 +57,8 @@ class MeasuredFile:
         return f"{self.path.name}: {', '.join(facts)}"
 
 
-def labelled(file: MeasuredFile, numbers: bool) -> np.ndarray:
-    """The targets of a file as classes or, with `numbers`, as numbers.
+def labelled(file: SequenceFile, numbers: bool) -> np.ndarray:
+    """Returns the targets of a file as classes or, with `numbers`, as numbers.
 
     Raises:
         DataError: there are none, or one is no number.
@@ -77,8 +77,8 @@ def labelled(file: MeasuredFile, numbers: bool) -> np.ndarray:
     return found
 
 
-def _classes(file: MeasuredFile, targets: np.ndarray) -> np.ndarray:
-    """Numbers as classes, `1.0` as `"1"`."""
+def _classes(file: SequenceFile, targets: np.ndarray) -> np.ndarray:
+    """Converts numbers to classes, `1.0` to `"1"`."""
     with np.errstate(invalid="ignore"):
         odd = np.flatnonzero(~np.isnan(targets) & ~(np.isfinite(targets) & (targets == np.round(targets))))
     if odd.size:

@@ -1,4 +1,4 @@
-"""Finds out how a text table is written: its encoding, delimiter, quoting and header rows."""
+"""Detects how a text table is written: its encoding, delimiter, quoting and header rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TYPED = {r"\t": "\t", "tab": "\t"}  # how a tab is written on a command line
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one text table is written.
+    """The format of a text table.
 
     Args:
         encoding: Python codec.
@@ -51,17 +51,17 @@ def find_dialect(
     delimiter: str | None = None,
     header: bool | None = None,
 ) -> Dialect:
-    r"""Finds out how a text table is written; what is given is believed.
+    r"""Detects how a text table is written, except for what is given.
 
     Args:
         path: the file, plain or compressed.
-        columns: the columns the user asks for; a first row that holds one of them is a header.
+        columns: the requested columns; a first row that contains one of them is a header.
         encoding: a Python codec.
         delimiter: the character between two columns.
         header: whether the first row holds the names of the columns.
 
     Raises:
-        DataError: the file is empty, binary, or in no encoding that can be told.
+        DataError: the file is empty, binary, or in an unknown encoding.
 
     Example:
         >>> import tempfile
@@ -106,7 +106,7 @@ def table_suffix(path: Path) -> str:
 
 
 def _sample(path: Path, encoding: str) -> list[str]:
-    """Returns the first lines: enough of them to judge, even where they are very long."""
+    """Returns the first lines, as a sample from which the format is detected."""
     lines: list[str] = []
     size = 0
     with open_text(path, encoding) as file:
@@ -124,7 +124,7 @@ def _sample(path: Path, encoding: str) -> list[str]:
 
 
 def _csv_reader(lines: Iterable[str], delimiter: str | None, quoting: bool, strict: bool = False):
-    """Returns a csv reader; NUL, which no text holds, stands for: one column."""
+    """Returns a csv reader. Without a delimiter it uses NUL, which no text contains, so every row has one column."""
     # process-wide, so only ever raised; the default refuses fields over 128 kB
     csv.field_size_limit(2**31 - 1)
     style = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
@@ -140,7 +140,7 @@ def _parse(lines: Sequence[str], delimiter: str | None, quoting: bool) -> list[l
 
 
 def _alike(rows: list[list[str]]) -> list[list[str]]:
-    """Returns the rows that have the commonest number of columns."""
+    """Returns the rows that have the most common number of columns."""
     widths = Counter(len(row) for row in rows if not _is_space(row)) or Counter([1])
     width = widths.most_common(1)[0][0]
     return [row for row in rows if len(row) == width]
@@ -154,11 +154,11 @@ def _given_delimiter(given: str) -> str:
 
 
 def _find_delimiter(lines: Sequence[str], suffix: str, columns: Sequence[str]) -> str | None:
-    """Chooses the delimiter that cuts most rows alike, above all into the columns asked for."""
+    """Chooses the delimiter that splits most rows into the same number of columns; requested columns count most."""
     usual = _SUFFIX_DELIMITERS.get(suffix, "")
     asked = {plain_name(name) for name in columns if not name.isdigit()}
     first = _parse(lines, None, quoting=False)[0][0]
-    # one column, unless a delimiter fits well; a suffix that promises columns asks for less
+    # one column, unless a delimiter fits well; the suffix of a table lowers the threshold
     best, best_merit = None, ({plain_name(first.strip('"'))} == asked, 0.5 if usual else 0.9)
     for delimiter in sorted(_DELIMITERS, key=lambda delimiter: delimiter not in usual):
         share, rows = max((_fit(lines, delimiter, quoting) for quoting in (True, False)), key=itemgetter(0))
@@ -173,7 +173,7 @@ def _find_delimiter(lines: Sequence[str], suffix: str, columns: Sequence[str]) -
 
 
 def _fit(lines: Sequence[str], delimiter: str, quoting: bool) -> tuple[float, list[list[str]]]:
-    """Returns the rows that have the commonest number of columns, and their share."""
+    """Returns the rows that have the most common number of columns, and their share."""
     rows = _parse(lines, delimiter, quoting)
     alike = _alike(rows)
     return len(alike) / max(sum(not _is_space(row) for row in rows), 1), alike
@@ -196,13 +196,13 @@ def _find_quoting(path: Path, encoding: str, delimiter: str | None, suffix: str)
         return False
     if strict.clean:
         return strict.bad < bare.bad
-    # a stray quote swallows the rows that follow: believe the reading that keeps more of them
+    # a stray quote swallows the rows that follow: take the reading that keeps more of them
     loose = _tally(path, encoding, delimiter, quoting=True)
     return strict.good >= bare.good or loose.good > bare.good
 
 
 class _Tally(NamedTuple):
-    """Rows of the commonest width, other rows, whether any spans lines, whether all keep the rules."""
+    """Numbers of rows of the most common width and of others; whether one spans lines; whether all are valid."""
 
     good: int
     bad: int
@@ -226,7 +226,7 @@ def _tally(path: Path, encoding: str, delimiter: str | None, quoting: bool, stri
 
 
 def _is_header(rows: Sequence[Sequence[str]], columns: Sequence[str], default: bool) -> bool:
-    """Judges the first row by the names asked for, by its difference from the rows below, by its looks."""
+    """Decides whether the first row is a header: by requested names, by its difference from other rows, by its form."""
     first, rest = rows[0], rows[1:]
     positions = {str(position) for position in range(1, len(first) + 1)}
     if {plain_name(name) for name in columns} - positions & set(map(plain_name, first)):
@@ -245,7 +245,7 @@ def _is_header(rows: Sequence[Sequence[str]], columns: Sequence[str], default: b
 
 
 def _is_second_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the second row completes the first, as where spreadsheet cells were merged."""
+    """Returns whether the second row completes the first, as merged cells of a spreadsheet do."""
     if len(rows) < 3 or not rows[0][0].strip():
         return False
     first, second = rows[:2]
@@ -274,6 +274,6 @@ def _names(header: Sequence[Sequence[str]], width: int) -> tuple[str, ...]:
 
 
 def _is_numeric(values: Iterable[str]) -> bool:
-    """Whether most values that are there are numbers."""
+    """Returns whether most values that are there are numbers."""
     there = [value for value in values if value.strip().lower() not in MISSING]
     return sum(map(is_number, there)) > len(there) / 2

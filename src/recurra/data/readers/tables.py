@@ -73,7 +73,7 @@ def read_table(
 
 
 def _is_parquet(path: Path) -> bool:
-    """Whether the file is Parquet by name or by its first bytes; refuses what holds no bytes."""
+    """Returns whether the file is Parquet by name or by its first bytes; refuses what holds no bytes."""
     refuse_no_file(path)
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)

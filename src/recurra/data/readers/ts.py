@@ -17,7 +17,7 @@ from recurra.data.files.access import reading, refuse_no_file
 from recurra.data.files.encoding import find_encoding, open_text
 from recurra.errors import DataError
 
-from .sequence_file import MeasuredFile
+from .sequence_file import SequenceFile
 
 _NO_LABEL = ("?", "nan", "")  # other marks, such as none, may be labels
 _SWITCHES = ("timestamps", "missing", "univariate", "equallength", "classlabel", "targetlabel")
@@ -26,7 +26,7 @@ _EXAMPLE = "A header has lines such as @problemName, @univariate true and @class
 
 @dataclass
 class _Header:
-    """What stands above the data."""
+    """The lines above the data."""
 
     said: dict[str, bool] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -41,16 +41,16 @@ class _Header:
         return 1 if self.said.get("univariate") else self.counts.get("dimensions")
 
 
-def read_ts(path: str | os.PathLike[str], encoding: str | None = None) -> MeasuredFile:
-    r"""Reads a `.ts` file, plain or compressed: a header, then one sequence a line, dimensions apart by `:`.
+def read_ts(path: str | os.PathLike[str], encoding: str | None = None) -> SequenceFile:
+    r"""Reads a `.ts` file, plain or compressed: a header, then one sequence a line, its dimensions separated by `:`.
 
-    Values are apart by commas, `?` or `NaN` is a missing one, and the class or target comes last where the header
-    has `@classLabel true` or `@targetLabel true`. The lines may be of unequal lengths, also where the header says
-    otherwise. Time stamps in the data, `(time,value)`, are not read.
+    Values are separated by commas. `?` or `NaN` is a missing value. The class or target comes last if the header has
+    `@classLabel true` or `@targetLabel true`. Sequences may have unequal lengths, even if the header says otherwise.
+    Time stamps in the data, `(time,value)`, are refused.
 
     Args:
         path: the file.
-        encoding: a Python codec; found out when None.
+        encoding: a Python codec; detected if None.
 
     Returns:
         The sequences, with labels as strings or targets as numbers.
@@ -78,7 +78,7 @@ def read_ts(path: str | os.PathLike[str], encoding: str | None = None) -> Measur
         return _read(path, ((n, line) for n, line in lines if line and not line.startswith("#")))
 
 
-def _read(path: Path, lines: Iterator[tuple[int, str]]) -> MeasuredFile:
+def _read(path: Path, lines: Iterator[tuple[int, str]]) -> SequenceFile:
     header = _read_header(path, lines)
     sequences: list[np.ndarray] = []
     numbers: list[int] = []
@@ -107,7 +107,7 @@ def _read(path: Path, lines: Iterator[tuple[int, str]]) -> MeasuredFile:
         return f"{path.name}, line {numbers[row]}"
 
     arrays = Arrays(sequences, width)
-    return MeasuredFile(path, arrays, (), targets, where, notes=tuple(_contradictions(header, arrays)))
+    return SequenceFile(path, arrays, (), targets, where, notes=tuple(_contradictions(header, arrays)))
 
 
 # the header
@@ -153,7 +153,7 @@ def _switch(path: Path, number: int, header: _Header, key: str, words: list[str]
 
 
 def _contradictions(header: _Header, sequences: Arrays) -> Iterator[str]:
-    """What the header says and the data do not bear out."""
+    """Yields a note for each statement of the header that the data contradict."""
     lengths = [len(row) for row in sequences.rows]
     low, high, said = min(lengths), max(lengths), header.counts.get("serieslength")
     if header.said.get("equallength") and low < high:

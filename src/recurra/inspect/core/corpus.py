@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from recurra.data.batching.batches import MAX_CELLS
+from recurra.data.batching.batches import MAX_PADDED_TOKENS
 from recurra.data.columns.inputs import as_column, as_sequences
 from recurra.errors import DataError
 from recurra.tasks.forecast.estimator import Forecaster
@@ -96,7 +96,7 @@ class Corpus:
             longest = self.X.shape[1 - self.axis] if self.X.dim() > 1 else 1
         else:
             longest = 1 if self.whole else max((len(row) for row in self.X if hasattr(row, "__len__")), default=1)
-        return max(1, min(CHUNK, MAX_CELLS // max(1, longest)))
+        return max(1, min(CHUNK, MAX_PADDED_TOKENS // max(1, longest)))
 
     def labels(self, y: Any) -> np.ndarray | None:
         """Labels of the rows, which need not be the targets of the model.

@@ -241,7 +241,7 @@ class BlankFiller(Estimator):
             batch_size=self.batch_size,
             shuffle=seed is not None,
             seed=seed or 0,
-            max_cells=EVALUATE_CELLS if seed is None else MAX_CELLS,
+            max_padded_tokens=EVALUATE_CELLS if seed is None else MAX_CELLS,
         )
 
     def _count(self, store: SequenceStore, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

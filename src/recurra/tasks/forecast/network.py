@@ -67,7 +67,7 @@ class ForecastNetwork(torch.nn.Module):
         self.coming = -(-horizon // self.written)
         size = hidden_size
         self.read = Linear(segment * (1 + layout.masked), size)
-        side = layout.beside.stop - layout.beside.start + layout.features * layout.masked
+        side = layout.context_covariates.stop - layout.context_covariates.start + layout.features * layout.masked
         self.beside = Linear(segment * side, size, bias=False) if side else None
         self.recurrent = build_recurrent(
             cell, size, size, num_layers, dropout=dropout if num_layers > 1 else 0.0, engine=engine, memory=memory
@@ -135,7 +135,7 @@ class ForecastNetwork(torch.nn.Module):
             steps = torch.cat([steps, self._segments(values[:, :, mask : mask + layout.targets])], -1)
         read = self.read(steps)
         if self.beside is not None:
-            parts = [values[:, :, layout.beside]]
+            parts = [values[:, :, layout.context_covariates]]
             if layout.masked:
                 parts.append(values[:, :, mask + layout.targets :])
             beside = torch.cat(parts, -1)

@@ -23,8 +23,8 @@ from recurra.data.encoders.running_text import (
     BEGIN_ID,
     END_ID,
     TOKENS,
-    PlainConfig,
-    PlainEncoder,
+    RunningTextConfig,
+    RunningTextEncoder,
     documents,
     pieces,
 )
@@ -52,7 +52,7 @@ class GenerateConfig(FolderConfig):
 
     documents: bool
     classes: list[str]
-    encoder: PlainConfig
+    encoder: RunningTextConfig
 
     def check(self) -> None:
         """See `Record.check`."""
@@ -154,7 +154,7 @@ class LanguageModel(Estimator):
         """
         self._check_params()
         seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
-        self.encoder_ = PlainEncoder(self.tokens, self.vocab_size)
+        self.encoder_ = RunningTextEncoder(self.tokens, self.vocab_size)
         self.documents_ = not isinstance(X, str)
         fit = self._fit_documents if self.documents_ else self._fit_stream
         batches, valid, data = fit(X, y, validation_data is None, seed, saving)
@@ -493,7 +493,7 @@ class LanguageModel(Estimator):
     def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.documents_ = bool(config["documents"])
         self.classes_ = np.array(config["classes"], dtype=str)
-        self.encoder_ = PlainEncoder.from_files(config["encoder"], files)
+        self.encoder_ = RunningTextEncoder.from_files(config["encoder"], files)
 
     def _about(self) -> tuple[str, str]:
         return "text-generation", '["a text"]'

@@ -12,7 +12,7 @@ from recurra.errors import UsageError
 from .zones import OFFSET
 
 JOIN = "\t"
-"""Is between the parts of a time that is written in several columns."""
+"""Separator between the parts of a time that is written in several columns."""
 
 # names are English or Korean whatever the locale of the process is, unlike those of `calendar`
 MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October"]
@@ -46,7 +46,7 @@ NUMBER_FORMATS = ("number", *PER_UNIT)
 
 @lru_cache(maxsize=4096)
 def parts_of(format: str) -> list[tuple[str, str]]:
-    """Directives as `(flags, name)` and texts between them as `("literal", text)`."""
+    """Splits a format into directives `(flags, name)` and texts between them `("literal", text)`."""
     found, end = [], 0
     for match in _DIRECTIVE.finditer(format):
         if match.start() > end:
@@ -58,7 +58,7 @@ def parts_of(format: str) -> list[tuple[str, str]]:
 
 @lru_cache(maxsize=4096)
 def pattern_of(format: str) -> str:
-    """The regular expression of a format, for RE2 and `re`; a fraction of a second may be left out."""
+    """Returns the regular expression of a format, for RE2 and `re`. A fraction of a second is optional."""
     parts, found = parts_of(format), []
     for i, (flags, name) in enumerate(parts):
         beside = [parts[j] for j in (i - 1, i + 1) if 0 <= j < len(parts)]
@@ -78,7 +78,7 @@ def pattern_of(format: str) -> str:
 
 
 def check_format(format: str) -> None:
-    """Refuses a format that cannot be read, or that does not tell the day, month, quarter or week of a year.
+    """Refuses a format that cannot be read, or that does not give a year.
 
     Raises:
         UsageError: with what is wrong.
@@ -143,7 +143,7 @@ _GAPS = (" ", "T", "\t", ", ", "_", "-", ":", "")
 
 
 def formats_of(text: str) -> list[str]:
-    """All recognized formats that a text fits.
+    """Returns all known formats that a text fits.
 
     Example:
         >>> formats_of("2018-04-13 1:05 PM"), formats_of("2/1/1992")
@@ -184,7 +184,7 @@ def _has_day(date: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _dates_of(text: str) -> list[tuple[str, str]]:
-    """Formats of a date, each with the format of the day of the week behind it."""
+    """Returns formats of a date, each with the format of the weekday behind it."""
     day = _PATTERNS["a"]
     before = re.match(rf"(?:{day})(,? )", text)
     after = re.search(rf"( ?)\((?:{day})\)$|( )(?:[{KOREAN_DAYS}]요일)$", text)

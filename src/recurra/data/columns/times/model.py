@@ -1,4 +1,4 @@
-"""Times of a column, and what is known about their spelling before they are read."""
+"""Times of a column, and the options of reading them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .zones import Zone
 
 @dataclass(frozen=True)
 class TimeReading:
-    """What is known about how times are written, before they are read.
+    """Options of reading times: a format, an order, or the spelling of earlier data.
 
     Attributes:
         format: see `Spelling`; None to find it.
@@ -37,13 +37,13 @@ class TimeReading:
 
     @classmethod
     def of(cls, format: str | None, day_first: bool | None, month_first: bool | None) -> TimeReading:
-        """From the options of the command line or the arguments of an estimator."""
+        """Creates the options from those of the command line or the arguments of an estimator."""
         if sum(map(bool, (format, day_first, month_first))) > 1:
             raise UsageError("give one of the time format, day first and month first (--time-format, --day-first, ...)")
         return cls(format or None, "day" if day_first else "month" if month_first else None)
 
     def after(self, known: Spelling | None) -> TimeReading:
-        """The same, with the spelling of earlier data."""
+        """Returns these options with the spelling of earlier data."""
         return TimeReading(self.format, self.order, known)
 
 
@@ -52,11 +52,11 @@ class Times:
     """The times of the rows of a table.
 
     Attributes:
-        values: what the clock showed, as `datetime64[us]` (`[ns]` where a text is finer), or numbers, `(rows,)`.
+        values: local times, as `datetime64[us]` (`[ns]` where a text is finer), or numbers, `(rows,)`.
         spelling: how they are written.
         zone: their offsets from UTC; None if they have none.
         offsets: microseconds east of UTC of each row, `(rows,)`, or None.
-        note: which of several readings was chosen, for a person; empty if there was no choice.
+        note: names the chosen reading for the user; empty if there was no choice.
     """
 
     values: np.ndarray
@@ -67,14 +67,14 @@ class Times:
 
     @property
     def dated(self) -> bool:
-        """Whether these are dates, not numbers."""
+        """True if these are dates, not numbers."""
         return self.values.dtype.kind == "M"
 
     @property
     def instants(self) -> np.ndarray:
-        """The times in UTC if their zone is known, else as they are."""
+        """The times in UTC if their zone is known, else the local times."""
         return self.values if self.offsets is None else self.values - self.offsets.astype("timedelta64[us]")
 
     def write(self, rows: Any) -> list[Any]:
-        """Some of the times as they were written."""
+        """Returns some of the times in the spelling of the data."""
         return self.spelling.write(self.values[rows], None if self.offsets is None else self.offsets[rows])

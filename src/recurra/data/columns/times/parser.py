@@ -37,7 +37,7 @@ Where = Callable[[int], str]
 
 @dataclass
 class Parser:
-    """The arguments of `parse_times`."""
+    """Parses one column; the fields are the arguments of `parse_times`."""
 
     name: str
     where: Where
@@ -111,7 +111,7 @@ class Parser:
         raise DataError(f"{self.where(row)}, column {self.name}: {numbers[row]} is neither a date nor a whole number")
 
     def _whole(self, column: Any) -> Times:
-        """Whole numbers: counted steps, compact dates such as 20180131, or what the format says."""
+        """Reads integers: counted steps, compact dates such as 20180131, or times in a given format."""
         numbers, format, known = np.asarray(column), self.reading.format, self.reading.known
         counted_only = format == "number" or (self.frequency is not None and not self.frequency.dated)
         if format is None and not counted_only and known is not None and known.format in PER_UNIT:
@@ -166,7 +166,7 @@ class Parser:
         return self._refuse(text, counted_only)
 
     def _candidates(self, text: Any) -> list[Read]:
-        """All readings that fit every text: that of earlier data alone if it does."""
+        """Returns all readings that fit every text, or only that of earlier data if it fits."""
         known = self.reading.known
         if known is not None and known.format and known.format not in NUMBER_FORMATS and self.reading.order is None:
             for format in (known.format, without_flags(known)):
@@ -181,7 +181,7 @@ class Parser:
         return [read for read in found if order_of(read.spelling.format) == order] or found if order else found
 
     def _refuse(self, text: Any, counted_only: bool) -> NoReturn:
-        """Names the first row that is not written like the rows before it."""
+        """Raises an error for the first row that does not have the format of the rows before it."""
         first = text[0].as_py()
         formats = [] if counted_only else formats_of(first)
         reads = [read_format(text, format) for format in formats if in_order(format, self.reading.order)]
@@ -205,7 +205,7 @@ class Parser:
         return f"is not a date of the calendar{order}" if read.fits[row] else otherwise
 
     def _chosen(self, found: Sequence[Read], text: Any) -> Times:
-        """The times of the best reading."""
+        """Returns the times of the best reading."""
         groups = np.zeros(len(text), np.int64) if self.groups is None else self.groups
         choice = Choice(groups, self.frequency)
         chosen, other = choice.best(found)
@@ -239,7 +239,7 @@ class Parser:
 
 
 def _plain(text: Any) -> Any:
-    """Times without invisible marks and with usual spaces; spreadsheets and browsers write others."""
+    """Removes invisible marks and replaces unusual spaces, which spreadsheets and browsers write."""
     text = pc.replace_substring_regex(text, f"[{_MARKS}]", "")
     return pc.utf8_trim_whitespace(pc.replace_substring_regex(text, f"[{_SPACES}]", " "))
 

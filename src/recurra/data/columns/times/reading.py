@@ -20,7 +20,7 @@ from .zones import offset_of
 
 @dataclass(frozen=True)
 class Read:
-    """Texts read by a format.
+    """The result of reading texts by a format.
 
     Attributes:
         spelling: the format, made exact by what the texts look like.
@@ -70,7 +70,7 @@ def _number(column: Any) -> np.ndarray:
 
 
 def _days(numbers: dict[str, np.ndarray], fields: dict[str, Any], rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Days, and whether they are in the calendar."""
+    """Returns days, and whether they exist in the calendar."""
     if "G" in numbers:
         year = np.array(numbers["G"] - 1970, "datetime64[Y]")
         fourth = year.astype("datetime64[D]") + 3  # of January, which is in week 1
@@ -97,7 +97,7 @@ def _days(numbers: dict[str, np.ndarray], fields: dict[str, Any], rows: int) -> 
 
 
 def _clock(numbers: dict[str, np.ndarray], fields: dict[str, Any], rows: int) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Time of the day, whether it exists, and whether any is 24:00."""
+    """Returns times of day, whether they exist, and whether any is 24:00."""
     none = np.zeros(rows, np.int64)
     minute, second = numbers.get("M", none), numbers.get("S", none)
     good = (minute < 60) & (second < 60)
@@ -121,7 +121,7 @@ def _offsets(column: Any) -> np.ndarray:
 
 
 def _exact(format: str, fields: dict[str, Any], late: bool) -> Spelling:
-    """The format with the padding, the words, the fraction and the offset that the texts show."""
+    """Returns the format with the padding, words, fraction and offset of the texts."""
     padded = {name: _padded(fields[name]) for name in "mdHIMSV" if name in fields}
     # 10/11/2018 alone does not tell: then as the other numbers, or as the format says
     loose = any(pad is False for pad in padded.values())
@@ -151,14 +151,14 @@ def _exact(format: str, fields: dict[str, Any], late: bool) -> Spelling:
 
 
 def _padded(column: Any) -> bool | None:
-    """Whether numbers under ten have a leading zero; None if there are none under ten."""
+    """Returns whether numbers under ten have a leading zero; None if there are none under ten."""
     if pc.any(pc.equal(pc.utf8_length(column), 1)).as_py():
         return False
     return True if pc.any(pc.starts_with(column, "0")).as_py() else None
 
 
 def _worded(plain: str, name: str, text: str) -> str:
-    """The directive for a word: its length, language and case."""
+    """Returns the directive for the length, language and case of a word."""
     if plain == "p":
         return "Ep" if text[:1] == "오" else "P" if text.islower() else "p"
     if text[:1] in KOREAN_DAYS and plain == "a" and text:
@@ -169,6 +169,6 @@ def _worded(plain: str, name: str, text: str) -> str:
 
 
 def without_flags(spelling: Spelling) -> str:
-    """The format of a spelling that also reads numbers padded in another way, and a fraction of a second."""
+    """Returns a format that also reads other padding and a fraction of a second."""
     format = re.sub(r"%(?:[-^E]|:{1,3})([A-Za-z])", r"%\1", spelling.format)
     return format if "%f" in format or "%S" not in format else format.replace("%S", "%S.%f", 1)

@@ -1,4 +1,4 @@
-"""The spelling of times, and times written in a spelling."""
+"""The spelling of times: writes times like those of the data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .zones import write_offset
 
 @dataclass(frozen=True)
 class Spelling:
-    """How the times of a column are written.
+    """The format of the times of a column.
 
     Attributes:
         format: directives of `strftime`, with `%-d` for numbers without leading zeros, `%q` for the quarter, `%Ep` for
@@ -92,7 +92,7 @@ class Spelling:
 
 
 def _field(moment: datetime, hour: str, flags: str, name: str) -> str:
-    """One directive as text."""
+    """Writes one directive."""
     if hour:
         return hour
     if name in "bBaApP":
@@ -130,7 +130,7 @@ def _word(moment: datetime, flags: str, name: str) -> str:
 
 
 def _iso(times: np.ndarray, offsets: np.ndarray | None) -> list[str]:
-    """ISO 8601, no finer than needed."""
+    """Writes times as ISO 8601, no finer than needed."""
     whole = times.astype("datetime64[D]")
     zoned = offsets is not None
     unit = "D" if (times == whole).all() and not zoned else "us"

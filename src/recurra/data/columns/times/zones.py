@@ -1,4 +1,4 @@
-"""Time zones: offsets from UTC at an instant, by name or as a file states them."""
+"""Time zones: offsets from UTC at an instant, by name or as given in a file."""
 
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at run time)
@@ -44,14 +44,14 @@ class Zone:
 
     @classmethod
     def of_rows(cls, instants: np.ndarray, offsets: np.ndarray) -> Zone:
-        """The zone that rows with these instants and offsets (microseconds) state."""
+        """Returns the zone given by the instants and offsets (microseconds) of rows."""
         order = np.argsort(instants, kind="stable")
         moments, found = instants[order].astype(np.int64), offsets[order]
         at = np.flatnonzero(np.diff(found, prepend=found[0] - 1))
         return cls("", tuple(moments[at].tolist()), tuple(found[at].tolist()))
 
     def offset(self, instants: np.ndarray) -> np.ndarray:
-        """Microseconds east of UTC at each instant (`datetime64[us]`)."""
+        """Returns microseconds east of UTC at each instant (`datetime64[us]`)."""
         if not self.name:
             at = np.searchsorted(np.array(self.since), instants.astype(np.int64), side="right") - 1
             return np.array(self.offsets, np.int64)[np.maximum(at, 0)]
@@ -59,11 +59,11 @@ class Zone:
         return local.astype(np.int64) - instants.astype(np.int64)
 
     def wall(self, instants: np.ndarray) -> np.ndarray:
-        """What a clock in the zone shows at each instant (`datetime64[us]`)."""
+        """Returns the local time at each instant (`datetime64[us]`)."""
         return instants + self.offset(instants).astype("timedelta64[us]")
 
     def instants(self, wall: np.ndarray) -> np.ndarray:
-        """The instants at which a clock in the zone shows these times; of two the earlier one."""
+        """Returns the instants of local times; of two possible instants the earlier one."""
         if not self.name:
             guess = wall - np.timedelta64(self.offsets[-1], "us")
             return wall - self.offset(guess).astype("timedelta64[us]")
@@ -82,7 +82,7 @@ class Zone:
 
 
 def offset_of(text: str) -> int:
-    """Microseconds east of UTC of an offset as it is written, such as `Z`, `+09:00` or `-0530`."""
+    """Parses an offset, such as `Z`, `+09:00` or `-0530`, to microseconds east of UTC."""
     if text.lower() in _NAMED:
         return _NAMED[text.lower()] * _MINUTE
     sign = -1 if text[0] == "-" else 1
@@ -91,7 +91,7 @@ def offset_of(text: str) -> int:
 
 
 def write_offset(offset: int, separator: str = ":", minutes: bool = True) -> str:
-    """An offset as text.
+    """Writes an offset as text.
 
     Example:
         >>> write_offset(-19_800_000_000)
