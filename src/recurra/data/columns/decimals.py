@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from recurra._util.messages import shortened
-from recurra.data.files.table import DataFile, decoded
+from recurra.data.files.table import DataFile, decoded, is_text
 from recurra.errors import DataError, UsageError
 
-from .numbers import BETWEEN_THOUSANDS, COMMA_NUMBER, NUMBER
+from .numbers import COMMA_NUMBER, NUMBER, without_thousands
 
 
 class _Cell(NamedTuple):
@@ -49,7 +48,7 @@ def with_decimal_points(
     """
     if decimal not in (None, ",", "."):
         raise UsageError(f"--decimal is a point or a comma, not {decimal!r:.40}")
-    texts = {i: _trimmed(file.table.column(i)) for i in columns if _is_text(file.table.column(i))}
+    texts = {i: _trimmed(file.table.column(i)) for i in columns if is_text(decoded(file.table.column(i)))}
     comma, point = (_first(texts, _only(*patterns)) for patterns in ((COMMA_NUMBER, NUMBER), (NUMBER, COMMA_NUMBER)))
     notes = []
     if decimal is None:
@@ -68,7 +67,7 @@ def with_decimal_points(
     table = file.table
     for i, text in texts.items():
         matches = pc.match_substring_regex(text, f"^(?:{COMMA_NUMBER})$")
-        digits = pc.replace_substring(pc.replace_substring_regex(text, rf"{BETWEEN_THOUSANDS}|\.", ""), ",", ".")
+        digits = without_thousands(text, ",")
         table = table.set_column(i, table.schema.field(i).name, pc.if_else(pc.fill_null(matches, False), digits, text))
     return dataclasses.replace(file, table=table), notes
 
@@ -90,11 +89,6 @@ def _guess(file: DataFile, texts: dict[int, Any], notes: list[str]) -> str:
         mark = "comma between thousands" if comma else "decimal point"
         notes.append(f"{shortened(found.text)} is read with a {mark}; --decimal , reads such numbers the other way")
     return "."
-
-
-def _is_text(column: Any) -> bool:
-    kind = decoded(column).type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _trimmed(column: Any) -> Any:

@@ -130,7 +130,7 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
         return recordings
     if any(isinstance(row, str) for row in rows):
         return _texts(rows)
-    if all(_is_missing(row) for row in rows):
+    if all(is_missing_value(row) for row in rows):
         return Texts([""] * len(rows))
     return _arrays(rows)
 
@@ -211,7 +211,7 @@ def is_missing(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind in "fc":
         return np.asarray(np.isnan(values.reshape(len(values), -1)).any(axis=1))
     if values.dtype.kind in "OUS":
-        return np.fromiter((_is_missing(v) or v == "" for v in values), bool, len(values))
+        return np.fromiter((is_missing_value(v) or v == "" for v in values), bool, len(values))
     return np.zeros(len(values), bool)
 
 
@@ -258,7 +258,8 @@ def _is_string(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing_value(value: Any) -> bool:
+    """Returns whether a value is None, NaN, or NA or NaT of pandas."""
     # pandas.NA and NaT are recognised by name, without importing pandas
     if isinstance(value, float | np.floating):
         return bool(np.isnan(value))
@@ -267,7 +268,7 @@ def _is_missing(value: Any) -> bool:
 
 def _texts(rows: list[Any]) -> Texts:
     for i, row in enumerate(rows):
-        if not isinstance(row, str) and not _is_missing(row):
+        if not isinstance(row, str) and not is_missing_value(row):
             raise DataError(f"X[{i}] is not a text but {type(row).__name__}: {row!r:.60}")
     return Texts([row if isinstance(row, str) else "" for row in rows])
 

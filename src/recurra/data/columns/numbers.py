@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recurra._util.messages import counted, listed, shortened
-from recurra.data.files.table import decoded
+from recurra.data.files.table import decoded, is_text
 from recurra.errors import DataError
 
 # the patterns are also valid for RE2, which pyarrow uses
@@ -33,7 +34,7 @@ NUMBER = rf"[+-]?(?:{_grouped(',')}(?:\.[0-9]*)?|\.[0-9]+){_EXPONENT}"
 COMMA_NUMBER = rf"[+-]?(?:{_grouped(chr(92) + '.')}(?:,[0-9]*)?|,[0-9]+){_EXPONENT}"
 """A number with a decimal comma, and points, spaces or apostrophes between thousands."""
 
-BETWEEN_THOUSANDS = f"[{_BLANK}'’]"
+_BETWEEN_THOUSANDS = f"[{_BLANK}'’]"
 
 MISSING = ("", "-", "?", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none", "nil")
 """Marks of a missing value in tables, `.ts` files and texts, in lower case."""
@@ -60,10 +61,22 @@ def number_of(text: str) -> float:
         return float("nan")
     if not re.fullmatch(NUMBER, text):
         raise ValueError(text)
-    number = float(re.sub(f"{BETWEEN_THOUSANDS}|,", "", text))
+    number = float(re.sub(f"{_BETWEEN_THOUSANDS}|,", "", text))
     if number in (float("inf"), -float("inf")):
         raise ValueError(text)
     return number
+
+
+def without_thousands(text: Any, decimal: str = ".") -> Any:
+    """Removes the separators between thousands from Arrow texts of numbers, and writes a point as decimal mark.
+
+    Args:
+        text: texts that match `NUMBER` or, with a decimal comma, `COMMA_NUMBER`.
+        decimal: the decimal mark in the texts, `"."` or `","`.
+    """
+    if decimal == ".":
+        return pc.replace_substring_regex(text, f"{_BETWEEN_THOUSANDS}|,", "")
+    return pc.replace_substring(pc.replace_substring_regex(text, rf"{_BETWEEN_THOUSANDS}|\.", ""), ",", ".")
 
 
 def parse_numbers(column: pa.ChunkedArray | pa.Array, *, name: str, where: Callable[[int], str]) -> np.ndarray:
@@ -85,14 +98,14 @@ def parse_numbers(column: pa.ChunkedArray | pa.Array, *, name: str, where: Calla
         array([1395. ,   -2.5,    nan])
     """
     column = decoded(column)
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+    if not is_text(column):
         return _cast_numbers(column, name, where)
     text = pc.utf8_trim_whitespace(column)
     missing = pc.is_in(pc.utf8_lower(text), pa.array([*MISSING, None], column.type))
     good = pc.or_(missing, pc.fill_null(pc.match_substring_regex(text, f"^(?:{NUMBER})$"), False))
     bad = np.flatnonzero(~np.asarray(good, dtype=bool))
     if not bad.size:
-        digits = pc.replace_substring_regex(pc.if_else(missing, "nan", text), f"{BETWEEN_THOUSANDS}|,", "")
+        digits = without_thousands(pc.if_else(missing, "nan", text))
         numbers = np.array(np.asarray(pc.cast(digits, pa.float64())))  # the caller's own, to write to
         bad = np.flatnonzero(np.isinf(numbers))  # beyond what float64 holds
         if not bad.size:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recurra._util.messages import counted, hint, listed
-from recurra.data.files.table import decoded, is_blank
+from recurra.data.files.table import decoded, encoded, is_blank
 from recurra.errors import DataError
 
 from .frequency import Frequency, find_frequency
@@ -83,11 +83,10 @@ def _ids(column: Any, rows: int, name: str, where: Callable[[int], str]) -> tupl
     if blank.size:
         raise DataError(f"{where(int(blank[0]))}, column {name} is empty: which series does the row belong to?")
     try:
-        found = pc.dictionary_encode(pc.cast(column, pa.string())).combine_chunks()
+        codes, ids = encoded(pc.cast(column, pa.string()))
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         raise DataError(f"column {name}: values of type {column.type} cannot be ids") from None
-    encoded = found.chunk(0) if isinstance(found, pa.ChunkedArray) else found
-    return encoded.dictionary.to_pylist(), np.asarray(encoded.indices).astype(np.int64)
+    return ids, codes
 
 
 def _times(

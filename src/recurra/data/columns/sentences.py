@@ -7,6 +7,8 @@ from typing import Any
 
 from recurra.errors import DataError
 
+from .inputs import is_missing_value
+
 
 def as_sentences(X: Any) -> list[list[str]]:
     """Converts `X` to sentences.
@@ -47,14 +49,14 @@ def as_tags(y: Any, sentences: Sequence[Sequence[str]], name: str) -> list[list[
             raise DataError(f"{name}[{i}] is no list of tags but {type(row).__name__}: {row!r:.60}", i)
         if len(tags) != len(words):
             raise DataError(f"X[{i}] has {len(words)} words but {name}[{i}] has {len(tags)} tags", i)
-        found.append([None if _is_absent(tag) or tag == "" else str(tag) for tag in tags])
+        found.append([None if is_missing_value(tag) or tag == "" else str(tag) for tag in tags])
     return found
 
 
 def _words(row: Any, i: int) -> list[str]:
     if isinstance(row, str):
         return row.split()
-    words = [] if _is_absent(row) else _listed(row)
+    words = [] if is_missing_value(row) else _listed(row)
     if not isinstance(words, list):
         raise DataError(f"X[{i}] is no list of words but {type(row).__name__}: {row!r:.60}", i)
     for j, word in enumerate(words):
@@ -69,7 +71,3 @@ def _listed(rows: Any) -> Any:
         if hasattr(rows, name):
             return getattr(rows, name)()
     return list(rows) if isinstance(rows, tuple | list) else rows
-
-
-def _is_absent(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and value != value)

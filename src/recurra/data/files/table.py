@@ -47,6 +47,10 @@ class ReadOptions:
     decimal: str | None = None
 
 
+DETECT = ReadOptions()
+"""Nothing is known about the file."""
+
+
 @dataclass(frozen=True)
 class DataFile:
     """Columns of a file, and where each row came from.
@@ -142,9 +146,23 @@ def decoded(column: Any) -> Any:
     return column.dictionary.cast(kind).take(column.indices)
 
 
+def is_text(column: Any) -> bool:
+    """Returns whether an Arrow column holds strings."""
+    return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+
+
+def encoded(column: Any) -> tuple[np.ndarray, list[Any]]:
+    """Returns a code for each row of an Arrow column, in order of appearance, and the distinct values."""
+    found = pc.dictionary_encode(column)
+    found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+    if isinstance(found, pa.ChunkedArray):
+        found = found.unify_dictionaries().chunk(0)
+    return np.asarray(found.indices).astype(np.int64), found.dictionary.to_pylist()
+
+
 def is_blank(column: Any) -> Any:
     """Returns which cells of an Arrow column hold nothing: null, NaN, or only spaces."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if is_text(column):
         return pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
     return pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
 

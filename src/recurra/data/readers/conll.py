@@ -12,7 +12,7 @@ from recurra.data.files.access import reading, refuse_no_file
 from recurra.data.files.encoding import encoding_name, find_encoding, open_text
 from recurra.errors import DataError
 
-from .sniff import table_suffix
+from .sniff import TYPED, table_suffix
 
 CONLLU = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 MISSING = "_"
@@ -140,7 +140,7 @@ def _read_lines(path: Path, encoding: str) -> Iterator[str]:
 
 
 def _typed(delimiter: str | None) -> str | None:
-    return {r"\t": "\t", "tab": "\t", " ": None}.get(delimiter, delimiter) if delimiter else None
+    return {**TYPED, " ": None}.get(delimiter, delimiter) if delimiter else None
 
 
 def _find_layout(path: Path, encoding: str, delimiter: str | None, header: bool) -> Layout:

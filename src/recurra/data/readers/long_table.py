@@ -20,13 +20,11 @@ from recurra.data.columns.decimals import with_decimal_points
 from recurra.data.columns.inputs import Arrays
 from recurra.data.columns.numbers import parse_numbers
 from recurra.data.columns.timestamps import Spelling, TimeReading, Times, join_times, parse_times
-from recurra.data.files.table import DataFile, decoded, is_blank
+from recurra.data.files.table import DETECT, DataFile, ReadOptions, decoded, encoded, is_blank, is_text
 from recurra.errors import DataError, UsageError
 
 from .sequence_file import SequenceFile
-from .tables import ReadOptions, read_table
-
-_FIND_OUT = ReadOptions()
+from .tables import read_table
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class LongColumns:
 def read_long(
     path: str | os.PathLike[str],
     columns: LongColumns,
-    options: ReadOptions = _FIND_OUT,
+    options: ReadOptions = DETECT,
     *,
     numbers: bool = False,
     reading: TimeReading | None = None,
@@ -145,19 +143,15 @@ def read_long(
 def _ids(file: DataFile, name: str) -> tuple[np.ndarray, list[Any]]:
     """Returns the number of each row's sequence, in order of appearance, and the ids of the sequences."""
     column = decoded(file.table.column(0))
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if is_text(column):
         column = pc.utf8_trim_whitespace(column)
     missing = np.flatnonzero(np.asarray(is_blank(column), dtype=bool))
     if missing.size:
         _fail(file, int(missing[0]), f"column {name} is empty: which sequence does the row belong to?")
     try:
-        found = pc.dictionary_encode(column)
+        return encoded(column)
     except pa.ArrowNotImplementedError:
         _fail(file, 0, f"column {name}: values of type {column.type} cannot be ids")
-    found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
-    if isinstance(found, pa.ChunkedArray):
-        found = found.unify_dictionaries().chunk(0)
-    return found.indices.to_numpy().astype(np.int64), found.dictionary.to_pylist()
 
 
 def _refuse_same_times(

@@ -10,10 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recurra.data.files.packed import check_expansion
-from recurra.data.files.table import DataFile, choose_columns, collect, decoded, summarize
+from recurra.data.files.table import BATCH_ROWS, DataFile, choose_columns, collect, decoded, summarize
 from recurra.errors import DataError
-
-_BATCH_ROWS = 8192
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None, cache_dir: Path | None) -> DataFile:
@@ -37,7 +35,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None, cache_dir: Path | No
         schema = pa.schema([pa.field(column.name, _decoded_type(column.type)) for column in fields])
         batches = (
             pa.record_batch([decoded(batch.column(column.name)) for column in schema], schema=schema)
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=sorted({column.name for column in fields}))
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=sorted({column.name for column in fields}))
         )
         table = collect(schema, _validated(path, batches), cache_dir)
     return DataFile(path, table, summarize(path, table.num_rows, names, 0, "Parquet"), 0)

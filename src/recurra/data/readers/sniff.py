@@ -21,7 +21,7 @@ _SAMPLE_LINES, _SAMPLE_CHARACTERS = 1000, 1 << 20
 _MAX_COLUMNS = 1_000_000
 _DELIMITERS = "\t;|,"
 _SUFFIX_DELIMITERS = {".csv": ";,", ".tsv": "\t"}
-_TYPED = {r"\t": "\t", "tab": "\t"}  # how a tab is written on a command line
+TYPED = {r"\t": "\t", "tab": "\t"}  # how a tab is written on a command line
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _alike(rows: list[list[str]]) -> list[list[str]]:
 
 
 def _given_delimiter(given: str) -> str:
-    delimiter = _TYPED.get(given, given)
+    delimiter = TYPED.get(given, given)
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
         raise DataError(f'a delimiter is one ASCII character, such as , ; | or \\t, not "{given}"')
     return delimiter

@@ -11,7 +11,7 @@ import pyarrow as pa
 from recurra._util.messages import listed
 from recurra.data.files.access import reading, refuse_no_file
 from recurra.data.files.signatures import HEAD_BYTES, recognize
-from recurra.data.files.table import DataFile, ReadOptions
+from recurra.data.files.table import DETECT, DataFile, ReadOptions
 from recurra.errors import DataError
 
 from .delimited import read_delimited
@@ -21,13 +21,11 @@ from .sniff import table_suffix
 
 __all__ = ["DataFile", "ReadOptions", "read_table"]
 
-_FIND_OUT = ReadOptions()
-
 
 def read_table(
     path: str | os.PathLike[str],
     columns: Sequence[str] | None = None,
-    options: ReadOptions = _FIND_OUT,
+    options: ReadOptions = DETECT,
     *,
     cache_dir: Path | None = None,
 ) -> DataFile:

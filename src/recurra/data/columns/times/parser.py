@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from recurra._util.messages import shortened
 from recurra.data.columns.frequency import Frequency
-from recurra.data.columns.numbers import BETWEEN_THOUSANDS, COMMA_NUMBER, MISSING, NUMBER
+from recurra.data.columns.numbers import COMMA_NUMBER, MISSING, NUMBER, without_thousands
 from recurra.data.files.table import decoded
 from recurra.errors import DataError
 
@@ -158,11 +158,9 @@ class Parser:
             except pa.ArrowInvalid:
                 pass  # more digits than a number can have
         if _all(text, f"^(?:{NUMBER})$"):
-            digits = pc.replace_substring_regex(text, f"{BETWEEN_THOUSANDS}|,", "")
-            return self._numbers(np.asarray(pc.cast(digits, pa.float64())))
+            return self._numbers(np.asarray(pc.cast(without_thousands(text), pa.float64())))
         if self.order_only and _all(text, f"^(?:{COMMA_NUMBER})$"):
-            points = pc.replace_substring(pc.replace_substring_regex(text, rf"{BETWEEN_THOUSANDS}|\.", ""), ",", ".")
-            return self._numbers(np.asarray(pc.cast(points, pa.float64())))
+            return self._numbers(np.asarray(pc.cast(without_thousands(text, ","), pa.float64())))
         return self._refuse(text, counted_only)
 
     def _candidates(self, text: Any) -> list[Read]:
