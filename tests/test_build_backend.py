@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 COMPILER = """#!/bin/sh
-case "$*" in *stack.cpp*) echo "stack.cpp:7:1: error: broken on purpose" >&2; exit 1;; esac
+case "$*" in *engine.cpp*) echo "engine.cpp:7:1: error: broken on purpose" >&2; exit 1;; esac
 exec c++ "$@"
 """
 # an editable installation of the package would be found before the unpacked wheel
@@ -53,7 +53,7 @@ def test_an_engine_that_does_not_compile_is_reported(tmp_path):
     said = [line.strip() for line in output.splitlines()]
     assert any(line.startswith("Recurra: compiling the C++ engine") for line in said)
     at = next(i for i, line in enumerate(said) if line.startswith("Recurra: the C++ engine was not built"))
-    assert said[at + 1] == "stack.cpp:7:1: error: broken on purpose"
+    assert said[at + 1] == "engine.cpp:7:1: error: broken on purpose"
     assert not any("Building CXX" in line for line in said[at:])
 
     (wheel,) = tmp_path.glob("*.whl")
@@ -64,7 +64,7 @@ def test_an_engine_that_does_not_compile_is_reported(tmp_path):
     assert done.returncode == 0, done.stderr
     native = json.loads(done.stdout)["native engine"]
     assert native["built"] is False
-    assert native["why not"] == "its compilation failed: stack.cpp:7:1: error: broken on purpose"
+    assert native["why not"] == "its compilation failed: engine.cpp:7:1: error: broken on purpose"
     assert "broken on purpose" in Path(native["output of the build"]).read_text()
     done = subprocess.run(run, capture_output=True, text=True)
     assert "broken on purpose" in re.sub(r"[\s│]+", " ", done.stdout)

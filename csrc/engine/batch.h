@@ -7,9 +7,9 @@
 
 namespace recurra {
 
-// Rows that a thread works on: neighbours, for where they are dealt out in turn the threads write side by side in memory, and
+// RowRange that a thread works on: neighbours, for where they are dealt out in turn the threads write side by side in memory, and
 // fetch each other's lines away.
-struct Rows {
+struct RowRange {
     int begin, end;
 };
 
@@ -18,8 +18,10 @@ struct Batch {
     Batch(int64_t size, int64_t steps, const int64_t* lengths);
 
     // The share-th of so many runs of some rows with about equally many tokens.
-    Rows run(Rows of, int share, int shares) const;
-    Rows at(int t, Rows rows) const { return {std::min(rows.begin, active[t]), std::min(rows.end, active[t])}; }
+    RowRange share_of(RowRange of, int share, int shares) const;
+    RowRange active_rows(int step, RowRange rows) const {
+        return {std::min(rows.begin, active[step]), std::min(rows.end, active[step])};
+    }
 
     int64_t size;
     int steps, rows;  // longest length, sequences that are not empty

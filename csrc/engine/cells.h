@@ -3,14 +3,14 @@
 // Gates of a token lie vector by vector of units, all gates of these units side by side: a panel. Units beyond the hidden
 // size, which only fill up a vector, have zero weights. Gradients of the gates lie gate after gate.
 #pragma once
+#include "api.h"
 #include "gemm.h"
-#include "run.h"
 
 namespace recurra::RECURRA_ISA {
 
 // Pointers of one row (sequence) at one step.
 template <class T>
-struct Row {
+struct RowPointers {
     const T* h_before;
     T* gates;
     T* h;
@@ -31,7 +31,7 @@ constexpr Layout layout(Cell cell) {
 // ---- forward: R rows, the units of one panel; acc holds the recurrent products of the panel
 
 template <class T, int R, int V>
-inline void finish_rnn(bool relu, Vec<T> (&acc)[R][V], const Row<T>* rows, int unit) {
+inline void rnn_pointwise(bool relu, Vec<T> (&acc)[R][V], const RowPointers<T>* rows, int unit) {
     for (int i = 0; i < R; ++i) {
         const T* gates = rows[i].gates + unit;
         Vec<T> n[V];
@@ -47,7 +47,7 @@ inline void finish_rnn(bool relu, Vec<T> (&acc)[R][V], const Row<T>* rows, int u
 }
 
 template <class T, int R>
-inline void finish_lstm(bool keep, Vec<T> (&acc)[R][4], const Row<T>* rows, int unit) {
+inline void lstm_pointwise(bool keep, Vec<T> (&acc)[R][4], const RowPointers<T>* rows, int unit) {
     constexpr int L = lanes<T>;
     for (int i = 0; i < R; ++i) {
         T* gate = rows[i].gates + unit * 4;
@@ -63,8 +63,8 @@ inline void finish_lstm(bool keep, Vec<T> (&acc)[R][4], const Row<T>* rows, int 
 }
 
 template <class T, int R>
-inline void finish_gru(bool keep, Vec<T> (&acc)[R][3], const Row<T>* rows, int unit,
-                       const T* bias_hn) {  // null: already in acc
+inline void gru_pointwise(bool keep, Vec<T> (&acc)[R][3], const RowPointers<T>* rows, int unit,
+                          const T* bias_hn) {  // null: already in acc
     constexpr int L = lanes<T>;
     for (int i = 0; i < R; ++i) {
         T* gate = rows[i].gates + unit * 4;
@@ -82,7 +82,7 @@ inline void finish_gru(bool keep, Vec<T> (&acc)[R][3], const Row<T>* rows, int u
 // the part of the gradient that reaches the states before without passing through weight_hh.
 
 template <class T>
-inline void back_rnn(bool relu, const Row<T>& row, T* grads, T* dh, int begin, int end) {
+inline void rnn_backward(bool relu, const RowPointers<T>& row, T* grads, T* dh, int begin, int end) {
     for (int u = begin; u < end; u += lanes<T>) {
         Vec<T> h = load(row.h + u), d = load(dh + u);
         store(grads + u, relu ? (h <= T(0) ? Vec<T>{} : d) : d * (T(1) - h * h));
@@ -92,7 +92,7 @@ inline void back_rnn(bool relu, const Row<T>& row, T* grads, T* dh, int begin, i
 
 // `d` is the gradient of the hidden state before projection.
 template <class T>
-inline void back_lstm(const Row<T>& row, T* grads, T* d_hidden, T* dc, int begin, int end, int units) {
+inline void lstm_backward(const RowPointers<T>& row, T* grads, T* d_hidden, T* dc, int begin, int end, int units) {
     constexpr int L = lanes<T>;
     for (int u = begin; u < end; u += L) {
         const T* gate = row.gates + u * 4;
@@ -111,7 +111,7 @@ inline void back_lstm(const Row<T>& row, T* grads, T* d_hidden, T* dc, int begin
 // Blocks of grads: the hidden part of the candidate, reset, update (these three meet weight_hh), the candidate (the last
 // three meet weight_ih).
 template <class T>
-inline void back_gru(const Row<T>& row, T* grads, T* dh, int begin, int end, int units) {
+inline void gru_backward(const RowPointers<T>& row, T* grads, T* dh, int begin, int end, int units) {
     constexpr int L = lanes<T>;
     for (int u = begin; u < end; u += L) {
         const T* gate = row.gates + u * 4;

@@ -5,8 +5,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "gemm_bf16.h"
 #include "memory.h"
-#include "pairs.h"
 
 namespace recurra::RECURRA_ISA {
 
@@ -31,7 +31,7 @@ inline __attribute__((always_inline)) void clear(Vec<T> (&acc)[R][V]) {
 template <class T, int R, int V>
 inline __attribute__((always_inline)) void tile(int depth, const T* const* a, const T* __restrict b,
                                                 Vec<T> (&acc)[R][V]) {
-    if constexpr (pairs<T>) return tile_words<R, V>(depth, a, b, acc);
+    if constexpr (is_bf16<T>) return tile_bf16<R, V>(depth, a, b, acc);
     const T* rows[R];
 #pragma GCC unroll 8
     for (int i = 0; i < R; ++i) rows[i] = a[i];
@@ -52,7 +52,7 @@ inline __attribute__((always_inline)) void tile(int depth, const T* const* a, co
 template <class T, int R, int V>
 inline __attribute__((always_inline)) void tile_across(int depth, const T* __restrict a, int64_t step,
                                                        const T* __restrict b, Vec<T> (&acc)[R][V]) {
-    if constexpr (pairs<T>) return tile_words_across<R, V>(depth, a, step, b, acc);
+    if constexpr (is_bf16<T>) return tile_bf16_across<R, V>(depth, a, step, b, acc);
     for (int k = 0; k < depth; ++k, a += step, b += V * lanes<T>) {
         Vec<T> column[V];
 #pragma GCC unroll 4
@@ -70,7 +70,7 @@ inline __attribute__((always_inline)) void tile_across(int depth, const T* __res
 template <class T, int V>
 inline __attribute__((always_inline)) void tile_alone(int depth, const T* x, const T* __restrict b,
                                                       Vec<T> (&acc)[1][V]) {
-    if constexpr (pairs<T>) return tile_words_alone<V>(depth, x, b, acc);
+    if constexpr (is_bf16<T>) return tile_bf16_alone<V>(depth, x, b, acc);
     Vec<T> odd[V] = {};
     int k = 0;
     for (; k + 2 <= depth; k += 2, b += 2 * V * lanes<T>) {
@@ -86,7 +86,7 @@ inline __attribute__((always_inline)) void tile_alone(int depth, const T* x, con
     for (int v = 0; v < V; ++v) acc[0][v] += odd[v];
 }
 
-// Rows of a tile that the registers hold beside V columns.
+// RowRange of a tile that the registers hold beside V columns.
 constexpr int rows_for(int v) {
     return v == 4 ? kRows : v == 3 ? kRows * 4 / 3 : kRows * 3 / 2 < 8 ? kRows * 3 / 2 : 8;
 }
@@ -111,7 +111,7 @@ inline __attribute__((always_inline)) void transpose(Vec<T> (&v)[lanes<T>]) {
 // B packed for `tile`: strips of up to `side` vectors, [strip][k][column]; see pairs.h for words of two numbers.
 template <class T>
 struct PackedMatrix {
-    static constexpr int kWord = pairs<T> ? 2 : 1;  // numbers of a column that go together
+    static constexpr int kWord = is_bf16<T> ? 2 : 1;  // numbers of a column that go together
     Buffer<T> data;
     int depth = 0, vectors = 0, side = kStrip;
     int lines() const { return (depth + kWord - 1) / kWord; }
@@ -167,12 +167,12 @@ struct PackedMatrix {
 
 private:
     static Vec<T> line(Vec<T> first, Vec<T> second) {
-        if constexpr (pairs<T>) return words(first, second);
+        if constexpr (is_bf16<T>) return words(first, second);
         else return (void)second, first;
     }
 };
 
-enum class Start { zero, bias, old, past };  // what a product is added to; past: to zero, and written past the caches
+enum class Start { zero, bias, old, stream };  // what a product is added to; past: to zero, and written past the caches
 
 template <class T, int R, int V>
 void row_tile(const T* const* a, T* const* c, int depth, const T* b, Start start, const T* bias) {
@@ -187,7 +187,7 @@ void row_tile(const T* const* a, T* const* c, int depth, const T* b, Start start
         for (int v = 0; v < V; ++v) {
             // at the end: each product added to a large start would be rounded at its size
             if (start == Start::bias || start == Start::old) acc[i][v] += load(from + v * lanes<T>);
-            if (start == Start::past) store_past(to + v * lanes<T>, acc[i][v]);
+            if (start == Start::stream) stream_store(to + v * lanes<T>, acc[i][v]);
             else store(to + v * lanes<T>, acc[i][v]);
         }
     }
@@ -247,12 +247,12 @@ struct OuterSum {
         for (int s = 0; s < right.strips(); ++s) right.pack_rows(s, columns, [&](int k) { return x[k]; });
     }
 
-    // Rows m in [first, last) of c. `step`: from a token's g to the next one's; `begin`: c is written anew, not added to.
+    // RowRange m in [first, last) of c. `step`: from a token's g to the next one's; `begin`: c is written anew, not added to.
     void add(const T* g, int64_t step, int first, int last, T* c, int64_t ldc, bool begin) {
         const int depth = right.depth;
         const T* lines = g;
         int64_t apart = step;
-        if constexpr (pairs<T>) {
+        if constexpr (is_bf16<T>) {
             const int wide = round_up(last - first, lanes<T>);
             left.shape(depth, wide, wide / lanes<T>);
             left.pack_rows(0, last - first, [&](int k) { return g + k * step + first; });

@@ -28,49 +28,49 @@ namespace {
 constexpr int kSpins = 4000;  // some tens of microseconds: the gap between two parallel parts of a call
 
 // Flushes numbers below the normal range to zero while it lives.
-class Flush {
+class ScopedFlushDenormals {
 #if defined(__x86_64__)
     const unsigned before_ = _mm_getcsr();
 
 public:
-    Flush() { _mm_setcsr(before_ | 0x8040); }
-    ~Flush() { _mm_setcsr(before_); }
+    ScopedFlushDenormals() { _mm_setcsr(before_ | 0x8040); }
+    ~ScopedFlushDenormals() { _mm_setcsr(before_); }
 #elif defined(__aarch64__)
     uint64_t before_;
 
 public:
-    Flush() {
+    ScopedFlushDenormals() {
         asm volatile("mrs %0, fpcr" : "=r"(before_));
         asm volatile("msr fpcr, %0" : : "r"(before_ | uint64_t(1) << 24));
     }
-    ~Flush() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
+    ~ScopedFlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
 #else
 public:
-    Flush() {}
-    ~Flush() {}
+    ScopedFlushDenormals() {}
+    ~ScopedFlushDenormals() {}
 #endif
 };
 
 // torch's own threads. After one of its operations they go on spinning for milliseconds, waiting for the next: threads of ours
 // beside them would get half a core each. So where torch has its pool, from GNU's OpenMP, the work goes to that; the library
-// is not linked, only found if it is there. When other programs want the cores too, that spinning costs us our own share of them:
+// is not linked, only found if it is available. When other programs want the cores too, that spinning costs us our own share of them:
 // a thread that waited for the others as long as one only waits for a core leaves torch's threads alone for a while.
-class Lent {
+class OpenMPPool {
 public:
-    static const Lent& threads() {
-        static const Lent found;
+    static const OpenMPPool& threads() {
+        static const OpenMPPool found;
         return found;
     }
-    bool there() const {
+    bool available() const {
         return run_ && number_ && size_ && inside_ && !inside_() &&
                (!crowded_until_.load() || now() > crowded_until_.load());
     }
 
-    // False, and nothing done, if there are fewer threads than shares.
+    // False, and nothing done, if available are fewer threads than shares.
     template <class F>
     bool run(int shares, F work) const {
         struct Team {
-            const Lent* self;
+            const OpenMPPool* self;
             F* work;
             int shares;
             std::atomic<bool> complete{true};
@@ -122,7 +122,7 @@ private:
     int (*size_)() = nullptr;
     int (*inside_)() = nullptr;
 
-    Lent() {
+    OpenMPPool() {
 #if defined(__linux__)
         void* library = dlopen("libgomp.so.1", RTLD_LAZY | RTLD_NOLOAD);
         if (!library) return;
@@ -143,15 +143,15 @@ private:
 class Pool {
 public:
     // Torch's threads do not live on in a child of fork.
-    explicit Pool(bool child) : lent_(child ? nullptr : &Lent::threads()) {}
+    explicit Pool(bool child) : openmp_(child ? nullptr : &OpenMPPool::threads()) {}
 
     // False, and nothing done, if another thread of the program is using the pool.
     bool run(int shares, Work work) {
         std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
         if (!turn.owns_lock()) return false;
         work_ = &work;
-        if (lent_ && lent_->there()) {
-            const bool done = lent_->run(shares, [this](int share) { guarded(share); });
+        if (openmp_ && openmp_->available()) {
+            const bool done = openmp_->run(shares, [this](int share) { guarded(share); });
             if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
             return done;
         }
@@ -192,7 +192,7 @@ private:
 
     void guarded(int share) {
         try {
-            Flush flush;
+            ScopedFlushDenormals flush;
             (*work_)(share);
         } catch (...) {
             std::lock_guard<std::mutex> lock(mutex_);
@@ -200,7 +200,7 @@ private:
         }
     }
 
-    const Lent* const lent_;
+    const OpenMPPool* const openmp_;
     std::mutex turn_, mutex_;
     std::condition_variable wake_;
     std::vector<std::thread> workers_;
@@ -223,7 +223,7 @@ void start() {
 
 void parallel(int shares, Work work) {
     if (shares > 1 && together(shares, work)) return;
-    Flush flush;
+    ScopedFlushDenormals flush;
     for (int i = 0; i < shares; ++i) work(i);  // better alone than waiting
 }
 

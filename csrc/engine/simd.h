@@ -62,9 +62,9 @@ inline Vec<T> load_part(const T* p, int n) {
     return v;
 #endif
 }
-// Writes past the caches, to where a whole vector may lie; `passed` before anyone else reads it.
+// Writes past the caches, to where a whole vector may lie; `stream_fence` before anyone else reads it.
 template <class T>
-inline void store_past(T* p, Vec<T> v) {
+inline void stream_store(T* p, Vec<T> v) {
 #if defined(__AVX512F__)
     _mm512_stream_si512(reinterpret_cast<__m512i*>(p), reinterpret_cast<__m512i>(v));
 #elif defined(__AVX2__)
@@ -75,14 +75,14 @@ inline void store_past(T* p, Vec<T> v) {
     store(p, v);
 #endif
 }
-inline bool whole(const void* p) { return reinterpret_cast<uintptr_t>(p) % RECURRA_VECTOR_BYTES == 0; }
+inline bool is_aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % RECURRA_VECTOR_BYTES == 0; }
 template <class T>
-inline void copy_past(const T* from, const T* end, T* to) {
-    if (whole(to))
-        for (; end - from >= lanes<T>; from += lanes<T>, to += lanes<T>) store_past(to, load(from));
+inline void stream_copy(const T* from, const T* end, T* to) {
+    if (is_aligned(to))
+        for (; end - from >= lanes<T>; from += lanes<T>, to += lanes<T>) stream_store(to, load(from));
     std::copy(from, end, to);
 }
-inline void passed() {
+inline void stream_fence() {
 #if defined(__SSE2__)
     _mm_sfence();
 #endif

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <new>
 
-#include "engine/memory.h"
+#include "../engine/memory.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -156,25 +156,25 @@ bool by_attributes(nb::handle t, Tensor& found) {
 
 // A block of memory: first what DLPack says of it, then the numbers.
 template <class M>
-struct Lent {
+struct TensorBlock {
     M managed;  // first, so that a pointer to it is one to all
     int64_t sizes[3];
     size_t bytes;
 
-    static Lent* borrow(Numbers kind, const int64_t* sizes, int dims) {
+    static TensorBlock* borrow(Numbers kind, const int64_t* sizes, int dims) {
         const uint8_t bits = kind == Numbers::float32 ? 32 : 64;
         size_t bytes = bits / 8;
         for (int i = 0; i < dims; ++i) bytes *= sizes[i];
-        constexpr size_t head = (sizeof(Lent) + 63) / 64 * 64;
+        constexpr size_t head = (sizeof(TensorBlock) + 63) / 64 * 64;
         bytes = head + std::max<size_t>(bytes, 1);
         char* block = static_cast<char*>(recurra::borrow(bytes));
-        Lent* lent = new (block) Lent{};
-        lent->bytes = bytes;
-        std::copy_n(sizes, dims, lent->sizes);
+        TensorBlock* made = new (block) TensorBlock{};
+        made->bytes = bytes;
+        std::copy_n(sizes, dims, made->sizes);
         const uint8_t code = kind == Numbers::int64 ? kInt : kFloat;
-        lent->managed.tensor = {block + head, kCpu, 0, dims, code, bits, 1, lent->sizes, nullptr, 0};
-        lent->managed.deleter = [](M* self) { give_back(self, reinterpret_cast<Lent*>(self)->bytes); };
-        return lent;
+        made->managed.tensor = {block + head, kCpu, 0, dims, code, bits, 1, made->sizes, nullptr, 0};
+        made->managed.deleter = [](M* self) { give_back(self, reinterpret_cast<TensorBlock*>(self)->bytes); };
+        return made;
     }
 };
 
@@ -193,13 +193,13 @@ bool look(nb::handle t, Tensor& found) {
 nb::object lend(Numbers kind, const int64_t* sizes, int dims, void** data) {
     PyObject* made = nullptr;
     if (torch().exchange) {
-        Versioned& managed = Lent<Versioned>::borrow(kind, sizes, dims)->managed;
+        Versioned& managed = TensorBlock<Versioned>::borrow(kind, sizes, dims)->managed;
         managed.major = 1;
         *data = managed.tensor.data;
         if (torch().exchange->import_managed(&managed, &made)) nb::raise_python_error();
         return nb::steal(made);
     }
-    Managed& managed = Lent<Managed>::borrow(kind, sizes, dims)->managed;
+    Managed& managed = TensorBlock<Managed>::borrow(kind, sizes, dims)->managed;
     *data = managed.tensor.data;
     const nb::object capsule = nb::steal(PyCapsule_New(&managed, "dltensor", [](PyObject* c) {
         if (!PyCapsule_IsValid(c, "dltensor")) return;  // somebody took it

@@ -8,8 +8,8 @@
 #include <numeric>
 #include <string>
 
-#include "choice.h"
-#include "engine/pool.h"
+#include "../engine/pool.h"
+#include "isa.h"
 #include "layer.h"
 
 namespace nb = nanobind;
@@ -82,7 +82,7 @@ void bind(nb::module_ m) {
     m.def("look", [](const Spec& s, Address lengths, Address tape, In to) {
         const auto arrays = pointers<T>(to);
         nb::gil_scoped_release release;
-        engine<T>().look(s, at<const int64_t>(lengths), at<const T>(tape), arrays);
+        engine<T>().export_gates(s, at<const int64_t>(lengths), at<const T>(tape), arrays);
     });
     m.def("attend", [](const Attending& a, Address out) {
         const auto call = attention<T>(a);
@@ -103,7 +103,7 @@ NB_MODULE(_engine, m) {
     m.doc() = "Recurrence over ragged batches, forward and backward.";
     m.def("instruction_sets", &instruction_sets, "Those of this processor, best first.");
     m.def("chosen", &chosen, "The one in use.");
-    m.def("has_halves", &has_halves, "Whether products of bfloat16 are there.");
+    m.def("has_halves", &has_bf16, "Whether products of bfloat16 are there.");
     m.def("drop", [](Address from, Address to, int64_t n, double dropped, uint64_t seed, int threads) {
         nb::gil_scoped_release release;
         engine<float>().drop(at<const float>(from), at<float>(to), n, dropped, seed, threads);
@@ -130,9 +130,9 @@ NB_MODULE(_engine, m) {
     nb::class_<Spec>(m, "Spec").def(
         "__init__", [](Spec* self, int cell, int64_t steps, int64_t batch, int64_t input, int64_t hidden,
                        int64_t projected, int layers, bool bidirectional, bool bias, double dropout, uint64_t seed,
-                       int threads, int64_t chunk, bool half) {
+                       int threads, int64_t chunk, bool bf16) {
             new (self) Spec{Cell(cell),    steps, batch,   input, hidden,  projected, layers,
-                            bidirectional, bias,  dropout, seed,  threads, chunk,     half};
+                            bidirectional, bias,  dropout, seed,  threads, chunk,     bf16};
         });
     bind<float>(m.def_submodule("float32"));
     bind<double>(m.def_submodule("float64"));

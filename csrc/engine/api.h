@@ -17,7 +17,7 @@ struct Spec {
     uint64_t seed;
     int threads;
     int64_t chunk;  // for training: steps that are stored at a time, 0 for all
-    bool half;      // for training: products of bfloat16 where the processor has them
+    bool bf16;      // for training: products of bfloat16 where the processor has them
 };
 
 template <class T>
@@ -62,16 +62,16 @@ struct Attention {
 
 // Weights packed for many calls.
 template <class T>
-struct Ready {
-    virtual ~Ready() = default;
+struct PackedStack {
+    virtual ~PackedStack() = default;
     virtual bool fits(const Spec&, const std::vector<const T*>& weights) const = 0;  // whether they are still the same
     virtual void infer(const Spec&, const Inputs<T>&, const Outputs<T>&) const = 0;
 };
 
 // A stack in one direction that runs step by step and keeps its states.
 template <class T>
-struct Steps {
-    virtual ~Steps() = default;
+struct StepSession {
+    virtual ~StepSession() = default;
     virtual void reset() = 0;
     virtual void step(const T* x, T* y) = 0;  // (batch, input) to (batch, size)
     virtual void read_state(T* h, T* c) const = 0;
@@ -86,13 +86,13 @@ struct Engine {
     void (*infer)(const Spec&, const Inputs<T>&, const Outputs<T>&);
     void (*forward)(const Spec&, const Inputs<T>&, const Outputs<T>&, T* tape);
     void (*backward)(const Spec&, const Inputs<T>&, const Gradients<T>&, const T* tape);
-    void (*look)(const Spec&, const int64_t* lengths, const T* tape,
-                 const std::vector<T*>& to);  // gates and states, stored
+    void (*export_gates)(const Spec&, const int64_t* lengths, const T* tape,
+                         const std::vector<T*>& to);  // gates and states, stored
     bool (*finite)(const Spec&,
                    const std::vector<const T*>& weights);  // whether every weight_hh contains only finite numbers
-    bool (*few)(const Spec&);                              // so little work that packing weights would not pay
-    std::unique_ptr<Ready<T>> (*ready)(const Spec&, const std::vector<const T*>& weights);
-    std::unique_ptr<Steps<T>> (*steps)(const Spec&, const std::vector<const T*>& weights, bool half);
+    bool (*is_small)(const Spec&);                         // so little work that packing weights would not pay
+    std::unique_ptr<PackedStack<T>> (*pack)(const Spec&, const std::vector<const T*>& weights);
+    std::unique_ptr<StepSession<T>> (*open_session)(const Spec&, const std::vector<const T*>& weights, bool bf16);
     void (*drop)(const float* from, float* to, int64_t n, double dropped, uint64_t seed, int threads);  // dropout
     void (*attend)(const Attention<T>&, T* out);
     void (*attend_back)(const Attention<T>&, const T* gout, T* grows, T* gvector,

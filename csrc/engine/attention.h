@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <limits>
 
+#include "api.h"
 #include "memory.h"
 #include "pool.h"
-#include "run.h"
 #include "simd.h"
 
 namespace recurra::RECURRA_ISA {
@@ -45,13 +45,13 @@ public:
     explicit Attend(const Attention<T>& a) : a_(a) {}
 
     void forward(T* out) const {
-        each([&](int64_t b, int64_t steps) {
-            weigh(b, steps);
-            const T* weight = a_.weights + b * a_.steps;
-            T* __restrict to = out + b * a_.features;
+        each([&](int64_t seq, int64_t steps) {
+            weigh(seq, steps);
+            const T* weight = a_.weights + seq * a_.steps;
+            T* __restrict to = out + seq * a_.features;
             std::fill_n(to, a_.features, T(0));
-            for (int64_t t = 0; t < steps; ++t) {
-                const T* __restrict row = at(b, t), w = weight[t];
+            for (int64_t step = 0; step < steps; ++step) {
+                const T* __restrict row = at(seq, step), w = weight[step];
                 for (int64_t i = 0; i < a_.features; ++i) to[i] += w * row[i];
             }
         });
@@ -61,15 +61,16 @@ public:
         const int64_t n = a_.features, width = n + 1;
         Buffer<T> parts;  // of each sequence, the gradients of vector and bias
         parts.resize(a_.batch * width);
-        each([&](int64_t b, int64_t steps) {
-            const T* __restrict g = gout + b * n, *weight = a_.weights + b * a_.steps;
-            T* __restrict part = parts.get() + b * width, *to = grows + b * a_.steps * n, mean = 0;
+        each([&](int64_t seq, int64_t steps) {
+            const T* __restrict g = gout + seq * n, *weight = a_.weights + seq * a_.steps;
+            T* __restrict part = parts.get() + seq * width, *to = grows + seq * a_.steps * n, mean = 0;
             std::fill_n(part, width, T(0));
             // of the scores' gradients the first part lies where that of the rows will: a step has at least one feature
-            for (int64_t t = 0; t < steps; ++t) mean += weight[t] * (to[t * n] = product(at(b, t), g, n));
-            for (int64_t t = 0; t < steps; ++t) {
-                T* __restrict grow = to + t * n;
-                const T* __restrict row = at(b, t), w = weight[t], score = w * (*grow - mean);
+            for (int64_t step = 0; step < steps; ++step)
+                mean += weight[step] * (to[step * n] = product(at(seq, step), g, n));
+            for (int64_t step = 0; step < steps; ++step) {
+                T* __restrict grow = to + step * n;
+                const T* __restrict row = at(seq, step), w = weight[step], score = w * (*grow - mean);
                 for (int64_t i = 0; i < n; ++i) {
                     grow[i] = w * g[i] + score * a_.vector[i];
                     part[i] += score * row[i];
@@ -80,8 +81,8 @@ public:
         });
         std::fill_n(gvector, n, T(0));
         *gbias = 0;
-        for (int64_t b = 0; b < a_.batch; ++b) {
-            const T* part = parts.get() + b * width;
+        for (int64_t seq = 0; seq < a_.batch; ++seq) {
+            const T* part = parts.get() + seq * width;
             for (int64_t i = 0; i < n; ++i) gvector[i] += part[i];
             *gbias += part[n];
         }
@@ -90,7 +91,7 @@ public:
 private:
     const Attention<T>& a_;
 
-    const T* at(int64_t b, int64_t t) const { return a_.rows.data + b * a_.rows.batch + t * a_.rows.time; }
+    const T* at(int64_t seq, int64_t step) const { return a_.rows.data + seq * a_.rows.batch + step * a_.rows.time; }
 
     // Calls work with every sequence and the number of its steps, a few sequences at a time.
     template <class F>
@@ -99,26 +100,26 @@ private:
         const int64_t total = a_.batch * a_.steps * a_.features;
         const int threads = int(std::clamp<int64_t>(total >> 16, 1, a_.threads));
         in_turn(int((a_.batch + few - 1) / few), threads, [&](int64_t group) {
-            for (int64_t b = group * few; b < std::min(group * few + few, a_.batch); ++b)
-                work(b, std::clamp<int64_t>(a_.lengths[b], 0, a_.steps));
+            for (int64_t seq = group * few; seq < std::min(group * few + few, a_.batch); ++seq)
+                work(seq, std::clamp<int64_t>(a_.lengths[seq], 0, a_.steps));
         });
     }
 
     // Softmax of the scores.
-    void weigh(int64_t b, int64_t steps) const {
+    void weigh(int64_t seq, int64_t steps) const {
         constexpr int wide = lanes<T>;
-        T *weight = a_.weights + b * a_.steps, top = -std::numeric_limits<T>::infinity(), sum = 0;
-        for (int64_t t = 0; t < steps; ++t) {
-            weight[t] = product(at(b, t), a_.vector, a_.features) + *a_.bias;
-            top = std::max(top, weight[t]);
+        T *weight = a_.weights + seq * a_.steps, top = -std::numeric_limits<T>::infinity(), sum = 0;
+        for (int64_t step = 0; step < steps; ++step) {
+            weight[step] = product(at(seq, step), a_.vector, a_.features) + *a_.bias;
+            top = std::max(top, weight[step]);
         }
-        for (int64_t t = 0; t < steps; t += wide) {
-            const int n = int(std::min<int64_t>(wide, steps - t));
-            const Vec<T> powers = exp_of_negative(load_part(weight + t, n) - top);
-            std::memcpy(weight + t, &powers, n * sizeof(T));
+        for (int64_t step = 0; step < steps; step += wide) {
+            const int n = int(std::min<int64_t>(wide, steps - step));
+            const Vec<T> powers = exp_of_negative(load_part(weight + step, n) - top);
+            std::memcpy(weight + step, &powers, n * sizeof(T));
         }
-        for (int64_t t = 0; t < steps; ++t) sum += weight[t];
-        for (int64_t t = 0; t < steps; ++t) weight[t] /= sum;
+        for (int64_t step = 0; step < steps; ++step) sum += weight[step];
+        for (int64_t step = 0; step < steps; ++step) weight[step] /= sum;
     }
 };
 

@@ -2,12 +2,12 @@
 #include <chrono>
 #include <stdexcept>
 
-#include "attend.h"
+#include "attention.h"
 #include "backward.h"
+#include "export_gates.h"
 #include "fingerprint.h"
-#include "look.h"
-#include "session.h"
-#include "step.h"
+#include "single_step.h"
+#include "step_session.h"
 
 #if defined(__AVX512F__)
 #define RECURRA_REGISTER(v) "v"(v)
@@ -21,98 +21,102 @@ namespace recurra::RECURRA_ISA {
 namespace {
 
 template <class T>
-int64_t tape_size(const Spec& s) {
-    const Sizes<T> z(s);
-    const int64_t tokens = s.steps * s.batch, carried = s.batch * (z.outs + (z.lstm ? z.units : 0));
-    const int64_t outputs = joined_apart(s, z, 0) ? s.layers * tokens * z.joined : 0;
-    if (!s.chunk) return s.layers * z.directions * tokens * Tape<T>::per_token(z) + outputs;
-    return (s.steps + s.chunk - 1) / s.chunk * s.layers * z.directions * carried + (z.directions > 1 ? outputs : 0);
+int64_t tape_size(const Spec& spec) {
+    const Sizes<T> sizes(spec);
+    const int64_t tokens = spec.steps * spec.batch,
+                  carried = spec.batch * (sizes.outs + (sizes.lstm ? sizes.units : 0));
+    const int64_t outputs = joined_apart(spec, sizes, 0) ? spec.layers * tokens * sizes.joined : 0;
+    if (!spec.chunk) return spec.layers * sizes.directions * tokens * Workspace<T>::per_token(sizes) + outputs;
+    return (spec.steps + spec.chunk - 1) / spec.chunk * spec.layers * sizes.directions * carried +
+           (sizes.directions > 1 ? outputs : 0);
 }
 
 template <class T>
-void infer(const Spec& s, const Inputs<T>& in, const Outputs<T>& out) {
-    if (s.steps == 1 && s.batch && s.batch <= kDirect && !s.bidirectional && !in.lengths)
-        return Step<T>(s, in, out).run();
-    const Batch batch(s.batch, s.steps, in.lengths);
-    Weights<T> weights(s, in.weights);
-    Forward<T> forward(s, batch, weights, in, &out, false);
+void infer(const Spec& spec, const Inputs<T>& in, const Outputs<T>& out) {
+    if (spec.steps == 1 && spec.batch && spec.batch <= kDirect && !spec.bidirectional && !in.lengths)
+        return SingleStep<T>(spec, in, out).run();
+    const Batch batch(spec.batch, spec.steps, in.lengths);
+    Weights<T> weights(spec, in.weights);
+    Forward<T> forward(spec, batch, weights, in, &out, false);
     if (!forward.direct) weights.pack_forward();
     forward.pass(nullptr);
 }
 
 template <class T>
-void forward(const Spec& s, const Inputs<T>& in, const Outputs<T>& out, T* tape) {
-    const Batch batch(s.batch, s.steps, in.lengths);
-    Weights<T> weights(s, in.weights);
-    Forward<T> forward(s, batch, weights, in, &out, false);
+void forward(const Spec& spec, const Inputs<T>& in, const Outputs<T>& out, T* tape) {
+    const Batch batch(spec.batch, spec.steps, in.lengths);
+    Weights<T> weights(spec, in.weights);
+    Forward<T> forward(spec, batch, weights, in, &out, false);
     if (!forward.direct) weights.pack_forward();
-    s.chunk ? forward.pass(tape) : forward.keep(tape);
+    spec.chunk ? forward.pass(tape) : forward.keep(tape);
 }
 
 template <class T>
-void backward(const Spec& s, const Inputs<T>& in, const Gradients<T>& to, const T* tape) {
-    const Batch batch(s.batch, s.steps, in.lengths);
-    Weights<T> weights(s, in.weights);
-    Backward<T>(s, batch, weights, in, to).run(const_cast<T*>(tape));  // only read
+void backward(const Spec& spec, const Inputs<T>& in, const Gradients<T>& to, const T* tape) {
+    const Batch batch(spec.batch, spec.steps, in.lengths);
+    Weights<T> weights(spec, in.weights);
+    Backward<T>(spec, batch, weights, in, to).run(const_cast<T*>(tape));  // only read
 }
 
 template <class T>
-bool finite(const Spec& s, const std::vector<const T*>& weights) {
-    Weights<T> all(s, weights);
+bool finite(const Spec& spec, const std::vector<const T*>& weights) {
+    Weights<T> all(spec, weights);
     all.check_finite();
-    for (int l = 0; l < s.layers; ++l)
-        for (int d = 0; d <= s.bidirectional; ++d)
-            if (!all.at(l, d).finite) return false;
+    for (int layer = 0; layer < spec.layers; ++layer)
+        for (int direction = 0; direction <= spec.bidirectional; ++direction)
+            if (!all.at(layer, direction).finite) return false;
     return true;
 }
 
 template <class T>
-bool few(const Spec& s) {
-    return s.steps * s.batch <= kDirect;
+bool is_small(const Spec& spec) {
+    return spec.steps * spec.batch <= kDirect;
 }
 
 template <class T>
-class Packed final : public Ready<T> {
+class PackedStackOf final : public PackedStack<T> {
 public:
-    Packed(const Spec& s, const std::vector<const T*>& weights) : weights_(s, weights), print_(print(s, weights)) {
+    PackedStackOf(const Spec& spec, const std::vector<const T*>& weights)
+        : weights_(spec, weights),
+          print_(print(spec, weights)) {
         weights_.pack_forward();
     }
-    bool fits(const Spec& s, const std::vector<const T*>& weights) const override {
-        return print(s, weights) == print_;
+    bool fits(const Spec& spec, const std::vector<const T*>& weights) const override {
+        return print(spec, weights) == print_;
     }
-    void infer(const Spec& s, const Inputs<T>& in, const Outputs<T>& out) const override {
-        const Batch batch(s.batch, s.steps, in.lengths);
-        Forward<T>(s, batch, weights_, in, &out, true).pass(nullptr);
+    void infer(const Spec& spec, const Inputs<T>& in, const Outputs<T>& out) const override {
+        const Batch batch(spec.batch, spec.steps, in.lengths);
+        Forward<T>(spec, batch, weights_, in, &out, true).pass(nullptr);
     }
 
 private:
     mutable Weights<T> weights_;  // only read
     const std::vector<uint32_t> print_;
 
-    static std::vector<uint32_t> print(const Spec& s, const std::vector<const T*>& weights) {
-        const Sizes<T> z(s);
-        const int names = 2 + (s.bias ? 2 : 0) + (z.projects ? 1 : 0), rows = z.products * z.hidden;
+    static std::vector<uint32_t> print(const Spec& spec, const std::vector<const T*>& weights) {
+        const Sizes<T> sizes(spec);
+        const int names = 2 + (spec.bias ? 2 : 0) + (sizes.projects ? 1 : 0), rows = sizes.products * sizes.hidden;
         std::vector<Fingerprint::Piece> pieces;
         for (size_t i = 0; i < weights.size(); ++i) {
-            const int layer = int(i) / names / z.directions, which = int(i) % names;
-            const bool projects = z.projects && which + 1 == names;
-            const int64_t numbers = projects ? int64_t(z.out) * z.hidden
-                                             : int64_t(rows) * (which == 0   ? z.inputs(layer)
-                                                                : which == 1 ? z.out
+            const int layer = int(i) / names / sizes.directions, which = int(i) % names;
+            const bool projects = sizes.projects && which + 1 == names;
+            const int64_t numbers = projects ? int64_t(sizes.out) * sizes.hidden
+                                             : int64_t(rows) * (which == 0   ? sizes.inputs(layer)
+                                                                : which == 1 ? sizes.out
                                                                              : 1);
             pieces.push_back({weights[i], size_t(numbers) * sizeof(T) / 4});
         }
-        return Fingerprint::of(pieces, s.threads);
+        return Fingerprint::of(pieces, spec.threads);
     }
 };
 template <class T>
-std::unique_ptr<Ready<T>> ready(const Spec& s, const std::vector<const T*>& weights) {
-    return std::make_unique<Packed<T>>(s, weights);
+std::unique_ptr<PackedStack<T>> pack(const Spec& spec, const std::vector<const T*>& weights) {
+    return std::make_unique<PackedStackOf<T>>(spec, weights);
 }
 template <class T>
-std::unique_ptr<Steps<T>> steps(const Spec& s, const std::vector<const T*>& weights, bool half) {
-    if constexpr (pairs<T>) throw std::logic_error("a session rounds its weights itself");
-    else return std::make_unique<Session<T>>(s, weights, half);
+std::unique_ptr<StepSession<T>> open_session(const Spec& spec, const std::vector<const T*>& weights, bool bf16) {
+    if constexpr (is_bf16<T>) throw std::logic_error("a session rounds its weights itself");
+    else return std::make_unique<PackedStepSession<T>>(spec, weights, bf16);
 }
 
 typedef uint32_t Words __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
@@ -189,8 +193,9 @@ double bandwidth(int64_t bytes, double seconds) {
 }
 
 template <class T>
-const Engine<T> engine = {lanes<T>, tape_size<T>, infer<T>, forward<T>, backward<T>,    look<T>, finite<T>,   few<T>,
-                          ready<T>, steps<T>,     drop,     attend<T>,  attend_back<T>, peak<T>, bandwidth<T>};
+const Engine<T> engine = {lanes<T>,       tape_size<T>, infer<T>,    forward<T>,      backward<T>, export_gates<T>,
+                          finite<T>,      is_small<T>,  pack<T>,     open_session<T>, drop,        attend<T>,
+                          attend_back<T>, peak<T>,      bandwidth<T>};
 
 }  // namespace
 

@@ -2,8 +2,8 @@
 #pragma once
 #include <nanobind/nanobind.h>
 
-#include "choice.h"
-#include "engine/memory.h"
+#include "../engine/memory.h"
+#include "isa.h"
 
 template <class T>
 struct Kept {  // what one call keeps for its backward pass

@@ -1,15 +1,15 @@
 // Products of bfloat16: the processor multiplies two pairs at a time and adds them in float32, twice as fast as float32 itself.
 //
-// In the instance of the engine that is compiled with RECURRA_PAIRS, packed matrices of float hold words instead of numbers: the
+// In the instance of the engine that is compiled with RECURRA_BF16, packed matrices of float hold words instead of numbers: the
 // numbers of k and k + 1, rounded to bfloat16. Whatever they are multiplied with is rounded on the way. All else is float32.
 #pragma once
 #include "simd.h"
 
 namespace recurra::RECURRA_ISA {
 
-#if defined(RECURRA_PAIRS)
+#if defined(RECURRA_BF16)
 template <class T>
-constexpr bool pairs = sizeof(T) == 4;
+constexpr bool is_bf16 = sizeof(T) == 4;
 
 constexpr int kPaired = 256;  // numbers of a row that are rounded at a time
 
@@ -39,8 +39,8 @@ inline Vec<float> add_products(Vec<float> sum, Vec<float> b, uint32_t word) {
 
 // The same as the functions of gemm.h, for matrices of words.
 template <int R, int V>
-inline __attribute__((always_inline)) void tile_words(int depth, const float* const* a, const float* __restrict b,
-                                                      Vec<float> (&acc)[R][V]) {
+inline __attribute__((always_inline)) void tile_bf16(int depth, const float* const* a, const float* __restrict b,
+                                                     Vec<float> (&acc)[R][V]) {
     alignas(64) uint32_t x[R][kPaired / 2];
     for (int k = 0; k < depth; k += kPaired) {
         const int n = depth - k < kPaired ? depth - k : kPaired;
@@ -60,8 +60,8 @@ inline __attribute__((always_inline)) void tile_words(int depth, const float* co
 
 // Here `a` holds words as well, a line of them for two k.
 template <int R, int V>
-inline __attribute__((always_inline)) void tile_words_across(int depth, const float* __restrict a, int64_t step,
-                                                             const float* __restrict b, Vec<float> (&acc)[R][V]) {
+inline __attribute__((always_inline)) void tile_bf16_across(int depth, const float* __restrict a, int64_t step,
+                                                            const float* __restrict b, Vec<float> (&acc)[R][V]) {
     for (int k = 0; k < depth; k += 2, a += step, b += V * lanes<float>) {
         Vec<float> column[V];
 #pragma GCC unroll 4
@@ -77,8 +77,8 @@ inline __attribute__((always_inline)) void tile_words_across(int depth, const fl
 }
 
 template <int V>
-inline __attribute__((always_inline)) void tile_words_alone(int depth, const float* a, const float* __restrict b,
-                                                            Vec<float> (&acc)[1][V]) {
+inline __attribute__((always_inline)) void tile_bf16_alone(int depth, const float* a, const float* __restrict b,
+                                                           Vec<float> (&acc)[1][V]) {
     alignas(64) uint32_t x[kPaired / 2 + 1];
     Vec<float> odd[V] = {};
     for (int k = 0; k < depth; k += kPaired) {
@@ -100,15 +100,15 @@ inline __attribute__((always_inline)) void tile_words_alone(int depth, const flo
 }
 #else
 template <class T>
-constexpr bool pairs = false;
+constexpr bool is_bf16 = false;
 // only named here
 Vec<float> words(Vec<float>, Vec<float>);
 template <int R, int V>
-void tile_words(int, const float* const*, const float*, Vec<float> (&)[R][V]);
+void tile_bf16(int, const float* const*, const float*, Vec<float> (&)[R][V]);
 template <int R, int V>
-void tile_words_across(int, const float*, int64_t, const float*, Vec<float> (&)[R][V]);
+void tile_bf16_across(int, const float*, int64_t, const float*, Vec<float> (&)[R][V]);
 template <int V>
-void tile_words_alone(int, const float*, const float*, Vec<float> (&)[1][V]);
+void tile_bf16_alone(int, const float*, const float*, Vec<float> (&)[1][V]);
 #endif
 
 }  // namespace recurra::RECURRA_ISA

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/run.h"
+#include "../engine/api.h"
 
 namespace recurra {
 
@@ -54,7 +54,7 @@ inline const Engine<T>& engine() {
 }
 
 // Whether products of bfloat16 are there: see engine/pairs.h.
-inline bool has_halves() {
+inline bool has_bf16() {
 #ifdef RECURRA_X86
     static const bool found = chosen() == "avx512" && __builtin_cpu_supports("avx512bf16");
     return found;
@@ -68,7 +68,7 @@ template <class T>
 inline const Engine<T>& engine(const Spec& spec) {
 #ifdef RECURRA_X86
     if constexpr (sizeof(T) == 4)
-        if (spec.half && has_halves()) return recurra::avx512_bf16::floats();
+        if (spec.bf16 && has_bf16()) return recurra::avx512_bf16::floats();
 #endif
     return engine<T>();
 }

@@ -82,8 +82,8 @@ public:
     }
     // The same for training, with the weights as a tuple: (output, h, c or None, tape), or None.
     nb::object keep(nb::tuple weights_, nb::handle x, nb::handle state, nb::handle lengths, bool batch_first,
-                    double dropout, nb::handle draw_seed, bool half) {
-        const Training how{dropout, draw_seed, half};
+                    double dropout, nb::handle draw_seed, bool bf16) {
+        const Training how{dropout, draw_seed, bf16};
         return served(weights_, x, [&](const Tensor& values, auto& in) {
             return forward_as(values, in, state, lengths, batch_first, &how);
         });
@@ -115,8 +115,8 @@ private:
     std::vector<nb::object> names_;
     bool own_names_ = false;
     std::vector<std::vector<int64_t>> shapes_;
-    std::shared_ptr<const Ready<float>> packed_single_;  // weights packed for calls without gradients
-    std::shared_ptr<const Ready<double>> packed_double_;
+    std::shared_ptr<const PackedStack<float>> packed_single_;  // weights packed for calls without gradients
+    std::shared_ptr<const PackedStack<double>> packed_double_;
     // The weights as Python objects, in the order of `shapes_`; valid until the interpreter lock is released.
     std::vector<PyObject*> objects_;
     // Address and version of every weight_hh when all of them were last found to be finite.
@@ -153,7 +153,7 @@ private:
     struct Training {
         double dropout;
         nb::handle draw_seed;  // asked only if the call is served here: the long way draws its own
-        bool half;
+        bool bf16;
     };
 
     // Takes the very names that are the keys, so that from now on they are found without being compared.
@@ -241,12 +241,13 @@ private:
         if (work < 30000)
             return engine<T>().infer(spec, in, out);  // too short to be shared, or to let other Python threads run
         spec.threads = threads();
-        std::shared_ptr<const Ready<T>>& place = packed<T>();
-        std::shared_ptr<const Ready<T>> ready = place;  // another Python thread may replace it while this one runs
+        std::shared_ptr<const PackedStack<T>>& place = packed<T>();
+        std::shared_ptr<const PackedStack<T>> ready =
+            place;  // another Python thread may replace it while this one runs
         {
             nb::gil_scoped_release release;
-            if (engine<T>().few(spec)) return engine<T>().infer(spec, in, out);
-            if (!ready || !ready->fits(spec, in.weights)) ready = engine<T>().ready(spec, in.weights);
+            if (engine<T>().is_small(spec)) return engine<T>().infer(spec, in, out);
+            if (!ready || !ready->fits(spec, in.weights)) ready = engine<T>().pack(spec, in.weights);
             ready->infer(spec, in, out);
         }
         place = ready;
@@ -257,7 +258,7 @@ private:
         else return room_double_;
     }
     template <class T>
-    std::shared_ptr<const Ready<T>>& packed() {
+    std::shared_ptr<const PackedStack<T>>& packed() {
         if constexpr (sizeof(T) == 4) return packed_single_;
         else return packed_double_;
     }
@@ -293,7 +294,7 @@ private:
             run(spec, in, out);
             return pair(output, h, c);
         }
-        spec.dropout = how->dropout, spec.half = how->half;
+        spec.dropout = how->dropout, spec.bf16 = how->bf16;
         if (spec.dropout) spec.seed = nb::cast<uint64_t>(call(how->draw_seed));
         spec.threads = threads();
         auto kept = std::make_unique<Kept<T>>(spec);
@@ -383,11 +384,11 @@ nb::object gradients(const Kept<T>& kept, bool batch_first, nb::tuple grads, nb:
 // A session: packed weights and states; tensors by their addresses, checked on the Python side once.
 class Stream {
 public:
-    Stream(const Spec& s, const std::vector<uintptr_t>& weights, bool half) : spec_(s) {
+    Stream(const Spec& s, const std::vector<uintptr_t>& weights, bool bf16) : spec_(s) {
         std::vector<const float*> flat;
         for (uintptr_t w : weights) flat.push_back(reinterpret_cast<const float*>(w));
         nb::gil_scoped_release release;
-        steps_ = engine<float>().steps(s, flat, half);
+        steps_ = engine<float>().open_session(s, flat, bf16);
     }
     // None if x is not such a tensor.
     nb::object step(nb::handle x) {
@@ -409,7 +410,7 @@ public:
 
 private:
     const Spec spec_;
-    std::unique_ptr<Steps<float>> steps_;
+    std::unique_ptr<StepSession<float>> steps_;
 };
 
 template <class T>
@@ -451,6 +452,6 @@ void bind_layer(nb::module_& m) {
         .def(
             "__deepcopy__", [](const Layer& self, nb::handle) { return self; }, nb::arg("memo"))
         .def("keep", &Layer::keep, nb::arg("weights"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
-             nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"), nb::arg("half"))
+             nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"), nb::arg("bf16"))
         .def("step", &Layer::step, nb::arg("module"), nb::arg("x"), nb::arg("state").none());
 }

@@ -1,0 +1,421 @@
+// Back-propagation through a stretch of steps for some of the sequences: a slice of the batch.
+//
+// Per step only the gradients of the gates and of the states before; those of weights and inputs are large products over all
+// tokens of the stretch, while the gradients of the gates are still in the cache.
+#pragma once
+#include "forward.h"
+
+namespace recurra::RECURRA_ISA {
+
+// Where a gradient of weights is summed.
+template <class T>
+struct Sum {
+    T* data;
+    int ld;
+};
+
+// The weight gradients that one slice of the batch gives; of the first slice straight in the result, where its rows are whole vectors.
+template <class T>
+class WeightSums {
+public:
+    std::vector<bool> begun;  // whether the sums of a layer in one direction have their first stretch
+
+    WeightSums(const Spec& spec_, const Gradients<T>& to, bool straight)
+        : begun(spec_.layers * (spec_.bidirectional ? 2 : 1), false),
+          spec(spec_),
+          sizes(spec),
+          to_(to),
+          straight_(straight),
+          beside_(begun.size() * 5) {}
+
+    // `which`: weight_ih, weight_hh, bias_ih, bias_hh, weight_hr
+    Sum<T> at(int index, int which) {
+        const int columns = columns_of(index, which), ld = wide(index, which);
+        if (straight_ && columns == ld) return {result(index, which), columns};
+        Buffer<T>& beside = beside_[index * 5 + which];
+        if (!beside.get()) beside.resize(int64_t(height(which)) * ld);
+        return {beside.get(), ld};
+    }
+
+    // Adds what stands beside the result to it, rows `first` … `last` - 1 of one of the weights.
+    void hand_over(int index, int which, int first, int last) {
+        const int columns = columns_of(index, which);
+        T* to = result(index, which);
+        if (straight_ && !begun[index]) std::fill(to + int64_t(first) * columns, to + int64_t(last) * columns, T(0));
+        const T* from = beside_[index * 5 + which].get();
+        if (!from || !begun[index]) return;
+        const int ld = wide(index, which);
+        for (int m = first; m < last; ++m)
+            for (int j = 0; j < columns; ++j) {
+                T& sum = to[int64_t(m) * columns + j];
+                sum = straight_ ? from[int64_t(m) * ld + j] : sum + from[int64_t(m) * ld + j];
+            }
+    }
+    int height(int which) const { return which == 4 ? sizes.out : sizes.products * sizes.hidden; }
+    bool has(int which) const { return which < 2 || (which < 4 ? spec.bias : sizes.projects); }
+
+private:
+    const Spec& spec;
+    const Sizes<T> sizes;
+    const Gradients<T>& to_;
+    const bool straight_;
+    std::vector<Buffer<T>> beside_;
+
+    int columns_of(int index, int which) const {
+        return which == 0   ? sizes.inputs(index / sizes.directions)
+               : which == 1 ? sizes.out
+               : which == 4 ? sizes.hidden
+                            : 1;
+    }
+    // Products are written by whole vectors, biases one by one.
+    int wide(int index, int which) const {
+        return which == 2 || which == 3 ? 1 : round_up(columns_of(index, which), lanes<T>);
+    }
+    T* result(int index, int which) const {
+        const int names = 2 + (spec.bias ? 2 : 0) + (sizes.projects ? 1 : 0);
+        return to_.weights[index * names + (which == 4 ? names - 1 : which)];
+    }
+};
+
+template <class T>
+class BackwardChunk {
+    const Spec& spec;
+    const Sizes<T> sizes;
+    const Batch& batch;
+    Weights<T>& weights;
+    const Gradients<T>& to;
+    const Forward<T>& forward;
+    const bool direct;
+    const int side, ld, threads;
+    T *const dh, *const dc;  // gradients of the states, by layer, direction and row; shared by all parts
+    Buffer<T> grads[2];      // of the gates, by direction
+    Buffer<T> hidden[2];     // with projection: hidden states before it, and gradients of those after it
+    int begin = 0, end = 0;  // steps at hand
+    struct Token {
+        int step, row;
+    };
+    std::vector<Token> places;   // of the tokens at hand
+    std::vector<int64_t> first;  // of the tokens of a step, from `begin` on
+
+public:
+    const RowRange rows;
+    WeightSums<T> results;
+
+    // `side`: vectors of units that go together; `ld`: of the gradients of layer outputs.
+    BackwardChunk(const Forward<T>& forward_, const Gradients<T>& to_, T* dh_, T* dc_, int side_, int ld_,
+                  RowRange rows_, int threads_, bool straight)
+        : spec(forward_.spec),
+          sizes(spec),
+          batch(forward_.batch),
+          weights(forward_.weights),
+          to(to_),
+          forward(forward_),
+          direct(forward_.direct),
+          side(side_),
+          ld(ld_),
+          threads(threads_),
+          dh(dh_),
+          dc(dc_),
+          rows(rows_),
+          results(spec, to_, straight) {}
+
+    // The steps from `begin_` to `end_` of a layer, in one or both directions; `above` and `below` are gradients of layer outputs,
+    // from the lanes' first token on.
+    void run(const std::vector<LayerSpan<T>>& spans, int begin_, int end_, const T* above, T* below) {
+        begin = begin_, end = end_;
+        places.clear(), first.clear();
+        for (int step = begin; step < end; ++step) {
+            first.push_back(int64_t(places.size()));
+            for (int row = rows.begin; row < batch.active_rows(step, rows).end; ++row) places.push_back({step, row});
+        }
+        const int64_t tokens = places.size();
+        if (!tokens) return;
+        for (const LayerSpan<T>& span : spans) {
+            grads[span.direction].resize(tokens * sizes.gate_stride + 1);
+            if (sizes.projects) hidden[span.direction].resize(tokens * (sizes.units + sizes.outs) + 1);
+        }
+        forward.deal(int(spans.size()), (sizes.units / lanes<T> + side - 1) / side, rows, threads,
+                     [&](int i, RowRange rows_, ThreadSlice slice) { walk(spans[i], rows_, slice, above); });
+        if (spans[0].layer || to.x.data) input_gradient(spans, below);
+        if (!to.weights.empty())
+            for (const LayerSpan<T>& span : spans) weight_gradients(span);
+    }
+
+private:
+    T* dh_of(int i) const { return dh + int64_t(i) * spec.batch * sizes.outs; }
+    T* dc_of(int i) const { return dc + int64_t(i) * spec.batch * sizes.units; }
+    int64_t token_of(int step, int row) const { return first[step - begin] + row - rows.begin; }
+    int64_t place_of(const LayerSpan<T>& span, int64_t token) const {
+        return batch.first[places[token].step] + places[token].row - span.origin;
+    }
+    T* grads_of(const LayerSpan<T>& span, int64_t token) {
+        return grads[span.direction].get() + token * sizes.gate_stride;
+    }
+    T* hidden_of(const LayerSpan<T>& span, int64_t token) {
+        return hidden[span.direction].get() + token * (sizes.units + sizes.outs);
+    }
+    int shares(int64_t work) const { return int(std::clamp<int64_t>(work >> 17, 1, threads)); }
+
+    void walk(const LayerSpan<T>& span, RowRange rows_, ThreadSlice slice, const T* above) {
+        DirectionWeights<T>& dir = weights.at(span.layer, span.direction);
+        const int wide = side * lanes<T>, u0 = slice.begin * wide, u1 = std::min(slice.end * wide, sizes.units);
+        std::vector<const T*> in;
+        std::vector<T*> out;
+        Buffer<T> before_projection;
+        if (sizes.projects) before_projection.resize(sizes.units);
+        for (int k = 0; k < end - begin; ++k) {
+            const int step = span.direction ? begin + k : end - 1 - k;
+            in.clear(), out.clear();
+            // nobody asks for the gradient of zeros that a row starts from
+            const int last = to.h0 ? batch.rows : rows_.begin + forward.moving(span.direction, step, rows_);
+            for (int row = rows_.begin; row < batch.active_rows(step, rows_).end; ++row) {
+                gate_gradients(span, step, row, above, u0, u1, before_projection.get());
+                if (row >= last) continue;
+                in.push_back(grads_of(span, token_of(step, row)));
+                out.push_back(dh_of(span.layer * sizes.directions + span.direction) + int64_t(row) * sizes.outs);
+            }
+            slice.meet();
+            if (direct)
+                for (size_t i = 0; i < in.size(); ++i) direct_back(dir, in[i], out[i], u0, std::min(u1, sizes.out));
+            else back_products(dir, in, out, slice, step % 2);
+        }
+    }
+
+    // dh += gradients of the gates · weight_hh
+    void back_products(DirectionWeights<T>& dir, const std::vector<const T*>& in, const std::vector<T*>& out,
+                       ThreadSlice slice, bool down) {
+        const int n = dir.recurrent_back.strips(), first = slice.meeting ? slice.begin : 0,
+                  last = slice.meeting ? slice.end : n;
+        if (batch.rows == 1) {
+            for (int i = first; i < last && !in.empty(); ++i) {
+                const int strip = down ? first + last - 1 - i : i;  // as in the forward pass
+                row_times<T>(in[0], out[0], dir.recurrent_back, strip, strip + 1);
+            }
+            return;
+        }
+        for (int i = first; i < last; ++i) {
+            const int strip = down ? first + last - 1 - i : i;
+            rows_times<T>(int(in.size()), in.data(), out.data(), dir.recurrent_back, strip, strip + 1, side * lanes<T>,
+                          Start::old);
+        }
+    }
+    void direct_back(DirectionWeights<T>& dir, const T* from, T* dh_, int begin, int end) {
+        if (end <= begin) return;
+        for (int block = 0; block < sizes.products; ++block)
+            times_matrix<T>(sizes.hidden, from + block * sizes.units,
+                            dir.hh + int64_t(sizes.recurrent_gate(block)) * sizes.hidden * sizes.out + begin, sizes.out,
+                            end - begin, dh_ + begin);
+    }
+
+    // Where the gradient of the output of a step comes from, or null.
+    const T* above_of(const LayerSpan<T>& span, int step, int row, const T* above) const {
+        if (span.layer + 1 < spec.layers)
+            return above + (batch.first[step] + row - span.origin) * ld + span.direction * sizes.out;
+        return to.out.data
+                   ? to.out.data + batch.order[row] * to.out.batch + step * to.out.time + span.direction * sizes.out
+                   : nullptr;
+    }
+
+    // Adds the gradient from above to dh, and turns it into the gradients of the gates, for units u0 … u1 of a row.
+    void gate_gradients(const LayerSpan<T>& span, int step, int row, const T* above, int u0, int u1,
+                        T* before_projection) {
+        const int64_t token = token_of(step, row), seq = batch.order[row];
+        const int index = span.layer * sizes.directions + span.direction, at = span.direction * sizes.out;
+        T *dh_ = dh_of(index) + int64_t(row) * sizes.outs, *dc_ = dc_of(index) + int64_t(row) * sizes.units,
+          *g = grads_of(span, token);
+        if (const T* from = above_of(span, step, row, above))
+            for (int u = u0; u < (sizes.projects ? sizes.outs : u1); u += lanes<T>) {
+                Vec<T> arriving = load_part(from + u, sizes.out - u);
+                if (forward.drops(span.layer))
+                    for (int i = 0; i < lanes<T> && u + i < sizes.out; ++i)
+                        arriving[i] *= forward.scale(span.layer, seq, step, at + u + i);
+                store(dh_ + u, load(dh_ + u) + arriving);
+            }
+        const RowPointers<T> here = forward.row_pointers(span, step, row);
+        T* dhidden = dh_;
+        if (sizes.projects) dhidden = before_projection, unproject(span, token, here, dh_, dhidden);
+        if (sizes.lstm) lstm_backward(here, g, dhidden, dc_, u0, u1, sizes.units);
+        else if (sizes.gru) gru_backward(here, g, dhidden, u0, u1, sizes.units);
+        else rnn_backward(spec.cell == Cell::rnn_relu, here, g, dhidden, u0, u1);
+        if (u1 > sizes.hidden) {  // units that only fill up a vector have no say, whatever they came to
+            for (int block = 0; block < sizes.stored; ++block)
+                std::fill(g + block * sizes.units + sizes.hidden, g + (block + 1) * sizes.units, T(0));
+            std::fill(dhidden + sizes.hidden, dhidden + u1, T(0));
+        }
+    }
+
+    // Gradient of the hidden state before projection from that after it, both kept for the gradient of weight_hr.
+    void unproject(const LayerSpan<T>& span, int64_t token, const RowPointers<T>& here, T* dh_, T* dhidden) {
+        DirectionWeights<T>& dir = weights.at(span.layer, span.direction);
+        T* kept = hidden_of(span, token);
+        for (int u = 0; u < sizes.units; u += lanes<T>)
+            store(kept + u, load(here.gates + u * sizes.stored + 3 * lanes<T>) * tanh(load(here.c + u)));
+        std::copy_n(dh_, sizes.outs, kept + sizes.units);
+        std::fill_n(dhidden, sizes.units, T(0));
+        const T* from = kept + sizes.units;
+        if (direct) times_matrix<T>(sizes.out, from, dir.hr, sizes.hidden, sizes.hidden, dhidden);
+        else rows_times<T>(1, &from, &dhidden, dir.project_back, Start::zero);
+        std::fill_n(dh_, sizes.outs, T(0));
+    }
+
+    // below (+)= gradients of the gates · weight_ih; for the lowest layer straight into the gradient of the values, or
+    // through rows of whole vectors.
+    void input_gradient(const std::vector<LayerSpan<T>>& spans, T* below) {
+        const int columns = sizes.inputs(spans[0].layer);
+        const bool lowest = spans[0].layer == 0, through = lowest && columns % lanes<T>;
+        const int64_t tokens = places.size();
+        const int n = shares(tokens * columns * sizes.units * sizes.products);
+        const int most = int(std::min<int64_t>(kTogether, (tokens + n - 1) / n));
+        in_turn(int((tokens + most - 1) / std::max(most, 1)), n, [&](int item) {
+            const T* in[kTogether];
+            T* out[kTogether];
+            Buffer<T> rest;
+            if (through) rest.resize(int64_t(kTogether) * ld);
+            const int64_t i = int64_t(item) * most;
+            for (const LayerSpan<T>& span : spans) {
+                const int m = int(std::min<int64_t>(most, tokens - i));
+                for (int j = 0; j < m; ++j) {
+                    in[j] = grads_of(span, i + j) + sizes.input_block() * sizes.units;
+                    out[j] = through  ? rest.get() + j * ld
+                             : lowest ? values_row(i + j)
+                                      : below + place_of(span, i + j) * ld;
+                    if (through && span.direction) std::copy_n(values_row(i + j), columns, out[j]);
+                }
+                if (direct)
+                    for (int j = 0; j < m; ++j) direct_input(span, in[j], out[j], columns);
+                else {
+                    const bool streams = lowest && !through && should_stream<T>(batch.tokens, columns) &&
+                                         std::all_of(out, out + m, is_aligned);
+                    rows_times<T>(m, in, out, weights.at(span.layer, span.direction).in_back,
+                                  span.direction ? Start::old
+                                  : streams      ? Start::stream
+                                                 : Start::zero);
+                    if (streams) stream_fence();
+                }
+                for (int j = 0; j < m && through; ++j) std::copy_n(out[j], columns, values_row(i + j));
+            }
+        });
+    }
+    void direct_input(const LayerSpan<T>& span, const T* from, T* target, int columns) {
+        if (!span.direction) std::fill_n(target, columns, T(0));
+        for (int gate = 0; gate < sizes.products; ++gate)
+            times_matrix<T>(sizes.hidden, from + gate * sizes.units,
+                            weights.at(span.layer, span.direction).ih + int64_t(gate) * sizes.hidden * columns, columns,
+                            columns, target);
+    }
+    T* values_row(int64_t token) const {
+        const auto [step, row] = places[token];
+        return to.x.data + batch.order[row] * to.x.batch + step * to.x.time;
+    }
+
+    // The tokens at hand without those of the first or the last step, where all start from zeros: the products of zeros and finite
+    // gradients are zeros. All of them, if there are no others, because a sum must begin.
+    std::pair<int64_t, int64_t> with_state(int direction, int64_t tokens) const {
+        if (first.size() < 2 || forward.moving(direction, direction ? end - 1 : begin, rows)) return {0, tokens};
+        const int64_t from = direction ? 0 : first[1], until = direction ? first.back() : tokens;
+        const auto finite = [&](int64_t token) {
+            return all_finite(grads[direction].get() + token * sizes.gate_stride, sizes.products * sizes.units);
+        };
+        bool leave = from < until;
+        for (int64_t i = 0; i < from && leave; ++i) leave = finite(i);
+        for (int64_t i = until; i < tokens && leave; ++i) leave = finite(i);
+        return leave ? std::pair(from, until) : std::pair(int64_t(0), tokens);
+    }
+
+    // Sums over all tokens in one order; the rows of the results are dealt out to the threads.
+    void weight_gradients(const LayerSpan<T>& span) {
+        const int64_t tokens = places.size();
+        const int inputs = sizes.inputs(span.layer), index = span.layer * sizes.directions + span.direction;
+        std::vector<const T*> x(tokens), h(tokens);
+        const T *const g = grads_of(span, 0), *const gi = g + sizes.input_block() * sizes.units;
+        for (int64_t i = 0; i < tokens; ++i) {
+            const auto [step, row] = places[i];
+            x[i] = forward.input_row(span, step, row);
+            h[i] = forward.row_pointers(span, step, row).h_before;
+        }
+        const Sum<T> ih = results.at(index, 0), hh = results.at(index, 1);
+        T *const bi = spec.bias ? results.at(index, 2).data : nullptr, *const bh = spec.bias ? results.at(index, 3).data
+                                                                                             : nullptr;
+        const bool fresh = !results.begun[index];
+        const auto [from_, until] = with_state(span.direction, tokens);
+        const int64_t from = from_;  // C++17 has no captures of structured bindings
+        h.erase(h.begin() + until, h.end()), h.erase(h.begin(), h.begin() + from);
+        const int height = sizes.products * sizes.hidden, n = shares(tokens * height * (inputs + sizes.out));
+        const int items =
+            n == 1 ? 1 : n * std::max(1, height / n / 128);  // so many rows that packing x for them is nothing
+        in_turn(items, n, [&](int item) {
+            const int begin = int(int64_t(height) * item / items), end = int(int64_t(height) * (item + 1) / items);
+            const auto blocks = [&](auto f) {  // f(block, its rows at hand)
+                for (int block = 0; block < sizes.products; ++block) {
+                    const int u0 = std::max(begin - block * sizes.hidden, 0),
+                              u1 = std::min(end - block * sizes.hidden, sizes.hidden);
+                    if (u0 < u1) f(block, u0, u1);
+                }
+            };
+            outer_sums(h, sizes.out, [&](auto& sum, int64_t token, bool first) {
+                blocks([&](int block, int u0, int u1) {
+                    add(sum, g + (from + token) * sizes.gate_stride, sizes.gate_stride, block * sizes.units, u0, u1, hh,
+                        sizes.recurrent_gate(block), first && fresh);
+                });
+            });
+            outer_sums(x, inputs, [&](auto& sum, int64_t token, bool first) {
+                blocks([&](int block, int u0, int u1) {
+                    add(sum, gi + token * sizes.gate_stride, sizes.gate_stride, block * sizes.units, u0, u1, ih, block,
+                        first && fresh);
+                });
+            });
+            if (bi)
+                blocks([&](int block, int u0, int u1) {
+                    T* to_ = bi + block * sizes.hidden;
+                    add_bias(tokens, gi, block * sizes.units, u0, u1, to_, fresh);
+                    if (sizes.gru)
+                        add_bias(tokens, g, block * sizes.units, u0, u1,
+                                 bh + sizes.recurrent_gate(block) * sizes.hidden, fresh);
+                    else std::copy(to_ + u0, to_ + u1, bh + block * sizes.hidden + u0);
+                });
+        });
+        if (sizes.projects) projection_gradient(span, index);
+        results.begun[index] = true;
+    }
+
+    void projection_gradient(const LayerSpan<T>& span, int index) {
+        const int64_t tokens = places.size();
+        std::vector<const T*> hidden_(tokens);
+        for (int64_t i = 0; i < tokens; ++i) hidden_[i] = hidden_of(span, i);
+        const Sum<T> hr = results.at(index, 4);
+        const bool fresh = !results.begun[index];
+        const int n = shares(tokens * sizes.out * sizes.hidden);
+        parallel(n, [&](int share) {
+            outer_sums(hidden_, sizes.hidden, [&](auto& sum, int64_t token, bool first) {
+                const int64_t stride = sizes.units + sizes.outs;
+                add(sum, hidden_of(span, token) + sizes.units, stride, 0, sizes.out * share / n,
+                    sizes.out * (share + 1) / n, hr, 0, first && fresh);
+            });
+        });
+    }
+
+    // f(sum, first token, whether there were none before) for some tokens at a time, whose x the sum has taken up.
+    template <class F>
+    static void outer_sums(const std::vector<const T*>& x, int columns, F f) {
+        OuterSum<T> sum;
+        for (int64_t token = 0, tokens = x.size(); token < tokens; token += kChunk) {
+            sum.take(int(std::min<int64_t>(kChunk, tokens - token)), x.data() + token, columns);
+            f(sum, token, token == 0);
+        }
+    }
+    // RowRange u0 … u1 of a gate: columns at + u0 … of g.
+    void add(OuterSum<T>& sum, const T* g, int64_t stride, int at, int u0, int u1, Sum<T> result_, int gate,
+             bool begin) {
+        T* c = result_.data +
+               (int64_t(gate) * sizes.hidden - at) * result_.ld;  // as if its row `at` were the gate's first
+        sum.add(g, stride, at + u0, at + u1, c, result_.ld, begin);
+    }
+    void add_bias(int64_t tokens, const T* g, int at, int u0, int u1, T* result_, bool begin) {
+        std::vector<double> total(u1 - u0);  // a running sum in float would lose digits
+        for (int64_t i = 0; i < tokens; ++i)
+            for (int u = u0; u < u1; ++u) total[u - u0] += g[i * sizes.gate_stride + at + u];
+        for (int u = u0; u < u1; ++u) result_[u] = T(begin ? total[u - u0] : result_[u] + total[u - u0]);
+    }
+};
+
+}  // namespace recurra::RECURRA_ISA
