@@ -9,18 +9,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the marks differ too
-STYLES = {
-    "rnn": {"color": "#E69F00", "marker": "^", "label": "RNN"},
-    "rnn_relu": {"color": "#009E73", "marker": "v", "label": "RNN (relu)"},
-    "lstm": {"color": "#D55E00", "marker": "s", "label": "LSTM"},
-    "gru": {"color": "#0072B2", "marker": "o", "label": "GRU"},
-    "none": {"color": "#666666", "marker": "D", "label": "no memory"},
-}
-
-
-def label(cell: str) -> str:
-    """A cell's name as it is written."""
-    return STYLES[cell]["label"]
+PALETTE = (
+    ("#D55E00", "s"),
+    ("#0072B2", "o"),
+    ("#E69F00", "^"),
+    ("#009E73", "v"),
+    ("#CC79A7", "P"),
+    ("#56B4E9", "X"),
+)
+"""Colours of lines, each with its mark."""
+GREY = ("#666666", "D")
 
 
 def panels(columns: int, rows: int = 1, width: float = 3.6) -> tuple[Figure, list[list[Any]]]:

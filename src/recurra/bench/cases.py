@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from recurra.cells.registry import FAMILIES, known
+
 if TYPE_CHECKING:
     import numpy as np
 
-GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+_CELLS = [known()[name] for name in FAMILIES]
+GATES = {c.torch_class: len(c.cell.gates) for c in sorted(_CELLS, key=lambda c: len(c.cell.gates))}
+"""Number of gates of each cell that is measured, by the name of its layer."""
 
 SHAPES = (
     *((1, steps, hidden) for steps in (1, 100) for hidden in (64, 256, 512)),

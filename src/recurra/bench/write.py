@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from recurra._util.atomic import written
+from recurra._util.plotting import PALETTE
+from recurra.cells.registry import FAMILIES, known
 from recurra.errors import UsageError
 
 from .cases import GATES
 from .report import AGAINST, Row, case_of, tables, warnings
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; the marks differ too
-STYLES = {"RNN": ("#E69F00", "^"), "GRU": ("#0072B2", "o"), "LSTM": ("#D55E00", "s")}
+STYLES = {known()[name].torch_class: PALETTE[list(known()).index(name)] for name in FAMILIES}
 
 
 def write_files(result: dict[str, Any], out: Path) -> list[Path]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-State = tuple[Tensor, ...]
+State = tuple["Tensor", ...]
 
-Alter = Callable[[str, Tensor], Tensor]
+Alter = Callable[[str, "Tensor"], "Tensor"]
 """Takes the name and the values of a gate, `(batch, hidden)`, and gives the values with which the step goes on."""
 
 
@@ -69,6 +70,10 @@ class Cell(ABC):
     gates: ClassVar[tuple[str, ...]]
     states: ClassVar[tuple[str, ...]]
     keeps: ClassVar[str] = ""
+
+    def __repr__(self) -> str:
+        """The class and its settings; equal for equal cells, because a checkpoint is identified by it."""
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
 
     @abstractmethod
     def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor], alter: Alter = as_is) -> Step:

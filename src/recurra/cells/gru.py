@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from .base import Alter, Cell, State, Step, as_is, linear
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class GRU(Cell):
@@ -31,6 +32,6 @@ class GRU(Cell):
         (h,) = state
         r_x, z_x, n_x = linear(x, weights, "ih").chunk(3, dim=-1)
         r_h, z_h, n_h = linear(h, weights, "hh").chunk(3, dim=-1)
-        r, z = alter("reset", torch.sigmoid(r_x + r_h)), alter("update", torch.sigmoid(z_x + z_h))
-        n = alter("candidate", torch.tanh(n_x + r * n_h))
+        r, z = alter("reset", (r_x + r_h).sigmoid()), alter("update", (z_x + z_h).sigmoid())
+        n = alter("candidate", (n_x + r * n_h).tanh())
         return Step(((1 - z) * n + z * h,), (r, z, n))

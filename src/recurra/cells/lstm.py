@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from .base import Alter, Cell, State, Step, as_is, linear
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class LSTM(Cell):
@@ -33,10 +34,10 @@ class LSTM(Cell):
         """One time step; see the class for the equations."""
         h, c = state
         i, f, g, o = (linear(x, weights, "ih") + linear(h, weights, "hh")).chunk(4, dim=-1)
-        i, f = alter("input", torch.sigmoid(i)), alter("forget", torch.sigmoid(f))
-        g, o = alter("candidate", torch.tanh(g)), alter("output", torch.sigmoid(o))
+        i, f = alter("input", i.sigmoid()), alter("forget", f.sigmoid())
+        g, o = alter("candidate", g.tanh()), alter("output", o.sigmoid())
         c = f * c + i * g
-        h = o * torch.tanh(c)
+        h = o * c.tanh()
         if "weight_hr" in weights:
             h = h @ weights["weight_hr"].T
         return Step((h, c), (i, f, g, o))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from .base import Alter, Cell, State, Step, as_is, linear
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class RNN(Cell):
@@ -34,6 +35,6 @@ class RNN(Cell):
     def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor], alter: Alter = as_is) -> Step:
         """One time step; see the class for the equation."""
         (h,) = state
-        activation = torch.tanh if self.nonlinearity == "tanh" else torch.relu
-        n = alter("candidate", activation(linear(x, weights, "ih") + linear(h, weights, "hh")))
+        total = linear(x, weights, "ih") + linear(h, weights, "hh")
+        n = alter("candidate", total.tanh() if self.nonlinearity == "tanh" else total.relu())
         return Step((n,), (n,))

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recurra._util.messages import counted
-from recurra._util.plotting import STYLES, label, panels
+from recurra._util.plotting import panels
+from recurra.cells.registry import FAMILIES, label, names
 from recurra.data.encoders.running_text import BEGIN_ID, RunningTextEncoder, pieces
 from recurra.errors import UsageError
 from recurra.tasks import LanguageModel
 from recurra.tasks.generate.network import LanguageNetwork
 
-from .network import CELLS, fitting_size, parameter_count
+from .network import fitting_size, parameter_count, styles
 from .result import Result, Row, Tell, silent
 from .samples import fitted, play
 
@@ -41,7 +42,7 @@ def capacity(
     test: str | None = None,
     *,
     budgets: Sequence[int] = (20_000, 60_000, 180_000),
-    cells: Sequence[str] = ("rnn", "lstm", "gru"),
+    cells: Sequence[str] = FAMILIES,
     epochs: int = 12,
     learning_rates: Sequence[float] = (1e-2, 3e-3),
     random_state: int = 0,
@@ -57,7 +58,7 @@ def capacity(
         test: text to measure the loss on; if left out, the last tenth of `text`, or about 10,000 further characters of
             Shakespeare.
         budgets: numbers of parameters, embedding and output included.
-        cells: of `"rnn"`, `"rnn_relu"`, `"lstm"`, `"gru"`.
+        cells: names of cells with memory, see `recurra.nn.CELLS`.
         epochs: passes over the text.
         learning_rates: of AdamW, at its peak.
         random_state: seed of weights and dropout.
@@ -78,8 +79,8 @@ def capacity(
         ['RNN', 'LSTM', 'GRU']
     """
     for cell in cells:
-        if cell not in CELLS:
-            raise UsageError(f"cell is one of {', '.join(CELLS)}, not {cell!r}")
+        if cell not in names(memoryless=False):
+            raise UsageError(f"cell is one of {', '.join(names(memoryless=False))}, not {cell!r}")
     if not (cells and budgets and learning_rates) or min(budgets) < 1:
         raise UsageError("at least one cell, one learning rate and one positive budget are needed")
     if text is None:
@@ -174,7 +175,7 @@ def _draw(result: Result) -> Figure:
         "microseconds": "one step of inference (µs)",
     }
     for axes, (name, title) in zip(grid, axes_of.items(), strict=True):
-        for style in STYLES.values():
+        for style in styles().values():
             rows = [row for row in result.rows if row["cell"] == style["label"]]
             if rows:
                 axes.plot([row["parameters"] for row in rows], [row[name] for row in rows], **style, markersize=5)

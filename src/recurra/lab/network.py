@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from recurra._util.plotting import GREY, PALETTE
+from recurra.cells.registry import NO_MEMORY, label, names
 from recurra.nn import begin_remembering, build_recurrent
 
 from .problems import Problem
 
-CELLS = ("rnn", "rnn_relu", "lstm", "gru")
 STARTS = ("long", "torch")
 
 
@@ -20,7 +22,7 @@ class Reader(torch.nn.Module):
     """One recurrent layer whose last outputs are read linearly.
 
     Args:
-        cell: `"rnn"` (tanh), `"rnn_relu"`, `"lstm"` or `"gru"`.
+        cell: a cell with memory, see `recurra.nn.CELLS`.
         inputs: features of a step.
         hidden_size: units.
         outputs: scores of a step.
@@ -35,6 +37,12 @@ class Reader(torch.nn.Module):
         """Scores of the last steps, `(batch, answers, outputs)`, from x `(batch, time, features)`."""
         output, _ = self.layer(x, state[0] if state and len(state) == 1 else state)
         return self.answer(output[:, -answers:])
+
+
+def styles() -> dict[str, dict[str, str]]:
+    """Returns the colour, the mark and the label of each cell in figures."""
+    drawn = [*zip(names(memoryless=False), cycle(PALETTE), strict=False), (NO_MEMORY, GREY)]
+    return {name: {"color": colour, "marker": mark, "label": label(name)} for name, (colour, mark) in drawn}
 
 
 def fitting_size(count: Callable[[int], int], wanted: int) -> int:
@@ -91,8 +99,8 @@ def begin(network: Reader, lag: int) -> None:
     begin_remembering(layer)
     gates, size = layer.stack.cell.gates, layer.stack.hidden_size
     weights = dict(layer.named_parameters())
-    if gates == ("candidate",):
-        if layer.nonlinearity == "relu":
+    if not {"forget", "update"} & {*gates}:
+        if getattr(layer, "nonlinearity", "") == "relu":
             torch.nn.init.eye_(weights["weight_hh_l0"])
         return
     for name in ("bias_ih_l0", "bias_hh_l0"):

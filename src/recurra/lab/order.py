@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra._util.plotting import STYLES, bars, label, panels
+from recurra._util.plotting import bars, panels
+from recurra.cells.registry import label, names
 from recurra.data.encoders.text import new_tokenizer
 from recurra.errors import UsageError
 from recurra.tasks import SequenceClassifier
 
-from .network import CELLS
+from .network import styles
 from .result import Result, Row, Tell, silent
 from .samples import Labelled, fitted, own, reviews, sawteeth
 
@@ -53,7 +54,7 @@ def order(
             their order, and a sample of Korean film reviews.
         y: their classes.
         test: `(X, y)` to test on; a fifth of the sequences if left out.
-        cell: with memory: `"lstm"`, `"gru"`, `"rnn"` or `"rnn_relu"`.
+        cell: name of a cell with memory, see `recurra.nn.CELLS`.
         tokens: what the steps of texts are: `"word"` or `"char"`.
         hidden_size: units per layer and direction.
         epochs: passes over the data; None for enough.
@@ -77,8 +78,8 @@ def order(
         >>> [(row["cell"], row["trained"], row["tested"]) for row in result.rows][0]
         ('LSTM', 'in order', 'in order')
     """
-    if cell not in CELLS:
-        raise UsageError(f"cell is one with memory, {', '.join(CELLS)}, not {cell!r}")
+    if cell not in names(memoryless=False):
+        raise UsageError(f"cell is one with memory, {', '.join(names(memoryless=False))}, not {cell!r}")
     if tokens not in ("word", "char"):
         raise UsageError(f"tokens is word or char, not {tokens!r}: steps of other kinds change when they are moved")
     if (X is None) != (y is None):
@@ -142,7 +143,7 @@ def shuffle(sequence: Any, tokens: str, random: np.random.Generator) -> Any:
 def _draw(result: Result) -> Figure:
     names = list(dict.fromkeys(row["data"] for row in result.rows))
     figure, (grid,) = panels(len(names), width=4.5)
-    colours = {style["label"]: style["color"] for style in STYLES.values()}
+    colours = {style["label"]: style["color"] for style in styles().values()}
     for axes, name in zip(grid, names, strict=True):
         rows = [row for row in result.rows if row["data"] == name]
         titles = [_title(row) for row in rows]

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recurra._util.plotting import STYLES, label, panels
+from recurra._util.plotting import panels
+from recurra.cells.registry import FAMILIES, label
+from recurra.cells.registry import names as cell_names
 from recurra.errors import UsageError
 
-from .network import CELLS, STARTS, Reader, build, parameter_count
+from .network import STARTS, Reader, build, parameter_count, styles
 from .problems import PROBLEMS, Problem
 from .reach import reach
 from .result import Result, Row, Tell, silent
@@ -48,7 +50,7 @@ COLUMNS = {
 def vanishing(
     problem: str = "adding",
     lags: Sequence[int] = LAGS,
-    cells: Sequence[str] = ("rnn", "lstm", "gru"),
+    cells: Sequence[str] = FAMILIES,
     *,
     parameters: int = 17_500,
     start: str = "long",
@@ -69,7 +71,7 @@ def vanishing(
     Args:
         problem: `"adding"`, `"copy"`, `"order"`, or `"all"` of them; see `recurra.lab.problems`.
         lags: of the problem, in steps, at least 10.
-        cells: of `"rnn"`, `"rnn_relu"`, `"lstm"`, `"gru"`.
+        cells: names of cells with memory, see `recurra.nn.CELLS`.
         parameters: of each network, about.
         start: `"long"`, or `"torch"` for weights as `torch.nn` draws them.
         learning_rates: of Adam.
@@ -120,7 +122,12 @@ def vanishing(
 
 
 def _check_names(problems: Sequence[str], cells: Sequence[str], start: str) -> None:
-    for what, given, known in (("problem", problems, PROBLEMS), ("cell", cells, CELLS), ("start", [start], STARTS)):
+    remembering = cell_names(memoryless=False)
+    for what, given, known in (
+        ("problem", problems, PROBLEMS),
+        ("cell", cells, remembering),
+        ("start", [start], STARTS),
+    ):
         for name in given:
             if name not in known:
                 also = ", all" if what == "problem" else ""
@@ -201,7 +208,7 @@ def _draw(result: Result) -> Figure:
 
 def _draw_losses(axes: Any, problem: Problem, rows: Sequence[Row]) -> None:
     """Loss against the lag, as a share of that of knowing nothing, which depends on the lag on the copy problem."""
-    for style in STYLES.values():
+    for style in styles().values():
         some = [row for row in rows if row["cell"] == style["label"]]
         if some:
             axes.plot([r["lag"] for r in some], [r["loss"] / r["baseline"] for r in some], **style, markersize=5)
@@ -220,7 +227,7 @@ def _draw_reach(axes: Any, curves: Sequence[Row]) -> None:
     for curve in curves:
         points = [step for step in curve["steps"] if step["relative"]]  # no logarithm of what has vanished altogether
         lags, values = [step["lag"] for step in points], [step["relative"] for step in points]
-        axes.plot(lags, values, **STYLES[curve["cell"]], markersize=3.5)
+        axes.plot(lags, values, **styles()[curve["cell"]], markersize=3.5)
     axes.set_yscale("log")
     axes.set_xlabel("steps back, k")
     axes.set_ylabel("‖∂L$_T$/∂h$_{T-k}$‖ / ‖∂L$_T$/∂h$_T$‖")

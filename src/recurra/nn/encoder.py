@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from recurra.cells import CellLike
+from recurra.cells.registry import NO_MEMORY, find, names, torch_class
 from recurra.ops import dropout, reproducible_algebra
 
+from . import recurrent
 from .memoryless import Memoryless
 from .pooling import last_hidden
-from .recurrent import GRU, LSTM, RNN
 
-CELLS = ("lstm", "gru", "rnn", "rnn_relu", "none")
+CELLS = names()
+"""Values of the parameter `cell`: the built-in cells and `"none"`."""
+
+Layer = recurrent.RNN | recurrent.GRU | recurrent.LSTM | recurrent.Recurrent | Memoryless
 
 
 class SequenceEncoder(torch.nn.Module):
@@ -20,7 +27,7 @@ class SequenceEncoder(torch.nn.Module):
     Args:
         input_size: number of different tokens, or features of a step.
         embedding_size: size of a token's vector; 0 when the input is features.
-        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh), `"rnn_relu"`, or `"none"` for a baseline without memory.
+        cell: one of `CELLS`, where `"none"` is a baseline without memory; or a `Cell` of your own.
         hidden_size: units per layer and direction.
         num_layers: layers on top of each other.
         bidirectional: whether every layer also runs from the end to the beginning.
@@ -45,7 +52,7 @@ class SequenceEncoder(torch.nn.Module):
         input_size: int,
         embedding_size: int = 0,
         *,
-        cell: str = "lstm",
+        cell: CellLike = "lstm",
         hidden_size: int = 128,
         num_layers: int = 1,
         bidirectional: bool = False,
@@ -70,7 +77,7 @@ class SequenceEncoder(torch.nn.Module):
             engine=engine,
             memory=memory,
         )
-        self.directions = 2 if bidirectional and cell != "none" else 1
+        self.directions = 2 if bidirectional and cell != NO_MEMORY else 1
         self.output_size = self.directions * hidden_size
 
     def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,7 +103,7 @@ class SequenceEncoder(torch.nn.Module):
 
 
 def build_recurrent(
-    cell: str,
+    cell: CellLike,
     input_size: int,
     hidden_size: int,
     num_layers: int,
@@ -105,32 +112,29 @@ def build_recurrent(
     dropout: float = 0.0,
     engine: str = "auto",
     memory: str = "full",
-) -> RNN | GRU | LSTM | Memoryless:
-    """A batch-first layer for the name of a cell; without memory there is one direction only.
+) -> Layer:
+    """Builds a batch-first layer for a cell; without memory there is one direction only.
 
     Raises:
         ValueError: there is no such cell.
     """
-    if cell not in CELLS:
-        raise ValueError(f"cell is one of {', '.join(CELLS)}, not {cell!r}")
-    if cell == "none":
+    if cell == NO_MEMORY:
         return Memoryless(input_size, hidden_size, num_layers, dropout=dropout)
-    kind = {"lstm": LSTM, "gru": GRU}.get(cell, RNN)
-    extra = {"nonlinearity": "relu"} if cell == "rnn_relu" else {}
-    return kind(
-        input_size,
-        hidden_size,
-        num_layers,
-        batch_first=True,
-        bidirectional=bidirectional,
-        dropout=dropout,
-        engine=engine,
-        memory=memory,
-        **extra,
-    )
+    found = find(cell, memoryless=True)
+    options: dict[str, Any] = {
+        "batch_first": True,
+        "bidirectional": bidirectional,
+        "dropout": dropout,
+        "engine": engine,
+        "memory": memory,
+    }
+    kind = torch_class(found)
+    if kind:
+        return getattr(recurrent, kind)(input_size, hidden_size, num_layers, **options, **vars(found))  # type: ignore[no-any-return]
+    return recurrent.Recurrent(found, input_size, hidden_size, num_layers, **options)
 
 
-def begin_remembering(layer: RNN | GRU | LSTM | Memoryless, *, orthogonal: bool = True) -> None:
+def begin_remembering(layer: Layer, *, orthogonal: bool = True) -> None:
     """Starts recurrent weights where states last: an LSTM's forget gates open, and, if wanted, orthogonal gates.
 
     Saxe and others, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", 2014;

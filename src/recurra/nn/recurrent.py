@@ -19,7 +19,7 @@ from recurra.ops import PRECISIONS, Explanation, Stack, explain, quick_layer, qu
 from recurra.ops.tensor_memory import check_input, check_tensor
 
 from .dynamo import admit
-from .session import Session
+from .session import ONE_DIRECTION, Session
 
 Lengths = Tensor | Sequence[int] | None
 _NATIVE = ("auto", "native")
@@ -136,7 +136,7 @@ class _TorchRecurrent(_Base):
             if found is not None:
                 return found
         if self.bidirectional:
-            raise UsageError("a bidirectional layer reads both ends of a sequence; it cannot run step by step")
+            raise UsageError(ONE_DIRECTION)
         check_input("the input", input)
         if input.dim() not in (1, 2):
             raise UsageError(f"one step must have shape (batch, features) or (features,), got {tuple(input.shape)}")
@@ -382,10 +382,23 @@ class Recurrent(torch.nn.Module):
             torch.nn.init.uniform_(weight, -bound, bound)
 
     def forward(
-        self, input: Tensor, states: tuple[Tensor, ...] | None = None, lengths: Lengths = None
+        self, input: Tensor, states: Tensor | tuple[Tensor, ...] | None = None, lengths: Lengths = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Runs the stack; shapes as in `recurra.ops.recurrence`."""
+        """Runs the stack; shapes as in `recurra.ops.recurrence`. A single state may be given without its tuple."""
+        states = (states,) if isinstance(states, Tensor) else states
         return recurrence(self.stack, input, self._weights(), lengths, states, **_options(self))
+
+    def step(self, input: Tensor, states: Any = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Runs one time step of `(batch, features)`; returns the output `(batch, hidden)` and the new states.
+
+        Raises:
+            UsageError: the layer is bidirectional.
+        """
+        if self.stack.bidirectional:
+            raise UsageError(ONE_DIRECTION)
+        time = 1 if self.batch_first else 0
+        output, states = self(input.unsqueeze(time), states)
+        return output.squeeze(time), states
 
     def explain(self, input: Tensor, states: tuple[Tensor, ...] | None = None, lengths: Lengths = None) -> Explanation:
         """Says which engine would serve this input, and why the others would not."""

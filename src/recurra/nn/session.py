@@ -11,6 +11,8 @@ from recurra.errors import EngineError, UsageError
 from recurra.ops import open_stream
 from recurra.ops.tensor_memory import address, check_readable, materialize
 
+ONE_DIRECTION = "a bidirectional layer reads both ends of a sequence; it cannot run step by step"
+
 
 class Session:
     """A layer that runs step by step and keeps its states; made by `layer.session()`.
@@ -41,7 +43,7 @@ class Session:
             raise UsageError(f"the weights of a session are float32 or bfloat16, not {weights}")
         stack, tensors = layer.stack, [w.detach() for w in layer._weights()]
         if stack.bidirectional:
-            raise UsageError("a bidirectional layer reads both ends of a sequence; it cannot run step by step")
+            raise UsageError(ONE_DIRECTION)
         if batch < 1:
             raise UsageError(f"batch must be at least 1, got {batch}")
         if any(t.dtype != torch.float32 or t.device.type != "cpu" for t in tensors):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recurra.cells import CellLike
 from recurra.ops import Linear, linear
 from recurra.ops import dropout as drop
 
@@ -47,7 +48,7 @@ class ContextNetwork(torch.nn.Module):
         input_size: int,
         embedding_size: int,
         *,
-        cell: str = "lstm",
+        cell: CellLike = "lstm",
         hidden_size: int = 128,
         num_layers: int = 1,
         direction: str = "both",

@@ -9,7 +9,8 @@ import torch
 from torch import _VF, Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from recurra.cells import GRU, LSTM, RNN, State
+from recurra.cells import RNN, Cell, State
+from recurra.cells.registry import torch_class
 
 from .call import Call
 
@@ -18,9 +19,14 @@ name = "builtin"
 _FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
+def supports(cell: Cell) -> bool:
+    """Returns whether torch has a kernel for the cell."""
+    return bool(torch_class(cell))
+
+
 def refuses(call: Call) -> str | None:
     """Why torch's kernels cannot serve the call, or None if they can."""
-    if type(call.stack.cell) not in (RNN, GRU, LSTM):
+    if not supports(call.stack.cell):
         return f"torch has no kernel for the cell {call.stack.cell.name!r}"
     if call.dtype not in _FLOATS:
         return f"torch has no kernel for {call.dtype}"
@@ -57,7 +63,7 @@ def _kernel(call: Call, data: Tensor, batch_sizes: Tensor | None, weights: Seque
     # cuDNN keeps what backward needs only in training mode; without dropout the results are the same
     train = call.training or (call.needs_grad and data.is_cuda)
     dropout = call.dropout if call.training else 0.0
-    state = list(states) if cell.name == "lstm" else states[0]
+    state = states[0] if len(states) == 1 else list(states)
     layers, both = call.stack.num_layers, call.stack.bidirectional
     options = (list(weights), call.stack.bias, layers, dropout, train, both)
     if batch_sizes is None:

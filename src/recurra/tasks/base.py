@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from recurra._util.atomic import reason
+from recurra.cells.registry import NO_MEMORY, find, name_of
 from recurra.data.batching.batches import BatchSource, Shuffled, to_device
 from recurra.errors import DataError, NonFiniteError, UsageError
 from recurra.io import ModelFolder, dumps, model_card, write_folder
@@ -284,6 +285,8 @@ class Estimator(Parameters, BaseEstimator):
 
     def _check_params(self) -> None:
         check_params(self)
+        if self.cell != NO_MEMORY:
+            find(self.cell, memoryless=True)
         choose_device(self.device)
 
     def _seed(self) -> int:
@@ -394,7 +397,7 @@ class Estimator(Parameters, BaseEstimator):
         stack = self._stack()
         config = {
             "task": self.task,
-            "params": {k: _to_json(v) for k, v in self.get_params().items()},
+            "params": {k: _to_json(v) for k, v in self._named_params().items()},
             **learnt,
             "gates": list(stack.cell.gates) if stack else [],  # order of the rows in the recurrent weights
             "states": list(stack.cell.states) if stack else [],
@@ -421,7 +424,7 @@ class Estimator(Parameters, BaseEstimator):
             title=f"{self.title}: {name}",
             description=f"{direction}{cell}, layers: {self.num_layers}, units per layer and "
             f"direction: {self.hidden_size}, weights: {count:,}. Trained with Recurra.",
-            tags=[self.task, self.cell, kind],
+            tags=[self.task, name_of(self.cell), kind],
             example=example,
             metrics={**self.metrics_, "evaluated_on": "Figures are on the validation data."},
             data=self.data_,
@@ -434,7 +437,11 @@ class Estimator(Parameters, BaseEstimator):
 
     def _settings(self) -> dict[str, Any]:
         """The parameters for the model card."""
-        return self.get_params()
+        return self._named_params()
+
+    def _named_params(self) -> dict[str, Any]:
+        """Returns the parameters with the cell's name in place of a cell."""
+        return {**self.get_params(), "cell": name_of(self.cell)}
 
 
 def _items(objective: Any, observed: list[Any]) -> np.ndarray | None:

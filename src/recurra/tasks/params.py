@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
+from recurra.cells import Cell, CellLike
+from recurra.cells.registry import NO_MEMORY, names
 from recurra.errors import UsageError
 
 if TYPE_CHECKING:
@@ -130,11 +132,10 @@ _NETWORK, _TRAINING = "Network", "Training"
 class Parameters:
     """The parameters of all tasks."""
 
-    cell: str = param(
+    cell: CellLike = param(  # noqa: RUF009  (it is a field)
         "lstm",
-        "lstm, gru, rnn, rnn_relu, or none: a baseline without memory.",
-        '`"lstm"`, `"gru"`, `"rnn"` (tanh), `"rnn_relu"`, or `"none"`: a baseline without memory.',
-        choices="recurra.nn:CELLS",
+        f"{', '.join(names(memoryless=False))}, or {NO_MEMORY}: a baseline without memory.",
+        'one of `recurra.nn.CELLS`, or a `Cell` of your own. `"none"` is a baseline without memory.',
         panel=_NETWORK,
     )
     hidden_size: int = param(
@@ -307,6 +308,8 @@ def _words(kinds: list[Any]) -> Iterator[str]:
         str: "a text",
         types.NoneType: "None",
         np.random.RandomState: "a numpy.random.RandomState",
+        Cell: "a Cell",
+        type[Cell]: "its class",
     }
     return (words.get(kind, "a list or a dictionary") for kind in kinds)
 
@@ -326,7 +329,9 @@ def _fits(value: Any, kind: Any) -> bool:
         return isinstance(value, numbers.Real) and not truth and math.isfinite(value)
     if kind is bool:
         return truth or (isinstance(value, int) and value in (0, 1))
-    if kind in (str, types.NoneType, np.random.RandomState):
+    if get_origin(kind) is type:
+        return isinstance(value, type) and issubclass(value, get_args(kind))
+    if kind in (str, types.NoneType, np.random.RandomState, Cell):
         return isinstance(value, kind)
     # sequences, dictionaries and objects are checked where they are used
     return kind is Any or not (value is None or isinstance(value, str | numbers.Number))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from recurra._util.schema import FileError, check, parse_json, plain
+from recurra.cells import CellLike
+from recurra.cells.registry import name_of, names
 from recurra.errors import ModelFolderError, UsageError
 from recurra.io import CONFIG, StoredModel, blaming, identity, read_folder, read_weights
 from recurra.ops.dispatch import ENGINES
@@ -27,12 +30,14 @@ REPLACED = 3
 """Times that a folder is read if another process replaces it in between, which could mix two models."""
 
 
-def load(path: str | Path, *, allow_nonfinite: bool = False) -> Estimator:
+def load(path: str | Path, *, allow_nonfinite: bool = False, cells: Iterable[CellLike] = ()) -> Estimator:
     """Rebuilds a saved estimator. Every file is checked first, and nothing from the folder is executed.
 
     Args:
         path: model folder written by `save` or `recurra fit`.
         allow_nonfinite: whether weights that are NaN or infinite are accepted, to look inside such a model.
+        cells: the cells of your own that the model may use, as instances or classes; cells that
+            `recurra.cells.register` has made known need not be given.
 
     Raises:
         ModelFolderError: the folder is missing, damaged or of a newer version, or holds weights that are not finite.
@@ -44,42 +49,44 @@ def load(path: str | Path, *, allow_nonfinite: bool = False) -> Estimator:
         recurra.errors.ModelFolderError: there is no model folder no/such/folder
         train one with: recurra fit … --out no/such/folder
     """
+    cells = tuple(cells)
     for _ in range(REPLACED - 1):
         before = identity(path)
         try:
-            found = _load(path, allow_nonfinite)
+            found = _load(path, allow_nonfinite, cells)
         except ModelFolderError:
             if identity(path) == before:
                 raise
             continue
         if identity(path) == before:
             return found
-    return _load(path, allow_nonfinite)
+    return _load(path, allow_nonfinite, cells)
 
 
-def _load(path: str | Path, allow_nonfinite: bool) -> Estimator:
+def _load(path: str | Path, allow_nonfinite: bool, cells: Iterable[CellLike]) -> Estimator:
     stored = read_folder(path)
     task = stored.config.get("task")
     kind = {task.name: task for task in registry.tasks()}.get(task) if isinstance(task, str) else None
     if kind is None:
         raise ModelFolderError(f"{path} holds a model for the task {task!r:.80}, which this version does not know")
-    return rebuild(kind.load(), stored, allow_nonfinite=allow_nonfinite)
+    return rebuild(kind.load(), stored, allow_nonfinite=allow_nonfinite, cells=cells)
 
 
-def rebuild(kind: type[E], stored: StoredModel, *, allow_nonfinite: bool = False) -> E:
+def rebuild(kind: type[E], stored: StoredModel, *, allow_nonfinite: bool = False, cells: Iterable[CellLike] = ()) -> E:
     """Rebuilds an estimator.
 
     Args:
         kind: the class of the estimator.
         stored: what was read of the folder.
         allow_nonfinite: see `recurra.load`.
+        cells: likewise.
 
     Raises:
         ModelFolderError: a part of the folder is damaged, or does not fit the others.
     """
     with blaming(stored.path):
         try:
-            return _rebuild(kind, stored, allow_nonfinite)
+            return _rebuild(kind, stored, allow_nonfinite, cells)
         except ModelFolderError:
             raise
         except Exception as error:  # whatever does not fit, the folder is at fault
@@ -87,11 +94,11 @@ def rebuild(kind: type[E], stored: StoredModel, *, allow_nonfinite: bool = False
             raise ModelFolderError(f"{stored.path} does not fit together: {reason:.300}") from None
 
 
-def _rebuild(kind: type[E], stored: StoredModel, allow_nonfinite: bool) -> E:
+def _rebuild(kind: type[E], stored: StoredModel, allow_nonfinite: bool, cells: Iterable[CellLike]) -> E:
     config = check(kind.folder_config, stored.config, CONFIG)
     metrics = parse_json(stored.files[METRICS], METRICS, nonfinite=True)
     check(Metrics, metrics, METRICS)
-    estimator = _with_params(kind, config.params)
+    estimator = _with_params(kind, config.params, cells)
     estimator._restore(plain(config), stored.files)
     with torch.device("meta"):  # shapes without memory
         expected = estimator._build().state_dict()
@@ -105,10 +112,20 @@ def _rebuild(kind: type[E], stored: StoredModel, allow_nonfinite: bool) -> E:
     return estimator
 
 
-def _with_params(kind: type[E], params: dict[str, Any]) -> E:
+def _with_params(kind: type[E], params: dict[str, Any], cells: Iterable[CellLike]) -> E:
     """An untrained estimator with the parameters of a model folder."""
     check(params_type(kind), params, CONFIG, "params")
-    estimator = kind(**{name: _from_json(value) for name, value in params.items()})
+    values = {name: _from_json(value) for name, value in params.items()}
+    given = {name_of(cell): cell for cell in cells}
+    if "cell" in values:
+        values["cell"] = given.get(values["cell"], values["cell"])
+        if values["cell"] not in (*names(), *given.values()):
+            raise FileError(
+                CONFIG,
+                f"needs the cell {values['cell']!r:.40}, which is not one of {', '.join(names())}: "
+                "pass its class, as in recurra.load(path, cells=[MyCell])",
+            )
+    estimator = kind(**values)
     here = kind(**{**estimator.get_params(deep=False), "device": "cpu"})  # the device may be absent here
     try:
         if estimator.engine not in ("auto", *(engine.name for engine in ENGINES)):

@@ -61,10 +61,11 @@ def _engines() -> list[dict[str, Any]]:
     import torch
 
     from recurra import nn, ops
+    from recurra.cells.registry import known
 
     found = []
     for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
-        for kind in (nn.LSTM, nn.GRU, nn.RNN):
+        for kind in dict.fromkeys(getattr(nn, cell.torch_class) for cell in known().values() if cell.torch_class):
             for dtype in (torch.float32, torch.bfloat16):
                 layer = kind(8, 8, device=device, dtype=dtype)
                 why = ops.explain(layer, torch.zeros(2, 2, 8, device=device, dtype=dtype), lengths=[2, 1])

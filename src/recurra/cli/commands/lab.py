@@ -9,7 +9,7 @@ import typer
 
 from recurra.cli.support.command import App
 from recurra.cli.support.console import progress_bar, say, show_json, show_table
-from recurra.cli.support.options import Reading, parse_list
+from recurra.cli.support.options import CELLS, Reading, parse_list
 from recurra.cli.support.suggest import SuggestingGroup
 from recurra.cli.tasks.fill import read_texts
 from recurra.cli.tasks.many_to_one import read_labelled
@@ -48,7 +48,7 @@ def lab() -> None:
 def vanishing(
     problem: Annotated[str | None, typer.Option("--problem", help="adding (the default), copy, order or all.")] = None,
     lags: Annotated[str | None, typer.Option("--lags", help="Steps, with commas between, such as 10,100.")] = None,
-    cells: Annotated[str | None, typer.Option("--cells", help="Of rnn, rnn_relu, lstm, gru; commas between.")] = None,
+    cells: Annotated[str | None, typer.Option("--cells", help=f"Of {CELLS}; commas between.")] = None,
     parameters: Annotated[int | None, typer.Option("--parameters", help="Of each network, about.", min=1)] = None,
     start: Annotated[
         str | None, typer.Option("--start", help="long: every cell begins as it remembers best; torch: as torch does.")
@@ -94,7 +94,7 @@ def order(
     id: Annotated[str | None, typer.Option("--id", help="Long tables: column of ids.")] = None,
     time: Annotated[str | None, typer.Option("--time", help="Long tables: column to sort an id's rows by.")] = None,
     features: Annotated[str | None, typer.Option("--features", help="Long tables: columns, commas between.")] = None,
-    cell: Annotated[str | None, typer.Option("--cell", help="With memory: lstm, gru, rnn or rnn_relu.")] = None,
+    cell: Annotated[str | None, typer.Option("--cell", help=f"With memory: {CELLS}.")] = None,
     tokens: Annotated[str | None, typer.Option("--tokens", help="What the steps of texts are: word or char.")] = None,
     hidden_size: Units = None,
     epochs: Epochs = None,
@@ -129,7 +129,7 @@ def capacity(
     budgets: Annotated[
         str | None, typer.Option("--parameters", help="Numbers of parameters, such as 20000,80000.")
     ] = None,
-    cells: Annotated[str | None, typer.Option("--cells", help="Of rnn, rnn_relu, lstm, gru; commas between.")] = None,
+    cells: Annotated[str | None, typer.Option("--cells", help=f"Of {CELLS}; commas between.")] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", help="Passes over the text.", min=1, max=EPOCHS_LIMIT)
     ] = None,
@@ -171,7 +171,7 @@ def bidirectional(
     ] = None,
     test: Test = None,
     input: Annotated[str | None, typer.Option("--input", help="Column of a table that holds the texts.")] = None,
-    cell: Annotated[str | None, typer.Option("--cell", help="lstm, gru, rnn or rnn_relu.")] = None,
+    cell: Annotated[str | None, typer.Option("--cell", help=f"One of {CELLS}.")] = None,
     tokens: Annotated[str | None, typer.Option("--tokens", help="word, bpe or char.")] = None,
     hidden_size: Units = None,
     epochs: Epochs = None,

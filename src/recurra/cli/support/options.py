@@ -14,10 +14,14 @@ from typing import Annotated, Any
 
 import typer
 
+from recurra.cells.registry import names
 from recurra.errors import UsageError
 from recurra.tasks.params import MAX_SIZE, Parameters, params_of
 
 from .command import MAX_COUNT, check_number, kind_of
+
+CELLS = ", ".join(names(memoryless=False))
+"""The cells with memory, for help texts."""
 
 MAX_BEAMS = 1000
 """Most hypotheses of a search; quality stops growing far below."""

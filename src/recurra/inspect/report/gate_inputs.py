@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurra.cells import GRU, LSTM, RNN, State, linear
+from recurra.cells import State, linear
+from recurra.cells.registry import torch_class
 from recurra.inspect.core.layers import LayerCall, serving
 from recurra.ops import record, recurrence
 from recurra.tasks.subject import Subject
@@ -33,7 +34,7 @@ def drives(subject: Subject, row: int = 0) -> dict[str, Drives]:
 
     def serve(call: LayerCall) -> tuple[Tensor, State]:
         name = call.name if call.number == 0 else f"{call.name} (call {call.number + 1})"
-        if isinstance(call.stack.cell, LSTM | GRU | RNN):
+        if torch_class(call.stack.cell):
             found[name] = _of_call(call, row)
         return recurrence(call.stack, call.values, call.weights, call.lengths, call.states, batch_first=True)
 

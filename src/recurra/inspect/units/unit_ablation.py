@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from recurra._util.messages import readable
-from recurra.cells import GRU, LSTM, RNN, Cell, State, Step
+from recurra.cells import Cell, State, Step
+from recurra.cells.registry import torch_class
 from recurra.errors import DataError, UsageError
 from recurra.inspect.core.corpus import Corpus, Progress
 from recurra.inspect.core.layer_input import Entry
@@ -153,7 +154,7 @@ class _Ablation:
         watcher = _OneEach(self.of, self.entry.call.stack.cell, units, self.shape, len(values))
 
         def run(call: LayerCall) -> tuple[Tensor, State]:
-            if self.of == "hidden" and call.states is None and isinstance(call.stack.cell, RNN | GRU | LSTM):
+            if self.of == "hidden" and call.states is None and torch_class(call.stack.cell):
                 return _without_each(call, units, self.shape)
             return replay(call.stack, call.values, call.weights, call.lengths, call.states, watcher=watcher)
 

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from recurra.cells import GRU, LSTM, RNN, State
+from recurra.cells import Cell, State
 from recurra.errors import EngineError
 from recurra.ops.call import Call, transformed
 from recurra.ops.stack import Stack
 from recurra.ops.tensor_memory import address, materialize, watched
 
 from . import bindings, operators, transforms
+from .operators import kernel_of
 
 name = "native"
 
@@ -23,11 +24,16 @@ _FLOATS = (torch.float32, torch.float64)
 _HALVES = (torch.bfloat16, torch.float16)
 
 
+def supports(cell: Cell) -> bool:
+    """Returns whether the engine has a kernel for the cell."""
+    return kernel_of(cell) is not None
+
+
 def refuses(call: Call) -> str | None:
     """Why the native engine cannot serve the call, or None if it can."""
     if bindings.engine is None:
         return f"the native engine was not built: {bindings.absent}"
-    if type(call.stack.cell) not in (RNN, GRU, LSTM):
+    if not supports(call.stack.cell):
         return f"the native engine has no kernel for the cell {call.stack.cell.name!r}"
     if call.device.type != "cpu":
         return f"the native engine runs on the CPU, the values lie on {call.device}"
@@ -76,12 +82,12 @@ def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor |
     return output, last
 
 
-def configure(call: Call) -> tuple[int, int, int, int, bool, bool, bool, float, int, bool]:
+def configure(call: Call) -> tuple[int | None, int, int, int, bool, bool, bool, float, int, bool]:
     """What the operators take beside tensors: kind of cell, sizes, and how the values lie."""
     stack = call.stack
     dropout = call.dropout if call.training and stack.num_layers > 1 else 0.0
     return (
-        _kind(stack.cell),
+        kernel_of(stack.cell),
         stack.hidden_size,
         stack.proj_size,
         stack.num_layers,
@@ -130,19 +136,19 @@ def layer(stack: Stack) -> Any:
     Its `forward(parameters, values, states, lengths, batch_first)`, `step(parameters, values, states)` and `keep` (see
     `train`) return None for what they leave to `run`.
     """
-    if bindings.engine is None or type(stack.cell) not in (RNN, GRU, LSTM):
+    if bindings.engine is None or not supports(stack.cell):
         return None
     names, shapes = zip(*stack.named_shapes(), strict=True)
     sizes = (stack.input_size, stack.hidden_size, stack.proj_size, stack.num_layers, stack.bidirectional, stack.bias)
-    return bindings.engine.Layer(_kind(stack.cell), *sizes, names, list(shapes))
+    return bindings.engine.Layer(kernel_of(stack.cell), *sizes, names, list(shapes))
 
 
 def open_stream(stack: Stack, weights: Sequence[Tensor], batch: int, *, half: bool) -> Any:
     """The engine's side of a session, or None without the engine."""
-    if bindings.engine is None or type(stack.cell) not in (RNN, GRU, LSTM):
+    if bindings.engine is None or not supports(stack.cell):
         return None
     sizes = (stack.input_size, stack.hidden_size, stack.proj_size, stack.num_layers, False, stack.bias)
-    spec = bindings.engine.Spec(_kind(stack.cell), 1, batch, *sizes, 0.0, 0, torch.get_num_threads(), 0, False)
+    spec = bindings.engine.Spec(kernel_of(stack.cell), 1, batch, *sizes, 0.0, 0, torch.get_num_threads(), 0, False)
     flat = [materialize(w).contiguous() for w in weights]
     return bindings.engine.Stream(spec, [address(w) for w in flat], half)
 
@@ -193,9 +199,3 @@ class _Last(torch.autograd.Function):
 
 def _draw() -> Tensor:
     return torch.randint(2**62, (), device="cpu")  # whatever torch's default device is
-
-
-def _kind(cell: Any) -> int:
-    if isinstance(cell, RNN):
-        return 0 if cell.nonlinearity == "tanh" else 1
-    return 2 if isinstance(cell, LSTM) else 3

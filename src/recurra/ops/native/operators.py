@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurra.cells import GRU, LSTM, RNN
+from recurra.cells import GRU, LSTM, RNN, Cell
 from recurra.errors import EngineError, UsageError
 from recurra.ops.stack import Stack
 from recurra.ops.tensor_memory import address, check_device
@@ -32,10 +32,22 @@ library.define(
 )
 _INPUT_COUNT, _CONFIG_COUNT = 5, 10
 
+KERNELS: tuple[Cell, ...] = (RNN("tanh"), RNN("relu"), LSTM(), GRU())
+"""The cells that the engine has kernels for, in the order of the C++ enumeration."""
+
+_NUMBERS: dict[tuple[type, Any], int] = {
+    (type(cell), getattr(cell, "nonlinearity", None)): number for number, cell in enumerate(KERNELS)
+}
+
+
+def kernel_of(cell: Cell) -> int | None:
+    """Returns the number of the kernel of a cell; None if there is none."""
+    return _NUMBERS.get((type(cell), getattr(cell, "nonlinearity", None)))
+
 
 @lru_cache(maxsize=256)
 def _stack(input_size: int, kind: int, hidden: int, projected: int, layers: int, both: bool, bias: bool) -> Stack:
-    return Stack((RNN("tanh"), RNN("relu"), LSTM(), GRU())[kind], input_size, hidden, layers, both, bias, projected)
+    return Stack(KERNELS[kind], input_size, hidden, layers, both, bias, projected)
 
 
 def _check(values: Tensor, weights: Any, states: Any, lengths: Any, config: tuple) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recurra._util.messages import counted
 from recurra._util.schema import Record, Size
+from recurra.cells import CellLike
 from recurra.data.batching.batches import Shuffled
 from recurra.data.batching.windows import Frame, Windows
 from recurra.data.columns.panel import Panel, Series, with_future
@@ -76,7 +77,7 @@ class Forecaster(Estimator):
     """Recurrent network that forecasts the next steps of one or several series.
 
     Args:
-        cell: `"gru"`, `"lstm"`, `"rnn"` (tanh), `"rnn_relu"`, or `"none"`, which sees only the last segment.
+        cell: one of `recurra.nn.CELLS`, or a `Cell` of your own; `"none"` sees only the last segment.
         horizon: steps to forecast at once.
         context: steps looked back on; None for a length that suits horizon, season and amount of data.
         segment: steps that the network reads as one; None for one that suits the context.
@@ -125,7 +126,7 @@ class Forecaster(Estimator):
         (6,)
     """
 
-    cell: str = "gru"
+    cell: CellLike = "gru"
     dropout: float = 0.5
     learning_rate: float = 1e-3
     horizon: int = param(24, at_least=1, at_most=MAX_STEPS)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recurra.cells import CellLike
 from recurra.data.batching.windows import Layout
 from recurra.nn import Memoryless, build_recurrent
 from recurra.ops import Linear
@@ -52,7 +53,7 @@ class ForecastNetwork(torch.nn.Module):
         segment: int,
         quantiles: int = 0,
         *,
-        cell: str = "gru",
+        cell: CellLike = "gru",
         hidden_size: int = 128,
         num_layers: int = 1,
         dropout: float = 0.5,

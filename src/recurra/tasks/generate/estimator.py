@@ -67,7 +67,7 @@ class LanguageModel(Estimator):
     own, each with a begin and an end, which may have a label that conditions what is written.
 
     Args:
-        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh), `"rnn_relu"`, or `"none"`, which knows the last token only.
+        cell: one of `recurra.nn.CELLS`, or a `Cell` of your own; `"none"` knows the last token only.
         hidden_size: units per layer.
         num_layers: recurrent layers on top of each other.
         tokens: `"char"`, or `"bpe"` (frequent strings of bytes, with their spaces and newlines).

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from recurra.cells import CellLike
 from recurra.data.batching.batches import IGNORE
 from recurra.errors import UsageError
 from recurra.nn import begin_remembering, build_recurrent
@@ -45,7 +46,7 @@ class LanguageNetwork(torch.nn.Module):
         labels: int = 0,
         *,
         tied: bool,
-        cell: str,
+        cell: CellLike,
         hidden_size: int,
         num_layers: int,
         dropout: float,

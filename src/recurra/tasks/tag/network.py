@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recurra.cells import CellLike
+from recurra.cells.registry import NO_MEMORY
 from recurra.data.batching.batches import IGNORE
 from recurra.data.batching.words import WordBatch
 from recurra.data.encoders.tag_schemes import Part, spans
@@ -53,7 +55,7 @@ class TaggerNetwork(torch.nn.Module):
         embedding_size: int,
         char_embedding_size: int,
         char_hidden_size: int,
-        cell: str,
+        cell: CellLike,
         hidden_size: int,
         num_layers: int,
         bidirectional: bool,
@@ -72,7 +74,7 @@ class TaggerNetwork(torch.nn.Module):
         if signs:
             self.sign_embedding = _embedding(signs, char_embedding_size, padding_idx=NO_SIGN)
             self.spelling = build_recurrent(
-                "lstm" if cell == "none" else cell,
+                "lstm" if cell == NO_MEMORY else cell,
                 char_embedding_size,
                 char_hidden_size,
                 1,
@@ -91,7 +93,7 @@ class TaggerNetwork(torch.nn.Module):
             engine=engine,
             memory=memory,
         )
-        directions = 2 if bidirectional and cell != "none" else 1
+        directions = 2 if bidirectional and cell != NO_MEMORY else 1
         self.head = torch.nn.Linear(directions * hidden_size, tags)
         self.chain = Chain(tags, learnt=crf, allowed=allowed)
 

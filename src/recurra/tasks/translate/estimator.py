@@ -73,7 +73,7 @@ class Translator(Estimator):
     """Recurrent encoder–decoder with attention that turns a text into a text, such as its translation.
 
     Args:
-        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh), `"rnn_relu"`, or `"none"`: each word by itself, as a baseline.
+        cell: one of `recurra.nn.CELLS`, or a `Cell` of your own; `"none"` reads each word by itself, as a baseline.
         hidden_size: units per layer and direction.
         num_layers: layers of the encoder, and of the decoder.
         bidirectional: whether the encoder also reads from the end to the beginning.

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from recurra.cells import CellLike
 from recurra.data.batching.batches import IGNORE
 from recurra.data.encoders.text import UNKNOWN_ID
-from recurra.nn import SequenceEncoder, build_recurrent, step_mask
+from recurra.nn import Memoryless, SequenceEncoder, build_recurrent, step_mask
 from recurra.nn.attention import Attention
 from recurra.ops import Linear, linear
 from recurra.ops import dropout as drop
@@ -61,7 +62,7 @@ class EncoderDecoder(torch.nn.Module):
         target_size: int,
         embedding_size: int,
         *,
-        cell: str,
+        cell: CellLike,
         hidden_size: int,
         num_layers: int,
         bidirectional: bool,
@@ -72,7 +73,7 @@ class EncoderDecoder(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.dropout, self.token_dropout = dropout, token_dropout
-        self.layers, self.hidden_size, self.states = num_layers, hidden_size, 2 if cell == "lstm" else 1
+        self.layers, self.hidden_size = num_layers, hidden_size
         shared: dict[str, Any] = {"engine": engine, "memory": memory}
         self.encoder = SequenceEncoder(
             source_size,
@@ -89,6 +90,7 @@ class EncoderDecoder(torch.nn.Module):
         torch.nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
         between = dropout if num_layers > 1 else 0.0
         self.decoder = build_recurrent(cell, embedding_size, hidden_size, num_layers, dropout=between, **shared)
+        self.states = 1 if isinstance(self.decoder, Memoryless) else len(self.decoder.stack.cell.states)
         size = self.encoder.output_size
         self.bridge = torch.nn.Linear(size, self.states * num_layers * hidden_size)
         self.attention = Attention(hidden_size, size)

@@ -1,0 +1,158 @@
+"""Cells by name: the values of the parameter `cell`, the labels in tables and figures, and torch's equivalents.
+
+The other packages derive their lists of cells from this module. It does not import torch, so that the command line can
+list the cells in its help.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeVar
+
+from recurra.errors import UsageError
+
+from .base import Cell
+from .gru import GRU
+from .lstm import LSTM
+from .rnn import RNN
+
+CellLike = str | Cell | type[Cell]
+"""A cell as users give it: the name of a known one, or a cell of their own as an instance or class."""
+
+C = TypeVar("C", bound=type[Cell] | Cell)
+
+NO_MEMORY = "none"
+"""Value of the parameter `cell` for the baseline without recurrence."""
+
+
+class Known(NamedTuple):
+    """One known cell.
+
+    Attributes:
+        cell: its equations; a cell holds no weights, so one instance serves every layer.
+        label: how tables and figures show it.
+        torch_class: the class of `torch.nn` that computes the same, `""` if there is none. `vars(cell)` are the
+            arguments of that class.
+    """
+
+    cell: Cell
+    label: str
+    torch_class: str = ""
+
+
+_BUILT_IN = {
+    "lstm": Known(LSTM(), "LSTM", "LSTM"),
+    "gru": Known(GRU(), "GRU", "GRU"),
+    "rnn": Known(RNN(), "RNN", "RNN"),
+    "rnn_relu": Known(RNN("relu"), "RNN (relu)", "RNN"),
+}
+_registered: dict[str, Known] = {}
+
+FAMILIES = ("rnn", "lstm", "gru")
+"""One cell of each built-in class, the simplest first."""
+
+
+def known() -> dict[str, Known]:
+    """Returns the built-in cells and then the registered ones, by name."""
+    return _BUILT_IN | _registered
+
+
+def names(*, memoryless: bool = True) -> tuple[str, ...]:
+    """Returns the values that the parameter `cell` may have, with or without `"none"`.
+
+    Example:
+        >>> names()
+        ('lstm', 'gru', 'rnn', 'rnn_relu', 'none')
+    """
+    return (*known(), NO_MEMORY) if memoryless else tuple(known())
+
+
+def register(cell: C) -> C:
+    """Makes a cell known by its name, as a function or as a decorator of the class.
+
+    The parameter `cell`, the command line and `recurra.load` then accept the name.
+
+    Args:
+        cell: a subclass of `Cell`, or an instance.
+
+    Raises:
+        UsageError: the name is empty or is the name of a built-in cell.
+
+    Example:
+        >>> from recurra.cells import GRU, register, registry
+        >>> @register
+        ... class SlowGRU(GRU):
+        ...     name = "slow_gru"
+        >>> registry.find("slow_gru")
+        SlowGRU()
+        >>> del registry._registered["slow_gru"]
+    """
+    found = find(cell)
+    _registered[found.name] = Known(found, found.name.upper())
+    return cell
+
+
+def find(cell: CellLike, *, memoryless: bool = False) -> Cell:
+    """Returns the cell for a name, an instance or a class.
+
+    Args:
+        cell: the cell.
+        memoryless: whether the message of the error lists `"none"` among the names.
+
+    Raises:
+        UsageError: the name is unknown, or a cell has no usable name.
+    """
+    if isinstance(cell, str):
+        if cell not in known():
+            raise UsageError(f"cell is one of {', '.join(names(memoryless=memoryless))}, not {cell!r}")
+        return known()[cell].cell
+    if isinstance(cell, type) and issubclass(cell, Cell):
+        try:
+            cell = cell()
+        except TypeError as error:
+            raise UsageError(f"the cell {cell.__name__} cannot be made without arguments: {error}") from None
+    if not isinstance(cell, Cell):
+        raise UsageError(f"cell is a name, a Cell or its class, not {cell!r:.60}")
+    name = getattr(cell, "name", "")
+    if not isinstance(name, str) or not name:
+        raise UsageError(f"the cell {type(cell).__name__} needs a name: set the attribute `name` of its class")
+    taken = name == NO_MEMORY or (name in _BUILT_IN and type(_BUILT_IN[name].cell) is not type(cell))
+    if taken:
+        raise UsageError(f"the cell {type(cell).__name__} has the name {name!r} of a built-in cell; use another name")
+    return cell
+
+
+def name_of(cell: CellLike) -> str:
+    """Returns the name under which a model folder stores a cell.
+
+    Example:
+        >>> name_of(RNN("relu")), name_of(LSTM), name_of("none")
+        ('rnn_relu', 'lstm', 'none')
+    """
+    if isinstance(cell, str):
+        return cell
+    cell = find(cell)
+    same = (name for name, entry in _BUILT_IN.items() if is_same(entry.cell, cell))
+    return next(same, cell.name)
+
+
+def label(name: str) -> str:
+    """Returns how tables and figures show a cell.
+
+    Example:
+        >>> label("rnn_relu"), label("none")
+        ('RNN (relu)', 'no memory')
+    """
+    return "no memory" if name == NO_MEMORY else known()[name].label
+
+
+def torch_class(cell: Cell) -> str:
+    """Returns the name of the class of `torch.nn` that computes the same; `""` if there is none.
+
+    A subclass of a built-in cell may compute something else, so it has none.
+    """
+    return next((entry.torch_class for entry in _BUILT_IN.values() if type(entry.cell) is type(cell)), "")
+
+
+def is_same(one: Cell, other: Cell) -> bool:
+    """Returns whether two cells compute the same: one class, equal settings."""
+    return type(one) is type(other) and vars(one) == vars(other)
