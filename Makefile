@@ -5,7 +5,7 @@ BIN := .venv/bin
 GCC ?= g++
 CLANG ?= $(notdir $(lastword $(shell ls /usr/bin/clang++ /usr/bin/clang++-[0-9]* 2>/dev/null | sort -V)))
 
-.PHONY: install demo test test-slow test-data test-engine test-fuzz test-mutation bench lint clean
+.PHONY: install demo test test-slow test-data test-engine test-fuzz test-mutation bench lint docs clean
 install: .venv/installed          ## the package and its tools into .venv
 demo: install                     ## train on Korean film reviews and look at the result
 	$(BIN)/recurra demo
@@ -29,6 +29,8 @@ bench: .venv/measuring            ## our layers against torch's and ONNX Runtime
 lint: .venv/developing            ## style, types, import direction
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp')
+docs: .venv/documenting           ## the documentation, into build/site; every warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 clean:                            ## what the other commands made
 	rm -rf .venv build dist recurra-demo recurra-demo.training
 
@@ -43,6 +45,9 @@ clean:                            ## what the other commands made
 	touch $@
 .venv/developing: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench]"
+	touch $@
+.venv/documenting: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	touch $@
 .venv/mutating: .venv/developing
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench,mutation]"

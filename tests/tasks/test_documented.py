@@ -286,7 +286,7 @@ def test_defaults_of_texts_are_those_of_decision_2():
     [
         ("forward.h", "kDirect = 12;", "Very few tokens (12) use the weights as they are"),
         ("forward.h", "kTogether = 96;", "the input products of about a hundred tokens"),
-        ("forward.h", "kApart = int64_t(1) << 14;", "memory of its own for each thread, 64 KiB apart"),
+        ("forward.h", "kApart = int64_t(1) << 14;", "separate memory for each thread, 64 KiB apart"),
         ("backward.h", "kLeast = 512,", "large products over stretches of 512 tokens or more"),
         ("backward.h", "kRowsToCut = 8;", "Backward goes in two parts of the batch (from eight sequences on)"),
         ("backward.h", "kParts = 2;", "Backward goes in two parts of the batch"),
@@ -333,8 +333,20 @@ def test_exit_codes_are_those_of_the_errors():
     }
 
 
-FOREIGN = {"--index-url", "--set", "--sets", "--seconds", "--train"}
-"""Options of pip and of the scripts in `benchmarks` and `examples`."""
+FOREIGN = {
+    "--help",
+    "--build",
+    "--only",
+    "--output-on-failure",
+    "--strict",
+    "--test-dir",
+    "--index-url",
+    "--set",
+    "--sets",
+    "--seconds",
+    "--train",
+}
+"""Options of every command, of pip, CMake and twine, and of the scripts in `benchmarks`, `examples` and `tests`."""
 
 
 def test_options_in_the_documentation_exist():

@@ -1,0 +1,37 @@
+"""The reference of the documentation has every public name."""
+
+from __future__ import annotations
+
+import importlib.util
+from importlib import import_module
+from inspect import ismodule
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "reference" / "generate.py")
+assert spec is not None
+assert spec.loader is not None
+generate = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(generate)
+
+
+def test_every_public_name_has_a_page():
+    pages = generate.pages()
+    documented = {address.removeprefix("reference/recurra.").removesuffix(".md") for address in pages}
+    short = {name.rpartition(".")[2] for name in documented}
+    for package in generate.PACKAGES:
+        module = import_module(package)
+        names = {name for name in module.__all__ if not ismodule(getattr(module, name))}
+        assert names - short == set(), package
+    index = pages["reference/index.md"]
+    assert all(address == "reference/index.md" or f"({Path(address).name})" in index for address in pages)
+
+
+def test_pages_point_to_the_objects_and_not_to_modules_of_the_same_name():
+    pages = generate.pages()
+    assert "::: recurra.inspect.health.health\n" in pages["reference/recurra.inspect.health.md"]
+    assert "::: recurra.lab.vanishing.vanishing\n" in pages["reference/recurra.lab.vanishing.md"]
+
+
+def test_results_point_to_the_examples_that_show_them():
+    assert "](recurra.gradient_reach.md)" in generate.pages()["reference/recurra.inspect.Reach.md"]
