@@ -2,10 +2,10 @@
 
     python examples/digit_strings.py RECORDINGS --out digit-strings
 
-RECORDINGS is the folder of that name in the Free Spoken Digit Dataset (https://github.com/Jakobovski/free-spoken-digit-dataset,
-CC BY-SA 4.0): files named digit_speaker_index.wav. The strings of `test.csv` are made of recordings with the indices
-0 to 4 (the test part of the data set's authors), those of `train.csv` of all others. What is written is under the
-same licence.
+RECORDINGS is the folder `recordings` of the Free Spoken Digit Dataset (CC BY-SA 4.0):
+https://github.com/Jakobovski/free-spoken-digit-dataset
+Its files are named digit_speaker_index.wav. `test.csv` uses the recordings with the indices 0 to 4 (the test part of
+the authors of the data set), `train.csv` all others. The output has the same licence.
 """
 
 import argparse

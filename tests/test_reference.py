@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from importlib import import_module
 from inspect import ismodule
 from pathlib import Path
@@ -35,3 +36,19 @@ def test_pages_point_to_the_objects_and_not_to_modules_of_the_same_name():
 
 def test_results_point_to_the_examples_that_show_them():
     assert "](recurra.gradient_reach.md)" in generate.pages()["reference/recurra.inspect.Reach.md"]
+
+
+HOW_TO = ("cells", "tasks", "engines", "measures", "options")
+
+
+def test_how_tos_include_code_of_tests():
+    """The site includes the code itself, so that it cannot differ from the test; the parts must be there."""
+    for page in HOW_TO:
+        text = (ROOT / "docs" / "contributing" / f"{page}.md").read_text(encoding="utf-8")
+        for path, _, part in re.findall(r'^--8<-- "([^":]+)(:?)(\w*)"$', text, re.MULTILINE):
+            code = (ROOT / path).read_text(encoding="utf-8")
+            assert path.startswith("tests/"), page
+            if part:
+                found = re.search(rf"# --8<-- \[start:{part}\]\n(.+?)# --8<-- \[end:{part}\]", code, re.DOTALL)
+                assert found is not None, (page, path, part)
+                compile(found[1], path, "exec")

@@ -20,6 +20,7 @@ TEXTS, LABELS = ["good film", "bad film"] * 8, ["yes", "no"] * 8
 SMALL: dict[str, Any] = {"hidden_size": 4, "embedding_size": 4, "tokens": "word", "verbose": 0}
 
 
+# --8<-- [start:option]
 @dataclass(eq=False, repr=False)
 class ToyClassifier(SequenceClassifier):
     """A classifier with options of its own.
@@ -31,6 +32,9 @@ class ToyClassifier(SequenceClassifier):
     hidden_size: int = 16
     warmth: float = param(0.5, "Share of warmth.", panel="Network", option="--warm", share=True)
     mood: str | None = param(None, "Mood of the run.", panel="Run", choices=("calm", "busy"), fingerprint=False)
+
+
+# --8<-- [end:option]
 
 
 def test_command_line(monkeypatch, capfd):

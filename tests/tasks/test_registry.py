@@ -21,6 +21,7 @@ from recurra.tasks.base import Saving
 from recurra.tasks.registry import Task
 
 
+# --8<-- [start:task]
 class StepCounter(nn.Module):
     """Estimates a number from the length of a sequence."""
 
@@ -80,7 +81,12 @@ class LengthRegressor(Estimator):
         return "series", "[[1.0, 2.0]]"
 
 
+# --8<-- [end:task]
+
+
+# --8<-- [start:register]
 TOY = Task("toy-length", f"{__name__}:LengthRegressor", "Length regressor")
+# --8<-- [end:register]
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from recurra.data.encoders.running_text import BEGIN_ID, END_ID, RunningTextEnco
 from recurra.errors import UsageError
 
 KOREAN = "그 겨울은  몹시 추웠다.\n\n\t봄은 😀 오지 않았다.\n"
-texts = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from(" \n\t가나다라각한글😀👨‍👩‍👧[]é")), max_size=60)
+CHARACTERS = st.one_of(st.characters(codec="utf-8"), st.sampled_from(" \n\t가나다라각한글😀👨‍👩‍👧[]é"))
+texts = st.text(CHARACTERS, max_size=60)
 
 
 @pytest.fixture(scope="module")
