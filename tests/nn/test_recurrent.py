@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from recurra import nn
 from recurra.errors import UsageError
+from recurra.nn import recurrent
 from recurra.ops.native import bindings
 
 native = pytest.mark.skipif(bindings.engine is None, reason="the native engine was not built")
@@ -75,3 +77,23 @@ def test_dropout_is_on_in_training_and_between_layers_only(gradients):
 def test_other_engines_do_not_go_the_short_way(engine, short):
     layer, x = nn.GRU(3, 8, engine=engine), torch.randn(4, 2, 3)
     assert (type(layer(x)[0].grad_fn).__name__ == "_RecurrenceBackward") == short
+
+
+@native
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("convert", [list, tuple, np.array], ids=["list", "tuple", "array"])
+def test_lengths_that_are_no_tensor_take_the_fast_path(convert, grad, monkeypatch):
+    layer, x = nn.LSTM(5, 8, batch_first=True), torch.randn(2, 10, 5)
+    with torch.set_grad_enabled(grad):
+        expected, _ = layer(x, lengths=torch.tensor([3, 10]))
+        monkeypatch.setattr(recurrent, "recurrence", None)  # the other path
+        output, _ = layer(x, lengths=convert([3, 10]))
+    assert torch.equal(output, expected)
+    assert output.requires_grad == grad
+
+
+@pytest.mark.parametrize("lengths", [[3, 11], [3], [3, -1], [0.5, 1.0], "ab", {1, 2}])
+def test_unusable_lengths_are_refused_by_every_path(lengths):
+    layer, x = nn.LSTM(5, 8, batch_first=True), torch.randn(2, 10, 5)
+    with torch.no_grad(), pytest.raises(UsageError, match="lengths"):
+        layer(x, lengths=lengths)

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from recurra import cells
 from recurra.errors import EngineError, UsageError
 from recurra.ops import PRECISIONS, Explanation, Stack, explain, quick_layer, quick_training, recurrence
+from recurra.ops.call import as_tensor
 from recurra.ops.tensor_memory import check_input, check_tensor
 
 from .dynamo import admit
@@ -94,6 +95,8 @@ class _TorchRecurrent(_Base):
         """
         if not is_dynamo_compiling():
             found = self._quickly(input, hx, lengths)
+            if found is None and not isinstance(lengths, Tensor | Proxy | None):
+                found = self._quickly(input, hx, as_tensor(lengths))
             if found is not None:
                 return found
         if any(isinstance(argument, Proxy) for argument in (input, hx, lengths)):

@@ -138,7 +138,7 @@ def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int) -> Te
     Raises:
         UsageError: they are no whole numbers, not one per sequence, out of range, or not in memory.
     """
-    lengths = _as_tensor(lengths)
+    lengths = as_tensor(lengths)
     check_layout("the tensor of lengths", lengths)
     whole = not (lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool)
     if lengths.numel() and not whole:  # torch reads the lengths [] of an empty batch as float32
@@ -159,7 +159,12 @@ def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int) -> Te
     return checked
 
 
-def _as_tensor(lengths: Any) -> Tensor:
+def as_tensor(lengths: Any) -> Tensor:
+    """Converts lengths to a tensor on the CPU.
+
+    Raises:
+        UsageError: they are no list, array or tensor of numbers.
+    """
     if isinstance(lengths, Tensor):
         return lengths
     if isinstance(lengths, Set | Mapping):
