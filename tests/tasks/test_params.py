@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from recurra.cli.support.command import App
-from recurra.cli.support.options import options_of, takes
+from recurra.cli.support.options import options_of, with_options
 from recurra.errors import UsageError
 from recurra.tasks import ESTIMATORS, SequenceClassifier
 from recurra.tasks.params import Parameters, param, params_of
@@ -41,7 +41,7 @@ def test_command_line(monkeypatch, capfd):
     app, given = App(), []
 
     @app.command()
-    @takes(options_of(ToyClassifier))
+    @with_options(options_of(ToyClassifier))
     def fit(*, options: Any) -> None:
         given.append(options)
 

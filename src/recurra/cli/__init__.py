@@ -1,4 +1,4 @@
-"""The command line. Heavy libraries are imported inside the commands, so that `--help` is quick."""
+"""The command line. Heavy libraries are imported inside the commands, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .support.streams import checked
 
 
 def main() -> None:
-    """Runs a command and ends the process with the exit code that the outcome has.
+    """Runs a command and ends the process with its exit code.
 
     0 ok, 1 failure, 2 usage, 3 data, 4 model folder, 5 no device or engine, 130 interrupted.
     """
@@ -33,13 +33,13 @@ def _exit(message: str, code: int) -> None:
     try:
         with checked():
             fail(message)
-    except MemoryError:  # not even enough for colours
+    except MemoryError:  # even coloured output needs memory
         os.write(2, f"error: {message}\n".encode())
     sys.exit(code)
 
 
 def _of_the_machine(error: Exception) -> str | None:
-    """The message for an error that the machine or the operating system causes, None for any other."""
+    """Returns the message for an error of the machine or the operating system; None for any other error."""
     number = error.errno if isinstance(error, OSError) else None
     said = "" if number else str(error).partition("\n")[0]
     signs = any(sign in said.lower() for sign in _OUT_OF_MEMORY)
@@ -55,7 +55,7 @@ _OUT_OF_MEMORY = (
     *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory"),
     *("failed to map segment", "can't start new thread", "resource temporarily unavailable", "std::bad_alloc"),
 )
-"""What torch, the loader of shared libraries and others say when an allocation fails."""
+"""Messages of torch, the loader of shared libraries and others for a failed allocation."""
 
 
 def _of_the_program(error: Exception) -> str:

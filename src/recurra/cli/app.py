@@ -1,4 +1,4 @@
-"""All commands, in the order in which a newcomer needs them."""
+"""The command-line application: all commands, in the order of a first use."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def recurra(
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """Recurrent networks that train on your own sequences.
+    """Train recurrent networks on your sequences, and inspect them.
 
     [bold]Examples[/bold]
 

@@ -32,6 +32,7 @@ from .finite import finite_loss
 from .params import Parameters, check_params, params_of, with_descriptions
 from .size import refuse_too_large
 from .subject import Subject
+from .subsample import select
 
 TRAINING_LOSS = "training loss"
 """Name of the compared figure where the network did not even learn its training data."""
@@ -101,6 +102,24 @@ class Estimator(Parameters, BaseEstimator):
     def title(self) -> str:
         """Name of the task for people."""
         return registry.find(self.task).label
+
+    @property
+    def accepts_text(self) -> bool:
+        """True if a sequence is a text, which may be an argument of the command line."""
+        return False
+
+    def subsample(self, X: Any, y: Any, rows: int) -> tuple[Any, Any, list[int]]:
+        """Selects at most `rows` of the sequences, evenly spaced.
+
+        Args:
+            X: data as in `fit`.
+            y: targets as in `fit`, or None.
+            rows: number of sequences.
+
+        Returns:
+            The selected sequences, their targets, and their positions in `X`; no positions if all are returned.
+        """
+        return select(X, y, rows)
 
     # what a task defines
 

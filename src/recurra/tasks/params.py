@@ -241,9 +241,10 @@ class Parameters:
     )
     watch: bool = param(
         False,
-        "Measure the health of training, see recurra health.",
+        "Check gradients, gates and units during training, see recurra health.",
         "whether to measure the health of training, such as gradients and dead units; see `watch_`.",
         panel=_TRAINING,
+        option="--health-checks",
         fingerprint=False,
     )
 

@@ -1,8 +1,9 @@
-"""`recurra health`, and `--watch` of `recurra fit`."""
+"""`recurra health`, and `--health-checks` of `recurra fit`."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,11 +98,19 @@ def test_a_watched_run_shows_on_the_card(recurra, model, monkeypatch):
     monkeypatch.setattr(watch.Watch, "_allows", lambda self, seconds: True)
     options = ("--tokens", "word", "--hidden-size", 16, "--epochs", 8, "--batch-size", 16, "--learning-rate", 0.02)
     options = (*options, "--dropout", 0, "--token-dropout", 0)
-    assert recurra("fit", "classify", model / "data.csv", *ASK, *options, "--watch", "--out", "watched")[0] == 0
+    assert recurra("fit", "classify", model / "data.csv", *ASK, *options, "--health-checks", "--out", "watched")[0] == 0
     code, out, _ = recurra("health", "watched")
     assert code == 0
     assert "update size" in out
     assert "training gradient" in out
+
+
+def test_the_former_name_of_the_option_warns(recurra, model):
+    short = ("--epochs", 1, "--hidden-size", 4, "--embedding-size", 4, "--tokens", "word")
+    code, _, err = recurra("fit", "classify", model / "data.csv", *ASK, *short, "--watch", "--out", "old")
+    assert (code, err.count("warning: --watch is deprecated; use --health-checks")) == (0, 1)
+    assert '"watch": true' in Path("old/config.json").read_text(encoding="utf-8")
+    assert "--watch" not in recurra("fit", "classify", "--help")[1]
 
 
 def test_weights_that_are_not_finite_need_a_flag(recurra, model):

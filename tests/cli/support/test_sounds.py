@@ -116,7 +116,7 @@ def test_other_wrong_input(recurra, sounds, tmp_path):
         (["model", "-"], 2, "standard input"),
         (["model", "no.wav"], 3, "there is no file no.wav"),
         (["model", "sounds/train.csv", "--input", "text"], 3, "--input"),
-        (["model", "."], 3, "holds no files of sound"),
+        (["model", "."], 3, "contains no sound files"),
         (["model", "sounds/wav/3.wav", "--proba"], 2, "--proba"),
     ]:
         code, out, err = recurra("predict", *arguments)

@@ -115,7 +115,7 @@ def test_wrong_texts(recurra, model, text, options, code, message):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["fit", "fill", "table.csv"], 2, "name the column that holds the texts with --input"),
+        (["fit", "fill", "table.csv"], 2, "name its column of texts with --input"),
         (["fit", "fill", "no.txt"], 3, "no.txt"),
         (["fit", "fill", "table.csv", "--input", "txt"], 3, "id, text"),
         (["fit", "fill", "lines.txt", "--direction", "up"], 2, "direction is one of both"),

@@ -21,7 +21,7 @@ def sample():
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory, sample):
-    from recurra.cli.tasks import shape_of
+    from recurra.cli.tasks import task_module
 
     folder = tmp_path_factory.mktemp("tag")
     arguments = ["recurra", "fit", "tag", sample / "dev.conllu", "--valid", sample / "test.conllu", *QUICK]
@@ -32,7 +32,7 @@ def model(tmp_path_factory, sample):
             cli.main()
     assert stop.value.code == 0
     assert sorted(p.name for p in folder.iterdir()) == ["m"]
-    assert shape_of("tag").FILES
+    assert task_module("tag").FILES
     return folder / "m"
 
 

@@ -116,7 +116,7 @@ def test_parquet_and_json_lines_agree_with_csv(recurra, tmp_path):
         (rows(), ["--known", "closed"], 'no column "closed"'),
         (rows(), ["--split", "0.5,0.4,0.4"], "add up to 1.3"),
         (rows(), ["--split", "half"], "--split takes numbers"),
-        (rows(), ["--tokens", "char"], "do not go with forecasting"),
+        (rows(), ["--tokens", "char"], "are not for forecast"),
     ],
     ids=["gap", "twice", "short", "context", "number", "time", "column", "shares", "split", "tokens"],
 )

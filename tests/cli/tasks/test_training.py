@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from recurra.cli.tasks import SHAPES
 from recurra.errors import UsageError
+from recurra.tasks.registry import BUILT_IN
 from recurra.training import callbacks
 
 QUICK = ["--hidden-size", 4, "--embedding-size", 4, "--batch-size", 16, "--epochs", 2]
@@ -54,7 +54,7 @@ def killed(recurra, monkeypatch):
 
 
 def test_every_task_has_the_options(recurra):
-    for task in SHAPES:
+    for task in (task.name for task in BUILT_IN):
         text = recurra("fit", task, "--help")[1]
         assert "--overwrite" in text
         assert "--resume" in text

@@ -1,1 +1,1 @@
-"""The commands of the command line, one module for each."""
+"""The commands, one module for each."""

@@ -1,4 +1,4 @@
-"""`recurra bench`: our layers against those of other libraries, on this machine."""
+"""`recurra bench`: speed of Recurra and of other libraries on this machine."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from recurra.cli.support.console import progress_bar, say, show_json, show_table
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Few cases, under a minute.")] = False,
     rounds: Annotated[
-        int | None, typer.Option("--rounds", help="Turns of each peer; the median counts.", min=1)
+        int | None, typer.Option("--rounds", help="Measurements of each library; the median is reported.", min=1)
     ] = None,
     peers: Annotated[
         str | None,
-        typer.Option("--peers", help="torch, onnxruntime, jax, keras with commas between, or all that are installed."),
+        typer.Option(
+            "--peers", help="torch, onnxruntime, jax, keras, separated by commas, or all for those that are installed."
+        ),
     ] = None,
     threads: Annotated[int, typer.Option("--threads", help="Threads of each process.", min=1, max=1024)] = 2,
-    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write, with a .md beside it.")] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Picture to write (.svg, .png, .pdf).")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write, with a .md file next to it.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Plot to write (.svg, .png, .pdf).")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
 ) -> None:
-    """Time our layers against those of other libraries.
+    """Compare the speed of Recurra with that of other libraries.
 
     [bold]Examples[/bold]
 
       recurra bench --quick
       recurra bench --peers all --rounds 5 --out results.json --plot results.svg
 
-    Every library runs in a process of its own, the processes take turns, and nothing is timed before all results
-    agree. A ratio above 1 means that Recurra is faster.
+    Each library runs in a separate process. The processes take turns, and nothing is timed before all results agree.
+    A ratio above 1 means that Recurra is faster.
     """
     from recurra.bench import report, write
     from recurra.bench import run as runs

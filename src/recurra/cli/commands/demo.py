@@ -1,4 +1,4 @@
-"""`recurra demo`: a classifier of Korean film reviews, trained before your eyes."""
+"""`recurra demo`: trains a classifier of Korean film reviews."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from recurra.cli.support.console import say, show_table
 from recurra.cli.support.files import Labelled
-from recurra.cli.support.options import Fitting, Reading
+from recurra.cli.support.options import FileOptions, FitOptions
 from recurra.cli.tasks.many_to_one import read_labelled
 from recurra.cli.tasks.sources import Columns
 from recurra.cli.tasks.training import train
@@ -22,12 +22,12 @@ OUT = Path("recurra-demo")
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Model folder to write.")] = OUT,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same result.", min=0, max=MAX_SEED)] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same result.", min=0, max=MAX_SEED)] = 0,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help=f"Replace a model in OUT; always done with {OUT}.")
+        bool, typer.Option("--overwrite", help=f"Replace a model in OUT; not needed for {OUT}.")
     ] = False,
 ) -> None:
-    """Train on Korean film reviews, look at the figures and at ten predictions.
+    """Train on Korean film reviews; show metrics and ten predictions.
 
     [bold]Examples[/bold]
 
@@ -40,10 +40,10 @@ def demo(
     from recurra.training.learning_curve import plot_history
 
     with as_file(files("recurra.data") / "samples" / "nsmc") as folder:
-        options = Fitting(out=out, random_state=seed, overwrite=overwrite or out == OUT)
+        options = FitOptions(out=out, random_state=seed, overwrite=overwrite or out == OUT)
 
         def read(path: Path, cache: Path | None) -> Labelled:
-            return read_labelled("classify", path, Columns("document", "label"), Reading(), cache)
+            return read_labelled("classify", path, Columns("document", "label"), FileOptions(), cache)
 
         estimator = train("classify", folder / "train.tsv", options, read)
         texts, truth = read(folder / "test.tsv", None).arguments

@@ -1,4 +1,4 @@
-"""`recurra doctor`: what is installed, which engine serves what, and why others do not."""
+"""`recurra doctor`: versions, devices and engines, and why an engine is not used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recurra.cli.support.console import show_json, show_table
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
 ) -> None:
-    """Show versions, devices and engines, and why an engine does not serve.
+    """Show versions, devices and engines, and why an engine is not used.
 
     [bold]Examples[/bold]
 

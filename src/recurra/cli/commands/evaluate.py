@@ -1,4 +1,4 @@
-"""`recurra evaluate`: figures of a model on labelled data."""
+"""`recurra evaluate`: metrics of a model on labelled data."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import typer
 
 from recurra.cli.support.console import say, show_json, show_table
 from recurra.cli.support.files import located
-from recurra.cli.support.options import Asking, takes
-from recurra.cli.tasks import shape_of
+from recurra.cli.support.options import PredictOptions, with_options
+from recurra.cli.tasks import module_of
 
 Model = Annotated[Path, typer.Argument(help="Model folder.", metavar="MODEL")]
 AllowNonfinite = Annotated[
-    bool, typer.Option("--allow-nonfinite", help="Look inside a model whose weights are NaN or infinite.")
+    bool, typer.Option("--allow-nonfinite", help="Load a model whose weights are NaN or infinite.")
 ]
 
 
-@takes(Asking)
+@with_options(PredictOptions)
 def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(help="Labelled file.", metavar="DATA")],
     order_test: Annotated[
-        bool, typer.Option("--order-test", help="Also measure with the steps of each sequence shuffled.")
+        bool, typer.Option("--order-test", help="Also measure with the steps of each sequence in random order.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     *,
-    options: Asking,
+    options: PredictOptions,
 ) -> None:
     """Measure a model on labelled data.
 
@@ -40,8 +40,8 @@ def evaluate(
     from recurra.tasks import load
 
     estimator: Any = load(model)
-    shape = shape_of(estimator.task)
-    labelled = shape.read(estimator, data, options)
+    commands = module_of(estimator, options)
+    labelled = commands.read(estimator, data, options)
     with located(labelled.where):
         figures = estimator.evaluate(*labelled.arguments)
         order = estimator.order_test(*labelled.arguments) if order_test else None
@@ -49,8 +49,8 @@ def evaluate(
         show_json(figures if order is None else {**figures, "order_test": order})
         return
     title = f"{model} on {data.name}"
-    if hasattr(shape, "show"):
-        shape.show(title, figures)
+    if hasattr(commands, "show"):
+        commands.show(title, figures)
     else:
         show_table(title, *figure_table(figures))
     comparison = figures.get("comparison")
@@ -66,11 +66,11 @@ def _show_order(order: dict[str, dict[str, float]]) -> None:
     known, shuffled = order["in order"], order["shuffled"]
     rows = [[name, readable(known[name]), readable(shuffled[name])] for name in known]
     show_table("How much the order of the steps matters", ["figure", "in order", "shuffled"], rows)
-    say("where the two hardly differ, order carries little here: compare with a model trained with --cell none")
+    say("if they hardly differ, the order of the steps matters little: compare with a model trained with --cell none")
 
 
 ALIASES = ("unigram_", "nearest_neighbour_")
-"""How keys begin that name the metrics of a baseline once more, for scripts of earlier versions."""
+"""Prefixes of keys that repeat the metrics of a baseline for scripts of earlier versions."""
 
 
 def figure_table(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

@@ -1,10 +1,11 @@
-"""`recurra fit`: from a file to a trained model folder, one subcommand for each shape of sequence."""
+"""`recurra fit`: from a file to a trained model folder, one subcommand for each task."""
 
 from __future__ import annotations
 
 from recurra.cli.support.command import App
 from recurra.cli.support.suggest import SuggestingGroup
-from recurra.cli.tasks import SHAPES, shape_of
+from recurra.cli.tasks import task_module
+from recurra.tasks.registry import BUILT_IN
 
 app = App(cls=SuggestingGroup, no_args_is_help=True, rich_markup_mode="rich")
 
@@ -25,5 +26,5 @@ def fit() -> None:
     """
 
 
-for name in SHAPES:
-    app.command(name)(shape_of(name).fit)
+for task in BUILT_IN:
+    app.command(task.name)(task_module(task.name).fit)

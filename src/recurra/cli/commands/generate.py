@@ -1,4 +1,4 @@
-"""`recurra generate`: a language model writes."""
+"""`recurra generate`: writes text with a language model."""
 
 from __future__ import annotations
 
@@ -17,18 +17,25 @@ from .evaluate import Model
 
 def generate(
     model: Model,
-    prompt: Annotated[str, typer.Option("--prompt", help="How the text begins.")] = "",
-    length: Annotated[int, typer.Option("--length", help="Greatest number of tokens to write.", min=0)] = 500,
+    prompt: Annotated[str, typer.Option("--prompt", help="Beginning of the text.")] = "",
+    length: Annotated[int, typer.Option("--length", help="Largest number of tokens to write.", min=0)] = 500,
     temperature: Annotated[
-        float, typer.Option("--temperature", help="Below 1 more probable, above 1 more surprising, 0 no chance.", min=0)
+        float,
+        typer.Option(
+            "--temperature",
+            help="Below 1: more probable tokens; above 1: less probable ones; 0: always the most probable.",
+            min=0,
+        ),
     ] = 0.8,
     top_k: Annotated[
-        int | None, typer.Option("--top-k", help="Draw among so many of the most probable tokens.", min=1)
+        int | None, typer.Option("--top-k", help="Draw from this number of most probable tokens.", min=1)
     ] = None,
     top_p: Annotated[
-        float | None, typer.Option("--top-p", help="Draw among the most probable of so much probability together.")
+        float | None, typer.Option("--top-p", help="Draw from the most probable tokens with this total probability.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Same seed, same text.", min=0, max=MAX_SEED)] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="The same seed gives the same text.", min=0, max=MAX_SEED)
+    ] = None,
     condition: Annotated[
         str | None, typer.Option("--condition", help="Label of the text, if the model was trained with labels.")
     ] = None,
@@ -45,7 +52,9 @@ def generate(
 
     estimator: Any = load(model)
     if estimator.task != "generate":
-        raise UsageError(f"{model} is a model for {estimator.task}; one that writes is made by: recurra fit generate")
+        raise UsageError(
+            f"{model} is a model for {estimator.task}; a language model is trained by: recurra fit generate"
+        )
     prompt = prompt.encode("utf-8", "replace").decode()
     if unknown := estimator.encoder_.unknown(prompt):
         say(f"the model does not know {' '.join(map(repr, unknown))}: they are read as unknown characters")

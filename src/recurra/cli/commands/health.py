@@ -1,4 +1,4 @@
-"""`recurra health`: a model's health on one page, with an exit code for machines."""
+"""`recurra health`: checks of a model's health, with an exit code for scripts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import typer
 
 from recurra.cli.support.console import say
 from recurra.cli.support.files import located
-from recurra.cli.support.options import Asking, takes
-from recurra.cli.tasks import shape_of
+from recurra.cli.support.options import PredictOptions, with_options
+from recurra.cli.tasks import module_of
 from recurra.errors import UsageError
 
 from .evaluate import AllowNonfinite, Model
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from recurra.inspect import HealthCard
 
 FAIL_ON = {"red": ("red",), "yellow": ("yellow", "red"), "never": ()}
-"""What makes the command fail, by the worst light."""
+"""Lights that make the command fail, by the value of --fail-on."""
 
 
-@takes(Asking)
+@with_options(PredictOptions)
 def health(
     model: Model,
     data: Annotated[
         Path | None,
-        typer.Argument(help="Labelled file; without, only weights and training are looked at.", metavar="[DATA]"),
+        typer.Argument(help="Labelled file. Without it, only weights and training are checked.", metavar="[DATA]"),
     ] = None,
     fail_on: Annotated[
         str, typer.Option("--fail-on", help="Exit with code 1 from this light on: yellow, red, or never.")
@@ -35,9 +35,9 @@ def health(
     allow_nonfinite: AllowNonfinite = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     *,
-    options: Asking,
+    options: PredictOptions,
 ) -> None:
-    """Look a model over: what is saturated, dead, exploding, vanishing or not finite, and what to do about it.
+    """Check a model for saturated gates, dead units, exploding or vanishing gradients and values that are not finite.
 
     [bold]Examples[/bold]
 
@@ -54,7 +54,7 @@ def health(
     if data is None:
         card = inspect.health(estimator)
     else:
-        labelled = shape_of(estimator.task).read(estimator, data, options)
+        labelled = module_of(estimator, options).read(estimator, data, options)
         with located(labelled.where):
             card = inspect.health(estimator, *labelled.arguments[:2])
     if json:
@@ -66,7 +66,7 @@ def health(
 
 
 def _show(card: HealthCard, title: str) -> None:
-    """The table on standard output; what could not be measured beside it."""
+    """Writes the table to standard output, and what could not be measured to standard error."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

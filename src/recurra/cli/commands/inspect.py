@@ -1,4 +1,4 @@
-"""`recurra inspect`: what happens inside a model while it reads one sequence."""
+"""`recurra inspect`: gates and states of a model on one sequence."""
 
 # no `from __future__ import annotations`: typer needs the annotations themselves
 
@@ -8,34 +8,34 @@ from typing import Annotated, Any
 import typer
 
 from recurra.cli.support.console import say, show_json, show_table
-from recurra.cli.support.options import Asking, takes
+from recurra.cli.support.options import PredictOptions, with_options
 from recurra.cli.tasks import one, source_of
 from recurra.errors import UsageError
 
 from .evaluate import AllowNonfinite, Model
 
 MEGABYTES = 500
-"""Default of the greatest size of a trace."""
+"""Default of the largest size of a trace."""
 
 _OTHERS = ("top", "proba", "n_best", "bleu_tokens", "choices", "marks", "timestamps", "plot", "part", "time", "horizon")
 
 
-@takes(Asking, without=_OTHERS)
+@with_options(PredictOptions, without=_OTHERS)
 def inspect(
     model: Model,
     data: Annotated[str, typer.Argument(help="A text, a file, or - for standard input.", metavar="TEXT|DATA|-")],
-    row: Annotated[int, typer.Option("--row", help="Which sequence of the file, counted from 1.", min=1)] = 1,
+    row: Annotated[int, typer.Option("--row", help="Number of the sequence in the file, counted from 1.", min=1)] = 1,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Page to write; report.html if no other output is asked for.")
+        Path | None, typer.Option("--out", help="Page to write; report.html if no other output is given.")
     ] = None,
     gates: Annotated[
-        str | None, typer.Option("--gates", help="Gates and states to keep, such as forget,cell; all if left out.")
+        str | None, typer.Option("--gates", help="Gates and states to keep, such as forget,cell; by default all.")
     ] = None,
     units: Annotated[
-        str | None, typer.Option("--units", help="Units to keep, such as 0:16 or 3,5,9; all if left out.")
+        str | None, typer.Option("--units", help="Units to keep, such as 0:16 or 3,5,9; by default all.")
     ] = None,
-    time: Annotated[str | None, typer.Option("--time", help="Steps to keep, A:B; all if left out.")] = None,
-    language: Annotated[str, typer.Option("--language", help="Of the page: en or ko.")] = "en",
+    time: Annotated[str | None, typer.Option("--time", help="Steps to keep, A:B; by default all.")] = None,
+    language: Annotated[str, typer.Option("--language", help="Language of the page: en or ko.")] = "en",
     netcdf: Annotated[Path | None, typer.Option("--netcdf", help="Write the trace as netCDF.")] = None,
     parquet: Annotated[Path | None, typer.Option("--parquet", help="Write the trace as a Parquet table.")] = None,
     max_megabytes: Annotated[
@@ -44,9 +44,9 @@ def inspect(
     allow_nonfinite: AllowNonfinite = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     *,
-    options: Asking,
+    options: PredictOptions,
 ) -> None:
-    """Look inside a model while it reads: every gate and state, as a page, a table or a file.
+    """Show every gate and state of a model on a sequence, as a page, a table or a file.
 
     [bold]Examples[/bold]
 

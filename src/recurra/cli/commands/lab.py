@@ -9,7 +9,7 @@ import typer
 
 from recurra.cli.support.command import App
 from recurra.cli.support.console import progress_bar, say, show_json, show_table
-from recurra.cli.support.options import CELLS, Reading, parse_list
+from recurra.cli.support.options import CELLS, FileOptions, parse_list
 from recurra.cli.support.suggest import SuggestingGroup
 from recurra.cli.tasks.fill import read_texts
 from recurra.cli.tasks.many_to_one import read_labelled
@@ -20,15 +20,16 @@ from recurra.tasks.params import EPOCHS_LIMIT, MAX_SEED, MAX_SIZE
 app = App(cls=SuggestingGroup, no_args_is_help=True, rich_markup_mode="rich")
 PICTURES = (".png", ".svg", ".pdf")
 
-Out = Annotated[Path | None, typer.Option("--out", help="Picture to write (.png, .svg, .pdf); NAME.png if left out.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Picture to write (.png, .svg, .pdf); by default NAME.png.")]
 Quick = Annotated[bool, typer.Option("--quick", help="A small version, in seconds, to try it out.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same result.", min=0, max=MAX_SEED)]
+Seed = Annotated[int | None, typer.Option("--seed", help="The same seed gives the same result.", min=0, max=MAX_SEED)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
 Epochs = Annotated[
-    int | None, typer.Option("--epochs", help="Passes over the data; enough if left out.", min=1, max=EPOCHS_LIMIT)
+    int | None,
+    typer.Option("--epochs", help="Passes over the data; chosen from their size by default.", min=1, max=EPOCHS_LIMIT),
 ]
 Units = Annotated[int | None, typer.Option("--hidden-size", help="Units per layer and direction.", min=1, max=MAX_SIZE)]
-Test = Annotated[Path | None, typer.Option("--test", help="File to test on; a part of --data if left out.")]
+Test = Annotated[Path | None, typer.Option("--test", help="File to test on; by default a part of --data.")]
 
 
 @app.callback()
@@ -87,7 +88,7 @@ def vanishing(
 
 @app.command()
 def order(
-    data: Annotated[Path | None, typer.Option("--data", help="Labelled file; embedded samples if left out.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Labelled file; by default embedded samples.")] = None,
     test: Test = None,
     input: Annotated[str | None, typer.Option("--input", help="Column of sequences, one a row.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="Column of classes.")] = None,
@@ -103,7 +104,7 @@ def order(
     seed: Seed = None,
     json: Json = False,
 ) -> None:
-    """How much the order of the steps matters: with memory, without it, in order and shuffled.
+    """Measure how much the order of the steps matters: with and without memory, in order and shuffled.
 
     [bold]Examples[/bold]
 
@@ -116,15 +117,15 @@ def order(
     if data is not None:
         names = tuple(name.strip() for name in (features or "").split(",") if name.strip())
         columns = Columns(input, target, id, time, names)
-        given["X"], given["y"] = read_labelled("classify", data, columns, Reading()).arguments
+        given["X"], given["y"] = read_labelled("classify", data, columns, FileOptions()).arguments
         if test is not None:
-            given["test"] = read_labelled("classify", test, columns, Reading()).arguments
+            given["test"] = read_labelled("classify", test, columns, FileOptions()).arguments
     _run("order", given, out, quick, seed, json)
 
 
 @app.command()
 def capacity(
-    data: Annotated[Path | None, typer.Option("--data", help="Plain text; Shakespeare if left out.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Plain text; by default Shakespeare.")] = None,
     test: Test = None,
     budgets: Annotated[
         str | None, typer.Option("--parameters", help="Numbers of parameters, such as 20000,80000.")
@@ -141,7 +142,7 @@ def capacity(
     seed: Seed = None,
     json: Json = False,
 ) -> None:
-    """What parameters buy: loss and speed of the cells at equal numbers of parameters, on a language model.
+    """Compare loss and speed of the cells with equal numbers of parameters, as language models.
 
     [bold]Examples[/bold]
 
@@ -167,7 +168,7 @@ def capacity(
 @app.command()
 def bidirectional(
     data: Annotated[
-        Path | None, typer.Option("--data", help="Texts, one a line or in a table; a sample if left out.")
+        Path | None, typer.Option("--data", help="Texts, one per line or in a table; by default a sample.")
     ] = None,
     test: Test = None,
     input: Annotated[str | None, typer.Option("--input", help="Column of a table that holds the texts.")] = None,
@@ -180,7 +181,7 @@ def bidirectional(
     seed: Seed = None,
     json: Json = False,
 ) -> None:
-    """What the future adds: filling blanks from both sides, from one side, and from one with as many parameters.
+    """Compare filling blanks from both sides, from one side, and from one side with as many parameters.
 
     [bold]Examples[/bold]
 
@@ -191,7 +192,7 @@ def bidirectional(
     _needs_data(data, test=test, input=input)
     for name, path in (("texts", data), ("test", test)):
         if path is not None:
-            (given[name],) = read_texts(path, input, Reading()).arguments
+            (given[name],) = read_texts(path, input, FileOptions()).arguments
     _run("bidirectional", given, out, quick, seed, json)
 
 

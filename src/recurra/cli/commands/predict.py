@@ -1,4 +1,4 @@
-"""`recurra predict`: what a model says about new sequences."""
+"""`recurra predict`: predictions for new sequences."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import typer
 
 from recurra.cli.support.console import say, show_json
 from recurra.cli.support.files import TABLES, is_from_excel, write_rows
-from recurra.cli.support.options import Asking, takes
-from recurra.cli.tasks import shape_of, source_of
+from recurra.cli.support.options import PredictOptions, with_options
+from recurra.cli.tasks import module_of, source_of
 from recurra.errors import UsageError
 
 from .evaluate import Model
 
 
-@takes(Asking)
+@with_options(PredictOptions)
 def predict(
     model: Model,
     data: Annotated[
-        str, typer.Argument(help="A text, a file, or - for one text a line on standard input.", metavar="TEXT|DATA|-")
+        str, typer.Argument(help="A text, a file, or - for one text per line on standard input.", metavar="TEXT|DATA|-")
     ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Write a .csv, .tsv, .jsonl or .parquet file instead.")
@@ -31,14 +31,14 @@ def predict(
         bool | None,
         typer.Option(
             "--excel/--no-excel",
-            help="Begin a .csv or .tsv file with a byte order mark, so that Excel reads it as UTF-8. If left out: "
-            "if the input is a table in CP949 or in UTF-8 with such a mark.",
+            help="Begin a .csv or .tsv file with a byte order mark, so that Excel reads it as UTF-8. By default "
+            "this is done if the input is a table in CP949 or in UTF-8 with this mark.",
         ),
     ] = None,
     *,
-    options: Asking,
+    options: PredictOptions,
 ) -> None:
-    """Predict: one JSON object a line, in the order of the input.
+    """Predict: one JSON object per line, in the order of the input.
 
     [bold]Examples[/bold]
 
@@ -52,14 +52,12 @@ def predict(
     if excel and (out is None or out.suffix.lower() not in TABLES):
         raise UsageError("--excel goes with --out and a file that ends in .csv or .tsv")
     estimator: Any = load(model)
-    if options.proba and not hasattr(estimator, "predict_proba"):
-        raise UsageError("--proba is for classifiers and taggers; this model gives no probabilities of classes")
-    shape = shape_of(estimator.task)
+    commands = module_of(estimator, options)
     source = source_of(estimator, data)
-    writes = isinstance(source, str) and out is not None and hasattr(shape, "write")
-    if writes and shape.write(estimator, source, options, out):
+    writes = isinstance(source, str) and out is not None and hasattr(commands, "write")
+    if writes and commands.write(estimator, source, options, out):
         return
-    rows = _number(shape.predict(estimator, source, options))
+    rows = _number(commands.predict(estimator, source, options))
     if out is None:
         for row in rows:
             show_json(row)

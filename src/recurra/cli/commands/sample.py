@@ -16,8 +16,10 @@ from recurra.errors import DataError, UsageError
 
 
 def sample(
-    name: Annotated[str | None, typer.Argument(help="Which one; all are listed if left out.", metavar="NAME")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder to write; NAME-sample if left out.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the sample. Without it, all samples are listed.", metavar="NAME")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder to write; by default NAME-sample.")] = None,
 ) -> None:
     """Copy a small embedded data set, with its licence, to a folder.
 

@@ -1,1 +1,1 @@
-"""What several commands share: options, files, messages."""
+"""Options, files and messages that several commands share."""

@@ -1,4 +1,4 @@
-"""The class of every command: it checks what holds for the values of all options."""
+"""Class of every command, with the checks that apply to the values of all options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 from .outputs import check_outputs
 
 MAX_COUNT = 2**31 - 1
-"""Greatest whole number that an option takes if it declares no limit of its own."""
+"""Largest whole number of an option that declares no limit."""
 
 MAY_BE_EMPTY = ("--prompt",)
 
@@ -60,14 +60,14 @@ class App(typer.Typer):
 
 
 def kind_of(parameter: Any) -> type:
-    """The Python type of an option's values; early and late versions of typer keep it in different places."""
+    """Returns the Python type of an option's values. Versions of typer store it in different places."""
     if hasattr(parameter, "type_descriptor"):
         return parameter.type_descriptor.annotation
     return {"integer": int, "float": float, "boolean": bool}.get(parameter.type.name.partition(" ")[0], str)
 
 
 def check_number(parameter: Any, value: Any) -> None:
-    """Refuses a number that no option takes.
+    """Refuses a number that no option accepts.
 
     Raises:
         typer.BadParameter: the value is not finite, or too large.

@@ -1,4 +1,4 @@
-"""Messages for people go to standard error, data to standard output."""
+"""Writes messages for people to standard error and data to standard output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def say(message: str) -> None:
 
 
 def on_terminal() -> bool:
-    """Whether messages go to a terminal."""
+    """Returns whether messages go to a terminal."""
     return Console(stderr=True).is_terminal
 
 
@@ -34,7 +34,7 @@ def fail(message: str) -> None:
 def show_table(
     title: str, columns: list[str], rows: list[list[str]], *, numbers: bool = True, stderr: bool = False
 ) -> None:
-    """Writes a table to standard output, or beside it; figures stand to the right."""
+    """Writes a table to standard output or standard error, with numbers aligned to the right."""
     console = Console(highlight=False, markup=False, stderr=stderr)
     table = Table(title=title, title_justify="left", title_style="bold")
     longest = max((len(row[0]) for row in rows), default=0)
@@ -58,7 +58,7 @@ def to_json(value: Any) -> str:
 
 @contextmanager
 def progress_bar() -> Iterator[Any]:
-    """A bar on standard error, in a terminal only; it is told what goes on, how much is done, and of how much."""
+    """Yields a function that updates a progress bar: current work, amount done, total. It needs a terminal."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)

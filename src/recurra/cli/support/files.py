@@ -1,4 +1,4 @@
-"""From file names on the command line to what an estimator takes, and from its answers to files."""
+"""Reads files for estimators and writes their predictions to files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recurra._util.atomic import written
 from recurra.errors import DataError, UsageError
 
 from .console import say, to_json
-from .options import Reading
+from .options import FileOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ class Labelled:
     Attributes:
         arguments: of the estimator's `fit` and `evaluate`, such as `(X, y)`.
         where: says file and line of a row counted from 0, for messages; None where rows have no lines.
-        names: what the model should remember of where its data stood, such as names of columns.
+        names: facts for the model folder about the location of the data, such as names of columns.
     """
 
     arguments: tuple[Any, ...]
@@ -36,8 +36,8 @@ class Labelled:
     names: dict[str, Any]
 
 
-def read_columns(path: Path, columns: Sequence[str], options: Reading, cache: Path | None = None) -> DataFile:
-    """Reads the named columns of a table and says what was found.
+def read_columns(path: Path, columns: Sequence[str], options: FileOptions, cache: Path | None = None) -> DataFile:
+    """Reads the named columns of a table and reports a summary.
 
     Raises:
         DataError: the file or a column cannot be read.
@@ -50,14 +50,14 @@ def read_columns(path: Path, columns: Sequence[str], options: Reading, cache: Pa
 
 
 def listed(names: str | None) -> tuple[str, ...]:
-    """Names of columns that are separated by commas on the command line."""
+    """Splits names of columns at commas."""
     return tuple(name.strip() for name in (names or "").split(",") if name.strip())
 
 
 def read_numbers(
-    path: Path, columns: Sequence[str], texts: int, options: Reading, cache: Path | None = None
+    path: Path, columns: Sequence[str], texts: int, options: FileOptions, cache: Path | None = None
 ) -> DataFile:
-    """Reads columns as `read_columns` does, with decimal points in those of numbers, and says how they were read.
+    """Reads columns as `read_columns` does, converts decimal marks of columns of numbers, and reports the conversion.
 
     Args:
         path: the file.
@@ -79,7 +79,7 @@ def read_numbers(
 
 
 def labels(column: Any) -> np.ndarray:
-    """Classes verbatim as strings, so that files of all kinds agree; None where there is none."""
+    """Converts classes to strings, so that all kinds of files agree; None for a missing class."""
     import numpy as np
 
     return np.array([None if v is None or v == "" else str(v) for v in column.to_pylist()], dtype=object)
@@ -100,8 +100,8 @@ TABLES = (".csv", ".tsv")
 """Suffixes of files that Excel opens."""
 
 
-def is_from_excel(source: str | list[str], options: Reading) -> bool:
-    """Whether a table has an encoding that Excel writes on a Korean system: CP949, or UTF-8 with a byte order mark."""
+def is_from_excel(source: str | list[str], options: FileOptions) -> bool:
+    """Returns whether a table has an encoding of Korean Excel: CP949, or UTF-8 with a byte order mark."""
     from recurra.data.files.access import is_file
     from recurra.data.files.encoding import find_encoding
     from recurra.data.readers.sniff import table_suffix
@@ -132,7 +132,7 @@ def write_rows(
     from pyarrow import csv, parquet
 
     suffix = path.suffix.lower()
-    if suffix in TABLES:  # whose cells hold no lists
+    if suffix in TABLES:  # cells cannot contain lists
         columns = [[_cell(v) for v in column] for column in columns]
     table = pa.table(dict(zip(names, columns, strict=True)))
     with written(path) as partial:
@@ -152,7 +152,7 @@ def write_rows(
 
 
 def _cell(value: Any) -> Any:
-    """A list of words becomes a text with spaces, anything nested JSON."""
+    """Converts a list of words to a text with spaces, and any other nested value to JSON."""
     if isinstance(value, list) and all(isinstance(v, str) for v in value):
         return " ".join(value)
     return to_json(value) if isinstance(value, list | dict) else value

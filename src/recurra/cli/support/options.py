@@ -1,4 +1,4 @@
-"""Command-line options that several commands share, each declared once."""
+"""Options that several commands share, each declared once."""
 
 # no `from __future__ import annotations`: typer needs the annotations themselves
 
@@ -19,12 +19,13 @@ from recurra.errors import UsageError
 from recurra.tasks.params import MAX_SIZE, Parameters, params_of
 
 from .command import MAX_COUNT, check_number, kind_of
+from .console import say
 
 CELLS = ", ".join(names(memoryless=False))
 """The cells with memory, for help texts."""
 
 MAX_BEAMS = 1000
-"""Most hypotheses of a search; quality stops growing far below."""
+"""Largest number of hypotheses of a search. Much smaller numbers give the same quality."""
 
 
 def _option(panel: str, *names: str, text: str, **extra: Any) -> Any:
@@ -38,7 +39,7 @@ _run = functools.partial(_option, "Run")
 
 
 def parse_list(option: str, text: str, kind: type[int] | type[float]) -> tuple[Any, ...]:
-    """The numbers of an option that takes several with commas between.
+    """Parses numbers that are separated by commas.
 
     Raises:
         UsageError: a part is missing, no number, or not finite.
@@ -54,7 +55,7 @@ def parse_list(option: str, text: str, kind: type[int] | type[float]) -> tuple[A
 
 
 def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Makes the values of a TOML file the defaults of this command."""
+    """Sets the values of a TOML file as the defaults of a command."""
     import tomllib
 
     if path is None:
@@ -66,8 +67,8 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
     except ValueError as error:
         raise typer.BadParameter(f"{path} is not valid TOML: {error}") from None
     parameters = {option.lstrip("-"): p for p in context.command.params for option in p.opts if option[0] == "-"}
-    known = sorted(name for name in parameters if name not in ("help", "config"))
-    unknown = [key for key in values if key.replace("_", "-") not in known]
+    known = sorted(name for name in parameters if name not in ("help", "config", "watch"))
+    unknown = [key for key in values if key.replace("_", "-") not in (*known, "watch")]
     if unknown:
         raise typer.BadParameter(
             f"{path} has unknown options: {', '.join(unknown):.200}. Known are: {', '.join(known)}"
@@ -81,7 +82,7 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
 
 
 def _config_value(path: Path, key: str, value: Any, parameter: Any) -> Any:
-    """A value of a TOML file, if its type is that of the option.
+    """Checks that a value of a TOML file has the type of its option.
 
     Raises:
         typer.BadParameter: it is not.
@@ -102,23 +103,24 @@ def _config_value(path: Path, key: str, value: Any, parameter: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How to read files of rows."""
+class FileOptions:
+    """Options for reading tables."""
 
-    encoding: Annotated[str | None, _data("--encoding", text="Text encoding; found out if left out.")] = None
-    delimiter: Annotated[str | None, _data("--delimiter", text="Column delimiter; found out if left out.")] = None
+    encoding: Annotated[str | None, _data("--encoding", text="Text encoding; detected by default.")] = None
+    delimiter: Annotated[str | None, _data("--delimiter", text="Column delimiter; detected by default.")] = None
     header: Annotated[
-        bool | None, _data("--header/--no-header", text="Whether the first row names the columns; found out.")
+        bool | None,
+        _data("--header/--no-header", text="Whether the first row has the names of the columns; detected by default."),
     ] = None
     skip_bad_rows: Annotated[
-        bool, _data("--skip-bad-rows", text="Leave out rows with a wrong number of columns, and count them.")
+        bool, _data("--skip-bad-rows", text="Skip rows with a wrong number of columns and report their number.")
     ] = False
     decimal: Annotated[
-        str | None, _data("--decimal", text="Decimal mark of numbers, . or a comma; found out if left out.")
+        str | None, _data("--decimal", text="Decimal mark of numbers, a point or a comma; detected by default.")
     ] = None
 
     def how(self) -> Any:
-        """The same as `recurra.data.readers.tables.ReadOptions`."""
+        """Returns the same options as `recurra.data.readers.tables.ReadOptions`."""
         from recurra.data.readers.tables import ReadOptions
 
         return ReadOptions(self.encoding, self.delimiter, self.header, self.skip_bad_rows, self.decimal)
@@ -126,41 +128,47 @@ class Reading:
 
 @dataclass(frozen=True)
 class TimeOptions:
-    """How times are written, for tasks whose tables have a column of times."""
+    """Time formats, for tasks with a column of times."""
 
     time_format: Annotated[
         str | None,
-        _data("--time-format", text="How times are written: %d.%m.%Y %H:%M, unix, unix-ms, unix-us or number."),
+        _data("--time-format", text="Time format: %d.%m.%Y %H:%M, unix, unix-ms, unix-us or number."),
     ] = None
     day_first: Annotated[bool, _data("--day-first", text="Times: 1/2/2024 is the first of February.")] = False
     month_first: Annotated[bool, _data("--month-first", text="Times: 1/2/2024 is the second of January.")] = False
 
 
 @dataclass(frozen=True)
-class Asking(Reading, TimeOptions):
-    """What `recurra evaluate` and `recurra predict` take beside the model and the data; each shape reads its own."""
+class PredictOptions(FileOptions, TimeOptions):
+    """Options of `recurra evaluate` and `recurra predict`. `OPTIONS` of a task lists those that fit its models."""
 
-    input: Annotated[str | None, _data("--input", text="Column of sequences; as in training.")] = None
-    target: Annotated[str | None, _data("--target", text="Column of targets; as in training.")] = None
+    input: Annotated[
+        str | None, _data("--input", text="Column of sequences; by default that of the training data.")
+    ] = None
+    target: Annotated[
+        str | None, _data("--target", text="Column of targets; by default that of the training data.")
+    ] = None
     condition: Annotated[
         str | None,
-        _data("--condition", text="Language models: column of labels; for - one label for all lines."),
+        _data("--condition", text="Language models: column of labels; with standard input, one label for all lines."),
     ] = None
     top: Annotated[
         int,
-        _data("--top", text="Language models, blank fillers: how many of the most probable tokens.", min=1, max=10_000),
+        _data("--top", text="Language models, blank fillers: number of most probable tokens.", min=1, max=10_000),
     ] = 5
-    proba: Annotated[bool, _data("--proba", text="Add probabilities: of every class, of each tag.")] = False
-    source: Annotated[str | None, _data("--source", text="Translators: column of source texts; as in training.")] = None
+    proba: Annotated[bool, _data("--proba", text="Add the probabilities of all classes, or of each tag.")] = False
+    source: Annotated[
+        str | None, _data("--source", text="Translators: column of source texts; by default that of the training data.")
+    ] = None
     target_file: Annotated[
         Path | None, _data("--target-file", text="Translators: file whose lines translate those of DATA.")
     ] = None
     n_best: Annotated[
         int | None,
-        _data("--n-best", text="Translators: predict so many translations of each text.", min=1, max=MAX_BEAMS),
+        _data("--n-best", text="Translators: number of translations of each text.", min=1, max=MAX_BEAMS),
     ] = None
     bleu_tokens: Annotated[
-        str | None, _data("--bleu-tokens", text="Translators: how BLEU cuts texts: 13a, char, intl, ko-mecab, …")
+        str | None, _data("--bleu-tokens", text="Translators: tokens of BLEU: 13a, char, intl, ko-mecab, …")
     ] = None
     choices: Annotated[
         str | None, _data("--choices", text="Blank fillers: candidates to rank, such as 'more,less'.")
@@ -168,32 +176,55 @@ class Asking(Reading, TimeOptions):
     marks: Annotated[bool, _data("--marks", text="Blank fillers: a blank may be a punctuation mark.")] = False
     beam: Annotated[
         int | None,
-        _data("--beam", text="Translators, transcribers: hypotheses kept; 1 is fastest.", min=1, max=MAX_BEAMS),
+        _data(
+            "--beam", text="Translators, transcribers: hypotheses of the search; 1 is fastest.", min=1, max=MAX_BEAMS
+        ),
     ] = None
     length_bonus: Annotated[
-        float | None, _data("--length-bonus", text="Transcribers with a beam: nats added for each token.")
+        float | None,
+        _data("--length-bonus", text="Transcribers: log-probability that the beam search adds for each token."),
     ] = None
-    timestamps: Annotated[bool, _data("--timestamps", text="Transcribers: add when each token is said.")] = False
+    timestamps: Annotated[bool, _data("--timestamps", text="Transcribers: add the times of each token.")] = False
     horizon: Annotated[
-        int | None, _data("--horizon", text="Forecasters: steps to predict; as in training if left out.", min=1)
+        int | None, _data("--horizon", text="Forecasters: steps to predict; by default those of the training.", min=1)
     ] = None
     future: Annotated[
-        Path | None, _data("--future", text="Forecasters: file with the known columns of the time to come.")
+        Path | None, _data("--future", text="Forecasters: file with the known columns of the future.")
     ] = None
     plot: Annotated[
-        Path | None, _data("--plot", text="Picture (.svg, .png, .pdf): of a forecast; of a translator's attention.")
+        Path | None,
+        _data("--plot", text="Plot to write (.svg, .png, .pdf): the forecast, or the attention of a translator."),
     ] = None
     part: Annotated[
         str | None,
-        _data("--part", text="Forecasters: test, validation, training or all; what training has not seen if left out."),
+        _data(
+            "--part",
+            text="Forecasters: test, validation, training or all; by default the data that training has not seen.",
+        ),
     ] = None
-    id: Annotated[str | None, _data("--id", text="Long tables: column of ids; as in training.")] = None
+    id: Annotated[
+        str | None, _data("--id", text="Long tables: column of ids; by default that of the training data.")
+    ] = None
     time: Annotated[
-        str | None, _data("--time", text="Long tables: column of times, or its parts Date,Clock; as in training.")
+        str | None,
+        _data(
+            "--time",
+            text="Long tables: column of times, or its parts Date,Clock; by default that of the training data.",
+        ),
     ] = None
     features: Annotated[
-        str | None, _data("--features", text="Long tables: columns of numbers, apart by commas; as in training.")
+        str | None,
+        _data(
+            "--features",
+            text="Long tables: columns of numbers, separated by commas; by default those of the training data.",
+        ),
     ] = None
+
+
+def _warn_watch(value: bool) -> bool:
+    if value:
+        say("warning: --watch is deprecated; use --health-checks")
+    return value
 
 
 def options_of(estimator: type) -> Any:
@@ -229,30 +260,35 @@ class Network(_ParameterOptions):
     """Parameters of an estimator; None leaves its own default. Those of all tasks are declared by `Parameters`."""
 
     bidirectional: Annotated[
-        bool | None, _network("--bidirectional/--one-direction", text="Also read from the end.")
+        bool | None, _network("--bidirectional/--one-direction", text="Also read the sequence backwards.")
     ] = None
     tokens: Annotated[str | None, _network("--tokens", text="char, word or bpe.")] = None
-    vocab_size: Annotated[int | None, _network("--vocab-size", text="Greatest number of different tokens.", min=2)] = (
+    vocab_size: Annotated[int | None, _network("--vocab-size", text="Largest number of different tokens.", min=2)] = (
         None
     )
     embedding_size: Annotated[
         int | None, _network("--embedding-size", text="Size of a token's vector.", min=1, max=MAX_SIZE)
     ] = None
     pooling: Annotated[str | None, _network("--pooling", text="attention, max, mean or last.")] = None
-    token_dropout: Annotated[float | None, _training("--token-dropout", text="Share of tokens hidden.")] = None
+    token_dropout: Annotated[
+        float | None, _training("--token-dropout", text="Probability of hiding a token in training.")
+    ] = None
+    old_watch: Annotated[bool, _training("--watch", text="", hidden=True, callback=_warn_watch)] = False
 
     def params(self) -> dict[str, Any]:
-        """The arguments that were given."""
+        """Returns the parameters that were given."""
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(Network)}
+        if given.pop("old_watch"):
+            given["watch"] = True
         return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True)
-class Fitting(Network, Reading):
-    """What every `recurra fit` command takes."""
+class FitOptions(Network, FileOptions):
+    """Options of every `recurra fit` command."""
 
     valid: Annotated[
-        Path | None, _data("--valid", text="File that chooses the best epoch; mostly a tenth of TRAIN if left out.")
+        Path | None, _data("--valid", text="File that selects the best epoch; by default usually a tenth of TRAIN.")
     ] = None
     out: Annotated[Path, _run("--out", text="Model folder to write.")] = Path("model")
     resume: Annotated[bool, _run("--resume", text="Continue the unfinished run of the same command.")] = False
@@ -260,25 +296,25 @@ class Fitting(Network, Reading):
         False
     )
     checkpoint_minutes: Annotated[
-        float, _run("--checkpoint-minutes", text="Greatest time between two checkpoints.", min=0)
+        float, _run("--checkpoint-minutes", text="Longest time between two checkpoints, in minutes.", min=0)
     ] = 10.0
     config: Annotated[
         Path | None,
         _run(
             "--config",
-            text="TOML file of options, such as hidden-size = 64; the command line goes first.",
+            text="TOML file of options, such as hidden-size = 64. The command line has priority.",
             is_eager=True,
             callback=_apply_config,
         ),
     ] = None
 
 
-def takes(options: type, *, without: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Gives a command the options of a dataclass; its parameter `options` receives an instance.
+def with_options(options: type, *, without: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the fields of a dataclass to the options of a command. Its parameter `options` receives an instance.
 
     Args:
         options: the dataclass.
-        without: fields that make no sense for this command; they keep their defaults.
+        without: fields that do not apply to this command. They keep their defaults.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Commands that write files never destroy their own input or a model."""
+"""Checks that a command does not overwrite its input or a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from recurra.errors import UsageError
 
 OUTPUTS = ("out", "plot", "netcdf", "parquet")
-"""Parameters that name what a command writes. An earlier file of that name is replaced."""
+"""Parameters that name output files. An existing file with this name is replaced."""
 
 
 def check_outputs(params: dict[str, Any]) -> None:
@@ -42,7 +42,7 @@ def check_outputs(params: dict[str, Any]) -> None:
 def _same(path: Path, name: str | Path) -> bool:
     try:
         return path.samefile(name)
-    except (OSError, ValueError):  # one of them is no file
+    except (OSError, ValueError):  # one of them is not a file
         return False
 
 

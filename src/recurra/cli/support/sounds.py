@@ -1,4 +1,4 @@
-"""Recordings on the command line: a column of file names, one file, or a folder of them."""
+"""Reads recordings: a column of file names, one file, or a folder of files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from recurra.errors import DataError
 
 from .console import say
 from .files import located
-from .options import Reading
+from .options import FileOptions
 
 
 def as_sounds(column: Any, folder: Path, where: Callable[[int], str]) -> Any:
-    """A column of file names as recordings, looked for beside the table; any other column as it is.
+    """Converts a column of file names, relative to the table, to recordings. Returns any other column unchanged.
 
     Args:
         column: of the table.
@@ -34,7 +34,7 @@ def as_sounds(column: Any, folder: Path, where: Callable[[int], str]) -> Any:
 
 
 def checked(paths: list[Path]) -> list[Path]:
-    """The same paths, after a look at each file; says what was found.
+    """Checks each file and reports a summary. Returns the same paths.
 
     Raises:
         DataError: a file is missing or cannot be read; the error knows its row.
@@ -47,7 +47,7 @@ def checked(paths: list[Path]) -> list[Path]:
 
 
 def sounds_at(source: str) -> list[Path] | None:
-    """The files that a name stands for: one file of sound, or all those of a folder; None for anything else.
+    """Returns the sound file of a name, or all sound files of a folder; None for any other name.
 
     Raises:
         DataError: the folder holds no sound.
@@ -59,13 +59,13 @@ def sounds_at(source: str) -> list[Path] | None:
     if is_folder(path):
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
         if not found:
-            raise DataError(f"the folder {path} holds no files of sound ({', '.join(SUFFIXES)})")
+            raise DataError(f"the folder {path} contains no sound files ({', '.join(SUFFIXES)})")
         return checked(found)
     return checked([path]) if is_audio_name(source) else None
 
 
-def read_sounds(column_of: str | None, source: str, options: Reading) -> Any:
-    """The sequences of a source: a file of sound, a folder of them, or the column of a table."""
+def read_sounds(column_of: str | None, source: str, options: FileOptions) -> Any:
+    """Reads the sequences of a source: a sound file, a folder of sound files, or the column of a table."""
     from recurra.errors import UsageError
 
     from .files import read_columns
@@ -74,6 +74,6 @@ def read_sounds(column_of: str | None, source: str, options: Reading) -> Any:
     if found is not None:
         return found
     if column_of is None:
-        raise UsageError("the model does not know its column; name it with --input")
+        raise UsageError("this model has no name of an input column; name it with --input")
     file = read_columns(Path(source), [column_of], options)
     return as_sounds(file.table.column(0), Path(source).parent, file.where)

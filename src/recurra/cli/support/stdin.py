@@ -1,4 +1,4 @@
-"""Texts on standard input, one a line, or on the command line itself."""
+"""Reads texts from standard input, one per line, or from the command line."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Iterator
 from .console import say
 
 
-def lines_of(source: str | list[str]) -> Iterator[list[str]] | None:
-    """The texts of a source, some at a time; None for a file.
+def text_batches(source: str | list[str]) -> Iterator[list[str]] | None:
+    """Returns batches of the texts of a source; None for a file.
 
     Args:
         source: a file name, `-` for standard input, or texts.
     """
     if isinstance(source, list):
         return iter([source])
-    return lines_at_hand() if source == "-" else None
+    return stdin_batches() if source == "-" else None
 
 
-def lines_at_hand() -> Iterator[list[str]]:
-    """Lists of lines, as many as have arrived: a slow writer gets its answers at once, a fast one in batches."""
+def stdin_batches() -> Iterator[list[str]]:
+    """Yields the lines that have arrived. A slow writer gets each answer at once, a fast writer gets batches."""
     rest, broken = b"", 0
     while block := os.read(sys.stdin.fileno(), 1 << 20):
         *lines, rest = (rest + block).split(b"\n")
@@ -33,7 +33,7 @@ def lines_at_hand() -> Iterator[list[str]]:
         yield [_decode(rest)]
         broken += _is_broken(rest)
     if broken:
-        say(f"{broken:,} lines were not valid UTF-8; their broken bytes were taken as unknown characters")
+        say(f"{broken:,} lines were not valid UTF-8; the invalid bytes were replaced by unknown characters")
 
 
 def _decode(line: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Standard output and standard error that cannot be written."""
+"""Handles standard output and standard error that cannot be written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recurra.errors import RecurraError
 
 @contextmanager
 def checked() -> Iterator[None]:
-    """Decides what happens inside the block when a standard stream cannot be written.
+    """Handles errors of the standard streams inside the block.
 
     Output: the command stops. If the reader has gone, as in `recurra predict … | head`, it ends with code 0; everything
     else, such as a full disk, is an error. Messages on standard error are dropped, so that they do not end a long run.
@@ -37,7 +37,7 @@ def _stop(error: OSError) -> None:
 
 
 class _Stream:
-    """A text stream that hands its errors to a function, the first error again at every later call."""
+    """A text stream that passes its errors to a function, and its first error again at every later call."""
 
     def __init__(self, inner: TextIO | None, on_error: Callable[[OSError], None]) -> None:
         # None: closed by the shell, as in `recurra predict … >&-`
@@ -67,7 +67,7 @@ class _Stream:
         return 0
 
     def _discard_buffer(self) -> None:
-        """Sends what is in the buffer to nowhere; Python would try to write it again when it ends."""
+        """Discards the buffer. Python would try to write it again at exit."""
         handle = os.open(os.devnull, os.O_WRONLY)
         os.dup2(handle, self._inner.fileno())
         os.close(handle)

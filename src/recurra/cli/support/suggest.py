@@ -1,4 +1,4 @@
-"""Suggests commands and options for unknown ones, only where they are similar."""
+"""Suggests similar commands and options for unknown ones."""
 
 from __future__ import annotations
 

@@ -1,32 +1,60 @@
-"""What the command line does differently for each shape of sequence: one module for each, named as its task.
+"""The commands of each task: one module for each, with the name of the task.
 
 Each module has
 
 - `fit`: the command `recurra fit TASK`;
-- `read(estimator, path, options)`: a labelled file as `Labelled`, for `recurra evaluate`;
+- `OPTIONS`: fields of `PredictOptions` that fit models of the task, beside those of `FileOptions`;
+- `read(estimator, path, options)`: reads a labelled file as `Labelled`, for `recurra evaluate`;
 - `inputs(estimator, source, options)`: an iterator of tuples, the first arguments of the estimator's `subject` for some
-  sequences at a time; `source` is a file name, `-` for standard input or, where sequences are texts, a list of them;
+  sequences at a time. `source` is a file name, `-` for standard input or, for models of texts, a list of texts;
 - `predict(estimator, source, options)`: an iterator of dictionaries, one for each row of the answer, for
   `recurra predict`; `source` as in `inputs`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from recurra.cli.support.options import FileOptions
 from recurra.errors import DataError, UsageError
 
-SHAPES = ("classify", "regress", "tag", "forecast", "generate", "translate", "fill", "transcribe")
-"""In the order of `recurra fit --help`."""
+TIMES = ("time_format", "day_first", "month_first")
+"""Options of tasks whose tables have a column of times."""
 
 
-def shape_of(task: str) -> ModuleType:
-    """The module of a task."""
+def task_module(task: str) -> ModuleType:
+    """Returns the module of a task."""
     return import_module(f".{task}", __name__)
+
+
+def module_of(estimator: Any, options: Any) -> ModuleType:
+    """Returns the module of a model's task.
+
+    Args:
+        estimator: the model.
+        options: a `recurra.cli.support.options.PredictOptions`.
+
+    Raises:
+        UsageError: an option was given that does not fit the model.
+    """
+    module = task_module(estimator.task)
+    fitting = (*module.OPTIONS, *(field.name for field in dataclasses.fields(FileOptions)))
+    for field in dataclasses.fields(options):
+        if field.name not in fitting and getattr(options, field.name) != field.default:
+            raise UsageError(
+                f"{_option(field.name)} does not fit this model, which is a {estimator.title.lower()}; "
+                f"options that fit: {', '.join(map(_option, fitting))}"
+            )
+    return module
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 FILES = (
@@ -34,11 +62,11 @@ FILES = (
     *(".bio", ".iob", ".gz", ".bz2", ".xz", ".xlsx", ".xls", ".ods", ".hwp", ".hwpx", ".pdf", ".zip"),
     *(".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au"),
 )
-"""What ends in one of these, and has no space in it, is a file even where there is none."""
+"""An argument with one of these suffixes and without spaces is a file name, even if there is no file with this name."""
 
 
 def source_of(estimator: Any, given: str) -> str | list[str]:
-    """What an argument TEXT|DATA|- means.
+    """Returns the source that an argument TEXT|DATA|- names.
 
     Args:
         estimator: the model.
@@ -56,7 +84,7 @@ def source_of(estimator: Any, given: str) -> str | list[str]:
     if given == "-" or (given and (is_file(given) or is_folder(given))):
         return given
     named = given.lower().endswith(FILES) or given.startswith(("/", "./", "../", "~"))
-    if not reads_text(estimator) or (named and not any(map(str.isspace, given))):
+    if not estimator.accepts_text or (named and not any(map(str.isspace, given))):
         try:
             refuse_no_file(Path(given))
         except DataError as error:
@@ -67,24 +95,24 @@ def source_of(estimator: Any, given: str) -> str | list[str]:
 
 
 def one(estimator: Any, source: str | list[str], options: Any, row: int = 1) -> tuple[Any, ...]:
-    """One sequence of a source, for the tools that look inside.
+    """Returns one sequence of a source, for the inspection tools.
 
     Args:
         estimator: the model.
         source: as `source_of` gives it.
-        options: as of `recurra predict`, a `recurra.cli.support.options.Asking`.
+        options: as of `recurra predict`, a `recurra.cli.support.options.PredictOptions`.
         row: which sequence, counted from 1 as `recurra predict` numbers its answers; of a forecaster, which series.
 
     Returns:
-        The first arguments of `estimator.subject`: the sequence by itself in a list (or whatever holds sequences of
+        The first arguments of `estimator.subject`: the sequence in a list (or in the container for sequences of
         its kind), and for a language model with labels the labels.
 
     Raises:
         DataError: the source cannot be read.
-        UsageError: there is no such row.
+        UsageError: the source has no row of this number.
     """
     before = 0
-    for columns in shape_of(estimator.task).inputs(estimator, source, options):
+    for columns in module_of(estimator, options).inputs(estimator, source, options):
         count = len(columns[0])
         if before < row <= before + count:
             at = slice(row - before - 1, row - before)
@@ -92,10 +120,3 @@ def one(estimator: Any, source: str | list[str], options: Any, row: int = 1) -> 
         before += count
     where = source if isinstance(source, str) else "the text"
     raise UsageError(f"there is no row {row} in {where}: rows are counted from 1 to {before:,}")
-
-
-def reads_text(estimator: Any) -> bool:
-    """Whether a model takes texts, which may stand on the command line themselves."""
-    return estimator.task in ("tag", "generate", "translate", "fill") or (
-        estimator.task in ("classify", "regress") and estimator.encoder_.kind == "text"
-    )

@@ -7,22 +7,26 @@ from typing import Annotated, Any
 
 import typer
 
-from recurra.cli.support.options import Asking, takes
+from recurra.cli.support.options import PredictOptions, with_options
 
-from . import many_to_one
-from .many_to_one import SequenceFitting, Train, inputs, read
+from . import TIMES, many_to_one
+from .many_to_one import SequenceFitOptions, Train, inputs, read
 
-__all__ = ["fit", "inputs", "predict", "read"]
+__all__ = ["OPTIONS", "fit", "inputs", "predict", "read"]
 
 
-@takes(SequenceFitting)
+OPTIONS = ("input", "target", "id", "time", "features", "proba", *TIMES)
+"""See `recurra.cli.tasks`."""
+
+
+@with_options(SequenceFitOptions)
 def fit(
     train: Train,
     class_weight: Annotated[
         str | None, typer.Option("--class-weight", help="balanced", rich_help_panel="Training")
     ] = None,
     *,
-    options: SequenceFitting,
+    options: SequenceFitOptions,
 ) -> None:
     """Train a classifier: one class for each sequence.
 
@@ -33,13 +37,13 @@ def fit(
       recurra fit classify log.csv --id trip --time second --features speed,brake --target driver
       recurra fit classify reviews.tsv --input text --target label --out my-model --resume
 
-    Empty texts count as empty sequences; those without a label are left out.
+    Empty texts are empty sequences. Rows without a label are left out.
     """
     many_to_one.fit("classify", train, options, {"class_weight": class_weight} if class_weight else {})
 
 
-def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
-    """The most probable class of each sequence, with its probability, or with those of all classes."""
+def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:
+    """Yields the most probable class of each sequence with its probability, or with those of all classes."""
     names = [str(label) for label in estimator.classes_]
 
     def rows_of(chunk: Any) -> Iterator[dict[str, Any]]:

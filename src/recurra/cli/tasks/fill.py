@@ -1,4 +1,4 @@
-"""`fill` on the command line: the words that are missing from texts."""
+"""`fill` on the command line: missing words of texts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import typer
 
 from recurra.cli.support.console import say
 from recurra.cli.support.files import Labelled, located, read_columns
-from recurra.cli.support.options import Asking, Fitting, Reading, takes
-from recurra.cli.support.stdin import lines_of
+from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, with_options
+from recurra.cli.support.stdin import text_batches
 from recurra.errors import UsageError
 
 from .training import train as run
@@ -20,24 +20,31 @@ from .training import train as run
 if TYPE_CHECKING:
     from recurra.data.readers.tables import DataFile
 
+OPTIONS = ("input", "top", "choices", "marks")
+"""See `recurra.cli.tasks`."""
+
 COLUMN = "input column"
 ROWS = 1024  # predicted together
 
 
-@takes(Fitting)
+@with_options(FitOptions)
 def fit(
     train: Annotated[Path, typer.Argument(help="Text file with one text a line, or a table.", metavar="TRAIN")],
     input: Annotated[
-        str | None, typer.Option("--input", help="Column that holds the texts of a table.", rich_help_panel="Data")
+        str | None, typer.Option("--input", help="Column of texts of a table.", rich_help_panel="Data")
     ] = None,
     direction: Annotated[
         str | None,
-        typer.Option("--direction", help="both, forward or backward: what is seen.", rich_help_panel="Network"),
+        typer.Option(
+            "--direction",
+            help="Direction in which the model reads: both, forward or backward.",
+            rich_help_panel="Network",
+        ),
     ] = None,
     *,
-    options: Fitting,
+    options: FitOptions,
 ) -> None:
-    """Train a filler of blanks, which sees what stands before and after: no labels are needed.
+    """Train a model that fills blanks from the text before and after them. It needs no labels.
 
     [bold]Examples[/bold]
 
@@ -49,34 +56,34 @@ def fit(
     """
     for name in ("bidirectional", "pooling"):
         if getattr(options, name) is not None:
-            raise UsageError(f"--{name} is not for fill; --direction says which sides are seen")
+            raise UsageError(f"--{name} is not for fill; --direction selects the sides that the model reads")
     params = {"direction": direction} if direction else {}
     run("fill", train, options, lambda path, cache: read_texts(path, input, options, cache), params)
 
 
-def read(estimator: Any, path: Path, options: Asking) -> Labelled:
-    """Reads texts for a model: the column as in training, or lines."""
+def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
+    """Reads texts for a model: the column of the training data, or lines."""
     return read_texts(path, _column(estimator, path, options), options)
 
 
-def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
-    """Each text with its blanks filled, or the candidates in their order."""
+def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:
+    """Yields each text with its blanks filled, or the ranked candidates."""
     choices = None if options.choices is None else [c.strip() for c in options.choices.split(",")]
     for texts, where in _chunks(estimator, source, options):
         with located(where):
             yield from _answer(estimator, texts, choices, options)
 
 
-def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[list[str]]]:
-    """The texts of a file, or of lines, some at a time."""
+def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[tuple[list[str]]]:
+    """Yields the texts of a file or of standard input, in chunks."""
     return ((texts,) for texts, _ in _chunks(estimator, source, options))
 
 
 def _chunks(
-    estimator: Any, source: str | list[str], options: Asking
+    estimator: Any, source: str | list[str], options: PredictOptions
 ) -> Iterator[tuple[list[str], Callable[[int], str]]]:
-    """Texts, and what says where one of them stands."""
-    lines, start = lines_of(source), 0
+    """Yields chunks of texts, with a function that returns file and line of a text."""
+    lines, start = text_batches(source), 0
     if lines is not None:
         for some in lines:
             yield some, lambda row, start=start: f"line {start + row + 1}"
@@ -89,7 +96,9 @@ def _chunks(
         yield texts, lambda row, start=start: file.where(start + row)
 
 
-def _answer(estimator: Any, texts: list[str], choices: list[str] | None, options: Asking) -> Iterator[dict[str, Any]]:
+def _answer(
+    estimator: Any, texts: list[str], choices: list[str] | None, options: PredictOptions
+) -> Iterator[dict[str, Any]]:
     if choices is None:
         for text, probability, blanks in estimator.predict(texts, top=options.top, marks=options.marks):
             words = [[{"word": word, "probability": _rounded(p)} for word, p in blank] for blank in blanks]
@@ -107,27 +116,27 @@ def _rounded(probability: float) -> float:
     return float(f"{probability:.4g}")
 
 
-def read_texts(path: Path, column: str | None, options: Reading, cache: Path | None = None) -> Labelled:
-    """Reads the texts of a column, or the lines of a plain text where no column is named."""
+def read_texts(path: Path, column: str | None, options: FileOptions, cache: Path | None = None) -> Labelled:
+    """Reads the texts of a column, or the lines of a plain text if no column is named."""
     file = _read(path, column, options, cache)
     return Labelled((file.table.column(0),), file.where, {COLUMN: column})
 
 
-def _read(path: Path, column: str | None, options: Reading, cache: Path | None = None) -> DataFile:
+def _read(path: Path, column: str | None, options: FileOptions, cache: Path | None = None) -> DataFile:
     if column is not None:
         return read_columns(path, [column], options, cache)
     from recurra.data.readers.sniff import table_suffix
     from recurra.data.readers.text_lines import read_lines
 
     if table_suffix(path) in (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"):
-        raise UsageError(f"{path.name} is a table: name the column that holds the texts with --input")
+        raise UsageError(f"{path.name} is a table: name its column of texts with --input")
     file = read_lines(path, options.encoding, cache_dir=cache)
     say(file.summary)
     return file
 
 
-def _column(estimator: Any, path: Path, options: Asking) -> str | None:
-    """The column given, or that of the training unless the file is a plain text without it."""
+def _column(estimator: Any, path: Path, options: PredictOptions) -> str | None:
+    """Returns the given column, or that of the training data unless the file is a plain text without it."""
     known = estimator.data_.get(COLUMN)
     if options.input is not None or known is None:
         return options.input
@@ -137,11 +146,11 @@ def _column(estimator: Any, path: Path, options: Asking) -> str | None:
 
 
 def _has_column(path: Path, name: str) -> bool:
-    """Whether the first line of a file is a header with this name."""
+    """Returns whether the first line of a file is a header with this name."""
     from recurra.data.files.access import is_file
     from recurra.data.files.encoding import find_encoding, open_text
 
     if not is_file(path) or name.isdecimal():
-        return True  # the reader says what is wrong
+        return True  # the reader reports the error
     with open_text(path, find_encoding(path)) as file:
         return name in (cell.strip('" \r\n') for cell in re.split(r"[\t,;|]", file.readline()))

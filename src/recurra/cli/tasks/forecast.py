@@ -11,9 +11,10 @@ import typer
 
 from recurra.cli.support.console import say, show_table
 from recurra.cli.support.files import Labelled, listed, read_numbers
-from recurra.cli.support.options import Asking, Fitting, Reading, TimeOptions, parse_list, takes
+from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, TimeOptions, parse_list, with_options
 from recurra.errors import UsageError
 
+from . import TIMES
 from .many_to_one import Train
 from .training import train as run
 
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from recurra.data.columns.panel import Columns, Panel
     from recurra.data.columns.timestamps import TimeReading
 
-__all__ = ["fit", "inputs", "predict", "read", "show"]
+__all__ = ["OPTIONS", "fit", "inputs", "predict", "read", "show"]
+
+
+OPTIONS = ("horizon", "future", "plot", "part", *TIMES)
+"""See `recurra.cli.tasks`."""
 
 
 def _data(name: str, text: str) -> Any:
@@ -33,18 +38,20 @@ def _network(name: str, text: str, **extra: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class ForecastFitting(Fitting, TimeOptions):
-    """What `recurra fit forecast` takes beside its own arguments."""
+class ForecastFitOptions(FitOptions, TimeOptions):
+    """Options of `recurra fit forecast`."""
 
 
-@takes(ForecastFitting)
+@with_options(ForecastFitOptions)
 def fit(
     train: Train,
     time: Annotated[str, _data("--time", "Column of times, dates or whole numbers; or its parts: Date,Clock.")],
     target: Annotated[str, _data("--target", "Column to forecast, or several: load,price.")],
-    features: Annotated[str | None, _data("--features", "Columns known of the past only.")] = None,
-    known: Annotated[str | None, _data("--known", "Columns known of the future too, such as holidays.")] = None,
-    id: Annotated[str | None, _data("--id", "Column that tells several series apart.")] = None,
+    features: Annotated[str | None, _data("--features", "Columns that are known for the past only.")] = None,
+    known: Annotated[
+        str | None, _data("--known", "Columns that are also known for the future, such as holidays.")
+    ] = None,
+    id: Annotated[str | None, _data("--id", "Column of ids, for several series.")] = None,
     split: Annotated[
         str | None,
         _data("--split", "Rows or shares to train on, to validate and to test: 8640,2880,2880 or 0.7,0.1,0.2."),
@@ -52,17 +59,22 @@ def fit(
     fill_gaps: Annotated[
         bool, typer.Option("--fill-gaps", help="Insert missing steps.", rich_help_panel="Data")
     ] = False,
-    horizon: Annotated[int | None, _network("--horizon", "Steps to forecast; 24.", min=1)] = None,
-    context: Annotated[int | None, _network("--context", "Steps looked back on; enough if left out.", min=1)] = None,
-    segment: Annotated[int | None, _network("--segment", "Steps read as one.", min=1)] = None,
-    quantiles: Annotated[str | None, _network("--quantiles", "Bands: 0.1,0.5,0.9; none for no bands.")] = None,
+    horizon: Annotated[int | None, _network("--horizon", "Steps to forecast; 24 by default.", min=1)] = None,
+    context: Annotated[
+        int | None, _network("--context", "Past steps that the network reads; chosen from the data by default.", min=1)
+    ] = None,
+    segment: Annotated[int | None, _network("--segment", "Steps that the network reads as one.", min=1)] = None,
+    quantiles: Annotated[
+        str | None, _network("--quantiles", "Quantiles to forecast: 0.1,0.5,0.9; none for no intervals.")
+    ] = None,
     decoding: Annotated[str | None, _network("--decoding", "direct, or recursive.")] = None,
     loss: Annotated[str | None, typer.Option("--loss", help="l1, l2 or huber.", rich_help_panel="Training")] = None,
     calendar: Annotated[
-        bool | None, _network("--calendar/--no-calendar", "Minute, hour, weekday, time of year as known columns; yes.")
+        bool | None,
+        _network("--calendar/--no-calendar", "Minute, hour, weekday and time of year as known columns; on by default."),
     ] = None,
     *,
-    options: ForecastFitting,
+    options: ForecastFitOptions,
 ) -> None:
     """Train a forecaster: the next steps of one or several series.
 
@@ -72,13 +84,13 @@ def fit(
       recurra fit forecast shops.parquet --time day --target sold --id shop --known holiday,price --horizon 28
       recurra fit forecast ETTh1.csv --time date --target OT --horizon 24 --split 8640,2880,2880
 
-    The last tenth of the time (more for a long horizon) chooses the best epoch and calibrates the bands; --split sets
-    other parts. Rows at the end without a target are the time to forecast. Missing values are filled with the last
-    one. If the training part lacks some, the network is told which.
+    The last tenth of the time (more for a long horizon) selects the best epoch and calibrates the intervals. --split
+    sets other parts. Rows at the end without a target are the time to forecast. A missing value is replaced by the last
+    one. If the training part has missing values, the network gets an indicator of them.
     """
     from recurra.data.columns.panel import Columns
 
-    _refuse("--tokens, --bidirectional and other options of texts", options)
+    _refuse("--tokens, --bidirectional and other options for texts", options)
     columns = Columns(listed(time), listed(target), listed(features), listed(known), id)
     given = {
         "horizon": horizon,
@@ -118,10 +130,10 @@ def fit(
         show_table("On the validation part", *compared, stderr=True)
 
 
-def _refuse(what: str, options: Fitting) -> None:
+def _refuse(what: str, options: FitOptions) -> None:
     texts = ("tokens", "vocab_size", "embedding_size", "pooling", "token_dropout", "bidirectional")
     if any(getattr(options, name) is not None for name in texts):
-        raise UsageError(f"{what} do not go with forecasting")
+        raise UsageError(f"{what} are not for forecast")
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:
@@ -131,7 +143,7 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
 def _labelled(
     path: Path,
     columns: Columns,
-    options: Reading,
+    options: FileOptions,
     reading: TimeReading,
     *,
     cache: Path | None = None,
@@ -156,7 +168,7 @@ def _reading(options: TimeOptions) -> TimeReading:
     return TimeReading.of(options.time_format, options.day_first, options.month_first)
 
 
-def _read(estimator: Any, path: Path, options: Asking, columns: Columns | None = None) -> Panel:
+def _read(estimator: Any, path: Path, options: PredictOptions, columns: Columns | None = None) -> Panel:
     learnt = estimator.preparation_
     chosen, frequency = columns or learnt.columns, learnt.frequency
     reading = _reading(options).after(learnt.spelling)
@@ -164,20 +176,20 @@ def _read(estimator: Any, path: Path, options: Asking, columns: Columns | None =
     return found.arguments[0]
 
 
-def read(estimator: Any, path: Path, options: Asking) -> Labelled:
+def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
     """Reads a file with the columns of the model."""
     return Labelled((_read(estimator, path, options), None, None, options.part), None, {})
 
 
 def show(title: str, figures: dict[str, Any]) -> None:
-    """The model's errors beside those of the baselines."""
+    """Shows the errors of the model and of the baselines."""
     part = figures["part"] + " part" + (", which chose the epoch" if figures["part"] == "validation" else "")
     say(f"{figures['n']:,} windows of the {part}; mse and mae on values scaled by the training part")
     show_table(title, *_compared(figures))
 
 
 def _compared(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Names of columns, and a row for each figure: the model's, then those of the baselines."""
+    """Returns names of columns, and a row for each metric: the model, then the baselines."""
     from recurra._util.messages import readable
 
     baselines = figures["baselines"]
@@ -191,8 +203,8 @@ def _compared(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return ["figure", "this model", *baselines], rows
 
 
-def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
-    """One row for each step after the end of each series."""
+def predict(estimator: Any, source: str, options: PredictOptions) -> Iterator[dict[str, Any]]:
+    """Yields a row for each step after the end of each series."""
     from recurra.tasks.forecast.result import rows_of
 
     columns = estimator.preparation_.columns
@@ -206,8 +218,8 @@ def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, 
     return (row for one in found for row in rows_of(one, columns))
 
 
-def inputs(estimator: Any, source: str, options: Asking) -> Iterator[tuple[Panel]]:
-    """The series of a file, with the known columns of the time to come, all at once."""
+def inputs(estimator: Any, source: str, options: PredictOptions) -> Iterator[tuple[Panel]]:
+    """Yields all series of a file at once, with the known columns of the future."""
     import dataclasses
 
     from recurra.data.columns.panel import with_future

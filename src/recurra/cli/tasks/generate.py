@@ -1,4 +1,4 @@
-"""`generate` on the command line: a language model, which writes."""
+"""`generate` on the command line: language models."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ import typer
 
 from recurra.cli.support.console import say
 from recurra.cli.support.files import Labelled, labels, read_columns
-from recurra.cli.support.options import Asking, Fitting, Reading, takes
-from recurra.cli.support.stdin import lines_of
+from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, with_options
+from recurra.cli.support.stdin import text_batches
 from recurra.errors import UsageError
 
 from .training import train as run
 
-__all__ = ["fit", "inputs", "predict", "read"]
+__all__ = ["OPTIONS", "fit", "inputs", "predict", "read"]
+
+OPTIONS = ("input", "condition", "top")
+"""See `recurra.cli.tasks`."""
 
 ROWS = 4096  # predicted together
 
 
-@takes(Fitting)
+@with_options(FitOptions)
 def fit(
     train: Annotated[
         Path, typer.Argument(help="Plain text; with --input a table, CSV, TSV, JSON Lines or Parquet.", metavar="TRAIN")
     ],
     input: Annotated[
-        str | None, typer.Option("--input", help="Column of texts, each with its own end.", rich_help_panel="Data")
+        str | None, typer.Option("--input", help="Column of texts, one document per row.", rich_help_panel="Data")
     ] = None,
     condition: Annotated[
         str | None, typer.Option("--condition", help="Column of labels that texts depend on.", rich_help_panel="Data")
     ] = None,
     bptt: Annotated[
         int | None,
-        typer.Option("--bptt", help="Steps that the gradient of a running text goes back.", rich_help_panel="Training"),
+        typer.Option("--bptt", help="Steps of backpropagation through a running text.", rich_help_panel="Training"),
     ] = None,
     *,
-    options: Fitting,
+    options: FitOptions,
 ) -> None:
-    """Train a language model: it learns to go on with a text.
+    """Train a language model, which predicts the next token of a text.
 
     [bold]Examples[/bold]
 
@@ -47,7 +50,7 @@ def fit(
       recurra fit generate novel.txt --valid other.txt --tokens bpe --max-minutes 20 --out my-model
       recurra fit generate reviews.csv --input text --condition label --out my-model
 
-    Plain text is read as one stream; a tenth at its end chooses the best epoch, if --valid is left out.
+    Plain text is one stream. Without --valid, its last tenth selects the best epoch.
     """
     if condition is not None and input is None:
         raise UsageError("--condition names a column of a table; name the column of texts with --input")
@@ -60,22 +63,22 @@ def fit(
     )
 
 
-def read(estimator: Any, path: Path, options: Asking) -> Labelled:
-    """Reads a text or a table for a model; columns as in training, if none are given."""
+def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
+    """Reads a text or a table for a model. By default the columns are those of the training data."""
     input, condition = _columns(estimator, options)
     return _read(path, input, condition, options, None)
 
 
-def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
-    """What comes next after each line, or each text of a column."""
+def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:
+    """Yields the most probable next tokens of each text."""
     for chunk in inputs(estimator, source, options):
         for best in estimator.top(*chunk, k=options.top):
             yield _row(best, options.top)
 
 
-def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[Any, ...]]:
-    """The texts of a file, or of lines, and their labels where the model knows labels, some at a time."""
-    lines, label = lines_of(source), options.condition
+def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[tuple[Any, ...]]:
+    """Yields the texts of a file or of standard input, with their labels if the model has labels, in chunks."""
+    lines, label = text_batches(source), options.condition
     if lines is not None:
         return ((some, None if label is None else [label] * len(some)) for some in lines)
     columns = _read(Path(str(source)), *_columns(estimator, options), options, None).arguments
@@ -85,7 +88,7 @@ def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator
 
 
 def _row(best: list[tuple[str, float]], top: int) -> dict[str, Any]:
-    """Best first: the keys of the others are numbered, so that every row has the same."""
+    """Returns a row with the best token first. Every row has the same keys; those after the first are numbered."""
     row: dict[str, Any] = {}
     for place in range(1, top + 1):
         token, probability = best[place - 1] if place <= len(best) else (None, None)
@@ -95,15 +98,15 @@ def _row(best: list[tuple[str, float]], top: int) -> dict[str, Any]:
     return row
 
 
-def _columns(estimator: Any, options: Asking) -> tuple[str | None, str | None]:
-    """Names of the columns of texts and of labels, None for plain text and for no labels."""
+def _columns(estimator: Any, options: PredictOptions) -> tuple[str | None, str | None]:
+    """Returns the columns of texts and of labels; None for plain text and for no labels."""
     input = options.input or estimator.data_.get("input column")
     condition = options.condition or estimator.data_.get("condition column")
     return input, condition if len(estimator.classes_) else None
 
 
-def _read(path: Path, input: str | None, condition: str | None, options: Reading, cache: Path | None) -> Labelled:
-    """A plain text, or the columns of a table.
+def _read(path: Path, input: str | None, condition: str | None, options: FileOptions, cache: Path | None) -> Labelled:
+    """Reads a plain text, or the columns of a table.
 
     Raises:
         DataError: the file or a column cannot be read.

@@ -1,4 +1,4 @@
-"""What `classify` and `regress` share: options, and files of sequences with one target each."""
+"""Options and readers that `classify` and `regress` share: files of sequences with one target each."""
 
 # no `from __future__ import annotations`: typer needs the annotations themselves
 
@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from recurra.cli.support.files import Labelled
-from recurra.cli.support.options import Asking, Fitting, Reading, TimeOptions
-from recurra.cli.support.stdin import lines_of
+from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, TimeOptions
+from recurra.cli.support.stdin import text_batches
 from recurra.errors import UsageError
 
 from .sources import Columns, read_source
@@ -27,19 +27,21 @@ def _column(name: str, text: str) -> Any:
 
 
 @dataclass(frozen=True)
-class SequenceFitting(Fitting, TimeOptions):
-    """What `recurra fit classify` and `recurra fit regress` take beside what all shapes do."""
+class SequenceFitOptions(FitOptions, TimeOptions):
+    """Options of `recurra fit classify` and `recurra fit regress`."""
 
-    input: Annotated[str | None, _column("--input", "Column that holds the sequences, one a row.")] = None
+    input: Annotated[str | None, _column("--input", "Column of sequences, one per row.")] = None
     target: Annotated[str | None, _column("--target", "Column to predict.")] = None
     id: Annotated[str | None, _column("--id", "Long tables: column of ids; rows of one id are one sequence.")] = None
     time: Annotated[
         str | None, _column("--time", "Long tables: column to sort the rows of an id by, or its parts Date,Clock.")
     ] = None
-    features: Annotated[str | None, _column("--features", "Long tables: columns of numbers, apart by commas.")] = None
+    features: Annotated[str | None, _column("--features", "Long tables: columns of numbers, separated by commas.")] = (
+        None
+    )
 
 
-def fit(task: str, path: Path, options: SequenceFitting, params: dict[str, Any] | None = None) -> None:
+def fit(task: str, path: Path, options: SequenceFitOptions, params: dict[str, Any] | None = None) -> None:
     """Trains on a file."""
     columns = Columns.of(options)
 
@@ -52,7 +54,7 @@ def fit(task: str, path: Path, options: SequenceFitting, params: dict[str, Any] 
     train(task, path, options, read, params)
 
 
-def read_labelled(task: str, path: Path, columns: Columns, options: Reading, cache: Path | None = None) -> Labelled:
+def read_labelled(task: str, path: Path, columns: Columns, options: FileOptions, cache: Path | None = None) -> Labelled:
     """Reads sequences and targets.
 
     Raises:
@@ -61,29 +63,29 @@ def read_labelled(task: str, path: Path, columns: Columns, options: Reading, cac
     return read_source(task, path, columns, options, cache).labelled()
 
 
-def read(estimator: Any, path: Path, options: Asking) -> Labelled:
-    """Reads a labelled file for a model; columns as in training, if none are given."""
+def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
+    """Reads a labelled file for a model. By default the columns are those of the training data."""
     return read_labelled(estimator.task, path, Columns.of(options, estimator.data_), options)
 
 
 def predict(
-    estimator: Any, source: str | list[str], options: Asking, rows_of: Callable[[Any], Iterator[dict[str, Any]]]
+    estimator: Any, source: str | list[str], options: PredictOptions, rows_of: Callable[[Any], Iterator[dict[str, Any]]]
 ) -> Iterator[dict[str, Any]]:
-    """Predictions for the sequences of a file or the lines on standard input, chunk by chunk."""
+    """Yields predictions for the sequences of a file or of standard input, in chunks."""
     return _named(_chunks(estimator, source, options), rows_of)
 
 
-def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[Any]]:
-    """The sequences of a file, or of lines, some at a time."""
+def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[tuple[Any]]:
+    """Yields the sequences of a file or of standard input, in chunks."""
     return ((chunk,) for chunk, _ in _chunks(estimator, source, options))
 
 
-def _chunks(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[Any, Any]]:
-    """Sequences and their ids."""
-    lines = lines_of(source)
+def _chunks(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[tuple[Any, Any]]:
+    """Yields chunks of sequences with their ids."""
+    lines = text_batches(source)
     if lines is not None:
         if estimator.encoder_.kind != "text":
-            raise UsageError("the model was not trained on texts, and standard input takes nothing else")
+            raise UsageError("this model was not trained on texts, and standard input is for texts only")
         return ((chunk, None) for chunk in lines)
     columns = Columns.of(options, estimator.data_)
     return read_source(estimator.task, Path(str(source)), columns, options, targets=False).chunks()

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from recurra.cli.support.options import Asking, takes
+from recurra.cli.support.options import PredictOptions, with_options
 
-from . import many_to_one
-from .many_to_one import SequenceFitting, Train, inputs, read
+from . import TIMES, many_to_one
+from .many_to_one import SequenceFitOptions, Train, inputs, read
 
-__all__ = ["fit", "inputs", "predict", "read"]
+__all__ = ["OPTIONS", "fit", "inputs", "predict", "read"]
 
 
-@takes(SequenceFitting)
-def fit(train: Train, *, options: SequenceFitting) -> None:
+OPTIONS = ("input", "target", "id", "time", "features", *TIMES)
+"""See `recurra.cli.tasks`."""
+
+
+@with_options(SequenceFitOptions)
+def fit(train: Train, *, options: SequenceFitOptions) -> None:
     """Train a regressor: one number for each sequence.
 
     [bold]Examples[/bold]
@@ -23,13 +27,13 @@ def fit(train: Train, *, options: SequenceFitting) -> None:
       recurra fit regress engines.parquet --id engine --time cycle --features t1,t2,p15 --target remaining
       recurra fit regress heart_TRAIN.ts --cell gru --out my-model
 
-    Sequences without a number to predict are left out.
+    Rows without a target are left out.
     """
     many_to_one.fit("regress", train, options)
 
 
-def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
-    """The number predicted for each sequence."""
+def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:
+    """Yields the predicted number of each sequence."""
     return many_to_one.predict(
         estimator, source, options, lambda chunk: ({"value": value} for value in estimator.predict(chunk).tolist())
     )

@@ -1,4 +1,4 @@
-"""Files of sequences with one target each, of any kind, to what estimators take: here the kinds are told apart."""
+"""Reads files of sequences with one target each; the kind of a file selects the reader."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from recurra.cli.support.console import say
 from recurra.cli.support.files import Labelled, labels, listed, located, read_columns, read_numbers
+from recurra.cli.support.options import FileOptions
 from recurra.cli.support.sounds import as_sounds, sounds_at
 from recurra.errors import DataError, ModelFolderError, UsageError
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from recurra.cli.support.options import Reading
     from recurra.data.columns.timestamps import TimeReading
     from recurra.data.readers.sequence_file import SequenceFile
 
@@ -25,7 +25,7 @@ ROWS = 4096  # predicted together
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table hold what. `input` is for one row a sequence; `features` for one row a step."""
+    """Names of the columns of a table. `input` is for one row per sequence, `features` for one row per step."""
 
     input: str | None = None
     target: str | None = None
@@ -61,7 +61,7 @@ class Columns:
         return given if given.features else replace(given, input=known.get("input column"))
 
     def after(self, data: dict[str, Any]) -> Columns:
-        """The same columns, whose times are first read as those of earlier data."""
+        """Returns the same columns, with the time format of earlier data as the first choice."""
         from recurra.data.columns.timestamps import Spelling
 
         if self.reading is None or not data.get("time format"):
@@ -85,7 +85,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Source:
-    """Sequences from a file, and the target of each where they were asked for."""
+    """Sequences from a file, and their targets if they were requested."""
 
     sequences: Any
     targets: np.ndarray | None
@@ -94,20 +94,20 @@ class Source:
     ids: Sequence[Any] | None = None
 
     def labelled(self) -> Labelled:
-        """For `fit` and `evaluate`."""
+        """Returns the arguments of `fit` and `evaluate`."""
         return Labelled((self.sequences, self.targets), self.where, self.names)
 
     def chunks(self) -> Iterator[tuple[Any, Sequence[Any] | None]]:
-        """Some sequences at a time, with their ids, for `predict`."""
+        """Yields chunks of sequences with their ids, for `predict`."""
         for start in range(0, len(self.sequences), ROWS):
             part, ids = slice(start, start + ROWS), self.ids
             yield self.sequences[part], ids and ids[part]
 
 
 def read_source(
-    task: str, path: Path, columns: Columns, options: Reading, cache: Path | None = None, *, targets: bool = True
+    task: str, path: Path, columns: Columns, options: FileOptions, cache: Path | None = None, *, targets: bool = True
 ) -> Source:
-    """Reads a file by its kind, and says what was found.
+    """Reads a file by its kind and reports its size.
 
     Args:
         task: `"classify"` or `"regress"`.
@@ -133,7 +133,7 @@ def read_source(
     return _from_column(task, path, columns, options, cache, targets)
 
 
-def _from_archive(task: str, path: Path, kind: str, columns: Columns, options: Reading, targets: bool) -> Source:
+def _from_archive(task: str, path: Path, kind: str, columns: Columns, options: FileOptions, targets: bool) -> Source:
     from recurra.data.readers.npz import read_npz
     from recurra.data.readers.ts import read_ts
 
@@ -141,7 +141,9 @@ def _from_archive(task: str, path: Path, kind: str, columns: Columns, options: R
     return _measured(task, file, {}, targets)
 
 
-def _from_long(task: str, path: Path, columns: Columns, options: Reading, cache: Path | None, targets: bool) -> Source:
+def _from_long(
+    task: str, path: Path, columns: Columns, options: FileOptions, cache: Path | None, targets: bool
+) -> Source:
     from recurra.data.readers.long_table import LongColumns, read_long
 
     if columns.id is None:
@@ -165,7 +167,7 @@ def _measured(task: str, file: SequenceFile, names: dict[str, Any], targets: boo
 
 
 def _from_column(
-    task: str, path: Path, columns: Columns, options: Reading, cache: Path | None, targets: bool
+    task: str, path: Path, columns: Columns, options: FileOptions, cache: Path | None, targets: bool
 ) -> Source:
     import pyarrow as pa
 

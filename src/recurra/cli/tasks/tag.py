@@ -11,10 +11,13 @@ import typer
 
 from recurra.cli.support.console import say
 from recurra.cli.support.files import Labelled, written
-from recurra.cli.support.options import Asking, Fitting, Reading, takes
-from recurra.cli.support.stdin import lines_of
+from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, with_options
+from recurra.cli.support.stdin import text_batches
 
 from .training import train as run
+
+OPTIONS = ("input", "target", "proba")
+"""See `recurra.cli.tasks`."""
 
 Train = Annotated[Path, typer.Argument(help="CoNLL-U, or columns with a word a line; also gzipped.", metavar="TRAIN")]
 Target = Annotated[
@@ -45,10 +48,10 @@ Characters = Annotated[
 
 SENTENCES = 1024  # predicted together
 FILES = (".conllu", ".conll", ".txt", ".bio", ".iob")
-"""Suffixes of `recurra predict --out` that mean: the file itself, with its tags filled in."""
+"""Suffixes of `recurra predict --out` for which the input file is written with predicted tags."""
 
 
-@takes(Fitting, without=("tokens", "pooling"))
+@with_options(FitOptions, without=("tokens", "pooling"))
 def fit(
     train: Train,
     target: Target = None,
@@ -56,7 +59,7 @@ def fit(
     crf: Crf = None,
     characters: Characters = None,
     *,
-    options: Fitting,
+    options: FitOptions,
 ) -> None:
     """Train a tagger: a tag for each word of a sentence.
 
@@ -66,7 +69,7 @@ def fit(
       recurra fit tag names.txt --crf --out my-tagger
       recurra fit tag train.conllu --target xpos --cell gru --out my-tagger --resume
 
-    Columns stand a tab or spaces apart, sentences a blank line. Words whose tag is _ are left out of training.
+    A tab or spaces separate columns, and a blank line separates sentences. Words with the tag _ are not trained on.
     """
     own = {"crf": crf, "characters": characters}
     params = {name: value for name, value in own.items() if value is not None}
@@ -80,7 +83,7 @@ def fit(
     run("tag", train, options, read_one, params)
 
 
-def _read(path: Path, options: Reading, target: str | None, input: str | None, *, tagged: bool = True) -> Any:
+def _read(path: Path, options: FileOptions, target: str | None, input: str | None, *, tagged: bool = True) -> Any:
     from recurra.data.readers.conll import read_conll
 
     file = read_conll(
@@ -97,14 +100,14 @@ def _read(path: Path, options: Reading, target: str | None, input: str | None, *
     return file
 
 
-def _for_model(estimator: Any, path: Path, options: Asking, *, tagged: bool) -> Any:
-    """Reads a file, its columns as in training if none are given."""
+def _for_model(estimator: Any, path: Path, options: PredictOptions, *, tagged: bool) -> Any:
+    """Reads a file. By default the columns are those of the training data."""
     target = options.target or estimator.data_.get("target column")
     input = options.input or estimator.data_.get("input column")
     return _read(path, options, target, input, tagged=tagged)
 
 
-def read(estimator: Any, path: Path, options: Asking) -> Labelled:
+def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
     """Reads a labelled file for a model."""
     from recurra._util.messages import counted, listed
     from recurra.tasks.tag.estimator import unseen_tags
@@ -117,14 +120,14 @@ def read(estimator: Any, path: Path, options: Asking) -> Labelled:
     return Labelled((file.words, file.tags), file.where, {})
 
 
-def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
-    """Words and tags of each sentence; lines on standard input are split at white space."""
+def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:
+    """Yields words and tags of each sentence. Lines of standard input are split at white space."""
     return (row for (chunk,) in inputs(estimator, source, options) for row in _rows(estimator, chunk, options.proba))
 
 
-def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[list[list[str]]]]:
-    """The sentences of a file, or of lines, some at a time."""
-    lines = lines_of(source)
+def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[tuple[list[list[str]]]]:
+    """Yields the sentences of a file or of standard input, in chunks."""
+    lines = text_batches(source)
     if lines is not None:
         return (([line.split() for line in some],) for some in lines)
     words = _for_model(estimator, Path(str(source)), options, tagged=False).words
@@ -144,8 +147,8 @@ def _rows(estimator: Any, sentences: list[list[str]], proba: bool) -> Iterator[d
         yield {"words": words, "tags": tags, "confidence": [round(p, 6) for p in sure]}
 
 
-def write(estimator: Any, source: str, options: Asking, out: Path) -> bool:
-    """Writes a file back with its tags filled in, where `out` is to be such a file and `source` is one."""
+def write(estimator: Any, source: str, options: PredictOptions, out: Path) -> bool:
+    """Writes the input file with predicted tags if `out` has a suffix of `FILES`. Returns whether it did."""
     from recurra.data.readers.conll import filled
 
     if out.suffix.lower() not in FILES or source == "-":

@@ -14,10 +14,10 @@ import typer
 from recurra._util.atomic import locked, reason, remove, tidy
 from recurra.cli.support.console import on_terminal, say
 from recurra.cli.support.files import Labelled, located
-from recurra.cli.support.options import Fitting
+from recurra.cli.support.options import FitOptions
 from recurra.errors import ModelFolderError, UsageError
 
-from . import shape_of
+from . import task_module
 
 Read = Callable[[Path, Path | None], Labelled]
 """Reads a file of training or validation data; the second argument is a folder for large tables."""
@@ -25,15 +25,15 @@ Read = Callable[[Path, Path | None], Labelled]
 CHECKPOINT = "last.ckpt"
 
 
-def train(task: str, train: Path, options: Fitting, read: Read, params: dict[str, Any] | None = None) -> Any:
+def train(task: str, train: Path, options: FitOptions, read: Read, params: dict[str, Any] | None = None) -> Any:
     """Trains on a file, saves the model and returns the estimator.
 
     Args:
-        task: name of the shape.
+        task: name of the task.
         train: file of training data.
-        options: those that all shapes share.
-        read: brings a file into the arguments of the estimator's `fit`.
-        params: arguments of the estimator beside those in `options`.
+        options: those of the command.
+        read: reads a file into the arguments of the estimator's `fit`.
+        params: arguments of the estimator that are not in `options`.
 
     Raises:
         UsageError: the model folder contains finished work and the options do not say what to do with it, or another
@@ -64,7 +64,7 @@ def train(task: str, train: Path, options: Fitting, read: Read, params: dict[str
 
 
 @contextmanager
-def _run_folder(options: Fitting) -> Iterator[Path]:
+def _run_folder(options: FitOptions) -> Iterator[Path]:
     """Yields the folder OUT.training, which contains the state of the run and exists until the run is finished.
 
     Its lock excludes a second run with the same OUT. If OUT is a link, the folder is next to its target.
@@ -93,7 +93,7 @@ def _run_folder(options: Fitting) -> Iterator[Path]:
             raise
 
 
-def _decide(out: Path, run: Path, started: bool, options: Fitting) -> None:
+def _decide(out: Path, run: Path, started: bool, options: FitOptions) -> None:
     """Refuses to replace finished work, and prepares the folder of the run.
 
     Args:
@@ -122,13 +122,13 @@ def _decide(out: Path, run: Path, started: bool, options: Fitting) -> None:
         )
     if not options.resume:
         (run / CHECKPOINT).unlink(missing_ok=True)
-    for entry in run.iterdir():  # prepared data, which is prepared again
+    for entry in run.iterdir():  # the prepared data, which this run writes again
         if entry.name != CHECKPOINT:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def _is_run(run: Path) -> bool:
-    """Whether a folder contains nothing but the files of a run."""
+    """Returns whether a folder contains only the files of a run."""
     return all(entry.name == CHECKPOINT or entry.suffix in (".arrow", ".partial", ".tsv") for entry in run.iterdir())
 
 
@@ -147,9 +147,9 @@ def _finish(estimator: Any, out: Path, run: Path) -> None:
     remove(run)
     metrics = estimator.metrics_
     figures = metrics["valid"] or {"training loss": metrics["loss"]}
-    if not on_terminal():  # there the progress line ended with the same words
+    if not on_terminal():  # the progress line of a terminal has shown it
         say(f"best epoch {estimator.best_epoch_} of {estimator.n_iter_}: {_in_words(figures)}")
-    own_table = hasattr(shape_of(estimator.task), "show")
+    own_table = hasattr(task_module(estimator.task), "show")
     for name, values in ({} if own_table else metrics.get("baselines", {})).items():
         say(f"{name}: {_in_words({key: value for key, value in values.items() if key in figures})}")
     for name, values in metrics.get("cross_validation", {}).items():

@@ -1,4 +1,4 @@
-"""`transcribe` on the command line: what is said in recordings."""
+"""`transcribe` on the command line: speech to text."""
 
 from __future__ import annotations
 
@@ -10,31 +10,36 @@ import typer
 
 from recurra.cli.support.console import say
 from recurra.cli.support.files import Labelled, labels, read_columns
-from recurra.cli.support.options import Asking, Fitting, Reading, takes
+from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, with_options
 from recurra.cli.support.sounds import as_sounds, read_sounds
 from recurra.errors import DataError, UsageError
 
 from .many_to_one import Train
 from .training import train as run
 
-__all__ = ["fit", "inputs", "predict", "read"]
+__all__ = ["OPTIONS", "fit", "inputs", "predict", "read"]
+
+OPTIONS = ("input", "target", "beam", "length_bonus", "timestamps")
+"""See `recurra.cli.tasks`."""
 
 ROWS = 64  # transcribed together
 Input = Annotated[str, typer.Option("--input", help="Column of sound files.", rich_help_panel="Data")]
-Target = Annotated[str, typer.Option("--target", help="Column of what they say.", rich_help_panel="Data")]
+Target = Annotated[str, typer.Option("--target", help="Column of their texts.", rich_help_panel="Data")]
 
 
-@takes(Fitting)
+@with_options(FitOptions)
 def fit(
     train: Train,
     input: Input = "path",
     target: Target = "text",
     frames: Annotated[
         int | None,
-        typer.Option("--frames", help="Spectra (10 ms) in a step of the network.", min=1, rich_help_panel="Network"),
+        typer.Option(
+            "--frames", help="Spectra (10 ms each) per time step of the network.", min=1, rich_help_panel="Network"
+        ),
     ] = None,
     *,
-    options: Fitting,
+    options: FitOptions,
 ) -> None:
     """Train a transcriber: speech to text.
 
@@ -44,8 +49,8 @@ def fit(
       recurra fit transcribe train.csv --tokens word --valid dev.csv --out my-model
       recurra predict my-model recording.wav
 
-    TRAIN names a sound file (WAV, FLAC, OGG, …) and its text in each row; file names begin at the folder of the table.
-    Rows without a text, and those whose text is too long for their recording, are left out.
+    Each row of TRAIN has the name of a sound file (WAV, FLAC, OGG, …) and its text. Names are relative to the table.
+    Rows without a text, or with a text that is too long for the recording, are left out.
     """
     from recurra._util.messages import counted
 
@@ -58,29 +63,29 @@ def fit(
             say(f"{counted(count, 'recording')} {what}")
 
 
-def read(estimator: Any, path: Path, options: Asking) -> Labelled:
-    """Reads a labelled file for a model; columns as in training, if none are given."""
+def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
+    """Reads a labelled file for a model. By default the columns are those of the training data."""
     _decoding(estimator, options)
     input = options.input or estimator.data_.get("input column") or "path"
     target = options.target or estimator.data_.get("target column") or "text"
     return _labelled(path, input, target, options)
 
 
-def predict(estimator: Any, source: str, options: Asking) -> Iterator[dict[str, Any]]:
-    """The text of each recording, with its confidence; with `--timestamps` also when each token is said."""
+def predict(estimator: Any, source: str, options: PredictOptions) -> Iterator[dict[str, Any]]:
+    """Yields the text of each recording with its confidence, and with `--timestamps` the times of its tokens."""
     return (
         row for (chunk,) in inputs(estimator, source, options) for row in _rows(estimator, chunk, options.timestamps)
     )
 
 
-def inputs(estimator: Any, source: str, options: Asking) -> Iterator[tuple[list[Path]]]:
-    """The recordings of a source, some at a time."""
+def inputs(estimator: Any, source: str, options: PredictOptions) -> Iterator[tuple[list[Path]]]:
+    """Yields the recordings of a source, in chunks."""
     if source == "-":
-        raise UsageError("recordings do not come on standard input; name a file, a folder or a table")
+        raise UsageError("recordings cannot be read from standard input; name a file, a folder or a table")
     _decoding(estimator, options)
     sounds = read_sounds(options.input or estimator.data_.get("input column") or "path", source, options)
     if not isinstance(sounds, list):
-        raise DataError(f"the column of {source} holds no names of sound files; name the one that does with --input")
+        raise DataError(f"the column of {source} has no names of sound files; name the right column with --input")
     return ((sounds[start : start + ROWS],) for start in range(0, len(sounds), ROWS))
 
 
@@ -90,12 +95,12 @@ def _rows(estimator: Any, sounds: list[Path], timestamps: bool) -> Iterator[dict
         yield row | ({"tokens": [token._asdict() for token in said.tokens]} if timestamps else {})
 
 
-def _decoding(estimator: Any, options: Asking) -> None:
+def _decoding(estimator: Any, options: PredictOptions) -> None:
     changes = {"beam_size": options.beam, "length_bonus": options.length_bonus}
     estimator.set_params(**{name: value for name, value in changes.items() if value is not None})
 
 
-def _labelled(path: Path, input: str, target: str, options: Reading, cache: Path | None = None) -> Labelled:
+def _labelled(path: Path, input: str, target: str, options: FileOptions, cache: Path | None = None) -> Labelled:
     file = read_columns(path, [input, target], options, cache)
     sounds = as_sounds(file.table.column(0), path.parent, file.where)
     texts = labels(file.table.column(1))

@@ -1,4 +1,4 @@
-"""`translate` on the command line: a text for a text."""
+"""`translate` on the command line: from a text to its translation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import typer
 
 from recurra.cli.support.console import say
 from recurra.cli.support.files import Labelled, read_columns, write_rows
-from recurra.cli.support.options import Asking, Fitting, Reading, takes
-from recurra.cli.support.stdin import lines_of
+from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, with_options
+from recurra.cli.support.stdin import text_batches
 from recurra.errors import DataError, UsageError
 
 from .training import train as run
@@ -19,10 +19,13 @@ from .training import train as run
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["fit", "inputs", "predict", "read"]
+__all__ = ["OPTIONS", "fit", "inputs", "predict", "read"]
+
+OPTIONS = ("input", "source", "target", "target_file", "n_best", "bleu_tokens", "beam", "plot")
+"""See `recurra.cli.tasks`."""
 
 SOURCE, TARGET = "source", "target"
-"""Names of the columns where a model learnt from two files."""
+"""Names of the columns if a model was trained on two files."""
 
 ROWS = 256  # translated together
 
@@ -36,14 +39,14 @@ Train = Annotated[
 
 
 class Sides(NamedTuple):
-    """Where the two sides of the pairs stand: columns of a table, or a second file."""
+    """Location of the two sides of the pairs: columns of a table, or a second file."""
 
     source: str | None
     target: str | None
     target_file: Path | None
 
 
-@takes(Fitting)
+@with_options(FitOptions)
 def fit(
     train: Train,
     source: Annotated[
@@ -81,9 +84,9 @@ def fit(
         ),
     ] = None,
     *,
-    options: Fitting,
+    options: FitOptions,
 ) -> None:
-    """Train a translator: a text for each text.
+    """Train a translator: a target text for each source text.
 
     [bold]Examples[/bold]
 
@@ -91,7 +94,7 @@ def fit(
       recurra fit translate kor.txt --source 1 --target 2 --hold-out 0.1 --out my-model
       recurra fit translate train.en --target-file train.ko --valid dev.en --valid-target-file dev.ko
 
-    A source may stand in several rows, with as many translations; a split never parts them.
+    A source may have several translations, one per row. A split keeps them together.
     Pairs with an empty side are left out.
     """
     table = source is not None and target is not None
@@ -111,8 +114,8 @@ def fit(
     run("translate", train, options, read, {name: value for name, value in own.items() if value is not None})
 
 
-def read(estimator: Any, path: Path, options: Asking) -> Labelled:
-    """Reads pairs for a model; columns as in training, if none are given."""
+def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
+    """Reads pairs for a model. By default the columns are those of the training data."""
     _ask(estimator, options)
     known = estimator.data_
     source = options.source or options.input or known.get("source column")
@@ -121,8 +124,8 @@ def read(estimator: Any, path: Path, options: Asking) -> Labelled:
     )
 
 
-def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterator[dict[str, Any]]:
-    """The translation of each text with its score; with `--n-best`, a row for each of the best."""
+def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:
+    """Yields the translation of each text with its score, and with `--n-best` a row for each of the best."""
     row, plot = 0, options.plot
     for (chunk,) in inputs(estimator, source, options):
         for found in estimator.candidates(chunk):
@@ -137,21 +140,21 @@ def predict(estimator: Any, source: str | list[str], options: Asking) -> Iterato
             plot = None  # of the first text
 
 
-def _ask(estimator: Any, options: Asking) -> None:
-    """Sets how the model searches and how BLEU cuts texts."""
+def _ask(estimator: Any, options: PredictOptions) -> None:
+    """Sets the beam of the search and the tokens of BLEU."""
     beams = max(options.beam or estimator.beam_size, options.n_best or 1)
     estimator.set_params(beam_size=beams)
     estimator.bleu_tokens_ = options.bleu_tokens or estimator.bleu_tokens_
 
 
-def inputs(estimator: Any, source: str | list[str], options: Asking) -> Iterator[tuple[list[str]]]:
-    """The texts of a file, or of lines, some at a time."""
+def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[tuple[list[str]]]:
+    """Yields the texts of a file or of standard input, in chunks."""
     _ask(estimator, options)
-    lines = lines_of(source)
+    lines = text_batches(source)
     if lines is not None:
         return ((part,) for some in lines for part in _parts(some))
     name, path = options.source or options.input or estimator.data_.get("source column"), Path(str(source))
-    if name is None:  # the model learnt from files of lines
+    if name is None:  # the model was trained on files of lines
         from recurra.data.readers.text_lines import read_lines
 
         file = read_lines(path, options.encoding)
@@ -165,7 +168,7 @@ def _parts(rows: Any) -> Iterator[Any]:
     return (rows[start : start + ROWS] for start in range(0, len(rows), ROWS))
 
 
-def _labelled(path: Path, sides: Sides, options: Reading, cache: Path | None) -> Labelled:
+def _labelled(path: Path, sides: Sides, options: FileOptions, cache: Path | None) -> Labelled:
     if sides.target_file is not None:
         from recurra.data.readers.parallel_text import read_parallel
 
@@ -178,8 +181,8 @@ def _labelled(path: Path, sides: Sides, options: Reading, cache: Path | None) ->
     return Labelled((file.table.column(0), file.table.column(1)), file.where, names)
 
 
-def _whole(path: Path, other: Path | None, options: Reading) -> tuple[pa.Table, Callable[[int], str] | None]:
-    """All columns of a table, or two files as one, and what says where a row stands."""
+def _whole(path: Path, other: Path | None, options: FileOptions) -> tuple[pa.Table, Callable[[int], str] | None]:
+    """Reads all columns of a table, or two files as one. Also returns a function for file and line of a row."""
     import pyarrow as pa
 
     if other is None:
@@ -195,8 +198,8 @@ def _whole(path: Path, other: Path | None, options: Reading) -> tuple[pa.Table, 
     return pa.table({SOURCE: list(sources), TARGET: list(targets)}), None
 
 
-def _set_apart(path: Path, sides: Sides, share: float, options: Fitting, cache: Path | None) -> Labelled:
-    """Writes all rows of a share of the sources to a file of their own and hands over the others."""
+def _set_apart(path: Path, sides: Sides, share: float, options: FitOptions, cache: Path | None) -> Labelled:
+    """Writes the rows of a share of the sources to a held-out file and returns the other rows."""
     import filecmp
 
     import numpy as np
@@ -212,7 +215,7 @@ def _set_apart(path: Path, sides: Sides, share: float, options: Fitting, cache: 
     sources = as_sequences(table.column(at[0]))
     if not isinstance(sources, Texts):
         raise DataError(
-            f"{path.name}, column {names[at[0]]}: these are no texts; translation needs a text on each side"
+            f"{path.name}, column {names[at[0]]}: these are not texts; translation needs a text on each side"
         )
     texts = [text for chunk in sources.chunks() for text in chunk]
     apart = hold_out(source_groups(texts), share, options.random_state or 0)

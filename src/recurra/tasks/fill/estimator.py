@@ -29,7 +29,7 @@ from recurra.tasks.params import MAX_SIZE, param
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
 
-from .blanks import WORD_START, Blanked, BlankEncoder, parse, word_masks
+from .blanks import BLANK, WORD_START, Blanked, BlankEncoder, parse, word_masks
 from .inspection import subject_of_blanks
 from .search import POSITIONS, Choice, Filler, Filling
 
@@ -166,6 +166,18 @@ class BlankFiller(Estimator):
 
     task = "fill"
     folder_config = FillConfig
+
+    @property
+    def accepts_text(self) -> bool:
+        """See `Estimator.accepts_text`."""
+        return True
+
+    def subsample(self, X: Any, y: Any, rows: int) -> tuple[Any, Any, list[int]]:
+        """Adds a blank at the end of texts without one, see `Estimator.subsample`."""
+        X, y, at = super().subsample(X, y, rows)
+        if isinstance(X, list):
+            X = [text if BLANK.search(text or "") else f"{text or ''} [ ]" for text in X]
+        return X, y, at
 
     # fitting
 

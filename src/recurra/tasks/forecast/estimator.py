@@ -143,6 +143,10 @@ class Forecaster(Estimator):
     folder_config = ForecastConfig
     min_steps: ClassVar = 600
 
+    def subsample(self, X: Any, y: Any, rows: int) -> tuple[Any, Any, list[int]]:
+        """Returns all series, see `Estimator.subsample`."""
+        return X, y, []
+
     # fitting
 
     def fit(

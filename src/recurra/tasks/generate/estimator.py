@@ -42,6 +42,7 @@ from recurra.training.settings import choose_device
 
 from .network import LanguageNetwork, NextToken, check_sampling, draw, token_losses
 
+PIECE = 256  # characters of a piece of a running text in `subsample`
 STREAM_WINDOWS = 4  # at least so many windows in a training stream: short texts come in fewer streams
 VALID_STREAMS, VALID_STREAM = 64, 2048  # validation reads fast, in many streams of at least so many tokens
 EXACT_STREAM, EXACT_WINDOW = 250_000, 1024  # evaluation reads a text of up to so many tokens as one stream
@@ -120,6 +121,17 @@ class LanguageModel(Estimator):
     folder_config = GenerateConfig
     simple_models: ClassVar = (TokenFrequency, PairFrequency)
     aligned: ClassVar = True
+
+    @property
+    def accepts_text(self) -> bool:
+        """See `Estimator.accepts_text`."""
+        return True
+
+    def subsample(self, X: Any, y: Any, rows: int) -> tuple[Any, Any, list[int]]:
+        """Cuts a running text into pieces and selects some, see `Estimator.subsample`."""
+        if isinstance(X, str):
+            X, rows = [X[begin : begin + PIECE] for begin in range(0, len(X), PIECE)], max(1, rows // 4)
+        return super().subsample(X, y, rows)
 
     # fitting
 

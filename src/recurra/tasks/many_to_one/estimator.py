@@ -167,6 +167,11 @@ class SequenceEstimator(Estimator):
     held_out_of_few: ClassVar[float] = 0.0
     """Default of `validation_fraction` on few numeric sequences; without validation data the last epoch is kept."""
 
+    @property
+    def accepts_text(self) -> bool:
+        """See `Estimator.accepts_text`."""
+        return self.encoder_.kind == "text"
+
     # what a task defines
 
     def _fit_targets(self, y: np.ndarray) -> None:

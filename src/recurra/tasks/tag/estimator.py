@@ -117,6 +117,11 @@ class SequenceTagger(Estimator):
     aligned = True
     simple_models: ClassVar = (FrequentTag, TagOfWord, LinearTags)
 
+    @property
+    def accepts_text(self) -> bool:
+        """See `Estimator.accepts_text`."""
+        return True
+
     # fitting
 
     def fit(

@@ -138,6 +138,11 @@ class Translator(Estimator):
     folder_config = TranslateConfig
     min_steps: ClassVar = 4000
 
+    @property
+    def accepts_text(self) -> bool:
+        """See `Estimator.accepts_text`."""
+        return True
+
     # fitting
 
     def fit(
