@@ -19,6 +19,7 @@ SHORT = {"hidden_size": 8, "epochs": 1, "verbose": 0}
 TEXTS, LABELS = ["good day", "bad day", "good film", "bad film"] * 8, ["good", "bad"] * 16
 
 
+# --8<-- [start:cell]
 class MGU(Cell):
     """Minimal gated unit: a GRU with one gate for both purposes."""
 
@@ -31,6 +32,9 @@ class MGU(Cell):
         f = alter("forget", torch.sigmoid(f_x + f_h))
         n = alter("candidate", torch.tanh(n_x + f * n_h))
         return Step(((1 - f) * n + f * h,), (f, n))
+
+
+# --8<-- [end:cell]
 
 
 class TwoStates(MGU):

@@ -41,7 +41,7 @@ class Cell(ABC):
 
     Attributes:
         name: short name, such as `"lstm"`.
-        gates: gate names in the order in which their rows stand in `weight_ih` and `weight_hh`.
+        gates: gate names in the order of their rows in `weight_ih` and `weight_hh`.
         states: state names; the first is the hidden state, which is also the output of a step.
         keeps: the gate that says how much of the last state is kept as it is; `""` where there is none.
 

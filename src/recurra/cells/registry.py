@@ -16,7 +16,7 @@ from .lstm import LSTM
 from .rnn import RNN
 
 CellLike = str | Cell | type[Cell]
-"""A cell as users give it: the name of a known one, or a cell of their own as an instance or class."""
+"""A cell as users give it: the name of a known one, or another cell as an instance or class."""
 
 C = TypeVar("C", bound=type[Cell] | Cell)
 

@@ -1,4 +1,4 @@
-"""Reads a model folder that nobody vouches for: every file is checked before its content is used."""
+"""Reads a model folder from any source: every file is checked before its content is used."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def read_weights(
     Args:
         folder: the model folder.
         expected: tensors of the names, shapes and types that the model needs, which may be on the device meta; None
-            for whatever the file holds.
+            for all tensors of the file.
         allow_nonfinite: whether NaN and infinite values are accepted.
 
     Raises:

@@ -140,7 +140,9 @@ def _exchange(module: torch.nn.Module, classes: Mapping[type, type]) -> bool:
     wanted = classes.get(type_before_parametrizations(module))
     if wanted is None:
         return False
-    if is_parametrized(module):  # torch makes a class for each such module, with its computed weights as properties
+    if is_parametrized(
+        module
+    ):  # torch makes a class for each of these modules, with its computed weights as properties
         members = {name: value for name, value in vars(type(module)).items() if name not in ("__dict__", "__weakref__")}
         wanted = type(f"Parametrized{wanted.__name__}", (wanted,), members)
     module.__class__ = wanted  # type: ignore[assignment]

@@ -3,7 +3,7 @@
 A path over the steps of one sequence scores the sum of its steps' scores, of the transitions between them, and of its
 beginning and end; the probability of a path is proportional to the exponential of that (Lafferty, McCallum and Pereira
 2001, https://repository.upenn.edu/handle/20.500.14332/6188). All functions take ragged batches, zero lengths among
-them; what lies beyond a length is never read.
+them; values beyond a length are never read.
 """
 
 from __future__ import annotations

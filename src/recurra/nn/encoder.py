@@ -37,7 +37,7 @@ class SequenceEncoder(torch.nn.Module):
         memory: `"full"`, or `"recompute"` to train in O(√time) memory.
 
     Raises:
-        ValueError: there is no such cell.
+        ValueError: the cell is unknown.
 
     Example:
         >>> import torch
@@ -116,7 +116,7 @@ def build_recurrent(
     """Builds a batch-first layer for a cell; without memory there is one direction only.
 
     Raises:
-        ValueError: there is no such cell.
+        ValueError: the cell is unknown.
     """
     if cell == NO_MEMORY:
         return Memoryless(input_size, hidden_size, num_layers, dropout=dropout)

@@ -1,4 +1,4 @@
-"""A two-directional language model's view of each step: all that stands before it and all that stands after it."""
+"""The context of each step for a two-directional language model: all steps before it and all steps after it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class ContextNetwork(torch.nn.Module):
         if self.training and self.token_dropout > 0:
             tokens = tokens * (torch.rand(tokens.shape, device=tokens.device) >= self.token_dropout)
         steps = torch.arange(tokens.shape[1], device=tokens.device)
-        # where a step stands counted from the end of its own text
+        # position of each step, counted from the end of its text
         mirror = (lengths.to(tokens.device).unsqueeze(1) - 1 - steps).clamp(min=0)
         states = []
         if self.forwards is not None:

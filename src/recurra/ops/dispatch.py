@@ -56,8 +56,8 @@ def recurrence(
 
     Args:
         stack: cell, sizes, layers and directions.
-        values: `(time, batch, features)`, or `(batch, time, features)` with `batch_first`. What lies beyond
-            a sequence's length is never read.
+        values: `(time, batch, features)`, or `(batch, time, features)` with `batch_first`. Values beyond
+            a sequence's length are never read.
         weights: flat, in the order of `stack.named_shapes()`.
         lengths: steps of each sequence, `(batch,)`, any order, zeros allowed; None when all are full.
         states: initial states, each `(layers * directions, batch, size)`; zeros when None.

@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
 
 class Watcher(Protocol):
-    """Sees every step of a run, and may change what it goes on with."""
+    """Receives every step of a run, and may change its gates and states."""
 
     alters: bool
     """Whether `gate` is to be asked."""

@@ -101,7 +101,7 @@ class Linear(torch.nn.Linear):
 
 
 def _plain(*tensors: Tensor) -> bool:
-    """Whether numbers in the memory of the CPU are multiplied, and nobody must see the operators."""
+    """Returns whether the tensors are on the CPU and no mode of torch must see the operators."""
     if transformed() or torch._C._get_tracing_state() or watched(*tensors) or torch.is_autocast_enabled("cpu"):
         return False
     return (

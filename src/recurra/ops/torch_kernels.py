@@ -42,7 +42,7 @@ def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor |
     states = call.zeros(values) if states is None else states
     if lengths is None:
         return _kernel(call, values, None, weights, states)
-    # A packed batch has no room for empty sequences: they run one step on zeros, which is then discarded.
+    # A packed batch cannot contain empty sequences. They run one step on zeros, which is then discarded.
     empty = (lengths == 0).to(values.device).unsqueeze(-1)
     absent = empty.unsqueeze(-1) if call.batch_first else empty
     safe = values.masked_fill(absent, 0)

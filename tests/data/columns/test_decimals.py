@@ -82,10 +82,10 @@ def test_what_cannot_be_told_is_refused_or_reported(write: Write) -> None:
     assert numbers(path, ".") == ([[1395.0, 2500.0]], [])
     found, notes = numbers(write(table("x;3.013", "y;234.868")))
     assert found == [[3.013, 234.868]]
-    assert notes == ['"3.013" is read with a decimal point; --decimal , reads such numbers the other way']
+    assert notes == ['"3.013" is read with a decimal point; --decimal , reads these numbers the other way']
     found, notes = numbers(write('id,a\nx,"1,395"\n'))
     assert found == [[1395.0]]
-    assert notes == ['"1,395" is read with a comma between thousands; --decimal , reads such numbers the other way']
+    assert notes == ['"1,395" is read with a comma between thousands; --decimal , reads these numbers the other way']
     assert numbers(write("id,a\nx,3.013\n")) == ([[3.013]], [])
 
 
@@ -152,5 +152,5 @@ def test_words_in_a_column_of_numbers_say_what_to_do(write: Write) -> None:
         match=r'"NW" is not a number\nThe column has words \("NW", "cv", "NE", … \(4 in all\)\): leave it out',
     ):
         numbers(write("id,a\nx,NW\nx,cv\nx,NE\nx,NW\nx,SE\n"))
-    with pytest.raises(DataError, match=r'"closed" is not a number\n1 cell of 3 is not a number. Correct such cells'):
+    with pytest.raises(DataError, match=r'"closed" is not a number\n1 cell of 3 is not a number. Correct these cells'):
         numbers(write("id,a\nx,1\nx,closed\nx,3\nx,NA\n"))

@@ -78,7 +78,7 @@ def test_columns_of_other_types_are_no_numbers() -> None:
         (["12 kg", "1,234원"], "no unit, currency or percent sign"),
         (["\u200b1", "2"], r'"\\u200b1" is not a number'),
         (["1e400", "2"], r"It is too large\. Write the column in another unit"),
-        (["#DIV/0!", "2"], "1 cell of 2 is not a number. Correct such cells"),
+        (["#DIV/0!", "2"], "1 cell of 2 is not a number. Correct these cells"),
     ],
 )
 def test_the_advice_fits_the_cells(texts: list[str], message: str) -> None:

@@ -15,7 +15,7 @@ from .store import SequenceStore
 
 
 def hold_out(groups: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """True for the pairs of a random share of the distinct sources, so that no source stands on both sides.
+    """Selects the pairs of a random share of the distinct sources. No source is on both sides.
 
     Args:
         groups: number of each pair's source, from 0 without gaps, `(pairs,)`.

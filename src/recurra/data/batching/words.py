@@ -18,7 +18,7 @@ class WordBatch(NamedTuple):
     """A batch of sentences, and the distinct words in them.
 
     Attributes:
-        values: which of the different words stands where, `(batch, time)`; 0 beyond each length.
+        values: index of the word at each step among the distinct words, `(batch, time)`; 0 beyond each length.
         lengths: words of each sentence, `(batch,)`.
         targets: numbers of the tags, `(batch, time)`, or None.
         words: numbers of the different words, `(words,)`; 0 where one is unknown.

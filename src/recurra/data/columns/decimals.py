@@ -87,7 +87,7 @@ def _guess(file: DataFile, texts: dict[int, Any], notes: list[str]) -> str:
         )
     if comma or file.delimiter == ";":
         mark = "comma between thousands" if comma else "decimal point"
-        notes.append(f"{shortened(found.text)} is read with a {mark}; --decimal , reads such numbers the other way")
+        notes.append(f"{shortened(found.text)} is read with a {mark}; --decimal , reads these numbers the other way")
     return "."
 
 

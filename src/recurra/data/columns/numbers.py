@@ -138,7 +138,7 @@ def _advice(words: list[str], count: int, there: int) -> str:
     if count > there / 2:
         found = listed(list(dict.fromkeys(words)), 3)
         return f"The column has words ({found}): leave it out, or write a column of 0 and 1 for each word."
-    return f"{_are(count, there)}. Correct such cells, or leave them empty if a value is missing."
+    return f"{_are(count, there)}. Correct these cells, or leave them empty if a value is missing."
 
 
 def _are(count: int, there: int) -> str:

@@ -167,7 +167,7 @@ def panel_of_arrays(y: Any, features: Any = None, known: Any = None) -> Panel:
     """Makes a panel of arrays.
 
     Args:
-        y: targets `(time,)` or `(time, targets)`, or a list of such arrays; NaN where missing.
+        y: targets `(time,)` or `(time, targets)`, or a list of these arrays; NaN where missing.
         features: `(time, features)`, known of the past only; a list where `y` is one.
         known: `(time + ahead, known)`, known of the future too; a list where `y` is one.
 

@@ -88,7 +88,7 @@ class DataFile:
         return row if self._rows is None else int(self._rows[row])
 
     def without_empty_rows(self) -> tuple[DataFile, list[str]]:
-        """Leaves out the rows in which every chosen column is empty; spreadsheets write such rows below their data.
+        """Removes the rows in which every chosen column is empty. Spreadsheets write these rows below their data.
 
         Returns:
             The file, and a note for the user if there were empty rows.

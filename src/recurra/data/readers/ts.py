@@ -225,7 +225,7 @@ def _with_missing(path: Path, number: int, dimension: int, cells: list[str]) -> 
 def _refuse_cell(path: Path, number: int, dimension: int, position: int, cell: str) -> NoReturn:
     place = f"dimension {dimension}, value {position + 1}"
     if cell.lstrip().startswith("("):
-        _fail(path, number, f"{place}: {shortened(cell)} has a time stamp; such files are not read")
+        _fail(path, number, f"{place}: {shortened(cell)} has a time stamp; files with time stamps are not read")
     _fail(path, number, f"{place}: {shortened(cell.strip())} is not a finite number; a missing value is written ?")
 
 

@@ -198,4 +198,4 @@ class _Last(torch.autograd.Function):
 
 
 def _draw() -> Tensor:
-    return torch.randint(2**62, (), device="cpu")  # whatever torch's default device is
+    return torch.randint(2**62, (), device="cpu")  # also if torch's default device is another

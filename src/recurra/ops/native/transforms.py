@@ -55,7 +55,7 @@ class Recurrence(Function):
 
 
 class Gradients(Function):
-    """`bindings.backward`; it has no derivative of its own."""
+    """`bindings.backward` as a function without a derivative."""
 
     @staticmethod
     def forward(  # noqa: D102
@@ -80,7 +80,7 @@ class Gradients(Function):
 
 
 def _each(function: Callable[..., tuple[Tensor, ...]], info: Any, in_dims: tuple, args: tuple) -> tuple[Any, Any]:
-    """One call per sample: each has sums of its own, as per-sample gradients need."""
+    """Runs one call per sample, because per-sample gradients need separate sums."""
 
     def sample(i: int) -> list:
         return [

@@ -14,7 +14,7 @@ from .zones import OFFSET
 JOIN = "\t"
 """Separator between the parts of a time that is written in several columns."""
 
-# names are English or Korean whatever the locale of the process is, unlike those of `calendar`
+# names are English or Korean in every locale, unlike those of `calendar`
 MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October"]
 MONTHS += ["November", "December"]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
