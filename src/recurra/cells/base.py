@@ -20,7 +20,12 @@ Alter = Callable[[str, "Tensor"], "Tensor"]
 
 
 def as_is(name: str, gate: Tensor) -> Tensor:
-    """Leaves a gate as it is."""
+    """Returns a gate without a change.
+
+    Example:
+        >>> as_is("forget", 0.5)
+        0.5
+    """
     return gate
 
 

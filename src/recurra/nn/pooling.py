@@ -23,6 +23,11 @@ def last_hidden(h_n: Tensor, directions: int) -> Tensor:
 
     Returns:
         `(batch, directions * size)`.
+
+    Example:
+        >>> h_n = torch.nn.GRU(5, 8, num_layers=2, bidirectional=True)(torch.randn(10, 3, 5))[1]
+        >>> tuple(last_hidden(h_n, directions=2).shape)
+        (3, 16)
     """
     return torch.cat(list(h_n[-directions:]), dim=-1)
 
@@ -38,6 +43,12 @@ class Pooling(torch.nn.Module):
 
     Raises:
         ValueError: `how` is not one of these.
+
+    Example:
+        >>> output, last = torch.ones(2, 4, 3), torch.zeros(2, 3)
+        >>> output[0, 2:] = 0  # beyond the end of the first sequence
+        >>> Pooling("mean", 3)(output, last, torch.tensor([2, 4])).tolist()
+        [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
 
     def __init__(self, how: str, size: int) -> None:

@@ -74,5 +74,10 @@ def stack_frames(values: Tensor, lengths: Tensor, frames: int) -> tuple[Tensor, 
 
 
 def stacked_length(spectra: Any, frames: int) -> Any:
-    """Steps that so many spectra make."""
+    """Returns how many steps `stack_frames` makes of a number of spectra.
+
+    Example:
+        >>> stacked_length(10, 3)
+        4
+    """
     return (spectra + frames - 1) // frames

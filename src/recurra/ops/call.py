@@ -133,7 +133,7 @@ def _chunk(memory: str, steps: int) -> int:
 
 
 def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int) -> Tensor:
-    """Returns `lengths` as an int64 tensor `(batch,)` after checking that each lies in `0..steps`.
+    """Returns `lengths` as an int64 tensor `(batch,)` after checking that each is in `0..steps`.
 
     Raises:
         UsageError: they are no whole numbers, not one per sequence, out of range, or not in memory.
@@ -170,7 +170,7 @@ def as_tensor(lengths: Any) -> Tensor:
     if isinstance(lengths, Set | Mapping):
         raise UsageError(f"lengths must be in the order of the batch, but a {type(lengths).__name__} has no such order")
     try:
-        return torch.as_tensor(lengths, device="cpu")  # whatever torch's default device is
+        return torch.as_tensor(lengths, device="cpu")  # also if torch's default device is another
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise UsageError(
             f"lengths must be a list, array or tensor of whole numbers, one per sequence; "
@@ -179,12 +179,12 @@ def as_tensor(lengths: Any) -> Tensor:
 
 
 def transformed() -> bool:
-    """Whether torch.func or forward mode is at work, which an engine in memory of its own does not see."""
+    """Returns whether torch.func or forward mode is active. An engine that reads memory does not see them."""
     return transforming() or forward_ad._current_level >= 0
 
 
 def is_batched(grad: Tensor) -> bool:
-    """Whether it stands for many gradients at once, and has no memory of its own."""
+    """Returns whether the tensor represents many gradients at once, which have no common memory."""
     functorch: Any = torch._C
     return transforming() or functorch._functorch.is_legacy_batchedtensor(grad)
 

@@ -47,6 +47,12 @@ def reproducible_algebra() -> Iterator[None]:
     """Runs matrix products, decompositions and solvers that this thread calls on one thread.
 
     Large products are still shared by `linear`. Without MKL (on Arm processors, for example) it does nothing.
+
+    Example:
+        >>> with reproducible_algebra():
+        ...     q, r = torch.linalg.qr(torch.eye(3))
+        >>> (q @ r).tolist()
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     set_threads = _set_threads()
     before = 0 if set_threads is None else set_threads(1)
