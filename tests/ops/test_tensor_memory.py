@@ -63,16 +63,16 @@ def session(layer: Any, x: Tensor, state: Any, lengths: Any) -> Any:
 
 
 def recurrence(layer: Any, x: Tensor, state: Any, lengths: Any) -> Any:
-    ops.recurrence(layer.stack, x, layer._weights(), lengths, state)
+    ops.recurrence(layer.stack, x, layer.weights(), lengths, state)
 
 
 def record(layer: Any, x: Tensor, state: Any, lengths: Any) -> Any:
-    ops.record(layer.stack, x, layer._weights(), lengths, state)  # batch first, but batch and steps are equal
+    ops.record(layer.stack, x, layer.weights(), lengths, state)  # batch first, but batch and steps are equal
 
 
 def operator(layer: Any, x: Tensor, state: Any, lengths: Any) -> Any:
     sizes = (2, 8, 0, 1, False, True, False, 0.0, 0, False)
-    torch.ops.recurra.forward(x, layer._weights(), list(state), lengths, None, *sizes, False, 0)
+    torch.ops.recurra.forward(x, layer.weights(), list(state), lengths, None, *sizes, False, 0)
 
 
 def accelerated(layer: Any, x: Tensor, state: Any, lengths: Any) -> Any:

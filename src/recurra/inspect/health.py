@@ -266,7 +266,7 @@ def _network(model: Any) -> torch.nn.Module:
 
 
 def _radii(name: str, layer: Any) -> Iterator[Radius]:
-    return spectral_radii(name, layer.stack, layer._weights())
+    return spectral_radii(name, layer.stack, layer.weights())
 
 
 def _radius_light(radii: list[Radius]) -> Light:

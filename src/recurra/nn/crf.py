@@ -122,11 +122,11 @@ def best_path(scores: Tensor, lengths: Tensor, links: Links) -> Tensor:
         best, before = (forward.unsqueeze(2) + pairs).max(1)
         forward = torch.where(real[:, t, None], best + scores[:, t], forward)
         came_from.append(before)
-    tag = (forward + end).argmax(1)
+    label = (forward + end).argmax(1)
     for t in range(steps - 1, 0, -1):
-        path[:, t] = tag
-        tag = torch.where(real[:, t], came_from[t - 1].gather(1, tag.unsqueeze(1)).squeeze(1), tag)
-    path[:, 0] = tag
+        path[:, t] = label
+        label = torch.where(real[:, t], came_from[t - 1].gather(1, label.unsqueeze(1)).squeeze(1), label)
+    path[:, 0] = label
     return torch.where(real, path, 0)
 
 

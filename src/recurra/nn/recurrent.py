@@ -102,13 +102,13 @@ class _TorchRecurrent(_Base):
         if any(isinstance(argument, Proxy) for argument in (input, hx, lengths)):
             return self._traced(input, hx, lengths)
         if isinstance(input, PackedSequence):
-            return self._forward_packed(input, hx, lengths)
-        values, states, lengths = self._arguments(input, hx, lengths)
-        output, last = recurrence(self.stack, values, self._weights(), lengths, states, **_options(self))
+            return self.forward_packed(input, hx, lengths)
+        values, states, lengths = self.prepare(input, hx, lengths)
+        output, last = recurrence(self.stack, values, self.weights(), lengths, states, **_options(self))
         if input.dim() == 2:
             output = output.squeeze(0 if self.batch_first else 1)
             last = tuple(s.squeeze(1) for s in last)
-        return output, self._pack_state(last)
+        return output, self.pack_state(last)
 
     def step(self, input: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Runs one time step, for sequences that arrive one step after the other.
@@ -204,10 +204,11 @@ class _TorchRecurrent(_Base):
         """Says which engine would serve this input, and why the others would not."""
         if isinstance(input, PackedSequence):
             input, lengths = pad_packed_sequence(input, self.batch_first)
-        values, states, lengths = self._arguments(input, hx, lengths)
-        return explain(self.stack, values, self._weights(), lengths, states, **_options(self))
+        values, states, lengths = self.prepare(input, hx, lengths)
+        return explain(self.stack, values, self.weights(), lengths, states, **_options(self))
 
-    def _forward_packed(self, packed: PackedSequence, hx: Any, lengths: Lengths) -> Any:
+    def forward_packed(self, packed: PackedSequence, hx: Any, lengths: Lengths) -> Any:
+        """Runs a packed batch: as a padded one whose output is packed in the same order."""
         if lengths is not None:
             raise UsageError("a PackedSequence brings its own lengths; leave `lengths` out")
         values, own = pad_packed_sequence(packed, self.batch_first)
@@ -220,8 +221,8 @@ class _TorchRecurrent(_Base):
         repacked = pack_padded_sequence(output, own, self.batch_first)
         return PackedSequence(repacked.data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices), last
 
-    def _arguments(self, input: Tensor, hx: Any, lengths: Lengths) -> tuple[Tensor, Any, Lengths]:
-        """Checks input and state as torch does, and gives both a batch axis."""
+    def prepare(self, input: Tensor, hx: Any, lengths: Lengths) -> tuple[Tensor, Any, Lengths]:
+        """Checks the arguments of a call as torch does; returns them with a batch axis, the states as a tuple."""
         check_tensor("the input", input)
         if input.dim() not in (2, 3):
             raise UsageError(
@@ -243,11 +244,13 @@ class _TorchRecurrent(_Base):
             raise RuntimeError("for batched input the initial state must have 3 dimensions")
         return input, states, lengths
 
-    def _weights(self) -> list[Tensor]:
+    def weights(self) -> list[Tensor]:
+        """Returns the weights in the order of `stack.named_shapes()`."""
         # not torch's flat list: functional_call and parametrizations replace the tensors behind it
         return [getattr(self, name) for name, _ in self.stack.named_shapes()]
 
-    def _pack_state(self, last: tuple[Tensor, ...]) -> Any:
+    def pack_state(self, last: tuple[Tensor, ...]) -> Any:
+        """Returns final states in the form of torch's layer: a tensor, for an LSTM a pair."""
         return last[0]
 
 
@@ -318,12 +321,14 @@ class LSTM(_TorchRecurrent, torch.nn.LSTM):
     def _cell(self) -> cells.Cell:
         return cells.LSTM()
 
-    def _arguments(self, input: Tensor, hx: Any, lengths: Lengths) -> tuple[Tensor, Any, Lengths]:
+    def prepare(self, input: Tensor, hx: Any, lengths: Lengths) -> tuple[Tensor, Any, Lengths]:
+        """See `RNN.prepare`."""
         if hx is not None and (not isinstance(hx, tuple | list) or len(hx) != 2):
             raise UsageError("the initial state of an LSTM is a pair (h_0, c_0)")
-        return super()._arguments(input, hx, lengths)
+        return super().prepare(input, hx, lengths)
 
-    def _pack_state(self, last: tuple[Tensor, ...]) -> Any:
+    def pack_state(self, last: tuple[Tensor, ...]) -> Any:
+        """See `RNN.pack_state`."""
         return last
 
 
@@ -389,7 +394,7 @@ class Recurrent(torch.nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs the stack; shapes as in `recurra.ops.recurrence`. A single state may be given without its tuple."""
         states = (states,) if isinstance(states, Tensor) else states
-        return recurrence(self.stack, input, self._weights(), lengths, states, **_options(self))
+        return recurrence(self.stack, input, self.weights(), lengths, states, **_options(self))
 
     def step(self, input: Tensor, states: Any = None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs one time step of `(batch, features)`; returns the output `(batch, hidden)` and the new states.
@@ -405,7 +410,7 @@ class Recurrent(torch.nn.Module):
 
     def explain(self, input: Tensor, states: tuple[Tensor, ...] | None = None, lengths: Lengths = None) -> Explanation:
         """Says which engine would serve this input, and why the others would not."""
-        return explain(self.stack, input, self._weights(), lengths, states, **_options(self))
+        return explain(self.stack, input, self.weights(), lengths, states, **_options(self))
 
     def extra_repr(self) -> str:
         """Sizes, for `print(model)`."""
@@ -413,7 +418,8 @@ class Recurrent(torch.nn.Module):
         sizes = f"{stack.cell.name}, {stack.input_size}, {stack.hidden_size}, num_layers={stack.num_layers}"
         return f"{sizes}, bidirectional={stack.bidirectional}, batch_first={self.batch_first}"
 
-    def _weights(self) -> list[Tensor]:
+    def weights(self) -> list[Tensor]:
+        """Returns the weights in the order of `stack.named_shapes()`."""
         return [getattr(self, name) for name, _ in self.stack.named_shapes()]
 
 

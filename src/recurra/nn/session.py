@@ -41,7 +41,7 @@ class Session:
     def __init__(self, layer: Any, batch: int = 1, weights: torch.dtype = torch.float32) -> None:
         if weights not in (torch.float32, torch.bfloat16):
             raise UsageError(f"the weights of a session are float32 or bfloat16, not {weights}")
-        stack, tensors = layer.stack, [w.detach() for w in layer._weights()]
+        stack, tensors = layer.stack, [w.detach() for w in layer.weights()]
         if stack.bidirectional:
             raise UsageError(ONE_DIRECTION)
         if batch < 1:

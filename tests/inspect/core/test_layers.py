@@ -219,6 +219,6 @@ def test_our_twin_of_torchs_layer_shares_its_weights(kind):
     twin = as_ours(layer)
     assert isinstance(twin, getattr(nn, kind))
     assert type(layer) is getattr(torch.nn, kind)
-    assert [w.data_ptr() for w in twin._weights()] == [w.data_ptr() for w in layer._flat_weights]
+    assert [w.data_ptr() for w in twin.weights()] == [w.data_ptr() for w in layer._flat_weights]
     assert as_ours(twin) is twin
     assert isinstance(layer(pack_sequence([torch.randn(4, 3)]))[0], PackedSequence)

@@ -73,7 +73,7 @@ def test_jacobians_against_automatic_differentiation(cell):
     x = torch.randn(4, 5, 2, dtype=torch.float64)
     (run,) = runs_of(subject_of(layer, x, lengths=LENGTHS))
     trace = recurra.trace(layer, x, lengths=LENGTHS).to_xarray()
-    groups = layer.stack.split([w.detach() for w in layer._weights()])
+    groups = layer.stack.split([w.detach() for w in layer.weights()])
     names = cell.states
     for number, direction, step in ((0, 0, 2), (0, 1, 2), (1, 1, 0)):
         strand = run.strands[number][direction]

@@ -80,7 +80,7 @@ def test_every_output_against_automatic_differentiation(cell, num_layers, bidire
     for row, length in enumerate(LENGTHS):
         if not length:
             continue
-        long = LongWay(layer.stack, layer._weights(), x[row, :length])
+        long = LongWay(layer.stack, layer.weights(), x[row, :length])
         found = reach.map.sel(batch=row)
         for target in range(length):
             gradients = [long.gradients(y) for y in long.output[target]]
@@ -128,7 +128,7 @@ def test_score_and_loss_against_automatic_differentiation(cell):
         reach = recurra.gradient_reach(layer, x, of=of, lengths=LENGTHS, loss=loss)
         for row, length in enumerate(LENGTHS):
             if length:
-                long = LongWay(layer.stack, layer._weights(), x[row, :length])
+                long = LongWay(layer.stack, layer.weights(), x[row, :length])
                 for (number, direction, step), gradient in long.gradients(total(long.output)).items():
                     found = float(reach.map[number, direction, row, 0, step])
                     assert found == pytest.approx(float(gradient.norm()), rel=1e-9, abs=1e-15)

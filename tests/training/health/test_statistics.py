@@ -20,7 +20,7 @@ def zeroed(layer):
 
 def activity_of(layer, values, lengths=None):
     found = Activity("part", layer.stack)
-    found.run(values, layer._weights(), lengths, None)
+    found.run(values, layer.weights(), lengths, None)
     return found
 
 
@@ -72,7 +72,7 @@ def test_activity_is_gathered_over_runs():
         layer.weight_ih_l0[0] = 1.0
     found = Activity("", layer.stack)
     for value in (0.5, -0.5):
-        found.see(record(layer.stack, torch.full((1, 3, 1), value), layer._weights()).arrays, None)
+        found.see(record(layer.stack, torch.full((1, 3, 1), value), layer.weights()).arrays, None)
     assert [use.dead for use in found.units()] == [[1]]  # unit 0 is constant in each run, and alive over both
 
 
@@ -82,7 +82,7 @@ def test_saturation_is_counted_over_runs():
         layer.weight_ih_l0[0] = 1.0
     found = Activity("", layer.stack)
     for value, steps in ((5.0, 3), (5.0, 1), (-5.0, 4)):
-        found.see(record(layer.stack, torch.full((1, steps, 1), value), layer._weights()).arrays, None)
+        found.see(record(layer.stack, torch.full((1, steps, 1), value), layer.weights()).arrays, None)
     (use,) = found.gates()
     assert (use.low, use.high) == (4 / 16, 4 / 16)
 
@@ -130,7 +130,7 @@ def test_spectral_radius_of_known_matrices():
     turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]])  # eigenvalues ±i
     with torch.no_grad():
         layer.weight_hh_l0[:] = torch.cat([0.7 * turn, torch.diag(torch.tensor([0.2, -3.0])), torch.ones(2, 2)])
-    found = [(r.gate, r.radius) for r in spectral_radii("", layer.stack, layer._weights())]
+    found = [(r.gate, r.radius) for r in spectral_radii("", layer.stack, layer.weights())]
     assert found == [("reset", pytest.approx(0.7)), ("update", pytest.approx(3.0)), ("candidate", pytest.approx(2.0))]
 
 
@@ -141,4 +141,4 @@ def test_spectral_radius_goes_through_the_projection():
         layer.weight_hh_l0[0, 0] = 2.0
         layer.weight_hr_l0[:] = 0.0
         layer.weight_hr_l0[0, 0] = 5.0
-    assert [r.radius for r in spectral_radii("", layer.stack, layer._weights())] == pytest.approx([10.0, 0, 0, 0])
+    assert [r.radius for r in spectral_radii("", layer.stack, layer.weights())] == pytest.approx([10.0, 0, 0, 0])

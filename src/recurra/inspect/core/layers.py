@@ -133,12 +133,12 @@ class _Served:
             self._beside(input, hx, found[0])
             return found
         if isinstance(input, PackedSequence):
-            return self.ours._forward_packed(input, hx, lengths)  # which comes back here with a padded batch
+            return self.ours.forward_packed(input, hx, lengths)  # which comes back here with a padded batch
         output, last = self._run(input, hx, lengths)
         output = output if first else output.transpose(0, 1)
         if input.dim() == 2:
             output, last = output.squeeze(0 if first else 1), tuple(s.squeeze(1) for s in last)
-        return output, last if isinstance(self.ours, Recurrent) else self.ours._pack_state(last)
+        return output, last if isinstance(self.ours, Recurrent) else self.ours.pack_state(last)
 
     def _beside(self, input: Any, hx: Any, real: Any) -> None:
         """Serves a call whose result is known already."""
@@ -153,7 +153,7 @@ class _Served:
     def _run(self, input: Tensor, hx: Any, lengths: Any, real: Tensor | None = None) -> tuple[Tensor, State]:
         values, states = input, hx
         if not isinstance(self.ours, Recurrent):
-            values, states, lengths = self.ours._arguments(input, hx, lengths)
+            values, states, lengths = self.ours.prepare(input, hx, lengths)
         values = values if self.ours.batch_first else values.transpose(0, 1)
         lengths = None if lengths is None else torch.as_tensor(lengths)
         number, self.count = self.count, self.count + 1

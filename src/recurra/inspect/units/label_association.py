@@ -167,8 +167,8 @@ def _summed(values: np.ndarray, lengths: list[int], summary: str) -> np.ndarray:
         picked = values[:, np.arange(directions)[:, None], np.arange(batch), at]
     else:
         real = (np.arange(steps) < count)[:, :, None]
-        fill, function = {"mean": (0, np.sum), "max": (-np.inf, np.max), "min": (np.inf, np.min)}[summary]
-        picked = function(np.where(real, values, fill), axis=3)
+        neutral, function = {"mean": (0, np.sum), "max": (-np.inf, np.max), "min": (np.inf, np.min)}[summary]
+        picked = function(np.where(real, values, neutral), axis=3)
         picked = picked / np.maximum(count, 1) if summary == "mean" else picked
     picked = np.where(count > 0, picked, np.nan)
     return np.moveaxis(picked, 2, 0).reshape(batch, layers * directions * units)

@@ -139,7 +139,7 @@ class Watch(pl.Callback):
             return {}
         begin = time.thread_time()
         found = max(
-            (r for name, m in layers for r in spectral_radii(name, m.stack, m._weights())), key=lambda r: r.radius
+            (r for name, m in layers for r in spectral_radii(name, m.stack, m.weights())), key=lambda r: r.radius
         )
         self._spent += time.thread_time() - begin
         return {"radius": found.radius, "radius_at": found.where}
@@ -217,7 +217,7 @@ class _Look:
             # a few sequences say enough, and the engine of the CPU is the one that hands out gates
             states = None if states is None else tuple(s[:, :ROWS].detach().cpu() for s in states)
             lengths = None if lengths is None else lengths[:ROWS].cpu()
-            activity.run(values[:ROWS].detach().cpu(), [w.detach().cpu() for w in layer._weights()], lengths, states)
+            activity.run(values[:ROWS].detach().cpu(), [w.detach().cpu() for w in layer.weights()], lengths, states)
             gates += activity.gates()
             units += activity.units()
             if activity.bad is not None:

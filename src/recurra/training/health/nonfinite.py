@@ -59,15 +59,15 @@ def _look(name: str, seen: list[Bad], module: Any, args: tuple, kwargs: dict[str
     if isinstance(module, RECURRENT):
         values, lengths, states = layer_call(module, *args, **kwargs)
         activity = Activity(name, module.stack)
-        activity.run(values, module._weights(), lengths, states)
+        activity.run(values, module.weights(), lengths, states)
         found = activity.bad or found  # dropout between the layers may have had a part in it
     seen.append(found)
 
 
 def layer_call(layer: Any, input: Tensor, hx: Any = None, lengths: Any = None, states: Any = None) -> tuple:
     """The batch-first values `(batch, time, features)`, lengths and states of a call of one of our layers."""
-    if hasattr(layer, "_arguments"):
-        values, states, lengths = layer._arguments(input, hx, lengths)
+    if hasattr(layer, "prepare"):
+        values, states, lengths = layer.prepare(input, hx, lengths)
     else:
         values, states = input, hx if states is None else states
     lengths = None if lengths is None else torch.as_tensor(lengths)

@@ -273,7 +273,7 @@ def spectral_radii(part: str, stack: Stack, weights: Sequence[Tensor]) -> Iterat
         >>> from recurra import nn
         >>> layer = nn.RNN(1, 3)
         >>> _ = torch.nn.init.eye_(layer.weight_hh_l0.data).mul_(0.5)
-        >>> [found.radius for found in spectral_radii("", layer.stack, layer._weights())]
+        >>> [found.radius for found in spectral_radii("", layer.stack, layer.weights())]
         [0.5]
     """
     for index, group in enumerate(stack.split(weights)):
