@@ -157,4 +157,4 @@ def test_labels_that_the_model_does_not_know_are_named_by_line(recurra, tmp_path
     code, _, err = recurra("predict", "model", "c.ts")
     assert (code, "1 features where 2" in err) == (3, True)
     code, _, err = recurra("predict", "model", "-")
-    assert (code, "standard input takes nothing else" in err) == (2, True)
+    assert (code, "standard input is for texts only" in err) == (2, True)
