@@ -1,7 +1,8 @@
-"""The build backend: scikit-build-core, which says that it compiles, and what failed where the compiler stops.
+"""The build backend: scikit-build-core with messages about the compilation.
 
-Without the compiled engine the package still installs, and the other engines serve. pip shows the output of a build
-only with `-v`, so the messages also go to the terminal. The output of a failed build is installed for `recurra doctor`.
+If the C++ engine cannot be compiled, the package is installed without it and uses the other engines. pip shows the
+output of a build only with `-v`, so the messages are also written to the terminal. The output of a failed build is
+installed for `recurra doctor`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import scikit_build_core.build as scikit
-from scikit_build_core.build import *  # noqa: F403  the other hooks
+from scikit_build_core.build import *  # noqa: F403  the other hooks of PEP 517
 
-MOST = 100_000  # characters of the output that are kept
+MOST = 100_000  # characters of the output of a failed build that are installed
 COMPILING = "Recurra: compiling the C++ engine; this takes 1 to 5 minutes (pip install -v shows the progress)"
 FAILED = "Recurra: the C++ engine was not built; torch's slower kernels serve. `recurra doctor` repeats this error:"
 
@@ -64,7 +65,7 @@ def _tell(message: str) -> None:
 
 @contextlib.contextmanager
 def _output_copied(path: Path) -> Iterator[None]:
-    """Copies to a file what this process and its children write to standard output and standard error."""
+    """Copies the standard output and standard error of this process and its children to a file."""
     real = os.dup(1), os.dup(2)
     end, begin = os.pipe()
 

@@ -1,5 +1,5 @@
-// Attention pooling: of each sequence the mean of its rows, weighted by the softmax of their products with one vector.
-// Padding is neither read nor, in the gradients, left unwritten. A thread takes whole sequences and every sum runs in one order.
+// Attention pooling: the mean of the rows of each sequence, weighted by the softmax of their products with one vector.
+// Padding is not read; its gradients are zeros. One thread computes a whole sequence, so each sum has one order.
 #pragma once
 #include <algorithm>
 #include <limits>
@@ -11,7 +11,7 @@
 
 namespace recurra::RECURRA_ISA {
 
-// exp(x) for x <= 0; NaN stays NaN.
+// exp(x) for x <= 0; NaN gives NaN.
 inline Vec<float> exp_of_negative(Vec<float> x) {
     Vec<float> scale, q;
     exp_parts(at_least(x, -87.f), scale, q);
@@ -59,13 +59,13 @@ public:
 
     void backward(const T* gout, T* grows, T* gvector, T* gbias) const {
         const int64_t n = a_.features, width = n + 1;
-        Buffer<T> parts;  // of each sequence, the gradients of vector and bias
+        Buffer<T> parts;  // gradients of vector and bias, by sequence
         parts.resize(a_.batch * width);
         each([&](int64_t seq, int64_t steps) {
             const T* __restrict g = gout + seq * n, *weight = a_.weights + seq * a_.steps;
             T* __restrict part = parts.get() + seq * width, *to = grows + seq * a_.steps * n, mean = 0;
             std::fill_n(part, width, T(0));
-            // of the scores' gradients the first part lies where that of the rows will: a step has at least one feature
+            // The first number of each row of `to` temporarily holds a part of the gradient of the score.
             for (int64_t step = 0; step < steps; ++step)
                 mean += weight[step] * (to[step * n] = product(at(seq, step), g, n));
             for (int64_t step = 0; step < steps; ++step) {
@@ -93,19 +93,19 @@ private:
 
     const T* at(int64_t seq, int64_t step) const { return a_.rows.data + seq * a_.rows.batch + step * a_.rows.time; }
 
-    // Calls work with every sequence and the number of its steps, a few sequences at a time.
+    // Calls work(sequence, its number of steps) for all sequences, a few of them at a time.
     template <class F>
     void each(const F& work) const {
         constexpr int64_t few = 4;
         const int64_t total = a_.batch * a_.steps * a_.features;
-        const int threads = int(std::clamp<int64_t>(total >> 16, 1, a_.threads));
+        const int threads = threads_for(total, 1 << 16, a_.threads);
         in_turn(int((a_.batch + few - 1) / few), threads, [&](int64_t group) {
             for (int64_t seq = group * few; seq < std::min(group * few + few, a_.batch); ++seq)
                 work(seq, std::clamp<int64_t>(a_.lengths[seq], 0, a_.steps));
         });
     }
 
-    // Softmax of the scores.
+    // Computes the softmax of the scores.
     void weigh(int64_t seq, int64_t steps) const {
         constexpr int wide = lanes<T>;
         T *weight = a_.weights + seq * a_.steps, top = -std::numeric_limits<T>::infinity(), sum = 0;

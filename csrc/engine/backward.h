@@ -1,7 +1,7 @@
-// Back-propagation through time, for a whole call.
+// Back-propagation through time for a whole call.
 //
-// The batch goes in parts, each of which has sums of its own for the gradients of the weights: so a thread works on rows, and on
-// memory, that no other one touches. Where the forward pass stored only the states before each chunk, the chunk is run again first.
+// The batch is divided into parts. Each part has its own sums for the gradients of the weights, so no two threads write
+// to the same memory. If the forward pass stored only the states before each chunk, the chunk is computed again first.
 #pragma once
 #include <memory>
 
@@ -9,9 +9,9 @@
 
 namespace recurra::RECURRA_ISA {
 
-constexpr int kLeast = 512, kMost = 4096;  // tokens of a stretch
-constexpr int kRowsToCut = 8;  // with fewer there is one part, and both directions at once keep the threads busy
-constexpr int kParts = 2;      // a fixed number, or results would depend on that of the threads
+constexpr int kLeast = 512, kMost = 4096;  // tokens of a chunk of the backward pass
+constexpr int kRowsToCut = 8;              // with fewer rows there is one part, and the threads share both directions
+constexpr int kParts = 2;                  // constant, so that results do not depend on the number of threads
 
 template <class T>
 class Backward {
@@ -24,8 +24,8 @@ class Backward {
     const bool direct;
     const int side, ld;  // as in BackwardChunk
     Buffer<T> dh, dc;    // gradients of the states, by layer, direction and row
-    std::vector<std::unique_ptr<BackwardChunk<T>>> parts;
-    int together_ = 1;  // parts that are worked on at the same time
+    Vector<std::unique_ptr<BackwardChunk<T>>> parts;
+    int together_ = 1;  // parts computed at the same time
 
 public:
     Backward(const Spec& spec_, const Batch& batch_, Weights<T>& weights_, const Inputs<T>& in, const Gradients<T>& to_)
@@ -71,8 +71,8 @@ private:
         const int n = cut() ? kParts : 1;
         const int64_t work =
             batch.tokens * sizes.units * (sizes.out + sizes.input) * sizes.products * sizes.directions * spec.layers;
-        // more threads than parts: all of them on one part after the other
-        together_ = spec.threads > n ? 1 : int(std::clamp<int64_t>(work >> 16, 1, std::min<int64_t>(n, spec.threads)));
+        // With more threads than parts, all threads work on one part after the other.
+        together_ = spec.threads > n ? 1 : threads_for(work, 1 << 16, std::min<int64_t>(n, spec.threads));
         const int threads = spec.threads > n ? int(spec.threads) : n == 1 ? int(spec.threads) : 1;
         for (int i = 0; i < n; ++i)
             parts.push_back(std::make_unique<BackwardChunk<T>>(forward, to, dh.get(), dc.get(), side, ld,
@@ -86,7 +86,7 @@ private:
         });
     }
 
-    // ---- ways through the stack, down
+    // ---- orders of layers and steps, from the last to the first
 
     void whole(T* tape) {
         const int64_t states = forward.carried();
@@ -94,7 +94,7 @@ private:
         start.resize(spec.layers * sizes.directions * states + 1);
         for (int layer = 1; layer < std::min(3, spec.layers); ++layer)
             gradients[layer % 2].resize(batch.tokens * ld + 1);
-        std::vector<std::vector<LayerSpan<T>>> spans(spec.layers);
+        Vector<Vector<LayerSpan<T>>> spans(spec.layers);
         for (int layer = 0; layer < spec.layers; ++layer)
             for (int direction = 0; direction < sizes.directions; ++direction) {
                 T* before = start.get() + (layer * sizes.directions + direction) * states;
@@ -105,7 +105,7 @@ private:
                     forward.below(spans[layer].back(), forward.stored(tape, layer - 1, 0).h,
                                   forward.stored_joined(tape, layer - 1));
             }
-        const std::vector<int> cuts = cuts_for(stretch());
+        const Vector<int> cuts = cuts_for(stretch());
         each_part([&](BackwardChunk<T>& part) {
             for (int layer = spec.layers - 1; layer >= 0; --layer) {
                 const T* above = gradients[(layer + 1) % 2].get();
@@ -123,15 +123,16 @@ private:
         });
     }
 
-    // Tokens after which the sums of the weight gradients are taken up again. More of them, and the gradients of their gates leave
-    // the cache; fewer, and the sums, which grow by the square of the units, are read and written too often.
+    // Tokens after which the products are added to the weight gradients. With more tokens, the gradients of the gates
+    // leave the cache. With fewer, the sums are read and written too often; their size is quadratic in the number of
+    // units.
     int stretch() const {
         const double sums = double(sizes.products) * sizes.hidden * (sizes.out + std::max(sizes.input, sizes.joined));
         return int(std::clamp(std::sqrt(2 * sums), double(kLeast), double(kMost)));
     }
-    // Steps at which the sequences are cut into stretches of about so many tokens.
-    std::vector<int> cuts_for(int64_t tokens) const {
-        std::vector<int> cuts{0};
+    // Returns the steps that cut the sequences into chunks of at least `tokens` tokens.
+    Vector<int> cuts_for(int64_t tokens) const {
+        Vector<int> cuts{0};
         for (int step = 1; step < batch.steps; ++step)
             if (batch.first[step] - batch.first[cuts.back()] >= tokens) cuts.push_back(step);
         cuts.push_back(batch.steps);
@@ -149,7 +150,7 @@ private:
         for (int i = forward.chunks() - 1; i >= 0; --i) {
             const int begin = i * chunk, end = std::min(begin + chunk, batch.steps);
             if (begin >= end) continue;
-            std::vector<LayerSpan<T>> spans;
+            Vector<LayerSpan<T>> spans;
             for (int layer = 0; layer < spec.layers; ++layer) {
                 T* before = start.get() + layer * states;
                 const auto at = [&](int of) {
@@ -160,7 +161,7 @@ private:
                 if (forward.joins(layer)) here.joined = joined.get() + layer * most * sizes.joined;
                 if (layer) forward.below(here, at(layer - 1).h, spans.back().joined);
                 again(here);
-                std::copy_n(forward.stored_states(tape, i, layer, 0), states, before);  // moved on by the walk
+                std::copy_n(forward.stored_states(tape, i, layer, 0), states, before);  // `walk` has overwritten them
                 spans.push_back(here);
             }
             each_part([&](BackwardChunk<T>& part) {
@@ -211,7 +212,7 @@ private:
             WeightSums<T>& any = parts[0]->results;
             if (!any.has(which)) continue;
             const int height = any.height(which),
-                      n = int(std::clamp<int64_t>(int64_t(height) * sizes.hidden >> 16, 1, spec.threads));
+                      n = threads_for(int64_t(height) * sizes.hidden, 1 << 16, spec.threads);
             parallel(n, [&](int share) {
                 for (auto& part : parts)
                     part->results.hand_over(index, which, height * share / n, height * (share + 1) / n);

@@ -1,24 +1,26 @@
-// Back-propagation through a stretch of steps for some of the sequences: a slice of the batch.
+// Back-propagation through some steps for one part of the batch.
 //
-// Per step only the gradients of the gates and of the states before; those of weights and inputs are large products over all
-// tokens of the stretch, while the gradients of the gates are still in the cache.
+// The loop over the steps computes only the gradients of the gates and of the previous states. The gradients of weights
+// and inputs are large products over all tokens of the chunk, computed while the gradients of the gates are in the
+// cache.
 #pragma once
 #include "forward.h"
 
 namespace recurra::RECURRA_ISA {
 
-// Where a gradient of weights is summed.
+// The memory in which a gradient of weights is summed.
 template <class T>
 struct Sum {
     T* data;
     int ld;
 };
 
-// The weight gradients that one slice of the batch gives; of the first slice straight in the result, where its rows are whole vectors.
+// The weight gradients of one part of the batch. Those of the first part are summed in the result if its rows are whole
+// vectors.
 template <class T>
 class WeightSums {
 public:
-    std::vector<bool> begun;  // whether the sums of a layer in one direction have their first stretch
+    Vector<bool> begun;  // by layer and direction: whether the sums have a first value
 
     WeightSums(const Spec& spec_, const Gradients<T>& to, bool straight)
         : begun(spec_.layers * (spec_.bidirectional ? 2 : 1), false),
@@ -37,7 +39,7 @@ public:
         return {beside.get(), ld};
     }
 
-    // Adds what stands beside the result to it, rows `first` … `last` - 1 of one of the weights.
+    // Adds the sums that are not in the result to it, for the rows `first` … `last` - 1 of one weight.
     void hand_over(int index, int which, int first, int last) {
         const int columns = columns_of(index, which);
         T* to = result(index, which);
@@ -59,7 +61,7 @@ private:
     const Sizes<T> sizes;
     const Gradients<T>& to_;
     const bool straight_;
-    std::vector<Buffer<T>> beside_;
+    Vector<Buffer<T>> beside_;
 
     int columns_of(int index, int which) const {
         return which == 0   ? sizes.inputs(index / sizes.directions)
@@ -67,12 +69,12 @@ private:
                : which == 4 ? sizes.hidden
                             : 1;
     }
-    // Products are written by whole vectors, biases one by one.
+    // Products are written in whole vectors, biases one number at a time.
     int wide(int index, int which) const {
         return which == 2 || which == 3 ? 1 : round_up(columns_of(index, which), lanes<T>);
     }
     T* result(int index, int which) const {
-        const int names = 2 + (spec.bias ? 2 : 0) + (sizes.projects ? 1 : 0);
+        const int names = sizes.weights_per_direction(spec.bias);
         return to_.weights[index * names + (which == 4 ? names - 1 : which)];
     }
 };
@@ -88,20 +90,20 @@ class BackwardChunk {
     const bool direct;
     const int side, ld, threads;
     T *const dh, *const dc;  // gradients of the states, by layer, direction and row; shared by all parts
-    Buffer<T> grads[2];      // of the gates, by direction
+    Buffer<T> grads[2];      // gradients of the gates, by direction
     Buffer<T> hidden[2];     // with projection: hidden states before it, and gradients of those after it
-    int begin = 0, end = 0;  // steps at hand
+    int begin = 0, end = 0;  // steps of the current chunk
     struct Token {
         int step, row;
     };
-    std::vector<Token> places;   // of the tokens at hand
-    std::vector<int64_t> first;  // of the tokens of a step, from `begin` on
+    Vector<Token> places;   // step and row of each token of the chunk
+    Vector<int64_t> first;  // first token of each step, from `begin` on
 
 public:
     const RowRange rows;
     WeightSums<T> results;
 
-    // `side`: vectors of units that go together; `ld`: of the gradients of layer outputs.
+    // `side`: vectors of units per strip. `ld`: row stride of the gradients of layer outputs.
     BackwardChunk(const Forward<T>& forward_, const Gradients<T>& to_, T* dh_, T* dc_, int side_, int ld_,
                   RowRange rows_, int threads_, bool straight)
         : spec(forward_.spec),
@@ -119,9 +121,9 @@ public:
           rows(rows_),
           results(spec, to_, straight) {}
 
-    // The steps from `begin_` to `end_` of a layer, in one or both directions; `above` and `below` are gradients of layer outputs,
-    // from the lanes' first token on.
-    void run(const std::vector<LayerSpan<T>>& spans, int begin_, int end_, const T* above, T* below) {
+    // Computes the steps `begin_` … `end_` - 1 of a layer in one or both directions. `above` and `below` are gradients
+    // of layer outputs, from the first token of the spans on.
+    void run(const Vector<LayerSpan<T>>& spans, int begin_, int end_, const T* above, T* below) {
         begin = begin_, end = end_;
         places.clear(), first.clear();
         for (int step = begin; step < end; ++step) {
@@ -154,19 +156,19 @@ private:
     T* hidden_of(const LayerSpan<T>& span, int64_t token) {
         return hidden[span.direction].get() + token * (sizes.units + sizes.outs);
     }
-    int shares(int64_t work) const { return int(std::clamp<int64_t>(work >> 17, 1, threads)); }
+    int shares(int64_t work) const { return threads_for(work, 1 << 17, threads); }
 
     void walk(const LayerSpan<T>& span, RowRange rows_, ThreadSlice slice, const T* above) {
         DirectionWeights<T>& dir = weights.at(span.layer, span.direction);
         const int wide = side * lanes<T>, u0 = slice.begin * wide, u1 = std::min(slice.end * wide, sizes.units);
-        std::vector<const T*> in;
-        std::vector<T*> out;
+        Vector<const T*> in;
+        Vector<T*> out;
         Buffer<T> before_projection;
         if (sizes.projects) before_projection.resize(sizes.units);
         for (int k = 0; k < end - begin; ++k) {
             const int step = span.direction ? begin + k : end - 1 - k;
             in.clear(), out.clear();
-            // nobody asks for the gradient of zeros that a row starts from
+            // Rows that start from zeros need no gradient of their initial state.
             const int last = to.h0 ? batch.rows : rows_.begin + forward.moving(span.direction, step, rows_);
             for (int row = rows_.begin; row < batch.active_rows(step, rows_).end; ++row) {
                 gate_gradients(span, step, row, above, u0, u1, before_projection.get());
@@ -182,13 +184,13 @@ private:
     }
 
     // dh += gradients of the gates · weight_hh
-    void back_products(DirectionWeights<T>& dir, const std::vector<const T*>& in, const std::vector<T*>& out,
-                       ThreadSlice slice, bool down) {
+    void back_products(DirectionWeights<T>& dir, const Vector<const T*>& in, const Vector<T*>& out, ThreadSlice slice,
+                       bool down) {
         const int n = dir.recurrent_back.strips(), first = slice.meeting ? slice.begin : 0,
                   last = slice.meeting ? slice.end : n;
         if (batch.rows == 1) {
             for (int i = first; i < last && !in.empty(); ++i) {
-                const int strip = down ? first + last - 1 - i : i;  // as in the forward pass
+                const int strip = down ? first + last - 1 - i : i;  // alternates as in the forward pass
                 row_times<T>(in[0], out[0], dir.recurrent_back, strip, strip + 1);
             }
             return;
@@ -207,7 +209,7 @@ private:
                             end - begin, dh_ + begin);
     }
 
-    // Where the gradient of the output of a step comes from, or null.
+    // Returns the gradient of the output of a step, or null.
     const T* above_of(const LayerSpan<T>& span, int step, int row, const T* above) const {
         if (span.layer + 1 < spec.layers)
             return above + (batch.first[step] + row - span.origin) * ld + span.direction * sizes.out;
@@ -216,7 +218,8 @@ private:
                    : nullptr;
     }
 
-    // Adds the gradient from above to dh, and turns it into the gradients of the gates, for units u0 … u1 of a row.
+    // Adds the gradient from the layer above to dh and computes the gradients of the gates, for the units u0 … u1 - 1
+    // of a row.
     void gate_gradients(const LayerSpan<T>& span, int step, int row, const T* above, int u0, int u1,
                         T* before_projection) {
         const int64_t token = token_of(step, row), seq = batch.order[row];
@@ -234,17 +237,17 @@ private:
         const RowPointers<T> here = forward.row_pointers(span, step, row);
         T* dhidden = dh_;
         if (sizes.projects) dhidden = before_projection, unproject(span, token, here, dh_, dhidden);
-        if (sizes.lstm) lstm_backward(here, g, dhidden, dc_, u0, u1, sizes.units);
-        else if (sizes.gru) gru_backward(here, g, dhidden, u0, u1, sizes.units);
-        else rnn_backward(spec.cell == Cell::rnn_relu, here, g, dhidden, u0, u1);
-        if (u1 > sizes.hidden) {  // units that only fill up a vector have no say, whatever they came to
+        with_kernel(spec.cell,
+                    [&](auto kernel) { kernel.backward(spec.cell, here, g, dhidden, dc_, u0, u1, sizes.units); });
+        if (u1 > sizes.hidden) {  // units that only fill up a vector have no gradient
             for (int block = 0; block < sizes.stored; ++block)
                 std::fill(g + block * sizes.units + sizes.hidden, g + (block + 1) * sizes.units, T(0));
             std::fill(dhidden + sizes.hidden, dhidden + u1, T(0));
         }
     }
 
-    // Gradient of the hidden state before projection from that after it, both kept for the gradient of weight_hr.
+    // Computes the gradient of the hidden state before the projection from that after it. Keeps both for the gradient
+    // of weight_hr.
     void unproject(const LayerSpan<T>& span, int64_t token, const RowPointers<T>& here, T* dh_, T* dhidden) {
         DirectionWeights<T>& dir = weights.at(span.layer, span.direction);
         T* kept = hidden_of(span, token);
@@ -258,9 +261,9 @@ private:
         std::fill_n(dh_, sizes.outs, T(0));
     }
 
-    // below (+)= gradients of the gates · weight_ih; for the lowest layer straight into the gradient of the values, or
-    // through rows of whole vectors.
-    void input_gradient(const std::vector<LayerSpan<T>>& spans, T* below) {
+    // below (+)= gradients of the gates · weight_ih. For the lowest layer the result is the gradient of the values,
+    // written directly or through a buffer of whole vectors.
+    void input_gradient(const Vector<LayerSpan<T>>& spans, T* below) {
         const int columns = sizes.inputs(spans[0].layer);
         const bool lowest = spans[0].layer == 0, through = lowest && columns % lanes<T>;
         const int64_t tokens = places.size();
@@ -308,8 +311,8 @@ private:
         return to.x.data + batch.order[row] * to.x.batch + step * to.x.time;
     }
 
-    // The tokens at hand without those of the first or the last step, where all start from zeros: the products of zeros and finite
-    // gradients are zeros. All of them, if there are no others, because a sum must begin.
+    // The range of tokens without those of the first or last step if all of these start from zeros: zeros times finite
+    // gradients are zeros. Returns all tokens if no others remain, because a sum needs a first value.
     std::pair<int64_t, int64_t> with_state(int direction, int64_t tokens) const {
         if (first.size() < 2 || forward.moving(direction, direction ? end - 1 : begin, rows)) return {0, tokens};
         const int64_t from = direction ? 0 : first[1], until = direction ? first.back() : tokens;
@@ -322,11 +325,11 @@ private:
         return leave ? std::pair(from, until) : std::pair(int64_t(0), tokens);
     }
 
-    // Sums over all tokens in one order; the rows of the results are dealt out to the threads.
+    // Sums over all tokens in one order. The threads share the rows of the results.
     void weight_gradients(const LayerSpan<T>& span) {
         const int64_t tokens = places.size();
         const int inputs = sizes.inputs(span.layer), index = span.layer * sizes.directions + span.direction;
-        std::vector<const T*> x(tokens), h(tokens);
+        Vector<const T*> x(tokens), h(tokens);
         const T *const g = grads_of(span, 0), *const gi = g + sizes.input_block() * sizes.units;
         for (int64_t i = 0; i < tokens; ++i) {
             const auto [step, row] = places[i];
@@ -342,10 +345,10 @@ private:
         h.erase(h.begin() + until, h.end()), h.erase(h.begin(), h.begin() + from);
         const int height = sizes.products * sizes.hidden, n = shares(tokens * height * (inputs + sizes.out));
         const int items =
-            n == 1 ? 1 : n * std::max(1, height / n / 128);  // so many rows that packing x for them is nothing
+            n == 1 ? 1 : n * std::max(1, height / n / 128);  // enough rows per item that packing x again costs little
         in_turn(items, n, [&](int item) {
             const int begin = int(int64_t(height) * item / items), end = int(int64_t(height) * (item + 1) / items);
-            const auto blocks = [&](auto f) {  // f(block, its rows at hand)
+            const auto blocks = [&](auto f) {  // f(block, first row, last row)
                 for (int block = 0; block < sizes.products; ++block) {
                     const int u0 = std::max(begin - block * sizes.hidden, 0),
                               u1 = std::min(end - block * sizes.hidden, sizes.hidden);
@@ -380,7 +383,7 @@ private:
 
     void projection_gradient(const LayerSpan<T>& span, int index) {
         const int64_t tokens = places.size();
-        std::vector<const T*> hidden_(tokens);
+        Vector<const T*> hidden_(tokens);
         for (int64_t i = 0; i < tokens; ++i) hidden_[i] = hidden_of(span, i);
         const Sum<T> hr = results.at(index, 4);
         const bool fresh = !results.begun[index];
@@ -394,24 +397,25 @@ private:
         });
     }
 
-    // f(sum, first token, whether there were none before) for some tokens at a time, whose x the sum has taken up.
+    // Calls f(sum, first token, whether it is the first call) for up to kChunk tokens at a time, after `sum` has packed
+    // their x.
     template <class F>
-    static void outer_sums(const std::vector<const T*>& x, int columns, F f) {
+    static void outer_sums(const Vector<const T*>& x, int columns, F f) {
         OuterSum<T> sum;
         for (int64_t token = 0, tokens = x.size(); token < tokens; token += kChunk) {
             sum.take(int(std::min<int64_t>(kChunk, tokens - token)), x.data() + token, columns);
             f(sum, token, token == 0);
         }
     }
-    // RowRange u0 … u1 of a gate: columns at + u0 … of g.
+    // Rows u0 … u1 - 1 of a gate: the columns from at + u0 of g.
     void add(OuterSum<T>& sum, const T* g, int64_t stride, int at, int u0, int u1, Sum<T> result_, int gate,
              bool begin) {
         T* c = result_.data +
-               (int64_t(gate) * sizes.hidden - at) * result_.ld;  // as if its row `at` were the gate's first
+               (int64_t(gate) * sizes.hidden - at) * result_.ld;  // such that row `at` is the first of the gate
         sum.add(g, stride, at + u0, at + u1, c, result_.ld, begin);
     }
     void add_bias(int64_t tokens, const T* g, int at, int u0, int u1, T* result_, bool begin) {
-        std::vector<double> total(u1 - u0);  // a running sum in float would lose digits
+        Vector<double> total(u1 - u0);  // a float sum would lose digits
         for (int64_t i = 0; i < tokens; ++i)
             for (int u = u0; u < u1; ++u) total[u - u0] += g[i * sizes.gate_stride + at + u];
         for (int u = u0; u < u1; ++u) result_[u] = T(begin ? total[u - u0] : result_[u] + total[u - u0]);

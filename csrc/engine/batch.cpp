@@ -33,6 +33,8 @@ Batch::Batch(int64_t size_, int64_t padded, const int64_t* lengths) : size(size_
     tokens = first[steps];
 }
 
+Batch::~Batch() = default;
+
 RowRange Batch::share_of(RowRange of, int share, int shares) const {
     const int64_t all = std::accumulate(length.begin() + of.begin, length.begin() + of.end, int64_t(0));
     const auto bound = [&](int k) {

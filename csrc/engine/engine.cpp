@@ -1,4 +1,4 @@
-// The engine as the bindings see it. Compiled once per instruction set.
+// The functions of the engine for one instruction set. This file is compiled once per instruction set.
 #include <chrono>
 #include <stdexcept>
 
@@ -55,7 +55,7 @@ template <class T>
 void backward(const Spec& spec, const Inputs<T>& in, const Gradients<T>& to, const T* tape) {
     const Batch batch(spec.batch, spec.steps, in.lengths);
     Weights<T> weights(spec, in.weights);
-    Backward<T>(spec, batch, weights, in, to).run(const_cast<T*>(tape));  // only read
+    Backward<T>(spec, batch, weights, in, to).run(const_cast<T*>(tape));  // not written
 }
 
 template <class T>
@@ -90,13 +90,13 @@ public:
     }
 
 private:
-    mutable Weights<T> weights_;  // only read
-    const std::vector<uint32_t> print_;
+    mutable Weights<T> weights_;  // not written
+    const Vector<uint32_t> print_;
 
-    static std::vector<uint32_t> print(const Spec& spec, const std::vector<const T*>& weights) {
+    static Vector<uint32_t> print(const Spec& spec, const std::vector<const T*>& weights) {
         const Sizes<T> sizes(spec);
-        const int names = 2 + (spec.bias ? 2 : 0) + (sizes.projects ? 1 : 0), rows = sizes.products * sizes.hidden;
-        std::vector<Fingerprint::Piece> pieces;
+        const int names = sizes.weights_per_direction(spec.bias), rows = sizes.products * sizes.hidden;
+        Vector<Fingerprint::Piece> pieces;
         for (size_t i = 0; i < weights.size(); ++i) {
             const int layer = int(i) / names / sizes.directions, which = int(i) % names;
             const bool projects = sizes.projects && which + 1 == names;
@@ -121,7 +121,7 @@ std::unique_ptr<StepSession<T>> open_session(const Spec& spec, const std::vector
 
 typedef uint32_t Words __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
 
-// Numbers of 32 bits for neighbouring places, of which `at` is the first, by a hash of the seed and the place.
+// 32 random bits per lane, by a hash of the seed and the index; the first index is `at`.
 inline Words draw(Words lane, int64_t at, uint64_t seed) {
     Words x = (lane + uint32_t(at)) ^ uint32_t(seed);
     for (uint32_t factor : {0x7feb352du, 0x846ca68bu}) x = (x ^ x >> 16) * factor, x ^= x >> 15;
@@ -130,14 +130,14 @@ inline Words draw(Words lane, int64_t at, uint64_t seed) {
     return x;
 }
 
-// Every number times 0 or 1 / (1 - dropped). A product, so that what is not a number stays none.
+// Multiplies each number by 0 or 1 / (1 - dropped). A product keeps NaN.
 void drop(const float* from, float* to, int64_t n, double dropped, uint64_t seed, int threads) {
     constexpr int wide = lanes<float>;
     const uint32_t limit = uint32_t(std::min(dropped * 0x1p32, 0x1p32 - 1));
     const Vec<float> zero{}, scale = splat(dropped < 1 ? float(1 / (1 - dropped)) : 0.f);
     Words lane;
     for (int i = 0; i < wide; ++i) lane[i] = uint32_t(i);
-    const int shares = int(std::clamp<int64_t>(n >> 15, 1, threads));
+    const int shares = threads_for(n, 1 << 15, threads);
     parallel(shares, [&](int share) {
         const int64_t begin = n / wide * share / shares * wide, end = n / wide * (share + 1) / shares * wide;
         for (int64_t i = begin; i < end; i += wide)
@@ -154,7 +154,7 @@ double seconds_now() {
 
 template <class T>
 double peak(double seconds) {
-    constexpr int n = RECURRA_VECTOR_BYTES >= 64 ? 16 : 12;  // enough sums that none waits for the one before
+    constexpr int n = RECURRA_VECTOR_BYTES >= 64 ? 16 : 12;  // enough sums to hide the latency
     Vec<T> acc[n], factor = splat(T(0.999));
 #pragma GCC unroll 16
     for (int i = 0; i < n; ++i) acc[i] = splat(T(i));

@@ -1,4 +1,4 @@
-// What a call has stored, for people who want to see inside: gates and states in the order of the batch.
+// Copies the gates and states that a call has stored into arrays in the order of the batch.
 #pragma once
 #include <limits>
 
@@ -6,15 +6,16 @@
 
 namespace recurra::RECURRA_ISA {
 
-// `to`: the gates in the order of their rows in the weights, then hidden and cell state, each (layers, directions, batch,
-// steps, size), NaN beyond the end of a sequence; null for those that nobody wants. `tape` is that of a call that stored all.
+// `to`: the gates in the order of their rows in the weights, then hidden and cell state. Each array is (layers,
+// directions, batch, steps, size), NaN after the end of a sequence, or null if not needed. The call must have stored
+// all steps.
 template <class T>
 void export_gates(const Spec& spec, const int64_t* lengths, const T* tape, const std::vector<T*>& to) {
     const Batch batch(spec.batch, spec.steps, lengths);
     const Sizes<T> sizes(spec);
     const int gates = sizes.products;
     const auto size = [&](int which) { return which == gates ? sizes.out : sizes.hidden; };
-    // Step by step, because the tape lies so.
+    // The outer loop is over steps, as in the memory of the tape.
     const auto token = [&](int layer, int direction, int64_t step, int64_t row) {
         const int64_t at =
             (((int64_t(layer) * sizes.directions + direction) * spec.batch + batch.order[row]) * spec.steps + step);
@@ -25,7 +26,7 @@ void export_gates(const Spec& spec, const int64_t* lengths, const T* tape, const
             return;
         }
         const Workspace<T> stored =
-            stored_tape(spec, sizes, const_cast<T*>(tape), layer, direction, batch.tokens);  // only read
+            stored_tape(spec, sizes, const_cast<T*>(tape), layer, direction, batch.tokens);  // not written
         const int64_t number = batch.first[step] + row;
         const T *gate = stored.gates + number * stored.gate_stride, *h = stored.h + number * sizes.outs,
                 *c = stored.c + number * sizes.units;
@@ -42,8 +43,7 @@ void export_gates(const Spec& spec, const int64_t* lengths, const T* tape, const
         if (sizes.lstm && to[gates + 1]) std::copy_n(c, sizes.hidden, to[gates + 1] + at * sizes.hidden);
     };
     const int64_t work = spec.steps * spec.batch * spec.layers * sizes.directions * sizes.gate_stride;
-    const int n =
-        int(std::clamp<int64_t>(work >> 14, 1, std::max<int64_t>(1, std::min<int64_t>(spec.threads, spec.steps))));
+    const int n = threads_for(work, 1 << 14, std::max<int64_t>(1, std::min<int64_t>(spec.threads, spec.steps)));
     parallel(n, [&](int share) {
         for (int layer = 0; layer < spec.layers; ++layer)
             for (int direction = 0; direction < sizes.directions; ++direction)

@@ -1,8 +1,9 @@
-// Whether numbers in memory are still the same, at the speed of reading them: however they were changed, packed weights never
-// go stale.
+// A hash of numbers in memory at the speed of reading them. It detects any change of the weights, so packed weights are
+// never stale.
 #pragma once
 #include "pool.h"
 #include "simd.h"
+#include "vector.h"
 
 namespace recurra::RECURRA_ISA {
 
@@ -10,17 +11,17 @@ class Fingerprint {
 public:
     struct Piece {
         const void* data;
-        size_t words;  // of 32 bits
+        size_t words;  // number of 32-bit words
     };
 
-    // Every part of a piece has one for each lane of eight vectors.
-    static std::vector<uint32_t> of(const std::vector<Piece>& pieces, int threads) {
-        std::vector<Piece> parts;
+    // Returns one hash per part of a piece and per lane of eight vectors.
+    static Vector<uint32_t> of(const Vector<Piece>& pieces, int threads) {
+        Vector<Piece> parts;
         for (const Piece& piece : pieces)
             for (size_t at = 0; at < piece.words; at += kPart)
                 parts.push_back({static_cast<const uint32_t*>(piece.data) + at, std::min(kPart, piece.words - at)});
-        std::vector<uint32_t> found(parts.size() * kLanes);
-        const int n = int(std::clamp<size_t>(parts.size() / 2, 1, threads));
+        Vector<uint32_t> found(parts.size() * kLanes);
+        const int n = threads_for(int64_t(parts.size()), 2, threads);
         parallel(n, [&](int share) {
             for (size_t i = share; i < parts.size(); i += n) part(parts[i], &found[i * kLanes]);
         });
@@ -31,9 +32,10 @@ private:
     typedef uint32_t Words __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
     static constexpr int kVectors = 8, kWide = RECURRA_VECTOR_BYTES / 4, kLanes = kVectors * kWide;
     static constexpr size_t kPart = size_t(1) << 14;
-    static constexpr uint32_t kFactor = 0x9e3779b1;  // odd: one to one
+    static constexpr uint32_t kFactor = 0x9e3779b1;  // odd, so that the product is one-to-one
 
-    // One to one for each word. Not linear: in a polynomial, changes of the upper bits of all words (signs, exponents) cancel.
+    // One-to-one in each word. A polynomial would be linear: changes of the upper bits of all words (signs, exponents)
+    // could cancel.
     static void mix(Words& acc, Words w) {
         acc = (acc ^ w) * kFactor;
         acc ^= acc >> 15;

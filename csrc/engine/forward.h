@@ -1,8 +1,9 @@
-// Forward through time.
+// The forward pass of a whole call.
 //
-// Every thread takes some sequences all the way, chunk of steps by chunk: the input products of the chunk, which stay in the
-// cache, then the scan, in which a tile holds all gates of its units in registers and finishes them there. A single sequence
-// is split by units instead, and the threads meet once a step.
+// Each thread computes some sequences from the first step to the last, chunk by chunk. It computes the input products
+// of a chunk, which stay in the cache, and then the recurrence: a tile has all gates of its units in registers and
+// finishes them there. A single sequence is divided by units instead, and the threads wait for each other once per
+// step.
 #pragma once
 #include <cmath>
 
@@ -10,11 +11,11 @@
 
 namespace recurra::RECURRA_ISA {
 
-constexpr int kTogether = 96;  // tokens whose gates stay in the cache between product and scan
-constexpr int kDirect = 12;  // so few tokens go through the weights as they are: packing would cost more than it saves
+constexpr int kTogether = 96;  // tokens whose gates stay in the cache between input products and recurrence
+constexpr int kDirect = 12;    // up to this number of tokens, packing the weights costs more than it saves
 
-// What is as large as this goes streams the caches, where it would not stay; so nothing is read only to be overwritten. RowRange that
-// are short are better gathered there.
+// Write large outputs with non-temporal stores. They would not stay in the cache, and a normal store would first read
+// the line. Short rows are better written through the cache.
 template <class T>
 bool should_stream(int64_t rows, int64_t columns) {
     return rows * columns * sizeof(T) > (1 << 20) && columns * sizeof(T) >= (1 << 10);
@@ -28,9 +29,9 @@ public:
     const Batch& batch;
     Weights<T>& weights;
     const Inputs<T>& in;
-    const Outputs<T>* const out;  // null: only what is stored is wanted
+    const Outputs<T>* const out;  // null if only the stored values are needed
     const bool direct;
-    const bool streams;  // whether the output goes streams the caches
+    const bool streams;  // whether the output is written with non-temporal stores
 
     Forward(const Spec& spec_, const Batch& batch_, Weights<T>& weights_, const Inputs<T>& in_, const Outputs<T>* out_,
             bool packed)
@@ -43,13 +44,13 @@ public:
           direct(!packed && batch.tokens <= kDirect),
           streams(should_stream<T>(batch.tokens, sizes.out)) {}
 
-    // ---- what is stored
+    // ---- the tape
 
     bool joins(int layer) const { return joined_apart(spec, sizes, layer); }
     int64_t carried() const { return batch.rows * int64_t(sizes.outs + (sizes.lstm ? sizes.units : 0)); }
     int chunks() const { return spec.chunk ? int((batch.steps + spec.chunk - 1) / spec.chunk) : 1; }
 
-    // Everything of a span and its joined outputs, one after the other; see tape_size.
+    // All values of a span, then its joined outputs; see tape_size.
     Workspace<T> stored(T* tape, int layer, int direction) const {
         return stored_tape(spec, sizes, tape, layer, direction, batch.tokens);
     }
@@ -58,7 +59,7 @@ public:
                                   sizes.directions * batch.tokens * Workspace<T>::per_token(sizes)
                             : nullptr;
     }
-    // In chunks: the states before each chunk, then, of a bidirectional stack, the joined outputs of all layers.
+    // With chunks: the states before each chunk, then, for a bidirectional stack, the joined outputs of all layers.
     T* stored_states(T* tape, int chunk, int layer, int direction) const {
         return tape + ((int64_t(chunk) * spec.layers + layer) * sizes.directions + direction) * carried();
     }
@@ -66,16 +67,16 @@ public:
         return joins(layer) ? stored_states(tape, chunks(), 0, 0) + layer * batch.tokens * sizes.joined : nullptr;
     }
 
-    // ---- ways through the stack
+    // ---- orders of layers and steps
 
-    // All steps at once, everything stored.
+    // Computes all steps and stores all values.
     void keep(T* tape) {
         check_finite();
         Buffer<T> states;
         states.resize(sizes.directions * carried() + 1);
         empty_rows();
         for (int layer = 0; layer < spec.layers; ++layer) {
-            std::vector<LayerSpan<T>> spans;
+            Vector<LayerSpan<T>> spans;
             for (int direction = 0; direction < sizes.directions; ++direction) {
                 T* start = states.get() + direction * carried();
                 initial(layer, direction, start);
@@ -89,7 +90,7 @@ public:
         clear_padding();
     }
 
-    // Chunk by chunk; stores only the states before each chunk, if there is a tape.
+    // Computes chunk by chunk. Stores the states before each chunk if there is a tape.
     void pass(T* tape) {
         check_finite();
         empty_rows();
@@ -101,7 +102,7 @@ public:
         return {layer,   direction, begin,  end, batch.first[begin], tape, states, states + batch.rows * sizes.outs,
                 nullptr, 0,         nullptr};
     }
-    // The layer below has its outputs in `joined`, or else as they are in `h`.
+    // Sets the input: `joined` if the outputs of the layer below are there, otherwise `h`.
     void below(LayerSpan<T>& span, const T* h, const T* joined) const {
         span.below = joined ? joined : h;
         span.below_ld = joined ? sizes.joined : sizes.outs;
@@ -119,12 +120,12 @@ public:
         }
     }
 
-    // Deals the rows of all lanes to the threads, one by one so that each has long and short ones: f(span, rows, slice).
-    // A single row is split by strips, if it may be: `strips` > 1.
+    // Divides the rows of all spans among the threads: f(span, rows, slice). A single row is divided by strips if
+    // `strips` > 1.
     template <class F>
     void deal(int spans, int strips, RowRange rows, int threads, F f) const {
         const int64_t work = batch.tokens * sizes.units * (sizes.out + sizes.input) * sizes.products * spans;
-        const int most = int(std::clamp<int64_t>(work >> 16, 1, threads));
+        const int most = threads_for(work, 1 << 16, threads);
         if (batch.rows == 1 && spans == 1 && !sizes.projects) {
             const int n = std::min(most, strips);
             Barrier meeting(n);
@@ -141,7 +142,7 @@ public:
         });
     }
 
-    // One span for some rows.
+    // Computes one span for some rows.
     void walk(const LayerSpan<T>& span, RowRange rows, ThreadSlice slice, bool keep) {
         const RowRange widest = batch.active_rows(span.begin, rows);
         const int mine = widest.end - widest.begin;
@@ -187,17 +188,18 @@ public:
         found.c = span.tape.c + token * sizes.units;
         return found;
     }
-    // Packed weights were checked when they were packed.
+    // Packed weights are checked when they are packed.
     void check_finite() {
         if (direct && !in.h0 && !in.finite) weights.check_finite();
     }
-    // How many of the rows at a step come from a step before, or from given states. The others, which come last, start from zeros.
+    // The number of rows at a step that have a previous step or a given initial state. The other rows follow; they
+    // start from zeros.
     int moving(int direction, int step, RowRange rows) const {
         const int n = std::max(0, batch.active_rows(step, rows).end - rows.begin),
                   before = direction ? step + 1 : step - 1;
         return in.h0 ? n : before < 0 ? 0 : std::clamp(batch.active[before] - rows.begin, 0, n);
     }
-    // How many of them are multiplied by weight_hh: a product with zeros is zero if the weights are finite.
+    // The number of rows that are multiplied by weight_hh: a product with zeros is zero if the weights are finite.
     int multiplied(const LayerSpan<T>& span, int step, RowRange rows) const {
         return weights.at(span.layer, span.direction).finite.load(std::memory_order_relaxed)
                    ? moving(span.direction, step, rows)
@@ -208,7 +210,8 @@ public:
                           : in.x.data + batch.order[row] * in.x.batch + step * in.x.time;
     }
 
-    // Dropout by a hash of (seed, layer, sequence, step, unit): the same mask in backward, on any number of threads.
+    // Dropout by a hash of (seed, layer, sequence, step, unit): the mask is the same in backward and for any number of
+    // threads.
     T scale(int layer, int64_t seq, int step, int j) const {
         const uint64_t place = (uint64_t(seq) * spec.steps + step) * sizes.joined + j;
         const uint64_t draw = mix(spec.seed ^ mix(uint64_t(layer) << 48 ^ place));
@@ -217,11 +220,11 @@ public:
     bool drops(int layer) const { return spec.dropout > 0 && layer + 1 < spec.layers; }
 
 private:
-    struct Work {  // of one thread
-        std::vector<const T*> in;
-        std::vector<T*> to;
-        std::vector<RowPointers<T>> rows;
-        Buffer<T> hidden;  // before projection; products of a single row
+    struct Work {  // buffers of one thread
+        Vector<const T*> in;
+        Vector<T*> to;
+        Vector<RowPointers<T>> rows;
+        Buffer<T> hidden;  // hidden states before the projection; products of a single row
         Work(const Sizes<T>& sizes, int rows_) {
             hidden.resize(std::max(rows_ * sizes.units, sizes.products * sizes.units));
         }
@@ -234,9 +237,9 @@ private:
         return x ^ (x >> 31);
     }
 
-    // Memory for a chunk of steps, `size` numbers per token, in which every share of the work has a place of its own. Between
-    // them lies so much room that a processor that reads ahead in regular steps does not take lines from another: where they
-    // were side by side, input products took a third longer.
+    // Memory for a chunk of steps, `size` numbers per token, with a separate range for each share. Gaps between the
+    // ranges keep the hardware prefetcher of one thread away from the lines of another. Without gaps, input products
+    // took a third longer.
     struct ThreadScratch {
         static constexpr int64_t kApart = int64_t(1) << 14;
         const int64_t chunk, size;
@@ -252,19 +255,19 @@ private:
                                 Workspace<T>::kSkew);
         };
         if (!slice.meeting) return at(rows.begin, slice.share);
-        Workspace<T> own = at(slice.share, slice.share);  // of a single row
-        own.h = at(0, 0).h;                               // the others read it too
+        Workspace<T> own = at(slice.share, slice.share);  // for a single row
+        own.h = at(0, 0).h;                               // shared by all threads
         if (sizes.products == 1) own.gates = own.h;
         return own;
     }
 
-    // One direction: every thread takes its rows through all layers, a chunk at a time.
+    // One direction: each thread takes its rows through all layers, one chunk at a time.
     void pass_up(T* tape) {
         Buffer<T> states;
         states.resize(spec.layers * carried() + 1);
         for (int layer = 0; layer < spec.layers; ++layer) initial(layer, 0, states.get() + layer * carried());
         const int chunk = spec.chunk && tape ? int(spec.chunk) : chunk_for(spec.threads);
-        std::vector<ThreadScratch> tapes, joined;
+        Vector<ThreadScratch> tapes, joined;
         for (int layer = 0; layer < spec.layers; ++layer) {
             tapes.emplace_back(chunk, Workspace<T>::per_token(sizes), batch.rows, int(spec.threads));
             joined.emplace_back(chunk, joins(layer) ? sizes.joined : 0, batch.rows, int(spec.threads));
@@ -287,7 +290,7 @@ private:
         });
     }
 
-    // Both directions: layer by layer, because the next one reads both ends.
+    // Both directions: layer by layer, because the next layer reads both.
     void pass_across(T* tape) {
         Buffer<T> states, outputs[2];
         states.resize(2 * carried() + 1);
@@ -330,7 +333,7 @@ private:
         return std::min(slice.end * sizes.unit_vectors * lanes<T>, sizes.units);
     }
 
-    // gates = input · weight_ih' + bias, for the tokens of some steps
+    // gates = input · weight_ih' + bias, for the tokens of some steps.
     void project(const LayerSpan<T>& span, int begin, int end, RowRange rows, ThreadSlice slice, Work& work) {
         DirectionWeights<T>& dir = weights.at(span.layer, span.direction);
         const int apart = sizes.stored * lanes<T> * sizes.unit_vectors;
@@ -365,7 +368,7 @@ private:
         for (int u = first_unit(slice); u < last_unit(slice); u += lanes<T>) f(u);
     }
 
-    // Products of one row with a weight matrix as it is, gate after gate.
+    // Products of one row with an unpacked weight matrix, gate by gate.
     void direct_products(const T* w, int depth, const T* x, ThreadSlice slice, T* to) const {
         const int begin = first_unit(slice), end = last_unit(slice), real = std::min(end, sizes.hidden);
         for (int gate = 0; gate < sizes.products; ++gate, to += sizes.units) {
@@ -383,36 +386,34 @@ private:
         }
         RowPointers<T>* row_ = work.rows.data();
         const int n = int(work.rows.size()), moved = multiplied(span, step, rows);
-        const bool down = step % 2;  // there and back again: the strips used last are still in the nearest cache
+        const bool down = step % 2;  // alternates: the strips used last are still in the L1 cache
         if (direct)
             for (int i = 0; i < n; ++i)
                 step_direct(dir, row_[i], slice, sizes.projects ? nullptr : work.hidden.get(), i >= moved, keep);
-        else if (sizes.lstm) panels<4>(dir, row_, moved, n, slice, down, keep);
-        else if (sizes.gru) panels<3>(dir, row_, moved, n, slice, down, keep);
-        else panels<1>(dir, row_, moved, n, slice, down, keep);
+        else with_kernel(spec.cell, [&](auto kernel) { panels(kernel, dir, row_, moved, n, slice, down, keep); });
         if (sizes.projects) project_hidden(span, dir, step, rows, work);
     }
 
-    // RowRange from `moved` on start from zeros and are not multiplied.
-    template <int P>
-    void panels(DirectionWeights<T>& dir, const RowPointers<T>* rows, int moved, int n, ThreadSlice slice, bool down,
-                bool keep) {
+    // Rows from `moved` on start from zeros and are not multiplied.
+    template <class Kernel>
+    void panels(Kernel kernel, DirectionWeights<T>& dir, const RowPointers<T>* rows, int moved, int n,
+                ThreadSlice slice, bool down, bool keep) {
         for (int i = slice.begin; i < slice.end; ++i) {
             const int p = down ? slice.begin + slice.end - 1 - i : i;
             constant<kStrip>(dir.recurrent.width(p), [&](auto v) {
                 constexpr int V = v();
-                if constexpr (P == 1 || P == V)
+                if constexpr (Kernel::products == 1 || Kernel::products == V)
                     for (int i = 0, count; i < n; i += count) {
                         count = std::min(rows_for(V), (i < moved ? moved : n) - i);
-                        constant<rows_for(V)>(count,
-                                              [&](auto n_) { panel<P, n_(), V>(dir, rows + i, i < moved, p, keep); });
+                        constant<rows_for(V)>(
+                            count, [&](auto n_) { panel<n_(), V>(kernel, dir, rows + i, i < moved, p, keep); });
                     }
             });
         }
     }
 
-    template <int P, int R, int V>
-    void panel(DirectionWeights<T>& dir, const RowPointers<T>* rows, bool moved, int p, bool keep) {
+    template <int R, int V, class Kernel>
+    void panel(Kernel kernel, DirectionWeights<T>& dir, const RowPointers<T>* rows, bool moved, int p, bool keep) {
         const T* before[R];
         for (int i = 0; i < R; ++i) before[i] = rows[i].h_before;
         Vec<T> acc[R][V];
@@ -422,19 +423,12 @@ private:
         if (alone) {
             if constexpr (R == 1) tile_alone<T, V>(depth, before[0], dir.recurrent.strip(p), acc);
         } else tile<T, R, V>(depth, before, dir.recurrent.strip(p), acc);
-        Vec<T> sums[R][V];  // what loops over rows read: `acc` itself would lie in memory from the start
+        Vec<T> sums[R][V];  // a copy: loops over rows would keep `acc` itself in memory
 #pragma GCC unroll 8
         for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
             for (int v = 0; v < V; ++v) sums[i][v] = acc[i][v];
-        finish<P, R, V>(dir, rows, p * sizes.unit_vectors * lanes<T>, sums, keep);
-    }
-
-    template <int P, int R, int V>
-    void finish(DirectionWeights<T>& dir, const RowPointers<T>* rows, int unit, Vec<T> (&acc)[R][V], bool keep) {
-        if constexpr (P == 4) lstm_pointwise<T, R>(keep, acc, rows, unit);
-        else if constexpr (P == 3) gru_pointwise<T, R>(keep, acc, rows, unit, dir.bias_hn.get());
-        else rnn_pointwise<T, R, V>(spec.cell == Cell::rnn_relu, acc, rows, unit);
+        kernel.forward(spec.cell, keep, sums, rows, p * sizes.unit_vectors * lanes<T>, dir.bias_hn.get());
     }
 
     void step_direct(DirectionWeights<T>& dir, const RowPointers<T>& here, ThreadSlice slice, T* products, bool rests,
@@ -444,21 +438,16 @@ private:
         if (rests) std::fill_n(products, sizes.products * sizes.units, T(0));
         else direct_products(dir.hh, sizes.out, here.h_before, slice, products);
         for_panels(slice, [&](int u) {
-            const auto product = [&](int gate) { return load(products + gate * sizes.units + u); };
-            if (sizes.lstm) {
-                Vec<T> acc[1][4] = {{product(0), product(1), product(2), product(3)}};
-                finish<4, 1, 4>(dir, &here, u, acc, keep);
-            } else if (sizes.gru) {
-                Vec<T> acc[1][3] = {{product(0), product(1), product(2)}};
-                finish<3, 1, 3>(dir, &here, u, acc, keep);
-            } else {
-                Vec<T> acc[1][1] = {{product(0)}};
-                finish<1, 1, 1>(dir, &here, u, acc, keep);
-            }
+            with_kernel(spec.cell, [&](auto kernel) {
+                constexpr int P = kernel.products;
+                Vec<T> acc[1][P];
+                for (int gate = 0; gate < P; ++gate) acc[0][gate] = load(products + gate * sizes.units + u);
+                kernel.forward(spec.cell, keep, acc, &here, u, dir.bias_hn.get());
+            });
         });
     }
 
-    // h = hidden · weight_hr'
+    // h = hidden · weight_hr'.
     void project_hidden(const LayerSpan<T>& span, DirectionWeights<T>& dir, int step, RowRange rows, Work& work) {
         work.in.clear(), work.to.clear();
         for (int row = rows.begin; row < batch.active_rows(step, rows).end; ++row) {
@@ -474,7 +463,8 @@ private:
         work.in.clear(), work.to.clear();
     }
 
-    // Hands on what step step gave: to the layer above or the output, and, at the end of a sequence, to the final states.
+    // Copies the results of a step to the layer above or to the output, and at the end of a sequence to the final
+    // states.
     void emit(const LayerSpan<T>& span, int step, RowRange rows, ThreadSlice slice) {
         const bool top = span.layer + 1 == spec.layers && out;
         const int u0 = first_unit(slice), u1 = std::min(last_unit(slice), sizes.hidden),
@@ -501,11 +491,10 @@ private:
         }
     }
 
-    // The states after a stretch become those before the next.
+    // The states after a span become those before the next one.
     void carry(const LayerSpan<T>& span, RowRange rows, ThreadSlice slice) {
         const int step = span.direction ? span.begin : span.end - 1;
-        if (span.direction ? span.begin == 0 : span.end == batch.steps)
-            return;  // backward wants the first ones as they were
+        if (span.direction ? span.begin == 0 : span.end == batch.steps) return;  // backward needs the initial states
         const int u0 = first_unit(slice), u1 = last_unit(slice), end = sizes.projects ? sizes.outs : u1;
         for (int row = rows.begin; row < batch.active_rows(step, rows).end; ++row) {
             const int64_t token = place(span, step, row);
@@ -527,7 +516,7 @@ private:
         }
     }
 
-    // Empty sequences pass their initial states through.
+    // The final states of empty sequences are their initial states.
     void empty_rows() const {
         for (int64_t row = batch.rows; row < spec.batch && out; ++row)
             for (int64_t i = 0; i < spec.layers * sizes.directions; ++i) {

@@ -1,5 +1,5 @@
-// Matrix products in the three forms that recurrence needs. Sums run over k in one fixed order, whoever
-// computes them, so results do not depend on the number of threads.
+// The three matrix products of a recurrence. Sums run over k in one fixed order, so results do not depend on the number
+// of threads.
 #pragma once
 #include <algorithm>
 #include <type_traits>
@@ -10,15 +10,15 @@
 
 namespace recurra::RECURRA_ISA {
 
-constexpr int kStrip = 4;                                  // vectors side by side in a strip of B
-constexpr int kRows = RECURRA_VECTOR_BYTES >= 64 ? 6 : 3;  // rows of a tile: the accumulators fill the registers
-constexpr int kChunk = 2048;                               // tokens of a weight gradient summed at a time
-constexpr int kBlock = 48;                                 // rows of it: tiles, and lines of the gradients
-constexpr int kFew = 16;                                   // tokens of a sum that is mostly writing
+constexpr int kStrip = 4;                                  // vectors of columns in a strip of B
+constexpr int kRows = RECURRA_VECTOR_BYTES >= 64 ? 6 : 3;  // rows of a tile: its sums fill the registers
+constexpr int kChunk = 2048;                               // tokens of a weight gradient that are packed at a time
+constexpr int kBlock = 48;                                 // rows of a weight gradient that are computed together
+constexpr int kFew = 16;  // up to this number of tokens, an outer sum is mostly writing
 
 inline int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
-// Loops over a tile are unrolled, for only what is addressed by constants stays in registers; `= {}` would go through memory.
+// Loops over a tile are unrolled: only elements with constant indices stay in registers. `= {}` would write to memory.
 template <class T, int R, int V>
 inline __attribute__((always_inline)) void clear(Vec<T> (&acc)[R][V]) {
 #pragma GCC unroll 8
@@ -27,7 +27,7 @@ inline __attribute__((always_inline)) void clear(Vec<T> (&acc)[R][V]) {
         for (int v = 0; v < V; ++v) acc[i][v] = Vec<T>{};
 }
 
-// acc[i][v] += sum over k of a(i, k) * b[k][v]. `a` holds a pointer per row.
+// acc[i][v] += sum over k of a(i, k) * b[k][v]. `a` has one pointer per row.
 template <class T, int R, int V>
 inline __attribute__((always_inline)) void tile(int depth, const T* const* a, const T* __restrict b,
                                                 Vec<T> (&acc)[R][V]) {
@@ -48,7 +48,7 @@ inline __attribute__((always_inline)) void tile(int depth, const T* const* a, co
     }
 }
 
-// The same with a(i, k) at a[k * step + i].
+// The same with a(i, k) = a[k * step + i].
 template <class T, int R, int V>
 inline __attribute__((always_inline)) void tile_across(int depth, const T* __restrict a, int64_t step,
                                                        const T* __restrict b, Vec<T> (&acc)[R][V]) {
@@ -66,7 +66,7 @@ inline __attribute__((always_inline)) void tile_across(int depth, const T* __res
     }
 }
 
-// The same for a row that is alone: two sums side by side, or each product would wait for the one before.
+// The same for a single row. Two alternating sums hide the latency of the additions.
 template <class T, int V>
 inline __attribute__((always_inline)) void tile_alone(int depth, const T* x, const T* __restrict b,
                                                       Vec<T> (&acc)[1][V]) {
@@ -86,7 +86,7 @@ inline __attribute__((always_inline)) void tile_alone(int depth, const T* x, con
     for (int v = 0; v < V; ++v) acc[0][v] += odd[v];
 }
 
-// RowRange of a tile that the registers hold beside V columns.
+// Rows of a tile that fit into the registers beside V columns.
 constexpr int rows_for(int v) {
     return v == 4 ? kRows : v == 3 ? kRows * 4 / 3 : kRows * 3 / 2 < 8 ? kRows * 3 / 2 : 8;
 }
@@ -108,10 +108,10 @@ inline __attribute__((always_inline)) void transpose(Vec<T> (&v)[lanes<T>]) {
     }
 }
 
-// B packed for `tile`: strips of up to `side` vectors, [strip][k][column]; see pairs.h for words of two numbers.
+// B packed for `tile`: strips of up to `side` vectors, [strip][k][column]. See gemm_bf16.h for words of two numbers.
 template <class T>
 struct PackedMatrix {
-    static constexpr int kWord = is_bf16<T> ? 2 : 1;  // numbers of a column that go together
+    static constexpr int kWord = is_bf16<T> ? 2 : 1;  // numbers of a column per element
     Buffer<T> data;
     int depth = 0, vectors = 0, side = kStrip;
     int lines() const { return (depth + kWord - 1) / kWord; }
@@ -126,7 +126,7 @@ struct PackedMatrix {
         data.resize(size_t(lines()) * vectors * lanes<T>);
     }
 
-    // source(column) points to the elements of a column, k after k, or is null for zeros.
+    // source(column) points to the contiguous elements of a column, or is null for zeros.
     template <class Source>
     void pack_columns(int s, Source source) {
         constexpr int L = lanes<T>;
@@ -148,7 +148,7 @@ struct PackedMatrix {
         }
     }
 
-    // source(k) points to the elements of row k, `columns` of them, or is null for zeros.
+    // source(k) points to the `columns` contiguous elements of row k, or is null for zeros.
     template <class Source>
     void pack_rows(int s, int columns, Source source) {
         constexpr int L = lanes<T>;
@@ -172,7 +172,8 @@ private:
     }
 };
 
-enum class Start { zero, bias, old, stream };  // what a product is added to; past: to zero, and written past the caches
+// The value a product is added to; stream: zero, with non-temporal stores.
+enum class Start { zero, bias, old, stream };
 
 template <class T, int R, int V>
 void row_tile(const T* const* a, T* const* c, int depth, const T* b, Start start, const T* bias) {
@@ -185,7 +186,7 @@ void row_tile(const T* const* a, T* const* c, int depth, const T* b, Start start
         const T* from = start == Start::bias ? bias : to;
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) {
-            // at the end: each product added to a large start would be rounded at its size
+            // Added last: each product added to a large start would be rounded at its size.
             if (start == Start::bias || start == Start::old) acc[i][v] += load(from + v * lanes<T>);
             if (start == Start::stream) stream_store(to + v * lanes<T>, acc[i][v]);
             else store(to + v * lanes<T>, acc[i][v]);
@@ -193,7 +194,7 @@ void row_tile(const T* const* a, T* const* c, int depth, const T* b, Start start
     }
 }
 
-// Calls f with the number as a compile-time constant.
+// Calls f with n as a compile-time constant.
 template <int Max, class F>
 inline void constant(int n, F f) {
     if constexpr (Max >= 1) {
@@ -202,7 +203,7 @@ inline void constant(int n, F f) {
     }
 }
 
-// c(i) (+)= a(i) · B for rows given by pointers and the strips [begin, end); each strip goes `apart` further in c.
+// c(i) (+)= a(i) · B for rows given by pointers and the strips [begin, end). The stride of strips in c is `apart`.
 template <class T>
 void rows_times(int rows, const T* const* a, T* const* c, const PackedMatrix<T>& b, int begin, int end, int apart,
                 Start start, const T* bias = nullptr) {
@@ -237,17 +238,17 @@ void row_times(const T* a, T* c, const PackedMatrix<T>& b, int begin, int end) {
         });
 }
 
-// c[m][column] (+)= sum over tokens of g[token][m] * x(token)[column]: x is packed once, for all rows m that meet it.
+// c[m][column] (+)= sum over tokens of g[token][m] * x(token)[column]. x is packed once for all rows m.
 template <class T>
 struct OuterSum {
-    PackedMatrix<T> right, left;  // the latter only for words
+    PackedMatrix<T> right, left;  // `left` is only used in bfloat16
 
     void take(int tokens, const T* const* x, int columns) {
         right.shape(tokens, columns);
         for (int s = 0; s < right.strips(); ++s) right.pack_rows(s, columns, [&](int k) { return x[k]; });
     }
 
-    // RowRange m in [first, last) of c. `step`: from a token's g to the next one's; `begin`: c is written anew, not added to.
+    // Rows m in [first, last) of c. `step`: stride of g between tokens. `begin`: c is overwritten, not added to.
     void add(const T* g, int64_t step, int first, int last, T* c, int64_t ldc, bool begin) {
         const int depth = right.depth;
         const T* lines = g;
@@ -258,9 +259,9 @@ struct OuterSum {
             left.pack_rows(0, last - first, [&](int k) { return g + k * step + first; });
             if (depth) lines = left.strip(0) - first, apart = wide;
         }
-        if (!depth) lines = c;  // not read, but a null pointer must not be offset
-        // Of few tokens, writing c is most of the work: row after row. Of many, some lines of each token's g stay in the cache
-        // while all strips pass them.
+        if (!depth) lines = c;  // not read, but the offset of a null pointer is undefined
+        // With few tokens, writing c is most of the work: one tile of rows at a time. With many tokens, a block of rows
+        // of g stays in the cache for all strips.
         const int block = depth > kFew ? kBlock : kRows;
         for (int begin_ = first; begin_ < last; begin_ += block)
             for (int s = 0; s < right.strips(); ++s)
@@ -290,13 +291,13 @@ private:
     }
 };
 
-// Sums of products of single vectors with rows of a matrix as it is, where packing would cost more than the product: a
-// vector of rows at a time.
+// Products of a vector with rows of an unpacked matrix, one vector of rows at a time. For few products packing would
+// cost more.
 template <class T>
 struct Dots {
     Vec<T> acc[lanes<T>] = {};
 
-    // Adds w[i] · x for the rows `first` + i, those past the last one being that one again.
+    // Adds w[i] · x for the rows `first` + i. Rows after the last one repeat it.
     inline __attribute__((always_inline)) void add(const T* w, int first, int rows, int depth, const T* x) {
         constexpr int L = lanes<T>;
         const T* row[L];
@@ -314,7 +315,7 @@ struct Dots {
         for (int i = 0; i < L; ++i) acc[i] += load_part(row[i] + k, depth - k) * v;
     }
 
-    // The sum over the lanes of acc[i] in lane i.
+    // Returns the sum over the lanes of acc[i] in lane i.
     inline __attribute__((always_inline)) Vec<T> total() {
         fold<1>();
         return acc[0];
@@ -333,7 +334,7 @@ private:
     }
 };
 
-// out[i] = sum over k of w[i][k] * x[k]; `out` has room for whole vectors.
+// out[i] = sum over k of w[i][k] * x[k]. The size of `out` is a whole number of vectors.
 template <class T>
 void matrix_times(int rows, const T* w, int depth, const T* x, T* out) {
     for (int i = 0; i < rows; i += lanes<T>) {
@@ -359,8 +360,8 @@ void times_matrix(int rows, const T* x, const T* w, int64_t ld, int columns, T* 
         for (int v = 0; v < V; ++v)
             store(out + j + v * lanes<T>, load(out + j + v * lanes<T>) + (acc[0][v] + acc[1][v]));
     }
-    // One vector at a time, summed in the order of the loop above: the threads divide the columns differently for each
-    // number of threads, and the result must not depend on that.
+    // One vector at a time in the same order of sums: the columns of a thread depend on the number of threads, and the
+    // result must not.
     for (; j < columns; j += lanes<T>) {
         const int n = std::min(lanes<T>, columns - j);
         Vec<T> acc[2] = {};

@@ -1,7 +1,7 @@
-// Products of bfloat16: the processor multiplies two pairs at a time and adds them in float32, twice as fast as float32 itself.
+// Products of bfloat16: one instruction multiplies two pairs and adds them in float32, at twice the speed of float32.
 //
-// In the instance of the engine that is compiled with RECURRA_BF16, packed matrices of float hold words instead of numbers: the
-// numbers of k and k + 1, rounded to bfloat16. Whatever they are multiplied with is rounded on the way. All else is float32.
+// If the engine is compiled with RECURRA_BF16, an element of a packed float matrix is a word with the bfloat16 numbers
+// of k and k + 1. The other factor is rounded to bfloat16 before the product. Everything else is float32.
 #pragma once
 #include "simd.h"
 
@@ -13,7 +13,7 @@ constexpr bool is_bf16 = sizeof(T) == 4;
 
 constexpr int kPaired = 256;  // numbers of a row that are rounded at a time
 
-// For each lane the word of a number of `first` (in the lower half) and of `second`.
+// Returns for each lane the word with the numbers of `first` (lower half) and `second`.
 inline Vec<float> words(Vec<float> first, Vec<float> second) {
     const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(second, first);
     const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
@@ -24,7 +24,7 @@ inline Vec<float> words(Vec<float> first, Vec<float> second) {
 inline void store_words(uint32_t* to, Vec<float> first, Vec<float> second) {
     _mm512_store_si512(to, (__m512i)_mm512_cvtne2ps_pbh(second, first));
 }
-// The words of n numbers in a row, one after the other; those past the end are zeros, up to a whole vector.
+// Writes the words of n consecutive numbers. Words after the end are zeros, up to a whole vector.
 inline __attribute__((always_inline)) void words_of(const float* x, int n, uint32_t* to) {
     int k = 0;
 #pragma GCC unroll 1
@@ -32,12 +32,12 @@ inline __attribute__((always_inline)) void words_of(const float* x, int n, uint3
     if (k < n) store_words(to + k / 2, load_part(x + k, n - k), load_part(x + k + 16, n - k - 16));
 }
 
-// sum + the products of the pairs in the lanes of b with the pair in `word`
+// Returns sum + the products of the pairs in b with the pair in `word`.
 inline Vec<float> add_products(Vec<float> sum, Vec<float> b, uint32_t word) {
     return _mm512_dpbf16_ps(sum, (__m512bh)b, (__m512bh)_mm512_set1_epi32(int(word)));
 }
 
-// The same as the functions of gemm.h, for matrices of words.
+// The functions of gemm.h for matrices of words.
 template <int R, int V>
 inline __attribute__((always_inline)) void tile_bf16(int depth, const float* const* a, const float* __restrict b,
                                                      Vec<float> (&acc)[R][V]) {
@@ -58,7 +58,7 @@ inline __attribute__((always_inline)) void tile_bf16(int depth, const float* con
     }
 }
 
-// Here `a` holds words as well, a line of them for two k.
+// Here `a` contains words as well, one row of them for two k.
 template <int R, int V>
 inline __attribute__((always_inline)) void tile_bf16_across(int depth, const float* __restrict a, int64_t step,
                                                             const float* __restrict b, Vec<float> (&acc)[R][V]) {
@@ -101,7 +101,7 @@ inline __attribute__((always_inline)) void tile_bf16_alone(int depth, const floa
 #else
 template <class T>
 constexpr bool is_bf16 = false;
-// only named here
+// declared only, never called
 Vec<float> words(Vec<float>, Vec<float>);
 template <int R, int V>
 void tile_bf16(int, const float* const*, const float*, Vec<float> (&)[R][V]);

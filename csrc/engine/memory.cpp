@@ -11,8 +11,8 @@
 namespace recurra {
 namespace {
 
-constexpr size_t kHuge = size_t(2) << 20;    // blocks of this size and more are asked for in huge pages
-constexpr size_t kKept = size_t(512) << 20;  // most that is kept while nobody uses it
+constexpr size_t kHuge = size_t(2) << 20;    // from this size on, blocks use huge pages
+constexpr size_t kKept = size_t(512) << 20;  // upper bound of the unused memory that is kept
 
 struct Block {
     void* data;
@@ -23,17 +23,17 @@ std::mutex* lock = new std::mutex;  // never destroyed: buffers may outlive stat
 std::vector<Block>* kept = new std::vector<Block>;
 size_t total = 0;
 
-// A child of fork must not find the lock held by a thread that it does not have.
+// The child of a fork must not inherit a lock that another thread holds.
 const int at_fork = pthread_atfork([] { lock->lock(); }, [] { lock->unlock(); }, [] { lock->unlock(); });
 
-// Few different sizes, so that blocks fit again: steps of an eighth of a power of two.
+// Rounds up to an eighth of a power of two. With few different sizes, blocks fit more often.
 size_t rounded(size_t bytes) {
     size_t step = 64;
     while (step * 16 < bytes) step *= 2;
     return (bytes + step - 1) / step * step;
 }
 
-// A few small blocks for each thread, which needs no lock for them: single steps take and return three at a time.
+// A few small blocks per thread, without a lock: a single step takes and returns three of them.
 class Small {
 public:
     ~Small() {
@@ -52,7 +52,7 @@ public:
     }
 
 private:
-    static constexpr int kMost = 8, kSizes = 16;  // of 64, 128, … bytes
+    static constexpr int kMost = 8, kSizes = 16;  // sizes 64, 128, … bytes
     struct Shelf {
         void* blocks[kMost];
         int count = 0;
@@ -69,8 +69,8 @@ void* borrow(size_t& bytes) {
     if (void* block = small.take(bytes)) return block;
     {
         std::lock_guard<std::mutex> guard(*lock);
-        size_t best =
-            kept->size();  // the smallest that is not twice too large; of those the one used last, still in the cache
+        // The smallest block that is at most twice as large; of equal ones the last used, which is still in the cache.
+        size_t best = kept->size();
         for (size_t i = kept->size(); i-- > 0;) {
             const size_t size = (*kept)[i].bytes;
             if (size >= bytes && size <= 2 * bytes && (best == kept->size() || size < (*kept)[best].bytes)) best = i;

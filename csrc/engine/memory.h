@@ -1,15 +1,16 @@
-// Memory for work, kept between calls: fresh pages from the system cost more than the arithmetic on them.
+// Reusable memory. Fresh pages from the system cost more than the arithmetic on them.
 #pragma once
 #include <cstddef>
 #include <utility>
 
 namespace recurra {
 
-// Aligned to 64 bytes and uninitialised; `bytes` becomes the size of the block, which may be larger. Throws std::bad_alloc.
+// Returns a block that is aligned to 64 bytes and uninitialized. `bytes` becomes its size, which may be larger. Throws
+// std::bad_alloc.
 void* borrow(size_t& bytes);
-void give_back(void* block, size_t bytes);  // `bytes` as borrow left it
+void give_back(void* block, size_t bytes);  // `bytes` as set by borrow
 
-// An uninitialised array: whoever reads an element has written it.
+// An uninitialized array.
 template <class T>
 class Buffer {
 public:
@@ -19,9 +20,10 @@ public:
         swap(other);
         return *this;
     }
-    ~Buffer() { give_back(data_, bytes_); }
+    // always inlined: no object may contain a function of this class, see check_symbols.cmake
+    inline __attribute__((always_inline)) ~Buffer() { give_back(data_, bytes_); }
 
-    void resize(size_t n) {  // what it held is lost
+    void resize(size_t n) {  // the content is lost
         if (n <= size_) return;
         give_back(std::exchange(data_, nullptr), std::exchange(bytes_, 0));
         size_ = 0;

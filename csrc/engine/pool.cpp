@@ -27,7 +27,7 @@ namespace {
 
 constexpr int kSpins = 4000;  // some tens of microseconds: the gap between two parallel parts of a call
 
-// Flushes numbers below the normal range to zero while it lives.
+// Treats denormal numbers as zero during its lifetime.
 class ScopedFlushDenormals {
 #if defined(__x86_64__)
     const unsigned before_ = _mm_getcsr();
@@ -51,10 +51,10 @@ public:
 #endif
 };
 
-// torch's own threads. After one of its operations they go on spinning for milliseconds, waiting for the next: threads of ours
-// beside them would get half a core each. So where torch has its pool, from GNU's OpenMP, the work goes to that; the library
-// is not linked, only found if it is available. When other programs want the cores too, that spinning costs us our own share of them:
-// a thread that waited for the others as long as one only waits for a core leaves torch's threads alone for a while.
+// The OpenMP threads of torch. After an operation of torch they spin for milliseconds; additional threads would compete
+// with them for the cores. So if the GNU OpenMP library is loaded, the work runs on its threads. The library is not
+// linked, only looked up. If other programs use the cores, the spinning costs us our share of them: when threads wait
+// longer than a wait for a core takes, these threads are not used for a while.
 class OpenMPPool {
 public:
     static const OpenMPPool& threads() {
@@ -66,7 +66,7 @@ public:
                (!crowded_until_.load() || now() > crowded_until_.load());
     }
 
-    // False, and nothing done, if available are fewer threads than shares.
+    // Does nothing and returns false if there are fewer threads than shares.
     template <class F>
     bool run(int shares, F work) const {
         struct Team {
@@ -83,7 +83,7 @@ public:
                 if (t.self->number_() >= t.shares) return;
                 const int64_t start = now();
                 (*t.work)(t.self->number_());
-                // whoever is first waits here, where it gives way to other programs; at the end of a team it would not
+                // Threads that finish first wait here and yield to other programs; at the end of a team they would not.
                 t.done.fetch_add(1, std::memory_order_acq_rel);
                 int64_t began = 0;
                 for (int i = 0; t.done.load(std::memory_order_acquire) < t.shares; ++i) {
@@ -95,7 +95,7 @@ public:
                     std::this_thread::yield();
                 }
                 if (t.self->number_() == 0) t.self->waits_.fetch_add(1, std::memory_order_relaxed);
-                // a wait that is long by itself, and beside the work: shares are never quite equal
+                // long, also compared with the work: shares are never quite equal
                 if (began && now() - began > std::max(kLong, (began - start) / 3))
                     t.self->long_waits_.fetch_add(1, std::memory_order_relaxed);
             },
@@ -109,7 +109,7 @@ private:
     mutable std::atomic<int64_t> crowded_until_{0};
     mutable std::atomic<int> waits_{0}, long_waits_{0};
 
-    // One long wait may be chance; of the last dozen, more than a third is not.
+    // One long wait may be chance. More than a third of the last dozen is not.
     void look_back() const {
         if (waits_.load(std::memory_order_relaxed) < 12) return;
         if (long_waits_.exchange(0) > 4) crowded_until_.store(now() + kApart);
@@ -142,10 +142,10 @@ private:
 
 class Pool {
 public:
-    // Torch's threads do not live on in a child of fork.
+    // After a fork, torch's threads do not exist in the child.
     explicit Pool(bool child) : openmp_(child ? nullptr : &OpenMPPool::threads()) {}
 
-    // False, and nothing done, if another thread of the program is using the pool.
+    // Does nothing and returns false if another thread of the program uses the pool.
     bool run(int shares, Work work) {
         std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
         if (!turn.owns_lock()) return false;
@@ -221,10 +221,12 @@ void start() {
 
 }  // namespace
 
+int threads_for(int64_t work, int64_t grain, int64_t most) { return int(std::clamp<int64_t>(work / grain, 1, most)); }
+
 void parallel(int shares, Work work) {
     if (shares > 1 && together(shares, work)) return;
     ScopedFlushDenormals flush;
-    for (int i = 0; i < shares; ++i) work(i);  // better alone than waiting
+    for (int i = 0; i < shares; ++i) work(i);  // one thread is faster than waiting
 }
 
 bool together(int shares, Work work) {

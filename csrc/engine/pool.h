@@ -1,5 +1,5 @@
-// A small pool of threads for work in equal shares: bounded spinning, then sleep; safe after fork. Inside, numbers too small
-// for their type's full precision count as zero: they would cost a hundred times the others.
+// A small thread pool: bounded spinning, then sleep. It works after a fork. Inside, denormal numbers count as zero:
+// they would cost a hundred times as much as other numbers.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -7,7 +7,7 @@
 
 namespace recurra {
 
-// A reference to something to call with the number of a share.
+// A reference to a function of the number of a share.
 class Work {
 public:
     template <class F>
@@ -20,11 +20,14 @@ private:
     void (*call_)(const void*, int);
 };
 
-// Calls work(0) … work(shares - 1), each once, on several threads where they are free. Returns when all are done.
+// Returns the number of threads for some work: one per `grain`, at least one and at most `most`.
+int threads_for(int64_t work, int64_t grain, int64_t most);
+
+// Calls work(0) … work(shares - 1), each once, on several threads if they are free. Returns when all calls are done.
 void parallel(int shares, Work work);
 
-// Calls work(0) … work(items - 1) on so many threads, each of which takes the next as soon as it is free: where another program
-// holds up one of them, the others do not wait for long.
+// Calls work(0) … work(items - 1). Each thread takes the next item when it is free. If another program holds up one
+// thread, the others do not wait for long.
 template <class F>
 void in_turn(int items, int threads, const F& work) {
     std::atomic<int> next{0};
@@ -33,11 +36,11 @@ void in_turn(int items, int threads, const F& work) {
     });
 }
 
-// The same with all shares truly at once, so that they may wait for each other; does nothing and returns false when the
-// threads are not free.
+// Like `parallel`, but all shares run at the same time, so they may wait for each other. Does nothing and returns false
+// if the threads are not free.
 bool together(int shares, Work work);
 
-// Where the shares of one `together` wait for each other.
+// A barrier for the shares of one call of `together`.
 class Barrier {
 public:
     explicit Barrier(int shares) : shares_(shares) {}

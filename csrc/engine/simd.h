@@ -1,4 +1,4 @@
-// Vectors by the compiler's own extension: one source for every instruction set.
+// Vectors by an extension of the compiler: one source for every instruction set.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -39,8 +39,8 @@ template <class T>
 inline void store(T* p, Vec<T> v) {
     std::memcpy(p, &v, sizeof v);
 }
-// The first n numbers, then zeros; n may be past either end. Without masks it would be a call, for which every register is
-// put away.
+// Loads the first n numbers, then zeros. n may be negative or larger than a vector. A call of memcpy instead of a mask
+// would spill all registers.
 template <class T>
 inline Vec<T> load_part(const T* p, int n) {
     const int taken = n < 0 ? 0 : n < lanes<T> ? n : lanes<T>;
@@ -62,7 +62,7 @@ inline Vec<T> load_part(const T* p, int n) {
     return v;
 #endif
 }
-// Writes past the caches, to where a whole vector may lie; `stream_fence` before anyone else reads it.
+// Non-temporal store to an aligned vector. Call `stream_fence` before another thread reads it.
 template <class T>
 inline void stream_store(T* p, Vec<T> v) {
 #if defined(__AVX512F__)
@@ -89,17 +89,17 @@ inline void stream_fence() {
 }
 template <class T>
 inline Vec<T> splat(T s) {
-    return s - Vec<T>{};  // folds to a broadcast: x - 0 is x for every x
+    return s - Vec<T>{};  // compiles to a broadcast: x - 0 is x for every x
 }
 
-// Takes blocks of Step lanes from a and b in turn: the even blocks of both (Odd: the odd blocks), those of a first.
-// For Step 1 of four lanes: a0 b0 a2 b2 (Odd: a1 b1 a3 b3).
+// Interleaves blocks of Step lanes of a and b: the even blocks of both (Odd: the odd blocks), beginning with a. For
+// Step 1 and four lanes: a0 b0 a2 b2 (Odd: a1 b1 a3 b3).
 template <class T, int Step, bool Odd, size_t... J>
 inline __attribute__((always_inline)) Vec<T> interleave(Vec<T> a, Vec<T> b, std::index_sequence<J...>) {
     constexpr int from_a = Odd ? Step : 0, from_b = from_a + lanes<T> - Step;
 #if defined(__clang__)
     return __builtin_shufflevector(a, b, int(J) + (J & Step ? from_b : from_a)...);
-#else  // GCC has __builtin_shufflevector from version 12 on
+#else  // GCC 11 has no __builtin_shufflevector
     typedef std::conditional_t<sizeof(T) == 4, int32_t, int64_t> Index;
     typedef Index Order __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
     const Order order = {Index(int(J) + (J & Step ? from_b : from_a))...};
@@ -111,7 +111,7 @@ inline __attribute__((always_inline)) Vec<T> interleave(Vec<T> a, Vec<T> b) {
     return interleave<T, Step, Odd>(a, b, std::make_index_sequence<lanes<T>>{});
 }
 
-// The smaller and the greater of two; a NaN in x stays one.
+// The smaller and the larger of two numbers. A NaN in x stays NaN.
 inline Vec<float> at_most(Vec<float> x, float high) {
 #if defined(__AVX512F__)
     return _mm512_min_ps(_mm512_set1_ps(high), x);
@@ -131,7 +131,7 @@ inline Vec<float> at_least(Vec<float> x, float low) {
 #endif
 }
 
-// 1 / x for 1 <= x < 2^127, to the last place or the one before
+// 1 / x for 1 <= x < 2^127, with an error of at most one unit in the last place.
 inline Vec<float> reciprocal(Vec<float> x) {
 #if defined(__AVX512F__)
     const Vec<float> y = _mm512_rcp14_ps(x);
@@ -141,14 +141,13 @@ inline Vec<float> reciprocal(Vec<float> x) {
 #endif
 }
 
-// exp(x) = scale * (1 + q) with |q| < 0.42: both exp and expm1 come from it without loss near 0. |x| < 87.
+// exp(x) = scale * (1 + q) with |q| < 0.42. Both exp and expm1 follow without loss near 0. |x| < 87.
 inline void exp_parts(Vec<float> x, Vec<float>& scale, Vec<float>& q) {
     typedef int32_t ivec __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
-    const Vec<float> rounder =
-        splat(12582912.f + 127);  // 1.5 * 2^23: adding it rounds to a whole number, in the last bits
+    const Vec<float> rounder = splat(12582912.f + 127);  // 1.5 * 2^23: adding it rounds to an integer in the last bits
     const Vec<float> rounded = x * 1.44269504f + rounder;
     const Vec<float> n = rounded - rounder;
-    // Fused on purpose: nothing is rounded before the difference, whatever the compiler makes of it; the constant is off by 2e-9.
+    // Fused explicitly: the product must not be rounded. The constant has an error of 2e-9.
 #if defined(__AVX512F__)
     const Vec<float> r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693147182f), x);
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -156,7 +155,7 @@ inline void exp_parts(Vec<float> x, Vec<float>& scale, Vec<float>& q) {
 #else
     const Vec<float> r = x - n * 0.693359375f + n * 2.12194440e-4f;
 #endif
-    // r + r² · p, with p fitted for the least error relative to q: 1.4e-8 where |r| < ln 2 / 2
+    // r + r² · p, with p fitted to the smallest error relative to q: 1.4e-8 for |r| < ln 2 / 2
     q = splat(1.38706749e-3f);
     q = q * r + 8.36626533e-3f;
     q = q * r + 4.16674353e-2f;
@@ -170,12 +169,13 @@ inline void exp_parts(Vec<float> x, Vec<float>& scale, Vec<float>& q) {
 }
 inline Vec<float> sigmoid(Vec<float> x) {
     Vec<float> scale, q;
-    // 1 / (1 + exp(88.02)) is below the normal range, so that it becomes 0, as it must for an infinite x
+    // 1 / (1 + exp(88.02)) is denormal and becomes 0, the correct value for an infinite x.
     exp_parts(at_least(at_most(-x, 88.02f), -87.f), scale, q);
     return reciprocal((scale + 1.f) + scale * q);
 }
 #if defined(__AVX512F__)
-// Side by side, because one alone would mostly wait for itself; to half a place and a little.
+// Computes N vectors at once: one alone would mostly wait for its own results. The error is about half a unit in the
+// last place.
 template <int N>
 inline __attribute__((always_inline)) void tanh(Vec<float> (&x)[N]) {
     Vec<float> t[N], p[N];
@@ -211,11 +211,11 @@ inline Vec<float> tanh(Vec<float> x) {
     ivec bits, sign;
     std::memcpy(&bits, &x, sizeof bits);
     sign = bits & INT32_MIN, bits &= INT32_MAX;
-    Vec<float> size, scale, q;  // by symmetry of the size of x: the quotient is better beyond 0 than before it
+    Vec<float> size, scale, q;  // of |x|: the quotient is more accurate for positive numbers
     std::memcpy(&size, &bits, sizeof size);
     exp_parts(at_most(size + size, 20.f), scale, q);
     const Vec<float> far = 1.f - 2.f * reciprocal((scale + 1.f) + scale * q), z = x * x;
-    // near 0 a polynomial (that of Cephes), of which only the last sum rounds
+    // Near 0 a polynomial (of the Cephes library), in which only the last sum rounds.
     Vec<float> p = splat(-5.70498872745e-3f);
     p = p * z + 2.06390887954e-2f;
     p = p * z - 5.37397155531e-2f;

@@ -1,4 +1,4 @@
-// One time step of a stack in one direction, from the weights as they are, with as little ado as possible.
+// One time step of a unidirectional stack with unpacked weights and little overhead.
 #pragma once
 #include "weights.h"
 
@@ -10,11 +10,11 @@ class SingleStep {
     const Sizes<T> sizes;
     const Inputs<T>& in;
     const Outputs<T>& out;
-    const int names = 2 + (spec.bias ? 2 : 0) + (sizes.projects ? 1 : 0);
-    // of one row: input and states in whole vectors, gates, and the states after
+    const int names = sizes.weights_per_direction(spec.bias);
+    // Buffers of one row, each a whole number of vectors: input, previous states, states, gates.
     static constexpr int kHere = 8192 / sizeof(T);
     alignas(64) T here[kHere];
-    Buffer<T> room;  // for more than that
+    Buffer<T> room;  // for larger layers
     T *x, *h_before, *c_before, *gates, *h, *c;
 
 public:
@@ -32,7 +32,7 @@ public:
 
     void run() {
         const int64_t work = int64_t(sizes.products) * sizes.units * (sizes.input + sizes.out);
-        const int n = int(std::clamp<int64_t>(work >> 16, 1, std::min(spec.threads, sizes.units / lanes<T>)));
+        const int n = threads_for(work, 1 << 16, std::min(spec.threads, sizes.units / lanes<T>));
         Barrier meeting(n);
         if (n > 1 && together(n, [&](int share) { rows(share, n, &meeting); })) return;
         parallel(1, [&](int) { rows(0, 1, nullptr); });
@@ -60,7 +60,7 @@ private:
 
     const T* weight(int layer, int which) const { return in.weights[layer * names + which]; }
 
-    // Whether weight_hh is finite in the rows of some units: only then are its products with zeros zeros.
+    // Returns whether weight_hh is finite in the rows of some units. Only then are its products with zeros zero.
     bool finite(int begin, int end) const {
         for (int layer = 0; layer < spec.layers; ++layer)
             for (int64_t gate = 0; gate < sizes.products && begin < end; ++gate)
@@ -92,7 +92,7 @@ private:
 
     void units(int layer, int begin, int end, bool recurrent) {
         const RowPointers<T> row{h_before, gates, h, c_before, c};
-        // There and back again in turn: the weights used last are still in the nearest cache.
+        // The order alternates: the weights used last are still in the L1 cache.
         static thread_local bool back = false;
         back = !back;
         for (int i = begin; i < end; i += lanes<T>) {
@@ -116,14 +116,13 @@ private:
     }
 
     void finish(int layer, const RowPointers<T>& row, int u, Vec<T> (&acc)[1][4]) {
-        if (sizes.lstm) lstm_pointwise<T, 1>(false, acc, &row, u);
-        else if (sizes.gru) {
-            Vec<T> three[1][3] = {{acc[0][0], acc[0][1], acc[0][2] + bias(layer, 3, 2, u)}};
-            gru_pointwise<T, 1>(false, three, &row, u, nullptr);
-        } else {
-            Vec<T> one[1][1] = {{acc[0][0]}};
-            rnn_pointwise<T, 1, 1>(spec.cell == Cell::rnn_relu, one, &row, u);
-        }
+        with_kernel(spec.cell, [&](auto kernel) {
+            constexpr int P = kernel.products;
+            Vec<T> sums[1][P];
+            for (int gate = 0; gate < P; ++gate) sums[0][gate] = acc[0][gate];
+            if (sizes.gru) sums[0][P - 1] += bias(layer, 3, 2, u);
+            kernel.forward(spec.cell, false, sums, &row, u, static_cast<const T*>(nullptr));
+        });
     }
 
     void project(int layer) {

@@ -1,10 +1,10 @@
-// One time step after the other from packed weights, with the states kept here: the lowest latency.
+// Many single steps with packed weights and stored states: the lowest latency.
 #pragma once
 #include "weights.h"
 
 namespace recurra::RECURRA_ISA {
 
-// Weights rounded to bfloat16, in the order of a packed matrix: the numbers of k and k + 1 share a word.
+// Weights in bfloat16, in the order of a packed matrix. The numbers of k and k + 1 share a word.
 struct Bf16Matrix {
     Buffer<uint32_t> data;
     int depth = 0, side = 0;
@@ -27,7 +27,7 @@ struct Bf16Matrix {
     uint32_t* strip(int index) const { return data.get() + size_t(index) * side * lanes<float> * ((depth + 1) / 2); }
 
 private:
-    static uint32_t rounded(float x) {  // to the nearest, ties to even; the upper bf16 is the bfloat16
+    static uint32_t rounded(float x) {  // rounds to nearest, ties to even; the upper half is the bfloat16
         uint32_t bits;
         std::memcpy(&bits, &x, sizeof bits);
         if (x != x) return bits | 0x400000;
@@ -35,11 +35,11 @@ private:
     }
 };
 
-// A vector for products with such a matrix: as it is, and, for processors with an instruction for pairs of bfloat16, as the sum
-// of two bfloat16, which have all but the last bits between them.
+// A vector for products with a Bf16Matrix. `plain` has its numbers. For processors with a bfloat16 instruction, `high`
+// and `low` have it as a sum of two bfloat16 numbers, exact except for the last bit.
 struct Bf16Input {
-    std::vector<float> plain;
-    std::vector<uint32_t> high, low;
+    Vector<float> plain;
+    Vector<uint32_t> high, low;
 
     void set(const float* x, int n) {
         const int pairs = (n + 1) / 2;
@@ -94,7 +94,7 @@ template <int V>
 void tile_bf16_instruction(int, const Bf16Input&, const uint32_t*, Vec<float> (&)[1][V]) {}
 #endif
 
-// acc[v] += sum over k of x[k] * seq[k][v]; x has a number more if the depth is odd.
+// acc[v] += sum over k of x[k] * packed[k][v]. If depth is odd, x has one more number.
 template <int V>
 inline __attribute__((always_inline)) void tile_bf16_emulated(int depth, const float* x,
                                                               const uint32_t* __restrict packed,
@@ -145,8 +145,7 @@ public:
 
     void step(const T* x, T* y) override {
         const int64_t work = int64_t(sizes.products) * sizes.units * (sizes.input + sizes.out) / (bf16_ ? 2 : 1);
-        const int n =
-            sizes.projects ? 1 : int(std::clamp<int64_t>(work >> 16, 1, std::min(spec.threads, sizes.strips)));
+        const int n = sizes.projects ? 1 : threads_for(work, 1 << 16, std::min(spec.threads, sizes.strips));
         Barrier meeting(n);
         const auto share = [&](int i) {
             rows(x, sizes.strips * i / n, sizes.strips * (i + 1) / n, n > 1 ? &meeting : nullptr);
@@ -183,10 +182,10 @@ private:
     const Sizes<T> sizes;
     Weights<T> weights_;
     const bool bf16_;
-    std::vector<Bf16Weights> bf16_weights_;
+    Vector<Bf16Weights> bf16_weights_;
     Buffer<T> room_;
     T *h_, *c_, *gates_, *hidden_;
-    bool turn_ = false;  // states before and after each step change places
+    bool turn_ = false;  // the states before and after a step swap their memory after each step
 
     T* state(int layer, int64_t seq, bool after = false) const {
         return h_ + ((after != turn_) * spec.layers * spec.batch + layer * spec.batch + seq) * sizes.outs;
@@ -204,8 +203,7 @@ private:
                     if (bf16_) halves[0].set(in, sizes.inputs(layer)), halves[1].set(state(layer, seq), sizes.out);
                 const RowPointers<T> row{state(layer, seq), gates_, sizes.projects ? hidden_ : state(layer, seq, true),
                                          cell(layer, seq), cell(layer, seq, true)};
-                for (int i = begin; i < end;
-                     ++i)  // there and back again: what was used last is still in the nearest cache
+                for (int i = begin; i < end; ++i)  // alternates: the strips used last are still in the L1 cache
                     panel(layer, turn_ ? begin + end - 1 - i : i, in, row, halves);
                 if (sizes.projects) project(layer, seq);
                 if (meeting) meeting->wait();
@@ -214,9 +212,9 @@ private:
 
     void panel(int layer, int p, const T* in, const RowPointers<T>& row, const Bf16Input* halves) {
         DirectionWeights<T>& dir = weights_.at(layer, 0);
-        const int unit = p * sizes.unit_vectors * lanes<T>,
-                  vectors = std::min(sizes.products == 1 ? kStrip : sizes.products,
-                                     (sizes.products * sizes.units / lanes<T>)-p * kStrip);
+        const int unit = p * sizes.unit_vectors * lanes<T>;
+        const int most = sizes.products == 1 ? kStrip : sizes.products;
+        const int vectors = std::min(most, sizes.products * sizes.units / lanes<T> - p * kStrip);
         constant<kStrip>(sizes.products == 1 ? vectors : sizes.products, [&](auto v) {
             constexpr int V = v();
             Vec<T> acc[1][V], gates[1][V];
@@ -226,10 +224,11 @@ private:
                 times<V>(layer, p, false, in, halves[0], gates), times<V>(layer, p, true, row.h_before, halves[1], acc);
             else times<V>(layer, p, false, in, halves[0], acc), times<V>(layer, p, true, row.h_before, halves[1], acc);
             for (int i = 0; i < V; ++i) store(row.gates + unit * sizes.stored + i * lanes<T>, gates[0][i]);
-            if constexpr (V == 4) {
+            // Not with_kernel: the compiler would fuse other products and sums, and results would change in the last bit.
+            if constexpr (V == LstmKernel::products) {
                 if (sizes.lstm) return lstm_pointwise<T, 1>(false, acc, &row, unit);
             }
-            if constexpr (V == 3) {
+            if constexpr (V == GruKernel::products) {
                 if (sizes.gru) return gru_pointwise<T, 1>(false, acc, &row, unit, dir.bias_hn.get());
             }
             rnn_pointwise<T, 1, V>(spec.cell == Cell::rnn_relu, acc, &row, unit);
@@ -241,7 +240,7 @@ private:
         if constexpr (sizeof(T) == 4)
             if (bf16_) {
                 const Bf16Matrix& m = recurrent ? bf16_weights_[layer].recurrent : bf16_weights_[layer].in;
-                // the lower part of a number may be zero, and zero times infinity would be NaN
+                // the lower part may be zero, and zero times infinity is NaN
                 if (has_bf16_instruction() && m.finite) return tile_bf16_instruction<V>(m.depth, bf16, m.strip(p), acc);
                 return tile_bf16_emulated<V>(m.depth, bf16.plain.data(), m.strip(p), acc);
             }

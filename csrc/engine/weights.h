@@ -1,11 +1,12 @@
-// The weights of a stack, as they came and packed for the products forward and backward.
+// The weights of a stack: the tensors, and packed for the products of forward and backward.
 #pragma once
 #include "cells.h"
 #include "pool.h"
+#include "vector.h"
 
 namespace recurra::RECURRA_ISA {
 
-// Sizes that follow from a Spec. Numbers of a step are stored in whole vectors: `units` for `hidden`, `outs` for `out`.
+// Sizes that follow from a Spec. Hidden sizes are rounded up to whole vectors: `hidden` to `units`, `out` to `outs`.
 template <class T>
 struct Sizes {
     explicit Sizes(const Spec& spec)
@@ -16,8 +17,8 @@ struct Sizes {
           out(spec.projected ? int(spec.projected) : hidden),
           outs(round_up(out, lanes<T>)),
           joined(directions * out),
-          products(layout(spec.cell).products),
-          stored(layout(spec.cell).stored),
+          products(with_kernel(spec.cell, [](auto kernel) { return kernel.products; })),
+          stored(with_kernel(spec.cell, [](auto kernel) { return kernel.stored; })),
           lstm(spec.cell == Cell::lstm),
           gru(spec.cell == Cell::gru),
           projects(spec.projected > 0),
@@ -26,20 +27,22 @@ struct Sizes {
           strips((units / lanes<T> + unit_vectors - 1) / unit_vectors) {}
 
     int directions, input, hidden, units;
-    int out, outs, joined;  // size of a hidden state; of the output of a layer, both directions
+    int out, outs, joined;  // size of a hidden state, the same rounded up, size of the output of a layer
     int products, stored;
     bool lstm, gru, projects;
-    int gate_stride;           // numbers from one token's gates to those of the next token
-    int unit_vectors, strips;  // vectors of units in a strip of the forward products; strips of all units
+    int gate_stride;           // stride of the gates between tokens
+    int unit_vectors, strips;  // vectors of units in a strip of the forward products; number of strips
+    int weights_per_direction(bool bias) const { return 2 + (bias ? 2 : 0) + (projects ? 1 : 0); }
     int inputs(int layer) const { return layer ? joined : input; }
-    // gate of weight_hh that the block of gradients meets; those of weight_ih are in order, from `input_block` on
+    // The gate of weight_hh that a block of gradients is multiplied by. The blocks for weight_ih are in order, from
+    // `input_block` on.
     int recurrent_gate(int block) const { return gru ? (block + 2) % 3 : block; }
     int input_block() const { return gru ? 1 : 0; }
-    // RowRange that lie a power of two apart share a set of the nearest cache: a vector between them spreads them out.
+    // Strides of a power of two map rows to one set of the L1 cache. One more vector per row prevents this.
     static int apart(int n) { return n * sizeof(T) % 1024 ? n : n + lanes<T>; }
 };
 
-// Whether there is no infinity and no NaN among n numbers: all others give 0 if they are taken from themselves.
+// Returns whether n numbers are finite: x - x is 0 only for finite x.
 template <class T>
 bool all_finite(const T* p, int64_t n) {
     constexpr int kSums = 4, L = lanes<T>;
@@ -62,12 +65,12 @@ bool all_finite(const T* p, int64_t n) {
 }
 
 template <class T>
-struct DirectionWeights {  // of one layer
+struct DirectionWeights {  // the weights of one layer in one direction
     const T *ih, *hh, *bi, *bh, *hr;
     PackedMatrix<T> in, recurrent, project;
     PackedMatrix<T> in_back, recurrent_back, project_back;
     Buffer<T> bias, bias_hn;
-    std::atomic<bool> finite{true};  // weight_hh; only then are its products with zeros zeros
+    std::atomic<bool> finite{true};  // of weight_hh: only then are its products with zeros zero
 };
 
 template <class T>
@@ -112,12 +115,12 @@ public:
         });
     }
 
-    // Only needed where the weights are not packed.
+    // Only needed if the weights are not packed.
     void check_finite() {
         for (DirectionWeights<T>& dir : all_) check_finite(dir, 0, 1);
     }
 
-    // `side`: vectors of units in a strip of recurrent_back.
+    // `side`: vectors of units per strip of recurrent_back.
     void pack_backward(bool inputs_wanted, int side) {
         each([&](DirectionWeights<T>& dir, int inputs, auto strips) {
             const auto row = [&](const T* w, int columns, bool recurrent) {
@@ -144,9 +147,9 @@ public:
 private:
     const Sizes<T> sizes;
     const int threads_;
-    std::vector<DirectionWeights<T>> all_;
+    Vector<DirectionWeights<T>> all_;
 
-    // Twice over all matrices: to give them their shapes, and, on all threads, to fill their strips.
+    // Calls f twice for each matrix: to set its shape, and, on all threads, to fill its strips.
     template <class F>
     void each(F f) {
         int64_t total = 0;
@@ -157,7 +160,7 @@ private:
             m.shape(depth, columns, side);
             total += int64_t(depth) * columns;
         });
-        const int n = int(std::clamp<int64_t>(total >> 14, 1, threads_));
+        const int n = threads_for(total, 1 << 14, threads_);
         parallel(n, [&](int share) {
             int count = 0;
             visit([&](PackedMatrix<T>& m, int, int, int, auto fill) {
@@ -182,7 +185,7 @@ private:
         if (!dir.bi) return;
         for (int gate = 0; gate < sizes.products; ++gate) {
             const T *bi = dir.bi + gate * sizes.hidden, *bh = dir.bh + gate * sizes.hidden;
-            const bool apart = sizes.gru && gate == 2;  // inside the reset gate's product
+            const bool apart = sizes.gru && gate == 2;  // inside the product with the reset gate
             for (int u = 0; u < sizes.hidden; ++u)
                 dir.bias.get()[u / L * sizes.stored * L + gate * L + u % L] = bi[u] + (apart ? T(0) : bh[u]);
             if (apart) std::copy_n(bh, sizes.hidden, dir.bias_hn.get());

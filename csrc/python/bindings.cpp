@@ -1,4 +1,4 @@
-// Python's view of the engine: addresses in, addresses out; the tensors stay on the Python side.
+// The Python module: functions that take addresses of tensors. The tensors stay on the Python side.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/string.h>
@@ -50,8 +50,8 @@ Attention<T> attention(const Attending& a) {
             at<const T>(vector), at<const T>(bias),          at<T>(weights), threads};
 }
 
-// The functions for one type of number. States, weights and lengths are contiguous; a view is (address, batch, time), with
-// the strides in numbers; address 0 is none.
+// The functions for one floating-point type. States, weights and lengths are contiguous. A view is (address, batch,
+// time) with strides in numbers. Address 0 means no tensor.
 template <class T>
 void bind(nb::module_ m) {
     using In = const Addresses&;
@@ -99,7 +99,7 @@ void bind(nb::module_ m) {
 }  // namespace
 
 NB_MODULE(_engine, m) {
-    nb::set_leak_warnings(false);  // a graph that is alive when Python ends keeps its run, and that is no fault
+    nb::set_leak_warnings(false);  // an autograd graph that is alive at exit keeps its objects; this is not a leak
     m.doc() = "Recurrence over ragged batches, forward and backward.";
     m.def("instruction_sets", &instruction_sets, "Those of this processor, best first.");
     m.def("chosen", &chosen, "The one in use.");

@@ -1,4 +1,4 @@
-// Which instruction set serves, on this processor.
+// The choice of the instruction set.
 #pragma once
 #include <cstdlib>
 #include <stdexcept>
@@ -9,7 +9,7 @@
 
 namespace recurra {
 
-// Those of this processor, best first.
+// Returns the instruction sets of this processor, best first.
 inline std::vector<std::string> instruction_sets() {
     std::vector<std::string> found;
 #ifdef RECURRA_X86
@@ -23,7 +23,7 @@ inline std::vector<std::string> instruction_sets() {
     return found;
 }
 
-// The one in use.
+// Returns the instruction set in use.
 inline std::string chosen() {
     const auto known = instruction_sets();
     const char* wanted = std::getenv("RECURRA_ISA");
@@ -53,7 +53,7 @@ inline const Engine<T>& engine() {
     return found;
 }
 
-// Whether products of bfloat16 are there: see engine/pairs.h.
+// Returns whether the engine has products of bfloat16 on this processor; see engine/gemm_bf16.h.
 inline bool has_bf16() {
 #ifdef RECURRA_X86
     static const bool found = chosen() == "avx512" && __builtin_cpu_supports("avx512bf16");
@@ -63,7 +63,7 @@ inline bool has_bf16() {
 #endif
 }
 
-// The one for a call.
+// Returns the engine for a call.
 template <class T>
 inline const Engine<T>& engine(const Spec& spec) {
 #ifdef RECURRA_X86

@@ -17,14 +17,14 @@ using namespace recurra;
 
 namespace {
 
-// What is asked of torch at every call, looked up once.
+// Functions of torch that every call needs, looked up once.
 struct Torch {
     nb::object module = nb::module_::import_("torch");
     nb::object threads = module.attr("get_num_threads"), gradients = module.attr("is_grad_enabled");
-    // these want to see every operation
+    // users of these modes must see each operation
     nb::object dispatch_modes = module.attr("_C").attr("_len_torch_dispatch_stack");
     nb::object tracing = module.attr("_C").attr("_is_tracing");
-    // The same asked of torch's library, for a tenth of what a call of Python costs; null where it has no such functions.
+    // The same functions in torch's library, at a tenth of the cost of a Python call; null if it does not have them.
     bool (*trains)() = nullptr;
     int64_t (*modes)() = nullptr;
 
@@ -38,7 +38,7 @@ struct Torch {
     }
 };
 const Torch& torch() {
-    static const Torch* found = new Torch;  // never destroyed: Python may be gone by then
+    static const Torch* found = new Torch;  // never destroyed: Python may have ended before
     return *found;
 }
 
@@ -74,13 +74,13 @@ public:
         for (nb::handle shape : shapes) shapes_.push_back(nb::cast<std::vector<int64_t>>(shape));
     }
 
-    // None where this is no such call: the long way then serves it, or says what is wrong.
+    // Returns None if the arguments do not fit. The general path then computes the call or explains the error.
     nb::object forward(nb::dict parameters, nb::handle x, nb::handle state, nb::handle lengths, bool batch_first) {
         return served(parameters, x, [&](const Tensor& values, auto& in) {
             return forward_as(values, in, state, lengths, batch_first, nullptr);
         });
     }
-    // The same for training, with the weights as a tuple: (output, h, c or None, tape), or None.
+    // The same for training, with the weights as a tuple. Returns (output, h, c or None, tape), or None.
     nb::object keep(nb::tuple weights_, nb::handle x, nb::handle state, nb::handle lengths, bool batch_first,
                     double dropout, nb::handle draw_seed, bool bf16) {
         const Training how{dropout, draw_seed, bf16};
@@ -92,7 +92,7 @@ public:
         const Spec& s = spec_;
         return nb::make_tuple(int(s.cell), s.hidden, s.projected, s.layers, s.bidirectional, s.bias);
     }
-    // Of the module itself: its own dictionary is asked at less cost than its attributes.
+    // Takes the module: access to its dictionary costs less than to its attributes.
     nb::object step(nb::handle module, nb::handle x, nb::handle state) {
         if (spec_.bidirectional || trains()) return nb::none();
         const nb::object own = nb::steal(PyObject_GenericGetDict(module.ptr(), nullptr));
@@ -119,9 +119,9 @@ private:
     std::shared_ptr<const PackedStack<double>> packed_double_;
     // The weights as Python objects, in the order of `shapes_`; valid until the interpreter lock is released.
     std::vector<PyObject*> objects_;
-    // Address and version of every weight_hh when all of them were last found to be finite.
+    // Address and version of every weight_hh at the last check that found all of them finite.
     std::vector<std::pair<const void*, int64_t>> finite_;
-    std::vector<const float*> room_single_;  // for the addresses of weights
+    std::vector<const float*> room_single_;  // reused for the addresses of the weights
     std::vector<const double*> room_double_;
 
     template <class W, class F>
@@ -133,9 +133,9 @@ private:
             return served_as<double>(parameters, values, f);
         } catch (nb::python_error& error) {
             if (error.matches(PyExc_MemoryError)) throw;
-            return nb::none();  // the long way says what is wrong
+            return nb::none();  // the general path explains the error
         } catch (std::invalid_argument&) {
-            return nb::none();  // of lengths, too
+            return nb::none();  // also thrown for wrong lengths
         }
     }
 
@@ -152,11 +152,11 @@ private:
 
     struct Training {
         double dropout;
-        nb::handle draw_seed;  // asked only if the call is served here: the long way draws its own
+        nb::handle draw_seed;  // called only if this path computes the call: the general path draws its own seed
         bool bf16;
     };
 
-    // Takes the very names that are the keys, so that from now on they are found without being compared.
+    // Replaces the names by the key objects of the dictionary, so that a lookup compares pointers only.
     void use_names_of(nb::dict parameters) {
         for (nb::object& name : names_)
             for (auto [key, value] : parameters)
@@ -192,8 +192,9 @@ private:
         return true;
     }
 
-    // Whether every weight_hh is finite. For a single step, reading them costs as much as the step itself. So they are read again
-    // only after torch counted a change. A write through `.data` is not counted; longer calls read the weights every time.
+    // Returns whether every weight_hh is finite. For a single step, reading the weights costs as much as the step. So
+    // they are read again only after torch has counted a change. A write through `.data` is not counted; longer calls
+    // read the weights every time.
     template <class T>
     bool finite(const Spec& spec, const Inputs<T>& in) {
         const size_t count = spec.layers * directions_, apart = shapes_.size() / count;
@@ -202,7 +203,7 @@ private:
         for (size_t k = 0; k < count; ++k) {
             const size_t i = k * apart + 1;
             const nb::object version = nb::steal(PyObject_GetAttr(objects_[i], version_.ptr()));
-            if (!version.is_valid()) {  // a tensor of inference mode, whose changes are not counted
+            if (!version.is_valid()) {  // an inference tensor: its changes are not counted
                 PyErr_Clear();
                 finite_.clear();
                 return engine<T>().finite(spec, in.weights);
@@ -216,7 +217,7 @@ private:
         return false;
     }
 
-    // The initial states, if they are there and as they should be.
+    // Reads the initial states. Returns false if they do not fit.
     template <class T>
     bool states(nb::handle state, int64_t batch, Inputs<T>& in) const {
         if (state.is_none()) return true;
@@ -238,12 +239,11 @@ private:
     template <class T>
     void run(Spec spec, const Inputs<T>& in, const Outputs<T>& out) {
         const int64_t work = spec.steps * spec.batch * spec.hidden * (spec.input + spec.hidden);
-        if (work < 30000)
-            return engine<T>().infer(spec, in, out);  // too short to be shared, or to let other Python threads run
+        // too short for several threads, and to release the interpreter lock
+        if (work < 30000) return engine<T>().infer(spec, in, out);
         spec.threads = threads();
         std::shared_ptr<const PackedStack<T>>& place = packed<T>();
-        std::shared_ptr<const PackedStack<T>> ready =
-            place;  // another Python thread may replace it while this one runs
+        std::shared_ptr<const PackedStack<T>> ready = place;  // another Python thread may replace it during the call
         {
             nb::gil_scoped_release release;
             if (engine<T>().is_small(spec)) return engine<T>().infer(spec, in, out);
@@ -324,8 +324,8 @@ private:
     }
 };
 
-// Gradients of values, states and weights after `keep`, of those that need them; None if the gradients of the outputs do
-// not lie as they should.
+// The gradients of values, states and weights after `keep`, or None for those that are not needed. Returns None if the
+// gradients of the outputs do not have the expected layout.
 template <class T>
 nb::object gradients(const Kept<T>& kept, bool batch_first, nb::tuple grads, nb::tuple saved, int states,
                      nb::handle lengths, bool need_values, bool need_states, bool need_weights) {
@@ -351,7 +351,7 @@ nb::object gradients(const Kept<T>& kept, bool batch_first, nb::tuple grads, nb:
     std::vector<Tensor> inputs(saved.size());
     if (!view(saved[0], in.x) || !look(saved[0], inputs[0])) return nb::none();
     for (size_t i = 1; i < saved.size(); ++i)
-        if (!compact(saved[i], kind, inputs[i])) return nb::none();  // a hook on saved tensors was at work
+        if (!compact(saved[i], kind, inputs[i])) return nb::none();  // a hook has replaced a saved tensor
     Tensor ends;
     if (!lengths.is_none() && !compact(lengths, Numbers::int64, ends)) return nb::none();
     if (!lengths.is_none()) in.lengths = at<int64_t>(ends);
@@ -381,7 +381,7 @@ nb::object gradients(const Kept<T>& kept, bool batch_first, nb::tuple grads, nb:
     return found;
 }
 
-// A session: packed weights and states; tensors by their addresses, checked on the Python side once.
+// A step session: packed weights and states. Python has checked the tensors of the addresses.
 class Stream {
 public:
     Stream(const Spec& s, const std::vector<uintptr_t>& weights, bool bf16) : spec_(s) {
@@ -390,7 +390,7 @@ public:
         nb::gil_scoped_release release;
         steps_ = engine<float>().open_session(s, flat, bf16);
     }
-    // None if x is not such a tensor.
+    // Returns None if x does not fit.
     nb::object step(nb::handle x) {
         Tensor found;
         if (!compact(x, Numbers::float32, found) || !found.has_shape(std::array{spec_.batch, spec_.input}))

@@ -1,4 +1,4 @@
-// Calls straight from the tensors of a layer, at little cost per call.
+// Calls of a layer with its tensors, at little cost per call.
 #pragma once
 #include <nanobind/nanobind.h>
 
@@ -6,7 +6,7 @@
 #include "isa.h"
 
 template <class T>
-struct Kept {  // what one call keeps for its backward pass
+struct Kept {  // stored values of one call for its backward pass
     explicit Kept(const recurra::Spec& s) : spec(s) { data.resize(recurra::engine<T>().tape_size(s) + 1); }
     recurra::Spec spec;
     recurra::Buffer<T> data;

@@ -11,13 +11,13 @@ using namespace nb::literals;
 namespace recurra {
 namespace {
 
-// DLPack's binary interface, as far as it is used here.
+// The part of DLPack's binary interface that is used here.
 struct Described {
     void* data;
     int32_t device, device_id, dims;
     uint8_t code, bits;
     uint16_t lanes;
-    int64_t *shape, *strides;  // no strides: contiguous
+    int64_t *shape, *strides;  // null strides: contiguous
     uint64_t offset;
 };
 struct Managed {
@@ -44,11 +44,11 @@ struct Exchange {
 constexpr int32_t kCpu = 1;
 constexpr uint8_t kInt = 0, kFloat = 2;
 
-// Where torch keeps the lazy negative bit of a tensor: in a word that follows the sizes and strides to which DLPack points. Calling
-// `is_neg` would take longer than all else that is asked of a tensor. The word and its bit are found by comparison when the first
-// tensor is seen; where the memory does not look as expected, `is_neg` is called.
+// The location of torch's lazy negative bit of a tensor: a word after the sizes and strides to which DLPack points.
+// Calling `is_neg` would take longer than all other queries of a tensor. The word and the bit are found by a comparison
+// of two tensors. If the memory does not have the expected layout, `is_neg` is called.
 struct NegativeBit {
-    static constexpr int kStrides = 5, kFirst = 12, kLast = 14;  // words after the sizes
+    static constexpr int kStrides = 5, kFirst = 12, kLast = 14;  // in words after the sizes
     int word = 0;
     uint64_t mask = 0;  // 0: unknown
 
@@ -56,7 +56,7 @@ struct NegativeBit {
     bool in(const Described& d) const { return (uint64_t(d.shape[word]) & mask) != 0; }
 };
 
-// What is asked of torch, looked up once.
+// Objects of torch, looked up once.
 struct Torch {
     nb::object module = nb::module_::import_("torch");
     nb::object tensor = module.attr("Tensor"), parameter = module.attr("nn").attr("Parameter");
@@ -70,7 +70,7 @@ struct Torch {
     const NegativeBit negative_bit = locate();
 
     bool asked_negative(nb::handle t) const {
-        const nb::object held = nb::borrow(t);  // other Python threads may run while torch is asked
+        const nb::object held = nb::borrow(t);  // other Python threads may run during the call
         const nb::object found = nb::steal(PyObject_CallOneArg(is_neg.ptr(), t.ptr()));
         if (!found.is_valid()) nb::raise_python_error();
         return found.ptr() == Py_True;
@@ -87,7 +87,7 @@ private:
              i <= NegativeBit::kLast && NegativeBit::readable(a) && NegativeBit::readable(b); ++i)
             if (const uint64_t differs = a.shape[i] ^ b.shape[i]; differs && !found.mask && !(differs & (differs - 1)))
                 found = {i, differs};
-        // the bit must agree with what torch says of other tensors
+        // The bit must agree with `is_neg` for other tensors.
         const nb::object numbers = module.attr("zeros")(4, "dtype"_a = float64);
         for (const nb::object& t : {plain, pending, parameter(plain), numbers, module.attr("_neg_view")(numbers),
                                     plain.attr("t")(), pending.attr("t")(), pending.attr("clone")()})
@@ -103,7 +103,7 @@ private:
     }
 };
 Torch& torch() {
-    static Torch* found = new Torch;  // never destroyed: Python may be gone by then
+    static Torch* found = new Torch;  // never destroyed: Python may have ended before
     return *found;
 }
 
@@ -154,10 +154,10 @@ bool by_attributes(nb::handle t, Tensor& found) {
     }
 }
 
-// A block of memory: first what DLPack says of it, then the numbers.
+// A block of memory: the structure of DLPack, then the numbers.
 template <class M>
 struct TensorBlock {
-    M managed;  // first, so that a pointer to it is one to all
+    M managed;  // the first member: a pointer to it is a pointer to the block
     int64_t sizes[3];
     size_t bytes;
 
@@ -187,7 +187,7 @@ bool look(nb::handle t, Tensor& found) {
     if (found.data) return true;
     for (int i = 0; i < found.dims; ++i)
         if (!found.shape[i]) return true;
-    return false;  // freed memory, or zeros that need none
+    return false;  // the memory was freed, or the tensor is a lazy zero tensor
 }
 
 nb::object lend(Numbers kind, const int64_t* sizes, int dims, void** data) {
@@ -202,7 +202,7 @@ nb::object lend(Numbers kind, const int64_t* sizes, int dims, void** data) {
     Managed& managed = TensorBlock<Managed>::borrow(kind, sizes, dims)->managed;
     *data = managed.tensor.data;
     const nb::object capsule = nb::steal(PyCapsule_New(&managed, "dltensor", [](PyObject* c) {
-        if (!PyCapsule_IsValid(c, "dltensor")) return;  // somebody took it
+        if (!PyCapsule_IsValid(c, "dltensor")) return;  // the capsule was consumed
         auto* self = static_cast<Managed*>(PyCapsule_GetPointer(c, "dltensor"));
         self->deleter(self);
     }));

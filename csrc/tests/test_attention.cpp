@@ -10,7 +10,7 @@ using namespace recurra::RECURRA_ISA;
 
 namespace {
 
-// Attention pooling against the definition, and its gradients against what a little more of a number changes.
+// Compares attention pooling with its definition, and its gradients with finite differences.
 template <class T>
 void compare(const recurra::Engine<T>& engine) {
     constexpr int batch = 7, steps = 19;

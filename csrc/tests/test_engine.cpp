@@ -1,4 +1,4 @@
-// Whole calls: on any number of threads and in chunks the results are the same; stored gates can be exported.
+// Whole calls: results are the same for any number of threads and with chunks; stored gates can be exported.
 #include "../engine/api.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@ using namespace recurra::RECURRA_ISA;
 
 namespace {
 
-// Whether what the tape shows of the top layer's hidden state is the output, and everything beyond the ends NaN.
+// Returns whether the exported hidden states of the top layer equal the output, and all values after the end are NaN.
 bool shows(const recurra::Spec& s, const std::vector<int64_t>& lengths, const std::vector<float>& tape,
            const std::vector<float>& output) {
     const bool lstm = s.cell == recurra::Cell::lstm;
@@ -39,8 +39,8 @@ bool shows(const recurra::Spec& s, const std::vector<int64_t>& lengths, const st
     return true;
 }
 
-// Outputs and gradients of one random ragged call, every number in memory of its exact size so that a sanitizer sees each
-// step beyond; on `threads` threads, stored whole or in chunks.
+// Returns outputs and gradients of one random ragged call. Each array has its exact size, so that a sanitizer detects
+// any access beyond it.
 std::vector<std::vector<float>> run(recurra::Cell cell, int projected, int layers, bool both, int64_t batch,
                                     int threads, int64_t chunk) {
     generator.seed(7);
@@ -103,7 +103,7 @@ void test_engine() {
                             for (size_t j = 0; j < one[i].size(); ++j)
                                 worst = std::max(worst, std::abs(double(one[i][j]) - chunks[i][j])),
                                 size = std::max(size, std::abs(double(one[i][j])));
-                        // a last digit in a gradient of the states may turn its rounding to bfloat16
+                        // a difference in the last digit of a gradient may change its rounding to bfloat16
                         check(worst < (is_bf16<float> ? 1e-2 : 1e-5) * size, "in chunks the same gradients",
                               worst / size);
                     }

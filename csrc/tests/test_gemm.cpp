@@ -21,7 +21,7 @@ void pack_columns(PackedMatrix<T>& m, int depth, int columns, int side, Source s
     for (int s = 0; s < m.strips(); ++s) m.pack_columns(s, [&](int j) { return j < columns ? source(j) : nullptr; });
 }
 
-// c = a · B + bias for rows that lie one after the other
+// c = a · B + bias for contiguous rows.
 template <class T>
 void multiply(int rows, const T* a, int lda, T* c, int ldc, const PackedMatrix<T>& b, Start start, const T* bias) {
     std::vector<const T*> in;

@@ -9,7 +9,7 @@ using namespace recurra::RECURRA_ISA;
 
 namespace {
 
-// Distance in units of the last place of the exact value.
+// Error in units of the last place of the exact value.
 double ulps(float found, double exact) {
     const float nearest = float(exact);
     const double place = std::nextafter(std::abs(nearest), INFINITY) - std::abs(nearest);
@@ -30,7 +30,7 @@ void test_simd() {
         }
     check(worst_sigmoid < 4, "sigmoid, ulps", worst_sigmoid);
     check(worst_tanh < 1.5, "tanh, ulps", worst_tanh);
-    check(sum_tanh / n < 0.3, "tanh, ulps on average", sum_tanh / n);  // 0.25 are rounding alone
+    check(sum_tanh / n < 0.3, "tanh, ulps on average", sum_tanh / n);  // rounding alone gives 0.25
     Vec<float> several[3] = {splat(-0.f), splat(0.7f), splat(-3.f)};
     recurra::RECURRA_ISA::tanh(several);
     check(several[0][1] == 0 && std::signbit(several[0][1]), "the sign of zero stays");

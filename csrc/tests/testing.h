@@ -1,4 +1,4 @@
-// What the engine's tests share. Each file tests one header and defines one function of this list; main.cpp calls them.
+// Shared parts of the engine's tests. Each file tests one header and defines one function of this list.
 #pragma once
 #include <cstdint>
 #include <cstdio>
@@ -15,7 +15,7 @@ void test_simd();
 void test_gemm();
 void test_attention();
 void test_engine();
-void measure_gemm();  // prints speeds
+void measure_gemm();  // prints the speed of matrix products
 
 // Counts and prints a failure unless `good`.
 void check(bool good, const char* what, double value = 0);
@@ -30,7 +30,7 @@ std::vector<T> draw(size_t n) {
     for (T& x : found) {
         x = T(normal(generator));
         if constexpr (recurra::RECURRA_ISA::is_bf16<
-                          T>) {  // a bfloat16, so that products are as exact as those of float32
+                          T>) {  // a bfloat16 number, so that products are as exact as in float32
             uint32_t bits;
             std::memcpy(&bits, &x, sizeof bits);
             bits &= 0xffff0000u;
