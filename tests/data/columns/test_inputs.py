@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 import torch
 
-from recurra.data.columns.frames import refuse_complex
 from recurra.data.columns.inputs import Arrays, Texts, as_column, as_sequences, is_missing
 from recurra.errors import DataError
 
@@ -142,17 +141,6 @@ def test_large_numbers_keep_their_digits():
     found = as_sequences([[37.5665351, 37.5665352]])
     assert isinstance(found, Arrays)
     assert np.diff(found.rows[0][:, 0]) == pytest.approx(1e-7, rel=1e-3)
-
-
-@pytest.mark.parametrize("values", [np.array([1j]), np.array([1.0, 2j], object), np.array([None, np.complex64(1j)])])
-def test_complex_numbers_are_refused_in_any_array(values):
-    with pytest.raises(DataError, match="X holds complex numbers"):
-        refuse_complex(values, "X")
-
-
-def test_real_numbers_are_not_complex():
-    for values in (np.array([1.0]), np.array([1, None, "text"], object), np.array([], object)):
-        refuse_complex(values, "X")
 
 
 def test_a_data_frame_without_columns_has_empty_sequences():

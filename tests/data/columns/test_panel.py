@@ -132,7 +132,7 @@ def test_missing_values_are_counted_and_the_rows_ahead_are_known():
     assert series.known[:, 0].tolist() == [0, 1, 0, 1, 1]
     assert found.notes == [
         "the last 2 rows have no target: they are the time to forecast",
-        "1 missing value in y: the last value is taken, and the network told",
+        "1 missing value in y: the last value is used and marked as missing for the network",
     ]
 
 

@@ -50,8 +50,8 @@ class Frame:
     """One prepared series, and the range of its steps to forecast.
 
     Attributes:
-        steps: scaled values `(time, columns)` as a `Layout` says, float32, nothing missing.
-        observed: where the targets were there `(time, targets)`; None for everywhere.
+        steps: scaled values `(time, columns)` in the order of a `Layout`, float32, without missing values.
+        observed: True where a target is known, `(time, targets)`; None if all are.
         begin: first step that a window may forecast.
         end: step behind the last one that a window may forecast.
     """

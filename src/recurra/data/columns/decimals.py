@@ -43,7 +43,7 @@ def with_decimal_points(
         The file, and notes for a person on how the numbers were read.
 
     Raises:
-        DataError: some cells have a decimal comma and others a decimal point, or nothing tells which they have.
+        DataError: some cells have a decimal comma and others a decimal point, or the mark is ambiguous.
         UsageError: `decimal` is something else.
     """
     if decimal not in (None, ",", "."):

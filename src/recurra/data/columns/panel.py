@@ -101,7 +101,7 @@ class Panel:
         spelling: of the times.
         zone: of the times; None if they have none. Origins are in UTC if there is one and the step is absolute.
         types: of the columns of times in the table.
-        labels: the ids of the series as they are in the table, or None.
+        labels: the ids of the series in the type of the table, or None.
         notes: repairs, for the user.
     """
 

@@ -288,7 +288,8 @@ class _Sorting:
             for i, name in enumerate(names):
                 count = sum(int(np.isnan(getattr(s, part)[:, i]).sum()) for s in series)
                 if count:
-                    yield f"{counted(count, 'missing value')} in {name}: the last value is taken, and the network told"
+                    what = counted(count, "missing value")
+                    yield f"{what} in {name}: the last value is used and marked as missing for the network"
 
 
 def choose(table: pa.Table, columns: Columns) -> tuple[pa.Table, Columns]:

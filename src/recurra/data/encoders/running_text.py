@@ -90,7 +90,7 @@ class RunningTextEncoder(TextEncoder):
         if self.tokens == "bpe":
             tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
             tokenizer.normalizer = normalizers.NFC()
-        tokenizer.encode_special_tokens = True  # a text that says "[END]" means the five characters
+        tokenizer.encode_special_tokens = True  # "[END]" in a text means the five characters
         return tokenizer
 
     def _kinds(self) -> list[Tokenizer]:

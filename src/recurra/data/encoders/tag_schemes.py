@@ -98,7 +98,7 @@ class Scheme:
     def allows(self, before: Part, part: Part) -> bool:
         """Returns whether `part` may follow `before`; the ends of a sentence count as outside."""
         same = before.type == part.type
-        inside = before.role in ("B", "I")  # as far as the word before can tell, its span may go on
+        inside = before.role in ("B", "I")  # the span of the word before may continue
         if self.name == "BIO":
             return part.role != "I" or (inside and same)
         if self.name == "IOB1":
@@ -136,7 +136,7 @@ def find_scheme(sentences: Iterable[Sequence[Part]], roles: set[str]) -> Scheme 
             counts[pair] = counts.get(pair, 0) + 1
     for (before, part), count in counts.items():
         if before.role == part.role == "O":
-            continue  # says nothing
+            continue  # no information
         total += count
         for i, scheme in enumerate(schemes):
             broken[i] += 0 if scheme.allows(before, part) else count

@@ -57,7 +57,7 @@ def refuse_no_file(path: Path, what: str = "row") -> None:
         what: the items of the file, for the message: rows, lines, …
 
     Raises:
-        DataError: there is none; the message says what is there, and which name is near.
+        DataError: there is no regular file; the message names what is there, or a similar name.
     """
     try:
         exists = path.exists()

@@ -33,7 +33,7 @@ BLOCK_SAMPLES = 1 << 22
 """Samples of all channels decoded together."""
 LOUDEST = 1e12
 """Greatest sample. Those of integer formats are at most 1; of float formats, some are stored on the scale of 2^31."""
-_UNKNOWN_LENGTH = 2**63 - 1  # what libsndfile says of streams that do not declare their length
+_UNKNOWN_LENGTH = 2**63 - 1  # of streams that do not declare their length, in libsndfile
 
 Samples = tuple[Any, int]
 """Samples `(time,)` or `(time, channels)` and their rate in Hz."""

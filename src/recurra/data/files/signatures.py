@@ -89,7 +89,7 @@ SIGNATURES = (
     Signature(b"\xfd7zXZ\0", "an xz file within a compressed file", _ARCHIVE),
     Signature(b"\x7fELF", "a program", "Give a file that holds data."),
 )
-"""Formats told by their first bytes alone; zip and OLE containers are looked into by `recognize`."""
+"""Formats recognised by their first bytes alone. `recognize` also looks into zip and OLE containers."""
 
 _MARKUP = (
     Signature(b"<?xml version", "an XML file", _SPREADSHEET),

@@ -66,7 +66,7 @@ def _refuse_bad_row(path: Path, dialect: Dialect, rows: int | None = None) -> No
 
 
 class _BadRows:
-    """Counts the rows that pyarrow finds to have a wrong number of columns, and says what to do with them."""
+    """Counts the rows with a wrong number of columns, and decides whether pyarrow skips them or stops."""
 
     def __init__(self, skip: bool, quoting: bool) -> None:
         self.skip = skip

@@ -98,7 +98,7 @@ def read_rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
 
 
 def table_suffix(path: Path) -> str:
-    """Returns the suffix that tells the format, in lower case: `.csv` for `reviews.CSV.gz`."""
+    """Returns the suffix of the format, in lower case: `.csv` for `reviews.CSV.gz`."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in PACKED_SUFFIXES:
         suffixes.pop()

@@ -157,9 +157,9 @@ def _contradictions(header: _Header, sequences: Arrays) -> Iterator[str]:
     lengths = [len(row) for row in sequences.rows]
     low, high, said = min(lengths), max(lengths), header.counts.get("serieslength")
     if header.said.get("equallength") and low < high:
-        yield f"the header says @equalLength true, but there are {low} to {high} steps; read as they are"
+        yield f"the header says @equalLength true, but there are {low} to {high} steps; all are read"
     elif header.said.get("equallength") and said and said != high:
-        yield f"the header says @seriesLength {said}, but there are {high} steps; read as they are"
+        yield f"the header says @seriesLength {said}, but there are {high} steps; all are read"
     if header.said.get("missing") is False and sequences.missing:
         yield f"the header says @missing false, but {counted(sequences.missing, 'value')} are missing"
 

@@ -70,7 +70,7 @@ def pattern_of(format: str) -> str:
         plain = SAME.get(name, name)
         pattern = _PATTERNS[plain]
         if pattern == _TWO and any(f != "literal" and n in DIGITS for f, n in beside):
-            pattern = "[0-9]{2}"  # nothing else tells where it ends
+            pattern = "[0-9]{2}"  # only its width shows where it ends
         found.append(f"(?P<{plain}>{pattern})")
         if name == "f" and i and parts[i - 1][0] == "literal" and parts[i - 1][1][-1] in ".,":
             found.append(")?")

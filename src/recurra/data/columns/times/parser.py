@@ -137,7 +137,7 @@ class Parser:
     # texts
 
     def _texts(self, text: Any) -> Times:
-        # a column that is empty says nothing about its spelling
+        # an empty column has no spelling
         if not len(text):
             return Times(np.zeros(0, np.int64), self.reading.known or Spelling("number"))
         self._refuse_missing(pc.is_in(pc.utf8_lower(text), pa.array(MISSING, text.type)))

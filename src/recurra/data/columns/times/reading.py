@@ -123,7 +123,7 @@ def _offsets(column: Any) -> np.ndarray:
 def _exact(format: str, fields: dict[str, Any], late: bool) -> Spelling:
     """Returns the format with the padding, words, fraction and offset of the texts."""
     padded = {name: _padded(fields[name]) for name in "mdHIMSV" if name in fields}
-    # 10/11/2018 alone does not tell: then as the other numbers, or as the format says
+    # 10/11/2018 alone does not show the padding: use that of the other numbers, or of the format
     loose = any(pad is False for pad in padded.values())
     digits = int(pc.max(pc.utf8_length(fields["f"])).as_py() or 0) if "f" in fields else 0
     zone = ""
