@@ -1,7 +1,7 @@
 """Recurrence over time: one call, several engines, and an explanation of which one serves."""
 
 from .call import MEMORIES, PRECISIONS, Call
-from .dispatch import ENGINES, Explanation, explain, recurrence
+from .dispatch import ENGINES, Engine, Explanation, explain, recurrence, register_engine
 from .dropout import dropout
 from .native import forking
 from .native.engine import layer as quick_layer
@@ -19,6 +19,7 @@ __all__ = [
     "MEMORIES",
     "PRECISIONS",
     "Call",
+    "Engine",
     "Explanation",
     "Linear",
     "Place",
@@ -33,6 +34,7 @@ __all__ = [
     "quick_training",
     "record",
     "recurrence",
+    "register_engine",
     "replay",
     "reproducible_algebra",
     "total",

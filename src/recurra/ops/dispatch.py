@@ -4,20 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from recurra.cells import State
-from recurra.errors import EngineError
+from recurra.errors import EngineError, UsageError
 
 from . import reference, torch_kernels
 from .call import Call, prepare
 from .native import engine as native
 from .stack import Stack
 
-ENGINES = (native, torch_kernels, reference)
-"""Fastest first; `engine="auto"` takes the first that does not refuse."""
+
+class Engine(Protocol):
+    """Runs a stack of recurrent layers: a module, or an object with this name and these functions."""
+
+    name: str
+
+    def refuses(self, call: Call, /) -> str | None:
+        """Returns the reason why the engine cannot serve the call; None if it can."""
+        ...
+
+    def run(
+        self,
+        call: Call,
+        values: Tensor,
+        weights: Sequence[Tensor],
+        lengths: Tensor | None,
+        states: State | None,
+        /,
+    ) -> tuple[Tensor, State]:
+        """Runs the stack; shapes as in `recurrence`."""
+        ...
+
+
+ENGINES: tuple[Any, ...] = (native, torch_kernels, reference)
+"""The built-in engines, fastest first; `engine="auto"` takes the first that does not refuse."""
+
+_registered: dict[str, Engine] = {}
+
+
+def engines() -> tuple[Any, ...]:
+    """Returns the built-in engines and then the registered ones."""
+    return (*ENGINES, *_registered.values())
+
+
+def register_engine(engine: Engine) -> None:
+    """Adds an engine, which serves the calls that name it: `engine="its name"`.
+
+    Raises:
+        UsageError: a built-in engine has the name.
+    """
+    if engine.name in ("auto", *(built_in.name for built_in in ENGINES)):
+        raise UsageError(f"an engine cannot have the name {engine.name!r}, which is taken")
+    _registered[engine.name] = engine
 
 
 @dataclass(frozen=True)
@@ -129,8 +170,8 @@ def _choose(call: Call, engine: str) -> Explanation:
 
 
 def _named(engine: str) -> Any:
-    for candidate in ENGINES:
+    for candidate in engines():
         if candidate.name == engine:
             return candidate
-    names = ", ".join(repr(e.name) for e in ENGINES)
+    names = ", ".join(repr(e.name) for e in engines())
     raise EngineError(f"there is no engine {engine!r}; choose 'auto' or one of {names}")

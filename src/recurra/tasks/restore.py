@@ -15,7 +15,7 @@ from recurra.cells import CellLike
 from recurra.cells.registry import name_of, names
 from recurra.errors import ModelFolderError, UsageError
 from recurra.io import CONFIG, StoredModel, blaming, identity, read_folder, read_weights
-from recurra.ops.dispatch import ENGINES
+from recurra.ops.dispatch import engines
 
 from . import registry
 from .base import Estimator
@@ -128,7 +128,7 @@ def _with_params(kind: type[E], params: dict[str, Any], cells: Iterable[CellLike
     estimator = kind(**values)
     here = kind(**{**estimator.get_params(deep=False), "device": "cpu"})  # the device may be absent here
     try:
-        if estimator.engine not in ("auto", *(engine.name for engine in ENGINES)):
+        if estimator.engine not in ("auto", *(engine.name for engine in engines())):
             raise UsageError(f"there is no engine {estimator.engine!r:.40}")
         if not DEVICES.fullmatch(estimator.device):
             raise UsageError(f"there is no device {estimator.device!r:.40}")
