@@ -318,12 +318,19 @@ OTHERS = {
     "series huge": ("classify-series", edit(encoder__features=10**12), "mean and scale"),
     "sound rate": ("classify-sounds", edit(encoder__rate=10**9), "encoder.rate"),
     "sound bands": ("classify-sounds", edit(encoder__bands=10**9), "bands"),
-    "input column": ("regress", edit(**{"data__input column": 1}), "data.input column is 1, which has another type"),
-    "target column": ("tag", edit(**{"data__target column": ["a"]}), "data.target column is"),
-    "source column": ("translate", edit(**{"data__source column": 0.5}), "data.source column is"),
-    "feature columns": ("classify-series", edit(**{"data__feature columns": "a"}), "data.feature columns is"),
-    "time format": ("classify-series", edit(**{"data__time format": True}), "data.time format is"),
-    "hash": ("fill", edit(**{"data__hash (BLAKE2b)": ["a"]}), "data.hash"),
+    "input column": ("regress", edit(**{"data__input column": 1}), r"provenance.input_column: expected str"),
+    "target column": ("tag", edit(**{"data__target column": ["a"]}), "provenance.target_column: expected str"),
+    "source column": ("translate", edit(**{"data__source column": 0.5}), "provenance.source_column: expected str"),
+    "feature columns": (
+        "classify-series",
+        edit(**{"data__feature columns": "a"}),
+        "provenance.feature_columns: expected array",
+    ),
+    "time format": ("classify-series", edit(**{"data__time format": True}), "provenance.time_format: expected str"),
+    "provenance": ("fill", edit(provenance={"input_column": 1}), "provenance.input_column: expected str"),
+    "provenance unknown": ("fill", edit(provenance={"colour": "red"}), "provenance: .*colour"),
+    "provenance null": ("fill", edit(provenance=None), "provenance: expected object"),
+    "hash": ("fill", edit(**{"data__hash (BLAKE2b)": ["a"]}), r"data\[\.\.\.\]: expected"),
     "target scale": ("regress", edit(targets__scale=[-1.0, 1.0]), "targets.scale"),
     "target sizes": ("regress", edit(targets__mean=[1.0]), "do not fit each other"),
     "tags": ("tag", edit(targets__tags=["O"]), "at least 2"),
@@ -451,6 +458,7 @@ def test_links_inside_the_folder_are_followed(tmp_path):
 
 def test_a_model_of_texts_without_a_column_loads(tmp_path):
     recurra.load(damaged(tmp_path, edit(**{"data__input column": None}), "fill"))
+    recurra.load(damaged(tmp_path, edit(provenance={"input_column": None}), "tag"))
 
 
 def test_other_files_are_ignored(tmp_path):

@@ -2,6 +2,7 @@
 
 from .card import model_card
 from .folder import CONFIG, CURVE, SCHEMA_VERSION, ModelFolder, check_target, dumps, is_model, write_folder
+from .provenance import Provenance, with_provenance
 from .read import StoredModel, blaming, identity, read_folder
 from .weights import read_weights
 
@@ -10,6 +11,7 @@ __all__ = [
     "CURVE",
     "SCHEMA_VERSION",
     "ModelFolder",
+    "Provenance",
     "StoredModel",
     "blaming",
     "check_target",
@@ -19,5 +21,6 @@ __all__ = [
     "model_card",
     "read_folder",
     "read_weights",
+    "with_provenance",
     "write_folder",
 ]

@@ -19,7 +19,7 @@ from recurra._util.atomic import reason
 from recurra.cells.registry import NO_MEMORY, find, name_of
 from recurra.data.batching.batches import BatchSource, Shuffled, to_device
 from recurra.errors import DataError, NonFiniteError, UsageError
-from recurra.io import ModelFolder, dumps, model_card, write_folder
+from recurra.io import ModelFolder, Provenance, dumps, model_card, write_folder
 from recurra.nn import RECURRENT
 from recurra.ops import Stack, reproducible_algebra
 from recurra.training.health.statistics import bad_weights
@@ -211,6 +211,7 @@ class Estimator(Parameters, BaseEstimator):
         specs = params_of(type(self))
         options = {k: repr(v) for k, v in self.get_params().items() if specs[k].fingerprint}
         self.data_: dict[str, Any] = {**data, "hash (BLAKE2b)": batches.fingerprint()}
+        self.provenance_ = Provenance()
         hashes = {"training data": batches.fingerprint(), "validation data": valid and valid.fingerprint()}
         settings = Settings(
             epochs=epochs,
@@ -421,6 +422,7 @@ class Estimator(Parameters, BaseEstimator):
             "gates": list(stack.cell.gates) if stack else [],  # order of the rows in the recurrent weights
             "states": list(stack.cell.states) if stack else [],
             "data": self.data_,
+            **({"provenance": known} if (known := self.provenance_.to_dict()) else {}),
             "files": sorted(files),
         }
         write_folder(path, ModelFolder(config, self.network_.state_dict(), files))
@@ -446,7 +448,7 @@ class Estimator(Parameters, BaseEstimator):
             tags=[self.task, name_of(self.cell), kind],
             example=example,
             metrics={**self.metrics_, "evaluated_on": "Figures are on the validation data."},
-            data=self.data_,
+            data={**self.data_, **self.provenance_.for_card()},
             settings=self._settings(),
         )
 

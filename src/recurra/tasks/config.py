@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from recurra._util.schema import Flag, Natural, Record, Scalar, empty_list
+from recurra.io import Provenance
 
 from .params import hints_of, params_of
 
@@ -28,18 +29,11 @@ class FolderConfig(Record, kw_only=True):
     schema_version: int
     task: str
     params: dict[str, Any]
-    data: dict[str, Scalar | list[str]]
+    data: dict[str, Scalar]
     files: list[str]
     gates: list[str] = empty_list()
     states: list[str] = empty_list()
-
-    def __post_init__(self) -> None:
-        """Checks the names of columns in `data`, which are used to read files, and then what each task adds."""
-        for key, value in self.data.items():
-            wanted = list if key.endswith(" columns") else str if key.endswith((" column", " format")) else None
-            if value is not None and not isinstance(value, wanted or (str, int, float)):
-                raise ValueError(f"data.{key} is {value!r:.40}, which has another type")
-        super().__post_init__()
+    provenance: Provenance = msgspec.field(default_factory=Provenance)
 
 
 class ComparisonRecord(Record):

@@ -14,7 +14,7 @@ from recurra._util.schema import FileError, check, parse_json, plain
 from recurra.cells import CellLike
 from recurra.cells.registry import name_of, names
 from recurra.errors import ModelFolderError, UsageError
-from recurra.io import CONFIG, StoredModel, blaming, identity, read_folder, read_weights
+from recurra.io import CONFIG, StoredModel, blaming, identity, read_folder, read_weights, with_provenance
 from recurra.ops.dispatch import engines
 
 from . import registry
@@ -95,7 +95,7 @@ def rebuild(kind: type[E], stored: StoredModel, *, allow_nonfinite: bool = False
 
 
 def _rebuild(kind: type[E], stored: StoredModel, allow_nonfinite: bool, cells: Iterable[CellLike]) -> E:
-    config = check(kind.folder_config, stored.config, CONFIG)
+    config = check(kind.folder_config, with_provenance(stored.config), CONFIG)
     metrics = parse_json(stored.files[METRICS], METRICS, nonfinite=True)
     check(Metrics, metrics, METRICS)
     estimator = _with_params(kind, config.params, cells)
@@ -107,7 +107,7 @@ def _rebuild(kind: type[E], stored: StoredModel, allow_nonfinite: bool, cells: I
         estimator.network_ = estimator._build().eval()
     estimator.network_.load_state_dict(weights)
     estimator.baselines_ = estimator._baselines_of(stored.files)
-    estimator.data_ = config.data
+    estimator.data_, estimator.provenance_ = config.data, config.provenance
     _take_metrics(estimator, metrics)
     return estimator
 

@@ -25,7 +25,7 @@ def model(tmp_path_factory):
     fitted.set_params(dropout=0.0, token_dropout=0.0).fit(rows, labels).save(folder / "model")
     text = "text,label\n" + "".join(f"{row},{label}\n" for row, label in zip(rows, labels, strict=True))
     (folder / "data.csv").write_text(text)
-    fitted.data_["training file"] = "data.csv"
+    fitted.provenance_.training_file = "data.csv"
     sick = package.load(folder / "model")
     with torch.no_grad():
         sick.network_.encoder.recurrent.weight_hh_l0[0, 0] = torch.nan

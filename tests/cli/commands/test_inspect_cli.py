@@ -20,7 +20,7 @@ QUICK = {"hidden_size": 8, "epochs": 1, "random_state": 0, "verbose": 0, "valida
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     words = SequenceClassifier(embedding_size=8, tokens="char", **QUICK).fit(TEXTS, ["good"] * 3 + ["bad"] * 3)
-    words.data_["input column"] = "text"
+    words.provenance_.input_column = "text"
     words.save(folder / "words")
     none = SequenceClassifier(cell="none", embedding_size=8, **QUICK).fit(TEXTS, ["good"] * 3 + ["bad"] * 3)
     none.save(folder / "none")

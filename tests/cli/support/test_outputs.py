@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from recurra.io import Provenance
 from recurra.tasks import SequenceClassifier
 
 FIT = ["fit", "classify", "r.csv", "--input", "text", "--target", "label", "--hidden-size", 4, "--epochs", 1]
@@ -25,7 +26,7 @@ def made(tmp_path_factory) -> Path:
     (folder / "r.csv").write_text("text,label\n" + rows)
     X, y = zip(*words, strict=True)
     model = SequenceClassifier(hidden_size=4, embedding_size=4, epochs=1, verbose=0).fit(list(X), list(y))
-    model.data_ |= {"input column": "text", "target column": "label"}
+    model.provenance_ = Provenance(input_column="text", target_column="label")
     model.save(folder / "m")
     return folder
 

@@ -38,7 +38,7 @@ def test_transcribe_from_fit_to_predict(recurra, sounds, tmp_path):
     assert "8,000 Hz" in err
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     assert (config["task"], config["params"]["frames"]) == ("transcribe", 2)
-    assert config["data"]["input column"] == "path"
+    assert config["provenance"]["input_column"] == "path"
 
     code, out, _ = recurra("evaluate", "m", "sounds/train.csv", "--json", "--beam", "4", "--order-test")
     figures = json.loads(out)

@@ -61,8 +61,8 @@ def test_long_table_and_its_columns_are_remembered(recurra, tmp_path):
     assert code == 0
     assert "80 sequences" in err
     assert "features (temperature, watts)" in err
-    names = {"id column": "kettle", "time column": "second", "feature columns": ["temperature", "watts"]}
-    assert names.items() <= config(tmp_path / "model")["data"].items()
+    names = {"id_column": "kettle", "time_column": "second", "feature_columns": ["temperature", "watts"]}
+    assert names.items() <= config(tmp_path / "model")["provenance"].items()
     figures = json.loads(recurra("evaluate", "model", SAMPLE / "kettles_test.csv", "--json")[1])
     assert figures["n"] == 40
     assert figures["r2"] > 0.3

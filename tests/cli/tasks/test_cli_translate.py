@@ -48,8 +48,8 @@ def test_held_out_sources_were_not_trained_on(model):
     assert len(held) == 1 + 17  # of 84 sources and one without a translation
     kept = {json.loads(line)[0] for line in (model / "pairs.jsonl").read_text(encoding="utf-8").splitlines()}
     assert kept.isdisjoint(line.split("\t")[0] for line in held)
-    data = json.loads((model / "config.json").read_text(encoding="utf-8"))["data"]
-    assert (data["source column"], data["held out"], data["training file"]) == ("en", "m.held-out.tsv", "pairs.csv")
+    data = json.loads((model / "config.json").read_text(encoding="utf-8"))["provenance"]
+    assert (data["source_column"], data["held_out"], data["training_file"]) == ("en", "m.held-out.tsv", "pairs.csv")
 
 
 def test_evaluate(recurra, model):

@@ -15,6 +15,7 @@ from recurra.cli.support.options import PredictOptions
 from recurra.cli.tasks import module_of, one, source_of, task_module
 from recurra.data.columns.panel import NUMBERS, Columns
 from recurra.errors import DataError, UsageError
+from recurra.io import Provenance
 from recurra.tasks.registry import BUILT_IN
 
 READS = ["tag", "generate", "translate", "fill", "classify", "regress"]
@@ -22,8 +23,8 @@ READS = ["tag", "generate", "translate", "fill", "classify", "regress"]
 
 def model(task: str, kind: str = "text", **more) -> SimpleNamespace:
     """As much of an estimator as reading a source needs."""
-    data = {"input column": "text", "source column": "text"}
-    more = {"data_": data, "encoder_": SimpleNamespace(kind=kind), "classes_": np.array([]), **more}
+    names = Provenance(input_column="text", source_column="text")
+    more = {"provenance_": names, "encoder_": SimpleNamespace(kind=kind), "classes_": np.array([]), **more}
     more["accepts_text"] = task in READS and (kind == "text" or task not in ("classify", "regress"))
     return SimpleNamespace(task=task, title=task, set_params=lambda **_: None, beam_size=1, bleu_tokens_="13a", **more)
 
@@ -70,7 +71,7 @@ def test_rows_are_counted_over_all_chunks(tmp_path):
 def test_a_language_models_labels(tmp_path):
     labelled = model("generate", classes_=np.array(["n", "p"]))
     assert one(labelled, ["good film"], PredictOptions(condition="p")) == (["good film"], ["p"])
-    labelled.data_["condition column"] = "label"
+    labelled.provenance_.condition_column = "label"
     file = tmp_path / "texts.csv"
     file.write_text("text,label\ngood,p\nbad,n\n", encoding="utf-8")
     X, y = one(labelled, str(file), PredictOptions(), 2)
@@ -91,10 +92,10 @@ def test_standard_input(monkeypatch):
 def test_sentences_series_and_sounds(tmp_path):
     conll = tmp_path / "words.conll"
     conll.write_text("Anna N\nsleeps V\n\nBen N\n\n", encoding="utf-8")
-    assert one(model("tag", data_={}), str(conll), PredictOptions(), 2) == ([["Ben"]],)
+    assert one(model("tag", provenance_=Provenance()), str(conll), PredictOptions(), 2) == ([["Ben"]],)
 
     np.savez(tmp_path / "series.npz", X=np.arange(24.0).reshape(3, 4, 2))
-    (X,) = one(model("classify", "series", data_={}), str(tmp_path / "series.npz"), PredictOptions(), 2)
+    (X,) = one(model("classify", "series", provenance_=Provenance()), str(tmp_path / "series.npz"), PredictOptions(), 2)
     np.testing.assert_array_equal(X.rows[0], np.arange(8.0, 16.0).reshape(4, 2))
     assert (len(X), X.features) == (1, 2)
 
@@ -103,7 +104,9 @@ def test_sentences_series_and_sounds(tmp_path):
         soundfile.write(tmp_path / name, np.zeros(800), 8000)
     table = tmp_path / "sounds.csv"
     table.write_text("path,text\na.wav,a\nb.wav,b\n", encoding="utf-8")
-    assert one(model("transcribe", data_={}), str(table), PredictOptions(), 2) == ([tmp_path / "b.wav"],)
+    assert one(model("transcribe", provenance_=Provenance()), str(table), PredictOptions(), 2) == (
+        [tmp_path / "b.wav"],
+    )
     assert one(model("transcribe"), str(tmp_path / "a.wav"), PredictOptions()) == ([tmp_path / "a.wav"],)
 
 

@@ -28,7 +28,7 @@ class Labelled:
     Attributes:
         arguments: of the estimator's `fit` and `evaluate`, such as `(X, y)`.
         where: says file and line of a row counted from 0, for messages; None where rows have no lines.
-        names: facts for the model folder about the location of the data, such as names of columns.
+        names: fields of the model's `Provenance`, such as names of columns.
     """
 
     arguments: tuple[Any, ...]

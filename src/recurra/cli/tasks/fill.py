@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 OPTIONS = ("input", "top", "choices", "marks")
 """See `recurra.cli.tasks`."""
 
-COLUMN = "input column"
 ROWS = 1024  # predicted together
 
 
@@ -119,7 +118,7 @@ def _rounded(probability: float) -> float:
 def read_texts(path: Path, column: str | None, options: FileOptions, cache: Path | None = None) -> Labelled:
     """Reads the texts of a column, or the lines of a plain text if no column is named."""
     file = _read(path, column, options, cache)
-    return Labelled((file.table.column(0),), file.where, {COLUMN: column})
+    return Labelled((file.table.column(0),), file.where, {"input_column": column})
 
 
 def _read(path: Path, column: str | None, options: FileOptions, cache: Path | None = None) -> DataFile:
@@ -137,7 +136,7 @@ def _read(path: Path, column: str | None, options: FileOptions, cache: Path | No
 
 def _column(estimator: Any, path: Path, options: PredictOptions) -> str | None:
     """Returns the given column, or that of the training data unless the file is a plain text without it."""
-    known = estimator.data_.get(COLUMN)
+    known = estimator.provenance_.input_column
     if options.input is not None or known is None:
         return options.input
     from recurra.data.readers.sniff import table_suffix

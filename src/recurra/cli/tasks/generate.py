@@ -100,8 +100,8 @@ def _row(best: list[tuple[str, float]], top: int) -> dict[str, Any]:
 
 def _columns(estimator: Any, options: PredictOptions) -> tuple[str | None, str | None]:
     """Returns the columns of texts and of labels; None for plain text and for no labels."""
-    input = options.input or estimator.data_.get("input column")
-    condition = options.condition or estimator.data_.get("condition column")
+    input = options.input or estimator.provenance_.input_column
+    condition = options.condition or estimator.provenance_.condition_column
     return input, condition if len(estimator.classes_) else None
 
 
@@ -120,7 +120,7 @@ def _read(path: Path, input: str | None, condition: str | None, options: FileOpt
         names = [input] if condition is None else [input, condition]
         file = read_columns(path, names, options, cache)
         arguments = (file.table.column(0), *(labels(c) for c in file.table.columns[1:]))
-        known = {"input column": input, "condition column": condition}
+        known = {"input_column": input, "condition_column": condition}
         return Labelled(arguments, file.where, {k: v for k, v in known.items() if v is not None})
     if is_file(path) and table_suffix(path) in (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"):
         raise UsageError(

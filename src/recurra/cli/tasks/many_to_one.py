@@ -48,7 +48,7 @@ def fit(task: str, path: Path, options: SequenceFitOptions, params: dict[str, An
     def read(file: Path, cache: Path | None) -> Labelled:
         nonlocal columns
         found = read_labelled(task, file, columns, options, cache)
-        columns = columns.after(found.names)  # a validation file is read as the training file
+        columns = columns.after(found.names.get("time_format"))  # a validation file is read as the training file
         return found
 
     train(task, path, options, read, params)
@@ -65,7 +65,7 @@ def read_labelled(task: str, path: Path, columns: Columns, options: FileOptions,
 
 def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
     """Reads a labelled file for a model. By default the columns are those of the training data."""
-    return read_labelled(estimator.task, path, Columns.of(options, estimator.data_), options)
+    return read_labelled(estimator.task, path, Columns.of(options, estimator.provenance_), options)
 
 
 def predict(
@@ -87,7 +87,7 @@ def _chunks(estimator: Any, source: str | list[str], options: PredictOptions) ->
         if estimator.encoder_.kind != "text":
             raise UsageError("this model was not trained on texts, and standard input is for texts only")
         return ((chunk, None) for chunk in lines)
-    columns = Columns.of(options, estimator.data_)
+    columns = Columns.of(options, estimator.provenance_)
     return read_source(estimator.task, Path(str(source)), columns, options, targets=False).chunks()
 
 

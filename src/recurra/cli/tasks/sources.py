@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from recurra.data.columns.timestamps import TimeReading
     from recurra.data.readers.sequence_file import SequenceFile
+    from recurra.io import Provenance
 
 ROWS = 4096  # predicted together
 
@@ -35,8 +36,8 @@ class Columns:
     reading: TimeReading | None = None
 
     @classmethod
-    def of(cls, options: Any, data: dict[str, Any] | None = None) -> Columns:
-        """Those given on the command line, and for the rest those that a model remembers in its `data_`."""
+    def of(cls, options: Any, known: Provenance | None = None) -> Columns:
+        """The columns given on the command line, and for the others those of the model's training data."""
         from recurra.data.columns.timestamps import TimeReading
 
         features = listed(options.features)
@@ -44,29 +45,30 @@ class Columns:
         given = cls(options.input, options.target, options.id, options.time, features, reading)
         if given.input and features:
             raise UsageError("give --input for one row a sequence, or --features for one row a step, not both")
-        known = data or {}
-        given = given.after(known)
-        given = replace(given, target=given.target or known.get("target column"))
+        if known is None:
+            return given
+        given = given.after(known.time_format)
+        given = replace(given, target=given.target or known.target_column)
         if given.input or (given.features and given.id):
             return given
-        if known.get("feature columns"):
+        if known.feature_columns:
             return cls(
                 None,
                 given.target,
-                given.id or known.get("id column"),
-                given.time or known.get("time column"),
-                given.features or tuple(known["feature columns"]),
+                given.id or known.id_column,
+                given.time or known.time_column,
+                given.features or tuple(known.feature_columns),
                 given.reading,
             )
-        return given if given.features else replace(given, input=known.get("input column"))
+        return given if given.features else replace(given, input=known.input_column)
 
-    def after(self, data: dict[str, Any]) -> Columns:
+    def after(self, time_format: str | None) -> Columns:
         """Returns the same columns, with the time format of earlier data as the first choice."""
         from recurra.data.columns.timestamps import Spelling
 
-        if self.reading is None or not data.get("time format"):
+        if self.reading is None or not time_format:
             return self
-        known = Spelling(str(data["time format"]))
+        known = Spelling(time_format)
         try:
             known.check()
         except UsageError as error:
@@ -75,12 +77,12 @@ class Columns:
 
     @property
     def remembered(self) -> dict[str, Any]:
-        """For a model's `data_`."""
+        """The names as fields of `Provenance`."""
         if self.features:
-            columns = {"id column": self.id, "time column": self.time, "feature columns": list(self.features)}
+            columns = {"id_column": self.id, "time_column": self.time, "feature_columns": list(self.features)}
         else:
-            columns = {"input column": self.input}
-        return {name: value for name, value in {**columns, "target column": self.target}.items() if value}
+            columns = {"input_column": self.input}
+        return {name: value for name, value in {**columns, "target_column": self.target}.items() if value}
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def _from_long(
         raise UsageError("name the column to predict with --target")
     chosen = LongColumns(columns.id, columns.features, listed(columns.time), columns.target if targets else None)
     file = read_long(path, chosen, options.how(), numbers=task == "regress", reading=columns.reading, cache_dir=cache)
-    format = {} if file.spelling is None or not file.spelling.format else {"time format": file.spelling.format}
+    format = {} if file.spelling is None or not file.spelling.format else {"time_format": file.spelling.format}
     return _measured(task, file, columns.remembered | format, targets)
 
 

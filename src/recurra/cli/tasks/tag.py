@@ -73,7 +73,7 @@ def fit(
     """
     own = {"crf": crf, "characters": characters}
     params = {name: value for name, value in own.items() if value is not None}
-    names = {"target column": target, "input column": input}
+    names = {"target_column": target, "input_column": input}
     names = {name: value for name, value in names.items() if value is not None}
 
     def read_one(path: Path, cache: Path | None) -> Labelled:
@@ -102,8 +102,8 @@ def _read(path: Path, options: FileOptions, target: str | None, input: str | Non
 
 def _for_model(estimator: Any, path: Path, options: PredictOptions, *, tagged: bool) -> Any:
     """Reads a file. By default the columns are those of the training data."""
-    target = options.target or estimator.data_.get("target column")
-    input = options.input or estimator.data_.get("input column")
+    target = options.target or estimator.provenance_.target_column
+    input = options.input or estimator.provenance_.input_column
     return _read(path, options, target, input, tagged=tagged)
 
 

@@ -40,6 +40,7 @@ def train(task: str, train: Path, options: FitOptions, read: Read, params: dict[
             process is training into it.
         typer.Exit: with code 130 after Ctrl-C; with code 0 if the run to resume is finished.
     """
+    from recurra.io import Provenance
     from recurra.tasks.registry import find
 
     params = {**options.params(), **(params or {})}
@@ -58,7 +59,7 @@ def train(task: str, train: Path, options: FitOptions, read: Read, params: dict[
                 checkpoint_minutes=options.checkpoint_minutes,
                 resume=options.resume,
             )
-        estimator.data_ |= {"training file": train.name, **data.names}
+        estimator.provenance_ = Provenance(training_file=train.name, **data.names)
         _finish(estimator, options.out, run)
     return estimator
 

@@ -66,8 +66,8 @@ def fit(
 def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
     """Reads a labelled file for a model. By default the columns are those of the training data."""
     _decoding(estimator, options)
-    input = options.input or estimator.data_.get("input column") or "path"
-    target = options.target or estimator.data_.get("target column") or "text"
+    input = options.input or estimator.provenance_.input_column or "path"
+    target = options.target or estimator.provenance_.target_column or "text"
     return _labelled(path, input, target, options)
 
 
@@ -83,7 +83,7 @@ def inputs(estimator: Any, source: str, options: PredictOptions) -> Iterator[tup
     if source == "-":
         raise UsageError("recordings cannot be read from standard input; name a file, a folder or a table")
     _decoding(estimator, options)
-    sounds = read_sounds(options.input or estimator.data_.get("input column") or "path", source, options)
+    sounds = read_sounds(options.input or estimator.provenance_.input_column or "path", source, options)
     if not isinstance(sounds, list):
         raise DataError(f"the column of {source} has no names of sound files; name the right column with --input")
     return ((sounds[start : start + ROWS],) for start in range(0, len(sounds), ROWS))
@@ -104,4 +104,4 @@ def _labelled(path: Path, input: str, target: str, options: FileOptions, cache: 
     file = read_columns(path, [input, target], options, cache)
     sounds = as_sounds(file.table.column(0), path.parent, file.where)
     texts = labels(file.table.column(1))
-    return Labelled((sounds, texts), file.where, {"input column": input, "target column": target})
+    return Labelled((sounds, texts), file.where, {"input_column": input, "target_column": target})

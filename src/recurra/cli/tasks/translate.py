@@ -117,11 +117,9 @@ def fit(
 def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
     """Reads pairs for a model. By default the columns are those of the training data."""
     _ask(estimator, options)
-    known = estimator.data_
-    source = options.source or options.input or known.get("source column")
-    return _labelled(
-        path, Sides(source, options.target or known.get("target column"), options.target_file), options, None
-    )
+    known = estimator.provenance_
+    source = options.source or options.input or known.source_column
+    return _labelled(path, Sides(source, options.target or known.target_column, options.target_file), options, None)
 
 
 def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:
@@ -153,7 +151,7 @@ def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> 
     lines = text_batches(source)
     if lines is not None:
         return ((part,) for some in lines for part in _parts(some))
-    name, path = options.source or options.input or estimator.data_.get("source column"), Path(str(source))
+    name, path = options.source or options.input or estimator.provenance_.source_column, Path(str(source))
     if name is None:  # the model was trained on files of lines
         from recurra.data.readers.text_lines import read_lines
 
@@ -174,10 +172,10 @@ def _labelled(path: Path, sides: Sides, options: FileOptions, cache: Path | None
 
         sources, targets, said = read_parallel(path, sides.target_file, options.encoding)
         say(said)
-        return Labelled((sources, targets), None, {"file of translations": sides.target_file.name})
+        return Labelled((sources, targets), None, {"file_of_translations": sides.target_file.name})
     source, target = sides.source or SOURCE, sides.target or TARGET
     file = read_columns(path, [source, target], options, cache)
-    names = {"source column": source, "target column": target}
+    names = {"source_column": source, "target_column": target}
     return Labelled((file.table.column(0), file.table.column(1)), file.where, names)
 
 
@@ -237,6 +235,6 @@ def _set_apart(path: Path, sides: Sides, share: float, options: FitOptions, cach
     say(f"{held.num_rows:,} pairs held out: {out}")
     rows = np.flatnonzero(~apart)
     kept = table.take(rows)
-    columns = {} if sides.target_file else {"source column": sides.source, "target column": sides.target}
+    columns = {} if sides.target_file else {"source_column": sides.source, "target_column": sides.target}
     place = None if where is None else lambda row: where(int(rows[row]))
-    return Labelled((kept.column(at[0]), kept.column(at[1])), place, {**columns, "held out": out.name})
+    return Labelled((kept.column(at[0]), kept.column(at[1])), place, {**columns, "held_out": out.name})
