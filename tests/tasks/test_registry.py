@@ -17,7 +17,7 @@ from recurra.data.batching.batches import Batches
 from recurra.data.batching.store import SequenceStore
 from recurra.errors import ModelFolderError, UsageError
 from recurra.tasks import Estimator, registry
-from recurra.tasks.base import Saving
+from recurra.tasks.fitting import Prepared
 from recurra.tasks.registry import Task
 
 
@@ -54,16 +54,25 @@ class LengthRegressor(Estimator):
 
     task = "toy-length"
 
-    def fit(self, X, y):
-        self._check_params()
+    def fit(self, X, y, *, validation_data=None, checkpoint=None, checkpoint_minutes=10.0, resume=False):
+        return self._fit(
+            X,
+            y,
+            validation_data=validation_data,
+            checkpoint=checkpoint,
+            checkpoint_minutes=checkpoint_minutes,
+            resume=resume,
+        )
+
+    def _prepare(self, X, y, *, validation_data, seed, checkpoint):
         store = SequenceStore.build([[np.asarray(x, np.float32)[:, None] for x in X]])
-        batches = Batches(store, targets=torch.tensor(y), batch_size=self.batch_size, shuffle=True)
-        self._train(batches, None, self._seed(), Saving(None, 0, False), {"sequences": len(X)})
-        return self
+        batches = Batches(store, targets=torch.tensor(y), batch_size=self.batch_size, shuffle=True, seed=seed)
+        return Prepared(batches, None, {"sequences": len(X)})
 
     def predict(self, X):
-        with torch.inference_mode():
-            return self.network_(torch.tensor([len(x) for x in X])).tolist()
+        batches = Batches.of_list([np.asarray(x, np.float32)[:, None] for x in X], batch_size=8)
+        found = self._run(batches, lambda network, batch: network(batch.lengths).tolist())
+        return [found[row] for row in range(len(X))]
 
     def _build(self):
         return StepCounter()

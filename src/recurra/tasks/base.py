@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 import torch
@@ -15,10 +16,9 @@ from rich.console import Console
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from recurra._util.atomic import reason
 from recurra.cells.registry import NO_MEMORY, find, name_of
 from recurra.data.batching.batches import BatchSource, Shuffled, to_device
-from recurra.errors import DataError, NonFiniteError, UsageError
+from recurra.errors import DataError, NonFiniteError
 from recurra.io import ModelFolder, Provenance, dumps, model_card, write_folder
 from recurra.nn import RECURRENT
 from recurra.ops import Stack, reproducible_algebra
@@ -29,10 +29,13 @@ from . import registry
 from .baselines import FILE, Baseline, Comparison, Measured, compare, dump, no_held_out, parse
 from .config import METRICS, FolderConfig
 from .finite import finite_loss
+from .fitting import CheckpointConfig, Prepared
 from .params import Parameters, check_params, params_of, with_descriptions
 from .size import refuse_too_large
 from .subject import Subject
 from .subsample import select
+
+T = TypeVar("T")
 
 TRAINING_LOSS = "training loss"
 """Name of the compared figure where the network did not even learn its training data."""
@@ -44,39 +47,6 @@ MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
 
 PREDICT_BATCH = 256
 REMEDY = "use a smaller learning rate or look for extreme values in the data"
-
-
-class Saving(NamedTuple):
-    """Where and when the state of a run is kept.
-
-    Attributes:
-        folder: for the prepared data and the checkpoint, or None for neither.
-        minutes: greatest time between two checkpoints.
-        resume: whether to go on from the checkpoint where there is one.
-    """
-
-    folder: Path | None
-    minutes: float
-    resume: bool
-
-    @classmethod
-    def to(cls, folder: str | Path | None, minutes: float, resume: bool) -> Saving:
-        """Creates the folder.
-
-        Raises:
-            UsageError: the folder cannot be created.
-        """
-        path = None if folder is None else Path(folder)
-        if path is not None:
-            try:
-                path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UsageError(f"the folder {path} for checkpoints cannot be created: {reason(error)}") from None
-        return cls(path, minutes, resume)
-
-    def file(self, name: str) -> Path | None:
-        """A file in the folder, None where there is no folder."""
-        return None if self.folder is None else self.folder / name
 
 
 @dataclass(eq=False, repr=False)
@@ -126,6 +96,16 @@ class Estimator(Parameters, BaseEstimator):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.__doc__ = with_descriptions(cls.__doc__, params_of(cls))
+
+    def _prepare(self, *data: Any, **options: Any) -> Prepared:
+        """Encodes the training data and learns everything but the weights (classes, scale, tokens).
+
+        Args:
+            *data: what `fit` passes to `_fit`.
+            **options: `validation_data`, as in `fit`; `seed` of all random draws; `checkpoint`, whose folder is for
+                large prepared data.
+        """
+        raise NotImplementedError
 
     def _build(self) -> torch.nn.Module:
         """The untrained network, called as `network(values, lengths)` or as the objective calls it."""
@@ -196,12 +176,36 @@ class Estimator(Parameters, BaseEstimator):
 
     # fitting
 
-    def _train(
-        self, batches: BatchSource, valid: BatchSource | None, seed: int, saving: Saving, data: dict[str, Any]
-    ) -> None:
-        """Trains a new network on `batches`; `valid` chooses the best epoch; `data` says in the card what they are."""
+    def _fit(
+        self,
+        *data: Any,
+        validation_data: Any,
+        checkpoint: str | Path | None,
+        checkpoint_minutes: float,
+        resume: bool,
+    ) -> Self:
+        """Trains on data; the body of every `fit`.
+
+        Args:
+            *data: positional arguments of `_prepare`.
+            validation_data: see `fit` of the task.
+            checkpoint: see `fit` of the task.
+            checkpoint_minutes: see `fit` of the task.
+            resume: see `fit` of the task.
+        """
+        self._check_params()
+        seed, config = self._seed(), CheckpointConfig.to(checkpoint, checkpoint_minutes, resume)
+        prepared = self._prepare(*data, validation_data=validation_data, seed=seed, checkpoint=config)
+        self._train(prepared, seed, config)
+        if prepared.finish is not None:
+            prepared.finish()
+        return self
+
+    def _train(self, prepared: Prepared, seed: int, checkpoint: CheckpointConfig) -> None:
+        """Trains a new network on prepared data."""
         from recurra.training.loop import train  # Lightning takes seconds to import
 
+        batches, valid = prepared.train, prepared.valid
         epochs = self.epochs or min(max(MIN_EPOCHS, math.ceil(self.min_steps / len(batches))), MAX_EPOCHS)
         if self.epochs is None and self.max_minutes is not None:
             epochs = MAX_EPOCHS  # the clock ends the run
@@ -210,7 +214,7 @@ class Estimator(Parameters, BaseEstimator):
             patience = max(patience, int(epochs * self._patience()))  # epochs of a few steps say little each
         specs = params_of(type(self))
         options = {k: repr(v) for k, v in self.get_params().items() if specs[k].fingerprint}
-        self.data_: dict[str, Any] = {**data, "hash (BLAKE2b)": batches.fingerprint()}
+        self.data_: dict[str, Any] = {**prepared.summary, "hash (BLAKE2b)": batches.fingerprint()}
         self.provenance_ = Provenance()
         hashes = {"training data": batches.fingerprint(), "validation data": valid and valid.fingerprint()}
         settings = Settings(
@@ -226,9 +230,9 @@ class Estimator(Parameters, BaseEstimator):
             precision=self.precision,
             verbose=self.verbose,
             watch=self.watch,
-            checkpoint=saving.file("last.ckpt"),
-            checkpoint_minutes=saving.minutes,
-            resume=saving.resume,
+            checkpoint=checkpoint.file("last.ckpt"),
+            checkpoint_minutes=checkpoint.minutes,
+            resume=checkpoint.resume,
             fingerprint={"task": self.task, **options, **hashes},
         )
         with reproducible_algebra():
@@ -385,10 +389,32 @@ class Estimator(Parameters, BaseEstimator):
 
     def _observed(self, batches: Iterable[Any], objective: Objective) -> list[Any]:
         """What the objective observes of the network on each batch."""
+        with self._inference() as (network, device):
+            return [objective.observe(network, to_device(batch, device)) for batch in batches]
+
+    @contextmanager
+    def _inference(self) -> Iterator[tuple[Any, torch.device]]:
+        """Yields the network in evaluation mode and its device; no gradients are recorded inside."""
         device = choose_device(self.device)
         network = self.network_.to(device).eval()
         with torch.inference_mode(), reproducible_algebra():
-            return [objective.observe(network, to_device(batch, device)) for batch in batches]
+            yield network, device
+
+    def _run(self, batches: Iterable[Any], answer: Callable[[Any, Any], Iterable[T]]) -> dict[int, T]:
+        """Runs the network on sequences.
+
+        Args:
+            batches: batches with `rows`.
+            answer: called with the network and each batch on the device; returns one answer for each sequence.
+
+        Returns:
+            The answers by row.
+        """
+        found: dict[int, T] = {}
+        with self._inference() as (network, device):
+            for batch in batches:
+                found.update(zip(batch.rows.tolist(), answer(network, to_device(batch, device)), strict=True))
+        return found
 
     # saving
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recurra.data.batching.batches import IGNORE
-from recurra.data.batching.pairs import PairBatches, hold_out, references_of
+from recurra.data.batching.pairs import PairBatches, references_of
+from recurra.data.batching.split import hold_out_groups
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.pairs import as_pairs, source_groups
 
@@ -17,13 +18,13 @@ from recurra.data.columns.pairs import as_pairs, source_groups
 )
 def test_a_split_never_parts_a_source(sources, share, seed):
     groups = source_groups(sources)
-    apart = hold_out(groups, share, seed)
+    apart = hold_out_groups(groups, share, seed)
     distinct = {s.strip() for s in sources}
     assert {s.strip() for s, x in zip(sources, apart, strict=True) if x}.isdisjoint(
         s.strip() for s, x in zip(sources, apart, strict=True) if not x
     )
     assert len(set(groups[apart])) == min(round(share * len(distinct)), len(distinct) - 1)
-    np.testing.assert_array_equal(apart, hold_out(groups, share, seed))
+    np.testing.assert_array_equal(apart, hold_out_groups(groups, share, seed))
 
 
 def test_references_are_those_of_the_source():

@@ -202,7 +202,7 @@ def _set_apart(path: Path, sides: Sides, share: float, options: FitOptions, cach
 
     import numpy as np
 
-    from recurra.data.batching.pairs import hold_out
+    from recurra.data.batching.split import hold_out_groups
     from recurra.data.columns.inputs import Texts, as_sequences
     from recurra.data.columns.pairs import source_groups
     from recurra.data.files.table import choose_columns
@@ -216,7 +216,7 @@ def _set_apart(path: Path, sides: Sides, share: float, options: FitOptions, cach
             f"{path.name}, column {names[at[0]]}: these are not texts; translation needs a text on each side"
         )
     texts = [text for chunk in sources.chunks() for text in chunk]
-    apart = hold_out(source_groups(texts), share, options.random_state or 0)
+    apart = hold_out_groups(source_groups(texts), share, options.random_state or 0)
     if not apart.any():
         raise UsageError(f"--hold-out {share:g} of {len(texts):,} rows leaves nothing to test on")
     # columns without a name are numbered, and a header of numbers would look like data

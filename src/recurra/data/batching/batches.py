@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .store import SequenceStore
+from .store import SequenceList, SequenceStore
 
 POOL_BATCHES = 50  # batches sorted by length together: enough for little padding, few enough to stay random
 IGNORE = -100  # target of a step that does not count; torch's cross entropy knows it
@@ -86,7 +86,7 @@ class Batches:
 
     def __init__(
         self,
-        store: SequenceStore,
+        store: SequenceStore | SequenceList,
         rows: np.ndarray | None = None,
         targets: Tensor | SequenceStore | None = None,
         weights: Tensor | None = None,
@@ -108,6 +108,11 @@ class Batches:
         halvings = np.ceil(np.log2(batch_size / self._capacity))
         self._capacity = np.maximum(batch_size // 2 ** halvings.astype(np.int64), 1)
         self._count = sum(-(-int((self._capacity == c).sum()) // int(c)) for c in np.unique(self._capacity))
+
+    @classmethod
+    def of_list(cls, sequences: Sequence[np.ndarray], rows: np.ndarray | None = None, **options: Any) -> Self:
+        """Batches of sequences in memory, for predictions; they have no fingerprint."""
+        return cls(SequenceList(sequences), rows, **options)
 
     def __len__(self) -> int:
         return self._count

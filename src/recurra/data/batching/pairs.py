@@ -14,24 +14,6 @@ from .batches import Batches
 from .store import SequenceStore
 
 
-def hold_out(groups: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Selects the pairs of a random share of the distinct sources. No source is on both sides.
-
-    Args:
-        groups: number of each pair's source, from 0 without gaps, `(pairs,)`.
-        share: of the sources; there is one of them at least on the side that is not held out.
-        seed: of the choice.
-
-    Example:
-        >>> hold_out(np.array([0, 0, 1, 2]), 0.4, seed=0).tolist()
-        [False, False, False, True]
-    """
-    count = int(groups.max()) + 1 if len(groups) else 0
-    chosen = np.zeros(count, dtype=bool)
-    chosen[np.random.default_rng(seed).permutation(count)[: min(round(count * share), count - 1)]] = True
-    return chosen[groups]
-
-
 class PairBatch(NamedTuple):
     """A `Batch` whose targets are sequences, with the texts to compare translations with.
 

@@ -80,6 +80,29 @@ class SequenceStore:
         return digest.hexdigest()
 
 
+class SequenceList:
+    """Sequences in memory, read by row like those of a `SequenceStore`.
+
+    Args:
+        sequences: arrays, all `(time,)` or all `(time, features)`, of one type.
+    """
+
+    def __init__(self, sequences: Sequence[np.ndarray]) -> None:
+        self.sequences = sequences
+        self.lengths = np.array([len(sequence) for sequence in sequences], np.int64)
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def take(self, rows: Iterable[int]) -> list[np.ndarray]:
+        """Returns the sequences of some rows."""
+        return [self.sequences[row] for row in rows]
+
+    def fingerprint(self) -> str:
+        """Not available: data to train on are in a `SequenceStore`."""
+        raise NotImplementedError
+
+
 def _blocks_of(chunks: Iterable[Sequence[np.ndarray]]) -> Iterable[list[np.ndarray]]:
     waiting: list[np.ndarray] = []
     for chunk in chunks:

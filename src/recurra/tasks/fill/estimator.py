@@ -14,17 +14,18 @@ from torch import Tensor
 
 from recurra._util.schema import FileError, Natural, Share
 from recurra.data.batching.batches import Batch, Batches
+from recurra.data.batching.split import hold_out
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import Texts, as_sequences
 from recurra.data.encoders.text import TOKENS, UNKNOWN_ID, TextConfig
 from recurra.errors import DataError, UsageError
 from recurra.io import CONFIG
 from recurra.nn import DIRECTIONS, ContextNetwork, SampledSoftmax, step_mask
-from recurra.ops import reproducible_algebra
-from recurra.tasks.base import Estimator, Saving, beside
+from recurra.tasks.base import Estimator, beside
 from recurra.tasks.baselines import Measured
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
+from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import MAX_SIZE, param
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
@@ -209,33 +210,37 @@ class BlankFiller(Estimator):
             DataError: the data cannot be used; the message says where and why.
             UsageError: an argument is out of its range (it is a ValueError).
         """
-        self._check_params()
-        seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
+        return self._fit(
+            X,
+            validation_data=validation_data,
+            checkpoint=checkpoint,
+            checkpoint_minutes=checkpoint_minutes,
+            resume=resume,
+        )
+
+    def _prepare(self, X: Any, *, validation_data: Any, seed: int, checkpoint: CheckpointConfig) -> Prepared:
         texts = _as_texts(X)
-        held_out = np.zeros(len(texts), bool)
-        if validation_data is None:
-            count = round(len(texts) * self.validation_fraction)
-            held_out[np.random.default_rng(seed).permutation(len(texts))[:count]] = True
+        whole = np.ones(len(texts), bool)
+        held_out = hold_out(whole, self.validation_fraction if validation_data is None else 0, seed)
         self.encoder_ = BlankEncoder(self.tokens, self.vocab_size).fit(texts.chunks(~held_out))
-        store = self._store(texts, saving.file("training.arrow"))
+        store = self._store(texts, checkpoint.file("training.arrow"))
         batches = self._batches(store, ~held_out, seed)
         valid = None
         if validation_data is not None:
-            valid = self._batches(self._store(_as_texts(validation_data[0]), saving.file("validation.arrow")))
+            valid = self._batches(self._store(_as_texts(validation_data[0]), checkpoint.file("validation.arrow")))
         elif (store.lengths[held_out] > 0).any():
             valid = self._batches(store, held_out)
         self.counts_, self.spans_ = self._count(store, batches.rows)
         if not self.counts_[1:].any():
             raise DataError("no word occurs twice in the training texts: there is nothing to learn")
-        data = {
+        summary = {
             "texts": batches.count,
             "tokens": int(self.counts_.sum()),
             "empty texts": int((store.lengths[~held_out] == 0).sum()),
             "unknown tokens": int(self.counts_[UNKNOWN_ID]),
             "validation texts": 0 if valid is None else valid.count,
         }
-        self._train(batches, valid, seed, saving, data)
-        return self
+        return Prepared(batches, valid, summary)
 
     def _store(self, texts: Texts, path: Path | None = None) -> SequenceStore:
         return SequenceStore.build((self.encoder_.encode(chunk) for chunk in texts.chunks()), path)
@@ -366,12 +371,11 @@ class BlankFiller(Estimator):
 
     def _filler(self, marks: bool) -> Filler:
         device = choose_device(self.device)
-        network: Any = self.network_.to(device).eval()
         absent = torch.full((self.encoder_.input_size,), 0.0, device=device)
         absent[UNKNOWN_ID] = -torch.inf
 
         def scores(tokens: Tensor, lengths: Tensor, rows: Tensor, steps: Tensor) -> Tensor:
-            with torch.inference_mode(), reproducible_algebra():
+            with self._inference() as (network, _):
                 context = network(tokens.to(device), lengths)[rows.to(device), steps.to(device)]
                 return finite(network.logits(context).float()) + absent
 

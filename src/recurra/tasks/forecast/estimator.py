@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -22,13 +23,13 @@ from recurra.data.columns.panel import Panel, Series, with_future
 from recurra.data.columns.timestamps import TimeReading
 from recurra.errors import DataError, UsageError
 from recurra.ops import reproducible_algebra
-from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving, beside
+from recurra.tasks.base import PREDICT_BATCH, Estimator, beside
 from recurra.tasks.baselines import Comparison, compare, no_held_out
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
+from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
 from recurra.tasks.subject import Subject
-from recurra.training.settings import choose_device
 
 from . import baselines as references
 from .coerce import accept, accept_future, in_kind, kind_of, new_panel
@@ -198,10 +199,20 @@ class Forecaster(Estimator):
             DataError: the data cannot be used; the message says where and why.
             UsageError: an argument is out of its range (it is a ValueError).
         """
-        self._check_params()
-        seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
         reading = TimeReading.of(time_format, day_first, month_first)
-        panel = new_panel(y, features, known, time, target, id, fill_gaps=self.fill_gaps, reading=reading)
+        return self._fit(
+            y,
+            lambda: new_panel(y, features, known, time, target, id, fill_gaps=self.fill_gaps, reading=reading),
+            validation_data=validation_data,
+            checkpoint=checkpoint,
+            checkpoint_minutes=checkpoint_minutes,
+            resume=resume,
+        )
+
+    def _prepare(
+        self, y: Any, read: Callable[[], Panel], *, validation_data: Any, seed: int, checkpoint: CheckpointConfig
+    ) -> Prepared:
+        panel = read()
         elsewhere = validation_data[0] if isinstance(validation_data, tuple) else validation_data
         fraction = self.validation_fraction if elsewhere is None else 0.0
         parts = split_panel(panel, self.split, fraction, self.horizon)
@@ -221,7 +232,7 @@ class Forecaster(Estimator):
         watched = self._windows(*valid, PREDICT_BATCH, most=VALID_WINDOWS)
         if not watched.count:
             self._refuse_no_validation(elsewhere)
-        data = {
+        summary = {
             "series": len(panel.series),
             "steps": sum(p.train for p in parts),
             "windows": len(batches.begins),
@@ -231,13 +242,23 @@ class Forecaster(Estimator):
             "validation windows": watched.count,
             "step of time": str(panel.frequency),
         }
-        self._train(batches, watched if watched.count else None, seed, saving, data)
+        finish = partial(self._finish, y, panel, parts, spans, valid)
+        return Prepared(batches, watched if watched.count else None, summary, finish)
+
+    def _finish(
+        self,
+        y: Any,
+        panel: Panel,
+        parts: Sequence[Parts],
+        spans: Sequence[tuple[int, int]],
+        valid: tuple[Panel, Sequence[tuple[int, int]]],
+    ) -> None:
+        """Keeps the end of the series, calibrates the bands and compares with the baselines."""
         self.seen_ = Seen.of(panel, parts)
         self.tail_, self.kind_ = self._tail(panel), kind_of(y)
         if self.best_epoch_ or not self.interrupted_:
             with reproducible_algebra():
                 self._close(panel, spans, valid)
-        return self
 
     def _choose_sizes(self, panel: Panel, parts: Sequence[Parts]) -> None:
         """Context, season and segment, from the training part."""
@@ -333,10 +354,8 @@ class Forecaster(Estimator):
 
     def _roll(self, values: Tensor, future: Tensor) -> Tensor:
         """Uncalibrated forecasts `(batch, steps, targets, 1 + quantiles)`, scaled, on the CPU."""
-        device = choose_device(self.device)
-        network = self._network.to(device).eval()
-        take = self.horizon if self.decoding == "direct" else network.written
-        with torch.inference_mode(), reproducible_algebra():
+        with self._inference() as (network, device):
+            take = self.horizon if self.decoding == "direct" else network.written
             found = roll(network, values.to(device), future.to(device), self._levels(), take).float().cpu()
         return finite(found).clone()
 

@@ -14,7 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from recurra._util.schema import check_labels
-from recurra.data.batching.batches import IGNORE, Batches, BatchSource, to_device
+from recurra.data.batching.batches import IGNORE, Batches, BatchSource
+from recurra.data.batching.split import hold_out
 from recurra.data.batching.store import SequenceStore
 from recurra.data.batching.streams import Streams
 from recurra.data.columns.inputs import Texts, as_column, as_sequences, is_missing
@@ -31,14 +32,14 @@ from recurra.data.encoders.running_text import (
 from recurra.data.encoders.text import UNKNOWN_ID
 from recurra.errors import DataError, UsageError
 from recurra.ops import reproducible_algebra
-from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving
+from recurra.tasks.base import PREDICT_BATCH, Estimator
 from recurra.tasks.baselines import Baseline
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.counts import PairFrequency, TokenFrequency, fit_frequencies
 from recurra.tasks.finite import NOT_FINITE, answers_of, finite
+from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import MAX_SIZE, param
 from recurra.tasks.subject import Subject, unknown_notes
-from recurra.training.settings import choose_device
 
 from .network import LanguageNetwork, NextToken, check_sampling, draw, token_losses
 
@@ -164,23 +165,30 @@ class LanguageModel(Estimator):
             DataError: the data cannot be used; the message says where and why.
             UsageError: an argument is out of its range (it is a ValueError).
         """
-        self._check_params()
-        seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
+        return self._fit(
+            X,
+            y,
+            validation_data=validation_data,
+            checkpoint=checkpoint,
+            checkpoint_minutes=checkpoint_minutes,
+            resume=resume,
+        )
+
+    def _prepare(self, X: Any, y: Any, *, validation_data: Any, seed: int, checkpoint: CheckpointConfig) -> Prepared:
         self.encoder_ = RunningTextEncoder(self.tokens, self.vocab_size)
         self.documents_ = not isinstance(X, str)
-        fit = self._fit_documents if self.documents_ else self._fit_stream
-        batches, valid, data = fit(X, y, validation_data is None, seed, saving)
+        prepare = self._prepare_documents if self.documents_ else self._prepare_stream
+        batches, valid, summary = prepare(X, y, validation_data is None, seed, checkpoint)[:3]
         if validation_data is not None:
             valid = self._batches(*validation_data, exact=False)
-        self._train(batches, valid, seed, saving, data | {"validation tokens": _tokens(valid)})
-        return self
+        return Prepared(batches, valid, summary | {"validation tokens": _tokens(valid)})
 
-    def _fit_stream(self, text: str, y: Any, hold_out: bool, seed: int, saving: Saving) -> tuple[Any, Any, dict]:
+    def _prepare_stream(self, text: str, y: Any, apart: bool, seed: int, checkpoint: CheckpointConfig) -> Prepared:
         if y is not None:
             raise UsageError("a running text has no labels: y goes with a list of texts")
         cut = pieces(text)
         kept = len(cut)
-        if hold_out:  # whole pieces, so that both parts begin with a line where there are lines
+        if apart:  # whole pieces, so that both parts begin with a line where there are lines
             ends = np.cumsum([len(piece) for piece in cut])
             kept = int(np.searchsorted(ends, len(text) * (1 - self.validation_fraction)))
             kept = min(max(kept, 1), len(cut))
@@ -192,14 +200,13 @@ class LanguageModel(Estimator):
         streams = min(self.batch_size, max(tokens // (STREAM_WINDOWS * self.bptt), 1))
         batches = Streams(parts, BEGIN_ID, streams=streams, window=self.bptt)
         valid = self._batches(held_out, exact=False) if held_out else None
-        return batches, valid, {"characters": len(training), "tokens": tokens}
+        return Prepared(batches, valid, {"characters": len(training), "tokens": tokens})
 
-    def _fit_documents(self, X: Any, y: Any, hold_out: bool, seed: int, saving: Saving) -> tuple[Any, Any, dict]:
+    def _prepare_documents(self, X: Any, y: Any, apart: bool, seed: int, checkpoint: CheckpointConfig) -> Prepared:
         texts = _texts(X)
         labels = None if y is None else as_column(y, len(texts), "y")
-        training = np.ones(len(texts), bool)
-        count = round(len(texts) * self.validation_fraction) if hold_out else 0
-        training[np.random.default_rng(seed).permutation(len(texts))[:count]] = False
+        held_out = hold_out(np.ones(len(texts), bool), self.validation_fraction if apart else 0, seed)
+        training = ~held_out
         self.classes_ = np.array([], dtype=str)
         if labels is not None:
             known = labels[~is_missing(labels)]
@@ -207,11 +214,11 @@ class LanguageModel(Estimator):
                 raise DataError("every label is missing: leave y out")
             self.classes_ = np.unique(known.astype(str))
         self.encoder_.fit(texts.chunks(training))
-        batches = self._document_batches(texts, labels, training, seed, saving.file("training.arrow"))
+        batches = self._document_batches(texts, labels, training, seed, checkpoint.file("training.arrow"))
         valid = None
-        if count:
-            valid = self._document_batches(texts, labels, ~training, None, saving.file("held-out.arrow"))
-        return batches, valid, {"texts": int(training.sum()), "tokens": _tokens(batches)}
+        if held_out.any():
+            valid = self._document_batches(texts, labels, held_out, None, checkpoint.file("held-out.arrow"))
+        return Prepared(batches, valid, {"texts": int(training.sum()), "tokens": _tokens(batches)})
 
     def _document_batches(
         self, texts: Texts, labels: np.ndarray | None, keep: np.ndarray | None, seed: int | None, path: Path | None
@@ -398,15 +405,12 @@ class LanguageModel(Estimator):
             raise DataError("X is one text; hand over a list of texts, such as [text]")
         if len(X) == 0:
             return np.zeros(0)
-        device = choose_device(self.device)
-        network = self.network_.to(device).eval()
-        rows, found = [], []
-        with torch.inference_mode(), reproducible_algebra():
-            for batch in self._batches(X, y):
-                batch = to_device(batch, device)
-                rows.append(batch.rows.cpu())
-                found.append(judge(batch, finite(network(batch.values, batch.lengths)[0])))
-        return torch.cat(found)[torch.argsort(torch.cat(rows))].numpy()
+
+        def answer(network: Any, batch: Any) -> np.ndarray:
+            return judge(batch, finite(network(batch.values, batch.lengths)[0])).numpy()
+
+        found = self._run(self._batches(X, y), answer)
+        return np.stack([found[row] for row in range(len(found))])
 
     # writing
 

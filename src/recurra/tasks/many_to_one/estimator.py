@@ -16,6 +16,7 @@ from torch import Tensor
 from recurra._util.schema import Flag, Record
 from recurra.data import ENCODERS, AudioEncoder, SeriesEncoder, TextEncoder
 from recurra.data.batching.batches import Batch, Batches
+from recurra.data.batching.split import hold_out_stratified
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import Arrays, Texts, as_column, as_sequences, is_empty, is_missing
 from recurra.data.encoders.logmel import HOP, AudioConfig
@@ -24,14 +25,14 @@ from recurra.data.encoders.text import TOKENS, TextConfig
 from recurra.data.files.audio import Recordings
 from recurra.errors import DataError
 from recurra.nn import POOLINGS
-from recurra.ops import reproducible_algebra, total
-from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving
+from recurra.ops import total
+from recurra.tasks.base import PREDICT_BATCH, Estimator
 from recurra.tasks.baselines import Baseline
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
+from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import MAX_SIZE, param
 from recurra.tasks.subject import Subject, unknown_notes
-from recurra.training.settings import choose_device
 
 from .baselines import (
     KINDS,
@@ -240,25 +241,43 @@ class SequenceEstimator(Estimator):
             DataError: the data cannot be used; the message says where and why.
             UsageError: an argument is out of its range (it is a ValueError).
         """
-        self._check_params()
-        seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
+        return self._fit(
+            X,
+            y,
+            sample_weight,
+            validation_data=validation_data,
+            checkpoint=checkpoint,
+            checkpoint_minutes=checkpoint_minutes,
+            resume=resume,
+        )
+
+    def _prepare(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        validation_data: tuple[Any, Any] | None,
+        seed: int,
+        checkpoint: CheckpointConfig,
+    ) -> Prepared:
         sequences = as_sequences(X)
         y = as_column(y, len(sequences), "y")
         self.chosen_ = self._choose(sequences.kind, int((~is_missing(y)).sum()))
         weights = as_weights(sample_weight, len(sequences))
-        training, held_out = self._split(y, sequences, validation_data is None, seed)
+        training, held_out = self._split(y, validation_data is None, seed)
         self._fit_targets(y[training])
         self.encoder_ = self._new_encoder(sequences)
-        store = self._learn(sequences, training, saving.file("training.arrow"))
+        store = self._learn(sequences, training, checkpoint.file("training.arrow"))
         targets = self._targets_of(y, training | held_out)
         weights = self._weigh(y, weights)
         batches = self._batches(store, training, targets, weights, seed)
         valid = None
         if validation_data is not None:
-            valid = self._validation_batches(validation_data, saving)
+            valid = self._validation_batches(validation_data, checkpoint)
         elif held_out.any():
             valid = self._batches(store, held_out, targets, weights, None)
-        data = {
+        summary = {
             "sequences": int(training.sum()),
             "steps": int(store.lengths[training].sum()),
             "empty sequences": int((store.lengths[training] == 0).sum()),
@@ -266,9 +285,8 @@ class SequenceEstimator(Estimator):
             "validation sequences": 0 if valid is None else len(valid.rows),
         }
         if isinstance(sequences, Arrays):
-            data["missing values"] = Arrays(list(compress(sequences.rows, training)), sequences.features).missing
-        self._train(batches, valid, seed, saving, data)
-        return self
+            summary["missing values"] = Arrays(list(compress(sequences.rows, training)), sequences.features).missing
+        return Prepared(batches, valid, summary)
 
     def _choose(self, kind: str, count: int) -> dict[str, Any]:
         """The parameters that depend on the kind of sequences and their number: as given, else by default."""
@@ -278,28 +296,14 @@ class SequenceEstimator(Estimator):
         given = {name: getattr(self, name) for name in defaults}
         return {name: default if given[name] is None else given[name] for name, default in defaults.items()}
 
-    def _split(
-        self, y: np.ndarray, sequences: Texts | Arrays | Recordings, hold_out: bool, seed: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Which rows are trained on and which choose the best epoch, as masks; neither where y is missing."""
-        from sklearn.model_selection import train_test_split
-
+    def _split(self, y: np.ndarray, apart: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Masks of the rows to train on and of those that choose the best epoch; neither has rows without a target."""
         known = ~is_missing(y)
         if not known.any():
             raise DataError("every target is missing: there is nothing to learn")
-        training, held_out = known.copy(), np.zeros_like(known)
-        rows = np.flatnonzero(known)
-        count = round(len(rows) * self.chosen_["validation_fraction"])
-        if hold_out and 0 < count < len(rows):
-            groups = self._stratify(y[rows])
-            if groups is not None:
-                sizes = np.unique(groups, return_counts=True)[1]
-                groups = groups if sizes.min() > 1 and len(sizes) <= min(count, len(rows) - count) else None
-            random = np.random.RandomState(seed % 2**32)
-            valid = train_test_split(rows, test_size=count, random_state=random, stratify=groups)[1]
-            held_out[valid] = True
-            training[valid] = False
-        return training, held_out
+        fraction = self.chosen_["validation_fraction"] if apart else 0
+        held_out = hold_out_stratified(known, fraction, seed, self._stratify(y[known]))
+        return known & ~held_out, held_out
 
     def _batches(
         self,
@@ -320,13 +324,13 @@ class SequenceEstimator(Estimator):
             seed=seed or 0,
         )
 
-    def _validation_batches(self, data: tuple[Any, Any], saving: Saving) -> Batches:
+    def _validation_batches(self, data: tuple[Any, Any], checkpoint: CheckpointConfig) -> Batches:
         sequences = self._accept(data[0])
         y = as_column(data[1], len(sequences), "the validation y")
         known = ~is_missing(y)
         if not known.any():
             raise DataError("every validation target is missing")
-        store = self._store(sequences, saving.file("validation.arrow"))
+        store = self._store(sequences, checkpoint.file("validation.arrow"))
         return self._batches(store, known, self._targets_of(y, known), self._weigh(y, None), None)
 
     def _targets_of(self, y: np.ndarray, known: np.ndarray) -> Tensor:
@@ -440,17 +444,13 @@ class SequenceEstimator(Estimator):
         return np.concatenate(list(self._output_chunks(self._accept(X))))
 
     def _output_chunks(self, sequences: Texts | Arrays | Recordings) -> Iterator[np.ndarray]:
-        device = choose_device(self.device)
-        network = self.network_.to(device).eval()
+        def answer(network: Any, batch: Batch) -> np.ndarray:
+            return finite(network(batch.values, batch.lengths).float().cpu()).numpy()
+
         encode: Any = self.encoder_.encode
         for chunk in sequences.chunks():
-            batches = Batches(SequenceStore.build([encode(chunk)]), batch_size=PREDICT_BATCH)
-            found = np.zeros((len(chunk), self._output_size()), np.float32)
-            with torch.inference_mode(), reproducible_algebra():
-                for batch in batches:
-                    output = network(batch.values.to(device), batch.lengths)
-                    found[batch.rows.numpy()] = finite(output.float().cpu()).numpy()
-            yield found
+            found = self._run(Batches.of_list(encode(chunk), batch_size=PREDICT_BATCH), answer)
+            yield np.stack([found[row] for row in range(len(chunk))])
 
     def subject(self, X: Any, y: Any = None) -> Subject:
         """See `Estimator.subject`."""

@@ -12,7 +12,8 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from recurra._util.schema import Record, check_labels
-from recurra.data.batching.batches import IGNORE, Batches, to_device
+from recurra.data.batching.batches import IGNORE, Batches
+from recurra.data.batching.split import hold_out
 from recurra.data.batching.store import SequenceStore
 from recurra.data.batching.words import WordBatches
 from recurra.data.columns.inputs import CHUNK_ROWS
@@ -20,15 +21,15 @@ from recurra.data.columns.sentences import as_sentences, as_tags
 from recurra.data.encoders.tag_schemes import Scheme, find_scheme, parts_of
 from recurra.data.encoders.words import CHARACTERS, WordConfig, WordEncoder
 from recurra.errors import DataError, UsageError
-from recurra.ops import Stack, reproducible_algebra
-from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving
+from recurra.ops import Stack
+from recurra.tasks.base import PREDICT_BATCH, Estimator
 from recurra.tasks.baselines import Baseline
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.counts import FrequentTag, TagOfWord, fit_tags
 from recurra.tasks.finite import finite
+from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import MAX_SIZE, param
 from recurra.tasks.subject import Subject
-from recurra.training.settings import choose_device
 
 from .baselines import LinearTags, fit_linear_tags
 from .network import UNSEEN_TAG, TaggerNetwork, Tagging
@@ -152,42 +153,44 @@ class SequenceTagger(Estimator):
             DataError: the data cannot be used; the message says where and why.
             UsageError: an argument is out of its range (it is a ValueError).
         """
-        self._check_params()
-        seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
+        return self._fit(
+            X,
+            y,
+            validation_data=validation_data,
+            checkpoint=checkpoint,
+            checkpoint_minutes=checkpoint_minutes,
+            resume=resume,
+        )
+
+    def _prepare(
+        self, X: Any, y: Any, *, validation_data: Validation, seed: int, checkpoint: CheckpointConfig
+    ) -> Prepared:
         sentences = as_sentences(X)
         tags = as_tags(y, sentences, "y")
-        training, held_out = self._split(sentences, validation_data is None, seed)
+        whole = np.ones(len(sentences), bool)
+        apart = hold_out(whole, self.validation_fraction if validation_data is None else 0, seed)
+        training, held_out = np.flatnonzero(~apart), np.flatnonzero(apart)
         words_of = [sentences[i] for i in training]
         self._fit_tags([tags[i] for i in training])
         self.encoder_ = WordEncoder(self.characters, self.vocab_size).fit(words_of)
-        batches = self._batches(words_of, [tags[i] for i in training], seed, saving.file("training.arrow"))
+        batches = self._batches(words_of, [tags[i] for i in training], seed, checkpoint.file("training.arrow"))
         valid = None
         if validation_data is not None:
             held_x = as_sentences(validation_data[0])
             held_y = as_tags(validation_data[1], held_x, "the validation y")
             if not any(tag is not None for row in held_y for tag in row):
                 raise DataError("every validation tag is missing")
-            valid = self._batches(held_x, held_y, None, saving.file("validation.arrow"))
+            valid = self._batches(held_x, held_y, None, checkpoint.file("validation.arrow"))
         elif len(held_out):
             valid = self._batches([sentences[i] for i in held_out], [tags[i] for i in held_out], None, None)
-        data = {
+        summary = {
             "sentences": len(training),
             "words": sum(map(len, words_of)),
             "different words": len({word for words in words_of for word in words}),
             "words without a tag": sum(tags[i].count(None) for i in training),
             "validation sentences": 0 if valid is None else len(valid.batches.rows),
         }
-        self._train(batches, valid, seed, saving, data)
-        return self
-
-    def _split(self, sentences: list[list[str]], hold_out: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Which sentences are trained on and which choose the best epoch."""
-        rows = np.arange(len(sentences))
-        count = round(len(rows) * self.validation_fraction)
-        if not (hold_out and 0 < count < len(rows)):
-            return rows, rows[:0]
-        order = np.random.default_rng(seed).permutation(rows)
-        return np.sort(order[count:]), np.sort(order[:count])
+        return Prepared(batches, valid, summary)
 
     def _fit_tags(self, tags: list[list[str | None]]) -> None:
         """Learns which tags there are and what may follow what."""
@@ -295,25 +298,21 @@ class SequenceTagger(Estimator):
         return self._figures(self._labelled(X, y, None))["accuracy"]
 
     def _tagged(self, X: Any, *, confident: bool = True) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Tags and probabilities of each sentence, in order; with `confident=False` the latter are empty."""
+        """Yields tags and probabilities of each sentence, in order; with `confident=False` the latter are empty."""
         check_is_fitted(self, "network_")
         sentences = as_sentences(X) if len(X) else []
-        device = choose_device(self.device)
-        network: Any = self.network_.to(device).eval()
+
+        def answer(network: Any, batch: Any) -> Iterator[tuple[list[str], np.ndarray]]:
+            scores = finite(network(batch))
+            tags = network.chain.decode(scores, batch.lengths).cpu().numpy()
+            chances = network.chain.probabilities(scores, batch.lengths).cpu().numpy() if confident else tags
+            for best, chance, steps in zip(tags, chances, batch.lengths.tolist(), strict=True):
+                yield self.classes_[best[:steps]].tolist(), chance[:steps]
+
         for start in range(0, len(sentences), CHUNK_ROWS):
             chunk = sentences[start : start + CHUNK_ROWS]
-            found: list[Any] = [None] * len(chunk)
-            for batch in self._batches(chunk, None, None, None):
-                with torch.inference_mode(), reproducible_algebra():
-                    moved = to_device(batch, device)
-                    scores = finite(network(moved))
-                    tags = network.chain.decode(scores, moved.lengths).cpu().numpy()
-                    chances = network.chain.probabilities(scores, moved.lengths).cpu().numpy() if confident else tags
-                for row, best, chance, steps in zip(
-                    batch.rows.tolist(), tags, chances, batch.lengths.tolist(), strict=True
-                ):
-                    found[row] = (self.classes_[best[:steps]].tolist(), chance[:steps])
-            yield from found
+            found = self._run(self._batches(chunk, None, None, None), answer)
+            yield from (found[row] for row in range(len(chunk)))
 
     def subject(self, X: Any, y: Any = None) -> Subject:
         """See `Estimator.subject`."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from recurra.data import AudioEncoder, TextEncoder
 from recurra.data.batching.batches import Batches, pad
+from recurra.data.batching.split import hold_out
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import as_column, as_sequences, is_missing
 from recurra.data.encoders.logmel import HOP, AudioConfig
@@ -23,15 +24,14 @@ from recurra.data.encoders.text import TOKENS, TextConfig
 from recurra.data.files.audio import Recordings
 from recurra.errors import DataError
 from recurra.nn import stacked_length
-from recurra.ops import reproducible_algebra
-from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving
+from recurra.tasks.base import PREDICT_BATCH, Estimator
 from recurra.tasks.baselines import Baseline
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.counts import FrequentText
 from recurra.tasks.finite import finite
+from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import param
 from recurra.tasks.subject import Subject
-from recurra.training.settings import choose_device
 
 from .decode import align, needed_steps
 from .network import BLANK, BLANK_ID, CTCObjective, SpokenBatches, TranscribingNetwork, ctc_losses
@@ -152,21 +152,32 @@ class Transcriber(Estimator):
             EngineError: the packages of the extra `audio` are not installed.
             UsageError: an argument is out of its range (it is a ValueError).
         """
-        self._check_params()
-        seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
+        return self._fit(
+            X,
+            y,
+            validation_data=validation_data,
+            checkpoint=checkpoint,
+            checkpoint_minutes=checkpoint_minutes,
+            resume=resume,
+        )
+
+    def _prepare(
+        self, X: Any, y: Any, *, validation_data: Validation, seed: int, checkpoint: CheckpointConfig
+    ) -> Prepared:
         recordings, texts, known = _spoken(X, y)
-        training, held_out = self._split(known, validation_data is None, seed)
+        held_out = hold_out(known, self.validation_fraction if validation_data is None else 0, seed)
+        training = known & ~held_out
         self.text_encoder_ = TextEncoder(self.tokens, self.vocab_size, specials=[BLANK])
         self.text_encoder_.fit([[text for text, used in zip(texts, training, strict=True) if used]])
         self.encoder_ = AudioEncoder()
-        store = self.encoder_.learn(recordings, training, saving.file("training.arrow"))
+        store = self.encoder_.learn(recordings, training, checkpoint.file("training.arrow"))
         batches = self._batches(store, texts, training, seed)
         valid = None
         if validation_data is not None:
-            valid = self._labelled(*validation_data, None, saving.file("validation.arrow"))
+            valid = self._labelled(*validation_data, None, checkpoint.file("validation.arrow"))
         elif held_out.any():
             valid = self._batches(store, texts, held_out, None)
-        data = {
+        summary = {
             "recordings": recordings.summary(),
             "recordings trained on": batches.count,
             "left out for a missing text": int((~known).sum()),
@@ -175,17 +186,7 @@ class Transcriber(Estimator):
             "tokens": self.text_encoder_.input_size,
             "validation recordings": 0 if valid is None else valid.count,
         }
-        self._train(batches, valid, seed, saving, data)
-        return self
-
-    def _split(self, known: np.ndarray, hold_out: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Which rows are trained on and which choose the best epoch, as masks; neither where the text is missing."""
-        rows = np.flatnonzero(known)
-        held_out = np.zeros_like(known)
-        count = round(len(rows) * self.validation_fraction)
-        if hold_out and 0 < count < len(rows):
-            held_out[np.random.default_rng(seed).permutation(rows)[:count]] = True
-        return known & ~held_out, held_out
+        return Prepared(batches, valid, summary)
 
     def _batches(self, store: SequenceStore, texts: Sequence[str], mask: np.ndarray, seed: int | None) -> SpokenBatches:
         """Batches over some rows; with a seed, shuffled for training, without those that cannot be learned."""
@@ -265,16 +266,14 @@ class Transcriber(Estimator):
         return [row for chunk in _recordings(X).chunks() for row in self._transcribe(chunk)] if len(X) else []
 
     def _transcribe(self, chunk: list[Any]) -> Iterator[Transcript]:
-        device, objective = choose_device(self.device), self._objective()
-        network = self.network_.to(device).eval()
-        batches = Batches(SequenceStore.build([self.encoder_.encode(chunk)]), batch_size=PREDICT_BATCH)
-        found: dict[int, Transcript] = {}
-        with torch.inference_mode(), reproducible_algebra():
-            for batch in batches:
-                log_probs, steps = (t.cpu() for t in network(batch.values.to(device), batch.lengths))
-                finite(log_probs)
-                for row, item, n in zip(batch.rows.tolist(), log_probs, steps.tolist(), strict=True):
-                    found[row] = self._transcript(objective, item[:n])
+        objective = self._objective()
+
+        def answer(network: Any, batch: Any) -> Iterator[Transcript]:
+            log_probs, steps = (t.cpu() for t in network(batch.values, batch.lengths))
+            finite(log_probs)
+            return (self._transcript(objective, item[:n]) for item, n in zip(log_probs, steps.tolist(), strict=True))
+
+        found = self._run(Batches.of_list(self.encoder_.encode(chunk), batch_size=PREDICT_BATCH), answer)
         return (found[row] for row in range(len(chunk)))
 
     def _transcript(self, objective: CTCObjective, log_probs: Tensor) -> Transcript:

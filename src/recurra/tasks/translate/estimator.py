@@ -14,19 +14,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from recurra.data import TextEncoder
 from recurra.data.batching.batches import Batches
-from recurra.data.batching.pairs import PairBatches, hold_out, references_of
+from recurra.data.batching.pairs import PairBatches, references_of
+from recurra.data.batching.split import hold_out_groups
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import CHUNK_ROWS, Texts, as_sequences
 from recurra.data.columns.pairs import Pairs, as_pairs
 from recurra.data.encoders.text import TOKENS, TextConfig, alphabet_size
 from recurra.errors import DataError, UsageError
-from recurra.ops import reproducible_algebra
-from recurra.tasks.base import PREDICT_BATCH, Estimator, Saving, beside
+from recurra.tasks.base import PREDICT_BATCH, Estimator, beside
 from recurra.tasks.baselines import Measured
 from recurra.tasks.config import FolderConfig
+from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import MAX_SIZE, param
 from recurra.tasks.subject import Subject
-from recurra.training.settings import choose_device
 
 from .alignment import Alignment
 from .baselines import Neighbours
@@ -173,29 +173,39 @@ class Translator(Estimator):
             DataError: the data cannot be used; the message says where and why.
             UsageError: an argument is out of its range (it is a ValueError).
         """
-        self._check_params()
-        seed, saving = self._seed(), Saving.to(checkpoint, checkpoint_minutes, resume)
+        return self._fit(
+            X,
+            y,
+            validation_data=validation_data,
+            checkpoint=checkpoint,
+            checkpoint_minutes=checkpoint_minutes,
+            resume=resume,
+        )
+
+    def _prepare(
+        self, X: Any, y: Any, *, validation_data: Validation, seed: int, checkpoint: CheckpointConfig
+    ) -> Prepared:
         pairs = as_pairs(X, y)
         groups = pairs.groups()
         held_out = np.zeros(len(pairs), dtype=bool)
         if validation_data is None and self.validation_fraction > 0:
-            held_out = hold_out(groups, self.validation_fraction, seed)
+            held_out = hold_out_groups(groups, self.validation_fraction, seed)
         training = np.flatnonzero(~held_out)
         self._learn_tokens(pairs, training)
         known = Pairs([pairs.sources[i] for i in training], [pairs.targets[i] for i in training], 0)
         self.neighbours_ = Neighbours.of(known, self.neighbours, seed)  # what training compares with has not seen more
-        sources, targets = self._stores(pairs, saving, "training")
+        sources, targets = self._stores(pairs, checkpoint, "training")
         self.limit_ = Limit.of(sources.lengths[training], targets.lengths[training])
         batches = PairBatches(sources, training, targets, {}, batch_size=self.batch_size, shuffle=True, seed=seed)
         valid = None
         if validation_data is not None:
-            valid = self._measured(as_pairs(*validation_data), saving, WATCHED)
+            valid = self._measured(as_pairs(*validation_data), checkpoint, WATCHED)
         elif held_out.any():
             rows = np.flatnonzero(held_out)
             references = references_of(pairs, groups, rows, WATCHED)
             valid = PairBatches(sources, rows, targets, references, batch_size=PREDICT_BATCH)
             valid.texts = pairs.sources
-        data = {
+        summary = {
             "pairs": len(training),
             "distinct sources": len(np.unique(groups[training])),
             "source tokens": int(sources.lengths[training].sum()),
@@ -203,9 +213,11 @@ class Translator(Estimator):
             "left out for an empty side": pairs.left_out,
             "validation pairs": 0 if valid is None else valid.count,
         }
-        self._train(batches, valid, seed, saving, data)
-        self.neighbours_ = Neighbours.of(pairs, self.neighbours, seed)
-        return self
+
+        def finish() -> None:
+            self.neighbours_ = Neighbours.of(pairs, self.neighbours, seed)
+
+        return Prepared(batches, valid, summary, finish)
 
     def _learn_tokens(self, pairs: Pairs, training: np.ndarray) -> None:
         sides = []
@@ -223,19 +235,19 @@ class Translator(Estimator):
             size = alphabet + PIECES
         return TextEncoder(self.tokens, size, specials, alphabet=alphabet, apart=True).fit(_chunks(texts))
 
-    def _stores(self, pairs: Pairs, saving: Saving, name: str) -> tuple[SequenceStore, SequenceStore]:
+    def _stores(self, pairs: Pairs, checkpoint: CheckpointConfig, name: str) -> tuple[SequenceStore, SequenceStore]:
         sides = ((self.source_encoder_, pairs.sources, "source"), (self.target_encoder_, pairs.targets, "target"))
         source, target = (
             SequenceStore.build(
-                (encoder.encode(chunk) for chunk in _chunks(texts)), saving.file(f"{name}-{side}.arrow")
+                (encoder.encode(chunk) for chunk in _chunks(texts)), checkpoint.file(f"{name}-{side}.arrow")
             )
             for encoder, texts, side in sides
         )
         return source, target
 
-    def _measured(self, pairs: Pairs, saving: Saving, most: int | None) -> PairBatches:
+    def _measured(self, pairs: Pairs, checkpoint: CheckpointConfig, most: int | None) -> PairBatches:
         """Batches to measure on, with the references of `most` sources."""
-        sources, targets = self._stores(pairs, saving, "validation")
+        sources, targets = self._stores(pairs, checkpoint, "validation")
         rows = np.arange(len(pairs))
         references = references_of(pairs, pairs.groups(), rows, most)
         batches = PairBatches(sources, rows, targets, references, batch_size=PREDICT_BATCH if most else SEARCHED)
@@ -313,7 +325,7 @@ class Translator(Estimator):
         if sample_weight is not None:
             raise UsageError("translation knows no sample_weight")
         pairs = as_pairs(X, y)
-        return pairs, self._measured(pairs, Saving(None, 0, False), None)
+        return pairs, self._measured(pairs, CheckpointConfig(), None)
 
     # predicting
 
@@ -335,19 +347,19 @@ class Translator(Estimator):
         return [found for chunk in sequences.chunks() for found in self._translate(chunk)]
 
     def _translate(self, texts: list[str]) -> Iterator[list[Candidate]]:
-        device, judge = choose_device(self.device), self._judge()
-        network: Any = self.network_.to(device).eval()
-        store = SequenceStore.build([self.source_encoder_.encode([text.strip() for text in texts])])
-        found = [[Candidate("", 0.0)]] * len(texts)
-        with torch.inference_mode(), reproducible_algebra():
-            for batch in Batches(store, np.flatnonzero(store.lengths), batch_size=SEARCHED):
-                hypotheses = judge.hypotheses(network, batch.values.to(device), batch.lengths)
-                for row, some in zip(batch.rows.tolist(), hypotheses, strict=True):
-                    texts_found: dict[str, float] = {}
-                    for hypothesis in some:
-                        texts_found.setdefault(self.target_encoder_.decode(hypothesis.tokens), hypothesis.score)
-                    found[row] = [Candidate(text, score) for text, score in texts_found.items() if text] or found[row]
-        return iter(found)
+        judge = self._judge()
+
+        def answer(network: Any, batch: Any) -> Iterator[list[Candidate]]:
+            for some in judge.hypotheses(network, batch.values, batch.lengths):
+                scores: dict[str, float] = {}
+                for hypothesis in some:
+                    scores.setdefault(self.target_encoder_.decode(hypothesis.tokens), hypothesis.score)
+                yield [Candidate(text, score) for text, score in scores.items() if text]
+
+        ids = self.source_encoder_.encode([text.strip() for text in texts])
+        rows = np.flatnonzero([len(row) for row in ids])
+        found = self._run(Batches.of_list(ids, rows, batch_size=SEARCHED), answer)
+        return (found.get(row) or [Candidate("", 0.0)] for row in range(len(texts)))
 
     def subject(self, X: Any, y: Any = None) -> Subject:
         """See `Estimator.subject`; `y` holds translations to judge, and the best found are judged without it."""
@@ -366,14 +378,12 @@ class Translator(Estimator):
             True
         """
         check_is_fitted(self, "network_")
-        device, judge = choose_device(self.device), self._judge()
-        network: Any = self.network_.to(device).eval()
         ids = self.source_encoder_.encode([source.strip()])[0]
         if not len(ids):
             return Alignment([], [], np.zeros((0, 0), np.float32), "")
-        values, lengths = torch.from_numpy(ids).unsqueeze(0).to(device), torch.tensor([len(ids)])
-        with torch.inference_mode(), reproducible_algebra():
-            tokens = judge.hypotheses(network, values, lengths)[0][0].tokens
+        with self._inference() as (network, device):
+            values, lengths = torch.from_numpy(ids).unsqueeze(0).to(device), torch.tensor([len(ids)])
+            tokens = self._judge().hypotheses(network, values, lengths)[0][0].tokens
             weights = network.attend(values, lengths, torch.tensor([tokens], device=device))[0, : len(tokens)]
         source_tokens, target_tokens = self.source_encoder_.pieces(ids.tolist()), self.target_encoder_.pieces(tokens)
         return Alignment(source_tokens, target_tokens, weights.cpu().numpy(), self.target_encoder_.decode(tokens))

@@ -1,0 +1,63 @@
+"""Parts of `fit` that all tasks share: the checkpoint of a run, and the prepared data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from recurra._util.atomic import reason
+from recurra.data.batching.batches import BatchSource
+from recurra.errors import UsageError
+
+Validation = tuple[Any, Any] | None
+"""Data `(X, y)` that choose the best epoch; None to hold out a part of the training data."""
+
+
+class CheckpointConfig(NamedTuple):
+    """Folder and frequency of checkpoints.
+
+    Attributes:
+        folder: for the prepared data and the checkpoint, or None for neither.
+        minutes: greatest time between two checkpoints.
+        resume: whether to continue from the checkpoint if there is one.
+    """
+
+    folder: Path | None = None
+    minutes: float = 0.0
+    resume: bool = False
+
+    @classmethod
+    def to(cls, folder: str | Path | None, minutes: float, resume: bool) -> CheckpointConfig:
+        """Creates the folder.
+
+        Raises:
+            UsageError: the folder cannot be created.
+        """
+        path = None if folder is None else Path(folder)
+        if path is not None:
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"the folder {path} for checkpoints cannot be created: {reason(error)}") from None
+        return cls(path, minutes, resume)
+
+    def file(self, name: str) -> Path | None:
+        """Returns the path of a file in the folder; None if there is no folder."""
+        return None if self.folder is None else self.folder / name
+
+
+class Prepared(NamedTuple):
+    """Training data of a task, ready for the training loop.
+
+    Attributes:
+        train: batches to train on.
+        valid: batches that choose the best epoch; None for none.
+        summary: counts for the section on data in the model card.
+        finish: called after training; None for nothing.
+    """
+
+    train: BatchSource
+    valid: BatchSource | None
+    summary: dict[str, Any]
+    finish: Callable[[], None] | None = None
