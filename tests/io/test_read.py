@@ -478,5 +478,5 @@ def test_keys_with_a_default_may_be_absent(tmp_path):
     """Folders of versions before these keys existed."""
     folder = damaged(tmp_path, edit(chosen=..., encoder__specials=..., gates=..., states=..., params__watch=...))
     found = recurra.load(folder)
-    assert found.chosen_["pooling"] == "attention"
+    assert found.resolved_params_["pooling"] == "attention"
     assert found.watch is False

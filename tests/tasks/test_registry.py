@@ -80,13 +80,13 @@ class LengthRegressor(Estimator):
     def _objective(self):
         return LengthObjective()
 
-    def _learnt(self):
+    def _state(self):
         return {}, {}
 
-    def _restore(self, config, files):
+    def _load_state(self, config, files):
         pass
 
-    def _about(self):
+    def _card_info(self):
         return "series", "[[1.0, 2.0]]"
 
 

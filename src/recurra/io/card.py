@@ -1,4 +1,4 @@
-"""The model card: a README that says what the model is, how it was made and how good it is."""
+"""The model card: a README with purpose, training, metrics and versions of a model."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ def model_card(
     data: Mapping[str, Any],
     settings: Mapping[str, Any],
 ) -> str:
-    """Fills the card from a run.
+    """Returns the text of the model card.
 
     Args:
         name: folder name.
         title: heading.
-        description: what the model does, in a sentence.
+        description: one sentence on the model.
         tags: for catalogues of models.
         example: Python expression of an input.
-        metrics: `best_epoch`, `epochs`, `valid` (figures) and `evaluated_on`; perhaps `baselines` and
-            `cross_validation` (figures by the name of a simple model) and `comparison`.
-        data: what is known of the training data, with its hash.
+        metrics: `best_epoch`, `epochs`, `valid` (metrics) and `evaluated_on`; optionally `baselines` and
+            `cross_validation` (metrics by the name of a baseline) and `comparison`.
+        data: facts about the training data, with its hash.
         settings: constructor arguments of the estimator.
     """
     figures = metrics["valid"] or {"training loss": metrics["loss"]}

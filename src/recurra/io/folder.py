@@ -17,16 +17,16 @@ from recurra._util.atomic import reason, replaced
 from recurra.errors import ModelFolderError
 
 SCHEMA_VERSION = 1
-"""Rises when older versions of this project could not read the folder; they then say so."""
+"""Version of the format. It increases if older versions of Recurra cannot read the folder; they then report it."""
 
 FORMAT = "recurra"
 CONFIG, WEIGHTS, CURVE = "config.json", "model.safetensors", "learning_curve.png"
 MAX_FILES = 16
-"""Most text files beside the configuration."""
+"""Largest number of text files in addition to the configuration."""
 
 
 def max_bytes(name: str) -> int:
-    """Most bytes of a text file of a model folder: 64 MB of JSON, which is parsed as a whole, and 256 MB of others."""
+    """Returns the largest size of a text file in bytes: 64 MB for JSON, which is parsed as a whole; else 256 MB."""
     return (64 if name.endswith(".json") else 256) << 20
 
 
@@ -98,19 +98,19 @@ def check_target(path: str | Path) -> None:
 
 
 def is_model(path: str | Path) -> bool:
-    """Whether a folder contains a model of this project, of any version."""
+    """Returns whether a folder contains a Recurra model of any version."""
     return _read_json(Path(path) / CONFIG).get("format") == FORMAT
 
 
 def own_files(path: Path) -> set[str]:
-    """Names of the files that belong to the model in a folder; none if it contains no model."""
+    """Returns the names of the files that belong to the model in a folder; none if it contains no model."""
     if not is_model(path):
         return set()
     return {CONFIG, WEIGHTS, CURVE, *map(str, _read_json(path / CONFIG).get("files", []))}
 
 
 def _keep_others(old: Path, new: Path) -> None:
-    """Links what does not belong to the old model into the new folder."""
+    """Links files that do not belong to the old model into the new folder."""
     own = own_files(old)
     for entry in old.iterdir():
         if entry.name not in own and not (new / entry.name).exists():

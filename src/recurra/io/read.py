@@ -1,4 +1,4 @@
-"""Reads a model folder from any source: every file is checked before its content is used."""
+"""Reads an untrusted model folder: every file is checked before its content is used."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def blaming(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class StoredModel:
-    """What was read of a model folder, apart from the weights.
+    """Content of a model folder without the weights.
 
     Attributes:
         path: of the folder.
@@ -50,7 +50,7 @@ class StoredModel:
 
 
 def read_folder(path: str | Path) -> StoredModel:
-    """Reads all of a model folder apart from the weights, for which there is `read_weights`.
+    """Reads a model folder without the weights; `read_weights` reads those.
 
     Raises:
         ModelFolderError: it is missing, incomplete, damaged, not ours or of a newer schema; the message says which.
@@ -62,7 +62,7 @@ def read_folder(path: str | Path) -> StoredModel:
 
 
 def identity(path: str | Path) -> tuple[int, int] | None:
-    """What tells a folder from one that replaces it; None if there is none."""
+    """Returns device and inode of a folder, which change if it is replaced; None if there is none."""
     try:
         found = Path(path).stat()
     except (OSError, ValueError):
@@ -71,7 +71,7 @@ def identity(path: str | Path) -> tuple[int, int] | None:
 
 
 def open_folder(path: str | Path) -> Path:
-    """Checks that there is a folder.
+    """Checks that a folder exists.
 
     Raises:
         ModelFolderError: there is none, or it cannot be entered.

@@ -1,4 +1,4 @@
-"""What the estimators of all shapes share: parameters, training, figures, saving."""
+"""Base class of the estimators: training, evaluation and saving, the same for all tasks."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from .subsample import select
 T = TypeVar("T")
 
 TRAINING_LOSS = "training loss"
-"""Name of the compared figure where the network did not even learn its training data."""
+"""Name of the compared metric if the network did not learn its training data."""
 FOLDS = 5
-"""Parts of the cross-validation of simple models where no data are held out."""
+"""Folds of the cross-validation of the baselines if no data are held out."""
 
 MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
-"""With `epochs=None`: so many passes, more on small data until there were so many steps."""
+"""Passes over the data with `epochs=None`. Small data get more, up to `MAX_EPOCHS`, until `MIN_STEPS` are reached."""
 
 PREDICT_BATCH = 256
 REMEDY = "use a smaller learning rate or look for extreme values in the data"
@@ -53,18 +53,17 @@ REMEDY = "use a smaller learning rate or look for extreme values in the data"
 class Estimator(Parameters, BaseEstimator):
     """Base of the estimators. The constructor stores its arguments only; fitted names end in `_`.
 
-    A room (one shape of sequence) adds its own arguments, says in `_build` which network it trains and in
-    `_objective` how that is judged, and turns its data into batches. The shared arguments are described by
-    `SequenceClassifier`.
+    A task adds its own arguments. It defines the batches in `_prepare`, the network in `_build`, and the loss and the
+    metrics in `_objective`. The shared arguments are described by `SequenceClassifier`.
     """
 
     task: ClassVar[str]
     folder_config: ClassVar[type[FolderConfig]] = FolderConfig
-    """Record of config.json, with the keys that `_learnt` adds."""
+    """Record of config.json, with the keys that `_state` adds."""
     min_steps: ClassVar[int] = MIN_STEPS
-    """Small data get more passes with `epochs=None`, until there were so many steps."""
+    """Fewest training steps with `epochs=None`, see `MIN_STEPS`."""
     aligned: ClassVar[bool] = False
-    """Whether targets belong to steps, so that the order test moves both."""
+    """True if targets belong to steps, so that the order test moves both."""
     simple_models: ClassVar[tuple[type[Baseline], ...]] = ()
     """Classes of the baselines that `_fit_baselines` returns, for reading a model folder."""
 
@@ -108,15 +107,15 @@ class Estimator(Parameters, BaseEstimator):
         raise NotImplementedError
 
     def _build(self) -> torch.nn.Module:
-        """The untrained network, called as `network(values, lengths)` or as the objective calls it."""
+        """Returns the untrained network, called as `network(values, lengths)` or as the objective calls it."""
         raise NotImplementedError
 
     def _objective(self) -> Objective:
-        """Loss and figures."""
+        """Returns the loss and the metrics."""
         raise NotImplementedError
 
-    def _judge(self) -> Objective:
-        """The objective of `evaluate`, where it takes more pains than the one that training watches."""
+    def _evaluation_objective(self) -> Objective:
+        """Returns the objective of `evaluate`; it may be slower and more exact than that of training."""
         return self._objective()
 
     def _fit_baselines(self, batches: Any, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
@@ -136,27 +135,27 @@ class Estimator(Parameters, BaseEstimator):
         return {}
 
     def _labelled(self, X: Any, y: Any, sample_weight: Any) -> BatchSource:
-        """Batches to measure the model on."""
+        """Returns batches to evaluate the model on."""
         raise NotImplementedError
 
-    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
-        """What `fit` learnt beside the weights (classes, scale, tokens): configuration and text files."""
+    def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """Returns everything `fit` learnt but the weights (classes, scale, tokens): configuration and text files."""
         raise NotImplementedError
 
-    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
-        """The reverse of `_learnt`. Both are checked: `config` has every key of `folder_config`."""
+    def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
+        """Sets what `_state` returned. The arguments are checked: `config` has every key of `folder_config`."""
         raise NotImplementedError
 
-    def _about(self) -> tuple[str, str]:
-        """A catalogue's tag for the kind of data, and a Python expression of an input, for the model card."""
+    def _card_info(self) -> tuple[str, str]:
+        """Returns a tag for the kind of data and a Python expression of an input, for the model card."""
         raise NotImplementedError
 
     def subject(self, X: Any, y: Any = None) -> Subject:
-        """The network and some inputs, for the tools that look inside (`recurra.trace` and others).
+        """Returns the network and some inputs, for the inspection tools (`recurra.trace` and others).
 
         Args:
             X: sequences as `predict` takes them.
-            y: their targets as in `fit`, where losses are wanted.
+            y: their targets as in `fit`; needed for losses.
 
         Raises:
             DataError: the data cannot be used, or every sequence is empty.
@@ -164,7 +163,7 @@ class Estimator(Parameters, BaseEstimator):
         raise NotImplementedError
 
     def _whole(self, batches: Any) -> Any:
-        """All sequences as one batch, in their order, on the device.
+        """Returns all sequences as one batch, in their order, on the device.
 
         Raises:
             DataError: every one is empty.
@@ -250,7 +249,7 @@ class Estimator(Parameters, BaseEstimator):
         self._keep(run, epochs)
         self.baselines_: list[Baseline] = []
         if run.best_epoch and not run.interrupted:
-            self._judge_run(batches, valid)
+            self._compare_with_baselines(batches, valid)
 
     def _refuse_nonfinite(self) -> None:
         """Raises `DataError` if training left weights that are not finite."""
@@ -271,7 +270,7 @@ class Estimator(Parameters, BaseEstimator):
             "valid": {k.removeprefix("valid_"): v for k, v in best.items() if k.startswith("valid_")},
         }
 
-    def _judge_run(self, batches: BatchSource, valid: BatchSource | None) -> None:
+    def _compare_with_baselines(self, batches: BatchSource, valid: BatchSource | None) -> None:
         """Fits the baselines and compares the network with them, on the validation data where there are any."""
         objective = self._objective()
         self.baselines_, crossed = self._fit_baselines(batches, 0 if valid is not None else FOLDS)
@@ -285,13 +284,13 @@ class Estimator(Parameters, BaseEstimator):
         self._conclude(found)
 
     def _conclude(self, found: Comparison | None) -> None:
-        """Keeps the comparison with the baselines, and says it on standard error unless all is well."""
+        """Keeps the comparison with the baselines, and prints it to standard error unless the light is green."""
         self.metrics_["comparison"] = None if found is None else found._asdict()
         if found is not None and found.sentence and self.verbose:
             Console(stderr=True, soft_wrap=True).print(found.sentence, highlight=False, markup=False)
 
     def _not_learnt(self, batches: BatchSource, objective: Objective) -> Comparison | None:
-        """Whether even the training loss is not below that of a constant answer, as after a much too large step."""
+        """Returns a red comparison if the training loss is not below that of a constant answer; else None."""
         constant = next((b for b in self.baselines_ if b.constant and b.has_loss), None)
         if constant is None:
             return None
@@ -323,27 +322,27 @@ class Estimator(Parameters, BaseEstimator):
     # figures
 
     def evaluate(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, float]:
-        """Figures of the model on labelled data; items whose target is missing are left out.
+        """Returns metrics of the model on labelled data. Items without a target are left out.
 
         Args:
             X: data as in `fit`.
             y: targets as in `fit`.
-            sample_weight: weight of each sequence, `(batch,)`, where the task knows weights.
+            sample_weight: weight of each sequence, `(batch,)`, if the task supports weights.
 
         Returns:
-            The task's figures, with `loss` and the number of items `n`. `baselines` holds the same figures of a
+            The task's metrics, with `loss` and the number of items `n`. `baselines` has the same metrics of a
             constant answer and of a simple model, and `comparison` says whether the network is better than both;
             models of earlier versions have neither.
         """
         check_is_fitted(self, "network_")
         batches = self._labelled(X, y, sample_weight)
-        figures, baselines, comparison = self._compared(batches, self._judge())
+        figures, baselines, comparison = self._compared(batches, self._evaluation_objective())
         return {**figures, "n": batches.count, **beside(baselines, comparison)}
 
     def _compared(
         self, batches: Any, objective: Any
     ) -> tuple[dict[str, float], dict[str, dict[str, float]], Comparison | None]:
-        """Metrics of the network, those of the baselines by name, and the comparison of both."""
+        """Returns metrics of the network, those of the baselines by name, and the comparison of both."""
         own = self._observed(batches, objective)
         figures = objective.figures(own)
         finite_loss(figures)
@@ -355,7 +354,7 @@ class Estimator(Parameters, BaseEstimator):
         return network.figures, baselines, comparison
 
     def _rivals(self, batches: Any, objective: Any) -> dict[str, Measured]:
-        """The baselines on some data, by name."""
+        """Evaluates the baselines; the result is by name."""
         found = {}
         for baseline in self.baselines_:
             observed = [baseline.observe(objective, batch) for batch in batches]
@@ -364,7 +363,7 @@ class Estimator(Parameters, BaseEstimator):
         return found
 
     def order_test(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, dict[str, float]]:
-        """How much the order of the steps matters to this model on this data.
+        """Measures how much the order of the steps matters to this model on these data.
 
         Args:
             X: data as in `fit`.
@@ -382,13 +381,13 @@ class Estimator(Parameters, BaseEstimator):
         return {"in order": self._figures(batches), "shuffled": self._figures(shuffled)}
 
     def _figures(self, batches: BatchSource) -> dict[str, float]:
-        objective = self._judge()
+        objective = self._evaluation_objective()
         figures = objective.figures(self._observed(batches, objective))
         finite_loss(figures)
         return figures
 
     def _observed(self, batches: Iterable[Any], objective: Objective) -> list[Any]:
-        """What the objective observes of the network on each batch."""
+        """Returns the objective's observations of the network on each batch."""
         with self._inference() as (network, device):
             return [objective.observe(network, to_device(batch, device)) for batch in batches]
 
@@ -435,7 +434,7 @@ class Estimator(Parameters, BaseEstimator):
                 "recurra.load(path, allow_nonfinite=True)",
                 stacklevel=2,
             )
-        learnt, files = self._learnt()
+        learnt, files = self._state()
         files[METRICS] = dumps({**self.metrics_, "history": self.history_, "watch": self.watch_})
         if self.baselines_:
             files[FILE] = dump(self.baselines_)
@@ -454,15 +453,15 @@ class Estimator(Parameters, BaseEstimator):
         write_folder(path, ModelFolder(config, self.network_.state_dict(), files))
 
     def _baselines_of(self, files: Mapping[str, str]) -> list[Baseline]:
-        """The baselines in a model folder; models of earlier versions have none."""
+        """Reads the baselines of a model folder; models of earlier versions have none."""
         return parse(files[FILE], self.simple_models, self._baseline_sizes()) if FILE in files else []
 
     def _stack(self) -> Stack | None:
-        """Cell and sizes of the first recurrent layer, None with `cell="none"`."""
+        """Returns cell and sizes of the first recurrent layer; None with `cell="none"`."""
         return next((m.stack for m in self.network_.modules() if isinstance(m, RECURRENT)), None)
 
     def _card(self, name: str) -> str:
-        stack, (kind, example) = self._stack(), self._about()
+        stack, (kind, example) = self._stack(), self._card_info()
         count = sum(p.numel() for p in self.network_.parameters())
         direction = "Bidirectional " if stack and stack.bidirectional else ""
         cell = stack.cell.name.upper() if stack else "No memory"
@@ -479,11 +478,11 @@ class Estimator(Parameters, BaseEstimator):
         )
 
     def _patience(self) -> float:
-        """With `epochs=None`: share of the epochs without a better figure after which training may stop."""
+        """Returns the patience with `epochs=None`, as a share of the epochs."""
         return 0.2
 
     def _settings(self) -> dict[str, Any]:
-        """The parameters for the model card."""
+        """Returns the parameters for the model card."""
         return self._named_params()
 
     def _named_params(self) -> dict[str, Any]:
@@ -492,12 +491,12 @@ class Estimator(Parameters, BaseEstimator):
 
 
 def _items(objective: Any, observed: list[Any]) -> np.ndarray | None:
-    """What each item adds to the compared metric, where the objective knows."""
+    """Returns the contribution of each item to the compared metric; None if the objective does not define it."""
     return objective.items(observed) if hasattr(objective, "items") else None
 
 
 def beside(baselines: dict[str, dict[str, float]], comparison: Comparison | None) -> dict[str, Any]:
-    """What `evaluate` gives beside the metrics of the network."""
+    """Returns the keys that `evaluate` adds to the metrics of the network."""
     return {} if comparison is None else {"baselines": baselines, "comparison": comparison._asdict()}
 
 

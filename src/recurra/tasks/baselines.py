@@ -41,14 +41,14 @@ class Baseline:
     note: str
 
     constant: ClassVar[bool] = False
-    """Whether it gives the same answer to every input."""
+    """True if it gives the same answer to every input."""
     has_loss: ClassVar[bool] = True
-    """Whether `loss` says something."""
+    """True if `loss` is meaningful."""
     axes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Names of the axes of each array, for the check of a model folder."""
 
     def observe(self, objective: Objective, batch: Any) -> Any:
-        """What the objective observes of this model on one batch."""
+        """Returns the objective's observation of this model on one batch."""
         return objective.observe(self, batch)  # type: ignore[arg-type]  # it is called like the network
 
     def loss(self, objective: Any, batch: Any) -> tuple[Any, Any]:
@@ -121,7 +121,7 @@ def parse(text: str, kinds: Sequence[type[Baseline]], sizes: Mapping[str, int]) 
 
 
 class Comparison(NamedTuple):
-    """Whether the network is better than its baselines.
+    """Verdict on the network compared with its baselines.
 
     Attributes:
         figure: the metric that is compared.
@@ -195,7 +195,7 @@ def compare(
 
 
 def chance(one: np.ndarray | None, other: np.ndarray | None) -> float:
-    """How much better one model may be than another by chance: the margin of a paired one-sided t-test.
+    """Computes how much better one model may be than another by chance: the margin of a paired one-sided t-test.
 
     Args:
         one: numerator and denominator of each item, `(items, 2)`; the metric is the ratio of their sums.
@@ -222,7 +222,7 @@ def chance(one: np.ndarray | None, other: np.ndarray | None) -> float:
 
 
 def no_held_out(figure: str, baselines: Mapping[str, Mapping[str, float]]) -> Comparison:
-    """What can be said where no data were held out: how good the baselines are in cross-validation."""
+    """Returns the verdict if no data were held out: the metrics of the baselines in cross-validation."""
     words = "No data were held out: measure the network on other data (evaluate)"
     if baselines:
         rows = " and ".join(f"{readable(values[figure])} by the {name}" for name, values in baselines.items())

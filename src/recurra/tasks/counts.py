@@ -86,7 +86,7 @@ class PairFrequency(TokenFrequency):
 
     @cached_property
     def _after(self) -> tuple[np.ndarray, np.ndarray]:
-        """How many different tokens follow each token, and how often one followed it, `(tokens,)` each."""
+        """Returns the number of different tokens that follow each token, and the number of pairs, `(tokens,)` each."""
         tokens = len(self.counts)
         first = self.pairs // tokens
         return np.bincount(first, minlength=tokens), np.bincount(first, self.pair_counts, minlength=tokens)

@@ -99,7 +99,7 @@ def _rebuild(kind: type[E], stored: StoredModel, allow_nonfinite: bool, cells: I
     metrics = parse_json(stored.files[METRICS], METRICS, nonfinite=True)
     check(Metrics, metrics, METRICS)
     estimator = _with_params(kind, config.params, cells)
-    estimator._restore(plain(config), stored.files)
+    estimator._load_state(plain(config), stored.files)
     with torch.device("meta"):  # shapes without memory
         expected = estimator._build().state_dict()
     weights = read_weights(stored.path, expected, allow_nonfinite=allow_nonfinite)

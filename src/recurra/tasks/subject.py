@@ -1,4 +1,4 @@
-"""Some inputs of a model, ready for the tools that look inside."""
+"""A model and some inputs, the argument of the inspection tools."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Subject:
         steps: the text of each time step of each sequence; None for numbers.
         layer_steps: the same for recurrent layers whose steps are others, such as the decoder's of a translator, by
             their names in `Trace.parts`; use `steps_of`.
-        features: names of the features of a step; None where nobody named them.
+        features: names of the features of a step; None if they have no names.
         answers: what the model says of each sequence, in words; None where there is nothing to say.
         seconds: duration of a time step of the recurrent layers, where steps are pieces of sound.
-        notes: what a person should know of the inputs, such as words that the model does not know.
+        notes: remarks on the inputs for the user, for example words that the model does not know.
         title: what the inputs are, for people.
         any_length: whether steps of the inputs can be left out of a batch: what `score` and `loss` ask is of the whole
             sequence, and of no place in it.

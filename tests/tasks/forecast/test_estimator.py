@@ -60,7 +60,7 @@ def test_saved_model_answers_the_same(fitted, tmp_path):
     loaded = recurra.load(tmp_path / "m")
     np.testing.assert_array_equal(loaded.predict(wave(), 15), fitted.predict(wave(), 15))
     assert loaded.evaluate(wave()) == fitted.evaluate(wave())
-    with pytest.raises(UsageError, match="hand over the history"):
+    with pytest.raises(UsageError, match="pass the history"):
         loaded.predict()
     again = pickle.loads(pickle.dumps(fitted))  # noqa: S301
     np.testing.assert_array_equal(again.predict(), fitted.predict())

@@ -43,7 +43,7 @@ def test_saved_and_loaded_models_agree_on_missing_values(model, tmp_path):
     X.append(np.full((3, 2), np.nan))
     model.save(tmp_path / "m")
     again = recurra.load(tmp_path / "m")
-    assert again.chosen_ == model.chosen_
+    assert again.resolved_params_ == model.resolved_params_
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
     assert np.isfinite(model.predict_proba(X)).all()
     alone = np.concatenate([model.predict_proba([x]) for x in X])
@@ -80,9 +80,11 @@ def test_same_seed_same_model_and_a_resumed_run_too(tmp_path, monkeypatch):
 def test_defaults_depend_on_the_kind_and_what_is_given_stays():
     texts = SequenceClassifier(**{**QUICK, "epochs": 1}).fit(["a b", "b c"] * 20, [0, 1] * 20)
     series = SequenceClassifier(**{**QUICK, "epochs": 1}, pooling="mean", dropout=0.0).fit(*gaps(40))
-    assert texts.chosen_ == SequenceClassifier.defaults["text"]
+    assert texts.resolved_params_ == SequenceClassifier.defaults["text"]
+    with pytest.warns(DeprecationWarning, match="chosen_ is now resolved_params_"):
+        assert texts.chosen_ == texts.resolved_params_
     few = {**SequenceClassifier.defaults["series"], "validation_fraction": 0.0}
-    assert series.chosen_ == {**few, "pooling": "mean", "dropout": 0.0}
+    assert series.resolved_params_ == {**few, "pooling": "mean", "dropout": 0.0}
     assert series.data_["validation sequences"] == 0
     X = np.zeros((500, 1, 1))
     many = SequenceClassifier(**{**QUICK, "epochs": 1, "batch_size": 250}).fit(X, np.arange(500) % 2)

@@ -145,7 +145,7 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
 
 def test_the_same_source_never_stands_on_both_sides(monkeypatch):
     seen = {}
-    monkeypatch.setattr(Translator, "_train", lambda self, batches, valid, *rest: seen.update(t=batches, v=valid))
+    monkeypatch.setattr(Translator, "_train", lambda self, data, *_: seen.update(t=data.train, v=data.valid))
     Translator(**QUICK).fit([*SOURCES, *SOURCES], [*TARGETS, *reversed(TARGETS)])
     training, validation = ({SOURCES[row % len(SOURCES)] for row in seen[side].rows} for side in "tv")
     assert training.isdisjoint(validation)

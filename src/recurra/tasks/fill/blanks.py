@@ -116,7 +116,7 @@ def parse(text: str, encoder: BlankEncoder, row: int | None = None) -> Blanked:
 
 
 def _parts(text: str, encoder: BlankEncoder) -> list[tuple[str, bool]]:
-    """What stands around the blanks, and whether it goes on in the middle of a word."""
+    """Returns the texts around the blanks, and for each whether it continues a word."""
     pieces = BLANK.split(text)
     after = (False, *(bool(piece) and not piece[0].isspace() for piece in pieces[1:]))
     if encoder.tokens != "char":

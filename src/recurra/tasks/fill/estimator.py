@@ -262,7 +262,7 @@ class BlankFiller(Estimator):
         )
 
     def _count(self, store: SequenceStore, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How often each token occurs, and the share of words of 1, 2, … pieces."""
+        """Returns the count of each token, and the share of words of 1, 2, … pieces."""
         counts, spans = np.zeros(self.encoder_.input_size, np.int64), np.zeros(MAX_PIECES)
         starts = np.array([piece.startswith(WORD_START) for piece in self.encoder_.inventory()])
         for start in range(0, len(rows), 4096):
@@ -404,7 +404,7 @@ class BlankFiller(Estimator):
         """
         check_is_fitted(self, "network_")
         batches = self._labelled(X, y, sample_weight)
-        figures, baselines, comparison = self._compared(batches, self._judge())
+        figures, baselines, comparison = self._compared(batches, self._evaluation_objective())
         frequency = {f"unigram_{name}": value for name, value in baselines[FREQUENCY].items() if name != "loss"}
         return {**figures, **frequency, "n": batches.count, **beside(baselines, comparison)}
 
@@ -433,17 +433,17 @@ class BlankFiller(Estimator):
 
     # saving
 
-    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
+    def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
         config = {"encoder": self.encoder_.to_config(), "counts": self.counts_.tolist(), "spans": self.spans_.tolist()}
         return config, self.encoder_.to_files()
 
-    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
+    def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.encoder_ = BlankEncoder.from_files(config["encoder"], files)
         self.counts_, self.spans_ = np.array(config["counts"], np.int64), np.array(config["spans"])
         if len(self.counts_) != self.encoder_.input_size:
             raise FileError(CONFIG, f"does not fit: counts does not have {self.encoder_.input_size} values")
 
-    def _about(self) -> tuple[str, str]:
+    def _card_info(self) -> tuple[str, str]:
         return "text", '["a text with a [ ] in it"]'
 
     def __sklearn_tags__(self) -> Any:

@@ -26,7 +26,7 @@ Scores = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """Scores of all tokens `(positions, tokens)`, from token numbers, lengths, and the rows and steps of the positions."""
 
 Fill = int | np.ndarray
-"""What a blank holds: its tokens, or a number of tokens that are to be found."""
+"""Content of a blank: its tokens, or the number of tokens to find."""
 
 
 class Word(NamedTuple):
@@ -107,7 +107,7 @@ class Question(NamedTuple):
     blank: int
 
     def fills_with(self, size: int) -> list[Fill]:
-        """What the blanks hold, if there are so many tokens to be found in this one."""
+        """Returns the content of all blanks if this one has a given number of tokens to find."""
         return [*self.fills[: self.blank], size, *self.fills[self.blank + 1 :]]
 
 

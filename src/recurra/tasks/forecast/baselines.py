@@ -1,4 +1,4 @@
-"""What every forecast must be better than: the last value, the last season, a linear map of the context."""
+"""Baselines of forecasts: the last value, the last season, a linear map of the context."""
 
 from __future__ import annotations
 

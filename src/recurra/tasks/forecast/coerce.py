@@ -1,4 +1,4 @@
-"""What a user may hand over as series, brought into panels, and forecasts brought back into the same kind."""
+"""Converts series of any supported type to panels, and forecasts back to the same type."""
 
 from __future__ import annotations
 

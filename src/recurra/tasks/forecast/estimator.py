@@ -89,7 +89,7 @@ class Forecaster(Estimator):
         calendar: whether minute, hour, weekday and time of the year are known columns, where times are dates. A cycle
             is used if it is longer than two steps and the training part covers it twice.
         decoding: `"direct"` answers the whole horizon at once, `"recursive"` one segment after the other, each from
-            the forecasts before it. Beyond the horizon both go on from their own forecasts.
+            the forecasts before it. Beyond the horizon both continue from their own forecasts.
         fill_gaps: whether missing steps of time are inserted as missing values instead of being an error.
         hidden_size: units of a layer.
         num_layers: recurrent layers on top of each other.
@@ -317,7 +317,7 @@ class Forecaster(Estimator):
         return found
 
     def _close(self, panel: Panel, spans: Sequence[tuple[int, int]], valid: tuple[Panel, Any]) -> None:
-        """What needs the trained network or all windows: the linear reference, the bands and the closing figures."""
+        """Fits the linear baseline, calibrates the bands, and computes the final metrics on all windows."""
         targets, levels = len(panel.columns.target), self._levels()
         most = max(2048, 50_000 // targets)
         every = self._windows(panel, spans, PREDICT_BATCH, most=most)
@@ -337,8 +337,8 @@ class Forecaster(Estimator):
         self._conclude(Comparison(**figures.pop("comparison")))
         self.metrics_["valid"] = {k: v for k, v in figures.items() if k not in ("n", "coverage_wanted")}
 
-    def _judge_run(self, batches: Any, valid: Any) -> None:
-        """Nothing yet: `_close` compares with the references, on all windows of the validation part."""
+    def _compare_with_baselines(self, batches: Any, valid: Any) -> None:
+        """Does nothing: `_close` compares with the baselines, on all windows of the validation part."""
 
     @property
     def _compared_figure(self) -> str:
@@ -425,7 +425,7 @@ class Forecaster(Estimator):
         return {**self._measure(panel, spans), "part": part}
 
     def _spans(self, panel: Panel, part: str | None) -> tuple[list[tuple[int, int]], str]:
-        """Which steps of each series are evaluated."""
+        """Returns the steps of each series to evaluate."""
         if part not in (None, "all", *PARTS):
             raise UsageError(f"part is one of {', '.join(PARTS)} or all, not {part!r}")
         parts = self.seen_.parts(panel)
@@ -465,7 +465,7 @@ class Forecaster(Estimator):
     def order_test(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, y: Any, features: Any = None, known: Any = None, part: str | None = None
     ) -> dict[str, dict[str, float]]:
-        """How much the order of the steps of the context matters; arguments as in `evaluate`.
+        """Measures how much the order of the steps of the context matters; arguments as in `evaluate`.
 
         Returns:
             `{"in order": figures, "shuffled": figures}`: the errors on scaled values with the contexts as they are, and
@@ -510,7 +510,7 @@ class Forecaster(Estimator):
         """The arguments of `forecast` as one panel."""
         if history is None:
             if getattr(self, "tail_", None) is None:
-                raise UsageError("a loaded model has no data of its own: hand over the history to go on from")
+                raise UsageError("a loaded model contains no data: pass the history to continue from")
             panel = self.tail_
         else:
             panel = self._accept(history, features, known)
@@ -584,7 +584,7 @@ class Forecaster(Estimator):
         return accept(data, features, known, self.preparation_, fill_gaps=self.fill_gaps)
 
     def _tail(self, panel: Panel) -> Panel:
-        """As much of the end of each series as forecasts need, without what lies before it."""
+        """Returns the end of each series, as long as forecasts need."""
         kept = []
         for series in panel.series:
             begin = max(0, len(series) - max(self.context_, 3 * self.horizon))
@@ -595,17 +595,17 @@ class Forecaster(Estimator):
 
     # saving
 
-    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
+    def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
         sizes = {"context": self.context_, "season": self.season_, "segment": self.segment_}
         return {"sizes": sizes, "preparation": self.preparation_.to_config(), "seen": self.seen_._asdict()}, {}
 
-    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
+    def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
         sizes = config["sizes"]
         self.context_, self.season_, self.segment_ = sizes["context"], sizes["season"], sizes["segment"]
         self.preparation_ = Preparation.from_config(config["preparation"])
         self.seen_ = Seen(**config["seen"])
 
-    def _about(self) -> tuple[str, str]:
+    def _card_info(self) -> tuple[str, str]:
         columns = self.preparation_.columns
         if not columns.times:
             return "time-series", f"[0.0] * {self.context_}"

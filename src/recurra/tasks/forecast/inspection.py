@@ -52,7 +52,7 @@ def subject_of_panel(forecaster: Any, panel: Panel, y: Any = None) -> Subject:
         layer_steps=_segments(forecaster, panel),
         features=features,
         answers=answers_of(
-            lambda: [_says(found, names.target) for found in forecaster.forecast(panel)], [NOT_FINITE] * len(panel)
+            lambda: [_describe(found, names.target) for found in forecaster.forecast(panel)], [NOT_FINITE] * len(panel)
         ),
         title=forecaster.title,
     )
@@ -101,7 +101,7 @@ def _span(times: list[str]) -> str:
     return "" if not known else known[0] if len(known) == 1 else f"{known[0]} … {known[-1]}"
 
 
-def _says(found: Forecast, names: tuple[str, ...]) -> str:
+def _describe(found: Forecast, names: tuple[str, ...]) -> str:
     """The point forecasts of one series."""
     forecasts = (
         f"{name} " + ", ".join(f"{value:.6g}" for value in column)

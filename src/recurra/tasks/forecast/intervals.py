@@ -13,7 +13,7 @@ MOST = 20_000_000  # errors held at once
 
 
 def most_windows(horizon: int, targets: int, quantiles: int) -> int:
-    """How many validation windows `shifts` may get without holding too much."""
+    """Returns the largest number of validation windows that `shifts` can use within its memory limit."""
     return max(ENOUGH, MOST // max(horizon * targets * quantiles, 1))
 
 

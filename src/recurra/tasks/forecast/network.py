@@ -150,7 +150,7 @@ class ForecastNetwork(torch.nn.Module):
         return columns.transpose(1, 2).unflatten(2, (-1, self.segment))
 
     def _queries(self, future: Tensor, batch: int) -> Tensor:
-        """What is asked of each segment to come: `(batch, targets, segments, size)`."""
+        """Returns the queries for the segments to forecast: `(batch, targets, segments, size)`."""
         targets = self.layout.targets
         position = self.position.expand(targets, -1, -1)
         target = self.target.unsqueeze(1).expand(-1, self.coming, -1)

@@ -59,7 +59,7 @@ def _check_scale(scale: tuple[list[float], list[float]], size: int, name: str) -
 
 @dataclass
 class Preparation:
-    """How panels become frames; everything in it was learnt on the training part.
+    """Converts panels to frames, by scales and cycles of the training part.
 
     Attributes:
         columns: what the columns are.
@@ -101,7 +101,7 @@ class Preparation:
 
     @property
     def layout(self) -> Layout:
-        """What the columns of a step are."""
+        """Layout of the columns of a step."""
         columns = self.columns
         dates = 2 * len(self.cycles)
         return Layout(len(columns.target), len(columns.features), len(columns.known) + dates, dates, self.masked)
@@ -159,7 +159,7 @@ class Preparation:
         return Frame(np.concatenate(parts, 1).astype(np.float32), seen, begin, end)
 
     def to_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Returns the argument of `from_config`."""
         columns, frequency = self.columns, self.frequency
         return {
             "columns": {k: list(v) if isinstance(v, tuple) else v for k, v in vars(columns).items()},

@@ -1,4 +1,4 @@
-"""What a forecaster answers: forecasts of one series, and the rows of a table of them."""
+"""Forecasts of one series, and their rows in a table."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from recurra.errors import DataError, UsageError
 
 
 class Parts(NamedTuple):
-    """Where the parts of one series end: steps `[0, train)`, `[train, valid)` and `[valid, test)`."""
+    """Ends of the parts of one series: steps `[0, train)`, `[train, valid)` and `[valid, test)`."""
 
     train: int
     valid: int
@@ -108,7 +108,7 @@ class SeenConfig(Record):
 
 
 class Seen(NamedTuple):
-    """Which steps training has used, so that a file with them is evaluated on what comes after.
+    """Steps that training has used, so that a file with them is evaluated on later steps.
 
     Attributes:
         origin: the earliest time, None without a time column.
@@ -124,7 +124,7 @@ class Seen(NamedTuple):
 
     @classmethod
     def of(cls, panel: Panel, parts: Sequence[Parts]) -> Seen:
-        """What training on these parts has seen."""
+        """Returns the steps that training on these parts uses."""
         if not panel.columns.times:
             return cls(None, [], [(list(p), _hash(s, p)) for s, p in zip(panel.series, parts, strict=True)])
         ends = [[o + end for end in p] for o, p in zip(offsets_of(panel), parts, strict=True)]

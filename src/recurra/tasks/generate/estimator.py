@@ -1,4 +1,4 @@
-"""Generation, one-to-many: a language model that learns to go on with a text."""
+"""Generation, one-to-many: a language model that continues a text."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class GenerateConfig(FolderConfig):
 
 @dataclass(eq=False, repr=False)
 class LanguageModel(Estimator):
-    r"""Recurrent network that reads a text token by token, foretells the next one, and so writes texts.
+    r"""Recurrent network that predicts the next token of a text, and so writes texts.
 
-    It learns from one running text, over which its state is carried from window to window, or from many texts of their
-    own, each with a begin and an end, which may have a label that conditions what is written.
+    It learns from one running text, whose windows pass the state on, or from many separate texts with a begin and an
+    end. A text may have a label that conditions the generated text.
 
     Args:
         cell: one of `recurra.nn.CELLS`, or a `Cell` of your own; `"none"` knows the last token only.
@@ -75,7 +75,7 @@ class LanguageModel(Estimator):
         tokens: `"char"`, or `"bpe"` (frequent strings of bytes, with their spaces and newlines).
         vocab_size: greatest number of different tokens.
         embedding_size: size of a token's vector.
-        bptt: steps through which the gradient of a running text goes back; the state goes on beyond them.
+        bptt: steps of truncated backpropagation through a running text; the state is passed on beyond them.
         dropout: probability of dropping a feature, in training.
         epochs: passes over the data; None for 6, or more on small data: at least 1,500 steps, at most 300 passes.
         batch_size: streams side by side into which a running text is cut, or texts per step.
@@ -237,11 +237,11 @@ class LanguageModel(Estimator):
         )
 
     def _with_label(self, ids: np.ndarray, label: int) -> np.ndarray:
-        """What the network reads: tokens `(time,)`, with labels `(time, 2)`."""
+        """Returns the input of the network: tokens `(time,)`, with labels `(time, 2)`."""
         return np.stack([ids, np.full_like(ids, label)], 1) if len(self.classes_) else ids
 
     def _next(self, ids: np.ndarray) -> np.ndarray:
-        """What comes after each step; the end of a text counts only where the model was trained on ends."""
+        """Returns the token after each step; the end of a text counts only if the model was trained on ends."""
         following = ids[1:].copy()
         if not self.documents_:
             following[-1] = IGNORE
@@ -292,7 +292,7 @@ class LanguageModel(Estimator):
     # reading
 
     def _batches(self, X: Any, y: Any = None, *, exact: bool = True) -> BatchSource:
-        """Data to measure the model on: a running text in one stream or few, or texts of their own."""
+        """Data to measure the model on: a running text in one stream or few, or separate texts."""
         if isinstance(X, str) and not self.documents_:
             if y is not None:
                 raise UsageError("a running text has no labels: y goes with a list of texts")
@@ -356,14 +356,14 @@ class LanguageModel(Estimator):
             "log-probability of the text (nats)",
             lambda batch: objective.loss(network, batch),
             steps,
-            answers=answers_of(lambda: self._says(X, y), [NOT_FINITE] * len(texts)),
+            answers=answers_of(lambda: self._describe(X, y), [NOT_FINITE] * len(texts)),
             notes=unknown_notes(tokens, batch.lengths, steps),
             title=self.title,
             words=[[0, *numbers] for numbers in self.encoder_.word_numbers(texts)],  # it begins with the first one
         )
 
-    def _says(self, X: Any, y: Any) -> list[str]:
-        """How the model continues each text, in words."""
+    def _describe(self, X: Any, y: Any) -> list[str]:
+        """Describes how the model continues each text."""
         return [
             f"goes on with {token!r} ({p:.1%})" if token else f"ends here ({p:.1%})"
             for ((token, p),) in self.top(X, y, k=1)
@@ -399,7 +399,7 @@ class LanguageModel(Estimator):
         ]
 
     def _each(self, X: Any, y: Any, judge: Callable[[Any, Tensor], Tensor]) -> np.ndarray:
-        """What `judge` says to the features of each text, in order."""
+        """Returns the result of `judge` for the features of each text, in order."""
         check_is_fitted(self, "network_")
         if isinstance(X, str):
             raise DataError("X is one text; hand over a list of texts, such as [text]")
@@ -415,7 +415,7 @@ class LanguageModel(Estimator):
     # writing
 
     def generate(self, prompt: str = "", length: int = 500, **sampling: Any) -> str:
-        """Goes on with a text.
+        """Continues a text.
 
         Args:
             prompt: how the text begins. Characters that the model does not know stand for the unknown token; those are
@@ -494,7 +494,7 @@ class LanguageModel(Estimator):
             values.flat[0] = token
 
     def _forbidden(self) -> np.ndarray:
-        """True for tokens that are never written, `(tokens,)`."""
+        """Returns the mask of tokens that are never written, `(tokens,)`."""
         forbidden = np.zeros(self.encoder_.input_size, bool)
         forbidden[[UNKNOWN_ID, BEGIN_ID]] = True
         forbidden[END_ID] = not self.documents_
@@ -502,16 +502,16 @@ class LanguageModel(Estimator):
 
     # saving
 
-    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
+    def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
         learnt = {"documents": self.documents_, "classes": self.classes_.tolist(), "encoder": self.encoder_.to_config()}
         return learnt, self.encoder_.to_files()
 
-    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
+    def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.documents_ = bool(config["documents"])
         self.classes_ = np.array(config["classes"], dtype=str)
         self.encoder_ = RunningTextEncoder.from_files(config["encoder"], files)
 
-    def _about(self) -> tuple[str, str]:
+    def _card_info(self) -> tuple[str, str]:
         return "text-generation", '["a text"]'
 
     def __sklearn_tags__(self) -> Any:

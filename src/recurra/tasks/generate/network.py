@@ -164,7 +164,7 @@ class NextToken:
         return self._training
 
     def carry(self, state: Any) -> None:
-        """Goes on from a state."""
+        """Continues from a state."""
         self._training = state
 
 

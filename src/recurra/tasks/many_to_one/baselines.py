@@ -124,7 +124,7 @@ def summary(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def token_counts(values: np.ndarray, lengths: np.ndarray, tokens: int) -> Any:
-    """How often each token occurs in each text: a sparse matrix `(batch, tokens)` of padded token numbers."""
+    """Counts the tokens of each text: a sparse matrix `(batch, tokens)` from padded token numbers."""
     from scipy.sparse import csr_matrix
 
     real = np.arange(values.shape[1]) < lengths[:, None]
@@ -191,7 +191,7 @@ class Examples(NamedTuple):
 
     @property
     def sparse(self) -> bool:
-        """Whether the features are counts of tokens."""
+        """True if the features are counts of tokens."""
         return not isinstance(self.features, np.ndarray)
 
 
@@ -260,5 +260,5 @@ def _rounded(values: np.ndarray) -> np.ndarray:
 
 
 def rows_to_fit(features: int, outputs: int) -> int:
-    """How many sequences a linear model is fitted on at most."""
+    """Returns the largest number of sequences that a linear model is fitted on."""
     return int(np.clip(MAX_WORK / max(features * outputs, 1), 200, MAX_ROWS))

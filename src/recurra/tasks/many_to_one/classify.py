@@ -105,7 +105,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     | validation_fraction | 0.1 | 0.1; of fewer than 500, 0 for classes and 0.2 for numbers | 0.1 |
 
     Attributes:
-        chosen_: what these parameters were for the data at hand.
+        resolved_params_: values of these parameters for the training data.
         classes_: the classes, in the order of the columns of `predict_proba`.
         history_: a dictionary of figures for each epoch.
         watch_: with `watch`, signs of health of each epoch that was looked at.
@@ -227,7 +227,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def _score_name(self, output: Tensor) -> str:
         return "log-odds of the answer"
 
-    def _says(self, output: Tensor) -> list[str]:
+    def _describe(self, output: Tensor) -> list[str]:
         found = output.softmax(1).max(1)
         return [
             f"{self.classes_[i]} ({p:.1%})" for p, i in zip(found.values.tolist(), found.indices.tolist(), strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -69,7 +70,7 @@ SMALL = 500
 
 
 class ChosenConfig(Record):
-    """See `SequenceEstimator.chosen_`."""
+    """See `SequenceEstimator.resolved_params_`."""
 
     bidirectional: Flag
     pooling: str
@@ -114,7 +115,7 @@ class PooledObjective:
         raise NotImplementedError
 
     def each(self, output: Tensor, target: Tensor) -> Tensor:
-        """What each sequence adds to the metric that is compared with the baselines, `(batch,)`."""
+        """Returns the contribution of each sequence to the metric that is compared with the baselines, `(batch,)`."""
         raise NotImplementedError
 
     def loss(self, network: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -173,6 +174,12 @@ class SequenceEstimator(Estimator):
         """See `Estimator.accepts_text`."""
         return self.encoder_.kind == "text"
 
+    @property
+    def chosen_(self) -> dict[str, Any]:
+        """Deprecated name of `resolved_params_`."""
+        warnings.warn("chosen_ is now resolved_params_", DeprecationWarning, stacklevel=2)
+        return self.resolved_params_
+
     # what a task defines
 
     def _fit_targets(self, y: np.ndarray) -> None:
@@ -196,11 +203,11 @@ class SequenceEstimator(Estimator):
         return weights
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
-        """What the validation split keeps in proportion."""
+        """Returns the groups whose proportions the validation split keeps; None for none."""
         return None
 
     def _target_config(self) -> dict[str, Any]:
-        """What `_fit_targets` learnt, for the model folder."""
+        """Returns the result of `_fit_targets`, for the model folder."""
         raise NotImplementedError
 
     def _load_targets(self, config: dict[str, Any]) -> None:
@@ -263,7 +270,7 @@ class SequenceEstimator(Estimator):
     ) -> Prepared:
         sequences = as_sequences(X)
         y = as_column(y, len(sequences), "y")
-        self.chosen_ = self._choose(sequences.kind, int((~is_missing(y)).sum()))
+        self.resolved_params_ = self._choose(sequences.kind, int((~is_missing(y)).sum()))
         weights = as_weights(sample_weight, len(sequences))
         training, held_out = self._split(y, validation_data is None, seed)
         self._fit_targets(y[training])
@@ -301,7 +308,7 @@ class SequenceEstimator(Estimator):
         known = ~is_missing(y)
         if not known.any():
             raise DataError("every target is missing: there is nothing to learn")
-        fraction = self.chosen_["validation_fraction"] if apart else 0
+        fraction = self.resolved_params_["validation_fraction"] if apart else 0
         held_out = hold_out_stratified(known, fraction, seed, self._stratify(y[known]))
         return known & ~held_out, held_out
 
@@ -319,7 +326,7 @@ class SequenceEstimator(Estimator):
             np.flatnonzero(mask),
             targets,
             None if weights is None else torch.from_numpy(weights.astype(np.float32)),
-            batch_size=PREDICT_BATCH if seed is None else self.chosen_["batch_size"],
+            batch_size=PREDICT_BATCH if seed is None else self.resolved_params_["batch_size"],
             shuffle=seed is not None,
             seed=seed or 0,
         )
@@ -399,7 +406,7 @@ class SequenceEstimator(Estimator):
         return SeriesEncoder(sequences.features)
 
     def _name_features(self, names: Sequence[str] | None) -> None:
-        """Remembers the columns of data frames, as scikit-learn does; without names there is no such attribute."""
+        """Sets `feature_names_in_` as scikit-learn does; without names the attribute is absent."""
         self.__dict__.pop("feature_names_in_", None)
         if names is not None:
             self.feature_names_in_ = np.array(names, dtype=object)
@@ -409,12 +416,12 @@ class SequenceEstimator(Estimator):
             self.encoder_.input_size,
             self.embedding_size if self.encoder_.kind == "text" else 0,
             self._output_size(),
-            pooling=self.chosen_["pooling"],
+            pooling=self.resolved_params_["pooling"],
             cell=self.cell,
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
-            bidirectional=self.chosen_["bidirectional"],
-            dropout=self.chosen_["dropout"],
+            bidirectional=self.resolved_params_["bidirectional"],
+            dropout=self.resolved_params_["dropout"],
             token_dropout=self.token_dropout,
             frames=AUDIO_FRAMES if self.encoder_.kind == "audio" else 0,
             engine=self.engine,
@@ -479,7 +486,7 @@ class SequenceEstimator(Estimator):
             self._score_name(output),
             None if targets is None else lambda batch: objective.loss(network, batch),
             steps,
-            answers=self._says(output),
+            answers=self._describe(output),
             seconds=frames * HOP if frames else None,
             notes=[] if steps is None else unknown_notes(batch.values, batch.lengths, steps),
             title=self.title,
@@ -488,14 +495,14 @@ class SequenceEstimator(Estimator):
         )
 
     def _score(self, output: Tensor, first: Tensor) -> Tensor:
-        """What the answer rests on, `(batch,)`; `first` is the output on the inputs as they are, which gave it."""
+        """Returns the score that explains the prediction, `(batch,)`; `first` is the output on the unchanged inputs."""
         raise NotImplementedError
 
     def _score_name(self, output: Tensor) -> str:
         """Its name, with the unit."""
         raise NotImplementedError
 
-    def _says(self, output: Tensor) -> list[str]:
+    def _describe(self, output: Tensor) -> list[str]:
         """The answers in words."""
         raise NotImplementedError
 
@@ -510,25 +517,29 @@ class SequenceEstimator(Estimator):
 
     # saving
 
-    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
-        config = {"targets": self._target_config(), "encoder": self.encoder_.to_config(), "chosen": self.chosen_}
+    def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
+        config = {
+            "targets": self._target_config(),
+            "encoder": self.encoder_.to_config(),
+            "chosen": self.resolved_params_,
+        }
         names = getattr(self, "feature_names_in_", None)
         return config | ({} if names is None else {"feature_names": names.tolist()}), self.encoder_.to_files()
 
-    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
+    def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.encoder_: Any = ENCODERS[config["encoder"]["kind"]].from_files(config["encoder"], files)
         self._load_targets(config["targets"])
         self._name_features(config.get("feature_names"))
-        self.chosen_ = config["chosen"] or self._choose(self.encoder_.kind, 0)
+        self.resolved_params_ = config["chosen"] or self._choose(self.encoder_.kind, 0)
 
     def _patience(self) -> float:
         # long series of few features look the same for hundreds of steps before anything is learnt
         return 0.5 if self.encoder_.kind == "series" else super()._patience()
 
     def _settings(self) -> dict[str, Any]:
-        return super()._settings() | self.chosen_
+        return super()._settings() | self.resolved_params_
 
-    def _about(self) -> tuple[str, str]:
+    def _card_info(self) -> tuple[str, str]:
         if self.encoder_.kind == "text":
             return "text", '["a text"]'
         if self.encoder_.kind == "audio":

@@ -152,7 +152,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
     def _score_name(self, output: Tensor) -> str:
         return "sum of the predictions" if self.several_ else "prediction"
 
-    def _says(self, output: Tensor) -> list[str]:
+    def _describe(self, output: Tensor) -> list[str]:
         found = output.double().cpu().numpy() * self.target_scale_ + self.target_mean_
         return [", ".join(f"{number:.6g}" for number in row) for row in found]
 

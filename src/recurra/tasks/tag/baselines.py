@@ -197,7 +197,7 @@ def _choose(batches: WordBatches, most: int) -> WordBatches:
 
 
 def _real(batch: WordBatch) -> np.ndarray:
-    """Which places hold a word, `(batch, time)`."""
+    """Returns the mask of steps that hold a word, `(batch, time)`."""
     return np.arange(batch.values.shape[1]) < batch.lengths.numpy()[:, None]
 
 

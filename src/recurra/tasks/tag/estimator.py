@@ -65,9 +65,9 @@ class TagConfig(FolderConfig):
 class SequenceTagger(Estimator):
     """Recurrent network that gives each word of a sentence a tag: parts of speech, names, chunks.
 
-    A word comes in twice: as a vector of its own, and as what a recurrent layer makes of its characters, so that words
-    never seen in training have a meaning by their form. Tags that mark spans (BIO, IOBES, BILOU and kin) are
-    recognised; what is decoded is then always valid in the scheme of the training data.
+    The input of a word is its vector and the output of a recurrent layer over its characters. So the model also uses
+    the form of words that were not in the training data. Tags that mark spans (BIO, IOBES, BILOU and similar) are
+    recognised. Decoded tags are then always valid in the scheme of the training data.
 
     Args:
         cell: see `SequenceClassifier`; with `"none"` each word is judged by itself (by its characters, still in order).
@@ -75,7 +75,7 @@ class SequenceTagger(Estimator):
         num_layers: recurrent layers over the words.
         bidirectional: whether sentences are read from both ends.
         embedding_size: size of a word's vector.
-        vocab_size: greatest number of words that have a vector of their own; words seen once have none.
+        vocab_size: greatest number of words with a vector; words that occur once have none.
         characters: `"jamo"` (characters and the letters they are made of: those of a syllable of Hangul, a letter and
             its accents), `"char"` (characters only) or `"none"`.
         char_embedding_size: size of a character's vector.
@@ -357,16 +357,16 @@ class SequenceTagger(Estimator):
         """Cell and sizes of the stack over the words, None with `cell="none"`."""
         return getattr(self.network_.recurrent, "stack", None)
 
-    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
+    def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
         targets = {"tags": self.classes_.tolist(), "scheme": self.scheme_}
         return {"targets": targets, "encoder": self.encoder_.to_config()}, self.encoder_.to_files()
 
-    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
+    def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.encoder_ = WordEncoder.from_files(config["encoder"], files)
         self.classes_ = np.array(config["targets"]["tags"])
         self.parts_, self.scheme_ = parts_of(config["targets"]["tags"]), config["targets"]["scheme"]
 
-    def _about(self) -> tuple[str, str]:
+    def _card_info(self) -> tuple[str, str]:
         return "text", '[["A", "sentence"]]'
 
     def __sklearn_tags__(self) -> Any:
@@ -378,7 +378,7 @@ class SequenceTagger(Estimator):
 
 
 def unseen_tags(estimator: SequenceTagger, tags: Sequence[Sequence[str | None]]) -> dict[str, int]:
-    """How often tags occur that the model never saw; it cannot but get them wrong."""
+    """Counts tags that the model never saw and therefore always gets wrong."""
     known = {None, *estimator.classes_.tolist()}
     found: dict[str, int] = {}
     for row in tags:

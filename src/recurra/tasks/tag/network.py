@@ -123,7 +123,7 @@ def _embedding(count: int, size: int, padding_idx: int | None = None) -> torch.n
 
 
 class Observed(NamedTuple):
-    """What the figures need of a batch: one row for each word, one sentence behind the other."""
+    """Observations of a batch for the metrics: one row for each word, sentence by sentence."""
 
     found: np.ndarray
     targets: np.ndarray

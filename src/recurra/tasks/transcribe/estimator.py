@@ -52,7 +52,7 @@ class Token(NamedTuple):
 
 
 class Transcript(NamedTuple):
-    """What is said in a recording.
+    """Transcription of a recording.
 
     Attributes:
         text: the transcription.
@@ -81,7 +81,7 @@ class TranscribeConfig(FolderConfig):
 class Transcriber(Estimator):
     """Recurrent network that writes down what is said in a recording.
 
-    It learns from recordings and their texts alone; nobody needs to mark where a word begins (CTC).
+    It learns from recordings and their texts. The start of a word need not be marked (CTC).
 
     Args:
         bidirectional: whether every layer also reads from the end to the beginning.
@@ -239,7 +239,7 @@ class Transcriber(Estimator):
     # predicting
 
     def predict(self, X: Any) -> list[str]:
-        """What is said in each recording.
+        """Transcribes recordings.
 
         Args:
             X: recordings as in `fit`.
@@ -252,7 +252,7 @@ class Transcriber(Estimator):
         return 1 - self._figures(self._labelled(X, y, None))["cer"]
 
     def transcribe(self, X: Any) -> list[Transcript]:
-        """What is said in each recording, with a confidence and the times of the tokens.
+        """Transcribes recordings, with a confidence and the times of the tokens.
 
         A token's time is that of the steps at which the network writes it, which can be shorter than it sounds.
 
@@ -319,15 +319,15 @@ class Transcriber(Estimator):
 
     # saving
 
-    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
+    def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
         config = {"encoder": self.encoder_.to_config(), "text encoder": self.text_encoder_.to_config()}
         return config, self.text_encoder_.to_files()
 
-    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
+    def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.encoder_ = AudioEncoder.from_files(config["encoder"], files)
         self.text_encoder_ = TextEncoder.from_files(config["text encoder"], files)
 
-    def _about(self) -> tuple[str, str]:
+    def _card_info(self) -> tuple[str, str]:
         return "automatic-speech-recognition", '["recording.wav"]'
 
 

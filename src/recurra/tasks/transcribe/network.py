@@ -1,4 +1,4 @@
-"""What transcription trains: batches of recordings with their texts, the network, its loss and its figures."""
+"""Batches of recordings with their texts, the network, its loss and its metrics."""
 
 from __future__ import annotations
 

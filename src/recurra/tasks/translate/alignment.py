@@ -1,4 +1,4 @@
-"""Which source tokens the decoder looked at for each token it said, as numbers and as a picture."""
+"""Attention of the decoder to the source tokens for each token of the translation, as numbers and as a plot."""
 
 from __future__ import annotations
 

@@ -288,7 +288,7 @@ class Translator(Estimator):
             bleu_tokens=self.bleu_tokens_,
         )
 
-    def _judge(self) -> Translating:
+    def _evaluation_objective(self) -> Translating:
         return self._objective(self.beam_size)
 
     # figures
@@ -312,7 +312,7 @@ class Translator(Estimator):
         batches = self._to_measure(X, y, sample_weight)[1]
         rows = list(batches.references)
         references = list(batches.references.values())
-        figures, baselines, comparison = self._compared(batches, self._judge())
+        figures, baselines, comparison = self._compared(batches, self._evaluation_objective())
         nearest = {f"nearest_neighbour_{name}": value for name, value in baselines.get(NEAREST, {}).items()}
         counts = {"sources": len(rows), "n": batches.count}
         found = {**figures, **nearest, **signatures(references, self.bleu_tokens_), **counts}
@@ -347,7 +347,7 @@ class Translator(Estimator):
         return [found for chunk in sequences.chunks() for found in self._translate(chunk)]
 
     def _translate(self, texts: list[str]) -> Iterator[list[Candidate]]:
-        judge = self._judge()
+        judge = self._evaluation_objective()
 
         def answer(network: Any, batch: Any) -> Iterator[list[Candidate]]:
             for some in judge.hypotheses(network, batch.values, batch.lengths):
@@ -383,14 +383,14 @@ class Translator(Estimator):
             return Alignment([], [], np.zeros((0, 0), np.float32), "")
         with self._inference() as (network, device):
             values, lengths = torch.from_numpy(ids).unsqueeze(0).to(device), torch.tensor([len(ids)])
-            tokens = self._judge().hypotheses(network, values, lengths)[0][0].tokens
+            tokens = self._evaluation_objective().hypotheses(network, values, lengths)[0][0].tokens
             weights = network.attend(values, lengths, torch.tensor([tokens], device=device))[0, : len(tokens)]
         source_tokens, target_tokens = self.source_encoder_.pieces(ids.tolist()), self.target_encoder_.pieces(tokens)
         return Alignment(source_tokens, target_tokens, weights.cpu().numpy(), self.target_encoder_.decode(tokens))
 
     # saving
 
-    def _learnt(self) -> tuple[dict[str, Any], dict[str, str]]:
+    def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
         files = {} if self.neighbours_ is None else self.neighbours_.to_files()
         config: dict[str, Any] = {"limit": list(self.limit_), "bleu_tokens": self.bleu_tokens_}
         for side, encoder in (("source", self.source_encoder_), ("target", self.target_encoder_)):
@@ -398,14 +398,14 @@ class Translator(Estimator):
             files |= {f"{side}-{name}": text for name, text in encoder.to_files().items()}
         return config, files
 
-    def _restore(self, config: dict[str, Any], files: dict[str, str]) -> None:
+    def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.limit_, self.bleu_tokens_ = Limit(*config["limit"]), config["bleu_tokens"]
         self.source_encoder_, self.target_encoder_ = (
             TextEncoder.from_files(config[side], files, f"{side}-tokenizer.json") for side in ("source", "target")
         )
         self.neighbours_ = Neighbours.from_files(files)
 
-    def _about(self) -> tuple[str, str]:
+    def _card_info(self) -> tuple[str, str]:
         return "translation", '["a text"]'
 
     def __sklearn_tags__(self) -> Any:

@@ -35,7 +35,7 @@ def subject_of_texts(translator: Any, X: Any, y: Any = None) -> Subject:
     batch: Any = translator._whole(PairBatches(store, rows, store, {}, batch_size=len(rows)))
     network: Any = translator.network_.to(batch.values.device).eval()
     with torch.inference_mode(), reproducible_algebra():
-        judge, nothing = translator._judge(), [list[int]() for _ in sources]
+        judge, nothing = translator._evaluation_objective(), [list[int]() for _ in sources]
         best = answers_of(
             lambda: [found[0].tokens for found in judge.hypotheses(network, batch.values, batch.lengths)], nothing
         )
@@ -84,6 +84,6 @@ def _texts(given: Any, name: str, what: str) -> list[str]:
 
 
 def _counts(batch: Any) -> Tensor:
-    """Which steps of the decoder have a true token that is known, `(batch, time + 1)`."""
+    """Returns the mask of decoder steps whose true token is known, `(batch, time + 1)`."""
     expected = shifted(batch.targets, batch.target_lengths)[1]
     return (expected != IGNORE) & (expected != UNKNOWN_ID)

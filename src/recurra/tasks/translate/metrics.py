@@ -19,7 +19,7 @@ References = Sequence[Sequence[str]]
 
 
 def bleu_tokens(texts: Sequence[str]) -> str:
-    """How BLEU should cut texts: `"char"` where spaces do not part words, else `"13a"`, the field's standard.
+    """Selects the tokenizer of BLEU: `"char"` if spaces do not separate words, else `"13a"`, the standard.
 
     Example:
         >>> bleu_tokens(["나는 간다."]), bleu_tokens(["Ich gehe."])
@@ -41,7 +41,7 @@ def corpus_figures(found: Sequence[str], references: References, tokens: str) ->
 
 
 def signatures(references: References, tokens: str) -> dict[str, str]:
-    """How sacrebleu counts against these references, for a report."""
+    """Returns the signatures of sacrebleu for these references."""
     first = [known[0] for known in references]
     made = dict(zip(("bleu", "chrf"), _metrics(tokens), strict=True))
     for metric in made.values():

@@ -20,7 +20,7 @@ BEGIN, END = 1, 2
 
 
 class Encoded(NamedTuple):
-    """What the decoder knows of a batch of source sentences.
+    """Encoded source sentences, the input of the decoder.
 
     Attributes:
         keys: encoder outputs `(batch, time, size)`.
@@ -168,7 +168,7 @@ class EncoderDecoder(torch.nn.Module):
 
 
 def shifted(targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the decoder is given, what it should say, and for how many steps.
+    """Returns input, expected output and number of steps of the decoder.
 
     Example:
         >>> import torch

@@ -19,7 +19,7 @@ MAX_SLOPE = 1000.0
 
 
 class Limit(NamedTuple):
-    """How long a translation may be: `least + slope * source tokens`, learnt from the training pairs."""
+    """Longest translation: `least + slope * source tokens`, learnt from the training pairs."""
 
     least: int
     slope: float

@@ -100,7 +100,7 @@ def _allowed(scores: Tensor, said: Tensor, spent: Tensor) -> Tensor:
 def _collect(
     found: list[list[Hypothesis]], best: Tensor, parents: Tensor, chosen: Tensor, said: Tensor, divisor: float
 ) -> None:
-    """Keeps the hypotheses that end among the best of their sentence, while it has room for them."""
+    """Keeps finished hypotheses that are among the best of their sentence, up to the size of the beam."""
     beams = best.shape[1] // 2
     ends = ((chosen == END) & best.isfinite())[:, :beams]
     for sentence, place in ends.nonzero().tolist():
