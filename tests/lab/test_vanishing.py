@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from recurra import lab
+from recurra.cells.registry import names
 from recurra.errors import DataError, UsageError
-from recurra.lab.network import CELLS, build, fitting_size, parameter_count
+from recurra.lab.network import build, fitting_size, parameter_count
 from recurra.lab.problems import PROBLEMS, Adding
 from recurra.lab.training import Plan, train
 
@@ -19,7 +20,7 @@ SMALL = {"lags": (10,), "parameters": 2000, "learning_rates": (1e-2,), "steps": 
 @pytest.mark.parametrize("name", PROBLEMS)
 @pytest.mark.parametrize("wanted", [500, 17_500])
 def test_all_cells_have_as_many_parameters(name, wanted):
-    for cell in CELLS:
+    for cell in names(memoryless=False):
         found = parameter_count(build(PROBLEMS[name], cell, wanted, "long", 50, 0))
         assert abs(found / wanted - 1) < (0.02 if wanted > 1000 else 0.15)
 
