@@ -92,7 +92,7 @@ def test_tools(fitted):
         effect = inside.intervene(model, X, [inside.ablate(part=name)], y)
         assert not np.array_equal(effect.score_before, effect.score_after), name
         if trace.parts[name].sizes["batch"] == len(subject.batch.lengths):  # not that which spells words
-            assert inside.browse(model, X, inside.UnitName(name, 0, "forward", 1)).high
+            assert inside.max_activating(model, X, inside.UnitName(name, 0, "forward", 1)).high
     for measure in (inside.half_lives, inside.impulse_response, inside.jacobian_spectrum):
         assert measure(model, X).verdict
     assert inside.health(model, X, y).to_json()

@@ -16,7 +16,7 @@ from recurra import (
     Transcriber,
     Translator,
 )
-from recurra.inspect import ablate, attribute, browse, clamp, importance, intervene
+from recurra.inspect import ablate, attribute, clamp, intervene, max_activating, unit_ablation
 from recurra.inspect.core.layers import recurrent_layers
 
 SIZES = {"hidden_size": 8, "epochs": 1, "batch_size": 8, "dropout": 0.0, "verbose": 0}
@@ -81,8 +81,8 @@ def test_every_task(task, request):
     np.testing.assert_allclose(nothing.score_before, before, atol=1e-4)
     effect = intervene(subject, changes=[clamp(name, 0.9, part=part)])
     assert np.abs(effect.score_change).max() > 1e-4
-    assert importance(subject, part=part).score_change.max() > 0
-    page = browse(model, X, f"{part}/0/forward/1", top=1)
+    assert unit_ablation(subject, part=part).score_change.max() > 0
+    page = max_activating(model, X, f"{part}/0/forward/1", top=1)
     assert page.high[0].value == page.maximum
 
 

@@ -14,7 +14,7 @@ from recurra import BlankFiller, Forecaster, LanguageModel, SequenceClassifier, 
 from recurra.errors import DataError, UsageError
 from recurra.inspect import health, subject_of
 from recurra.inspect.core.sampling import some_subject
-from recurra.inspect.health import _Look, history_lights
+from recurra.inspect.health import _DataPass, history_lights
 
 LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN, "torch": torch.nn.LSTM}
 DATA_LIGHTS = ["finite numbers", "spectral radius", "saturation", "dead units", "gradient reach", "gradient growth"]
@@ -228,9 +228,9 @@ def test_json_holds_all_figures():
 
 def test_very_long_sequences_are_looked_at_in_little_memory(monkeypatch):
     layer, values = layer_of("lstm"), noise(200)
-    whole = _Look(subject_of(layer, values))
-    monkeypatch.setitem(_Look._serve.__globals__, "CHUNK_BYTES", 40_000)  # 52 of 200 steps of one sequence
-    some = _Look(subject_of(layer, values))
+    whole = _DataPass(subject_of(layer, values))
+    monkeypatch.setitem(_DataPass._serve.__globals__, "CHUNK_BYTES", 40_000)  # 52 of 200 steps of one sequence
+    some = _DataPass(subject_of(layer, values))
     for a, b in zip(whole.gates, some.gates, strict=True):
         assert a.share == pytest.approx(b.share, abs=0.01)
     assert [use.dead for use in some.units] == [use.dead for use in whole.units] == [[]]

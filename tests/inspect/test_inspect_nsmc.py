@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recurra import SequenceClassifier
-from recurra.inspect import attribute, browse, similar, telling_units
+from recurra.inspect import attribute, label_association, max_activating, similar
 
 pytestmark = pytest.mark.data
 
@@ -28,11 +28,11 @@ def fitted(data_dir):
 def test_five_thousand_reviews_in_twenty_seconds_of_one_core(fitted, data_dir):
     texts, labels = read(data_dir / "nsmc" / "small_test_5000.txt", 5000)
     begin = time.process_time()
-    found = telling_units(fitted, texts, labels)
+    found = label_association(fitted, texts, labels)
     assert time.process_time() - begin < 20
     assert abs(found.relations[0].value) > 0.4
     begin = time.process_time()
-    page = browse(fitted, texts, found.relations[0].unit, labels)
+    page = max_activating(fitted, texts, found.relations[0].unit, labels)
     assert time.process_time() - begin < 20
     kind = 1 if page.relation.value > 0 else 0
     assert sum(span.label == kind for span in page.high) >= 7

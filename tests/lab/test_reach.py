@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from recurra.lab.network import Reader
+from recurra.lab.network import ProbeNetwork
 from recurra.lab.problems import Adding, Sample
 from recurra.lab.reach import lag_grid, reach
 
@@ -18,7 +18,7 @@ def sample(steps: int, batch: int = 3) -> Sample:
     return Sample(torch.rand(batch, steps, 2, generator=generator), torch.rand(batch, 1, generator=generator))
 
 
-def zero(network: Reader) -> dict[str, torch.Tensor]:
+def zero(network: ProbeNetwork) -> dict[str, torch.Tensor]:
     with torch.no_grad():
         for weight in network.layer.parameters():
             weight.zero_()
@@ -28,7 +28,7 @@ def zero(network: Reader) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("radius", [0.5, 0.9, 1.0, 1.1])
 def test_a_linear_rnn_shrinks_by_its_spectral_radius(radius):
     """Where every relu is open, h_t = ρQ h_{t-1} + …, and the gradient shrinks by ρ a step."""
-    network = Reader("rnn_relu", 2, 4, 1)
+    network = ProbeNetwork("rnn_relu", 2, 4, 1)
     weights = zero(network)
     weights["weight_ih_l0"].fill_(1.0)
     weights["weight_hh_l0"].copy_(radius * torch.eye(4)[[1, 2, 3, 0]])
@@ -40,7 +40,7 @@ def test_a_linear_rnn_shrinks_by_its_spectral_radius(radius):
 
 
 def test_a_forget_gate_of_nine_tenths_keeps_nine_tenths_a_step():
-    network = Reader("lstm", 2, 4, 1)
+    network = ProbeNetwork("lstm", 2, 4, 1)
     weights = zero(network)
     weights["bias_ih_l0"][4:8] = math.log(9)
     rows = reach(network, Adding(), sample(40))
@@ -53,7 +53,7 @@ def test_a_forget_gate_of_nine_tenths_keeps_nine_tenths_a_step():
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_it_is_the_derivative(cell):
     torch.manual_seed(0)
-    network, data, problem = Reader(cell, 2, 3, 1).double(), sample(12, 1), Adding()
+    network, data, problem = ProbeNetwork(cell, 2, 3, 1).double(), sample(12, 1), Adding()
     x, target = data.x.double(), data.target.double()
     for row in reach(network, problem, Sample(x, target)):
         if not row["lag"]:
@@ -75,7 +75,7 @@ def test_it_is_the_derivative(cell):
 
 
 def test_the_weights_keep_no_gradient():
-    network = Reader("gru", 2, 3, 1)
+    network = ProbeNetwork("gru", 2, 3, 1)
     reach(network, Adding(), sample(10))
     assert all(weight.grad is None and weight.requires_grad for weight in network.parameters())
 

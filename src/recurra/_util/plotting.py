@@ -1,4 +1,4 @@
-"""The look of all figures: for papers, and for readers who do not see all colours."""
+"""Palette and layout of all figures. The colours are safe for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; the marks differ too
-PALETTE = (
-    ("#D55E00", "s"),
-    ("#0072B2", "o"),
-    ("#E69F00", "^"),
-    ("#009E73", "v"),
-    ("#CC79A7", "P"),
-    ("#56B4E9", "X"),
-)
-"""Colours of lines, each with its mark."""
+VERMILION, BLUE, ORANGE, GREEN = "#D55E00", "#0072B2", "#E69F00", "#009E73"
+PALETTE = ((VERMILION, "s"), (BLUE, "o"), (ORANGE, "^"), (GREEN, "v"), ("#CC79A7", "P"), ("#56B4E9", "X"))
+"""Colours of lines, each with its marker: Okabe and Ito's palette."""
 GREY = ("#666666", "D")
+
+GATES_AND_STATES = {
+    "light": {
+        **dict.fromkeys(("forget", "update"), BLUE),
+        **dict.fromkeys(("input", "reset"), "#B36B00"),
+        "candidate": "#A8477F",
+        "output": "#00785A",
+        "hidden": "#C44601",
+        "cell": "#1D2430",
+    },
+    "dark": {
+        **dict.fromkeys(("forget", "update"), "#58B4F0"),
+        **dict.fromkeys(("input", "reset"), "#F0B440"),
+        "candidate": "#E493C0",
+        "output": "#3FC79A",
+        "hidden": "#FF8A4C",
+        "cell": "#F0EEE9",
+    },
+}
+"""Colours of gates and states on a light and on a dark background."""
 
 
 def panels(columns: int, rows: int = 1, width: float = 3.6) -> tuple[Figure, list[list[Any]]]:
-    """A figure with so many panels, each so many inches wide, as rows of axes."""
+    """Creates a figure with a grid of panels of a width in inches; returns it with its rows of axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -37,7 +50,7 @@ def panels(columns: int, rows: int = 1, width: float = 3.6) -> tuple[Figure, lis
 
 
 def bars(axes: Any, names: Sequence[str], values: Sequence[float], colours: Sequence[str], format: str) -> None:
-    """Horizontal bars with their values beside them, from above."""
+    """Draws horizontal bars with labels of their values, from top to bottom."""
     from matplotlib import patheffects
 
     drawn = axes.barh(range(len(names)), values, color=colours, height=0.7)

@@ -1,4 +1,4 @@
-"""The cases: mode, cell and shape, and the numbers on which every peer computes them."""
+"""Cases of the benchmark: mode, cell and shape, and the same input data for every peer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHAPES = (
 """Batch, steps, hidden size."""
 
 HALF_SHAPES = ((1, 100, 256), *((32, 100, hidden) for hidden in (128, 256, 512)))
-"""Of training with products of bfloat16."""
+"""Shapes of training with bfloat16 products."""
 
 QUICK_SHAPES = ((1, 1, 64), (1, 100, 64), (32, 100, 128))
 
@@ -58,22 +58,22 @@ class Case:
 
     @property
     def streams(self) -> bool:
-        """Whether each call takes up the state that the one before left."""
+        """True if each call continues from the state of the previous one."""
         return self.mode.endswith("session") or self.mode == "step" or (self.mode == "inference" and self.steps == 1)
 
     @property
     def trains(self) -> bool:
-        """Whether gradients are taken."""
+        """True if gradients are computed."""
         return self.mode.endswith("training")
 
     @property
     def halves(self) -> bool:
-        """Whether ours multiplies bfloat16."""
+        """True if our engine multiplies bfloat16."""
         return self.mode.startswith("bfloat16")
 
     @property
     def flops(self) -> float:
-        """Operations of the matrix products; backward has twice those of forward."""
+        """Operations of the matrix products; backward has twice as many as forward."""
         products = 2 * 2.0 * self.batch * self.steps * GATES[self.cell] * self.hidden**2
         return products * (3 if self.trains else 1)
 
@@ -84,12 +84,12 @@ class Case:
 
     @property
     def working_set(self) -> int:
-        """Bytes that are read over and over: the recurrent matrix, in a stream of single steps both."""
+        """Bytes that are read repeatedly: the recurrent matrix; in a stream of single steps both matrices."""
         return self.matrix_bytes * (2 if self.steps == 1 else 1)
 
     @property
     def read_bytes(self) -> float:
-        """Weights that have to be read: the recurrent ones anew in each step, those of the input once."""
+        """Bytes of weights to read: the recurrent matrix in each step, the input matrix once."""
         return self.matrix_bytes * (self.steps + 1.0) * (2 if self.trains else 1)
 
     def as_dict(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class Case:
 
 
 def grid(quick: bool = False) -> list[Case]:
-    """All cases of a run, the slices of a round side by side."""
+    """All cases of a run, with the cases of a slice next to each other."""
     shapes = QUICK_SHAPES if quick else SHAPES
     cases = [Case(mode, cell, *shape) for mode in ("training", "inference") for cell in GATES for shape in shapes]
     shapes = ((32, 100, 128),) if quick else HALF_SHAPES
@@ -124,7 +124,7 @@ class Numbers(NamedTuple):
 
 
 def numbers(case: Case) -> Numbers:
-    """The same for every peer."""
+    """Generates the data of a case, the same for every peer."""
     import numpy as np
 
     random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""No figure without a right result: every peer must agree with us on every case before anything is timed."""
+"""Correctness gate: every peer must agree with us on every case before anything is timed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from recurra.errors import RecurraError
 from .cases import Case
 
 SAMPLES = 2000
-TOLERANCE = 5e-4  # of the greatest entry: float32 sums in another order, over up to 6,400 tokens
+TOLERANCE = 5e-4  # share of the largest entry: float32 sums in another order, over up to 6,400 tokens
 COARSE = 3e-2  # factors in bfloat16
 
 
 class GateError(RecurraError):
-    """A peer computes something else than we do."""
+    """The result of a peer differs from ours."""
 
 
 def probe(array: np.ndarray) -> np.ndarray:
@@ -27,20 +27,20 @@ def probe(array: np.ndarray) -> np.ndarray:
 
 
 def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Greatest difference of two probes, as a share of the greatest entry; infinite where one is no number."""
+    """Largest difference of two probes, as a share of the largest entry; infinite for NaN."""
     if ours.shape != theirs.shape or not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
         return float("inf")
     return float(np.abs(ours - theirs).max() / max(ours[-2], 1e-30))
 
 
 def compare(case: Case, peer: str, ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> float:
-    """Holds a peer's probes against ours.
+    """Compares the probes of a peer with ours.
 
     Returns:
         The greatest difference.
 
     Raises:
-        GateError: they do not agree; the message says in what.
+        GateError: they do not agree; the message names the array.
     """
     tolerance = COARSE if case.halves else TOLERANCE
     common = ours.keys() & theirs.keys()

@@ -1,4 +1,4 @@
-"""What a result has to say about where and with what it was measured."""
+"""Facts about the machine and the software of a result."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .peers import PEERS
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells it."""
+    """Name of the processor, if the system provides it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         pass
     return platform.processor() or platform.machine()
 
@@ -34,13 +34,13 @@ def machine() -> dict[str, str | int]:
 
 
 class Others:
-    """How much of the machine other programs use from now on; Linux only."""
+    """Measures the use of the machine by other programs from now on; Linux only."""
 
     def __init__(self) -> None:
         self._start = self._now()
 
     def cores(self) -> float | None:
-        """Cores that they kept busy, as a mean; None where the system does not tell."""
+        """Mean number of cores that other programs used; None if unknown."""
         now = self._now()
         if now is None or self._start is None:
             return None
@@ -48,7 +48,7 @@ class Others:
         return max(busy - own, 0.0) / max(wall, 1e-9)
 
     def _now(self) -> tuple[float, float, float] | None:
-        """Seconds on the clock, of all cores at work, and of this process with its finished children."""
+        """Wall seconds, busy seconds of all cores, and CPU seconds of this process with its finished children."""
         try:
             first = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0]
         except OSError:
@@ -60,7 +60,7 @@ class Others:
 
 
 def versions(peers: Sequence[str]) -> dict[str, str]:
-    """Versions of Python and of the packages that the peers stand on."""
+    """Versions of Python and of the packages that the peers use."""
     found = {"python": platform.python_version()}
     for package in dict.fromkeys(["recurra", *(p for name in peers for p in PEERS[name])]):
         try:

@@ -1,4 +1,4 @@
-"""Processes that are timed: a pool of threads that shares its process with another is disturbed by it."""
+"""Processes of the timed peers. Each peer has its own, because thread pools in one process disturb each other."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Name = TypeVar("Name")
 
 
 class WorkerError(RecurraError):
-    """A timed process died; the message holds the end of what it said."""
+    """A timed process failed; the message contains the end of its output."""
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment in which every known pool of threads has the same size."""
+    """The environment with the same size for every known thread pool."""
     count = str(threads)
     pools = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")  # NPROC sizes XLA's
     eigen = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
@@ -47,7 +47,7 @@ def lines(command: Sequence[str], threads: int, order: Any = None) -> Iterator[d
         assert process.stdin is not None  # noqa: S101  (a pipe)
         assert process.stdout is not None  # noqa: S101  (likewise)
         try:
-            with suppress(BrokenPipeError), process.stdin as stdin:  # dead already: its exit code tells
+            with suppress(BrokenPipeError), process.stdin as stdin:  # already dead; its exit code is checked below
                 stdin.write(json.dumps(order))
             for line in process.stdout:
                 yield json.loads(line)
@@ -63,18 +63,18 @@ def lines(command: Sequence[str], threads: int, order: Any = None) -> Iterator[d
 
 
 def worker(order: dict[str, Any], threads: int) -> Iterator[dict[str, Any]]:
-    """Sends an order to a process of its own, see `worker.py`; yields its answers."""
+    """Sends an order to a new process, see `worker.py`; yields its answers."""
     yield from lines([sys.executable, "-m", "recurra.bench.worker"], threads, order | {"threads": threads})
 
 
 def script(path: str, *arguments: object, threads: int) -> dict[str, Any]:
-    """Runs a Python script in a process of its own; returns the last line of JSON that it wrote."""
+    """Runs a Python script in a new process; returns the last line of JSON of its output."""
     *_, last = lines([sys.executable, path, *map(str, arguments)], threads)
     return last
 
 
 def turns(names: Sequence[Name], rounds: int) -> Iterator[Name]:
-    """Everyone once a round, forwards and backwards by turns, so that nobody always goes first.
+    """Yields every name once per round, in alternating order.
 
     Example:
         >>> list(turns("ab", 3))

@@ -1,4 +1,4 @@
-"""From times to ratios, summaries and targets, and to the tables that show them."""
+"""Computes ratios, summaries and targets from times, and formats tables."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .cases import GATES, Case
 
 OURS = "recurra"
 AGAINST = {"training": ("torch",), "bfloat16 training": ("torch",), "inference": ("torch", "onnxruntime")}
-"""Whose faster one is the contender; the other peers are shown beside."""
+"""Peers whose fastest one is compared; other peers are only shown."""
 
 MOST_BUSY = 0.1
-"""Cores that other programs may use; two busy threads that lose one to others wait for each other much longer."""
+"""Maximum number of cores used by other programs. Threads that wait for a preempted one become much slower."""
 
 TITLES = {
     "training": ("Training: forward and backward", "µs of"),
@@ -32,14 +32,14 @@ Row = dict[str, Any]
 
 
 def evaluate(result: dict[str, Any]) -> dict[str, Any]:
-    """Adds ratios, fractions of the roof, summary and targets to the result of `run`."""
+    """Adds ratios, shares of the hardware limit, the summary and targets to the result of `run`."""
     rows = [_compare(row, result["roof"]) for row in result["cases"]]
     _pair_sessions(rows)
     return {**result, "cases": rows, "summary": summarise(rows), "targets": targets(rows)}
 
 
 def case_of(row: Row) -> Case:
-    """The case that a row is about."""
+    """The case of a row."""
     return Case(*(row[name] for name in ("mode", "cell", "batch", "steps", "hidden")))
 
 
@@ -68,7 +68,7 @@ def _pair_sessions(rows: list[Row]) -> None:
 
 
 def geometric_mean(values: Iterable[float]) -> float:
-    """Of ratios the mean that treats 2 and ½ alike.
+    """Geometric mean of ratios: 2 and ½ cancel.
 
     Example:
         >>> geometric_mean([2.0, 0.5])
@@ -104,15 +104,15 @@ def _by_peer(rows: Sequence[Row]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Target:
-    """What the project asks of itself.
+    """A performance target of the project.
 
     Attributes:
-        name: what it is about.
-        value: what was measured, None where it was not.
-        needed: what it is held against.
-        least: whether the value must be at least so much, rather than at most.
-        quickest: the same of the quickest round. What else runs on the host slows a figure that is no ratio by half and
-            more, and speeds up none. The median counts.
+        name: description.
+        value: measured value; None if not measured.
+        needed: required value.
+        least: True if the value must be at least the required one, False for at most.
+        quickest: value of the quickest round. Other programs on the host can slow absolute values by half and more.
+            The median counts.
     """
 
     name: str
@@ -123,14 +123,14 @@ class Target:
 
     @property
     def passed(self) -> bool | None:
-        """None where nothing was measured."""
+        """True if the target is met; None if nothing was measured."""
         if self.value is None:
             return None
         return self.value >= self.needed if self.least else self.value <= self.needed
 
 
 def targets(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """All targets, with whether they are met."""
+    """All targets and their results."""
     found = summarise(rows)
 
     def of(mode: str, what: str) -> float | None:
@@ -187,21 +187,21 @@ def _microseconds(rows: Sequence[Row], mode: str, *, quickest: bool = False) -> 
 
 @dataclass(frozen=True)
 class Table:
-    """A table to be shown, in the terminal or in Markdown."""
+    """A table for the terminal or Markdown."""
 
     title: str
     columns: list[str]
     rows: list[list[str]]
 
     def markdown(self) -> str:
-        """As Markdown, figures to the right."""
+        """The table in Markdown, with numbers aligned to the right."""
         marks = ["---", *["---:"] * (len(self.columns) - 1)]
         body = [f"| {' | '.join(cells)} |" for cells in (self.columns, marks, *self.rows)]
         return "\n".join([f"### {self.title}", "", *body])
 
 
 def warnings(result: dict[str, Any]) -> list[str]:
-    """What a reader must know before the figures."""
+    """Warnings about the validity of the measurements."""
     busy = result["cores_used_by_others"]
     if busy is None or busy <= MOST_BUSY:
         return []

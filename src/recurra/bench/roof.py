@@ -1,4 +1,4 @@
-"""What the machine can do at best: the measured peak of multiply-adds, and the bandwidth of reading weights."""
+"""Hardware limit (roofline): the measured peak of multiply-adds, and the bandwidth of reading weights."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .timing import seconds_per_call
 
 
 def measure(threads: int, sizes: Iterable[int], budget: float = 0.3) -> dict[str, Any]:
-    """Peak in GF/s, bandwidth in GB/s by working set, and by what each was measured.
+    """Measures the peak in GF/s and the bandwidth in GB/s by working set.
 
     Args:
-        threads: threads that take part.
-        sizes: working sets in bytes; what fits into a nearer cache is read faster.
-        budget: seconds of each measurement, where torch stands in for the engine.
+        threads: number of threads.
+        sizes: working sets in bytes; the bandwidth depends on the cache that holds them.
+        budget: seconds of each measurement, if torch replaces the engine.
     """
     from recurra.ops.native import bindings
 
@@ -36,7 +36,7 @@ def measure(threads: int, sizes: Iterable[int], budget: float = 0.3) -> dict[str
 
 
 def peak(threads: int, budget: float = 0.3) -> float:
-    """Multiply-adds at best, now, in GF/s; `budget` as in `measure`."""
+    """Measures the current peak of multiply-adds in GF/s; `budget` as in `measure`."""
     from recurra.ops.native import bindings
 
     own = getattr(bindings.engine, "measure_peak", None)
@@ -54,15 +54,15 @@ def best(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def share(case: Case, roof: dict[str, Any], median: float, rounds: Sequence[float], peaks: Sequence[float]) -> float:
-    """What part of the roof was reached: the shortest possible time over ours.
+    """Share of the hardware limit that was reached: the shortest possible time over ours.
 
     Args:
-        case: what was timed.
-        roof: what `best` found.
+        case: the timed case.
+        roof: result of `best`.
         median: our seconds.
         rounds: our seconds in each round.
-        peaks: the peak in GF/s beside each of them, so that both are of the same moment; the median of the
-            shares counts. Empty where it was not measured.
+        peaks: the peak in GF/s at the time of each round; the median of the shares counts. Empty if it was not
+            measured.
     """
     if not peaks:
         return seconds(case, roof) / median
@@ -71,9 +71,9 @@ def share(case: Case, roof: dict[str, Any], median: float, rounds: Sequence[floa
 
 
 def seconds(case: Case, roof: dict[str, Any]) -> float:
-    """The shortest time that the machine allows: the longer of arithmetic and reading of weights.
+    """The shortest possible time on this machine: the longer of arithmetic and reading of weights.
 
-    A batch is bound by the arithmetic; a single sequence by the recurrent weights, read anew in every step.
+    Arithmetic limits a batch. Reading the recurrent weights at every step limits a single sequence.
     """
     rate = 2 if case.trains and case.halves else 1  # pairs of bfloat16 count as two multiply-adds
     arithmetic = case.flops / (rate * roof["peak_gflops"] * 1e9)
@@ -93,6 +93,6 @@ def _matmul_peak(threads: int, budget: float) -> float:
 def _sum_bandwidth(threads: int, size: int, budget: float) -> float:
     import torch
 
-    torch.set_num_threads(1)  # each thread reads a part of its own; meeting after each sum would cost more than reading
+    torch.set_num_threads(1)  # one part per thread; synchronizing after each sum would cost more than reading
     values = torch.ones(max(size // 4 // threads, 1))
     return threads * 4 * values.numel() / seconds_per_call(values.sum, budget, choose=min) / 1e9

@@ -1,4 +1,4 @@
-"""A run: roof, gate, and the peers' processes taking turns over the rounds."""
+"""Benchmark run: hardware limit, correctness gate, and rounds in which the processes of the peers take turns."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ Times = dict[str, dict[Case, list[float]]]
 """Seconds of each round, by peer and case."""
 
 Peaks = dict[Case, list[float]]
-"""GF/s at best beside our own seconds of each round, by case."""
+"""Peak in GF/s at the time of each of our rounds, by case."""
 
 Tell = Callable[[str, int, int], None]
-"""Takes what is being done, the steps done and all steps."""
+"""Called with the current action, the number of finished steps, and of all steps."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run measures.
+    """Options of a run.
 
     Attributes:
-        peers: names of the others, see `PEERS`.
-        cases: what is timed.
-        rounds: how often each process takes its turn; the median counts.
+        peers: names of the other libraries, see `PEERS`.
+        cases: the timed cases.
+        rounds: number of turns of each process; the median counts.
         threads: threads of each process.
-        seconds: of timing each case in each round.
+        seconds: seconds for each case in each round.
     """
 
     peers: Sequence[str] = USUAL
@@ -54,12 +54,12 @@ class Plan:
 
     @property
     def names(self) -> list[str]:
-        """Us first, then the others."""
+        """Recurra first, then the others."""
         return [OURS, *self.peers]
 
     @property
     def slices(self) -> list[list[Case]]:
-        """Cases that one process times in one turn: few, so that the next turn comes before the machine changes."""
+        """Cases that one process times in one turn. They are few, so that all peers see the same machine state."""
         found: dict[tuple[str, str], list[Case]] = {}
         for case in self.cases:
             found.setdefault((case.mode, case.cell), []).append(case)
@@ -103,7 +103,7 @@ def run(plan: Plan, tell: Tell = lambda what, done, total: None) -> dict[str, An
         tell: is called after each step.
 
     Raises:
-        GateError: a peer's results are not ours; nothing has been timed.
+        GateError: the results of a peer differ from ours; nothing has been timed.
         WorkerError: a process died.
     """
     progress = _Progress(tell, len(plan.names) * len(plan.cases) * (plan.rounds + 1))
@@ -134,7 +134,7 @@ def _gate(plan: Plan, progress: _Progress) -> tuple[dict[str, dict[Case, str]], 
         for name in plan.names:
             answers = _worker(plan, {"do": "gate", "folder": folder}, name, plan.cases, progress)
             refusals[name] = {c: a["refused"] for c, a in zip(plan.cases, answers, strict=True) if "refused" in a}
-            refusals[name] = refusals[OURS] | refusals[name]  # without us there is nothing to compare
+            refusals[name] = refusals[OURS] | refusals[name]  # without our result there is nothing to compare
         for i, case in enumerate(plan.cases):
             files = {n: Path(folder) / f"{n}-{i}.npz" for n in plan.names if case not in refusals[n]}
             probes = {name: dict(np.load(file)) for name, file in files.items()}
@@ -145,7 +145,7 @@ def _gate(plan: Plan, progress: _Progress) -> tuple[dict[str, dict[Case, str]], 
 
 
 def _time(plan: Plan, refusals: dict[str, dict[Case, str]], progress: _Progress) -> tuple[Times, Peaks, dict[str, Any]]:
-    """Seconds of every case in every round, peer by peer; the peak beside ours; and the roof."""
+    """Times every case of every peer in every round; also the peaks of our rounds, and the hardware limit."""
     slices, sizes = plan.slices, sorted({case.working_set for case in plan.cases})
     times: Times = {name: {} for name in plan.names}
     roofs: list[dict[str, Any]] = []
@@ -154,7 +154,7 @@ def _time(plan: Plan, refusals: dict[str, dict[Case, str]], progress: _Progress)
         progress.say("measuring the roof")
         roofs += _worker(plan, {"do": "roof", "sizes": sizes, "seconds": plan.seconds})
         for part in slices:
-            for name in plan.names[:: 1 if i % 2 == 0 else -1]:  # nobody always goes first
+            for name in plan.names[:: 1 if i % 2 == 0 else -1]:  # alternate the order
                 served = [case for case in part if case not in refusals[name]]
                 order = {"do": "time", "seconds": plan.seconds, "with_peak": name == OURS}
                 found = _worker(plan, order, name, served, progress) if served else []
@@ -173,7 +173,7 @@ def _worker(
     cases: Sequence[Case] = (),
     progress: _Progress | None = None,
 ) -> list[dict[str, Any]]:
-    """Sends an order to a process of its own and collects its answers."""
+    """Sends an order to a new process and collects its answers."""
     order = order | {"peer": peer, "cases": [case.as_dict() for case in cases]}
     found = []
     for answer in processes.worker(order, plan.threads):
@@ -202,9 +202,9 @@ class _Progress:
         self.tell, self.total, self.done = tell, total, 0
 
     def skip(self, steps: int) -> None:
-        """Some steps are done."""
+        """Counts finished steps."""
         self.done += steps
 
     def say(self, what: str) -> None:
-        """Shows where the run stands."""
+        """Reports the progress."""
         self.tell(what, self.done, self.total)

@@ -1,4 +1,4 @@
-"""How long a call takes."""
+"""Timing of a call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable
 from time import perf_counter_ns
 
-GROUP_SECONDS = 1e-3  # so long that the clock's own cost and resolution do not count
+GROUP_SECONDS = 1e-3  # long enough to make the cost and resolution of the clock negligible
 FEWEST_GROUPS = 5
 
 
@@ -20,8 +20,8 @@ def seconds_per_call(
     """Median over groups of calls, after a warm-up.
 
     Args:
-        call: what is timed.
-        budget: seconds of timing; more where a few calls need more.
+        call: the timed function.
+        budget: seconds of timing; more if a few calls need more.
         group: calls between two looks at the clock; enough of them for a millisecond when None.
         choose: what is taken of the groups' figures.
     """

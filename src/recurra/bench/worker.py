@@ -17,7 +17,7 @@ STREAMED = 3  # steps of a stream that are compared
 
 
 def main() -> None:
-    """Does what the order says."""
+    """Executes the order."""
     order = json.load(sys.stdin)
     if order["do"] == "roof":
         from . import roof
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _gate(peer: Any, case: Case, path: Path) -> None:
-    """Saves what the case comes to."""
+    """Saves probes of the results of a case."""
     import numpy as np
 
     from .gate import probe
@@ -56,7 +56,7 @@ def _gate(peer: Any, case: Case, path: Path) -> None:
 
 
 def _time(peer: Any, case: Case, budget: float, *, with_peak: bool) -> None:
-    """Times a case; that of a batch, if asked, between two measurements of the peak of arithmetic."""
+    """Times a case. If requested, a batch is timed between two measurements of the arithmetic peak."""
     from . import roof
 
     measured = with_peak and case.batch > 1
@@ -72,7 +72,7 @@ def _time(peer: Any, case: Case, budget: float, *, with_peak: bool) -> None:
 
 
 def _facts() -> dict[str, str]:
-    """What only a process with torch knows of the machine."""
+    """Facts about the machine that need torch."""
     import torch
 
     from recurra.ops.native import bindings

@@ -1,4 +1,4 @@
-"""A result on disk: JSON for machines, Markdown for readers, and a picture."""
+"""Writes a result as JSON, as Markdown and as a figure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write_files(result: dict[str, Any], out: Path) -> list[Path]:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The result as a page."""
+    """The result in Markdown."""
     roof, machine = result["roof"], result["machine"]
     bandwidth = ", ".join(f"{int(k) >> 10:,} KiB {v:.0f}" for k, v in roof["bandwidth_gbytes"].items())
     facts = [
@@ -63,7 +63,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
     if not modes:
         raise UsageError("there are no ratios to draw: no peer was measured")
     shapes = list(dict.fromkeys(case_of(r).shape for r in result["cases"] if r["mode"] in modes))
-    with matplotlib.rc_context({"svg.hashsalt": "recurra", "svg.fonttype": "none"}):  # the same result, the same file
+    with matplotlib.rc_context({"svg.hashsalt": "recurra", "svg.fonttype": "none"}):  # equal results give equal files
         figure = Figure(figsize=(9, 1.4 + 0.3 * len(shapes)), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
         panels = figure.subplots(1, len(modes), sharey=True, squeeze=False)[0]
@@ -81,7 +81,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
 
 @contextmanager
 def _in_folder(path: Path) -> Iterator[Path]:
-    """A file to write, see `written`; its folder is created."""
+    """Context with a file to write, see `written`; its folder is created."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
     with written(path) as partial:

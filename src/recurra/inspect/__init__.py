@@ -1,4 +1,7 @@
-"""Seeing inside: every gate and state of a model on its inputs, how far it remembers, and why it answers as it does."""
+"""Inspection of models: gates and states, memory, gradients, attribution, interventions and the report page."""
+
+import warnings
+from typing import Any
 
 from .attribution.attribute import METHODS, Attribution, Completeness, attribute
 from .attribution.sanity import Sanity
@@ -15,11 +18,11 @@ from .memory.horizon import Horizon, memory_horizon
 from .memory.impulse import impulse_response
 from .memory.trajectory import Trajectory, trajectory
 from .report.write import write_report
-from .units.label_association import Relation, Telling, telling_units
-from .units.max_activating import TokenActivity, UnitPage, browse
+from .units.label_association import LabelAssociation, Relation, label_association
+from .units.max_activating import TokenActivity, UnitPage, max_activating
 from .units.similar_states import Match, Similar, similar
 from .units.spans import Span, UnitName
-from .units.unit_ablation import Importance, importance
+from .units.unit_ablation import UnitAblation, unit_ablation
 
 __all__ = [
     "METHODS",
@@ -30,7 +33,7 @@ __all__ = [
     "FixedPoints",
     "HealthCard",
     "Horizon",
-    "Importance",
+    "LabelAssociation",
     "Match",
     "Reach",
     "Relation",
@@ -39,31 +42,50 @@ __all__ = [
     "Span",
     "Spectrum",
     "Subject",
-    "Telling",
     "TokenActivity",
     "Trace",
     "Trajectory",
+    "UnitAblation",
     "UnitMemory",
     "UnitName",
     "UnitPage",
     "ablate",
     "attribute",
-    "browse",
     "clamp",
     "fixed_points",
     "gradient_reach",
     "half_lives",
     "health",
-    "importance",
     "impulse_response",
     "intervene",
     "jacobian_spectrum",
+    "label_association",
+    "max_activating",
     "memory_horizon",
     "patch",
     "similar",
     "subject_of",
-    "telling_units",
     "trace",
     "trajectory",
+    "unit_ablation",
     "write_report",
 ]
+
+_RENAMED = {
+    "Importance": "UnitAblation",
+    "Telling": "LabelAssociation",
+    "browse": "max_activating",
+    "figures": "plots",
+    "importance": "unit_ablation",
+    "telling_units": "label_association",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Finds names of earlier versions."""
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    warnings.warn(f"recurra.inspect.{name} is now recurra.inspect.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+    return import_module(f"{__name__}.plots") if name == "figures" else globals()[_RENAMED[name]]

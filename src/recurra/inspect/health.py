@@ -54,28 +54,28 @@ from .core.subject import subject_of
 from .gradients.reach import Reach, gradient_reach
 
 ROWS = 64
-"""Sequences that a card looks at; more say hardly more about gates and units."""
+"""Default number of sequences; more hardly change the result."""
 
 CHUNK_BYTES = 128 << 20
-"""Gates and states that are held at a time."""
+"""Maximum memory of gates and states."""
 
 Seen = tuple[list[GateUse], list[UnitUse], list[Radius]]
 
 MARKS = {"green": "●", "yellow": "▲", "red": "■"}
-"""Shapes beside the colours, for those who cannot tell these apart."""
+"""Shapes for readers who cannot distinguish the colours."""
 
 
 @dataclass(frozen=True)
 class HealthCard:
-    """Signs of a model's health, each with a light.
+    """Health of a model: measurements, each with a green, yellow or red light.
 
     Attributes:
-        lights: what was measured, the worst first.
-        gates: how every gate of every layer and direction is used; empty without data.
+        lights: the measurements, the worst first.
+        gates: use of every gate of every layer and direction; empty without data.
         units: dead units of every layer and direction; empty without data.
         radii: spectral radius of the recurrent weights of every gate.
-        missing: what could not be measured, and what that would take.
-        title: what the model is.
+        missing: measurements that were not possible, and what they need.
+        title: title of the model.
 
     Example:
         >>> import torch, recurra
@@ -101,7 +101,7 @@ class HealthCard:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is red."""
+        """True if nothing is red."""
         return self.worst != "red"
 
     def __getitem__(self, name: str) -> Light:
@@ -116,7 +116,7 @@ class HealthCard:
         return [light.row() for light in self.lights]
 
     def to_json(self) -> str:
-        """All that is on the card, as JSON."""
+        """The card as JSON."""
         gates = [{"where": use.where, "low": use.low, "high": use.high} for use in self.gates]
         units = [{"where": use.where, "units": use.units, "dead": use.dead} for use in self.units]
         radii = [{"where": r.where, "radius": r.radius if math.isfinite(r.radius) else None} for r in self.radii]
@@ -124,7 +124,7 @@ class HealthCard:
         return strict_json.dump(card | {"gates": gates, "units": units, "radii": radii})
 
     def __repr__(self) -> str:
-        """The page."""
+        """The card as text."""
         lines = [f"Health of {self.title}: {self.worst}"]
         for light in self.lights:
             lines.append(
@@ -144,10 +144,9 @@ def health(
     loss: Callable[[Any], Tensor] | None = None,
     rows: int = ROWS,
 ) -> HealthCard:
-    """Looks a model over.
+    """Checks the health of a model.
 
-    Weights, and for an estimator the history of its training, are looked at in any case; gates, units and gradients
-    take some data.
+    It always checks the weights, and for an estimator the training history. Gates, units and gradients need data.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
@@ -156,10 +155,10 @@ def health(
         y: targets as the estimator's `fit` takes them; for the gradient of the loss.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
         loss: for a module: from its output to the losses of the sequences, `(batch,)`.
-        rows: so many sequences of an estimator's data are looked at, evenly spread.
+        rows: number of sequences of an estimator's data that are used, evenly spread.
 
     Returns:
-        The card. What the limits of the lights rest on stands in `recurra.training.health.thresholds`.
+        The card. `recurra.training.health.thresholds` gives the reasons for the limits.
 
     Raises:
         UsageError: the model has no recurrent layer, or is not fitted.
@@ -177,7 +176,7 @@ def health(
         title = getattr(model, "title", type(model).__name__)
     else:
         if isinstance(model, Estimator) and not isinstance(X, Subject):
-            _network(model)  # which says if it is not fitted
+            _network(model)  # raises an error if it is not fitted
             subject = some_subject(model, X, y, rows)
         else:
             subject = subject_of(model, X, y, lengths=lengths, loss=loss)
@@ -192,17 +191,17 @@ def health(
 
 
 def _examine(network: torch.nn.Module, subject: Subject | None) -> tuple[list[Light], list[str], Seen]:
-    """Lights from the weights and, where there are data, from what they do; what is missing; figures of all places."""
+    """Lights from the weights and from the data if there are any; what is missing; values of all layers."""
     layers = recurrent_layers(network)
     radii = [r for name, layer in layers.items() for r in _radii(name, as_ours(layer))]
     bad, look, lights = bad_weights(network), None, []
     missing = ["saturation, dead units and gradients: give some data"] if subject is None else []
     if bad is None:
         lights.append(_radius_light(radii))
-        look = subject and _Look(subject)
+        look = subject and _DataPass(subject)
         bad = look and look.bad
     lights.insert(0, FINITE.light(bad.number if bad else 0, f"{bad.value} in {bad.where}" if bad else ""))
-    if subject is not None and look is not None and bad is None:  # what follows a bad number says nothing
+    if subject is not None and look is not None and bad is None:  # invalid numbers make the rest meaningless
         lights += [*look.lights(), *_reach(subject), *_gradient(subject)]
         if subject.loss is None:
             missing.append("gradient of the loss: give targets too")
@@ -210,7 +209,7 @@ def _examine(network: torch.nn.Module, subject: Subject | None) -> tuple[list[Li
 
 
 def history_lights(history: list[dict[str, float]], best_epoch: int) -> list[Light]:
-    """Whether the training loss fell, and what became of the validation loss.
+    """Lights for the fall of the training loss and for overfitting.
 
     Args:
         history: a dictionary for each epoch, with `loss` and perhaps `valid_loss`.
@@ -236,7 +235,7 @@ def history_lights(history: list[dict[str, float]], best_epoch: int) -> list[Lig
 
 
 def _baseline_lights(model: Any, X: Any, y: Any, missing: list[str]) -> Iterator[Light]:
-    """Whether the network is better than simple models: on labelled data where there are some, else as in training."""
+    """Light for the comparison with simple models: on labelled data if there are any, else as in training."""
     found = model.metrics_.get("comparison")
     if y is not None and not isinstance(X, Subject) and (found is None or found["figure"] != TRAINING_LOSS):
         try:
@@ -249,7 +248,7 @@ def _baseline_lights(model: Any, X: Any, y: Any, missing: list[str]) -> Iterator
     elif found["light"] == "unknown":
         missing.append(f"comparison with simple models: {found['sentence']} Give some labelled data.")
     else:
-        meaning = "whether the network is better than a constant answer and than a simple model"
+        meaning = "the network compared with a constant answer and with a simple model"
         advice = found["sentence"] and f"{found['sentence']} Use the simpler model, or train with more data or longer."
         yield Light("baselines", None, "", found["light"], found["figure"], meaning, advice)
 
@@ -276,7 +275,7 @@ def _radius_light(radii: list[Radius]) -> Light:
 
 
 def _reach(subject: Subject) -> Iterator[Light]:
-    """How far back what the model is judged by reaches, and whether gradients grow within a recurrent layer."""
+    """Lights for the reach of the loss or score, and for growing gradients within a recurrent layer."""
     of = "score" if subject.loss is None else "loss"
     shares, growths = [], []
     for where, sizes in _by_lag(gradient_reach(subject, of=of)):
@@ -292,7 +291,7 @@ def _reach(subject: Subject) -> Iterator[Light]:
 
 
 def _by_lag(reach: Reach) -> Iterator[tuple[str, np.ndarray]]:
-    """Gradients of each layer and direction by lag; not of sequences of one step, and not where all are 0."""
+    """Gradients of each layer and direction by lag, except for sequences of one step and where all are 0."""
     for part, data in reach.parts.items():
         for layer, rows in enumerate(data["gradient"].values):
             for direction, row in enumerate(rows):
@@ -301,7 +300,7 @@ def _by_lag(reach: Reach) -> Iterator[tuple[str, np.ndarray]]:
                     yield place(part, layer, direction), sizes
 
 
-class _Look:
+class _DataPass:
     """One pass of the data through the model."""
 
     def __init__(self, subject: Subject) -> None:
@@ -313,7 +312,7 @@ class _Look:
         self.units = [use for activity in self.activities.values() for use in activity.units()]
 
     def lights(self) -> Iterator[Light]:
-        """Of the worst layer and direction."""
+        """Lights of the worst layer and direction."""
         if self.gates:
             yield SATURATION.light(*max(saturation(self.gates)))
         if self.units:
@@ -333,7 +332,7 @@ class _Look:
             rows = slice(begin, begin + several)
             lengths = None if call.lengths is None else call.lengths[rows]
             states = None if call.states is None else tuple(s[:, rows] for s in call.states)
-            stride = max(1, size * steps // CHUNK_BYTES)  # of a very long sequence only some steps are seen
+            stride = max(1, size * steps // CHUNK_BYTES)  # only a sample of the steps of a very long sequence
             choice = Choice(stack.inner_sizes, None, range(0, steps, stride))
             output, last, arrays = record_some(stack, call.values[rows], call.weights, lengths, states, choice)
             seen = None if lengths is None else (lengths + stride - 1) // stride

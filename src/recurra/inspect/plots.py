@@ -1,4 +1,4 @@
-"""Pictures of what is inside a model, for papers: the same as on the page of `write_report`, by matplotlib.
+"""Figures of the inspection measures for papers, by matplotlib: the same as on the page of `write_report`.
 
 Each `plot_…` returns a `matplotlib.figure.Figure`; its `savefig` writes PNG, SVG or PDF by the suffix of the file.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra._util.plotting import GATES_AND_STATES
 from recurra.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,21 +22,11 @@ if TYPE_CHECKING:
     from .gradients.reach import Reach
     from .memory.half_lives import UnitMemory
 
-COLOURS = {
-    "forget": "#0072B2",
-    "update": "#0072B2",
-    "input": "#B36B00",
-    "reset": "#B36B00",
-    "candidate": "#A8477F",
-    "output": "#00785A",
-    "hidden": "#C44601",
-    "cell": "#1D2430",
-}
-"""After Okabe and Ito, whose colours colour-blind readers can tell apart; as on the page."""
+COLOURS = GATES_AND_STATES["light"]
 SHARES = ("forget", "input", "output", "reset", "update")
 STATES = ("cell", "hidden")
 MANY_TOKENS = 60
-"""Names of more steps than this would lie on top of each other."""
+"""Labels of more steps than this would overlap."""
 
 
 def plot_raster(
@@ -47,18 +38,18 @@ def plot_raster(
     direction: str = "forward",
     part: str | None = None,
 ) -> Figure:
-    """A gate or state as a heat map, a row for each unit and a column for each step.
+    """Plots a gate or state as a heat map, with a row for each unit and a column for each step.
 
     Args:
-        trace: what `recurra.trace` gave.
+        trace: result of `recurra.trace`.
         name: of the gate or state.
-        row: which sequence.
-        layer: which layer of the stack.
+        row: number of the sequence.
+        layer: layer of the stack.
         direction: `"forward"` or `"backward"`.
-        part: which recurrent layer of a model with several.
+        part: name of the recurrent layer in a model with several.
 
     Raises:
-        UsageError: there is no such thing in the trace.
+        UsageError: the trace does not contain it.
 
     Example:
         >>> import torch, recurra
@@ -67,7 +58,7 @@ def plot_raster(
         >>> figure.axes[0].images[0].get_array().shape
         (8, 10)
     """
-    data = _strand(trace, row, layer, direction, part)
+    data = _one_direction(trace, row, layer, direction, part)
     if name not in data:
         raise UsageError(f"there is no {name!r} in this trace; there are {', '.join(map(str, data.data_vars))}")
     values = data[name].values.T
@@ -96,20 +87,20 @@ def plot_unit(
     direction: str = "forward",
     part: str | None = None,
 ) -> Figure:
-    """The states of a unit over the steps, and how far each of its gates was open.
+    """Plots the states of a unit over the steps, and how far each of its gates is open.
 
     Args:
-        trace: what `recurra.trace` gave.
+        trace: result of `recurra.trace`.
         unit: its number.
-        row: which sequence.
-        layer: which layer of the stack.
+        row: number of the sequence.
+        layer: layer of the stack.
         direction: `"forward"` or `"backward"`.
-        part: which recurrent layer of a model with several.
+        part: name of the recurrent layer in a model with several.
 
     Raises:
-        UsageError: there is no such thing in the trace.
+        UsageError: the trace does not contain it.
     """
-    data = _strand(trace, row, layer, direction, part)
+    data = _one_direction(trace, row, layer, direction, part)
     if unit not in data["unit"].values:
         raise UsageError(f"there is no unit {unit} in this trace")
     one = data.sel(unit=unit)
@@ -138,7 +129,7 @@ def plot_unit(
 
 
 def plot_input(trace: Trace, *, row: int = 0) -> Figure:
-    """The numbers that the network reads at each step, a line for each feature.
+    """Plots the numbers that the network reads at each step, with a line for each feature.
 
     Raises:
         UsageError: the model does not read numbers.
@@ -159,12 +150,12 @@ def plot_input(trace: Trace, *, row: int = 0) -> Figure:
 
 
 def plot_reach(reach: Reach, kept: Reach | None = None, *, part: str | None = None) -> Figure:
-    """How large the gradient of an output is at the states before it, by how long before.
+    """Plots the size of the gradient of an output at earlier states, by lag.
 
     Args:
-        reach: what `recurra.gradient_reach` gave.
-        kept: the same with `via="cell"`, to be drawn beside it.
-        part: which recurrent layer of a model with several.
+        reach: result of `recurra.gradient_reach`.
+        kept: result with `via="cell"`, drawn as a dashed line.
+        part: name of the recurrent layer in a model with several.
     """
     figure, axes = _figure(5.4, 3.4)
     for found, dash, colour, words in ((reach, "-", "hidden", "all paths"), (kept, "--", "forget", "gate alone")):
@@ -188,14 +179,14 @@ def plot_reach(reach: Reach, kept: Reach | None = None, *, part: str | None = No
 
 
 def plot_half_lives(*memories: UnitMemory, part: str | None = None) -> Figure:
-    """Half-lives of all units, longest first by the first measure; what has no end stands at the top.
+    """Plots the half-lives of all units, sorted by the first measure. Infinite ones are at the top.
 
     Args:
-        *memories: what `half_lives` and `impulse_response` gave, one or both.
-        part: which recurrent layer of a model with several.
+        *memories: results of `half_lives` and `impulse_response`, one or both.
+        part: name of the recurrent layer in a model with several.
     """
     if not memories:
-        raise UsageError("give what half_lives or impulse_response has found")
+        raise UsageError("give the result of half_lives or impulse_response")
     figure, axes = _figure(5.4, 3.4)
     found = [_of_part(m.parts, part) for m in memories]
     courses = [data["half_life"].values.ravel() for data in found]
@@ -204,12 +195,12 @@ def plot_half_lives(*memories: UnitMemory, part: str | None = None) -> Figure:
     top = 2 * float(finite.max(initial=1.0))
     for data, course in zip(found, courses, strict=True):
         by_gate = "kept" in data
-        words, colour = ("by the gate", "forget") if by_gate else ("by a push", "hidden")
+        words, colour = ("by the gate", "forget") if by_gate else ("by a perturbation", "hidden")
         values = np.where(np.isinf(course), top, course)[order]
         axes.plot(values, "o", markersize=3.5, color=COLOURS[colour], label=words)
     if any(np.isinf(c).any() for c in courses):
         axes.axhline(top, color="0.8", linewidth=0.8, zorder=0)
-        axes.annotate("longer than was looked at", (0, top), fontsize=7, va="bottom", color="0.4")
+        axes.annotate("longer than measured", (0, top), fontsize=7, va="bottom", color="0.4")
     axes.set_yscale("log")
     _plain_numbers(axes)
     axes.set_xlabel("units, longest memory first")
@@ -222,21 +213,21 @@ def plot_half_lives(*memories: UnitMemory, part: str | None = None) -> Figure:
 def plot_response(
     memory: UnitMemory, unit: int, *, layer: int = 0, direction: str = "forward", part: str | None = None
 ) -> Figure:
-    """What is left of a push into a unit, by the steps after it.
+    """Plots the share of a perturbation of a unit that is left after each step.
 
     Args:
-        memory: what `impulse_response` gave.
+        memory: result of `impulse_response`.
         unit: its number.
-        layer: which layer of the stack.
+        layer: layer of the stack.
         direction: `"forward"` or `"backward"`.
-        part: which recurrent layer of a model with several.
+        part: name of the recurrent layer in a model with several.
 
     Raises:
-        UsageError: there is no such unit, or the memory is that of `half_lives`.
+        UsageError: there is no such unit, or the result is one of `half_lives`.
     """
     data = _of_part(memory.parts, part)
     if "response" not in data:
-        raise UsageError("this memory was not measured by pushes; give what impulse_response has found")
+        raise UsageError("this memory was not measured by perturbations; give the result of impulse_response")
     if not 0 <= unit < data.sizes["unit"]:
         raise UsageError(f"there is no unit {unit}; there are {data.sizes['unit']}, counted from 0")
     figure, axes = _figure(5.4, 3.0)
@@ -244,18 +235,18 @@ def plot_response(
     axes.plot(response.values, color=COLOURS["hidden"])
     axes.axhline(0.5, color="0.8", linewidth=0.8, zorder=0)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("steps after the push")
+    axes.set_xlabel("steps after the perturbation")
     axes.set_ylabel("share left")
     axes.set_title(f"unit {unit}", loc="left")
     return figure
 
 
 def plot_attribution(attribution: Attribution, *, row: int = 0) -> Figure:
-    """How much each step speaks for the answer (up) or against it (down).
+    """Plots how much each step supports the prediction (up) or opposes it (down).
 
     Args:
-        attribution: what `attribute` gave.
-        row: which sequence.
+        attribution: result of `attribute`.
+        row: number of the sequence.
     """
     data = attribution.values.isel(batch=row)
     data = data.isel(time=slice(int(data["length"])))
@@ -281,7 +272,7 @@ def _figure(width: float, height: float, rows: int = 1, heights: list[float] | N
     return figure, axes
 
 
-def _strand(trace: Trace, row: int, layer: int, direction: str, part: str | None) -> xarray.Dataset:
+def _one_direction(trace: Trace, row: int, layer: int, direction: str, part: str | None) -> xarray.Dataset:
     """One layer and direction of one sequence, without its padding: arrays `(time, unit)`."""
     from .report.payload import one_row
 
@@ -302,7 +293,7 @@ def _of_part(parts: dict[str, xarray.Dataset], part: str | None) -> xarray.Datas
 
 
 def _name_steps(axes: Any, data: Any) -> None:
-    """Words below the steps where there are any and they fit, else numbers."""
+    """Labels the steps with their tokens if there are any and they fit, else with numbers."""
     import matplotlib.ticker
 
     from recurra.tasks.translate.alignment import font_for
@@ -317,12 +308,12 @@ def _name_steps(axes: Any, data: Any) -> None:
     font, _ = font_for("".join(tokens))
     shown: dict[str, Any] = {} if font is None else {"fontproperties": font}
     turned = {} if len(tokens) <= 12 else {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
-    # a pair of dollars would begin mathematics
+    # matplotlib would read text between two dollar signs as a formula
     axes.set_xticks(range(len(tokens)), [t.replace("$", r"\$") for t in tokens], **turned, **shown)
 
 
 def _plain_numbers(axes: Any) -> None:
-    """Numbers on an axis of powers as 0.5, 1, 2, not as powers of ten."""
+    """Labels a logarithmic axis with 0.5, 1, 2 instead of powers of ten."""
     import matplotlib.ticker
 
     axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))

@@ -1,4 +1,4 @@
-"""Experiments that anyone can rerun, each with a table and a figure: `recurra lab` and `recurra.lab`."""
+"""Reproducible experiments, each with a table and a figure: `recurra lab` and `recurra.lab`."""
 
 from .bidirectional import bidirectional
 from .capacity import capacity
@@ -12,6 +12,6 @@ QUICK = {
     "capacity": {"budgets": (6000,), "learning_rates": (1e-2,), "epochs": 1},
     "bidirectional": {"rows": 300, "epochs": 2, "hidden_size": 32},
 }
-"""Arguments for a small version of each experiment: seconds, to try it out."""
+"""Arguments of a small version of each experiment, which takes seconds."""
 
 __all__ = ["QUICK", "Result", "bidirectional", "capacity", "order", "vanishing"]

@@ -1,4 +1,4 @@
-"""What the future adds: filling blanks from both sides, and from one."""
+"""Bidirectional experiment: filling blanks with context from both sides, or from one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recurra._util.plotting import bars, panels
+from recurra._util.plotting import BLUE, GREY, ORANGE, VERMILION, bars, panels
 from recurra.nn import ContextNetwork
 from recurra.tasks import BlankFiller
 
@@ -28,7 +28,7 @@ COLUMNS = {
     "perplexity": "perplexity",
 }
 FIGURES = ("top1", "top5", "mrr", "perplexity")
-COLOURS = {"both": "#0072B2", "forward": "#E69F00", "backward": "#D55E00", "none": "#666666"}
+COLOURS = {"both": BLUE, "forward": ORANGE, "backward": VERMILION, "none": GREY[0]}
 
 
 def bidirectional(
@@ -43,20 +43,20 @@ def bidirectional(
     rows: int | None = None,
     progress: Tell = silent,
 ) -> Result:
-    """Trains fillers of blanks that see both sides, only what comes before, and only what comes after.
+    """Trains blank fillers that read both sides, only the words before, or only the words after a blank.
 
-    A second forward one has so many more units that it has as many parameters as that which sees both sides.
+    A second forward model has more units, so that it has as many parameters as the bidirectional one.
 
     Args:
-        texts: to learn from; a sample of Korean film reviews if left out.
-        test: texts whose every known word is to be told from the others; a fifth of `texts` if left out.
+        texts: training texts; None for a sample of Korean film reviews.
+        test: test texts, in which every known word is predicted from the others; None for a fifth of `texts`.
         cell: as in `BlankFiller`.
         hidden_size: units in each direction.
         tokens: as in `BlankFiller`.
-        epochs: passes over the texts; None for enough.
-        random_state: seed of weights, dropout and the fifth.
-        rows: how many texts of the sample to take; all if left out.
-        progress: is told what goes on, how much is done, and of how much.
+        epochs: passes over the texts; None for the default of the estimator.
+        random_state: seed of weights, dropout and the split.
+        rows: number of texts of the sample to use; None for all.
+        progress: called with a description, the amount of work done, and the total.
 
     Returns:
         A `Result` with a row for each of the four, and one for prediction by frequency alone.
@@ -94,8 +94,8 @@ def bidirectional(
     progress("done", 4, 4)
     settings = {**options, "hidden_size": hidden_size, "texts": len(texts), "test_texts": len(test)}
     notes = [
-        "every known word of the test texts is told from the others; unknown words are left out",
-        "units: in each direction; first, among 5: share of words found so; MRR: mean of 1 / rank",
+        "every known word of the test texts is predicted from the others; unknown words are left out",
+        "units: in each direction; first, among 5: share of words at rank 1 and at ranks 1 to 5; MRR: mean of 1 / rank",
     ]
     return Result("bidirectional", "What the future adds", COLUMNS, found, settings, _draw, notes=notes)
 
@@ -103,7 +103,7 @@ def bidirectional(
 def _texts(
     texts: Sequence[str] | None, test: Sequence[str] | None, seed: int, rows: int | None
 ) -> tuple[Sequence[Any], Sequence[Any]]:
-    """To learn from and to test on."""
+    """Training and test texts."""
     if texts is None:
         data = reviews(rows)
         return data.x, data.x_test
@@ -115,7 +115,7 @@ def _texts(
 
 
 def _as_many(both: BlankFiller) -> int:
-    """Units with which the forward network has as many parameters."""
+    """Number of units with which the forward network has as many parameters."""
     network = both.network_
 
     def count(units: int) -> int:

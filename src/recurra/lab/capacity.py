@@ -1,4 +1,4 @@
-"""What parameters buy: loss and speed of the three cells at equal numbers of parameters."""
+"""Capacity experiment: loss and speed of the three cells at equal numbers of parameters."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ COLUMNS = {
     "tokens_per_second": "characters/s",
     "microseconds": "step (µs)",
 }
-EMBEDDING, STREAMS, WINDOW = 32, 16, 64  # small batches: many steps from a small text
-CALLS, ROUNDS = 200, 9  # of a step that is timed
+EMBEDDING, STREAMS, WINDOW = 32, 16, 64  # small batches give many steps from a small text
+CALLS, ROUNDS = 200, 9  # of the timed step
 
 
 def capacity(
@@ -50,23 +50,22 @@ def capacity(
 ) -> Result:
     """Trains a language model of characters with each cell at each number of parameters.
 
-    All see the same text as often as each other. Of the learning rates the one with the smaller loss on a tenth of the
-    text that is held out counts.
+    All models see the same text equally often. The learning rate with the smallest loss on a held-out tenth of the text
+    counts.
 
     Args:
-        text: to learn from; Shakespeare, about 90,000 characters, if left out.
-        test: text to measure the loss on; if left out, the last tenth of `text`, or about 10,000 further characters of
-            Shakespeare.
+        text: training text; None for about 90,000 characters of Shakespeare.
+        test: test text; None for the last tenth of `text`, or about 10,000 further characters of Shakespeare.
         budgets: numbers of parameters, embedding and output included.
         cells: names of cells with memory, see `recurra.nn.CELLS`.
         epochs: passes over the text.
-        learning_rates: of AdamW, at its peak.
+        learning_rates: peak learning rates of AdamW.
         random_state: seed of weights and dropout.
-        progress: is told what goes on, how much is done, and of how much.
+        progress: called with a description, the amount of work done, and the total.
 
     Returns:
-        A `Result` with a row for each cell and budget. Speeds are medians, with the threads that torch has: of the
-        epochs in training, and of one step for one sequence with its output in inference.
+        A `Result` with a row for each cell and budget. Speeds are medians with the current number of torch threads: of
+        the training epochs, and of one inference step with its output for one sequence.
 
     Raises:
         DataError: the text cannot be used.
@@ -128,7 +127,7 @@ def capacity(
 
 
 def _size(cell: str, budget: int, tokens: int) -> int:
-    """Units of the network with so many parameters; a character less may be known in the end."""
+    """Number of units for a number of parameters. The final vocabulary may be smaller."""
     options: dict[str, Any] = {"tied": False, "cell": cell, "num_layers": 1, "dropout": 0.0}
 
     def count(size: int) -> int:

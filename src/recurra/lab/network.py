@@ -1,4 +1,4 @@
-"""The network of the experiments on memory: one recurrent layer and a linear answer; its size and its start."""
+"""Network of the memory experiments: a recurrent layer and a linear output, with its size and initialization."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from recurra.nn import begin_remembering, build_recurrent
 
 from .problems import Problem
 
-STARTS = ("long", "torch")
+INITS = ("long", "torch")
 
 
-class Reader(torch.nn.Module):
-    """One recurrent layer whose last outputs are read linearly.
+class ProbeNetwork(torch.nn.Module):
+    """A recurrent layer with a linear output.
 
     Args:
         cell: a cell with memory, see `recurra.nn.CELLS`.
-        inputs: features of a step.
-        hidden_size: units.
-        outputs: scores of a step.
+        inputs: number of features of a step.
+        hidden_size: number of units.
+        outputs: number of scores of a step.
     """
 
     def __init__(self, cell: str, inputs: int, hidden_size: int, outputs: int) -> None:
@@ -46,10 +46,10 @@ def styles() -> dict[str, dict[str, str]]:
 
 
 def fitting_size(count: Callable[[int], int], wanted: int) -> int:
-    """The number of units whose network comes closest to a number of parameters.
+    """Finds the number of units whose network is closest to a number of parameters.
 
     Args:
-        count: parameters of the network with so many units; more units have more.
+        count: returns the number of parameters for a number of units; it must increase.
         wanted: the number of parameters.
 
     Example:
@@ -67,32 +67,32 @@ def fitting_size(count: Callable[[int], int], wanted: int) -> int:
 
 
 def parameter_count(network: torch.nn.Module) -> int:
-    """Numbers that training changes."""
+    """Number of trainable parameters."""
     return sum(p.numel() for p in network.parameters())
 
 
-def build(problem: Problem, cell: str, parameters: int, start: str, lag: int, seed: int) -> Reader:
-    """A network of about so many parameters whose recurrent weights begin as `begin` says."""
+def build(problem: Problem, cell: str, parameters: int, start: str, lag: int, seed: int) -> ProbeNetwork:
+    """Builds a network with about `parameters` parameters, initialized as `start` says."""
 
     def count(size: int) -> int:
         with torch.device("meta"):
-            return parameter_count(Reader(cell, problem.inputs, size, problem.outputs))
+            return parameter_count(ProbeNetwork(cell, problem.inputs, size, problem.outputs))
 
     size = fitting_size(count, parameters)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        network = Reader(cell, problem.inputs, size, problem.outputs)
+        network = ProbeNetwork(cell, problem.inputs, size, problem.outputs)
         if start == "long":
-            begin(network, lag)
+            init_long_memory(network, lag)
     return network
 
 
-def begin(network: Reader, lag: int) -> None:
-    """Lets a layer remember as long as it can from the first step of training on; every cell by what helps it.
+def init_long_memory(network: ProbeNetwork, lag: int) -> None:
+    """Initializes a layer for long memory.
 
-    All: recurrent matrices orthogonal, which keeps lengths (Saxe and others 2014); with a relu the identity (Le, Jaitly
-    and Hinton, "A simple way to initialize recurrent networks of rectified linear units", 2015). LSTM and GRU: biases
-    of the forget and of the update gate so that units keep their state for 1 to `lag` steps (Tallec and Ollivier,
+    All: orthogonal recurrent matrices, which preserve norms (Saxe and others 2014); with a relu the identity (Le,
+    Jaitly and Hinton, "A simple way to initialize recurrent networks of rectified linear units", 2015). LSTM and GRU:
+    biases of the forget and update gates so that units keep their state for 1 to `lag` steps (Tallec and Ollivier,
     "Can recurrent neural networks warp time?", 2018).
     """
     layer = network.layer

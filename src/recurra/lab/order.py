@@ -1,4 +1,4 @@
-"""How much the order of the steps matters: with and without memory, in order and shuffled."""
+"""Order experiment: effect of the order of the steps, with and without memory."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ def order(
 ) -> Result:
     """Trains classifiers with memory on sequences in order and with shuffled steps, and one without memory.
 
-    What a model with memory gains over one without it, and over one that has only ever seen shuffled steps, is what the
-    order tells. What a model trained in order loses on shuffled steps is how much it relies on it.
+    The gain of a model with memory over one without memory, and over one trained on shuffled steps, measures the
+    information in the order. The loss of a model trained in order on shuffled steps measures its reliance on the order.
 
     Args:
-        X: sequences as in `SequenceClassifier.fit`; left out for two sets: made-up waves that differ in nothing but
-            their order, and a sample of Korean film reviews.
+        X: sequences as in `SequenceClassifier.fit`; None for two data sets: synthetic waves that differ only in their
+            order, and a sample of Korean film reviews.
         y: their classes.
-        test: `(X, y)` to test on; a fifth of the sequences if left out.
+        test: test data `(X, y)`; None for a fifth of the sequences.
         cell: name of a cell with memory, see `recurra.nn.CELLS`.
-        tokens: what the steps of texts are: `"word"` or `"char"`.
+        tokens: unit of a step in texts: `"word"` or `"char"`.
         hidden_size: units per layer and direction.
-        epochs: passes over the data; None for enough.
+        epochs: passes over the data; None for the default of the estimator.
         random_state: seed of weights and of the shuffling.
-        rows: how many sequences of the samples to take; all if left out.
-        progress: is told what goes on, how much is done, and of how much.
+        rows: number of sequences of the samples to use; None for all.
+        progress: called with a description, the amount of work done, and the total.
 
     Returns:
         A `Result` with four rows for each set of data.
@@ -108,7 +108,7 @@ def order(
 def _rows(model: SequenceClassifier, cell: str, how: str, data: Labelled) -> list[Row]:
     found = fitted(model, data.x, data.y).order_test(data.x_test, data.y_test)
     if cell == "none" or how == SHUFFLED:
-        found = {how: found[IN_ORDER]}  # as the sequences come: in order, or shuffled already
+        found = {how: found[IN_ORDER]}  # the sequences are in their final order
     frequent = float(np.unique(data.y_test.astype(str), return_counts=True)[1].max() / len(data.y_test))
     about = {"data": data.name, "cell": label(cell), "trained": how, "chance": frequent, "n": len(data.y_test)}
     return [
@@ -126,7 +126,7 @@ def _shuffled(data: Labelled, tokens: str, seed: int) -> Labelled:
 
 
 def shuffle(sequence: Any, tokens: str, random: np.random.Generator) -> Any:
-    """A sequence with its steps in random order: those of a text are its words and marks, or its characters.
+    """Shuffles the steps of a sequence: the words and punctuation marks of a text, or its characters.
 
     Example:
         >>> text = shuffle("it is, is it not", "word", np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""Problems whose answer lies so many steps back: made anew from a seed, with the loss of knowing nothing."""
+"""Synthetic problems with long-term dependencies, generated from a seed, with their baseline losses."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.nn import functional
 
 
 class Sample(NamedTuple):
-    """Sequences and their answers.
+    """Sequences and their targets.
 
     Attributes:
         x: `(batch, time, features)`.
-        target: of the last steps, `(batch, answers)`.
+        target: targets of the last steps, `(batch, answers)`.
     """
 
     x: Tensor
@@ -23,14 +23,14 @@ class Sample(NamedTuple):
 
 
 class Problem(Protocol):
-    """A problem that can be posed at any lag.
+    """A problem with an adjustable lag.
 
     Attributes:
-        name: as it is chosen by.
-        title: as it is written.
-        inputs: features of a step.
-        outputs: scores of a step that answers.
-        loss: what the loss is, with its unit.
+        name: name in the arguments.
+        title: name in text.
+        inputs: number of features of a step.
+        outputs: number of scores of a step.
+        loss: name of the loss, with its unit.
     """
 
     name: str
@@ -40,11 +40,11 @@ class Problem(Protocol):
     loss: str
 
     def draw(self, lag: int, count: int, generator: Generator) -> Sample:
-        """Makes `count` sequences."""
+        """Generates `count` sequences."""
         ...
 
     def baseline(self, lag: int) -> float:
-        """The loss of the best answer that does not look at the sequence."""
+        """The loss of the best constant answer."""
         ...
 
     def losses(self, scores: Tensor, target: Tensor) -> Tensor:
@@ -52,16 +52,16 @@ class Problem(Protocol):
         ...
 
     def accuracy(self, scores: Tensor, target: Tensor) -> float:
-        """Share of right answers."""
+        """Share of correct answers."""
         ...
 
 
 class Adding:
-    """Two of the numbers are marked, one in each half: what is their sum?
+    """Adding problem: the sum of two marked numbers, one in each half of the sequence.
 
     Hochreiter and Schmidhuber, "Long short-term memory", 1997, in the form of Le, Jaitly and Hinton 2015: `lag` steps,
-    each a number from U(0, 1) and a mark, and the answer after the last one. Always answering 1 has a mean squared
-    error of 1/6. An answer is right if it is off by at most 0.04, as in 1997.
+    each a number from U(0, 1) and a mark, and the answer after the last one. The constant answer 1 has a mean
+    squared error of 1/6. An answer is correct if its error is at most 0.04, as in 1997.
 
     Example:
         >>> import torch
@@ -95,11 +95,11 @@ class Adding:
 
 
 class Copying:
-    """Ten symbols, `lag` empty steps, and then the ten symbols are to be said again.
+    """Copy problem: repeat ten symbols after `lag` empty steps.
 
-    Arjovsky, Shah and Bengio, "Unitary evolution recurrent neural networks", 2016: eight symbols, a ninth for nothing
-    and a tenth that asks for the answer, `lag + 20` steps, an answer at each. Who remembers nothing knows when to be
-    silent, and guesses the rest: 10 ln 8 / (lag + 20) nats. Accuracy is that of the ten symbols; guessing gives 1/8.
+    Arjovsky, Shah and Bengio, "Unitary evolution recurrent neural networks", 2016: eight symbols, a blank and a
+    request for the answer; `lag + 20` steps with a target at each. A model without memory predicts the blanks and
+    guesses the symbols: 10 ln 8 / (lag + 20) nats. Accuracy is that of the ten symbols; guessing gives 1/8.
 
     Example:
         >>> import torch
@@ -113,7 +113,7 @@ class Copying:
     symbols, kept = 8, 10
 
     def draw(self, lag: int, count: int, generator: Generator) -> Sample:
-        """Sequences `(count, lag + 20, 10)`, one-hot, and what is to be said `(count, lag + 20)`."""
+        """Sequences `(count, lag + 20, 10)`, one-hot, and targets `(count, lag + 20)`."""
         nothing, ask = self.symbols, self.symbols + 1
         data = torch.randint(0, self.symbols, (count, self.kept), generator=generator)
         read = torch.full((count, lag + 2 * self.kept), nothing)
@@ -123,7 +123,7 @@ class Copying:
         return Sample(functional.one_hot(read, self.inputs).float(), said)
 
     def baseline(self, lag: int) -> float:
-        """Silence where it is due, guesses for the ten symbols."""
+        """Loss of correct blanks and guesses for the ten symbols."""
         return self.kept * math.log(self.symbols) / (lag + 2 * self.kept)
 
     def losses(self, scores: Tensor, target: Tensor) -> Tensor:
@@ -131,18 +131,18 @@ class Copying:
         return functional.cross_entropy(scores.mT, target, reduction="none").mean(1)
 
     def accuracy(self, scores: Tensor, target: Tensor) -> float:
-        """Share of the ten symbols that are right."""
+        """Share of the ten symbols that are correct."""
         right = scores[:, -self.kept :].argmax(-1) == target[:, -self.kept :]
         return float(right.float().mean())
 
 
 class TemporalOrder:
-    """Two signals, X or Y, among other symbols: in which order did they come, XX, XY, YX or YY?
+    """Temporal order problem: the order of two signals X or Y among other symbols (XX, XY, YX or YY).
 
-    Hochreiter and Schmidhuber 1997, experiment 6a, with its places scaled to the length: `lag` steps, of which the
-    first is a beginning and the last asks; one signal stands between a tenth and two tenths of the way, one between
-    five and six tenths, and a random one of four other symbols everywhere else. Guessing costs ln 4 nats and is right
-    in 1/4.
+    Hochreiter and Schmidhuber 1997, experiment 6a, with positions scaled to the length: `lag` steps, with a start
+    symbol first and a request for the answer last. One signal is between one and two tenths of the length, the other
+    between five and six tenths. All other steps are random, from four symbols. Guessing has a loss of ln 4 nats and an
+    accuracy of 1/4.
 
     Example:
         >>> import torch
@@ -166,7 +166,7 @@ class TemporalOrder:
         return Sample(functional.one_hot(read, self.inputs).float(), 2 * signals[:, :1] + signals[:, 1:])
 
     def baseline(self, lag: int) -> float:
-        """Four equal chances."""
+        """Loss of four equal probabilities."""
         return math.log(4)
 
     def losses(self, scores: Tensor, target: Tensor) -> Tensor:
@@ -174,9 +174,9 @@ class TemporalOrder:
         return functional.cross_entropy(scores.mT, target, reduction="none").mean(1)
 
     def accuracy(self, scores: Tensor, target: Tensor) -> float:
-        """Share of the sequences whose order is right."""
+        """Share of sequences with the correct order."""
         return float((scores.argmax(-1) == target).float().mean())
 
 
 PROBLEMS: dict[str, Problem] = {problem.name: problem for problem in (Adding(), Copying(), TemporalOrder())}
-"""By name."""
+"""Problems by name."""

@@ -1,4 +1,4 @@
-"""How far back the gradient of the last step's loss reaches."""
+"""Gradient reach of the loss of the last step."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 from recurra.inspect import gradient_reach
 
-from .network import Reader
+from .network import ProbeNetwork
 from .problems import Problem, Sample
 
 LAGS = 20
 
 
 def lag_grid(steps: int, count: int = LAGS) -> list[int]:
-    """At most so many lags from 0 to the first step: half of them evenly apart, half closer where they are small.
+    """Selects at most `count` lags from 0 to the first step: half evenly spaced, half with geometric spacing.
 
     Example:
         >>> lag_grid(101, 8)
@@ -27,17 +27,17 @@ def lag_grid(steps: int, count: int = LAGS) -> list[int]:
     return np.unique(np.concatenate([even, close]).round().astype(int)).tolist()
 
 
-def reach(network: Reader, problem: Problem, sample: Sample) -> list[dict[str, Any]]:
-    """Norm of ∂L_T/∂h_{T-k} for lags k, a mean over sequences; L_T is the loss of the last step alone.
+def reach(network: ProbeNetwork, problem: Problem, sample: Sample) -> list[dict[str, Any]]:
+    """Norm of ∂L_T/∂h_{T-k} for lags k, mean over the sequences; L_T is the loss of the last step.
 
     Args:
         network: the network.
-        problem: whose loss it is.
-        sample: sequences and their answers.
+        problem: the problem that defines the loss.
+        sample: sequences and their targets.
 
     Returns:
-        For each lag `{"lag": k, "state": norm}`, where the state is all that goes from step to step; an LSTM's has two
-        parts, whose own norms stand beside it as `"hidden"` and `"cell"`.
+        For each lag `{"lag": k, "state": norm}`, where the state is everything that passes from step to step. For an
+        LSTM it also has the norms of the parts, `"hidden"` and `"cell"`.
     """
     last = sample.target[:, -1:]
     found = gradient_reach(network, sample.x, of="loss", loss=lambda scores: problem.losses(scores, last))

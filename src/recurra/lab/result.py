@@ -1,4 +1,4 @@
-"""What an experiment finds: rows for a table, a figure, and JSON."""
+"""Result of an experiment: rows of a table, a figure, and JSON."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Tell = Callable[[str, float, float], None]
-"""Is told what goes on, how much of it is done, and of how much."""
+"""Called with a description, the amount of work done, and the total."""
 
 
 def silent(what: str, done: float, total: float) -> None:
-    """Tells nobody."""
+    """Reports no progress."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What an experiment has found.
+    """Result of an experiment.
 
     Attributes:
         experiment: its name, as in `recurra lab NAME`.
-        title: heading of table and figure.
-        columns: heading, with unit, of every column of the table by its key in `rows`.
-        rows: figures, one dictionary for each thing that was measured.
-        settings: with what it ran.
-        curves: what the figure draws beside the rows.
-        notes: what a reader of the table should know.
+        title: heading of the table and the figure.
+        columns: heading, with its unit, of every column of the table by its key in `rows`.
+        rows: measured values, one dictionary per row.
+        settings: settings of the experiment.
+        curves: data of the figure that is not in the rows.
+        notes: explanations below the table.
         draw: draws the figure.
     """
 
@@ -60,7 +60,7 @@ class Result:
         return "\n".join(f"| {line} |" for line in padded)
 
     def plot(self, path: str | Path) -> None:
-        """Draws the figure into a file, complete or not at all.
+        """Draws the figure into a file. The file is written atomically.
 
         Args:
             path: picture to write; the suffix gives its format (`.png`, `.svg`, `.pdf`).
@@ -71,7 +71,7 @@ class Result:
         import matplotlib
 
         kind = Path(path).suffix.lstrip(".").lower()
-        with matplotlib.rc_context({"svg.hashsalt": "recurra"}):  # the same result, the same file
+        with matplotlib.rc_context({"svg.hashsalt": "recurra"}):  # equal results give equal files
             figure = self.draw(self)
             with written(Path(path)) as partial:
                 figure.savefig(partial, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
@@ -82,12 +82,12 @@ class Result:
         return _finite({name: getattr(self, name) for name in names})
 
     def to_json(self) -> str:
-        """All of it but the figure."""
+        """Everything except the figure, as JSON."""
         return strict_json.dump(self.as_dict())
 
 
 def as_text(value: Any) -> str:
-    """A figure for a table.
+    """Formats a value for a table.
 
     Example:
         >>> as_text(0.00123456), as_text(12345), as_text(1234.5), as_text(None)

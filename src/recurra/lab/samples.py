@@ -1,4 +1,4 @@
-"""Data of the experiments on data: embedded samples, and one set in which nothing but the order tells."""
+"""Data sets of the experiments: embedded samples, and synthetic waves whose class depends only on the order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recurra.errors import DataError
 
 
 class Labelled(NamedTuple):
-    """Sequences with a class each, to learn from and to test on."""
+    """Labelled sequences for training and for testing."""
 
     name: str
     x: Sequence[Any]
@@ -43,9 +43,9 @@ def play() -> tuple[str, str]:
 
 
 def sawteeth(rows: int | None = None, seed: int = 0) -> Labelled:
-    """Noisy waves that rise slowly and fall fast, or the other way: the same values, only in the other order.
+    """Noisy waves that rise slowly and fall fast, or the reverse.
 
-    One is the other read backwards, so that no step, and no set of steps, tells the two apart.
+    Each class is the other one read backwards, so that the set of values does not depend on the class.
 
     Example:
         >>> data = sawteeth(10)
@@ -69,7 +69,7 @@ def sawteeth(rows: int | None = None, seed: int = 0) -> Labelled:
 
 
 def fitted(estimator: Any, *data: Any) -> Any:
-    """The estimator, trained; Ctrl-C ends the whole experiment, not one training."""
+    """Trains the estimator. Ctrl-C ends the whole experiment, not only one training."""
     estimator.fit(*data)
     if estimator.interrupted_:
         raise KeyboardInterrupt
@@ -77,7 +77,7 @@ def fitted(estimator: Any, *data: Any) -> Any:
 
 
 def own(X: Any, y: Any, test: tuple[Any, Any] | None, seed: int) -> Labelled:
-    """A user's data; a fifth is set aside where there is no test data.
+    """Data of a user; a fifth is held out if there is no test data.
 
     Raises:
         DataError: there are too few sequences, or they cannot be used.
@@ -91,13 +91,13 @@ def own(X: Any, y: Any, test: tuple[Any, Any] | None, seed: int) -> Labelled:
 
 
 def set_aside(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of so many items to learn from, and which fifth of them to test on.
+    """Splits `count` items into training items and a fifth for testing; returns their indices.
 
     Raises:
         DataError: there are fewer than five.
     """
     if count < 5:
-        raise DataError(f"a fifth is set aside to test on, which needs at least 5 items; got {count}")
+        raise DataError(f"a fifth is held out for testing, which needs at least 5 items; got {count}")
     aside, kept = np.split(np.random.default_rng(seed).permutation(count), [count // 5])
     return np.sort(kept), np.sort(aside)
 

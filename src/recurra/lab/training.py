@@ -1,4 +1,4 @@
-"""A small training loop: new sequences at every step, Adam, clipped gradients."""
+"""Training loop of the memory experiments: new sequences at every step, Adam, clipped gradients."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from dataclasses import dataclass
 import torch
 from torch import Generator
 
-from .network import Reader
+from .network import ProbeNetwork
 from .problems import Problem, Sample
 
 CHECK_EVERY, CHECK_COUNT, TEST_COUNT = 50, 256, 1000
-SOLVED, ENOUGH = 0.1, 0.01  # of the loss of knowing nothing: no other learning rate is tried; training ends
+SOLVED, ENOUGH = (
+    0.1,
+    0.01,
+)  # share of the baseline loss at which no other learning rate is tried, and at which training ends
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a network is trained.
+    """Training options.
 
     Attributes:
-        rates: learning rates of Adam, tried one after the other until one solves the problem; the best counts.
-        steps: greatest number of steps with each.
-        batch_size: sequences of a step, new ones each time.
-        clip: greatest norm of the gradient.
-        seed: of the sequences, and of the first weights.
+        rates: learning rates of Adam, tried in order until one solves the problem; the best one counts.
+        steps: maximum number of steps with each learning rate.
+        batch_size: number of new sequences in each step.
+        clip: maximum norm of the gradient.
+        seed: seed of the sequences and the initial weights.
     """
 
     rates: tuple[float, ...]
@@ -37,32 +40,36 @@ class Plan:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of it.
+    """Result of training.
 
     Attributes:
-        network: with the weights that had the smallest loss on sequences set aside.
-        rate: the learning rate that it was trained with.
-        steps: after so many steps it had these weights.
-        loss: its loss on the sequences set aside.
+        network: network with the weights of the smallest validation loss.
+        rate: its learning rate.
+        steps: number of steps until these weights.
+        loss: its validation loss.
     """
 
-    network: Reader
+    network: ProbeNetwork
     rate: float
     steps: int
     loss: float
 
 
 def train(
-    make: Callable[[], Reader], problem: Problem, lag: int, plan: Plan, tell: Callable[[int], None] = lambda steps: None
+    make: Callable[[], ProbeNetwork],
+    problem: Problem,
+    lag: int,
+    plan: Plan,
+    tell: Callable[[int], None] = lambda steps: None,
 ) -> Trained:
     """Trains a network with each learning rate until one solves the problem, and returns the best.
 
     Args:
-        make: makes the network to begin with, the same one each time.
-        problem: what it learns.
-        lag: of the problem.
-        plan: how.
-        tell: is told the number of steps gone by.
+        make: creates the initial network, the same one each time.
+        problem: the problem to learn.
+        lag: lag of the problem.
+        plan: training options.
+        tell: called with the number of finished steps.
     """
     runs: list[Trained] = []
     for i, rate in enumerate(plan.rates):
@@ -73,9 +80,9 @@ def train(
 
 
 def _train(
-    network: Reader, problem: Problem, lag: int, plan: Plan, rate: float, tell: Callable[[int], None]
+    network: ProbeNetwork, problem: Problem, lag: int, plan: Plan, rate: float, tell: Callable[[int], None]
 ) -> Trained:
-    """Trains with one learning rate; the weights with the smallest loss on sequences set aside are kept."""
+    """Trains with one learning rate, and keeps the weights with the smallest validation loss."""
     aside = problem.draw(lag, CHECK_COUNT, generator(plan.seed, lag, "choose"))
     best, kept, weights = math.inf, 0, _copy(network)
     for step in _fit(network, problem, lag, plan, rate):
@@ -89,8 +96,8 @@ def _train(
     return Trained(network, rate, kept, best)
 
 
-def _fit(network: Reader, problem: Problem, lag: int, plan: Plan, rate: float) -> Iterator[int]:
-    """Trains, and stops now and then for its caller to look."""
+def _fit(network: ProbeNetwork, problem: Problem, lag: int, plan: Plan, rate: float) -> Iterator[int]:
+    """Trains, and yields the number of steps before each validation."""
     random, weights = generator(plan.seed, lag, "train"), list(network.parameters())
     optimiser = torch.optim.Adam(weights, lr=rate)
     for step in range(1, plan.steps + 1):
@@ -104,12 +111,12 @@ def _fit(network: Reader, problem: Problem, lag: int, plan: Plan, rate: float) -
             yield step
 
 
-def examine(network: Reader, problem: Problem, lag: int, seed: int) -> dict[str, float]:
-    """Loss and accuracy on a thousand sequences that training has not seen."""
+def examine(network: ProbeNetwork, problem: Problem, lag: int, seed: int) -> dict[str, float]:
+    """Loss and accuracy on a thousand test sequences."""
     return measure(network, problem, problem.draw(lag, TEST_COUNT, generator(seed, lag, "test")))
 
 
-def measure(network: Reader, problem: Problem, sample: Sample) -> dict[str, float]:
+def measure(network: ProbeNetwork, problem: Problem, sample: Sample) -> dict[str, float]:
     """Loss and accuracy on some sequences."""
     with torch.no_grad():
         scores = network(sample.x, sample.target.shape[1])
@@ -118,10 +125,10 @@ def measure(network: Reader, problem: Problem, sample: Sample) -> dict[str, floa
 
 
 def generator(seed: int, lag: int, use: str) -> Generator:
-    """Of the sequences for one of four uses: others for each lag and use, the same ones for every cell."""
+    """Random generator of the sequences for one use: different for each lag and use, the same for every cell."""
     uses = ("train", "choose", "test", "reach")
     return Generator().manual_seed((seed * 1_000_003 + lag) * len(uses) + uses.index(use))
 
 
-def _copy(network: Reader) -> dict[str, torch.Tensor]:
+def _copy(network: ProbeNetwork) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Why a plain RNN forgets: what the cells learn across longer and longer lags, and how far back gradients reach.
+"""Vanishing gradients: learning across increasing lags, and gradient reach, for each cell.
 
 Bengio, Simard and Frasconi, "Learning long-term dependencies with gradient descent is difficult", 1994.
 """
@@ -19,7 +19,7 @@ from recurra.cells.registry import FAMILIES, label
 from recurra.cells.registry import names as cell_names
 from recurra.errors import UsageError
 
-from .network import STARTS, Reader, build, parameter_count, styles
+from .network import INITS, ProbeNetwork, build, parameter_count, styles
 from .problems import PROBLEMS, Problem
 from .reach import reach
 from .result import Result, Row, Tell, silent
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LAGS = (10, 25, 50, 100, 200, 500)
-CHANCE = 0.9  # of the loss of knowing nothing
+CHANCE = 0.9  # share of the baseline loss
 REACH_COUNT = 32
-FLOOR = 1e-10  # of the gradient at the last step; what is smaller changes no weight in float32
+FLOOR = 1e-10  # share of the gradient at the last step; smaller ones change no weight in float32
 
 COLUMNS = {
     "problem": "problem",
@@ -61,31 +61,31 @@ def vanishing(
     random_state: int = 0,
     progress: Tell = silent,
 ) -> Result:
-    """Trains each cell on a problem at each lag, and measures how far back its gradient reaches before and after.
+    """Trains each cell on a problem at each lag, and measures its gradient reach before and after training.
 
-    The cells have as many parameters as each other, so that the RNN has the most units, and the same sequences. Each
-    tries the learning rates one after the other until one solves the problem; the best counts. With `start="long"`
-    every cell begins as is best for long memory: RNN with an orthogonal recurrent matrix (with a relu the identity),
-    LSTM and GRU with orthogonal ones and gates that keep a state for 1 to `lag` steps (Tallec and Ollivier 2018).
+    All cells have the same number of parameters, so that the RNN has the most units, and the same sequences. The
+    learning rates are tried in order until one solves the problem; the best one counts. With `start="long"` every cell
+    is initialized for long memory: the RNN with an orthogonal recurrent matrix (with a relu the identity), LSTM and GRU
+    with orthogonal matrices and gates that keep a state for 1 to `lag` steps (Tallec and Ollivier 2018).
 
     Args:
         problem: `"adding"`, `"copy"`, `"order"`, or `"all"` of them; see `recurra.lab.problems`.
-        lags: of the problem, in steps, at least 10.
+        lags: lags of the problem in steps, at least 10.
         cells: names of cells with memory, see `recurra.nn.CELLS`.
-        parameters: of each network, about.
-        start: `"long"`, or `"torch"` for weights as `torch.nn` draws them.
-        learning_rates: of Adam.
-        steps: greatest number of steps with each learning rate.
-        batch_size: sequences of a step, new ones each time.
-        gradient_clip: greatest norm of the gradient.
-        random_state: seed of weights and sequences; another number of threads changes the last digits of sums, and so
-            results a little.
-        progress: is told what goes on, how much is done, and of how much.
+        parameters: approximate number of parameters of each network.
+        start: `"long"`, or `"torch"` for the initialization of `torch.nn`.
+        learning_rates: learning rates of Adam.
+        steps: maximum number of steps with each learning rate.
+        batch_size: number of new sequences in each step.
+        gradient_clip: maximum norm of the gradient.
+        random_state: seed of weights and sequences. The number of threads changes rounding, and so the results a
+            little.
+        progress: called with a description, the amount of work done, and the total.
 
     Returns:
-        A `Result`: a row for each problem, lag and cell (a loss of at most a tenth of that of knowing nothing is
-        "solved", one of at least nine tenths "at chance"), and, in `curves`, the gradient at the greatest lag by steps
-        back, at the start and trained.
+        A `Result` with a row for each problem, lag and cell. A loss of at most a tenth of the baseline is "solved", a
+        loss of at least nine tenths is "at chance". `curves` has the gradient at the largest lag by steps back, before
+        and after training.
 
     Raises:
         UsageError: there is no such problem or cell, or a number is out of its range.
@@ -126,7 +126,7 @@ def _check_names(problems: Sequence[str], cells: Sequence[str], start: str) -> N
     for what, given, known in (
         ("problem", problems, PROBLEMS),
         ("cell", cells, remembering),
-        ("start", [start], STARTS),
+        ("start", [start], INITS),
     ):
         for name in given:
             if name not in known:
@@ -164,8 +164,8 @@ def _row(problem: Problem, lag: int, cell: str, found: Trained, seed: int, secon
     }
 
 
-def _curve(problem: Problem, cell: str, lag: int, when: str, network: Reader, seed: int) -> Row:
-    """The gradient by steps back, as norms and relative to that at the last step."""
+def _curve(problem: Problem, cell: str, lag: int, when: str, network: ProbeNetwork, seed: int) -> Row:
+    """Gradient by steps back: norms, and shares of the norm at the last step."""
     steps = reach(network, problem, problem.draw(lag, REACH_COUNT, generator(seed, lag, "reach")))
     last = steps[0]["state"]
     for step in steps:
@@ -176,7 +176,7 @@ def _curve(problem: Problem, cell: str, lag: int, when: str, network: Reader, se
 def _notes(plan: Plan, start: str, rows: Sequence[Row]) -> list[str]:
     begun = {
         "long": "RNN orthogonal (relu: identity); LSTM and GRU orthogonal, gates that keep a state for 1 to lag steps",
-        "torch": "as torch.nn draws them",
+        "torch": "as in torch.nn",
     }
     rates = ", ".join(f"{rate:g}" for rate in plan.rates)
     sizes = {row["cell"]: f"{row['cell']} {row['units']} units ({row['parameters']:,} parameters)" for row in rows}
@@ -185,7 +185,7 @@ def _notes(plan: Plan, start: str, rows: Sequence[Row]) -> list[str]:
         f"recurrent weights at the start: {begun[start]}",
         f"Adam, learning rates {rates} in turn until one solves it, up to {plan.steps:,} steps each of "
         f"{plan.batch_size} new sequences, gradients clipped at {plan.clip:g}; the best one counts",
-        f"guess: loss of knowing nothing; solved: at most {SOLVED:g} of it; at chance: at least {CHANCE:g} of it",
+        f"guess: loss of a constant answer; solved: at most {SOLVED:g} of it; at chance: at least {CHANCE:g} of it",
         "steps, rate: of the weights that were kept; seconds: of all training",
     ]
 
@@ -207,14 +207,14 @@ def _draw(result: Result) -> Figure:
 
 
 def _draw_losses(axes: Any, problem: Problem, rows: Sequence[Row]) -> None:
-    """Loss against the lag, as a share of that of knowing nothing, which depends on the lag on the copy problem."""
+    """Plots the loss against the lag, as a share of the baseline, which depends on the lag in the copy problem."""
     for style in styles().values():
         some = [row for row in rows if row["cell"] == style["label"]]
         if some:
             axes.plot([r["lag"] for r in some], [r["loss"] / r["baseline"] for r in some], **style, markersize=5)
-    axes.axhline(1, color="0.3", linewidth=1, linestyle="--", label="knowing nothing")
+    axes.axhline(1, color="0.3", linewidth=1, linestyle="--", label="baseline")
     axes.set(xscale="log", yscale="log", xlabel="lag (steps)")
-    axes.set_ylabel(f"{problem.loss}\nas a share of knowing nothing")
+    axes.set_ylabel(f"{problem.loss}\nas a share of the baseline")
     axes.set_ylim(bottom=min(axes.get_ylim()[0], SOLVED / 2))
     axes.axhspan(axes.get_ylim()[0], SOLVED, color="0.5", alpha=0.12, linewidth=0, label="solved")
     lags = sorted({row["lag"] for row in rows})
@@ -225,7 +225,7 @@ def _draw_losses(axes: Any, problem: Problem, rows: Sequence[Row]) -> None:
 
 def _draw_reach(axes: Any, curves: Sequence[Row]) -> None:
     for curve in curves:
-        points = [step for step in curve["steps"] if step["relative"]]  # no logarithm of what has vanished altogether
+        points = [step for step in curve["steps"] if step["relative"]]  # zero has no logarithm
         lags, values = [step["lag"] for step in points], [step["relative"] for step in points]
         axes.plot(lags, values, **styles()[curve["cell"]], markersize=3.5)
     axes.set_yscale("log")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recurra._util.atomic import written
+from recurra._util.plotting import BLUE, GREEN, VERMILION
 
 from .settings import History
 
@@ -39,8 +40,7 @@ def plot_history(history: History, path: str | Path, title: str = "Learning curv
 
 
 def _lines(axes, epochs: list[float], history: History, names: list[str]) -> None:
-    # Okabe and Ito's colours, which colour-blind readers can tell apart
-    for name, colour, marker in zip(names, ("#0072B2", "#D55E00", "#009E73"), "os^", strict=False):
+    for name, colour, marker in zip(names, (BLUE, VERMILION, GREEN), "os^", strict=False):
         label = name.removeprefix("valid_").replace("_", " ") if name != "valid_loss" else "validation loss"
         label = "training loss" if name == "loss" else label
         axes.plot(epochs, [row[name] for row in history], color=colour, marker=marker, label=label)

@@ -198,7 +198,7 @@ def test_series_have_attributions_by_feature():
     np.testing.assert_allclose(found.by_feature.sum("feature", skipna=False), found.values, rtol=1e-4, atol=1e-6)
     size = np.abs(found.by_feature).sum(["batch", "time"])
     assert size[1] > 2 * size[0]  # the first feature is noise
-    with pytest.raises(UsageError, match="no pieces of text"):
+    with pytest.raises(UsageError, match="not pieces of text"):
         found.words()
 
 
@@ -211,7 +211,7 @@ def test_a_score_of_ones_own(decided):
 
 
 def ignoring(question):
-    return question.entry.values.norm(dim=-1)
+    return question.layer_input.values.norm(dim=-1)
 
 
 def test_a_method_that_ignores_the_weights_fails_the_sanity_check():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recurra.inspect.core.decay import Decay
-from recurra.inspect.core.results import Said
+from recurra.inspect.core.results import Reportable
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_gaps_and_nothing():
 
 
 def test_json_has_no_infinity():
-    class One(Said):
+    class One(Reportable):
         verdict = "so"
 
         def rows(self):

@@ -15,19 +15,19 @@ from recurra.ops import recurrence
 KINDS = ["RNN", "LSTM", "GRU"]
 
 
-def plainly(call: LayerCall):
+def run_unchanged(call: LayerCall):
     return recurrence(call.stack, call.values, call.weights, call.lengths, call.states, batch_first=True)
 
 
 class Serve:
-    """Serves plainly and keeps the calls."""
+    """Serves run_unchanged and keeps the calls."""
 
     def __init__(self) -> None:
         self.calls: list[LayerCall] = []
 
     def __call__(self, call: LayerCall):
         self.calls.append(call)
-        return plainly(call)
+        return run_unchanged(call)
 
 
 class Twice(torch.nn.Module):
@@ -92,7 +92,7 @@ def test_every_form_of_call_is_served_and_answers_the_same(room, kind, batch_fir
             assert call.lengths is None
         if room is torch.nn and not replace:  # what the layer really gave stands beside what was served
             assert call.real is not None
-            same(plainly(call)[0], call.real)
+            same(run_unchanged(call)[0], call.real)
         else:
             assert call.real is None
 
@@ -210,7 +210,7 @@ def test_parametrized_weights(room):
     with serving(layer, serve):
         found = layer(x)
     same(found, layer(x))
-    same(plainly(serve.calls[0])[0], found[0])
+    same(run_unchanged(serve.calls[0])[0], found[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -401,7 +401,7 @@ class Named(torch.nn.Module):
 
 def test_what_a_module_returns_may_need_a_score():
     trace = recurra.trace(Named(), torch.randn(7, 4, 5))
-    with pytest.raises(UsageError, match="the module returns dict; say with score= what to make of it"):
+    with pytest.raises(UsageError, match="the module returns dict; give score= to convert it to numbers"):
         trace.subject.scores()
     subject = recurra.inspect.subject_of(Named(), torch.randn(7, 4, 5), score=lambda found: found["logits"][-1].sum(-1))
     assert subject.scores().shape == (4,)

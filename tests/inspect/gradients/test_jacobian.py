@@ -14,7 +14,7 @@ from recurra import nn
 from recurra.cells import LSTM
 from recurra.errors import UsageError
 from recurra.inspect import jacobian_spectrum
-from recurra.inspect.core.direction_runs import jacobians, runs_of
+from recurra.inspect.core.direction_runs import jacobians, layer_runs
 from recurra.inspect.core.subject import subject_of
 from recurra.inspect.gradients import jacobian
 
@@ -71,13 +71,13 @@ def test_jacobians_against_automatic_differentiation(cell):
     torch.manual_seed(0)
     layer = nn.Recurrent(cell, 2, 3, 2, bidirectional=True, batch_first=True, dtype=torch.float64)
     x = torch.randn(4, 5, 2, dtype=torch.float64)
-    (run,) = runs_of(subject_of(layer, x, lengths=LENGTHS))
+    (run,) = layer_runs(subject_of(layer, x, lengths=LENGTHS))
     trace = recurra.trace(layer, x, lengths=LENGTHS).to_xarray()
     groups = layer.stack.split([w.detach() for w in layer.weights()])
     names = cell.states
     for number, direction, step in ((0, 0, 2), (0, 1, 2), (1, 1, 0)):
-        strand = run.strands[number][direction]
-        found = jacobians(strand, step)
+        direction_run = run.direction_runs[number][direction]
+        found = jacobians(direction_run, step)
         for b, row in enumerate((0, 1, 3)):
             if step >= LENGTHS[row]:
                 continue

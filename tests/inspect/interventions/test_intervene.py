@@ -12,7 +12,7 @@ import recurra
 from recurra import SequenceClassifier, nn
 from recurra.cells import Cell, Step, linear
 from recurra.errors import DataError, UsageError
-from recurra.inspect import ablate, clamp, importance, intervene, patch
+from recurra.inspect import ablate, clamp, intervene, patch, unit_ablation
 
 LENGTHS = [6, 0, 3]
 every_kind = pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
@@ -149,9 +149,9 @@ def test_a_cell_of_ones_own():
     assert (effect.output_after[..., 1] == 0).all()
     with pytest.raises(UsageError, match=r"takes no argument `alter`.*its states can: 'hidden'"):
         intervene(layer, x, [clamp("forget", 1.0)])
-    assert importance(layer, x).score_change.shape == (1, 1, 4)
+    assert unit_ablation(layer, x).score_change.shape == (1, 1, 4)
     with pytest.raises(UsageError, match="takes no argument `alter`"):
-        importance(layer, x, of="forget")
+        unit_ablation(layer, x, of="forget")
 
 
 def test_torchs_own_layers_and_models_with_several():
@@ -228,7 +228,7 @@ def test_importance_is_the_effect_of_each_ablation_alone(kind, of):
     layer, x = deep(kind), torch.randn(3, 6, 3, dtype=torch.float64)
     subject = recurra.inspect.subject_of(layer, x, lengths=LENGTHS)
     told = []
-    found = importance(subject, of=of, progress=lambda done, count: told.append((done, count)))
+    found = unit_ablation(subject, of=of, progress=lambda done, count: told.append((done, count)))
     for layer_number, direction, unit in [(0, 0, 1), (0, 1, 3), (1, 0, 0), (1, 1, 2)]:
         where = {"layer": layer_number, "direction": ("forward", "backward")[direction], "units": [unit]}
         effect = intervene(subject, changes=[ablate(of, **where)])
@@ -243,13 +243,13 @@ def test_importance_is_the_effect_of_each_ablation_alone(kind, of):
 
 def test_importance_for_the_loss(classifier):
     texts, labels = ["정말 재미있다", "최악의 영화", ""], [1, 0, 1]
-    found = importance(classifier, texts, labels)
+    found = unit_ablation(classifier, texts, labels)
     assert found.loss_change is not None
     effect = intervene(classifier, texts, [ablate("hidden", units=[2])], labels)
     np.testing.assert_allclose(found.loss_change[0, 0, 2], effect.loss_change, atol=1e-5)
     assert "loss" in repr(found)
     json.loads(found.to_json())
     with pytest.raises(DataError, match="every sequence is empty"):
-        importance(classifier, ["", " "])
+        unit_ablation(classifier, ["", " "])
     with pytest.raises(UsageError, match="no 'memory' in a lstm"):
-        importance(classifier, texts, of="memory")
+        unit_ablation(classifier, texts, of="memory")

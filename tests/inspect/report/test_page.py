@@ -234,7 +234,7 @@ def test_korean(browser, page):
     browser.run("document.getElementById('language').click()")
     assert browser.run("[document.documentElement.lang, document.querySelector('#cell h2').textContent]") == [
         "ko",
-        "한 스텝의 안쪽",
+        "한 스텝의 계산",
     ]
     assert browser.run("document.querySelector('#map-forget h3').textContent") == "망각 게이트"
     assert browser.problems == []

@@ -17,7 +17,7 @@ from recurra.inspect import write_report
 from recurra.inspect.core.quantize import pack, packed_size, unpack
 from recurra.inspect.core.subject import Plain
 from recurra.inspect.report import write as report
-from recurra.inspect.report.payload import Code, contents
+from recurra.inspect.report.payload import Code, page_payload
 from recurra.tasks.subject import Subject
 
 
@@ -112,7 +112,7 @@ def test_what_does_not_fit_is_left_out_and_said():
     found = recurra.trace(layer, x)
 
     def made(budget: int) -> tuple[dict, list[str], int]:
-        data = contents(found, 0, budget, Code())
+        data = page_payload(found, 0, budget, Code())
         return data["parts"][0], [note["say"] for note in data["notes"]], len(json.dumps(data))
 
     whole, notes, size = made(10_000_000)
@@ -226,7 +226,7 @@ def test_a_thousand_steps_of_256_units_fit(tmp_path):
 
 def test_what_cannot_fit_at_all_becomes_one_number():
     found = recurra.trace(nn.LSTM(3, 40, batch_first=True), torch.randn(1, 50, 3))
-    (part,) = contents(found, 0, 0, Code())["parts"]
+    (part,) = page_payload(found, 0, 0, Code())["parts"]
     assert part["arrays"]["cell"]["shape"] == [1, 1, 1, 1]
 
 

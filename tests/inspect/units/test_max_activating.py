@@ -12,7 +12,7 @@ import torch
 
 from recurra import SequenceClassifier, nn
 from recurra.errors import DataError, UsageError
-from recurra.inspect import UnitName, browse, similar, subject_of, telling_units
+from recurra.inspect import UnitName, label_association, max_activating, similar, subject_of
 from recurra.inspect.core.corpus import CHUNK, Corpus
 
 WORDS = ["영화", "배우", "음악", "감독", "장면"]
@@ -60,7 +60,7 @@ def corpus():
 
 def test_a_units_page_shows_the_token_at_which_it_fires(model, corpus):
     texts, times = corpus
-    page = browse(model, texts, unit=2, y=times, top=12, context=2)
+    page = max_activating(model, texts, unit=2, y=times, top=12, context=2)
     assert str(page.unit) == "encoder.recurrent/0/forward/2"
     assert len(page.high) == 12
     for span in page.high:
@@ -85,13 +85,13 @@ def test_a_units_page_shows_the_token_at_which_it_fires(model, corpus):
 
 def test_rows_of_later_chunks_and_of_what_is_given(model, corpus):
     texts, times = corpus
-    rows = {span.row for span in browse(model, texts, unit="0/forward/2", top=1000).high}
+    rows = {span.row for span in max_activating(model, texts, unit="0/forward/2", top=1000).high}
     assert rows == set(np.flatnonzero(times))
     assert max(rows) >= CHUNK
     for given in (pd.Series(texts), pa.chunked_array([texts[:10], texts[10:]]), tuple(texts)):
-        assert {span.row for span in browse(model, given, unit=2, top=1000).high} == rows
-    assert browse(model, texts, unit=5, top=1).low[0].row in rows
-    alone = browse(model.subject(texts[:40]), unit="encoder.recurrent/0/forward/2", top=99)
+        assert {span.row for span in max_activating(model, given, unit=2, top=1000).high} == rows
+    assert max_activating(model, texts, unit=5, top=1).low[0].row in rows
+    alone = max_activating(model.subject(texts[:40]), unit="encoder.recurrent/0/forward/2", top=99)
     assert {span.row for span in alone.high} == {row for row in rows if row < 40}
 
 
@@ -100,7 +100,7 @@ def test_spans_do_not_overlap_and_take_in_what_belongs_to_the_peak():
     torch.nn.init.ones_(layer.weight_ih_l0)
     torch.nn.init.zeros_(layer.weight_hh_l0)  # the unit is its input
     x = torch.tensor([[0, 1, 8, 9, 7, 0, 0, 5, 0, 0], [0, 0, 6, 0, 0, 0, 0, 0, 0, 0.0]]).unsqueeze(-1)
-    page = browse(layer, x, top=3, context=1)
+    page = max_activating(layer, x, top=3, context=1)
     assert [(s.row, s.begin, s.end, s.value) for s in page.high] == [(0, 2, 5, 9), (1, 2, 3, 6), (0, 7, 8, 5)]
     assert page.high[0].values == [1, 8, 9, 7, 0]
     assert page.high[0].tokens is None
@@ -109,7 +109,7 @@ def test_spans_do_not_overlap_and_take_in_what_belongs_to_the_peak():
 
 def test_gates_of_deep_layers_in_both_directions():
     layer, x = nn.LSTM(2, 3, num_layers=2, bidirectional=True), torch.randn(9, 300, 2)
-    page = browse(layer, x, "1/backward/2", of="forget", lengths=[9, 4] * 150)
+    page = max_activating(layer, x, "1/backward/2", of="forget", lengths=[9, 4] * 150)
     import recurra
 
     values = recurra.trace(layer, x, lengths=[9, 4] * 150)["forget"].sel(layer=1, direction="backward", unit=2).values
@@ -121,19 +121,19 @@ def test_gates_of_deep_layers_in_both_directions():
 
 def test_the_telling_units_go_with_the_labels(model, corpus):
     texts, times = corpus
-    found = telling_units(model, texts, times, summary="max")
+    found = label_association(model, texts, times, summary="max")
     by_unit = {r.unit.unit: r for r in found.relations}
     assert by_unit[2].value == pytest.approx(1)
     assert by_unit[2].measure == "r"
     assert (by_unit[7].value, by_unit[7].p, by_unit[7].q) == (0, 1, 1)
-    assert by_unit[7] not in found.telling
-    assert by_unit[2] in found.telling
+    assert by_unit[7] not in found.significant
+    assert by_unit[2] in found.significant
     assert all(r.q >= r.p for r in found.relations)
     assert found.rows == len(texts) - 1  # one is empty
     assert found.relations[0].value == pytest.approx(1)
-    lowest = telling_units(model, texts, times, summary="min").relations
+    lowest = label_association(model, texts, times, summary="min").relations
     assert {r.unit.unit: r.value for r in lowest}[5] == pytest.approx(-1)
-    names = telling_units(model, texts, np.where(times, "yes", "no"), summary="max").relations
+    names = label_association(model, texts, np.where(times, "yes", "no"), summary="max").relations
     assert [r.value for r in names] == [r.value for r in found.relations]
 
 
@@ -141,12 +141,12 @@ def test_measures_against_their_definitions():
     layer, x = nn.GRU(2, 5, batch_first=True), torch.randn(60, 7, 2)
     hidden = layer(x)[0].detach().numpy()
     numbers = hidden[:, :, 3].mean(1) + np.random.default_rng(0).normal(size=60)
-    by_unit = {r.unit.unit: r for r in telling_units(layer, x, numbers).relations}
+    by_unit = {r.unit.unit: r for r in label_association(layer, x, numbers).relations}
     assert by_unit[1].value == pytest.approx(np.corrcoef(hidden[:, :, 1].mean(1), numbers)[0, 1], abs=1e-6)
     classes = np.array(list("abc") * 20)
     last = hidden[:, -1, 4]
     between = sum(20 * (last[classes == c].mean() - last.mean()) ** 2 for c in "abc")
-    relation = {r.unit.unit: r for r in telling_units(layer, x, classes, summary="last").relations}[4]
+    relation = {r.unit.unit: r for r in label_association(layer, x, classes, summary="last").relations}[4]
     assert relation.measure == "eta2"
     assert relation.value == pytest.approx(between / ((last - last.mean()) ** 2).sum(), abs=1e-6)
 
@@ -160,9 +160,9 @@ def test_similar_spans_are_those_with_the_same_states(model, corpus):
     assert found.matches[0].similarity == pytest.approx(1, abs=1e-4)
     assert [m.similarity for m in found.matches] == sorted((m.similarity for m in found.matches), reverse=True)
     assert all(texts[s.row].split()[s.begin] == "최고" for s in found.spans[:4])
-    alone = similar(model, texts, browse(model, texts, unit=2, top=1).high[0])
+    alone = similar(model, texts, max_activating(model, texts, unit=2, top=1).high[0])
     assert 2 in alone.units  # it is on at the word, and off beside it
-    own = browse(model, texts, unit=2, top=1).high[0]
+    own = max_activating(model, texts, unit=2, top=1).high[0]
     assert (own.row, own.begin) not in {(s.row, s.begin) for s in alone.spans}
     assert alone.matches[0].shared > 0
     json.loads(alone.to_json())
@@ -172,31 +172,31 @@ def test_similar_spans_are_those_with_the_same_states(model, corpus):
 def test_wrong_units_spans_and_labels_are_named(model, corpus):
     texts, times = corpus
     with pytest.raises(UsageError, match=r"no unit 0/forward/8; .*layers 0 to 0, forward, units 0 to 7 of 'hidden'"):
-        browse(model, texts, unit=8)
+        max_activating(model, texts, unit=8)
     for wrong in ("0/backward/1", "1/forward/1"):
         with pytest.raises(UsageError, match=f"no unit {wrong}"):
-            browse(model, texts, unit=wrong)
+            max_activating(model, texts, unit=wrong)
     for wrong in ("a", "1/2/3/4/5", "x/y", "-1"):
         with pytest.raises(UsageError, match="a unit is a number or part/layer/direction/unit"):
-            browse(model, texts, unit=wrong)
+            max_activating(model, texts, unit=wrong)
     with pytest.raises(UsageError, match="no recurrent layer 'other'"):
-        browse(model, texts, unit="other/0/forward/1")
+        max_activating(model, texts, unit="other/0/forward/1")
     with pytest.raises(UsageError, match="no 'forget' in a rnn; there are 'candidate', 'hidden'"):
-        browse(model, texts, unit=1, of="forget")
+        max_activating(model, texts, unit=1, of="forget")
     with pytest.raises(UsageError, match="no 'forget' in a rnn"):
-        telling_units(model, texts, times, of="forget")
+        label_association(model, texts, times, of="forget")
     with pytest.raises(UsageError, match="summary is one of mean, max, min, last"):
-        telling_units(model, texts, times, summary="median")
+        label_association(model, texts, times, summary="median")
     with pytest.raises(UsageError, match="needs y"):
-        telling_units(model, texts)
+        label_association(model, texts)
     with pytest.raises(DataError, match="300 sequences and 2 labels"):
-        telling_units(model, texts, [0, 1])
+        label_association(model, texts, [0, 1])
     with pytest.raises(DataError, match="300 sequences and 2 labels"):
-        browse(model, texts, y=[0, 1])
-    with pytest.raises(DataError, match="tell nothing apart"):
-        telling_units(model, texts, [1] * len(texts))
+        max_activating(model, texts, y=[0, 1])
+    with pytest.raises(DataError, match="labels are not enough"):
+        label_association(model, texts, [1] * len(texts))
     with pytest.raises(DataError, match="too few of each to compare"):
-        telling_units(model, texts, [str(i) for i in range(len(texts))])
+        label_association(model, texts, [str(i) for i in range(len(texts))])
     with pytest.raises(UsageError, match="no row 300 among 300 sequences"):
         similar(model, texts, (300, 0, 1))
     steps = len(texts[0].split())
@@ -206,9 +206,9 @@ def test_wrong_units_spans_and_labels_are_named(model, corpus):
     with pytest.raises(UsageError, match="row 3 has 0 steps"):
         similar(model, texts, (3, 0, 1))
     with pytest.raises(DataError, match="every sequence is empty"):
-        browse(model, ["", " "])
+        max_activating(model, ["", " "])
     with pytest.raises(DataError, match="X is empty"):
-        browse(model, [])
+        max_activating(model, [])
 
 
 def test_a_corpus_comes_in_chunks_of_bounded_size(model):
@@ -219,7 +219,7 @@ def test_a_corpus_comes_in_chunks_of_bounded_size(model):
     empty = Corpus(model, ["영화"] * CHUNK + [""] * CHUNK + ["배우"])
     assert [begin for begin, _ in empty] == [0, 2 * CHUNK]
     told = []
-    browse(model, ["영화"] * (CHUNK + 1), progress=lambda done, count: told.append((done, count)))
+    max_activating(model, ["영화"] * (CHUNK + 1), progress=lambda done, count: told.append((done, count)))
     assert told == [(1, 2), (2, 2)]
     subject = subject_of(layer, torch.randn(4, 3, 2))
     assert len(list(Corpus(subject, None))) == 1

@@ -1,4 +1,4 @@
-"""What a peer has to offer."""
+"""Interface of a peer."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Ready:
     """A case that is ready to be timed.
 
     Attributes:
-        call: computes it once, completely; returns whatever `results` understands.
+        call: computes it once, completely; returns the argument of `results`.
         results: arrays by name: `output` `(time, batch, hidden)`, and in training the gradients that the peer can
             give in torch's layout.
-        context: what stands around all calls.
+        context: context manager around all calls.
     """
 
     call: Callable[[], Any]
@@ -39,7 +39,7 @@ class Peer(ABC):
     """One library.
 
     Attributes:
-        modes: those that it has.
+        modes: supported modes.
 
     Args:
         threads: threads of its pool.
@@ -51,7 +51,7 @@ class Peer(ABC):
         self.threads = threads
 
     def refuses(self, case: Case) -> str | None:
-        """Why there is nothing to time, or None."""
+        """Reason why a case cannot be timed, or None."""
         return None if case.mode in self.modes else f"nothing like {case.mode}"
 
     @abstractmethod
@@ -66,7 +66,7 @@ def reorder(rows: np.ndarray, cell: str, order: str) -> np.ndarray:
 
 
 def restore(rows: np.ndarray, cell: str, order: str) -> np.ndarray:
-    """The reverse of `reorder`."""
+    """Inverse of `reorder`."""
     blocks = ORDERS[order][cell]
     parts = np.split(rows, len(blocks))
     return np.concatenate([parts[blocks.index(i)] for i in range(len(blocks))])

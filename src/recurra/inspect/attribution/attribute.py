@@ -1,4 +1,4 @@
-"""Which steps of its input an answer rests on."""
+"""Attribution: how much each step of the input drove the prediction."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from recurra._util.messages import readable
 from recurra.errors import UsageError
-from recurra.inspect.core.layer_input import Entry, by_step
-from recurra.inspect.core.registry import Measure, Parts, Section, Text, register
-from recurra.inspect.core.results import Dumped
+from recurra.inspect.core.layer_input import LayerInput, by_step
+from recurra.inspect.core.registry import Measure, PageLayers, Section, Text, register
+from recurra.inspect.core.results import JsonResult
 from recurra.inspect.core.subject import subject_of
 from recurra.tasks.subject import Subject
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 
 class Question(NamedTuple):
-    """What a method of attribution is asked.
+    """Input of an attribution method.
 
     Attributes:
-        entry: the model from the input of its recurrent layer on; `entry.values` is that input.
-        baseline: what stands for "nothing", in the shape of the input `(batch, time, features)`.
-        steps: points on the way from the baseline to the input.
+        layer_input: the model from the input of its recurrent layer on; `layer_input.values` is that input.
+        baseline: the reference input, in the shape of the input `(batch, time, features)`.
+        steps: points on the path from the baseline to the input.
     """
 
-    entry: Entry
+    layer_input: LayerInput
     baseline: Tensor
     steps: int
 
 
 Method = Callable[[Question], Tensor]
-"""Gives the attribution of each step `(batch, time)`, or of each of its features `(batch, time, features)`."""
+"""Returns the attribution of each step `(batch, time)`, or of each of its features `(batch, time, features)`."""
 
 
 def attribute(
@@ -55,15 +55,15 @@ def attribute(
     lengths: Any = None,
     score: Callable[[Any], Tensor] | None = None,
 ) -> Attribution:
-    """Says how much each step of the input speaks for the answer.
+    """Measures how much each step of the input supports the prediction.
 
-    Attributions are those of the input of the first recurrent layer (after an embedding), so that they are the same
-    for words, series and sound. The model is in evaluation mode.
+    Attributions refer to the input of the first recurrent layer (after an embedding), so that the methods are the same
+    for words, series and sound. The model runs in evaluation mode.
 
     | method | attribution of step t |
     |---|---|
     | `"integrated_gradients"` | (x_t − b_t) · mean of ∂score/∂x_t from b to x (Sundararajan and others 2017) |
-    | `"gradient_x_input"` | (x_t − b_t) · ∂score/∂x_t, which is the former with one point, at x |
+    | `"gradient_x_input"` | (x_t − b_t) · ∂score/∂x_t: the method above with one point, at x |
     | `"saliency"` | ‖∂score/∂x_t‖, without a sign (Simonyan and others 2014) |
     | `"occlusion"` | score − score with x_t replaced by b_t (Zeiler and Fergus 2014) |
     | `"removal"` | score − score of the sequence without the step, for models with one answer per sequence |
@@ -74,22 +74,22 @@ def attribute(
             a `Subject`.
         method: one of the above, or a function of your own from a `Question` to a tensor `(batch, time)` or `(batch,
             time, features)`.
-        baseline: b, what stands for "nothing": `"zeros"`, `"mean"` (of the input over all real steps of `x`) or a
+        baseline: b, the reference input: `"zeros"`, `"mean"` (of the input over all real steps of `x`) or a
             tensor that broadcasts to `(batch, time, features)`.
-        steps: for integrated gradients, points on the way (Gauss–Legendre); a model with kinks, by `relu` or pooling
-            by `"max"`, needs more. `Attribution.completeness` says whether they are enough.
-        layer: name of the recurrent layer whose input is meant; when None the first that the model calls and that runs
-            over the steps of the inputs.
+        steps: points of integrated gradients (Gauss–Legendre). A model with kinks (`relu`, max pooling) needs more.
+            `Attribution.completeness` shows whether they are enough.
+        layer: name of the recurrent layer whose input is attributed. None for the first layer that the model calls and
+            that runs over the steps of the inputs.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
-        score: from what the model gives to one number per sequence `(batch,)`, such as `lambda output: output[:, 2]`
-            for the third class; the subject's own score when None.
+        score: converts the output of the model to one number per sequence `(batch,)`, such as
+            `lambda output: output[:, 2]` for the third class; the subject's own score when None.
 
     Raises:
         UsageError: the model has no recurrent layer, or an argument does not fit.
         DataError: `x` cannot be used.
 
     Example:
-        A model that adds up its input: each step's share is what it adds.
+        In a model that sums its input, the attribution of each step is the value that it adds.
 
         >>> import torch
         >>> from recurra.inspect import attribute
@@ -101,23 +101,23 @@ def attribute(
     subject = subject_of(model, x, lengths=lengths)
     if score is not None:
         subject = dataclasses.replace(subject, score=score, score_name="score")
-    entry = Entry(subject, layer)
+    layer_input = LayerInput(subject, layer)
     if isinstance(method, str) and method not in METHODS:
         raise UsageError(f"method is one of {', '.join(METHODS)}, or a function; not {method!r}")
     if steps < 1:
         raise UsageError(f"steps must be at least 1, got {steps}")
-    question = Question(entry, _baseline(entry, baseline), steps)
+    question = Question(layer_input, _baseline(layer_input, baseline), steps)
     function = METHODS[method] if isinstance(method, str) else method
-    raw = _checked(function(question).detach(), entry)
+    raw = _checked(function(question).detach(), layer_input)
     with torch.no_grad():
-        before, nothing = entry.scores(torch.stack([entry.values, question.baseline])).cpu().numpy()
+        before, nothing = layer_input.scores(torch.stack([layer_input.values, question.baseline])).cpu().numpy()
     summed = raw if raw.dim() == 2 else raw.sum(-1)
     name = method if isinstance(method, str) else getattr(method, "__name__", "own method")
     about = {"method": name, "baseline": baseline if isinstance(baseline, str) else "given"}
-    about |= {"score": subject.score_name, "layer": entry.call.name or "layer"}
+    about |= {"score": subject.score_name, "layer": layer_input.call.name or "layer"}
     return Attribution(
-        entry.by_step(summed, "attribution", **about),
-        None if raw.dim() == 2 else _by_feature(entry, raw),
+        layer_input.by_step(summed, "attribution", **about),
+        None if raw.dim() == 2 else _by_feature(layer_input, raw),
         before,
         nothing,
         subject,
@@ -127,12 +127,12 @@ def attribute(
 
 
 class Completeness(NamedTuple):
-    """Whether attributions add up to what they explain.
+    """Comparison of the sum of the attributions with the score difference that they explain.
 
     Attributes:
         total: sum of the attributions of each sequence, `(batch,)`.
-        difference: score of the input less that of the baseline, `(batch,)`.
-        gap: largest distance between the two.
+        difference: score of the input minus score of the baseline, `(batch,)`.
+        gap: largest absolute difference between the two.
     """
 
     total: np.ndarray
@@ -141,16 +141,16 @@ class Completeness(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Attribution(Dumped):
-    """How much each step speaks for the answer (above 0) or against it (below 0).
+class Attribution(JsonResult):
+    """Attribution of each step: above 0 it supports the prediction, below 0 it opposes it.
 
     Attributes:
         values: `(batch, time)`, NaN beyond the end of a sequence, with the tokens of texts; in the unit of the score.
-        by_feature: `(batch, time, feature)`, the shares of the features, where the method gives them.
+        by_feature: attribution of each feature, `(batch, time, feature)`, if the method provides it.
         score: of the inputs, `(batch,)`.
         baseline_score: of the baseline, `(batch,)`.
         subject: the model and its inputs.
-        question: what the method was asked.
+        question: input of the method.
         function: the method.
     """
 
@@ -164,14 +164,14 @@ class Attribution(Dumped):
 
     @property
     def method(self) -> str:
-        """Its name."""
+        """Name of the method."""
         return self.values.attrs["method"]
 
     @property
     def completeness(self) -> Completeness:
-        """The sum of the attributions beside the difference of scores; integrated gradients make them equal.
+        """The sum of the attributions and the score difference. Integrated gradients make them equal.
 
-        Of saliency, which has no sign, it says nothing.
+        Saliency has no sign, so this does not apply to it.
         """
         total = np.nansum(self.values.values, axis=1)
         difference = self.score - self.baseline_score
@@ -182,14 +182,14 @@ class Attribution(Dumped):
         return check_sanity(lambda: self.function(self.question), self.values, self.subject.network, draws, seed)
 
     def words(self, row: int = 0) -> list[tuple[str, float]]:
-        """The attributions of one text by words: those of the pieces of a word are added up.
+        """The attributions of one text by words: the sum over the pieces of each word.
 
         Raises:
-            UsageError: the steps are not pieces of text.
+            UsageError: the input is not text.
         """
         tokens = self._tokens(row)
         if tokens is None:
-            raise UsageError("the steps of this input are no pieces of text")
+            raise UsageError("the steps of this input are not pieces of text")
         numbers = list(range(len(tokens))) if self.subject.words is None else self.subject.words[row]
         texts, sums = [""] * (max(numbers, default=-1) + 1), [0.0] * (max(numbers, default=-1) + 1)
         for number, token, value in zip(numbers, tokens, self._row(row), strict=True):
@@ -205,7 +205,7 @@ class Attribution(Dumped):
                 yield {"batch": b, "time": t, "token": None if tokens is None else tokens[t], "attribution": value}
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as numbers and strings."""
+        """All fields as numbers and strings."""
         count = self.values.sizes["batch"]
         return {
             **self.values.attrs,
@@ -240,21 +240,21 @@ class Attribution(Dumped):
         return self.values["token"].values[row, : int(self.values["length"][row])].tolist()
 
 
-def _checked(raw: Tensor, entry: Entry) -> Tensor:
-    shape = tuple(entry.values.shape)
+def _checked(raw: Tensor, layer_input: LayerInput) -> Tensor:
+    shape = tuple(layer_input.values.shape)
     if tuple(raw.shape) not in (shape, shape[:2]):
         raise UsageError(f"the method must give a tensor {shape[:2]} or {shape}, it gave {tuple(raw.shape)}")
-    mask = entry.mask if raw.dim() == 2 else entry.mask.unsqueeze(-1)
+    mask = layer_input.mask if raw.dim() == 2 else layer_input.mask.unsqueeze(-1)
     return raw.masked_fill(~mask, 0)
 
 
-def _by_feature(entry: Entry, raw: Tensor) -> xarray.DataArray:
-    beyond = raw.masked_fill(~entry.mask.unsqueeze(-1), torch.nan)
-    return by_step(entry.subject, entry.call.part, beyond, entry.lengths, "attribution")
+def _by_feature(layer_input: LayerInput, raw: Tensor) -> xarray.DataArray:
+    beyond = raw.masked_fill(~layer_input.mask.unsqueeze(-1), torch.nan)
+    return by_step(layer_input.subject, layer_input.call.part, beyond, layer_input.lengths, "attribution")
 
 
-def _baseline(entry: Entry, baseline: str | Tensor) -> Tensor:
-    values, mask = entry.values, entry.mask.unsqueeze(-1)
+def _baseline(layer_input: LayerInput, baseline: str | Tensor) -> Tensor:
+    values, mask = layer_input.values, layer_input.mask.unsqueeze(-1)
     if isinstance(baseline, Tensor):
         try:
             found = baseline.to(values).expand(values.shape)
@@ -275,51 +275,51 @@ def _baseline(entry: Entry, baseline: str | Tensor) -> Tensor:
 
 
 def _integrated(question: Question) -> Tensor:
-    entry, way = question.entry, question.entry.values - question.baseline
+    layer_input, way = question.layer_input, question.layer_input.values - question.baseline
     points, shares = np.polynomial.legendre.leggauss(question.steps)
     points, shares = (points + 1) / 2, shares / 2  # from [-1, 1] to [0, 1]
     mean = torch.zeros_like(way)
-    for chosen in _groups(question.steps, entry.at_once):
+    for chosen in _groups(question.steps, layer_input.at_once):
         at = way.new_tensor(points[chosen]).view(-1, 1, 1, 1)
         share = way.new_tensor(shares[chosen]).view(-1, 1, 1, 1)
-        mean += (share * entry.gradients(question.baseline + at * way)).sum(0)
+        mean += (share * layer_input.gradients(question.baseline + at * way)).sum(0)
     return way * mean
 
 
 def _times_input(question: Question) -> Tensor:
-    entry = question.entry
-    return (entry.values - question.baseline) * entry.gradients(entry.values[None])[0]
+    layer_input = question.layer_input
+    return (layer_input.values - question.baseline) * layer_input.gradients(layer_input.values[None])[0]
 
 
 def _saliency(question: Question) -> Tensor:
-    return question.entry.gradients(question.entry.values[None])[0].norm(dim=-1)
+    return question.layer_input.gradients(question.layer_input.values[None])[0].norm(dim=-1)
 
 
 def _occlusion(question: Question) -> Tensor:
-    entry, (batch, steps) = question.entry, question.entry.values.shape[:2]
-    found = entry.values.new_zeros(batch, steps)
+    layer_input, (batch, steps) = question.layer_input, question.layer_input.values.shape[:2]
+    found = layer_input.values.new_zeros(batch, steps)
     with torch.no_grad():
-        whole = entry.scores(entry.values[None])
-        for chosen in _groups(steps, entry.at_once):
-            variants = entry.values.repeat(len(chosen), 1, 1, 1)
+        whole = layer_input.scores(layer_input.values[None])
+        for chosen in _groups(steps, layer_input.at_once):
+            variants = layer_input.values.repeat(len(chosen), 1, 1, 1)
             for variant, t in zip(variants, chosen, strict=True):
                 variant[:, t] = question.baseline[:, t]
-            found[:, chosen.start : chosen.stop] = (whole - entry.scores(variants)).T
+            found[:, chosen.start : chosen.stop] = (whole - layer_input.scores(variants)).T
     return found
 
 
 def _removal(question: Question) -> Tensor:
-    entry, subject = question.entry, question.entry.subject
-    batch, (count, steps) = subject.batch, entry.values.shape[:2]
+    layer_input, subject = question.layer_input, question.layer_input.subject
+    batch, (count, steps) = subject.batch, layer_input.values.shape[:2]
     first = getattr(subject.network, "batch_first", True)
     if not subject.any_length or not first or batch.values.shape[:2] != (count, steps):
         raise UsageError(
             "removal is for models with one answer per sequence that read one step of the input at a time; take "
             "method='occlusion'"
         )
-    if entry.call.lengths is None and steps < 2:
+    if layer_input.call.lengths is None and steps < 2:
         raise UsageError("the only step of a sequence cannot be removed; take method='occlusion'")
-    found = entry.values.new_zeros(count, steps)
+    found = layer_input.values.new_zeros(count, steps)
     with torch.no_grad():
         whole = subject.scores()
         for t in range(steps):
@@ -361,7 +361,7 @@ def _compute_section(subject: Subject) -> Attribution:
     return attribute(subject, steps=SECTION_POINTS[-1])
 
 
-def _payload(found: Attribution, parts: Parts, row: int) -> dict[str, Any]:
+def _payload(found: Attribution, parts: PageLayers, row: int) -> dict[str, Any]:
     layer = found.values.attrs["layer"]
     name = next((n for n in parts if n == layer or (layer == "layer" and n == "")), None)
     if name is None:

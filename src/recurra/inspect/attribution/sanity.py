@@ -1,4 +1,4 @@
-"""Whether attributions show the model, or only its input."""
+"""Sanity check of attributions: they must depend on the weights, not only on the input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from recurra.errors import UsageError
 
 ALIKE = 0.5
-"""Attributions whose rank correlation with those of random weights lies above this fail."""
+"""Attributions fail if their rank correlation with attributions of random weights is above this."""
 
 
 class Sanity(NamedTuple):
@@ -26,8 +26,8 @@ class Sanity(NamedTuple):
             sequence has two steps.
         spread: standard deviation over the draws.
         draws: how often the weights were shuffled.
-        passes: whether the correlation lies below 0.5; None where the draws differ so much (two standard errors) that
-            nobody can say, as on a few steps.
+        passes: True if the correlation is below 0.5; None if it is within two standard errors of 0.5, as for sequences
+            with few steps.
     """
 
     correlation: float
@@ -42,22 +42,22 @@ class Sanity(NamedTuple):
         if np.isnan(self.correlation):
             return "undecided: no sequence has two steps to rank"
         if self.passes is None:
-            return f"undecided: take more draws, or more and longer sequences ({found})"
+            return f"undecided: use more draws, or more or longer sequences ({found})"
         if self.passes:
-            return f"passes: the attributions depend on what the model has learnt ({found})"
-        return f"fails: the attributions are much the same without what the model has learnt ({found})"
+            return f"passes: the attributions depend on the trained weights ({found})"
+        return f"fails: the attributions hardly depend on the trained weights ({found})"
 
 
 def check_sanity(
     attribute: Callable[[], Tensor], values: xarray.DataArray, network: torch.nn.Module, draws: int, seed: int
 ) -> Sanity:
-    """Shuffles the entries of every weight of the network, asks the method again, and compares the ranks of the steps.
+    """Shuffles the entries of every weight, recomputes the attributions, and compares the ranks of the steps.
 
-    The input of the recurrent layer stays as it is, and the weights are put back.
+    The input of the recurrent layer stays the same. The weights are restored afterwards.
 
     Args:
         attribute: computes the attributions, `(batch, time)` or `(batch, time, feature)`.
-        values: the attributions of the network as it is, `(batch, time)`.
+        values: the attributions of the trained network, `(batch, time)`.
         network: the network whose weights are shuffled.
         draws: number of shuffles, at least 2.
         seed: of the shuffles.
@@ -88,7 +88,7 @@ def check_sanity(
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     if (a == b).all():
-        return 1.0  # also where all steps are alike, which have no correlation
+        return 1.0  # also if all steps are equal, where the correlation is undefined
     a, b = a - a.mean(), b - b.mean()
     size = np.sqrt((a * a).sum() * (b * b).sum())
     return float((a * b).sum() / size) if size else 0.0

@@ -1,4 +1,4 @@
-"""Many sequences, a few hundred at a time, in bounded memory."""
+"""Iterates over many sequences in chunks of a few hundred, in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from recurra.tasks.subject import Subject
 from .subject import subject_of
 
 CHUNK = 256
-"""Sequences that are looked at together."""
+"""Maximum number of sequences of a chunk."""
 
 Progress = Callable[[int, int], Any]
-"""Is told how much of how much is done."""
+"""Called with the amount done and the total."""
 
 
 class Corpus:
@@ -34,7 +34,7 @@ class Corpus:
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
 
     Raises:
-        UsageError: the model is none of those that are known.
+        UsageError: the type of the model is not supported.
         DataError: the inputs cannot be used, or there are none.
 
     Example:
@@ -46,7 +46,7 @@ class Corpus:
 
     def __init__(self, model: Any, X: Any, y: Any = None, lengths: Any = None) -> None:
         self.model, self.lengths, self.axis = model, lengths, 0
-        # a forecaster takes a history, of which one cannot cut rows
+        # a history of a forecaster cannot be cut into rows
         self.whole = isinstance(X, Subject) or isinstance(model, Subject | Forecaster)
         if isinstance(model, SequenceEstimator) and not self.whole:
             found: Any = as_sequences(X)
@@ -60,7 +60,7 @@ class Corpus:
             self.whole = self.whole or not hasattr(X, "__getitem__") or not hasattr(X, "__len__")
             self.count = 1 if self.whole else len(self.X)
         if not self.count:
-            raise DataError("there is no sequence to look at")
+            raise DataError("there is no sequence to inspect")
         if y is not None and not self.whole and len(y) != self.count:
             raise DataError(f"there are {self.count} sequences and {len(y)} targets")
         self.size = self._size()
@@ -73,7 +73,7 @@ class Corpus:
             yield from self._chunk(begin)
 
     def chunk_of(self, row: int) -> Iterator[tuple[int, Subject]]:
-        """The chunk that holds a row; nothing where it is empty."""
+        """Yields the chunk with a row; nothing if it is empty."""
         yield from self._chunk(0 if self.whole else row // self.size * self.size)
 
     def _chunk(self, begin: int) -> Iterator[tuple[int, Subject]]:
@@ -91,7 +91,7 @@ class Corpus:
         yield begin, subject_of(self.model, part, targets, lengths=lengths)
 
     def _size(self) -> int:
-        """Sequences of a chunk, fewer where they are very long."""
+        """Number of sequences of a chunk: fewer if they are very long."""
         if isinstance(self.X, torch.Tensor):
             longest = self.X.shape[1 - self.axis] if self.X.dim() > 1 else 1
         else:
@@ -99,7 +99,7 @@ class Corpus:
         return max(1, min(CHUNK, MAX_PADDED_TOKENS // max(1, longest)))
 
     def labels(self, y: Any) -> np.ndarray | None:
-        """Labels of the rows, which need not be the targets of the model.
+        """Checks labels of the rows. They need not be the targets of the model.
 
         Raises:
             DataError: there are not as many as rows.
@@ -126,7 +126,7 @@ class Corpus:
 
 
 def _filled(row: Any) -> bool:
-    """Whether a sequence has steps; what is no sequence is for others to judge."""
+    """Returns whether a sequence has steps; values that are no sequence pass, and are refused later."""
     if isinstance(row, str):
         return bool(row.strip())
     return row is not None and not (hasattr(row, "__len__") and len(row) == 0)

@@ -1,4 +1,4 @@
-"""How a quantity fades or grows with the number of steps, in numbers and in one sentence."""
+"""Decay or growth of a quantity with the number of steps, in numbers and in one sentence."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 VANISHED, EXPLODED = 0.01, 100.0
-"""Less than this share is called vanishing, more than this multiple exploding."""
+"""A share below the first is vanishing, a multiple above the second exploding."""
 
 NAMES = ((VANISHED, "vanishing"), (0.5, "fading"), (2.0, "steady"), (EXPLODED, "growing"), (math.inf, "exploding"))
-"""What it is called when at most so much is left at the greatest lag."""
+"""Names by the maximum share that is left at the largest lag."""
 
 LAG = 20
-"""The lag that the sentence speaks of, where it was reached."""
+"""Lag of the first share in the sentence, if it was reached."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Decay:
     """Shares by lag, and the exponential that fits them best.
 
     Attributes:
-        left: what is left at each lag, 1 at lag 0; NaN where not measured.
-        rate: factor per step, from a straight line through the logarithms from lag 1 on; NaN where there are too few.
+        left: share that is left at each lag, 1 at lag 0; NaN if not measured.
+        rate: factor per step, from a linear fit of the logarithms from lag 1; NaN if there are too few.
     """
 
     left: np.ndarray
@@ -31,7 +31,7 @@ class Decay:
 
     @classmethod
     def of(cls, values: np.ndarray) -> Decay:
-        """Fits values by lag, `(lags,)`; where there is nothing at lag 0, shares are of the greatest value."""
+        """Fits values by lag, `(lags,)`. If the value at lag 0 is 0, shares are relative to the largest value."""
         first = values[0] if values[0] > 0 else np.nanmax(values)
         left = values / first if first > 0 else values
         lags = np.flatnonzero(np.isfinite(left) & (left > 1e-30))
@@ -44,7 +44,7 @@ class Decay:
 
     @property
     def half_life(self) -> float:
-        """Steps after which half is left; infinite where nothing fades."""
+        """Steps until half is left; infinite without decay."""
         if self.rate == 0:
             return 0.0
         return (
@@ -53,22 +53,22 @@ class Decay:
 
     @property
     def doubling(self) -> float:
-        """Steps after which it is twice as large; infinite where nothing grows."""
+        """Steps until it has doubled; infinite without growth."""
         return math.log(2) / math.log(self.rate) if self.rate > 1 else math.inf
 
     @property
     def longest(self) -> int:
-        """The greatest lag."""
+        """The largest lag."""
         return int(np.flatnonzero(np.isfinite(self.left))[-1])
 
     @property
     def name(self) -> str:
-        """From `"vanishing"` by `"steady"` to `"exploding"`, by what is left in the end: see `NAMES`."""
+        """Name from `"vanishing"` to `"exploding"`, by the share that is left at the largest lag; see `NAMES`."""
         last = self.left[self.longest]
         return next(name for most, name in NAMES if last <= most)
 
     def sentence(self, what: str = "the gradient") -> str:
-        """Says it in words, such as "vanishing: the gradient halves every 3.1 steps; after 20 steps 1.2 % is left"."""
+        """Describes it: "vanishing: the gradient halves every 3.1 steps; after 20 steps 1.2 % is left"."""
         if not (self.left > 0).any():
             return f"{what} is 0 everywhere"
         if self.longest == 0:
@@ -87,7 +87,7 @@ class Decay:
 
 
 def number(value: float) -> str:
-    """Two or three digits, such as `3.1`, `31` and `1,240`.
+    """Formats a number with two or three digits, such as `3.1`, `31` and `1,240`.
 
     Example:
         >>> number(3.1416), number(31.4), number(1240.4), number(0.0123)
@@ -97,7 +97,7 @@ def number(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """A share in percent, or a multiple.
+    """Formats a share in percent, or as a multiple.
 
     Example:
         >>> share(0.0123), share(0.5), share(3.2), share(1e-9), share(0)

@@ -1,4 +1,4 @@
-"""A run of a model taken apart: each layer and direction with its inputs and states, and one step back through it."""
+"""Runs of a model by layer and direction: inputs, states, and vector-Jacobian products of single steps."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from recurra.errors import DataError, UsageError
 from recurra.ops import Stack, record
 from recurra.tasks.subject import Subject
 
-from .layers import LayerCall, serving
+from .layers import DIRECTIONS, LayerCall, serving
 
 MAX_BYTES = 2 << 30
-"""States of a run that would take more are not kept."""
+"""Maximum size of the states of a run."""
 
 
 @dataclass(frozen=True)
-class Strand:
-    """One layer in one direction, its steps in the order in which it takes them.
+class DirectionRun:
+    """One layer in one direction, with its steps in the order of the direction.
 
-    In this order every sequence begins at 0, whatever the direction, and what follows its end is padding.
+    In this order every sequence begins at 0 in both directions, and padding follows its end.
 
     Attributes:
-        stack: cell and sizes of this layer and direction alone.
+        stack: cell and sizes of this layer and direction only.
         weights: its weights by name, without gradients.
         inputs: `(time, batch, features)`, 0 in the padding.
-        states: each `(time + 1, batch, size)`: entry `k` is what step `k` begins with, 0 in the padding.
+        states: each `(time + 1, batch, size)`: entry `k` is the state before step `k`, 0 in the padding.
         lengths: steps of each sequence, `(batch,)`.
-        order: `(time, batch)`: where in the sequence step `k` stands.
-        kept: the gate that keeps the state `(time, batch, units)`, 1 in the padding; None where the cell has none.
+        order: `(time, batch)`: position of step `k` in the sequence.
+        kept: the gate that keeps the state `(time, batch, units)`, 1 in the padding; None if the cell has none.
     """
 
     stack: Stack
@@ -55,11 +55,11 @@ class Strand:
         return int(self.inputs.shape[0])
 
     def before(self, step: int) -> State:
-        """The states with which a step begins, each `(batch, size)`."""
+        """The states before a step, each `(batch, size)`."""
         return tuple(s[step] for s in self.states)
 
-    def only(self, rows: list[int]) -> Strand:
-        """The same of some of the sequences."""
+    def only(self, rows: list[int]) -> DirectionRun:
+        """The run of some of the sequences."""
         return replace(
             self,
             inputs=self.inputs[:, rows],
@@ -69,8 +69,8 @@ class Strand:
             kept=None if self.kept is None else self.kept[:, rows],
         )
 
-    def double(self) -> Strand:
-        """The same in double precision."""
+    def double(self) -> DirectionRun:
+        """The run in double precision."""
         return replace(
             self,
             weights={name: w.double() for name, w in self.weights.items()},
@@ -80,39 +80,49 @@ class Strand:
 
 
 @dataclass(frozen=True)
-class Run:
+class LayerRun:
     """One call of a recurrent layer of a model.
 
     Attributes:
         part: its name, as in `recurra.trace`.
         stack: cell, sizes, layers and directions.
         lengths: steps of each sequence, `(batch,)`.
-        rows: which of the sequences these are.
-        strands: by layer, then by direction.
+        rows: numbers of these sequences.
+        direction_runs: by layer, then by direction.
     """
 
     part: str
     stack: Stack
     lengths: Tensor
     rows: list[int]
-    strands: list[list[Strand]]
+    direction_runs: list[list[DirectionRun]]
 
     @property
     def steps(self) -> int:
         """Steps of the longest sequence."""
-        return self.strands[0][0].steps
+        return self.direction_runs[0][0].steps
 
-    def some(self, most: int) -> Run:
-        """The same of at most so many of the sequences."""
+    @property
+    def coords(self) -> dict[str, Any]:
+        """Coordinates of layers and directions."""
+        return {"layer": range(self.stack.num_layers), "direction": list(DIRECTIONS[: self.stack.directions])}
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of a data set: the cell and the name of the layer."""
+        return {"cell": self.stack.cell.name, "part": self.part}
+
+    def some(self, most: int) -> LayerRun:
+        """The run of at most `most` sequences, evenly spread."""
         if len(self.rows) <= most:
             return self
         at = spread(range(len(self.rows)), most)
-        strands = [[strand.only(at) for strand in layer] for layer in self.strands]
-        return replace(self, lengths=self.lengths[at], rows=[self.rows[i] for i in at], strands=strands)
+        direction_runs = [[direction_run.only(at) for direction_run in layer] for layer in self.direction_runs]
+        return replace(self, lengths=self.lengths[at], rows=[self.rows[i] for i in at], direction_runs=direction_runs)
 
 
-def runs_of(subject: Subject) -> list[Run]:
-    """Runs the model once and takes every call of its recurrent layers apart.
+def layer_runs(subject: Subject) -> list[LayerRun]:
+    """Runs the model once and splits every call of its recurrent layers by layer and direction.
 
     Args:
         subject: the model and its inputs; sequences that are empty are left out.
@@ -121,7 +131,7 @@ def runs_of(subject: Subject) -> list[Run]:
         UsageError: there is no recurrent layer, or its states are too many to keep.
         DataError: every sequence is empty.
     """
-    runs: list[Run] = []
+    runs: list[LayerRun] = []
 
     def serve(call: LayerCall) -> tuple[Tensor, State]:
         lengths = torch.full((len(call.values),), call.values.shape[1]) if call.lengths is None else call.lengths.cpu()
@@ -137,18 +147,18 @@ def runs_of(subject: Subject) -> list[Run]:
         whole = record(call.stack, call.values, call.weights, call.lengths, call.states, names=names)
         if chosen:
             name = call.name if call.number == 0 else f"{call.name} (call {call.number + 1})"
-            runs.append(_taken_apart(name, call, whole.arrays, lengths, chosen))
+            runs.append(_layer_run(name, call, whole.arrays, lengths, chosen))
         return whole.output, whole.last
 
     with torch.no_grad(), serving(subject.network, serve):
         subject.forward(subject.batch)
     if not runs:
-        raise DataError("there is no step to look at: every sequence is empty")
+        raise DataError("there is no step to inspect: every sequence is empty")
     return runs
 
 
 def spread(items: Sequence[Any], most: int | None) -> list[Any]:
-    """At most so many of some items, evenly spaced, the last among them.
+    """Selects at most `most` items, evenly spaced, including the last.
 
     Example:
         >>> spread(range(10), 4)
@@ -161,7 +171,7 @@ def spread(items: Sequence[Any], most: int | None) -> list[Any]:
     return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
 
 
-def _taken_apart(name: str, call: LayerCall, arrays: Mapping[str, Tensor], lengths: Tensor, rows: list[int]) -> Run:
+def _layer_run(name: str, call: LayerCall, arrays: Mapping[str, Tensor], lengths: Tensor, rows: list[int]) -> LayerRun:
     stack = call.stack
     lengths = lengths[rows]
     steps = int(lengths.max())
@@ -169,14 +179,14 @@ def _taken_apart(name: str, call: LayerCall, arrays: Mapping[str, Tensor], lengt
     grid = torch.arange(steps).unsqueeze(1)  # (time, 1)
     beyond = (grid >= lengths).to(device)
     orders = [grid.expand(-1, len(rows)), torch.where(grid < lengths, lengths - 1 - grid, grid)]
-    # halves of numbers are too coarse for derivatives
+    # 16-bit floats are too coarse for derivatives
     kind = torch.promote_types(call.values.dtype, torch.float32)
     groups = stack.split([w.detach().to(kind) for w in call.weights])
     x = _padded(call.values.detach()[rows, :steps].transpose(0, 1).to(kind), beyond)
-    strands: list[list[Strand]] = []
+    direction_runs: list[list[DirectionRun]] = []
     for layer in range(stack.num_layers):
         alone = Stack(stack.cell, x.shape[-1], stack.hidden_size, 1, False, stack.bias, stack.proj_size)
-        strands.append([])
+        direction_runs.append([])
         outputs = []
         for direction, order in enumerate(orders[: stack.directions]):
             index = layer * stack.directions + direction
@@ -198,17 +208,17 @@ def _taken_apart(name: str, call: LayerCall, arrays: Mapping[str, Tensor], lengt
             if gate is not None:
                 gate = gate[layer, direction][rows, :steps].transpose(0, 1).masked_fill(beyond.unsqueeze(-1), 1)
                 gate = reorder(gate, order)
-            strands[-1].append(
-                Strand(alone, groups[index], reorder(x, order), tuple(states), lengths, order.to(device), gate)
+            direction_runs[-1].append(
+                DirectionRun(alone, groups[index], reorder(x, order), tuple(states), lengths, order.to(device), gate)
             )
         x = torch.cat(outputs, -1)
-    return Run(name, stack, lengths, rows, strands)
+    return LayerRun(name, stack, lengths, rows, direction_runs)
 
 
 def reorder(values: Tensor, order: Tensor) -> Tensor:
-    """`(time, batch, …)` with the steps of each sequence in another order `(time, batch)`.
+    """Reorders the steps of each sequence: `(time, batch, …)` by an order `(time, batch)`.
 
-    The order of a direction is its own reverse: the same call leads there and back.
+    The order of a direction is its own inverse, so the same call converts in both directions.
     """
     order = order.to(values.device)
     return values[order, torch.arange(values.shape[1], device=values.device)]
@@ -219,26 +229,26 @@ def _padded(values: Tensor, beyond: Tensor) -> Tensor:
     return values.masked_fill(beyond.unsqueeze(-1), 0)
 
 
-def pull(strand: Strand, step: int, adjoint: State, *, inputs: bool = False) -> tuple[Tensor | None, State]:
-    """Takes gradients one step back: from the states after a step to those before it, and to its input.
+def vjp_step(run: DirectionRun, step: int, adjoint: State, *, inputs: bool = False) -> tuple[Tensor | None, State]:
+    """Vector-Jacobian product of a step: gradients at the states after it become gradients at the states before it.
 
-    Any number of gradients go back at once, with one run of the step.
+    All gradients are computed at once, with one run of the step.
 
     Args:
-        strand: layer and direction.
-        step: the step, in the strand's own order.
+        run: layer and direction.
+        step: the step, in the order of the direction.
         adjoint: gradients with respect to the states after the step, each `(number, batch, size)`.
-        inputs: whether the gradient with respect to the input is wanted.
+        inputs: True to compute the gradient with respect to the input too.
 
     Returns:
-        The gradients with respect to the input `(number, batch, features)`, None where not wanted, and with respect to
-        the states before the step.
+        The gradients with respect to the input `(number, batch, features)`, None if not requested, and with respect
+        to the states before the step.
     """
     refuse_inference_mode()
     with torch.enable_grad():
-        x = strand.inputs[step].detach().requires_grad_(inputs)
-        before = tuple(s.detach().requires_grad_() for s in strand.before(step))
-        after = strand.cell.step(x, before, strand.weights).state
+        x = run.inputs[step].detach().requires_grad_(inputs)
+        before = tuple(s.detach().requires_grad_() for s in run.before(step))
+        after = run.cell.step(x, before, run.weights).state
         wanted = (x, *before) if inputs else before
         pairs = [(a, g) for a, g in zip(after, adjoint, strict=True) if a.requires_grad]
         found = [None] * len(wanted)
@@ -251,16 +261,16 @@ def pull(strand: Strand, step: int, adjoint: State, *, inputs: bool = False) -> 
 
 
 def refuse_inference_mode() -> None:
-    """Raises a UsageError where torch would silently take no gradients."""
+    """Raises a UsageError in inference mode, where torch silently computes no gradients."""
     if torch.is_inference_mode_enabled():
         raise UsageError("gradients cannot be taken within torch.inference_mode(); make this call outside of it")
 
 
-def jacobians(strand: Strand, step: int) -> Tensor:
+def jacobians(run: DirectionRun, step: int) -> Tensor:
     """∂(states after) / ∂(states before) of a step, all states side by side: `(batch, size, size)`."""
-    sizes = [s.shape[-1] for s in strand.states]
-    batch, size = strand.states[0].shape[1], sum(sizes)
-    unit = torch.eye(size, dtype=strand.inputs.dtype, device=strand.inputs.device)
+    sizes = [s.shape[-1] for s in run.states]
+    batch, size = run.states[0].shape[1], sum(sizes)
+    unit = torch.eye(size, dtype=run.inputs.dtype, device=run.inputs.device)
     adjoint = tuple(rows.unsqueeze(1).expand(-1, batch, -1) for rows in unit.split(sizes, 1))
-    _, found = pull(strand, step, adjoint)
+    _, found = vjp_step(run, step, adjoint)
     return torch.cat(found, -1).transpose(0, 1)

@@ -37,7 +37,7 @@ def to_netcdf(parts: Mapping[str, xarray.Dataset], path: Path) -> None:
 
 
 def to_parquet(parts: Mapping[str, xarray.Dataset], path: Path) -> None:
-    """A row for each layer, direction, sequence, step and unit; what lies beyond the end of a sequence is left out.
+    """A row for each layer, direction, sequence, step and unit, without padding.
 
     Where parts have not the same gates, those that a part has not are null in its rows; so are the states that a
     projection has narrowed beyond its units.

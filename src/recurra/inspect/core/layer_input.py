@@ -1,4 +1,4 @@
-"""A model from the input of one of its recurrent layers on: what tools change there, and what the model then says."""
+"""A model as a function of the input of one of its recurrent layers."""
 
 from __future__ import annotations
 
@@ -20,32 +20,31 @@ if TYPE_CHECKING:
     import xarray
 
 RUN_BYTES = 128 << 20
-"""Runs side by side hold about so much for the backward pass; more are run one group after the other."""
+"""Approximate memory of variants in one batch for the backward pass. More variants run in groups."""
 
 RunStack = Callable[[LayerCall], tuple[Tensor, State]]
 """Runs a stack on the values of a call; returns the output `(batch, time, size)` and the final states."""
 
-Ask = Callable[[Any], Any]
-"""Runs the network on a batch and returns what it finds."""
+Query = Callable[[Any], Any]
+"""Runs the network on a batch and returns a result."""
 
 
-class Entry:
-    """A model as a function of the input of one recurrent layer, which is the same for tokens, series and sound.
+class LayerInput:
+    """A model as a function of the input of one recurrent layer. It is the same for tokens, series and sound.
 
-    The layer runs many variants of its input in one batch; what comes before and after it in the model is done for
-    each variant by itself, so that it may be anything.
+    The layer runs many variants of its input in one batch. The rest of the model runs for each variant separately, so
+    that it may be anything.
 
     Args:
         subject: the model and its inputs.
-        layer: name of the recurrent layer; when None the first that the model calls and that runs over the steps of the
-            inputs (one that spells words runs over their characters).
+        layer: name of the recurrent layer; None for the first layer that the model calls and that runs over the steps
+            of the inputs.
 
     Attributes:
-        values: the layer's input, `(batch, time, features)`, 0 beyond the end of a sequence.
-        mask: which steps are real, `(batch, time)`.
+        values: the layer's input, `(batch, time, features)`, 0 in the padding.
+        mask: True for real steps, `(batch, time)`.
         lengths: steps of each sequence, `(batch,)`.
-        others: layers that read the same input, and whether they read it from its end; they read what is put in its
-            place, too.
+        others: layers that read the same input, and whether they read it from its end. They get the variants too.
 
     Raises:
         UsageError: the model has no such layer, or does not call it.
@@ -53,8 +52,8 @@ class Entry:
     Example:
         >>> import torch
         >>> from recurra.inspect import subject_of
-        >>> entry = Entry(subject_of(torch.nn.GRU(5, 8, batch_first=True), torch.randn(3, 10, 5)))
-        >>> tuple(entry.scores(torch.stack([entry.values, 0 * entry.values])).shape)
+        >>> layer_input = LayerInput(subject_of(torch.nn.GRU(5, 8, batch_first=True), torch.randn(3, 10, 5)))
+        >>> tuple(layer_input.scores(torch.stack([layer_input.values, 0 * layer_input.values])).shape)
         (2, 3)
     """
 
@@ -72,46 +71,47 @@ class Entry:
 
     @property
     def at_once(self) -> int:
-        """How many variants to run side by side."""
+        """Number of variants to run in one batch."""
         stack = self.call.stack
         width = stack.input_size + 2 * sum(stack.inner_sizes.values()) * stack.num_layers * stack.directions
         return max(1, RUN_BYTES // max(1, self.values[..., 0].numel() * width * self.values.element_size()))
 
-    def ask(self, values: Tensor, questions: Sequence[Ask], run: RunStack | None = None) -> list[list[Any]]:
-        """What the model answers for each variant of the layer's input.
+    def query(self, values: Tensor, queries: Sequence[Query], run: RunStack | None = None) -> list[list[Any]]:
+        """Runs the model for each variant of the layer's input.
 
         Args:
             values: `(variants, batch, time, features)`.
-            questions: each runs the network on a batch, such as `subject.forward` and `subject.loss`.
-            run: runs the stack on all variants, which stand below each other in the batch; the fastest engine when
-                None.
+            queries: each runs the network on a batch, such as `subject.forward` and `subject.loss`.
+            run: runs the stack on all variants, stacked in the batch; None for the fastest engine.
 
         Returns:
-            For each variant the answers to the questions.
+            For each variant the results of the queries.
         """
         variants, batch = values.shape[:2]
-        done = {(self.call.name, 0): (run or plainly)(_repeated(self.call, values))}
+        done = {(self.call.name, 0): (run or run_unchanged)(_repeated(self.call, values))}
         for call, backwards in [] if run else self.others:
-            done[call.name, 0] = plainly(_repeated(call, _mirrored(values, self.lengths) if backwards else values))
+            done[call.name, 0] = run_unchanged(
+                _repeated(call, _mirrored(values, self.lengths) if backwards else values)
+            )
         found: list[list[Any]] = []
         for i in range(variants):
             rows = slice(i * batch, (i + 1) * batch)
 
             def serve(call: LayerCall, rows: slice = rows) -> tuple[Tensor, State]:
                 if (call.name, call.number) not in done:
-                    return plainly(call)
+                    return run_unchanged(call)
                 output, last = done[call.name, call.number]
                 return output[rows], tuple(s[:, rows] for s in last)
 
             found.append([])
-            for question in questions:
+            for question in queries:
                 with serving(self.subject.network, serve, replace=True):
                     found[-1].append(question(self.subject.batch))
         return found
 
     def scores(self, values: Tensor, run: RunStack | None = None) -> Tensor:
         """The score of each sequence for each variant, `(variants, batch)`, with gradients where they are on."""
-        return torch.stack([score for (score,) in self.ask(values, [self.subject.scores], run)])
+        return torch.stack([score for (score,) in self.query(values, [self.subject.scores], run)])
 
     def gradients(self, values: Tensor) -> Tensor:
         """Gradients of the scores with respect to the variants of the input, in their shape."""
@@ -122,18 +122,18 @@ class Entry:
         return found
 
     def by_step(self, values: Tensor, name: str, **attributes: Any) -> xarray.DataArray:
-        """Names the axes of an array `(batch, time)` and puts NaN beyond the end of each sequence."""
+        """Names the axes of an array `(batch, time)` and puts NaN in the padding."""
         masked = values.masked_fill(~self.mask, torch.nan)
         return by_step(self.subject, self.call.part, masked, self.lengths, name, **attributes)
 
 
-def plainly(call: LayerCall) -> tuple[Tensor, State]:
-    """Serves a call by the fastest engine."""
+def run_unchanged(call: LayerCall) -> tuple[Tensor, State]:
+    """Runs a call with the fastest engine."""
     return recurrence(call.stack, call.values, call.weights, call.lengths, call.states, batch_first=True)
 
 
 def _repeated(call: LayerCall, values: Tensor) -> LayerCall:
-    """A call with variants of its input, which stand below each other in the batch."""
+    """A call with variants of its input, stacked in the batch."""
     variants = len(values)
     return LayerCall(
         call.name,
@@ -166,7 +166,7 @@ def _calls(subject: Subject) -> list[LayerCall]:
     def serve(call: LayerCall) -> tuple[Tensor, State]:
         if call.number == 0:
             found.append(call)
-        return plainly(call)
+        return run_unchanged(call)
 
     with torch.no_grad(), serving(subject.network, serve, replace=True):
         subject.forward(subject.batch)
@@ -174,7 +174,7 @@ def _calls(subject: Subject) -> list[LayerCall]:
 
 
 def _chosen(subject: Subject, found: list[LayerCall], layer: str | None) -> LayerCall:
-    """The call of a layer, by default of the first that runs over the steps of the inputs."""
+    """The call of a layer, by default of the first layer that runs over the steps of the inputs."""
     if layer is None and found:
         return next((call for call in found if _over_steps(subject, call)), found[0])
     for call in found:
@@ -185,7 +185,7 @@ def _chosen(subject: Subject, found: list[LayerCall], layer: str | None) -> Laye
 
 
 def _over_steps(subject: Subject, call: LayerCall) -> bool:
-    """Whether a layer runs once over each sequence; one that spells words runs over their characters."""
+    """Returns whether a layer runs once over each sequence, and not, for example, over the characters of words."""
     if subject.steps is not None:
         return call.part not in subject.layer_steps and subject.steps_of(call.part, call.full_lengths) is not None
     given = getattr(subject.batch, "lengths", None)
@@ -193,21 +193,27 @@ def _over_steps(subject: Subject, call: LayerCall) -> bool:
 
 
 def _mirrored(values: Tensor, lengths: Tensor) -> Tensor:
-    """Sequences `(…, batch, time, features)` from their own ends to their beginnings."""
+    """Sequences `(…, batch, time, features)` in reverse order of time."""
     steps = torch.arange(values.shape[-2])
     order = torch.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)  # (batch, time)
     return values.gather(-2, order.to(values.device).unsqueeze(-1).expand(values.shape))
 
 
-def _readers(calls: list[LayerCall], entry: Entry) -> list[tuple[LayerCall, bool]]:
-    """Other layers that read the same input, and whether they read it from its end: as in a filler of blanks."""
+def _readers(calls: list[LayerCall], layer_input: LayerInput) -> list[tuple[LayerCall, bool]]:
+    """Other layers that read the same input, and whether they read it from its end, as in a two-sided model."""
     found = []
     for call in calls:
-        if call.part == entry.call.part or call.values.shape != entry.values.shape or not entry.values.numel():
+        if (
+            call.part == layer_input.call.part
+            or call.values.shape != layer_input.values.shape
+            or not layer_input.values.numel()
+        ):
             continue
-        values = call.values.detach().masked_fill(~entry.mask.unsqueeze(-1), 0)
+        values = call.values.detach().masked_fill(~layer_input.mask.unsqueeze(-1), 0)
         for backwards in (False, True):
-            if torch.equal(values, _mirrored(entry.values, entry.lengths) if backwards else entry.values):
+            if torch.equal(
+                values, _mirrored(layer_input.values, layer_input.lengths) if backwards else layer_input.values
+            ):
                 found.append((call, backwards))
                 break
     return found

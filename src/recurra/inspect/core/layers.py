@@ -1,4 +1,4 @@
-"""The recurrent layers of a model, and a way to serve their calls differently for a while."""
+"""The recurrent layers of a model, and a context that intercepts their calls."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from recurra.ops import Stack
 Layer = Any
 """A layer of `recurra.nn`, or a recurrent one of `torch.nn`."""
 
+DIRECTIONS = ("forward", "backward")
+
 _BY_MODE = {"LSTM": LSTM, "GRU": GRU, "RNN_TANH": RNN, "RNN_RELU": RNN}
 
 
@@ -27,14 +29,14 @@ class LayerCall:
     """One call of a recurrent layer.
 
     Attributes:
-        name: where the layer stands in the model, such as `"encoder.recurrent"`; `""` if it is the model.
-        number: how many calls of this layer came before.
+        name: name of the layer in the model, such as `"encoder.recurrent"`; `""` if it is the model.
+        number: number of earlier calls of this layer.
         stack: cell, sizes, layers and directions.
         weights: flat, in the order of `stack.named_shapes()`.
         values: `(batch, time, features)`.
         lengths: steps of each sequence, `(batch,)`; None when all are full.
         states: initial states, each `(layers * directions, batch, size)`; None for zeros.
-        real: for a layer that is not ours: what it really gives, the output `(batch, time, size)`; else None.
+        real: output `(batch, time, size)` of a layer of `torch.nn`; None for a layer of `recurra.nn`.
     """
 
     name: str
@@ -48,18 +50,18 @@ class LayerCall:
 
     @property
     def part(self) -> str:
-        """What the call is named in `Trace.parts`."""
+        """Name of the call in `Trace.parts`."""
         return self.name if self.number == 0 else f"{self.name} (call {self.number + 1})"
 
     @property
     def full_lengths(self) -> list[int]:
-        """Steps of each sequence, also where all are full."""
+        """Steps of each sequence, also if all are full."""
         batch, steps = self.values.shape[:2]
         return [steps] * batch if self.lengths is None else self.lengths.tolist()
 
 
 Serve = Callable[[LayerCall], tuple[Tensor, State]]
-"""Gives the output `(batch, time, size)`, 0 beyond each length, and the final states of a call."""
+"""Returns the output `(batch, time, size)`, 0 in the padding, and the final states of a call."""
 
 
 def recurrent_layers(model: torch.nn.Module) -> dict[str, Layer]:
@@ -78,12 +80,12 @@ def recurrent_layers(model: torch.nn.Module) -> dict[str, Layer]:
         why = ""
         if any(isinstance(m, Memoryless) for m in model.modules()):
             why = " (it was made with cell='none', the baseline without memory)"
-        raise UsageError(f"the model has no recurrent layer{why}: there are no gates or states to look at")
+        raise UsageError(f"the model has no recurrent layer{why}: there are no gates or states to inspect")
     return found
 
 
 def as_ours(layer: Layer) -> Any:
-    """The layer itself if it is ours, else one of ours that shares its weights."""
+    """The layer itself if it is of `recurra.nn`, else a layer of `recurra.nn` that shares its weights."""
     if isinstance(layer, RECURRENT):
         return layer
     twin = object.__new__(_BY_MODE[layer.mode])  # no copy: parametrized modules refuse to be copied
@@ -93,10 +95,10 @@ def as_ours(layer: Layer) -> Any:
 
 @contextmanager
 def serving(model: torch.nn.Module, serve: Serve, *, replace: bool = False) -> Iterator[None]:
-    """While it lasts, every call of a recurrent layer in `model` is served by `serve`.
+    """Context in which `serve` handles every call of a recurrent layer in `model`.
 
-    A layer that is not ours still gives its own output, so that the model does what it always does; `serve` sees it in
-    `LayerCall.real`. With `replace` the model goes on with what `serve` gives in any case.
+    A layer of `torch.nn` still returns its own output, so that the model behaves as usual; `serve` gets it in
+    `LayerCall.real`. With `replace`, the model continues with the output of `serve` in any case.
     """
     layers, served = recurrent_layers(model), []
     try:
@@ -109,18 +111,18 @@ def serving(model: torch.nn.Module, serve: Serve, *, replace: bool = False) -> I
 
 
 class _Served:
-    """Stands in for the forward method of one layer."""
+    """Replacement of the forward method of one layer."""
 
     def __init__(self, name: str, layer: Layer, serve: Serve, replace: bool) -> None:
         self.name, self.layer, self.serve, self.count = name, layer, serve, 0
         self.ours = as_ours(layer)
         self.real = None if replace or self.ours is layer else layer.forward
-        self.before = layer.__dict__.get("forward")  # where somebody else stands in already
+        self.before = layer.__dict__.get("forward")  # another replacement may be active
         layer.forward = self
         self.ours.forward = self
 
     def leave(self) -> None:
-        """Hands the layer back."""
+        """Restores the layer."""
         del self.layer.forward
         if self.before is not None:
             self.layer.forward = self.before

@@ -1,4 +1,4 @@
-"""Data as short text for a page. Arrays are exact where they fit, else in 65,536 steps from least to greatest."""
+"""Compact JSON for the page. Arrays are exact if they fit, else quantised to 65,536 levels."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def pack(array: np.ndarray, exact: bool = True) -> dict[str, Any]:
-    """An array for JSON; NaN stays NaN where it is exact, and is not allowed otherwise.
+    """Packs an array for JSON. NaN is allowed only if `exact`.
 
     Example:
         >>> import numpy as np
@@ -59,7 +59,7 @@ def pack(array: np.ndarray, exact: bool = True) -> dict[str, Any]:
 
 
 def unpack(packed: dict[str, Any]) -> np.ndarray:
-    """What the page sees of a packed array, as float64.
+    """Unpacks an array as the page does, as float64.
 
     Example:
         >>> unpack(pack(np.array([1.5, -2.0])))
@@ -71,5 +71,5 @@ def unpack(packed: dict[str, Any]) -> np.ndarray:
 
 
 def packed_size(count: int, exact: bool) -> int:
-    """Characters that an array of so many numbers takes."""
+    """Returns the number of characters of a packed array of `count` numbers."""
     return -(-count * (4 if exact else 2) // 3) * 4

@@ -1,4 +1,4 @@
-"""A record of some units and steps of a long run, in the memory of these and of one window of steps."""
+"""Records selected units and steps of a long run, in the memory of these and of one window of steps."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from recurra.cells import State
 from recurra.ops import Stack, record, recurrence
 
 WINDOW_BYTES = 256 << 20
-"""A run that stores more than this goes window by window."""
+"""Runs that store more than this are split into windows."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What of a run is kept.
+    """Selection of the values of a run to keep.
 
     Attributes:
         names: gates and states.

@@ -15,7 +15,7 @@ from recurra.tasks.subject import Subject
 if TYPE_CHECKING:
     import xarray
 
-Parts = Mapping[str, "xarray.Dataset"]
+PageLayers = Mapping[str, "xarray.Dataset"]
 """The recurrent layers on a page by name, each with the steps and units of one sequence that are shown."""
 
 
@@ -45,7 +45,7 @@ class Section:
 
     name: str
     compute: Callable[[Subject], Any]
-    payload: Callable[[Any, Parts, int], dict[str, Any]]
+    payload: Callable[[Any, PageLayers, int], dict[str, Any]]
     script: str | Path
 
     def javascript(self) -> str:

@@ -1,10 +1,10 @@
-"""What the results of the measures share: parts by name, rows for people, JSON for machines."""
+"""Base classes of results: layers by name, rows as a table, JSON."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     import xarray
 
 
-class Dumped:
-    """A result that can be given to other programs."""
+class JsonResult:
+    """A result that can be written as JSON."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as numbers and texts."""
+        """All fields as numbers and strings."""
         raise NotImplementedError
 
     def to_json(self) -> str:
-        """The same as JSON; what is infinite or not known is `null`."""
-        return json.dumps(_plainly(self.to_dict()), ensure_ascii=False)
+        """The result as JSON; infinity and NaN become `null`."""
+        return json.dumps(_json_value(self.to_dict()), ensure_ascii=False)
 
 
-class Said(Dumped):
-    """A result that says itself in one sentence and in rows."""
+class Reportable(JsonResult):
+    """A result with a verdict in one sentence and rows."""
 
     verdict: str
 
     def rows(self) -> list[dict[str, Any]]:
-        """The figures, a row for each thing that was measured."""
+        """The measured values, one row each."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,8 +47,8 @@ class Said(Dumped):
 
 
 @dataclass(frozen=True, repr=False)
-class Parts:
-    """What there is of each recurrent layer of a model.
+class LayerResults:
+    """Results of each recurrent layer of a model.
 
     Attributes:
         parts: for each recurrent layer of the model by name, an `xarray.Dataset`.
@@ -59,7 +59,7 @@ class Parts:
     kind: ClassVar[str] = "result"
 
     def part(self, name: str) -> Self:
-        """The same of one recurrent layer of a model with several.
+        """The result of one recurrent layer of a model with several.
 
         Raises:
             UsageError: there is no such layer.
@@ -80,23 +80,45 @@ class Parts:
 
 
 @dataclass(frozen=True, repr=False)
-class Result(Parts, Said):
+class Result(LayerResults, Reportable):
     """A measure of each recurrent layer of a model.
 
     Attributes:
-        verdict: what the parts say, in one sentence.
+        verdict: summary in one sentence.
     """
 
     verdict: str
 
 
+def measure_layers(
+    parts: Mapping[str, xarray.Dataset], measure: Callable[[xarray.Dataset], Any]
+) -> list[tuple[str, int, str, Any]]:
+    """Applies a function to the data of each layer and direction; returns part, layer, direction and value."""
+    return [
+        (part, layer, direction, measure(data.sel(layer=layer, direction=direction)))
+        for part, data in parts.items()
+        for layer in data["layer"].values.tolist()
+        for direction in data["direction"].values.tolist()
+    ]
+
+
+def layer_rows(
+    parts: Mapping[str, xarray.Dataset], measure: Callable[[xarray.Dataset], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """A row for each part, layer and direction, from a function that measures one of them."""
+    return [
+        {"part": part, "layer": layer, "direction": direction, **values}
+        for part, layer, direction, values in measure_layers(parts, measure)
+    ]
+
+
 def listed(names: Iterable[Any]) -> str:
-    """Names as they are given, for a message."""
+    """Quoted names for a message."""
     return ", ".join(repr(str(name)) for name in names)
 
 
 def table(rows: Iterable[Mapping[str, Any]], most: int = 20) -> list[str]:
-    """Lines of a table, at most so many.
+    """Formats rows as lines of a table, at most `most` rows.
 
     Example:
         >>> table([{"unit": 3, "half-life": 6.579}])
@@ -112,7 +134,7 @@ def table(rows: Iterable[Mapping[str, Any]], most: int = 20) -> list[str]:
 
 
 def place(part: str, layer: int, direction: str, data: xarray.Dataset) -> str:
-    """Name of a layer and direction for people, of what there is more than one of."""
+    """Readable name of a layer and direction, without what is unique in the model."""
     words = [part] if part else []
     words += [f"layer {layer}"] if data.sizes["layer"] > 1 else []
     words += [direction] if data.sizes["direction"] > 1 else []
@@ -123,10 +145,10 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _plainly(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {k: _plainly(v) for k, v in value.items()}
+        return {k: _json_value(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plainly(v) for v in value]
+        return [_json_value(v) for v in value]
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""From a model and its inputs, as people have them, to a `Subject`."""
+"""Converts a model and its inputs to a `Subject`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from recurra.tasks.base import Estimator
 from recurra.tasks.subject import Subject
 
 LONG_TOKEN = 200
-"""Characters of a token from which tokens are kept as Python objects."""
+"""Tokens are kept as Python objects if one has more characters than this."""
 
 
 class Plain(NamedTuple):
     """A batch for a module that is called with one tensor.
 
     Attributes:
-        values: what the module is called with, in its own layout.
+        values: argument of the module, in its layout.
         lengths: steps of each sequence `(batch,)`, or None.
     """
 
@@ -39,13 +39,13 @@ def subject_of(
     score: Callable[[Any], Tensor] | None = None,
     loss: Callable[[Any], Tensor] | None = None,
 ) -> Subject:
-    """Brings a model and inputs into the form that the tools take.
+    """Converts a model and its inputs to the form that the measures take.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
         x: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with. A
             `Subject` is returned as it is.
-        y: for an estimator, targets as its `fit` takes them, where losses are wanted.
+        y: for an estimator, targets as its `fit` takes them, to compute losses.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
         score: for a module: from its output to one number per sequence `(batch,)`; the sum of the last outputs of each
             sequence when None.
@@ -68,7 +68,7 @@ def subject_of(
     if not isinstance(x, Tensor):
         raise UsageError(f"a module is called with a tensor, not {type(x).__name__}")
     if not x.numel():
-        raise DataError("the input is empty: there is no step to look at")
+        raise DataError("the input is empty: there is no step to inspect")
     if lengths is not None:
         lengths = torch.as_tensor(lengths)
     return _of_module(model, Plain(x, lengths), score, loss)
@@ -119,7 +119,7 @@ def _of_module(
 
 @contextmanager
 def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; afterwards every part is in its own mode again."""
+    """Context in evaluation mode; afterwards every module is in its previous mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -141,7 +141,7 @@ class _LastOutputs:
         while isinstance(output, tuple | list):
             output = output[0]
         if not isinstance(output, Tensor):
-            raise UsageError(f"the module returns {type(output).__name__}; say with score= what to make of it")
+            raise UsageError(f"the module returns {type(output).__name__}; give score= to convert it to numbers")
         output = output.unsqueeze(0) if self.alone else output
         if output.dim() < 2:
             return output.reshape(-1)

@@ -1,4 +1,4 @@
-"""Every gate and state of a model on some inputs, with named axes."""
+"""Trace: every gate and state of a model on some inputs, with named axes."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from recurra.cells import State
 from recurra.errors import UsageError
 from recurra.tasks.subject import Subject
 
-from .layers import LayerCall, as_ours, recurrent_layers, serving
+from .layers import DIRECTIONS, LayerCall, as_ours, recurrent_layers, serving
 from .record_windows import Choice, record_some
-from .results import Parts, listed
+from .results import LayerResults, listed
 from .subject import step_coords, subject_of
 
 if TYPE_CHECKING:
     import xarray
 
 MAX_BYTES = 2 << 30
-"""A trace that would be larger is refused, unless `max_bytes` says otherwise."""
+"""Default maximum size of a trace."""
 
 PAGE_WRITERS: list[Callable[..., None]] = []
 """Writes the HTML page of a trace. `recurra.inspect.report` adds its function here, since it imports this module."""
 
 AXES = ("layer", "direction", "batch", "time", "unit")
-DIRECTIONS = ("forward", "backward")
 
 
 def trace(
@@ -46,9 +45,9 @@ def trace(
 ) -> Trace:
     """Runs a model and keeps every gate and state of its recurrent layers.
 
-    The values are those that the native engine stores for its backward pass, so a trace costs little more than a
-    forward pass in training. Dropout is off. A recurrent layer of `torch.nn` is run again from its own weights, and
-    `Trace.deviation` says how far that is from what the layer really gave.
+    The native engine stores these values for its backward pass anyway, so a trace costs little more than a forward pass
+    in training. Dropout is off. A recurrent layer of `torch.nn` is recomputed from its weights; `Trace.deviation` is
+    the difference from its real output.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
@@ -57,13 +56,13 @@ def trace(
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
         names: gates and states to keep, such as `("forget", "cell")`; None for all.
         units: units to keep; None for all.
-        time: steps to keep, an index or a slice with a positive step; None for all. The whole sequence is run, in
+        time: steps to keep, an index or a slice with a positive step; None for all. The whole sequence runs, in
             little memory.
-        max_bytes: greatest size of what is kept.
-        say: is told how many bytes will be kept, before anything runs.
+        max_bytes: maximum size of the trace.
+        say: called with the number of bytes to keep, before the run.
 
     Returns:
-        Gates and states by name, NaN beyond the end of a sequence.
+        Gates and states by name, NaN in the padding.
 
     Raises:
         UsageError: the model has no recurrent layer, the trace would be too large, or there is no such name, unit or
@@ -88,15 +87,15 @@ def trace(
 
 
 @dataclass(frozen=True, repr=False)
-class Trace(Parts):
+class Trace(LayerResults):
     """Gates and states of one run of a model.
 
     Attributes:
         parts: for each recurrent layer of the model by name, an `xarray.Dataset` with one array for each gate and
             state, its axes `layer direction batch time unit`.
         subject: the model and its inputs.
-        deviation: largest difference between the output that the trace gives and that of the model's own layers; 0
-            where the trace is the run itself.
+        deviation: largest difference between the output of the trace and that of the model's layers; 0 if the trace is
+            the run itself.
 
     Example:
         >>> import torch, recurra
@@ -137,11 +136,11 @@ class Trace(Parts):
         return sum(data.nbytes for data in self.parts.values())
 
     def to_html(self, path: str | Path, *, row: int = 0, language: str = "en") -> None:
-        """Writes a page that shows one of the sequences; see `recurra.inspect.write_report`."""
+        """Writes the report page of one sequence; see `recurra.inspect.write_report`."""
         PAGE_WRITERS[0](self, path, row=row, language=language)
 
     def to_netcdf(self, path: str | Path) -> None:
-        """Writes a netCDF file, with a group for each layer where there are several; see `xarray.open_dataset`."""
+        """Writes a netCDF file, with a group for each layer if there are several; see `xarray.open_dataset`."""
         from .export import to_netcdf
 
         to_netcdf(self.parts, Path(path))
@@ -154,13 +153,13 @@ class Trace(Parts):
 
 
 class TooLargeError(UsageError):
-    """A trace that would be larger than allowed.
+    """Error: the trace would be larger than allowed.
 
     Args:
-        what: how large, in words.
-        steps: so many steps are allowed.
-        units: so many units are allowed.
-        name: of a gate that could be chosen.
+        what: description of the size.
+        steps: number of steps that fit.
+        units: number of units that fit.
+        name: name of a gate, for the advice.
     """
 
     def __init__(self, what: str, steps: int, units: int, name: str) -> None:
@@ -172,7 +171,7 @@ class TooLargeError(UsageError):
 
 
 class _Recorder:
-    """Serves the calls of the layers and keeps what was chosen."""
+    """Handles the calls of the layers and keeps the selected values."""
 
     def __init__(
         self,
@@ -212,7 +211,7 @@ class _Recorder:
         return output, last
 
     def check_found(self) -> None:
-        """After the run: where several layers run different numbers of steps, each keeps what it has of the choice."""
+        """Checks after the run that some layer had the selected steps; layers can have different numbers of steps."""
         if not self.parts and self.longest and self.time is not None:
             raise UsageError(f"time={self.time} chooses none of the {self.longest:,} steps")
 
@@ -252,7 +251,7 @@ class _Recorder:
         )
 
     def _labelled(self, call: LayerCall, choice: Choice, arrays: Mapping[str, Tensor]) -> xarray.Dataset:
-        """The arrays with names for their axes and what is known about the steps."""
+        """Data set of the arrays, with coordinates of the steps."""
         import xarray
 
         stack, units = call.stack, choice.units
@@ -264,9 +263,9 @@ class _Recorder:
         }
         found = {}
         for name, array in arrays.items():
-            # a projected hidden state has units of its own
+            # a projected hidden state has its own units
             last = "unit" if units is not None or array.shape[-1] == stack.hidden_size else "projection"
-            if array.dtype == torch.bfloat16:  # which numpy does not know
+            if array.dtype == torch.bfloat16:  # numpy has no bfloat16
                 array = array.float()
             found[name] = ((*AXES[:4], last), array.cpu().numpy())
         return xarray.Dataset(found, coords, {"cell": stack.cell.name, "part": call.part})

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recurra.cells import State, Step
 from recurra.errors import UsageError
-from recurra.inspect.core.direction_runs import Run, Strand, pull, refuse_inference_mode, reorder
+from recurra.inspect.core.direction_runs import DirectionRun, LayerRun, refuse_inference_mode, reorder, vjp_step
 from recurra.inspect.core.layers import LayerCall, serving
 from recurra.ops import Stack
 from recurra.ops.recording import replay
@@ -17,31 +17,30 @@ from recurra.ops.reference import Place
 from recurra.tasks.subject import Subject
 
 CHUNK_BYTES = 128 << 20
-"""Gradients that wait for the layer below take about so much at a time; more targets go back group by group."""
+"""Approximate memory of the gradients for the layer below. More targets are processed in groups."""
 
 Sizes = dict[tuple[int, int], Tensor]
-"""For each layer and direction the norms of gradients."""
+"""Norms of gradients for each layer and direction."""
 
 
-def from_outputs(run: Run, targets: Tensor, probes: int) -> Sizes:
-    """How large the gradient of a step's output is at every state before it, through the whole stack.
+def from_outputs(run: LayerRun, targets: Tensor, probes: int) -> Sizes:
+    """Computes the size of the gradient of a step's output at every earlier state, through the whole stack.
 
-    The output at a target step is multiplied with random directions; what is returned is the root mean square of the
-    gradients over these, for a direction of length 1. With as many orthogonal directions as there are units that is
-    the Frobenius norm of ∂output/∂state over √units, exactly; with fewer it is an estimate of it without bias (in the
-    square).
+    The output at a target step is multiplied with random directions of length 1. The result is the root mean square of
+    the gradients over the directions. With as many orthogonal directions as units it is exactly the Frobenius norm of
+    ∂output/∂state over √units; with fewer its square is an unbiased estimate.
 
     Args:
         run: a call of a recurrent layer.
-        targets: for each direction the target steps in the strand's own order, `(directions, targets, batch)`; -1 where
-            a sequence has no such step.
+        targets: for each direction the target steps in the order of the direction, `(directions, targets, batch)`; -1
+            where a sequence has none.
         probes: number of random directions.
 
     Returns:
-        For each layer and direction `(states, targets, time, batch)`, steps in the strand's own order.
+        For each layer and direction `(states, targets, time, batch)`, steps in the order of the direction.
     """
     stack, batch = run.stack, len(run.rows)
-    like = run.strands[0][0].inputs
+    like = run.direction_runs[0][0].inputs
     directions = _directions(stack, probes, like)
     per_target = (
         directions.shape[1] * batch * run.steps * stack.output_size * like.element_size() if stack.num_layers > 1 else 1
@@ -52,40 +51,40 @@ def from_outputs(run: Run, targets: Tensor, probes: int) -> Sizes:
 
 
 def _directions(stack: Stack, probes: int, like: Tensor) -> Tensor:
-    """Orthonormal rows `(directions, probes, size)`, always the same."""
+    """Orthonormal rows `(directions, probes, size)` from a fixed seed."""
     random = torch.Generator().manual_seed(0)
     size = stack.state_sizes[0]
     drawn = torch.randn(stack.directions, size, probes, generator=random, dtype=torch.float64)
     found = torch.linalg.qr(drawn)[0].transpose(1, 2).to(like)
     if probes < size or stack.directions == 1 or stack.num_layers == 1:
         return found
-    # below the top, what comes from both directions meets: with either sign, what they have in common cancels
+    # below the top layer the gradients of both directions add up; using both signs cancels the cross terms
     return torch.cat([found, found * torch.tensor([1.0, -1.0]).to(like)[:, None, None]], 1)
 
 
-def _group(run: Run, targets: Tensor, seeds: Tensor) -> Sizes:
+def _group(run: LayerRun, targets: Tensor, seeds: Tensor) -> Sizes:
     stack, batch, probes = run.stack, len(run.rows), seeds.shape[1]
     count, size = targets.shape[1], stack.state_sizes[0]
     found: Sizes = {}
-    arriving: Tensor | None = None  # at the outputs of a layer, in real time
+    arriving: Tensor | None = None  # at the outputs of a layer, in the order of time
     for layer in reversed(range(stack.num_layers)):
         below = None
         if layer:
-            below = run.strands[0][0].inputs.new_zeros(run.steps, count * probes, batch, stack.output_size)
-        for direction, strand in enumerate(run.strands[layer]):
+            below = run.direction_runs[0][0].inputs.new_zeros(run.steps, count * probes, batch, stack.output_size)
+        for direction, direction_run in enumerate(run.direction_runs[layer]):
             if arriving is None:
-                source = _Seeds(targets[direction].to(strand.inputs.device), seeds[direction])
+                source = _Seeds(targets[direction].to(direction_run.inputs.device), seeds[direction])
             else:
                 part = slice(direction * size, (direction + 1) * size)
                 latest = targets[0].amax(1) if not stack.bidirectional else torch.full((count,), run.steps - 1)
-                source = _Arriving(arriving[..., part], strand, latest)
-            found[layer, direction] = _back(strand, source, probes, below)
+                source = _Arriving(arriving[..., part], direction_run, latest)
+            found[layer, direction] = _back(direction_run, source, probes, below)
         arriving = below
     return found
 
 
 class _Seeds:
-    """What arrives at the outputs of the top layer: the random directions, each at its target's step."""
+    """Gradients at the outputs of the top layer: the random directions, each at its target's step."""
 
     def __init__(self, targets: Tensor, seeds: Tensor) -> None:
         self.targets, self.seeds = targets, seeds
@@ -98,10 +97,10 @@ class _Seeds:
 
 
 class _Arriving:
-    """What arrives from the layer above."""
+    """Gradients from the layer above."""
 
-    def __init__(self, gradients: Tensor, strand: Strand, latest: Tensor) -> None:
-        self.gradients, self.order, self.latest = gradients, strand.order, latest
+    def __init__(self, gradients: Tensor, run: DirectionRun, latest: Tensor) -> None:
+        self.gradients, self.order, self.latest = gradients, run.order, latest
 
     def at(self, step: int, chosen: Tensor) -> Tensor:
         """`(targets · probes, batch, size)`."""
@@ -110,40 +109,40 @@ class _Arriving:
         return found.unflatten(0, (len(self.latest), -1))[chosen].flatten(0, 1)
 
 
-def _back(strand: Strand, source: _Seeds | _Arriving, probes: int, below: Tensor | None) -> Tensor:
-    """Norms `(states, targets, time, batch)` on the way back through one strand; `below` gets what reaches inputs."""
-    count, batch = len(source.latest), strand.states[0].shape[1]
-    rows = torch.arange(batch, device=strand.order.device)
-    # later targets first: those that nothing has reached yet stay out of the products
+def _back(run: DirectionRun, source: _Seeds | _Arriving, probes: int, below: Tensor | None) -> Tensor:
+    """Norms `(states, targets, time, batch)` of one direction. Gradients of its inputs are added to `below`."""
+    count, batch = len(source.latest), run.states[0].shape[1]
+    rows = torch.arange(batch, device=run.order.device)
+    # later targets first: targets without gradients yet stay out of the products
     rank = torch.argsort(source.latest, descending=True, stable=True)
-    norms = strand.inputs.new_zeros(len(strand.states), count, strand.steps, batch, dtype=torch.float64)
-    adjoint = tuple(s.new_zeros(0, batch, s.shape[-1]) for s in strand.states)
-    for step in reversed(range(strand.steps)):
+    norms = run.inputs.new_zeros(len(run.states), count, run.steps, batch, dtype=torch.float64)
+    adjoint = tuple(s.new_zeros(0, batch, s.shape[-1]) for s in run.states)
+    for step in reversed(range(run.steps)):
         live = rank[: int((source.latest >= step).sum())]
         if not len(live):
             continue
         more = len(live) * probes - len(adjoint[0])
         adjoint = tuple(torch.cat([a, a.new_zeros(more, *a.shape[1:])]) for a in adjoint)
         adjoint = (adjoint[0] + source.at(step, live), *adjoint[1:])
-        if not any(bool(a.any()) for a in adjoint):  # all that came from later targets has vanished
+        if not any(bool(a.any()) for a in adjoint):  # the gradients of later targets have vanished
             continue
         for i, gradient in enumerate(adjoint):
             squares = _norm(gradient).square().unflatten(0, (len(live), probes))
             norms[i, live, step] = squares.mean(1).sqrt()
-        to_input, adjoint = pull(strand, step, adjoint, inputs=below is not None)
+        to_input, adjoint = vjp_step(run, step, adjoint, inputs=below is not None)
         if below is not None and to_input is not None:
             columns = (live[:, None] * probes + torch.arange(probes)).flatten().to(rows.device)
-            place = strand.order[step][:, None].expand(-1, len(columns))
+            place = run.order[step][:, None].expand(-1, len(columns))
             below[place, columns[None], rows[:, None]] += to_input.transpose(0, 1)
     return norms
 
 
-def along_cell(run: Run, gates: Sizes, targets: Tensor) -> Sizes:
-    """As `from_outputs`, but along the path on which the state is only multiplied with the gate that keeps it.
+def along_cell(run: LayerRun, gates: Sizes, targets: Tensor) -> Sizes:
+    """Like `from_outputs`, along the path on which the state is only multiplied with the gate that keeps it.
 
     Args:
         run: a call of a recurrent layer.
-        gates: for each layer and direction the gate `(time, batch, units)` in the strand's own order.
+        gates: for each layer and direction the gate `(time, batch, units)` in the order of the direction.
         targets: as in `from_outputs`.
 
     Returns:
@@ -166,9 +165,9 @@ def along_cell(run: Run, gates: Sizes, targets: Tensor) -> Sizes:
 
 
 def from_total(subject: Subject, of: str) -> list[tuple[str, Stack, Tensor, Tensor]]:
-    """How large the gradient of each sequence's score or loss is at every state, through the whole model.
+    """Computes the size of the gradient of each sequence's score or loss at every state, through the whole model.
 
-    One backward pass through the readable loop; a state's gradient counts all that it leads to.
+    It takes one backward pass through the reference loop. The gradient of a state includes all paths.
 
     Args:
         subject: the model and its inputs.
@@ -185,7 +184,7 @@ def from_total(subject: Subject, of: str) -> list[tuple[str, Stack, Tensor, Tens
     def serve(call: LayerCall) -> tuple[Tensor, State]:
         kept = _Kept()
         calls.append((call, kept))
-        # the rows of an embedding are parameters too; nothing but the states needs gradients
+        # only the states need gradients, not the parameters
         return replay(call.stack, call.values, call.weights, call.lengths, call.states, watcher=kept)
 
     refuse_inference_mode()
@@ -214,7 +213,7 @@ def from_total(subject: Subject, of: str) -> list[tuple[str, Stack, Tensor, Tens
 
 
 class _Kept:
-    """A watcher that keeps the states with their place in the graph."""
+    """A hook that keeps the states as nodes of the autograd graph."""
 
     alters = False
 
@@ -222,22 +221,22 @@ class _Kept:
         self.seen: dict[tuple[Place, int], Tensor] = {}
 
     def gate(self, place: Place, name: str, gate: Tensor) -> Tensor:
-        """Not asked."""
+        """Returns the gate unchanged."""
         return gate
 
     def stepped(self, place: Place, step: Step) -> State:
-        """Goes on with copies: the cell state is then a variable of its own, not one that the hidden state rests on."""
+        """Continues with copies, so that the gradient of the cell state excludes the path through the hidden state."""
         copies = tuple(s.clone().requires_grad_() if not s.requires_grad else s.clone() for s in step.state)
         self.seen.update({(place, i): s for i, s in enumerate(copies)})
         return copies
 
 
 def _norm(gradient: Tensor) -> Tensor:
-    # in double precision: the square of 1e-20 is no float32
+    # in double precision: float32 cannot hold the square of 1e-20
     return torch.linalg.vector_norm(gradient, dim=-1, dtype=torch.float64)
 
 
-def targets_in_own_order(run: Run, times: Sequence[int] | None) -> Tensor:
+def targets_in_own_order(run: LayerRun, times: Sequence[int] | None) -> Tensor:
     """Target steps `(directions, targets, batch)` for each direction in its own order; -1 where there is no such step.
 
     Args:
@@ -253,6 +252,6 @@ def targets_in_own_order(run: Run, times: Sequence[int] | None) -> Tensor:
     return torch.stack(both[: run.stack.directions])
 
 
-def in_time(norms: Tensor, strand: Strand) -> Tensor:
-    """`(states, targets, time, batch)` from the strand's own order to the order of time."""
-    return reorder(norms.permute(2, 3, 0, 1), strand.order).permute(2, 3, 0, 1)
+def in_time(norms: Tensor, run: DirectionRun) -> Tensor:
+    """`(states, targets, time, batch)` from the order of the direction to the order of time."""
+    return reorder(norms.permute(2, 3, 0, 1), run.order).permute(2, 3, 0, 1)

@@ -1,4 +1,4 @@
-"""What one step does to small differences of the state: singular values, spectral radius, Lyapunov exponents."""
+"""Jacobian of one step with respect to the state: singular values, spectral radius, Lyapunov exponents."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ import torch
 
 from recurra.errors import UsageError
 from recurra.inspect.core.decay import number
-from recurra.inspect.core.direction_runs import Run, Strand, jacobians, pull, reorder, runs_of, spread
+from recurra.inspect.core.direction_runs import DirectionRun, LayerRun, jacobians, layer_runs, reorder, spread, vjp_step
 from recurra.inspect.core.registry import Measure, Text, register
-from recurra.inspect.core.results import Result, place
+from recurra.inspect.core.results import Result, layer_rows, measure_layers, place
 from recurra.inspect.core.subject import subject_of
-from recurra.inspect.core.trace import DIRECTIONS
 
 WORK = 6_000_000_000
-"""Products of numbers that a call may take, about, before it samples steps and sequences."""
+"""Approximate limit of multiplications in a call. Above it, steps and sequences are sampled."""
 
 MIN_STEPS, MAX_ROWS = 4, 8
-"""At least so many steps, at most so many sequences."""
+"""Minimum number of steps and maximum number of sequences of a sample."""
 
 EXPONENTS = 8
-"""Lyapunov exponents that are measured, the largest ones."""
+"""Number of the largest Lyapunov exponents that are computed."""
 
 SETTLING = 0.1
-"""Share of a sequence after which the exponents are counted: directions must turn to the fastest ones first."""
+"""Share of a sequence that the exponents ignore, while the directions align with the fastest-growing ones."""
 
 
 @dataclass(frozen=True, repr=False)
 class Spectrum(Result):
-    """What the steps of each layer and direction do to small differences of the state.
+    """Jacobians of the steps of each layer and direction: they scale small differences of the state.
 
     Attributes:
         parts: for each recurrent layer of the model by name, a data set with
@@ -42,8 +41,8 @@ class Spectrum(Result):
               some steps; NaN beyond the end of a sequence. The state of an LSTM is `(h, c)`.
             - `spectral_radius` `(layer, direction, batch, time)`: greatest absolute eigenvalue of the same.
             - `lyapunov` `(layer, direction, batch, exponent)`: mean logarithmic growth per step along the sequence.
-        verdict: what they say, in one sentence, of the layer and direction with the greatest exponent.
-        sampled: what was left out, in words; empty if nothing was.
+        verdict: one sentence about the layer and direction with the largest exponent.
+        sampled: description of what was sampled; empty if everything was used.
     """
 
     sampled: str
@@ -65,24 +64,15 @@ class Spectrum(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """For each part, layer and direction means over sequences and steps."""
-        rows = []
-        for part, data in self.parts.items():
-            for layer in data["layer"].values.tolist():
-                for direction in data["direction"].values.tolist():
-                    one = data.sel(layer=layer, direction=direction)
-                    values = one["singular_values"]
-                    rows.append(
-                        {
-                            "part": part,
-                            "layer": layer,
-                            "direction": direction,
-                            "lyapunov": float(one["lyapunov"].isel(exponent=0).mean()),
-                            "spectral_radius": float(one["spectral_radius"].mean()),
-                            "largest_singular_value": float(values.isel(index=0).mean()),
-                            "median_singular_value": float(values.median()),
-                        }
-                    )
-        return rows
+        return layer_rows(
+            self.parts,
+            lambda one: {
+                "lyapunov": float(one["lyapunov"].isel(exponent=0).mean()),
+                "spectral_radius": float(one["spectral_radius"].mean()),
+                "largest_singular_value": float(one["singular_values"].isel(index=0).mean()),
+                "median_singular_value": float(one["singular_values"].median()),
+            },
+        )
 
 
 def jacobian_spectrum(
@@ -95,17 +85,18 @@ def jacobian_spectrum(
 ) -> Spectrum:
     """Measures the Jacobian ∂state_t/∂state_{t-1} of each layer and direction along the sequences.
 
-    Each layer is looked at by itself, its inputs held fixed. The Lyapunov exponents are those of the product of all
-    Jacobians of a sequence, by QR decompositions on the way (Benettin and others, 1980; for recurrent networks:
+    Each layer is measured separately with fixed inputs. The Lyapunov exponents are those of the product of all
+    Jacobians of a sequence, computed with QR decompositions (Benettin and others, 1980; for recurrent networks:
     Engelken, Wolf and Abbott, "Lyapunov spectra of chaotic recurrent neural networks", 2023). A tenth of the steps is
-    not counted, in which directions turn to the fastest ones. A greatest exponent below 0 means that differences fade,
-    above 0 that they grow: chaos.
+    ignored, while the directions align with the fastest-growing ones. If the largest exponent is below 0, differences
+    fade; if it is above 0, they grow (chaos).
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
         x: sequences or tensor, as for `recurra.trace`.
         exponents: how many Lyapunov exponents, the largest ones.
-        time: steps at which singular values and spectral radius are measured; None for as many as can be had quickly.
+        time: steps at which singular values and spectral radius are measured; None for as many as
+            fit in the limit of work.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
 
     Raises:
@@ -122,11 +113,11 @@ def jacobian_spectrum(
     if exponents < 1:
         raise UsageError(f"exponents must be at least 1, got {exponents}")
     parts, notes = {}, []
-    for run in runs_of(subject_of(model, x, lengths=lengths)):
+    for run in layer_runs(subject_of(model, x, lengths=lengths)):
         all_rows, size = len(run.rows), sum(run.stack.state_sizes)
         # about 25 n³ for singular values and eigenvalues
-        strands = run.stack.num_layers * run.stack.directions
-        count = max(WORK // (25 * size**3 * strands), MIN_STEPS)
+        direction_runs = run.stack.num_layers * run.stack.directions
+        count = max(WORK // (25 * size**3 * direction_runs), MIN_STEPS)
         run = run.some(min(MAX_ROWS, max(1, count // MIN_STEPS)))
         steps = _steps(run, time, count // len(run.rows))
         parts[run.part] = _spectra(run, steps, min(exponents, size))
@@ -137,7 +128,7 @@ def jacobian_spectrum(
     return Spectrum(parts, _verdict(parts), ", ".join(dict.fromkeys(notes)))
 
 
-def _steps(run: Run, time: Sequence[int] | None, most: int) -> list[int]:
+def _steps(run: LayerRun, time: Sequence[int] | None, most: int) -> list[int]:
     if time is None:
         return spread(range(run.steps), most)
     steps = sorted({range(run.steps)[t] if -run.steps <= t < run.steps else -1 for t in time})
@@ -146,7 +137,7 @@ def _steps(run: Run, time: Sequence[int] | None, most: int) -> list[int]:
     return steps
 
 
-def _spectra(run: Run, steps: list[int], exponents: int) -> Any:
+def _spectra(run: LayerRun, steps: list[int], exponents: int) -> Any:
     import xarray
 
     shape = (run.stack.num_layers, run.stack.directions, len(run.rows))
@@ -154,11 +145,11 @@ def _spectra(run: Run, steps: list[int], exponents: int) -> Any:
     values = np.full((*shape, len(steps), size), np.nan)
     radius = np.full((*shape, len(steps)), np.nan)
     lyapunov = np.full((*shape, exponents), np.nan)
-    for layer, strands in enumerate(run.strands):
-        for direction, strand in enumerate(strands):
-            found, largest = _along(strand, steps)
+    for layer, direction_runs in enumerate(run.direction_runs):
+        for direction, direction_run in enumerate(direction_runs):
+            found, largest = _along(direction_run, steps)
             values[layer, direction], radius[layer, direction] = found, largest
-            lyapunov[layer, direction] = lyapunov_exponents(strand, exponents)
+            lyapunov[layer, direction] = lyapunov_exponents(direction_run, exponents)
     axes = ("layer", "direction", "batch", "time")
     return xarray.Dataset(
         {
@@ -166,50 +157,43 @@ def _spectra(run: Run, steps: list[int], exponents: int) -> Any:
             "spectral_radius": (axes, radius),
             "lyapunov": ((*axes[:3], "exponent"), lyapunov),
         },
-        {
-            "layer": range(shape[0]),
-            "direction": list(DIRECTIONS[: shape[1]]),
-            "batch": run.rows,
-            "time": steps,
-            "length": ("batch", run.lengths.numpy()),
-        },
-        {"cell": run.stack.cell.name, "part": run.part},
+        {**run.coords, "batch": run.rows, "time": steps, "length": ("batch", run.lengths.numpy())},
+        run.attributes,
     )
 
 
-def _along(strand: Strand, steps: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def _along(run: DirectionRun, steps: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Singular values `(batch, steps, size)` and spectral radius `(batch, steps)` at some steps in time's order."""
-    own = reorder(torch.arange(strand.steps).unsqueeze(1).expand_as(strand.order), strand.order.cpu())  # (time, batch)
+    own = reorder(torch.arange(run.steps).unsqueeze(1).expand_as(run.order), run.order.cpu())  # (time, batch)
     values, radius = [], []
     for step in steps:
-        matrices = torch.stack([jacobians(strand.only([b]), int(k))[0] for b, k in enumerate(own[step])])
-        beyond = (strand.lengths <= step).unsqueeze(1)
+        matrices = torch.stack([jacobians(run.only([b]), int(k))[0] for b, k in enumerate(own[step])])
+        beyond = (run.lengths <= step).unsqueeze(1)
         values.append(torch.linalg.svdvals(matrices).cpu().masked_fill(beyond, math.nan))
         eigen = torch.linalg.eigvals(matrices).abs().amax(-1, keepdim=True)
         radius.append(eigen.cpu().masked_fill(beyond, math.nan)[:, 0])
     return torch.stack(values, 1).numpy(), torch.stack(radius, 1).numpy()
 
 
-def lyapunov_exponents(strand: Strand, count: int) -> np.ndarray:
+def lyapunov_exponents(run: DirectionRun, count: int) -> np.ndarray:
     """The largest Lyapunov exponents of each sequence `(batch, count)`, greatest first, in nats per step.
 
-    The transposed Jacobians from the end to the beginning have the same exponents as the Jacobians from the beginning
-    to the end, and are what a gradient goes through anyway.
+    It uses the transposed Jacobians from the end to the beginning: the path of a gradient, with the same exponents.
     """
-    sizes = [s.shape[-1] for s in strand.states]
-    batch = strand.states[0].shape[1]
+    sizes = [s.shape[-1] for s in run.states]
+    batch = run.states[0].shape[1]
     random = torch.Generator().manual_seed(0)
-    drawn = torch.randn(sum(sizes), count, generator=random, dtype=torch.float64).to(strand.inputs)
+    drawn = torch.randn(sum(sizes), count, generator=random, dtype=torch.float64).to(run.inputs)
     frame = torch.linalg.qr(drawn)[0].expand(batch, -1, -1)  # (batch, size, count)
     sums = frame.new_zeros(batch, count, dtype=torch.float64)
-    lengths = strand.lengths.to(frame.device)
+    lengths = run.lengths.to(frame.device)
     counted = lengths - (lengths.double() * SETTLING).ceil().long()  # steps, from the beginning of the sequence
     counted = counted.clamp(min=1)
-    for step in reversed(range(strand.steps)):
+    for step in reversed(range(run.steps)):
         adjoint = frame.movedim(2, 0).split(sizes, -1)
-        _, found = pull(strand, step, tuple(adjoint))
+        _, found = vjp_step(run, step, tuple(adjoint))
         turned, scale = torch.linalg.qr(torch.cat(found, -1).movedim(0, 2))
-        # a sequence that is shorter joins at its own last step
+        # a shorter sequence joins at its last step
         frame = torch.where((step < lengths)[:, None, None], turned, frame)
         growth = scale.diagonal(dim1=1, dim2=2).double().abs().clamp(min=1e-300).log()
         sums = sums + growth.masked_fill((step >= counted)[:, None], 0)
@@ -217,19 +201,14 @@ def lyapunov_exponents(strand: Strand, count: int) -> np.ndarray:
 
 
 def _verdict(parts: dict[str, Any]) -> str:
-    found = [
-        (float(data["lyapunov"].isel(exponent=0).sel(layer=layer, direction=direction).mean()), name, layer, direction)
-        for name, data in parts.items()
-        for layer in data["layer"].values.tolist()
-        for direction in data["direction"].values.tolist()
-    ]
-    exponent, name, layer, direction = max(found)
+    found = measure_layers(parts, lambda one: float(one["lyapunov"].isel(exponent=0).mean()))
+    name, layer, direction, exponent = max(found, key=lambda measured: (measured[3], *measured[:3]))
     words = place(name, layer, direction, parts[name]) if len(found) > 1 else ""
     return (f"{words}: " if words else "") + sentence(exponent)
 
 
 def sentence(exponent: float) -> str:
-    """What a greatest Lyapunov exponent says.
+    """Describes a largest Lyapunov exponent in one sentence.
 
     Example:
         >>> sentence(-0.2231)

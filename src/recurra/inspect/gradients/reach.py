@@ -1,4 +1,4 @@
-"""How far back gradients reach."""
+"""Gradient reach: size of the gradient of an output at earlier states."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ from torch import Tensor
 
 from recurra.errors import DataError, UsageError
 from recurra.inspect.core.decay import LAG, Decay
-from recurra.inspect.core.direction_runs import Run, runs_of
-from recurra.inspect.core.registry import Measure, Parts, Section, Text, attempt, curve_points, json_numbers, register
-from recurra.inspect.core.results import Result, place
+from recurra.inspect.core.direction_runs import LayerRun, layer_runs
+from recurra.inspect.core.layers import DIRECTIONS
+from recurra.inspect.core.registry import (
+    Measure,
+    PageLayers,
+    Section,
+    Text,
+    attempt,
+    curve_points,
+    json_numbers,
+    register,
+)
+from recurra.inspect.core.results import Result, layer_rows, measure_layers, place
 from recurra.inspect.core.subject import subject_of
-from recurra.inspect.core.trace import DIRECTIONS
 from recurra.tasks.subject import Subject
 
 from .backward import Sizes, along_cell, from_outputs, from_total, in_time, targets_in_own_order
@@ -27,35 +36,35 @@ if TYPE_CHECKING:
     import xarray
 
 WORK = 3_000_000_000
-"""Products of numbers that a call may take, about, before it samples target steps and sequences."""
+"""Approximate limit of multiplications in a call. Above it, target steps and sequences are sampled."""
 
 MIN_TARGETS, MAX_TARGETS, MIN_ROWS, MAX_ROWS = 8, 128, 4, 32
-"""At least and at most so many target steps and so many sequences."""
+"""Minimum and maximum numbers of target steps and of sequences."""
 
 PROBES = 4
-"""Random directions in which the output of a target step is looked at."""
+"""Number of random directions in which the output of a target step is measured."""
 
 OF = ("each", "last", "score", "loss")
 
 
 @dataclass(frozen=True, repr=False)
 class Reach(Result):
-    """How large the gradient is at every step on the way back.
+    """Size of the gradient at every earlier step.
 
     Attributes:
         parts: for each recurrent layer of the model by name, a data set with
 
             - `gradient` `(layer, direction, lag)`: ‖∂L_t/∂(states of step t - lag)‖, mean over target steps and
               sequences; NaN at lags that none has. `hidden` and, for an LSTM, `cell` are the same for each state.
-            - `count` `(layer, direction, lag)`: over how many it is the mean.
+            - `count` `(layer, direction, lag)`: number of values in the mean.
             - `map` `(layer, direction, batch, target, time)`: the same for every target step and state, NaN where
               there is none.
 
             A lag counts steps in the order in which the direction takes them.
-        verdict: what they say, in one sentence, of the layer and direction where least is left (or most has grown).
-        of: what L_t is.
-        via: `"all"` paths, or that of the cell alone.
-        sampled: what was left out, in words; empty if nothing was.
+        verdict: one sentence about the layer and direction where the gradient changes most.
+        of: meaning of L_t.
+        via: `"all"` paths, or the path of the cell state only.
+        sampled: description of what was sampled; empty if everything was used.
     """
 
     of: str
@@ -73,38 +82,27 @@ class Reach(Result):
         return self.to_xarray()["map"]
 
     def decay(self, part: str | None = None, layer: int = -1, direction: str = "forward") -> Decay:
-        """What is left at each lag, and how fast it fades, for one layer and direction."""
+        """Share that is left at each lag, and its rate of decay, for one layer and direction."""
         data = self.to_xarray() if part is None else self.part(part).to_xarray()
         return Decay.of(data["gradient"].isel(layer=layer).sel(direction=direction).values)
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each part, layer and direction: steps until half is left, and the shares left at two lags."""
-        rows = []
-        for part, layer, direction, decay in self._decays():
-            lag = min(LAG, decay.longest)
-            rows.append(
-                {
-                    "part": part,
-                    "layer": layer,
-                    "direction": direction,
-                    "name": decay.name,
-                    "half_life": decay.half_life,
-                    "rate": decay.rate,
-                    "lag": lag,
-                    "left": float(decay.left[lag]),
-                    "longest": decay.longest,
-                    "left_at_longest": float(decay.left[decay.longest]),
-                }
-            )
-        return rows
+        """For each part, layer and direction: half-life, and the shares that are left at two lags."""
 
-    def _decays(self) -> list[tuple[str, int, str, Decay]]:
-        return [
-            (name, layer, direction, Decay.of(data["gradient"].sel(layer=layer, direction=direction).values))
-            for name, data in self.parts.items()
-            for layer in data["layer"].values.tolist()
-            for direction in data["direction"].values.tolist()
-        ]
+        def row(one: xarray.Dataset) -> dict[str, Any]:
+            decay = Decay.of(one["gradient"].values)
+            lag = min(LAG, decay.longest)
+            return {
+                "name": decay.name,
+                "half_life": decay.half_life,
+                "rate": decay.rate,
+                "lag": lag,
+                "left": float(decay.left[lag]),
+                "longest": decay.longest,
+                "left_at_longest": float(decay.left[decay.longest]),
+            }
+
+        return layer_rows(self.parts, row)
 
 
 def gradient_reach(
@@ -121,30 +119,30 @@ def gradient_reach(
     score: Any = None,
     loss: Any = None,
 ) -> Reach:
-    """Measures how large the gradient of an output is at the states that came before it, by how long before.
+    """Measures the size of the gradient of an output at earlier states, by lag.
 
-    With `of="each"`, L_t is the output of the recurrent layer at step t, multiplied with a direction of length 1: what
-    is returned is the root mean square over random directions, which for a plain RNN W with W = ρ·Q, Q orthogonal, is
-    ρ^lag. Gradients go through the whole stack of the layer. With `"score"` and `"loss"` they go through the whole
+    With `of="each"`, L_t is the output of the recurrent layer at step t, multiplied with a direction of length 1. The
+    result is the root mean square over random directions. For a linear RNN with the matrix W = ρ·Q, Q orthogonal, it
+    is ρ^lag. Gradients go through the whole stack of the layer. With `"score"` and `"loss"` they go through the whole
     model, and lags count from the end of each sequence.
 
-    The state of an LSTM is both its hidden and its cell state; `Reach.parts` has each of them too. How a gradient
-    becomes a product of Jacobians, and why it vanishes or explodes: Bengio, Simard and Frasconi, "Learning long-term
+    The state of an LSTM is its hidden state and its cell state; `Reach.parts` also has each of them. Why a gradient is
+    a product of Jacobians that vanishes or explodes: Bengio, Simard and Frasconi, "Learning long-term
     dependencies with gradient descent is difficult", 1994; Pascanu, Mikolov and Bengio, "On the difficulty of training
     recurrent neural networks", 2013.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer, of `torch.nn` too.
         x: sequences or tensor, as for `recurra.trace`.
-        y: for an estimator the targets, where the loss is wanted.
-        of: `"each"` for the outputs of all steps (of some, where there are many), `"last"` for that of the last step of
-            each direction, `"score"` for what the model's answer rests on, `"loss"`; None for `"loss"` where `y` (or
-            `loss`) is given, else `"each"`.
+        y: for an estimator the targets, to measure the loss.
+        of: `"each"` for the outputs of all steps (a sample of long sequences), `"last"` for the output of the last step
+            of each direction, `"score"` for the score of the prediction, or `"loss"`. None for `"loss"` if `y` (or
+            `loss`) is given, else for `"each"`.
         via: `"cell"` for the path on which the state is only multiplied with the gate that keeps it: ∏f of an LSTM, ∏z
             of a GRU, root mean square over the units; `"all"` for all paths.
-        whole_map: whether every step is a target, however long it takes.
-        targets: target steps, instead of a choice.
-        probes: number of random directions; None for all that there are, which makes the result exact.
+        whole_map: use every step as a target, without a limit of work.
+        targets: target steps; None for a sample.
+        probes: number of random directions; None for one per unit, which makes the result exact.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
         score: for a module: from its output to one number per sequence.
         loss: for a module: from its output to the losses of the sequences.
@@ -169,7 +167,7 @@ def gradient_reach(
         parts = {found[0]: _of_total(*found) for found in from_total(subject, of)}
         return _reach(parts, of, via, "")
     parts, notes = {}, []
-    for run in runs_of(subject):
+    for run in layer_runs(subject):
         data, note = _of_run(run, of, via, whole_map, targets, probes)
         parts[run.part] = data
         notes += [note] if note and note not in notes else []
@@ -188,7 +186,7 @@ def _check(of: str, via: str, probes: int | None) -> None:
 
 
 def _of_run(
-    run: Run,
+    run: LayerRun,
     of: str,
     via: str,
     whole_map: bool,
@@ -206,7 +204,11 @@ def _of_run(
     run, times = _plan(run, of, whole_map, targets, 1 if via == "cell" else probes)
     goal = targets_in_own_order(run, times)
     if via == "cell":
-        gates = {(i, d): strand.kept for i, layer in enumerate(run.strands) for d, strand in enumerate(layer)}
+        gates = {
+            (i, d): direction_run.kept
+            for i, layer in enumerate(run.direction_runs)
+            for d, direction_run in enumerate(layer)
+        }
         norms = along_cell(run, {place: gate for place, gate in gates.items() if gate is not None}, goal)
         names = stack.cell.states[-1:]
     else:
@@ -222,9 +224,9 @@ def _of_run(
 
 
 def _plan(
-    run: Run, of: str, whole_map: bool, targets: Sequence[int] | None, probes: int
-) -> tuple[Run, list[int] | None]:
-    """Which sequences and target steps: as many as fit into the work that a call may take."""
+    run: LayerRun, of: str, whole_map: bool, targets: Sequence[int] | None, probes: int
+) -> tuple[LayerRun, list[int] | None]:
+    """Selects as many sequences and target steps as the limit of work allows."""
     stack, steps = run.stack, run.steps
     size = stack.hidden_size
     products = size * len(stack.cell.gates) * (stack.output_size * (stack.num_layers - 1) + size * stack.num_layers)
@@ -242,26 +244,26 @@ def _plan(
     return run, [steps * (i + 1) // most - 1 for i in range(most)]
 
 
-def _labelled(run: Run, norms: Sizes, goal: Tensor, times: list[int], names: Sequence[str]) -> xarray.Dataset:
-    """Means by lag and the map, with names for the axes."""
+def _labelled(run: LayerRun, norms: Sizes, goal: Tensor, times: list[int], names: Sequence[str]) -> xarray.Dataset:
+    """Data set of the means by lag and the map."""
     stack, grid = run.stack, [[None] * run.stack.directions for _ in range(run.stack.num_layers)]
     lags: list[Any] = [list(row) for row in grid]
     maps: list[Any] = [list(row) for row in grid]
     counts: list[Any] = [list(row) for row in grid]
     for (layer, direction), found in norms.items():
-        strand, own = run.strands[layer][direction], goal[direction].numpy()  # (targets, batch)
+        direction_run, own = run.direction_runs[layer][direction], goal[direction].numpy()  # (targets, batch)
         whole = torch.cat([found.square().sum(0, keepdim=True).sqrt(), found])
         lag = own[:, None] - np.arange(run.steps)[:, None]  # (targets, time, batch)
         there = (own[:, None] >= 0) & (lag >= 0)
         lags[layer][direction], counts[layer][direction] = _by_lag(whole.cpu().numpy(), lag, there, run.steps)
-        moved = in_time(whole[:1], strand)[0].permute(2, 0, 1).cpu().numpy()  # (batch, targets, time)
+        moved = in_time(whole[:1], direction_run)[0].permute(2, 0, 1).cpu().numpy()  # (batch, targets, time)
         beyond = np.arange(run.steps) >= run.lengths.numpy()[:, None, None]
         maps[layer][direction] = np.where(beyond | (own.T[:, :, None] < 0), np.nan, moved)
     return _dataset(stack.cell.name, run.part, np.array(lags), np.array(counts), np.array(maps), names, times, run.rows)
 
 
 def _by_lag(values: np.ndarray, lag: np.ndarray, there: np.ndarray, lags: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means `(…, lags)` of values `(…, *lag.shape)` where they are there, and their number `(lags,)`."""
+    """Means `(…, lags)` of the valid values `(…, *lag.shape)`, and their number `(lags,)`."""
     count = np.bincount(lag[there], minlength=lags)
     sums = [np.bincount(lag[there], weights=v[there], minlength=lags) for v in values]
     return np.array(sums) / np.where(count, count, np.nan), count
@@ -314,7 +316,7 @@ def _dataset(
 
 def _reach(parts: dict[str, xarray.Dataset], of: str, via: str, sampled: str) -> Reach:
     reach = Reach(parts, "", of, via, sampled)
-    decays = reach._decays()
+    decays = measure_layers(parts, lambda one: Decay.of(one["gradient"].values))
     name, layer, direction, worst = max(decays, key=lambda found: _strayed(found[3]))
     what = {"loss": "the gradient of the loss", "score": "the gradient of the score"}.get(of, "the gradient")
     sentence = worst.sentence(what if via == "all" else "what the gate keeps")
@@ -324,7 +326,7 @@ def _reach(parts: dict[str, xarray.Dataset], of: str, via: str, sampled: str) ->
 
 
 def _strayed(decay: Decay) -> float:
-    """How far the gradient has come from where it began, at the greatest lag."""
+    """Absolute logarithm of the share that is left at the largest lag."""
     last = decay.left[decay.longest]
     return abs(math.log(last)) if last > 0 else math.inf
 
@@ -334,7 +336,7 @@ def _compute_section(subject: Subject) -> tuple[Reach, Reach | None]:
     return gradient_reach(subject), attempt(lambda: gradient_reach(subject, via="cell"))
 
 
-def _payload(found: tuple[Reach, Reach | None], parts: Parts, row: int) -> dict[str, Any]:
+def _payload(found: tuple[Reach, Reach | None], parts: PageLayers, row: int) -> dict[str, Any]:
     reach, kept = found
     curves = {}
     for name in parts:

@@ -1,4 +1,4 @@
-"""What is changed inside a run: which gates and states, of which units, at which steps, to which values."""
+"""Changes of gates and states during a run: units, steps and values."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from torch import Tensor
 
 from recurra.cells import State, Step
 from recurra.errors import UsageError
-from recurra.inspect.core.layers import LayerCall
-from recurra.inspect.core.trace import DIRECTIONS
+from recurra.inspect.core.layers import DIRECTIONS, LayerCall
 from recurra.ops import Stack
 from recurra.ops.reference import Place
 
@@ -23,24 +22,24 @@ if TYPE_CHECKING:
     from recurra.inspect.core.trace import Trace
 
 Steps = int | slice | Sequence[int] | None
-"""Steps of a sequence; what is negative counts from the sequence's own end. None for all."""
+"""Steps of a sequence; negative ones count from the end of the sequence. None for all."""
 Units = int | slice | Sequence[int] | None
 """Numbers of units; None for all."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One change; made by `clamp`, `ablate` and `patch`.
+    """A change of a gate or state; `clamp`, `ablate` and `patch` create it.
 
     Attributes:
         name: gate or state, such as `"forget"` or `"hidden"`.
         value: a number, one number for each chosen unit, or a trace.
-        units: which units.
-        time: at which steps.
-        layer: in which layer, counted from 0; None for all.
-        direction: `"forward"`, `"backward"`; None for both.
+        units: numbers of the units.
+        time: steps.
+        layer: number of the layer, from 0; None for all.
+        direction: `"forward"` or `"backward"`; None for both.
         part: name of the recurrent layer in a model with several.
-        mean: whether the mean of the trace over its sequences and steps is meant.
+        mean: True to use the mean of the trace over its sequences and steps.
     """
 
     name: str
@@ -54,7 +53,7 @@ class Change:
 
 
 def clamp(name: str, value: float | Sequence[float] | Tensor, **where: Any) -> Change:
-    """Holds a gate or state at a value.
+    """Fixes a gate or state at a value.
 
     Args:
         name: gate or state, such as `"forget"`.
@@ -70,7 +69,7 @@ def clamp(name: str, value: float | Sequence[float] | Tensor, **where: Any) -> C
 
 
 def ablate(name: str = "hidden", mean_of: Trace | None = None, **where: Any) -> Change:
-    """Takes away what a gate or state tells: sets it to 0, or each unit to its mean over a trace of a corpus.
+    """Removes the information of a gate or state: sets it to 0, or each unit to its mean over a trace of a corpus.
 
     Args:
         name: gate or state.
@@ -81,36 +80,36 @@ def ablate(name: str = "hidden", mean_of: Trace | None = None, **where: Any) -> 
 
 
 def patch(name: str, trace: Trace, **where: Any) -> Change:
-    """Puts in what a gate or state was in another run.
+    """Replaces a gate or state with its values in another run.
 
     Args:
         name: gate or state.
-        trace: of the same model, on one sequence or on as many as are run now.
+        trace: of the same model, on one sequence or on as many as in this run.
         **where: `units`, `time`, `layer`, `direction`, `part` as in `Change`.
     """
     return Change(name, trace, **where)
 
 
-class Altering:
-    """A watcher of `ops.replay` that makes changes.
+class InterventionHook:
+    """A hook of `ops.replay` that applies changes.
 
     Args:
         call: the call that is replayed.
-        changes: those that concern it, checked by `check`.
+        changes: the changes of this layer, checked by `check`.
     """
 
     def __init__(self, call: LayerCall, changes: Iterable[Change]) -> None:
         gates = call.stack.cell.gates
         states = call.stack.cell.states
         self.states = states
-        self.made: dict[str, list[_Made]] = {name: [] for name in (*gates, *states)}
+        self.applied: dict[str, list[_AppliedChange]] = {name: [] for name in (*gates, *states)}
         for change in changes:
-            self.made[change.name].append(_Made(call, change))
-        self.alters = any(self.made[name] for name in gates)
+            self.applied[change.name].append(_AppliedChange(call, change))
+        self.alters = any(self.applied[name] for name in gates)
 
     def gate(self, place: Place, name: str, gate: Tensor) -> Tensor:
         """A gate with its changes."""
-        for made in self.made[name]:
+        for made in self.applied[name]:
             gate = made.at(place, gate)
         return gate
 
@@ -119,8 +118,8 @@ class Altering:
         return tuple(self.gate(place, name, state) for name, state in zip(self.states, step.state, strict=True))
 
 
-class _Made:
-    """A change with the tensors that make it."""
+class _AppliedChange:
+    """A change with its tensors."""
 
     def __init__(self, call: LayerCall, change: Change) -> None:
         values, stack = call.values, call.stack
@@ -187,7 +186,7 @@ class _Made:
 
 
 def check(changes: Sequence[Change], stacks: dict[str, Stack]) -> dict[str, list[Change]]:
-    """Sorts changes by the recurrent layer that they concern.
+    """Groups changes by recurrent layer.
 
     Raises:
         UsageError: a change does not fit any layer of the model.
@@ -203,7 +202,7 @@ def check(changes: Sequence[Change], stacks: dict[str, Stack]) -> dict[str, list
 
 
 def part_of(part: str | None, names: list[str]) -> str:
-    """The name of the recurrent layer that is meant."""
+    """The name of the selected recurrent layer."""
     if part is None and len(names) == 1:
         return names[0]
     listed = ", ".join(map(repr, names))
@@ -232,7 +231,7 @@ def _fits(change: Change, stack: Stack) -> None:
 
 
 def takes_alter(stack: Stack) -> bool:
-    """Whether the gates of the cell can be changed."""
+    """Returns whether the gates of the cell can be changed."""
     parameters = inspect.signature(stack.cell.step).parameters.values()
     return any(p.name == "alter" or p.kind is p.VAR_KEYWORD for p in parameters)
 
@@ -250,7 +249,7 @@ def _units(units: Units, size: int, name: str) -> list[int]:
 
 
 def _chosen(time: Steps, lengths: list[int], steps: int) -> Tensor:
-    """Which steps are meant, `(batch, time)`."""
+    """Mask of the selected steps, `(batch, time)`."""
     found = torch.zeros(len(lengths), steps, dtype=torch.bool)
     for row, length in zip(found, lengths, strict=True):
         if time is None or isinstance(time, slice):

@@ -1,4 +1,4 @@
-"""Changes inside a run, and what comes of them."""
+"""Runs a model with changed gates or states, and measures the effect."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 
 from recurra._util.messages import readable
 from recurra.cells import State
-from recurra.inspect.core.layer_input import by_step, plainly
+from recurra.inspect.core.layer_input import by_step, run_unchanged
 from recurra.inspect.core.layers import LayerCall, as_ours, recurrent_layers, serving
 from recurra.inspect.core.registry import Measure, Text, register
-from recurra.inspect.core.results import Dumped
+from recurra.inspect.core.results import JsonResult
 from recurra.inspect.core.subject import subject_of
 from recurra.ops import replay
 from recurra.tasks.subject import Subject
 
-from .changes import Altering, Change, check
+from .changes import Change, InterventionHook, check
 
 if TYPE_CHECKING:
     import xarray
@@ -36,17 +36,17 @@ def intervene(
     score: Callable[[Any], Tensor] | None = None,
     loss: Callable[[Any], Tensor] | None = None,
 ) -> Effect:
-    """Runs a model with gates or states changed, and says what becomes of its answer.
+    """Runs a model with changed gates or states, and measures the effect on its prediction.
 
-    The recurrent layers that are changed run twice by the reference loop, once without the changes, so that what
-    differs is their effect and nothing else.
+    The changed recurrent layers run twice by the reference loop, with and without the changes, so that the difference
+    is the effect of the changes only.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
         x: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with; or
             a `Subject`.
-        changes: made by `clamp`, `ablate` and `patch`; of two changes of the same value the later one counts.
-        y: targets, where the effect on the loss is wanted.
+        changes: made by `clamp`, `ablate` and `patch`. A later change overrides an earlier one of the same value.
+        y: targets, to measure the effect on the loss.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
         score: for a module, as in `subject_of`.
         loss: for a module, as in `subject_of`.
@@ -86,8 +86,8 @@ def intervene(
 
 
 @dataclass(frozen=True, repr=False)
-class Effect(Dumped):
-    """What changes inside a run did.
+class Effect(JsonResult):
+    """Effect of changes on a run.
 
     Attributes:
         score_before: score of each sequence without the changes, `(batch,)`; `subject.score_name` says what it is.
@@ -170,8 +170,8 @@ def _run(subject: Subject, changes: dict[str, Any]) -> _Run:
 
     def serve(call: LayerCall) -> tuple[Tensor, State]:
         if call.name not in changes:
-            return plainly(call)
-        watcher = Altering(call, changes[call.name])
+            return run_unchanged(call)
+        watcher = InterventionHook(call, changes[call.name])
         output, last = replay(call.stack, call.values, call.weights, call.lengths, call.states, watcher=watcher)
         batch, steps = call.values.shape[:2]
         lengths = torch.full((batch,), steps) if call.lengths is None else call.lengths.cpu()

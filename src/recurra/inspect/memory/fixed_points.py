@@ -1,4 +1,4 @@
-"""States at which a layer would stay, and whether it would come back to them."""
+"""Fixed points of a layer with constant input, and their stability."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from torch import Tensor
 
 from recurra.errors import UsageError
 from recurra.inspect.core.decay import number
-from recurra.inspect.core.direction_runs import Run, Strand, jacobians, runs_of
+from recurra.inspect.core.direction_runs import DirectionRun, LayerRun, jacobians, layer_runs
+from recurra.inspect.core.layers import DIRECTIONS
 from recurra.inspect.core.registry import Measure, Text, register
-from recurra.inspect.core.results import Said
+from recurra.inspect.core.results import Reportable
 from recurra.inspect.core.subject import subject_of
-from recurra.inspect.core.trace import DIRECTIONS
 
 if TYPE_CHECKING:
     import xarray
 
 SPEED = 1e-6
-"""A step that moves the state by less than this, root mean square over its numbers, counts as none."""
+"""A state is a fixed point if a step moves it by less than this (root mean square)."""
 
 SAME = 1e-3
-"""Points that are nearer to each other than this, root mean square over their numbers, are one."""
+"""Points closer than this (root mean square) are the same."""
 
 STARTS = 24
-"""States from which the search begins."""
+"""Number of initial states of the search."""
 
 ROUNDS = 60
-"""Greatest number of steps of the search."""
+"""Maximum number of steps of the search."""
 
 
 @dataclass(frozen=True, repr=False)
-class FixedPoints(Said):
-    """Where one layer in one direction would stay, its input held constant.
+class FixedPoints(Reportable):
+    """Fixed points of one layer in one direction, with constant input.
 
     Attributes:
         data: a data set with, for each point (the one that most starts led to first)
@@ -44,10 +44,10 @@ class FixedPoints(Said):
             - a state such as `hidden` and `cell` `(point, unit)`;
             - `speed` `(point,)`: how far a step moves it, root mean square;
             - `eigenvalues` `(point, index)` of the Jacobian there, complex, greatest absolute value first;
-            - `stable` `(point,)`: whether all lie within the unit circle;
+            - `stable` `(point,)`: True if all are within the unit circle;
             - `starts` `(point,)`: how many starts led to it.
-        found: how many starts led to a fixed point, of all.
-        verdict: what was found, in one sentence.
+        found: number of starts that led to a fixed point, and number of all starts.
+        verdict: summary in one sentence.
     """
 
     data: xarray.Dataset
@@ -59,7 +59,7 @@ class FixedPoints(Said):
         return self.data
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each point its kind, its slowest way and how often it was found."""
+        """For each point its kind, its slowest direction and the number of starts that led to it."""
         rows = []
         for i in range(self.data.sizes["point"]):
             one = self.data.isel(point=i)
@@ -91,19 +91,19 @@ def fixed_points(
     starts: int = STARTS,
     lengths: Any = None,
 ) -> FixedPoints:
-    """Looks for states that a step does not move, with the input held constant.
+    """Finds states that a step does not move, with constant input.
 
-    From states that the layer visits on `x`, the length of a step, as a function of the state, is brought to a minimum
-    (Sussillo and Barak, "Opening the black box", 2013; here by Levenberg and Marquardt's method with the Jacobian of
-    the step, in double precision). Whether the state comes back after a small push is read from the eigenvalues there.
+    The search starts from states that the layer visits on `x` and minimises the length of a step as a function of the
+    state (Sussillo and Barak, "Opening the black box", 2013), here by Levenberg and Marquardt's method with the
+    Jacobian of the step, in double precision. The eigenvalues at a point tell whether it is stable.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
         x: sequences or tensor, as for `recurra.trace`.
         part: name of the recurrent layer, where the model has several.
-        layer: which of its layers, counted from 0 at the input; it is looked at by itself.
+        layer: number of the layer, from 0 at the input; each layer is searched separately.
         direction: `"forward"` or `"backward"`.
-        input: what each step is given: `"mean"` of what the layer got on `x`, `"zero"`, or an array `(features,)`.
+        input: input of each step: `"mean"` of the inputs of the layer on `x`, `"zero"`, or an array `(features,)`.
         starts: number of states from which the search begins.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
 
@@ -121,16 +121,16 @@ def fixed_points(
     """
     if starts < 1:
         raise UsageError(f"starts must be at least 1, got {starts}")
-    run = _chosen(runs_of(subject_of(model, x, lengths=lengths)), part, layer, direction)
-    strand = run.strands[layer][DIRECTIONS.index(direction)].double()
-    constant = _constant(strand, input)
-    ends = _descend(strand, constant, _starts(strand, starts))
-    found = list(ends[_speed(_moved(strand, constant, ends)) < SPEED])
-    data = _described(strand, constant, _distinct(found), run)
+    run = _chosen(layer_runs(subject_of(model, x, lengths=lengths)), part, layer, direction)
+    direction_run = run.direction_runs[layer][DIRECTIONS.index(direction)].double()
+    constant = _constant(direction_run, input)
+    ends = _descend(direction_run, constant, _starts(direction_run, starts))
+    found = list(ends[_speed(_moved(direction_run, constant, ends)) < SPEED])
+    data = _described(direction_run, constant, _distinct(found), run)
     return FixedPoints(data, (len(found), starts), _verdict(data, len(found), starts))
 
 
-def _chosen(runs: list[Run], part: str | None, layer: int, direction: str) -> Run:
+def _chosen(runs: list[LayerRun], part: str | None, layer: int, direction: str) -> LayerRun:
     known = {run.part: run for run in runs}
     if part is None and len(known) > 1:
         raise UsageError(f"the model has several recurrent layers, {', '.join(map(repr, known))}; choose one by part=")
@@ -145,35 +145,35 @@ def _chosen(runs: list[Run], part: str | None, layer: int, direction: str) -> Ru
     return run
 
 
-def _constant(strand: Strand, input: str | Tensor | np.ndarray) -> Tensor:
+def _constant(run: DirectionRun, input: str | Tensor | np.ndarray) -> Tensor:
     """The input of every step, `(features,)`."""
-    features = strand.inputs.shape[-1]
+    features = run.inputs.shape[-1]
     if isinstance(input, str):
         if input not in ("mean", "zero"):
             raise UsageError(f"input is 'mean', 'zero' or an array, not {input!r}")
-        mean = strand.inputs.sum((0, 1)) / strand.lengths.sum()
+        mean = run.inputs.sum((0, 1)) / run.lengths.sum()
         return mean if input == "mean" else torch.zeros_like(mean)
-    given = torch.as_tensor(input).to(strand.inputs)
+    given = torch.as_tensor(input).to(run.inputs)
     if given.shape != (features,):
         raise UsageError(f"input must have shape ({features},), got {tuple(given.shape)}")
     return given
 
 
-def _starts(strand: Strand, count: int) -> Tensor:
+def _starts(run: DirectionRun, count: int) -> Tensor:
     """States that were visited, all numbers side by side `(count, size)`, evenly over sequences and steps."""
-    visited = torch.cat(strand.states, -1)  # (time + 1, batch, size)
-    there = torch.arange(len(visited), device=visited.device)[:, None] <= strand.lengths.to(visited.device)
+    visited = torch.cat(run.states, -1)  # (time + 1, batch, size)
+    there = torch.arange(len(visited), device=visited.device)[:, None] <= run.lengths.to(visited.device)
     visited = visited[there]
     at = torch.linspace(0, len(visited) - 1, count).round().long()
     return visited[at]
 
 
-def _at(strand: Strand, constant: Tensor, states: Tensor) -> Strand:
-    """The strand as if it had one step only, from these states `(number, size)`."""
-    sizes = [s.shape[-1] for s in strand.states]
+def _at(run: DirectionRun, constant: Tensor, states: Tensor) -> DirectionRun:
+    """A run of one step from these states `(number, size)`."""
+    sizes = [s.shape[-1] for s in run.states]
     number = len(states)
     return replace(
-        strand,
+        run,
         inputs=constant.expand(1, number, -1),
         states=tuple(s.unsqueeze(0) for s in states.split(sizes, -1)),
         lengths=torch.ones(number, dtype=torch.long),
@@ -182,11 +182,11 @@ def _at(strand: Strand, constant: Tensor, states: Tensor) -> Strand:
     )
 
 
-def _moved(strand: Strand, constant: Tensor, states: Tensor) -> Tensor:
-    """How far a step moves states `(number, size)`, in each of their numbers."""
-    sizes = [s.shape[-1] for s in strand.states]
+def _moved(run: DirectionRun, constant: Tensor, states: Tensor) -> Tensor:
+    """Difference that a step makes to states `(number, size)`."""
+    sizes = [s.shape[-1] for s in run.states]
     with torch.no_grad():
-        after = strand.cell.step(constant.expand(len(states), -1), states.split(sizes, -1), strand.weights).state
+        after = run.cell.step(constant.expand(len(states), -1), states.split(sizes, -1), run.weights).state
     return torch.cat(after, -1) - states
 
 
@@ -195,38 +195,38 @@ def _speed(moved: Tensor) -> Tensor:
     return moved.square().mean(-1).sqrt()
 
 
-def _descend(strand: Strand, constant: Tensor, states: Tensor) -> Tensor:
-    """Where the speed is least, from each state `(number, size)`: damped least squares, all starts side by side.
+def _descend(run: DirectionRun, constant: Tensor, states: Tensor) -> Tensor:
+    """Minimises the speed from each state `(number, size)` by damped least squares, with all starts in one batch.
 
-    Levenberg 1944, Marquardt 1963. A start is done when it moves no more, or when no step makes it slower.
+    Levenberg 1944, Marquardt 1963. A start ends when the speed is tiny, or when no step reduces it.
     """
     states = states.clone()
     damping = states.new_full((len(states),), 1e-3)
-    moved, going = _moved(strand, constant, states), torch.arange(len(states), device=states.device)
+    moved, going = _moved(run, constant, states), torch.arange(len(states), device=states.device)
     for _ in range(ROUNDS):
         going = going[(_speed(moved[going]) > SPEED / 1000) & (damping[going] < 1e8)]
         if not len(going):
             break
         here, residual = states[going], moved[going]
-        slope = jacobians(_at(strand, constant, here), 0)
+        slope = jacobians(_at(run, constant, here), 0)
         slope.diagonal(dim1=1, dim2=2).sub_(1)
         normal = slope.mT @ slope
         diagonal = normal.diagonal(dim1=1, dim2=2)
         diagonal += damping[going, None] * diagonal.clamp(min=1e-12)
         downhill = (slope.mT @ residual.unsqueeze(-1)).neg()
         trial = here + torch.linalg.solve(normal, downhill).squeeze(-1)
-        after = _moved(strand, constant, trial)
+        after = _moved(run, constant, trial)
         ratio = _speed(after) / _speed(residual)
         better = (ratio < 1).unsqueeze(-1)
         states[going] = torch.where(better, trial, here)
         moved[going] = torch.where(better, after, residual)
         damping[going] *= torch.where(better[:, 0], 0.1, 10.0)
-        damping[going[(ratio > 0.999) & (ratio < 1)]] = torch.inf  # a slow point that is none
+        damping[going[(ratio > 0.999) & (ratio < 1)]] = torch.inf  # a minimum that is not a fixed point
     return states
 
 
 def _distinct(points: list[Tensor]) -> list[tuple[Tensor, int]]:
-    """Points without those that are the same, with the number of starts for each, the most frequent first."""
+    """Distinct points with the number of starts for each, the most frequent first."""
     kept: list[tuple[Tensor, int]] = []
     for point in points:
         near = [i for i, (other, _) in enumerate(kept) if float((point - other).square().mean().sqrt()) < SAME]
@@ -237,19 +237,23 @@ def _distinct(points: list[Tensor]) -> list[tuple[Tensor, int]]:
     return sorted(kept, key=lambda pair: -pair[1])
 
 
-def _described(strand: Strand, constant: Tensor, points: list[tuple[Tensor, int]], run: Run) -> xarray.Dataset:
+def _described(
+    direction_run: DirectionRun, constant: Tensor, points: list[tuple[Tensor, int]], run: LayerRun
+) -> xarray.Dataset:
     import xarray
 
-    size = sum(s.shape[-1] for s in strand.states)
+    size = sum(s.shape[-1] for s in direction_run.states)
     every = torch.stack([p for p, _ in points]) if points else constant.new_zeros(0, size)
-    speed = _speed(_moved(strand, constant, every)).cpu().numpy()
+    speed = _speed(_moved(direction_run, constant, every)).cpu().numpy()
     eigen = np.zeros((0, size), complex)
     if points:
-        eigen = torch.linalg.eigvals(jacobians(_at(strand, constant, every), 0)).cpu().numpy()
+        eigen = torch.linalg.eigvals(jacobians(_at(direction_run, constant, every), 0)).cpu().numpy()
         eigen = np.take_along_axis(eigen, np.argsort(-np.abs(eigen), axis=1, kind="stable"), 1)
-    sizes = [s.shape[-1] for s in strand.states]
-    states = dict(zip(strand.cell.states, every.cpu().split(sizes, -1), strict=True))
-    units = {name: "unit" if s.shape[-1] == strand.stack.hidden_size else "projection" for name, s in states.items()}
+    sizes = [s.shape[-1] for s in direction_run.states]
+    states = dict(zip(direction_run.cell.states, every.cpu().split(sizes, -1), strict=True))
+    units = {
+        name: "unit" if s.shape[-1] == direction_run.stack.hidden_size else "projection" for name, s in states.items()
+    }
     return xarray.Dataset(
         {
             **{name: (("point", units[name]), s.numpy()) for name, s in states.items()},
@@ -260,7 +264,7 @@ def _described(strand: Strand, constant: Tensor, points: list[tuple[Tensor, int]
             "input": ("feature", constant.cpu().numpy()),
         },
         {"point": range(len(points))},
-        {"cell": strand.cell.name, "part": run.part},
+        {"cell": direction_run.cell.name, "part": run.part},
     )
 
 

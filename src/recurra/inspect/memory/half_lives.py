@@ -1,4 +1,4 @@
-"""How long each unit keeps what it holds, by its gate."""
+"""Half-life of each unit, computed from the gate that keeps its state."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import numpy as np
 
 from recurra.errors import UsageError
 from recurra.inspect.core.decay import number
-from recurra.inspect.core.direction_runs import Run, Strand, runs_of
+from recurra.inspect.core.direction_runs import DirectionRun, LayerRun, layer_runs
 from recurra.inspect.core.registry import Measure, Text, register
 from recurra.inspect.core.results import Result
 from recurra.inspect.core.subject import subject_of
-from recurra.inspect.core.trace import DIRECTIONS
 from recurra.inspect.units.spans import UnitName
 
 if TYPE_CHECKING:
@@ -23,17 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class UnitMemory(Result):
-    """How long each unit keeps what it holds.
+    """Half-life of each unit.
 
     Attributes:
         parts: for each recurrent layer of the model by name, a data set with
 
-            - `half_life` `(layer, direction, unit)`: steps after which half is left, infinite where more than half
-              was left to the end.
-            - from `half_lives`: `kept` `(layer, direction, unit)`, the share that is kept at a step.
-            - from `impulse_response`: `response` `(layer, direction, lag, unit)`, what is left after each lag.
-        verdict: what they say, in one sentence.
-        sampled: what was left out, in words; empty if nothing was.
+            - `half_life` `(layer, direction, unit)`: steps until half is left, infinite if more than half was
+              left at the end.
+            - from `half_lives`: `kept` `(layer, direction, unit)`, the share that is kept at each step.
+            - from `impulse_response`: `response` `(layer, direction, lag, unit)`, the share left after each lag.
+        verdict: summary in one sentence.
+        sampled: description of what was sampled; empty if everything was used.
     """
 
     sampled: str = ""
@@ -54,11 +53,12 @@ class UnitMemory(Result):
 
 
 def half_lives(model: Any, x: Any = None, *, lengths: Any = None) -> UnitMemory:
-    """Half-life of what each unit holds, by the gate that keeps it: an LSTM's forget gate f, a GRU's update gate.
+    """Computes the half-life of each unit from the gate that keeps its state.
 
-    Along this path the state is multiplied with f at each step; with the geometric mean f̄ over all steps and sequences,
-    half of it is left after ln 2 / -ln f̄ steps. What is written anew in between, and what comes back through other
-    units, is not in it: `impulse_response` measures both.
+    The gate f is the forget gate of an LSTM or the update gate of a GRU.
+    Along this path the state is multiplied with f at each step. With the geometric mean f̄ over all steps and sequences,
+    half of it is left after ln 2 / -ln f̄ steps. This ignores new values and feedback through other units;
+    `impulse_response` includes both.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
@@ -80,57 +80,47 @@ def half_lives(model: Any, x: Any = None, *, lengths: Any = None) -> UnitMemory:
         np.float64(6.579)
     """
     parts = {}
-    for run in runs_of(subject_of(model, x, lengths=lengths)):
+    for run in layer_runs(subject_of(model, x, lengths=lengths)):
         if not run.stack.cell.keeps:
             raise UsageError(
                 f"a {run.stack.cell.name} has no gate that keeps its state; impulse_response measures its memory"
             )
-        kept = [[_kept(strand) for strand in layer] for layer in run.strands]
+        kept = [[_kept(direction_run) for direction_run in layer] for layer in run.direction_runs]
         parts[run.part] = _dataset(run, np.array(kept))
     return UnitMemory(parts, verdict_of(parts, "by the gate"))
 
 
-def _kept(strand: Strand) -> np.ndarray:
+def _kept(run: DirectionRun) -> np.ndarray:
     """Geometric mean over steps and sequences of the gate that keeps the state, `(units,)`."""
-    gate = strand.kept
+    gate = run.kept
     assert gate is not None  # noqa: S101  (the cell has one)
     # 1 in the padding, whose logarithm is 0
-    return np.exp(gate.double().log().sum((0, 1)).cpu().numpy() / int(strand.lengths.sum()))
+    return np.exp(gate.double().log().sum((0, 1)).cpu().numpy() / int(run.lengths.sum()))
 
 
-def _dataset(run: Run, kept: np.ndarray) -> xarray.Dataset:
+def _dataset(run: LayerRun, kept: np.ndarray) -> xarray.Dataset:
     import xarray
 
     with np.errstate(divide="ignore"):
         found = math.log(2) / -np.log(kept)
     axes = ("layer", "direction", "unit")
     half = np.where(kept >= 1, math.inf, found)
-    return xarray.Dataset({"half_life": (axes, half), "kept": (axes, kept)}, coords(run), attributes(run))
-
-
-def coords(run: Run) -> dict[str, Any]:
-    """Names along the axes that every measure has."""
-    return {"layer": range(run.stack.num_layers), "direction": list(DIRECTIONS[: run.stack.directions])}
-
-
-def attributes(run: Run) -> dict[str, Any]:
-    """What a data set says of itself."""
-    return {"cell": run.stack.cell.name, "part": run.part}
+    return xarray.Dataset({"half_life": (axes, half), "kept": (axes, kept)}, run.coords, run.attributes)
 
 
 def verdict_of(parts: dict[str, xarray.Dataset], how: str) -> str:
-    """What the half-lives say, in one sentence."""
+    """Summary of half-lives in one sentence."""
     every = np.concatenate([data["half_life"].values.ravel() for data in parts.values()])
     every = every[~np.isnan(every)]
     if not len(every):
         return f"{how}: no unit shows any memory"
-    # halfway in the order, not between two: beside infinity there is no mean
+    # the upper median: the mean of two values could be infinite
     middle, longest = float(np.sort(every)[len(every) // 2]), float(every.max())
     return f"{how}, the median unit keeps half for {_steps(middle)}, the longest for {_steps(longest)}"
 
 
 def _steps(value: float) -> str:
-    return "longer than was looked at" if math.isinf(value) else f"{number(value)} steps"
+    return "longer than measured" if math.isinf(value) else f"{number(value)} steps"
 
 
 register(

@@ -1,4 +1,4 @@
-"""How many steps back a model needs to see for its loss to be what it is."""
+"""Memory horizon: the number of last steps that a model needs for its loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recurra.errors import UsageError
 from recurra.inspect.core.decay import number
 from recurra.inspect.core.layers import as_ours, recurrent_layers
 from recurra.inspect.core.registry import Measure, Text, register
-from recurra.inspect.core.results import Said
+from recurra.inspect.core.results import Reportable
 from recurra.inspect.core.subject import subject_of
 from recurra.tasks.subject import Subject
 
@@ -29,24 +29,24 @@ CELLS = 1 << 16
 """Steps of windows that are run together."""
 
 TABLES = {"words", "unseen", "characters", "character_lengths"}
-"""What a batch may hold beside its steps: what the words are that its steps refer to."""
+"""Fields of a batch that its steps refer to, such as the words."""
 KNOWN = {"values", "lengths", "targets", "weights", "rows", "target_lengths", "first"} | TABLES
-"""What a batch may consist of for its steps to be cut here."""
+"""Fields of batches whose steps can be cut."""
 
 
 UNFIT = "a memory horizon can be measured where a sequence or each of its steps has one target"
 
 
 @dataclass(frozen=True, repr=False)
-class Horizon(Said):
-    """The loss of a model that sees the last steps only.
+class Horizon(Reportable):
+    """Loss of a model that reads only the last steps.
 
     Attributes:
-        loss: by number of steps that are seen, `(lag,)`; the last is that of the whole sequences.
+        loss: by number of last steps, `(lag,)`; the last value is that of whole sequences.
         steps: the horizon: the smallest number of steps from which on the loss is within the tolerance of the full one.
         tolerance: as a share of the full loss.
-        verdict: the same in one sentence.
-        sampled: what was left out, in words; empty if nothing was.
+        verdict: summary in one sentence.
+        sampled: description of what was sampled; empty if everything was used.
     """
 
     loss: xarray.DataArray
@@ -61,7 +61,7 @@ class Horizon(Said):
         return float(self.loss[-1])
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each number of steps the loss and how much more it is than the full one."""
+        """For each number of steps the loss, and its difference from the full loss."""
         return [
             {"last_steps": int(lag), "loss": float(value), "more": float(value) - self.full}
             for lag, value in zip(self.loss["lag"].values, self.loss.values, strict=True)
@@ -78,21 +78,21 @@ def memory_horizon(
     lengths: Any = None,
     loss: Callable[[Any], Tensor] | None = None,
 ) -> Horizon:
-    """Measures how much the loss rises when all before the last k steps is taken away.
+    """Measures how much the loss rises when the model reads only the last k steps.
 
-    Where a sequence has one target, its last k steps are kept. Where every step has one (language models, tags), the
-    loss of a step is taken with the k last inputs up to it; a model that reads both directions keeps what comes after.
-    The model begins each of these with empty states. How far neural language models look back was measured like this
-    by Khandelwal and others, "Sharp nearby, fuzzy far away", 2018.
+    If a sequence has one target, its last k steps are kept. If every step has one (language models, tags), the loss of
+    a step uses the k last inputs up to it; a model that reads both directions also keeps the later inputs. Each run
+    starts with zero states. Khandelwal and others, "Sharp nearby, fuzzy far away", 2018, measured neural language
+    models in this way.
 
     Args:
         model: an estimator of Recurra, or a module that holds recurrent layers, or such a layer.
         X: sequences or tensor, as for `recurra.trace`.
         y: for an estimator the targets, as its `fit` takes them.
         lags: numbers of steps; None for a growing series, with the horizon found exactly in between.
-        tolerance: how much more loss is still as good, as a share of the full loss.
+        tolerance: increase of the loss that is acceptable, as a share of the full loss.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
-        loss: for a module: from its output to the losses of the sequences `(batch,)`; it stands for the targets.
+        loss: for a module: from its output to the losses of the sequences `(batch,)`; it replaces the targets.
 
     Raises:
         UsageError: there are no targets, an argument is out of its range, or the steps of the task cannot be cut.
@@ -115,7 +115,7 @@ def memory_horizon(
     subject = subject_of(model, X, y, lengths=lengths, loss=loss)
     if subject.loss is None:
         raise UsageError("a memory horizon needs the targets: give y (for a module, loss=)")
-    recurrent_layers(subject.network)  # says so where there is none
+    recurrent_layers(subject.network)  # raises an error if there is none
     aligned = _is_aligned(subject.batch) and getattr(model, "aligned", True)
     cut: _ManyToOne | _Aligned = _Aligned(subject) if aligned else _ManyToOne(subject)
     wanted = _series(cut.longest) if lags is None else sorted({int(k) for k in lags})
@@ -138,7 +138,7 @@ def memory_horizon(
 
 
 class _Search:
-    """Asks for the losses of lags and keeps them."""
+    """Measures the losses of lags and keeps them."""
 
     def __init__(self, loss: Callable[[int], float], full: float, longest: int, tolerance: float) -> None:
         self.loss, self.losses, self.longest = loss, {longest: full}, longest
@@ -149,11 +149,11 @@ class _Search:
             self.losses[lag] = self.loss(lag)
 
     def good(self, lag: int) -> bool:
-        # sums in another order differ by roundings of the losses themselves
+        # tolerance for rounding
         return self.losses[lag] <= self.limit + 1e-6 * max(abs(value) for value in self.losses.values())
 
     def horizon(self) -> int:
-        """The smallest lag from which on all that were asked are good."""
+        """The smallest lag from which on all measured lags are good."""
         found = self.longest
         for lag in sorted(self.losses, reverse=True):
             if not self.good(lag):
@@ -162,7 +162,7 @@ class _Search:
         return found
 
     def settled(self, lag: int) -> bool:
-        """Whether the loss has been good since a quarter of this lag: longer windows, which cost most, are spared."""
+        """Returns whether the loss is good from a quarter of this lag on, so that longer windows can be skipped."""
         return self.horizon() * 4 <= lag and all(self.good(k) for k in self.losses if k * 4 >= lag)
 
     def refine(self) -> None:
@@ -188,7 +188,7 @@ def _is_aligned(batch: Any) -> bool:
 
 
 class _ManyToOne:
-    """One target for each sequence: its last steps are kept."""
+    """Sequences with one target: their last steps are kept."""
 
     sampled = ""
 
@@ -198,7 +198,7 @@ class _ManyToOne:
         if getattr(self.batch, "target_lengths", None) is not None:
             raise UsageError(f"{UNFIT}; here a sequence has a sequence of targets")
         values = self.batch.values
-        # tokens (batch, time), or features; a module says by its own name for it where time stands
+        # the axis of time: of tokens (batch, time) or features, or as the module has it
         self.axis = 1 if hasattr(self.batch, "targets") or getattr(subject.network, "batch_first", True) else 0
         if values.dim() == 2 and values.dtype.is_floating_point:
             raise UsageError("give a batch of sequences (batch, time, features), not a single one")
@@ -222,7 +222,7 @@ class _ManyToOne:
 
 
 class _Aligned:
-    """A target for each step: windows that end with it, or, read from both sides, that begin before it."""
+    """A target for each step: windows that end at it, or for bidirectional models windows that begin before it."""
 
     def __init__(self, subject: Subject) -> None:
         _check(subject.batch)

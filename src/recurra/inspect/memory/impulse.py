@@ -1,4 +1,4 @@
-"""How long a push lasts in each unit."""
+"""Memory of each unit, measured by a perturbation of its state."""
 
 from __future__ import annotations
 
@@ -12,29 +12,38 @@ from torch import Tensor
 
 from recurra.cells import State
 from recurra.errors import UsageError
-from recurra.inspect.core.direction_runs import Run, Strand, runs_of, spread
+from recurra.inspect.core.direction_runs import DirectionRun, LayerRun, layer_runs, spread
 from recurra.inspect.core.quantize import pack
-from recurra.inspect.core.registry import Measure, Parts, Section, Text, attempt, curve_points, json_numbers, register
+from recurra.inspect.core.registry import (
+    Measure,
+    PageLayers,
+    Section,
+    Text,
+    attempt,
+    curve_points,
+    json_numbers,
+    register,
+)
 from recurra.inspect.core.subject import subject_of
 from recurra.ops import Stack, record
 from recurra.tasks.subject import Subject
 
-from .half_lives import UnitMemory, attributes, coords, half_lives, verdict_of
+from .half_lives import UnitMemory, half_lives, verdict_of
 
 if TYPE_CHECKING:
     import xarray
 
 WORK = 5_000_000_000
-"""Products of numbers that a call of `impulse_response` may take, about."""
+"""Approximate limit of multiplications in a call of `impulse_response`."""
 
 MIN_LAGS, MAX_LAGS = 20, 200
-"""Steps after the push that are looked at, unless more are asked for."""
+"""Steps that are measured after a perturbation, unless more are requested."""
 
-PUSHES = 8
-"""Greatest number of pushes for each unit."""
+PERTURBATIONS = 8
+"""Maximum number of perturbations for each unit."""
 
 SIZE = 1e-3
-"""Size of a push: small, so that it is the cell's own decay that is seen, and not its bounds."""
+"""Size of a perturbation. It is small, so that the cell stays in its linear range."""
 
 
 def impulse_response(
@@ -47,22 +56,22 @@ def impulse_response(
     lags: int | None = None,
     lengths: Any = None,
 ) -> UnitMemory:
-    """Pushes one unit after the other at one step, and measures how long it lasts.
+    """Measures how long a perturbation of each unit lasts.
 
-    After the push the layer runs on over the same inputs, once with it and once without; the response is the difference
-    of the pushed unit's own state, as a share of the push. That is taken at several steps and sequences, mean of the
-    absolute values. It counts what comes back through other units and gates; each layer and direction is measured by
-    itself, in double precision.
+    After the perturbation the layer runs over the same inputs, once with it and once without. The response is the
+    difference of the perturbed unit's state as a share of the perturbation: the mean absolute value over several steps
+    and sequences. It includes feedback through other units and gates. Each layer and direction is measured separately,
+    in double precision.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
         x: sequences or tensor, as for `recurra.trace`.
-        into: what is pushed: a state such as `"hidden"` or `"cell"`; or `"input"`, where all features of one step are
-            pushed together in a random direction and each unit's response is a share of its own greatest one. None for
-            the cell state, where there is one, else the hidden state.
-        at: step after which the push comes, in the order in which the direction takes them; None for several.
-        size: of the push.
-        lags: steps that are looked at after it; None for half of the steps, at most 200, fewer where units are many.
+        into: state to perturb, such as `"hidden"` or `"cell"`. With `"input"`, all features of one step are perturbed
+            together in a random direction, and the response of a unit is a share of its largest one. None for the
+            cell state if there is one, else the hidden state.
+        at: step after which the state is perturbed, in the order of the direction; None for several steps.
+        size: of the perturbation.
+        lags: steps that are measured after it; None for half of the steps, at most 200, fewer for many units.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
 
     Raises:
@@ -81,9 +90,9 @@ def impulse_response(
     if lags is not None and lags < 1:
         raise UsageError(f"lags must be at least 1, got {lags}")
     parts, notes = {}, []
-    runs = runs_of(subject_of(model, x, lengths=lengths))
+    runs = layer_runs(subject_of(model, x, lengths=lengths))
     if all(run.steps < 2 for run in runs):
-        raise UsageError("every sequence has one step: there is nothing after a push")
+        raise UsageError("every sequence has one step: there is nothing after a perturbation")
     for run in runs:
         if run.steps < 2:  # one of several layers, such as that which answers a forecaster's questions
             continue
@@ -92,16 +101,19 @@ def impulse_response(
         if state not in (*states, "input"):
             raise UsageError(f"into is one of {', '.join((*states, 'input'))}, not {into!r}")
         most = min(run.steps - 1, _most_lags(run) if lags is None else lags)
-        pushes = _pushes(run, state, most, at)
-        found = [[_responses(strand, pushes, state, size, most) for strand in layer] for layer in run.strands]
+        perturbations = _perturbations(run, state, most, at)
+        found = [
+            [_responses(direction_run, perturbations, state, size, most) for direction_run in layer]
+            for layer in run.direction_runs
+        ]
         parts[run.part] = _response_dataset(run, np.array(found), state == "input")
-        notes.append(f"pushes for each unit: {len(pushes)}, steps after each: {most}")
-    how = f"after a push into the {into or 'state'}"
+        notes.append(f"perturbations for each unit: {len(perturbations)}, steps after each: {most}")
+    how = f"after a perturbation of the {into or 'state'}"
     return UnitMemory(parts, verdict_of(parts, how), "; ".join(dict.fromkeys(notes)))
 
 
-def _pushes(run: Run, state: str, lags: int, at: int | None) -> list[tuple[int, int]]:
-    """Pairs of sequence and step after which a push comes."""
+def _perturbations(run: LayerRun, state: str, lags: int, at: int | None) -> list[tuple[int, int]]:
+    """Pairs of sequence and step after which a perturbation comes."""
     stack = run.stack
     longest = int(run.lengths.max())
     if at is not None:
@@ -114,54 +126,56 @@ def _pushes(run: Run, state: str, lags: int, at: int | None) -> list[tuple[int, 
         pairs = [
             (b, k)
             for b, n in enumerate(run.lengths.tolist())
-            for k in spread(range(max(1, min(n - 1, n - lags))), max(1, PUSHES // len(run.rows)))
+            for k in spread(range(max(1, min(n - 1, n - lags))), max(1, PERTURBATIONS // len(run.rows)))
             if n > 1
         ]
     work = 2 * lags * _work(stack) // (stack.hidden_size if state == "input" else 1)
-    return spread(pairs, int(min(PUSHES, max(1, WORK // work))))
+    return spread(pairs, int(min(PERTURBATIONS, max(1, WORK // work))))
 
 
-def _most_lags(run: Run) -> int:
-    """Half of the steps, so that a push may come anywhere in the other half; fewer where they would take long."""
+def _most_lags(run: LayerRun) -> int:
+    """Half of the steps, so that the perturbation can be anywhere in the other half; fewer if that takes too long."""
     return max(1, min(run.steps // 2, MAX_LAGS, max(MIN_LAGS, WORK // _work(run.stack))))
 
 
 def _work(stack: Stack) -> int:
-    """Products of a step after pushes of all units."""
+    """Products of a step after perturbations of all units."""
     rows = stack.num_layers * stack.directions * (stack.hidden_size + 1)
     return rows * 2 * stack.hidden_size**2 * len(stack.cell.gates)
 
 
-def _responses(strand: Strand, pushes: list[tuple[int, int]], state: str, size: float, lags: int) -> np.ndarray:
-    """Mean absolute response `(1 + lags, units)`; NaN at lags that no push was followed by."""
-    strand = strand.double()
-    found = [_response(strand, b, k, state, size, lags) for b, k in pushes]
+def _responses(
+    run: DirectionRun, perturbations: list[tuple[int, int]], state: str, size: float, lags: int
+) -> np.ndarray:
+    """Mean absolute response `(1 + lags, units)`; NaN at lags that follow no perturbation."""
+    run = run.double()
+    found = [_response(run, b, k, state, size, lags) for b, k in perturbations]
     stacked = torch.stack(found)
     count = stacked.isfinite().sum(0)
     return (stacked.nan_to_num(0).sum(0) / torch.where(count > 0, count, torch.nan)).cpu().numpy()
 
 
-def _response(strand: Strand, row: int, step: int, state: str, size: float, lags: int) -> Tensor:
-    """Absolute response `(1 + lags, units)` to one push after a step of one sequence."""
-    names, end = strand.cell.states, int(strand.lengths[row])
-    pushed_input = state == "input"
-    begin = step if pushed_input else step + 1
-    inputs = strand.inputs[begin : min(end, step + 1 + lags), row]
-    first = [s[begin, row] for s in strand.states]
-    watched = len(names) - 1 if pushed_input else names.index(state)
+def _response(run: DirectionRun, row: int, step: int, state: str, size: float, lags: int) -> Tensor:
+    """Absolute response `(1 + lags, units)` to one perturbation after a step of one sequence."""
+    names, end = run.cell.states, int(run.lengths[row])
+    perturbed_input = state == "input"
+    begin = step if perturbed_input else step + 1
+    inputs = run.inputs[begin : min(end, step + 1 + lags), row]
+    first = [s[begin, row] for s in run.states]
+    watched = len(names) - 1 if perturbed_input else names.index(state)
     units = first[watched].shape[-1]
-    copies = 2 if pushed_input else units + 1  # the first as it was
+    copies = 2 if perturbed_input else units + 1  # the first as it was
     values = inputs.expand(copies, -1, -1).clone()
     states: list[Tensor] = [s.expand(copies, -1).clone() for s in first]
-    if pushed_input:
+    if perturbed_input:
         random = torch.Generator().manual_seed(0)
         direction = torch.randn(values.shape[-1], generator=random, dtype=torch.float64).to(values)
         values[1, 0] += size * direction / direction.norm()
     else:
         states[watched][1:].diagonal().add_(size)
-    seen = _run(strand, values, tuple(states))[watched]  # (copies, time, units)
+    seen = _run(run, values, tuple(states))[watched]  # (copies, time, units)
     response = inputs.new_full((lags + 1, units), math.nan)
-    if pushed_input:
+    if perturbed_input:
         found = (seen[1] - seen[0]).abs()
         response[: len(found)] = found
         return response
@@ -170,14 +184,14 @@ def _response(strand: Strand, row: int, step: int, state: str, size: float, lags
     return response
 
 
-def _run(strand: Strand, values: Tensor, states: State) -> State:
-    """All states `(batch, time, size)` of a run of one strand."""
+def _run(run: DirectionRun, values: Tensor, states: State) -> State:
+    """All states `(batch, time, size)` of a run of one direction."""
     first = tuple(s.unsqueeze(0) for s in states)
-    found = record(strand.stack, values, list(strand.weights.values()), None, first, names=strand.cell.states)
-    return tuple(found.arrays[name][0, 0] for name in strand.cell.states)
+    found = record(run.stack, values, list(run.weights.values()), None, first, names=run.cell.states)
+    return tuple(found.arrays[name][0, 0] for name in run.cell.states)
 
 
-def _response_dataset(run: Run, response: np.ndarray, relative: bool) -> xarray.Dataset:
+def _response_dataset(run: LayerRun, response: np.ndarray, relative: bool) -> xarray.Dataset:
     """From responses `(layers, directions, lags, units)`; shares of each unit's greatest one where `relative`."""
     import xarray
 
@@ -192,7 +206,7 @@ def _response_dataset(run: Run, response: np.ndarray, relative: bool) -> xarray.
         half[layer, direction, unit] = half_life(after)
     axes = ("layer", "direction", "unit")
     found = {"half_life": (axes, half), "response": (("layer", "direction", "lag", "unit"), response)}
-    return xarray.Dataset(found, coords(run) | {"lag": range(response.shape[2])}, attributes(run))
+    return xarray.Dataset(found, run.coords | {"lag": range(response.shape[2])}, run.attributes)
 
 
 def half_life(left: np.ndarray) -> float:
@@ -220,7 +234,7 @@ def _compute_section(subject: Subject) -> tuple[UnitMemory | None, UnitMemory]:
     return attempt(lambda: half_lives(subject)), impulse_response(subject)
 
 
-def _payload(found: tuple[UnitMemory | None, UnitMemory], parts: Parts, row: int) -> dict[str, Any]:
+def _payload(found: tuple[UnitMemory | None, UnitMemory], parts: PageLayers, row: int) -> dict[str, Any]:
     gate, perturbed = found
     shown: dict[str, Any] = {}
     for name, data in parts.items():

@@ -1,4 +1,4 @@
-"""The way of a state through the few directions in which it moves most."""
+"""Trajectory of a state in its principal components."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from recurra.errors import UsageError
 from recurra.inspect.core.registry import Measure, Text, register
-from recurra.inspect.core.results import Result, place
+from recurra.inspect.core.results import Result, layer_rows, measure_layers, place
 from recurra.inspect.core.trace import Trace
 
 
@@ -24,9 +24,9 @@ class Trajectory(Result):
               coordinates of the trace (`token` among them).
             - `explained` `(layer, direction, component)`: share of the variance.
             - `axes` `(layer, direction, component, unit)` and `mean` `(layer, direction, unit)`: a state is
-              mean + points · axes + what the other components hold.
-        verdict: how much of the variance is seen, in one sentence.
-        state: which state it is.
+              mean + points · axes + the other components.
+        verdict: one sentence about the explained variance.
+        state: name of the state.
     """
 
     state: str
@@ -43,24 +43,16 @@ class Trajectory(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """For each part, layer and direction the share of the variance that each component explains."""
-        return [
-            {
-                "part": part,
-                "layer": layer,
-                "direction": direction,
-                **{
-                    f"component {c}": float(data["explained"].sel(layer=layer, direction=direction, component=c))
-                    for c in data["component"].values.tolist()
-                },
-            }
-            for part, data in self.parts.items()
-            for layer in data["layer"].values.tolist()
-            for direction in data["direction"].values.tolist()
-        ]
+        return layer_rows(
+            self.parts,
+            lambda one: {
+                f"component {c}": float(one["explained"].sel(component=c)) for c in one["component"].values.tolist()
+            },
+        )
 
 
 def trajectory(trace: Trace, components: int = 2, *, state: str | None = None) -> Trajectory:
-    """Follows a state by principal component analysis, fitted on all steps of all sequences of a trace.
+    """Projects a state to its principal components, fitted on all steps of all sequences of a trace.
 
     Args:
         trace: of `recurra.trace`.
@@ -81,13 +73,8 @@ def trajectory(trace: Trace, components: int = 2, *, state: str | None = None) -
         raise UsageError(f"components must be at least 1, got {components}")
     name = state or "hidden"
     parts = {part: _of_part(data, name, components) for part, data in trace.parts.items()}
-    shares = [
-        (float(data["explained"].isel(layer=i, direction=d).sum()), part, data["layer"].values[i].item(), direction)
-        for part, data in parts.items()
-        for i in range(data.sizes["layer"])
-        for d, direction in enumerate(data["direction"].values.tolist())
-    ]
-    least, part, layer, direction = min(shares)
+    shares = measure_layers(parts, lambda one: float(one["explained"].sum()))
+    part, layer, direction, least = min(shares, key=lambda measured: (measured[3], *measured[:3]))
     where = place(part, layer, direction, parts[part]) if len(shares) > 1 else ""
     where = f" (least in {where})" if where else ""
     verdict = f"{components} {'component shows' if components == 1 else 'components show'} {least:.0%} of the variance"

@@ -1,4 +1,4 @@
-"""What drives each gate: how much of its argument comes from the input of the step, how much from the past."""
+"""Contributions to the argument of each gate: from the input of the step, and from the previous state."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from recurra.inspect.core.layers import LayerCall, serving
 from recurra.ops import record, recurrence
 from recurra.tasks.subject import Subject
 
-Drives = dict[str, tuple[Tensor, Tensor]]
-"""For each gate the part from the input and the part from the past, biases included, each
+GateInputs = dict[str, tuple[Tensor, Tensor]]
+"""For each gate the contribution of the input and of the previous state, biases included, each
 `(layer, direction, time, unit)`."""
 
 
-def drives(subject: Subject, row: int = 0) -> dict[str, Drives]:
-    """For each call of a recurrent layer, by the names that a trace has: what drives the gates of one sequence.
+def gate_inputs(subject: Subject, row: int = 0) -> dict[str, GateInputs]:
+    """Computes the contributions to the gates of one sequence, for each call of a recurrent layer by its name.
 
-    Cells other than the three of this package are left out: what their weights do is their own affair.
+    Custom cells are left out, because the meaning of their weights is unknown.
 
     The argument of a gate is the sum of both parts; of the candidate of a GRU it is the first plus the reset gate times
     the second (see `recurra.cells.GRU`).
 
     Args:
         subject: the model and its inputs.
-        row: which sequence.
+        row: number of the sequence.
     """
-    found: dict[str, Drives] = {}
+    found: dict[str, GateInputs] = {}
 
     def serve(call: LayerCall) -> tuple[Tensor, State]:
         name = call.name if call.number == 0 else f"{call.name} (call {call.number + 1})"
@@ -43,7 +43,7 @@ def drives(subject: Subject, row: int = 0) -> dict[str, Drives]:
     return found
 
 
-def _of_call(call: LayerCall, row: int) -> Drives:
+def _of_call(call: LayerCall, row: int) -> GateInputs:
     stack, one = call.stack, slice(row, row + 1)
     steps = call.values.shape[1] if call.lengths is None else int(call.lengths[row])
     x = call.values[one, :steps]

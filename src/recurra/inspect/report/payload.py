@@ -1,4 +1,4 @@
-"""What a page about a trace contains: arrays that fit into it, what the model says, and lines of Python."""
+"""Data of the report page: arrays within its size limit, the prediction, and lines of Python."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from recurra._util.plotting import GATES_AND_STATES
 from recurra.errors import UsageError
 from recurra.inspect.core.layers import recurrent_layers
 from recurra.inspect.core.quantize import cut, json_bytes, pack, packed_size
 from recurra.tasks.subject import Subject
 
-from .gate_inputs import drives
+from .gate_inputs import gate_inputs
 from .sections import compute_sections, headings
 from .unit_order import unit_orders
 
@@ -24,20 +25,20 @@ if TYPE_CHECKING:
     from recurra.inspect.core.trace import Trace
 
 MANY_STEPS, FEW_UNITS = 2000, 16
-"""A page that is too large first loses steps down to the one, then units down to the other."""
+"""A page that is too large first drops steps down to the first number, then units down to the second."""
 INPUT_NUMBERS = 60_000
-"""Inputs with more numbers than this are not shown."""
+"""Inputs with more numbers are not shown."""
 TITLE, ANSWER, TOKEN, REMARK = 400, 4000, 80, 2000
-"""Greatest numbers of characters of texts on a page."""
+"""Maximum numbers of characters of texts on a page."""
 NAMES_BYTES = 200_000
-"""The names of features are left out where they take more bytes."""
+"""Names of features are left out if they take more bytes."""
 PARTS = 6
-"""Recurrent layers, or calls of them, that a page shows."""
+"""Maximum number of calls of recurrent layers on a page."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """How the lines of Python on the page begin.
+    """Beginning of the lines of Python on the page.
 
     Attributes:
         model: an expression for the model.
@@ -48,18 +49,18 @@ class Code:
     x: str = "x"
 
 
-def contents(found: Trace, row: int, budget: int, code: Code, title: str | None = None) -> dict[str, Any]:
-    """Everything that the page shows of one sequence, for JSON.
+def page_payload(found: Trace, row: int, budget: int, code: Code, title: str | None = None) -> dict[str, Any]:
+    """Builds the data of the page about one sequence, for JSON.
 
     Args:
         found: the trace.
-        row: which sequence.
-        budget: greatest size as JSON, in bytes.
-        code: how the lines of Python begin.
-        title: what the page is about; the text, or what the inputs are, when None.
+        row: number of the sequence.
+        budget: maximum size as JSON, in bytes.
+        code: beginning of the lines of Python.
+        title: title of the page; None for the text of the sequence, or a description of the inputs.
 
     Raises:
-        UsageError: there is no such row, or nothing happens in it.
+        UsageError: there is no such row, or it has no steps.
     """
     subject = found.subject
     parts = {name: one_row(data, row) for name, data in list(found.parts.items())[:PARTS]}
@@ -80,14 +81,15 @@ def contents(found: Trace, row: int, budget: int, code: Code, title: str | None 
         "remarks": [cut(note, REMARK) for note in subject.notes],
         "code": _code(code, row),
         "sections": headings(),
+        "colours": GATES_AND_STATES,
     }
     # the title is on the page twice
     fixed = json_bytes([about, about["title"], measured.to_json(parts, row)]) + sum(map(_part_bytes, parts.values()))
     fitted = _fit(parts, budget - fixed)
-    pushed = drives(subject, row) if fitted.drives else {}
+    inputs_of_gates = gate_inputs(subject, row) if fitted.gate_inputs else {}
     return {
         **about,
-        "parts": [_part(found, name, data, fitted, pushed.get(name)) for name, data in fitted.parts.items()],
+        "parts": [_part(found, name, data, fitted, inputs_of_gates.get(name)) for name, data in fitted.parts.items()],
         "notes": notes + fitted.notes,
         "measured": measured.to_json(fitted.parts, row),
     }
@@ -97,7 +99,7 @@ def _title(subject: Subject, row: int, parts: dict[str, xarray.Dataset]) -> str:
     if subject.steps is None:
         count = next(iter(parts.values())).attrs["sequences"]
         return subject.title if count == 1 else f"{subject.title}, {row + 1} / {count}"
-    shown = subject.steps[row][: TITLE + 1]  # a step may be empty; such a title may be shorter than it could be
+    shown = subject.steps[row][: TITLE + 1]  # some steps may be empty strings
     return "".join(shown) if all(len(t) == 1 for t in shown) else " ".join(shown)
 
 
@@ -107,7 +109,7 @@ def _names(subject: Subject) -> list[str] | None:
 
 
 def _code(code: Code, row: int) -> dict[str, Any]:
-    """The lines of Python begin with `...` in place of an expression that is too long."""
+    """The lines of Python, with `...` in place of an expression that is too long."""
     return {
         "model": code.model if len(code.model) <= REMARK else "...",
         "x": code.x if len(code.x) <= REMARK else "...  # " + cut(code.x.replace("\n", " "), TOKEN),
@@ -116,7 +118,7 @@ def _code(code: Code, row: int) -> dict[str, Any]:
 
 
 def _part_bytes(data: xarray.Dataset) -> int:
-    """The most bytes that a part takes on the page without its arrays and tokens: numbers of units, and two orders."""
+    """Maximum bytes of a part on the page without its arrays and tokens: numbers of units, and two orders."""
     return 4096 + 8 * data.sizes["unit"] * (1 + 2 * data.sizes["layer"] * data.sizes["direction"])
 
 
@@ -133,27 +135,27 @@ def one_row(data: xarray.Dataset, row: int) -> xarray.Dataset:
 
 @dataclass
 class _Fitted:
-    """Parts that fit on the page, and how."""
+    """Parts that fit on the page, and their precision."""
 
     parts: dict[str, xarray.Dataset]
     exact: bool
-    drives: bool
+    gate_inputs: bool
     notes: list[dict[str, Any]]
 
 
 def _fit(parts: dict[str, xarray.Dataset], budget: int) -> _Fitted:
-    """Chooses the precision; leaves out steps and units where even the lower one is too large."""
+    """Chooses the precision, and drops steps and units if the lower precision is still too large."""
     own = sum(array.size for data in parts.values() for array in data.data_vars.values())
     both = own + 2 * sum(
         array.size for data in parts.values() for n, array in data.data_vars.items() if n not in STATES
     )
     long = max(int(data["length"]) for data in parts.values()) > 4 * MANY_STEPS
     text = _TokenBytes(parts)
-    for exact, with_drives in ((True, True), (False, True), (False, False)):
-        size = packed_size(both if with_drives else own, exact) + text.until(None)
-        if size <= budget and not (with_drives and long):
+    for exact, with_inputs in ((True, True), (False, True), (False, False)):
+        size = packed_size(both if with_inputs else own, exact) + text.until(None)
+        if size <= budget and not (with_inputs and long):
             notes = [] if exact else [{"say": "precision"}]
-            return _Fitted(parts, exact, with_drives, notes)
+            return _Fitted(parts, exact, with_inputs, notes)
     steps = max(data.sizes["time"] for data in parts.values())
     units = max(data.sizes["unit"] for data in parts.values())
     kept_steps, kept_units, size = steps, units, own
@@ -180,7 +182,7 @@ STATES = ("hidden", "cell")
 
 
 class _TokenBytes:
-    """The bytes that the texts of the steps take on a page."""
+    """Bytes of the tokens on a page."""
 
     def __init__(self, parts: dict[str, xarray.Dataset]) -> None:
         self._totals = [
@@ -188,7 +190,7 @@ class _TokenBytes:
         ]
 
     def until(self, steps: int | None) -> int:
-        """Those of the first steps, or of all."""
+        """Bytes of the first steps, or of all steps."""
         return sum(int(totals[:steps][-1]) for totals in self._totals)
 
 
@@ -197,7 +199,7 @@ def _tokens(data: xarray.Dataset) -> list[str] | None:
 
 
 def _liveliest(data: xarray.Dataset, count: int) -> xarray.Dataset:
-    """The units whose values change most over the steps."""
+    """Selects the units whose values change most over the steps."""
     array = next((data[n] for n in ("cell", "hidden") if n in data and data[n].dims[-1] == "unit"), None)
     if array is None or data.sizes["unit"] <= count:
         return data
@@ -206,7 +208,7 @@ def _liveliest(data: xarray.Dataset, count: int) -> xarray.Dataset:
 
 
 def _part(
-    found: Trace, name: str, data: xarray.Dataset, fitted: _Fitted, pushed: dict[str, Any] | None
+    found: Trace, name: str, data: xarray.Dataset, fitted: _Fitted, inputs_of_gates: dict[str, Any] | None
 ) -> dict[str, Any]:
     """One recurrent layer; arrays are `(layer, direction, unit, time)`."""
     layer = recurrent_layers(found.subject.network).get(name.split(" (call ")[0])
@@ -216,10 +218,10 @@ def _part(
         if not fitted.exact:
             values = np.nan_to_num(values)
         arrays[str(array_name)] = pack(values, fitted.exact)
-    if pushed is not None:
+    if inputs_of_gates is not None:
         time = data["time"].values
         units = data["unit"].values
-        for gate, sides in pushed.items():
+        for gate, sides in inputs_of_gates.items():
             if gate in data:
                 for side, values in zip(("input", "past"), sides, strict=True):
                     chosen = values.cpu().numpy()[:, :, time][..., units]
@@ -254,7 +256,7 @@ def numbers_read(subject: Subject, row: int) -> np.ndarray | None:
 
 
 def _inputs(subject: Subject, row: int, parts: dict[str, xarray.Dataset]) -> np.ndarray | None:
-    """The same for the page, `(features, time)`, where it is not too much."""
+    """The same for the page, `(features, time)`; None if there are too many numbers."""
     one = numbers_read(subject, row)
     part = next(iter(parts.values()))
     if one is not None and len(one) == int(part["length"]):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import DataError, UsageError
-from recurra.inspect.core.registry import MEASURES, Measure, Parts, Section
+from recurra.inspect.core.registry import MEASURES, Measure, PageLayers, Section
 from recurra.tasks.subject import Subject
 
 MAX_STEPS = 2000
@@ -38,9 +38,9 @@ class SectionResults:
             of the sequence.
     """
 
-    payloads: dict[str, Callable[[Parts, int], dict[str, Any]]]
+    payloads: dict[str, Callable[[PageLayers, int], dict[str, Any]]]
 
-    def to_json(self, parts: Parts, row: int) -> dict[str, Any]:
+    def to_json(self, parts: PageLayers, row: int) -> dict[str, Any]:
         """Data of all sections; `why` gives the reason why a measure could not be taken.
 
         Args:
@@ -50,7 +50,7 @@ class SectionResults:
         return {name: payload(parts, row) for name, payload in self.payloads.items()}
 
 
-def compute_sections(subject: Subject, parts: Parts) -> SectionResults:
+def compute_sections(subject: Subject, parts: PageLayers) -> SectionResults:
     """Takes the measures of all sections, on all sequences of a subject.
 
     Args:

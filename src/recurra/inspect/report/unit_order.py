@@ -1,4 +1,4 @@
-"""Orders of units in which patterns can be seen."""
+"""Orders of units that make patterns visible."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     import xarray
 
 MOST = 1024
-"""Units that are ordered by likeness; more take too long."""
+"""Maximum number of units that are ordered by similarity."""
 
 
 def unit_orders(data: xarray.Dataset) -> dict[str, list[list[list[int]]]]:
-    """Positions of the units of a sequence by how much they change, and by likeness, for each layer and direction.
+    """Sorts the units of a sequence by activity and by similarity, for each layer and direction.
 
-    Likeness is the correlation of their courses over the steps; groups are joined by average linkage, and neighbours
-    are as like as can be (Bar-Joseph et al. 2001).
+    Activity is the standard deviation over the steps. Similarity is the correlation over the steps, with average
+    linkage and optimal leaf ordering (Bar-Joseph et al. 2001).
 
     Args:
         data: one sequence of a trace, its arrays `(layer, direction, time, unit)`.
@@ -36,7 +36,7 @@ def unit_orders(data: xarray.Dataset) -> dict[str, list[list[list[int]]]]:
 
 
 def _by_likeness(courses: np.ndarray) -> np.ndarray:
-    """Positions of courses `(unit, time)` in the order of the leaves of their tree."""
+    """Positions of the units `(unit, time)` in the order of the leaves of the cluster tree."""
     from scipy.cluster.hierarchy import leaves_list, linkage
 
     centred = courses - courses.mean(1, keepdims=True)

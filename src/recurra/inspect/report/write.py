@@ -1,4 +1,4 @@
-"""One page that shows a run of a model: a single file that needs no network, for any browser."""
+"""Writes the report page: a single HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from recurra.errors import UsageError
 from recurra.inspect.core.quantize import as_json
 from recurra.inspect.core.trace import MAX_BYTES, PAGE_WRITERS, Trace, trace
 
-from .payload import Code, contents
+from .payload import Code, page_payload
 from .sections import page_measures
 
 PAGE_BYTES = 4_900_000
-"""Greatest size of a page. Where it would be larger, texts are cut and steps and units are left out, visibly."""
+"""Maximum size of a page. To stay below it, texts are cut and steps and units are left out; the page says so."""
 LANGUAGES = ("en", "ko")
 SCRIPTS = ("core", "strings", "colours", "figure", "input", "rasters", "lines", "cell", "charts")
 """In the order of their dependencies. The scripts of the measures follow, then `main`."""
@@ -39,25 +39,25 @@ def write_report(
     title: str | None = None,
     code: Code | None = None,
 ) -> Trace:
-    """Runs a model and writes a page that shows what happened inside.
+    """Runs a model and writes a page that shows its gates and states.
 
-    The page holds heat maps of every gate and state, the states of a unit over the steps, the cell step by step with
-    its numbers, how far back gradients reach, how long units remember, and which steps the answer rests on. It is one
-    HTML file below 5 MB that loads nothing from anywhere.
+    The page contains heat maps of all gates and states, the states of a unit over the steps, the computation of the
+    cell with its numbers, the gradient reach, the memory of the units, and the steps that drove the prediction. It is
+    one HTML file below 5 MB that loads nothing from the network.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
         x: as for `recurra.trace`.
         path: file to write.
-        row: which of the sequences is shown.
+        row: number of the sequence that is shown.
         names: gates and states to keep; None for all.
         units: units to keep; None for all.
         time: steps to keep; None for all.
-        max_bytes: greatest size of the trace.
-        say: is told how many bytes will be kept, before anything runs.
-        language: of the page when it opens, `"en"` or `"ko"`; it can be changed there.
-        title: what the page is about, at most 400 characters; the text, or what the inputs are, when None.
-        code: how the model and the inputs are called in the lines of Python that the page offers.
+        max_bytes: maximum size of the trace.
+        say: called with the number of bytes to keep, before the run.
+        language: initial language of the page, `"en"` or `"ko"`; readers can change it.
+        title: title of the page, at most 400 characters; None for the text, or a description of the inputs.
+        code: expressions for the model and the inputs in the lines of Python on the page.
 
     Returns:
         The trace that the page shows.
@@ -93,7 +93,7 @@ def write_page(
     check_language(language)
     values = _values(language)
     budget = PAGE_BYTES - sum(len(value.encode()) for value in values.values()) - 4096
-    data = {"language": language, **contents(found, row, budget, code or Code(), title)}
+    data = {"language": language, **page_payload(found, row, budget, code or Code(), title)}
     values |= {"data": as_json(data), "title": html.escape(data["title"])}
     page = re.sub(r"{{(\w+)}}", lambda place: values[place[1]], _read("report.html"))
     with written(Path(path)) as partial:
@@ -104,13 +104,13 @@ PAGE_WRITERS.append(write_page)
 
 
 def check_language(language: str) -> None:
-    """Raises UsageError where the page does not speak a language."""
+    """Raises UsageError for a language that the page does not support."""
     if language not in LANGUAGES:
         raise UsageError(f"language is one of {', '.join(LANGUAGES)}, not {language!r}")
 
 
 def _values(language: str) -> dict[str, str]:
-    """What stands in the places of the page, but for the data."""
+    """Values of the placeholders of the page, except the data."""
     scripts = [_read(f"{name}.js") for name in SCRIPTS] + [section.javascript() for _, section in page_measures()]
     script = "\n".join([*scripts, _read("main.js")])
     return {"language": language, "style": _read("report.css"), "script": script}

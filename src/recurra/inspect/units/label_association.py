@@ -1,7 +1,8 @@
-"""Which units go with the labels."""
+"""Association of units with labels."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,34 +10,33 @@ import numpy as np
 
 from recurra.errors import DataError, UsageError
 from recurra.inspect.core.corpus import Corpus, Progress
-from recurra.inspect.core.layers import recurrent_layers
+from recurra.inspect.core.layers import DIRECTIONS, recurrent_layers
 from recurra.inspect.core.registry import Measure, Text, register
-from recurra.inspect.core.results import Dumped
-from recurra.inspect.core.trace import DIRECTIONS
+from recurra.inspect.core.results import JsonResult
 from recurra.inspect.interventions.changes import part_of
 
-from .spans import UnitName, unit_named, watch
+from .spans import UnitName, chunk_activations, unit_named
 
 SUMMARIES = ("mean", "max", "min", "last")
-"""How the activations of a unit over a sequence become one number; `"last"` is the last step it computes."""
+"""Ways to reduce the activations of a unit over a sequence to one number; `"last"` is its last computed step."""
 ALPHA = 0.05
-"""Share of false discoveries among the units that are called telling."""
+"""False discovery rate of the significant units."""
 FEW = 20
-"""Whole numbers of at most so many kinds are taken for classes."""
+"""Integers with at most this many different values are treated as classes."""
 
 
 @dataclass(frozen=True)
 class Relation:
-    """How a unit goes with the labels.
+    """Association of a unit with the labels.
 
     Attributes:
-        unit: which unit; None where it is the one of a page.
+        unit: name of the unit; None in a `UnitPage`.
         measure: `"r"` (Pearson; with two classes point-biserial, above 0 where the unit is higher in the second), or
-            `"eta2"` (share of the variance that lies between the classes).
+            `"eta2"` (share of the variance between the classes).
         value: its value.
-        p: probability of a value at least as far from 0, if unit and labels had nothing to do with each other.
-        q: the same allowing for the number of units that were tried (Benjamini and Hochberg 1995): the share of
-            false discoveries among this unit and the better ones.
+        p: p-value under the hypothesis that unit and labels are independent.
+        q: p-value adjusted for the number of units (Benjamini and Hochberg 1995): the false discovery rate among this
+            unit and all stronger ones.
     """
 
     unit: UnitName | None
@@ -62,13 +62,13 @@ class Relation:
 
 
 @dataclass(frozen=True, repr=False)
-class Telling(Dumped):
-    """Units by how well they go with the labels.
+class LabelAssociation(JsonResult):
+    """Units ranked by their association with the labels.
 
     Attributes:
         relations: of every unit, the strongest first.
         of: the gate or state.
-        summary: how it became one number per sequence.
+        summary: how the activations were reduced to one number per sequence.
         rows: number of sequences.
     """
 
@@ -78,9 +78,15 @@ class Telling(Dumped):
     rows: int
 
     @property
-    def telling(self) -> list[Relation]:
-        """The units that go with the labels when at most one in twenty of these may be a false discovery."""
+    def significant(self) -> list[Relation]:
+        """The units that are associated with the labels, at a false discovery rate of 5 %."""
         return [r for r in self.relations if r.q <= ALPHA]
+
+    @property
+    def telling(self) -> list[Relation]:
+        """Deprecated name of `significant`."""
+        warnings.warn("`telling` is now `significant`", DeprecationWarning, stacklevel=2)
+        return self.significant
 
     def to_dict(self) -> dict[str, Any]:
         """All units."""
@@ -88,17 +94,19 @@ class Telling(Dumped):
             "of": self.of,
             "summary": self.summary,
             "rows": self.rows,
-            "telling": len(self.telling),
+            "telling": len(self.significant),
             "relations": [r.to_dict() for r in self.relations],
         }
 
     def __repr__(self) -> str:
         """The ten best units."""
-        head = f"Telling units ({self.summary} of {self.of!r}, {self.rows:,} sequences): {len(self.telling)} of "
+        head = (
+            f"Label association ({self.summary} of {self.of!r}, {self.rows:,} sequences): {len(self.significant)} of "
+        )
         return "\n".join([f"{head}{len(self.relations)} at q <= {ALPHA}", *map(str, self.relations[:10])])
 
 
-def telling_units(
+def label_association(
     model: Any,
     X: Any = None,
     y: Any = None,
@@ -108,18 +116,18 @@ def telling_units(
     part: str | None = None,
     lengths: Any = None,
     progress: Progress | None = None,
-) -> Telling:
-    """Ranks all units by how well they go with labels or numbers.
+) -> LabelAssociation:
+    """Ranks all units by their association with labels or numbers.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
-        X: many sequences, as in `browse`.
-        y: one label (class) or number per sequence; not only the targets of the model, but whatever you know of them.
-        of: the gate or state that is looked at.
+        X: many sequences, as in `max_activating`.
+        y: one label (class) or number per sequence: the targets of the model, or any other property.
+        of: the gate or state that is measured.
         summary: how the activations over a sequence become one number: `"mean"`, `"max"`, `"min"` or `"last"`.
         part: name of the recurrent layer in a model with several.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
-        progress: is told how many of how many chunks are done.
+        progress: called with the number of finished chunks and of all chunks.
 
     Raises:
         UsageError: an argument does not fit.
@@ -127,9 +135,9 @@ def telling_units(
 
     Example:
         >>> import torch
-        >>> from recurra.inspect import telling_units
+        >>> from recurra.inspect import label_association
         >>> x = torch.randn(200, 9, 2)
-        >>> found = telling_units(torch.nn.GRU(2, 16, batch_first=True), x, x[:, :, 0].mean(1).numpy())
+        >>> found = label_association(torch.nn.GRU(2, 16, batch_first=True), x, x[:, :, 0].mean(1).numpy())
         >>> found.relations[0].strength > found.relations[-1].strength
         True
     """
@@ -138,12 +146,12 @@ def telling_units(
     corpus = Corpus(model, X, None, lengths)
     labels = corpus.labels(y)
     if labels is None:
-        raise UsageError("telling_units needs y, one label or number per sequence")
+        raise UsageError("label_association needs y, one label or number per sequence")
     part = part_of(part, list(recurrent_layers(corpus.first().network)))
-    unit_named(corpus.first().network, UnitName(part, 0, DIRECTIONS[0], 0), of)  # says whether there is such a gate
+    unit_named(corpus.first().network, UnitName(part, 0, DIRECTIONS[0], 0), of)  # checks `of`
     found, rows, shape = [], [], (0, 0, 0)
     for done, (begin, subject) in enumerate(corpus, 1):
-        seen = watch(subject, part, of)
+        seen = chunk_activations(subject, part, of)
         shape = (*seen.values.shape[:2], seen.values.shape[-1])
         found.append(_summed(seen.values, seen.lengths, summary))
         rows += range(begin, begin + len(seen.lengths))
@@ -155,7 +163,7 @@ def telling_units(
         Relation(UnitName(part, int(la), DIRECTIONS[d], int(u)), r.measure, r.value, r.p, r.q)
         for r, (la, d, u) in zip(relations, np.ndindex(*shape), strict=True)
     ]
-    return Telling(sorted(named, key=lambda r: -r.strength), of, summary, int((~np.isnan(values[:, 0])).sum()))
+    return LabelAssociation(sorted(named, key=lambda r: -r.strength), of, summary, int((~np.isnan(values[:, 0])).sum()))
 
 
 def _summed(values: np.ndarray, lengths: list[int], summary: str) -> np.ndarray:
@@ -187,12 +195,12 @@ def related(values: np.ndarray, y: np.ndarray, model: Any) -> list[Relation]:
     known = ~np.isnan(values).any(1) & (~np.isnan(numbers) if kinds is None else True)
     values, numbers = values[known].astype(np.float64), numbers[known]
     if len(numbers) < 3 or len(np.unique(numbers)) < 2:
-        raise DataError("the labels tell nothing apart: at least 3 sequences and 2 different labels are needed")
-    moving = values.std(0) > 0  # a unit that never moves goes with nothing
+        raise DataError("the labels are not enough: at least 3 sequences and 2 different labels are needed")
+    moving = values.std(0) > 0  # a constant unit has no association
     value, groups, rows = np.zeros(values.shape[1]), len(np.unique(numbers)), len(numbers)
     several = kinds is not None and groups > 2
     between, within = (groups - 1, rows - groups) if several else (1, rows - 2)  # degrees of freedom
-    with np.errstate(divide="ignore", invalid="ignore"):  # a unit may tell the labels exactly
+    with np.errstate(divide="ignore", invalid="ignore"):  # a unit may predict the labels exactly
         if several and moving.any():
             ratio = f_classif(values[:, moving], numbers)[0] * between / within
             value[moving] = np.where(np.isinf(ratio), 1, ratio / (1 + ratio))
@@ -220,7 +228,7 @@ def _kind(y: np.ndarray, model: Any) -> tuple[np.ndarray, int | None]:
 
 register(
     Measure(
-        telling_units,
+        label_association,
         Text("Units associated with labels", "레이블과 관련된 유닛"),
         Text(
             "The units whose values differ most between labels.",

@@ -1,4 +1,4 @@
-"""Where in a corpus a unit is most active."""
+"""Spans and tokens of a corpus that activate a unit most."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import numpy as np
 
 from recurra.inspect.core.corpus import Corpus, Progress
 from recurra.inspect.core.registry import Measure, Text, register
-from recurra.inspect.core.results import Dumped
+from recurra.inspect.core.results import JsonResult
 
 from .label_association import Relation, related
-from .spans import Span, UnitName, unit_named, watch
+from .spans import Span, UnitName, chunk_activations, unit_named
 
 OFTEN = 3
-"""A token is listed when it occurs at least so often."""
+"""Minimum number of occurrences of a listed token."""
 
 
 class TokenActivity(NamedTuple):
-    """How active a unit is on a token.
+    """Activity of a unit on a token.
 
     Attributes:
         token: the text.
         mean: mean activation at its steps.
-        times: how often it occurs.
+        times: number of occurrences.
     """
 
     token: str
@@ -34,7 +34,7 @@ class TokenActivity(NamedTuple):
     times: int
 
 
-def browse(
+def max_activating(
     model: Any,
     X: Any = None,
     unit: int | str | UnitName = 0,
@@ -46,21 +46,21 @@ def browse(
     lengths: Any = None,
     progress: Progress | None = None,
 ) -> UnitPage:
-    """Shows what a unit answers to: the spans of a corpus where it is highest and lowest, and its tokens.
+    """Finds the spans of a corpus where a unit is highest and lowest, and the tokens with the highest mean.
 
     A span is a peak of the activation with the steps around it that reach half its distance from the unit's mean over
-    the corpus; no two spans overlap. The corpus runs a few hundred sequences at a time; 4 bytes are kept of each step.
+    the corpus; no two spans overlap. The corpus runs in chunks of a few hundred sequences; each step takes 4 bytes.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
         X: many sequences as the estimator's `predict` takes them; for a module, the tensor that it is called with.
         unit: its number (of the first layer, forward), `"layer/direction/unit"` or `"part/layer/direction/unit"`.
-        y: labels or numbers, one per sequence, to see whether the unit goes with them.
-        of: the gate or state that is looked at.
+        y: labels or numbers, one per sequence, to measure their association with the unit.
+        of: the gate or state that is measured.
         top: number of spans of each kind.
         context: steps shown before and after a span.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
-        progress: is told how many of how many chunks are done.
+        progress: called with the number of finished chunks and of all chunks.
 
     Raises:
         UsageError: there is no such unit.
@@ -68,8 +68,8 @@ def browse(
 
     Example:
         >>> import torch
-        >>> from recurra.inspect import browse
-        >>> page = browse(torch.nn.GRU(2, 4, batch_first=True), torch.randn(300, 9, 2), unit=3, top=2)
+        >>> from recurra.inspect import max_activating
+        >>> page = max_activating(torch.nn.GRU(2, 4, batch_first=True), torch.randn(300, 9, 2), unit=3, top=2)
         >>> len(page.high), page.high[0].value == page.maximum
         (2, True)
     """
@@ -80,7 +80,7 @@ def browse(
     pieces, tokens, rows = [], [], []
     activity: dict[str, list[float]] = defaultdict(lambda: [0.0, 0])
     for done, (begin, subject) in enumerate(corpus, 1):
-        seen = watch(subject, name.part, of, [name.unit])
+        seen = chunk_activations(subject, name.part, of, [name.unit])
         values = seen.values[at[0], at[1], :, :, 0]
         pieces += [row[:n].copy() for row, n in zip(values, seen.lengths, strict=True)]
         rows += range(begin, begin + len(seen.lengths))
@@ -115,11 +115,11 @@ def browse(
 
 
 @dataclass(frozen=True, repr=False)
-class UnitPage(Dumped):
-    """What a unit answers to.
+class UnitPage(JsonResult):
+    """Spans and tokens that activate a unit most.
 
     Attributes:
-        unit: which unit.
+        unit: name of the unit.
         of: the gate or state.
         high: the spans where it is highest, the highest first.
         low: the spans where it is lowest, the lowest first.
@@ -127,8 +127,8 @@ class UnitPage(Dumped):
         deviation: its standard deviation.
         minimum: its smallest value.
         maximum: its largest value.
-        tokens: activity of every token that occurs at least three times, in no order; see `best_tokens`.
-        relation: how its mean over a sequence goes with the labels; None where they are not known.
+        tokens: activity of every token that occurs at least three times, unsorted; see `best_tokens`.
+        relation: association of its mean over a sequence with the labels; None without labels.
     """
 
     unit: UnitName
@@ -143,17 +143,17 @@ class UnitPage(Dumped):
     relation: Relation | None
 
     def best_tokens(self, count: int = 10, *, low: bool = False) -> list[TokenActivity]:
-        """The tokens at which the unit is highest (or lowest) in the mean."""
+        """The tokens with the highest (or lowest) mean activation."""
         return sorted(self.tokens, key=lambda t: (t.mean if low else -t.mean, t.token))[:count]
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """The spans, one a row."""
+        """The spans, one per row."""
         for kind, spans in (("high", self.high), ("low", self.low)):
             for span in spans:
                 yield {"kind": kind, **span.to_dict()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as numbers and strings."""
+        """All fields as numbers and strings."""
         return {
             "unit": str(self.unit),
             "of": self.of,
@@ -186,7 +186,7 @@ class UnitPage(Dumped):
 
 
 class _Line(NamedTuple):
-    """The activations of a corpus, one sequence behind the other."""
+    """The activations of a corpus, with all sequences concatenated."""
 
     flat: np.ndarray
     lengths: list[int]
@@ -198,7 +198,7 @@ class _Line(NamedTuple):
     context: int
 
     def spans(self, height: np.ndarray, top: int) -> Iterator[Span]:
-        """The highest peaks with what belongs to them."""
+        """The highest peaks with the steps around them."""
         ends = np.cumsum(self.lengths)
         taken = np.zeros(len(height), bool)
         given = 0
@@ -237,7 +237,7 @@ class _Line(NamedTuple):
 
 register(
     Measure(
-        browse,
+        max_activating,
         Text("Maximally activating inputs", "유닛을 가장 크게 활성화하는 입력"),
         Text(
             "The places in a corpus where a unit has its largest and smallest values.",

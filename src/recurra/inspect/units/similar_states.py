@@ -1,4 +1,4 @@
-"""Spans of a corpus at which the states are as at a chosen one."""
+"""Spans of a corpus with states similar to those of a given span."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from recurra.errors import UsageError
 from recurra.inspect.core.corpus import Corpus, Progress
 from recurra.inspect.core.registry import Measure, Text, register
-from recurra.inspect.core.results import Dumped
+from recurra.inspect.core.results import JsonResult
 
-from .spans import Span, UnitName, free_windows, unit_named, watch
+from .spans import Span, UnitName, chunk_activations, free_windows, unit_named
 
 
 def similar(
@@ -28,17 +28,16 @@ def similar(
     lengths: Any = None,
     progress: Progress | None = None,
 ) -> Similar:
-    """Finds spans that the network treats like a chosen one.
+    """Finds spans with states similar to those of a given span.
 
-    All units of a layer and direction are compared, step by step: their values are standardised over the first chunk
-    of the corpus, and the similarity is the cosine of the angle between them and those of another span of the same
-    width.
-    Beside it, as in LSTMVis (Strobelt and others 2018), the units are named that are on over the whole span (a
-    standard deviation above their mean) and off at the steps beside it, and how many of them are so elsewhere.
+    All units of a layer and direction are compared step by step. Their values are standardised over the first chunk of
+    the corpus, and the similarity is the cosine between two spans of the same width. As in LSTMVis (Strobelt and others
+    2018), the result also lists the units that are on over the whole span (a standard deviation above their mean) and
+    off at the steps next to it, and for each match how many of them show the same pattern.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
-        X: many sequences, as in `browse`.
+        X: many sequences, as in `max_activating`.
         span: of `UnitPage`, or the row, first step and one past the last step.
         y: labels to show beside the spans.
         where: for a span of numbers, the layer and direction whose states are compared, as `"layer/direction/unit"`;
@@ -47,7 +46,7 @@ def similar(
         top: number of spans.
         context: steps shown before and after a span.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
-        progress: is told how many of how many chunks are done.
+        progress: called with the number of finished chunks and of all chunks.
 
     Raises:
         UsageError: there is no such span or layer.
@@ -72,7 +71,7 @@ def similar(
     pattern = _Pattern(corpus, name, of, row, begin, end)
     labels, best = corpus.labels(y), []
     for done, (first, subject) in enumerate(corpus, 1):
-        seen = watch(subject, name.part, of)
+        seen = chunk_activations(subject, name.part, of)
         states = pattern.standard(seen.values[name.layer, pattern.direction])
         for b, at, cosine in pattern.best(states, seen.lengths, top, row - first):
             if len(best) == top and cosine <= best[-1].similarity:
@@ -92,12 +91,12 @@ def similar(
 
 @dataclass(frozen=True)
 class Match:
-    """A span that is like another.
+    """A similar span.
 
     Attributes:
-        span: where it is.
+        span: the span.
         similarity: cosine, 1 for the same pattern.
-        shared: how many of the pattern's units are on over this span and off beside it.
+        shared: number of the pattern's units that are on over this span and off next to it.
     """
 
     span: Span
@@ -106,12 +105,12 @@ class Match:
 
 
 @dataclass(frozen=True, repr=False)
-class Similar(Dumped):
-    """Spans that are like a chosen one.
+class Similar(JsonResult):
+    """Spans that are similar to a given one.
 
     Attributes:
-        matches: the most similar first; the chosen span itself is left out.
-        units: numbers of the units that are on over the chosen span and off beside it.
+        matches: the most similar first, without the given span.
+        units: numbers of the units that are on over the given span and off next to it.
         where: layer and direction of the states that were compared.
     """
 
@@ -121,28 +120,28 @@ class Similar(Dumped):
 
     @property
     def spans(self) -> list[Span]:
-        """Where the matches are."""
+        """The spans of the matches."""
         return [match.span for match in self.matches]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as numbers and strings."""
+        """All fields as numbers and strings."""
         rows = [{**m.span.to_dict(), "similarity": m.similarity, "shared": m.shared} for m in self.matches]
         return {"units": self.units, "matches": rows}
 
     def __repr__(self) -> str:
         """A line for each."""
         lines = [
-            f"Similar spans; {len(self.units)} units are on in the chosen one and off beside it: {self.units[:20]}"
+            f"Similar spans; {len(self.units)} units are on in the given span and off next to it: {self.units[:20]}"
         ]
         return "\n".join([*lines, *(f"  {m.span} (shares {m.shared})" for m in self.matches)])
 
 
 class _Pattern:
-    """The states over the chosen span."""
+    """The states over the given span."""
 
     def __init__(self, corpus: Corpus, name: UnitName, of: str, row: int, begin: int, end: int) -> None:
         self.direction, self.width = 0 if name.direction == "forward" else 1, end - begin
-        values = watch(corpus.first(), name.part, of).values[name.layer, self.direction]
+        values = chunk_activations(corpus.first(), name.part, of).values[name.layer, self.direction]
         known = values[~np.isnan(values).any(-1)]
         self.mean, self.deviation = known.mean(0), known.std(0)
         self.deviation[self.deviation == 0] = 1
@@ -150,7 +149,7 @@ class _Pattern:
             raise UsageError(f"there is no row {row} among {corpus.count} sequences")
         states, steps = known, 0
         for first, subject in corpus.chunk_of(row):
-            seen = watch(subject, name.part, of)
+            seen = chunk_activations(subject, name.part, of)
             steps = seen.lengths[row - first]
             states = self.standard(seen.values[name.layer, self.direction, row - first, :steps])
         if not 0 <= begin < end <= steps:
@@ -189,7 +188,7 @@ class _Pattern:
         return int(self._kept(states[:, self.units], begin).sum())
 
     def _kept(self, states: np.ndarray, begin: int) -> np.ndarray:
-        """Which units are on over the window and off beside it."""
+        """Mask of the units that are on over the window and off next to it."""
         on = states > 1
         beside = [t for t in (begin - 1, begin + self.width) if 0 <= t < len(states)]
         return np.logical_and(on[begin : begin + self.width].all(0), ~on[beside].any(0))

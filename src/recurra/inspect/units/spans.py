@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from recurra.errors import UsageError
-from recurra.inspect.core.layers import as_ours, recurrent_layers
-from recurra.inspect.core.trace import DIRECTIONS, trace
+from recurra.inspect.core.layers import DIRECTIONS, as_ours, recurrent_layers
+from recurra.inspect.core.trace import trace
 from recurra.inspect.interventions.changes import part_of
 from recurra.tasks.subject import Subject
 
 
 @dataclass(frozen=True, order=True)
 class UnitName:
-    """Which unit is meant; written `part/layer/direction/unit`.
+    """Name of a unit, written `part/layer/direction/unit`.
 
     Attributes:
         part: name of the recurrent layer in the model, `""` if it is the model.
@@ -71,8 +71,8 @@ def unit_named(network: torch.nn.Module, unit: int | str | UnitName, of: str) ->
     return UnitName(part, layer, direction, number)
 
 
-class Seen(NamedTuple):
-    """What a chunk of a corpus did.
+class ChunkActivations(NamedTuple):
+    """Activations of one chunk of a corpus.
 
     Attributes:
         values: `(layers, directions, batch, time, units)`, NaN beyond the end of a sequence.
@@ -85,8 +85,8 @@ class Seen(NamedTuple):
     tokens: list[list[str]] | None
 
 
-def watch(subject: Subject, part: str, of: str, units: list[int] | None = None) -> Seen:
-    """Runs a chunk and gives one gate or state of it.
+def chunk_activations(subject: Subject, part: str, of: str, units: list[int] | None = None) -> ChunkActivations:
+    """Runs a chunk and returns one gate or state.
 
     Raises:
         UsageError: the layer does not run once per sequence.
@@ -96,24 +96,24 @@ def watch(subject: Subject, part: str, of: str, units: list[int] | None = None) 
     if data.sizes["batch"] != rows:
         raise UsageError(f"the layer {part!r} does not run once per sequence; choose another with part=")
     lengths = data["length"].values.tolist()
-    return Seen(data[of].values, lengths, subject.steps_of(part, lengths))
+    return ChunkActivations(data[of].values, lengths, subject.steps_of(part, lengths))
 
 
 @dataclass(frozen=True)
 class Span:
-    """Some steps of a sequence, with what stands around them.
+    """A span of steps of a sequence, with its context.
 
     Attributes:
         row: number of the sequence in the corpus.
         begin: first step.
         end: one past the last.
-        value: what it was chosen for: the activation at its peak, or its similarity.
+        value: the activation at its peak, or its similarity.
         start: step at which `values` and `tokens` begin.
         values: activations of the steps from some before `begin` to some after `end`; for similar spans, how many of
             the units of the pattern are on.
         tokens: the text of these steps; None for numbers.
-        label: the target of the sequence; None where it is not known.
-        unit: the unit, or where the states stand that were compared.
+        label: the target of the sequence; None if it is unknown.
+        unit: the unit, or the layer and direction of the compared states.
         of: the gate or state.
     """
 
@@ -138,13 +138,13 @@ class Span:
         return f"row {self.row}: {self.value:+.3f} {before} [{inside}] {after}".rstrip()
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as numbers and strings."""
+        """All fields as numbers and strings."""
         label = self.label.item() if isinstance(self.label, np.generic | Tensor) else self.label
         return {**vars(self), "unit": str(self.unit), "label": label}
 
 
 def free_windows(order: np.ndarray, taken: np.ndarray, width: int) -> Iterator[int]:
-    """Beginnings of windows in an order, the best first, without those that overlap one given before."""
+    """Yields starts of windows in the given order, without windows that overlap an earlier one."""
     for begin in order.tolist():
         if not taken[begin : begin + width].any():
             taken[begin : begin + width] = True

@@ -1,4 +1,4 @@
-"""How much each unit matters: the effect of taking it away alone."""
+"""Unit ablation: the effect of setting each unit to 0 alone."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from recurra.cells import Cell, State, Step
 from recurra.cells.registry import torch_class
 from recurra.errors import DataError, UsageError
 from recurra.inspect.core.corpus import Corpus, Progress
-from recurra.inspect.core.layer_input import Entry
-from recurra.inspect.core.layers import LayerCall
+from recurra.inspect.core.layer_input import LayerInput
+from recurra.inspect.core.layers import DIRECTIONS, LayerCall
 from recurra.inspect.core.registry import Measure, Text, register
-from recurra.inspect.core.results import Dumped
-from recurra.inspect.core.trace import DIRECTIONS
+from recurra.inspect.core.results import JsonResult
 from recurra.inspect.interventions.changes import takes_alter
 from recurra.ops import recurrence, replay
 from recurra.ops.reference import Place
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     import xarray
 
 
-def importance(
+def unit_ablation(
     model: Any,
     X: Any = None,
     y: Any = None,
@@ -36,19 +35,18 @@ def importance(
     of: str = "hidden",
     part: str | None = None,
     progress: Progress | None = None,
-) -> Importance:
-    """Ablates each unit alone, and says how much the score and the loss change.
+) -> UnitAblation:
+    """Sets each unit to 0 alone, and measures the change of the score and the loss.
 
-    Many units go through the recurrence side by side. Scores are moved by a unit in both senses, so that the mean of
-    their sizes is given.
+    Many ablations run in one batch. A unit can raise or lower scores, so the result is the mean absolute change.
 
     Args:
         model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
-        X: inputs as in `browse`; a few hundred sequences tell enough.
-        y: targets, where the effect on the loss is wanted too.
+        X: inputs as in `max_activating`; a few hundred sequences are enough.
+        y: targets, to measure the effect on the loss.
         of: the gate or state that is set to 0.
         part: name of the recurrent layer; the first that the model calls when None.
-        progress: is told after every group of units how many of how many are done.
+        progress: called after every group of units with the number of finished units and of all units.
 
     Raises:
         UsageError: there is no such gate or state, or it cannot be changed.
@@ -56,8 +54,8 @@ def importance(
 
     Example:
         >>> import torch
-        >>> from recurra.inspect import importance
-        >>> importance(torch.nn.GRU(2, 4, batch_first=True), torch.randn(8, 9, 2)).score_change.dims
+        >>> from recurra.inspect import unit_ablation
+        >>> unit_ablation(torch.nn.GRU(2, 4, batch_first=True), torch.randn(8, 9, 2)).score_change.dims
         ('layer', 'direction', 'unit')
     """
     corpus = Corpus(model, X, y)
@@ -65,8 +63,8 @@ def importance(
     losses: Any = 0.0
     rows, weight = 0, 0.0
     for done, (_, subject) in enumerate(corpus):
-        entry = Entry(subject, part)
-        ablation = _Ablation(entry, of)
+        layer_input = LayerInput(subject, part)
+        ablation = _Ablation(layer_input, of)
 
         def tell(units: int, before: int = done * ablation.count, all_: int = len(corpus) * ablation.count) -> None:
             if progress is not None:
@@ -74,28 +72,28 @@ def importance(
 
         moved, lost, share = ablation.measure(tell)
         scores, losses = scores + moved, losses + lost
-        rows, weight = rows + len(entry.values), weight + share
+        rows, weight = rows + len(layer_input.values), weight + share
     if not rows:
         raise DataError("there is no step to look at: every sequence is empty")
-    return Importance(
+    return UnitAblation(
         _named(scores / rows, of, "score_change"), _named(losses / weight, of, "loss_change") if weight else None
     )
 
 
 @dataclass(frozen=True, repr=False)
-class Importance(Dumped):
-    """The effect of ablating each unit alone.
+class UnitAblation(JsonResult):
+    """Effect of ablating each unit alone.
 
     Attributes:
-        score_change: mean size of the change of the score, `(layer, direction, unit)`.
-        loss_change: change of the mean loss; above 0 where the unit helps. None where the targets are not known.
+        score_change: mean absolute change of the score, `(layer, direction, unit)`.
+        loss_change: change of the mean loss; above 0 if the unit helps. None without targets.
     """
 
     score_change: xarray.DataArray
     loss_change: xarray.DataArray | None
 
     def rows(self, top: int | None = None) -> list[dict[str, Any]]:
-        """The units that matter most first: `layer direction unit score_change loss_change`."""
+        """The units with the largest effect first: `layer direction unit score_change loss_change`."""
         values = self.score_change.values
         order = np.argsort(-values, axis=None, kind="stable")[:top]
         found = []
@@ -111,8 +109,8 @@ class Importance(Dumped):
         return {"of": self.score_change.attrs["of"], "rows": self.rows()}
 
     def __repr__(self) -> str:
-        """The ten units that matter most."""
-        lines = [f"Importance (each unit's {self.score_change.attrs['of']!r} set to 0)"]
+        """The ten units with the largest effect."""
+        lines = [f"Unit ablation (each unit's {self.score_change.attrs['of']!r} set to 0)"]
         for row in self.rows(10):
             loss = "" if row["loss_change"] is None else f", loss {readable(row['loss_change'], signed=True)}"
             name = f"{row['layer']}/{row['direction']}/{row['unit']}"
@@ -121,23 +119,23 @@ class Importance(Dumped):
 
 
 class _Ablation:
-    """Takes away each unit of one chunk of a corpus."""
+    """Ablates each unit of one chunk of a corpus."""
 
-    def __init__(self, entry: Entry, of: str) -> None:
-        stack = entry.call.stack
+    def __init__(self, layer_input: LayerInput, of: str) -> None:
+        stack = layer_input.call.stack
         if of not in stack.inner_sizes:
             names = ", ".join(map(repr, stack.inner_sizes))
             raise UsageError(f"there is no {of!r} in a {stack.cell.name}; there are {names}")
         if of in stack.cell.gates and not takes_alter(stack):
             raise UsageError(f"the step of the cell {stack.cell.name!r} takes no argument `alter`; choose a state")
-        self.entry, self.of = entry, of
+        self.layer_input, self.of = layer_input, of
         self.shape = (stack.num_layers, stack.directions, stack.inner_sizes[of])
         self.count = int(np.prod(self.shape))
 
     def measure(self, tell: Callable[[int], None]) -> tuple[np.ndarray, np.ndarray, float]:
-        """Sums over the sequences: sizes of the changes of scores, changes of losses, and the weight of the latter."""
+        """Sums over the sequences: sizes of the changes of scores, changes of losses, and the weight of the losses."""
         moved, lost = np.zeros(self.count), np.zeros(self.count)
-        group = 2 * self.entry.at_once  # nothing is kept for a backward pass
+        group = 2 * self.layer_input.at_once  # nothing is kept for a backward pass
         with torch.no_grad():
             scores, losses, weight = self._run(range(-1, 0))  # no unit has the number -1
             for begin in range(0, self.count, group):
@@ -149,17 +147,17 @@ class _Ablation:
         return moved.reshape(self.shape), lost.reshape(self.shape), weight
 
     def _run(self, units: range) -> tuple[Tensor, np.ndarray, float]:
-        """Scores `(units, batch)`, sums of the losses `(units,)` and their weight, each with one unit taken away."""
-        subject, values = self.entry.subject, self.entry.values
-        watcher = _OneEach(self.of, self.entry.call.stack.cell, units, self.shape, len(values))
+        """Scores `(units, batch)`, sums of the losses `(units,)` and their weight, each with one unit ablated."""
+        subject, values = self.layer_input.subject, self.layer_input.values
+        watcher = _OneEach(self.of, self.layer_input.call.stack.cell, units, self.shape, len(values))
 
         def run(call: LayerCall) -> tuple[Tensor, State]:
             if self.of == "hidden" and call.states is None and torch_class(call.stack.cell):
                 return _without_each(call, units, self.shape)
             return replay(call.stack, call.values, call.weights, call.lengths, call.states, watcher=watcher)
 
-        questions = [subject.scores] if subject.loss is None else [subject.scores, subject.loss]
-        found = self.entry.ask(values.expand(len(units), *values.shape), questions, run)
+        queries = [subject.scores] if subject.loss is None else [subject.scores, subject.loss]
+        found = self.layer_input.query(values.expand(len(units), *values.shape), queries, run)
         scores = torch.stack([answers[0] for answers in found])
         if subject.loss is None:
             return scores, np.zeros(len(units)), 0.0
@@ -167,10 +165,10 @@ class _Ablation:
 
 
 def _without_each(call: LayerCall, units: range, shape: tuple[int, ...]) -> tuple[Tensor, State]:
-    """The same as `_OneEach` for hidden units of our cells, by the fastest engine.
+    """Ablates hidden units of built-in cells like `_OneEach`, with the fastest engine.
 
-    That a hidden unit is 0 means that nobody reads it: not the layer at the next step, not the layer above, not what
-    comes after. Its own carry-over in a GRU stays, but goes nowhere else.
+    Setting a hidden unit to 0 is the same as setting the weights that read it to 0: in the same layer at the next
+    step, in the layer above, and in the output. In a GRU the unit still carries its own state, which nothing reads.
     """
     stack, rows = call.stack, len(call.values) // len(units)
     size, directions = stack.state_sizes[0], stack.directions
@@ -197,7 +195,7 @@ def _without_each(call: LayerCall, units: range, shape: tuple[int, ...]) -> tupl
 
 
 class _OneEach:
-    """A watcher that sets one unit to 0 in each group of rows of the batch."""
+    """A hook that sets one unit to 0 in each group of rows of the batch."""
 
     def __init__(self, of: str, cell: Cell, units: range, shape: tuple[int, ...], rows: int) -> None:
         self.of, self.states, self.alters = of, cell.states, of in cell.gates
@@ -210,13 +208,13 @@ class _OneEach:
         )  # 1 where a unit stays, (units * rows, layers, directions, size)
 
     def gate(self, place: Place, name: str, gate: Tensor) -> Tensor:
-        """A gate, with 0 where the unit is taken away."""
+        """The gate, with 0 for the ablated unit."""
         if name != self.of:
             return gate
         return gate * self.chosen[:, place.layer, place.direction].to(gate)
 
     def stepped(self, place: Place, step: Step) -> State:
-        """The states, likewise."""
+        """The states, with 0 for the ablated unit."""
         return tuple(self.gate(place, n, s) for n, s in zip(self.states, step.state, strict=True))
 
 
@@ -230,7 +228,7 @@ def _named(values: np.ndarray, of: str, name: str) -> xarray.DataArray:
 
 register(
     Measure(
-        importance,
+        unit_ablation,
         Text("Unit importance", "유닛의 중요도"),
         Text(
             "The change of the score and the loss when each unit is set to 0.",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from recurra._util.atomic import written
+from recurra._util.plotting import BLUE, VERMILION
 from recurra.data.columns.panel import Columns
 from recurra.errors import UsageError
 
@@ -17,7 +18,6 @@ from .result import Forecast
 
 PANELS = 12
 """Pictures of more series and targets would be unreadable."""
-BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito's, which colour-blind readers can tell apart
 
 
 def plot_forecasts(forecasts: Sequence[Forecast], columns: Columns, path: str | Path) -> None:
@@ -53,7 +53,7 @@ def _draw(axes: Any, forecast: Forecast, target: int) -> None:
     past, steps = len(forecast.past), len(forecast.times)
     at = np.arange(past, past + steps)
     axes.plot(np.arange(past), forecast.past[:, target], color="0.25", linewidth=1.2, label="history")
-    axes.plot(at, forecast.values[:, target], color=ORANGE, linewidth=1.6, label="forecast")
+    axes.plot(at, forecast.values[:, target], color=VERMILION, linewidth=1.6, label="forecast")
     levels = forecast.levels
     for inner in range(len(levels) // 2):
         low, high = forecast.quantiles[:, target, inner], forecast.quantiles[:, target, -1 - inner]

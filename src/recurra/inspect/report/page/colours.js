@@ -1,14 +1,10 @@
-// Colours that colour-blind readers can tell apart: viridis for shares, blue to orange for signed numbers, and
-// Okabe and Ito's for lines.
+// Colours that are safe for colour-blind readers: viridis for shares, blue to orange for signed numbers, and for lines
+// the palette of all figures, which comes with the data.
 {
   const VIRIDIS = ["440154", "482475", "414487", "355f8d", "2a788e", "21918c", "22a884", "44bf70", "7ad151", "bddf26", "fde725"];
   const SIGNED = {
     light: ["8a3b00", "c65a10", "ee9a4d", "f8d3ab", "f6f4ef", "b9d5ea", "6ba6d2", "2871b0", "0b3f75"],
     dark: ["ffb877", "ee8a35", "b9601c", "6d3f1f", "23272e", "1f4a6d", "2a78ad", "55a7e0", "a9d6fa"],
-  };
-  const LINES = {
-    light: { forget: "#0072b2", update: "#0072b2", input: "#b36b00", reset: "#b36b00", candidate: "#a8477f", output: "#00785a", hidden: "#c44601", cell: "#1d2430" },
-    dark: { forget: "#58b4f0", update: "#58b4f0", input: "#f0b440", reset: "#f0b440", candidate: "#e493c0", output: "#3fc79a", hidden: "#ff8a4c", cell: "#f0eee9" },
   };
   const PLAIN = {
     light: { ink: "#1d2430", soft: "#5b6472", faint: "#8a919c", rule: "#d9d6cf", ground: "#ffffff", accent: "#0b5ea8", belt: "#ebe7df", crate: "#ffffff" },
@@ -29,7 +25,7 @@
 
   R.theme = () => document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   R.plain = () => PLAIN[R.theme()];
-  R.lineColour = (name) => LINES[R.theme()][name] || R.plain().accent;
+  R.lineColour = (name) => R.data.colours[R.theme()][name] || R.plain().accent;
   R.isShare = (name) => ["forget", "input", "output", "reset", "update"].includes(name);
   R.scale = (name, values) => {
     if (R.isShare(name)) return { low: 0, high: 1, pixels: tables.viridis };
