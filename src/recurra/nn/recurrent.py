@@ -404,6 +404,7 @@ class Recurrent(torch.nn.Module):
         """
         if self.stack.bidirectional:
             raise UsageError(ONE_DIRECTION)
+        check_input("the input", input)
         time = 1 if self.batch_first else 0
         output, states = self(input.unsqueeze(time), states)
         return output.squeeze(time), states

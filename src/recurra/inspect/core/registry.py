@@ -103,8 +103,8 @@ def documentation_table() -> list[tuple[str, str, str]]:
     """Rows of the documentation table: name of the function, title and description of each measure, in English.
 
     Example:
-        >>> [name for name, title, description in documentation_table()][:2]
-        ['attribute', 'gradient_reach']
+        >>> sorted(name for name, title, description in documentation_table())[:2]
+        ['attribute', 'fixed_points']
     """
     return [(name, measure.title.en, measure.description.en) for name, measure in MEASURES.items()]
 
