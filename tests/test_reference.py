@@ -45,7 +45,9 @@ def test_how_tos_include_code_of_tests():
     """The site includes the code itself, so that it cannot differ from the test; the parts must be there."""
     for page in HOW_TO:
         text = (ROOT / "docs" / "contributing" / f"{page}.md").read_text(encoding="utf-8")
-        for path, _, part in re.findall(r'^--8<-- "([^":]+)(:?)(\w*)"$', text, re.MULTILINE):
+        included = re.findall(r'^--8<-- "([^":]+)(:?)(\w*)"$', text, re.MULTILINE)
+        assert included, page
+        for path, _, part in included:
             code = (ROOT / path).read_text(encoding="utf-8")
             assert path.startswith("tests/"), page
             if part:

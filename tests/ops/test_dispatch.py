@@ -11,6 +11,7 @@ from recurra.errors import EngineError, UsageError
 from recurra.ops import dispatch, reference
 
 
+# --8<-- [start:engine]
 class Toy:
     """Serves GRUs, by the reference loop, and counts its calls."""
 
@@ -25,6 +26,9 @@ class Toy:
     def run(self, call, values, weights, lengths, states):
         self.calls += 1
         return reference.run(call, values, weights, lengths, states)
+
+
+# --8<-- [end:engine]
 
 
 @pytest.fixture
