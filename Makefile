@@ -38,7 +38,7 @@ clean:                            ## what the other commands made
 	@echo "installing, and compiling the C++ engine: some minutes"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
-	@$(BIN)/python -c "from recurra.ops import kernels; print('native engine:', kernels.absent or 'built')"
+	@$(BIN)/python -c "from recurra.ops.native import bindings; print('native engine:', bindings.absent or 'built')"
 	touch $@
 .venv/measuring: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"

@@ -149,7 +149,7 @@ def health(
     It always checks the weights, and for an estimator the training history. Gates, units and gradients need data.
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         X: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with; or
             a `Subject`.
         y: targets as the estimator's `fit` takes them; for the gradient of the loss.

@@ -23,7 +23,7 @@ MAX_PAIRS = 200_000
 
 @dataclass(frozen=True)
 class TokenFrequency(Baseline):
-    """Scores every token by how often it occurred, whatever comes before.
+    """Scores every token by its frequency, independent of the tokens before it.
 
     Attributes:
         counts: of each token as a target, `(tokens,)`.

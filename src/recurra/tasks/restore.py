@@ -35,7 +35,7 @@ def load(path: str | Path, *, allow_nonfinite: bool = False, cells: Iterable[Cel
 
     Args:
         path: model folder written by `save` or `recurra fit`.
-        allow_nonfinite: whether weights that are NaN or infinite are accepted, to look inside such a model.
+        allow_nonfinite: whether weights that are NaN or infinite are accepted, to inspect a damaged model.
         cells: the cells of your own that the model may use, as instances or classes; cells that
             `recurra.cells.register` has made known need not be given.
 
@@ -44,10 +44,10 @@ def load(path: str | Path, *, allow_nonfinite: bool = False, cells: Iterable[Cel
 
     Example:
         >>> import recurra
-        >>> recurra.load("no/such/folder")
+        >>> recurra.load("missing/folder")
         Traceback (most recent call last):
-        recurra.errors.ModelFolderError: there is no model folder no/such/folder
-        train one with: recurra fit … --out no/such/folder
+        recurra.errors.ModelFolderError: there is no model folder missing/folder
+        train one with: recurra fit … --out missing/folder
     """
     cells = tuple(cells)
     for _ in range(REPLACED - 1):
@@ -89,7 +89,7 @@ def rebuild(kind: type[E], stored: StoredModel, *, allow_nonfinite: bool = False
             return _rebuild(kind, stored, allow_nonfinite, cells)
         except ModelFolderError:
             raise
-        except Exception as error:  # whatever does not fit, the folder is at fault
+        except Exception as error:  # every mismatch is an error of the folder
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise ModelFolderError(f"{stored.path} does not fit together: {reason:.300}") from None
 

@@ -23,8 +23,8 @@ class Subject:
         network: the network, in evaluation mode.
         batch: a named tuple with at least `values` and `lengths`, in the order of the inputs.
         forward: runs the network on a batch like it; returns what `score` takes.
-        score: what the model's answer rests on, one number per sequence `(batch,)`, from what `forward` returned; in it
-            gradients say which inputs mattered.
+        score: computes the score that is explained, one number per sequence `(batch,)`, from what `forward` returned;
+            its gradients say which inputs mattered.
         score_name: what the score is, in words and with its unit.
         loss: sum of the losses of a batch like it and what to divide it by; None where the targets are not known.
         steps: the text of each time step of each sequence; None for numbers.

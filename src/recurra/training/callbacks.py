@@ -133,7 +133,7 @@ class Clock(pl.Callback):
         return min((time.monotonic() - self._start) / max(self.seconds - self._validation, 1e-9), 1.0)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Counts from here; a run whose time was up is not gone on with."""
+        """Starts the clock; a run whose time was up does not continue."""
         if not trainer.global_step:
             self._start = time.monotonic()
         self._stop_if_over(trainer)

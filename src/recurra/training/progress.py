@@ -99,7 +99,7 @@ class NotebookLine:
 
 
 class NoLine:
-    """Where nobody watches: remarks only."""
+    """Prints messages only; for output that is not a terminal."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

@@ -183,7 +183,7 @@ def test_words_of_all_sizes_compete():
 
 
 def test_the_size_of_a_word_follows_from_its_share_and_its_pieces(words):
-    """Two of three tokens begin a word and one goes on with it: share · 2/3, and · 1/3 for each further piece."""
+    """Two of three tokens begin a word and one continues it: share · 2/3, and · 1/3 for each further piece."""
     masks = torch.full((2, words.input_size), -torch.inf)
     masks[0, [1, 2]], masks[1, 3] = 0.0, 0.0
     filler = Filler(words, lambda tokens, lengths, rows, steps: masks.new_zeros(len(rows), words.input_size), masks,

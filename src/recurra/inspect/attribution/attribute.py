@@ -69,7 +69,7 @@ def attribute(
     | `"removal"` | score − score of the sequence without the step, for models with one answer per sequence |
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with; or
             a `Subject`.
         method: one of the above, or a function of your own from a `Question` to a tensor `(batch, time)` or `(batch,
@@ -326,7 +326,7 @@ def _removal(question: Question) -> Tensor:
             rest = torch.tensor([s for s in range(steps) if s != t], dtype=torch.long)
             lengths = None if batch.lengths is None else batch.lengths - (batch.lengths > t).to(batch.lengths.dtype)
             values = batch.values[:, rest.to(batch.values.device)]
-            if not len(rest):  # a batch of single steps goes on with an empty one
+            if not len(rest):  # after a batch of single steps comes an empty one
                 values = torch.zeros_like(batch.values)
             found[:, t] = whole - subject.scores(batch._replace(values=values, lengths=lengths))
     return found

@@ -42,7 +42,7 @@ def subject_of(
     """Converts a model and its inputs to the form that the measures take.
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with. A
             `Subject` is returned as it is.
         y: for an estimator, targets as its `fit` takes them, to compute losses.

@@ -50,7 +50,7 @@ def trace(
     the difference from its real output.
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with; or
             a `Subject`.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.

@@ -92,7 +92,7 @@ def jacobian_spectrum(
     fade; if it is above 0, they grow (chaos).
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: sequences or tensor, as for `recurra.trace`.
         exponents: how many Lyapunov exponents, the largest ones.
         time: steps at which singular values and spectral radius are measured; None for as many as

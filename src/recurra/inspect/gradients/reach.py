@@ -132,7 +132,7 @@ def gradient_reach(
     recurrent neural networks", 2013.
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer, of `torch.nn` too.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer, also of `torch.nn`.
         x: sequences or tensor, as for `recurra.trace`.
         y: for an estimator the targets, to measure the loss.
         of: `"each"` for the outputs of all steps (a sample of long sequences), `"last"` for the output of the last step

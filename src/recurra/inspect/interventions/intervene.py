@@ -42,7 +42,7 @@ def intervene(
     is the effect of the changes only.
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with; or
             a `Subject`.
         changes: made by `clamp`, `ablate` and `patch`. A later change overrides an earlier one of the same value.

@@ -98,7 +98,7 @@ def fixed_points(
     Jacobian of the step, in double precision. The eigenvalues at a point tell whether it is stable.
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: sequences or tensor, as for `recurra.trace`.
         part: name of the recurrent layer, where the model has several.
         layer: number of the layer, from 0 at the input; each layer is searched separately.

@@ -61,7 +61,7 @@ def half_lives(model: Any, x: Any = None, *, lengths: Any = None) -> UnitMemory:
     `impulse_response` includes both.
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: sequences or tensor, as for `recurra.trace`.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
 

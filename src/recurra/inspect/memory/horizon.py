@@ -86,7 +86,7 @@ def memory_horizon(
     models in this way.
 
     Args:
-        model: an estimator of Recurra, or a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         X: sequences or tensor, as for `recurra.trace`.
         y: for an estimator the targets, as its `fit` takes them.
         lags: numbers of steps; None for a growing series, with the horizon found exactly in between.

@@ -64,7 +64,7 @@ def impulse_response(
     in double precision.
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: sequences or tensor, as for `recurra.trace`.
         into: state to perturb, such as `"hidden"` or `"cell"`. With `"input"`, all features of one step are perturbed
             together in a random direction, and the response of a unit is a share of its largest one. None for the

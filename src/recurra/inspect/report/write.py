@@ -46,7 +46,7 @@ def write_report(
     one HTML file below 5 MB that loads nothing from the network.
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: as for `recurra.trace`.
         path: file to write.
         row: number of the sequence that is shown.

@@ -120,7 +120,7 @@ def label_association(
     """Ranks all units by their association with labels or numbers.
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         X: many sequences, as in `max_activating`.
         y: one label (class) or number per sequence: the targets of the model, or any other property.
         of: the gate or state that is measured.

@@ -52,7 +52,7 @@ def max_activating(
     the corpus; no two spans overlap. The corpus runs in chunks of a few hundred sequences; each step takes 4 bytes.
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         X: many sequences as the estimator's `predict` takes them; for a module, the tensor that it is called with.
         unit: its number (of the first layer, forward), `"layer/direction/unit"` or `"part/layer/direction/unit"`.
         y: labels or numbers, one per sequence, to measure their association with the unit.

@@ -36,7 +36,7 @@ def similar(
     off at the steps next to it, and for each match how many of them show the same pattern.
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         X: many sequences, as in `max_activating`.
         span: of `UnitPage`, or the row, first step and one past the last step.
         y: labels to show beside the spans.

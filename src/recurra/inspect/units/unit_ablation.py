@@ -41,7 +41,7 @@ def unit_ablation(
     Many ablations run in one batch. A unit can raise or lower scores, so the result is the mean absolute change.
 
     Args:
-        model: an estimator of Recurra, a module that holds recurrent layers, or such a layer.
+        model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         X: inputs as in `max_activating`; a few hundred sequences are enough.
         y: targets, to measure the effect on the loss.
         of: the gate or state that is set to 0.

@@ -77,7 +77,7 @@ class Blanked:
     Attributes:
         text: as it was written, white space apart.
         parts: tokens before, between and after the blanks, one more than there are blanks.
-        glued: for each blank, whether it goes on with the word before it.
+        glued: for each blank, True if it continues the word before it.
     """
 
     text: str
@@ -125,7 +125,7 @@ def _parts(text: str, encoder: BlankEncoder) -> list[tuple[str, bool]]:
 
 
 def word_masks(encoder: BlankEncoder, marks: bool) -> Tensor:
-    """0 where a token may stand and -inf where not, at the beginning of a word and later in it: `(2, tokens)`.
+    """0 where a token is allowed and -inf where not, at the start of a word and inside it: `(2, tokens)`.
 
     Args:
         encoder: knows the tokens.

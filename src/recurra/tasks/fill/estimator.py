@@ -390,7 +390,7 @@ class BlankFiller(Estimator):
         """Figures over every token of texts, each predicted from the others.
 
         Tokens outside the vocabulary are left out of the accuracy; `unknown` is their share. The same figures of a
-        prediction by frequency alone, without looking at the text, stand beside them as `unigram_…`.
+        prediction by frequency alone, without looking at the text, are shown beside them as `unigram_…`.
 
         Args:
             X: texts.

@@ -94,7 +94,7 @@ class Puzzle:
 
 
 class Question(NamedTuple):
-    """One blank of a text to be filled, what stands in the others being given.
+    """One blank of a text to be filled; the content of the others is given.
 
     Attributes:
         text: the text.
@@ -125,7 +125,7 @@ class Filler:
     Args:
         encoder: turns texts into tokens.
         scores: of the network; -inf for tokens that are never predicted.
-        masks: 0 where a token may stand and -inf where not, by its kind: `(2, tokens)`.
+        masks: 0 where a token is allowed and -inf where not, by its kind: `(2, tokens)`.
         spans: share of words of 1, 2, … tokens.
     """
 
@@ -202,8 +202,8 @@ class Filler:
     def _sizes(self, asked: Sequence[Question]) -> list[dict[int, float]]:
         """Log-probability of each number of tokens in a blank.
 
-        It is the share of words of so many tokens, times the network's probability that the tokens of such a blank
-        are of the right kind: that the first begins a word and the others go on with it.
+        It is the share of words of so many tokens, times the network's probability that the tokens of a blank of that
+        length are of the right kind: that the first begins a word and the others go on with it.
         """
         if len(self.spans) == 1:
             return [dict.fromkeys(self.spans, 0.0) for _ in asked]
@@ -260,7 +260,7 @@ class Filler:
 
 
 def lay_out(text: Blanked, fills: Sequence[Fill]) -> tuple[Puzzle, list[slice]]:
-    """Joins the parts of a text and what its blanks hold; also says where each blank lies."""
+    """Joins the parts of a text and what its blanks hold; also returns the position of each blank."""
     tokens, at = [text.parts[0]], len(text.parts[0])
     open_: list[int] = []
     kinds: list[int] = []
@@ -337,8 +337,8 @@ def score_at(
 
     Args:
         texts: token numbers, `(time,)` each.
-        rows: which text each position lies in, in rising order.
-        steps: where it lies there.
+        rows: the text of each position, in rising order.
+        steps: its time step in that text.
         scores: of the network.
 
     Yields:

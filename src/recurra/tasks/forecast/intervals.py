@@ -20,8 +20,9 @@ def most_windows(horizon: int, targets: int, quantiles: int) -> int:
 def nested(found: Tensor, levels: Sequence[float]) -> Tensor:
     """Sorts the quantiles of each step and makes their interval hold the point forecast.
 
-    The point forecast is not changed. A quantile below the median that lies above it is lowered to it, and a quantile
-    above the median that lies below it is raised. The interval only grows, so its coverage does not fall.
+    The point forecast is not changed. A quantile below the median that is greater than the forecast is lowered to it,
+    and a quantile above the median that is less than the forecast is raised. The interval only grows, so its coverage
+    does not fall.
 
     Args:
         found: `(..., 1 + quantiles)`, the point forecast first.
@@ -47,7 +48,7 @@ def nested(found: Tensor, levels: Sequence[float]) -> Tensor:
 
 
 def shifts(errors: Tensor, levels: Sequence[float]) -> Tensor:
-    """By how much each quantile must move so that the right share of the observed values lies below it.
+    """By how much each quantile must move so that the right share of the observed values is below it.
 
     Split conformal prediction, each quantile by itself (Romano, Patterson and Candès, 2019, arXiv:1905.03222, theorem
     2).

@@ -100,7 +100,7 @@ class ForecastNetwork(torch.nn.Module):
         batch, targets = len(values), self.layout.targets
         last = values[:, -1:, :targets]
         steps = values[:, :, :targets] - last
-        # contexts of any size look alike; nearly constant ones are not blown up; without memory nobody may look back
+        # contexts of any size look alike; nearly constant ones are not blown up; without memory no past is seen
         size = torch.ones_like(last) if self.memoryless else steps.std(1, correction=0, keepdim=True) + QUIET
         state = self._state(values, steps / size)
         queries = self._queries(future, batch)

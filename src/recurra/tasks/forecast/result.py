@@ -42,7 +42,7 @@ def rows_of(forecast: Forecast, columns: Columns) -> Iterator[dict[str, Any]]:
     """The rows of a table of forecasts: id, time, and for each target the forecast and the ends of its band.
 
     One target gives `forecast`, `lower` and `upper`; several give `NAME`, `NAME_lower` and `NAME_upper`. `lower` and
-    `upper` are the outermost quantiles if the median lies between them, and always enclose the forecast. The other
+    `upper` are the outermost quantiles if the median is between them, and always enclose the forecast. The other
     quantiles (but the median) are `q0.25` and the like.
     """
     names, levels = columns.target, forecast.levels

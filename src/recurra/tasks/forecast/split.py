@@ -25,7 +25,7 @@ class Parts(NamedTuple):
 def split_panel(panel: Panel, split: Sequence[float] | None, fraction: float, horizon: int) -> list[Parts]:
     """Cuts every series by time: what is forecast in a later part is after everything in the earlier ones.
 
-    Where there is a time column all series are cut at the same times, otherwise each at shares of its own length.
+    Where there is a time column all series are cut at the same times, otherwise each at shares of its length.
 
     Args:
         panel: the series.

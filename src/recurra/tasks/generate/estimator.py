@@ -365,7 +365,7 @@ class LanguageModel(Estimator):
     def _describe(self, X: Any, y: Any) -> list[str]:
         """Describes how the model continues each text."""
         return [
-            f"goes on with {token!r} ({p:.1%})" if token else f"ends here ({p:.1%})"
+            f"continues with {token!r} ({p:.1%})" if token else f"ends here ({p:.1%})"
             for ((token, p),) in self.top(X, y, k=1)
         ]
 

@@ -137,7 +137,7 @@ class Tagging:
 
     Args:
         parts: what the tags say of spans, None where they mark none.
-        chain: decodes the scores of baselines, which have no chain of their own.
+        chain: decodes the scores of baselines, which have no chain.
     """
 
     watch_greater = True

@@ -94,7 +94,7 @@ class Translator(Estimator):
         weight_decay: of AdamW.
         gradient_clip: greatest norm of the gradient.
         validation_fraction: share of the distinct sources that chooses the best epoch, when `fit` gets no data for
-            it; all translations of a source stand on one side.
+            it; all translations of a source are in the same part.
         n_iter_no_change: epochs without a better validation BLEU after which training stops; None for never. With
             `epochs=None` it is at least a fifth of the epochs.
         random_state: seed of initialisation, split, shuffling and dropout; no global generator is changed.
@@ -336,7 +336,7 @@ class Translator(Estimator):
     def candidates(self, X: Any) -> list[list[Candidate]]:
         """The translations that the search found of each text, at most `beam_size`, the best first.
 
-        Different tokens may spell the same text; it then stands once, with its best score.
+        Different tokens may spell the same text; it is then listed once, with its best score.
         """
         check_is_fitted(self, "network_")
         if len(X) == 0:

@@ -54,7 +54,7 @@ def _metrics(tokens: str) -> tuple[Any, Any]:
     from sacrebleu.metrics.chrf import CHRF
 
     try:
-        return BLEU(tokenize=tokens, force=True), CHRF()  # force: no remark on full stops that stand apart
+        return BLEU(tokenize=tokens, force=True), CHRF()  # force: no warning about separate full stops
     except (ImportError, RuntimeError) as error:
         raise UsageError(f"BLEU cannot cut texts by {tokens!r}: {' '.join(str(error).split())}") from None
     except Exception as error:  # sacrebleu asserts what it knows

@@ -13,7 +13,7 @@ from recurra.tasks.finite import finite
 from .network import BEGIN, END, EncoderDecoder, map_state, repeated
 
 PHRASE, COPIES = 8, 3
-"""No phrase of up to so many tokens stands more than so often directly behind itself."""
+"""A phrase of up to so many tokens is repeated directly at most so often."""
 
 
 class Hypothesis(NamedTuple):

@@ -22,7 +22,7 @@ def first_bad(network: torch.nn.Module, objective: Objective, batch: Any, seed: 
         network: in the state in which the step found it.
         objective: its loss is computed once more; what it carried is given up.
         batch: the batch of the step.
-        seed: puts the generator of dropout where it stood before the step.
+        seed: resets the generator of dropout to its state before the step.
 
     Returns:
         None where nothing bad is found in front of the loss itself.

@@ -61,7 +61,7 @@ class GateUse(NamedTuple):
 
 
 class LayerUse(NamedTuple):
-    """How much of a layer and direction lies at its ends: the mean of its gates."""
+    """Share of saturated gate values of a layer and direction: the mean over its gates."""
 
     share: float
     where: str
@@ -166,7 +166,7 @@ class Activity:
         most = hidden.masked_fill(beyond, -torch.inf).amax((2, 3))
         self._least = least if self._least is None else torch.minimum(least, self._least)
         self._most = most if self._most is None else torch.maximum(most, self._most)
-        # NaN travels through least and most, infinity lies there
+        # NaN travels through least and most, an infinity is the greatest
         if self.bad is None and not bool((torch.isfinite(least) & torch.isfinite(most)).all()) and bool(real.any()):
             self.bad = self._first_bad(arrays, real)
 
@@ -221,7 +221,7 @@ def _limits(cell: Cell, gate: str) -> tuple[float, float] | None:
 
 
 def bad_weights(network: torch.nn.Module) -> Bad | None:
-    """The first weight that is not finite, and the number of all such."""
+    """The first weight that is not finite, and the number of all that are not."""
     found = [(name, ~torch.isfinite(weight.detach())) for name, weight in network.named_parameters()]
     found = [(name, bad) for name, bad in found if bool(bad.any())]
     if not found:

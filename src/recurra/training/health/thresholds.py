@@ -50,7 +50,7 @@ class Light:
         return f"{self.value:.3g} {self.unit}".rstrip()
 
     def row(self) -> dict[str, Any]:
-        """For JSON, which knows no infinity: such a figure becomes a text."""
+        """For JSON, which has no infinity: an infinite figure becomes a text."""
         found = dataclasses.asdict(self)
         if self.value is not None and not math.isfinite(self.value):
             found["value"] = str(self.value)
@@ -68,7 +68,7 @@ class Sign:
 
     Attributes:
         name: what is measured.
-        unit: of the figure; shares are given as such and shown in `%`.
+        unit: of the figure; shares are given as numbers up to 1 and shown in `%`.
         meaning: what the figure says, in one sentence.
         high: above the first figure the light is yellow, above the second red.
         low: below the first figure the light is yellow, below the second red.
@@ -152,7 +152,7 @@ REACH = Sign(
     "how much of the longest sequence is reached by more than a hundredth of the largest gradient",
     # a plain RNN as torch begins it, read at its last step, reaches 9 steps of any number
     low=(0.1, 0.04),
-    too_low="what lies further back teaches the model nothing: use lstm or gru instead of rnn, forget gates that begin "
+    too_low="earlier steps teach the model nothing: use lstm or gru instead of rnn, forget gates that begin "
     "open, another pooling than the last step, or shorter sequences",
 )
 GROWTH = Sign(
@@ -199,7 +199,7 @@ FEW_EPOCHS = 4
 OVERFIT = Sign(
     "overfitting",
     "%",
-    "how far the validation loss of the kept epoch lies above the lowest of all epochs",
+    "how far the validation loss of the kept epoch is above the lowest of all epochs",
     high=(0.5, INF),
     too_high="the model learnt its data by heart: train fewer epochs, with more dropout, fewer units or more data",
 )
