@@ -208,7 +208,7 @@ def test_generate(labels):
     assert mean_loss(subject) == pytest.approx(model.evaluate(X, y)["loss"], rel=1e-5)
     assert subject.steps == [["[BEGIN]", *"a cat Ω"], ["[BEGIN]"]]
     assert [a.split(" ")[0] for a in subject.answers or []] == [
-        "goes" if token else "ends" for token in model.predict(X, y)
+        "continues" if token else "ends" for token in model.predict(X, y)
     ]
     assert subject.notes == ["the model does not know 'Ω': read as unknown tokens"]
     with pytest.raises(DataError, match="every text is empty"):
