@@ -44,11 +44,11 @@ def _devices() -> dict[str, str]:
 
 def _native() -> dict[str, Any]:
     """Returns whether the C++ engine was built; if not, the first error of its build and the file with its output."""
-    from recurra import ops
+    from recurra.ops import native
     from recurra.ops.native import bindings
     from recurra.ops.native.build_report import build_log
 
-    log = None if bindings.engine is not None else build_log(ops.__path__)
+    log = None if bindings.engine is not None else build_log(native.__path__)
     return {
         "built": bindings.engine is not None,
         "why not": bindings.absent or None,

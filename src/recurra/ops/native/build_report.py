@@ -14,7 +14,7 @@ def build_log(folders: Iterable[str]) -> Path | None:
     """Returns the kept output of a failed build; None if none failed.
 
     Args:
-        folders: of the package `recurra.ops`; an editable installation has two.
+        folders: of the package `recurra.ops.native`; an editable installation has two.
     """
     return next((path for folder in folders if (path := Path(folder) / NAME).is_file()), None)
 
