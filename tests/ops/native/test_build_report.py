@@ -46,15 +46,15 @@ def test_the_kept_output_says_why(tmp_path):
 
 
 def test_doctor_shows_whether_the_engine_was_built(monkeypatch, capsys, tmp_path):
-    from recurra import ops
     from recurra.cli.commands.doctor import doctor
+    from recurra.ops import native
 
     (tmp_path / NAME).write_text("a.cpp:1:2: error: wrong\n")
-    monkeypatch.setattr(ops, "__path__", [*ops.__path__, str(tmp_path)])
+    monkeypatch.setattr(native, "__path__", [*native.__path__, str(tmp_path)])
     doctor(json=True)
     built = bindings.engine is not None
-    native = json.loads(capsys.readouterr().out)["native engine"]
-    assert (native["built"], native["why not"] is None) == (built, built)
+    found = json.loads(capsys.readouterr().out)["native engine"]
+    assert (found["built"], found["why not"] is None) == (built, built)
     monkeypatch.setattr(bindings, "engine", None)
     monkeypatch.setattr(bindings, "absent", "its compilation failed: a.cpp:1:2: error: wrong")
     doctor(json=True)
