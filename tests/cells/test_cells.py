@@ -125,3 +125,13 @@ def test_an_unknown_nonlinearity_is_refused_by_name():
 def test_a_cell_without_a_step_cannot_be_made():
     with pytest.raises(TypeError, match="step"):
         type("Nothing", (Cell,), {})()
+
+
+def test_the_nonlinearity_is_compared_by_value():
+    """A name that is read from a file is another string object than the one in the code."""
+    weights = {name: torch.full(shape, 3.0) for name, shape in {"weight_ih": (2, 2), "weight_hh": (2, 2)}.items()}
+    x, state = torch.full((1, 2), 3.0), (torch.zeros(1, 2),)
+    names = ("tanh", "".join(["ta", "nh"]))
+    expected, found = (RNN(nonlinearity=name).step(x, state, weights).state[0] for name in names)
+    assert torch.equal(found, expected)
+    assert found.max() <= 1
