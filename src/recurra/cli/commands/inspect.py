@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from recurra.cli.support.console import say, show_json, show_table
+from recurra.cli.support.files import listed
 from recurra.cli.support.options import PredictOptions, with_options
 from recurra.cli.tasks import one, source_of
 from recurra.errors import UsageError
@@ -61,7 +62,7 @@ def inspect(
 
     check_language(language)
     chosen: dict[str, Any] = {
-        "names": None if gates is None else [name.strip() for name in gates.split(",") if name.strip()],
+        "names": None if gates is None else list(listed(gates)),
         "units": None if units is None else _units(units),
         "time": None if time is None else _slice("--time", time),
     }

@@ -9,6 +9,7 @@ import typer
 
 from recurra.cli.support.command import App
 from recurra.cli.support.console import progress_bar, say, show_json, show_table
+from recurra.cli.support.files import listed
 from recurra.cli.support.options import CELLS, FileOptions, parse_list
 from recurra.cli.support.suggest import SuggestingGroup
 from recurra.cli.tasks.fill import read_texts
@@ -115,8 +116,7 @@ def order(
     given: dict[str, Any] = {"cell": cell, "tokens": tokens, "hidden_size": hidden_size, "epochs": epochs}
     _needs_data(data, test=test, input=input, target=target, id=id, time=time, features=features)
     if data is not None:
-        names = tuple(name.strip() for name in (features or "").split(",") if name.strip())
-        columns = Columns(input, target, id, time, names)
+        columns = Columns(input, target, id, time, listed(features))
         given["X"], given["y"] = read_labelled("classify", data, columns, FileOptions()).arguments
         if test is not None:
             given["test"] = read_labelled("classify", test, columns, FileOptions()).arguments
@@ -234,7 +234,7 @@ def _needs_data(data: Path | None, **options: Any) -> None:
 
 
 def _words(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(word.strip() for word in text.split(",") if word.strip())
+    return None if text is None else listed(text)
 
 
 def _numbers(option: str, text: str | None, kind: type[int] | type[float]) -> tuple[Any, ...] | None:

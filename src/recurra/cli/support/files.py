@@ -50,7 +50,7 @@ def read_columns(path: Path, columns: Sequence[str], options: FileOptions, cache
 
 
 def listed(names: str | None) -> tuple[str, ...]:
-    """Splits names of columns at commas."""
+    """Splits names, such as those of columns, at commas."""
     return tuple(name.strip() for name in (names or "").split(",") if name.strip())
 
 
