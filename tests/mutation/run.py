@@ -37,6 +37,7 @@ import cosmic_ray.ast
 import cosmic_ray.mutating
 import cosmic_ray.plugins
 import pytest
+from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parents[2]
 SOURCE, TESTS = ROOT / "src", ROOT / "tests"
@@ -59,6 +60,8 @@ LONGER = 4
 """A test notices an endless loop only if it takes this many times less processor time on unchanged code."""
 GRACE = 60
 """Seconds after the end of the time in which begun mutants may end; those that do not are not counted."""
+QUICK = settings(deadline=None, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate))
+"""Of hypothesis: one example that fails is enough, it need not be made small."""
 PRELOADED = ("torch", "pytorch_lightning", "pyarrow.parquet", "sklearn.pipeline", "xarray", "tokenizers")
 """Imported once, before the processes are forked. They import nothing of the package."""
 
@@ -193,11 +196,17 @@ class _Watch:
     """A plugin of pytest that limits the processor time and writes down what the tests do."""
 
     def __init__(self, log: Path, seconds: float, wanted: set[str] | None) -> None:
-        self.log, self.seconds, self.wanted = log, seconds, wanted
+        self.log, self.seconds, self.wanted, self.over = log, seconds, wanted, False
 
     def write(self, *words: object) -> None:
         with self.log.open("a", encoding="utf-8") as file:
             print(*words, file=file, sep="\t")
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_collection(self) -> Iterator[None]:
+        begun = time.process_time()
+        yield
+        self.seconds += time.process_time() - begun  # seconds are for the tests, not for reading them
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if self.wanted is not None:
@@ -206,7 +215,8 @@ class _Watch:
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         begun = time.process_time()
-        if begun > self.seconds:
+        self.over = begun > self.seconds
+        if self.over:
             pytest.exit("time is up", returncode=0)
         self.write("begun", item.nodeid)
         signal.setitimer(signal.ITIMER_PROF, TEST_SECONDS)  # SIGPROF ends the process, also inside C++
@@ -232,8 +242,13 @@ def _begin(*tests: str, watch: _Watch, mutant: Mutant | None = None, first: bool
         if mutant is not None:
             sys.meta_path.insert(0, _Loader(mutant))
         options = [*(["-x"] if first else []), "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        options += ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
-        os._exit(int(pytest.main([*options, *tests], plugins=[watch])))
+        options += ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), "--hypothesis-profile", "quick"]
+        stages = tests[:1], tests[1:4], tests[4:]  # the later files are read only if the first ones notice nothing
+        for stage in filter(None, stages if first else [tests]):
+            code = int(pytest.main([*options, *stage], plugins=[watch]))
+            if watch.over or code not in (0, 5):  # 5: none was to run
+                os._exit(code)
+        os._exit(0)
 
     process = multiprocessing.get_context("fork").Process(target=run)  # not a daemon: tests start processes too
     process.start()
@@ -356,6 +371,7 @@ def main() -> int:
     different = (
         m for m in sample(asked.seed, asked.only, asked.line) if m.key() not in known and m.key()[1] != m.key()[2]
     )
+    settings.register_profile("quick", QUICK)
     for name in PRELOADED:
         importlib.import_module(name)
     found = []

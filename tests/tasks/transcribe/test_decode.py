@@ -101,6 +101,28 @@ def test_repeated_tokens_need_a_blank_between():
         align(log_probs[:2], 0, [1, 1])
 
 
+@pytest.mark.parametrize(("below", "tried"), [(11.9, True), (12.0, True), (12.1, False)])
+def test_tokens_more_than_12_nats_below_the_best_are_not_tried(below, tried):
+    """A bonus makes every token that is tried win."""
+    assert beam_search(np.array([[0.0, -below]]), 0, 4, length_bonus=100.0) == [1] * tried
+    assert beam_search(np.array([[-5.0, -5.0 - below]]), 0, 4, length_bonus=100.0) == [1] * tried
+
+
+def test_many_tokens():
+    """Token numbers and the blank are compared by value, also where Python makes an object for each."""
+    log_probs = np.full((3, 400), -50.0)
+    log_probs[[0, 1, 2], [390, 399, 390]] = 0.0
+    assert greedy(log_probs, 399) == beam_search(log_probs, 399, 4) == [390, 390]
+    log_probs[1] = log_probs[0]
+    assert greedy(log_probs, 399) == beam_search(log_probs, 399, 4) == [390]
+    assert needed_steps(np.array([390, 390]).tolist()) == 3
+
+
+def test_among_equal_paths_an_alignment_takes_one():
+    assert align(np.log(np.full((2, 2), 0.5)), 0, [1]) == [(0, 1)]
+    assert align(np.log(np.full((3, 2), 0.5)), 0, [1]) == [(0, 1)]
+
+
 def test_length_bonus_lengthens():
     log_probs = random_log_probs(3, 30, 4)
     sizes = [len(beam_search(log_probs, 0, 16, length_bonus=bonus)) for bonus in (-3.0, 0.0, 3.0)]

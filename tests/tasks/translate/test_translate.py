@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import types
 from unicodedata import normalize
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -20,7 +17,6 @@ from recurra.errors import DataError, ModelFolderError, UsageError
 from recurra.tasks.translate.baselines import Neighbours
 from recurra.tasks.translate.metrics import bleu_tokens, corpus_figures, signatures
 from recurra.tasks.translate.network import BEGIN, END, EncoderDecoder
-from recurra.tasks.translate.search import COPIES, PHRASE, beam_search
 from recurra.training import callbacks
 
 NUMBERS = {"one": "일", "two": "이", "three": "삼", "four": "사"}
@@ -239,103 +235,6 @@ def test_stepping_gives_what_teacher_forcing_gives():
         stepped = torch.stack(rows, dim=1)
         expected_rows = torch.cat([stepped[0], stepped[1, :3], stepped[2, :1]])
         torch.testing.assert_close(scores, expected_rows, rtol=1e-4, atol=1e-5)
-
-
-# the search
-
-
-class Markov:
-    """Stands for a network: scores of the next token depend on the last one, and on the sentence."""
-
-    def __init__(self, scores):
-        self.scores = scores
-
-    def encode(self, values, lengths):
-        return types.SimpleNamespace(state=values[:, :1].float().unsqueeze(0))
-
-    def step(self, tokens, state, encoded):
-        return self.scores[state[0, :, 0].long(), tokens], state, None
-
-
-def tables(sentences, tokens, seed):
-    return 2 * torch.randn(sentences, tokens, tokens, generator=torch.Generator().manual_seed(seed))
-
-
-def search(scores, limits, beams, penalty=1.0):
-    values = torch.arange(len(scores)).unsqueeze(1)
-    found = beam_search(
-        Markov(scores), values, torch.ones(len(scores)), torch.tensor(limits), beams=beams, length_penalty=penalty
-    )
-    return [[(h.tokens, h.score) for h in some] for some in found]
-
-
-def score_of(table, tokens, penalty):
-    table = table.log_softmax(-1)
-    path = [BEGIN, *tokens, END]
-    return float(sum(table[a, b] for a, b in itertools.pairwise(path))) / (len(tokens) + 1) ** penalty
-
-
-@settings(max_examples=30)
-@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.6, 1.0]))
-def test_wide_beam_finds_all_there_is(seed, penalty):
-    scores = tables(2, 5, seed)
-    found = search(scores, [3, 2], 14, penalty)
-    for table, limit, some in zip(scores, [3, 2], found, strict=True):
-        every = [list(t) for n in range(1, limit + 1) for t in itertools.product([3, 4], repeat=n)]
-        expected = sorted(((score_of(table, t, penalty), t) for t in every), reverse=True)
-        assert [t for t, _ in some] == [t for _, t in expected]
-        np.testing.assert_allclose([s for _, s in some], [s for s, _ in expected], rtol=1e-4, atol=1e-5)
-
-
-@settings(max_examples=40)
-@given(st.integers(0, 10_000), st.integers(1, 5), st.lists(st.integers(1, 30), min_size=1, max_size=4))
-def test_translations_are_valid(seed, beams, limits):
-    scores = tables(len(limits), 6, seed)
-    together = search(scores, limits, beams)
-    for i, some in enumerate(together):
-        assert 1 <= len(some) <= beams
-        assert [s for _, s in some] == sorted((s for _, s in some), reverse=True)
-        assert len({tuple(t) for t, _ in some}) == len(some)
-        for tokens, score in some:
-            assert 1 <= len(tokens) <= limits[i]
-            assert min(tokens) > END
-            assert score == pytest.approx(score_of(scores[i], tokens, 1.0), rel=1e-3, abs=1e-4)
-            for period in range(1, PHRASE + 1):
-                copies = COPIES + 1
-                for start in range(len(tokens) - copies * period + 1):
-                    part = tokens[start : start + copies * period]
-                    assert part != part[:period] * copies
-
-
-def test_one_beam_is_greedy():
-    scores = tables(1, 6, 3)
-    allowed = scores.clone()
-    allowed[:, :, :2] = -torch.inf
-    token, expected = BEGIN, []
-    while True:
-        row = allowed[0, token].clone()
-        row[END] = row[END] if expected else -torch.inf
-        token = int(row.argmax())
-        if token == END or len(expected) == 3:
-            break
-        expected.append(token)
-    assert search(scores, [3], 1)[0][0][0] == expected
-
-
-def test_the_search_ends_when_every_sentence_has_its_translations():
-    steps = []
-
-    class Counted(Markov):
-        def step(self, tokens, state, encoded):
-            steps.append(len(tokens))
-            return super().step(tokens, state, encoded)
-
-    scores = torch.full((1, 5, 5), -9.0)
-    scores[:, :, END], scores[:, :, 3] = 3.0, 0.0  # a token at first, then the end
-    values, lengths = torch.zeros(1, 1, dtype=torch.int64), torch.ones(1)
-    (some,) = beam_search(Counted(scores), values, lengths, torch.tensor([20]), beams=1, length_penalty=1.0)
-    assert [h.tokens for h in some] == [[3]]
-    assert steps == [1, 1]
 
 
 # the figures
