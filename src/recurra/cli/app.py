@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from recurra import __version__
+from recurra.errors import UsageError
 
 from .commands import bench, demo, doctor, evaluate, fit, generate, health, inspect, lab, predict, sample
 from .support.command import App
@@ -34,6 +38,15 @@ def recurra(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
+    modules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            help="Import a Python module that registers tasks or cells of your own. It is also searched for in the "
+            "current folder. The option can be repeated.",
+            metavar="MODULE",
+        ),
+    ] = None,
 ) -> None:
     """Train recurrent networks on your sequences, and inspect them.
 
@@ -46,6 +59,13 @@ def recurra(
       recurra inspect my-model "a fine film"
       recurra generate my-language-model --prompt "Once"
     """
+    if modules:
+        sys.path.append(str(Path.cwd()))  # last, so that no file there replaces an installed package
+    for name in modules or ():
+        try:
+            import_module(name)
+        except Exception as error:
+            raise UsageError(f"--import {name} failed: {type(error).__name__}: {error}") from error
 
 
 app.command()(demo.demo)

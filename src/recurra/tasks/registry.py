@@ -1,7 +1,12 @@
-"""The tasks: one line for each, in the order of the command line. Importing this module imports no task."""
+"""The tasks: one line for each, in the order of the command line. Importing this module imports no task.
+
+An installed package adds its tasks by entry points of the group `recurra.tasks`; other code calls `register`.
+"""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -15,11 +20,14 @@ class Task(NamedTuple):
         name: name on the command line and in config.json.
         estimator: the class as `"module:class"`. A module that starts with a dot is relative to `recurra.tasks`.
         label: name for people, the title of the model card.
+        commands: module with the commands of the task, see `recurra.cli.tasks`. By default it is the module of this
+            name in `recurra.cli.tasks`.
     """
 
     name: str
     estimator: str
     label: str
+    commands: str = ""
 
     @property
     def class_name(self) -> str:
@@ -50,8 +58,13 @@ BUILT_IN = tuple(_TASKS.values())
 """The tasks of this package."""
 
 
+ENTRY_POINTS = "recurra.tasks"
+"""Group of the entry points of installed packages. The value of an entry point names a `Task`, as `"module:TASK"`."""
+
+
 def tasks() -> tuple[Task, ...]:
     """Returns all registered tasks in the order of the command line."""
+    _register_installed()
     return tuple(_TASKS.values())
 
 
@@ -61,6 +74,8 @@ def find(name: str) -> Task:
     Raises:
         UsageError: no task has this name.
     """
+    if name not in _TASKS:
+        _register_installed(name)
     try:
         return _TASKS[name]
     except KeyError:
@@ -79,3 +94,17 @@ def register(task: Task) -> None:
     if _TASKS.get(task.name, task) != task:
         raise UsageError(f"the name {task.name!r} is taken by {_TASKS[task.name].estimator}")
     _TASKS[task.name] = task
+
+
+def _register_installed(*names: str) -> None:
+    """Registers the tasks of installed packages: all, or those with these names. Packages that fail are reported."""
+    from importlib.metadata import entry_points
+
+    found: Iterable[Any] = entry_points(group=ENTRY_POINTS)
+    for entry in found:
+        if entry.name in _TASKS or (names and entry.name not in names):
+            continue
+        try:
+            register(entry.load())
+        except Exception as error:  # a package of the user must not stop the others
+            warnings.warn(f"the task {entry.name!r} ({entry.value}) cannot be used: {error}", stacklevel=3)

@@ -66,10 +66,14 @@ def load(path: str | Path, *, allow_nonfinite: bool = False, cells: Iterable[Cel
 def _load(path: str | Path, allow_nonfinite: bool, cells: Iterable[CellLike]) -> Estimator:
     stored = read_folder(path)
     task = stored.config.get("task")
-    kind = {task.name: task for task in registry.tasks()}.get(task) if isinstance(task, str) else None
-    if kind is None:
-        raise ModelFolderError(f"{path} holds a model for the task {task!r:.80}, which this version does not know")
-    return rebuild(kind.load(), stored, allow_nonfinite=allow_nonfinite, cells=cells)
+    try:
+        kind = registry.find(task if isinstance(task, str) else "").load()
+    except UsageError:
+        raise ModelFolderError(
+            f"{path} holds a model for the task {task!r:.80}, which this version does not know\n"
+            "if a module of your own registers it, import it first; on the command line: recurra --import MODULE"
+        ) from None
+    return rebuild(kind, stored, allow_nonfinite=allow_nonfinite, cells=cells)
 
 
 def rebuild(kind: type[E], stored: StoredModel, *, allow_nonfinite: bool = False, cells: Iterable[CellLike] = ()) -> E:

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import typer
+
 from recurra.cli.support.command import App
 from recurra.cli.support.suggest import SuggestingGroup
 from recurra.cli.tasks import task_module
-from recurra.tasks.registry import BUILT_IN
+from recurra.errors import UsageError
+from recurra.tasks.registry import BUILT_IN, find, tasks
 
-app = App(cls=SuggestingGroup, no_args_is_help=True, rich_markup_mode="rich")
+
+class Tasks(SuggestingGroup):
+    """The commands of this package, and those of the registered tasks from outside the package."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Returns the names of all tasks."""
+        return [task.name for task in tasks()]
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """Returns the command of a task; None if there is no task with this name."""
+        if name not in self.commands:
+            try:
+                find(name)
+            except UsageError:
+                return None
+            outside = App(add_completion=False)
+            outside.command(name)(task_module(name).fit)
+            self.commands[name] = typer.main.get_command(outside)
+        return self.commands[name]
+
+
+app = App(cls=Tasks, no_args_is_help=True, rich_markup_mode="rich")
 
 
 @app.callback()

@@ -24,7 +24,7 @@ class SuggestingGroup(TyperGroup):
         try:
             return super().resolve_command(ctx, args)
         except Exception as error:
-            if similar := similar_names(args[0], self.commands):
+            if similar := similar_names(args[0], self.list_commands(ctx)):
                 error.message = f"{error.message} Did you mean {similar[0]!r}?"  # type: ignore[attr-defined]
             raise
 

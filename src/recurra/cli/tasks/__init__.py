@@ -1,4 +1,4 @@
-"""The commands of each task: one module for each, with the name of the task.
+"""The commands of each task: one module for each, with the name of the task or the one that its `Task` names.
 
 Each module has
 
@@ -22,14 +22,23 @@ from typing import Any
 
 from recurra.cli.support.options import FileOptions
 from recurra.errors import DataError, UsageError
+from recurra.tasks.registry import find
 
 TIMES = ("time_format", "day_first", "month_first")
 """Options of tasks whose tables have a column of times."""
 
 
 def task_module(task: str) -> ModuleType:
-    """Returns the module of a task."""
-    return import_module(f".{task}", __name__)
+    """Returns the module of a task.
+
+    Raises:
+        UsageError: there is no task with this name, or its module cannot be imported.
+    """
+    found = find(task)
+    try:
+        return import_module(found.commands or f".{task}", __name__)
+    except ImportError as error:
+        raise UsageError(f"the commands of the task {task!r} cannot be imported: {error}") from error
 
 
 def module_of(estimator: Any, options: Any) -> ModuleType:
