@@ -15,7 +15,6 @@ from recurra.ops.native import bindings
 
 native = pytest.mark.skipif(bindings.engine is None, reason="the native engine was not built")
 STEPS = 100
-CHUNK = 8  # the place in a call's configuration
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +25,7 @@ def _seed():
 def kept(layer, x, **options):
     """How many numbers a call keeps for its backward pass, and in chunks of how many steps."""
     config = layer(x, **options)[0].grad_fn.config
-    return bindings.tape_size(config, x.dtype, *x.shape[:2]), config[CHUNK]
+    return bindings.tape_size(config, x.dtype, *x.shape[:2]), config.chunk
 
 
 @native
@@ -56,9 +55,9 @@ def test_an_unknown_memory_or_precision_is_refused_in_every_way():
 @native
 def test_precision_reaches_the_engine():
     layer, x = nn.GRU(3, 8), torch.randn(4, 2, 3)
-    assert layer(x)[0].grad_fn.config[-1] is False
+    assert layer(x)[0].grad_fn.config.bf16 is False
     layer.precision = "bfloat16"
-    assert layer(x)[0].grad_fn.config[-1] is True
+    assert layer(x)[0].grad_fn.config.bf16 is True
 
 
 @pytest.mark.parametrize("gradients", [False, True])

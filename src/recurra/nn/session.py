@@ -88,8 +88,8 @@ class Session:
         self._stream.write(*(address(s) for s in states), *([0] * (2 - len(states))))
 
     def _states(self) -> tuple[Tensor, ...]:
-        rows = self._stack.num_layers, self._batch
-        return tuple(torch.zeros(*rows, size, dtype=torch.float32, device="cpu") for size in self._stack.state_sizes)
+        shapes = self._stack.state_shapes(self._batch)
+        return tuple(torch.zeros(shape, dtype=torch.float32, device="cpu") for shape in shapes)
 
 
 def _plain(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:

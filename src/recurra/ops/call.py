@@ -61,8 +61,7 @@ class Call:
 
     def zeros(self, like: Tensor) -> State:
         """Initial states of zeros, of the device and type of `like`."""
-        rows = self.stack.num_layers * self.stack.directions
-        return tuple(like.new_zeros(rows, self.batch, size) for size in self.stack.state_sizes)
+        return tuple(like.new_zeros(shape) for shape in self.stack.state_shapes(self.batch))
 
 
 def prepare(
@@ -203,5 +202,5 @@ def _named_tensors(
     names = stack.cell.states
     if len(states) != len(names):
         raise UsageError(f"{stack.cell.name} has {len(names)} states ({', '.join(names)}), got {len(states)}")
-    for name, state, size in zip(names, states, stack.state_sizes, strict=True):
-        yield f"the initial {name} state", state, (stack.num_layers * stack.directions, batch, size)
+    for name, state, shape in zip(names, states, stack.state_shapes(batch), strict=True):
+        yield f"the initial {name} state", state, shape

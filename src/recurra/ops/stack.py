@@ -58,6 +58,21 @@ class Stack:
         """Features of the output: the hidden states of both directions side by side."""
         return self.directions * self.state_sizes[0]
 
+    def state_shapes(self, batch: int) -> tuple[tuple[int, int, int], ...]:
+        """Shape of each initial or last state: `(layers * directions, batch, size)`."""
+        return tuple((self.num_layers * self.directions, batch, size) for size in self.state_sizes)
+
+    def result_shapes(self, batch: int, steps: int, *, batch_first: bool) -> tuple[tuple[int, int, int], ...]:
+        """Shapes of the output and of each last state.
+
+        Example:
+            >>> from recurra.cells import GRU
+            >>> Stack(GRU(), input_size=2, hidden_size=3).result_shapes(4, 5, batch_first=True)
+            ((4, 5, 3), (1, 4, 3))
+        """
+        first, second = (batch, steps) if batch_first else (steps, batch)
+        return ((first, second, self.output_size), *self.state_shapes(batch))
+
     def shapes(self, layer: int) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the weights of one direction of `layer`."""
         size = self.input_size if layer == 0 else self.output_size

@@ -13,6 +13,7 @@ from torch import Tensor
 from recurra.ops.tensor_memory import address, materialize
 
 from .build_report import why_absent
+from .config import KERNELS, RecurrenceConfig
 
 engine: Any = None
 absent = ""
@@ -25,7 +26,7 @@ FIRST_ONLY = 'the native engine gives first derivatives only; use engine="builti
 
 
 def forward(
-    config: tuple,
+    config: RecurrenceConfig,
     values: Tensor,
     weights: Sequence[Tensor],
     states: Sequence[Tensor],
@@ -38,21 +39,17 @@ def forward(
     """Output, final hidden and cell states (the latter an LSTM's), and with `keep` what backward needs."""
     values, states, weights = _plain(values.detach()), _contiguous(states), _contiguous(weights)
     lengths = _index(lengths)
-    kind, hidden, projected, layers, bidirectional, _, batch_first, *_ = config
-    directions = 2 if bidirectional else 1
-    spec, batch = _spec(config, values, seed)
-    output = values.new_empty(*values.shape[:2], directions * (projected or hidden))
-    h = values.new_empty(layers * directions, batch, projected or hidden)
-    c = values.new_empty(layers * directions, batch, hidden) if kind == 2 else None
+    spec = _spec(config, values, seed)
+    output, h, c = config.new_results(values)
     numbers = _of(values.dtype)
     tape = numbers.Tape(spec) if keep and tape is None else tape
     arguments = (
         spec,
-        _view(values, batch_first),
+        _view(values, config.batch_first),
         0 if lengths is None else lengths.data_ptr(),
         [w.data_ptr() for w in weights],
         *_pair(states),
-        _view(output, batch_first),
+        _view(output, config.batch_first),
         *_pair((h, c)),
     )
     if keep:
@@ -63,7 +60,7 @@ def forward(
 
 
 def backward(
-    config: tuple,
+    config: RecurrenceConfig,
     grads: Sequence[Tensor | None],
     inputs: Sequence[Tensor],
     count: int,
@@ -80,19 +77,19 @@ def backward(
     )
     output, last = None if grads[0] is None else _plain(grads[0]), _contiguous(grads[1:])
     lengths = _index(lengths)
-    spec, _ = _spec(config, values, seed)
+    spec = _spec(config, values, seed)
     of_values = torch.empty(values.shape, dtype=values.dtype, device=values.device) if needs[0] else None
     of_states = [torch.empty_like(s) if needs[1] else None for s in states]
     of_weights = [torch.empty_like(w) if needs[2] else None for w in weights]
     _of(values.dtype).backward(
         spec,
-        _view(values, config[6]),
+        _view(values, config.batch_first),
         0 if lengths is None else lengths.data_ptr(),
         [w.data_ptr() for w in weights],
         *_pair(states),
-        _view(output, config[6]),
-        *_pair(last if config[0] == 2 else last[:1]),
-        _view(of_values, config[6]),
+        _view(output, config.batch_first),
+        *_pair(last if config.has_cell_state else last[:1]),
+        _view(of_values, config.batch_first),
         [g.data_ptr() for g in of_weights if g is not None],
         *_pair(of_states),
         tape,
@@ -101,13 +98,18 @@ def backward(
 
 
 def look(
-    config: tuple, values: Tensor, lengths: Tensor | None, tape: Any, names: Sequence[str], sizes: Mapping[str, int]
+    config: RecurrenceConfig,
+    values: Tensor,
+    lengths: Tensor | None,
+    tape: Any,
+    names: Sequence[str],
+    sizes: Mapping[str, int],
 ) -> dict[str, Tensor]:
     """Gates and states out of a tape: of all `names`, in the cell's order, those that have a size are wanted."""
-    spec, batch = _spec(config, values, None)
-    layers, directions = config[3], 2 if config[4] else 1
-    steps = values.shape[1] if config[6] else values.shape[0]
-    found = {name: values.new_empty(layers, directions, batch, steps, size) for name, size in sizes.items()}
+    spec = _spec(config, values, None)
+    batch, steps = config.batch_and_steps(values)
+    rows = config.num_layers, 2 if config.bidirectional else 1, batch, steps
+    found = {name: values.new_empty(*rows, size) for name, size in sizes.items()}
     lengths = _index(lengths)
     addresses = [found[name].data_ptr() if name in found else 0 for name in names]
     _of(values.dtype).look(spec, address(lengths), tape.data_ptr(), addresses)
@@ -119,16 +121,13 @@ def readable(tensors: Sequence[Tensor]) -> bool:
     return engine is not None and not torch.compiler.is_compiling() and engine.readable(list(tensors))
 
 
-def tape_size(config: tuple, dtype: torch.dtype, steps: Any, batch: Any) -> Any:
+def tape_size(config: RecurrenceConfig, dtype: torch.dtype, steps: Any, batch: Any) -> Any:
     """Numbers that a call keeps for its backward pass, at most; steps and batch may be symbols."""
 
     def size(steps: int, chunk: int) -> int:
-        kind, hidden, projected, layers, bidirectional, bias, _, dropout, _, half = config
-        return _of(dtype).tape_size(
-            engine.Spec(kind, steps, 1, 1, hidden, projected, layers, bidirectional, bias, dropout, 0, 1, chunk, half)
-        )
+        return _of(dtype).tape_size(spec_of(config._replace(chunk=chunk), 1, steps, 1))
 
-    chunk = config[8]
+    chunk = config.chunk
     if not chunk:
         return steps * batch * size(1, 0)
     per_step = size(2, 2) - size(1, 2)
@@ -140,7 +139,9 @@ def identify_tapes() -> int:
     if engine is None:
         return 0
     options = [
-        (kind, 5, 3 * (kind == 2), 2, True, True, True, 0.0, chunk, False) for kind in range(4) for chunk in (0, 2)
+        RecurrenceConfig(kernel, 5, 3 * (cell.name == "lstm"), 2, True, True, True, 0.0, chunk, False)
+        for kernel, cell in enumerate(KERNELS)
+        for chunk in (0, 2)
     ]
     sizes = [tape_size(config, dtype, 7, 3) for config in options for dtype in (torch.float32, torch.float64)]
     return zlib.crc32(repr(sizes).encode())
@@ -150,16 +151,20 @@ def _of(dtype: torch.dtype) -> Any:
     return engine.float32 if dtype == torch.float32 else engine.float64
 
 
-def _spec(config: tuple, values: Tensor, seed: Tensor | int | None) -> tuple[Any, int]:
-    """The engine's description of a call, and the size of its batch."""
-    kind, hidden, projected, layers, bidirectional, bias, batch_first, dropout, chunk, half = config
-    batch, steps = values.shape[:2] if batch_first else values.shape[1::-1]
-    threads = torch.get_num_threads()
-    size = values.shape[2]
+def spec_of(
+    config: RecurrenceConfig, batch: int, steps: int, input_size: int, *, seed: int = 0, threads: int = 1
+) -> Any:
+    """Returns the engine's description of a call."""
+    kernel, hidden, projected, layers, bidirectional, bias, _, dropout, chunk, bf16 = config
+    sizes = (steps, batch, input_size, hidden, projected, layers, bidirectional, bias)
+    return engine.Spec(kernel, *sizes, dropout, seed, threads, chunk, bf16)
+
+
+def _spec(config: RecurrenceConfig, values: Tensor, seed: Tensor | int | None) -> Any:
     drawn = 0 if seed is None else int(seed)  # None without dropout
-    return engine.Spec(
-        kind, steps, batch, size, hidden, projected, layers, bidirectional, bias, dropout, drawn, threads, chunk, half
-    ), batch
+    return spec_of(
+        config, *config.batch_and_steps(values), values.shape[2], seed=drawn, threads=torch.get_num_threads()
+    )
 
 
 def _plain(values: Tensor) -> Tensor:

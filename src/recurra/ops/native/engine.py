@@ -16,7 +16,7 @@ from recurra.ops.stack import Stack
 from recurra.ops.tensor_memory import address, materialize, watched
 
 from . import bindings, operators, transforms
-from .operators import kernel_of
+from .config import RecurrenceConfig, kernel_of
 
 name = "native"
 
@@ -56,21 +56,20 @@ def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor |
         values, weights = values.to(dtype), [w.to(dtype) for w in weights]
         states = None if states is None else tuple(s.to(dtype) for s in states)
     config = configure(call)
-    dropout = config[7]
     kept = () if states is None else tuple(states)
     lengths = None if lengths is None else lengths.cpu().contiguous()
     if watched(values, *kept, *weights):
-        seed = _draw() if dropout else None
+        seed = _draw() if config.dropout else None
         keep = torch.is_grad_enabled()
         inputs = (values, list(weights), list(kept), lengths, seed)
         output, h, c, _ = operators.forward(*inputs, *config, keep, bindings.TAPES)
-        last = (h, c) if config[0] == 2 else (h,)
+        last = (h, c)[: len(call.stack.cell.states)]
     elif torch._C._are_functorch_transforms_active():
-        seed = _draw() if dropout else None
+        seed = _draw() if config.dropout else None
         output, h, c, _ = transforms.Recurrence.apply(config, len(kept), lengths, seed, values, *kept, *weights)  # type: ignore[misc]
-        last = (h, c) if config[0] == 2 else (h,)
+        last = (h, c)[: len(call.stack.cell.states)]
     else:
-        seed = int(_draw()) if dropout else 0
+        seed = int(_draw()) if config.dropout else 0
         if call.needs_grad:
             result = bindings.forward(config, values, weights, kept, lengths, seed, keep=True)
             output, *last = _Recurrence.apply(result, config, lengths, seed, len(kept), values, *kept, *weights)  # type: ignore[misc]
@@ -82,19 +81,19 @@ def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor |
     return output, last
 
 
-def configure(call: Call) -> tuple[int | None, int, int, int, bool, bool, bool, float, int, bool]:
-    """What the operators take beside tensors: kind of cell, sizes, and how the values lie."""
-    stack = call.stack
-    dropout = call.dropout if call.training and stack.num_layers > 1 else 0.0
-    return (
-        kernel_of(stack.cell),
+def configure(call: Call) -> RecurrenceConfig:
+    """Returns what the operators take beside tensors, for a call that the engine serves."""
+    stack, kernel = call.stack, kernel_of(call.stack.cell)
+    assert kernel is not None  # noqa: S101  (see `refuses`)
+    return RecurrenceConfig(
+        kernel,
         stack.hidden_size,
         stack.proj_size,
         stack.num_layers,
         stack.bidirectional,
         stack.bias,
         call.batch_first,
-        dropout,
+        call.dropout if call.training and stack.num_layers > 1 else 0.0,
         call.chunk,
         call.precision == "bfloat16",
     )
@@ -125,7 +124,7 @@ def train(
     if result is None:
         return None
     given = () if states is None else states if isinstance(states, tuple) else (states,)
-    config = (*native.config, batch_first, dropout, 0, half)
+    config = RecurrenceConfig._make((*native.config, batch_first, dropout, 0, half))
     output, *last = _Recurrence.apply(result, config, lengths, seed, len(given), values, *given, *weights)  # type: ignore[misc]
     return output, tuple(last) if len(last) == 2 else last[0]
 
@@ -147,8 +146,10 @@ def open_stream(stack: Stack, weights: Sequence[Tensor], batch: int, *, half: bo
     """The engine's side of a session, or None without the engine."""
     if bindings.engine is None or not supports(stack.cell):
         return None
-    sizes = (stack.input_size, stack.hidden_size, stack.proj_size, stack.num_layers, False, stack.bias)
-    spec = bindings.engine.Spec(kernel_of(stack.cell), 1, batch, *sizes, 0.0, 0, torch.get_num_threads(), 0, False)
+    kernel, threads = kernel_of(stack.cell), torch.get_num_threads()
+    sizes = (stack.hidden_size, stack.proj_size, stack.num_layers, False, stack.bias)
+    config = RecurrenceConfig(kernel, *sizes, batch_first=True, dropout=0.0, chunk=0, bf16=False)
+    spec = bindings.spec_of(config, batch, 1, stack.input_size, threads=threads)
     flat = [materialize(w).contiguous() for w in weights]
     return bindings.engine.Stream(spec, [address(w) for w in flat], half)
 
@@ -158,7 +159,13 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, result: tuple, config: tuple, lengths: Tensor | None, seed: int, count: int, *tensors: Tensor
+        ctx: Any,
+        result: tuple,
+        config: RecurrenceConfig,
+        lengths: Tensor | None,
+        seed: int,
+        count: int,
+        *tensors: Tensor,
     ):
         output, h, c, ctx.tape = result  # computed before: a tensor given as an argument would be taken for an input
         ctx.save_for_backward(*tensors)
@@ -174,7 +181,7 @@ class _Recurrence(torch.autograd.Function):
         wanted = ctx.needs_input_grad[5:]
         needs = (wanted[0], any(wanted[1 : 1 + count]), any(wanted[1 + count :]))
         with torch.no_grad():
-            found = ctx.tape.gradients(ctx.config[6], grads, saved, count, ctx.lengths, *needs)
+            found = ctx.tape.gradients(ctx.config.batch_first, grads, saved, count, ctx.lengths, *needs)
             if found is None:
                 found = bindings.backward(
                     ctx.config, grads, saved, count, ctx.lengths, ctx.seed, ctx.tape.data_ptr(), needs

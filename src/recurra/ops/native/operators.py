@@ -5,18 +5,16 @@ Plain calls take a shorter way (`native.run`); these are what a compiler records
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from recurra.cells import GRU, LSTM, RNN, Cell
 from recurra.errors import EngineError, UsageError
-from recurra.ops.stack import Stack
 from recurra.ops.tensor_memory import address, check_device
 
 from . import bindings
+from .config import RecurrenceConfig
 
 _CONFIG = (
     "int cell, int hidden_size, int proj_size, int num_layers, bool bidirectional, bool bias, bool batch_first, "
@@ -30,33 +28,15 @@ library.define(
     f"backward(Tensor? of_output, Tensor? of_h, Tensor? of_c, Tensor tape, {_INPUTS}, {_CONFIG}, "
     "bool need_values, bool need_states, bool need_weights) -> Tensor[]"
 )
-_INPUT_COUNT, _CONFIG_COUNT = 5, 10
-
-KERNELS: tuple[Cell, ...] = (RNN("tanh"), RNN("relu"), LSTM(), GRU())
-"""The cells that the engine has kernels for, in the order of the C++ enumeration."""
-
-_NUMBERS: dict[tuple[type, Any], int] = {
-    (type(cell), getattr(cell, "nonlinearity", None)): number for number, cell in enumerate(KERNELS)
-}
+_INPUT_COUNT, _CONFIG_COUNT = 5, len(RecurrenceConfig._fields)
 
 
-def kernel_of(cell: Cell) -> int | None:
-    """Returns the number of the kernel of a cell; None if there is none."""
-    return _NUMBERS.get((type(cell), getattr(cell, "nonlinearity", None)))
-
-
-@lru_cache(maxsize=256)
-def _stack(input_size: int, kind: int, hidden: int, projected: int, layers: int, both: bool, bias: bool) -> Stack:
-    return Stack(KERNELS[kind], input_size, hidden, layers, both, bias, projected)
-
-
-def _check(values: Tensor, weights: Any, states: Any, lengths: Any, config: tuple) -> None:
+def _check(values: Tensor, weights: Any, states: Any, lengths: Any, config: RecurrenceConfig) -> None:
     """Raises a `UsageError` if a tensor is not as the engine reads it."""
-    stack = _stack(values.shape[-1], *config[:6])
-    batch = values.shape[0 if config[6] else 1]
-    rows = stack.num_layers * stack.directions
-    expected = [shape for _, shape in stack.named_shapes()]
-    expected += [(rows, batch, size) for size in stack.state_sizes][: len(states)]
+    stack = config.stack(values.shape[-1])
+    batch, _ = config.batch_and_steps(values)
+    expected: list[tuple[int, ...]] = [shape for _, shape in stack.named_shapes()]
+    expected += stack.state_shapes(batch)[: len(states)]
     found = [*weights, *states]
     if [tuple(t.shape) for t in found] != expected or any(t.dtype != values.dtype for t in found):
         raise UsageError(f"weights and states of recurra::forward must be {values.dtype} of the shapes {expected}")
@@ -64,36 +44,32 @@ def _check(values: Tensor, weights: Any, states: Any, lengths: Any, config: tupl
         raise UsageError(f"the lengths of recurra::forward must be int64 of shape ({batch},)")
 
 
-def _forward(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Tensor | None, *config: Any) -> tuple:
-    config, keep = config[:_CONFIG_COUNT], config[_CONFIG_COUNT]  # of `tapes`, compilers' caches are the only readers
+def _forward(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Tensor | None, *options: Any) -> tuple:
+    config, keep, _ = _named(options)  # only the caches of compilers read `tapes`
     _check(values, weights, states, lengths, config)
-    batch, steps = values.shape[:2] if config[6] else values.shape[1::-1]
+    batch, steps = config.batch_and_steps(values)
     # all of it is an output of the operator, and outputs must be defined
     tape = values.new_zeros(bindings.tape_size(config, values.dtype, steps, batch) if keep else 0)
     output, h, c, _ = bindings.forward(config, values, weights, states, lengths, seed, keep=keep, tape=tape)
     return output, h, values.new_empty(0) if c is None else c, tape
 
 
-def _forward_fake(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Any, *config: Any) -> tuple:
+def _forward_fake(values: Tensor, weights: Any, states: Any, lengths: Any, seed: Any, *options: Any) -> tuple:
     for tensor in (*weights, *states):  # torch calls this for a mixture of the devices cpu and meta
         check_device("a weight or state", tensor, values.device)
-    config, keep = config[:_CONFIG_COUNT], config[_CONFIG_COUNT]
-    kind, hidden, projected, layers, bidirectional, _, batch_first, *_ = config
-    directions = 2 if bidirectional else 1
-    out, batch, steps = projected or hidden, *(values.shape[:2] if batch_first else (values.shape[1], values.shape[0]))
-    output = values.new_empty(values.shape[0], values.shape[1], directions * out)
-    h = values.new_empty(layers * directions, batch, out)
-    c = values.new_empty(layers * directions, batch, hidden) if kind == 2 else values.new_empty(0)
+    config, keep, _ = _named(options)
+    batch, steps = config.batch_and_steps(values)
+    output, h, c = config.new_results(values)
     size = bindings.tape_size(config, values.dtype, steps, batch) if keep else 0
-    return output, h, c, values.new_empty(size)
+    return output, h, values.new_empty(0) if c is None else c, values.new_empty(size)
 
 
 def _backward(of_output: Any, of_h: Any, of_c: Any, tape: Tensor, *rest: Any) -> list[Tensor]:
     values, weights, states, lengths, seed = rest[:_INPUT_COUNT]
-    config, needs = rest[_INPUT_COUNT : _INPUT_COUNT + _CONFIG_COUNT], rest[_INPUT_COUNT + _CONFIG_COUNT :]
+    config, *needs = _named(rest[_INPUT_COUNT:])
     _check(values, weights, states, lengths, config)
     grads, inputs = (of_output, of_h, of_c), (values, *states, *weights)
-    found = bindings.backward(config, grads, inputs, len(states), lengths, seed, address(tape), needs)
+    found = bindings.backward(config, grads, inputs, len(states), lengths, seed, address(tape), tuple(needs))
     return [g for g in found if g is not None]
 
 
@@ -106,13 +82,13 @@ def _backward_fake(
 
 
 def _keep_for_backward(ctx: Any, inputs: tuple, output: tuple) -> None:
-    values, weights, states, lengths, seed, *config = inputs
+    values, weights, states, lengths, seed, *options = inputs
     optional = [t for t in (lengths, seed) if t is not None]
     ctx.save_for_backward(output[3], values, *weights, *states, *optional)
-    ctx.config = tuple(config[:_CONFIG_COUNT])
+    ctx.config, keep, _ = _named(options)
     ctx.counts = len(weights), len(states), lengths is not None, seed is not None
     ctx.set_materialize_grads(False)
-    if not config[_CONFIG_COUNT]:
+    if not keep:
         raise EngineError("this call kept nothing for a backward pass")
 
 
@@ -121,7 +97,7 @@ def _differentiate(ctx: Any, of_output: Any, of_h: Any, of_c: Any, of_tape: Any)
     n, m, has_lengths, has_seed = ctx.counts
     weights, states, rest = rest[:n], rest[n : n + m], rest[n + m :]
     lengths, seed = rest[0] if has_lengths else None, rest[-1] if has_seed else None
-    if ctx.config[0] != 2:
+    if not ctx.config.has_cell_state:
         of_c = None
     needs = (ctx.needs_input_grad[0], any(_flat(ctx.needs_input_grad[2])), any(_flat(ctx.needs_input_grad[1])))
     inputs = (values, weights, states, lengths, seed)
@@ -130,6 +106,11 @@ def _differentiate(ctx: Any, of_output: Any, of_h: Any, of_c: Any, of_tape: Any)
     of_states = [next(found) if needs[1] else None for _ in states]
     of_weights = [next(found) if needs[2] else None for _ in weights]
     return of_values, of_weights, of_states, *([None] * (2 + _CONFIG_COUNT + 2))
+
+
+def _named(options: Any) -> tuple:
+    """The flat arguments of an operator after its tensors: the fields of the configuration as one, then the others."""
+    return RecurrenceConfig(*options[:_CONFIG_COUNT]), *options[_CONFIG_COUNT:]
 
 
 def _flat(needs: Any) -> Any:

@@ -13,6 +13,7 @@ from recurra.errors import EngineError
 from recurra.ops.tensor_memory import address
 
 from . import bindings
+from .config import RecurrenceConfig
 
 
 class Recurrence(Function):
@@ -20,9 +21,14 @@ class Recurrence(Function):
 
     @staticmethod
     def forward(  # noqa: D102
-        config: tuple, count: int, lengths: Tensor | None, seed: Tensor | None, values: Tensor, *tensors: Tensor
+        config: RecurrenceConfig,
+        count: int,
+        lengths: Tensor | None,
+        seed: Tensor | None,
+        values: Tensor,
+        *tensors: Tensor,
     ):
-        batch, steps = values.shape[:2] if config[6] else values.shape[1::-1]
+        batch, steps = config.batch_and_steps(values)
         tape = values.new_empty(bindings.tape_size(config, values.dtype, steps, batch))
         states, weights = tensors[:count], tensors[count:]
         output, h, c, _ = bindings.forward(config, values, weights, states, lengths, seed, keep=True, tape=tape)
@@ -38,7 +44,7 @@ class Recurrence(Function):
     def backward(ctx: Any, *grads: Tensor | None):  # noqa: D102
         wanted = ctx.needs_input_grad[4:]
         needs = (wanted[0], any(wanted[1 : 1 + ctx.count]), any(wanted[1 + ctx.count :]))
-        of_c = grads[2] if ctx.config[0] == 2 else None
+        of_c = grads[2] if ctx.config.has_cell_state else None
         found = list(Gradients.apply(ctx.config, ctx.count, needs, grads[0], grads[1], of_c, *ctx.saved_tensors))  # type: ignore[misc]
         counts = (1, ctx.count, len(wanted) - 1 - ctx.count)
         return (
@@ -59,7 +65,14 @@ class Gradients(Function):
 
     @staticmethod
     def forward(  # noqa: D102
-        config: tuple, count: int, needs: tuple, of_output: Any, of_h: Any, of_c: Any, tape: Tensor, *rest: Any
+        config: RecurrenceConfig,
+        count: int,
+        needs: tuple,
+        of_output: Any,
+        of_h: Any,
+        of_c: Any,
+        tape: Tensor,
+        *rest: Any,
     ):
         lengths, seed, *inputs = rest
         grads = (of_output, of_h, of_c)
