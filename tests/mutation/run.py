@@ -37,7 +37,6 @@ import cosmic_ray.ast
 import cosmic_ray.mutating
 import cosmic_ray.plugins
 import pytest
-from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parents[2]
 SOURCE, TESTS = ROOT / "src", ROOT / "tests"
@@ -60,8 +59,6 @@ LONGER = 4
 """A test notices an endless loop only if it takes this many times less processor time on unchanged code."""
 GRACE = 60
 """Seconds after the end of the time in which begun mutants may end; those that do not are not counted."""
-QUICK = settings(deadline=None, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate))
-"""Of hypothesis: one example that fails is enough, it need not be made small."""
 PRELOADED = ("torch", "pytorch_lightning", "pyarrow.parquet", "sklearn.pipeline", "xarray", "tokenizers")
 """Imported once, before the processes are forked. They import nothing of the package."""
 
@@ -202,6 +199,13 @@ class _Watch:
         with self.log.open("a", encoding="utf-8") as file:
             print(*words, file=file, sep="\t")
 
+    def pytest_configure(self) -> None:
+        from hypothesis import Phase, settings
+
+        phases = Phase.explicit, Phase.generate  # one example that fails is enough, it need not be made small
+        settings.register_profile("quick", settings(), derandomize=True, database=None, phases=phases)
+        settings.load_profile("quick")
+
     @pytest.hookimpl(hookwrapper=True)
     def pytest_collection(self) -> Iterator[None]:
         begun = time.process_time()
@@ -242,7 +246,7 @@ def _begin(*tests: str, watch: _Watch, mutant: Mutant | None = None, first: bool
         if mutant is not None:
             sys.meta_path.insert(0, _Loader(mutant))
         options = [*(["-x"] if first else []), "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        options += ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), "--hypothesis-profile", "quick"]
+        options += ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
         stages = tests[:1], tests[1:4], tests[4:]  # the later files are read only if the first ones notice nothing
         for stage in filter(None, stages if first else [tests]):
             code = int(pytest.main([*options, *stage], plugins=[watch]))
@@ -371,7 +375,6 @@ def main() -> int:
     different = (
         m for m in sample(asked.seed, asked.only, asked.line) if m.key() not in known and m.key()[1] != m.key()[2]
     )
-    settings.register_profile("quick", QUICK)
     for name in PRELOADED:
         importlib.import_module(name)
     found = []
