@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import math
 import random
+import warnings
 
 import numpy as np
 import pytest
 import torch
 
-from recurra import SequenceClassifier, SequenceRegressor
-from recurra.errors import DataError, EngineError
+from recurra import SequenceClassifier, SequenceRegressor, nn
+from recurra.data.batching.batches import Batch
+from recurra.errors import DataError, EngineError, UsageError
+from recurra.training import callbacks, loop
+from recurra.training.checkpoints import CheckedFiles
 from recurra.training.learning_curve import plot_history
-from recurra.training.settings import choose_device
+from recurra.training.loop import WARM_UP, Learner, _quiet_lightning, _rounding, _to_resume, train
+from recurra.training.settings import Run, Settings, choose_device
 
 X = [np.random.default_rng(i).normal(size=(i % 7, 2)) for i in range(80)]
 Y = [int(x.sum() > 0) for x in X]
@@ -104,8 +109,6 @@ def test_learning_curve_is_a_picture(tmp_path):
 
 
 def test_the_clock_ends_a_run_with_a_validation(monkeypatch):
-    from recurra.training import callbacks
-
     now = [0.0]
     monkeypatch.setattr(callbacks.time, "monotonic", lambda: now.__setitem__(0, now[0] + 1) or now[0])
     fitted = small(epochs=None, max_minutes=1.0, learning_rate=0.01, validation_fraction=0.1).fit(X, Y)
@@ -119,10 +122,6 @@ def test_the_clock_ends_a_run_with_a_validation(monkeypatch):
 
 
 def test_the_learning_rate_falls_with_the_clock(monkeypatch):
-    from recurra.training import callbacks
-    from recurra.training.loop import WARM_UP, Learner
-    from recurra.training.settings import Settings
-
     now = [0.0]
     monkeypatch.setattr(callbacks.time, "monotonic", lambda: now[0])
     clock = callbacks.Clock(1.0)
@@ -140,9 +139,6 @@ def test_the_learning_rate_falls_with_the_clock(monkeypatch):
 
 
 def test_the_learning_rate_rises_and_falls_with_the_steps():
-    from recurra.training.loop import Learner
-    from recurra.training.settings import Settings
-
     learner = Learner(torch.nn.Linear(1, 1), None, range(10), None, Settings(epochs=10), None)  # type: ignore[arg-type]
     assert learner.total_steps == 100
     rates = [learner._rate(step) for step in (0, 1, 4, 50, 75, 100, 120)]
@@ -152,17 +148,12 @@ def test_the_learning_rate_rises_and_falls_with_the_steps():
 
 
 def test_tokens_per_second():
-    from recurra.training.loop import Learner
-    from recurra.training.settings import Settings
-
     learner = Learner(torch.nn.Linear(1, 1), None, range(10), None, Settings(epochs=10), None)  # type: ignore[arg-type]
     learner._tokens, learner._seconds = 30, 4.0
     assert learner.tokens_per_second == 7.5
 
 
 def test_default_settings():
-    from recurra.training.settings import Settings
-
     found = Settings()
     assert (found.epochs, found.learning_rate, found.weight_decay, found.gradient_clip) == (10, 2e-3, 0.0, 1.0)
     assert (found.min_delta, found.seed, found.verbose, found.checkpoint_minutes) == (0.0, 0, 1, 10.0)
@@ -179,3 +170,242 @@ def test_a_cuda_device_must_be_one_of_those_that_torch_sees(monkeypatch):
             choose_device(name)
     with pytest.raises(EngineError, match="not supported"):
         choose_device("meta")
+
+
+# the learner, step by step
+
+
+class Objective:
+    """A mean of squares, with a weight for each row."""
+
+    watch, watch_greater, perfect = "loss", False, None
+
+    def loss(self, network, batch):
+        return (network(batch.values)[:, 0].square() * batch.weights).sum(), batch.weights.sum()
+
+    def observe(self, network, batch):
+        return float(network(batch.values).detach().sum())
+
+    def figures(self, observed):
+        return {"loss": sum(observed), "seen": len(observed)}
+
+
+class Carried(Objective):
+    state = None
+
+    def carried(self):
+        return self.state
+
+    def carry(self, state):
+        self.state = state
+
+
+def learner(objective=None, valid=None, network=None, **settings):
+    network = network or torch.nn.Linear(1, 1)
+    return Learner(network, objective or Objective(), range(10), valid, Settings(**settings))  # type: ignore[arg-type]
+
+
+def batch(values, weights=None):
+    found = torch.tensor(values)[:, None]
+    weights = torch.ones(len(found)) if weights is None else torch.tensor(weights)
+    return Batch(found, torch.arange(1, len(found) + 1), None, weights, torch.arange(len(found)))
+
+
+def test_a_step_gives_the_weighted_mean_and_adds_to_the_epoch():
+    found = learner()
+    with torch.no_grad():
+        found.network.weight.fill_(2.0)
+        found.network.bias.zero_()
+    assert found.running_loss == 0.0
+    assert found.training_step(batch([1.0, 2.0], [1.0, 3.0]), 0).item() == (4 + 3 * 16) / 4
+    assert found.training_step(batch([3.0]), 1).item() == 36.0
+    assert found.running_loss == (52 + 36) / 5
+    assert found._tokens == 1 + 2 + 1
+    assert found.training_step(batch([3.0], [0.0]), 2).item() == 0.0  # nothing counts
+
+
+def test_an_epoch_is_closed_with_its_figures():
+    found = learner(valid=object())
+    found.training_step(batch([1.0]), 0)
+    loss = found.running_loss
+    found._seconds, found._tokens = 2.0, 6
+    found.validation_step(batch([1.0]), 0)
+    found.validation_step(batch([2.0]), 1)
+    found.close_epoch()
+    (row,) = found.history
+    assert (row["epoch"], row["loss"], row["valid_seen"]) == (1, loss, 2)
+    assert (row["tokens_per_second"], row["seconds"]) == (3.0, 2.0)
+    assert (found.running_loss, found.tokens_per_second, found._seconds, found._observed) == (0.0, 0.0, 0.0, [])
+    found.close_epoch()
+    assert found.history[1]["epoch"] == 2
+    assert found.history[1]["valid_seen"] == 0
+    alone = learner()
+    alone.close_epoch()
+    assert set(alone.history[0]) == {"epoch", "loss", "tokens_per_second", "seconds"}
+
+
+def test_a_checkpoint_holds_the_open_epoch():
+    found = learner(Carried(), fingerprint={"data": "x"})
+    found.objective.state = "there"
+    found.history = [{"epoch": 1.0}]
+    found._loss_sum, found._weight_sum, found._seconds, found._tokens = 1.0, 2.0, 3.0, 4
+    checkpoint = {}
+    found.on_save_checkpoint(checkpoint)
+    assert checkpoint["recurra"] == {
+        "fingerprint": {"data": "x"},
+        "history": [{"epoch": 1.0}],
+        "open_epoch": [1.0, 2.0, 3.0, 4],
+        "carried": "there",
+    }
+    again = learner(Carried())
+    again.on_load_checkpoint(checkpoint)
+    assert (again.history, again.objective.state) == ([{"epoch": 1.0}], "there")
+    assert (again._loss_sum, again._weight_sum, again._seconds, again._tokens) == (1.0, 2.0, 3.0, 4)
+    learner().on_save_checkpoint(checkpoint)
+    assert checkpoint["recurra"]["carried"] is None
+    learner().on_load_checkpoint(checkpoint)
+
+
+def test_weights_decay_and_biases_do_not():
+    found = learner(weight_decay=0.5, learning_rate=0.25)
+    configured = found.configure_optimizers()
+    groups = configured["optimizer"].param_groups
+    assert [[p.dim() for p in group["params"]] for group in groups] == [[2], [1]]
+    assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
+    assert {group["initial_lr"] for group in groups} == {0.25}
+    assert groups[0]["lr"] == 0.25 * found._rate(0)
+    assert isinstance(configured["optimizer"], torch.optim.AdamW)
+    assert configured["lr_scheduler"]["interval"] == "step"
+
+
+@pytest.mark.parametrize(
+    ("gradient", "limit", "clipped"),
+    [
+        ([3.0, 4.0], 1.0, [0.6, 0.8]),
+        ([3.0, 4.0], 5.1, [3.0, 4.0]),
+        ([3.0, 4.0], 0.0, [3.0, 4.0]),
+        ([3.0, 4.0], None, [3.0, 4.0]),
+        ([math.nan, 4.0], 1.0, [math.nan, math.nan]),
+    ],
+)
+def test_gradients_are_clipped_by_their_norm(gradient, limit, clipped):
+    found = learner()
+    found.network.weight.grad, found.network.bias.grad = (
+        torch.tensor(gradient[:1])[:, None],
+        torch.tensor(gradient[1:]),
+    )
+    unused = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([*found.network.parameters(), unused], lr=1.0)
+    found.configure_gradient_clipping(optimizer, limit)
+    result = [float(p.grad) for p in found.network.parameters()]
+    np.testing.assert_allclose(result, clipped, rtol=1e-5)
+    if limit and limit > 5:
+        assert result == gradient  # not a bit changes
+    assert unused.grad is None
+
+
+def test_dropout_is_drawn_from_the_seed_and_the_step():
+    draws = []
+    with torch.random.fork_rng(devices=[]):
+        for seed, step in ((0, 0), (0, 1), (1, 0), (0, 0)):
+            found = learner(seed=seed)
+            found.__class__ = type("Stepped", (Learner,), {"global_step": step})
+            found.on_train_batch_start(None, 0)
+            assert torch.default_generator.initial_seed() == seed * 2**32 + step
+            draws.append(torch.rand(1).item())
+    assert draws[0] == draws[3] != draws[1]
+
+
+def test_the_time_of_the_steps_alone_is_taken(monkeypatch):
+    now = [5.0]
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+    found = learner()
+    for begin, end in ((5.0, 7.0), (10.0, 11.0)):
+        now[0] = begin
+        with torch.random.fork_rng(devices=[]):
+            found.on_train_batch_start(None, 0)
+        now[0] = end
+        found.on_train_batch_end(None, None, 0)
+    assert found._seconds == 3.0
+
+
+def test_the_first_bad_number_of_a_loss_is_named():
+    found = learner()
+    with pytest.raises(DataError, match=r"(?s)became nan at step 1; .*the first bad number is nan in input at"):
+        found.training_step(batch([math.nan]), 0)
+    with pytest.raises(DataError) as error:  # the loss itself overflows: nothing before it is bad
+        found.training_step(batch([1.0, 1.0], [3e38, 3e38])._replace(values=torch.full((2, 1), 1e10)), 0)
+    assert "became inf" in str(error.value)
+    assert "first bad number" not in str(error.value)
+
+
+def test_where_a_run_goes_on(tmp_path):
+    path = tmp_path / "last.ckpt"
+    assert _to_resume(Settings(resume=True)) is None
+    assert _to_resume(Settings(resume=True, checkpoint=path)) is None
+    CheckedFiles().save_checkpoint({"recurra": {"fingerprint": {"data": "x", "more": 1}}}, path)
+    same = Settings(resume=True, checkpoint=path, fingerprint={"data": "x"})
+    assert _to_resume(same) == path
+    with pytest.raises(UsageError, match="contains the state of an earlier run"):
+        _to_resume(Settings(checkpoint=path, fingerprint={"data": "x"}))
+    with pytest.raises(UsageError, match=r"because these are different: data, new\n"):
+        _to_resume(Settings(resume=True, checkpoint=path, fingerprint={"data": "y", "more": 1, "new": 2}))
+
+
+def test_layers_train_with_the_precision_of_the_run_unless_they_have_their_own():
+    network = torch.nn.ModuleList([nn.GRU(1, 2), nn.GRU(1, 2, precision="bfloat16"), torch.nn.Linear(1, 1)])
+    precisions = lambda: [layer.precision for layer in network[:2]]  # noqa: E731
+
+    def fails():
+        with _rounding(network, "bfloat16"):
+            assert precisions() == ["bfloat16", "bfloat16"]
+            raise ValueError("ends")
+
+    with pytest.raises(ValueError, match="ends"):
+        fails()
+    assert precisions() == ["float32", "bfloat16"]
+
+
+def test_lightning_is_quiet_while_it_trains():
+    names = ("pytorch_lightning", "lightning.pytorch", "lightning")
+    before = [logging.getLogger(name).level for name in names]
+
+    def fails():
+        with _quiet_lightning():
+            assert [logging.getLogger(name).level for name in names] == [logging.ERROR] * 3
+            warnings.warn_explicit("hint", UserWarning, "x.py", 1, module="pytorch_lightning.trainer")
+            warnings.warn_explicit("hint", UserWarning, "x.py", 1, module="lightning.fabric")
+            warnings.warn_explicit("a LeafSpec is old", FutureWarning, "x.py", 1, module="torch")
+            warnings.warn_explicit("other", UserWarning, "x.py", 1, module="torch")
+            warnings.warn_explicit("a LeafSpec", UserWarning, "x.py", 1, module="torch")
+            raise ValueError("ends")
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with pytest.raises(ValueError, match="ends"):
+            fails()
+    assert [str(w.message) for w in seen] == ["other", "a LeafSpec"]
+    assert [logging.getLogger(name).level for name in names] == before
+
+
+def test_a_run_tells_what_became_of_it():
+    class Source:
+        def __init__(self):
+            self.sought = []
+
+        def __len__(self):
+            return 2
+
+        def __iter__(self):
+            return iter([batch([1.0]), batch([2.0])])
+
+        def seek(self, step):
+            self.sought.append(step)
+
+    network, source = torch.nn.Linear(1, 1).eval(), Source()
+    run = train(network, Objective(), source, None, Settings(epochs=3, verbose=0))  # type: ignore[arg-type]
+    assert run == Run(run.history, 3, False, False, [])
+    assert [row["epoch"] for row in run.history] == [1, 2, 3]
+    assert source.sought == [0]
+    assert not network.training
+    assert Run([], 0, False, False).watched == []

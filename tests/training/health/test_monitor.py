@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import types
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from recurra import LanguageModel, SequenceClassifier, SequenceRegressor
 from recurra.errors import DataError
 from recurra.training import callbacks
 from recurra.training.health import monitor as watch
+from recurra.training.health import thresholds
 from recurra.training.health.monitor import BUDGET, Watch, _Look, said, watch_lights
 from recurra.training.health.nonfinite import _look
 from recurra.training.health.statistics import Bad
@@ -274,3 +276,292 @@ def test_a_bad_output_is_counted_and_placed():
     _look("tail", seen, torch.nn.Linear(1, 1), (), {}, output)
     (found,) = seen
     assert (found.number, found.where, found.row) == (2, "output of tail", 2)
+
+
+# the rows of an epoch
+
+
+class Trainer:
+    global_step = 7
+
+
+def ended(watching, looks, network=None, history=1):
+    """Ends an epoch with these looks; returns its row without the share of time."""
+    watching._looks = looks
+    network = network or torch.nn.Linear(1, 1)
+    module = types.SimpleNamespace(history=[{}] * history, network=network)
+    watching.on_train_epoch_end(None, module)
+    assert watching._looks == []
+    row = dict(watching.rows[-1])
+    del row["share_of_time"]
+    return row
+
+
+def test_a_row_has_the_largest_update_and_gradient_of_the_epoch_and_the_rest_of_the_last_look():
+    looks = [
+        {"step": 1, "update": 0.1, "update_at": "a", "gradient": 3.0, "dead": 0.5},
+        {"step": 2, "update": 0.3, "update_at": "b", "gradient": 2.0, "dead": 0.2},
+        {"step": 3, "gradient": 1.0, "dead": 0.1},
+    ]
+    row = ended(Watch(clip=2.0), looks, history=4)
+    assert row == {
+        "epoch": 4, "looks": 3, "step": 3, "update": 0.3, "update_at": "b", "gradient": 3.0, "dead": 0.1,
+        "clipped": 1 / 3,
+    }  # fmt: skip
+    assert "clipped" not in ended(Watch(clip=0.0), looks)
+
+
+def test_an_epoch_without_a_look_has_no_row():
+    watching = Watch(clip=1.0)
+    watching.on_train_epoch_end(None, None)  # type: ignore[arg-type]
+    assert watching.rows == []
+    assert watching.light() == ""
+    watching._looks = [{"update": 0.3, "update_at": "a"}, {"update": 0.01, "update_at": "a"}]
+    assert watching.light() == "green"
+    watching._looks.append({"update": 0.6, "update_at": "a"})
+    assert watching.light() == "red"
+    state = watching.state_dict()
+    again = Watch(clip=1.0)
+    again.load_state_dict({"rows": [{"epoch": 2, "dead": 0.0}], "looks": state["looks"]})
+    assert again.light() == "red"
+    assert (again.line(1), again.line(2)) == ("", "green dead units 0 %")
+
+
+def test_the_share_of_time_counts_from_the_beginning_of_training(monkeypatch):
+    now = [10.0]
+    monkeypatch.setattr(watch.time, "thread_time", lambda: now[0])
+    watching = Watch(clip=1.0)
+    now[0] = 20.0
+    watching.on_train_start(None, None)  # type: ignore[arg-type]
+    watching._spent = 3.0
+    now[0] = 36.0
+    ended(watching, [{"gradient": 1.0}])
+    assert watching.rows[-1]["share_of_time"] == 3.0 / 16.0
+
+
+def test_a_look_is_allowed_when_it_fits_into_the_budget(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(watch.time, "thread_time", lambda: now[0])
+    watching = Watch(clip=1.0, budget=0.25)
+    assert watching._cost == watch.FIRST_LOOK == 0.01
+    assert Watch(clip=1.0).budget == BUDGET == 0.015
+    now[0] = 4.0
+    assert watching._allows(1.0)
+    assert not watching._allows(1.0001)
+    watching._pay(0.5)
+    assert (watching._spent, watching._cost) == (0.5, 0.5)
+    assert watching._allows(0.5)
+    assert not watching._allows(0.5001)
+    watching._pay(0.1)
+    assert (watching._spent, watching._cost) == (0.6, 0.25)
+
+
+def test_a_step_is_looked_at_only_if_time_allows(monkeypatch):
+    allowed = [False]
+    monkeypatch.setattr(watch.Watch, "_allows", lambda self, seconds: allowed[0])
+    layer = recurra.nn.RNN(1, 2, batch_first=True)
+    module, watching, optimizer = types.SimpleNamespace(network=layer), Watch(clip=1.0), None
+
+    def step():
+        watching.on_train_batch_start(None, module, None, 0)
+        layer(torch.randn(2, 3, 1))[0].sum().backward()
+        watching.on_before_optimizer_step(None, module, optimizer)
+        watching.on_train_batch_end(Trainer(), module, None, None, 0)
+
+    step()
+    assert watching._looks == []
+    allowed[0] = True
+    step()
+    (look,) = watching._looks
+    assert look["step"] == 7
+    assert look["update"] == 0.0  # nothing has changed the weights
+    assert watching._look is None
+    assert watching._spent > 0
+    watching.on_train_batch_start(None, module, None, 0)
+    assert len(layer._forward_pre_hooks) == 1
+    watching.on_exception(None, module, KeyboardInterrupt())
+    assert not layer._forward_pre_hooks
+    assert watching._look is None
+    watching.on_exception(None, module, KeyboardInterrupt())
+
+
+def test_the_largest_spectral_radius_is_reported_if_time_allows(monkeypatch):
+    network = torch.nn.ModuleDict({"a": recurra.nn.RNN(1, 2), "b": recurra.nn.GRU(1, 2, 2, bidirectional=True)})
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.zero_()
+        network["b"].weight_hh_l1_reverse[4, 0] = 3.0
+    costs = []
+    monkeypatch.setattr(watch.Watch, "_allows", lambda self, seconds: costs.append(seconds) or len(costs) > 1)
+    watching = Watch(clip=1.0)
+    assert watching._radius(network) == {}
+    found = watching._radius(network)
+    assert found == {"radius": 3.0, "radius_at": "b/1/backward candidate"}
+    each = 1e-4 + 2.5e-9 * 8
+    assert costs == [pytest.approx(each * (1 + 2 * 2 * 3))] * 2
+    assert watching._radius(torch.nn.Linear(1, 1)) == {}
+    now = iter([1.0, 4.0])
+    monkeypatch.setattr(watch.time, "thread_time", lambda: next(now))
+    watching._spent = 0.5
+    watching._radius(network)
+    assert watching._spent == 3.5
+
+
+def test_a_look_uses_a_few_sequences_of_the_first_call():
+    layer = recurra.nn.GRU(1, 2, batch_first=True)
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight.zero_()
+        layer.weight_ih_l0[0] = 100.0  # the reset gate of the first unit follows the input
+    values = torch.zeros(16, 3, 1)
+    values[:4] = 1.0
+    values[8:] = 1.0  # beyond the rows that are looked at
+    look = _Look(layer)
+    layer(values, torch.zeros(1, 16, 2))
+    layer(torch.ones(16, 3, 1))
+    look.before_update()
+    # half of the steps at an end, of one unit of two, in one gate of three
+    assert look.row["saturated"] == pytest.approx(1 / 12)
+    assert look.row["saturated_at"] == "0/forward, most reset"
+    assert (look.row["dead"], look.row["dead_at"]) == (1.0, "0/forward")
+    assert look.row["gradient"] == 0.0  # no gradient has been taken
+    assert "bad" not in look.row
+    look.after_update()
+    assert math.isnan(look.row["update"]) or look.row["update"] == 0.0
+
+
+def test_a_look_reads_states_lengths_and_bad_numbers():
+    layer = recurra.nn.RNN(1, 2, nonlinearity="relu", batch_first=True)
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight.zero_()
+        layer.weight_hh_l0.copy_(torch.eye(2))
+    state = torch.zeros(1, 2, 2)
+    state[0, 1, 1] = math.inf
+    look = _Look(layer)
+    layer(torch.zeros(2, 4, 1), state, lengths=torch.tensor([1, 2]))
+    look.before_update()
+    assert look.row["bad_at"] == "candidate of 0/forward/0 at step 0 of sequence 1"  # 0 times infinity
+    assert look.row["bad"] >= 2
+
+
+def test_layers_that_did_not_run_are_not_used():
+    network = torch.nn.ModuleDict({"a": recurra.nn.RNN(1, 2), "b": recurra.nn.RNN(1, 2)})
+    look = _Look(network)
+    network["b"](torch.randn(3, 2, 1))
+    look.before_update()
+    assert look.row["dead_at"] == "b/0/forward"
+    assert set(look.before) == {"a.weight_ih_l0", "a.weight_hh_l0", "b.weight_ih_l0", "b.weight_hh_l0"}
+    with torch.no_grad():
+        network["a"].weight_hh_l0.mul_(3.0)
+        network["b"].weight_hh_l0.mul_(2.0)
+    look.after_update()
+    assert (look.row["update"], look.row["update_at"]) == (pytest.approx(2.0), "a.weight_hh_l0")
+    assert set(_Look(torch.nn.Linear(2, 1))._matrices()) == {"weight"}
+    nothing = _Look(torch.nn.Identity())
+    nothing.before_update()
+    nothing.after_update()
+    assert nothing.row == {"gradient": 0.0}
+
+
+def test_the_seconds_of_a_look_are_those_of_its_parts(monkeypatch):
+    now = [0.0]
+
+    def tick():
+        now[0] += 1.0
+        return now[0]
+
+    monkeypatch.setattr(watch.time, "thread_time", tick)
+    look = _Look(torch.nn.Linear(1, 1))
+    assert look.seconds == 1.0
+    look.before_update()
+    assert look.seconds == 2.0
+    look.after_update()
+    assert look.seconds == 3.0
+
+
+def test_what_a_row_says_in_lights():
+    row = {"update": 1e-12, "gradient": 1e5, "gradient_at": "x", "saturated": 0.65, "saturated_at": "y", "dead": 0.6}
+    lights = [(light.name, light.light, light.where) for light in watch_lights(row)]
+    assert lights == [
+        ("update size", "green", ""),  # small updates say nothing of one epoch
+        ("training gradient", "red", "x"),
+        ("saturation", "yellow", "y"),
+        ("dead units", "red", ""),
+    ]
+
+
+# limits of the signs
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [
+        ("FINITE", (0, 0)),
+        ("SATURATION", (0.6, 0.7)),
+        ("DEAD", (0.1, 0.5)),
+        ("RADIUS", (10.0, 30.0)),
+        ("RADIUS_RELU", (2.0, 3.0)),
+        ("GROWTH", (100.0, 1e4)),
+        ("UPDATE", (0.2, 0.5)),
+        ("GRADIENT", (100.0, 1e4)),
+        ("TRAINING_GRADIENT", (100.0, 1e4)),
+        ("OVERFIT", (0.5, math.inf)),
+    ],
+)
+def test_a_sign_turns_above_its_limits(name, limits):
+    sign = getattr(thresholds, name)
+    yellow, red = limits
+    above = [math.nextafter(x, math.inf) for x in limits]
+    assert sign.light(yellow).light == "green"
+    assert sign.light(above[0]).light == ("red" if yellow == red else "yellow")
+    if red < math.inf:
+        assert sign.light(red).light == ("green" if yellow == red else "yellow")
+        assert sign.light(above[1]).light == "red"
+    assert sign.light(above[0]).advice == sign.too_high
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [
+        ("REACH", (0.1, 0.04)),
+        ("UPDATE", (1e-6, 1e-8)),
+        ("GRADIENT", (1e-9, 1e-30)),
+        ("FALL", (0.01, 1e-6)),
+        ("FALL_OF_FEW", (0.01, -math.inf)),
+    ],
+)
+def test_a_sign_turns_below_its_limits(name, limits):
+    sign = getattr(thresholds, name)
+    yellow, red = limits
+    assert sign.light(yellow).light == "green"
+    assert sign.light(math.nextafter(yellow, 0)).light == "yellow"
+    if red > -math.inf:
+        assert sign.light(red).light == "yellow"
+        assert sign.light(math.nextafter(red, -1)).light == "red"
+    assert sign.light(math.nextafter(yellow, 0)).advice == sign.too_low
+
+
+def test_a_light_keeps_what_it_was_given():
+    sign = thresholds.Sign("x", "%", "means")
+    assert [sign.light(v).light for v in (-math.inf, 0.0, math.inf, math.nan)] == ["green", "green", "green", "red"]
+    assert sign.light(0.5, "there") == Light("x", 0.5, "%", "green", "there", "means", "")
+    assert Light("", 0.5, "", "green", "", "", "").row()["value"] == 0.5
+    assert Light("", None, "", "green", "", "", "").row()["value"] is None
+    shown = [Light("", v, "%", "", "", "", "").shown for v in (0.1, 0.0999, 0.00123, -0.5)]
+    assert shown == ["10 %", "10 %", "0.12 %", "-50 %"]
+
+
+def test_the_lights_of_a_run_are_those_of_its_worst_epochs():
+    rows = [
+        {"epoch": 1, "update": 0.1, "update_at": "a", "gradient": 200.0},
+        {"epoch": 2, "update": 0.3, "update_at": "b"},
+        {"epoch": 3, "gradient": 100.0},
+    ]
+    found = [(light.name, light.value, light.light, light.where) for light in run_lights(rows)]
+    assert found == [
+        ("update size", 0.3, "yellow", "epoch 2 b"),
+        ("training gradient", 200.0, "yellow", "epoch 1"),
+    ]
+    assert run_lights([{"epoch": 1, "gradient": 1.0}])[0].name == "training gradient"
+    assert run_lights([]) == []

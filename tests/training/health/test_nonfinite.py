@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from recurra import nn
-from recurra.training.health.nonfinite import first_bad
+from recurra.cells import GRU
+from recurra.training.health.nonfinite import first_bad, layer_call
 
 LARGE = 1e38
 
@@ -72,3 +73,51 @@ def test_weights_and_inputs_come_first():
     found = first_bad(network, Sum(), batch, seed)  # type: ignore[arg-type]
     assert found is not None
     assert "before.bias" in found.where
+
+
+def test_the_generator_is_reset_and_what_was_carried_is_given_up():
+    calls: list[Any] = []
+
+    class Carried(Sum):
+        def loss(self, network, batch):
+            calls.append("loss")
+            assert not torch.is_grad_enabled()
+            return super().loss(network, batch)
+
+        def carried(self):
+            return None
+
+        def carry(self, state):
+            calls.append(state)
+
+    network, batch = Network(), Batch(torch.zeros(1, 2, 2), torch.tensor([2]))
+    assert first_bad(network, Carried(), batch, lambda: calls.append("seed")) is None  # type: ignore[arg-type]
+    assert calls == [None, "seed", "loss"]
+
+
+def test_a_failing_step_leaves_no_hooks():
+    class Failing(Sum):
+        def loss(self, network, batch):
+            raise ValueError("stop")
+
+    network = Network()
+    with pytest.raises(ValueError, match="stop"):
+        first_bad(network, Failing(), Batch(torch.zeros(1, 2, 2), torch.tensor([2])), seed)  # type: ignore[arg-type]
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_values_of_a_call_are_batch_first():
+    values, lengths = torch.randn(4, 2, 3), [4, 2]
+    layer = nn.GRU(3, 5)
+    found, given, states = layer_call(layer, values, lengths=lengths)
+    assert torch.equal(found, values.transpose(0, 1))
+    assert given.tolist() == lengths
+    assert states is None
+    assert layer_call(layer, values)[1:] == (None, None)
+    start = torch.randn(1, 2, 5)
+    assert torch.equal(layer_call(layer, values, start)[2][0], start)
+    first = nn.GRU(3, 5, batch_first=True)
+    assert torch.equal(layer_call(first, values, lengths=[2] * 4)[0], values)
+    whole = nn.Recurrent(GRU(), 3, 5, batch_first=True)
+    assert layer_call(whole, values, lengths=[2] * 4, states=(start,))[2] == (start,)
+    assert layer_call(whole, values, (start,))[2] == (start,)
