@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recurra.errors import DataError, UsageError
+from recurra.tasks.fill import search
 from recurra.tasks.fill.blanks import BlankEncoder, parse, word_masks
 from recurra.tasks.fill.search import Filler, Puzzle, Question, lay_out, solve
 
@@ -209,6 +210,68 @@ def test_the_score_of_a_choice_is_that_of_the_whole_text(words):
         ]
         assert len(chances) == 2 + len(choice.split())
         assert ranked.score == pytest.approx(np.mean(chances), rel=1e-5)
+
+
+def test_the_probability_of_a_choice_is_a_softened_share(words):
+    """The score of the text in nats, as if all of it but the candidate were known once, taken a third as serious."""
+    filler = Filler(words, Chain(words.input_size), word_masks(words, False), np.ones(1))
+    found = filler.rank(parse("zebra the [ ] milk", words), ["cat", "cat drinks", "now"])
+    known = 2  # the, milk
+    weights = np.exp([c.score * (known + 1) / 3 for c in found])
+    np.testing.assert_allclose([c.probability for c in found], weights / weights.sum(), rtol=1e-6)
+
+
+def test_a_question_has_as_many_answers_as_are_wanted(words):
+    """A question has so many answers as are wanted."""
+    filler = Filler(words, Chain(words.input_size), torch.zeros(2, words.input_size), np.ones(1))
+    text = parse("the [ ] milk", words)
+    [few], [many] = (filler.answers([Question(text, [1], 0)], top) for top in (3, 9))
+    assert len(few) == 3
+    assert len(many) == 9
+    assert [a.word for a in many[:3]] == [a.word for a in few]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_all_positions_are_scored_whatever_the_size_of_a_part(words, monkeypatch, count):
+    """Parts of the positions may begin and end within a text."""
+    texts = [np.array([1, 2, 3], np.int32), np.array([4], np.int32), np.array([2, 5], np.int32)]
+    rows, steps = [0, 0, 0, 1, 2, 2], [0, 1, 2, 0, 0, 1]
+
+    def scores(tokens, lengths, rows, steps):
+        assert lengths.tolist() == [len(text) for text in texts if text[0] in tokens[:, 0].tolist()]
+        assert tokens.shape == (len(lengths), int(lengths.max()))
+        return tokens[rows, steps].unsqueeze(1)
+
+    monkeypatch.setattr(search, "POSITIONS", count)
+    parts = list(search.score_at(texts, rows, steps, scores))
+    assert [(part.start, part.stop) for part, _ in parts] == [(i, i + count) for i in range(0, 6, count)]
+    assert torch.cat([found for _, found in parts]).flatten().tolist() == [1, 2, 3, 4, 2, 5]
+
+
+def test_a_puzzle_is_filled_step_by_step():
+    start = Puzzle(np.array([3, 0, 0, 2, 0], np.int32), (1, 2, 4), (0, 1, 0), -1.0)
+    found = start.filled(2, 5, -0.5)
+    assert (found.tokens.tolist(), found.open, found.kinds, found.score) == ([3, 0, 5, 2, 0], (1, 4), (0, 0), -1.5)
+    assert start.tokens.tolist() == [3, 0, 0, 2, 0]
+    assert start.filled(4, 6, 0.0).open == (1, 2)
+    assert start.filled(1, 6, 0.0).kinds == (1, 0)
+
+
+def test_the_surest_step_is_filled_first_in_all_answers():
+    """Its order shows in the scores that the network is asked for."""
+    asked = []
+
+    def scores(tokens, lengths, rows, steps):
+        asked.append(sorted(zip(tokens[rows].tolist(), steps.tolist(), strict=True)))
+        found = torch.zeros(len(rows), 4)
+        found[:, 0] = -torch.inf
+        found[steps == 2, 3] = 5.0  # sure
+        return found
+
+    solve([Puzzle(np.array([0, 1, 0], np.int32), (0, 2), (0, 0))], scores, torch.zeros(2, 4), 2)
+    assert asked[0] == [([0, 1, 0], 0), ([0, 1, 0], 2)]
+    assert [step for _, step in asked[1]] == [0, 0]
+    assert sum(row[2] == 3 for row, _ in asked[1]) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from recurra.data.batching.batches import IGNORE
 from recurra.data.batching.streams import Streams
 from recurra.errors import UsageError
 from recurra.tasks.baselines import FEWEST
-from recurra.tasks.generate.network import LanguageNetwork, NextToken, check_sampling, draw
+from recurra.tasks.generate import network as generate_network
+from recurra.tasks.generate.network import LOGITS, LanguageNetwork, NextToken, check_sampling, draw, token_losses
 
 TOKENS = 20
 
@@ -116,6 +118,57 @@ def test_shares_of_drawn_tokens(temperature, top_k, top_p, allowed):
     np.testing.assert_allclose(np.bincount(found, minlength=6) / 4000, weights / weights.sum(), atol=0.03)
 
 
+class Chance:
+    """A source of chance that gives one number."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def random(self):
+        return self.number
+
+
+QUARTERS = np.log(np.array([0.25, 0.125, 0.5, 0.125]))
+"""By probability: 2, 0, 1, 3, and they are exact."""
+
+
+@pytest.mark.parametrize(
+    ("chance", "found"),
+    [(0.0, 2), (0.49, 2), (0.51, 0), (0.74, 0), (0.76, 1), (0.87, 1), (0.88, 3), (0.9999999, 3), (1.0, 3)],
+)
+def test_a_chance_is_a_place_among_the_probabilities_in_falling_order(chance, found):
+    assert draw(QUARTERS, Chance(chance), 1.0, None, None) == found
+
+
+@pytest.mark.parametrize(
+    ("top_k", "top_p", "last"),
+    [
+        (1, None, 2), (2, None, 0), (3, None, 1), (4, None, 3), (9, None, 3),
+        (None, 0.4, 2), (None, 0.51, 0), (None, 0.74, 0), (None, 0.76, 1), (None, 1.0, 3),
+        (2, 0.6, 2), (2, 0.7, 0), (3, 0.999, 1),  # the probabilities of those that top_k leaves
+    ],
+)  # fmt: skip
+def test_the_last_token_that_may_be_drawn(top_k, top_p, last):
+    assert draw(QUARTERS, Chance(1 - 1e-12), 1.0, top_k, top_p) == last
+    assert draw(QUARTERS, Chance(0.0), 1.0, top_k, top_p) == 2
+
+
+def test_of_equals_at_the_border_the_smaller_number_is_drawn():
+    assert {draw(np.zeros(5), Chance(c), 1.0, 2, None) for c in (0.0, 0.49, 0.51, 0.99)} == {0, 1}
+
+
+def test_a_temperature_divides_the_logits():
+    logits = np.array([0.0, math.log(4.0)])
+    assert [draw(logits, Chance(c), 2.0, None, None) for c in (0.66, 0.67)] == [1, 0]  # 2 : 1
+    assert [draw(logits, Chance(c), 0.5, None, None) for c in (0.94, 0.95)] == [1, 0]  # 16 : 1
+    assert draw(logits, Chance(0.99), 0.0, None, None) == 1
+
+
+@pytest.mark.parametrize("arguments", [(0, 0.0, 1, 1.0), (1, 5.0, None, None), (0, 1e300, 7, 1e-9)])
+def test_the_ends_of_the_ranges_are_allowed(arguments):
+    check_sampling(*arguments)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -144,6 +197,56 @@ def test_labels_are_hidden_in_a_tenth_of_the_training_texts():
     assert 0.07 < hidden < 0.13
     with torch.no_grad():
         assert not torch.isclose(net.eval()._embed(values)[:, 0], without).all(1).any()
+
+
+def test_figures_are_exact():
+    found = NextToken(np.ones(TOKENS)).figures([(2.0, 1, 3.0), (4.0, 3, 1.0)])
+    assert found == {"loss": 1.5, "perplexity": math.exp(1.5), "bits_per_character": 6.0 / math.log(2) / 4}
+    nothing = NextToken(np.ones(TOKENS)).figures([(2.0, 1, 0.0)])
+    assert nothing["bits_per_character"] == 2.0 / math.log(2)
+    huge = NextToken(np.ones(TOKENS)).figures([(701.0, 1, 1.0)])
+    assert (huge["loss"], huge["perplexity"]) == (701.0, math.exp(700.0))
+
+
+def test_losses_are_those_of_each_token_whatever_is_held_at_a_time(monkeypatch):
+    net, targets = network(), torch.tensor([[3, IGNORE, 5], [7, 4, IGNORE]])
+    with torch.no_grad():
+        features = net(torch.tensor([[1, 2, 3], [4, 5, 6]]), None)[0]
+        chances = net.score(features).log_softmax(-1)
+        expected = [-chances[row, step, targets[row, step]] for row, step in ((0, 0), (0, 2), (1, 0), (1, 1))]
+        for held in (1, 3 * TOKENS - 1, 3 * TOKENS, LOGITS):
+            monkeypatch.setattr(generate_network, "LOGITS", held)
+            torch.testing.assert_close(token_losses(net, features, targets), torch.stack(expected))
+        assert token_losses(net, features, torch.full((2, 3), IGNORE)).shape == (0,)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_vectors_begin_with_the_size_that_the_recurrent_layer_wants(tied):
+    torch.manual_seed(0)
+    options = {"tied": tied, "cell": "gru", "hidden_size": 3, "num_layers": 1, "dropout": 0.4, "engine": "auto"}
+    net = LanguageNetwork(500, 16, 400, **options, memory="full")
+    size = 0.25 if tied else 1.0
+    assert net.embedding.weight.std().item() == pytest.approx(size, rel=0.03)
+    assert net.label_embedding.weight.shape == (401, 16)  # and no label
+    assert net.label_embedding.weight.std().item() == pytest.approx(size, rel=0.03)
+    with torch.no_grad():
+        vectors = net.eval()._embed(torch.tensor([[[3, 2]]]))[0, 0]
+        expected = (net.embedding.weight[3] + net.label_embedding.weight[2]) / size
+    torch.testing.assert_close(vectors, expected)
+    assert net.recurrent.dropout == 0.0
+    assert (net.bottleneck is None, net.head is None, net.bias is None) == (not tied, tied, not tied)
+    assert network().label_embedding is None
+
+
+def test_dropout_is_before_each_layer_and_before_the_head():
+    net = network(dropout=0.5)
+    assert net.recurrent.dropout == 0.5
+    net.train()
+    torch.manual_seed(0)
+    assert 0.4 < (net._embed(torch.ones(100, 10, dtype=torch.int64)) == 0).float().mean() < 0.6
+    assert 0.4 < (net._finish(torch.ones(100, 10)) == 0).float().mean() < 0.6
+    net.eval()
+    assert not (net._finish(torch.ones(100, 10)) == 0).any()
 
 
 def test_the_losses_of_batches_are_compared_only_if_there_are_enough():
