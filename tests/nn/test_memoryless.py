@@ -34,3 +34,25 @@ def test_as_a_cell_of_the_encoder():
     output, last = encoder(torch.tensor([[1, 2, 3]]), torch.tensor([3]))
     assert output.shape == (1, 3, encoder.output_size) == (1, 3, 5)
     assert torch.equal(last, output[:, -1])
+
+
+def test_one_layer_is_a_linear_map_without_negative_values():
+    layer, x = nn.Memoryless(3, 8), torch.randn(2, 5, 3)
+    assert (len(layer.layers), layer.dropout) == (1, 0.0)
+    torch.testing.assert_close(layer(x)[0], (x @ layer.layers[0].weight.T + layer.layers[0].bias).clamp(min=0))
+    assert [tuple(one.weight.shape) for one in nn.Memoryless(3, 8, 3).layers] == [(8, 3), (8, 8), (8, 8)]
+
+
+def test_dropout_is_between_layers_and_in_training_only(monkeypatch):
+    given = []
+
+    def drop(values, p, *, training):
+        given.append((tuple(values.shape), p, training))
+        return values
+
+    monkeypatch.setattr("recurra.nn.memoryless.drop", drop)
+    layer = nn.Memoryless(3, 8, 3, dropout=0.4)
+    for training in (True, False):
+        given.clear()
+        layer.train(training)(torch.randn(2, 5, 3))
+        assert given == [((2, 5, 8), 0.4, training)] * 2

@@ -67,3 +67,21 @@ def test_what_was_drawn_is_corrected_for_how_often_it_is_drawn(monkeypatch):
     scores = context[:2] @ weight[candidates].T + bias[candidates] + torch.tensor(correction)
     expected = cross_entropy(scores, torch.tensor([2, 0]), reduction="sum")
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("negatives", "sampled"), [(TOKENS // 2 - 1, True), (TOKENS // 2, False)])
+def test_up_to_twice_the_sample_is_summed_completely(monkeypatch, negatives, sampled):
+    counts, *rest = problem()
+    drawn = []
+    before = torch.multinomial
+    monkeypatch.setattr(torch, "multinomial", lambda *a, **k: drawn.append(a[1]) or before(*a, **k))
+    SampledSoftmax(counts, negatives)(*rest)
+    assert drawn == [negatives] * sampled
+
+
+def test_how_often_tokens_are_drawn_and_which_are_left_out():
+    softmax = SampledSoftmax(torch.tensor([0.0, 1.0, 4.0, 1.0, 16.0]))
+    assert softmax.negatives == 1024
+    assert softmax.draw.tolist() == [0.0, 0.125, 0.25, 0.125, 0.5]
+    assert softmax.absent.tolist() == [-math.inf, 0, 0, 0, 0]
+    assert softmax.state_dict() == {}

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recurra.nn import SpectrumMask, stack_frames
+from recurra.nn.spec_augment import stacked_length
 
 
 @settings(max_examples=40)
@@ -62,3 +63,25 @@ def test_an_interval_may_lie_anywhere(monkeypatch, width, start, hidden):
     monkeypatch.setattr(torch, "rand", lambda *shape, device: drawn.expand(shape))
     kept = SpectrumMask(1)._keep(torch.tensor([10]), 12, 0.3)
     assert (~kept[0]).nonzero().flatten().tolist() == hidden
+
+
+def test_by_default_two_masks_of_each_kind_cover_up_to_15_and_20_percent():
+    mask = SpectrumMask()
+    assert (mask.count, mask.time_share, mask.band_share) == (2, 0.15, 0.2)
+    torch.manual_seed(0)
+    hidden = ~SpectrumMask(1)._keep(torch.full((400,), 20), 20, 0.2)
+    widths = hidden.sum(1)
+    assert sorted(widths.unique().tolist()) == [0, 1, 2, 3, 4]  # each as often as another
+    assert widths.bincount().tolist() == pytest.approx([80] * 5, abs=30)
+    starts = hidden[widths == 1].float().argmax(1)
+    assert starts.min() == 0
+    assert starts.max() == 19
+
+
+def test_steps_are_filled_up_with_zeros():
+    spectra = torch.arange(1.0, 15.0).view(1, 7, 2)
+    stacked, counts = stack_frames(spectra, torch.tensor([7]), 3)
+    expected = [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12], [13, 14, 0, 0, 0, 0]]
+    assert stacked[0].tolist() == expected
+    assert counts.tolist() == [3]
+    assert [stacked_length(n, 3) for n in (0, 1, 3, 4)] == [0, 1, 1, 2]

@@ -76,3 +76,70 @@ def test_one_layer_equals_a_bidirectional_lstm_shifted_by_one():
 def test_wrong_direction_is_named():
     with pytest.raises(ValueError, match="direction is one of both, forward, backward"):
         network(direction="up")
+
+
+def test_by_default_it_is_one_lstm_of_128_units_on_each_side():
+    model = ContextNetwork(20, 6)
+    for stack in (model.forwards, model.backwards):
+        assert type(stack).__name__ == "LSTM"
+        assert (stack.input_size, stack.hidden_size, stack.num_layers) == (6, 128, 1)
+        assert (stack.dropout, stack.engine, stack.memory, stack.bidirectional) == (0.0, "auto", "full", False)
+    assert (model.dropout, model.token_dropout) == (0.0, 0.0)
+    assert model.combine.weight.shape == (6, 256)
+    assert model.bias.tolist() == [0.0] * 20
+
+
+@pytest.mark.parametrize(("direction", "sides"), [("both", 2), ("forward", 1), ("backward", 1)])
+def test_the_sides_that_are_read(direction, sides):
+    model = network(direction=direction, engine="reference", memory="recompute")
+    assert model.combine.weight.shape == (6, 5 * sides)
+    assert (model.forwards is None) == (direction == "backward")
+    assert (model.backwards is None) == (direction == "forward")
+    stack = model.forwards or model.backwards
+    assert (stack.engine, stack.memory) == ("reference", "recompute")
+
+
+@pytest.mark.parametrize(("layers", "between"), [(1, 0.0), (2, 0.3), (3, 0.3)])
+def test_dropout_is_between_layers_only_where_there_are_several(layers, between):
+    model = network(num_layers=layers, dropout=0.3)
+    assert model.forwards.dropout == model.backwards.dropout == between
+
+
+def test_embeddings_begin_with_a_length_of_about_one():
+    torch.manual_seed(0)
+    weight = ContextNetwork(4000, 64, hidden_size=2).embedding.weight
+    assert weight.square().sum(1).mean().item() == pytest.approx(1, abs=0.02)
+
+
+def test_logits_are_products_with_the_embeddings():
+    model, context = network(), torch.randn(2, 3, 6)
+    with torch.no_grad():
+        model.bias.copy_(torch.randn(20))
+        torch.testing.assert_close(model.logits(context), context @ model.embedding.weight.T + model.bias)
+
+
+def test_tokens_are_hidden_by_their_share():
+    model, read = network(token_dropout=0.3, direction="forward"), []
+    model.embedding.register_forward_hook(lambda module, given, output: read.append(given[0]))
+    tokens, lengths = torch.full((50, 40), 6), torch.full((50,), 40)
+    for training, share in ((True, 0.3), (False, 0.3), (True, 0.0)):
+        model.token_dropout = share
+        model.train(training)(tokens, lengths)
+    assert sorted(read[0].unique().tolist()) == [0, 6]
+    assert (read[0] == 0).float().mean().item() == pytest.approx(0.3, abs=0.04)
+    assert read[1].unique().tolist() == read[2].unique().tolist() == [6]
+
+
+def test_features_of_embeddings_and_states_are_dropped_in_training(monkeypatch):
+    given = []
+
+    def drop(values, p, *, training):
+        given.append((tuple(values.shape), p, training))
+        return values
+
+    monkeypatch.setattr("recurra.nn.two_sided.drop", drop)
+    model = network(dropout=0.4)
+    for training in (True, False):
+        given.clear()
+        model.train(training)(torch.ones(2, 3, dtype=torch.int64), torch.tensor([3, 2]))
+        assert given == [((2, 3, 6), 0.4, training)] * 2 + [((2, 3, 10), 0.4, training)]
