@@ -72,3 +72,43 @@ def test_threads_end_where_openmp_can_end_them():
     assert all(forking._paused(library) is True for library in libraries)
     assert forking._paused("libm.so.6") is False  # has no such function
     assert forking._paused("/no/such/library.so") is False
+
+
+@pytest.mark.parametrize(("libraries", "left"), [({}, False), ({"a": True}, False), ({"a": True, "b": False}, True),
+                                                ({"a": False, "b": True}, True), ({"a": False}, True)])  # fmt: skip
+def test_a_child_has_one_thread_only_where_some_could_not_be_ended(monkeypatch, libraries, left):
+    ended, threads = [], []
+    monkeypatch.setattr(forking, "_libraries", lambda: libraries)
+    monkeypatch.setattr(forking, "_paused", lambda library: ended.append(library) or libraries[library])
+    monkeypatch.setattr(forking, "_threads_left", not left)
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    forking._end_threads()
+    assert ended == [*libraries]  # each of them, whatever became of those before
+    assert forking._threads_left == left
+    forking._settle()
+    assert threads == [1] * left
+
+
+def test_libraries_are_the_files_of_gnu_openmp(monkeypatch):
+    maps = """7f0-7f1 r--p 00000000 08:01 123  /usr/lib/libgomp.so.1
+7f1-7f2 r-xp 00001000 08:01 123  /usr/lib/libgomp.so.1
+7f2-7f3 rw-p 00000000 00:00 0
+7f3-7f4 r--p 00000000 08:01 124  /site packages/libgomp-98b.so.1.0.0
+7f4-7f5 r--p 00000000 08:01 125  /usr/lib/libc.so.6
+"""
+    monkeypatch.setattr(forking.Path, "read_text", lambda path: maps)
+    assert forking._libraries() == {"/usr/lib/libgomp.so.1", "/site packages/libgomp-98b.so.1.0.0"}
+
+
+@pytest.mark.parametrize(("system", "registered"), [("linux", True), ("darwin", False)])
+def test_forks_are_prepared_on_linux(monkeypatch, system, registered):
+    found = []
+    monkeypatch.setattr(os, "register_at_fork", lambda **functions: found.append(functions))
+    monkeypatch.setattr(forking.sys, "platform", system)
+    forking.register()
+    assert found == [{"before": forking._end_threads, "after_in_child": forking._settle}] * registered
+
+
+def test_where_python_knows_no_forks_nothing_is_prepared(monkeypatch):
+    monkeypatch.delattr(os, "register_at_fork")
+    forking.register()
