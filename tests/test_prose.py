@@ -26,11 +26,7 @@ PAGES = sorted(
     for path in (ROOT.glob("*.md") if folder == "." else (ROOT / folder).rglob("*.md"))
     if path.name != "CHANGELOG.md"
 )
-NOT_YET = ("bench",)
-"""Packages whose prose is still being rewritten. `bench` says roof, as the published results do."""
-SOURCES = sorted(
-    path for path in (ROOT / "src").rglob("*.py") if path.relative_to(ROOT / "src" / "recurra").parts[0] not in NOT_YET
-)
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
 
 
 def width(line: str) -> int:

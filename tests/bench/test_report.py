@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from recurra.bench import report, roof, write
+from recurra.bench import hardware_limit, report, write
 from recurra.bench.cases import Case, grid
 
 ROOF = {"peak_gflops": 100.0, "peak_by": "hand", "bandwidth_by": "hand"}
@@ -72,7 +72,7 @@ def test_targets_are_met_missed_or_not_measured():
     found = passed(result(times))
     assert found["training, geometric mean"] is True
     assert found["inference, geometric mean"] is None
-    assert found["share of the roof, training, B32 H≥256, smallest"] is False
+    assert found["share of the hardware limit, training, B32 H≥256, smallest"] is False
     assert found["nn.LSTM(64, 64)(x), µs"] is False
     assert found["step of nn.LSTM(64, 64), µs"] is True
 
@@ -85,26 +85,26 @@ def test_bfloat16_is_held_against_our_own_float32():
     assert result(times)["summary"]["bfloat16 session"]["all"] == pytest.approx(1.5)
 
 
-def test_roof_of_a_batch_is_arithmetic_and_of_a_single_sequence_reading():
+def test_hardware_limit_of_a_batch_is_arithmetic_and_of_a_single_sequence_reading():
     batch, single = Case("inference", "LSTM", 32, 100, 256), Case("inference", "LSTM", 1, 100, 256)
-    assert roof.seconds(batch, ROOF) == pytest.approx(batch.flops / 100e9)
+    assert hardware_limit.seconds(batch, ROOF) == pytest.approx(batch.flops / 100e9)
     assert batch.flops == 2 * 2 * 32 * 100 * 4 * 256**2
-    assert roof.seconds(single, ROOF) == pytest.approx(101 * 4 * 4 * 256**2 / 50e9)
+    assert hardware_limit.seconds(single, ROOF) == pytest.approx(101 * 4 * 4 * 256**2 / 50e9)
     training = Case("training", "LSTM", 32, 100, 256)
-    assert roof.seconds(training, ROOF) == pytest.approx(3 * roof.seconds(batch, ROOF))
+    assert hardware_limit.seconds(training, ROOF) == pytest.approx(3 * hardware_limit.seconds(batch, ROOF))
 
 
-def test_a_share_of_the_roof_is_that_of_its_own_moment():
+def test_a_share_of_the_limit_uses_the_peak_of_its_round():
     case = Case("inference", "GRU", 32, 100, 256)
-    second = roof.seconds(case, ROOF)  # at 100 GF/s
+    second = hardware_limit.seconds(case, ROOF)  # at 100 GF/s
     rounds, peaks = [second / 0.9, second / 0.4, second / 0.8], [100.0, 50.0, 100.0]
-    assert roof.share(case, ROOF, rounds[0], rounds, peaks) == pytest.approx(0.8)
-    assert roof.share(case, ROOF, rounds[0], rounds, []) == pytest.approx(0.9)
+    assert hardware_limit.share(case, ROOF, rounds[0], rounds, peaks) == pytest.approx(0.8)
+    assert hardware_limit.share(case, ROOF, rounds[0], rounds, []) == pytest.approx(0.9)
 
 
 def test_the_quickest_round_is_shown_and_the_median_counts():
     case, step = Case("inference", "GRU", 32, 100, 256), Case("step", "LSTM", 1, 1, 64)
-    second = roof.seconds(case, ROOF)  # at 100 GF/s
+    second = hardware_limit.seconds(case, ROOF)  # at 100 GF/s
     found = result({case: {"recurra": second}, step: {"recurra": 5e-6}})
     found["cases"][0] |= {
         "rounds": {"recurra": [second / 0.9, second / 0.4, second / 0.8]},
@@ -112,7 +112,7 @@ def test_the_quickest_round_is_shown_and_the_median_counts():
     }
     found["cases"][1]["rounds"] = {"recurra": [6e-6, 3.5e-6, 5e-6]}
     shown = {t["target"].split(",")[0]: t for t in report.evaluate(found)["targets"] if t["quickest"] is not None}
-    share, latency = shown["share of the roof"], shown["step of nn.LSTM(64"]
+    share, latency = shown["share of the hardware limit"], shown["step of nn.LSTM(64"]
     assert (share["quickest"], share["value"]) == (pytest.approx(0.9), pytest.approx(1.0))
     assert (latency["quickest"], latency["value"], latency["passed"]) == (pytest.approx(3.5), pytest.approx(5.0), False)
 
@@ -125,10 +125,10 @@ def test_a_busy_machine_is_named():
     assert report.warnings(busy)[0] in write.markdown(busy)
 
 
-def test_the_best_of_several_roofs_counts():
+def test_the_best_of_several_limits_counts():
     low = {**ROOF, "peak_gflops": 90.0, "bandwidth_gbytes": {"1": 5.0, "2": 7.0}}
     high = {**ROOF, "peak_gflops": 95.0, "bandwidth_gbytes": {"1": 6.0, "2": 4.0}}
-    found = roof.best([low, high])
+    found = hardware_limit.best([low, high])
     assert (found["peak_gflops"], found["bandwidth_gbytes"]) == (95.0, {"1": 6.0, "2": 7.0})
 
 

@@ -1,1 +1,1 @@
-"""Helpers without knowledge of recurrent networks: files, messages, schemas, pictures."""
+"""Helpers that do not depend on recurrent networks: files, messages, schemas and pictures."""

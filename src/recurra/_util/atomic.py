@@ -86,14 +86,14 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def remove(folder: Path) -> None:
-    """Removes a folder with all that it contains, in one step for an observer. A missing folder is no error."""
+    """Removes a folder and its content atomically: it is renamed before its files are deleted. It may be missing."""
     with suppress(OSError), _work_folder(folder.parent) as work:
         folder.rename(work / "removed")
     shutil.rmtree(folder, ignore_errors=True)  # a full disk does not allow another folder
 
 
 def tidy(folder: Path) -> None:
-    """Removes what killed processes left behind in `folder`, and completes their interrupted replacements."""
+    """Removes the leftovers of killed processes in `folder`, and completes their interrupted replacements."""
     try:
         with os.scandir(folder) as entries:
             found = [e.name for e in entries if e.name.startswith(_PREFIX) and e.name.endswith(_SUFFIX)]
@@ -114,8 +114,8 @@ def locked(folder: Path, message: str) -> Iterator[None]:
     """Holds the lock of an existing folder. The same thread may lock it again inside the block.
 
     Args:
-        folder: what to lock.
-        message: of the error if another process or thread holds the lock.
+        folder: the folder to lock.
+        message: message of the error if another process or thread holds the lock.
 
     Raises:
         UsageError: the folder is locked.
@@ -154,7 +154,7 @@ def _work_folder(parent: Path) -> Iterator[Path]:
             handle = _lock(work)
         except OSError:  # a file system without locks; `tidy` leaves its work folders alone
             break
-        if handle is not None:  # else `tidy` of another process has just removed it
+        if handle is not None:  # None: `tidy` of another process has just removed it
             break
     try:
         yield work
@@ -166,7 +166,7 @@ def _work_folder(parent: Path) -> Iterator[Path]:
 
 
 def _remove_work(work: Path) -> None:
-    """Removes a work folder. A replacement that stopped between its two renames is completed or undone before."""
+    """Removes a work folder. Before, it completes or undoes a replacement that stopped between its two renames."""
     for old in (work / _OLD).iterdir() if (work / _OLD).is_dir() else ():
         target, new = work.parent / old.name, work / _NEW / old.name
         if new.exists() and not os.path.lexists(target):

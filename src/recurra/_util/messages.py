@@ -10,7 +10,7 @@ from .similar import similar_names
 
 
 def plain_name(name: str) -> str:
-    """Normalises a column name for comparison: Hangul composed, single spaces, no byte order mark."""
+    """Normalises a column name for comparison: composed Hangul, single spaces, no byte order mark."""
     return unicodedata.normalize("NFC", " ".join(name.replace("\ufeff", "").split()))
 
 
@@ -32,7 +32,7 @@ def counted(number: int, thing: str) -> str:
 
 
 def readable(value: float, digits: int = 4, *, signed: bool = False) -> str:
-    """Returns a number with a fixed number of decimals, or in scientific notation where these would not show it.
+    """Returns a number with a fixed number of decimals, or in scientific notation if it is too small or too large.
 
     Example:
         >>> readable(0.25), readable(1234.5), readable(8.36e-19), readable(-2e30, signed=True)

@@ -1,4 +1,4 @@
-"""Types of what a model folder holds, checked before anything is built from it.
+"""Types of the content of a model folder. Values are checked before anything is built from them.
 
 Each part of the folder has a record next to the code that writes it. msgspec checks types, ranges and unknown keys;
 relations between keys are checked by the record's `check`.
@@ -34,9 +34,9 @@ def empty_list() -> Any:
 
 
 LONGEST = 500
-"""Most characters of a message: it may quote a damaged file."""
+"""Maximum number of characters of a message, which may quote a damaged file."""
 MAX_LABEL_CELLS = 1 << 26
-"""Most characters of an array of labels, each as wide as the longest."""
+"""Maximum number of characters of an array of labels. A numpy array gives every label the width of the longest."""
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,10 +46,10 @@ class Record(msgspec.Struct, forbid_unknown_fields=True):
         self.check()
 
     def check(self) -> None:
-        """Checks how the values relate to each other.
+        """Checks the relations between the values.
 
         Raises:
-            ValueError: they do not fit together; the message is one clause.
+            ValueError: the values contradict each other. The message is one clause.
         """
 
 
@@ -57,8 +57,8 @@ class FileError(ModelFolderError):
     """An error in a file of a model folder; a caller that knows the folder adds its path.
 
     Args:
-        name: of the file in the folder.
-        reason: one clause that follows the name.
+        name: name of the file in the folder.
+        reason: the rest of the message, which follows the name.
     """
 
     def __init__(self, name: str, reason: str) -> None:
@@ -70,13 +70,13 @@ def check(kind: type[T], value: Any, name: str, at: str = "") -> T:
     """Checks a parsed JSON document against a type.
 
     Args:
-        kind: a `Record`, or any type that msgspec knows.
-        value: what was parsed.
-        name: the file, for the message.
-        at: where in the file the value is, for the message.
+        kind: a `Record`, or another type that msgspec supports.
+        value: the parsed document.
+        name: name of the file, for the message.
+        at: position of the value in the file, for the message.
 
     Raises:
-        FileError: it does not fit; the message names the key.
+        FileError: the value does not have this type. The message names the key.
     """
     try:
         return msgspec.convert(value, kind)
@@ -116,7 +116,7 @@ def parse_file(kind: type[T], text: str, name: str, *, nonfinite: bool = False) 
     """Parses a JSON file of a model folder and checks it against a type.
 
     Raises:
-        FileError: it is not strict JSON, or does not fit.
+        FileError: it is not strict JSON, or does not have this type.
     """
     return check(kind, parse_json(text, name, nonfinite=nonfinite), name)
 
@@ -140,7 +140,7 @@ def check_labels(labels: Sequence[Any], least: int = 1) -> None:
         ValueError: there are too few, one occurs twice, or they are too long.
     """
     if len(labels) < least:
-        raise ValueError(f"there are {len(labels)} labels where at least {least} are needed")
+        raise ValueError(f"there are {len(labels)} labels, but at least {least} are needed")
     if len(set(labels)) < len(labels):
         raise ValueError("a label occurs twice")
     if len(labels) * max((len(str(label)) for label in labels), default=0) > MAX_LABEL_CELLS:
@@ -148,7 +148,7 @@ def check_labels(labels: Sequence[Any], least: int = 1) -> None:
 
 
 def _readable(message: str, at: str) -> str:
-    """Turns msgspec's "Expected `int`, got `str` - at `$.params.x`" into "params.x: expected int, got str"."""
+    """Converts msgspec's "Expected `int`, got `str` - at `$.params.x`" into "params.x: expected int, got str"."""
     what, _, where = message.partition(" - at ")
     key = where.strip("`").removeprefix("key in ").lstrip("$.")
     place = ".".join(part for part in (at, key) if part)

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 LEAST = 0.7
-"""Least share of characters in common (`difflib`), without upper and lower case, leading dashes and file endings."""
+"""Minimum similarity (`difflib`). Upper case, leading dashes and file suffixes are ignored."""
 
 
 def similar_names(name: str, known: Iterable[str]) -> list[str]:
-    """Returns at most three known names that may have been meant by an unknown one, the most similar first.
+    """Returns at most three known names that are similar to a mistyped one, the most similar first.
 
     Args:
         name: the mistyped name.

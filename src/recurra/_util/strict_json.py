@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 MAX_CONTAINERS, MAX_VALUES = 1_000_000, 2_000_000
-"""Most lists and objects, and most values, in a document: it takes seconds and some 100 MB at most to parse."""
+"""Maximum numbers of lists and objects, and of values, in a document. It takes seconds and about 100 MB to parse."""
 
 _LARGEST = 2**63 - 1
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -24,10 +24,10 @@ def parse(text: str, *, nonfinite: bool = False) -> Any:
 
     Args:
         text: the document.
-        nonfinite: whether the constants NaN, Infinity and -Infinity are accepted as numbers.
+        nonfinite: True to accept the constants NaN, Infinity and -Infinity as numbers.
 
     Raises:
-        ValueError: it is not strict JSON; the message is one clause that says where.
+        ValueError: it is not strict JSON. The message is one clause that names the position.
 
     Example:
         >>> parse('{"a": [1, 2.5, null]}')
@@ -40,7 +40,7 @@ def parse(text: str, *, nonfinite: bool = False) -> Any:
     if _HALF.search(text):  # rare, and costs a second pass
         _refuse_halves(text)
     collecting = gc.isenabled()
-    gc.disable()  # nothing is released while parsing, and looking for it takes most of the time
+    gc.disable()  # parsing creates no garbage, and collections would take most of the time
     try:
         return json.loads(
             text,
@@ -59,16 +59,16 @@ def parse(text: str, *, nonfinite: bool = False) -> Any:
 
 
 def _refuse_halves(text: str) -> None:
-    """Refuses half of a surrogate pair, which is no character and cannot be written."""
+    """Raises ValueError for half of a surrogate pair, which is not a character and cannot be written."""
     if _HALF.search(_PAIR.sub("", text)):
         raise ValueError("an escape is half of a character")
 
 
 def check_size(text: str) -> None:
-    """Checks that `parse` takes a document of this size.
+    """Checks that a document does not have too many values for `parse`.
 
     Raises:
-        ValueError: it holds too many values.
+        ValueError: it has too many values.
     """
     if text.count("[") + text.count("{") > MAX_CONTAINERS:
         raise ValueError(f"it holds more than {MAX_CONTAINERS:,} lists and objects")
@@ -80,9 +80,9 @@ def dump(value: Any, *, indent: int | None = None, default: Callable[[Any], Any]
     """Writes a value as strict JSON with readable Korean; numbers that are not finite become `null`.
 
     Args:
-        value: what to write.
-        indent: spaces of each level; None for one line.
-        default: makes something that JSON knows of any other value.
+        value: the value to write.
+        indent: spaces per level; None for one line.
+        default: converts a value of another type to a JSON type.
 
     Example:
         >>> dump({"f1": float("nan"), "name": "모델"})

@@ -30,12 +30,13 @@ QUICK_SHAPES = ((1, 1, 64), (1, 100, 64), (32, 100, 128))
 
 @dataclass(frozen=True)
 class Case:
-    """One layer, one direction, float32; the input is as wide as the hidden state.
+    """A timed case: one layer in one direction, in float32, with `hidden` input features.
 
     Attributes:
-        mode: `"training"` (output and all gradients), `"bfloat16 training"` (ours with products of bfloat16),
-            `"inference"` (with one step: a stream that feeds its state back), `"float32 session"` and
-            `"bfloat16 session"` (a stream whose weights are held so), `"call"` (the layer's own call) or `"step"`.
+        mode: `"training"` (output and all gradients), `"bfloat16 training"` (our engine multiplies in bfloat16),
+            `"inference"` (with one step: a stream that feeds its state back), `"float32 session"` or
+            `"bfloat16 session"` (a streaming session with weights of this type), `"call"` (one call of the layer) or
+            `"step"` (one call of `layer.step`).
         cell: `"RNN"`, `"GRU"` or `"LSTM"`.
         batch: sequences.
         steps: time steps.
@@ -68,12 +69,12 @@ class Case:
 
     @property
     def halves(self) -> bool:
-        """True if our engine multiplies bfloat16."""
+        """True if our engine multiplies in bfloat16."""
         return self.mode.startswith("bfloat16")
 
     @property
     def flops(self) -> float:
-        """Operations of the matrix products; backward has twice as many as forward."""
+        """Number of operations in the matrix products. The backward pass needs twice as many as the forward pass."""
         products = 2 * 2.0 * self.batch * self.steps * GATES[self.cell] * self.hidden**2
         return products * (3 if self.trains else 1)
 
@@ -113,9 +114,9 @@ class Numbers(NamedTuple):
     """Weights and data of a case, in torch's layout.
 
     Attributes:
-        weights: `weight_ih (gates * hidden, hidden)`, `weight_hh` likewise, `bias_ih (gates * hidden,)`, `bias_hh`.
+        weights: `weight_ih` and `weight_hh` `(gates * hidden, hidden)`, `bias_ih` and `bias_hh` `(gates * hidden,)`.
         x: input `(time, batch, features)`.
-        grad: gradient of the output, shaped as it.
+        grad: gradient of the output, in its shape.
     """
 
     weights: dict[str, np.ndarray]

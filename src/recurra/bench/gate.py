@@ -20,7 +20,7 @@ class GateError(RecurraError):
 
 
 def probe(array: np.ndarray) -> np.ndarray:
-    """A sample of the entries at fixed random places, the greatest magnitude and the root mean square."""
+    """Returns a sample of the entries at fixed random positions, the largest magnitude, and the root mean square."""
     flat = np.asarray(array, np.float64).ravel()
     places = np.random.default_rng(0).integers(flat.size, size=min(SAMPLES, flat.size))
     return np.concatenate([flat[places], [np.abs(flat).max(), np.sqrt(np.mean(flat**2))]])
@@ -37,7 +37,7 @@ def compare(case: Case, peer: str, ours: Mapping[str, np.ndarray], theirs: Mappi
     """Compares the probes of a peer with ours.
 
     Returns:
-        The greatest difference.
+        The largest difference.
 
     Raises:
         GateError: they do not agree; the message names the array.
@@ -45,12 +45,12 @@ def compare(case: Case, peer: str, ours: Mapping[str, np.ndarray], theirs: Mappi
     tolerance = COARSE if case.halves else TOLERANCE
     common = ours.keys() & theirs.keys()
     if not common:
-        raise GateError(f"{case}: {peer} gave nothing to compare")
+        raise GateError(f"{case}: {peer} returned nothing to compare")
     found = {name: difference(ours[name], theirs[name]) for name in common}
     worst = max(found, key=found.__getitem__)
     if not found[worst] <= tolerance:
         raise GateError(
-            f"{case}: the {worst} of {peer} and of recurra differ by {found[worst]:.2g} of the greatest entry\n"
+            f"{case}: the {worst} of {peer} and of recurra differ by {found[worst]:.2g} of the largest entry\n"
             "Nothing is timed before all results agree."
         )
     return found[worst]

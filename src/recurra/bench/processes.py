@@ -21,21 +21,21 @@ class WorkerError(RecurraError):
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment with the same size for every known thread pool."""
+    """Returns environment variables that give every known thread pool the same size."""
     count = str(threads)
-    pools = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")  # NPROC sizes XLA's
+    pools = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")  # NPROC: XLA
     eigen = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
     flags = f"{os.environ.get('XLA_FLAGS', '')} {eigen}".strip()
     return {**os.environ, **dict.fromkeys(pools, count), "XLA_FLAGS": flags, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def lines(command: Sequence[str], threads: int, order: Any = None) -> Iterator[dict[str, Any]]:
-    """Runs a process and yields each line of JSON as soon as it comes.
+    """Runs a process and yields each line of JSON as soon as the process writes it.
 
     Args:
-        command: what to run.
-        threads: size of its pools.
-        order: becomes JSON on its standard input.
+        command: command line of the process.
+        threads: size of its thread pools.
+        order: written to its standard input as JSON.
 
     Raises:
         WorkerError: the process failed.
@@ -45,7 +45,7 @@ def lines(command: Sequence[str], threads: int, order: Any = None) -> Iterator[d
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment(threads)
         )
         assert process.stdin is not None  # noqa: S101  (a pipe)
-        assert process.stdout is not None  # noqa: S101  (likewise)
+        assert process.stdout is not None  # noqa: S101  (a pipe)
         try:
             with suppress(BrokenPipeError), process.stdin as stdin:  # already dead; its exit code is checked below
                 stdin.write(json.dumps(order))
@@ -58,12 +58,12 @@ def lines(command: Sequence[str], threads: int, order: Any = None) -> Iterator[d
             process.stdout.close()
         if code:
             errors.seek(0)
-            said = errors.read().strip().splitlines()[-1:] or [f"exit code {code}"]
-            raise WorkerError(f"{' '.join(command[1:])} failed: {said[0]}")
+            reason = errors.read().strip().splitlines()[-1:] or [f"exit code {code}"]
+            raise WorkerError(f"{' '.join(command[1:])} failed: {reason[0]}")
 
 
 def worker(order: dict[str, Any], threads: int) -> Iterator[dict[str, Any]]:
-    """Sends an order to a new process, see `worker.py`; yields its answers."""
+    """Sends an order to a new process, see `worker.py`; yields its results."""
     yield from lines([sys.executable, "-m", "recurra.bench.worker"], threads, order | {"threads": threads})
 
 

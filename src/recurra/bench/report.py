@@ -8,22 +8,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import roof
+from . import hardware_limit
 from .cases import GATES, Case
 
 OURS = "recurra"
 AGAINST = {"training": ("torch",), "bfloat16 training": ("torch",), "inference": ("torch", "onnxruntime")}
-"""Peers whose fastest one is compared; other peers are only shown."""
+"""The peers that count: ratios refer to the fastest of them. Other peers are only shown."""
 
 MOST_BUSY = 0.1
 """Maximum number of cores used by other programs. Threads that wait for a preempted one become much slower."""
 
 TITLES = {
     "training": ("Training: forward and backward", "µs of"),
-    "bfloat16 training": ("Training with products of bfloat16, against torch's float32", "µs of"),
+    "bfloat16 training": ("Training with bfloat16 products, compared with torch's float32", "µs of"),
     "inference": ("Inference", "µs of"),
     "float32 session": ("Streaming session, float32 weights", "µs of a step of"),
-    "bfloat16 session": ("Streaming session, bfloat16 weights against our float32", "µs of a step of"),
+    "bfloat16 session": ("Streaming session, bfloat16 weights compared with our float32", "µs of a step of"),
     "call": ("One call of the layer", "µs of"),
     "step": ("One step of the layer", "µs of"),
 }
@@ -47,9 +47,9 @@ def _compare(row: Row, measured: dict[str, Any]) -> Row:
     case, seconds = case_of(row), row["seconds"]
     if OURS not in seconds:
         return row
-    share = roof.share(case, measured, seconds[OURS], row["rounds"][OURS], row["peaks_gflops"])
+    share = hardware_limit.share(case, measured, seconds[OURS], row["rounds"][OURS], row["peaks_gflops"])
     best_peak = max(row["peaks_gflops"], default=measured["peak_gflops"])
-    quickest = roof.seconds(case, measured | {"peak_gflops": best_peak}) / min(row["rounds"][OURS])
+    quickest = hardware_limit.seconds(case, measured | {"peak_gflops": best_peak}) / min(row["rounds"][OURS])
     row = {**row, "roof": share, "roof_of_quickest": quickest}
     contenders = [name for name in AGAINST.get(case.mode, ()) if name in seconds]
     if contenders:
@@ -59,7 +59,7 @@ def _compare(row: Row, measured: dict[str, Any]) -> Row:
 
 
 def _pair_sessions(rows: list[Row]) -> None:
-    """bfloat16 weights are compared with our own float32 ones."""
+    """Adds the ratios of sessions with bfloat16 weights to those with float32 weights."""
     found = {case_of(row): row for row in rows}
     for case, row in found.items():
         twin = found.get(Case("float32 session", case.cell, case.batch, case.steps, case.hidden))
@@ -78,7 +78,7 @@ def geometric_mean(values: Iterable[float]) -> float:
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """For each mode the geometric mean of the ratios by cell and over all, and the smallest."""
+    """Computes for each mode the geometric mean of the ratios by cell and over all cells, and the smallest ratio."""
     found: dict[str, dict[str, Any]] = {}
     for mode in ("training", "bfloat16 training", "inference", "bfloat16 session"):
         some = [row for row in rows if row["mode"] == mode and "ratio" in row]
@@ -110,9 +110,9 @@ class Target:
         name: description.
         value: measured value; None if not measured.
         needed: required value.
-        least: True if the value must be at least the required one, False for at most.
-        quickest: value of the quickest round. Other programs on the host can slow absolute values by half and more.
-            The median counts.
+        least: True if the required value is a minimum, False if it is a maximum.
+        quickest: value of the fastest round, for comparison: other programs on the host can make the median much
+            slower. Only the median decides.
     """
 
     name: str
@@ -130,13 +130,13 @@ class Target:
 
 
 def targets(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """All targets and their results."""
+    """Returns all targets and their results."""
     found = summarise(rows)
 
     def of(mode: str, what: str) -> float | None:
         return found.get(mode, {}).get(what)
 
-    asked = [
+    checked = [
         Target("training, geometric mean", of("training", "all"), 3.0),
         Target("training, LSTM alone", of("training", "LSTM"), 1.8),
         Target("training, smallest ratio", of("training", "smallest"), 1.0),
@@ -145,10 +145,10 @@ def targets(rows: Sequence[Row]) -> list[dict[str, Any]]:
         Target("bfloat16 weights, geometric mean", of("bfloat16 session", "all"), 1.5),
         *(
             Target(
-                f"share of the roof, {mode}, B32 H≥256, smallest",
-                _least_roof(rows, mode, "roof"),
+                f"share of the hardware limit, {mode}, B32 H≥256, smallest",
+                _least_share(rows, mode, "roof"),
                 needed,
-                quickest=_least_roof(rows, mode, "roof_of_quickest"),
+                quickest=_least_share(rows, mode, "roof_of_quickest"),
             )
             for mode, needed in (("inference", 0.85), ("training", 0.75))
         ),
@@ -171,11 +171,11 @@ def targets(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "at_least": t.least,
             "passed": t.passed,
         }
-        for t in asked
+        for t in checked
     ]
 
 
-def _least_roof(rows: Sequence[Row], mode: str, share: str) -> float | None:
+def _least_share(rows: Sequence[Row], mode: str, share: str) -> float | None:
     some = [r[share] for r in rows if r["mode"] == mode and r["batch"] == 32 and r["hidden"] >= 256 and share in r]
     return min(some, default=None)
 
@@ -194,22 +194,22 @@ class Table:
     rows: list[list[str]]
 
     def markdown(self) -> str:
-        """The table in Markdown, with numbers aligned to the right."""
+        """Returns the table in Markdown, with numbers aligned to the right."""
         marks = ["---", *["---:"] * (len(self.columns) - 1)]
         body = [f"| {' | '.join(cells)} |" for cells in (self.columns, marks, *self.rows)]
         return "\n".join([f"### {self.title}", "", *body])
 
 
 def warnings(result: dict[str, Any]) -> list[str]:
-    """Warnings about the validity of the measurements."""
+    """Returns warnings about the validity of the measurements."""
     busy = result["cores_used_by_others"]
     if busy is None or busy <= MOST_BUSY:
         return []
-    return [f"other programs used {busy:.1f} cores meanwhile: these figures do not count, measure on a quiet machine"]
+    return [f"other programs used {busy:.1f} cores: these measurements are not valid; measure again on an idle machine"]
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
-    """The tables of an evaluated result."""
+    """Returns the tables of an evaluated result."""
     found = []
     for mode in TITLES:
         rows = [row for row in result["cases"] if row["mode"] == mode and row["seconds"]]
@@ -219,19 +219,19 @@ def tables(result: dict[str, Any]) -> list[Table]:
         found.append(_summary_table(result["summary"]))
     reasons = dict.fromkeys((row["mode"], row["refused"][OURS]) for row in result["cases"] if OURS in row["refused"])
     if reasons:
-        found.append(Table("Not measured", ["", "because"], [list(reason) for reason in reasons]))
+        found.append(Table("Not measured", ["", "reason"], [list(reason) for reason in reasons]))
     shown = [
-        [t["target"], _figure(t["value"]), _figure(t["quickest"]), _bound(t), _word(t["passed"])]
+        [t["target"], _number(t["value"]), _number(t["quickest"]), _bound(t), _word(t["passed"])]
         for t in result["targets"]
     ]
-    found.append(Table("Targets", ["target", "measured", "quickest round", "needed", ""], shown))
+    found.append(Table("Targets", ["target", "measured", "fastest round", "required", ""], shown))
     return found
 
 
 def _case_table(mode: str, rows: Sequence[Row], peers: Sequence[str]) -> Table:
     peers = [peer for peer in peers if any(peer in row["seconds"] for row in rows)]
     with_ratio = any("ratio" in row for row in rows)
-    columns = [TITLES[mode][1], *peers, *(["ratio"] if with_ratio else []), "of roof"]
+    columns = [TITLES[mode][1], *peers, *(["ratio"] if with_ratio else []), "share of limit"]
     body = []
     for row in rows:
         times = [_time(row["seconds"].get(peer)) for peer in peers]
@@ -249,14 +249,14 @@ def _time(seconds: float | None) -> str:
 
 def _summary_table(summary: dict[str, dict[str, Any]]) -> Table:
     peers = dict.fromkeys(peer for found in summary.values() for peer in found["by_peer"])
-    rows = [[f"geometric mean, {name}", *(_figure(s.get(name)) for s in summary.values())] for name in (*GATES, "all")]
-    rows.append(["smallest", *(_figure(s["smallest"]) for s in summary.values())])
-    rows.append(["of", *(s["smallest_case"] for s in summary.values())])
-    rows += [[f"geometric mean, {p} alone", *(_figure(s["by_peer"].get(p)) for s in summary.values())] for p in peers]
+    rows = [[f"geometric mean, {name}", *(_number(s.get(name)) for s in summary.values())] for name in (*GATES, "all")]
+    rows.append(["smallest", *(_number(s["smallest"]) for s in summary.values())])
+    rows.append(["smallest in", *(s["smallest_case"] for s in summary.values())])
+    rows += [[f"geometric mean, {p} only", *(_number(s["by_peer"].get(p)) for s in summary.values())] for p in peers]
     return Table("Summary of the ratios", ["", *summary], rows)
 
 
-def _figure(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 

@@ -1,4 +1,4 @@
-"""Benchmark run: hardware limit, correctness gate, and rounds in which the processes of the peers take turns."""
+"""Benchmark run: hardware limit, correctness gate, and rounds in which the peers are timed in alternating order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from recurra.errors import UsageError
 
-from . import gate, processes, roof
+from . import gate, hardware_limit, processes
 from .cases import Case, grid
 from .machine import Others, machine, versions
 from .peers import PEERS, missing
@@ -31,7 +31,7 @@ Peaks = dict[Case, list[float]]
 """Peak in GF/s at the time of each of our rounds, by case."""
 
 Tell = Callable[[str, int, int], None]
-"""Called with the current action, the number of finished steps, and of all steps."""
+"""Progress callback: the current action, the number of finished steps, and the number of all steps."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Plan:
     Attributes:
         peers: names of the other libraries, see `PEERS`.
         cases: the timed cases.
-        rounds: number of turns of each process; the median counts.
+        rounds: how often each case is timed; results use the median.
         threads: threads of each process.
         seconds: seconds for each case in each round.
     """
@@ -59,7 +59,7 @@ class Plan:
 
     @property
     def slices(self) -> list[list[Case]]:
-        """Cases that one process times in one turn. They are few, so that all peers see the same machine state."""
+        """Groups of cases that one process times. They are small, so that all peers run in the same machine state."""
         found: dict[tuple[str, str], list[Case]] = {}
         for case in self.cases:
             found.setdefault((case.mode, case.cell), []).append(case)
@@ -73,10 +73,10 @@ class Plan:
 
 
 def choose_peers(given: str | None) -> list[str]:
-    """The peers that `--peers` names.
+    """Returns the peers that `--peers` names.
 
     Args:
-        given: names with commas between, `"all"` for all that are installed; None for the usual ones that are.
+        given: names separated by commas; `"all"` for all installed peers; None for the installed ones among `USUAL`.
 
     Raises:
         UsageError: a name is unknown, or its package is not installed.
@@ -96,15 +96,15 @@ def choose_peers(given: str | None) -> list[str]:
 
 
 def run(plan: Plan, tell: Tell = lambda what, done, total: None) -> dict[str, Any]:
-    """Measures everything; the result is plain JSON, and `report.evaluate` adds ratios and targets.
+    """Checks and times all cases. Returns plain JSON data, to which `report.evaluate` adds ratios and targets.
 
     Args:
-        plan: what to measure.
-        tell: is called after each step.
+        plan: options of the run.
+        tell: called after each step.
 
     Raises:
-        GateError: the results of a peer differ from ours; nothing has been timed.
-        WorkerError: a process died.
+        GateError: the results of a peer differ from ours. Nothing was timed.
+        WorkerError: a process failed.
     """
     progress = _Progress(tell, len(plan.names) * len(plan.cases) * (plan.rounds + 1))
     refusals, agreement = _gate(plan, progress)
@@ -125,16 +125,16 @@ def run(plan: Plan, tell: Tell = lambda what, done, total: None) -> dict[str, An
 
 
 def _gate(plan: Plan, progress: _Progress) -> tuple[dict[str, dict[Case, str]], float]:
-    """Compares all peers with us on all cases; returns what each refuses, and the greatest difference."""
+    """Compares the results of all peers with ours. Returns the refused cases by peer, and the largest difference."""
     import numpy as np
 
     refusals: dict[str, dict[Case, str]] = {}
     worst = 0.0
     with tempfile.TemporaryDirectory() as folder:
         for name in plan.names:
-            answers = _worker(plan, {"do": "gate", "folder": folder}, name, plan.cases, progress)
-            refusals[name] = {c: a["refused"] for c, a in zip(plan.cases, answers, strict=True) if "refused" in a}
-            refusals[name] = refusals[OURS] | refusals[name]  # without our result there is nothing to compare
+            found = _worker(plan, {"do": "gate", "folder": folder}, name, plan.cases, progress)
+            refusals[name] = {c: f["refused"] for c, f in zip(plan.cases, found, strict=True) if "refused" in f}
+            refusals[name] = refusals[OURS] | refusals[name]  # peers skip the cases that we refuse
         for i, case in enumerate(plan.cases):
             files = {n: Path(folder) / f"{n}-{i}.npz" for n in plan.names if case not in refusals[n]}
             probes = {name: dict(np.load(file)) for name, file in files.items()}
@@ -145,14 +145,14 @@ def _gate(plan: Plan, progress: _Progress) -> tuple[dict[str, dict[Case, str]], 
 
 
 def _time(plan: Plan, refusals: dict[str, dict[Case, str]], progress: _Progress) -> tuple[Times, Peaks, dict[str, Any]]:
-    """Times every case of every peer in every round; also the peaks of our rounds, and the hardware limit."""
+    """Times every case of every peer in every round. Returns the times, the peaks of our rounds, and the limit."""
     slices, sizes = plan.slices, sorted({case.working_set for case in plan.cases})
     times: Times = {name: {} for name in plan.names}
-    roofs: list[dict[str, Any]] = []
+    limits: list[dict[str, Any]] = []
     peaks: Peaks = {}
     for i in range(plan.rounds):
-        progress.say("measuring the roof")
-        roofs += _worker(plan, {"do": "roof", "sizes": sizes, "seconds": plan.seconds})
+        progress.say("measuring the hardware limit")
+        limits += _worker(plan, {"do": "hardware limit", "sizes": sizes, "seconds": plan.seconds})
         for part in slices:
             for name in plan.names[:: 1 if i % 2 == 0 else -1]:  # alternate the order
                 served = [case for case in part if case not in refusals[name]]
@@ -163,7 +163,7 @@ def _time(plan: Plan, refusals: dict[str, dict[Case, str]], progress: _Progress)
                     if "peak_gflops" in answer:
                         peaks.setdefault(case, []).append(answer["peak_gflops"])
                 progress.skip(len(part) - len(served))
-    return times, peaks, roof.best(roofs)
+    return times, peaks, hardware_limit.best(limits)
 
 
 def _worker(
@@ -173,7 +173,7 @@ def _worker(
     cases: Sequence[Case] = (),
     progress: _Progress | None = None,
 ) -> list[dict[str, Any]]:
-    """Sends an order to a new process and collects its answers."""
+    """Sends an order to a new process and collects its results."""
     order = order | {"peer": peer, "cases": [case.as_dict() for case in cases]}
     found = []
     for answer in processes.worker(order, plan.threads):

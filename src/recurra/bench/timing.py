@@ -1,4 +1,4 @@
-"""Timing of a call."""
+"""Measures the duration of a call."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def seconds_per_call(
     group: int | None = None,
     choose: Callable[[list[float]], float] = statistics.median,
 ) -> float:
-    """Median over groups of calls, after a warm-up.
+    """Measures the seconds of a call, after a warm-up: by default the median over groups of calls.
 
     Args:
         call: the timed function.
-        budget: seconds of timing; more if a few calls need more.
-        group: calls between two looks at the clock; enough of them for a millisecond when None.
-        choose: what is taken of the groups' figures.
+        budget: seconds of timing; more if `FEWEST_GROUPS` groups need more.
+        group: number of calls between two readings of the clock; None for as many as take a millisecond.
+        choose: reduces the times of the groups to one.
     """
     single = _warm_up(call, budget / 4)
     group = group or max(1, round(GROUP_SECONDS / single))
@@ -44,7 +44,7 @@ def seconds_per_call(
 
 
 def _warm_up(call: Callable[[], object], budget: float) -> float:
-    """Calls at least twice (the first may compile or pack); returns the seconds of the quickest call."""
+    """Calls at least twice, since the first call may compile or pack weights. Returns the seconds of the fastest."""
     end = perf_counter_ns() + int(budget * 1e9)
     call()
     quickest = float("inf")

@@ -13,16 +13,16 @@ from typing import Any
 from .cases import Case
 from .timing import seconds_per_call
 
-STREAMED = 3  # steps of a stream that are compared
+STREAMED = 3  # calls of a stream before its results are compared
 
 
 def main() -> None:
     """Executes the order."""
     order = json.load(sys.stdin)
-    if order["do"] == "roof":
-        from . import roof
+    if order["do"] == "hardware limit":
+        from . import hardware_limit
 
-        found = roof.measure(order["threads"], order["sizes"], order["seconds"])
+        found = hardware_limit.measure(order["threads"], order["sizes"], order["seconds"])
         _tell({**found, "facts": _facts()})
         return
     from .peers import load
@@ -56,23 +56,23 @@ def _gate(peer: Any, case: Case, path: Path) -> None:
 
 
 def _time(peer: Any, case: Case, budget: float, *, with_peak: bool) -> None:
-    """Times a case. If requested, a batch is timed between two measurements of the arithmetic peak."""
-    from . import roof
+    """Times a case. With `with_peak`, a batch is timed between two measurements of the arithmetic peak."""
+    from . import hardware_limit
 
     measured = with_peak and case.batch > 1
-    peaks = [roof.peak(peer.threads, budget)] if measured else []
+    peaks = [hardware_limit.peak(peer.threads, budget)] if measured else []
     ready = peer.prepare(case)
     with ready.context():
         found: dict[str, float] = {
             "seconds": seconds_per_call(ready.call, budget, 100 if case.mode in ("call", "step") else None)
         }
     if measured:
-        found["peak_gflops"] = (peaks[0] + roof.peak(peer.threads, budget)) / 2
+        found["peak_gflops"] = (peaks[0] + hardware_limit.peak(peer.threads, budget)) / 2
     _tell(found)
 
 
 def _facts() -> dict[str, str]:
-    """Facts about the machine that need torch."""
+    """Returns the instruction sets that torch and our engine use."""
     import torch
 
     from recurra.ops.native import bindings

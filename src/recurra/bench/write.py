@@ -1,4 +1,4 @@
-"""Writes a result as JSON, as Markdown and as a figure."""
+"""Writes a result as JSON, as Markdown and as a picture."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ STYLES = {known()[name].torch_class: PALETTE[list(known()).index(name)] for name
 
 
 def write_files(result: dict[str, Any], out: Path) -> list[Path]:
-    """Writes `out` and a Markdown file beside it.
+    """Writes the JSON file `out`, and a Markdown file with the same name except for the suffix.
 
     Raises:
-        UsageError: `out` does not end in .json.
+        UsageError: the name of `out` does not end in `.json`.
         DataError: a file cannot be written.
     """
     if out.suffix != ".json":
-        raise UsageError(f"{out} should end in .json")
+        raise UsageError(f"the name of the result file must end in .json, got {out}")
     readable = out.with_suffix(".md")
     texts = {out: json.dumps(result, ensure_ascii=False, indent=1) + "\n", readable: markdown(result)}
     for path, text in texts.items():
@@ -37,31 +37,32 @@ def write_files(result: dict[str, Any], out: Path) -> list[Path]:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The result in Markdown."""
-    roof, machine = result["roof"], result["machine"]
-    bandwidth = ", ".join(f"{int(k) >> 10:,} KiB {v:.0f}" for k, v in roof["bandwidth_gbytes"].items())
+    """Returns the result in Markdown."""
+    limit, machine = result["roof"], result["machine"]
+    bandwidth = ", ".join(f"{int(k) >> 10:,} KiB {v:.0f}" for k, v in limit["bandwidth_gbytes"].items())
     facts = [
         f"- {result['date']}; " + ", ".join(f"{k} {v}" for k, v in machine.items()),
         f"- {result['threads']} threads, median of {result['rounds']} rounds; "
         + ", ".join(f"{name} {version}" for name, version in result["versions"].items()),
-        f"- arithmetic at best {roof['peak_gflops']:.0f} GF/s ({roof['peak_by']}); weights are read at best, in GB/s "
-        f"({roof['bandwidth_by']}), for working sets of {bandwidth}",
-        f"- all results agree; greatest difference in float32: {result['greatest_difference']:.1g} of the largest",
+        f"- peak of arithmetic: {limit['peak_gflops']:.0f} GF/s ({limit['peak_by']}); bandwidth of reading weights in "
+        f"GB/s ({limit['bandwidth_by']}), by size of the working set: {bandwidth}",
+        f"- the results of all peers agree; largest difference in float32: {result['greatest_difference']:.1g} of the "
+        "largest entry",
         *(f"- **{warning}**" for warning in warnings(result)),
     ]
     body = [table.markdown() for table in tables(result)]
-    return "\n\n".join(["## Figures", "\n".join(facts), *body]) + "\n"
+    return "\n\n".join(["## Measurements", "\n".join(facts), *body]) + "\n"
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
-    """Draws the ratio of each case, training and inference side by side."""
+    """Plots the ratio of each case, with training and inference side by side."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     modes = [mode for mode in ("training", "inference") if mode in result["summary"]]
     if not modes:
-        raise UsageError("there are no ratios to draw: no peer was measured")
+        raise UsageError("there are no ratios to plot: no peer was measured")
     shapes = list(dict.fromkeys(case_of(r).shape for r in result["cases"] if r["mode"] in modes))
     with matplotlib.rc_context({"svg.hashsalt": "recurra", "svg.fonttype": "none"}):  # equal results give equal files
         figure = Figure(figsize=(9, 1.4 + 0.3 * len(shapes)), layout="constrained", facecolor="white")
@@ -81,7 +82,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
 
 @contextmanager
 def _in_folder(path: Path) -> Iterator[Path]:
-    """Context with a file to write, see `written`; its folder is created."""
+    """Yields a file to write, see `written`; creates its folder."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
     with written(path) as partial:

@@ -27,9 +27,9 @@ model = recurra.load("{name}")
 model.predict({example})
 ```
 
-## Figures
+## Metrics
 
-{figures}
+{shown}
 
 Best epoch: {best_epoch} of {epochs}. {evaluated_on}
 
@@ -71,12 +71,12 @@ def model_card(
         data: facts about the training data, with its hash.
         settings: constructor arguments of the estimator.
     """
-    figures = metrics["valid"] or {"training loss": metrics["loss"]}
-    columns = {"value": figures, **metrics.get("baselines", {})}
+    shown = metrics["valid"] or {"training loss": metrics["loss"]}
+    columns = {"value": shown, **metrics.get("baselines", {})}
     crossed = metrics.get("cross_validation") or {}
-    tables = [_figures(columns)]
+    tables = [_metrics(columns)]
     if crossed:
-        tables += ["Simple models in cross-validation on the training data:", _figures(crossed)]
+        tables += ["Simple models in cross-validation on the training data:", _metrics(crossed)]
     sentence = (metrics.get("comparison") or {}).get("sentence")
     if sentence:
         tables.append(sentence)
@@ -86,7 +86,7 @@ def model_card(
         description=description,
         tags=", ".join(tags),
         example=example,
-        figures="\n\n".join(tables),
+        shown="\n\n".join(tables),
         best_epoch=metrics["best_epoch"],
         epochs=metrics["epochs"],
         evaluated_on=metrics["evaluated_on"],
@@ -97,7 +97,7 @@ def model_card(
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a result depends on."""
+    """Returns the versions of Python and of the packages that a result depends on."""
     found = {"python": platform.python_version()}
     for package in ("recurra", "torch", "pytorch-lightning", "tokenizers", "pyarrow", "scikit-learn"):
         try:
@@ -116,5 +116,5 @@ def _table(left: str, columns: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join([rows[0], "|" + "---|" * len(lines[0]), *rows[1:]])
 
 
-def _figures(columns: Mapping[str, Mapping[str, float]]) -> str:
+def _metrics(columns: Mapping[str, Mapping[str, float]]) -> str:
     return _table("figure", {name: {k: readable(v) for k, v in values.items()} for name, values in columns.items()})

@@ -35,7 +35,7 @@ class ModelFolder:
     """Content of a model folder.
 
     Attributes:
-        config: what rebuilds the estimator; `schema_version` and `format` are added on writing.
+        config: the data that rebuilds the estimator. `write_folder` adds `schema_version` and `format`.
         weights: the network's tensors by name.
         files: further text files by name (`tokenizer.json`, `metrics.json`, `README.md`).
     """
@@ -70,7 +70,7 @@ def write_folder(path: str | Path, folder: ModelFolder) -> None:
 
 
 def _readable(name: str, text: str) -> bytes:
-    """The bytes of a text file, if `read_folder` will accept them."""
+    """Returns the bytes of a text file, or raises `ModelFolderError` if `read_folder` would refuse them."""
     content = text.encode()
     if len(content) > max_bytes(name):
         raise ModelFolderError(f"the model cannot be written: {name} takes more than {max_bytes(name) >> 20} MB")
@@ -87,7 +87,7 @@ def check_target(path: str | Path) -> None:
     target = Path(os.path.realpath(path))
     try:
         if target.is_dir():
-            if os.path.ismount(target) or target.samefile(os.curdir):  # which cannot be renamed, or should not be
+            if os.path.ismount(target) or target.samefile(os.curdir):  # a mount point cannot be renamed
                 raise ModelFolderError(f"{path} cannot be replaced by a model folder; choose a folder in it")
             if any(target.iterdir()) and not is_model(target):
                 raise ModelFolderError(f"{path} exists and is not a Recurra model; choose another folder")
@@ -130,7 +130,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """The object in a file; an empty one if there is none."""
+    """Returns the JSON object in a file; an empty one if the file is missing or holds no object."""
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError, RecursionError):

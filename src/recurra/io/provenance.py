@@ -22,12 +22,12 @@ class Provenance(Record, kw_only=True, omit_defaults=True):
         source_column: column of texts to translate.
         target_column: column of targets.
         condition_column: column of labels that texts depend on.
-        id_column: column that tells which sequence a row belongs to.
+        id_column: column with the id of the sequence of each row.
         time_column: column of times.
-        feature_columns: columns of numbers, for one row a step.
-        time_format: how times are written.
-        file_of_translations: second file, whose lines pair up with those of the training file.
-        held_out: file of rows that were kept for a test.
+        feature_columns: columns of numbers, for files with one row per time step.
+        time_format: format of the times.
+        file_of_translations: second file; its lines are translations of the lines of the training file.
+        held_out: file of rows that were held out for a test.
     """
 
     training_file: str | None = None

@@ -27,7 +27,7 @@ _KINDS = {
 
 @contextmanager
 def blaming(path: Path) -> Iterator[None]:
-    """Completes the message of a `FileError` with the path of the folder."""
+    """Adds the path of the folder to the message of a `FileError` raised in the block."""
     try:
         yield
     except FileError as error:
@@ -40,7 +40,7 @@ class StoredModel:
 
     Attributes:
         path: of the folder.
-        config: content of config.json, of a version that can be read.
+        config: content of config.json. Its schema version is supported.
         files: further text files by name.
     """
 
@@ -53,7 +53,8 @@ def read_folder(path: str | Path) -> StoredModel:
     """Reads a model folder without the weights; `read_weights` reads those.
 
     Raises:
-        ModelFolderError: it is missing, incomplete, damaged, not ours or of a newer schema; the message says which.
+        ModelFolderError: the folder is missing, incomplete or damaged, was not written by Recurra, or has a newer
+            schema; the message names the reason.
     """
     folder = open_folder(path)
     with blaming(folder):
@@ -62,7 +63,7 @@ def read_folder(path: str | Path) -> StoredModel:
 
 
 def identity(path: str | Path) -> tuple[int, int] | None:
-    """Returns device and inode of a folder, which change if it is replaced; None if there is none."""
+    """Returns the device and inode of a folder, which change if the folder is replaced; None if it does not exist."""
     try:
         found = Path(path).stat()
     except (OSError, ValueError):
@@ -74,7 +75,7 @@ def open_folder(path: str | Path) -> Path:
     """Checks that a folder exists.
 
     Raises:
-        ModelFolderError: there is none, or it cannot be entered.
+        ModelFolderError: the folder does not exist, or cannot be read.
     """
     path = Path(path)
     with suppress(ValueError):  # a NUL byte
@@ -121,7 +122,7 @@ def read_text(folder: Path, name: str) -> str:
     """
     path, limit = locate(folder, name), max_bytes(name)
     try:
-        # does not wait, should a named pipe have taken the place of the file
+        # O_NONBLOCK: do not wait if another process has just replaced the file by a named pipe
         with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             content = file.read(limit + 1)
     except OSError as error:
@@ -144,7 +145,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileError: it is missing or damaged.
-        ModelFolderError: it is not ours, or of a newer version.
+        ModelFolderError: a newer version of Recurra wrote the folder.
     """
     config = parse_json(read_text(folder, CONFIG), CONFIG)
     if not isinstance(config, Mapping) or config.get("format") != FORMAT:
@@ -174,7 +175,7 @@ def read_files(folder: Path, names: Any) -> dict[str, str]:
 
 
 class _Files(dict[str, str]):
-    """Text files by name; one that is needed and not there is an error of the folder."""
+    """Text files by name. Access to a missing file raises `FileError`."""
 
     def __missing__(self, name: str) -> str:
         raise FileError(CONFIG, f"does not fit: files does not name {name}, which this model needs")

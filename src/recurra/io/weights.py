@@ -1,4 +1,4 @@
-"""Reads weights from safetensors: the header is compared with what the model needs before a tensor is read."""
+"""Reads weights from safetensors. The header is compared with the tensors of the model before a tensor is read."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def read_weights(
 
     Args:
         folder: the model folder.
-        expected: tensors of the names, shapes and types that the model needs, which may be on the device meta; None
-            for all tensors of the file.
-        allow_nonfinite: whether NaN and infinite values are accepted.
+        expected: the tensors of the model by name, for their shapes and types; they may be on the device `meta`. None
+            to read all tensors of the file without a comparison.
+        allow_nonfinite: True to accept NaN and infinite values.
 
     Raises:
         FileError: the file is missing, damaged, holds other tensors, or values that are not finite.

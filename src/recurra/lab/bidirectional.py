@@ -27,7 +27,7 @@ COLUMNS = {
     "mrr": "MRR",
     "perplexity": "perplexity",
 }
-FIGURES = ("top1", "top5", "mrr", "perplexity")
+METRICS = ("top1", "top5", "mrr", "perplexity")
 COLOURS = {"both": BLUE, "forward": ORANGE, "backward": VERMILION, "none": GREY[0]}
 
 
@@ -43,13 +43,13 @@ def bidirectional(
     rows: int | None = None,
     progress: Tell = silent,
 ) -> Result:
-    """Trains blank fillers that read both sides, only the words before, or only the words after a blank.
+    """Trains blank fillers that read the words on both sides of a blank, only those before it, or only those after it.
 
-    A second forward model has more units, so that it has as many parameters as the bidirectional one.
+    A second forward model has more units, so that its number of parameters equals that of the bidirectional model.
 
     Args:
         texts: training texts; None for a sample of Korean film reviews.
-        test: test texts, in which every known word is predicted from the others; None for a fifth of `texts`.
+        test: test texts; every known word is predicted from the others. None to hold out a fifth of `texts`.
         cell: as in `BlankFiller`.
         hidden_size: units in each direction.
         tokens: as in `BlankFiller`.
@@ -59,7 +59,7 @@ def bidirectional(
         progress: called with a description, the amount of work done, and the total.
 
     Returns:
-        A `Result` with a row for each of the four, and one for prediction by frequency alone.
+        A `Result` with a row for each of the four models, and one for prediction by word frequency only.
 
     Raises:
         DataError: the texts cannot be used.
@@ -79,10 +79,10 @@ def bidirectional(
     def add(sees: str, direction: str, units: int) -> BlankFiller:
         progress(f"sees {sees}", len(found), 4)
         filler = fitted(BlankFiller(direction=direction, hidden_size=units, **options), texts)
-        figures = filler.evaluate(test)
+        metrics = filler.evaluate(test)
         about = {"sees": sees, "direction": direction, "units": units, "parameters": parameter_count(filler.network_)}
-        found.append({**about, **{name: figures[name] for name in FIGURES}})
-        frequency.update({name: figures[f"unigram_{name}"] for name in FIGURES})
+        found.append({**about, **{name: metrics[name] for name in METRICS}})
+        frequency.update({name: metrics[f"unigram_{name}"] for name in METRICS})
         return filler
 
     frequency: dict[str, float] = {}
@@ -97,13 +97,13 @@ def bidirectional(
         "every known word of the test texts is predicted from the others; unknown words are left out",
         "units: in each direction; first, among 5: share of words at rank 1 and at ranks 1 to 5; MRR: mean of 1 / rank",
     ]
-    return Result("bidirectional", "What the future adds", COLUMNS, found, settings, _draw, notes=notes)
+    return Result("bidirectional", "Effect of the words after a blank", COLUMNS, found, settings, _draw, notes=notes)
 
 
 def _texts(
     texts: Sequence[str] | None, test: Sequence[str] | None, seed: int, rows: int | None
 ) -> tuple[Sequence[Any], Sequence[Any]]:
-    """Training and test texts."""
+    """Returns training and test texts."""
     if texts is None:
         data = reviews(rows)
         return data.x, data.x_test
@@ -115,7 +115,7 @@ def _texts(
 
 
 def _as_many(both: BlankFiller) -> int:
-    """Number of units with which the forward network has as many parameters."""
+    """Finds the number of units with which a forward network has the same number of parameters as `both`."""
     network = both.network_
 
     def count(units: int) -> int:

@@ -50,13 +50,13 @@ def capacity(
 ) -> Result:
     """Trains a language model of characters with each cell at each number of parameters.
 
-    All models see the same text equally often. The learning rate with the smallest loss on a held-out tenth of the text
-    counts.
+    All models are trained on the same text for the same number of epochs. Of the learning rates, the one with the
+    smallest loss on a held-out tenth of the text is used.
 
     Args:
         text: training text; None for about 90,000 characters of Shakespeare.
         test: test text; None for the last tenth of `text`, or about 10,000 further characters of Shakespeare.
-        budgets: numbers of parameters, embedding and output included.
+        budgets: numbers of parameters, including embedding and output.
         cells: names of cells with memory, see `recurra.nn.CELLS`.
         epochs: passes over the text.
         learning_rates: peak learning rates of AdamW.
@@ -64,8 +64,9 @@ def capacity(
         progress: called with a description, the amount of work done, and the total.
 
     Returns:
-        A `Result` with a row for each cell and budget. Speeds are medians with the current number of torch threads: of
-        the training epochs, and of one inference step with its output for one sequence.
+        A `Result` with a row for each cell and budget. Speeds are medians, measured with the current number of torch
+        threads: characters per second in training, and the time of one inference step for one sequence, with its
+        output.
 
     Raises:
         DataError: the text cannot be used.
@@ -119,15 +120,17 @@ def capacity(
     }
     threads = counted(torch.get_num_threads(), "thread")
     notes = [
-        f"{len(text):,} characters, {epochs} passes; the learning rate that does better on a tenth held out",
-        "loss: of a character of the test text; rate: learning rate at its peak",
+        f"{len(text):,} characters, {epochs} passes; learning rate with the smallest loss on a held-out tenth",
+        "loss: mean per character of the test text; rate: peak learning rate",
         f"characters/s: in training; step: one step of inference for one sequence; {threads}",
     ]
-    return Result("capacity", "What parameters buy", COLUMNS, rows, settings, _draw, notes=notes)
+    return Result(
+        "capacity", "Loss and speed at equal numbers of parameters", COLUMNS, rows, settings, _draw, notes=notes
+    )
 
 
 def _size(cell: str, budget: int, tokens: int) -> int:
-    """Number of units for a number of parameters. The final vocabulary may be smaller."""
+    """Finds the number of units for a number of parameters. The final vocabulary can be smaller."""
     options: dict[str, Any] = {"tied": False, "cell": cell, "num_layers": 1, "dropout": 0.0}
 
     def count(size: int) -> int:
@@ -153,7 +156,7 @@ def _row(model: LanguageModel, cell: str, test: str) -> Row:
 
 
 def _step_seconds(network: Any) -> float:
-    """Median time of a step with its scores, for one sequence."""
+    """Measures the median time in seconds of a step with its scores, for one sequence."""
     token, state = torch.tensor([BEGIN_ID]), None
 
     def step() -> None:

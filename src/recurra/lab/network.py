@@ -22,10 +22,10 @@ class ProbeNetwork(torch.nn.Module):
     """A recurrent layer with a linear output.
 
     Args:
-        cell: a cell with memory, see `recurra.nn.CELLS`.
-        inputs: number of features of a step.
+        cell: name of a cell with memory, see `recurra.nn.CELLS`.
+        inputs: number of features per time step.
         hidden_size: number of units.
-        outputs: number of scores of a step.
+        outputs: number of scores per time step.
     """
 
     def __init__(self, cell: str, inputs: int, hidden_size: int, outputs: int) -> None:
@@ -33,24 +33,24 @@ class ProbeNetwork(torch.nn.Module):
         self.layer: Any = build_recurrent(cell, inputs, hidden_size, 1)
         self.answer = torch.nn.Linear(hidden_size, outputs)
 
-    def forward(self, x: Tensor, answers: int = 1, state: tuple[Tensor, ...] | None = None) -> Tensor:
-        """Scores of the last steps, `(batch, answers, outputs)`, from x `(batch, time, features)`."""
+    def forward(self, x: Tensor, targets: int = 1, state: tuple[Tensor, ...] | None = None) -> Tensor:
+        """Returns the scores of the last `targets` steps, `(batch, targets, outputs)`, for `(batch, time, features)`."""
         output, _ = self.layer(x, state[0] if state and len(state) == 1 else state)
-        return self.answer(output[:, -answers:])
+        return self.answer(output[:, -targets:])
 
 
 def styles() -> dict[str, dict[str, str]]:
-    """Returns the colour, the mark and the label of each cell in figures."""
+    """Returns the colour, the marker and the label of each cell in figures."""
     drawn = [*zip(names(memoryless=False), cycle(PALETTE), strict=False), (NO_MEMORY, GREY)]
     return {name: {"color": colour, "marker": mark, "label": label(name)} for name, (colour, mark) in drawn}
 
 
 def fitting_size(count: Callable[[int], int], wanted: int) -> int:
-    """Finds the number of units whose network is closest to a number of parameters.
+    """Finds the number of units for which the number of parameters is closest to `wanted`.
 
     Args:
-        count: returns the number of parameters for a number of units; it must increase.
-        wanted: the number of parameters.
+        count: increasing function from the number of units to the number of parameters.
+        wanted: number of parameters.
 
     Example:
         >>> fitting_size(lambda units: units**2 + units, 111)
@@ -67,12 +67,12 @@ def fitting_size(count: Callable[[int], int], wanted: int) -> int:
 
 
 def parameter_count(network: torch.nn.Module) -> int:
-    """Number of trainable parameters."""
+    """Returns the number of trainable parameters."""
     return sum(p.numel() for p in network.parameters())
 
 
 def build(problem: Problem, cell: str, parameters: int, start: str, lag: int, seed: int) -> ProbeNetwork:
-    """Builds a network with about `parameters` parameters, initialized as `start` says."""
+    """Builds a network with about `parameters` parameters and the initialization `start` (see `vanishing`)."""
 
     def count(size: int) -> int:
         with torch.device("meta"):
@@ -90,10 +90,10 @@ def build(problem: Problem, cell: str, parameters: int, start: str, lag: int, se
 def init_long_memory(network: ProbeNetwork, lag: int) -> None:
     """Initializes a layer for long memory.
 
-    All: orthogonal recurrent matrices, which preserve norms (Saxe and others 2014); with a relu the identity (Le,
-    Jaitly and Hinton, "A simple way to initialize recurrent networks of rectified linear units", 2015). LSTM and GRU:
-    biases of the forget and update gates so that units keep their state for 1 to `lag` steps (Tallec and Ollivier,
-    "Can recurrent neural networks warp time?", 2018).
+    Recurrent matrices become orthogonal, which preserves norms (Saxe and others 2014), or the identity for ReLU cells
+    (Le, Jaitly and Hinton, "A simple way to initialize recurrent networks of rectified linear units", 2015). In LSTM
+    and GRU, the biases of the forget and update gates are set so that units keep their state for 1 to `lag` steps
+    (Tallec and Ollivier, "Can recurrent neural networks warp time?", 2018).
     """
     layer = network.layer
     begin_remembering(layer)

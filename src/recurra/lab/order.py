@@ -44,10 +44,10 @@ def order(
     rows: int | None = None,
     progress: Tell = silent,
 ) -> Result:
-    """Trains classifiers with memory on sequences in order and with shuffled steps, and one without memory.
+    """Trains classifiers with memory on ordered and on shuffled sequences, and a classifier without memory.
 
-    The gain of a model with memory over one without memory, and over one trained on shuffled steps, measures the
-    information in the order. The loss of a model trained in order on shuffled steps measures its reliance on the order.
+    The order of the steps contains information if a model with memory is better than one without memory and than one
+    trained on shuffled steps. A model relies on the order if its loss rises when the test sequences are shuffled.
 
     Args:
         X: sequences as in `SequenceClassifier.fit`; None for two data sets: synthetic waves that differ only in their
@@ -63,7 +63,7 @@ def order(
         progress: called with a description, the amount of work done, and the total.
 
     Returns:
-        A `Result` with four rows for each set of data.
+        A `Result` with four rows for each data set.
 
     Raises:
         DataError: the data cannot be used.
@@ -97,11 +97,11 @@ def order(
             found += _rows(model, each, how, mixed if how == SHUFFLED else data)
     progress("done", len(sets) * len(runs), len(sets) * len(runs))
     notes = [
-        "a model trained on shuffled steps, like one without memory, knows what the steps are, not their order",
+        "a model trained on shuffled steps, like one without memory, uses the steps but not their order",
         "by chance: accuracy of the most frequent class; tested on "
         + ", ".join(f"{len(data.x_test):,} sequences ({data.name})" for data in sets),
     ]
-    title = "How much the order of the steps matters"
+    title = "Effect of the order of the steps"
     return Result("order", title, COLUMNS, found, {"cell": cell, **options, "rows": rows}, _draw, notes=notes)
 
 
@@ -118,7 +118,7 @@ def _rows(model: SequenceClassifier, cell: str, how: str, data: Labelled) -> lis
 
 
 def _shuffled(data: Labelled, tokens: str, seed: int) -> Labelled:
-    """The same data with the steps of every sequence in random order."""
+    """Returns the data with the steps of every sequence in random order."""
     random = np.random.default_rng(seed)
     return data._replace(
         x=[shuffle(x, tokens, random) for x in data.x], x_test=[shuffle(x, tokens, random) for x in data.x_test]

@@ -15,7 +15,7 @@ class Sample(NamedTuple):
 
     Attributes:
         x: `(batch, time, features)`.
-        target: targets of the last steps, `(batch, answers)`.
+        target: targets of the last steps, `(batch, targets)`.
     """
 
     x: Tensor
@@ -26,10 +26,10 @@ class Problem(Protocol):
     """A problem with an adjustable lag.
 
     Attributes:
-        name: name in the arguments.
-        title: name in text.
-        inputs: number of features of a step.
-        outputs: number of scores of a step.
+        name: name as an argument.
+        title: name in titles and messages.
+        inputs: number of features per time step.
+        outputs: number of scores per time step.
         loss: name of the loss, with its unit.
     """
 
@@ -44,24 +44,24 @@ class Problem(Protocol):
         ...
 
     def baseline(self, lag: int) -> float:
-        """The loss of the best constant answer."""
+        """Returns the loss of the best constant prediction."""
         ...
 
     def losses(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Mean loss of each sequence `(batch,)` for scores `(batch, answers, outputs)`."""
+        """Returns the mean loss of each sequence `(batch,)` for scores `(batch, targets, outputs)`."""
         ...
 
     def accuracy(self, scores: Tensor, target: Tensor) -> float:
-        """Share of correct answers."""
+        """Returns the share of correct predictions."""
         ...
 
 
 class Adding:
     """Adding problem: the sum of two marked numbers, one in each half of the sequence.
 
-    Hochreiter and Schmidhuber, "Long short-term memory", 1997, in the form of Le, Jaitly and Hinton 2015: `lag` steps,
-    each a number from U(0, 1) and a mark, and the answer after the last one. The constant answer 1 has a mean
-    squared error of 1/6. An answer is correct if its error is at most 0.04, as in 1997.
+    Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997, in the form of Le, Jaitly and Hinton 2015. A
+    sequence has `lag` steps, each with a number from U(0, 1) and a mark. The target is at the last step. The constant
+    prediction 1 has a mean squared error of 1/6. As in 1997, a prediction is correct if its error is at most 0.04.
 
     Example:
         >>> import torch
@@ -74,7 +74,7 @@ class Adding:
     loss = "mean squared error"
 
     def draw(self, lag: int, count: int, generator: Generator) -> Sample:
-        """Sequences `(count, lag, 2)` and their sums `(count, 1)`."""
+        """Generates sequences `(count, lag, 2)` and their sums `(count, 1)`."""
         values, marks = torch.rand(count, lag, generator=generator), torch.zeros(count, lag)
         rows, half = torch.arange(count), lag // 2
         marks[rows, torch.randint(0, half, (count,), generator=generator)] = 1
@@ -82,24 +82,25 @@ class Adding:
         return Sample(torch.stack([values, marks], -1), (values * marks).sum(1, keepdim=True))
 
     def baseline(self, lag: int) -> float:
-        """The variance of the sum of two uniform numbers."""
+        """Returns the variance of the sum of two uniform numbers."""
         return 1 / 6
 
     def losses(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Squared errors."""
+        """Returns squared errors."""
         return (scores[..., 0] - target).square().mean(1)
 
     def accuracy(self, scores: Tensor, target: Tensor) -> float:
-        """Share of sums that are off by at most 0.04."""
+        """Returns the share of sums with an error of at most 0.04."""
         return float(((scores[..., 0] - target).abs() <= 0.04).float().mean())
 
 
 class Copying:
-    """Copy problem: repeat ten symbols after `lag` empty steps.
+    """Copy problem: repeat ten symbols after `lag` blank steps.
 
-    Arjovsky, Shah and Bengio, "Unitary evolution recurrent neural networks", 2016: eight symbols, a blank and a
-    request for the answer; `lag + 20` steps with a target at each. A model without memory predicts the blanks and
-    guesses the symbols: 10 ln 8 / (lag + 20) nats. Accuracy is that of the ten symbols; guessing gives 1/8.
+    Source: Arjovsky, Shah and Bengio, "Unitary evolution recurrent neural networks", 2016. The alphabet has eight
+    symbols, a blank, and a signal to repeat the symbols. A sequence has `lag + 20` steps, each with a target. A model
+    without memory predicts the blanks and guesses the symbols; its loss is 10 ln 8 / (lag + 20) nats. Accuracy is the
+    share of correct symbols among the ten; guessing gives 1/8.
 
     Example:
         >>> import torch
@@ -113,7 +114,7 @@ class Copying:
     symbols, kept = 8, 10
 
     def draw(self, lag: int, count: int, generator: Generator) -> Sample:
-        """Sequences `(count, lag + 20, 10)`, one-hot, and targets `(count, lag + 20)`."""
+        """Generates one-hot sequences `(count, lag + 20, 10)` and targets `(count, lag + 20)`."""
         nothing, ask = self.symbols, self.symbols + 1
         data = torch.randint(0, self.symbols, (count, self.kept), generator=generator)
         read = torch.full((count, lag + 2 * self.kept), nothing)
@@ -123,26 +124,26 @@ class Copying:
         return Sample(functional.one_hot(read, self.inputs).float(), said)
 
     def baseline(self, lag: int) -> float:
-        """Loss of correct blanks and guesses for the ten symbols."""
+        """Returns the loss of predicting all blanks and guessing the ten symbols."""
         return self.kept * math.log(self.symbols) / (lag + 2 * self.kept)
 
     def losses(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy, as a mean over the steps given."""
+        """Returns the cross-entropy, as a mean over the steps of `scores`."""
         return functional.cross_entropy(scores.mT, target, reduction="none").mean(1)
 
     def accuracy(self, scores: Tensor, target: Tensor) -> float:
-        """Share of the ten symbols that are correct."""
+        """Returns the share of correct symbols among the ten."""
         right = scores[:, -self.kept :].argmax(-1) == target[:, -self.kept :]
         return float(right.float().mean())
 
 
 class TemporalOrder:
-    """Temporal order problem: the order of two signals X or Y among other symbols (XX, XY, YX or YY).
+    """Temporal order problem: the class is the order of two signals X or Y among other symbols (XX, XY, YX or YY).
 
-    Hochreiter and Schmidhuber 1997, experiment 6a, with positions scaled to the length: `lag` steps, with a start
-    symbol first and a request for the answer last. One signal is between one and two tenths of the length, the other
-    between five and six tenths. All other steps are random, from four symbols. Guessing has a loss of ln 4 nats and an
-    accuracy of 1/4.
+    Source: Hochreiter and Schmidhuber 1997, experiment 6a, with positions scaled to the length. A sequence has `lag`
+    steps: a start symbol is first and an end symbol last. One signal is between one and two tenths of the length, the
+    other between five and six tenths. All other steps are random, from four symbols. Guessing has a loss of ln 4 nats
+    and an accuracy of 1/4.
 
     Example:
         >>> import torch
@@ -155,7 +156,7 @@ class TemporalOrder:
     loss = "cross-entropy (nats)"
 
     def draw(self, lag: int, count: int, generator: Generator) -> Sample:
-        """Sequences `(count, lag, 8)`, one-hot, and their classes `(count, 1)`."""
+        """Generates one-hot sequences `(count, lag, 8)` and their classes `(count, 1)`."""
         read = torch.randint(0, 4, (count, lag), generator=generator)
         signals = torch.randint(0, 2, (count, 2), generator=generator)
         for i, tenths in enumerate((1, 5)):
@@ -166,7 +167,7 @@ class TemporalOrder:
         return Sample(functional.one_hot(read, self.inputs).float(), 2 * signals[:, :1] + signals[:, 1:])
 
     def baseline(self, lag: int) -> float:
-        """Loss of four equal probabilities."""
+        """Returns the loss of four equal probabilities."""
         return math.log(4)
 
     def losses(self, scores: Tensor, target: Tensor) -> Tensor:
@@ -174,7 +175,7 @@ class TemporalOrder:
         return functional.cross_entropy(scores.mT, target, reduction="none").mean(1)
 
     def accuracy(self, scores: Tensor, target: Tensor) -> float:
-        """Share of sequences with the correct order."""
+        """Returns the share of sequences whose order is predicted correctly."""
         return float((scores.argmax(-1) == target).float().mean())
 
 

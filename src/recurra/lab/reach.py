@@ -28,7 +28,7 @@ def lag_grid(steps: int, count: int = LAGS) -> list[int]:
 
 
 def reach(network: ProbeNetwork, problem: Problem, sample: Sample) -> list[dict[str, Any]]:
-    """Norm of ∂L_T/∂h_{T-k} for lags k, mean over the sequences; L_T is the loss of the last step.
+    """Computes the norm of ∂L_T/∂h_{T-k} for lags k, mean over the sequences. L_T is the loss of the last step.
 
     Args:
         network: the network.
@@ -36,8 +36,8 @@ def reach(network: ProbeNetwork, problem: Problem, sample: Sample) -> list[dict[
         sample: sequences and their targets.
 
     Returns:
-        For each lag `{"lag": k, "state": norm}`, where the state is everything that passes from step to step. For an
-        LSTM it also has the norms of the parts, `"hidden"` and `"cell"`.
+        For each lag `{"lag": k, "state": norm}`. The state consists of everything that a step passes to the next. For
+        an LSTM, the dictionary also has the norms of its parts, `"hidden"` and `"cell"`.
     """
     last = sample.target[:, -1:]
     found = gradient_reach(network, sample.x, of="loss", loss=lambda scores: problem.losses(scores, last))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Tell = Callable[[str, float, float], None]
-"""Called with a description, the amount of work done, and the total."""
+"""Progress callback: a description, the amount of work done, and the total."""
 
 
 def silent(what: str, done: float, total: float) -> None:
@@ -30,7 +30,7 @@ class Result:
     Attributes:
         experiment: its name, as in `recurra lab NAME`.
         title: heading of the table and the figure.
-        columns: heading, with its unit, of every column of the table by its key in `rows`.
+        columns: heading with unit of every column of the table, by its key in `rows`.
         rows: measured values, one dictionary per row.
         settings: settings of the experiment.
         curves: data of the figure that is not in the rows.
@@ -48,11 +48,11 @@ class Result:
     notes: list[str] = field(default_factory=list)
 
     def cells(self) -> list[list[str]]:
-        """The rows as texts, in the order of `columns`."""
+        """Returns the rows as texts, in the order of `columns`."""
         return [[as_text(row.get(name)) for name in self.columns] for row in self.rows]
 
     def table(self) -> str:
-        """The rows as a Markdown table."""
+        """Returns the rows as a Markdown table."""
         lines = [list(self.columns.values()), *self.cells()]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         padded = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
@@ -63,7 +63,7 @@ class Result:
         """Draws the figure into a file. The file is written atomically.
 
         Args:
-            path: picture to write; the suffix gives its format (`.png`, `.svg`, `.pdf`).
+            path: picture to write; the suffix determines its format (`.png`, `.svg`, `.pdf`).
 
         Raises:
             DataError: it cannot be written.
@@ -77,12 +77,12 @@ class Result:
                 figure.savefig(partial, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; numbers that are not finite are None."""
+        """Returns all fields except the figure, for JSON; numbers that are not finite become None."""
         names = ("experiment", "title", "settings", "columns", "rows", "curves", "notes")
         return _finite({name: getattr(self, name) for name in names})
 
     def to_json(self) -> str:
-        """Everything except the figure, as JSON."""
+        """Returns all fields except the figure, as JSON."""
         return strict_json.dump(self.as_dict())
 
 

@@ -25,7 +25,7 @@ class Labelled(NamedTuple):
 
 
 def reviews(rows: int | None = None) -> Labelled:
-    """Korean film reviews, good or bad: the embedded sample of NSMC, see its README; or its first rows only."""
+    """Returns Korean film reviews, good or bad: the embedded sample of NSMC (see its README), or its first rows."""
     parts: list[Any] = []
     with as_file(files("recurra.data") / "samples" / "nsmc") as folder:
         for part in ("train", "test"):
@@ -36,16 +36,16 @@ def reviews(rows: int | None = None) -> Labelled:
 
 
 def play() -> tuple[str, str]:
-    """100,000 characters of Shakespeare: the embedded sample's training and test text."""
+    """Returns 100,000 characters of Shakespeare: the training and the test text of the embedded sample."""
     home = files("recurra.data") / "samples" / "generate"
     train, test = ((home / f"{part}.txt").read_text(encoding="utf-8") for part in ("train", "test"))
     return train, test
 
 
 def sawteeth(rows: int | None = None, seed: int = 0) -> Labelled:
-    """Noisy waves that rise slowly and fall fast, or the reverse.
+    """Generates noisy waves that rise slowly and fall fast, or the reverse.
 
-    Each class is the other one read backwards, so that the set of values does not depend on the class.
+    A wave of one class is a wave of the other class in reverse, so the set of values does not depend on the class.
 
     Example:
         >>> data = sawteeth(10)
@@ -69,7 +69,7 @@ def sawteeth(rows: int | None = None, seed: int = 0) -> Labelled:
 
 
 def fitted(estimator: Any, *data: Any) -> Any:
-    """Trains the estimator. Ctrl-C ends the whole experiment, not only one training."""
+    """Trains the estimator. Ctrl-C stops the whole experiment, not only this training."""
     estimator.fit(*data)
     if estimator.interrupted_:
         raise KeyboardInterrupt
@@ -77,10 +77,10 @@ def fitted(estimator: Any, *data: Any) -> Any:
 
 
 def own(X: Any, y: Any, test: tuple[Any, Any] | None, seed: int) -> Labelled:
-    """Data of a user; a fifth is held out if there is no test data.
+    """Returns the data of a user. A fifth is held out if there is no test data.
 
     Raises:
-        DataError: there are too few sequences, or they cannot be used.
+        DataError: there are too few sequences, or their type is not supported.
     """
     sequences, labels = _columns(X, y)
     if test is not None:
@@ -103,10 +103,10 @@ def set_aside(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rows_of(X: Any) -> list[Any]:
-    """Sequences as a list of texts or of arrays `(time, features)`.
+    """Returns sequences as a list of texts or of arrays `(time, features)`.
 
     Raises:
-        DataError: they are neither.
+        DataError: the sequences are neither texts nor numbers.
     """
     found = as_sequences(X)
     if isinstance(found, Recordings):

@@ -24,7 +24,7 @@ class Plan:
     """Training options.
 
     Attributes:
-        rates: learning rates of Adam, tried in order until one solves the problem; the best one counts.
+        rates: learning rates of Adam, tried in order until one solves the problem. The best one is used.
         steps: maximum number of steps with each learning rate.
         batch_size: number of new sequences in each step.
         clip: maximum norm of the gradient.
@@ -112,12 +112,12 @@ def _fit(network: ProbeNetwork, problem: Problem, lag: int, plan: Plan, rate: fl
 
 
 def examine(network: ProbeNetwork, problem: Problem, lag: int, seed: int) -> dict[str, float]:
-    """Loss and accuracy on a thousand test sequences."""
+    """Returns loss and accuracy on a thousand test sequences."""
     return measure(network, problem, problem.draw(lag, TEST_COUNT, generator(seed, lag, "test")))
 
 
 def measure(network: ProbeNetwork, problem: Problem, sample: Sample) -> dict[str, float]:
-    """Loss and accuracy on some sequences."""
+    """Returns loss and accuracy on some sequences."""
     with torch.no_grad():
         scores = network(sample.x, sample.target.shape[1])
         loss = float(problem.losses(scores, sample.target).mean())
@@ -125,7 +125,7 @@ def measure(network: ProbeNetwork, problem: Problem, sample: Sample) -> dict[str
 
 
 def generator(seed: int, lag: int, use: str) -> Generator:
-    """Random generator of the sequences for one use: different for each lag and use, the same for every cell."""
+    """Returns the random generator of the sequences for one use. It depends on lag and use, but not on the cell."""
     uses = ("train", "choose", "test", "reach")
     return Generator().manual_seed((seed * 1_000_003 + lag) * len(uses) + uses.index(use))
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LAGS = (10, 25, 50, 100, 200, 500)
 CHANCE = 0.9  # share of the baseline loss
 REACH_COUNT = 32
-FLOOR = 1e-10  # share of the gradient at the last step; smaller ones change no weight in float32
+FLOOR = 1e-10  # share of the gradient at the last step; smaller gradients do not change float32 weights
 
 COLUMNS = {
     "problem": "problem",
@@ -63,10 +63,10 @@ def vanishing(
 ) -> Result:
     """Trains each cell on a problem at each lag, and measures its gradient reach before and after training.
 
-    All cells have the same number of parameters, so that the RNN has the most units, and the same sequences. The
-    learning rates are tried in order until one solves the problem; the best one counts. With `start="long"` every cell
-    is initialized for long memory: the RNN with an orthogonal recurrent matrix (with a relu the identity), LSTM and GRU
-    with orthogonal matrices and gates that keep a state for 1 to `lag` steps (Tallec and Ollivier 2018).
+    All cells have the same number of parameters (so the RNN has the most units) and the same sequences. The learning
+    rates are tried in order until one solves the problem; the best one is used. With `start="long"` every cell is
+    initialized for long memory: the RNN with an orthogonal recurrent matrix (the identity for ReLU), LSTM and GRU with
+    orthogonal matrices and gates that keep a state for 1 to `lag` steps (Tallec and Ollivier 2018).
 
     Args:
         problem: `"adding"`, `"copy"`, `"order"`, or `"all"` of them; see `recurra.lab.problems`.
@@ -78,8 +78,8 @@ def vanishing(
         steps: maximum number of steps with each learning rate.
         batch_size: number of new sequences in each step.
         gradient_clip: maximum norm of the gradient.
-        random_state: seed of weights and sequences. The number of threads changes rounding, and so the results a
-            little.
+        random_state: seed of weights and sequences. The number of threads changes the rounding, so results can differ
+            slightly.
         progress: called with a description, the amount of work done, and the total.
 
     Returns:
@@ -117,7 +117,7 @@ def vanishing(
         progress(doing, done, total)
     settings = {**asdict(plan), "parameters": parameters, "start": start, "threads": torch.get_num_threads()}
     columns = COLUMNS if len(names) > 1 else {key: title for key, title in COLUMNS.items() if key != "problem"}
-    title = f"What is learnt across a lag: {', '.join(PROBLEMS[name].title for name in names)}"
+    title = f"Learning across increasing lags: {', '.join(PROBLEMS[name].title for name in names)}"
     return Result("vanishing", title, columns, rows, settings, _draw, curves, _notes(plan, start, rows))
 
 
@@ -165,7 +165,7 @@ def _row(problem: Problem, lag: int, cell: str, found: Trained, seed: int, secon
 
 
 def _curve(problem: Problem, cell: str, lag: int, when: str, network: ProbeNetwork, seed: int) -> Row:
-    """Gradient by steps back: norms, and shares of the norm at the last step."""
+    """Returns the gradient by steps back: norms, and their shares of the norm at the last step."""
     steps = reach(network, problem, problem.draw(lag, REACH_COUNT, generator(seed, lag, "reach")))
     last = steps[0]["state"]
     for step in steps:
@@ -174,7 +174,7 @@ def _curve(problem: Problem, cell: str, lag: int, when: str, network: ProbeNetwo
 
 
 def _notes(plan: Plan, start: str, rows: Sequence[Row]) -> list[str]:
-    begun = {
+    initializations = {
         "long": "RNN orthogonal (relu: identity); LSTM and GRU orthogonal, gates that keep a state for 1 to lag steps",
         "torch": "as in torch.nn",
     }
@@ -182,11 +182,11 @@ def _notes(plan: Plan, start: str, rows: Sequence[Row]) -> list[str]:
     sizes = {row["cell"]: f"{row['cell']} {row['units']} units ({row['parameters']:,} parameters)" for row in rows}
     return [
         ", ".join(sizes.values()),
-        f"recurrent weights at the start: {begun[start]}",
-        f"Adam, learning rates {rates} in turn until one solves it, up to {plan.steps:,} steps each of "
-        f"{plan.batch_size} new sequences, gradients clipped at {plan.clip:g}; the best one counts",
-        f"guess: loss of a constant answer; solved: at most {SOLVED:g} of it; at chance: at least {CHANCE:g} of it",
-        "steps, rate: of the weights that were kept; seconds: of all training",
+        f"recurrent weights at the start: {initializations[start]}",
+        f"Adam, learning rates {rates} tried in order until one solves the problem, up to {plan.steps:,} steps each "
+        f"of {plan.batch_size} new sequences, gradients clipped at {plan.clip:g}; the best learning rate is used",
+        f"guess: loss of a constant prediction; solved: at most {SOLVED:g} of it; at chance: at least {CHANCE:g} of it",
+        "steps, rate: of the selected weights; seconds: of the whole training",
     ]
 
 

@@ -23,7 +23,7 @@ def missing(name: str) -> list[str]:
 
 
 def load(name: str, threads: int) -> Peer:
-    """Imports a peer, in the process in which it is to be timed."""
+    """Imports a peer. Call it in the process that times the peer."""
     return import_module(f".{name}", __name__).Peer(threads)
 
 

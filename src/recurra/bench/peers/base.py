@@ -12,7 +12,7 @@ import numpy as np
 
 from recurra.bench.cases import Case
 
-# blocks of rows of torch's gate matrices, in the order in which another library has them
+# for each library, the positions of its gates among the gates of torch
 ORDERS = {
     "iofc": {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 3, 1, 2)},  # ONNX
     "ifco": {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 1, 2, 3)},  # Keras
@@ -24,9 +24,9 @@ class Ready:
     """A case that is ready to be timed.
 
     Attributes:
-        call: computes it once, completely; returns the argument of `results`.
-        results: arrays by name: `output` `(time, batch, hidden)`, and in training the gradients that the peer can
-            give in torch's layout.
+        call: computes the case once; returns the argument of `results`.
+        results: converts it to arrays by name: `output` `(time, batch, hidden)`, and in training the gradients that
+            the peer can return in torch's layout.
         context: context manager around all calls.
     """
 
@@ -52,7 +52,7 @@ class Peer(ABC):
 
     def refuses(self, case: Case) -> str | None:
         """Reason why a case cannot be timed, or None."""
-        return None if case.mode in self.modes else f"nothing like {case.mode}"
+        return None if case.mode in self.modes else f"it has no {case.mode}"
 
     @abstractmethod
     def prepare(self, case: Case) -> Ready:
@@ -60,7 +60,7 @@ class Peer(ABC):
 
 
 def reorder(rows: np.ndarray, cell: str, order: str) -> np.ndarray:
-    """Puts the gates' blocks of rows into another library's order."""
+    """Reorders the rows from torch's order of gates to that of another library."""
     blocks = ORDERS[order][cell]
     return np.concatenate([np.split(rows, len(blocks))[i] for i in blocks])
 

@@ -1,4 +1,4 @@
-"""JAX: `lax.scan` over the steps under `jit`, the input's product taken out of the loop."""
+"""JAX: `lax.scan` over the steps under `jit`. The product of the input is computed before the loop."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from . import base
 
 
 class Peer(base.Peer):
-    """Training by `jax.vjp`; the thread pool is sized by the environment of the process."""
+    """Training by `jax.vjp`; the environment of the process sets the number of threads."""
 
     def prepare(self, case: Case) -> base.Ready:
-        """Compiles nothing yet: the first call does."""
+        """Prepares the case. The first call compiles it."""
         given = numbers(case)
         weights = {name: jnp.asarray(w) for name, w in given.weights.items()}
         x, grad = jnp.asarray(given.x), jnp.asarray(given.grad)

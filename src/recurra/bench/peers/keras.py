@@ -21,10 +21,10 @@ KINDS = {"RNN": "SimpleRNN", "GRU": "GRU", "LSTM": "LSTM"}
 
 
 class Peer(base.Peer):
-    """Batch-major, as Keras has it; the thread pool is sized by the environment of the process."""
+    """Keras layers with batch-major data; the environment of the process sets the number of threads."""
 
     def prepare(self, case: Case) -> base.Ready:
-        """A layer with the case's weights, and a compiled call on its input."""
+        """Builds a layer with the weights of the case, and a compiled call on its input."""
         given = numbers(case)
         layer = _layer(case, given)
         x, grad = (jnp.asarray(v.swapaxes(0, 1)) for v in (given.x, given.grad))

@@ -16,7 +16,7 @@ OPSET, IR_VERSION = 17, 8  # old enough for every ONNX Runtime of the last years
 
 
 class Peer(base.Peer):
-    """One session per case, its weights packed once; a stream hands the returned state back."""
+    """One session per case, with weights packed once. A stream feeds the returned state back."""
 
     modes = ("inference", "float32 session")
 
@@ -42,7 +42,7 @@ class Peer(base.Peer):
 
 
 def build_model(case: Case, weights: dict[str, np.ndarray]) -> Any:
-    """One recurrent node with torch's weights, and with its state as input and output where the case streams."""
+    """Builds a model of one recurrent node with torch's weights. A stream has the state as input and output."""
     helper, order = onnx.helper, "iofc"
     rows = {name: reordered(w, case.cell, order) for name, w in weights.items()}
     constants = {
@@ -72,5 +72,5 @@ def build_model(case: Case, weights: dict[str, np.ndarray]) -> Any:
 
 
 def reordered(rows: np.ndarray, cell: str, order: str) -> np.ndarray:
-    """Contiguous rows in ONNX's order of gates."""
+    """Returns contiguous rows in ONNX's order of gates."""
     return np.ascontiguousarray(base.reorder(rows, cell, order))

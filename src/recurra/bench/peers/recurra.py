@@ -18,17 +18,17 @@ WEIGHTS = {"float32 session": None, "bfloat16 session": torch.bfloat16}
 
 
 class Peer(pytorch.Peer):
-    """As torch's, but for streams: `layer.step`, and sessions."""
+    """Like torch's peer; streams use `layer.step` and sessions."""
 
     layers = nn
 
     def refuses(self, case: Case) -> str | None:
-        """Only what this version does not have."""
+        """Reason why this version of Recurra or this processor cannot run a case, or None."""
         needed = "session" if case.mode in WEIGHTS else case.mode
         if needed in ("session", "step") and not hasattr(getattr(nn, case.cell), needed):
             return f"the layers of this version have no {needed}"
         if case.trains and case.halves and not (bindings.engine and bindings.engine.has_halves()):
-            return "this processor does not multiply bfloat16"
+            return "this processor has no bfloat16 multiplication"
         return None
 
     def _layer(self, case: Case, given: Numbers) -> torch.nn.Module:

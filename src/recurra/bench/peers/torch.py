@@ -14,7 +14,7 @@ from . import base
 
 
 class Peer(base.Peer):
-    """Training by autograd, inference without gradients, a stream by handing the state back."""
+    """Training by autograd, inference without gradients; a stream feeds the returned state back."""
 
     # all in float32
     modes = ("training", "bfloat16 training", "inference", "call", "step", "float32 session", "bfloat16 session")
@@ -25,7 +25,7 @@ class Peer(base.Peer):
         torch.set_num_threads(threads)
 
     def prepare(self, case: Case) -> base.Ready:
-        """A layer with the case's weights, and a call on its input."""
+        """Builds a layer with the weights of the case, and a call on its input."""
         given = numbers(case)
         layer = self._layer(case, given)
         x = torch.from_numpy(given.x)

@@ -1,4 +1,4 @@
-"""Hardware limit (roofline): the measured peak of multiply-adds, and the bandwidth of reading weights."""
+"""Hardware limit (roofline model): the measured peak of multiply-adds, and the bandwidth of reading weights."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def measure(threads: int, sizes: Iterable[int], budget: float = 0.3) -> dict[str
 
     Args:
         threads: number of threads.
-        sizes: working sets in bytes; the bandwidth depends on the cache that holds them.
-        budget: seconds of each measurement, if torch replaces the engine.
+        sizes: working sets in bytes; the bandwidth depends on the cache they fit in.
+        budget: seconds of each measurement. It is used only if torch replaces the engine.
     """
     from recurra.ops.native import bindings
 
@@ -44,7 +44,7 @@ def peak(threads: int, budget: float = 0.3) -> float:
 
 
 def best(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The highest of several measurements."""
+    """Combines several measurements: the highest peak, and the highest bandwidth of each working set."""
     sizes = found[0]["bandwidth_gbytes"]
     return {
         **found[0],
@@ -53,31 +53,31 @@ def best(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def share(case: Case, roof: dict[str, Any], median: float, rounds: Sequence[float], peaks: Sequence[float]) -> float:
-    """Share of the hardware limit that was reached: the shortest possible time over ours.
+def share(case: Case, limit: dict[str, Any], median: float, rounds: Sequence[float], peaks: Sequence[float]) -> float:
+    """Share of the hardware limit that was reached: the shortest possible time divided by the measured one.
 
     Args:
         case: the timed case.
-        roof: result of `best`.
-        median: our seconds.
+        limit: result of `best`.
+        median: median of our seconds.
         rounds: our seconds in each round.
-        peaks: the peak in GF/s at the time of each round; the median of the shares counts. Empty if it was not
-            measured.
+        peaks: the peak in GF/s at the time of each round; the result is the median of the shares of the rounds. Empty
+            if it was not measured.
     """
     if not peaks:
-        return seconds(case, roof) / median
+        return seconds(case, limit) / median
     pairs = zip(peaks, rounds, strict=True)
-    return statistics.median(seconds(case, roof | {"peak_gflops": peak}) / time for peak, time in pairs)
+    return statistics.median(seconds(case, limit | {"peak_gflops": peak}) / time for peak, time in pairs)
 
 
-def seconds(case: Case, roof: dict[str, Any]) -> float:
-    """The shortest possible time on this machine: the longer of arithmetic and reading of weights.
+def seconds(case: Case, limit: dict[str, Any]) -> float:
+    """The shortest possible time on this machine: the larger of the times for arithmetic and for reading weights.
 
     Arithmetic limits a batch. Reading the recurrent weights at every step limits a single sequence.
     """
     rate = 2 if case.trains and case.halves else 1  # pairs of bfloat16 count as two multiply-adds
-    arithmetic = case.flops / (rate * roof["peak_gflops"] * 1e9)
-    reading = case.read_bytes / (roof["bandwidth_gbytes"][str(case.working_set)] * 1e9)
+    arithmetic = case.flops / (rate * limit["peak_gflops"] * 1e9)
+    reading = case.read_bytes / (limit["bandwidth_gbytes"][str(case.working_set)] * 1e9)
     return max(arithmetic, reading)
 
 
