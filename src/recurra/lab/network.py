@@ -34,7 +34,7 @@ class ProbeNetwork(torch.nn.Module):
         self.answer = torch.nn.Linear(hidden_size, outputs)
 
     def forward(self, x: Tensor, targets: int = 1, state: tuple[Tensor, ...] | None = None) -> Tensor:
-        """Returns the scores of the last `targets` steps, `(batch, targets, outputs)`, for `(batch, time, features)`."""
+        """Scores of the last `targets` steps, `(batch, targets, outputs)`, from x `(batch, time, features)`."""
         output, _ = self.layer(x, state[0] if state and len(state) == 1 else state)
         return self.answer(output[:, -targets:])
 
