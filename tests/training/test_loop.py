@@ -151,6 +151,10 @@ def test_tokens_per_second():
     learner = Learner(torch.nn.Linear(1, 1), None, range(10), None, Settings(epochs=10), None)  # type: ignore[arg-type]
     learner._tokens, learner._seconds = 30, 4.0
     assert learner.tokens_per_second == 7.5
+    learner._seconds = 0.25
+    assert learner.tokens_per_second == 120.0
+    learner._seconds = 0.0
+    assert learner.tokens_per_second == pytest.approx(30e9)
 
 
 def test_default_settings():
@@ -272,7 +276,7 @@ def test_weights_decay_and_biases_do_not():
     groups = configured["optimizer"].param_groups
     assert [[p.dim() for p in group["params"]] for group in groups] == [[2], [1]]
     assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
-    assert {group["initial_lr"] for group in groups} == {0.25}
+    assert {(group["initial_lr"], group["fused"]) for group in groups} == {(0.25, True)}
     assert groups[0]["lr"] == 0.25 * found._rate(0)
     assert isinstance(configured["optimizer"], torch.optim.AdamW)
     assert configured["lr_scheduler"]["interval"] == "step"
@@ -388,7 +392,10 @@ def test_lightning_is_quiet_while_it_trains():
     assert [logging.getLogger(name).level for name in names] == before
 
 
-def test_a_run_tells_what_became_of_it():
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_run_tells_what_became_of_it(monkeypatch, watched):
+    monkeypatch.setattr(loop.Watch, "_allows", lambda self, seconds: True)
+
     class Source:
         def __init__(self):
             self.sought = []
@@ -403,8 +410,11 @@ def test_a_run_tells_what_became_of_it():
             self.sought.append(step)
 
     network, source = torch.nn.Linear(1, 1).eval(), Source()
-    run = train(network, Objective(), source, None, Settings(epochs=3, verbose=0))  # type: ignore[arg-type]
-    assert run == Run(run.history, 3, False, False, [])
+    settings = Settings(epochs=3, verbose=0, watch=watched, gradient_clip=0.5)
+    run = train(network, Objective(), source, None, settings)  # type: ignore[arg-type]
+    assert run == Run(run.history, 3, False, False, run.watched)
+    assert [row["looks"] for row in run.watched] == [2, 2, 2] * watched
+    assert all(row["clipped"] == 1.0 for row in run.watched)
     assert [row["epoch"] for row in run.history] == [1, 2, 3]
     assert source.sought == [0]
     assert not network.training

@@ -228,10 +228,9 @@ def _unwrap(X: Any) -> Any:
     if isinstance(X, np.ma.MaskedArray):
         return _unmasked(X)
     if not isinstance(X, pa.ChunkedArray) and hasattr(X, "__arrow_c_stream__"):
-        try:
-            return pa.chunked_array(X)
-        except (TypeError, pa.ArrowInvalid, pa.ArrowTypeError):
-            return only_column(pa.table(X))
+        column = pa.chunked_array(X)
+        # a data frame is a column of structures
+        return only_column(pa.Table.from_struct_array(column)) if pa.types.is_struct(column.type) else column
     return X
 
 
