@@ -479,4 +479,4 @@ def test_keys_with_a_default_may_be_absent(tmp_path):
     folder = damaged(tmp_path, edit(chosen=..., encoder__specials=..., gates=..., states=..., params__watch=...))
     found = recurra.load(folder)
     assert found.resolved_params_["pooling"] == "attention"
-    assert found.watch is False
+    assert found.health_checks is False

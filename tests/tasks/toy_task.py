@@ -35,7 +35,7 @@ class LengthNetwork(nn.Module):
 class LengthObjective:
     """Squared error."""
 
-    watch, watch_greater, perfect = "loss", False, None
+    monitor, monitor_mode, perfect = "loss", "min", None
 
     def loss(self, network, batch):
         errors = (network(batch.values, batch.lengths) - batch.targets) ** 2
@@ -44,7 +44,7 @@ class LengthObjective:
     def observe(self, network, batch):
         return tuple(map(float, self.loss(network, batch)))
 
-    def figures(self, observed):
+    def metrics(self, observed):
         return {"loss": sum(o[0] for o in observed) / sum(o[1] for o in observed)}
 
 

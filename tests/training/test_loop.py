@@ -162,7 +162,7 @@ def test_default_settings():
     assert (found.epochs, found.learning_rate, found.weight_decay, found.gradient_clip) == (10, 2e-3, 0.0, 1.0)
     assert (found.min_delta, found.seed, found.verbose, found.checkpoint_minutes) == (0.0, 0, 1, 10.0)
     assert (found.patience, found.max_minutes, found.checkpoint) == (None, None, None)
-    assert (found.watch, found.resume) == (False, False)
+    assert (found.health_checks, found.resume) == (False, False)
 
 
 def test_a_cuda_device_must_be_one_of_those_that_torch_sees(monkeypatch):
@@ -182,7 +182,7 @@ def test_a_cuda_device_must_be_one_of_those_that_torch_sees(monkeypatch):
 class Objective:
     """A mean of squares, with a weight for each row."""
 
-    watch, watch_greater, perfect = "loss", False, None
+    monitor, monitor_mode, perfect = "loss", "min", None
 
     def loss(self, network, batch):
         return (network(batch.values)[:, 0].square() * batch.weights).sum(), batch.weights.sum()
@@ -190,7 +190,7 @@ class Objective:
     def observe(self, network, batch):
         return float(network(batch.values).detach().sum())
 
-    def figures(self, observed):
+    def metrics(self, observed):
         return {"loss": sum(observed), "seen": len(observed)}
 
 

@@ -79,10 +79,10 @@ def test_a_terminal_shows_one_line_and_then_a_summary(terminal):
 
 
 def test_remarks_stand_above_the_line(terminal, monkeypatch):
-    from recurra.training.health import monitor as watch
+    from recurra.training.health import monitor
 
-    monkeypatch.setattr(watch.Watch, "_allows", lambda self, seconds: True)
-    fit(epochs=3, learning_rate=10.0, watch=True)
+    monkeypatch.setattr(monitor.HealthMonitor, "_allows", lambda self, seconds: True)
+    fit(epochs=3, learning_rate=10.0, health_checks=True)
     lines, _ = terminal()
     assert any(re.match(r"epoch \d: (RED|YELLOW) ", line) for line in lines[:-1])
     assert lines[-1].startswith("best epoch ")

@@ -22,7 +22,7 @@ def run(rows, *, resumed_after=None, greater=True, **options):
         module.close_epoch = lambda row=row: module.history.append(row)
         keep.on_train_epoch_end(trainer, module)  # type: ignore[arg-type]
         if epoch == resumed_after:
-            state, keep = keep.state_dict(), KeepBest(keep.watch, greater, **{"patience": 3, **options})
+            state, keep = keep.state_dict(), KeepBest(keep.monitor, greater, **{"patience": 3, **options})
             keep.load_state_dict(state)
             keep.on_train_start(trainer, module)  # type: ignore[arg-type]
         if trainer.should_stop:

@@ -183,7 +183,7 @@ def health(
         network, title = subject.network, subject.title
     lights, missing, seen = _examine(network, subject)
     if isinstance(model, Estimator):
-        history, seen_rows = list(model.history_ or []), list(model.watch_ or [])
+        history, seen_rows = list(model.history_ or []), list(model.health_checks_ or [])
         lights += [*history_lights(history, model.best_epoch_), *run_lights(seen_rows)]
         lights += _baseline_lights(model, X, y, missing)
     lights.sort(key=lambda light: ["red", "yellow", "green"].index(light.light))

@@ -29,7 +29,7 @@ model.predict({example})
 
 ## Metrics
 
-{shown}
+{tables}
 
 Best epoch: {best_epoch} of {epochs}. {evaluated_on}
 
@@ -71,12 +71,12 @@ def model_card(
         data: facts about the training data, with its hash.
         settings: constructor arguments of the estimator.
     """
-    shown = metrics["valid"] or {"training loss": metrics["loss"]}
-    columns = {"value": shown, **metrics.get("baselines", {})}
+    found = metrics["valid"] or {"training loss": metrics["loss"]}
+    columns = {"value": found, **metrics.get("baselines", {})}
     crossed = metrics.get("cross_validation") or {}
-    tables = [_metrics(columns)]
+    tables = [_metric_table(columns)]
     if crossed:
-        tables += ["Simple models in cross-validation on the training data:", _metrics(crossed)]
+        tables += ["Simple models in cross-validation on the training data:", _metric_table(crossed)]
     sentence = (metrics.get("comparison") or {}).get("sentence")
     if sentence:
         tables.append(sentence)
@@ -86,7 +86,7 @@ def model_card(
         description=description,
         tags=", ".join(tags),
         example=example,
-        shown="\n\n".join(tables),
+        tables="\n\n".join(tables),
         best_epoch=metrics["best_epoch"],
         epochs=metrics["epochs"],
         evaluated_on=metrics["evaluated_on"],
@@ -116,5 +116,5 @@ def _table(left: str, columns: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join([rows[0], "|" + "---|" * len(lines[0]), *rows[1:]])
 
 
-def _metrics(columns: Mapping[str, Mapping[str, float]]) -> str:
-    return _table("figure", {name: {k: readable(v) for k, v in values.items()} for name, values in columns.items()})
+def _metric_table(columns: Mapping[str, Mapping[str, float]]) -> str:
+    return _table("metric", {name: {k: readable(v) for k, v in values.items()} for name, values in columns.items()})

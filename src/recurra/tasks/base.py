@@ -26,6 +26,7 @@ from recurra.training.health.statistics import bad_weights
 from recurra.training.settings import Objective, Run, Settings, choose_device
 
 from . import registry
+from .aliases import RenamingType, alias, renamed
 from .baselines import FILE, Baseline, Comparison, Measured, compare, dump, no_held_out, parse
 from .config import METRICS, FolderConfig
 from .finite import finite_loss
@@ -50,7 +51,7 @@ REMEDY = "use a smaller learning rate or look for extreme values in the data"
 
 
 @dataclass(eq=False, repr=False)
-class Estimator(Parameters, BaseEstimator):
+class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
     """Base of the estimators. The constructor stores its arguments only; fitted names end in `_`.
 
     A task adds its own arguments. It defines the batches in `_prepare`, the network in `_build`, and the loss and the
@@ -89,6 +90,13 @@ class Estimator(Parameters, BaseEstimator):
             The selected sequences, their targets, and their positions in `X`; no positions if all are returned.
         """
         return select(X, y, rows)
+
+    watch = alias("watch", "health_checks")
+    watch_ = alias("watch_", "health_checks_")
+
+    def set_params(self, **params: Any) -> Self:
+        """Sets parameters, as scikit-learn does."""
+        return super().set_params(**renamed(params))
 
     # what a task defines
 
@@ -228,7 +236,7 @@ class Estimator(Parameters, BaseEstimator):
             device=self.device,
             precision=self.precision,
             verbose=self.verbose,
-            watch=self.watch,
+            health_checks=self.health_checks,
             checkpoint=checkpoint.file("last.ckpt"),
             checkpoint_minutes=checkpoint.minutes,
             resume=checkpoint.resume,
@@ -258,7 +266,7 @@ class Estimator(Parameters, BaseEstimator):
             raise DataError(f"training ended with {bad.where} = {bad.value}; {REMEDY}")
 
     def _keep(self, run: Run, epochs: int) -> None:
-        self.history_, self.watch_ = run.history, run.watched
+        self.history_, self.health_checks_ = run.history, run.health
         self.best_epoch_, self.n_iter_ = run.best_epoch, len(run.history)
         self.interrupted_, self.resumed_ = run.interrupted, run.resumed
         best = run.history[run.best_epoch - 1] if run.best_epoch else {}
@@ -278,7 +286,7 @@ class Estimator(Parameters, BaseEstimator):
             _, self.metrics_["baselines"], found = self._compared(valid, objective)
         else:
             self.metrics_["cross_validation"] = crossed
-            found = no_held_out(objective.watch, crossed)
+            found = no_held_out(objective.monitor, crossed)
         if found is not None and found.light != "green":
             found = self._not_learnt(batches, objective) or found
         self._conclude(found)
@@ -319,7 +327,7 @@ class Estimator(Parameters, BaseEstimator):
             return int(self.random_state.randint(2**31 - 1))
         return int(self.random_state)
 
-    # figures
+    # metrics
 
     def evaluate(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, float]:
         """Returns metrics of the model on labelled data. Items without a target are left out.
@@ -336,30 +344,30 @@ class Estimator(Parameters, BaseEstimator):
         """
         check_is_fitted(self, "network_")
         batches = self._labelled(X, y, sample_weight)
-        figures, baselines, comparison = self._compared(batches, self._evaluation_objective())
-        return {**figures, "n": batches.count, **beside(baselines, comparison)}
+        metrics, baselines, comparison = self._compared(batches, self._evaluation_objective())
+        return {**metrics, "n": batches.count, **beside(baselines, comparison)}
 
     def _compared(
         self, batches: Any, objective: Any
     ) -> tuple[dict[str, float], dict[str, dict[str, float]], Comparison | None]:
         """Returns metrics of the network, those of the baselines by name, and the comparison of both."""
         own = self._observed(batches, objective)
-        figures = objective.figures(own)
-        finite_loss(figures)
-        network, found = Measured(figures, _items(objective, own)), self._rivals(batches, objective)
-        baselines = {name: measured.figures for name, measured in found.items()}
+        metrics = objective.metrics(own)
+        finite_loss(metrics)
+        network, found = Measured(metrics, _items(objective, own)), self._rivals(batches, objective)
+        baselines = {name: measured.metrics for name, measured in found.items()}
         if not found:
-            return network.figures, baselines, None
-        comparison = compare(network, found, objective.watch, objective.watch_greater, objective.perfect)
-        return network.figures, baselines, comparison
+            return network.metrics, baselines, None
+        comparison = compare(network, found, objective.monitor, objective.monitor_mode == "max", objective.perfect)
+        return network.metrics, baselines, comparison
 
     def _rivals(self, batches: Any, objective: Any) -> dict[str, Measured]:
         """Evaluates the baselines; the result is by name."""
         found = {}
         for baseline in self.baselines_:
             observed = [baseline.observe(objective, batch) for batch in batches]
-            figures, items = baseline.figures(objective, observed), _items(objective, observed)
-            found[baseline.name] = Measured(figures, items, baseline.constant)
+            metrics, items = baseline.metrics(objective, observed), _items(objective, observed)
+            found[baseline.name] = Measured(metrics, items, baseline.constant)
         return found
 
     def order_test(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, dict[str, float]]:
@@ -371,20 +379,20 @@ class Estimator(Parameters, BaseEstimator):
             sample_weight: as in `evaluate`.
 
         Returns:
-            `{"in order": figures, "shuffled": figures}`: as `evaluate` gives them, and with the steps of every
+            `{"in order": metrics, "shuffled": metrics}`: as `evaluate` gives them, and with the steps of every
             sequence in random order (seeded). Figures that hardly differ say that a model without memory
             (`cell="none"`) may do.
         """
         check_is_fitted(self, "network_")
         batches = self._labelled(X, y, sample_weight)
         shuffled = Shuffled(batches, aligned=self.aligned)
-        return {"in order": self._figures(batches), "shuffled": self._figures(shuffled)}
+        return {"in order": self._metrics(batches), "shuffled": self._metrics(shuffled)}
 
-    def _figures(self, batches: BatchSource) -> dict[str, float]:
+    def _metrics(self, batches: BatchSource) -> dict[str, float]:
         objective = self._evaluation_objective()
-        figures = objective.figures(self._observed(batches, objective))
-        finite_loss(figures)
-        return figures
+        metrics = objective.metrics(self._observed(batches, objective))
+        finite_loss(metrics)
+        return metrics
 
     def _observed(self, batches: Iterable[Any], objective: Objective) -> list[Any]:
         """Returns the objective's observations of the network on each batch."""
@@ -418,7 +426,7 @@ class Estimator(Parameters, BaseEstimator):
     # saving
 
     def save(self, path: str | Path) -> None:
-        """Writes the model to a folder: weights, tokenizer, configuration, figures and a model card.
+        """Writes the model to a folder: weights, tokenizer, configuration, metrics and a model card.
 
         Args:
             path: folder to write; a model that is there is replaced, anything else is not.
@@ -435,7 +443,7 @@ class Estimator(Parameters, BaseEstimator):
                 stacklevel=2,
             )
         learnt, files = self._state()
-        files[METRICS] = dumps({**self.metrics_, "history": self.history_, "watch": self.watch_})
+        files[METRICS] = dumps({**self.metrics_, "history": self.history_, "watch": self.health_checks_})
         if self.baselines_:
             files[FILE] = dump(self.baselines_)
         files["README.md"] = self._card(Path(path).name)

@@ -55,9 +55,9 @@ class Baseline:
         """Sum of the training losses of a batch, and what to divide it by."""
         return objective.loss(self, batch)
 
-    def figures(self, objective: Any, observed: list[Any]) -> dict[str, float]:
+    def metrics(self, objective: Any, observed: list[Any]) -> dict[str, float]:
         """Metrics from what was observed of all batches."""
-        return objective.figures(observed)
+        return objective.metrics(observed)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and texts, for the model folder."""
@@ -124,7 +124,7 @@ class Comparison(NamedTuple):
     """Verdict on the network compared with its baselines.
 
     Attributes:
-        figure: the metric that is compared.
+        metric: the metric that is compared.
         light: `"green"`: better than each of them. `"yellow"`: better than a simple model by no more than chance
             explains, or the items are too few to tell. `"red"`: not better than a simple model, or not clearly better
             than a constant answer. `"unknown"`: no data were held out.
@@ -140,18 +140,18 @@ class Measured(NamedTuple):
     """A model on some data: its metrics, and for each item the numerator and denominator of the compared one.
 
     Attributes:
-        figures: the metrics.
+        metrics: the metrics.
         items: `(items, 2)`; the compared metric is the ratio of the two sums. None where items are not known.
         constant: whether the model is a constant answer.
     """
 
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
     items: np.ndarray | None = None
     constant: bool = False
 
 
 def compare(
-    network: Measured, baselines: Mapping[str, Measured], figure: str, greater: bool, perfect: float | None = None
+    network: Measured, baselines: Mapping[str, Measured], metric: str, greater: bool, perfect: float | None = None
 ) -> Comparison:
     """Judges a network by one metric.
 
@@ -161,7 +161,7 @@ def compare(
     Args:
         network: metrics and items of the network.
         baselines: the same by the name of each baseline, on the same items.
-        figure: name of the metric.
+        metric: name of the metric.
         greater: whether more of it is better.
         perfect: value that counts as perfect; a network that reaches it is not blamed for a baseline as good.
 
@@ -174,14 +174,14 @@ def compare(
         >>> compare(majority, {"most frequent class": majority}, "accuracy", True).sentence
         'The network is not better than the most frequent class: accuracy 0.5000 against 0.5000.'
     """
-    own, sign = float(network.figures[figure]), 1.0 if greater else -1.0
+    own, sign = float(network.metrics[metric]), 1.0 if greater else -1.0
     if perfect is not None and sign * own >= sign * perfect:
-        return Comparison(figure, "green", "")
+        return Comparison(metric, "green", "")
     found: list[tuple[str, str]] = []
     for name, other in baselines.items():
-        theirs = float(other.figures[figure])
+        theirs = float(other.metrics[metric])
         gain, margin = sign * (own - theirs), chance(network.items, other.items)
-        said = f"the {name}: {figure} {readable(own)} against {readable(theirs)}"
+        said = f"the {name}: {metric} {readable(own)} against {readable(theirs)}"
         if not gain > 0:  # not the other way round: of NaN
             found.append(("red", f"not better than {said}"))
         elif gain <= margin:
@@ -191,7 +191,7 @@ def compare(
     lights = [light for light, _ in found]
     light = "red" if "red" in lights else "yellow" if lights else "green"
     sentence = "The network is " + "; it is ".join(words for _, words in found) + "." if found else ""
-    return Comparison(figure, light, sentence)
+    return Comparison(metric, light, sentence)
 
 
 def chance(one: np.ndarray | None, other: np.ndarray | None) -> float:
@@ -221,13 +221,13 @@ def chance(one: np.ndarray | None, other: np.ndarray | None) -> float:
     return float(t.ppf(CONFIDENCE, len(one) - 1)) * error
 
 
-def no_held_out(figure: str, baselines: Mapping[str, Mapping[str, float]]) -> Comparison:
+def no_held_out(metric: str, baselines: Mapping[str, Mapping[str, float]]) -> Comparison:
     """Returns the verdict if no data were held out: the metrics of the baselines in cross-validation."""
     words = "No data were held out: measure the network on other data (evaluate)"
     if baselines:
-        rows = " and ".join(f"{readable(values[figure])} by the {name}" for name, values in baselines.items())
-        words += f"; in cross-validation {figure} is {rows}"
-    return Comparison(figure, "unknown", f"{words}.")
+        rows = " and ".join(f"{readable(values[metric])} by the {name}" for name, values in baselines.items())
+        words += f"; in cross-validation {metric} is {rows}"
+    return Comparison(metric, "unknown", f"{words}.")
 
 
 @contextmanager

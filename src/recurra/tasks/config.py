@@ -45,9 +45,9 @@ class ComparisonRecord(Record):
 
 
 class Metrics(Record, forbid_unknown_fields=False):
-    """metrics.json: figures for people, so that further ones may be there.
+    """metrics.json: metrics for people, so that further ones may be there.
 
-    A figure that was not finite is `null`; early versions wrote NaN.
+    A metric that was not finite is `null`; early versions wrote NaN.
     """
 
     best_epoch: Natural

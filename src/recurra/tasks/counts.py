@@ -208,8 +208,8 @@ class FrequentText(Baseline):
         """As `CTCObjective.observe`."""
         return [(text, self.text, np.inf, 1) for text in batch.texts]
 
-    def figures(self, objective: Any, observed: list[Any]) -> dict[str, float]:
+    def metrics(self, objective: Any, observed: list[Any]) -> dict[str, float]:
         """The error rates."""
-        found = objective.figures(observed)
+        found = objective.metrics(observed)
         del found["loss"]
         return found

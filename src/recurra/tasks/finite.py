@@ -43,11 +43,11 @@ def answers_of(make: Callable[[], list[T]], otherwise: list[T]) -> list[T]:
         return otherwise
 
 
-def finite_loss(figures: Mapping[str, Any]) -> None:
-    """Checks the figures of an evaluation.
+def finite_loss(metrics: Mapping[str, Any]) -> None:
+    """Checks the metrics of an evaluation.
 
     Raises:
         NonFiniteError: the loss is NaN.
     """
-    if math.isnan(figures.get("loss", 0.0)):
+    if math.isnan(metrics.get("loss", 0.0)):
         raise NonFiniteError(f"the loss of the model on these data is not a number: {ADVICE}")

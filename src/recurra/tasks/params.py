@@ -239,12 +239,11 @@ class Parameters:
     verbose: int = param(
         1, "", "1 for a progress line in a terminal or a notebook, 0 for no output.", fingerprint=False
     )
-    watch: bool = param(
+    health_checks: bool = param(
         False,
         "Check gradients, gates and units during training, see recurra health.",
-        "whether to measure the health of training, such as gradients and dead units; see `watch_`.",
+        "whether to measure the health of training, such as gradients and dead units; see `health_checks_`.",
         panel=_TRAINING,
-        option="--health-checks",
         fingerprint=False,
     )
 

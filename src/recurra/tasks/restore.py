@@ -18,6 +18,7 @@ from recurra.io import CONFIG, StoredModel, blaming, identity, read_folder, read
 from recurra.ops.dispatch import engines
 
 from . import registry
+from .aliases import PARAMETERS
 from .base import Estimator
 from .config import METRICS, Metrics, params_type
 
@@ -118,6 +119,7 @@ def _rebuild(kind: type[E], stored: StoredModel, allow_nonfinite: bool, cells: I
 
 def _with_params(kind: type[E], params: dict[str, Any], cells: Iterable[CellLike]) -> E:
     """An untrained estimator with the parameters of a model folder."""
+    params = {PARAMETERS.get(name, name): value for name, value in params.items()}
     check(params_type(kind), params, CONFIG, "params")
     values = {name: _from_json(value) for name, value in params.items()}
     given = {name_of(cell): cell for cell in cells}
@@ -145,7 +147,7 @@ def _with_params(kind: type[E], params: dict[str, Any], cells: Iterable[CellLike
 def _take_metrics(estimator: Estimator, metrics: dict[str, Any]) -> None:
     """Gives an estimator the content of metrics.json."""
     found: dict[str, Any] = {k: v if v is None and k != "loss" else _with_nan(v) for k, v in metrics.items()}
-    estimator.history_, estimator.watch_ = found.pop("history"), found.pop("watch", [])
+    estimator.history_, estimator.health_checks_ = found.pop("history"), found.pop("watch", [])
     estimator.metrics_ = found
     estimator.best_epoch_, estimator.n_iter_ = metrics["best_epoch"], metrics["epochs"]
 

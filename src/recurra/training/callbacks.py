@@ -15,30 +15,30 @@ import pytorch_lightning as pl
 import torch
 
 TINY_LOSS = 1e-3
-"""Greatest validation loss with which a perfect figure ends training: 0.001 nats, or 0.001 of the targets' variance."""
+"""Greatest validation loss with which a perfect metric ends training: 0.001 nats, or 0.001 of the targets' variance."""
 
 
 class KeepBest(pl.Callback):
     """Remembers the weights of the best epoch, and ends training when no better one comes or nothing is left to gain.
 
     Every better epoch is kept, however little better it is. The patience is measured from the last epoch that was
-    clearly better: by more than `min_delta` of the figure, or as good with a loss lower by more than `min_delta` of it.
+    clearly better: by more than `min_delta` of the metric, or as good with a loss lower by more than `min_delta` of it.
 
     All of it lives in the checkpoint, so that a resumed run stops where an uninterrupted one does.
 
     Args:
-        watch: name of the figure in the history.
+        monitor: name of the metric in the history.
         greater: whether more of it is better.
         patience: epochs without a clearly better one after which training stops; None for never.
-        min_delta: share by which a figure must improve to count as clearly better.
-        perfect: value of the figure that cannot be improved on; training stops once the validation loss is at
+        min_delta: share by which a metric must improve to count as clearly better.
+        perfect: value of the metric that cannot be improved on; training stops once the validation loss is at
             most `TINY_LOSS` too. None for never.
     """
 
     def __init__(
-        self, watch: str, greater: bool, patience: int | None, min_delta: float = 0.0, perfect: float | None = None
+        self, monitor: str, greater: bool, patience: int | None, min_delta: float = 0.0, perfect: float | None = None
     ) -> None:
-        self.watch, self.sign, self.patience = watch, 1.0 if greater else -1.0, patience
+        self.monitor, self.sign, self.patience = monitor, 1.0 if greater else -1.0, patience
         self.min_delta, self.perfect = min_delta, perfect
         self.best, self.epoch = [-float("inf")] * 2, 0
         self.reference, self.gained = [-float("inf")] * 2, 0
@@ -49,12 +49,12 @@ class KeepBest(pl.Callback):
         self._stop_if_done(trainer, pl_module.history)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Closes the epoch's figures and compares them with the best so far."""
+        """Closes the epoch's metrics and compares them with the best so far."""
         pl_module.close_epoch()
         history = pl_module.history
-        # without validation data the last epoch counts as the best; of two equal figures the lower loss does
-        figure = self.sign * history[-1].get(self.watch, self.sign * len(history))
-        score = [figure, -history[-1].get("valid_loss", 0.0)]
+        # without validation data the last epoch counts as the best; of two equal metrics the lower loss does
+        metric = self.sign * history[-1].get(self.monitor, self.sign * len(history))
+        score = [metric, -history[-1].get("valid_loss", 0.0)]
         if score > self.best:
             self.best, self.epoch = score, len(history)
             self.weights = {k: v.detach().cpu().clone() for k, v in pl_module.network.state_dict().items()}
@@ -74,9 +74,9 @@ class KeepBest(pl.Callback):
             trainer.should_stop = True
 
     def _perfect(self, row: dict[str, float]) -> bool:
-        if self.perfect is None or self.watch not in row:
+        if self.perfect is None or self.monitor not in row:
             return False
-        return self.sign * row[self.watch] >= self.sign * self.perfect and row.get("valid_loss", 0.0) <= TINY_LOSS
+        return self.sign * row[self.monitor] >= self.sign * self.perfect and row.get("valid_loss", 0.0) <= TINY_LOSS
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""

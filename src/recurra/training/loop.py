@@ -23,7 +23,7 @@ from recurra.nn import RECURRENT
 
 from .callbacks import Clock, Interrupt, KeepBest, SaveRun
 from .checkpoints import CheckedFiles
-from .health.monitor import Watch
+from .health.monitor import HealthMonitor
 from .health.nonfinite import first_bad
 from .progress import ShowProgress
 from .settings import Carrying, History, Objective, Run, Settings, choose_device
@@ -45,7 +45,7 @@ def train(
 
     Args:
         network: called by the objective.
-        objective: the task's loss and figures.
+        objective: the task's loss and metrics.
         batches: training data.
         valid: validation data, which choose the best epoch; None to keep the last.
         settings: how to train.
@@ -62,17 +62,17 @@ def train(
     clock = None if settings.max_minutes is None else Clock(settings.max_minutes)
     learner = Learner(network, objective, batches, valid, settings, clock)
     keep = KeepBest(
-        f"valid_{objective.watch}",
-        objective.watch_greater,
+        f"valid_{objective.monitor}",
+        objective.monitor_mode == "max",
         settings.patience,
         settings.min_delta,
         objective.perfect,
     )
     save = None if settings.checkpoint is None else SaveRun(settings.checkpoint, settings.checkpoint_minutes)
     interrupt = Interrupt(save)
-    watch = Watch(settings.gradient_clip) if settings.watch else None
-    callbacks: list[pl.Callback] = [callback for callback in (clock, keep, watch, save) if callback is not None]
-    progress = ShowProgress(Console(stderr=True), watch) if settings.verbose else None
+    health = HealthMonitor(settings.gradient_clip) if settings.health_checks else None
+    callbacks: list[pl.Callback] = [callback for callback in (clock, keep, health, save) if callback is not None]
+    progress = ShowProgress(Console(stderr=True), health) if settings.verbose else None
     callbacks += [progress] if progress else []
     on_gpu = device.type == "cuda"
     with (
@@ -102,7 +102,7 @@ def train(
     if keep.weights:
         network.load_state_dict(keep.weights)
     network.eval()
-    run = Run(learner.history, keep.epoch, interrupt.happened, checkpoint is not None, watch.rows if watch else [])
+    run = Run(learner.history, keep.epoch, interrupt.happened, checkpoint is not None, health.rows if health else [])
     if progress:
         progress.close(run)
     return run
@@ -209,20 +209,20 @@ class Learner(pl.LightningModule):
         self._seconds += time.perf_counter() - self._step_start
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Collects observations; the figures are taken over the whole set at the end of the epoch."""
+        """Collects observations; the metrics are taken over the whole set at the end of the epoch."""
         self._observed.append(self.objective.observe(self.network, batch))
 
     def close_epoch(self) -> None:
-        """Adds the epoch's figures to the history."""
+        """Adds the epoch's metrics to the history."""
         row: dict[str, float] = {"epoch": len(self.history) + 1, "loss": self.running_loss}
         if self.valid is not None:
-            figures = self.objective.figures(self._observed)
-            row |= {f"valid_{name}": value for name, value in figures.items()}
+            metrics = self.objective.metrics(self._observed)
+            row |= {f"valid_{name}": value for name, value in metrics.items()}
         self.history.append(row | {"tokens_per_second": self.tokens_per_second, "seconds": self._seconds})
         self._open_epoch()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds history, the figures of the open epoch, and what the run belongs to."""
+        """Adds history, the metrics of the open epoch, and what the run belongs to."""
         checkpoint["recurra"] = {
             "fingerprint": self.settings.fingerprint,
             "history": self.history,

@@ -13,7 +13,7 @@ from rich.table import Column
 
 from recurra._util.messages import counted, readable
 
-from .health.monitor import Watch
+from .health.monitor import HealthMonitor
 from .settings import Run
 
 INTERVAL = 0.2
@@ -123,13 +123,13 @@ def line_for(console: Console) -> Line:
 
 
 class ShowProgress(pl.Callback):
-    """Epoch, loss, the figures of the last epoch and tokens per second, while training runs.
+    """Epoch, loss, the metrics of the last epoch and tokens per second, while training runs.
 
-    With `watch`, a remark for each epoch in which something was not green.
+    With `health`, a remark for each epoch in which something was not green.
     """
 
-    def __init__(self, console: Console, watch: Watch | None = None) -> None:
-        self.line, self.watch = line_for(console), watch
+    def __init__(self, console: Console, health: HealthMonitor | None = None) -> None:
+        self.line, self.health = line_for(console), health
         self._begin = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -137,16 +137,16 @@ class ShowProgress(pl.Callback):
         epochs, batches = trainer.max_epochs or 1, int(trainer.num_training_batches)
         parts = [f"epoch {trainer.current_epoch + 1}/{epochs}", f"loss {readable(pl_module.running_loss)}"]
         if pl_module.history:
-            parts += _figures(pl_module.history[-1])
+            parts += _metrics(pl_module.history[-1])
         parts.append(f"{pl_module.tokens_per_second:,.0f} tokens/s")
-        parts += [self.watch.light()] if self.watch else []
+        parts += [self.health.light()] if self.health else []
         done = trainer.current_epoch * batches + batch_idx + 1
         self.line.show(done, epochs * batches, "  ".join(part for part in parts if part))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Adds the remark."""
         epoch = len(pl_module.history)
-        remark = self.watch.line(epoch) if self.watch else ""
+        remark = self.health.line(epoch) if self.health else ""
         if remark and not remark.startswith("green"):
             self.line.note(f"epoch {epoch}: {remark}")
 
@@ -160,12 +160,12 @@ class ShowProgress(pl.Callback):
         text = f"{counted(len(run.history), 'epoch')} in {seconds:.1f} s"
         if run.best_epoch:
             row = run.history[run.best_epoch - 1]
-            figures = _figures(row, "") or [f"training loss {readable(row['loss'])}"]
-            text = f"best epoch {run.best_epoch} of {len(run.history)} in {seconds:.1f} s: {', '.join(figures)}"
+            metrics = _metrics(row, "") or [f"training loss {readable(row['loss'])}"]
+            text = f"best epoch {run.best_epoch} of {len(run.history)} in {seconds:.1f} s: {', '.join(metrics)}"
         self.line.close(text)
 
 
-def _figures(row: Mapping[str, float], prefix: str = "valid_") -> list[str]:
-    """The validation figures of an epoch."""
+def _metrics(row: Mapping[str, float], prefix: str = "valid_") -> list[str]:
+    """The validation metrics of an epoch."""
     names = {name: prefix + name.removeprefix("valid_") for name in row if name.startswith("valid_")}
     return [f"{shown} {readable(row[name])}" for name, shown in names.items()]

@@ -15,25 +15,25 @@ History = list[dict[str, float]]
 
 
 class Objective(Protocol):
-    """What a task tells the training loop: its loss, its figures, and which of them to watch."""
+    """Loss and metrics of a task, and the metric that chooses the best epoch."""
 
-    watch: str
-    """Name of the figure that chooses the best epoch."""
-    watch_greater: bool
-    """Whether more of it is better."""
+    monitor: str
+    """Name of the metric that chooses the best epoch."""
+    monitor_mode: str
+    """`"max"` if larger values are better, otherwise `"min"`."""
     perfect: float | None
-    """A value of it on which there is nothing to improve; None where there is no such value."""
+    """Best possible value of the metric; None if there is none."""
 
     def loss(self, network: torch.nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
         """Sum of the losses of a batch, and what to divide it by (weight of sequences, number of steps, …)."""
         ...
 
     def observe(self, network: torch.nn.Module, batch: Any) -> Any:
-        """What the figures need from one batch, on the CPU."""
+        """Returns the values of one batch from which the metrics are computed, on the CPU."""
         ...
 
-    def figures(self, observed: list[Any]) -> dict[str, float]:
-        """Figures over a whole data set, `loss` among them, from what was observed of its batches."""
+    def metrics(self, observed: list[Any]) -> dict[str, float]:
+        """Returns the metrics of a data set, including `loss`, from the observations of its batches."""
         ...
 
 
@@ -59,14 +59,14 @@ class Settings:
         learning_rate: of AdamW at its peak; it rises over the first 5 % of the steps and falls as a cosine.
         weight_decay: of AdamW, on weight matrices only.
         gradient_clip: greatest norm of the gradient.
-        patience: epochs without a clearly better figure after which training stops; None for never.
-        min_delta: share by which the figure must improve to be clearly better.
+        patience: epochs without a clearly better metric after which training stops; None for never.
+        min_delta: share by which the metric must improve to be clearly better.
         max_minutes: training ends when they are over, and the learning rate falls with the clock; None for no limit.
         seed: of dropout.
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`, …
         precision: of the products of recurrent layers, see `recurra.ops.recurrence`.
         verbose: 0 for silence, 1 for a progress line in a terminal or a notebook.
-        watch: whether to look at signs of health on the way.
+        health_checks: whether to measure signs of health.
         checkpoint: file for the state of the run, or None.
         checkpoint_minutes: greatest time between two checkpoints; there is one at the end of each epoch too.
         resume: whether to go on from `checkpoint` if it exists.
@@ -84,7 +84,7 @@ class Settings:
     device: str = "auto"
     precision: str = "float32"
     verbose: int = 1
-    watch: bool = False
+    health_checks: bool = False
     checkpoint: Path | None = None
     checkpoint_minutes: float = 10.0
     resume: bool = False
@@ -96,18 +96,18 @@ class Run:
     """What a run leaves behind; the network itself holds the best weights.
 
     Attributes:
-        history: figures of each epoch.
+        history: metrics of each epoch.
         best_epoch: number of the epoch whose weights were kept, counted from 1; 0 if none was finished.
         interrupted: whether Ctrl-C ended it.
         resumed: whether it went on from a checkpoint.
-        watched: signs of health of each epoch that was looked at.
+        health: signs of health of the measured epochs.
     """
 
     history: History
     best_epoch: int
     interrupted: bool
     resumed: bool
-    watched: list[dict[str, Any]] = field(default_factory=list)
+    health: list[dict[str, Any]] = field(default_factory=list)
 
 
 def choose_device(device: str) -> torch.device:

@@ -93,9 +93,9 @@ def test_what_it_refuses(recurra, model):
 
 
 def test_a_watched_run_shows_on_the_card(recurra, model, monkeypatch):
-    from recurra.training.health import monitor as watch
+    from recurra.training.health import monitor
 
-    monkeypatch.setattr(watch.Watch, "_allows", lambda self, seconds: True)
+    monkeypatch.setattr(monitor.HealthMonitor, "_allows", lambda self, seconds: True)
     options = ("--tokens", "word", "--hidden-size", 16, "--epochs", 8, "--batch-size", 16, "--learning-rate", 0.02)
     options = (*options, "--dropout", 0, "--token-dropout", 0)
     assert recurra("fit", "classify", model / "data.csv", *ASK, *options, "--health-checks", "--out", "watched")[0] == 0
@@ -109,7 +109,7 @@ def test_the_former_name_of_the_option_warns(recurra, model):
     short = ("--epochs", 1, "--hidden-size", 4, "--embedding-size", 4, "--tokens", "word")
     code, _, err = recurra("fit", "classify", model / "data.csv", *ASK, *short, "--watch", "--out", "old")
     assert (code, err.count("warning: --watch is deprecated; use --health-checks")) == (0, 1)
-    assert '"watch": true' in Path("old/config.json").read_text(encoding="utf-8")
+    assert '"health_checks": true' in Path("old/config.json").read_text(encoding="utf-8")
     assert "--watch" not in recurra("fit", "classify", "--help")[1]
 
 

@@ -144,7 +144,7 @@ def test_a_file_that_cannot_be_written(recurra, model, sample):
 def test_names_of_figures_stay_on_one_line(capsys, monkeypatch):
     from recurra.cli.support.console import show_table
 
-    columns = ["figure", "this model", *["a rather long name of a simple model"] * 3]
+    columns = ["metric", "this model", *["a rather long name of a simple model"] * 3]
     for width, expected in (("80", True), ("40", False)):
         monkeypatch.setenv("COLUMNS", width)
         show_table("t", columns, [["unseen_word_accuracy", "0.1234", "0.2", "0.3", "0.4"]])

@@ -382,7 +382,7 @@ def off(batch):
 def test_errors_and_coverage_are_exact():
     sizes = np.array([[10.0], [100.0]])
     found = score(Given(None), {"off": off}, sizes)["off"]  # type: ignore[arg-type]
-    assert found.figures == {
+    assert found.metrics == {
         "mse": 2.5,
         "mae": 1.5,
         "mse_units": (2 * (100 + 400) + 10_000 + 40_000) / 6,
@@ -397,8 +397,8 @@ def test_errors_and_coverage_are_exact():
 def test_steps_without_weight_do_not_count():
     weights = torch.tensor([[[1.0], [0.0]], [[1.0], [1.0]], [[0.0], [0.0]]])
     found = score(Given(weights), {"off": off}, np.ones((2, 1)))["off"]  # type: ignore[arg-type]
-    assert found.figures["mse"] == (1 + 1 + 4) / 3
-    assert found.figures["coverage"] == 2 / 3
+    assert found.metrics["mse"] == (1 + 1 + 4) / 3
+    assert found.metrics["coverage"] == 2 / 3
     assert found.items.tolist() == [[6.0, 3.0], [0.0, 0.0]]
 
 

@@ -39,7 +39,7 @@ def test_windows_read_with_carried_state_are_the_whole_text(cell, tied):
     for window in (40, 7, 1):
         objective = NextToken(np.ones(TOKENS))
         with torch.no_grad():
-            figures.append(objective.figures([objective.observe(net, batch) for batch in windows(window)]))
+            figures.append(objective.metrics([objective.observe(net, batch) for batch in windows(window)]))
             sums = [objective.loss(net, batch) for batch in windows(window)]
         assert sum(float(s) for s, _ in sums) / sum(float(n) for _, n in sums) == pytest.approx(figures[-1]["loss"])
     assert figures[1]["loss"] == pytest.approx(figures[0]["loss"], rel=1e-6)
@@ -200,11 +200,11 @@ def test_labels_are_hidden_in_a_tenth_of_the_training_texts():
 
 
 def test_figures_are_exact():
-    found = NextToken(np.ones(TOKENS)).figures([(2.0, 1, 3.0), (4.0, 3, 1.0)])
+    found = NextToken(np.ones(TOKENS)).metrics([(2.0, 1, 3.0), (4.0, 3, 1.0)])
     assert found == {"loss": 1.5, "perplexity": math.exp(1.5), "bits_per_character": 6.0 / math.log(2) / 4}
-    nothing = NextToken(np.ones(TOKENS)).figures([(2.0, 1, 0.0)])
+    nothing = NextToken(np.ones(TOKENS)).metrics([(2.0, 1, 0.0)])
     assert nothing["bits_per_character"] == 2.0 / math.log(2)
-    huge = NextToken(np.ones(TOKENS)).figures([(701.0, 1, 1.0)])
+    huge = NextToken(np.ones(TOKENS)).metrics([(701.0, 1, 1.0)])
     assert (huge["loss"], huge["perplexity"]) == (701.0, math.exp(700.0))
 
 

@@ -268,13 +268,13 @@ def test_figures_of_spans():
     def observed(found, targets, lengths):
         return Observed(*map(np.array, (found, targets, [False] * len(found), lengths)), 0.0)
 
-    figures = Tagging(parts).figures([observed([0, 1, 2, 0], [0, 1, 2, 2], [4]), observed([0, 0], [0, 1], [2])])
+    figures = Tagging(parts).metrics([observed([0, 1, 2, 0], [0, 1, 2, 2], [4]), observed([0, 0], [0, 1], [2])])
     assert (figures["precision"], figures["recall"]) == (0.25, 0.5)
     assert figures["f1"] == pytest.approx(1 / 3)
     assert figures["accuracy"] == pytest.approx(4 / 6)
     assert "unseen_word_accuracy" not in figures
     # a tag never seen is a span that no answer meets; a sentence with a missing tag is left out
-    figures = Tagging(parts).figures([observed([0, 2], [0, UNSEEN_TAG], [2]), observed([0], [IGNORE], [1])])
+    figures = Tagging(parts).metrics([observed([0, 2], [0, UNSEEN_TAG], [2]), observed([0], [IGNORE], [1])])
     assert (figures["precision"], figures["recall"], figures["accuracy"]) == (1.0, 0.5, 0.5)
 
 
@@ -336,7 +336,7 @@ def test_equally_many_spans_found_and_given():
 
     def figures(found, targets):
         rows = map(np.array, (found, targets, [False] * len(found), [len(found)]))
-        return Tagging(parts).figures([Observed(*rows, 0.0)])
+        return Tagging(parts).metrics([Observed(*rows, 0.0)])
 
     assert figures([0, 2], [2, 0])["f1"] == 0.0
     assert figures([0, 2, 0], [0, 2, 0])["f1"] == 1.0

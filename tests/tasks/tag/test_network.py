@@ -156,22 +156,22 @@ def test_accuracy_and_loss_are_exact():
         observed([0, 1, 2, 0], [0, 2, IGNORE, UNSEEN_TAG], [True, True, True, False], [3, 1], 3.0),
         observed([1], [1], [False], [1], 1.5),
     ]
-    figures = Tagging().figures(rows)
+    figures = Tagging().metrics(rows)
     assert figures == {"accuracy": 0.5, "unseen_word_accuracy": 0.5, "loss": 1.5}
-    none = Tagging().figures([observed([0], [IGNORE], [True], [1], 2.0)])
+    none = Tagging().metrics([observed([0], [IGNORE], [True], [1], 2.0)])
     assert none == {"accuracy": 0.0, "loss": 2.0}
     assert Tagging().items(rows).tolist() == [[1, 2], [0, 1], [1, 1]]
-    assert Tagging().watch == "accuracy"
-    assert Tagging.watch_greater
+    assert Tagging().monitor == "accuracy"
+    assert Tagging.monitor_mode == "max"
     assert Tagging.perfect == 1.0
 
 
 def test_nothing_found_and_nothing_given_have_figures():
     objective = Tagging(parts_of(["B-X", "I-X", "O"]))
-    assert objective.watch == "f1"
+    assert objective.monitor == "f1"
 
     def figures(found, targets):
-        result = objective.figures([observed(found, targets, [False] * len(found), [len(found)])])
+        result = objective.metrics([observed(found, targets, [False] * len(found), [len(found)])])
         return result["precision"], result["recall"], result["f1"]
 
     assert figures([2, 2], [0, 1]) == (0.0, 0.0, 0.0)

@@ -192,7 +192,7 @@ def test_error_rates():
             return ids
 
     rows = [("one two", "one  two", 1.0, 7), ("three", "tree", 3.0, 5), ("a b c d", "", np.inf, 7)]
-    found = CTCObjective(Fake(), 1, 0.0).figures([rows[:2], rows[2:]])
+    found = CTCObjective(Fake(), 1, 0.0).metrics([rows[:2], rows[2:]])
     assert found == {
         "cer": (0 + 1 + 7) / 19,
         "wer": (0 + 1 + 4) / 7,

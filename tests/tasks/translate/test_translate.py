@@ -15,7 +15,7 @@ import recurra
 from recurra import Translator
 from recurra.errors import DataError, ModelFolderError, UsageError
 from recurra.tasks.translate.baselines import Neighbours
-from recurra.tasks.translate.metrics import bleu_tokens, corpus_figures, signatures
+from recurra.tasks.translate.metrics import bleu_tokens, corpus_metrics, signatures
 from recurra.tasks.translate.network import BEGIN, END, EncoderDecoder
 from recurra.training import callbacks
 
@@ -248,12 +248,12 @@ def test_bleu_tokens_follow_the_script():
 
 def test_figures_are_sacrebleu_s():
     references = [["나는 집에 간다.", "집에 갑니다."], ["그는 잔다."]]
-    assert corpus_figures(["집에 갑니다.", "그는 잔다."], references, "char")["bleu"] == pytest.approx(100)
-    found = corpus_figures(["나는 갑니다.", "그는"], references, "char")
+    assert corpus_metrics(["집에 갑니다.", "그는 잔다."], references, "char")["bleu"] == pytest.approx(100)
+    found = corpus_metrics(["나는 갑니다.", "그는"], references, "char")
     assert 0 < found["chrf"] < found["bleu"] < 100
     assert "tok:char" in signatures(references, "char")["bleu_signature"]
     with pytest.raises(UsageError, match="13a"):
-        corpus_figures(["a"], [["a"]], "no-such")
+        corpus_metrics(["a"], [["a"]], "no-such")
 
 
 def test_nearest_neighbour_is_found_and_kept():

@@ -14,9 +14,8 @@ import recurra
 from recurra import LanguageModel, SequenceClassifier, SequenceRegressor
 from recurra.errors import DataError
 from recurra.training import callbacks
-from recurra.training.health import monitor as watch
-from recurra.training.health import thresholds
-from recurra.training.health.monitor import BUDGET, Watch, _Look, said, watch_lights
+from recurra.training.health import monitor, thresholds
+from recurra.training.health.monitor import BUDGET, HealthMonitor, _Look, row_lights, said
 from recurra.training.health.nonfinite import _look
 from recurra.training.health.statistics import Bad
 from recurra.training.health.thresholds import COLOURS, FINITE, GRADIENT, OVERFIT, UPDATE, Light, run_lights, worst
@@ -38,28 +37,31 @@ def figures(fitted):
 @pytest.fixture
 def every_step(monkeypatch):
     """Lets a watch look at every step, whatever that costs."""
-    monkeypatch.setattr(watch.Watch, "_allows", lambda self, seconds: True)
+    monkeypatch.setattr(monitor.HealthMonitor, "_allows", lambda self, seconds: True)
 
 
 @pytest.mark.parametrize("changes", [{}, {"cell": "gru", "num_layers": 2}, {"cell": "rnn_relu"}, {"cell": "none"}])
 def test_watching_changes_nothing(every_step, changes):
-    alone, watched = estimator(**changes).fit(X, Y), estimator(**changes, watch=True).fit(X, Y)
-    assert figures(watched) == figures(alone)
-    np.testing.assert_array_equal(watched.predict_proba(X), alone.predict_proba(X))
-    assert alone.watch_ == []
-    assert [row["looks"] for row in watched.watch_] == [6, 6, 6]
-    assert all(0 < row["update"] < 1 and row["gradient"] > 0 for row in watched.watch_)
-    assert all(("saturated" in row) == (changes.get("cell", "lstm") in ("lstm", "gru")) for row in watched.watch_)
-    assert all(("radius" in row) == (changes.get("cell") != "none") for row in watched.watch_)
+    alone, checked = estimator(**changes).fit(X, Y), estimator(**changes, health_checks=True).fit(X, Y)
+    assert figures(checked) == figures(alone)
+    np.testing.assert_array_equal(checked.predict_proba(X), alone.predict_proba(X))
+    assert alone.health_checks_ == []
+    assert [row["looks"] for row in checked.health_checks_] == [6, 6, 6]
+    assert all(0 < row["update"] < 1 and row["gradient"] > 0 for row in checked.health_checks_)
+    assert all(
+        ("saturated" in row) == (changes.get("cell", "lstm") in ("lstm", "gru")) for row in checked.health_checks_
+    )
+    assert all(("radius" in row) == (changes.get("cell") != "none") for row in checked.health_checks_)
 
 
 def test_a_state_carried_from_window_to_window_is_watched_too(every_step):
     text = "the cat sat on the mat and the dog ran far away. " * 30
     models = [
-        LanguageModel(hidden_size=8, epochs=2, batch_size=4, verbose=0, watch=flag).fit(text) for flag in (False, True)
+        LanguageModel(hidden_size=8, epochs=2, batch_size=4, verbose=0, health_checks=flag).fit(text)
+        for flag in (False, True)
     ]
     assert figures(models[0]) == figures(models[1])
-    assert len(models[1].watch_) == 2
+    assert len(models[1].health_checks_) == 2
 
 
 class KilledError(Exception):
@@ -79,32 +81,33 @@ def test_watched_runs_resume(tmp_path, monkeypatch, every_step, flags):
     with monkeypatch.context() as patch:
         patch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
         with pytest.raises(KilledError):
-            estimator(watch=flags[0]).fit(X, Y, checkpoint=tmp_path, checkpoint_minutes=0)
-    resumed = estimator(watch=flags[1]).fit(X, Y, checkpoint=tmp_path, checkpoint_minutes=0, resume=True)
-    whole = estimator(watch=True).fit(X, Y)
+            estimator(health_checks=flags[0]).fit(X, Y, checkpoint=tmp_path, checkpoint_minutes=0)
+    resumed = estimator(health_checks=flags[1]).fit(X, Y, checkpoint=tmp_path, checkpoint_minutes=0, resume=True)
+    whole = estimator(health_checks=True).fit(X, Y)
     assert resumed.resumed_
     assert figures(resumed) == figures(whole)
     if all(flags):
-        timeless = [{k: v for k, v in row.items() if k != "share_of_time"} for row in resumed.watch_]
-        assert timeless == [{k: v for k, v in row.items() if k != "share_of_time"} for row in whole.watch_]
+        timeless = [{k: v for k, v in row.items() if k != "share_of_time"} for row in resumed.health_checks_]
+        assert timeless == [{k: v for k, v in row.items() if k != "share_of_time"} for row in whole.health_checks_]
 
 
 def test_signs_are_saved_with_the_model(tmp_path, every_step):
-    fitted = estimator(watch=True).fit(X, Y)
+    fitted = estimator(health_checks=True).fit(X, Y)
     fitted.save(tmp_path / "m")
-    assert recurra.load(tmp_path / "m").watch_ == fitted.watch_
+    assert recurra.load(tmp_path / "m").health_checks_ == fitted.health_checks_
 
 
 def test_models_of_before_can_be_loaded(tmp_path):
     import json
 
     estimator(epochs=1).fit(X, Y).save(tmp_path / "m")
-    for name, drop in (("metrics.json", lambda d: d.pop("watch")), ("config.json", lambda d: d["params"].pop("watch"))):
+    for name in ("metrics.json", "config.json"):
         content = json.loads((tmp_path / "m" / name).read_text())
-        drop(content)
+        content.pop("watch", None)
+        content.get("params", {}).pop("health_checks", None)
         (tmp_path / "m" / name).write_text(json.dumps(content))
     found = recurra.load(tmp_path / "m")
-    assert (found.watch, found.watch_) == (False, [])
+    assert (found.health_checks, found.health_checks_) == (False, [])
 
 
 def test_update_size_of_a_known_step():
@@ -130,8 +133,8 @@ def test_update_size_of_a_known_step():
 
 def test_looks_keep_within_their_share_of_the_time(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(watch.time, "thread_time", lambda: now[0])
-    watching = Watch(clip=1.0)
+    monkeypatch.setattr(monitor.time, "thread_time", lambda: now[0])
+    watching = HealthMonitor(clip=1.0)
     watching.on_train_start(None, None)  # type: ignore[arg-type]
     looks = 0
     for _ in range(20_000):
@@ -149,28 +152,28 @@ def test_looks_keep_within_their_share_of_the_time(monkeypatch):
 
 
 def test_sick_training_is_said_without_a_terminal(every_step, capfd):
-    sick = estimator(watch=True, verbose=1, learning_rate=5.0, gradient_clip=0.0).fit(X, Y)
+    sick = estimator(health_checks=True, verbose=1, learning_rate=5.0, gradient_clip=0.0).fit(X, Y)
     out, err = capfd.readouterr()
     assert out == ""
     assert "RED update size" in err
     assert "smaller learning rate" in err
-    assert worst(run_lights(sick.watch_)) == "red"
+    assert worst(run_lights(sick.health_checks_)) == "red"
 
 
 def test_healthy_training_says_nothing_without_a_terminal(every_step, capfd):
-    healthy = estimator(watch=True, verbose=1).fit(X, Y)
+    healthy = estimator(health_checks=True, verbose=1).fit(X, Y)
     out, err = capfd.readouterr()
     assert out == ""
     assert not re.search("epoch|green|yellow|red", err, re.IGNORECASE)
-    assert worst(light for row in healthy.watch_ for light in watch_lights(row)) == "green"
-    assert worst(run_lights(healthy.watch_)) == "green"
+    assert worst(light for row in healthy.health_checks_ for light in row_lights(row)) == "green"
+    assert worst(run_lights(healthy.health_checks_)) == "green"
 
 
 def test_the_light_stands_in_the_line_of_a_terminal(every_step, monkeypatch, capfd):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    estimator(watch=True, verbose=1).fit(X, Y)
+    estimator(health_checks=True, verbose=1).fit(X, Y)
     assert re.search(r"epoch 3/3  loss .* tokens/s  green", capfd.readouterr().err)
 
 
@@ -185,7 +188,7 @@ def exploding(**changes):
 @pytest.mark.parametrize("watched", [False, True])
 def test_a_bad_loss_names_the_first_bad_number(watched):
     with pytest.raises(DataError, match=r"the loss became (nan|inf) at step \d+.*\n.*the first bad number is") as found:
-        exploding(watch=watched).fit(X, [float(i) for i in range(100)])
+        exploding(health_checks=watched).fit(X, [float(i) for i in range(100)])
     assert "encoder.recurrent" in str(found.value)
 
 
@@ -303,16 +306,16 @@ def test_a_row_has_the_largest_update_and_gradient_of_the_epoch_and_the_rest_of_
         {"step": 2, "update": 0.3, "update_at": "b", "gradient": 2.0, "dead": 0.2},
         {"step": 3, "gradient": 1.0, "dead": 0.1},
     ]
-    row = ended(Watch(clip=2.0), looks, history=4)
+    row = ended(HealthMonitor(clip=2.0), looks, history=4)
     assert row == {
         "epoch": 4, "looks": 3, "step": 3, "update": 0.3, "update_at": "b", "gradient": 3.0, "dead": 0.1,
         "clipped": 1 / 3,
     }  # fmt: skip
-    assert "clipped" not in ended(Watch(clip=0.0), looks)
+    assert "clipped" not in ended(HealthMonitor(clip=0.0), looks)
 
 
 def test_an_epoch_without_a_look_has_no_row():
-    watching = Watch(clip=1.0)
+    watching = HealthMonitor(clip=1.0)
     watching.on_train_epoch_end(None, None)  # type: ignore[arg-type]
     assert watching.rows == []
     assert watching.light() == ""
@@ -321,7 +324,7 @@ def test_an_epoch_without_a_look_has_no_row():
     watching._looks.append({"update": 0.6, "update_at": "a"})
     assert watching.light() == "red"
     state = watching.state_dict()
-    again = Watch(clip=1.0)
+    again = HealthMonitor(clip=1.0)
     again.load_state_dict({"rows": [{"epoch": 2, "dead": 0.0}], "looks": state["looks"]})
     assert again.light() == "red"
     assert (again.line(1), again.line(2)) == ("", "green dead units 0 %")
@@ -329,8 +332,8 @@ def test_an_epoch_without_a_look_has_no_row():
 
 def test_the_share_of_time_counts_from_the_beginning_of_training(monkeypatch):
     now = [10.0]
-    monkeypatch.setattr(watch.time, "thread_time", lambda: now[0])
-    watching = Watch(clip=1.0)
+    monkeypatch.setattr(monitor.time, "thread_time", lambda: now[0])
+    watching = HealthMonitor(clip=1.0)
     now[0] = 20.0
     watching.on_train_start(None, None)  # type: ignore[arg-type]
     watching._spent = 3.0
@@ -341,10 +344,10 @@ def test_the_share_of_time_counts_from_the_beginning_of_training(monkeypatch):
 
 def test_a_look_is_allowed_when_it_fits_into_the_budget(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(watch.time, "thread_time", lambda: now[0])
-    watching = Watch(clip=1.0, budget=0.25)
-    assert watching._cost == watch.FIRST_LOOK == 0.01
-    assert Watch(clip=1.0).budget == BUDGET == 0.015
+    monkeypatch.setattr(monitor.time, "thread_time", lambda: now[0])
+    watching = HealthMonitor(clip=1.0, budget=0.25)
+    assert watching._cost == monitor.FIRST_LOOK == 0.01
+    assert HealthMonitor(clip=1.0).budget == BUDGET == 0.015
     now[0] = 4.0
     assert watching._allows(1.0)
     assert not watching._allows(1.0001)
@@ -358,9 +361,9 @@ def test_a_look_is_allowed_when_it_fits_into_the_budget(monkeypatch):
 
 def test_a_step_is_looked_at_only_if_time_allows(monkeypatch):
     allowed = [False]
-    monkeypatch.setattr(watch.Watch, "_allows", lambda self, seconds: allowed[0])
+    monkeypatch.setattr(monitor.HealthMonitor, "_allows", lambda self, seconds: allowed[0])
     layer = recurra.nn.RNN(1, 2, batch_first=True)
-    module, watching, optimizer = types.SimpleNamespace(network=layer), Watch(clip=1.0), None
+    module, watching, optimizer = types.SimpleNamespace(network=layer), HealthMonitor(clip=1.0), None
 
     def step():
         watching.on_train_batch_start(None, module, None, 0)
@@ -392,8 +395,8 @@ def test_the_largest_spectral_radius_is_reported_if_time_allows(monkeypatch):
             weight.zero_()
         network["b"].weight_hh_l1_reverse[4, 0] = 3.0
     costs = []
-    monkeypatch.setattr(watch.Watch, "_allows", lambda self, seconds: costs.append(seconds) or len(costs) > 1)
-    watching = Watch(clip=1.0)
+    monkeypatch.setattr(monitor.HealthMonitor, "_allows", lambda self, seconds: costs.append(seconds) or len(costs) > 1)
+    watching = HealthMonitor(clip=1.0)
     assert watching._radius(network) == {}
     found = watching._radius(network)
     assert found == {"radius": 3.0, "radius_at": "b/1/backward candidate"}
@@ -401,7 +404,7 @@ def test_the_largest_spectral_radius_is_reported_if_time_allows(monkeypatch):
     assert costs == [pytest.approx(each * (1 + 2 * 2 * 3))] * 2
     assert watching._radius(torch.nn.Linear(1, 1)) == {}
     now = iter([1.0, 4.0])
-    monkeypatch.setattr(watch.time, "thread_time", lambda: next(now))
+    monkeypatch.setattr(monitor.time, "thread_time", lambda: next(now))
     watching._spent = 0.5
     watching._radius(network)
     assert watching._spent == 3.5
@@ -471,7 +474,7 @@ def test_the_seconds_of_a_look_are_those_of_its_parts(monkeypatch):
         now[0] += 1.0
         return now[0]
 
-    monkeypatch.setattr(watch.time, "thread_time", tick)
+    monkeypatch.setattr(monitor.time, "thread_time", tick)
     look = _Look(torch.nn.Linear(1, 1))
     assert look.seconds == 1.0
     look.before_update()
@@ -482,7 +485,7 @@ def test_the_seconds_of_a_look_are_those_of_its_parts(monkeypatch):
 
 def test_what_a_row_says_in_lights():
     row = {"update": 1e-12, "gradient": 1e5, "gradient_at": "x", "saturated": 0.65, "saturated_at": "y", "dead": 0.6}
-    lights = [(light.name, light.light, light.where) for light in watch_lights(row)]
+    lights = [(light.name, light.light, light.where) for light in row_lights(row)]
     assert lights == [
         ("update size", "green", ""),  # small updates say nothing of one epoch
         ("training gradient", "red", "x"),

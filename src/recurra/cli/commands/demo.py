@@ -15,7 +15,7 @@ from recurra.cli.tasks.sources import Columns
 from recurra.cli.tasks.training import train
 from recurra.tasks.params import MAX_SEED
 
-from .evaluate import figure_table
+from .evaluate import metric_table
 
 OUT = Path("recurra-demo")
 
@@ -47,10 +47,10 @@ def demo(
 
         estimator = train("classify", folder / "train.tsv", options, read)
         texts, truth = read(folder / "test.tsv", None).arguments
-    figures = estimator.evaluate(texts, truth)
+    metrics = estimator.evaluate(texts, truth)
     picture = out / CURVE
     plot_history(estimator.history_, picture, "Korean film reviews: learning curve")
-    show_table("Test figures", *figure_table(figures))
+    show_table("Test metrics", *metric_table(metrics))
     _show_predictions(estimator, texts, truth, seed)
     say(f"learning curve: {picture}")
     say(f'now try: echo "정말 재미있게 봤어요" | recurra predict {out} -')

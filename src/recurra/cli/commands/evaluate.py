@@ -43,17 +43,17 @@ def evaluate(
     commands = module_of(estimator, options)
     labelled = commands.read(estimator, data, options)
     with located(labelled.where):
-        figures = estimator.evaluate(*labelled.arguments)
+        metrics = estimator.evaluate(*labelled.arguments)
         order = estimator.order_test(*labelled.arguments) if order_test else None
     if json:
-        show_json(figures if order is None else {**figures, "order_test": order})
+        show_json(metrics if order is None else {**metrics, "order_test": order})
         return
     title = f"{model} on {data.name}"
     if hasattr(commands, "show"):
-        commands.show(title, figures)
+        commands.show(title, metrics)
     else:
-        show_table(title, *figure_table(figures))
-    comparison = figures.get("comparison")
+        show_table(title, *metric_table(metrics))
+    comparison = metrics.get("comparison")
     if comparison and comparison["sentence"]:
         say(comparison["sentence"])
     if order is not None:
@@ -65,7 +65,7 @@ def _show_order(order: dict[str, dict[str, float]]) -> None:
 
     known, shuffled = order["in order"], order["shuffled"]
     rows = [[name, readable(known[name]), readable(shuffled[name])] for name in known]
-    show_table("How much the order of the steps matters", ["figure", "in order", "shuffled"], rows)
+    show_table("How much the order of the steps matters", ["metric", "in order", "shuffled"], rows)
     say("if they hardly differ, the order of the steps matters little: compare with a model trained with --cell none")
 
 
@@ -73,18 +73,18 @@ ALIASES = ("unigram_", "nearest_neighbour_")
 """Prefixes of keys that repeat the metrics of a baseline for scripts of earlier versions."""
 
 
-def figure_table(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def metric_table(metrics: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of a table of metrics: those of the network, then those of each baseline.
 
     Args:
-        figures: what `evaluate` returns. Texts among them are shown as they are.
+        metrics: what `evaluate` returns. Texts among them are shown as they are.
     """
-    baselines = figures.get("baselines", {})
+    baselines = metrics.get("baselines", {})
     rows = []
-    for name, value in figures.items():
+    for name, value in metrics.items():
         if name not in ("baselines", "comparison") and not name.startswith(ALIASES):
             rows.append([name, _shown(value), *(_shown(baseline.get(name, "")) for baseline in baselines.values())])
-    return ["figure", "this model" if baselines else "value", *baselines], rows
+    return ["metric", "this model" if baselines else "value", *baselines], rows
 
 
 def _shown(value: Any) -> str:

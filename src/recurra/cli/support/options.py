@@ -279,7 +279,7 @@ class Network(_ParameterOptions):
         """Returns the parameters that were given."""
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(Network)}
         if given.pop("old_watch"):
-            given["watch"] = True
+            given["health_checks"] = True
         return {name: value for name, value in given.items() if value is not None}
 
 

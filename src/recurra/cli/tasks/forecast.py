@@ -124,9 +124,9 @@ def fit(
     for note in estimator.notes_:
         say(note)
     if "baselines" in estimator.metrics_:
-        figures, levels = estimator.metrics_["valid"], estimator.quantiles
-        wanted = {"coverage_wanted": levels[-1] - levels[0]} if "coverage" in figures else {}
-        compared = _compared({**figures, **wanted, "baselines": estimator.metrics_["baselines"]})
+        metrics, levels = estimator.metrics_["valid"], estimator.quantiles
+        wanted = {"coverage_wanted": levels[-1] - levels[0]} if "coverage" in metrics else {}
+        compared = _compared({**metrics, **wanted, "baselines": estimator.metrics_["baselines"]})
         show_table("On the validation part", *compared, stderr=True)
 
 
@@ -181,26 +181,26 @@ def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
     return Labelled((_read(estimator, path, options), None, None, options.part), None, {})
 
 
-def show(title: str, figures: dict[str, Any]) -> None:
+def show(title: str, metrics: dict[str, Any]) -> None:
     """Shows the errors of the model and of the baselines."""
-    part = figures["part"] + " part" + (", which chose the epoch" if figures["part"] == "validation" else "")
-    say(f"{figures['n']:,} windows of the {part}; mse and mae on values scaled by the training part")
-    show_table(title, *_compared(figures))
+    part = metrics["part"] + " part" + (", which chose the epoch" if metrics["part"] == "validation" else "")
+    say(f"{metrics['n']:,} windows of the {part}; mse and mae on values scaled by the training part")
+    show_table(title, *_compared(metrics))
 
 
-def _compared(figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def _compared(metrics: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Returns names of columns, and a row for each metric: the model, then the baselines."""
     from recurra._util.messages import readable
 
-    baselines = figures["baselines"]
+    baselines = metrics["baselines"]
     rows = []
     for name in ("mse", "mae", "mse_units", "mae_units"):
-        values = [figures[name], *(baseline[name] for baseline in baselines.values())]
+        values = [metrics[name], *(baseline[name] for baseline in baselines.values())]
         rows.append([name.replace("_", " in own "), *map(readable, values)])
-    if "coverage" in figures:
-        wanted = f"coverage of the {figures['coverage_wanted']:.0%} band"
-        rows.append([wanted, f"{figures['coverage']:.1%}", *[""] * len(baselines)])
-    return ["figure", "this model", *baselines], rows
+    if "coverage" in metrics:
+        wanted = f"coverage of the {metrics['coverage_wanted']:.0%} band"
+        rows.append([wanted, f"{metrics['coverage']:.1%}", *[""] * len(baselines)])
+    return ["metric", "this model", *baselines], rows
 
 
 def predict(estimator: Any, source: str, options: PredictOptions) -> Iterator[dict[str, Any]]:

@@ -147,18 +147,18 @@ def _finish(estimator: Any, out: Path, run: Path) -> None:
     estimator.save(out)
     remove(run)
     metrics = estimator.metrics_
-    figures = metrics["valid"] or {"training loss": metrics["loss"]}
+    shown = metrics["valid"] or {"training loss": metrics["loss"]}
     if not on_terminal():  # the progress line of a terminal has shown it
-        say(f"best epoch {estimator.best_epoch_} of {estimator.n_iter_}: {_in_words(figures)}")
+        say(f"best epoch {estimator.best_epoch_} of {estimator.n_iter_}: {_in_words(shown)}")
     own_table = hasattr(task_module(estimator.task), "show")
     for name, values in ({} if own_table else metrics.get("baselines", {})).items():
-        say(f"{name}: {_in_words({key: value for key, value in values.items() if key in figures})}")
+        say(f"{name}: {_in_words({key: value for key, value in values.items() if key in shown})}")
     for name, values in metrics.get("cross_validation", {}).items():
         say(f"{name}, {FOLDS}-fold cross-validation of the training data: {_in_words(values)}")
     say(f"model saved to {out}")
 
 
-def _in_words(figures: dict[str, float]) -> str:
+def _in_words(metrics: dict[str, float]) -> str:
     from recurra._util.messages import readable
 
-    return ", ".join(f"{name} {readable(value)}" for name, value in figures.items())
+    return ", ".join(f"{name} {readable(value)}" for name, value in metrics.items())

@@ -41,14 +41,14 @@ TOGETHER = 64  # texts whose blanks are filled at the same time
 
 
 class Prediction:
-    """Loss and figures of predicting every token of a text from the others.
+    """Loss and metrics of predicting every token of a text from the others.
 
     Args:
         counts: how often each token occurs in the training data, `(tokens,)`; 0 for those never to be predicted.
     """
 
-    watch = "loss"
-    watch_greater = False
+    monitor = "loss"
+    monitor_mode = "min"
     perfect: float | None = None
 
     def __init__(self, counts: Tensor) -> None:
@@ -77,7 +77,7 @@ class Prediction:
             found += tally((network.logits(part).float() + absent).cpu(), true.cpu())
         return np.array([*found, int(batch.lengths.sum())])
 
-    def figures(self, observed: list[np.ndarray]) -> dict[str, float]:
+    def metrics(self, observed: list[np.ndarray]) -> dict[str, float]:
         """Accuracy, mean reciprocal rank and perplexity over the known tokens, and the share of the unknown ones."""
         *sums, tokens = np.sum(observed, axis=0)
         return summarized(np.array(sums)) | {"unknown": float(1 - sums[0] / max(tokens, 1))}
@@ -144,7 +144,7 @@ class BlankFiller(Estimator):
 
     Attributes:
         counts_: how often each token occurs in the training texts, `(tokens,)`.
-        history_: a dictionary of figures for each epoch.
+        history_: a dictionary of metrics for each epoch.
         best_epoch_: the epoch, counted from 1, whose weights were kept.
         network_: the trained `torch.nn.Module`.
 
@@ -384,12 +384,12 @@ class BlankFiller(Estimator):
             raise DataError("the model knows nothing but punctuation marks; allow them with marks=True (--marks)")
         return Filler(self.encoder_, scores, masks.to(device), self.spans_)
 
-    # figures
+    # metrics
 
     def evaluate(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, float]:
         """Figures over every token of texts, each predicted from the others.
 
-        Tokens outside the vocabulary are left out of the accuracy; `unknown` is their share. The same figures of a
+        Tokens outside the vocabulary are left out of the accuracy; `unknown` is their share. The same metrics of a
         prediction by frequency alone, without looking at the text, are shown beside them as `unigram_…`.
 
         Args:
@@ -399,14 +399,14 @@ class BlankFiller(Estimator):
 
         Returns:
             `top1` and `top5`: share of tokens that are the most probable, or among the five most probable; `mrr`:
-            mean of 1 / rank; `loss` in nats; `perplexity`; `unknown`; `n`: number of texts; the figures by frequency,
+            mean of 1 / rank; `loss` in nats; `perplexity`; `unknown`; `n`: number of texts; the metrics by frequency,
             also as `baselines`, and the `comparison` with them.
         """
         check_is_fitted(self, "network_")
         batches = self._labelled(X, y, sample_weight)
-        figures, baselines, comparison = self._compared(batches, self._evaluation_objective())
+        metrics, baselines, comparison = self._compared(batches, self._evaluation_objective())
         frequency = {f"unigram_{name}": value for name, value in baselines[FREQUENCY].items() if name != "loss"}
-        return {**figures, **frequency, "n": batches.count, **beside(baselines, comparison)}
+        return {**metrics, **frequency, "n": batches.count, **beside(baselines, comparison)}
 
     def _rivals(self, batches: Batches, objective: Any) -> dict[str, Measured]:
         return {FREQUENCY: Measured(self._unigram(batches), constant=True)}

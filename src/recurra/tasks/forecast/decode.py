@@ -66,7 +66,7 @@ def _as_context(network: ForecastNetwork, values: Tensor, known: Tensor, point: 
     return torch.cat(parts, -1)
 
 
-def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray, figure: str = "mse") -> dict[str, Measured]:
+def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray, metric: str = "mse") -> dict[str, Measured]:
     """Errors of several ways to forecast the same windows.
 
     Args:
@@ -74,7 +74,7 @@ def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray, figure: 
         ways: each gives `(batch, horizon, targets, …)` in scaled values; the first along the last axis is the point
             forecast, the others, where there are at least two, hold the ends of the band.
         sizes: one scaled unit in the data's own, for each series, `(series, targets)`.
-        figure: `"mse"` or `"mae"`, for the items.
+        metric: `"mse"` or `"mae"`, for the items.
 
     Returns:
         For each way, mean squared and absolute errors in scaled values and in the data's own units, and the share of
@@ -96,7 +96,7 @@ def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray, figure: 
             own = error * size
             parts = (error.square(), error.abs(), own.square(), own.abs(), inside, torch.ones_like(error))
             sums[name] += torch.stack([total(part.double() * weights) for part in parts])
-            chosen = parts[0] if figure == "mse" else parts[1]
+            chosen = parts[0] if metric == "mse" else parts[1]
             each = [(part.double() * weights).numpy().sum((1, 2)) for part in (chosen, parts[-1])]
             items[name].append(np.stack(each, 1))
         rows = batch.rows.numpy()
@@ -108,6 +108,6 @@ def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray, figure: 
         together = np.concatenate(items[way])
         columns = [np.bincount(block.ravel(), column) for column in together.T]
         values = (sums_of[:-1] / sums_of[-1].clamp(min=1)).tolist()
-        figures: dict[str, Any] = dict(zip(names, values, strict=True))
-        found[way] = Measured(figures, np.stack(columns, 1), way == LAST_VALUE)
+        metrics: dict[str, Any] = dict(zip(names, values, strict=True))
+        found[way] = Measured(metrics, np.stack(columns, 1), way == LAST_VALUE)
     return found

@@ -49,7 +49,7 @@ PARTS = ("training", "validation", "test")
 EPOCH_BATCHES = 100
 """Batches in an epoch at most: windows of a long series overlap, and early stopping wants to look now and then."""
 VALID_WINDOWS = 1024
-"""Validation windows looked at after each epoch; the closing figures are taken over all."""
+"""Validation windows looked at after each epoch; the closing metrics are taken over all."""
 
 
 class SizesConfig(Record):
@@ -115,7 +115,7 @@ class Forecaster(Estimator):
         season_: length of the season that was found, 1 for none.
         preparation_: columns, step of time and scales.
         notes_: what was shortened or left out, for a person.
-        history_: a dictionary of figures for each epoch.
+        history_: a dictionary of metrics for each epoch.
         network_: the trained `torch.nn.Module`.
 
     Example:
@@ -326,22 +326,22 @@ class Forecaster(Estimator):
         self._network.linear_weight.copy_(weight)
         self._network.linear_bias.copy_(bias)
         if not watched.count:
-            self._conclude(no_held_out(self._compared_figure, {}))
+            self._conclude(no_held_out(self._compared_metric, {}))
             return
         if levels:
             counted_on = self._windows(*valid, PREDICT_BATCH, most=most_windows(self.horizon, targets, len(levels)))
             errors = [self._errors(batch) for batch in counted_on]
             self._network.shifts.copy_(shifts(torch.cat(errors), levels))
-        figures = self._measure(*valid)
-        self.metrics_["baselines"] = figures.pop("baselines")
-        self._conclude(Comparison(**figures.pop("comparison")))
-        self.metrics_["valid"] = {k: v for k, v in figures.items() if k not in ("n", "coverage_wanted")}
+        metrics = self._measure(*valid)
+        self.metrics_["baselines"] = metrics.pop("baselines")
+        self._conclude(Comparison(**metrics.pop("comparison")))
+        self.metrics_["valid"] = {k: v for k, v in metrics.items() if k not in ("n", "coverage_wanted")}
 
     def _compare_with_baselines(self, batches: Any, valid: Any) -> None:
         """Does nothing: `_close` compares with the baselines, on all windows of the validation part."""
 
     @property
-    def _compared_figure(self) -> str:
+    def _compared_metric(self) -> str:
         """The error that is compared with the baselines: the one that the loss measures."""
         return "mse" if self.loss == "l2" else "mae"
 
@@ -398,7 +398,7 @@ class Forecaster(Estimator):
         if any(not 0 < q < 1 for q in levels) or list(levels) != sorted(set(levels)):
             raise UsageError(f"quantiles are rising shares between 0 and 1, not {', '.join(f'{q:g}' for q in levels)}")
 
-    # figures
+    # metrics
 
     def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, y: Any, features: Any = None, known: Any = None, part: str | None = None
@@ -451,15 +451,15 @@ class Forecaster(Estimator):
             "network": lambda batch: self._answer(batch.values, batch.future),
             **references.ways(windows, self.season_, network.linear_weight.cpu(), network.linear_bias.cpu()),
         }
-        measured = score(windows, ways, sizes, self._compared_figure)
+        measured = score(windows, ways, sizes, self._compared_metric)
         network = measured.pop("network")
-        comparison = compare(network, measured, self._compared_figure, greater=False)
-        own, figures = network.figures, {name: found.figures for name, found in measured.items()}
+        comparison = compare(network, measured, self._compared_metric, greater=False)
+        own, metrics = network.metrics, {name: found.metrics for name, found in measured.items()}
         if len(levels) < 2:
             own.pop("coverage")
         else:
             own["coverage_wanted"] = round(levels[-1] - levels[0], 9)
-        baselines = {name: {k: v for k, v in f.items() if k != "coverage"} for name, f in figures.items()}
+        baselines = {name: {k: v for k, v in f.items() if k != "coverage"} for name, f in metrics.items()}
         return {**own, "n": windows.count, **beside(baselines, comparison)}
 
     def order_test(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -468,13 +468,13 @@ class Forecaster(Estimator):
         """Measures how much the order of the steps of the context matters; arguments as in `evaluate`.
 
         Returns:
-            `{"in order": figures, "shuffled": figures}`: the errors on scaled values with the contexts as they are, and
+            `{"in order": metrics, "shuffled": metrics}`: the errors on scaled values with the contexts as they are, and
             with their steps in random order (seeded).
         """
         check_is_fitted(self, "network_")
         panel = self._accept(y, features, known)
         windows = self._windows(panel, self._spans(panel, part)[0], PREDICT_BATCH)
-        return {"in order": self._figures(windows), "shuffled": self._figures(Shuffled(windows))}
+        return {"in order": self._metrics(windows), "shuffled": self._metrics(Shuffled(windows))}
 
     # predicting
 

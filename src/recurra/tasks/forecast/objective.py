@@ -1,4 +1,4 @@
-"""Loss and figures of forecasts."""
+"""Loss and metrics of forecasts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class ForecastObjective:
         quantiles: the levels of the network's further outputs.
     """
 
-    watch = "loss"
-    watch_greater = False
+    monitor = "loss"
+    monitor_mode = "min"
     perfect: float | None = None
 
     def __init__(self, kind: str, quantiles: Sequence[float]) -> None:
@@ -59,7 +59,7 @@ class ForecastObjective:
         parts = (self.losses(output, batch.targets), error.square(), error.abs(), torch.ones_like(error))
         return torch.stack([total(part.double() * weights) for part in parts]).cpu()
 
-    def figures(self, observed: list[Any]) -> dict[str, float]:
+    def metrics(self, observed: list[Any]) -> dict[str, float]:
         """Mean squared and absolute error of the scaled values, and the mean loss."""
         loss, square, absolute, count = torch.stack(observed).sum(0).tolist()
         count = max(count, 1.0)

@@ -98,7 +98,7 @@ class LanguageModel(Estimator):
         encoder_: the tokens.
         documents_: whether the model was trained on many texts rather than on a running one.
         classes_: the labels that may condition a text, as strings; empty without any.
-        history_: a dictionary of figures for each epoch.
+        history_: a dictionary of metrics for each epoch.
         best_epoch_: the epoch, counted from 1, whose weights were kept.
         network_: the trained `torch.nn.Module`.
 
@@ -316,12 +316,12 @@ class LanguageModel(Estimator):
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-probability of a token in nats: greater is better. Data as in `fit`."""
         check_is_fitted(self, "network_")
-        return -self._figures(self._batches(X, y))["loss"]
+        return -self._metrics(self._batches(X, y))["loss"]
 
     def perplexity(self, X: Any, y: Any = None) -> float:
         """Among how many equally probable tokens the model would be as much at a loss. Data as in `fit`."""
         check_is_fitted(self, "network_")
-        return self._figures(self._batches(X, y))["perplexity"]
+        return self._metrics(self._batches(X, y))["perplexity"]
 
     def log_probability(self, X: Any, y: Any = None) -> np.ndarray:
         """Log-probability in nats of each text from its begin (to its end, after training on many texts), `(batch,)`.

@@ -113,7 +113,7 @@ class LanguageNetwork(torch.nn.Module):
 
 
 class NextToken:
-    """Loss and figures of language models.
+    """Loss and metrics of language models.
 
     Where windows follow each other, the state goes on from one to the next, its gradient does not: truncated
     back-propagation through time.
@@ -122,8 +122,8 @@ class NextToken:
         characters: how many characters begin in each token `(tokens,)`.
     """
 
-    watch = "loss"
-    watch_greater = False
+    monitor = "loss"
+    monitor_mode = "min"
     perfect: float | None = None
 
     def __init__(self, characters: np.ndarray) -> None:
@@ -145,7 +145,7 @@ class NextToken:
         losses = token_losses(network, features, batch.targets)
         return float(losses.double().sum()), len(targets), float(self.characters[targets.long().cpu()].sum())
 
-    def figures(self, observed: list[Any]) -> dict[str, float]:
+    def metrics(self, observed: list[Any]) -> dict[str, float]:
         """Nats per token (`loss`), the perplexity per token that it means, and bits per character."""
         total, tokens, characters = (math.fsum(column) for column in zip(*observed, strict=True))
         loss = total / tokens

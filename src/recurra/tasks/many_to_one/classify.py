@@ -44,10 +44,10 @@ class ClassifyConfig(PooledConfig):
 
 
 class CrossEntropy(PooledObjective):
-    """Loss and figures of classification."""
+    """Loss and metrics of classification."""
 
-    watch = "accuracy"
-    watch_greater = True
+    monitor = "accuracy"
+    monitor_mode = "max"
     perfect: float | None = 1.0
 
     def losses(self, output: Tensor, target: Any) -> Tensor:
@@ -107,8 +107,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     Attributes:
         resolved_params_: values of these parameters for the training data.
         classes_: the classes, in the order of the columns of `predict_proba`.
-        history_: a dictionary of figures for each epoch.
-        watch_: with `watch`, signs of health of each epoch that was looked at.
+        history_: a dictionary of metrics for each epoch.
+        health_checks_: with `health_checks`, signs of health of each measured epoch.
         best_epoch_: the epoch, counted from 1, whose weights were kept.
         network_: the trained `torch.nn.Module`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -27,6 +26,7 @@ from recurra.data.files.audio import Recordings
 from recurra.errors import DataError
 from recurra.nn import POOLINGS
 from recurra.ops import total
+from recurra.tasks.aliases import alias
 from recurra.tasks.base import PREDICT_BATCH, Estimator
 from recurra.tasks.baselines import Baseline
 from recurra.tasks.config import FolderConfig
@@ -101,10 +101,10 @@ class PooledConfig(FolderConfig, kw_only=True):
 
 
 class PooledObjective:
-    """Loss and figures where the network gives one output for each sequence."""
+    """Loss and metrics where the network gives one output for each sequence."""
 
-    watch: str
-    watch_greater: bool
+    monitor: str
+    monitor_mode: str
 
     def losses(self, output: Tensor, target: Any) -> Tensor:
         """Loss of each sequence, `(batch,)`."""
@@ -130,7 +130,7 @@ class PooledObjective:
         target, weight = (None if t is None else t.cpu() for t in (batch.targets, batch.weights))
         return output, target, weight
 
-    def figures(self, observed: list[Any]) -> dict[str, float]:
+    def metrics(self, observed: list[Any]) -> dict[str, float]:
         """Figures over all batches."""
         columns = zip(*observed, strict=True)
         output, target, weight = (None if c[0] is None else torch.cat(c) for c in columns)
@@ -174,11 +174,7 @@ class SequenceEstimator(Estimator):
         """See `Estimator.accepts_text`."""
         return self.encoder_.kind == "text"
 
-    @property
-    def chosen_(self) -> dict[str, Any]:
-        """Deprecated name of `resolved_params_`."""
-        warnings.warn("chosen_ is now resolved_params_", DeprecationWarning, stacklevel=2)
-        return self.resolved_params_
+    chosen_ = alias("chosen_", "resolved_params_")
 
     # what a task defines
 
@@ -199,7 +195,7 @@ class SequenceEstimator(Estimator):
         raise NotImplementedError
 
     def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
-        """Weight of each sequence in the loss and in the figure that chooses the best epoch."""
+        """Weight of each sequence in the loss and in the metric that chooses the best epoch."""
         return weights
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
@@ -378,7 +374,7 @@ class SequenceEstimator(Estimator):
         examples = Examples.of(some, tokens=sizes["tokens"], outputs=outputs, classes=classes)
         words = {"text": "TF-IDF", "series": "summary statistics", "audio": "statistics of the spectra"}[kind]
         linear = fit_linear(examples, f"{'logistic' if classes else 'ridge'} regression on {words}", note)
-        folds = min(folds, len(rows)) if (weights > 0).all() else 0  # a part without weight has no figures
+        folds = min(folds, len(rows)) if (weights > 0).all() else 0  # a part without weight has no metrics
         return [constant, linear], self._crossed(examples, constant, linear, folds) if folds > 1 else {}
 
     def _baseline_sizes(self) -> dict[str, int]:

@@ -39,15 +39,15 @@ class RegressConfig(PooledConfig):
 
 
 class SquaredError(PooledObjective):
-    """Loss and figures of regression; the network predicts standardised targets.
+    """Loss and metrics of regression; the network predicts standardised targets.
 
     Args:
         mean: of the training targets, `(outputs,)`.
         scale: their standard deviation, `(outputs,)`.
     """
 
-    watch = "loss"
-    watch_greater = False
+    monitor = "loss"
+    monitor_mode = "min"
     perfect: float | None = 1e-4  # of the variance of the targets is left: R² is 0.9999
 
     def __init__(self, mean: np.ndarray, scale: np.ndarray) -> None:
@@ -85,7 +85,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         cell: see `SequenceClassifier`, whose arguments this estimator shares but for `class_weight`.
 
     Attributes:
-        history_: a dictionary of figures for each epoch.
+        history_: a dictionary of metrics for each epoch.
         best_epoch_: the epoch, counted from 1, whose weights were kept.
         network_: the trained `torch.nn.Module`.
 

@@ -88,7 +88,7 @@ class SequenceTagger(Estimator):
     Attributes:
         classes_: the tags, in the order of the columns of `predict_proba`.
         scheme_: scheme of the tags, such as `"BIO"` or `"IOBES"`; None where they mark no spans, or in no known way.
-        history_: a dictionary of figures for each epoch.
+        history_: a dictionary of metrics for each epoch.
         best_epoch_: the epoch, counted from 1, whose weights were kept.
         network_: the trained `torch.nn.Module`.
 
@@ -295,7 +295,7 @@ class SequenceTagger(Estimator):
     def score(self, X: Any, y: Any) -> float:
         """Accuracy over all words whose tag is known."""
         check_is_fitted(self, "network_")
-        return self._figures(self._labelled(X, y, None))["accuracy"]
+        return self._metrics(self._labelled(X, y, None))["accuracy"]
 
     def _tagged(self, X: Any, *, confident: bool = True) -> Iterator[tuple[list[str], np.ndarray]]:
         """Yields tags and probabilities of each sentence, in order; with `confident=False` the latter are empty."""

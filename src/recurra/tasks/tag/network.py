@@ -1,4 +1,4 @@
-"""Tagging's network (words and their characters, a recurrent stack over the words, a chain of tags) and its figures."""
+"""Tagging's network (words and their characters, a recurrent stack over the words, a chain of tags) and its metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recurra.nn import Chain, build_recurrent, last_hidden
 from recurra.ops import dropout as drop
 
 UNSEEN_TAG = -1
-"""Number of a tag that training never saw: always an error in the figures, never in the loss."""
+"""Number of a tag that training never saw: always an error in the metrics, never in the loss."""
 
 
 class TaggerNetwork(torch.nn.Module):
@@ -133,19 +133,19 @@ class Observed(NamedTuple):
 
 
 class Tagging:
-    """Loss and figures of tagging; F1 of spans chooses the best epoch where there are spans, else accuracy.
+    """Loss and metrics of tagging; F1 of spans chooses the best epoch where there are spans, else accuracy.
 
     Args:
         parts: what the tags say of spans, None where they mark none.
         chain: decodes the scores of baselines, which have no chain.
     """
 
-    watch_greater = True
+    monitor_mode = "max"
     perfect: float | None = 1.0
 
     def __init__(self, parts: list[Part] | None = None, chain: Chain | None = None) -> None:
         self.parts, self.chain = parts, chain
-        self.watch = "f1" if parts else "accuracy"
+        self.monitor = "f1" if parts else "accuracy"
 
     def loss(self, network: Any, batch: WordBatch) -> tuple[Tensor, Tensor]:
         """Sum of the losses of the sentences of a batch, and its number of known tags."""
@@ -167,18 +167,18 @@ class Tagging:
     def _chain(self, network: Any) -> Any:
         return getattr(network, "chain", self.chain)
 
-    def figures(self, observed: list[Observed]) -> dict[str, float]:
+    def metrics(self, observed: list[Observed]) -> dict[str, float]:
         """Accuracy, that on words never seen in training, of spans precision, recall and F1, and mean loss in nats."""
         found, targets, unseen = (np.concatenate(c) for c in list(zip(*observed, strict=True))[:3])
         judged, right = targets != IGNORE, found == targets
-        figures = {"accuracy": _mean(right[judged])}
+        metrics = {"accuracy": _mean(right[judged])}
         if (judged & unseen).any():
-            figures["unseen_word_accuracy"] = _mean(right[judged & unseen])
+            metrics["unseen_word_accuracy"] = _mean(right[judged & unseen])
         if self.parts:
             lengths = np.concatenate([o.lengths for o in observed])
-            figures |= _span_figures(found, targets, lengths, self.parts)
+            metrics |= _span_metrics(found, targets, lengths, self.parts)
         known = (targets >= 0).sum()
-        return {**figures, "loss": sum(o.loss for o in observed) / max(int(known), 1)}
+        return {**metrics, "loss": sum(o.loss for o in observed) / max(int(known), 1)}
 
     def items(self, observed: list[Observed]) -> np.ndarray | None:
         """Right tags and known tags of each sentence, `(sentences, 2)`; None where F1 is compared."""
@@ -194,7 +194,7 @@ def _mean(right: np.ndarray) -> float:
     return float(right.mean()) if len(right) else 0.0
 
 
-def _span_figures(found: np.ndarray, targets: np.ndarray, lengths: np.ndarray, parts: list[Part]) -> dict[str, float]:
+def _span_metrics(found: np.ndarray, targets: np.ndarray, lengths: np.ndarray, parts: list[Part]) -> dict[str, float]:
     """Precision, recall and F1 of exact spans; sentences with a missing tag are left out."""
     both = given = answered = 0
     unseen = Part("I", "\0")  # a run of tags that training never saw is one span, which no answer can meet

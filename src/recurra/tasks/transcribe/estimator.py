@@ -93,7 +93,7 @@ class Transcriber(Estimator):
         length_bonus: with a beam, added to the logarithm of a transcription for each token.
 
     Attributes:
-        history_: a dictionary of figures for each epoch.
+        history_: a dictionary of metrics for each epoch.
         best_epoch_: the epoch, counted from 1, whose weights were kept: that of the lowest character error rate.
         network_: the trained `torch.nn.Module`.
 
@@ -249,7 +249,7 @@ class Transcriber(Estimator):
     def score(self, X: Any, y: Any) -> float:
         """1 minus the character error rate: 1 is best, and it can be below 0."""
         check_is_fitted(self, "network_")
-        return 1 - self._figures(self._labelled(X, y, None))["cer"]
+        return 1 - self._metrics(self._labelled(X, y, None))["cer"]
 
     def transcribe(self, X: Any) -> list[Transcript]:
         """Transcribes recordings, with a confidence and the times of the tokens.

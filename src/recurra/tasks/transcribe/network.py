@@ -78,8 +78,8 @@ class CTCObjective:
         length_bonus: see `Transcriber`.
     """
 
-    watch = "cer"
-    watch_greater = False
+    monitor = "cer"
+    monitor_mode = "min"
     perfect: float | None = 0.0
 
     def __init__(self, encoder: TextEncoder, beam: int, length_bonus: float) -> None:
@@ -105,7 +105,7 @@ class CTCObjective:
             return [greedy(row[:n], BLANK_ID) for row, n in rows]
         return [beam_search(row[:n], BLANK_ID, self.beam, length_bonus=self.length_bonus) for row, n in rows]
 
-    def figures(self, observed: list[Any]) -> dict[str, float]:
+    def metrics(self, observed: list[Any]) -> dict[str, float]:
         """Error rates (edits over the length of all texts), share of texts without an error, mean loss of a token.
 
         A text that is too long for its recording has an infinite loss and counts in the error rates alone. A loss of

@@ -31,7 +31,7 @@ from recurra.tasks.subject import Subject
 from .alignment import Alignment
 from .baselines import Neighbours
 from .inspection import subject_of_texts
-from .metrics import bleu_tokens, corpus_figures, signatures
+from .metrics import bleu_tokens, corpus_metrics, signatures
 from .network import SPECIALS, EncoderDecoder
 from .objective import MAX_SLOPE, Limit, Translating
 
@@ -105,7 +105,7 @@ class Translator(Estimator):
 
     Attributes:
         bleu_tokens_: how BLEU cuts the target's texts: `"char"` where spaces do not part words, else `"13a"`.
-        history_: a dictionary of figures for each epoch; validation translations are greedy.
+        history_: a dictionary of metrics for each epoch; validation translations are greedy.
         best_epoch_: the epoch, counted from 1, whose weights were kept.
         network_: the trained `torch.nn.Module`.
 
@@ -259,8 +259,8 @@ class Translator(Estimator):
         if self.neighbours_ is None:
             return {}
         nearest = self.neighbours_.translate([batches.texts[row] for row in batches.references])
-        figures = corpus_figures(nearest, list(batches.references.values()), self.bleu_tokens_)
-        return {NEAREST: Measured(figures)}
+        metrics = corpus_metrics(nearest, list(batches.references.values()), self.bleu_tokens_)
+        return {NEAREST: Measured(metrics)}
 
     def _build(self) -> EncoderDecoder:
         return EncoderDecoder(
@@ -278,7 +278,7 @@ class Translator(Estimator):
         )
 
     def _objective(self, beams: int = 1) -> Translating:
-        # what training watches is decoded greedily, in a fraction of the time
+        # the validation metric of training is decoded greedily, in a fraction of the time
         return Translating(
             self.target_encoder_,
             self.limit_,
@@ -291,7 +291,7 @@ class Translator(Estimator):
     def _evaluation_objective(self) -> Translating:
         return self._objective(self.beam_size)
 
-    # figures
+    # metrics
 
     def evaluate(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, Any]:
         """Figures of the model, and of its nearest-neighbour baseline, on texts and their translations.
@@ -312,10 +312,10 @@ class Translator(Estimator):
         batches = self._to_measure(X, y, sample_weight)[1]
         rows = list(batches.references)
         references = list(batches.references.values())
-        figures, baselines, comparison = self._compared(batches, self._evaluation_objective())
+        metrics, baselines, comparison = self._compared(batches, self._evaluation_objective())
         nearest = {f"nearest_neighbour_{name}": value for name, value in baselines.get(NEAREST, {}).items()}
         counts = {"sources": len(rows), "n": batches.count}
-        found = {**figures, **nearest, **signatures(references, self.bleu_tokens_), **counts}
+        found = {**metrics, **nearest, **signatures(references, self.bleu_tokens_), **counts}
         return found | beside(baselines, comparison)
 
     def _labelled(self, X: Any, y: Any, sample_weight: Any) -> PairBatches:

@@ -29,7 +29,7 @@ def bleu_tokens(texts: Sequence[str]) -> str:
     return "char" if 2 * len(_WITHOUT_SPACES.findall("".join(letters))) > len(letters) else "13a"
 
 
-def corpus_figures(found: Sequence[str], references: References, tokens: str) -> dict[str, float]:
+def corpus_metrics(found: Sequence[str], references: References, tokens: str) -> dict[str, float]:
     """BLEU and chrF, from 0 to 100, of translations against all references of each.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Loss and figures of translation."""
+"""Loss and metrics of translation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from recurra.data import TextEncoder
 from recurra.data.batching.pairs import PairBatch
 
-from .metrics import corpus_figures
+from .metrics import corpus_metrics
 from .network import EncoderDecoder
 from .search import Hypothesis, beam_search
 
@@ -46,8 +46,8 @@ class Translating:
         bleu_tokens: how BLEU cuts texts.
     """
 
-    watch = "bleu"  # chrF praises a lone full stop, which is what an untrained decoder says; BLEU gives it nothing
-    watch_greater = True
+    monitor = "bleu"  # chrF praises a lone full stop, which is what an untrained decoder says; BLEU gives it nothing
+    monitor_mode = "max"
     perfect: float | None = 100.0
 
     def __init__(
@@ -83,13 +83,13 @@ class Translating:
             found = [self.encoder.decode(hypothesis.tokens) for hypothesis in best]
         return float(total), int(count), found, [known for known in batch.references if known is not None]
 
-    def figures(self, observed: list[Any]) -> dict[str, float]:
+    def metrics(self, observed: list[Any]) -> dict[str, float]:
         """Loss in nats per token, its exponential (perplexity), BLEU and chrF."""
         loss = sum(row[0] for row in observed) / max(sum(row[1] for row in observed), 1)
         found = [text for row in observed for text in row[2]]
         references = [known for row in observed for known in row[3]]
-        figures = {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
-        return {**corpus_figures(found, references, self.bleu_tokens), **figures}
+        metrics = {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+        return {**corpus_metrics(found, references, self.bleu_tokens), **metrics}
 
     def _cross_entropy(self, network: torch.nn.Module, batch: PairBatch, smoothing: float) -> tuple[Tensor, Tensor]:
         scores, expected = network(batch.values, batch.lengths, batch.targets, batch.target_lengths)

@@ -30,10 +30,10 @@ ROWS = 8
 EIGENVALUES = 1e-4, 2.5e-9
 """Seconds that the eigenvalues of a matrix take, about: in any case, and for the cube of its rows."""
 
-WatchRow = dict[str, Any]
+HealthRow = dict[str, Any]
 
 
-class Watch(pl.Callback):
+class HealthMonitor(pl.Callback):
     """Looks at a step of training now and then: update sizes, gradient, gates, dead units, spectral radius.
 
     It reads and never writes: training gives the same model to the last bit with and without it. Which steps are looked
@@ -46,8 +46,8 @@ class Watch(pl.Callback):
 
     def __init__(self, clip: float, budget: float = BUDGET) -> None:
         self.clip, self.budget = clip, budget
-        self.rows: list[WatchRow] = []
-        self._looks: list[WatchRow] = []
+        self.rows: list[HealthRow] = []
+        self._looks: list[HealthRow] = []
         self._look: _Look | None = None
         self._spent, self._cost, self._start = 0.0, FIRST_LOOK, time.thread_time()
 
@@ -77,7 +77,7 @@ class Watch(pl.Callback):
         """Makes one row of the looks of an epoch."""
         if not self._looks:
             return
-        row: WatchRow = {"epoch": len(pl_module.history), "looks": len(self._looks), **self._looks[-1]}
+        row: HealthRow = {"epoch": len(pl_module.history), "looks": len(self._looks), **self._looks[-1]}
         for name in ("update", "gradient"):
             row |= max(
                 ({k: v for k, v in look.items() if k.startswith(name)} for look in self._looks),
@@ -100,18 +100,18 @@ class Watch(pl.Callback):
         """The row of an epoch in words, `""` where it was not looked at.
 
         Example:
-            >>> watch = Watch(clip=1.0)
-            >>> watch.rows = [{"epoch": 1, "update": 0.7, "update_at": "weight_hh_l0", "dead": 0.0}]
-            >>> print(watch.line(1))  # doctest: +ELLIPSIS
+            >>> monitor = HealthMonitor(clip=1.0)
+            >>> monitor.rows = [{"epoch": 1, "update": 0.7, "update_at": "weight_hh_l0", "dead": 0.0}]
+            >>> print(monitor.line(1))  # doctest: +ELLIPSIS
             RED update size 70 % (weight_hh_l0), dead units 0 %: the steps are too large...
         """
         if not self.rows or self.rows[-1]["epoch"] != epoch:
             return ""
-        return said(watch_lights(self.rows[-1]))
+        return said(row_lights(self.rows[-1]))
 
     def light(self) -> str:
         """Colour of the last look, `""` before the first."""
-        return worst(watch_lights(self._looks[-1])) if self._looks else ""
+        return worst(row_lights(self._looks[-1])) if self._looks else ""
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
@@ -128,7 +128,7 @@ class Watch(pl.Callback):
         self._spent += seconds
         self._cost = max(seconds, self._cost / 2)  # a look may take longer than the last
 
-    def _radius(self, network: torch.nn.Module) -> WatchRow:
+    def _radius(self, network: torch.nn.Module) -> HealthRow:
         """Spectral radii once an epoch, if there is time for them."""
         layers = [(name, m) for name, m in network.named_modules() if isinstance(m, RECURRENT)]
         cost = sum(
@@ -235,17 +235,17 @@ _EPOCH_UPDATE = dataclasses.replace(UPDATE, low=(-math.inf, -math.inf))
 _SIGNS = (("update", _EPOCH_UPDATE), ("gradient", TRAINING_GRADIENT), ("saturated", SATURATION), ("dead", DEAD))
 
 
-def watch_lights(row: WatchRow) -> list[Light]:
+def row_lights(row: HealthRow) -> list[Light]:
     """What a row says, as lights."""
     return [sign.light(row[key], row.get(f"{key}_at", "")) for key, sign in _SIGNS if key in row]
 
 
 def said(lights: list[Light]) -> str:
-    """Lights in one line: the colour in words, the figures, and the advice of the first that is not green."""
+    """Lights in one line: the colour in words, the values, and the advice of the first that is not green."""
     colour = worst(lights)
-    figures = ", ".join(
+    values = ", ".join(
         f"{light.name} {light.shown}" + (f" ({light.where})" if light.light != "green" and light.where else "")
         for light in lights
     )
     advice = next((light.advice for light in lights if light.light == colour and light.advice), "")
-    return f"{colour if colour == 'green' else colour.upper()} {figures}" + (f": {advice}" if advice else "")
+    return f"{colour if colour == 'green' else colour.upper()} {values}" + (f": {advice}" if advice else "")

@@ -212,7 +212,7 @@ class Activity:
 
 
 def _limits(cell: Cell, gate: str) -> tuple[float, float] | None:
-    """Between which figures a gate is not saturated; None for one that has no ends."""
+    """Returns the limits between which a gate is not saturated; None for a gate without limits."""
     if gate != "candidate":
         return SATURATED_SIGMOID, 1 - SATURATED_SIGMOID
     if getattr(cell, "nonlinearity", "tanh") != "tanh":

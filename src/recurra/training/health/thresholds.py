@@ -1,7 +1,7 @@
 """Signs of health: what is measured of a model, and where a measure turns from green to yellow and red.
 
 Training looks at them while it runs (`recurra.training.health.monitor`), and the health card shows them afterwards
-(`recurra.inspect.health`). The figures in the remarks were measured on models of the embedded samples with default
+(`recurra.inspect.health`). The values in the remarks were measured on models of the embedded samples with default
 settings, and on models that were made sick on purpose; `tests/inspect/test_health.py` holds both sides.
 """
 
@@ -23,11 +23,11 @@ class Light:
 
     Attributes:
         name: what was measured.
-        value: the figure; None where it is no number.
-        unit: of the figure, `""` for a plain number.
+        value: the number; None where it is no number.
+        unit: of the value, `""` for a plain number.
         light: `"green"`, `"yellow"` or `"red"`.
-        where: the place with the worst figure, such as `"encoder.recurrent/0/forward input"`.
-        meaning: what the figure says, in one sentence.
+        where: the place with the worst value, such as `"encoder.recurrent/0/forward input"`.
+        meaning: what the value says, in one sentence.
         advice: what to do about it; `""` where nothing is to be done.
     """
 
@@ -41,7 +41,7 @@ class Light:
 
     @property
     def shown(self) -> str:
-        """The figure with its unit, for people."""
+        """The value with its unit, for people."""
         if self.value is None:
             return ""
         if self.unit == "%":
@@ -50,7 +50,7 @@ class Light:
         return f"{self.value:.3g} {self.unit}".rstrip()
 
     def row(self) -> dict[str, Any]:
-        """For JSON, which has no infinity: an infinite figure becomes a text."""
+        """For JSON, which has no infinity: infinity becomes a text."""
         found = dataclasses.asdict(self)
         if self.value is not None and not math.isfinite(self.value):
             found["value"] = str(self.value)
@@ -68,10 +68,10 @@ class Sign:
 
     Attributes:
         name: what is measured.
-        unit: of the figure; shares are given as numbers up to 1 and shown in `%`.
-        meaning: what the figure says, in one sentence.
-        high: above the first figure the light is yellow, above the second red.
-        low: below the first figure the light is yellow, below the second red.
+        unit: of the value; shares are given as numbers up to 1 and shown in `%`.
+        meaning: what the value says, in one sentence.
+        high: above the first value the light is yellow, above the second red.
+        low: below the first value the light is yellow, below the second red.
         too_high: what to do then.
         too_low: what to do then.
     """
@@ -85,7 +85,7 @@ class Sign:
     too_low: str = ""
 
     def light(self, value: float, where: str = "") -> Light:
-        """Judges a figure; one that is not a number is red.
+        """Judges a value; one that is not a number is red.
 
         Example:
             >>> DEAD.light(0.6, "0/forward").light, DEAD.light(0.0).advice
