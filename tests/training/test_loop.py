@@ -394,7 +394,7 @@ def test_lightning_is_quiet_while_it_trains():
 
 @pytest.mark.parametrize("watched", [False, True])
 def test_a_run_tells_what_became_of_it(monkeypatch, watched):
-    monkeypatch.setattr(loop.Watch, "_allows", lambda self, seconds: True)
+    monkeypatch.setattr(loop.HealthMonitor, "_allows", lambda self, seconds: True)
 
     class Source:
         def __init__(self):
@@ -410,12 +410,12 @@ def test_a_run_tells_what_became_of_it(monkeypatch, watched):
             self.sought.append(step)
 
     network, source = torch.nn.Linear(1, 1).eval(), Source()
-    settings = Settings(epochs=3, verbose=0, watch=watched, gradient_clip=0.5)
+    settings = Settings(epochs=3, verbose=0, health_checks=watched, gradient_clip=0.5)
     run = train(network, Objective(), source, None, settings)  # type: ignore[arg-type]
-    assert run == Run(run.history, 3, False, False, run.watched)
-    assert [row["looks"] for row in run.watched] == [2, 2, 2] * watched
-    assert all(row["clipped"] == 1.0 for row in run.watched)
+    assert run == Run(run.history, 3, False, False, run.health)
+    assert [row["looks"] for row in run.health] == [2, 2, 2] * watched
+    assert all(row["clipped"] == 1.0 for row in run.health)
     assert [row["epoch"] for row in run.history] == [1, 2, 3]
     assert source.sought == [0]
     assert not network.training
-    assert Run([], 0, False, False).watched == []
+    assert Run([], 0, False, False).health == []
