@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import types
@@ -194,8 +195,9 @@ def epochs(keep, rows):
 
 
 def test_the_weights_of_the_best_epoch_are_copied():
-    keep = KeepBest("valid_loss", False, None)
-    assert keep.weights == {}
+    keep, nothing = KeepBest("valid_loss", False, None), [-math.inf] * 2
+    state = {"best": nothing, "epoch": 0, "weights": {}, "reference": nothing, "gained": 0}
+    assert keep.state_dict() == state
     trainer = epochs(keep, [{"valid_loss": x} for x in (3.0, 1.0, 2.0)])
     assert (keep.epoch, float(keep.weights["weight"]), trainer.should_stop) == (2, 2.0, False)
     assert not keep.weights["weight"].requires_grad

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 
 import pytest
 import torch
@@ -48,3 +49,14 @@ def test_what_is_not_there(tmp_path):
     path.touch()
     CheckedFiles().remove_checkpoint(str(path))
     assert not path.exists()
+
+
+def test_code_in_a_file_is_not_executed(tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "executed"),))
+
+    CheckedFiles().save_checkpoint({"a": Attack()}, tmp_path / "last.ckpt")
+    with pytest.raises(UsageError, match="is damaged: it contains code"):
+        CheckedFiles().load_checkpoint(tmp_path / "last.ckpt")
+    assert not (tmp_path / "executed").exists()

@@ -174,6 +174,12 @@ def test_a_cuda_device_must_be_one_of_those_that_torch_sees(monkeypatch):
             choose_device(name)
     with pytest.raises(EngineError, match="not supported"):
         choose_device("meta")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(EngineError, match="not there: torch sees 0"):
+        choose_device("cuda")
+    for there, chosen in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert choose_device("auto") == torch.device(chosen)
 
 
 # the learner, step by step
