@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import re
 from importlib import import_module
 from inspect import ismodule
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "reference" / "generate.py")
@@ -28,14 +31,29 @@ def test_every_public_name_has_a_page():
     assert all(address == "reference/index.md" or f"({Path(address).name})" in index for address in pages)
 
 
+NOT_YET = ("recurra.cells", "recurra.nn", "recurra.ops")
+"""Packages with public names that have no example yet."""
+
+
+@pytest.mark.parametrize("package", [package for package in generate.PACKAGES if package not in NOT_YET])
+def test_every_public_name_has_an_example(package):
+    """Functions and classes have their own; a constant is in the example of another name of the package."""
+    names = generate.public_names()[package]
+    assert [name for name, value in names.items() if callable(value) and not generate.has_example(value)] == []
+    lines = [line.strip() for value in names.values() for line in (inspect.getdoc(value) or "").splitlines()]
+    shown = "\n".join(line for line in lines if line.startswith((">>> ", "... ")))
+    constants = [name for name, value in names.items() if not callable(value)]
+    assert [name for name in constants if not re.search(rf"\b{name}\b", shown)] == []
+
+
 def test_pages_point_to_the_objects_and_not_to_modules_of_the_same_name():
     pages = generate.pages()
     assert "::: recurra.inspect.health.health\n" in pages["reference/recurra.inspect.health.md"]
     assert "::: recurra.lab.vanishing.vanishing\n" in pages["reference/recurra.lab.vanishing.md"]
 
 
-def test_results_point_to_the_examples_that_show_them():
-    assert "](recurra.gradient_reach.md)" in generate.pages()["reference/recurra.inspect.Reach.md"]
+def test_constants_point_to_the_examples_that_show_them():
+    assert "](recurra.inspect.Attribution.md)" in generate.pages()["reference/recurra.inspect.METHODS.md"]
 
 
 HOW_TO = ("cells", "tasks", "engines", "measures", "options")

@@ -36,6 +36,15 @@ class Result:
         curves: data of the figure that is not in the rows.
         notes: explanations below the table.
         draw: draws the figure.
+
+    Example:
+        `QUICK` has the arguments of a small version of each experiment.
+
+        >>> from recurra import lab
+        >>> small = {**lab.QUICK["vanishing"], "lags": (10,), "cells": ("rnn",), "steps": 20}
+        >>> result = lab.vanishing(**small)
+        >>> result.experiment, len(result.rows) == len(result.table().splitlines()) - 2
+        ('vanishing', True)
     """
 
     experiment: str

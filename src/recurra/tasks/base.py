@@ -56,6 +56,13 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
 
     A task adds its own arguments. It defines the batches in `_prepare`, the network in `_build`, and the loss and the
     metrics in `_objective`. The shared arguments are described by `SequenceClassifier`.
+
+    Example:
+        `ESTIMATORS` has the estimators of all tasks by name.
+
+        >>> from recurra.tasks import ESTIMATORS, Estimator
+        >>> ESTIMATORS["tag"].__name__, all(issubclass(kind, Estimator) for kind in ESTIMATORS.values())
+        ('SequenceTagger', True)
     """
 
     task: ClassVar[str]

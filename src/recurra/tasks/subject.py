@@ -38,6 +38,13 @@ class Subject:
         any_length: whether steps of the inputs can be left out of a batch: what `score` and `loss` ask is of the whole
             sequence, and of no place in it.
         words: for texts: which word of its text, as it is written between spaces, each time step belongs to.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import subject_of
+        >>> subject = subject_of(torch.nn.GRU(2, 4, batch_first=True), torch.randn(3, 9, 2))
+        >>> subject.scores().shape, subject.loss is None
+        (torch.Size([3]), True)
     """
 
     network: torch.nn.Module

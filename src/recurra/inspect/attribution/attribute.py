@@ -133,6 +133,17 @@ class Completeness(NamedTuple):
         total: sum of the attributions of each sequence, `(batch,)`.
         difference: score of the input minus score of the baseline, `(batch,)`.
         gap: largest absolute difference between the two.
+
+    Example:
+        In a model that sums its input, the attributions explain the whole difference of the scores.
+
+        >>> import torch
+        >>> from recurra.inspect import attribute
+        >>> layer = torch.nn.RNN(1, 1, nonlinearity="relu", bias=False, batch_first=True)
+        >>> _ = [torch.nn.init.ones_(weight) for weight in layer.parameters()]
+        >>> found = attribute(layer, torch.tensor([[[1.0], [2.0]]])).completeness
+        >>> found.total.round(4).tolist(), found.difference.tolist(), found.gap < 1e-4
+        ([3.0], [3.0], True)
     """
 
     total: np.ndarray
@@ -152,6 +163,17 @@ class Attribution(JsonResult):
         subject: the model and its inputs.
         question: input of the method.
         function: the method.
+
+    Example:
+        `METHODS` has the methods by name.
+
+        >>> import torch
+        >>> from recurra.inspect import METHODS, attribute
+        >>> list(METHODS)
+        ['integrated_gradients', 'gradient_x_input', 'saliency', 'occlusion', 'removal']
+        >>> found = attribute(torch.nn.GRU(2, 4, batch_first=True), torch.randn(3, 9, 2), method="occlusion")
+        >>> found.method, found.values.dims, found.score.shape
+        ('occlusion', ('batch', 'time'), (3,))
     """
 
     values: xarray.DataArray

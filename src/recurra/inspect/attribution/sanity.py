@@ -28,6 +28,14 @@ class Sanity(NamedTuple):
         draws: how often the weights were shuffled.
         passes: True if the correlation is below 0.5; None if it is within two standard errors of 0.5, as for sequences
             with few steps.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import attribute
+        >>> _ = torch.manual_seed(0)
+        >>> sanity = attribute(torch.nn.GRU(2, 4, batch_first=True), torch.randn(3, 9, 2)).sanity(draws=2)
+        >>> sanity.draws, -1 <= sanity.correlation <= 1
+        (2, True)
     """
 
     correlation: float

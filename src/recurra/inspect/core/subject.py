@@ -55,6 +55,14 @@ def subject_of(
         NotFittedError: the estimator is not fitted.
         UsageError: the model is none of these.
         DataError: `x` cannot be used, or is empty.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import subject_of
+        >>> x = torch.randn(3, 9, 2)
+        >>> subject = subject_of(torch.nn.GRU(2, 4, batch_first=True), x, score=lambda output: output[0][:, 0, 1])
+        >>> subject.scores().shape, subject_of(subject) is subject
+        (torch.Size([3]), True)
     """
     given = model if x is None else x
     if isinstance(given, Subject):

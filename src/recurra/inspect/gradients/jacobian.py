@@ -43,6 +43,13 @@ class Spectrum(Result):
             - `lyapunov` `(layer, direction, batch, exponent)`: mean logarithmic growth per step along the sequence.
         verdict: one sentence about the layer and direction with the largest exponent.
         sampled: description of what was sampled; empty if everything was used.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import jacobian_spectrum
+        >>> spectrum = jacobian_spectrum(torch.nn.RNN(3, 8, batch_first=True), torch.randn(2, 30, 3))
+        >>> spectrum.spectral_radius.dims
+        ('layer', 'direction', 'batch', 'time')
     """
 
     sampled: str

@@ -65,6 +65,12 @@ class Reach(Result):
         of: meaning of L_t.
         via: `"all"` paths, or the path of the cell state only.
         sampled: description of what was sampled; empty if everything was used.
+
+    Example:
+        >>> import torch, recurra
+        >>> reach = recurra.gradient_reach(torch.nn.LSTM(3, 8, batch_first=True), torch.randn(2, 30, 3))
+        >>> reach.to_xarray()["cell"].dims, reach.via
+        (('layer', 'direction', 'lag'), 'all')
     """
 
     of: str

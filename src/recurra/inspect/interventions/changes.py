@@ -40,6 +40,12 @@ class Change:
         direction: `"forward"` or `"backward"`; None for both.
         part: name of the recurrent layer in a model with several.
         mean: True to use the mean of the trace over its sequences and steps.
+
+    Example:
+        >>> from recurra.inspect import clamp
+        >>> change = clamp("forget", 1.0, units=[3])
+        >>> change.name, change.value, change.units, change.layer
+        ('forget', 1.0, [3], None)
     """
 
     name: str
@@ -75,6 +81,15 @@ def ablate(name: str = "hidden", mean_of: Trace | None = None, **where: Any) -> 
         name: gate or state.
         mean_of: a trace of the same model; 0 when None.
         **where: `units`, `time`, `layer`, `direction`, `part` as in `Change`.
+
+    Example:
+        >>> import torch, recurra
+        >>> from recurra.inspect import ablate, intervene
+        >>> layer, x = torch.nn.GRU(2, 4, batch_first=True), torch.randn(1, 9, 2)
+        >>> intervene(layer, x, [ablate()]).score_after.tolist()
+        [0.0]
+        >>> ablate(mean_of=recurra.trace(layer, x)).mean
+        True
     """
     return Change(name, 0.0 if mean_of is None else mean_of, mean=mean_of is not None, **where)
 
@@ -86,6 +101,14 @@ def patch(name: str, trace: Trace, **where: Any) -> Change:
         name: gate or state.
         trace: of the same model, on one sequence or on as many as in this run.
         **where: `units`, `time`, `layer`, `direction`, `part` as in `Change`.
+
+    Example:
+        >>> import torch, recurra
+        >>> from recurra.inspect import intervene, patch
+        >>> layer, x, other = torch.nn.GRU(2, 4, batch_first=True), torch.randn(1, 9, 2), torch.randn(1, 9, 2)
+        >>> effect = intervene(layer, x, [patch("hidden", recurra.trace(layer, other))])
+        >>> torch.allclose(torch.tensor(effect.score_after), layer(other)[0][:, -1].sum(1), atol=1e-5)
+        True
     """
     return Change(name, trace, **where)
 

@@ -100,6 +100,14 @@ class Effect(JsonResult):
             Euclidean norm; NaN beyond the end of a sequence.
         subject: the model and its inputs.
         changes: what was changed.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import clamp, intervene
+        >>> layer = torch.nn.LSTM(2, 4, batch_first=True)
+        >>> effect = intervene(layer, torch.randn(3, 9, 2), [clamp("output", 0.0)])
+        >>> effect.score_after.tolist(), effect.loss_after is None
+        ([0.0, 0.0, 0.0], True)
     """
 
     score_before: np.ndarray

@@ -48,6 +48,15 @@ class FixedPoints(Reportable):
             - `starts` `(point,)`: how many starts led to it.
         found: number of starts that led to a fixed point, and number of all starts.
         verdict: summary in one sentence.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import fixed_points
+        >>> layer = torch.nn.RNN(1, 1, batch_first=True, bias=False)
+        >>> _ = torch.nn.init.constant_(layer.weight_hh_l0, 0.5)
+        >>> found = fixed_points(layer, torch.randn(2, 30, 1), input="zero", starts=8)
+        >>> found.found, found.data["stable"].values.tolist()
+        ((8, 8), [True])
     """
 
     data: xarray.Dataset

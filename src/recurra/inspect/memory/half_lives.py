@@ -33,6 +33,13 @@ class UnitMemory(Result):
             - from `impulse_response`: `response` `(layer, direction, lag, unit)`, the share left after each lag.
         verdict: summary in one sentence.
         sampled: description of what was sampled; empty if everything was used.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import half_lives
+        >>> memory = half_lives(torch.nn.GRU(3, 8, batch_first=True), torch.randn(2, 30, 3))
+        >>> memory.half_life.dims, len(memory.rows())
+        (('layer', 'direction', 'unit'), 8)
     """
 
     sampled: str = ""

@@ -47,6 +47,16 @@ class Horizon(Reportable):
         tolerance: as a share of the full loss.
         verdict: summary in one sentence.
         sampled: description of what was sampled; empty if everything was used.
+
+    Example:
+        A loss that does not depend on the input needs one step.
+
+        >>> import torch
+        >>> from recurra.inspect import memory_horizon
+        >>> layer = torch.nn.GRU(1, 4, batch_first=True)
+        >>> horizon = memory_horizon(layer, torch.randn(8, 20, 1), loss=lambda output: 0 * output[0][:, -1].sum(1) + 1)
+        >>> horizon.steps, horizon.full
+        (1, 1.0)
     """
 
     loss: xarray.DataArray

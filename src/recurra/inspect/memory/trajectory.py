@@ -27,6 +27,14 @@ class Trajectory(Result):
               mean + points · axes + the other components.
         verdict: one sentence about the explained variance.
         state: name of the state.
+
+    Example:
+        >>> import torch, recurra
+        >>> from recurra.inspect import trajectory
+        >>> trace = recurra.trace(torch.nn.LSTM(3, 8, batch_first=True), torch.randn(2, 30, 3))
+        >>> found = trajectory(trace, state="cell")
+        >>> found.state, found.points.sizes["time"]
+        ('cell', 30)
     """
 
     state: str

@@ -37,6 +37,15 @@ class Relation:
         p: p-value under the hypothesis that unit and labels are independent.
         q: p-value adjusted for the number of units (Benjamini and Hochberg 1995): the false discovery rate among this
             unit and all stronger ones.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import label_association
+        >>> x = torch.randn(200, 9, 2)
+        >>> found = label_association(torch.nn.GRU(2, 4, batch_first=True), x, x[:, :, 0].mean(1).numpy())
+        >>> relation = found.relations[0]
+        >>> relation.measure, relation.strength == relation.value**2, relation.q >= relation.p
+        ('r', True, True)
     """
 
     unit: UnitName | None
@@ -70,6 +79,14 @@ class LabelAssociation(JsonResult):
         of: the gate or state.
         summary: how the activations were reduced to one number per sequence.
         rows: number of sequences.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import label_association
+        >>> x = torch.randn(200, 9, 2)
+        >>> found = label_association(torch.nn.GRU(2, 4, batch_first=True), x, x[:, :, 0].mean(1).numpy())
+        >>> found.rows, len(found.relations), len(found.significant) <= 4
+        (200, 4, True)
     """
 
     relations: list[Relation]

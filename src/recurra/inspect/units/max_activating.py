@@ -27,6 +27,11 @@ class TokenActivity(NamedTuple):
         token: the text.
         mean: mean activation at its steps.
         times: number of occurrences.
+
+    Example:
+        >>> from recurra.inspect import TokenActivity
+        >>> TokenActivity("film", 0.5, 12)
+        TokenActivity(token='film', mean=0.5, times=12)
     """
 
     token: str
@@ -129,6 +134,15 @@ class UnitPage(JsonResult):
         maximum: its largest value.
         tokens: activity of every token that occurs at least three times, unsorted; see `best_tokens`.
         relation: association of its mean over a sequence with the labels; None without labels.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import max_activating
+        >>> page = max_activating(torch.nn.GRU(2, 4, batch_first=True), torch.randn(300, 9, 2), unit=3, top=2)
+        >>> page.minimum <= page.low[0].value < page.mean < page.high[0].value <= page.maximum
+        True
+        >>> str(page.unit), page.tokens, page.relation
+        ('layer/0/forward/3', [], None)
     """
 
     unit: UnitName

@@ -97,6 +97,15 @@ class Match:
         span: the span.
         similarity: cosine, 1 for the same pattern.
         shared: number of the pattern's units that are on over this span and off next to it.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import similar
+        >>> x = torch.randn(20, 9, 2)
+        >>> x[7] = x[2]
+        >>> match = similar(torch.nn.RNN(2, 16, batch_first=True), x, (2, 4, 6)).matches[0]
+        >>> match.span.row, round(match.similarity, 3)
+        (7, 1.0)
     """
 
     span: Span
@@ -112,6 +121,13 @@ class Similar(JsonResult):
         matches: the most similar first, without the given span.
         units: numbers of the units that are on over the given span and off next to it.
         where: layer and direction of the states that were compared.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import similar
+        >>> found = similar(torch.nn.RNN(2, 16, batch_first=True), torch.randn(20, 9, 2), (2, 4, 6), top=3)
+        >>> len(found.matches), found.spans[0] == found.matches[0].span
+        (3, True)
     """
 
     matches: list[Match]

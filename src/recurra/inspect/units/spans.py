@@ -115,6 +115,12 @@ class Span:
         label: the target of the sequence; None if it is unknown.
         unit: the unit, or the layer and direction of the compared states.
         of: the gate or state.
+
+    Example:
+        >>> from recurra.inspect import Span, UnitName
+        >>> unit = UnitName("encoder.recurrent", 0, "forward", 17)
+        >>> print(Span(3, 1, 2, 0.75, 0, [0.1, 0.75, 0.2], ["a", "fine", "film"], "good", unit, "hidden"))
+        row 3: +0.750 a [fine] film
     """
 
     row: int

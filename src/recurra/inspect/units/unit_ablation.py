@@ -87,6 +87,13 @@ class UnitAblation(JsonResult):
     Attributes:
         score_change: mean absolute change of the score, `(layer, direction, unit)`.
         loss_change: change of the mean loss; above 0 if the unit helps. None without targets.
+
+    Example:
+        >>> import torch
+        >>> from recurra.inspect import unit_ablation
+        >>> found = unit_ablation(torch.nn.GRU(2, 4, batch_first=True), torch.randn(8, 9, 2))
+        >>> [row["score_change"] for row in found.rows(1)] == [found.score_change.max().item()]
+        True
     """
 
     score_change: xarray.DataArray
