@@ -40,7 +40,8 @@ def roll(network: ForecastNetwork, values: Tensor, future: Tensor, levels: Seque
     sign = torch.sign(torch.tensor(list(levels), device=values.device) - 0.5)
     parts: list[Tensor] = []
     base: Tensor | None = None
-    for begin in range(0, steps, take):
+    begins = range(0, steps, take)
+    for begin in begins:
         known = future[:, begin : begin + horizon]
         missing = horizon - known.shape[1]
         if missing:
@@ -51,7 +52,7 @@ def roll(network: ForecastNetwork, values: Tensor, future: Tensor, levels: Seque
             rest = point + sign * ((rest - point).square() + base.square()).sqrt()
         base = (rest - point)[:, -1:]
         parts.append(torch.cat([point, rest], -1))
-        if begin + take < steps:
+        if begin < begins[-1]:
             values = torch.cat([values, _as_context(network, values, known, point)], 1)[:, -context:]
     return torch.cat(parts, 1)
 

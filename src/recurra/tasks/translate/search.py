@@ -84,10 +84,8 @@ def _allowed(scores: Tensor, said: Tensor, spent: Tensor) -> Tensor:
     steps = said.shape[1]
     if not steps:
         scores[:, END] = -torch.inf
-    for period in range(1, PHRASE + 1):
+    for period in range(1, min(PHRASE, (steps + 1) // (COPIES + 1)) + 1):
         span = COPIES * period - 1  # the last token of one more copy would make it too many
-        if span + period > steps:
-            break
         tail = said[:, steps - span - period :]
         rows = (tail[:, period:] == tail[:, :-period]).all(1).nonzero().squeeze(1)
         scores[rows, said[rows, steps - period]] = -torch.inf

@@ -1,0 +1,203 @@
+"""One call of the native engine in each of its ways, with the seed of its dropout and what it leaves to others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from recurra.cells import GRU, LSTM, RNN
+from recurra.errors import EngineError
+from recurra.ops import Stack, recurrence
+from recurra.ops.call import prepare
+from recurra.ops.native import bindings, engine
+from recurra.ops.native.config import RecurrenceConfig
+from samples import draw
+
+pytestmark = pytest.mark.skipif(bindings.engine is None, reason="the native engine was not built")
+CELLS = {"tanh": RNN(), "relu": RNN("relu"), "lstm": LSTM(), "gru": GRU()}
+every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
+
+
+def call(stack, **options):
+    sample = draw(stack, lengths=[9, 0, 3, 7], initial=True)
+    about, lengths = prepare(
+        stack, sample.values, sample.weights, sample.lengths, sample.states, batch_first=True, **options
+    )
+    return about, (sample.values, sample.weights, lengths, sample.states)
+
+
+@every_cell
+@pytest.mark.parametrize("initial", [True, False])
+@pytest.mark.parametrize("memory", ["full", "recompute"])
+def test_a_call_and_its_gradients_are_the_reference(cell, initial, memory):
+    sample = draw(Stack(cell, 5, 7, 2, True), lengths=[9, 0, 3, 7], initial=initial)
+    found = []
+    for name in ("native", "reference"):
+        leaves = [t.clone().requires_grad_() for t in (sample.values, *(sample.states or ()), *sample.weights)]
+        count = 1 + len(sample.states or ())
+        states = tuple(leaves[1:count]) or None
+        output, last = recurrence(
+            sample.stack, leaves[0], leaves[count:], sample.lengths, states, batch_first=True, engine=name,
+            memory=memory,
+        )  # fmt: skip
+        total = output.square().sum() + sum(s.sin().sum() for s in last)
+        found.append([output, *last, *torch.autograd.grad(total, leaves)])
+        with torch.no_grad():
+            again, last = recurrence(
+                sample.stack, leaves[0], leaves[count:], sample.lengths, states, batch_first=True, engine=name
+            )
+        torch.testing.assert_close([again, *last], found[-1][: 1 + len(last)])
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-11)
+
+
+@every_cell
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_computed_in_float32(cell, dtype):
+    sample = draw(Stack(cell, 5, 7), lengths=[9, 0, 3, 7], initial=True).to(dtype)
+    whole = sample.to(torch.float32)
+    for states in (True, False):
+        arguments = [(s.stack, s.values, s.weights, s.lengths, s.states if states else None) for s in (sample, whole)]
+        output, last = recurrence(*arguments[0], batch_first=True, engine="native")
+        expected, ends = recurrence(*arguments[1], batch_first=True, engine="native")
+        assert output.dtype == dtype
+        assert {s.dtype for s in last} == {dtype}
+        assert torch.equal(output, expected.to(dtype))
+        assert all(torch.equal(a, b.to(dtype)) for a, b in zip(last, ends, strict=True))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_configuration_of_a_call(layers, training, precision):
+    stack = Stack(LSTM(), 5, 7, layers, True, False, 3)
+    about, _ = call(stack, dropout=0.3, training=training, precision=precision, memory="recompute")
+    dropout = 0.3 if training and layers > 1 else 0.0
+    half = precision == "bfloat16"
+    assert engine.configure(about) == RecurrenceConfig(2, 7, 3, layers, True, False, True, dropout, 3, half)
+    assert engine.configure(replace(about, chunk=0)).chunk == 0
+
+
+def within(way, monkeypatch, function):
+    """Calls it as it is, where a mode watches, or under a transform; returns output and states."""
+    monkeypatch.setattr(engine, "watched", lambda *tensors: way == "watched")
+    if way != "transform":
+        return function()
+    output, last = torch.func.vmap(lambda _: function(), randomness="same")(torch.zeros(1))
+    return output[0], tuple(s[0] for s in last)
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("way", ["plain", "watched", "transform"])
+def test_a_seed_is_drawn_only_for_dropout(monkeypatch, grad, way):
+    """From torch's generator, one number below 2**62 for a call."""
+    drawn, before = [], torch.randint
+
+    def randint(*given, **options):
+        drawn.append((given, options))
+        return before(*given, **options)
+
+    monkeypatch.setattr(torch, "randint", randint)
+    for dropout in (0.0, 0.5):
+        about, inputs = call(Stack(GRU(), 5, 7, 2), dropout=dropout, training=True)
+        with torch.set_grad_enabled(grad):
+            about = replace(about, needs_grad=grad)
+            output, last = within(way, monkeypatch, lambda about=about, inputs=inputs: engine.run(about, *inputs))
+        assert output.shape == (4, 9, 7)
+        assert [tuple(s.shape) for s in last] == [(2, 4, 7)]
+        assert drawn == [((2**62, ()), {"device": "cpu"})] * (dropout > 0)
+
+
+@every_cell
+@pytest.mark.parametrize("way", ["plain", "watched", "transform"])
+def test_every_way_gives_the_same_bits(monkeypatch, cell, way):
+    about, inputs = call(Stack(cell, 5, 7, 2))
+    expected, ends = engine.run(about, *inputs)
+    output, last = within(way, monkeypatch, lambda: engine.run(about, *inputs))
+    assert len(last) == len(ends) == len(cell.states)
+    for found, other in zip((output, *last), (expected, *ends), strict=True):
+        assert torch.equal(found, other)
+
+
+@pytest.mark.parametrize("layout", ["transform", "autocast"])
+def test_the_short_way_of_training_is_left_under_transforms_and_autocast(monkeypatch, layout):
+    class Layer:
+        config = ()
+
+        def keep(self, *given):
+            raise AssertionError("asked")
+
+    if layout == "transform":
+        monkeypatch.setattr(engine, "transformed", lambda: True)
+    else:
+        monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: device == "cpu")
+    x = torch.zeros(1, 1, 1)
+    assert engine.train(Layer(), (), x, None, None, batch_first=True, dropout=0.0, half=False) is None
+
+
+@every_cell
+@pytest.mark.parametrize("initial", [True, False])
+def test_the_short_way_of_training_is_the_long_one(cell, initial):
+    sample = draw(Stack(cell, 5, 7, 2, True), lengths=[9, 0, 3, 7], initial=initial, dtype=torch.float32)
+    found = []
+    for short in (True, False):
+        leaves = [t.clone().requires_grad_() for t in (sample.values, *(sample.states or ()), *sample.weights)]
+        count = 1 + len(sample.states or ())
+        values, states, weights = leaves[0], tuple(leaves[1:count]) or None, tuple(leaves[count:])
+        if short:
+            given = states if states is None or len(states) == 2 else states[0]
+            output, last = engine.train(
+                engine.layer(sample.stack), weights, values, given, sample.lengths,
+                batch_first=True, dropout=0.0, half=False,
+            )  # fmt: skip
+            assert isinstance(last, tuple) == (len(cell.states) == 2)
+            last = last if isinstance(last, tuple) else (last,)
+        else:
+            output, last = recurrence(sample.stack, values, weights, sample.lengths, states, batch_first=True)
+        total = output.square().sum() + sum(s.sin().sum() for s in last)
+        found.append([output, *last, *torch.autograd.grad(total, leaves)])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_the_short_way_does_not_serve_is_left():
+    class Layer:
+        def keep(self, *given):
+            self.given = given
+
+    layer, x = Layer(), torch.zeros(1, 1, 1)
+    assert engine.train(layer, (x,), x, None, None, batch_first=True, dropout=0.25, half=True) is None
+    weights, values, states, lengths, batch_first, dropout, draw_seed, half = layer.given
+    assert (weights, values, states, lengths, batch_first, dropout, half) == ((x,), x, None, None, True, 0.25, True)
+    assert 0 <= draw_seed() < 2**62
+
+
+def test_a_second_derivative_of_every_input_is_refused():
+    sample = draw(Stack(LSTM(), 3, 4), 2, 3, initial=True)
+    leaves = [t.clone().requires_grad_() for t in (sample.values, *sample.states, *sample.weights)]
+    output, _ = recurrence(
+        sample.stack, leaves[0], leaves[3:], None, tuple(leaves[1:3]), batch_first=True, engine="native"
+    )
+    firsts = torch.autograd.grad(output.square().sum(), leaves, create_graph=True)
+    for first in firsts:
+        assert first.requires_grad
+        with pytest.raises(EngineError, match="first derivatives only"):
+            torch.autograd.grad(first.sum(), leaves, retain_graph=True, allow_unused=True)
+
+
+def test_layers_and_streams_need_a_kernel(monkeypatch):
+    class Own(GRU):
+        name = "own"
+
+    stack = Stack(GRU(), 3, 4)
+    weights = [torch.zeros(shape) for _, shape in stack.named_shapes()]
+    assert engine.supports(GRU())
+    assert not engine.supports(Own())
+    for cell, there in ((GRU(), True), (Own(), False)):
+        of_cell = Stack(cell, 3, 4)
+        assert (engine.layer(of_cell) is not None) == there
+        assert (engine.open_stream(of_cell, weights, 1, half=False) is not None) == there
+    monkeypatch.setattr(bindings, "engine", None)
+    assert engine.layer(stack) is None
+    assert engine.open_stream(stack, weights, 1, half=False) is None
