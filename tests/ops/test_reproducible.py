@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import types
 
 import pytest
 import torch
@@ -130,6 +131,92 @@ def test_blocks_divide_the_longer_side(monkeypatch, rows, columns):
         assert sorted(shapes) == [(8, 7)] + [(48, 7)] * 4
     else:
         assert sorted(shapes) == [(7, 8)] + [(7, 48)] * 4
+
+
+@pytest.mark.parametrize(
+    ("rows", "depth", "columns", "sizes"),
+    [
+        (40_000, 16, 64, [16_416, 16_416, 7_168]),  # 16 384 rows are a block; the next multiple of 48
+        (64, 16, 40_000, [16_416, 16_416, 7_168]),
+        (16_417, 16, 64, [16_416, 1]),
+        (16_416, 16, 64, [16_416]),
+        (3, 0, 2, [3]),
+        (0, 3, 2, [2]),
+    ],
+)
+def test_a_block_has_16_million_multiplications_and_whole_tiles(monkeypatch, rows, depth, columns, sizes):
+    monkeypatch.undo()  # the usual size
+    blocks = []
+    monkeypatch.setattr(reproducible, "_share", lambda work, found: blocks.extend(found))
+    reproducible.product(torch.empty(rows, depth), torch.empty(depth, columns))
+    longest = max(rows, columns)
+    assert [len(range(longest)[block]) for block in blocks] == sizes
+    assert [block.start for block in blocks] == [sum(sizes[:i]) for i in range(len(sizes))]
+
+
+@pytest.mark.parametrize(("threads", "blocks", "helpers"), [(1, 5, 0), (2, 5, 1), (3, 5, 2), (4, 2, 1), (4, 1, 0)])
+def test_as_many_threads_work_as_there_are_blocks_for(monkeypatch, threads, blocks, helpers):
+    started, done = [], []
+
+    class Pool:
+        def submit(self, run):
+            started.append(run)
+            return types.SimpleNamespace(result=lambda: done.append("waited"))
+
+    monkeypatch.setattr(reproducible, "_pool", lambda process, count: Pool() if count == threads else None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    worked = []
+    reproducible._share(worked.append, [slice(i, i + 1) for i in range(blocks)])
+    assert worked == [slice(i, i + 1) for i in range(blocks)]
+    assert (len(started), len(done)) == (helpers, helpers)
+
+
+@pytest.mark.parametrize(("threads", "workers"), [(1, 1), (2, 1), (3, 2), (5, 4)])
+def test_a_pool_has_the_other_threads(threads, workers):
+    pool = reproducible._pool(-threads, threads)
+    assert pool._max_workers == workers
+    assert pool is reproducible._pool(-threads, threads)
+    assert pool is not reproducible._pool(-9, threads)
+    reproducible._pool.cache_clear()
+
+
+def test_algebra_runs_on_one_thread_and_the_number_before_comes_back(monkeypatch):
+    given = []
+    monkeypatch.setattr(reproducible, "_set_threads", lambda: lambda count: given.append(count) or 7)
+
+    def fail():
+        with reproducible_algebra():
+            assert given == [1]
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert given == [1, 7]
+    monkeypatch.setattr(reproducible, "_set_threads", lambda: None)
+    with reproducible_algebra():
+        pass
+
+
+def test_what_the_blocks_do_not_serve_is_left_to_torch(monkeypatch):
+    shared = []
+    monkeypatch.setattr(reproducible, "product", lambda *given: shared.append(given) or torch.zeros(1))
+    plain = reproducible._plain
+    large = torch.ones(40, 40)
+    assert plain(large, large)
+    assert plain(large.double(), large.double())
+    assert not plain(large, large.double())
+    assert not plain(large.long(), large.long())
+    assert not plain(large, large.to("meta"))
+    assert not plain(large.to("meta"))
+    with torch.autocast("cpu"):
+        assert not plain(large)
+    for name in ("transformed", "watched"):
+        with monkeypatch.context() as patch:
+            patch.setattr(reproducible, name, lambda *given: True)
+            assert not plain(large)
+    monkeypatch.setattr(reproducible, "_set_threads", lambda: None)
+    linear(large, large)
+    assert not shared
 
 
 def test_second_derivatives_transforms_and_inference():

@@ -248,6 +248,31 @@ def test_all_positions_are_scored_whatever_the_size_of_a_part(words, monkeypatch
     assert torch.cat([found for _, found in parts]).flatten().tolist() == [1, 2, 3, 4, 2, 5]
 
 
+def test_a_part_has_1024_positions():
+    def scores(tokens, lengths, rows, steps):
+        return tokens[rows, steps].unsqueeze(1)
+
+    texts = [np.zeros(2000, np.int32), np.ones(49, np.int32)]
+    rows, steps = [0] * 2000 + [1] * 49, [*range(2000), *range(49)]
+    parts = list(search.score_at(texts, rows, steps, scores))
+    assert [len(found) for _, found in parts] == [1024, 1024, 1]
+    assert torch.cat([found for _, found in parts]).flatten().tolist() == rows
+
+
+@pytest.mark.parametrize(("top", "beam"), [(1, 8), (8, 8), (9, 9)])
+def test_a_beam_has_8_answers_or_as_many_as_are_wanted(words, monkeypatch, top, beam):
+    beams, before = [], search.solve
+    monkeypatch.setattr(search, "solve", lambda *given: beams.append(given[-1]) or before(*given))
+    filler = Filler(words, Chain(words.input_size), word_masks(words, False), np.ones(1))
+    filler.fill([parse("the [ ] [ ]", words)], top)
+    assert beams == [8, beam]  # all blanks together, then each
+
+
+def test_spans_without_a_share_are_not_tried(words):
+    filler = Filler(words, Chain(words.input_size), torch.zeros(2, words.input_size), np.array([0.0, 0.75, 0.0, 0.25]))
+    assert filler.spans == {2: np.log(0.75), 4: np.log(0.25)}
+
+
 def test_a_puzzle_is_filled_step_by_step():
     start = Puzzle(np.array([3, 0, 0, 2, 0], np.int32), (1, 2, 4), (0, 1, 0), -1.0)
     found = start.filled(2, 5, -0.5)

@@ -220,6 +220,24 @@ def test_losses_are_those_of_each_token_whatever_is_held_at_a_time(monkeypatch):
         assert token_losses(net, features, torch.full((2, 3), IGNORE)).shape == (0,)
 
 
+def test_at_most_4_million_scores_are_held_at_a_time():
+    rows = []
+
+    class Wide:
+        embedding = torch.nn.Embedding(1 << 20, 0)
+
+        def score(self, features):
+            rows.append(len(features))
+            return torch.zeros(len(features), 3)
+
+    losses = token_losses(Wide(), torch.zeros(9, 2), torch.zeros(9, dtype=torch.int64))
+    assert rows == [4, 4, 1]
+    torch.testing.assert_close(losses, torch.full((9,), math.log(3)))
+    Wide.embedding = torch.nn.Embedding((1 << 22) + 1, 0)
+    token_losses(Wide(), torch.zeros(2, 2), torch.zeros(2, dtype=torch.int64))
+    assert rows[3:] == [1, 1]
+
+
 @pytest.mark.parametrize("tied", [False, True])
 def test_vectors_begin_with_the_size_that_the_recurrent_layer_wants(tied):
     torch.manual_seed(0)
