@@ -112,7 +112,7 @@ def test_errors_of_every_way(figure):
     found = score(Given(), calls, SIZES, figure)
     assert list(found) == NAMES
     for name, measured in found.items():
-        assert measured.figures == {
+        assert measured.metrics == {
             "mse": 2.5, "mae": 1.5,
             "mse_units": pytest.approx((3 * (4 + 36) + 25 + 196) / 8),
             "mae_units": pytest.approx((3 * (2 + 6) + 5 + 14) / 8),
@@ -123,7 +123,7 @@ def test_errors_of_every_way(figure):
         assert tuple(measured)[2] == (name == LAST_VALUE)
 
 
-def test_the_figure_of_the_items_is_the_squared_error_unless_otherwise_said():
+def test_the_metric_of_the_items_is_the_squared_error_unless_otherwise_said():
     calls = {"point": lambda batch: ways(batch)["no band"]}
     assert score(Given(), calls, SIZES)["point"].items[0].tolist() == [20.0, 8.0]
 
@@ -136,5 +136,5 @@ def test_windows_without_any_weight():
                 yield batch
 
     found = score(Nothing(), {"point": lambda batch: ways(batch)["no band"]}, SIZES)["point"]
-    assert set(found.figures.values()) == {0.0}
+    assert set(found.metrics.values()) == {0.0}
     assert not found.items.any()

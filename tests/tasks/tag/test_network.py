@@ -156,8 +156,8 @@ def test_accuracy_and_loss_are_exact():
         observed([0, 1, 2, 0], [0, 2, IGNORE, UNSEEN_TAG], [True, True, True, False], [3, 1], 3.0),
         observed([1], [1], [False], [1], 1.5),
     ]
-    figures = Tagging().metrics(rows)
-    assert figures == {"accuracy": 0.5, "unseen_word_accuracy": 0.5, "loss": 1.5}
+    metrics = Tagging().metrics(rows)
+    assert metrics == {"accuracy": 0.5, "unseen_word_accuracy": 0.5, "loss": 1.5}
     none = Tagging().metrics([observed([0], [IGNORE], [True], [1], 2.0)])
     assert none == {"accuracy": 0.0, "loss": 2.0}
     assert Tagging().items(rows).tolist() == [[1, 2], [0, 1], [1, 1]]
