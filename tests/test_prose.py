@@ -24,7 +24,6 @@ PAGES = sorted(
     path
     for folder in (".", "docs", ".github", "csrc", "tests")
     for path in (ROOT.glob("*.md") if folder == "." else (ROOT / folder).rglob("*.md"))
-    if path.name != "CHANGELOG.md"
 )
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 
