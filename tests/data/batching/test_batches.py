@@ -177,3 +177,133 @@ def test_an_epoch_of_many_batches_ends():
     store = SequenceStore.build([sequences([1] * 400)], None)
     for batches in (Batches(store, batch_size=1), Batches(store, batch_size=1, shuffle=True)):
         assert sum(len(batch.values) for batch in batches) == len(batches) == 400
+
+
+def test_a_store_of_any_block_size_holds_the_same(monkeypatch):
+    from recurra.data.batching import store as stores
+
+    rows = sequences([3, 0, 5, 1, 2, 4, 7])
+    assert BLOCK_ROWS == 4096
+    for size in (1, 3, 7, 8):
+        monkeypatch.setattr(stores, "BLOCK_ROWS", size)
+        store = SequenceStore.build([rows[:2], rows[2:6], rows[6:]])
+        assert len(store._blocks) == -(-7 // size)
+        assert store.lengths.tolist() == [3, 0, 5, 1, 2, 4, 7]
+        for found, row in zip(store.take([6, 0, 5, 1]), (rows[6], rows[0], rows[5], rows[1]), strict=True):
+            assert (found.tolist(), found.dtype) == (row.tolist(), np.int32)
+
+
+def test_an_empty_store():
+    store = SequenceStore.build([])
+    assert (len(store), store.lengths.tolist(), store.take([]), store.features, store.flat) == (0, [], [], 1, False)
+    assert SequenceStore.build([[]]).fingerprint() == store.fingerprint()
+
+
+def test_stores_of_steps_and_of_features_differ():
+    flat = SequenceStore.build([[np.arange(4.0)]])
+    one, two = (SequenceStore.build([[np.arange(4.0).reshape(-1, n)]]) for n in (1, 2))
+    assert [(s.features, s.flat, s.lengths.tolist()) for s in (flat, one, two)] == [
+        (1, True, [4]),
+        (1, False, [4]),
+        (2, False, [2]),
+    ]
+    assert len({s.fingerprint() for s in (flat, one, two)}) == 3
+
+
+def test_batches_of_a_list_have_no_fingerprint():
+    rows = [np.arange(n) for n in (3, 1, 2)]
+    found = Batches.of_list(rows, np.array([0, 2]), batch_size=1)
+    assert [b.rows.tolist() for b in found] == [[2], [0]]
+    assert (found.count, len(found), found.targets, found.weights) == (2, 2, None, None)
+    with pytest.raises(NotImplementedError):
+        found.fingerprint()
+
+
+def test_the_order_without_a_shuffle_is_that_of_the_lengths():
+    found = Batches.of_list([np.arange(n) for n in (3, 1, 2, 1)], batch_size=2)
+    assert [b.rows.tolist() for b in found] == [[1, 3], [2, 0]]
+    assert found.whole().rows.tolist() == [0, 1, 2, 3]
+    assert found.whole().lengths.tolist() == [3, 1, 2, 1]
+    assert [b.rows.tolist() for b in found] == [[1, 3], [2, 0]]  # a second pass
+    assert (found.shuffle, found.seed, found.epoch) == (False, 0, 1)
+
+
+def test_an_epoch_is_the_number_of_passes():
+    found = Batches.of_list([np.arange(2)] * 5, batch_size=2, shuffle=True)
+    assert (found.epoch, found.position, len(found)) == (0, 0, 3)
+    list(found)
+    assert (found.epoch, found.position) == (0, 3)
+    next(iter(found))
+    assert (found.epoch, found.position) == (1, 1)
+    found.seek(7)
+    assert (found.epoch, found.position) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "size", "limit", "sizes"),
+    [
+        ([10] * 4, 4, 40, [4]),
+        ([10] * 4, 4, 39, [2, 2]),
+        ([10] * 4, 4, 19, [1] * 4),
+        ([10] * 4, 4, 1, [1] * 4),
+        ([0] * 4, 4, 4, [4]),
+        ([0] * 4, 4, 3, [2, 2]),
+        ([10] * 6, 6, 30, [3, 3]),
+        ([10] * 6, 6, 29, [1] * 6),
+    ],
+)
+def test_batches_are_halved_until_they_fit(lengths, size, limit, sizes):
+    found = Batches.of_list([np.arange(n) for n in lengths], batch_size=size, max_padded_tokens=limit)
+    assert [len(b.rows) for b in found] == sizes
+    assert len(found) == len(sizes)
+
+
+def test_long_targets_make_small_batches():
+    store = SequenceStore.build([[np.arange(1)] * 4])
+    targets = SequenceStore.build([[np.arange(n) for n in (10, 1, 1, 1)]])
+    found = Batches(store, targets=targets, batch_size=4, max_padded_tokens=10)
+    assert sorted(len(b.rows) for b in found) == [1, 3]
+    assert module.MAX_PADDED_TOKENS == 1 << 18
+
+
+def test_pools_keep_batches_random(monkeypatch):
+    lengths = list(range(1, 41))
+    store = SequenceStore.build([sequences(lengths)])
+    assert (module.POOL_BATCHES, module.IGNORE) == (50, -100)
+    monkeypatch.setattr(module, "POOL_BATCHES", 2)
+    plan = Batches(store, batch_size=4, shuffle=True).plan(0)
+    random = np.random.default_rng((0, 0))
+    order = random.permutation(np.arange(40))
+    wanted = [part for i in range(0, 40, 8) for part in np.split(np.sort(order[i : i + 8]), 2)]
+    random.shuffle(wanted)
+    assert [rows.tolist() for rows in plan] == [rows.tolist() for rows in wanted]
+
+
+def test_fingerprints_know_rows_targets_and_weights():
+    store = SequenceStore.build([sequences([2, 2])])
+    rows = np.array([0, 1])
+    found = [
+        Batches(store, batch_size=1),
+        Batches(store, rows[::-1], batch_size=1),
+        Batches(store, rows, torch.tensor([1, 2]), batch_size=1),
+        Batches(store, rows, torch.tensor([1, 2]), torch.tensor([1.0, 2.0]), batch_size=1),
+        Batches(store, rows, None, torch.tensor([1.0, 2.0]), batch_size=1),
+    ]
+    assert len({batches.fingerprint() for batches in found}) == 5
+    assert Batches(store, rows, batch_size=2, shuffle=True, seed=3).fingerprint() == found[0].fingerprint()
+
+
+def test_shuffled_is_another_source():
+    source = Batches(SequenceStore.build([sequences([30, 20])]), batch_size=1)
+    one, other = Shuffled(source), Shuffled(source, seed=1)
+    assert (len(one), one.count, one.seed, one.aligned) == (2, 2, 0, False)
+    assert one.fingerprint() != other.fingerprint() != source.fingerprint()
+    assert [b.values.tolist() for b in one] == [b.values.tolist() for b in one]
+    assert [b.values.tolist() for b in one] != [b.values.tolist() for b in other]
+    with pytest.raises(NotImplementedError):
+        one.seek(0)
+
+
+def test_pad_fills_up_in_the_type_of_the_first():
+    found = pad([np.array([[1.0, 2.0]], np.float32), np.zeros((2, 2), np.float32)], -1)
+    assert (found.dtype, found.tolist()) == (torch.float32, [[[1, 2], [-1, -1]], [[0, 0], [0, 0]]])

@@ -72,3 +72,26 @@ def test_streams_are_of_nearly_equal_length():
 @pytest.mark.parametrize("streams", [1, 5])
 def test_no_tokens(streams):
     assert len(Streams([], BEGIN, streams=streams, window=3)) == 0
+
+
+def test_streams_begin_where_a_part_does():
+    parts = [np.array([5, 6, 7], np.int32), np.array([8], np.int32), np.array([9, 10], np.int32)]
+    source = Streams(parts, 1, streams=2, window=2)
+    assert (len(source), source.count, source.position) == (2, 6, 0)
+    first, second = source
+    assert first.values.tolist() == [[1, 5], [1, 8]]
+    assert first.targets.tolist() == [[5, 6], [8, 9]]
+    assert second.values.tolist() == [[6], [9]]
+    assert second.targets.tolist() == [[7], [10]]
+    assert (first.values.dtype, first.lengths.tolist(), first.first, second.first) == (torch.int32, [2, 2], True, False)
+    assert source.position == 2
+    source.seek(5)
+    assert source.position == 1
+    assert next(iter(source)).values.tolist() == [[6], [9]]
+
+
+def test_more_streams_than_parts():
+    parts = [np.array([5, 6]), np.array([7])]
+    assert [w.values.tolist() for w in Streams(parts, 1, streams=9, window=9)] == [[[1, 5], [1, 0]]]
+    assert [w.targets.tolist() for w in Streams(parts, 1, streams=9, window=9)] == [[[5, 6], [7, IGNORE]]]
+    assert [w.values.tolist() for w in Streams(parts, 1, streams=1, window=9)] == [[[1, 5, 6]]]

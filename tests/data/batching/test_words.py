@@ -67,3 +67,23 @@ def test_fingerprints_tell_words_apart():
     encoder = WordEncoder("char").fit([["ab", "ba", "ab", "ba", "a"]])
     prints = {batches([[word, "a"]], encoder)[0].fingerprint() for word in ("ab", "ba", "ax", "zz")}
     assert len(prints) == 4
+
+
+def test_the_words_of_all_sentences_in_their_order():
+    encoder = WordEncoder("char").fit([["ab", "ab", "b", "b"]])
+    source, words = batches([["b", "ab"], ["zz"]], encoder, batch_size=1)
+    batch = source.whole()
+    assert (words, source.count, len(source)) == (["b", "ab", "zz"], 3, 2)
+    assert batch.values.tolist() == [[0, 1], [2, 0]]
+    assert batch.words.tolist() == [2, 1, 0]
+    assert batch.unseen.tolist() == [False, False, True]
+    assert batch.character_lengths.tolist() == [1, 2, 2]
+    assert batch.rows.tolist() == [0, 1]
+    assert batch.targets is None
+    lexicon = encoder.lexicon(words)
+    assert len({lexicon.fingerprint(), lexicon._replace(unseen=~lexicon.unseen).fingerprint()}) == 2
+    assert encoder.lexicon([]).fingerprint() == encoder.lexicon([]).fingerprint()
+    apart, together = (
+        encoder.lexicon(w)._replace(words=np.zeros(2), unseen=np.zeros(2)) for w in (["a", "bb"], ["ab", "b"])
+    )
+    assert apart.fingerprint() != together.fingerprint()

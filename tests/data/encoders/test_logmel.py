@@ -10,11 +10,12 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recurra._util.schema import check
 from recurra.data import ENCODERS, AudioEncoder
-from recurra.data.encoders.logmel import bands_of
+from recurra.data.encoders.logmel import AudioConfig, FeatureStore, bands_of
 from recurra.data.files import audio
 from recurra.data.files.audio import Recordings
-from recurra.errors import DataError
+from recurra.errors import DataError, ModelFolderError
 
 
 def noise(samples, seed=0):
@@ -110,3 +111,47 @@ def test_fingerprint_knows_the_scale():
 def test_nothing_to_learn_from():
     with pytest.raises(DataError, match="every sequence is empty"):
         AudioEncoder().learn(Recordings([(noise(0), 8000), (noise(9), 8000)]), np.ones(2, bool))
+
+
+def test_bands_of_rates():
+    rates = (1000, 1279, 1280, 1281, 2000, 4000, 5160, 8000, 15_999, 16_000)
+    assert [bands_of(rate) for rate in rates] == [8, 8, 8, 8, 16, 32, 40, 40, 40, 80]
+
+
+def test_configurations_are_checked():
+    encoder = AudioEncoder(8000)
+    config = encoder.to_config()
+    assert check(AudioConfig, config, "config.json").rate == 8000
+    for change in ({"bands": 39}, {"rate": 16_000}, {"scale": {**config["scale"], "features": 1, "mean": [0.0], "scale": [1.0]}},
+                   {"rate": 999}, {"rate": 16_001}):  # fmt: skip
+        with pytest.raises(ModelFolderError):
+            check(AudioConfig, {**config, **change}, "config.json")
+
+
+def test_a_store_without_a_scale_gives_the_spectra():
+    encoder, rows = AudioEncoder(8000), [(noise(800), 8000)]
+    store = FeatureStore.build([encoder.spectra(rows)])
+    np.testing.assert_array_equal(store.take([0])[0], encoder.spectra(rows)[0])
+    assert store.scale is None
+    plain = store.fingerprint()
+    store.scale = encoder.scale
+    assert store.fingerprint() != plain
+    assert (encoder.kind, encoder.dtype, encoder.input_size, encoder.features) == ("audio", np.float32, 40, 40)
+    assert (AudioEncoder().rate, encoder.to_files()) == (16_000, {})
+
+
+def test_the_same_sound_has_the_same_spectra():
+    encoder = AudioEncoder(8000)
+    one, other = (encoder.spectra([(noise(900), 8000)])[0] for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+    assert one.dtype == np.float32
+    assert [len(encoder.spectra([(noise(n), 8000)])[0]) for n in (0, 39, 40, 119, 120)] == [0, 0, 1, 1, 2]
+
+
+def test_the_scale_is_learnt_in_any_number_of_chunks():
+    rows = [(noise(200, i), 8000) for i in range(300)]
+    encoder = AudioEncoder()
+    store = encoder.learn(Recordings(rows), np.ones(300, bool))
+    steps = np.concatenate(store.take(range(300)))
+    np.testing.assert_allclose(steps.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(steps.std(0), 1, atol=1e-4)

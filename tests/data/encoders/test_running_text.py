@@ -9,8 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recurra.data.encoders.running_text import BEGIN_ID, END_ID, RunningTextEncoder, documents, pieces
-from recurra.errors import UsageError
+from recurra._util.schema import check
+from recurra.data.encoders.running_text import (
+    BEGIN,
+    BEGIN_ID,
+    END,
+    END_ID,
+    RunningTextConfig,
+    RunningTextEncoder,
+    Writer,
+    documents,
+    pieces,
+)
+from recurra.errors import ModelFolderError, UsageError
 
 KOREAN = "그 겨울은  몹시 추웠다.\n\n\t봄은 😀 오지 않았다.\n"
 CHARACTERS = st.one_of(st.characters(codec="utf-8"), st.sampled_from(" \n\t가나다라각한글😀👨‍👩‍👧[]é"))
@@ -106,3 +117,63 @@ def test_wrong_encoders():
         RunningTextEncoder("bpe", 100)
     with pytest.raises(UsageError, match="char, bpe"):
         RunningTextEncoder("word")
+
+
+def test_pieces_end_at_lines_spaces_or_anywhere():
+    assert pieces("") == []
+    assert [len(p) for p in pieces("a" * 512 + "\n")] == [512, 1]
+    assert [len(p) for p in pieces("a" * 511 + "\n" + "b")] == [512, 1]
+    assert [len(p) for p in pieces("a" * 300 + "\n" + "b" * 100 + "\n" + "c" * 200)] == [402, 200]
+    assert [len(p) for p in pieces("a" * 300 + " " + "b" * 300)] == [300, 301]
+    assert [len(p) for p in pieces("a" * 512 + " " + "b" * 10)] == [512, 11]
+    assert [len(p) for p in pieces("a" * 1025)] == [512, 512, 1]
+
+
+def test_numbers_and_bytes_of_tokens():
+    encoder = RunningTextEncoder("char").fit([["aab", "ab"]])
+    assert (encoder.kind, encoder.tokens, encoder.vocab_size, encoder.specials) == ("plain", "char", 4000, (BEGIN, END))
+    assert encoder.words == [b"", b"", b"", b"a", b"b"]
+    assert encoder.characters.tolist() == [1, 0, 0, 1, 1]
+    assert encoder.decode([1, 3, 4, 0, 2]) == "ab"
+    assert encoder.encode(["ab"])[0].dtype == np.int32
+    assert RunningTextEncoder("bpe", 259).fit([["a"]]).input_size == 259
+    with pytest.raises(UsageError, match="at least 259, got 258"):
+        RunningTextEncoder("bpe", 258)
+    assert RunningTextEncoder("char", 2).vocab_size == 2
+    pieces_of = RunningTextEncoder("bpe", 300).fit([["aa aa aa aa"] * 5])
+    assert pieces_of.characters[0] == 0
+    assert pieces_of.decode(pieces_of.encode(["한"])[0][:1]) == "\ufffd"
+
+
+@pytest.mark.parametrize("specials", [["[BEGIN]"], ["[END]", "[BEGIN]"], []])
+def test_configurations_are_checked(specials):
+    config = RunningTextEncoder("char").to_config()
+    assert check(RunningTextConfig, config, "config.json").specials == [BEGIN, END]
+    with pytest.raises(ModelFolderError, match=r"specials are not \[BEGIN\] and \[END\]"):
+        check(RunningTextConfig, {**config, "specials": specials}, "config.json")
+
+
+def test_tokens_that_are_no_bytes_are_refused(bpe):
+    files = bpe.to_files()
+    damaged = files["tokenizer.json"].replace('"a":', '"한":', 1)
+    with pytest.raises(ModelFolderError, match=r"tokenizer\.json"):
+        RunningTextEncoder.from_files(bpe.to_config(), {"tokenizer.json": damaged})
+
+
+def test_a_long_text_in_any_number_of_batches(bpe):
+    text = "word\n" * 3
+    assert [ids.tolist() for ids in bpe.stream(text)] == [bpe.encode([text])[0].tolist()]
+    assert bpe.stream("") == []
+
+
+@pytest.mark.parametrize("text", ["é", "한", "😀", "a"])
+def test_within_a_character_only_its_bytes_are_possible(text):
+    data = text.encode()
+    write = Writer([bytes([b]) for b in range(256)])
+    for i, byte in enumerate(data):
+        possible = set(np.flatnonzero(write.possible()).tolist())
+        wanted = {b for b in range(256) if is_begin(data[:i] + bytes([b]))}
+        assert possible == wanted
+        assert write.within is (i > 0)
+        assert write(byte) == (text if i == len(data) - 1 else "")
+    assert not write.within

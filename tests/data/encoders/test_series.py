@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recurra._util.schema import check, plain
 from recurra.data.encoders.series import SeriesConfig, SeriesEncoder
-from recurra.errors import DataError
+from recurra.errors import DataError, ModelFolderError
 
 
 @given(
@@ -89,3 +89,39 @@ def test_what_cannot_be_scaled():
         SeriesEncoder(2).fit([[np.zeros((1, 2)), np.array([[0, np.inf]])]])
     with pytest.raises(DataError, match="3 features where 2"):
         SeriesEncoder(2).encode([np.zeros((1, 3))])
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"mean": [0.0]}, "mean and scale do not have 2 values"),
+        ({"scale": [1.0, 1.0, 1.0]}, "mean and scale do not have 2 values"),
+        ({"features": 3}, "mean and scale do not have 3 values"),
+        ({"masked": [2]}, "masked does not name features in order"),
+        ({"masked": [1, 0]}, "masked does not name features in order"),
+        ({"masked": [1, 1]}, "masked does not name features in order"),
+        ({"scale": [1.0, -1.0]}, "scale"),
+        ({"masked": [0, 1]}, None),
+        ({"masked": [1]}, None),
+        ({"masked": []}, None),
+        ({"scale": [0.0, 1.0]}, None),
+    ],
+)
+def test_configurations_are_checked(config, message):
+    whole = {"kind": "series", "features": 2, "mean": [0.0, 0.0], "scale": [1.0, 1.0], "masked": [], **config}
+    if message is None:
+        assert plain(check(SeriesConfig, whole, "config.json")) == whole
+    else:
+        with pytest.raises(ModelFolderError, match=message):
+            check(SeriesConfig, whole, "config.json")
+
+
+def test_an_encoder_without_training_changes_nothing():
+    encoder = SeriesEncoder(2)
+    assert (encoder.kind, encoder.dtype, encoder.input_size, encoder.to_files()) == ("series", np.float32, 2, {})
+    assert encoder.encode([np.array([[1.0, 2.0]])])[0].tolist() == [[1.0, 2.0]]
+    found = encoder.fit([[np.array([[1.0, np.nan], [3.0, 4.0]])], []])
+    assert found is encoder
+    assert (encoder.masked.tolist(), encoder.encode([np.zeros((0, 2))])[0].shape) == ([1], (0, 3))
+    with pytest.raises(DataError, match=r"sequence 0, step 1, feature 1 is -inf, not a finite number"):
+        encoder.encode([np.array([[0.0, 0.0], [0.0, -np.inf]])])

@@ -108,3 +108,73 @@ def test_what_is_allowed_is_what_can_be_written(name):
                 lengths.append((start - at, kind, end - start))
                 at = end
             assert write(lengths, name) == list(sequence[:at])
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_tables_hold_what_is_allowed(name):
+    parts = [OUT, Part("B", "X"), Part("I", "X"), Part("E", "X"), Part("S", "X"), Part("I", "Y")]
+    scheme = Scheme(name)
+    pairs, begin, end = scheme.table(parts)
+    assert pairs.tolist() == [[scheme.allows(a, b) for b in parts] for a in parts]
+    assert begin.tolist() == [scheme.allows(OUT, part) for part in parts]
+    assert end.tolist() == [scheme.allows(part, OUT) for part in parts]
+    assert [table.shape for table in scheme.table([])] == [(0, 0), (0,), (0,)]
+
+
+B, I, E, S, J = Part("B", "X"), Part("I", "X"), Part("E", "X"), Part("S", "X"), Part("I", "Y")
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "forbidden"),
+    [
+        ("BIO", [(OUT, OUT), (OUT, B), (B, B), (B, I), (I, I), (I, B), (I, OUT)], [(OUT, I), (B, J), (I, J)]),
+        ("IOB1", [(OUT, I), (I, I), (I, J), (I, B), (B, B), (I, OUT)], [(OUT, B), (J, B)]),
+        ("IOE2", [(OUT, I), (OUT, E), (I, I), (I, E), (E, I), (E, E), (E, OUT)], [(I, OUT), (I, J), (J, E)]),
+        ("IOE1", [(OUT, I), (I, OUT), (I, J), (I, E), (E, I), (E, E)], [(E, OUT), (E, J)]),
+        (
+            "IOBES",
+            [
+                (OUT, OUT),
+                (OUT, B),
+                (OUT, S),
+                (B, I),
+                (B, E),
+                (I, I),
+                (I, E),
+                (E, OUT),
+                (E, B),
+                (E, S),
+                (S, B),
+                (S, OUT),
+            ],
+            [(OUT, I), (OUT, E), (B, B), (B, OUT), (B, J), (I, OUT), (I, S), (E, I), (E, E), (S, E), (S, I), (J, E)],
+        ),
+    ],
+)
+def test_transitions_of_a_scheme(name, allowed, forbidden):
+    scheme = Scheme(name)
+    assert [pair for pair in allowed if not scheme.allows(*pair)] == []
+    assert [pair for pair in forbidden if scheme.allows(*pair)] == []
+
+
+@pytest.mark.parametrize(("wrong", "found"), [(1, "BIO"), (2, None)])
+def test_a_twentieth_of_the_transitions_may_be_wrong(wrong, found):
+    # a span of 3 words has 4 transitions, one with an I after the outside counts two of which one is wrong
+    sentences = [[B, I, I]] * 4 + [[B, I]] + [[I]] * wrong + [[OUT, OUT]] * 9
+    scheme = find_scheme(sentences, {"B", "I", "O"})
+    assert (scheme.name if scheme else None) == found
+
+
+def test_the_exact_share_that_is_tolerated():
+    good = [[B]] * 19  # 2 transitions each
+    assert find_scheme([*good, [I]], {"B", "I"}).name == "BIO"  # 1 of 40
+    assert find_scheme([*good[:9], [I]], {"B", "I"}).name == "BIO"  # 1 of 20
+    assert find_scheme([*good[:8], [I]], {"B", "I"}) is None  # 1 of 18
+
+
+def test_tags_with_marks_in_front_or_behind():
+    assert parts_of(["O", "-", "I-a-b", "U_c"]) == [OUT, OUT, Part("I", "a-b"), Part("S", "c")]
+    assert parts_of(["a-b_B", "O"]) == [Part("B", "a-b"), OUT]
+    assert parts_of(["B", "L", "M"]) == [Part("B", ""), Part("E", ""), Part("I", "")]
+    assert parts_of(["B-\n"]) == [Part("B", "\n")]
+    assert parts_of(["B-"]) is None

@@ -7,7 +7,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from recurra.data.encoders.text import TextEncoder
+from recurra.data.encoders.text import TextEncoder, alphabet_size
 from recurra.errors import DataError, ModelFolderError
 
 TEXTS = ["정말 재미있는 영화", "정말 재미없는 영화", "a fine film, a fine cast"] * 3
@@ -123,3 +123,75 @@ def test_what_is_shown_of_a_text(tokens):
     apart = unicodedata.normalize("NFD", "영화 좋다")
     assert encoder.shown([apart]) == encoder.shown(["영화 좋다"])
     assert "".join(encoder.shown(["영화 좋다"])[0]).replace(" ", "") == "영화좋다"  # nothing twice, nothing lost
+
+
+def test_numbers_of_tokens():
+    encoder = TextEncoder("char", specials=["[BOS]"]).fit([["aab", "ab"]])
+    assert encoder.encode(["ba?"])[0].tolist() == [3, 2, 0]
+    assert encoder.encode(["ba"])[0].dtype == np.int32
+    assert encoder.input_size == 4
+    assert (encoder.kind, encoder.features, encoder.vocab_size) == ("text", 1, 8000)
+    assert encoder.decode([0, 1, 2, 3]) == "ab"
+    assert encoder.pieces([0, 1, 2, 99]) == ["[UNK]", "[BOS]", "a", ""]
+    assert encoder.decode([99, 2]) == "a"
+    words = TextEncoder("word", 50).fit([["so good", "so good"]])
+    assert words.decode(words.encode(["good so"])[0]) == "good so"
+    pieces = TextEncoder("bpe", 200).fit([["good film"] * 9])
+    ids = pieces.encode(["good film"])[0]
+    assert pieces.decode(ids) == "good film"
+    assert pieces.pieces(ids) == ["good", "film"]
+    assert pieces.pieces(pieces.encode(["  "])[0])[:1] == ["▁"]
+
+
+def test_what_is_seen_once_is_unknown():
+    for tokens in ("char", "word"):
+        encoder = TextEncoder(tokens).fit([["a a b"]])
+        assert encoder.encode(["b"])[0].tolist() == [0]
+        assert encoder.encode(["a"])[0].tolist() != [0]
+
+
+def test_the_alphabet_is_limited():
+    texts = [["abcdefgh" * 3] * 2]
+    assert TextEncoder("bpe", 40).alphabet == 20
+    assert TextEncoder("bpe", 2).alphabet == 1
+    assert TextEncoder("bpe", 40, alphabet=3).alphabet == 3
+    few = TextEncoder("bpe", 40, alphabet=3).fit(texts)
+    signs = [token for token in few.tokenizer.get_vocab() if len(token) == 1]
+    assert len(signs) == 3
+
+
+def test_punctuation_marks_may_be_apart():
+    texts = [["so. so. so."] * 9]
+    together, apart = (TextEncoder("bpe", 60, apart=flag).fit(texts) for flag in (False, True))
+    assert len(together.encode(["so."])[0]) == 1
+    assert len(apart.encode(["so."])[0]) == 2
+    assert len(TextEncoder("bpe", 60).fit(texts).encode(["so."])[0]) == 1
+    again = TextEncoder.from_files(apart.to_config(), apart.to_files())
+    assert len(again.encode(["so."])[0]) == 2
+    TextEncoder("char", apart=True).fit(texts)
+
+
+def test_the_shares_of_common_characters():
+    texts = [["aaaa"], ["bbb", "cc"], ["d"]]
+    assert [alphabet_size(texts, share) for share in (0.3, 0.4, 0.41, 0.7, 0.9, 1.0)] == [1, 1, 2, 2, 3, 4]
+    assert alphabet_size([["가"] * 9 + ["\u1100\u1161"]]) == 1
+    assert alphabet_size([["a" * 9999, "b"]]) == 1
+    assert alphabet_size([["a" * 1000, "b"]]) == 2
+
+
+def test_words_of_tokens_with_characters_that_have_no_token():
+    encoder = TextEncoder("word").fit([["a b a b"]])
+    assert encoder.word_numbers(["a b", "a  b\n a", "", " a"]) == [[0, 1], [0, 1, 2], [], [0]]
+    assert encoder.shown(["a bc"]) == [["a", "bc"]]
+    char = TextEncoder("char").fit([["a b"] * 2])
+    assert char.shown(["a b"]) == [["a", " ", "b"]]
+    assert char.word_numbers([" a b"]) == [[0, 0, 1, 1]]
+
+
+def test_smallest_vocabulary_and_configuration():
+    assert TextEncoder("char", 2).vocab_size == 2
+    encoder = TextEncoder("word", 30, ["[X]"])
+    assert encoder.to_config() == {"kind": "text", "tokens": "word", "vocab_size": 30, "specials": ["[X]"]}
+    with pytest.raises(DataError, match="every text is empty"):
+        encoder.fit([["", " "], ["\t"]])
+    assert encoder.fit([[""], ["a a"], [""]]) is encoder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+import numpy as np
 import pytest
 
 from recurra.data.encoders.words import LONGEST, WordEncoder
@@ -66,3 +67,34 @@ def test_kinds_of_characters():
     kinds = dict(zip("Ab1한!", encoder.kinds()[[encoder._signs[c] for c in "Ab1한!"]].tolist(), strict=True))
     assert kinds == {"A": 1, "b": 2, "1": 3, "한": 4, "!": 5}
     assert encoder.kinds()[:2].tolist() == [0, 5]  # none, and a character seen once
+
+
+def test_numbers_of_words_and_signs():
+    encoder = WordEncoder("char", 2)
+    assert (encoder.words, encoder.signs, WordEncoder().characters, WordEncoder().vocab_size) == (1, 2, "jamo", 50_000)
+    encoder.fit([["b", "a", "b", "a", "a", "c", "c", "d"]])
+    assert encoder.lexicon("abcd").words.tolist() == [1, 2, 0, 0]
+    assert encoder.lexicon("abcde").unseen.tolist() == [False] * 4 + [True]
+    assert [int(c[0, 0]) for c in encoder.lexicon("abcdx").characters] == [2, 3, 4, 1, 1]
+    assert (encoder.words, encoder.signs) == (3, 5)
+    assert encoder.lexicon(["a"]).characters[0].tolist() == [[2, 0, 0, 0]]
+    assert encoder.lexicon(["a"]).characters[0].dtype == np.int32
+
+
+def test_letters_of_a_sign_are_limited():
+    encoder = WordEncoder().fit([["각"] * 2])
+    assert encoder.shown(["각a"]) == [["각", "a"]]
+    assert encoder._spell("각") == [["각", "\u1100", "\u1161", "\u11a8"]]
+    assert encoder._spell("a") == [["a"]]
+    assert encoder._spell("ấ") == [["ấ", "a", "\u0302", "\u0301"]]
+    assert len(encoder._spell("ᾧ")[0]) == 4  # four letters, of which three are read
+
+
+def test_words_up_to_a_length_are_read_whole():
+    encoder = WordEncoder("char").fit([["a"]])
+    for length in (LONGEST - 1, LONGEST):
+        word = "a" * (length - 1) + "b"
+        assert "".join(encoder.shown([word])[0]) == word
+    long = "a" * 32 + "x" + "b" * 32
+    assert "".join(encoder.shown([long])[0]) == "a" * 32 + "b" * 32
+    assert LONGEST == 64
