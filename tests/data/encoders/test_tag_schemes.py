@@ -121,33 +121,46 @@ def test_tables_hold_what_is_allowed(name):
     assert [table.shape for table in scheme.table([])] == [(0, 0), (0,), (0,)]
 
 
-B, I, E, S, J = Part("B", "X"), Part("I", "X"), Part("E", "X"), Part("S", "X"), Part("I", "Y")
+B, IN, E, S, J = Part("B", "X"), Part("I", "X"), Part("E", "X"), Part("S", "X"), Part("I", "Y")
 
 
 @pytest.mark.parametrize(
     ("name", "allowed", "forbidden"),
     [
-        ("BIO", [(OUT, OUT), (OUT, B), (B, B), (B, I), (I, I), (I, B), (I, OUT)], [(OUT, I), (B, J), (I, J)]),
-        ("IOB1", [(OUT, I), (I, I), (I, J), (I, B), (B, B), (I, OUT)], [(OUT, B), (J, B)]),
-        ("IOE2", [(OUT, I), (OUT, E), (I, I), (I, E), (E, I), (E, E), (E, OUT)], [(I, OUT), (I, J), (J, E)]),
-        ("IOE1", [(OUT, I), (I, OUT), (I, J), (I, E), (E, I), (E, E)], [(E, OUT), (E, J)]),
+        ("BIO", [(OUT, OUT), (OUT, B), (B, B), (B, IN), (IN, IN), (IN, B), (IN, OUT)], [(OUT, IN), (B, J), (IN, J)]),
+        ("IOB1", [(OUT, IN), (IN, IN), (IN, J), (IN, B), (B, B), (IN, OUT)], [(OUT, B), (J, B)]),
+        ("IOE2", [(OUT, IN), (OUT, E), (IN, IN), (IN, E), (E, IN), (E, E), (E, OUT)], [(IN, OUT), (IN, J), (J, E)]),
+        ("IOE1", [(OUT, IN), (IN, OUT), (IN, J), (IN, E), (E, IN), (E, E)], [(E, OUT), (E, J)]),
         (
             "IOBES",
             [
                 (OUT, OUT),
                 (OUT, B),
                 (OUT, S),
-                (B, I),
+                (B, IN),
                 (B, E),
-                (I, I),
-                (I, E),
+                (IN, IN),
+                (IN, E),
                 (E, OUT),
                 (E, B),
                 (E, S),
                 (S, B),
                 (S, OUT),
             ],
-            [(OUT, I), (OUT, E), (B, B), (B, OUT), (B, J), (I, OUT), (I, S), (E, I), (E, E), (S, E), (S, I), (J, E)],
+            [
+                (OUT, IN),
+                (OUT, E),
+                (B, B),
+                (B, OUT),
+                (B, J),
+                (IN, OUT),
+                (IN, S),
+                (E, IN),
+                (E, E),
+                (S, E),
+                (S, IN),
+                (J, E),
+            ],
         ),
     ],
 )
@@ -160,16 +173,16 @@ def test_transitions_of_a_scheme(name, allowed, forbidden):
 @pytest.mark.parametrize(("wrong", "found"), [(1, "BIO"), (2, None)])
 def test_a_twentieth_of_the_transitions_may_be_wrong(wrong, found):
     # a span of 3 words has 4 transitions, one with an I after the outside counts two of which one is wrong
-    sentences = [[B, I, I]] * 4 + [[B, I]] + [[I]] * wrong + [[OUT, OUT]] * 9
+    sentences = [[B, IN, IN]] * 4 + [[B, IN]] + [[IN]] * wrong + [[OUT, OUT]] * 9
     scheme = find_scheme(sentences, {"B", "I", "O"})
     assert (scheme.name if scheme else None) == found
 
 
 def test_the_exact_share_that_is_tolerated():
     good = [[B]] * 19  # 2 transitions each
-    assert find_scheme([*good, [I]], {"B", "I"}).name == "BIO"  # 1 of 40
-    assert find_scheme([*good[:9], [I]], {"B", "I"}).name == "BIO"  # 1 of 20
-    assert find_scheme([*good[:8], [I]], {"B", "I"}) is None  # 1 of 18
+    assert find_scheme([*good, [IN]], {"B", "I"}).name == "BIO"  # 1 of 40
+    assert find_scheme([*good[:9], [IN]], {"B", "I"}).name == "BIO"  # 1 of 20
+    assert find_scheme([*good[:8], [IN]], {"B", "I"}) is None  # 1 of 18
 
 
 def test_tags_with_marks_in_front_or_behind():

@@ -29,7 +29,7 @@ def test_errors_of_reading_become_data_errors(tmp_path, error, reason):
 
 
 def test_other_errors_pass(tmp_path):
-    with pytest.raises(DataError, match="^own$"), reading(tmp_path):
+    with pytest.raises(DataError, match=r"^own$"), reading(tmp_path):
         raise DataError("own")
     with pytest.raises(KeyError), reading(tmp_path, IndexError):
         raise KeyError
@@ -64,5 +64,5 @@ def test_only_regular_files_with_content_are_accepted(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match="is not a regular file"):
         refuse_no_file(tmp_path / "pipe")
-    with pytest.raises(DataError, match="there is no file .*: File name too long"):
+    with pytest.raises(DataError, match=r"there is no file .*: File name too long"):
         refuse_no_file(tmp_path / ("x" * 300))

@@ -460,7 +460,9 @@ def test_layers_that_did_not_run_are_not_used():
         network["b"].weight_hh_l0.mul_(2.0)
     look.after_update()
     assert (look.row["update"], look.row["update_at"]) == (pytest.approx(2.0), "a.weight_hh_l0")
-    assert set(_Look(torch.nn.Linear(2, 1))._matrices()) == {"weight"}
+    linear = torch.nn.Linear(2, 1)
+    linear.scale = torch.nn.Parameter(torch.tensor(1.0))
+    assert set(_Look(linear)._matrices()) == {"weight"}
     nothing = _Look(torch.nn.Identity())
     nothing.before_update()
     nothing.after_update()
