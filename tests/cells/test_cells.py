@@ -135,3 +135,27 @@ def test_the_nonlinearity_is_compared_by_value():
     expected, found = (RNN(nonlinearity=name).step(x, state, weights).state[0] for name in names)
     assert torch.equal(found, expected)
     assert found.max() <= 1
+
+
+def test_weights_have_biases_and_no_projection_unless_otherwise_said():
+    assert GRU().shapes(2, 3) == {"weight_ih": (9, 2), "weight_hh": (9, 3), "bias_ih": (9,), "bias_hh": (9,)}
+    assert LSTM().shapes(2, 3, bias=False, proj_size=1) == {
+        "weight_ih": (12, 2), "weight_hh": (12, 1), "weight_hr": (1, 3),
+    }  # fmt: skip
+    assert [cell.state_sizes(3) for cell in (RNN(), GRU(), LSTM())] == [(3,), (3,), (3, 3)]
+    assert LSTM().state_sizes(3, proj_size=2) == (2, 3)
+
+
+def test_every_gate_may_be_altered_as_soon_as_it_is_known():
+    for cell in (RNN(), RNN("relu"), GRU(), LSTM()):
+        weights, x, states = draw(cell, bias=True)
+        named = {name: torch.from_numpy(weight) for name, weight in weights.items()}
+        given = []
+
+        def alter(name, gate, given=given):
+            given.append((name, gate))
+            return gate * 2
+
+        found = cell.step(torch.from_numpy(x), tuple(map(torch.from_numpy, states)), named, alter)
+        assert [name for name, _ in given] == list(cell.gates)
+        assert all(torch.equal(gate, 2 * before) for gate, (_, before) in zip(found.gates, given, strict=True))

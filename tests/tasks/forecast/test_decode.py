@@ -30,10 +30,11 @@ class Model:
 
 
 def run(steps, take, masked=True, levels=(0.1, 0.9)):
-    """Two targets, one column that is known only of the past, one known ahead."""
-    model = Model(Layout(2, 1, 1, masked=masked))
-    values = torch.arange(3.0 * model.layout.width).view(1, 3, model.layout.width)
-    future = 100 + torch.arange(float(steps)).view(1, steps, 1)
+    """Two targets, two columns that are known only of the past, two known ahead; two windows."""
+    model = Model(Layout(2, 2, 2, masked=masked))
+    values = torch.arange(6.0 * model.layout.width).view(2, 3, model.layout.width)
+    future = 100 + torch.arange(float(steps)).view(1, steps, 1) + torch.tensor([0.0, 50.0])
+    future = future + torch.tensor([0.0, 500.0]).view(2, 1, 1)
     return model, values, future, roll(model, values, future, levels, take)
 
 
@@ -44,12 +45,14 @@ def run(steps, take, masked=True, levels=(0.1, 0.9)):
 )  # fmt: skip
 def test_what_is_asked_for_each_answer(steps, take, asked):
     model, values, _, found = run(steps, take)
-    assert [known.flatten().tolist() for _, known in model.calls] == asked
-    assert found.shape == (1, steps, 2, 3)
+    for row in (0, 1):
+        for column in (0, 1):
+            shown = [known[row, :, column] - 500 * row - 50 * column for _, known in model.calls]
+            assert [known.tolist() for known in shown] == asked
+    assert found.shape == (2, steps, 2, 3)
     assert all(given.shape == values.shape for given, _ in model.calls)
-    first = values[0, -1, :2]
-    expected = torch.stack([first + 1 + step for step in range(steps)])
-    assert torch.equal(found[0, :, :, 0], expected)
+    expected = torch.stack([values[:, -1, :2] + 1 + step for step in range(steps)], 1)
+    assert torch.equal(found[..., 0], expected)
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -59,11 +62,12 @@ def test_forecasts_become_the_context_of_the_next(take, masked):
     given, _ = model.calls[1]
     assert torch.equal(given[:, :-take], values[:, take:])
     for step in range(take):
-        row = given[0, take and -take + step].tolist()
-        assert row[:2] == found[0, step, :, 0].tolist()
-        assert row[2] == values[0, -1, 2]  # keeps its last value
-        assert row[3] == 100 + step
-        assert row[4:] == [1.0] * (values.shape[2] - 4)  # all are there
+        for window in (0, 1):
+            row = given[window, -take + step].tolist()
+            assert row[:2] == found[window, step, :, 0].tolist()
+            assert row[2:4] == values[window, -1, 2:4].tolist()  # they keep their last values
+            assert row[4:6] == [100 + step + 500 * window, 150 + step + 500 * window]
+            assert row[6:] == [1.0] * (values.shape[2] - 6)  # all are there
 
 
 def test_deviations_add_up_as_squares():
