@@ -84,9 +84,9 @@ def change(folder, row, name):
         ("wav/5.wavs.wav", None, "there is no file"),
         ("wav/song.mp3", b"no sound at all", "no recording that can be read"),
         ("wav/voice.m4a", b"\0\0\0\x20ftypM4A ", "convert it to WAV or FLAC"),
-        ("notes.txt", b"a text", "does not end as a file of sound does"),
+        ("notes.txt", b"a text", "does not have the suffix of an audio file"),
         ("wav/short.wav", "cut", "is cut short"),
-        ("", None, "no file of sound named"),
+        ("", None, "no audio file named"),
     ],
 )
 def test_wrong_files_are_named_by_line(recurra, sounds, tmp_path, task, name, content, message):

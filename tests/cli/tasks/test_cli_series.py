@@ -130,7 +130,7 @@ TS = "@univariate false\n@classLabel true a b\n@data\n1,2:3,4:a\n"
         ("a.csv", "i,t,x,y\n1,1,5,a\n,2,5,a\n", ["--id", "i", "--features", "x", "--target", "y"], 3, "line 3"),
         ("a.csv", "i,t,x,y\n1,1,5,a\n1,2,5,b\n", ["--id", "i", "--features", "x", "--target", "y"], 3, "line 3"),
         ("a.csv", "i,t,x,y\n1,1,5,a\n", ["--id", "i", "--features", "x,z", "--target", "y"], 3, 'no column "z"'),
-        ("a.csv", "i,x,y\n1,5,a\n", ["--id", "i", "--features", "x,y", "--target", "y"], 2, "told the answer"),
+        ("a.csv", "i,x,y\n1,5,a\n", ["--id", "i", "--features", "x,y", "--target", "y"], 2, "would read the target"),
         ("a.csv", "i,x,y\n1,5,a\n", ["--features", "x", "--target", "y"], 2, "--id"),
         ("a.csv", "i,x,y\n1,5,a\n", ["--id", "i", "--features", "x"], 2, "--target"),
         ("a.csv", "i,x,y\n1,5,a\n", ["--target", "y"], 2, "--input"),

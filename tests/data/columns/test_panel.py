@@ -144,7 +144,7 @@ def test_a_value_that_is_no_number_is_named():
 
 
 def test_a_column_cannot_be_two_things():
-    with pytest.raises(UsageError, match="y cannot be two things"):
+    with pytest.raises(UsageError, match="y cannot have two roles"):
         _ = Columns("t", ("y",), known=("y",)).names
 
 

@@ -71,7 +71,7 @@ def test_rates_become_one():
         assert len(found) == pytest.approx(4000, abs=1)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found[middle], tone()[middle], atol=5e-3)
-    high = tone(rate=16_000, hertz=6000)  # above what 8,000 samples a second can hold
+    high = tone(rate=16_000, hertz=6000)  # above what 8,000 samples per second can hold
     assert np.abs(resample(high, 16_000, 8000)[400:3600]).max() < 0.01
 
 
@@ -120,13 +120,13 @@ def test_wav_of_unknown_length_is_read(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"path,label\n", b"ID3" + b"\0" * 90])
 def test_what_is_no_sound(tmp_path, content):
-    with pytest.raises(DataError, match=r"a\.wav (is no recording .*convert it to WAV or FLAC|is empty)"):
+    with pytest.raises(DataError, match=r"a\.wav (is not a recording .*convert it to WAV or FLAC|is empty)"):
         read_audio(damaged(tmp_path, "a.wav", content=content))
 
 
 def test_formats_that_nothing_decodes(tmp_path):
     path = damaged(tmp_path, "voice.m4a", content=b"\0\0\0\x20ftypM4A " + b"\0" * 100)
-    with pytest.raises(DataError, match=r"voice\.m4a is no recording .*convert it"):
+    with pytest.raises(DataError, match=r"voice\.m4a is not a recording .*convert it"):
         Recordings([path]).headers  # noqa: B018
 
 
@@ -145,7 +145,7 @@ def test_samples_that_are_not_numbers():
         samples_of((wrong, 8000))
     with pytest.raises(DataError, match="numbers of shape"):
         samples_of((np.zeros((2, 2, 2)), 8000))
-    with pytest.raises(DataError, match="100 samples a second"):
+    with pytest.raises(DataError, match="100 samples per second"):
         samples_of((tone(), 100))
 
 
@@ -229,9 +229,9 @@ def peak_memory_of(code, *arguments):
 def test_rates_that_no_recorder_has_are_refused(tmp_path, rate):
     path = tmp_path / "a.wav"
     path.write_bytes(wav_header(rate) + bytes(200))
-    with pytest.raises(DataError, match=r"a\.wav (has [-\d,]+ samples a second|is no recording)"):
+    with pytest.raises(DataError, match=r"a\.wav (has [-\d,]+ samples per second|is not a recording)"):
         Recordings([path]).headers  # noqa: B018
-    with pytest.raises(DataError, match=r"a recording has .* samples a second"):
+    with pytest.raises(DataError, match=r"a recording has .* samples per second"):
         samples_of((tone(), rate))
 
 
@@ -243,7 +243,7 @@ def test_a_header_does_not_decide_the_memory(tmp_path):
     (tmp_path / "b.flac").write_bytes(flac)
     code = "for name in sys.argv[1:]:\n try:\n  samples_of(Path(name))\n except DataError as e:\n  print(e)"
     said = peak_memory_of(code, tmp_path / "a.wav", tmp_path / "b.flac")
-    assert "50,000,017 samples a second" in said
+    assert "50,000,017 samples per second" in said
     assert "samples in each channel or more; at most 268,435,456 are read" in said
 
 
@@ -297,7 +297,7 @@ def test_channels_of_any_number(tmp_path, channels):
     if channels == 1000:
         assert read_audio(path)[0].tolist() == [0.0, 0.0]
     else:
-        with pytest.raises(DataError, match=r"a\.wav is no recording"):
+        with pytest.raises(DataError, match=r"a\.wav is not a recording"):
             read_audio(path)
 
 

@@ -91,7 +91,7 @@ def test_bad_json_lines(write: Write, line: str, problem: str) -> None:
 def test_json_columns_are_chosen(write: Write) -> None:
     path = write('{"a": 1, "b": [1]}\n{"b": 2, "c": "x"}\n', "a.jsonl")
     assert read_table(path, ["3", "a"]).table.to_pydict() == {"c": [None, "x"], "a": [1, None]}
-    with pytest.raises(DataError, match=r'line 2, column b: "2"\nis unlike the values above'):
+    with pytest.raises(DataError, match=r'line 2, column b: "2"\nhas another type than the values above'):
         read_table(path, ["b"])
     with pytest.raises(DataError, match=r'has no column "d".*\nIts columns are: a, b, c'):
         read_table(path, ["d"])

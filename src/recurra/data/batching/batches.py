@@ -12,9 +12,9 @@ from torch import Tensor
 
 from .store import SequenceList, SequenceStore
 
-POOL_BATCHES = 50  # batches sorted by length together: enough for little padding, few enough to stay random
-IGNORE = -100  # target of a step that does not count; torch's cross entropy knows it
-# default of the greatest number of padded steps of one batch; very long sequences come in smaller batches
+POOL_BATCHES = 50  # batches sorted by length together: more give less padding, fewer give a more random order
+IGNORE = -100  # target of a step without a loss, the default `ignore_index` of torch's cross entropy
+# default of the maximum number of padded steps in a batch; batches of very long sequences are smaller
 MAX_PADDED_TOKENS = 1 << 18
 
 
@@ -22,12 +22,13 @@ class Batch(NamedTuple):
     """A batch of padded sequences.
 
     Attributes:
-        values: token numbers `(batch, time)` or features `(batch, time, features)`, 0 beyond each length.
+        values: token numbers `(batch, time)` or features `(batch, time, features)`, 0 in the padding.
         lengths: steps of each sequence `(batch,)`.
         targets: values to predict, `(batch, …)`, or None.
         weights: weight of each sequence in the loss `(batch,)`, or None.
         rows: rows of the sequences in the store, `(batch,)`.
-        target_lengths: where the targets are sequences too, `(batch, time)` filled up with `IGNORE`: steps of each.
+        target_lengths: steps of each target `(batch,)` if the targets are sequences `(batch, time)`, padded with
+            `IGNORE`; else None.
     """
 
     values: Tensor
@@ -54,7 +55,7 @@ class BatchSource(Protocol):
         ...
 
     def __iter__(self) -> Iterator[Any]:
-        """One pass, or the rest of it."""
+        """Yields the batches of a pass, or the rest of them."""
         ...
 
     def seek(self, step: int) -> None:
@@ -62,25 +63,25 @@ class BatchSource(Protocol):
         ...
 
     def fingerprint(self) -> str:
-        """Hash of all content: equal sources train equal models."""
+        """Hash of all content. Sources with equal hashes train equal models."""
         ...
 
 
 class Batches:
-    """An iterable of `Batch`, one pass an epoch.
+    """An iterable of `Batch`, one pass per epoch.
 
-    With `shuffle`, the order depends on the seed and the number of the epoch alone, so that `seek` can
-    resume training at any step.
+    With `shuffle`, the order depends only on the seed and the number of the epoch, so `seek` can resume training at
+    any step.
 
     Args:
         store: the sequences.
-        rows: which of them, in this order where nothing is shuffled; all when None.
-        targets: one per row of the store; a second store where targets are sequences.
+        rows: rows of the store to use, in this order unless `shuffle`; None for all.
+        targets: one per row of the store; a second store if targets are sequences.
         weights: one per row of the store.
-        batch_size: sequences in a batch; fewer where they are very long.
-        shuffle: whether to draw a new order each epoch.
+        batch_size: sequences in a batch; fewer if they are very long.
+        shuffle: True to draw a new order in each epoch.
         seed: seed of that order.
-        max_padded_tokens: greatest number of padded steps of a batch of several sequences; by default
+        max_padded_tokens: maximum number of padded steps in a batch of several sequences; by default
             `MAX_PADDED_TOKENS`.
     """
 
@@ -104,14 +105,14 @@ class Batches:
         if isinstance(targets, SequenceStore):
             lengths = np.maximum(lengths, targets.lengths[self.rows])
         self._capacity = np.clip((max_padded_tokens or MAX_PADDED_TOKENS) // lengths, 1, batch_size)
-        # capacities are halvings of the batch size, so that few groups arise and their number is the same each epoch
+        # Capacities are the batch size divided by powers of 2. This gives few groups, and the same number per epoch.
         halvings = np.ceil(np.log2(batch_size / self._capacity))
         self._capacity = np.maximum(batch_size // 2 ** halvings.astype(np.int64), 1)
         self._count = sum(-(-int((self._capacity == c).sum()) // int(c)) for c in np.unique(self._capacity))
 
     @classmethod
     def of_list(cls, sequences: Sequence[np.ndarray], rows: np.ndarray | None = None, **options: Any) -> Self:
-        """Batches of sequences in memory, for predictions; they have no fingerprint."""
+        """Creates batches of sequences in memory, for predictions. They have no fingerprint."""
         return cls(SequenceList(sequences), rows, **options)
 
     def __len__(self) -> int:
@@ -123,7 +124,7 @@ class Batches:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Batch]:
-        # a caller that counts batches may not request one more: the epoch ends when the next one begins
+        # The caller may not request the end of the pass, so the next pass advances the epoch.
         if self.position >= len(self):
             self.epoch, self.position = self.epoch + 1, 0
         plan = self.plan(self.epoch)
@@ -159,7 +160,7 @@ class Batches:
         return self._batch(self.rows)
 
     def fingerprint(self) -> str:
-        """Hash of the sequences, their targets and weights, and which of them are used."""
+        """Hash of the sequences, their targets and weights, and the rows that are used."""
         digest = hashlib.blake2b(self.store.fingerprint().encode(), digest_size=16)
         digest.update(self.rows.astype(np.int64).tobytes())
         for column in (self.targets, self.weights):
@@ -184,12 +185,12 @@ class Batches:
 
 
 class Shuffled:
-    """The batches of a source with the steps of every sequence in random order, for the test of order.
+    """The batches of a source with the steps of every sequence in random order, for the order test.
 
     Args:
-        source: its batches have `values` and `lengths`, and `targets` where `aligned`.
-        aligned: whether the targets belong to the steps and move with them.
-        seed: of the order.
+        source: source of batches with `values` and `lengths`, and with `targets` if `aligned`.
+        aligned: True if every step has a target, which moves with it.
+        seed: seed of the order.
     """
 
     def __init__(self, source: BatchSource, *, aligned: bool = False, seed: int = 0) -> None:
@@ -215,7 +216,7 @@ class Shuffled:
             yield batch._replace(**moved)
 
     def seek(self, step: int) -> None:
-        """Not implemented: a pass of the order test starts at the beginning."""
+        """Not implemented: the order test always starts at the beginning."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
@@ -228,7 +229,7 @@ def _take_steps(values: Tensor, order: Tensor) -> Tensor:
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """Moves a named tuple of tensors (or None) to a device; lengths stay on the CPU, where they are read.
+    """Moves a named tuple of tensors (or None) to a device. Lengths stay on the CPU, because Python code reads them.
 
     Example:
         >>> batch = Batch(torch.zeros(1, 2), torch.tensor([2]), None, None, torch.tensor([0]))
@@ -246,7 +247,7 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 def pad(sequences: list[np.ndarray], fill: float = 0) -> Tensor:
-    """Stacks arrays `(time, …)` of unequal length into one tensor `(batch, time, …)` filled up with `fill`.
+    """Stacks arrays `(time, …)` of unequal length into one tensor `(batch, time, …)`, padded with `fill`.
 
     Example:
         >>> import numpy as np

@@ -15,16 +15,16 @@ from .store import SequenceStore
 
 
 class PairBatch(NamedTuple):
-    """A `Batch` whose targets are sequences, with the texts to compare translations with.
+    """A `Batch` of pairs: targets are sequences, and reference translations may be given.
 
     Attributes:
-        values: source tokens `(batch, time)`, 0 beyond each length.
+        values: source tokens `(batch, time)`, 0 in the padding.
         lengths: tokens of each source `(batch,)`.
-        targets: target tokens `(batch, time)`, `IGNORE` beyond each length.
+        targets: target tokens `(batch, time)`, `IGNORE` in the padding.
         weights: None.
         rows: rows of the pairs in the store, `(batch,)`.
         target_lengths: tokens of each target `(batch,)`.
-        references: all known translations of the source, for one pair of each distinct source; None for the others.
+        references: for one pair of each distinct source all known translations of this source; None for other pairs.
     """
 
     values: Tensor
@@ -43,11 +43,11 @@ class PairBatches(Batches):
         store: source tokens.
         rows: as in `Batches`.
         targets: target tokens.
-        references: by row of the store: the known translations of its source.
+        references: for rows of the store, the known translations of their sources.
         **options: further arguments of `Batches`.
 
     Attributes:
-        texts: one source for each row of the store, where simple models need them.
+        texts: the source text of each row of the store, for baselines that need texts.
     """
 
     texts: Sequence[str] = ()
@@ -73,8 +73,8 @@ def references_of(pairs: Pairs, groups: np.ndarray, rows: np.ndarray, most: int 
     Args:
         pairs: all pairs.
         groups: `pairs.groups()`.
-        rows: which of them.
-        most: greatest number of sources; all of them when None.
+        rows: the rows to use.
+        most: maximum number of sources; None for all.
     """
     first: dict[int, int] = {}
     found: dict[int, list[str]] = {}

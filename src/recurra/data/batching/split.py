@@ -10,7 +10,7 @@ def hold_out(known: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
     Args:
         known: mask of the rows to draw from, `(rows,)`.
-        fraction: share of these rows. If it amounts to no row or to all of them, none is drawn.
+        fraction: share of these rows. If it rounds to no row or to all rows, none is drawn.
         seed: seed of the draw.
 
     Returns:
@@ -34,8 +34,8 @@ def hold_out_stratified(known: np.ndarray, fraction: float, seed: int, strata: n
         known: see `hold_out`.
         fraction: see `hold_out`.
         seed: see `hold_out`.
-        strata: group of each known row. Groups are ignored if one has a single row, or if there are more groups than
-            rows in a part. None for no groups.
+        strata: group of each known row; None for no groups. Groups are ignored if a group has only one row, or if
+            there are more groups than rows in a part.
 
     Returns:
         Mask of the rows that were drawn.

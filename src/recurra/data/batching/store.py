@@ -1,4 +1,4 @@
-"""Encoded sequences in one Arrow file, memory-mapped, so that data larger than memory can be trained on."""
+"""Encoded sequences in one memory-mapped Arrow file, so that training data can be larger than memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from recurra._util.atomic import written
 from recurra.errors import ModelFolderError
 
-BLOCK_ROWS = 4096  # every block but the last has as many rows, so that a row is found by division
+BLOCK_ROWS = 4096  # rows of every block except the last; a division finds the block of a row
 
 
 class SequenceStore:
@@ -40,11 +40,11 @@ class SequenceStore:
 
     @classmethod
     def build(cls, chunks: Iterable[Sequence[np.ndarray]], path: Path | None = None) -> SequenceStore:
-        """Writes the sequences of all chunks, to `path` (complete or not at all) or to memory.
+        """Writes the sequences of all chunks to `path`, atomically, or to memory.
 
         Args:
             chunks: lists of arrays, all `(time,)` or all `(time, features)`, of one type.
-            path: file to write and map; in memory when None.
+            path: file to write and map; None for memory.
 
         Raises:
             ModelFolderError: the file cannot be written.
@@ -71,7 +71,7 @@ class SequenceStore:
         return found
 
     def fingerprint(self) -> str:
-        """Hash of the content: equal stores train equal models."""
+        """Hash of the content. Stores with equal hashes train equal models."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(f"{self.features} {self.flat}".encode())
         for offsets, values in self._blocks:
@@ -99,7 +99,7 @@ class SequenceList:
         return [self.sequences[row] for row in rows]
 
     def fingerprint(self) -> str:
-        """Not available: data to train on are in a `SequenceStore`."""
+        """Not available: training data are in a `SequenceStore`."""
         raise NotImplementedError
 
 

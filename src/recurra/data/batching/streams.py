@@ -1,4 +1,4 @@
-"""Splits one long sequence into parallel streams, and these into consecutive windows."""
+"""Splits one long sequence into parallel streams, and the streams into consecutive windows."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Window(NamedTuple):
     """The same steps of all streams.
 
     Attributes:
-        values: numbers of the tokens that are read `(streams, time)`, 0 beyond each length.
+        values: input tokens `(streams, time)`, 0 in the padding.
         lengths: tokens of each stream `(streams,)`.
-        targets: numbers of the tokens that come next `(streams, time)`, `IGNORE` beyond each length.
-        first: whether the streams begin here; else they continue the window before.
+        targets: the next token of each input token `(streams, time)`, `IGNORE` in the padding.
+        first: True if the streams begin here; False if they continue the previous window.
     """
 
     values: Tensor
@@ -33,14 +33,14 @@ class Window(NamedTuple):
 class Streams:
     """Windows for truncated back-propagation through time, always in the order of the text.
 
-    The text is cut into streams of nearly equal length, and every window holds the next `window` tokens of each. A
-    network that carries its state from window to window has read its stream from the beginning. Each token is the
-    target of exactly one step: a stream begins by reading `begin`.
+    The text is cut into streams of nearly equal length, and every window holds the next `window` tokens of each
+    stream. A network that carries its state from window to window reads each stream from its beginning. The first
+    input of a stream is `begin`, so each token is the target of exactly one step.
 
     Args:
-        parts: token numbers, arrays `(time,)` one behind the other; a stream begins where one of them does.
-        begin: number of the token before the first.
-        streams: their greatest number; fewer where `parts` are fewer.
+        parts: consecutive arrays of token numbers `(time,)`. A stream always begins at the beginning of a part.
+        begin: number of the token that precedes each stream.
+        streams: maximum number of streams; there are fewer if `parts` has fewer items.
         window: tokens in a window.
 
     Example:
@@ -74,7 +74,7 @@ class Streams:
         return self._total
 
     def __iter__(self) -> Iterator[Window]:
-        # a caller that counts windows may not request one more: the epoch ends when the next one begins
+        # The caller may not request the end of the pass, so the next pass advances the epoch.
         if self.position >= len(self):
             self.position = 0
         while self.position < len(self):
@@ -87,7 +87,7 @@ class Streams:
         self.position = step % len(self)
 
     def fingerprint(self) -> str:
-        """Hash of the text and of how it is cut."""
+        """Hash of the text and of the division into streams and windows."""
         digest = hashlib.blake2b(f"{self.window}".encode(), digest_size=16)
         for stream in self._targets:
             digest.update(f" {len(stream)} ".encode())

@@ -1,4 +1,4 @@
-"""Windows over series: each series is held once, a window is a view of it until a batch gathers it."""
+"""Windows over series. Each series is stored once; a window is copied only when a batch is built."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ class Layout(NamedTuple):
     """Numbers of columns of each role in a step, in this order.
 
     Attributes:
-        targets: columns to forecast.
-        features: columns known of the past only.
-        known: columns known of the future too.
-        calendar: how many of these, the last, follow from the time alone, so that the context need not show them.
-        masked: whether one more column for each target and feature follows, 1 where its value was there.
+        targets: number of columns to forecast.
+        features: number of columns known for the past only.
+        known: number of columns known for the future too.
+        calendar: number of the known columns, the last ones, that are computed from the time. The context leaves them
+            out.
+        masked: True if another column for each target and feature follows: 1 if its value is observed, else 0.
     """
 
     targets: int
@@ -53,7 +54,7 @@ class Frame:
         steps: scaled values `(time, columns)` in the order of a `Layout`, float32, without missing values.
         observed: True where a target is known, `(time, targets)`; None if all are.
         begin: first step that a window may forecast.
-        end: step behind the last one that a window may forecast.
+        end: one past the last step that a window may forecast.
     """
 
     steps: np.ndarray
@@ -67,9 +68,9 @@ class WindowBatch(NamedTuple):
 
     Attributes:
         values: the context `(batch, context, columns)`.
-        lengths: its steps `(batch,)`, all the same.
+        lengths: steps of each context `(batch,)`, all equal.
         targets: the values to forecast `(batch, horizon, targets)`.
-        weights: 0 where a value to forecast is missing, `(batch, horizon, targets)`; None where none is.
+        weights: 0 if a value to forecast is missing, else 1, `(batch, horizon, targets)`; None if no value is missing.
         future: known columns of the steps to forecast `(batch, horizon, known)`.
         rows: numbers of the windows in their source `(batch,)`.
     """
@@ -83,19 +84,19 @@ class WindowBatch(NamedTuple):
 
 
 class Windows:
-    """An iterable of `WindowBatch`, one pass an epoch, every window of `context + horizon` steps.
+    """An iterable of `WindowBatch`, one pass per epoch, every window of `context + horizon` steps.
 
-    A window whose context would begin before its series does is filled up in front with the first step, masked.
+    If the context of a window begins before its series, it is padded with masked copies of the first step.
 
     Args:
         frames: the series.
-        context: steps that a window shows.
-        horizon: steps that it is to forecast.
-        layout: what the columns are.
+        context: number of input steps of a window.
+        horizon: number of steps to forecast.
+        layout: the roles of the columns.
         batch_size: windows in a batch.
-        shuffle: whether to draw a new order each epoch.
+        shuffle: True to draw a new order in each epoch.
         seed: seed of that order.
-        most: greatest number of windows in a pass: evenly spaced ones, or with `shuffle` another draw each epoch.
+        most: maximum number of windows in a pass. They are evenly spaced; with `shuffle` each epoch draws new ones.
 
     Attributes:
         series: number of the series of each window, `(windows,)`.
@@ -133,7 +134,7 @@ class Windows:
         self._steps = torch.arange(context + horizon)
 
     def _lay_out(self, frames: Sequence[Frame]) -> None:
-        """Concatenates the series, each after the padding that its first window needs."""
+        """Concatenates the series. The padding that its first window needs precedes each series."""
         width = self.layout.width
         values, observed, series, begins, starts, offset = [], [], [], [], [], 0
         for i, frame in enumerate(frames):
@@ -162,7 +163,7 @@ class Windows:
         return -(-self.count // self.batch_size)
 
     def __iter__(self) -> Iterator[WindowBatch]:
-        # a caller that counts batches may not request one more: the epoch ends when the next one begins
+        # The caller may not request the end of the pass, so the next pass advances the epoch.
         if self.position >= len(self):
             self.epoch, self.position = self.epoch + 1, 0
         order = self._order()
@@ -185,7 +186,7 @@ class Windows:
         return self._batch(np.arange(len(self.begins)))
 
     def fingerprint(self) -> str:
-        """Hash of the series, of what was observed of them, and of the windows."""
+        """Hash of the series, the masks of observed values, and the windows."""
         digest = hashlib.blake2b(f"{self.context} {self.horizon} {self.layout}".encode(), digest_size=16)
         digest.update(self._values.numpy().tobytes())
         digest.update(b"" if self._observed is None else self._observed.numpy().tobytes())

@@ -1,4 +1,4 @@
-"""Batches of sentences of words, with the characters of every distinct word once."""
+"""Batches of sentences. The characters of every distinct word are stored once per batch."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class WordBatch(NamedTuple):
     """A batch of sentences, and the distinct words in them.
 
     Attributes:
-        values: index of the word at each step among the distinct words, `(batch, time)`; 0 beyond each length.
+        values: index of the word at each step among the distinct words, `(batch, time)`; 0 in the padding.
         lengths: words of each sentence, `(batch,)`.
         targets: numbers of the tags, `(batch, time)`, or None.
-        words: numbers of the different words, `(words,)`; 0 where one is unknown.
-        unseen: whether the model never saw the word in training, `(words,)`.
-        characters: of the different words, `(words, longest, 1 + LETTERS)`: each character and the letters it is made
-            of, 0 where it has none and beyond the lengths.
-        character_lengths: `(words,)`.
+        words: numbers of the distinct words, `(words,)`; 0 for an unknown word.
+        unseen: True if a word does not occur in the training data, `(words,)`.
+        characters: for each distinct word the numbers of its characters and of their letters,
+            `(words, longest, 1 + LETTERS)`; 0 for a missing letter and in the padding.
+        character_lengths: number of characters of each distinct word, `(words,)`.
         rows: rows of the sentences in the data, `(batch,)`.
     """
 
@@ -40,12 +40,12 @@ class WordBatch(NamedTuple):
 
 
 class Lexicon(NamedTuple):
-    """The different words of a data set, as a model sees them.
+    """The distinct words of a data set, encoded for a model.
 
     Attributes:
-        words: number of each, `(words,)`.
-        unseen: whether training never saw it, `(words,)`.
-        characters: of each, `(time, 1 + LETTERS)`: the number of a character and of the letters it is made of.
+        words: number of each word, `(words,)`.
+        unseen: True if a word does not occur in the training data, `(words,)`.
+        characters: for each word the numbers of its characters and of their letters, `(time, 1 + LETTERS)`.
     """
 
     words: np.ndarray
@@ -61,11 +61,11 @@ class Lexicon(NamedTuple):
 
 
 class WordBatches:
-    """Batches of sentences with the different words in them.
+    """Batches of sentences with their distinct words.
 
     Args:
-        batches: over the places of words in `lexicon`.
-        lexicon: the different words of the data.
+        batches: batches of indices of words in `lexicon`.
+        lexicon: the distinct words of the data.
     """
 
     def __init__(self, batches: Batches, lexicon: Lexicon) -> None:
@@ -80,7 +80,7 @@ class WordBatches:
 
     @property
     def count(self) -> int:
-        """Number of words with a known tag in a pass; of words, where there are no tags."""
+        """Number of words with a known tag in a pass; number of all words if there are no tags."""
         return self._count
 
     def __iter__(self) -> Iterator[WordBatch]:
@@ -95,7 +95,7 @@ class WordBatches:
         used, places = torch.unique(batch.values[real], return_inverse=True)
         values = torch.zeros(batch.values.shape, dtype=torch.long)
         values[real] = places
-        # a batch of empty sentences still has one word to look up
+        # the network needs at least one word, even if all sentences are empty
         index = used.numpy() if len(used) else np.zeros(1, np.int64)
         spelt = [self.lexicon.characters[i] for i in index]
         return WordBatch(

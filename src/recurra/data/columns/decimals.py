@@ -1,7 +1,7 @@
 """Detects whether the numbers of a text table have a decimal point or a decimal comma."""
 
 # pyright: reportAttributeAccessIssue=false
-# (pyarrow.compute makes its functions at run time)
+# (pyarrow.compute creates its functions at run time)
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def with_decimal_points(
     The decision is the same for all columns: a cell such as `3,5` or `3.5` decides how `1,395` is read.
 
     Args:
-        file: the table; columns that hold no texts do not change.
+        file: the table. Only columns of texts change.
         columns: positions of the columns of numbers.
         decimal: `","` or `"."`; detected if None.
 
     Returns:
-        The file, and notes for a person on how the numbers were read.
+        The file, and notes for the user about the decimal mark.
 
     Raises:
         DataError: some cells have a decimal comma and others a decimal point, or the mark is ambiguous.
-        UsageError: `decimal` is something else.
+        UsageError: `decimal` is neither.
     """
     if decimal not in (None, ",", "."):
         raise UsageError(f"--decimal is a point or a comma, not {decimal!r:.40}")
@@ -55,7 +55,7 @@ def with_decimal_points(
         if comma and point:
             raise DataError(
                 f"{_place(file, comma)} has a decimal comma, but {_place(file, point)} has a decimal point\n"
-                "Write all numbers in the same way; --decimal , or --decimal . then says which way it is."
+                "Write all numbers in the same way, and give --decimal , or --decimal . if the mark is still ambiguous."
             )
         decimal = "," if comma else "." if point else _guess(file, texts, notes)
         if comma:
@@ -73,17 +73,17 @@ def with_decimal_points(
 
 
 def _guess(file: DataFile, texts: dict[int, Any], notes: list[str]) -> str:
-    """Decides if every number with a separator is ambiguous: all have three digits behind it."""
+    """Chooses the decimal mark if every separator is followed by three digits, which is ambiguous."""
     comma, point = (_first(texts, (rf"^[+-]?[1-9][0-9]{{0,2}}({mark}[0-9]{{3}})+$", None)) for mark in (",", r"\."))
     found = comma or point
     if found is None:
         return "."
-    # semicolons between columns are the custom where commas are decimal
+    # files with decimal commas usually separate columns by semicolons
     if comma and file.delimiter == ";":
         text = comma.text
         raise DataError(
             f"{_place(file, comma)} is {text.replace(',', '.')} with a decimal comma or {text.replace(',', '')} with a "
-            "comma between thousands, and no other cell tells\nGive --decimal , or --decimal . to say which it is."
+            "comma between thousands, and the other cells do not decide\nGive --decimal , or --decimal . to choose."
         )
     if comma or file.delimiter == ";":
         mark = "comma between thousands" if comma else "decimal point"

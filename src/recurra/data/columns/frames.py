@@ -22,7 +22,7 @@ def refuse_complex(values: np.ndarray, name: str) -> None:
 
 
 def refuse_times(values: np.ndarray, name: str) -> None:
-    """Raises `DataError` for dates and durations: they would become whole numbers of an arbitrary unit."""
+    """Raises `DataError` for dates and durations: they would become integers in an arbitrary unit."""
     if values.dtype.kind in "mM":
         raise DataError(f"{name} holds times; pass numbers, such as the days since a date")
 
@@ -41,7 +41,7 @@ def from_pandas(X: Any) -> Any:
 
 
 def only_column(table: pa.Table) -> pa.ChunkedArray:
-    """Returns the column of a table with one column; refuses other tables."""
+    """Returns the column of a table with one column. Raises `DataError` for other tables."""
     if table.num_columns != 1:
         names = ", ".join(table.column_names[:10])
         raise DataError(f"X is a table of several columns ({names}); pass the column that holds the sequences")
@@ -49,7 +49,7 @@ def only_column(table: pa.Table) -> pa.ChunkedArray:
 
 
 def matrix_of(frame: Any, name: str) -> np.ndarray:
-    """Returns the numbers of a pandas data frame, `(rows, columns)`, with NaN for a missing one."""
+    """Returns the numbers of a pandas data frame, `(rows, columns)`, with NaN for missing ones."""
     for column, kind in zip(frame.columns, frame.dtypes, strict=True):
         if kind.kind in "mM" or (kind.kind == "O" and any(isinstance(value, str) for value in frame[column])):
             raise DataError(f'{name} holds {"times" if kind.kind in "mM" else "texts"} in the column "{column}"')
@@ -102,11 +102,11 @@ def as_table(data: Any, names: Sequence[str] = ()) -> tuple[pa.Table, str | None
     """Converts a data frame of pandas or polars, or a dictionary of columns, to an Arrow table; None for other types.
 
     Args:
-        data: what may be a table.
-        names: of columns that are wanted; a level of pandas' index with one of these names becomes a column.
+        data: an object that may be a table.
+        names: names of the requested columns. A level of a pandas index with one of these names becomes a column.
 
     Returns:
-        The table, and the name of the column made of pandas' index where that holds times.
+        The table, and the name of the column with the pandas index if the index holds times.
     """
     if type(data).__module__.partition(".")[0] == "pandas":
         return _of_pandas(data, names)
@@ -139,12 +139,12 @@ def _of_pandas(data: Any, names: Sequence[str]) -> tuple[pa.Table, str | None]:
         return pa.Table.from_pandas(data, preserve_index=False), index
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"the data frame mixes types: {error}") from None
-    except (pa.ArrowNotImplementedError, TypeError, ValueError) as error:  # sparse columns, names given twice
+    except (pa.ArrowNotImplementedError, TypeError, ValueError) as error:  # sparse columns, repeated names
         raise DataError(f"the data frame cannot be read: {error}") from None
 
 
 def _index_name(data: Any) -> str:
-    """Returns the name of the column for a date index of pandas; it never replaces a column of other values."""
+    """Returns a name for the column with the date index of pandas. It does not replace a column with other values."""
     taken = set(map(str, data.columns))
     if data.index.name is None:
         return next(name for name in ("time", "index", "date index") if name not in taken)

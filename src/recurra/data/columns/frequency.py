@@ -24,9 +24,9 @@ class Frequency:
 
     Attributes:
         kind: `"number"`, `"fixed"` (microseconds), `"month"` (calendar months) or `"business"` (Monday to Friday).
-        step: how many of them.
-        end: for months, whether times are at the end of the month.
-        local: for a fixed step, whether it is counted on the local clock although it is not a number of days.
+        step: length of the step in units of the kind.
+        end: for months, True if times are at the end of the month.
+        local: for a fixed step, True if it is counted on the local clock although it is not a number of days.
 
     Example:
         >>> times = np.array(["2024-01-31", "2024-02-29", "2024-03-31"], "datetime64[us]")
@@ -55,7 +55,7 @@ class Frequency:
 
     @property
     def microseconds(self) -> int:
-        """Length of a step, of a month on average."""
+        """Length of a step in microseconds; for months, the mean length."""
         return {"month": 30_436_875 * DAY // 1_000_000, "business": DAY * 7 // 5, "fixed": 1}[self.kind] * self.step
 
     def __str__(self) -> str:
@@ -108,7 +108,7 @@ def _in_month(times: Any, end: bool) -> Any:
 
 
 def find_frequency(series: Sequence[np.ndarray]) -> Frequency:
-    """Finds the step of one or more series of sorted times, the most frequent distance between neighbours.
+    """Finds the step of one or more series of sorted times: the most frequent distance between consecutive times.
 
     Raises:
         DataError: no series has two different times.
@@ -116,7 +116,7 @@ def find_frequency(series: Sequence[np.ndarray]) -> Frequency:
     steps = [np.diff(times) for times in series if len(times) > 1]
     pooled = np.concatenate(steps) if steps else np.zeros(0)
     if not len(pooled):
-        raise DataError("no series has two rows: the step of time cannot be found")
+        raise DataError("no series has two rows, so the time step cannot be detected")
     dated = pooled.dtype.kind == "m"
     distances, counts = np.unique(pooled.astype(np.int64), return_counts=True)
     usual = int(distances[counts.argmax()])
@@ -140,7 +140,7 @@ CYCLES: dict[str, int] = {"minute": DAY // 24, "hour": DAY, "weekday": 7 * DAY, 
 
 
 def find_cycles(frequency: Frequency, steps: int) -> list[str]:
-    """Returns the calendar cycles that `steps` rows can show: longer than two steps, seen at least twice.
+    """Returns the calendar cycles that are longer than two steps and occur at least twice in `steps` rows.
 
     Example:
         >>> find_cycles(Frequency("fixed", DAY // 24), 24 * 30)
@@ -160,7 +160,7 @@ def calendar(times: np.ndarray, cycles: Sequence[str]) -> np.ndarray:
             year = times.astype("datetime64[Y]")
             begin, length = year.astype("datetime64[us]"), (year + 1).astype("datetime64[us]")
             phase = (times - begin) / (length - begin)
-        else:  # 1970 began on a Thursday, which shifts the week only
+        else:  # weeks are counted from Thursday, 1970-01-01; this only shifts the phase
             phase = (times.astype(np.int64) % CYCLES[name]) / CYCLES[name]
         columns += [np.sin(2 * np.pi * phase), np.cos(2 * np.pi * phase)]
     return np.stack(columns, 1).astype(np.float32) if columns else np.zeros((len(times), 0), np.float32)

@@ -20,7 +20,7 @@ CHUNK_ROWS = 4096
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts in a list or in a (memory-mapped) Arrow column; a missing text is an empty one."""
+    """Texts in a list or in a (memory-mapped) Arrow column. A missing text is replaced by an empty one."""
 
     rows: Sequence[str] | pa.ChunkedArray
     kind = "text"
@@ -38,12 +38,12 @@ class Texts:
 
 @dataclass(frozen=True)
 class Arrays:
-    """Numeric sequences, each an array `(time, features)` of floating point numbers, NaN where one is missing.
+    """Numeric sequences, each an array `(time, features)` of floating point numbers, with NaN for missing values.
 
     Attributes:
         rows: the arrays.
         features: number of features.
-        names: of the features, where the sequences were data frames.
+        names: names of the features if the sequences were data frames, else None.
     """
 
     rows: Sequence[np.ndarray]
@@ -66,7 +66,7 @@ class Arrays:
         """Returns the sequences with their features in the order of `names`; arrays without names do not change.
 
         Raises:
-            DataError: other names; the message says which.
+            DataError: the names differ. The message lists them.
         """
         if names is None or self.names is None or tuple(names) == self.names:
             return self
@@ -84,17 +84,18 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
     """Converts `X` to sequences.
 
     Args:
-        X: texts (list, array, pandas or Arrow column), or numeric sequences: a list of arrays
-            `(time, features)` or `(time,)`, an array `(batch, time, features)` or `(batch, time)`, an Arrow
-            column of lists. Tensors and anything with the Arrow C stream interface count as well. Or recordings:
-            paths of sound files (`pathlib.Path`, or texts that end in .wav, .flac, …), or pairs
+        X: texts: a list, array, pandas or Arrow column.
+            Or numeric sequences: a list of arrays `(time, features)` or `(time,)`, an array `(batch, time, features)`
+            or `(batch, time)`, or an Arrow column of lists.
+            Or recordings: paths of audio files (`pathlib.Path`, or texts that end in .wav, .flac, …), or pairs
             `(samples, rate)`.
+            Tensors and objects with the Arrow C stream interface are supported too.
 
     Returns:
         `Texts`, `Arrays` or `Recordings`; an input of one of these types is returned unchanged.
 
     Raises:
-        DataError: `X` is neither, or mixes both; the message names the row.
+        DataError: `X` is none of these, or mixes them. The message names the row.
 
     Example:
         >>> as_sequences([[1.0, 2.0], [3.0]]).rows[0].shape
@@ -157,7 +158,7 @@ def _ordered(values: Any, name: str) -> Any:
     """Returns the values, as a list if they are an iterator.
 
     Raises:
-        DataError: they are missing, or have no order.
+        DataError: the values are None, or their type has no order.
     """
     if isinstance(values, Iterator):
         return list(values)
@@ -180,7 +181,7 @@ def _kind(value: Any) -> str:
 
 
 def _one_array(values: Any, name: str) -> np.ndarray:
-    """Converts a list of values to an array; numbers next to texts stay numbers, which numpy would convert to texts."""
+    """Converts a list of values to an array. Unlike in numpy, numbers in a list with texts stay numbers."""
     if isinstance(values, list | tuple):
         texts = sum(isinstance(value, str) for value in values)
         if 0 < texts < len(values):
@@ -320,7 +321,7 @@ def _floating(values: np.ndarray) -> np.ndarray:
     """Returns floating point numbers unchanged, and other numbers in double precision."""
     if values.dtype in (np.float32, np.float64):
         return values
-    return values.astype(np.float64)  # scaling needs the digits of large values
+    return values.astype(np.float64)  # scaling needs the precision for large values
 
 
 def _finite(arrays: Arrays) -> Arrays:

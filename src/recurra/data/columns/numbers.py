@@ -1,7 +1,7 @@
 """Parses numbers in cells of text and in columns."""
 
 # pyright: reportAttributeAccessIssue=false
-# (pyarrow.compute makes its functions at run time)
+# (pyarrow.compute creates its functions at run time)
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MISSING = ("", "-", "?", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "nul
 
 
 def is_number(text: str) -> bool:
-    """Returns whether a cell holds a number with a decimal point or comma, separators between thousands allowed."""
+    """Returns whether a cell holds a number. It may have a decimal point or comma, and separators between thousands."""
     text = text.strip()
     return re.fullmatch(NUMBER, text) is not None or re.fullmatch(COMMA_NUMBER, text) is not None
 
@@ -50,7 +50,7 @@ def number_of(text: str) -> float:
     """Returns the number in a text; NaN if it is missing.
 
     Raises:
-        ValueError: it is no finite number.
+        ValueError: the text is not a finite number.
 
     Example:
         >>> number_of("1,395.5"), number_of("?")
@@ -83,9 +83,9 @@ def parse_numbers(column: pa.ChunkedArray | pa.Array, *, name: str, where: Calla
     """Converts a column to numbers; an empty cell, or one of `MISSING`, becomes NaN.
 
     Args:
-        column: strings, where separators between thousands are allowed, or any numeric Arrow type.
-        name: the name of the column, for the error message.
-        where: gives the place of a row, for the error message.
+        column: strings, which may have separators between thousands, or any numeric Arrow type.
+        name: name of the column, for the error message.
+        where: returns the place of a row, for the error message.
 
     Returns:
         The numbers as float64.
@@ -106,8 +106,8 @@ def parse_numbers(column: pa.ChunkedArray | pa.Array, *, name: str, where: Calla
     bad = np.flatnonzero(~np.asarray(good, dtype=bool))
     if not bad.size:
         digits = without_thousands(pc.if_else(missing, "nan", text))
-        numbers = np.array(np.asarray(pc.cast(digits, pa.float64())))  # the caller's own, to write to
-        bad = np.flatnonzero(np.isinf(numbers))  # beyond what float64 holds
+        numbers = np.array(np.asarray(pc.cast(digits, pa.float64())))  # a copy that the caller can change
+        bad = np.flatnonzero(np.isinf(numbers))  # too large for float64
         if not bad.size:
             return numbers
     row = int(bad[0])
@@ -122,7 +122,7 @@ def _advice(words: list[str], count: int, there: int) -> str:
 
     Args:
         words: the first of the cells.
-        count: how many there are.
+        count: number of cells that are not numbers.
         there: number of cells that are not missing.
     """
     first = words[0].strip('"')

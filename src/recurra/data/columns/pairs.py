@@ -19,9 +19,9 @@ class Pairs:
     """Pairs of a source and a target text.
 
     Attributes:
-        sources: texts, without space at the ends.
-        targets: one for each source.
-        left_out: pairs left out because a side was empty.
+        sources: source texts, stripped of white space.
+        targets: the target text of each source.
+        left_out: number of pairs that were left out because a side was empty.
     """
 
     sources: list[str]
@@ -49,14 +49,14 @@ def source_groups(sources: Sequence[str]) -> np.ndarray:
 
 
 def as_pairs(X: Any, y: Any) -> Pairs:
-    """Pairs sources with targets; pairs with an empty side are left out and counted.
+    """Pairs sources with targets. Pairs with an empty side are left out and counted.
 
     Args:
-        X: texts: a list, array, pandas or Arrow column.
-        y: as many texts.
+        X: source texts: a list, array, pandas or Arrow column.
+        y: target texts, one for each source.
 
     Raises:
-        DataError: the sides are of unequal length, hold no texts, or nothing is left.
+        DataError: the sides have unequal lengths, are not texts, or every pair has an empty side.
 
     Example:
         >>> pairs = as_pairs(["Hi.", "Go!", "Hi."], ["안녕.", "", "반가워."])

@@ -1,4 +1,4 @@
-"""One or several series with a regular step of time."""
+"""One or several series with a regular time step."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Columns:
     """The columns of a table by their role.
 
     Attributes:
-        time: the time; several columns if a time is written in parts, such as date and clock; None where rows simply
-            follow each other.
+        time: the time; several columns if a time is written in parts, such as date and clock; None if there is no
+            time, so rows are in order.
         target: the columns to forecast.
         features: columns known for the past only.
         known: columns known for the future too, such as holidays or planned prices.
-        id: the series of a row; None for one series.
+        id: the column with the series of each row; None for one series.
     """
 
     time: str | tuple[str, ...] | None = None
@@ -56,11 +56,11 @@ class Columns:
         names = [*self.times, *filter(None, (self.id,)), *self.target, *self.features, *self.known]
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
         if twice is not None:
-            raise UsageError(f"the column {twice} cannot be two things at once")
+            raise UsageError(f"the column {twice} cannot have two roles")
         return names
 
     def called(self, names: Sequence[str]) -> Columns:
-        """Returns the columns with their names in a file; before, they may be positions."""
+        """Returns the columns under their names in a file; the current ones may be positions."""
         rest = iter(names)
         time = tuple(next(rest) for _ in self.times)
         id = next(rest) if self.id else None
@@ -73,11 +73,11 @@ class Series:
     """One series on the clock of its panel; step `i` is `i` steps after `origin`.
 
     Attributes:
-        id: its name; None for the only one.
+        id: name of the series; None for the only one.
         origin: time of the first step.
         values: targets `(time, targets)`, NaN where missing.
         features: `(time, features)`, NaN where missing.
-        known: `(time + ahead, known)`, which may reach beyond the targets.
+        known: `(time + ahead, known)`; it may have more steps than the targets.
     """
 
     id: str | None
@@ -96,13 +96,13 @@ class Panel:
 
     Attributes:
         series: at least one.
-        columns: their names.
-        frequency: their step.
-        spelling: of the times.
-        zone: of the times; None if they have none. Origins are in UTC if there is one and the step is absolute.
-        types: of the columns of times in the table.
-        labels: the ids of the series in the type of the table, or None.
-        notes: repairs, for the user.
+        columns: names of the columns.
+        frequency: the time step.
+        spelling: format of the times.
+        zone: time zone; None if the times have none. With a zone and an absolute step, origins are in UTC.
+        types: types of the time columns in the table.
+        labels: ids of the series in the type of the table, or None.
+        notes: repairs of the data, for the user.
     """
 
     series: list[Series]
@@ -164,15 +164,15 @@ def of_series(id: str | None) -> str:
 
 
 def panel_of_arrays(y: Any, features: Any = None, known: Any = None) -> Panel:
-    """Makes a panel of arrays.
+    """Converts arrays to a panel.
 
     Args:
-        y: targets `(time,)` or `(time, targets)`, or a list of these arrays; NaN where missing.
-        features: `(time, features)`, known of the past only; a list where `y` is one.
-        known: `(time + ahead, known)`, known of the future too; a list where `y` is one.
+        y: targets `(time,)` or `(time, targets)`, or a list of these arrays, with NaN for missing values.
+        features: `(time, features)`, known for the past only; a list if `y` is a list.
+        known: `(time + ahead, known)`, known for the future too; a list if `y` is a list.
 
     Raises:
-        DataError: shapes do not fit.
+        DataError: the shapes do not match.
 
     Example:
         >>> len(panel_of_arrays([[1.0, 2.0, 3.0], [4.0, 5.0]]).series)
@@ -226,15 +226,15 @@ def _matrix(values: Any, name: str) -> np.ndarray:
 
 
 def with_future(panel: Panel, future: Panel) -> Panel:
-    """Adds known values of the time to come.
+    """Adds known values of future steps.
 
     Args:
         panel: the history.
-        future: a panel of known columns only; its series begin at the step after the history's last target, or
+        future: a panel of known columns only. Its series begin at the step after the last target of the history, or
             earlier.
 
     Raises:
-        DataError: a series is not there, or does not join on to its history.
+        DataError: a series is missing, or there is a gap between its history and its future.
     """
     if (panel.zone is None) != (future.zone is None):
         raise DataError("the times of the history and of the future values must both have a time zone, or none")

@@ -1,7 +1,7 @@
 """Converts tables to panels: sorts rows into series, detects the time step, and reports or repairs irregularities."""
 
 # pyright: reportAttributeAccessIssue=false
-# (pyarrow.compute makes its functions at run time)
+# (pyarrow.compute creates its functions at run time)
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .timestamps import Spelling, TimeReading, Times, join_times, parse_times
 
 HOUR = 3_600_000_000
 MOST_STEPS, MOST_GAPS = 1_000_000, 100
-"""A series may have so many steps, and so many for each of its rows, after gaps were filled."""
+"""Limits after gaps are filled: number of steps of a series, and number of steps per row."""
 
 
 def panel_of_table(
@@ -40,19 +40,19 @@ def panel_of_table(
     fill_gaps: bool = False,
     reading: TimeReading | None = None,
 ) -> Panel:
-    """Sorts the rows of a table into series and checks the clock.
+    """Sorts the rows of a table into series, and checks that their times are regular.
 
     Args:
-        table: its columns are `columns.names`, in that order.
-        columns: what they are.
-        where: gives the place of a row, for messages.
-        frequency: the step that the data must have; detected if None.
-        fill_gaps: whether missing steps are inserted, as missing values, instead of being an error.
-        reading: how the times are written.
+        table: a table with the columns `columns.names`, in this order.
+        columns: the roles of the columns.
+        where: returns the place of a row, for messages.
+        frequency: the required time step; detected if None.
+        fill_gaps: True to insert missing steps with missing values; False to raise an error.
+        reading: options of reading the times.
 
     Raises:
-        DataError: a time is missing, unreadable, given twice, off the clock or (without `fill_gaps`) left out, or a
-            value is no number. The message names the place and what to do.
+        DataError: a time is missing, cannot be read, occurs twice, or is not on the regular clock; a step is missing
+            (without `fill_gaps`); or a value is not a number. The message names the place and what to do.
 
     Example:
         >>> table = pa.table({"day": ["2024-01-02", "2024-01-01"], "sold": ["7", "5"]})
@@ -155,7 +155,7 @@ class _Sorting:
         return Panel(series, self.columns, clock, self.times.spelling, self.times.zone, notes=notes)
 
     def _on_calendar(self, instants: np.ndarray) -> np.ndarray:
-        """Returns local times. A midnight that a clock change skips, and data therefore show as 1:00, is 0:00."""
+        """Returns local times. If a clock change skips midnight, data show 1:00; it is replaced by 0:00."""
         times, zone = self.times.values, self.times.zone
         if zone is None or not len(times):
             return times
@@ -166,7 +166,7 @@ class _Sorting:
 
     def _frequency(self, groups: list[np.ndarray]) -> Frequency:
         if all(len(rows) < 2 for rows in groups):
-            return Frequency("fixed" if self.times.dated else "number")  # nothing to compare with
+            return Frequency("fixed" if self.times.dated else "number")  # one row per series has no step
         if self.times.zone is not None:
             found = find_frequency([self.times.instants[rows] for rows in groups])
             if found.absolute and not self._on_local_clock(found, groups):

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of columns of numbers, computed so that the unit of the numbers does not matter."""
+"""Mean and standard deviation of columns of numbers. The results do not depend on the unit of the numbers."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import numpy as np
 from recurra.errors import DataError
 
 ROUNDING = 1e-14
-"""A deviation below this share of the greatest value is a rounding error of float64, so the column is constant."""
+"""A deviation below this share of the largest value is a rounding error of float64, so the column is constant."""
 FARTHEST = 1e18
-"""Greatest standardized value. Its square still fits float32, in which networks compute."""
+"""Maximum standardized value. float32, in which networks compute, can still hold its square."""
 
 
 class Moments:
     """Means and standard deviations over the rows of any number of arrays.
 
-    Every column is held in units of a power of two near its greatest value. So no square underflows or overflows, and
-    columns that differ by a power of two in their unit give exactly the same standardized values. Arrays are merged as
-    Chan, Golub and LeVeque describe (1979), which keeps the digits of a small deviation next to a large mean.
+    Every column is stored in units of a power of two near its largest value. So no square underflows or overflows, and
+    columns whose units differ by a power of two give exactly the same standardized values. Arrays are merged by the
+    method of Chan, Golub and LeVeque (1979), which keeps the precision of a small deviation with a large mean.
 
     Args:
         columns: number of columns.
@@ -34,7 +34,7 @@ class Moments:
 
     def __init__(self, columns: int) -> None:
         self.count = np.zeros(columns, np.int64)
-        self._exponent = np.full(columns, -1075)  # below that of every float64
+        self._exponent = np.full(columns, -1075)  # smaller than the exponent of any float64
         self._mean, self._squares = np.zeros(columns), np.zeros(columns)
         self._low, self._high = np.full(columns, np.nan), np.full(columns, np.nan)
 
@@ -51,7 +51,7 @@ class Moments:
         count = known.sum(0)
         mean = scaled.sum(0) / np.maximum(count, 1)
         away = np.where(known, scaled - mean, 0.0)
-        rest = away.sum(0) / np.maximum(count, 1)  # what rounding left in the mean
+        rest = away.sum(0) / np.maximum(count, 1)  # rounding error of the mean
         squares = np.maximum((away**2).sum(0) - count * rest**2, 0.0)
         self._merge(count, mean + rest, squares, exponent)
         self._low, self._high = np.fmin(self._low, low), np.fmax(self._high, high)
@@ -68,12 +68,12 @@ class Moments:
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean of each column, `(columns,)`; 0 where every value is missing."""
+        """Mean of each column, `(columns,)`; 0 if every value is missing."""
         return np.where(self._high == self._low, np.nan_to_num(self._low), np.ldexp(self._mean, self._exponent))
 
     @property
     def deviation(self) -> np.ndarray:
-        """Standard deviation of each column, `(columns,)`; exactly 0 where the column is constant or missing."""
+        """Standard deviation of each column, `(columns,)`; exactly 0 if the column is constant or missing."""
         deviation = np.sqrt(self._squares / np.maximum(self.count, 1))
         peak = np.ldexp(np.fmax(np.abs(self._low), np.abs(self._high)), -self._exponent)
         varies = (self._high > self._low) & (deviation > ROUNDING * peak)
@@ -82,10 +82,10 @@ class Moments:
     def target_scale(self, otherwise: np.ndarray | float = 1.0) -> np.ndarray:
         """Returns the scale of predicted columns, `(columns,)`; never 0, so that predictions can be scaled back.
 
-        It is the deviation; for a constant column the size of the constant, which has the right unit.
+        It is the deviation; for a constant column, the absolute value of the constant.
 
         Args:
-            otherwise: for columns that are constant at 0.
+            otherwise: scale of columns that are always 0.
         """
         mean, deviation = self.mean, self.deviation
         return np.where(deviation > 0, deviation, np.where(mean != 0, np.abs(mean), otherwise))
@@ -107,14 +107,14 @@ def standardize(values: np.ndarray, mean: np.ndarray, scale: np.ndarray, what: s
         values: rows of numbers.
         mean: of each column in training, `(columns,)`.
         scale: of each column in training, `(columns,)`.
-        what: names the rows in an error message.
+        what: name of the rows in an error message.
 
     Raises:
         DataError: a value is so far from the training data that float32 cannot hold its square.
     """
     with np.errstate(over="ignore"):  # reported below
         found = (values.astype(np.float64, copy=False) - mean) / np.where(scale > 0, scale, np.inf)
-    far = np.abs(found) > FARTHEST  # NaN is not
+    far = np.abs(found) > FARTHEST  # False for NaN
     if far.any():
         row, column = np.argwhere(far)[0]
         raise DataError(

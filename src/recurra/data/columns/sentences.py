@@ -14,11 +14,11 @@ def as_sentences(X: Any) -> list[list[str]]:
     """Converts `X` to sentences.
 
     Args:
-        X: a list, array, pandas or Arrow column of sentences, each a sequence of words or a text, which is split at
-            white space.
+        X: a list, array, pandas or Arrow column of sentences. A sentence is a sequence of words, or a text that is
+            split at white space.
 
     Raises:
-        DataError: `X` is something else; the message names sentence and word.
+        DataError: `X` has another type. The message names sentence and word.
 
     Example:
         >>> as_sentences([["New York", "sleeps"], "so does Rome"])

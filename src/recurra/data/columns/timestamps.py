@@ -1,7 +1,7 @@
-"""Converts time columns of any type and spelling to times that can be compared. All times are read here."""
+"""Converts time columns of any type and format to comparable times. All readers use it."""
 
 # pyright: reportAttributeAccessIssue=false
-# (pyarrow.compute makes its functions at run time)
+# (pyarrow.compute creates its functions at run time)
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def parse_times(
 ) -> Times:
     """Reads a time column.
 
-    A text column must have one spelling. If several readings are possible, such as day first or month first, all rows
-    decide: the reading with regular steps is taken. If both are regular, an error names them.
+    A text column must have one format. If several readings are possible, such as day first or month first, the reading
+    with the most regular steps over all rows is used. If several are equally regular, an error names them.
 
     Args:
         column: texts, whole numbers, dates or timestamps, as an Arrow array.
-        name: of the column, for messages.
-        where: gives the place of a row, for messages.
-        reading: what is known about the spelling.
-        groups: the number of the series of each row; one series if None.
-        frequency: the step that the times are expected to have; found if None.
-        order_only: whether only the order of the times within a group matters. Then numbers may have fractions.
+        name: name of the column, for messages.
+        where: returns the place of a row, for messages.
+        reading: options of reading the times.
+        groups: the number of the series of each row; None for one series.
+        frequency: the expected time step; detected if None.
+        order_only: True if only the order of the times within a group matters. Then numbers may have fractions.
 
     Raises:
         DataError: a time is missing or cannot be read, or two readings fit equally well.

@@ -19,11 +19,11 @@ from recurra.data.files.audio import MIN_RATE, Recordings, Samples, needed, resa
 from .series import SeriesConfig, SeriesEncoder
 
 WINDOW, HOP = 0.025, 0.01  # seconds
-MAX_RATE = 16_000  # what speech recognition and audio tagging work with; higher rates are resampled to it
+MAX_RATE = 16_000  # the usual rate in speech recognition and audio tagging; higher rates are resampled to it
 
 
 class FeatureStore(SequenceStore):
-    """A store of raw spectra that standardises them when they are read, so that every file is read once."""
+    """A store of raw spectra that standardises them on access, so that every file is read only once."""
 
     scale: SeriesEncoder | None = None
 
@@ -55,7 +55,7 @@ class AudioEncoder:
     """Log-mel spectra of windows of 25 ms, one every 10 ms, each band with mean 0 and deviation 1 in training.
 
     Args:
-        rate: sample rate in Hz that every recording is brought to.
+        rate: sample rate in Hz to which every recording is resampled.
 
     Example:
         >>> import numpy as np
@@ -76,12 +76,12 @@ class AudioEncoder:
 
     @property
     def input_size(self) -> int:
-        """Bands of one spectrum."""
+        """Number of bands of a spectrum."""
         return self.bands
 
     @property
     def features(self) -> int:
-        """Bands of one spectrum."""
+        """Number of bands of a spectrum."""
         return self.bands
 
     def learn(self, recordings: Recordings, training: np.ndarray, path: Path | None = None) -> FeatureStore:
@@ -89,11 +89,11 @@ class AudioEncoder:
 
         Args:
             recordings: all recordings.
-            training: True for those to learn from, `(batch,)`.
-            path: file for the spectra; in memory when None.
+            training: True for recordings of the training part, `(batch,)`.
+            path: file for the spectra; None for memory.
 
         Raises:
-            DataError: a recording cannot be read, or none of those to learn from holds a window.
+            DataError: a recording cannot be read, or no recording of the training part is as long as a window.
         """
         rates = [header.rate for header, used in zip(recordings.headers, training, strict=True) if used]
         self.__init__(min(Counter(rates).most_common(1)[0][0], MAX_RATE))
@@ -109,7 +109,7 @@ class AudioEncoder:
         return self.scale.encode(self.spectra(recordings))
 
     def spectra(self, recordings: Sequence[Path | Samples]) -> list[np.ndarray]:
-        """Returns logarithms of the energies in mel bands, `(time, bands)` each; empty below 5 ms of sound."""
+        """Returns the logarithms of the energies in mel bands, `(time, bands)` each; empty below 5 ms of audio."""
         return [self._spectra(resample(*samples_of(recording), self.rate)) for recording in recordings]
 
     def _spectra(self, samples: np.ndarray) -> np.ndarray:
@@ -117,8 +117,8 @@ class AudioEncoder:
         options = knf.FbankOptions()
         options.frame_opts.samp_freq = self.rate
         options.frame_opts.frame_length_ms, options.frame_opts.frame_shift_ms = 1000 * WINDOW, 1000 * HOP
-        options.frame_opts.dither = 0.0  # the same file, the same spectra
-        options.frame_opts.snip_edges = False  # one window for every 10 ms, however short the recording
+        options.frame_opts.dither = 0.0  # dither is random
+        options.frame_opts.snip_edges = False  # one window for every 10 ms, also in recordings shorter than a window
         options.mel_opts.num_bins = self.bands
         bank = knf.OnlineFbank(options)
         bank.accept_waveform(self.rate, samples)

@@ -19,13 +19,13 @@ from .text import TOKENIZER, UNKNOWN, TextEncoder, new_tokenizer
 TOKENS = ("char", "bpe")
 BEGIN, END = "[BEGIN]", "[END]"
 BEGIN_ID, END_ID = 1, 2
-PIECE = 512  # characters encoded as one piece; a text of megabytes as a whole would cost the tokenizer gigabytes
+PIECE = 512  # characters encoded as one piece; the tokenizer needs gigabytes of memory for megabytes of text at once
 _PIECES = re.compile(rf".{{1,{PIECE - 1}}}\n|.{{1,{PIECE}}}(?=\s)|.{{1,{PIECE}}}", re.DOTALL)
 _BYTES = 256
 
 
 def pieces(text: str) -> list[str]:
-    r"""Splits a text into pieces to encode, at line ends or, in long lines, at spaces.
+    r"""Splits a text into pieces for the tokenizer: at line ends, and in long lines at spaces.
 
     Example:
         >>> pieces("one\ntwo\n" + "x" * 600)[0], [len(p) for p in pieces("one\ntwo\n" + "x" * 600)]
@@ -50,12 +50,12 @@ class RunningTextConfig(Record, tag="plain", tag_field="kind"):
 class RunningTextEncoder(TextEncoder):
     r"""Encodes text as tokens from which it can be restored with all its spaces and newlines.
 
-    Texts are NFC-normalised first. Characters that the training text has less than twice are unknown; byte-pair
-    pieces are made of bytes, so that nothing is unknown to them.
+    Texts are NFC-normalised first. Characters that occur less than twice in the training text are unknown. Byte-pair
+    pieces consist of bytes, so they encode every character.
 
     Args:
         tokens: `"char"` or `"bpe"`.
-        vocab_size: greatest number of different tokens; at least 259 for `"bpe"`, which knows every byte.
+        vocab_size: maximum number of different tokens; at least 259 for `"bpe"`, which has a token for every byte.
         specials: tokens before and after a text.
 
     Example:
@@ -90,7 +90,9 @@ class RunningTextEncoder(TextEncoder):
         if self.tokens == "bpe":
             tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
             tokenizer.normalizer = normalizers.NFC()
-        tokenizer.encode_special_tokens = True  # "[END]" in a text means the five characters
+        tokenizer.encode_special_tokens = (
+            True  # "[END]" in a text is encoded as five characters, not as the special token
+        )
         return tokenizer
 
     def _kinds(self) -> list[Tokenizer]:
@@ -113,17 +115,17 @@ class RunningTextEncoder(TextEncoder):
         return [ids for i in range(0, len(cut), 4096) for ids in self.encode(cut[i : i + 4096])]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Returns the text of token numbers, without the special ones and the unknown."""
+        """Returns the text of token numbers, without special and unknown tokens."""
         words = self.words
         return b"".join(words[int(i)] for i in ids).decode("utf-8", "replace")
 
     def writer(self) -> Writer:
-        """Returns a writer that decodes one token after the other."""
+        """Returns a writer that decodes token by token."""
         return Writer(self.words)
 
     @property
     def words(self) -> list[bytes]:
-        """The bytes of each token in UTF-8; empty for the special ones and the unknown."""
+        """The bytes of each token in UTF-8; empty for special and unknown tokens."""
         names = [self.tokenizer.id_to_token(i) or "" for i in range(self.input_size)]
         plain = names[1 + len(self.specials) :]
         alphabet = _byte_of() if self.tokens == "bpe" else None
@@ -132,14 +134,14 @@ class RunningTextEncoder(TextEncoder):
 
     @property
     def characters(self) -> np.ndarray:
-        """Number of characters that begin in each token, `(tokens,)`: their sum over a text is its length."""
+        """Number of characters that begin in each token, `(tokens,)`. Their sum over a text is its length."""
         counts = [sum(byte & 0xC0 != 0x80 for byte in word) for word in self.words]
         if self.tokens == "char":
             counts[0] = 1
         return np.array(counts, np.float64)
 
     def unknown(self, text: str) -> list[str]:
-        """Returns the distinct characters of a text that have no token, in their order."""
+        """Returns the distinct characters of a text that have no token, in order of appearance."""
         if self.tokens == "bpe":
             return []
         normal = unicodedata.normalize("NFC", text)
@@ -147,10 +149,10 @@ class RunningTextEncoder(TextEncoder):
 
 
 class Writer:
-    """Decodes one token number after the other; returns the characters that are complete.
+    """Decodes token by token, and returns characters as soon as they are complete.
 
     Args:
-        words: bytes of each token in UTF-8; some may begin or end within a character.
+        words: bytes of each token in UTF-8. A token may begin or end within a character.
 
     Example:
         >>> write = Writer(["한".encode()[:2], "한".encode()[2:], b"a"])
@@ -163,7 +165,7 @@ class Writer:
         self._possible: dict[bytes, np.ndarray] = {}
 
     def __call__(self, token: int) -> str:
-        """Returns the text that the token completes; raises a UnicodeDecodeError for an impossible token."""
+        """Returns the text that a token completes. Raises UnicodeDecodeError if the token makes the text invalid."""
         return self._decoder.decode(self._words[token])
 
     @property
@@ -174,7 +176,7 @@ class Writer:
     def possible(self) -> np.ndarray:
         """True for tokens that can come next in a valid text, `(tokens,)`."""
         begun = self._decoder.getstate()[0]
-        if len(begun) > 1:  # only the second byte of a character depends on the first; then their number counts
+        if len(begun) > 1:  # from the second byte on, only the number of missing bytes matters
             begun = b"\xe1" if begun[0] >= 0xF0 and len(begun) == 2 else b"\xc3"
         if begun not in self._possible:
             self._possible[begun] = np.array([_goes_on(begun, word) for word in self._words])
@@ -182,16 +184,16 @@ class Writer:
 
 
 def _goes_on(begun: bytes, word: bytes) -> bool:
-    """Returns whether bytes may follow others in UTF-8."""
+    """Returns whether `begun + word` is a prefix of valid UTF-8."""
     try:
-        (begun + word).decode()  # the incremental decoder lets halves of surrogates pass, and fails a byte later
+        (begun + word).decode()  # the incremental decoder would accept half a surrogate and fail a byte later
     except UnicodeDecodeError as error:
         return error.reason == "unexpected end of data"
     return True
 
 
 def _byte_of() -> dict[str, int]:
-    """Returns the byte of each letter of the byte-level alphabet: printable bytes unchanged, the others from 256 on."""
+    """Returns the byte of each letter of the byte-level alphabet: printable bytes are kept, others begin at 256."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [b for b in range(_BYTES) if b not in set(plain)]
     return {chr(b): b for b in plain} | {chr(_BYTES + i): b for i, b in enumerate(others)}

@@ -30,11 +30,10 @@ class SeriesConfig(Record, tag="series", tag_field="kind"):
 class SeriesEncoder:
     """Scales every feature to mean 0 and standard deviation 1 over the steps it was fitted on.
 
-    A feature that was constant there has scale 0 and always becomes 0: a network learned nothing about it.
+    A feature that was constant there has scale 0 and always becomes 0, because a network learned nothing about it.
 
-    A missing value (NaN) becomes the last one before it in the sequence, or the mean where there is none. Every
-    feature that lacks values in training gets another channel that is 1 where the value is missing, so that a
-    network can see it.
+    A missing value (NaN) is replaced by the last value before it in the sequence, or by the mean if there is none.
+    Every feature with missing values in the training data gets a second channel: 1 if the value is missing, else 0.
 
     Example:
         >>> import numpy as np
@@ -56,14 +55,14 @@ class SeriesEncoder:
 
     @property
     def input_size(self) -> int:
-        """Features of one step, with the channels that tell what is missing."""
+        """Number of features of one step, including the channels for missing values."""
         return self.features + len(self.masked)
 
     def fit(self, chunks: Iterable[Sequence[np.ndarray]]) -> SeriesEncoder:
-        """Learns mean, scale, and which features lack values from lists of arrays `(time, features)`.
+        """Learns mean, scale, and the features with missing values, from lists of arrays `(time, features)`.
 
         Raises:
-            DataError: no sequence has a step, no value is there at all, or one is infinite.
+            DataError: every sequence is empty, every value is missing, or a value is infinite.
         """
         moments, steps = Moments(self.features), 0
         for chunk in chunks:
@@ -83,7 +82,7 @@ class SeriesEncoder:
         """Returns scaled arrays `(time, input_size)` without missing values.
 
         Raises:
-            DataError: another number of features than in training, or an infinite value or one far out of range.
+            DataError: the number of features differs from training, or a value is infinite or far out of range.
         """
         self._check(rows)
         return [self._encode(i, row) for i, row in enumerate(rows)]
@@ -92,7 +91,7 @@ class SeriesEncoder:
         scaled = standardize(row, self.mean, self.scale, f"sequence {number}").astype(self.dtype)
         missing = np.isnan(scaled)
         if missing.any():
-            # the step of the last value so far, -1 before the first: that reads the row of zeros, the means
+            # step of the last value so far; -1 before the first value selects the row of zeros (the scaled mean)
             last = np.maximum.accumulate(np.where(missing, -1, np.arange(len(row))[:, None]), axis=0)
             known = np.concatenate([scaled, np.zeros((1, self.features), self.dtype)])
             scaled = np.take_along_axis(known, last, axis=0)

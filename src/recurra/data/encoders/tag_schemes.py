@@ -12,7 +12,7 @@ import numpy as np
 
 OUTSIDE = ("O", "-")
 TOLERATED = 0.05
-"""Share of transitions against a scheme up to which data still count as written in it."""
+"""Maximum share of transitions that may violate a scheme for it to be detected."""
 
 _ROLES = {"B": "B", "I": "I", "M": "I", "E": "E", "L": "E", "S": "S", "U": "S"}
 _PREFIX = re.compile(r"(?P<role>[BIMELSU])[-_](?P<type>.+)", re.DOTALL)
@@ -23,8 +23,8 @@ class Part(NamedTuple):
     """The role of a word in a span, and the type of the span.
 
     Attributes:
-        role: `"B"` (begins a span), `"I"` (inside), `"E"` (ends it), `"S"` (is one by itself) or `"O"` (outside).
-        type: of the span, empty outside.
+        role: `"B"` (begins a span), `"I"` (inside), `"E"` (ends a span), `"S"` (single-word span) or `"O"` (outside).
+        type: type of the span; empty outside.
     """
 
     role: str
@@ -35,10 +35,10 @@ OUT = Part("O", "")
 
 
 def parts_of(tags: Sequence[str]) -> list[Part] | None:
-    """Reads the different tags of a data set as marks of spans; None where they are something else.
+    """Parses the distinct tags of a data set as marks of spans; returns None if they are not marks of spans.
 
-    Known are prefixes and suffixes (`B-PER`, `PER_B`) with the letters of BIO, IOBES, BILOU and BMES, and those
-    letters alone; `O` or `-` is outside.
+    Supported are prefixes and suffixes (`B-PER`, `PER_B`) with the letters of BIO, IOBES, BILOU and BMES, and these
+    letters without a type. `O` or `-` is outside.
 
     Example:
         >>> parts_of(["O", "B-PER", "I-PER"])
@@ -64,7 +64,7 @@ def parts_of(tags: Sequence[str]) -> list[Part] | None:
 def spans(parts: Iterable[Part]) -> Iterator[tuple[int, int, str]]:
     """Yields the spans of a sentence, `(first, last + 1, type)`, by the rules of the CoNLL-2000 and 2003 evaluation.
 
-    Any sequence can be read: a span also begins where an `I` follows another type or the outside.
+    Every sequence of tags is valid: a span also begins at an `I` that follows another type or the outside.
 
     Example:
         >>> list(spans([Part("B", "PER"), Part("I", "PER"), OUT, Part("I", "LOC")]))
@@ -80,7 +80,7 @@ def spans(parts: Iterable[Part]) -> Iterator[tuple[int, int, str]]:
 
 
 def _ends(before: Part, part: Part) -> bool:
-    """Returns whether a span that covers the word before ends there."""
+    """Returns whether a span that covers the previous word ends at this word."""
     return before.role in ("E", "S") or part.role in ("B", "S", "O") or part.type != before.type
 
 
@@ -89,8 +89,8 @@ class Scheme:
     """The transitions between tags that a scheme allows.
 
     Attributes:
-        name: `"BIO"` (every span begins with B), `"IOB1"` (B only between two spans of a type that touch), `"IOE1"`
-            (the same with E at the end), `"IOE2"` (every span ends with E) or `"IOBES"`.
+        name: `"BIO"` (every span begins with B), `"IOB1"` (B only between two adjacent spans of the same type),
+            `"IOE1"` (the same with E at the end), `"IOE2"` (every span ends with E) or `"IOBES"`.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Scheme:
     def allows(self, before: Part, part: Part) -> bool:
         """Returns whether `part` may follow `before`; the ends of a sentence count as outside."""
         same = before.type == part.type
-        inside = before.role in ("B", "I")  # the span of the word before may continue
+        inside = before.role in ("B", "I")  # the span of the previous word may continue
         if self.name == "BIO":
             return part.role != "I" or (inside and same)
         if self.name == "IOB1":
@@ -110,7 +110,7 @@ class Scheme:
         return (part.role in ("I", "E") and same) if inside else part.role in ("O", "B", "S")
 
     def table(self, parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns allowed transitions as booleans: between tags `(tags, tags)`, at the begin `(tags,)`, at the end."""
+        """Returns masks of allowed transitions: between tags `(tags, tags)`, at the beginning `(tags,)`, at the end."""
         pairs = np.array([[self.allows(a, b) for b in parts] for a in parts], bool).reshape(len(parts), len(parts))
         return pairs, np.array([self.allows(OUT, p) for p in parts]), np.array([self.allows(p, OUT) for p in parts])
 
@@ -120,7 +120,7 @@ def find_scheme(sentences: Iterable[Sequence[Part]], roles: set[str]) -> Scheme 
 
     Args:
         sentences: tags of the training data.
-        roles: those that occur in them.
+        roles: the roles that occur in them.
 
     Example:
         >>> find_scheme([[Part("I", "PER"), Part("I", "PER"), OUT]], {"I", "O"}).name

@@ -1,4 +1,4 @@
-"""Encodes texts as tokens: characters, words or byte-pair pieces, learnt from the user's texts."""
+"""Encodes texts as tokens: characters, words or byte-pair pieces, learned from the user's texts."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class TextConfig(Record, tag="text", tag_field="kind"):
 class TextEncoder:
     """A tokenizer of Hugging Face `tokenizers`, trained on the user's texts.
 
-    Texts are NFC-normalised first, so that Hangul typed as single letters and as syllables is the same. What was
-    never seen in training becomes the unknown token.
+    Texts are NFC-normalised first, so that Hangul in single letters and in syllables gives the same tokens. Text that
+    does not occur in the training data becomes the unknown token.
 
     Args:
         tokens: `"char"` (one per character), `"word"` (words and punctuation marks) or `"bpe"` (byte-pair
-            encoding within words: frequent words whole, rare ones in pieces).
-        vocab_size: greatest number of different tokens.
-        specials: tokens that represent no text, such as the begin and the end of a sentence; they are numbered
+            encoding within words: a frequent word is one token, a rare word several).
+        vocab_size: maximum number of different tokens.
+        specials: tokens that represent no text, such as the beginning and the end of a sentence. They are numbered
             1, 2, … after the unknown token.
-        alphabet: for `"bpe"`, greatest number of single characters among them; half of `vocab_size` when None.
-        apart: for `"bpe"`, whether a punctuation mark is always a separate piece, as translation requires.
+        alphabet: for `"bpe"`, maximum number of single characters among the tokens; None for half of `vocab_size`.
+        apart: for `"bpe"`, True if a punctuation mark is always a separate token, as translation requires.
 
     Example:
         >>> encoder = TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]])
@@ -113,9 +113,9 @@ class TextEncoder:
         special = [UNKNOWN, *self.specials]
         common = {"vocab_size": self.vocab_size, "special_tokens": special, "show_progress": False}
         if self.tokens == "bpe":
-            # a script of thousands of characters must leave places for pieces of several of them
+            # scripts with thousands of characters would fill the vocabulary with single characters
             return trainers.BpeTrainer(min_frequency=2, limit_alphabet=self.alphabet, **common)
-        # characters and words seen once give the unknown token something to learn from
+        # characters and words that occur once become the unknown token, so that its embedding is trained
         return trainers.WordLevelTrainer(min_frequency=2, **common)
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -124,7 +124,7 @@ class TextEncoder:
         return [np.array(encoding.ids, dtype=self.dtype) for encoding in found]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Returns the text of token numbers, without the special ones."""
+        """Returns the text of token numbers, without special tokens."""
         pieces = [self.tokenizer.id_to_token(int(i)) or "" for i in ids if int(i) > len(self.specials)]
         if self.tokens == "bpe":
             return self.tokenizer.decoder.decode(pieces)
@@ -145,7 +145,7 @@ class TextEncoder:
         return [[text[begin:end].strip() or " " for begin, end in places] for text, places in self._placed(texts)]
 
     def word_numbers(self, texts: Sequence[str]) -> list[list[int]]:
-        """Returns the number of the word of each token of each text; a word begins with the space before it.
+        """Returns the number of the word of each token of each text. The space before a word belongs to the word.
 
         Example:
             >>> TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]]).word_numbers(["좋은 영화"])
@@ -155,10 +155,10 @@ class TextEncoder:
 
     def _placed(self, texts: Sequence[str]) -> Iterator[tuple[str, list[tuple[int, int]]]]:
         """Yields each text, normalised, with the begin and end of its tokens."""
-        # normalised here: the tokenizer would give places of single letters for syllables that it has put together
+        # normalised here: offsets of the tokenizer would refer to the text before normalisation
         texts = [normalize("NFC", text) for text in _valid(texts)]
         for text, found in zip(texts, self.tokenizer.encode_batch(texts, add_special_tokens=False), strict=True):
-            # the mark of a word's beginning has no place: it gets that of the next token
+            # the mark of the beginning of a word is not in the text: it gets the place of the next token
             following = [begin for begin, _ in found.offsets[1:]] + [len(text)]
             places = zip(found.offsets, following, strict=False)
             yield text, [(begin, min(end, after)) for (begin, end), after in places]
@@ -183,7 +183,7 @@ class TextEncoder:
         Args:
             config: from `to_config`.
             files: the files of the model folder.
-            name: which of them holds the tokenizer.
+            name: name of the file with the tokenizer.
 
         Raises:
             FileError: the tokenizer is damaged, or not of this kind.
@@ -195,7 +195,7 @@ class TextEncoder:
 
 
 def alphabet_size(chunks: Iterable[Sequence[str]], share: float = 0.9995) -> int:
-    """Returns the number of most common characters that make up a share of the texts.
+    """Returns how many of the most common characters make up a share of the texts.
 
     Example:
         >>> alphabet_size([["aaab"], ["aaac"]], share=0.8)
@@ -235,7 +235,7 @@ def _part_marks(tokenizer: Tokenizer) -> Tokenizer:
 def _word_numbers(text: str, offsets: list[tuple[int, int]]) -> list[int]:
     found, number, end, blank = [], 0, 0, True
     for _, after in offsets:
-        piece = text[end:after]  # with characters that have no token
+        piece = text[end:after]  # includes characters that have no token
         if not blank and piece[:1].isspace():
             number, blank = number + 1, True
         blank = blank and not piece.strip()

@@ -1,8 +1,8 @@
 """Checks a tokenizer file of a model folder before the Rust library reads it.
 
 The library panics, hangs or needs much memory for some settings (truncation, padding, regular expressions). So only
-tokenizers of the kinds that this project makes are accepted: all settings equal those of a new tokenizer, and the
-vocabulary and the merges are consistent.
+tokenizers that this project creates are accepted: all settings must equal those of a new tokenizer, and the
+vocabulary and the merges must be consistent.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def read_tokenizer(text: str, name: str, kinds: Sequence[Tokenizer], specials: S
 
     Args:
         text: content of the file.
-        name: of the file, for messages.
+        name: name of the file, for messages.
         kinds: untrained tokenizers; the file must have the settings of one of them.
         specials: its special tokens, numbered 0, 1, 2, …
 
     Raises:
-        FileError: the file is damaged, or has other settings.
+        FileError: the file is damaged, or its settings are not those of a kind.
     """
     found = parse_json(text, name)
     settings, learnt = _parted(found)

@@ -1,4 +1,4 @@
-"""Encodes words: every word as a number and as its characters."""
+"""Encodes words: a word becomes a number, and the numbers of its characters."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CHARACTERS = ("jamo", "char", "none")
 UNKNOWN_ID = 0
 NO_SIGN, UNKNOWN_SIGN = 0, 1
 LETTERS = 3
-"""Letters of one character that are read: as many as a syllable of Hangul has."""
+"""Maximum number of letters of one character; a syllable of Hangul has at most three."""
 LONGEST = 64
-"""Characters of a word that are read; of longer ones the middle is left out."""
+"""Maximum number of characters of a word; the middle of longer words is left out."""
 
 
 WORDS = "words.json"
@@ -42,15 +42,15 @@ class WordFile(Record):
 
 
 class WordEncoder:
-    """The words and characters of the training data, by number.
+    """Numbers the words and characters of the training data.
 
-    Words and characters seen once share the number of unknown ones, so that the model learns to handle unknown ones.
-    All words of the training data are kept, so that the accuracy on new words can be measured.
+    Words and characters that occur once share the number of unknown ones, so that the model learns to handle unknown
+    ones. All words of the training data are stored, so that the accuracy on new words can be measured.
 
     Args:
-        characters: `"char"`, `"jamo"` (in addition to each character the letters it is made of, by Unicode's canonical
-            decomposition: those of a syllable of Hangul, a letter and its accents) or `"none"`.
-        vocab_size: greatest number of words with a separate number.
+        characters: `"char"`, `"jamo"` or `"none"`. `"jamo"` adds to each character its letters by Unicode's canonical
+            decomposition, such as the letters of a Hangul syllable, or a letter and its accents.
+        vocab_size: maximum number of words with a separate number.
 
     Example:
         >>> encoder = WordEncoder("char").fit([["나는", "간다"], ["나는"]])
@@ -67,12 +67,12 @@ class WordEncoder:
 
     @property
     def words(self) -> int:
-        """Number of different word numbers, the unknown word among them."""
+        """Number of word numbers, including that of unknown words."""
         return 1 + max(self._words.values(), default=0)
 
     @property
     def signs(self) -> int:
-        """Number of different numbers of characters and letters."""
+        """Number of symbol numbers. A symbol is a character or a letter of a character."""
         return 1 + max(self._signs.values(), default=UNKNOWN_SIGN)
 
     def fit(self, sentences: Iterable[Sequence[str]]) -> WordEncoder:
@@ -87,18 +87,18 @@ class WordEncoder:
         return self
 
     def lexicon(self, words: Iterable[str]) -> Lexicon:
-        """Encodes different words."""
+        """Encodes distinct words."""
         keys = [_composed(word) for word in words]
         numbers = np.array([self._words.get(key, UNKNOWN_ID) for key in keys], np.int64)
         unseen = np.array([key not in self._words for key in keys], bool)
         return Lexicon(numbers, unseen, [self._numbers(self._spell(key)) for key in keys])
 
     def shown(self, words: Iterable[str]) -> list[list[str]]:
-        """The characters of each word that are read."""
+        """Returns the characters of each word that the network reads."""
         return [[signs[0] for signs in self._spell(_composed(word))] for word in words]
 
     def kinds(self) -> np.ndarray:
-        """Kind of each character, `(signs,)`: 0 none, 1 capital, 2 small letter, 3 digit, 4 other letter, 5 other.
+        """Kind of each symbol, `(symbols,)`: 0 padding, 1 upper case, 2 lower case, 3 digit, 4 other letter, 5 other.
 
         Example:
             >>> WordEncoder("char").fit([["A1", "A1"]]).kinds().tolist()
@@ -147,11 +147,11 @@ class WordEncoder:
 
 
 def _composed(word: str) -> str:
-    """NFC, so that Hangul typed as single letters and as syllables is the same; lone surrogates become `?`."""
+    """Returns a word in NFC, so that Hangul in single letters and in syllables is equal. Lone surrogates become `?`."""
     return unicodedata.normalize("NFC", word.encode("utf-8", "replace").decode())
 
 
 def _numbered(counts: Counter[str], limit: int, unknown: int) -> dict[str, int]:
-    """Numbers above `unknown`, the most frequent first; `unknown` for what was seen once or is beyond the limit."""
+    """Numbers items from `unknown + 1`, the most frequent first; `unknown` if single or above the limit."""
     ordered = sorted(counts, key=lambda key: (-counts[key], key))
     return {key: unknown + i if counts[key] > 1 and i <= limit else unknown for i, key in enumerate(ordered, 1)}

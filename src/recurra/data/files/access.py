@@ -1,4 +1,4 @@
-"""Checks a file before it is read, and turns errors of reading into data errors."""
+"""Checks a file before it is read, and converts errors while reading to data errors."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, MemoryError)
 
 @contextmanager
 def reading(path: Path, *also: type[Exception]) -> Iterator[None]:
-    """Raises a `DataError` instead of the errors that a damaged or unreadable file causes in the block.
+    """Converts the errors that a damaged or unreadable file causes in the block to `DataError`.
 
     Args:
         path: the file.
-        also: further errors that the library that reads the file raises.
+        also: further types of errors to convert, of the library that reads the file.
     """
     try:
         yield
     except DataError:
         raise
     except MemoryError:
-        raise DataError(f"cannot read {path}: there is not enough memory for what it holds") from None
+        raise DataError(f"cannot read {path}: there is not enough memory for its content") from None
     except (*_UNREADABLE, *also) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
         raise DataError(f"cannot read {path}: {reason}") from None
@@ -57,11 +57,11 @@ def refuse_no_file(path: Path, what: str = "row") -> None:
         what: the items of the file, for the message: rows, lines, …
 
     Raises:
-        DataError: there is no regular file; the message names what is there, or a similar name.
+        DataError: there is no regular file. The message says what exists there, or suggests a similar name.
     """
     try:
         exists = path.exists()
-    except (OSError, ValueError) as error:  # too long a name, a NUL in it, a folder that may not be looked into
+    except (OSError, ValueError) as error:  # a name that is too long or contains NUL, or a folder without permission
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"there is no file {shortened(str(path))}: {reason}") from None
     if not exists:

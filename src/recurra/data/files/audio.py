@@ -21,19 +21,19 @@ from recurra.errors import DataError, EngineError
 from .access import refuse_no_file
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au")
-FOREIGN = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".amr")  # sound as well, but nothing here decodes it
+FOREIGN = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".amr")  # audio formats without a decoder here
 CHUNK_RECORDINGS = 256
-MIN_RATE = 1000  # below it, a window of 25 ms holds no spectrum
-MAX_RATE_HZ = 768_000  # the highest of sound cards and ultrasonic recorders
+MIN_RATE = 1000  # at lower rates a window of 25 ms has too few samples for a spectrum
+MAX_RATE_HZ = 768_000  # the highest rate of sound cards and ultrasonic recorders
 MAX_SAMPLES = 1 << 28
-"""Most samples of each channel in a recording: 4.6 hours at 16 kHz, 93 minutes at 48 kHz, 1 GB in memory."""
+"""Maximum samples per channel of a recording: 4.6 hours at 16 kHz, 93 minutes at 48 kHz, 1 GB in memory."""
 MAX_FILTER_RATIO = 100_000
-"""Greatest numerator or denominator of the ratio of two rates. The resampling filter has 20 taps for each."""
+"""Maximum numerator or denominator of the ratio of two rates. The resampling filter has 20 taps per unit."""
 BLOCK_SAMPLES = 1 << 22
 """Samples of all channels decoded together."""
 LOUDEST = 1e12
-"""Greatest sample. Those of integer formats are at most 1; of float formats, some are stored on the scale of 2^31."""
-_UNKNOWN_LENGTH = 2**63 - 1  # of streams that do not declare their length, in libsndfile
+"""Maximum sample. Samples of integer formats are at most 1; some files with float samples use a scale of 2^31."""
+_UNKNOWN_LENGTH = 2**63 - 1  # libsndfile returns it for streams that do not declare their length
 
 Samples = tuple[Any, int]
 """Samples `(time,)` or `(time, channels)` and their rate in Hz."""
@@ -48,7 +48,7 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True)
 class Recordings:
-    """Sound: paths of files, or pairs of samples and sample rate."""
+    """Recordings: paths of audio files, or pairs of samples and sample rate."""
 
     rows: Sequence[Path | Samples]
     kind = "audio"
@@ -64,10 +64,10 @@ class Recordings:
 
     @cached_property
     def headers(self) -> list[Header]:
-        """Rate and length of every recording, without reading the sound.
+        """Rate and length of every recording, without decoding it.
 
         Raises:
-            DataError: a file is missing, is no sound, or is cut short; the error knows its row.
+            DataError: a file is missing, is not an audio file, or is truncated. The error has the number of the row.
         """
         found = []
         for row, recording in enumerate(self.rows):
@@ -78,7 +78,7 @@ class Recordings:
         return found
 
     def summary(self) -> str:
-        """Number, duration and sample rates in a line for a person."""
+        """One line for the user: number of recordings, duration and sample rates."""
         rates = Counter(header.rate for header in self.headers)
         said = [counted(len(self), "recording"), duration(sum(h.samples / h.rate for h in self.headers))]
         said += [f"{rate:,} Hz" + (f" ({n:,})" if len(rates) > 1 else "") for rate, n in rates.most_common(4)]
@@ -100,7 +100,7 @@ def duration(seconds: float) -> str:
 
 
 def first_known(values: Iterable[Any]) -> Any:
-    """Returns the first of some Python or Arrow values that is not missing, or None.
+    """Returns the first Python or Arrow value that is not missing, or None.
 
     Example:
         >>> first_known([None, "", float("nan"), "a.wav"])
@@ -126,10 +126,10 @@ def is_samples(value: Any) -> bool:
 
 
 def as_recordings(rows: Sequence[Any]) -> Recordings | None:
-    """Converts rows to recordings if the first row that is not missing is one; else returns None.
+    """Converts rows to recordings if the first row that is not missing is a recording; else returns None.
 
     Raises:
-        DataError: another row is none.
+        DataError: another row is not a recording.
 
     Example:
         >>> as_recordings(["a.wav", "b.flac"]).rows[1].name
@@ -144,8 +144,8 @@ def as_recordings(rows: Sequence[Any]) -> Recordings | None:
         if is_audio_name(row) or is_samples(row):
             continue
         if not isinstance(row, str) or not row:
-            raise DataError("there is no file of sound named in this row", i)
-        raise DataError(f"{row!r:.80} does not end as a file of sound does ({', '.join(SUFFIXES)})", i)
+            raise DataError("there is no audio file named in this row", i)
+        raise DataError(f"{row!r:.80} does not have the suffix of an audio file ({', '.join(SUFFIXES)})", i)
     return Recordings([row if is_samples(row) else Path(row) for row in rows])
 
 
@@ -153,7 +153,7 @@ def read_audio(path: Path) -> tuple[np.ndarray, int]:
     """Reads the samples of a file, averaged over channels, `(time,)` in [-1, 1], and their rate in Hz.
 
     Raises:
-        DataError: the file is missing, is no sound, is cut short, or is longer than `MAX_SAMPLES`.
+        DataError: the file is missing, is not an audio file, is truncated, or is longer than `MAX_SAMPLES`.
         EngineError: the packages of the extra `audio` are not installed.
     """
     said = _header(path)
@@ -168,7 +168,7 @@ def read_audio(path: Path) -> tuple[np.ndarray, int]:
 
 
 def _blocks(path: Path) -> Iterator[np.ndarray]:
-    """Decodes a file piece by piece: samples of one channel, `(time,)`.
+    """Decodes a file in blocks, and yields samples `(time,)`, averaged over channels.
 
     Raises:
         DataError: the file is damaged or longer than `MAX_SAMPLES`.
@@ -176,7 +176,7 @@ def _blocks(path: Path) -> Iterator[np.ndarray]:
     soundfile, total = needed("soundfile"), 0
     try:
         with soundfile.SoundFile(path) as file:
-            # between two blocks soundfile seeks where it is, and the decoders of OGG and MP3 then lose their state
+            # between two blocks soundfile seeks to the current position, which resets the decoders of OGG and MP3
             file.seekable = lambda: False  # type: ignore[method-assign]
             size = max(BLOCK_SAMPLES // file.channels, 1)
             while len(block := file.read(size, dtype="float32", always_2d=True)):
@@ -190,7 +190,7 @@ def _blocks(path: Path) -> Iterator[np.ndarray]:
 def samples_of(recording: Path | Samples) -> tuple[np.ndarray, int]:
     """Returns one channel of float32 samples `(time,)` and their rate, from a file or from samples in memory.
 
-    Whole numbers are scaled to [-1, 1] by the range of their type.
+    Integers are scaled to [-1, 1] by the range of their type.
     """
     if isinstance(recording, Path):
         return read_audio(recording)
@@ -205,15 +205,15 @@ def samples_of(recording: Path | Samples) -> tuple[np.ndarray, int]:
         limits = np.iinfo(samples.dtype)
         middle = (limits.max + limits.min + 1) / 2
         samples = (samples.astype(np.float64) - middle) / (limits.max - middle + 1)
-    with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+    with np.errstate(over="ignore"):  # values too large for float32 become infinite, and are refused below
         samples = samples.astype(np.float32)
     return _mono(samples if samples.ndim == 2 else samples[:, None], "a recording"), rate
 
 
 def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """Resamples `(time,)` to another rate in Hz with a low-pass filter; equal rates change nothing.
+    """Resamples `(time,)` to another rate in Hz with a low-pass filter. Equal rates change nothing.
 
-    The ratio of the rates is rounded where its terms exceed `MAX_FILTER_RATIO`, by less than one part in 10⁹.
+    If a term of the ratio of the rates exceeds `MAX_FILTER_RATIO`, the ratio is rounded, by less than one part in 10⁹.
     """
     if rate == wanted or not len(samples):
         return samples
@@ -231,11 +231,11 @@ def needed(package: str) -> Any:
     """
     try:
         return import_module(package)
-    except (ImportError, OSError) as error:  # OSError: soundfile without its library
+    except (ImportError, OSError) as error:  # OSError: libsndfile is missing
         name = package.partition(".")[0].replace("_", "-")
         raise EngineError(
             f"recordings need the package {name}, which cannot be imported ({error})\n"
-            'install what they need with: pip install "recurra[audio]"'
+            'install it with: pip install "recurra[audio]"'
         ) from None
 
 
@@ -249,11 +249,11 @@ def _header(recording: Path | Samples) -> Header:
         info = soundfile.info(recording, verbose=True)
     except soundfile.LibsndfileError as error:
         raise DataError(
-            f"{recording} is no recording that can be read ({_reason(error)}); convert it to WAV or FLAC"
+            f"{recording} is not a recording that can be read ({_reason(error)}); convert it to WAV or FLAC"
         ) from None
     _check_rate(recording, info.samplerate)
     short = re.search(r"^data : (\d+) \(should be (\d+)\)", info.extra_info, re.M)
-    # programs that write to a pipe cannot know the size and leave the largest one
+    # programs that write to a pipe do not know the size, and write the largest possible one
     if short and int(short[2]) < int(short[1]) < 0x7FFFF000:
         raise _cut_short(recording, int(short[2]), int(short[1]))
     if info.frames == _UNKNOWN_LENGTH:
@@ -265,12 +265,11 @@ def _header(recording: Path | Samples) -> Header:
 def _check_rate(name: Any, rate: int) -> None:
     if rate < MIN_RATE:
         raise DataError(
-            f"{name} has {rate:,} samples a second; as sound it needs at least {MIN_RATE:,} (pass slower "
-            "series as numbers)"
+            f"{name} has {rate:,} samples per second; audio needs at least {MIN_RATE:,} (pass slower series as numbers)"
         )
     if rate > MAX_RATE_HZ:
         raise DataError(
-            f"{name} has {rate:,} samples a second, more than the {MAX_RATE_HZ:,} of any recorder: its header is wrong"
+            f"{name} has {rate:,} samples per second, more than any recorder ({MAX_RATE_HZ:,}): its header is wrong"
         )
 
 

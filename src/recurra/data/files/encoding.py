@@ -32,25 +32,26 @@ def open_text(path: Path, encoding: str, newline: str = "") -> io.TextIOWrapper:
     Args:
         path: the file, plain or compressed.
         encoding: a Python codec.
-        newline: what ends a line: by default `\n`, `\r` or `\r\n`; with `"\n"` only that.
+        newline: line end; the default accepts `\n`, `\r` and `\r\n`.
     """
     return io.TextIOWrapper(open_binary(path), encoding, newline=newline)
 
 
 def find_encoding(path: Path, given: str | None = None) -> str:
-    """Detects the encoding of a text file by decoding all of it.
+    """Detects the encoding of a text file by decoding the whole file.
 
-    A byte order mark decides, else UTF-8 if all bytes fit, else cp949 (which covers EUC-KR), else cp1252.
+    A byte order mark decides. Without one, the first valid encoding of UTF-8, cp949 (which includes EUC-KR) and cp1252
+    is used.
 
     Args:
         path: the file, plain or compressed.
-        given: the encoding the user gave, which is then only checked.
+        given: encoding given by the user. It is only checked.
 
     Returns:
         The Python codec.
 
     Raises:
-        DataError: the bytes fit none of these, or not the given one.
+        DataError: the bytes are not valid in the given encoding, or in any of these.
     """
     with reading(path):
         with open_binary(path) as file:
@@ -89,7 +90,7 @@ class _BadByteError(Exception):
 def _given_codec(path: Path, given: str, mark: str | None, head: bytes) -> str:
     try:
         codec = codecs.lookup(given).name
-        io.TextIOWrapper(io.BytesIO(), codec)  # refuses codecs that make no text, such as hex
+        io.TextIOWrapper(io.BytesIO(), codec)  # raises an error for codecs that do not return text, such as hex
         codecs.getincrementaldecoder(codec)
     except (LookupError, ValueError):
         raise DataError(f'unknown encoding "{given:.40}": try utf-8, cp949, cp1252 or utf-16') from None
@@ -98,12 +99,12 @@ def _given_codec(path: Path, given: str, mark: str | None, head: bytes) -> str:
             f"{path.name} has no byte order mark, which {encoding_name(codec)} needs\n"
             f"Give --encoding {codec}-{_byte_order(head)}, or save the file in UTF-8."
         )
-    # the same, but taking the mark off
+    # the codec of the mark is the same encoding, and removes the mark
     return mark if mark is not None and codec[:5] == mark[:5] else codec
 
 
 def _byte_order(head: bytes) -> str:
-    """Guesses the byte order of UTF-16 or UTF-32: in most texts the higher bytes are smaller."""
+    """Guesses the byte order of UTF-16 or UTF-32: in most texts the high bytes are smaller than the low bytes."""
     return "le" if sum(head[1::2]) <= sum(head[::2]) else "be"
 
 
@@ -117,13 +118,13 @@ def _legacy_encoding(path: Path) -> str:
         if fits(path):
             return codec
     raise DataError(
-        f"{path.name} is no UTF-8, cp949 or Windows-1252 text\n"
+        f"{path.name} is not a UTF-8, cp949 or Windows-1252 text\n"
         "If it is a text in another encoding, give it with --encoding; else export it as CSV in UTF-8."
     )
 
 
 def _decoded(path: Path, encoding: str, errors: str = "strict") -> Iterator[str]:
-    """Yields the text in pieces; raises `_BadByteError` at the first byte that does not fit."""
+    """Yields the text in pieces. Raises `_BadByteError` at the first invalid byte."""
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     count = 0
     with open_binary(path) as file:
@@ -133,7 +134,7 @@ def _decoded(path: Path, encoding: str, errors: str = "strict") -> Iterator[str]
                 yield decoder.decode(chunk)
             yield decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
-            # error.object ends where the file was read to, and may begin before the chunk
+            # error.object ends at the current position in the file, and may begin before the chunk
             raise _BadByteError(count - len(error.object) + error.start) from None
         except UnicodeError as error:
             raise DataError(f"{path.name} cannot be read as {encoding_name(encoding)}: {error}") from None
@@ -148,14 +149,14 @@ def _check_text(path: Path, encoding: str) -> None:
 def _binary_error(path: Path, head: bytes = b"") -> DataError:
     advice = "Export it as CSV in UTF-8 or as Parquet"
     odd, even = head[1::2].count(0), head[::2].count(0)
-    if max(odd, even) > len(head) / 8:  # a text in UTF-16 is full of them, on one side
+    if max(odd, even) > len(head) / 8:  # a text in UTF-16 has many NUL bytes at even or at odd positions
         codec = f"utf-16-{'le' if odd >= even else 'be'}"
         advice += f"; if it is a text in UTF-16 without a byte order mark, give --encoding {codec}"
     return DataError(f"{path.name} has NUL bytes, so it is not a text file\n{advice}.")
 
 
 def _is_mostly_utf8(path: Path) -> bool:
-    """Returns whether more characters beyond ASCII are whole in UTF-8 than broken."""
+    """Returns whether more of the characters outside ASCII are valid UTF-8 than invalid."""
     beyond = broken = 0
     for text in _decoded(path, "utf-8", "replace"):
         beyond += np.count_nonzero(_codes(text) > 127)
@@ -164,12 +165,12 @@ def _is_mostly_utf8(path: Path) -> bool:
 
 
 def _is_korean(path: Path) -> bool:
-    """Returns whether cp949 gives the common characters of EUC-KR rather than the odd ones beyond it."""
+    """Returns whether decoding by cp949 gives mostly the common characters of EUC-KR, not the rare ones of cp949."""
     counts = np.zeros(1 << 16, dtype=np.int64)
     for text in _decoded(path, "cp949"):
         counts += np.bincount(_codes(text), minlength=len(counts))
     counts[:128] = 0
-    # Python writes syllables that EUC-KR lacks as eight bytes
+    # Python encodes syllables that are not in EUC-KR as eight bytes
     common = [code for code in np.flatnonzero(counts) if len(chr(code).encode("euc_kr", "ignore")) == 2]
     return bool(counts[common].sum() >= 0.8 * counts.sum())
 

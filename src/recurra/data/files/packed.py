@@ -1,4 +1,4 @@
-"""Opens files, unpacked where they are gzip, bzip2 or xz, and limits what a compressed file may expand to."""
+"""Opens files, decompresses gzip, bzip2 and xz, and limits the size to which a compressed file may expand."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from recurra.errors import DataError, UsageError
 
 PACKED_SUFFIXES = (".gz", ".bz2", ".xz")
 MAX_EXPANSION = 200
-"""Greatest ratio of unpacked to packed size. Tables and logs stay below 50; the environment variable
-`RECURRA_MAX_EXPANSION` sets another one."""
+"""Maximum ratio of unpacked to packed size. Tables and logs are below 50. The environment variable
+`RECURRA_MAX_EXPANSION` overrides it."""
 FREE_BYTES = 16 << 20
 """Unpacked size up to which the ratio does not matter."""
 
@@ -23,10 +23,10 @@ _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 
 
 def open_binary(path: Path) -> BinaryIO:
-    """Opens a file for reading bytes, unpacked where its first bytes say gzip, bzip2 or xz.
+    """Opens a file for reading bytes. It is decompressed if its first bytes are those of gzip, bzip2 or xz.
 
     Raises:
-        DataError: while reading, as soon as the file expands beyond `MAX_EXPANSION`.
+        DataError: while reading, as soon as the file expands too much (see `check_expansion`).
     """
     file = path.open("rb")
     head = file.peek(6)
@@ -39,8 +39,8 @@ def check_expansion(path: Path, packed: int, unpacked: int) -> None:
 
     Args:
         path: the file, for the message.
-        packed: bytes in the file.
-        unpacked: bytes they expand to.
+        packed: number of bytes in the file.
+        unpacked: number of bytes after decompression.
 
     Raises:
         DataError: more than `MAX_EXPANSION` times as many, and more than `FREE_BYTES`.
@@ -55,10 +55,10 @@ def check_expansion(path: Path, packed: int, unpacked: int) -> None:
 
 
 def max_expansion() -> int:
-    """Returns the greatest ratio allowed.
+    """Returns the maximum allowed ratio.
 
     Raises:
-        UsageError: the environment variable is not a whole number above 0.
+        UsageError: the environment variable is not a positive integer.
     """
     given = os.environ.get("RECURRA_MAX_EXPANSION", "")
     if not given:
@@ -69,7 +69,7 @@ def max_expansion() -> int:
 
 
 class _Unpacked(io.RawIOBase):
-    """A stream of the bytes in a compressed file, which counts them."""
+    """A stream that decompresses a file and counts the bytes."""
 
     def __init__(self, path: Path, packed: BinaryIO, opener: Any) -> None:
         super().__init__()

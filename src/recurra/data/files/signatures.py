@@ -1,4 +1,4 @@
-"""Recognises files of other formats by their first bytes and says how to save them as a text table."""
+"""Recognises files of other formats by their first bytes, and explains how to save them as a text table."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Signature(NamedTuple):
 
     Attributes:
         magic: the bytes.
-        name: what the file is, for a message.
-        advice: what to do instead.
-        offset: where the bytes are.
-        binary: whether the file must also hold a NUL byte; the bytes alone may begin a text.
+        name: name of the format, for messages.
+        advice: what to do with the file.
+        offset: position of the bytes in the file.
+        binary: True if the file must contain a NUL byte too, because a text may begin with these bytes.
     """
 
     magic: bytes
@@ -89,7 +89,7 @@ SIGNATURES = (
     Signature(b"\xfd7zXZ\0", "an xz file within a compressed file", _ARCHIVE),
     Signature(b"\x7fELF", "a program", "Give a file that holds data."),
 )
-"""Formats recognised by their first bytes alone. `recognize` also looks into zip and OLE containers."""
+"""Formats that their first bytes identify. `recognize` also examines zip and OLE containers."""
 
 _MARKUP = (
     Signature(b"<?xml version", "an XML file", _SPREADSHEET),
@@ -98,7 +98,7 @@ _MARKUP = (
     Signature(b"<table", "a web page", _SPREADSHEET),
     Signature(b"{\\rtf", "an RTF document", _DOCUMENT),
 )
-"""Texts, which a language model may learn, but which are no tables."""
+"""Formats that are texts, which a language model can learn, but not tables."""
 _TABLE_SUFFIXES = (".csv", ".tsv", ".xls", ".xlsx")
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _IN_ZIP = (
@@ -123,7 +123,7 @@ def recognize(path: Path, head: bytes) -> DataError | None:
 
     Args:
         path: the file.
-        head: its first bytes, unpacked where it is compressed; `HEAD_BYTES` are enough.
+        head: its first bytes, after decompression; `HEAD_BYTES` are enough.
 
     Example:
         >>> print(recognize(Path("report.csv"), b"%PDF-1.7"))
@@ -136,7 +136,7 @@ def recognize(path: Path, head: bytes) -> DataError | None:
     elif head.startswith(_OLE):
         found = _in_ole(path)
     else:
-        # a mark of UTF-16 begins a text with NUL bytes
+        # texts in UTF-16 contain NUL bytes too
         binary = b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff"))
         known = SIGNATURES + (_MARKUP if path.suffix.lower() in _TABLE_SUFFIXES else ())
         for magic, name, advice, offset, needs_nul in known:

@@ -1,7 +1,7 @@
 """Code shared by the readers of all formats: options, the choice of columns, and the resulting table."""
 
 # pyright: reportAttributeAccessIssue=false
-# (pyarrow.compute makes its functions at run time)
+# (pyarrow.compute creates its functions at run time)
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from recurra._util.atomic import reason
 from recurra._util.messages import counted, hint, listed, plain_name
 from recurra.errors import DataError, ModelFolderError
 
-SPILL_BYTES = 64 << 20  # a table beyond this goes to the disk, where there is a folder for it
+SPILL_BYTES = 64 << 20  # a larger table is written to the disk, if a folder is given
 BATCH_ROWS = 8192
 
 _Row = TypeVar("_Row")
@@ -30,13 +30,13 @@ _Row = TypeVar("_Row")
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Options of reading a file; `None` means: detect.
+    """Options of reading a file. None means that the value is detected.
 
     Args:
         encoding: a Python codec, such as `"cp949"`.
         delimiter: the character between two columns.
-        header: whether the first row holds the names of the columns.
-        skip_bad_rows: leave out rows that cannot be read instead of stopping at the first.
+        header: True if the first row holds the names of the columns.
+        skip_bad_rows: True to leave out rows that cannot be read; False to raise an error at the first one.
         decimal: `","` or `"."`, for columns of numbers.
     """
 
@@ -48,19 +48,19 @@ class ReadOptions:
 
 
 DETECT = ReadOptions()
-"""Nothing is known about the file."""
+"""Options that detect everything."""
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """Columns of a file, and where each row came from.
+    """Columns of a file, with the place of each row in the file.
 
     Args:
         path: the file.
-        table: the chosen columns, in the requested order; those of text tables are strings, verbatim.
-        summary: one line for a person: rows, separator, encoding, columns.
+        table: the chosen columns, in the requested order; columns of text tables are unchanged strings.
+        summary: one line for the user: rows, separator, encoding, columns.
         skipped: number of bad rows left out.
-        delimiter: the character between columns of a text table; None where there is none.
+        delimiter: the character between columns of a text table; None if there is none.
     """
 
     path: Path
@@ -72,7 +72,7 @@ class DataFile:
     _rows: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def line_of(self, row: int) -> int | None:
-        """Returns the line, counted from 1, where `row`, counted from 0, begins; `None` for Parquet.
+        """Returns the line, counted from 1, at which `row`, counted from 0, begins; None for Parquet.
 
         This reads the file again, so it is meant for error messages only.
         """
@@ -80,7 +80,7 @@ class DataFile:
         return None if self._starts is None else next(itertools.islice(self._starts(), row, None), None)
 
     def where(self, row: int) -> str:
-        """Returns the place of `row` for a person: `file.csv, line 17` or `file.parquet, row 17`."""
+        """Returns the place of `row` for messages: `file.csv, line 17` or `file.parquet, row 17`."""
         line = self.line_of(row)
         return f"{self.path.name}, row {self._in_file(row) + 1}" if line is None else f"{self.path.name}, line {line}"
 
@@ -161,7 +161,7 @@ def encoded(column: Any) -> tuple[np.ndarray, list[Any]]:
 
 
 def is_blank(column: Any) -> Any:
-    """Returns which cells of an Arrow column hold nothing: null, NaN, or only spaces."""
+    """Returns a mask of the empty cells of an Arrow column: null, NaN, or only spaces."""
     if is_text(column):
         return pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
     return pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
@@ -174,7 +174,7 @@ def in_batches(rows: Iterator[_Row]) -> Iterator[list[_Row]]:
 
 
 def collect(schema: pa.Schema, batches: Iterator[pa.RecordBatch], cache_dir: Path | None) -> pa.Table:
-    """Gathers batches into a table, in memory or, where it is large, in a file of `cache_dir`."""
+    """Collects batches in a table, in memory, or in a file in `cache_dir` if the table is large."""
     held: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:

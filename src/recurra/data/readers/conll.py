@@ -1,4 +1,4 @@
-"""Reads tagged sentences: CoNLL-U, and files of columns with one word a line and a blank line between sentences."""
+"""Reads tagged sentences: CoNLL-U, and files of columns with a word per line and a blank line between sentences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONLLU = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEP
 MISSING = "_"
 _DOCUMENT = "-DOCSTART-"
 _WORD_ID = re.compile(r"[1-9]\d*|0")
-_OTHER_ID = re.compile(r"\d+-\d+|\d+\.\d+")  # a surface form of several words, or a word that is not in the text
+_OTHER_ID = re.compile(r"\d+-\d+|\d+\.\d+")  # a surface form of several words, or an empty node
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Layout:
     Attributes:
         encoding: Python codec.
         columns: number of columns.
-        delimiter: the character between columns, None for any white space.
-        names: of the columns, where they have any.
-        conllu: whether the first column holds the numbers of words.
-        header: whether the first line of the file holds the names.
+        delimiter: the character between columns; None for any white space.
+        names: names of the columns; empty if they have none.
+        conllu: True if the first column holds the numbers of words.
+        header: True if the first line of the file holds the names.
         word: position of the column of words, counted from 0.
-        target: position of the column of tags, None where there are none to read.
+        target: position of the column of tags; None if tags are not read.
     """
 
     encoding: str
@@ -61,9 +61,9 @@ class TaggedFile:
     Attributes:
         path: the file.
         words: a list of words for each sentence.
-        tags: a list of tags for each sentence, None where one is missing; None if tags were not requested.
-        layout: how the file is written.
-        summary: one line for a person.
+        tags: a list of tags for each sentence, with None for a missing tag; None if tags were not requested.
+        layout: format of the file.
+        summary: one line for the user.
         lines: the line, counted from 1, of every word of every sentence.
     """
 
@@ -97,17 +97,17 @@ def read_conll(
 
     Args:
         path: the file, plain or compressed.
-        target: column of tags: a name such as `"upos"`, or a number counted from 1; by default UPOS of CoNLL-U and
-            the last one of columns.
-        word: column of words; by default FORM of CoNLL-U and the first one of columns.
-        tagged: whether tags are read.
+        target: column of tags: a name such as `"upos"`, or a number counted from 1; by default UPOS in CoNLL-U, else
+            the last column.
+        word: column of words; by default FORM in CoNLL-U, else the first column.
+        tagged: True to read tags.
         encoding: a Python codec; detected by default.
         delimiter: the character between columns; detected by default.
-        header: whether the first line names the columns.
-        skip_bad_rows: leave out sentences with a bad line instead of stopping there.
+        header: True if the first line names the columns.
+        skip_bad_rows: True to leave out sentences with a bad line; False to raise an error.
 
     Raises:
-        DataError: the file cannot be read, or a line is malformed; the message names line and column.
+        DataError: the file cannot be read, or a line is malformed. The message names line and column.
 
     Example:
         >>> import tempfile
@@ -127,7 +127,7 @@ def read_conll(
         parser = _Parser(path, layout, tagged, skip_bad_rows)
         parser.run()
     if not parser.words:
-        raise DataError(f"{path.name} holds no sentence: one word a line, a blank line between sentences")
+        raise DataError(f"{path.name} has no sentence: write one word per line, a blank line between sentences")
     tags = parser.tags if tagged else None
     return TaggedFile(path, parser.words, tags, layout, _summary(path, layout, parser), parser.lines)
 
@@ -163,7 +163,7 @@ def _find_layout(path: Path, encoding: str, delimiter: str | None, header: bool)
 
 
 def _has_hash_word(line: str) -> bool:
-    """Returns whether a line that begins with # begins with a word, such as `#hashtag`, which a tab follows."""
+    """Returns whether a line begins with a word such as `#hashtag`: # and other characters, followed by a tab."""
     return re.match("#[^ \t]*\t", line) is not None
 
 
@@ -205,7 +205,7 @@ def _column(path: Path, layout: Layout, wanted: str | None, default: str) -> int
     have = f"its columns are {listed([n.lower() for n in layout.names], 20)}" if names else "its columns have no names"
     raise DataError(
         f'{path.name} has no column "{wanted}"{hint(wanted.lower(), names)}\n'
-        f"{have}; a number from 1 to {layout.columns} will do as well"
+        f"{have}; a number from 1 to {layout.columns} is possible too"
     )
 
 
@@ -214,7 +214,7 @@ class _BadLineError(Exception):
 
 
 class _Parser:
-    """Goes through the lines of a file and collects its sentences."""
+    """Parses the lines of a file and collects its sentences."""
 
     def __init__(self, path: Path, layout: Layout, tagged: bool, skip: bool) -> None:
         self.path, self.layout, self.tagged, self.skip = path, layout, tagged, skip
@@ -250,7 +250,7 @@ class _Parser:
         if self._cells or not line.startswith("#"):
             return False
         cells = self.layout.split(line)
-        # # alone may be a word, but no column begins with # and a space
+        # "#" may be a word, but a column does not begin with "# "
         return self.layout.conllu or len(cells) != self.layout.columns or re.match("#+ .", cells[0]) is not None
 
     def _add(self, line: str, number: int) -> None:
@@ -275,7 +275,7 @@ class _Parser:
         self._at.append(number)
 
     def _is_word(self, number: str) -> bool:
-        """Returns whether a line of CoNLL-U is a word; refuses what is neither word, surface form nor empty node."""
+        """Returns whether a line of CoNLL-U is a word, not a surface form or empty node. Other lines are errors."""
         if _OTHER_ID.fullmatch(number):
             return False
         if not _WORD_ID.fullmatch(number):
@@ -285,7 +285,7 @@ class _Parser:
             )
         if number == "1" and self._cells:
             raise _BadLineError(
-                ", column 1 (ID): a sentence begins with no blank line before it\n"
+                ", column 1 (ID): there is no blank line before the sentence that begins here\n"
                 "Write a blank line there, or leave out bad sentences with --skip-bad-rows."
             )
         return True
@@ -319,15 +319,15 @@ def _summary(path: Path, layout: Layout, parser: _Parser) -> str:
         parts.append(f"{counted(parser.skipped, 'bad sentence')} left out")
     text = ", ".join(parts)
     if parser.missing:
-        text += f"\n{counted(parser.missing, 'word')} without a tag: left out of training and figures"
+        text += f"\n{counted(parser.missing, 'word')} without a tag: left out of training and metrics"
     return text
 
 
 def filled(file: TaggedFile, tags: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yields the lines of a file, with their ends, after filling in or adding the column of tags.
+    """Yields the lines of a file, with their line ends, with new tags in the column of tags, which may be missing.
 
     Args:
-        file: as it was read.
+        file: the result of `read_conll`.
         tags: for each sentence, a tag for each word.
     """
     layout = file.layout

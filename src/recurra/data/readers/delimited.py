@@ -1,4 +1,4 @@
-"""Reads columns of CSV files and other delimited text with pyarrow, after their format was detected."""
+"""Reads columns of CSV files and other delimited text with pyarrow. The format is detected first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recurra.errors import DataError
 
 from .sniff import Dialect, find_dialect, read_rows
 
-_BLOCK_SIZES = (4 << 20, 64 << 20, 1 << 30)  # a row must fit into a block
+_BLOCK_SIZES = (4 << 20, 64 << 20, 1 << 30)  # a row must fit into one block
 _SEPARATORS = {
     None: "one column",
     "\t": "tab-separated",
@@ -28,12 +28,13 @@ _SEPARATORS = {
 
 
 def read_delimited(path: Path, columns: Sequence[str] | None, options: ReadOptions, cache_dir: Path | None) -> DataFile:
-    """Reads the chosen columns as strings, verbatim."""
+    """Reads the chosen columns as unchanged strings."""
     dialect = find_dialect(
         path, columns or (), encoding=options.encoding, delimiter=options.delimiter, header=options.header
     )
     if not options.skip_bad_rows:
-        _refuse_bad_row(path, dialect, rows=1)  # before complaining of a column that a title line hides
+        # before `choose_columns` reports a missing column, because a title line above the header hides the names
+        _refuse_bad_row(path, dialect, rows=1)
     chosen = choose_columns(path, dialect.names, columns, "" if dialect.header_rows else " (it has no header)")
     table, skipped = _csv_table(path, dialect, chosen, options.skip_bad_rows, cache_dir)
     facts = (
@@ -98,7 +99,7 @@ def _csv_table(
             problem = str(error)
         if bad.count and not skip_bad_rows:
             _refuse_bad_row(path, dialect)
-        # else a row may be longer than the block
+        # otherwise a row may be longer than the block
     raise DataError(f"cannot read {path}: {problem}")
 
 
@@ -123,7 +124,7 @@ def _csv_batches(
 
 
 def _line_batches(path: Path, dialect: Dialect) -> Iterator[pa.RecordBatch]:
-    """Yields the rows of a file with one column, where no character is free to be pyarrow's delimiter."""
+    """Yields the rows of a file with one column. pyarrow cannot read it, because it needs a delimiter."""
     rows = (fields[0] for _, fields in read_rows(path, dialect))
     for some in in_batches(rows):
         yield pa.record_batch([pa.array(some, pa.string())], names=["0"])
@@ -132,7 +133,7 @@ def _line_batches(path: Path, dialect: Dialect) -> Iterator[pa.RecordBatch]:
 def _below_header(
     batches: Iterable[pa.RecordBatch], dialect: Dialect, chosen: list[int], schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
-    """Yields the chosen columns without the header rows, which were read like any other."""
+    """Yields the chosen columns without the header rows, which pyarrow reads as data."""
     above = dialect.header_rows
     for batch in batches:
         below = batch.slice(min(above, batch.num_rows))

@@ -1,4 +1,4 @@
-"""Reads columns of JSON Lines files, where every line holds one object."""
+"""Reads columns of JSON Lines files. Every line holds one object."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _JSON_TYPES = {str: _TEXT, int: _WHOLE, float: pa.float64(), bool: pa.bool_(), t
 
 
 def read_json(path: Path, columns: Sequence[str] | None, options: ReadOptions, cache_dir: Path | None) -> DataFile:
-    """Reads the chosen columns, each with a type that holds all its values."""
+    """Reads the chosen columns. The type of a column can represent all its values."""
     encoding = find_encoding(path, options.encoding)
     types, skipped = _json_types(path, encoding, options.skip_bad_rows)
     names = list(types)
@@ -41,7 +41,7 @@ def read_json(path: Path, columns: Sequence[str] | None, options: ReadOptions, c
 
 
 def _json_lines(path: Path, encoding: str, skip: bool) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """Yields `(line, object)` of every line that is not blank; with `skip`, a bad line gives `None`."""
+    """Yields `(line, object)` of every line that is not blank. With `skip`, the object of a bad line is None."""
     with open_text(path, encoding) as file:
         for line, text in enumerate(file, 1):
             if not text.strip():
@@ -57,7 +57,7 @@ def _json_lines(path: Path, encoding: str, skip: bool) -> Iterator[tuple[int, di
 
 
 def _json_object(text: str) -> tuple[dict[str, Any] | None, str]:
-    """Returns the object in a line, or `None` and what is wrong with it."""
+    """Returns the object in a line and "", or None and a description of the error."""
     try:
         record = json.loads(text)
         if "\\ud" in text.lower():
@@ -72,7 +72,7 @@ def _json_object(text: str) -> tuple[dict[str, Any] | None, str]:
 
 
 def _json_types(path: Path, encoding: str, skip: bool) -> tuple[dict[str, pa.DataType | DataError], int]:
-    """Returns the type of every column, or why it has none, and the number of bad lines."""
+    """Returns the type of every column, or an error if its values have no common type, and the number of bad lines."""
     types: dict[str, pa.DataType | DataError] = {}
     skipped = 0
     for line, record in _json_lines(path, encoding, skip):
@@ -82,7 +82,7 @@ def _json_types(path: Path, encoding: str, skip: bool) -> tuple[dict[str, pa.Dat
             if not isinstance(known, DataError):
                 types[key] = _wider_type(known, value) or DataError(
                     f"{path.name}, line {line}, column {key}: {shortened(str(value))}\n"
-                    "is unlike the values above it: a column holds texts and numbers, or lists, or objects."
+                    "has another type than the values above it: a column holds texts and numbers, or lists, or objects."
                 )
     if not types:
         raise DataError(f"{path.name} is empty: there is no value in it")
@@ -90,7 +90,7 @@ def _json_types(path: Path, encoding: str, skip: bool) -> tuple[dict[str, pa.Dat
 
 
 def _wider_type(known: pa.DataType, value: Any) -> pa.DataType | None:
-    """Returns the Arrow type that holds the values so far and this one, if any does."""
+    """Returns the Arrow type for the values so far and this one; None if there is none."""
     kind = _JSON_TYPES.get(type(value))
     if kind is _WHOLE and value.bit_length() > 63:
         kind = _TEXT  # an identifier rather than a quantity

@@ -1,7 +1,7 @@
-"""Reads long tables, one row for each step, into one numeric sequence for each id."""
+"""Reads long tables (one row per time step) into one numeric sequence per id."""
 
 # pyright: reportAttributeAccessIssue=false
-# (pyarrow.compute makes its functions at run time)
+# (pyarrow.compute creates its functions at run time)
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class LongColumns:
     """The columns of a long table by their role: names, or positions counted from 1.
 
     Args:
-        id: the sequence of a row: rows with the same value are one sequence.
-        features: the numbers of a step.
-        time: a number or a date; rows are sorted by it within an id. Several columns if a time is written in
-            parts, such as date and clock. None: the rows are in order.
-        target: the same in every row of an id, or given in some of its rows only; None where there is none.
+        id: column of ids; rows with the same id are one sequence.
+        features: columns with the numbers of a step.
+        time: column of numbers or dates, by which the rows of an id are sorted. Several columns if a time is written
+            in parts, such as date and clock. None if the rows are in order.
+        target: column of targets: the same in all rows of an id, or empty in some of them; None if there is none.
 
     Raises:
-        UsageError: there is no feature, or one column is to be two things.
+        UsageError: there is no feature, or a column has two roles.
     """
 
     id: str
@@ -58,7 +58,7 @@ class LongColumns:
         taken = {plain_name(name): role for name, role in ((self.id, "id"), (self.target, "target")) if name}
         for feature in map(plain_name, self.features):
             if feature in taken:
-                given_away = "; the model would be told the answer" if taken[feature] == "target" else ""
+                given_away = "; the model would read the target" if taken[feature] == "target" else ""
                 raise UsageError(f"{feature} cannot be a feature, for it is the {taken[feature]}{given_away}")
             taken[feature] = "feature already"
 
@@ -77,22 +77,22 @@ def read_long(
     reading: TimeReading | None = None,
     cache_dir: Path | None = None,
 ) -> SequenceFile:
-    r"""Reads a CSV, TSV, JSON Lines or Parquet file with one row for each step.
+    r"""Reads a CSV, TSV, JSON Lines or Parquet file with one row per time step.
 
-    Rows may be in any order; the sequences come in the order in which their ids appear first. Times give the order
-    of the steps and nothing else. An empty cell of a feature is a missing value.
+    Rows may be in any order. The order of the sequences is that of the first rows of their ids. Times only determine
+    the order of the steps. An empty cell of a feature is a missing value.
 
     Args:
         path: the file.
-        columns: which column holds what.
-        options: what is known about the file.
-        numbers: whether targets are numbers rather than classes.
-        reading: how the times are written.
+        columns: the roles of the columns.
+        options: options of reading the file.
+        numbers: True if targets are numbers, False if they are classes.
+        reading: options of reading the times.
         cache_dir: for large tables, see `read_table`.
 
     Raises:
-        DataError: the file cannot be read, a cell is no number or no time, an id is missing, a time occurs twice
-            within an id, or the target changes within one; the message says in which line.
+        DataError: the file cannot be read, a cell is not a number or a time, an id is missing, or an id has a time
+            twice or different targets. The message names the line.
 
     Example:
         >>> import tempfile
@@ -167,7 +167,7 @@ def _refuse_same_times(
     if not same.any():
         return
     pairs = np.sort(np.stack([order[:-1][same], order[1:][same]]), axis=0)
-    first, second = (int(row) for row in pairs[:, pairs[1].argmin()])  # the one that a reader of the file meets first
+    first, second = (int(row) for row in pairs[:, pairs[1].argmin()])  # the first repetition in the file
     before = file.where(first).removeprefix(f"{file.path.name}, ")
     time = " ".join(str(part[second].as_py()) for part in parts)
     _fail(file, second, f"column {name}: {time} again for {ids[codes[second]]}, which has it in {before} already")
@@ -184,7 +184,7 @@ def _targets(file: DataFile, codes: np.ndarray, ids: Sequence[Any], name: str, n
         values = np.array(found, dtype=object)
         given, targets = values != None, np.full(len(ids), None, dtype=object)  # noqa: E711  (element by element)
     rows = np.flatnonzero(given)
-    targets[codes[rows][::-1]] = values[rows][::-1]  # of several, the first stays
+    targets[codes[rows][::-1]] = values[rows][::-1]  # reversed, so that the first row of an id is used
     other = rows[values[rows] != targets[codes[rows]]]
     if other.size:
         row = int(other[0])

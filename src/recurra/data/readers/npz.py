@@ -22,16 +22,16 @@ from .sequence_file import SequenceFile
 
 _NAMES = ("X", "values", "lengths", "y")
 _WANTED = (
-    "It should hold X of shape (batch, time, features) or (batch, time), or values of shape (steps, features), one "
-    "sequence behind the other. Sequences of unequal length need lengths of shape (batch,). y holds the targets."
+    "It should hold X of shape (batch, time, features) or (batch, time), or values of shape (steps, features), which "
+    "are all sequences concatenated. Sequences of unequal length need lengths of shape (batch,). y holds the targets."
 )
 
 
 def read_npz(path: str | os.PathLike[str]) -> SequenceFile:
     """Reads sequences and targets from an archive written by `numpy.savez` or `numpy.savez_compressed`.
 
-    The names are `X`, with `lengths` if it is padded at the end, or `values` with `lengths`; and `y` where there are
-    targets. Nothing pickled is read.
+    The arrays are `X`, with `lengths` if it is padded at the end, or `values` with `lengths`; and optionally `y` with
+    the targets. Pickled objects are refused.
 
     Raises:
         DataError: the file is not an archive of named arrays, lacks an array, or the arrays do not fit together.
@@ -50,7 +50,7 @@ def read_npz(path: str | os.PathLike[str]) -> SequenceFile:
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
             error = recognize(path, file.read(HEAD_BYTES))
-        raise error or DataError(f"{path.name} is no NumPy archive of named arrays, as numpy.savez writes\n{_WANTED}")
+        raise error or DataError(f"{path.name} is not a NumPy archive as numpy.savez writes\n{_WANTED}")
     damage = (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error)
     with reading(path, *damage), zipfile.ZipFile(path) as archive:
         members = {info.filename: info for info in archive.infolist()}
@@ -66,15 +66,15 @@ def read_npz(path: str | os.PathLike[str]) -> SequenceFile:
 
 
 def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    """Reads one array after its header was compared with the size of its member.
+    """Reads one array, after comparing its header with the size of its member.
 
     Raises:
-        DataError: the member is damaged, holds pickled objects, or is not as large as its header says.
+        DataError: the member is damaged, contains pickled objects, or its size differs from its header.
     """
     name = f"{path.name}, member {member.filename}"
     try:
         with archive.open(member) as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of headers as Python 2 wrote them
+            warnings.simplefilter("ignore")  # about headers written by Python 2
             version = np.lib.format.read_magic(file)
             formats = np.lib.format
             read_header = formats.read_array_header_1_0 if version == (1, 0) else formats.read_array_header_2_0
@@ -109,7 +109,7 @@ def _sequences(path: Path, found: dict[str, np.ndarray], names: list[str]) -> Ar
     values, lengths = found["values"], _lengths(path, found)
     if values.dtype.kind not in "biuf" or values.ndim not in (1, 2):
         raise DataError(f"{path.name}: values holds {values.dtype} of shape {values.shape}\n{_WANTED}")
-    total = sum(map(int, lengths))  # of whole numbers of any size
+    total = sum(map(int, lengths))  # Python integers, which cannot overflow
     if total != len(values):
         raise DataError(f"{path.name}: lengths add up to {total:,}, but values has {len(values):,} steps")
     values = values[:, None] if values.ndim == 1 else values
@@ -124,7 +124,7 @@ def _lengths(path: Path, found: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _without_padding(path: Path, X: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
-    """Sequences `(time, features)` of an array that is padded at the end."""
+    """Returns the sequences `(time, features)` of an array that is padded at the end."""
     if len(lengths) != len(X) or (lengths > X.shape[1]).any():
         raise DataError(
             f"{path.name}: lengths should hold {len(X):,} numbers, one for each sequence of X, and none above the "

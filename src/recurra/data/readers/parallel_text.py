@@ -1,4 +1,4 @@
-"""Reads parallel text: two files in which equal lines are translations of each other."""
+"""Reads parallel text: two files whose lines with the same number are translations of each other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_parallel(path: Path, other: Path, encoding: str | None = None) -> tuple
     if counts[0] != counts[1]:
         raise DataError(
             f"{path.name} has {counted(counts[0], 'line')} but {other.name} has {counted(counts[1], 'line')}\n"
-            "Line by line they must be translations of each other: add or remove lines so that they pair up."
+            "Lines with the same number must be translations of each other: add or remove lines."
         )
     columns = [side.table.column(0).to_pylist() for side in (sources, targets)]
     return columns[0], columns[1], f"{sources.summary}; {targets.summary}"

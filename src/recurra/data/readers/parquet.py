@@ -15,10 +15,10 @@ from recurra.errors import DataError
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None, cache_dir: Path | None) -> DataFile:
-    """Reads the chosen columns with the types that the file gives them.
+    """Reads the chosen columns with their types in the file.
 
     Raises:
-        DataError: a column is missing, occurs twice, or the file expands too much.
+        DataError: a column is missing or occurs twice, or the file expands too much.
     """
     with pq.ParquetFile(path, memory_map=True) as file:
         names = [_checked_name(path, i, name) for i, name in enumerate(file.schema_arrow.names, 1)]
@@ -30,7 +30,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None, cache_dir: Path | No
                 places = [str(i) for i, name in enumerate(names, 1) if name == column.name]
                 raise DataError(
                     f"{path.name} has {len(places)} columns named {column.name} (columns {', '.join(places)})\n"
-                    "Rename all but one of them, so that the name tells which one is meant."
+                    "Rename all but one of them, so that the name is unique."
                 )
         schema = pa.schema([pa.field(column.name, _decoded_type(column.type)) for column in fields])
         batches = (
@@ -50,13 +50,13 @@ def _checked_name(path: Path, position: int, name: Any) -> str:
 
 
 def _check_declared_sizes(path: Path, metadata: Any) -> None:
-    """Refuses a file whose declared sizes expand too much."""
+    """Raises `DataError` if the declared sizes of a file are too large for its compressed size."""
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     check_expansion(path, path.stat().st_size, sum(max(group.total_byte_size, 0) for group in groups))
 
 
 def _validated(path: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yields the batches after checking that they are valid and do not expand too much."""
+    """Checks that batches are valid and do not expand too much, and yields them."""
     size, found, rows = path.stat().st_size, 0, 0
     for batch in batches:
         found += batch.nbytes

@@ -1,4 +1,4 @@
-"""The result of the readers of numeric sequences: sequences, targets, ids, and their places in the file."""
+"""Numeric sequences of a file: sequences, targets, ids, and their places in the file."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class SequenceFile:
 
     Args:
         path: the file.
-        sequences: arrays `(time, features)`, NaN where a value is missing.
-        names: of the features, where the file has names for them.
-        targets: one for each sequence, `(batch,)`: labels as strings, None where missing, or numbers, NaN where
-            missing; None where the file has no targets.
+        sequences: arrays `(time, features)`, with NaN for missing values.
+        names: names of the features if the file has them, else None.
+        targets: one per sequence, `(batch,)`: labels as strings (None if missing), or numbers (NaN if missing); None
+            if the file has no targets.
         where: returns the file and line of a sequence, counted from 0.
         ids: the id of each sequence in the file, or None.
-        notes: remarks for the user on how the file was read.
-        spelling: format of its times, or None.
+        notes: remarks for the user about the reading of the file.
+        spelling: format of the times, or None.
     """
 
     path: Path
@@ -61,7 +61,7 @@ def labelled(file: SequenceFile, numbers: bool) -> np.ndarray:
     """Returns the targets of a file as classes or, with `numbers`, as numbers.
 
     Raises:
-        DataError: there are none, or one is no number.
+        DataError: there are no targets, or a target is not a number.
     """
     targets = file.targets
     if targets is None:
@@ -86,6 +86,6 @@ def _classes(file: SequenceFile, targets: np.ndarray) -> np.ndarray:
         if np.isinf(targets[row]):
             raise DataError(f"{file.where(row)}: the target {targets[row]} is not a finite number")
         raise DataError(
-            f"{file.where(row)}: the target {targets[row]:g} is a number, no class; try recurra fit regress"
+            f"{file.where(row)}: the target {targets[row]:g} is a number, not a class; try recurra fit regress"
         )
     return np.array([None if np.isnan(target) else str(int(target)) for target in targets], dtype=object)

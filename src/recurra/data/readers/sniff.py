@@ -1,4 +1,4 @@
-"""Detects how a text table is written: its encoding, delimiter, quoting and header rows."""
+"""Detects the format of a text table: its encoding, delimiter, quoting and header rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SAMPLE_LINES, _SAMPLE_CHARACTERS = 1000, 1 << 20
 _MAX_COLUMNS = 1_000_000
 _DELIMITERS = "\t;|,"
 _SUFFIX_DELIMITERS = {".csv": ";,", ".tsv": "\t"}
-TYPED = {r"\t": "\t", "tab": "\t"}  # how a tab is written on a command line
+TYPED = {r"\t": "\t", "tab": "\t"}  # spellings of a tab on the command line
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Dialect:
 
     Args:
         encoding: Python codec.
-        delimiter: the character between two columns; `None` where there is one column only.
-        quoting: whether `"` encloses fields.
+        delimiter: the character between two columns; None if there is only one column.
+        quoting: True if `"` encloses fields.
         header_rows: rows before the first row of data, 0 to 2.
         names: one name per column.
     """
@@ -51,14 +51,14 @@ def find_dialect(
     delimiter: str | None = None,
     header: bool | None = None,
 ) -> Dialect:
-    r"""Detects how a text table is written, except for what is given.
+    r"""Detects the format of a text table, except for the given options.
 
     Args:
         path: the file, plain or compressed.
         columns: the requested columns; a first row that contains one of them is a header.
         encoding: a Python codec.
         delimiter: the character between two columns.
-        header: whether the first row holds the names of the columns.
+        header: True if the first row holds the names of the columns.
 
     Raises:
         DataError: the file is empty, binary, or in an unknown encoding.
@@ -91,7 +91,7 @@ def read_rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
         reader = _csv_reader(file, dialect.delimiter, dialect.quoting)
         line = 1
         for fields in reader:
-            # spaces alone are a value where there is one column, and nothing where there are more
+            # a row of spaces is a value if there is one column, and a blank line if there are several
             if fields and (len(dialect.names) == 1 or not _is_space(fields)):
                 yield line, fields
             line = reader.line_num + 1
@@ -106,7 +106,7 @@ def table_suffix(path: Path) -> str:
 
 
 def _sample(path: Path, encoding: str) -> list[str]:
-    """Returns the first lines, as a sample from which the format is detected."""
+    """Returns the first lines, from which the format is detected."""
     lines: list[str] = []
     size = 0
     with open_text(path, encoding) as file:
@@ -114,7 +114,7 @@ def _sample(path: Path, encoding: str) -> list[str]:
             if len(line) > _MAX_COLUMNS and max(map(line.count, _DELIMITERS)) > _MAX_COLUMNS:
                 raise DataError(
                     f"{path.name}, line {len(lines) + 1}: over {_MAX_COLUMNS:,} separators in one line\n"
-                    "A table has one row a line; write long sequences as .npz, .ts or a table with a row for each step."
+                    "A table has one row per line; write long sequences as .npz, .ts or a table with a row per step."
                 )
             lines.append(line)
             size += len(line)
@@ -125,7 +125,7 @@ def _sample(path: Path, encoding: str) -> list[str]:
 
 def _csv_reader(lines: Iterable[str], delimiter: str | None, quoting: bool, strict: bool = False):
     """Returns a csv reader. Without a delimiter it uses NUL, which no text contains, so every row has one column."""
-    # process-wide, so only ever raised; the default refuses fields over 128 kB
+    # the limit is global to the process, so it is never reduced; the default is 128 kB
     csv.field_size_limit(2**31 - 1)
     style = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
     return csv.reader(lines, delimiter=delimiter or "\0", quoting=style, strict=strict)
@@ -164,7 +164,7 @@ def _find_delimiter(lines: Sequence[str], suffix: str, columns: Sequence[str]) -
         share, rows = max((_fit(lines, delimiter, quoting) for quoting in (True, False)), key=itemgetter(0))
         width, after = len(rows[0]), [field for row in rows for field in row[1:]]
         named = bool(asked) and asked <= set(map(plain_name, rows[0]))
-        # what a space follows is punctuation of a text
+        # a separator that a space follows is punctuation of a text
         prose = not usual and sum(field.startswith(" ") for field in after) > len(after) / 2
         merit = (named, share + 0.1 * (delimiter in usual))
         if width > 1 and (named or not prose) and merit > best_merit:
@@ -180,14 +180,14 @@ def _fit(lines: Sequence[str], delimiter: str, quoting: bool) -> tuple[float, li
 
 
 def _find_quoting(path: Path, encoding: str, delimiter: str | None, suffix: str) -> bool:
-    """Decides over the whole file whether `"` encloses fields or is a character like any other."""
+    """Returns whether `"` encloses fields, or is an ordinary character. The whole file is read."""
     opening = (delimiter or "\n") + '"'
     with open_text(path, encoding) as file:
         if not any(line.startswith('"') or opening in line for line in file):
             return False
     strict = _tally(path, encoding, delimiter, quoting=True, strict=True)
     if strict.clean:
-        # rows that are whole either way: comma files quote (RFC 4180), tab files do not
+        # both readings give complete rows: comma files quote (RFC 4180), tab files do not
         comma_file = suffix == ".csv" if delimiter is None else delimiter != "\t"
         if comma_file or not strict.spans:
             return True
@@ -196,13 +196,13 @@ def _find_quoting(path: Path, encoding: str, delimiter: str | None, suffix: str)
         return False
     if strict.clean:
         return strict.bad < bare.bad
-    # a stray quote swallows the rows that follow: take the reading that keeps more of them
+    # a single quote would join the following rows: use the reading that gives more rows
     loose = _tally(path, encoding, delimiter, quoting=True)
     return strict.good >= bare.good or loose.good > bare.good
 
 
 class _Tally(NamedTuple):
-    """Numbers of rows of the most common width and of others; whether one spans lines; whether all are valid."""
+    """Numbers of rows of the most common width and of others; whether a row spans lines; whether all are valid."""
 
     good: int
     bad: int
@@ -215,7 +215,7 @@ def _tally(path: Path, encoding: str, delimiter: str | None, quoting: bool, stri
     with open_text(path, encoding) as file:
         reader = _csv_reader(file, delimiter, quoting, strict)
         try:
-            widths.update(map(len, reader))  # keeps what was counted before an error
+            widths.update(map(len, reader))  # counts up to an error
             clean = True
         except csv.Error:
             clean = False
@@ -226,7 +226,7 @@ def _tally(path: Path, encoding: str, delimiter: str | None, quoting: bool, stri
 
 
 def _is_header(rows: Sequence[Sequence[str]], columns: Sequence[str], default: bool) -> bool:
-    """Decides whether the first row is a header: by requested names, by its difference from other rows, by its form."""
+    """Returns whether the first row is a header, by the requested names, its difference from other rows, its form."""
     first, rest = rows[0], rows[1:]
     positions = {str(position) for position in range(1, len(first) + 1)}
     if {plain_name(name) for name in columns} - positions & set(map(plain_name, first)):
@@ -245,23 +245,23 @@ def _is_header(rows: Sequence[Sequence[str]], columns: Sequence[str], default: b
 
 
 def _is_second_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Returns whether the second row completes the first, as merged cells of a spreadsheet do."""
+    """Returns whether the second row is a header below merged cells of the first row."""
     if len(rows) < 3 or not rows[0][0].strip():
         return False
     first, second = rows[:2]
     completes = all(a.strip() or b.strip() for a, b in zip(first, second, strict=True))
     merged = not all(cell.strip() for cell in first) and not all(cell.strip() for cell in second)
-    # a row of data with gaps looks the same, but for the numbers below a word
+    # a row of data with empty cells looks the same; words above numbers show a header
     below = zip(*rows[2:], strict=True)
     heads = any(cell.strip() and _is_numeric(values) for cell, values in zip(second, below, strict=True))
     return completes and merged and heads and not any(is_number(cell) for cell in (*first, *second))
 
 
 def _names(header: Sequence[Sequence[str]], width: int) -> tuple[str, ...]:
-    """Makes one name per column: rows joined, blanks named by position, repeated names counted."""
+    """Returns one name per column: header rows are joined, blanks get their position, repeated names get a number."""
     names = [" ".join(cell.split()) for cell in header[0]] if header else [""] * width
     if len(header) == 2:
-        # a merged cell holds its text in the first of its columns
+        # the text of a merged cell is in its first column
         groups = accumulate(names, lambda left, name: name or left)
         names = [" ".join(f"{group} {cell}".split()) for group, cell in zip(groups, header[1], strict=True)]
     taken: set[str] = set()
@@ -274,6 +274,6 @@ def _names(header: Sequence[Sequence[str]], width: int) -> tuple[str, ...]:
 
 
 def _is_numeric(values: Iterable[str]) -> bool:
-    """Returns whether most values that are there are numbers."""
+    """Returns whether most values that are not missing are numbers."""
     there = [value for value in values if value.strip().lower() not in MISSING]
     return sum(map(is_number, there)) > len(there) / 2

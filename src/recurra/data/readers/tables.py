@@ -1,4 +1,4 @@
-"""Reads the columns of a file, CSV, TSV, JSON Lines or Parquet, into an Arrow table."""
+"""Reads columns of a CSV, TSV, JSON Lines or Parquet file into an Arrow table."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def read_table(
         path: the file.
         columns: names of columns, or their positions counted from 1, such as `"2"`; all of them by default.
             Column `i` of the table is `columns[i]`, under its name in the file.
-        options: what is known about the file.
-        cache_dir: a table over 64 MB is written there and memory-mapped instead of held in memory.
+        options: options of reading the file.
+        cache_dir: folder for tables over 64 MB, which are written there and memory-mapped; None to use memory.
 
     Raises:
-        DataError: the file cannot be read, lacks a column, has no rows, or has a bad row; the message says where.
+        DataError: the file cannot be read, lacks a column, has no rows, or has a bad row. The message names the place.
 
     Example:
         >>> import tempfile
@@ -71,7 +71,7 @@ def read_table(
 
 
 def _is_parquet(path: Path) -> bool:
-    """Returns whether the file is Parquet by name or by its first bytes; refuses what holds no bytes."""
+    """Returns whether the file is Parquet, by its name or its first bytes. Raises `DataError` for an empty file."""
     refuse_no_file(path)
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)

@@ -1,4 +1,4 @@
-"""Reads plain text files, one text a line."""
+"""Reads plain text files with one text per line."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def read_lines(path: Path, encoding: str | None = None, *, cache_dir: Path | Non
     Args:
         path: the file.
         encoding: a Python codec; detected if None.
-        cache_dir: a folder; a text over 64 MB is written there and memory-mapped instead of held in memory.
+        cache_dir: folder for texts over 64 MB, which are written there and memory-mapped; None to use memory.
 
     Raises:
-        DataError: the file cannot be read, or its bytes fit no encoding.
+        DataError: the file cannot be read, or its encoding is unknown.
 
     Example:
         >>> import tempfile

@@ -19,14 +19,14 @@ from recurra.errors import DataError
 
 from .sequence_file import SequenceFile
 
-_NO_LABEL = ("?", "nan", "")  # other marks, such as none, may be labels
+_NO_LABEL = ("?", "nan", "")  # other marks of missing values, such as "none", may be labels
 _SWITCHES = ("timestamps", "missing", "univariate", "equallength", "classlabel", "targetlabel")
 _EXAMPLE = "A header has lines such as @problemName, @univariate true and @classLabel true yes no, and ends with @data."
 
 
 @dataclass
 class _Header:
-    """The lines above the data."""
+    """The values in the lines above the data."""
 
     said: dict[str, bool] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -42,11 +42,11 @@ class _Header:
 
 
 def read_ts(path: str | os.PathLike[str], encoding: str | None = None) -> SequenceFile:
-    r"""Reads a `.ts` file, plain or compressed: a header, then one sequence a line, its dimensions separated by `:`.
+    r"""Reads a `.ts` file, plain or compressed: a header, then one sequence per line with dimensions separated by `:`.
 
-    Values are separated by commas. `?` or `NaN` is a missing value. The class or target comes last if the header has
-    `@classLabel true` or `@targetLabel true`. Sequences may have unequal lengths, even if the header says otherwise.
-    Time stamps in the data, `(time,value)`, are refused.
+    Values are separated by commas. `?` or `NaN` is a missing value. The class or target is last if the header has
+    `@classLabel true` or `@targetLabel true`. Sequences may have unequal lengths, even if the header denies it. Time
+    stamps in the data, `(time,value)`, are not supported.
 
     Args:
         path: the file.
@@ -56,7 +56,7 @@ def read_ts(path: str | os.PathLike[str], encoding: str | None = None) -> Sequen
         The sequences, with labels as strings or targets as numbers.
 
     Raises:
-        DataError: the file cannot be read or breaks the format; the message says in which line.
+        DataError: the file cannot be read, or violates the format. The message names the line.
 
     Example:
         >>> import tempfile
@@ -73,7 +73,7 @@ def read_ts(path: str | os.PathLike[str], encoding: str | None = None) -> Sequen
     path = Path(path)
     refuse_no_file(path)
     with reading(path), open_text(path, find_encoding(path, encoding)) as file:
-        # the line ends may be those of any system
+        # strip() removes the line ends of every system
         lines = ((number, line.strip()) for number, line in enumerate(file, 1))
         return _read(path, ((n, line) for n, line in lines if line and not line.startswith("#")))
 

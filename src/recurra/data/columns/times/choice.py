@@ -20,7 +20,7 @@ class Choice:
 
     Attributes:
         groups: number of the series of each row, `(rows,)`.
-        frequency: the step that the times must have; found for each reading if None.
+        frequency: the required time step; detected for each reading if None.
     """
 
     groups: np.ndarray
@@ -30,11 +30,11 @@ class Choice:
         """Chooses the reading with the most regular steps.
 
         Args:
-            found: one or more readings that fit every row.
+            found: one or more readings that match every row.
 
         Returns:
-            The chosen reading alone and the best of the others, if there is one; or several readings between which the
-            times do not decide, and None.
+            A list with the chosen reading, and the best other reading or None. If the times do not decide, a list of
+            several readings, and None.
         """
         if len(found) == 1:
             return list(found), None
@@ -44,19 +44,19 @@ class Choice:
             return [found[0]], found[1]
         tied = [read for read, cost in zip(found, costs, strict=True) if cost <= max(2 * costs[0], costs[0] + 1)]
         shortest = min(tied, key=lambda read: np.ptp(read.times.astype(np.int64)))
-        # of 18-01-05 the year is not the part that changes with every row
+        # in 18-01-05 the year is the part that changes most rarely
         tied = [read for read in tied if _year_place(read) == _year_place(shortest)]
         if len(tied) == 1:
             return [shortest], next(read for read in found if read is not shortest)
         return tied, None
 
     def same_order(self, found: Sequence[Read]) -> bool:
-        """Returns whether all readings put the rows of each series in the same order."""
+        """Returns whether all readings sort the rows of each series in the same order."""
         orders = [np.lexsort((read.times, self.groups)) for read in found]
         return all((order == orders[0]).all() for order in orders)
 
     def _disorder(self, read: Read) -> int:
-        """Counts the rows that are off the step of their series, or out of order in the file."""
+        """Counts the rows that are not on the time step of their series, or not in order in the file."""
         in_file = np.argsort(self.groups, kind="stable")
         same = np.diff(self.groups[in_file]) == 0
         steps = np.diff(read.times[in_file]).astype(np.int64)[same]
@@ -75,7 +75,7 @@ class Choice:
         return np.split(read.times[order], np.flatnonzero(np.diff(self.groups[order])) + 1)
 
     def describe(self, read: Read) -> str:
-        """Returns the first and the last day of a reading, and its step, for a message."""
+        """Returns the first day, the last day and the time step of a reading, for a message."""
         frequency = _frequency(self._series(read))
         span = f"{day_of(read.times.min())} to {day_of(read.times.max())}"
         return span if frequency is None else f"{span}, a step of {frequency}"

@@ -70,7 +70,7 @@ def pattern_of(format: str) -> str:
         plain = SAME.get(name, name)
         pattern = _PATTERNS[plain]
         if pattern == _TWO and any(f != "literal" and n in DIGITS for f, n in beside):
-            pattern = "[0-9]{2}"  # only its width shows where it ends
+            pattern = "[0-9]{2}"  # digits adjoin without a separator, so the width must be fixed
         found.append(f"(?P<{plain}>{pattern})")
         if name == "f" and i and parts[i - 1][0] == "literal" and parts[i - 1][1][-1] in ".,":
             found.append(")?")
@@ -78,10 +78,10 @@ def pattern_of(format: str) -> str:
 
 
 def check_format(format: str) -> None:
-    """Refuses a format that cannot be read, or that does not give a year.
+    """Checks that a format can be read and contains a year.
 
     Raises:
-        UsageError: with what is wrong.
+        UsageError: it cannot be used. The message gives the reason.
     """
     if format in NUMBER_FORMATS:
         return
@@ -143,7 +143,7 @@ _GAPS = (" ", "T", "\t", ", ", "_", "-", ":", "")
 
 
 def formats_of(text: str) -> list[str]:
-    """Returns all known formats that a text fits.
+    """Returns all known formats that match a text.
 
     Example:
         >>> formats_of("2018-04-13 1:05 PM"), formats_of("2/1/1992")
@@ -184,7 +184,7 @@ def _has_day(date: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _dates_of(text: str) -> list[tuple[str, str]]:
-    """Returns formats of a date, each with the format of the weekday behind it."""
+    """Returns formats of a date, each with the format of the weekday after it."""
     day = _PATTERNS["a"]
     before = re.match(rf"(?:{day})(,? )", text)
     after = re.search(rf"( ?)\((?:{day})\)$|( )(?:[{KOREAN_DAYS}]요일)$", text)

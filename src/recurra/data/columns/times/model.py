@@ -19,8 +19,8 @@ class TimeReading:
     """Options of reading times: a format, an order, or the spelling of earlier data.
 
     Attributes:
-        format: see `Spelling`; None to find it.
-        order: `"day"` or `"month"` if day or month come first; None to find it.
+        format: see `Spelling`; None to detect it.
+        order: `"day"` or `"month"` if day or month come first; None to detect it.
         known: the spelling of earlier data, which is tried first.
 
     Raises:
@@ -52,9 +52,9 @@ class Times:
     """The times of the rows of a table.
 
     Attributes:
-        values: local times, as `datetime64[us]` (`[ns]` where a text is finer), or numbers, `(rows,)`.
-        spelling: how they are written.
-        zone: their offsets from UTC; None if they have none.
+        values: local times, as `datetime64[us]` (`[ns]` for texts with nanoseconds), or numbers, `(rows,)`.
+        spelling: format of the times.
+        zone: offsets from UTC; None if the times have none.
         offsets: microseconds east of UTC of each row, `(rows,)`, or None.
         note: names the chosen reading for the user; empty if there was no choice.
     """

@@ -1,7 +1,7 @@
 """The parser of time columns: typed columns, whole numbers and texts."""
 
 # pyright: reportAttributeAccessIssue=false
-# (pyarrow.compute makes its functions at run time)
+# (pyarrow.compute creates its functions at run time)
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from .spelling import Spelling
 from .zones import Zone, offset_of
 
 _COMPACT = (6, 8, 10, 12, 14)  # digits of whole numbers that may be dates
-_UNIX = {10: "unix", 13: "unix-ms", 16: "unix-us"}  # digits of the times of our age
+_UNIX = {10: "unix", 13: "unix-ms", 16: "unix-us"}  # number of digits of present times
 _SPACES = "\u00a0\u2009\u202f\u3000"
-_MARKS = "\u200b\u200e\u200f\ufeff"  # of width zero, of the direction of writing, of the byte order
+_MARKS = "\u200b\u200e\u200f\ufeff"  # zero-width space, directional marks, byte order mark
 
 Where = Callable[[int], str]
 
@@ -90,7 +90,7 @@ class Parser:
         microseconds = pc.CastOptions(pa.timestamp("us", zone), allow_time_truncate=True)
         try:
             found = np.asarray(pc.cast(pc.cast(column, options=microseconds), pa.int64()))
-        except pa.ArrowInvalid:  # counted in seconds, and more than 290,000 years from now
+        except pa.ArrowInvalid:  # seconds that microseconds cannot represent: more than 290,000 years from now
             raise DataError(f"column {self.name}: a time is too far from 1970") from None
         instants = found.astype("datetime64[us]")
         if zone is None:
@@ -164,7 +164,7 @@ class Parser:
         return self._refuse(text, counted_only)
 
     def _candidates(self, text: Any) -> list[Read]:
-        """Returns all readings that fit every text, or only that of earlier data if it fits."""
+        """Returns all readings that match every text, or only the reading of earlier data if it matches."""
         known = self.reading.known
         if known is not None and known.format and known.format not in NUMBER_FORMATS and self.reading.order is None:
             for format in (known.format, without_flags(known)):
@@ -179,7 +179,7 @@ class Parser:
         return [read for read in found if order_of(read.spelling.format) == order] or found if order else found
 
     def _refuse(self, text: Any, counted_only: bool) -> NoReturn:
-        """Raises an error for the first row that does not have the format of the rows before it."""
+        """Raises an error for the first row whose format differs from that of the previous rows."""
         first = text[0].as_py()
         formats = [] if counted_only else formats_of(first)
         reads = [read_format(text, format) for format in formats if in_order(format, self.reading.order)]
@@ -210,7 +210,7 @@ class Parser:
         if len(chosen) == 1:
             return self._times(chosen[0], text, other)
         if self.order_only and choice.same_order(chosen):
-            return Times(chosen[0].times, Spelling())  # the order is the same, so there is nothing to remember
+            return Times(chosen[0].times, Spelling())  # all readings give the same order, so none has to be stored
         ways = " and ".join(f"{label_of(read)} ({choice.describe(read)})" for read in chosen[:2])
         raise DataError(
             f"{self.where(0)}, column {self.name}: {shortened(text[0].as_py())} can be read {ways}\n"

@@ -1,7 +1,7 @@
 """Reads a column of texts by a given time format."""
 
 # pyright: reportAttributeAccessIssue=false
-# (pyarrow.compute makes its functions at run time)
+# (pyarrow.compute creates its functions at run time)
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Read:
     """The result of reading texts by a format.
 
     Attributes:
-        spelling: the format, made exact by what the texts look like.
-        times: what the clock shows, `datetime64[us]`, or `[ns]` where a text is finer.
-        offsets: microseconds east of UTC, or None where the format has none.
-        fits: whether a text has the form of the format.
-        good: whether it is a time too.
+        spelling: the format, with the padding, words and fraction of the texts.
+        times: local times, `datetime64[us]`, or `[ns]` for texts with nanoseconds.
+        offsets: microseconds east of UTC, or None if the format has no offset.
+        fits: True for texts that match the pattern of the format.
+        good: True for texts that are valid times too.
     """
 
     spelling: Spelling
@@ -43,7 +43,7 @@ def read_format(text: Any, format: str, *, any_year: bool = True) -> Read:
     Args:
         text: without missing values.
         format: see `Spelling`; not one of `NUMBER_FORMATS`.
-        any_year: whether years before 1800 and after 2199 are taken too.
+        any_year: True to accept years before 1800 and after 2199.
     """
     struct = pc.extract_regex(text, pattern_of(format))
     fits = np.asarray(pc.is_valid(struct), dtype=bool)
@@ -70,10 +70,10 @@ def _number(column: Any) -> np.ndarray:
 
 
 def _days(numbers: dict[str, np.ndarray], fields: dict[str, Any], rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns days, and whether they exist in the calendar."""
+    """Returns days, and a mask of those that exist in the calendar."""
     if "G" in numbers:
         year = np.array(numbers["G"] - 1970, "datetime64[Y]")
-        fourth = year.astype("datetime64[D]") + 3  # of January, which is in week 1
+        fourth = year.astype("datetime64[D]") + 3  # January 4 is always in week 1
         monday = fourth - (fourth.astype(np.int64) + 3) % 7
         days = monday + 7 * (numbers["V"] - 1) + (numbers.get("u", np.ones(rows, np.int64)) - 1)
         thursday = days - (days.astype(np.int64) + 3) % 7 + 3
@@ -97,7 +97,7 @@ def _days(numbers: dict[str, np.ndarray], fields: dict[str, Any], rows: int) -> 
 
 
 def _clock(numbers: dict[str, np.ndarray], fields: dict[str, Any], rows: int) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Returns times of day, whether they exist, and whether any is 24:00."""
+    """Returns times of day, a mask of those that exist, and whether any is 24:00."""
     none = np.zeros(rows, np.int64)
     minute, second = numbers.get("M", none), numbers.get("S", none)
     good = (minute < 60) & (second < 60)
@@ -123,7 +123,7 @@ def _offsets(column: Any) -> np.ndarray:
 def _exact(format: str, fields: dict[str, Any], late: bool) -> Spelling:
     """Returns the format with the padding, words, fraction and offset of the texts."""
     padded = {name: _padded(fields[name]) for name in "mdHIMSV" if name in fields}
-    # 10/11/2018 alone does not show the padding: use that of the other numbers, or of the format
+    # 10/11/2018 does not show the padding: use that of other numbers, or of the format
     loose = any(pad is False for pad in padded.values())
     digits = int(pc.max(pc.utf8_length(fields["f"])).as_py() or 0) if "f" in fields else 0
     zone = ""
@@ -133,7 +133,7 @@ def _exact(format: str, fields: dict[str, Any], late: bool) -> Spelling:
         if flags == "literal":
             found.append(name)
         elif plain == "f" and not digits:
-            found[-1] = found[-1][:-1]  # the point before it
+            found[-1] = found[-1][:-1]  # removes the decimal point
         elif plain in padded:
             known = padded[plain]
             off = flags == "-" or loose if known is None else not known
@@ -163,7 +163,7 @@ def _worded(plain: str, name: str, text: str) -> str:
         return "Ep" if text[:1] == "오" else "P" if text.islower() else "p"
     if text[:1] in KOREAN_DAYS and plain == "a" and text:
         return "EA" if len(text) > 1 else "Ea"
-    long = len(text) > 3 or (len(text) == 3 and name.isupper())  # May is both
+    long = len(text) > 3 or (len(text) == 3 and name.isupper())  # "May" is both long and short
     word = plain.upper() if long else plain
     return f"^{word}" if text.isupper() else word
 

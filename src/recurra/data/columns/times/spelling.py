@@ -22,9 +22,9 @@ class Spelling:
     Attributes:
         format: directives of `strftime`, with `%-d` for numbers without leading zeros, `%q` for the quarter, `%Ep` for
             오전 and 오후, `%:z` for an offset with a colon; or one of `NUMBER_FORMATS`; empty for ISO 8601.
-        digits: of the fraction of a second.
-        late_midnight: whether midnight is written as 24:00 of the day before.
-        zone: how the offset from UTC is written if it is a word, such as `Z`.
+        digits: number of digits of the fraction of a second.
+        late_midnight: True if midnight is written as 24:00 of the previous day.
+        zone: the offset from UTC if it is written as a word, such as `Z`.
 
     Example:
         >>> spelling = Spelling("%Y년 %-m월 %-d일 %Ep %-I시")
@@ -52,11 +52,11 @@ class Spelling:
         """Writes times.
 
         Args:
-            times: what the clock shows, `datetime64`; or whole numbers.
-            offsets: microseconds east of UTC of each, where known.
+            times: local times, `datetime64`; or integers.
+            offsets: microseconds east of UTC of each time, if known.
 
         Returns:
-            Strings; whole numbers for `NUMBER_FORMATS` and for times that are numbers.
+            Strings; integers for `NUMBER_FORMATS` and for times that are numbers.
 
         Raises:
             DataError: a time is after the year 9999.
@@ -130,7 +130,7 @@ def _word(moment: datetime, flags: str, name: str) -> str:
 
 
 def _iso(times: np.ndarray, offsets: np.ndarray | None) -> list[str]:
-    """Writes times as ISO 8601, no finer than needed."""
+    """Writes times as ISO 8601, in the coarsest unit that is exact."""
     whole = times.astype("datetime64[D]")
     zoned = offsets is not None
     unit = "D" if (times == whole).all() and not zoned else "us"

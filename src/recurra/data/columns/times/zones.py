@@ -1,7 +1,7 @@
-"""Time zones: offsets from UTC at an instant, by name or as given in a file."""
+"""Time zones: offsets from UTC at an instant, from the time zone database or from a file."""
 
 # pyright: reportAttributeAccessIssue=false
-# (pyarrow.compute makes its functions at run time)
+# (pyarrow.compute creates its functions at run time)
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Zone:
     """Offsets from UTC.
 
     Attributes:
-        name: of the time zone database, such as `Europe/Berlin`. Empty if only the offsets of a file are known.
-        since: instants (microseconds since 1970) from which the offsets hold; the first holds before its instant too.
-        offsets: microseconds east of UTC. The last offset holds for all later times.
+        name: name in the time zone database, such as `Europe/Berlin`. Empty if only the offsets of a file are known.
+        since: instants (microseconds since 1970) from which the offsets apply. The first offset applies before too.
+        offsets: microseconds east of UTC. The last offset applies to all later times.
 
     Example:
         >>> zone = Zone("America/New_York")
@@ -63,7 +63,7 @@ class Zone:
         return instants + self.offset(instants).astype("timedelta64[us]")
 
     def instants(self, wall: np.ndarray) -> np.ndarray:
-        """Returns the instants of local times; of two possible instants the earlier one."""
+        """Returns the instants of local times. If two instants are possible, it returns the earlier one."""
         if not self.name:
             guess = wall - np.timedelta64(self.offsets[-1], "us")
             return wall - self.offset(guess).astype("timedelta64[us]")
