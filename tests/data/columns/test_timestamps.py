@@ -514,7 +514,7 @@ def test_times_between_two_steps_have_no_position():
 
 
 def test_no_step():
-    with pytest.raises(DataError, match="step of time"):
+    with pytest.raises(DataError, match="time step"):
         find_frequency([days("2020-01-01")])
 
 
