@@ -112,7 +112,7 @@ def test_binary_files_are_refused(write: Write) -> None:
 
 
 def test_bytes_of_no_known_encoding_are_refused(write: Write) -> None:
-    with pytest.raises(DataError, match="no UTF-8, cp949 or Windows-1252 text"):
+    with pytest.raises(DataError, match="not a UTF-8, cp949 or Windows-1252 text"):
         find_encoding(write(b"\x81\x8d \x90 \xff\x81"))
 
 

@@ -128,7 +128,7 @@ def test_infinity_in_parquet_is_refused(tmp_path):
     ("arguments", "message"),
     [
         (("i", ()), "at least one feature"),
-        (("i", ("x", "y"), None, "y"), "y cannot be a feature, for it is the target; the model would be told"),
+        (("i", ("x", "y"), None, "y"), "y cannot be a feature, for it is the target; the model would read"),
         (("i", ("x", "i")), "i cannot be a feature, for it is the id"),
         (("i", ("x", "x")), "x cannot be a feature, for it is the feature already"),
     ],

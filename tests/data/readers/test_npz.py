@@ -42,7 +42,7 @@ def test_targets_that_are_numbers(save):
     file = read_npz(save(X=np.ones((3, 2)), y=[1.0, np.nan, 3.0]))
     assert labelled(file, numbers=False).tolist() == ["1", None, "3"]
     np.testing.assert_array_equal(labelled(file, numbers=True), [1, np.nan, 3])
-    with pytest.raises(DataError, match=r"a.npz, sequence 2: the target 0.5 is a number, no class"):
+    with pytest.raises(DataError, match=r"a.npz, sequence 2: the target 0.5 is a number, not a class"):
         labelled(read_npz(save(X=np.ones((2, 2)), y=[1.0, 0.5])), numbers=False)
     with pytest.raises(DataError, match=r"a.npz, sequence 1: the target 'up' is not a number"):
         labelled(read_npz(save(X=np.ones((2, 2)), y=["up", "down"])), numbers=True)
@@ -82,7 +82,7 @@ def test_files_that_are_none(write, tmp_path):
     np.save(tmp_path / "one.npy", np.ones(3))
     for content in (b"text", b"PK\x03\x04 cut short", (tmp_path / "one.npy").read_bytes()):
         with pytest.raises(
-            DataError, match=r"a\.npz is (no NumPy archive of named arrays|a damaged zip archive|a NumPy array)"
+            DataError, match=r"a\.npz is (not a NumPy archive|a damaged zip archive|a NumPy array)"
         ):
             read_npz(write(content, "a.npz"))
     np.savez(tmp_path / "cut.npz", X=np.arange(3000.0).reshape(10, 300))
