@@ -126,7 +126,7 @@ TS = "@univariate false\n@classLabel true a b\n@data\n1,2:3,4:a\n"
         ("a.ts", "1,2:a\n", [], 3, "data above @data"),
         ("a.ts", TS.replace("true a b", "false").replace(":a", ""), [], 3, "no targets"),
         ("a.ts", TS, [], 3, "only one class"),
-        ("a.npz", "text", [], 3, "no NumPy archive"),
+        ("a.npz", "text", [], 3, "not a NumPy archive"),
         ("a.csv", "i,t,x,y\n1,1,5,a\n,2,5,a\n", ["--id", "i", "--features", "x", "--target", "y"], 3, "line 3"),
         ("a.csv", "i,t,x,y\n1,1,5,a\n1,2,5,b\n", ["--id", "i", "--features", "x", "--target", "y"], 3, "line 3"),
         ("a.csv", "i,t,x,y\n1,1,5,a\n", ["--id", "i", "--features", "x,z", "--target", "y"], 3, 'no column "z"'),
