@@ -82,7 +82,7 @@ def change(folder, row, name):
     ("name", "content", "message"),
     [
         ("wav/5.wavs.wav", None, "there is no file"),
-        ("wav/song.mp3", b"no sound at all", "no recording that can be read"),
+        ("wav/song.mp3", b"no sound at all", "not a recording that can be read"),
         ("wav/voice.m4a", b"\0\0\0\x20ftypM4A ", "convert it to WAV or FLAC"),
         ("notes.txt", b"a text", "does not have the suffix of an audio file"),
         ("wav/short.wav", "cut", "is cut short"),
