@@ -173,7 +173,9 @@ def test_texts_remain_texts(X):
     assert as_recordings([[1.0, 2.0]]) is None
 
 
-@pytest.mark.parametrize(("row", "message"), [(None, "no audio file"), ("", "no audio file"), ("b.txt", "b.txt.* does not have the suffix")])
+@pytest.mark.parametrize(
+    ("row", "message"), [(None, "no audio file"), ("", "no audio file"), ("b.txt", "b.txt.* does not have the suffix")]
+)
 def test_rows_that_name_no_sound_are_refused(row, message):
     with pytest.raises(DataError, match=message) as error:
         as_sequences(["a.wav", row])

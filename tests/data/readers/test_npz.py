@@ -81,9 +81,7 @@ def test_files_that_are_none(write, tmp_path):
         read_npz(tmp_path / "no.npz")
     np.save(tmp_path / "one.npy", np.ones(3))
     for content in (b"text", b"PK\x03\x04 cut short", (tmp_path / "one.npy").read_bytes()):
-        with pytest.raises(
-            DataError, match=r"a\.npz is (not a NumPy archive|a damaged zip archive|a NumPy array)"
-        ):
+        with pytest.raises(DataError, match=r"a\.npz is (not a NumPy archive|a damaged zip archive|a NumPy array)"):
             read_npz(write(content, "a.npz"))
     np.savez(tmp_path / "cut.npz", X=np.arange(3000.0).reshape(10, 300))
     content = bytearray((tmp_path / "cut.npz").read_bytes())
