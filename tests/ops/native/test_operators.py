@@ -16,10 +16,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from recurra import nn
 from recurra.cells import GRU, LSTM, RNN
-from recurra.errors import EngineError
+from recurra.errors import EngineError, UsageError
 from recurra.ops import Stack
 from recurra.ops.call import prepare
-from recurra.ops.native import bindings
+from recurra.ops.native import bindings, operators
 from recurra.ops.native import engine as native
 
 EXACT = {"rtol": 0, "atol": 0}
@@ -89,6 +89,79 @@ CALLS: dict[str, Callable[[], tuple[tuple, tuple]]] = {
     "dropout": lambda: call(Stack(GRU(), 3, 4, 2), None, states=False, dropout=0.4),
 }
 every_call = pytest.mark.parametrize("build", CALLS.values(), ids=CALLS.keys())
+
+
+@every_call
+def test_the_operator_and_its_gradients_are_those_of_a_call(build):
+    """All gradients together, and those of one kind of input alone."""
+    inputs, config = build()
+    values, weights, states, lengths, seed = inputs
+    output, h, c, _ = torch.ops.recurra.forward(*inputs, *config, True, 0)
+    results = [t for t in (output, h, c) if t.numel()]
+    expected = bindings.forward(config, values, weights, states, lengths, seed, keep=True)
+    assert all(torch.equal(a, b) for a, b in zip(results, expected, strict=False))
+    weighting = [torch.randn_like(r) for r in results]
+    leaves = [values, *weights, *states]
+    given = [*weighting, None][:3]
+    back = bindings.backward(
+        config, given, [values, *states, *weights], len(states), lengths, seed, expected[3].data_ptr(), (True,) * 3
+    )
+    of_values, of_states, of_weights = back[0], back[1 : 1 + len(states)], back[1 + len(states) :]
+    whole = [of_values, *of_weights, *of_states]
+    found = torch.autograd.grad(results, leaves, weighting, retain_graph=True)
+    assert all(torch.equal(a, b) for a, b in zip(found, whole, strict=True))
+    for part in ([values], weights, states):
+        if part:
+            some = torch.autograd.grad(results, part, weighting, retain_graph=True)
+            at = [next(i for i, leaf in enumerate(leaves) if leaf is one) for one in part]
+            assert all(torch.equal(a, whole[i]) for a, i in zip(some, at, strict=True))
+
+
+@every_call
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_compilers_are_told_has_the_shapes_of_the_results(build, keep):
+    inputs, config = build()
+    with torch.no_grad():
+        real = operators._forward(*inputs, *config, keep, 0)
+        told = operators._forward_fake(*inputs, *config, keep, 0)
+        assert [(t.shape, t.dtype) for t in told] == [(t.shape, t.dtype) for t in real]
+        if not keep:
+            assert real[3].shape == (0,)
+            return
+        output, h, c, tape = real
+        for needs in ((True, True, True), (True, False, False), (False, True, False), (False, False, True)):
+            grads = (torch.ones_like(output), torch.ones_like(h), torch.ones_like(c) if c.numel() else None)
+            arguments = (*grads, tape, *inputs, *config, *needs)
+            shapes = [t.shape for t in operators._backward(*arguments)]
+            assert [t.shape for t in operators._backward_fake(*arguments)] == shapes
+            values, weights, states = inputs[:3]
+            wanted = [values] * needs[0] + list(states) * needs[1] + list(weights) * needs[2]
+            assert shapes == [t.shape for t in wanted]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda i, c: ((i[0], i[1][:-1], *i[2:]), c),
+        lambda i, c: ((i[0], [w[:-1] for w in i[1]], *i[2:]), c),
+        lambda i, c: ((i[0], [w.float() for w in i[1]], *i[2:]), c),
+        lambda i, c: ((i[0], i[1], [s[:, :-1] for s in i[2]], *i[3:]), c),
+        lambda i, c: ((i[0], i[1], [s.float() for s in i[2]], *i[3:]), c),
+        lambda i, c: ((*i[:3], i[3][:-1], i[4]), c),
+        lambda i, c: ((*i[:3], i[3].int(), i[4]), c),
+        lambda i, c: (i, c._replace(batch_first=True)),
+        lambda i, c: (i, c._replace(num_layers=1)),
+    ],
+)
+def test_what_the_operators_do_not_take(change):
+    inputs, config = CALLS["both ways"]()
+    with torch.no_grad():
+        output, h, _, tape = operators._forward(*inputs, *config, True, 0)
+        wrong, other = change(inputs, config)
+        with pytest.raises(UsageError, match="of recurra::forward must be"):
+            operators._forward(*wrong, *other, True, 0)
+        with pytest.raises(UsageError, match="of recurra::forward must be"):
+            operators._backward(output, h, None, tape, *wrong, *other, True, True, True)
 
 
 @every_call
