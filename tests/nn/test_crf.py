@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recurra.nn import Chain
+from recurra.nn import Chain, crf
 from recurra.nn.crf import FORBIDDEN, Links, best_path, log_partition, marginals, path_score
 
 
@@ -149,3 +149,50 @@ def test_constraints_without_learnt_transitions():
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one, other)
     assert not Chain(3, learnt=True).without_learnt().constrained
+
+
+@pytest.mark.parametrize(("tags", "sums"), [([[1, 2, 0], [2, 1, 1]], 1), ([[1, 2, 0], [2, -1, 1]], 1),
+                                            ([[1, -1, 0], [2, 1, 1]], 2)])  # fmt: skip
+def test_where_all_tags_are_known_the_paths_are_summed_once(monkeypatch, tags, sums):
+    """Whatever number stands beyond the lengths."""
+    calls, before = [], crf.log_partition
+    monkeypatch.setattr(crf, "log_partition", lambda *given: calls.append(given) or before(*given))
+    Chain(3, learnt=True).loss(torch.randn(2, 3, 3), torch.tensor(tags), torch.tensor([3, 1]))
+    assert len(calls) == sums
+
+
+def test_the_probability_of_tags_is_taken_among_those_that_are_allowed():
+    """Two tags, the second may not begin: of the four paths of two steps, two are left."""
+    allowed = torch.ones(2, 2, dtype=torch.bool), torch.tensor([True, False]), torch.ones(2, dtype=torch.bool)
+    scores = torch.tensor([[[0.0, 5.0], [1.0, 3.0]]])
+    for learnt in (True, False):
+        layer = Chain(2, learnt=learnt, allowed=allowed)
+        found = layer.log_probability(scores, torch.tensor([[0, 1]]), torch.tensor([2]))
+        torch.testing.assert_close(found, torch.tensor([[1.0, 3.0]]).log_softmax(1)[:, 1])
+        chances = layer.probabilities(scores, torch.tensor([2]))
+        torch.testing.assert_close(
+            chances[0], torch.stack([torch.tensor([1.0, 0.0]), torch.tensor([1.0, 3.0]).softmax(0)])
+        )
+        assert layer.decode(scores, torch.tensor([2])).tolist() == [[0, 1]]
+
+
+def test_links_begin_at_zero_and_are_stored_only_if_they_are_learnt():
+    allowed = torch.eye(3, dtype=torch.bool), torch.ones(3, dtype=torch.bool), torch.zeros(3, dtype=torch.bool)
+    for learnt in (True, False):
+        for constraint in (None, allowed):
+            layer = Chain(3, learnt=learnt, allowed=constraint)
+            assert sorted(layer.state_dict()) == (["end", "pairs", "start"] if learnt else [])
+            assert not any(part.any() for part in layer.links)
+            assert [tuple(part.shape) for part in layer.links] == [(3, 3), (3,), (3,)]
+            assert (layer.learnt, layer.constrained) == (learnt, constraint is not None)
+            assert len(list(layer.parameters())) == 3 * learnt
+    assert layer.decoding.end.tolist() == [FORBIDDEN] * 3
+    assert layer.decoding.pairs.tolist() == [[0.0 if a == b else FORBIDDEN for a in range(3)] for b in range(3)]
+
+
+def test_without_links_the_probabilities_are_those_of_each_step():
+    scores = torch.randn(2, 3, 4)
+    found = Chain(4, learnt=False).probabilities(scores, torch.tensor([3, 1]))
+    torch.testing.assert_close(found[0], scores[0].softmax(1))
+    torch.testing.assert_close(found[1, :1], scores[1, :1].softmax(1))
+    assert not found[1, 1:].any()

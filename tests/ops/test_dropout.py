@@ -90,3 +90,42 @@ def test_other_numbers_are_left_to_torch(dtype):
     torch.manual_seed(1)
     expected = torch.nn.functional.dropout(torch.ones(50, dtype=dtype), 0.4)
     assert torch.equal(seeded(torch.ones(50, dtype=dtype)), expected)
+
+
+def test_nothing_is_dropped_outside_training_or_with_probability_0():
+    values = torch.randn(50, requires_grad=True)
+    assert dropout(values, 0.0) is dropout(values, 0) is values
+    assert dropout(values, 0.4, training=False) is values
+    assert (dropout(values, 0.4) == 0).any()  # in training by default
+    assert (dropout(values, 1.0) == 0).all()
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("leaf", [True, False])
+def test_a_gradient_is_kept_only_where_there_is_one(grad, leaf):
+    with torch.set_grad_enabled(grad):
+        out = seeded(torch.ones(50, requires_grad=leaf))
+    assert out.requires_grad == (grad and leaf)
+
+
+def test_where_the_engine_is_absent_torch_drops(monkeypatch):
+    monkeypatch.setattr(bindings, "engine", None)
+    torch.manual_seed(1)
+    expected = torch.nn.functional.dropout(torch.ones(50), 0.4)
+    assert torch.equal(seeded(torch.ones(50)), expected)
+
+
+def test_a_mode_that_watches_sees_a_product():
+    seen = []
+
+    class Mode(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            seen.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    expected = seeded(torch.full((50,), 2.0))
+    values = torch.full((50,), 2.0)
+    with Mode():
+        found = seeded(values)
+    assert torch.equal(found, expected)
+    assert "aten.mul.Tensor" in seen
