@@ -113,6 +113,15 @@ def test_no_package_uses_an_underscore_name_of_another():
     assert found == []
 
 
+def test_one_module_outside_the_native_engine_imports_it():
+    """`ops/registry.py`, so that another engine can take its place. `bench` measures the hardware limit in C++."""
+    found = set()
+    for path in TREES:
+        if path.parts[:2] != ("ops", "native") and package_of(path) != "bench":
+            found |= {path.as_posix() for parts in imports(path) if "recurra.ops.native" in ".".join(parts)}
+    assert found == {"ops/registry.py"}
+
+
 def test_shared_packages_name_no_task():
     found = []
     for path, tree in TREES.items():

@@ -79,7 +79,7 @@ void bind(nb::module_ m) {
               nb::gil_scoped_release release;
               engine<T>(s).backward(s, in, to, at<const T>(tape));
           });
-    m.def("look", [](const Spec& s, Address lengths, Address tape, In to) {
+    m.def("export_gates", [](const Spec& s, Address lengths, Address tape, In to) {
         const auto arrays = pointers<T>(to);
         nb::gil_scoped_release release;
         engine<T>().export_gates(s, at<const int64_t>(lengths), at<const T>(tape), arrays);
@@ -103,7 +103,7 @@ NB_MODULE(_engine, m) {
     m.doc() = "Recurrence over ragged batches, forward and backward.";
     m.def("instruction_sets", &instruction_sets, "Those of this processor, best first.");
     m.def("chosen", &chosen, "The one in use.");
-    m.def("has_halves", &has_bf16, "Whether products of bfloat16 are there.");
+    m.def("has_bf16", &has_bf16, "Returns whether the processor multiplies bfloat16.");
     m.def("drop", [](Address from, Address to, int64_t n, double dropped, uint64_t seed, int threads) {
         nb::gil_scoped_release release;
         engine<float>().drop(at<const float>(from), at<float>(to), n, dropped, seed, threads);

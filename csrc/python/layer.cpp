@@ -92,26 +92,17 @@ public:
         const Spec& s = spec_;
         return nb::make_tuple(int(s.cell), s.hidden, s.projected, s.layers, s.bidirectional, s.bias);
     }
-    // Takes the module: access to its dictionary costs less than to its attributes.
-    nb::object step(nb::handle module, nb::handle x, nb::handle state) {
+    // One step without gradients. Returns None as `forward` does, and if gradients are on.
+    nb::object step(nb::dict parameters, nb::handle x, nb::handle state) {
         if (spec_.bidirectional || trains()) return nb::none();
-        const nb::object own = nb::steal(PyObject_GenericGetDict(module.ptr(), nullptr));
-        if (!own.is_valid()) nb::raise_python_error();
-        PyObject* engine = PyDict_GetItemWithError(own.ptr(), engine_.ptr());
-        PyObject* parameters = PyDict_GetItemWithError(own.ptr(), parameters_.ptr());
-        if (!engine || !PyUnicode_Check(engine) || !parameters || !PyDict_CheckExact(parameters) ||
-            (PyUnicode_CompareWithASCIIString(engine, "auto") && PyUnicode_CompareWithASCIIString(engine, "native")))
-            return nb::none();
-        return served(nb::borrow<nb::dict>(parameters), x,
-                      [&](const Tensor& values, auto& in) { return step_as(values, in, state); });
+        return served(parameters, x, [&](const Tensor& values, auto& in) { return step_as(values, in, state); });
     }
 
 private:
     Spec spec_;
     const int directions_;
     const int64_t out_;
-    const nb::object engine_ = interned("engine"), parameters_ = interned("_parameters"),
-                     version_ = interned("_version");
+    const nb::object version_ = interned("_version");
     std::vector<nb::object> names_;
     bool own_names_ = false;
     std::vector<std::vector<int64_t>> shapes_;
@@ -121,8 +112,8 @@ private:
     std::vector<PyObject*> objects_;
     // Address and version of every weight_hh at the last check that found all of them finite.
     std::vector<std::pair<const void*, int64_t>> finite_;
-    std::vector<const float*> room_single_;  // reused for the addresses of the weights
-    std::vector<const double*> room_double_;
+    std::vector<const float*> scratch_single_;  // reused for the addresses of the weights
+    std::vector<const double*> scratch_double_;
 
     template <class W, class F>
     nb::object served(const W& parameters, nb::handle x, F f) {
@@ -142,11 +133,11 @@ private:
     template <class T, class W, class F>
     nb::object served_as(const W& parameters, const Tensor& x, F f) {
         Inputs<T> in{};
-        std::vector<const T*>& room = room_of<T>();  // empty while another Python thread uses it
-        in.weights.swap(room);
+        std::vector<const T*>& scratch = scratch_of<T>();  // empty while another Python thread uses it
+        in.weights.swap(scratch);
         in.weights.clear();
         nb::object found = weights(parameters, in) ? f(x, in) : nb::none();
-        in.weights.swap(room);
+        in.weights.swap(scratch);
         return found;
     }
 
@@ -253,9 +244,9 @@ private:
         place = ready;
     }
     template <class T>
-    std::vector<const T*>& room_of() {
-        if constexpr (sizeof(T) == 4) return room_single_;
-        else return room_double_;
+    std::vector<const T*>& scratch_of() {
+        if constexpr (sizeof(T) == 4) return scratch_single_;
+        else return scratch_double_;
     }
     template <class T>
     std::shared_ptr<const PackedStack<T>>& packed() {
@@ -382,9 +373,9 @@ nb::object gradients(const Kept<T>& kept, bool batch_first, nb::tuple grads, nb:
 }
 
 // A step session: packed weights and states. Python has checked the tensors of the addresses.
-class Stream {
+class Session {
 public:
-    Stream(const Spec& s, const std::vector<uintptr_t>& weights, bool bf16) : spec_(s) {
+    Session(const Spec& s, const std::vector<uintptr_t>& weights, bool bf16) : spec_(s) {
         std::vector<const float*> flat;
         for (uintptr_t w : weights) flat.push_back(reinterpret_cast<const float*>(w));
         nb::gil_scoped_release release;
@@ -436,22 +427,22 @@ void bind_layer(nb::module_& m) {
         "Whether all are plain tensors with numbers in the memory of the CPU; False says nothing.");
     m.def("exchange", &exchange, nb::arg("wanted"),
           "Whether DLPack's C functions are to serve; returns whether they do.");
-    nb::class_<Stream>(m, "Stream")
+    nb::class_<Session>(m, "StepSession")
         .def(nb::init<const Spec&, const std::vector<uintptr_t>&, bool>())
-        .def("step", &Stream::step)
-        .def("reset", &Stream::reset)
-        .def("read", &Stream::read)
-        .def("write", &Stream::write);
+        .def("step", &Session::step)
+        .def("reset", &Session::reset)
+        .def("read_state", &Session::read)
+        .def("write_state", &Session::write);
     bind_kept<float>(nb::cast<nb::module_>(m.attr("float32")));
     bind_kept<double>(nb::cast<nb::module_>(m.attr("float64")));
     nb::class_<Layer>(m, "Layer")
         .def(nb::init<int, int64_t, int64_t, int64_t, int, bool, bool, nb::tuple, nb::list>())
-        .def("forward", &Layer::forward, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none(),
+        .def("forward", &Layer::forward, nb::arg("parameters"), nb::arg("x").none(), nb::arg("state").none(),
              nb::arg("lengths").none(), nb::arg("batch_first"))
         .def_prop_ro("config", &Layer::config)
         .def(
             "__deepcopy__", [](const Layer& self, nb::handle) { return self; }, nb::arg("memo"))
-        .def("keep", &Layer::keep, nb::arg("weights"), nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none(),
+        .def("keep", &Layer::keep, nb::arg("weights"), nb::arg("x").none(), nb::arg("state").none(), nb::arg("lengths").none(),
              nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"), nb::arg("bf16"))
-        .def("step", &Layer::step, nb::arg("module"), nb::arg("x"), nb::arg("state").none());
+        .def("step", &Layer::step, nb::arg("parameters"), nb::arg("x").none(), nb::arg("state").none());
 }

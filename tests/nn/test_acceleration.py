@@ -209,7 +209,7 @@ def test_a_model_moves_to_another_dtype():
 
 def own(layer):
     """What marks a layer as Recurra's, beside its class."""
-    return {"engine", "memory", "precision", "_native", "_weight_names"} & set(vars(layer))
+    return {"engine", "memory", "precision", "_fast_layers", "_weight_names"} & set(vars(layer))
 
 
 @every_pair

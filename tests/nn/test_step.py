@@ -6,6 +6,7 @@ import copy
 import gc
 import pickle
 import weakref
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -288,7 +289,7 @@ def test_changed_weights_are_used_at_once(kind, dtype, change):
 def anew(layer: Any) -> Any:
     """The same layer, which has not been called."""
     new = copy.deepcopy(layer)
-    new.__dict__.pop("_native", None)
+    new.__dict__.pop("_fast_layers", None)
     return new
 
 
@@ -438,7 +439,7 @@ def test_a_layer_that_its_weights_know_is_collected():
 
 def without_quick_ways(monkeypatch, layer: Any) -> Any:
     slow = anew(layer)
-    monkeypatch.setitem(slow.__dict__, "_native", None)
+    monkeypatch.setitem(slow.__dict__, "_fast_layers", defaultdict(lambda: None))
     return slow
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from recurra import nn
+from recurra.errors import EngineError
 from recurra.ops.native import bindings
 
 pytestmark = pytest.mark.skipif(bindings.engine is None, reason="the native engine was not built")
@@ -41,12 +42,13 @@ def draw_state(kind: str, units: int = 17) -> Any:
 
 
 def quick_step(layer: Any, x: Any, state: Any = None) -> Any:
+    fast = layer._fast_layers[layer.engine]
     with torch.no_grad():
-        return layer._native.step(layer, x, state)
+        return None if fast is None else fast.step(layer._parameters, x, state)
 
 
 def quick_call(layer: Any, x: Any, lengths: Any = None) -> Any:
-    return layer._native.forward(layer._parameters, x, None, lengths, False)
+    return layer._fast_layers["auto"].forward(layer._parameters, x, None, lengths, False)
 
 
 def everything(layer: Any, x: Tensor, lengths: Any, state: Any) -> list[Any]:
@@ -62,13 +64,16 @@ def everything(layer: Any, x: Tensor, lengths: Any, state: Any) -> list[Any]:
 def test_a_quick_step_leaves_gradients_and_other_engines_to_the_long_way():
     layer, x = nn.GRU(7, 17), torch.randn(3, 7)
     with torch.no_grad():
-        assert layer._native.step(layer, x, None) is not None
-    assert layer._native.step(layer, x, None) is None
-    for engine, served in [("reference", False), ("native", True), ("builtin", False), (None, False), ("auto", True)]:
+        assert layer._fast_layers["auto"].step(layer._parameters, x, None) is not None
+    assert layer._fast_layers["auto"].step(layer._parameters, x, None) is None
+    for engine, served in [("reference", False), ("native", True), ("builtin", False), ("auto", True)]:
         layer.engine = engine
         assert (quick_step(layer, x) is not None) == served
-    del layer.engine  # the class has one, and the quick way looks no further than the layer
-    assert quick_step(layer, x) is None
+    del layer.engine  # the class has one, as for an accelerated layer
+    assert quick_step(layer, x) is not None
+    layer.engine = None
+    with pytest.raises(EngineError, match="there is no engine None"):
+        layer.step(x)
 
 
 @every_kind

@@ -18,7 +18,7 @@ from recurra.ops import Stack
 from recurra.ops.native import bindings
 
 pytestmark = pytest.mark.skipif(bindings.engine is None, reason=f"the native engine was not built: {bindings.absent}")
-halves = bindings.engine is not None and bindings.engine.has_halves()
+halves = bindings.engine is not None and bindings.engine.has_bf16()
 needs_halves = pytest.mark.skipif(not halves, reason="this processor does not multiply bfloat16")
 EXACT = {"rtol": 0, "atol": 0}
 

@@ -15,15 +15,15 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from recurra import cells
 from recurra.errors import EngineError, UsageError
-from recurra.ops import PRECISIONS, Explanation, Stack, explain, quick_layer, quick_training, recurrence
+from recurra.ops import PRECISIONS, Explanation, Stack, explain, recurrence
 from recurra.ops.call import as_tensor
+from recurra.ops.registry import FastLayers
 from recurra.ops.tensor_memory import check_input, check_tensor
 
 from .dynamo import admit
 from .session import ONE_DIRECTION, Session
 
 Lengths = Tensor | Sequence[int] | None
-_NATIVE = ("auto", "native")
 
 if TYPE_CHECKING:
     _Base = torch.nn.RNNBase
@@ -94,9 +94,9 @@ class _TorchRecurrent(_Base):
             ValueError, RuntimeError: shapes, types or lengths do not fit.
         """
         if not is_dynamo_compiling():
-            found = self._quickly(input, hx, lengths)
+            found = self._fast_path(input, hx, lengths)
             if found is None and not isinstance(lengths, Tensor | Proxy | None):
-                found = self._quickly(input, hx, as_tensor(lengths))
+                found = self._fast_path(input, hx, as_tensor(lengths))
             if found is not None:
                 return found
         if any(isinstance(argument, Proxy) for argument in (input, hx, lengths)):
@@ -134,10 +134,11 @@ class _TorchRecurrent(_Base):
             (1, 8)
         """
         if not is_dynamo_compiling():
-            native = self._native
-            found = None if native is None or input is None else native.step(self, input, state)
-            if found is not None:
-                return found
+            fast = self._fast_layers[self.engine]
+            if fast is not None:
+                found = fast.step(self._parameters, input, state)
+                if found is not None:
+                    return found
         if self.bidirectional:
             raise UsageError(ONE_DIRECTION)
         check_input("the input", input)
@@ -151,40 +152,32 @@ class _TorchRecurrent(_Base):
         """Packs the weights for running step by step at the lowest latency; see `Session`."""
         return Session(self, batch, weights)
 
-    def _quickly(self, input: Any, hx: Any, lengths: Any) -> Any:
-        """The result by the short way of plain calls, or None for what other engines, compilers or errors need."""
-        native = self._native if self.engine in _NATIVE else None
-        if native is None or input is None:
+    def _fast_path(self, input: Any, hx: Any, lengths: Any) -> Any:
+        """Returns the result of the engine's `FastLayer`; None for a call that needs `recurrence`."""
+        fast = self._fast_layers[self.engine]
+        if fast is None:
             return None
         dropout = self.dropout if self.training and self.num_layers > 1 else 0.0
         if not is_grad_enabled():
-            return None if dropout else native.forward(self._parameters, input, hx, lengths, self.batch_first)
+            return None if dropout else fast.forward(self._parameters, input, hx, lengths, self.batch_first)
         if self.memory != "full" or self.precision not in PRECISIONS:
             return None
         parameters = self._parameters
         weights = tuple([parameters.get(name) for name in self._weight_names])
-        return quick_training(
-            native,
-            weights,
-            input,
-            hx,
-            lengths,
-            batch_first=self.batch_first,
-            dropout=dropout,
-            half=self.precision == "bfloat16",
-        )
+        bf16 = self.precision == "bfloat16"
+        return fast.train(weights, input, hx, lengths, batch_first=self.batch_first, dropout=dropout, bf16=bf16)
 
     @cached_property
     def _weight_names(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.stack.named_shapes())
 
     @cached_property
-    def _native(self) -> Any:
-        return quick_layer(self.stack)
+    def _fast_layers(self) -> FastLayers:
+        return FastLayers(self.stack)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())  # type: ignore[misc]
-        state.pop("_native", None)  # made anew where it is needed
+        state.pop("_fast_layers", None)  # made again at the next call
         return state
 
     def __prepare_scriptable__(self) -> Any:

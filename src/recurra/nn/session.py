@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from recurra.errors import EngineError, UsageError
-from recurra.ops import open_stream
-from recurra.ops.tensor_memory import address, check_readable, materialize
+from recurra.ops.registry import open_session
+from recurra.ops.tensor_memory import check_readable, materialize
 
 ONE_DIRECTION = "a bidirectional layer reads both ends of a sequence; it cannot run step by step"
 
@@ -51,8 +51,9 @@ class Session:
         for (name, _), tensor in zip(stack.named_shapes(), tensors, strict=True):
             check_readable(name, tensor)
         self._stack, self._batch = stack, batch
-        self._stream = open_stream(stack, tensors, batch, half=weights == torch.bfloat16)
-        if self._stream is None:
+        bf16 = weights == torch.bfloat16
+        self._engine: Any = open_session(stack, tensors, batch, bf16=bf16, engine=layer.engine)
+        if self._engine is None:
             raise EngineError("sessions need the native engine, which was not built; use layer.step")
 
     def step(self, input: Tensor) -> Tensor:
@@ -61,20 +62,20 @@ class Session:
         Raises:
             UsageError: the shape does not fit, or the tensor holds no numbers.
         """
-        output = self._stream.step(input)
+        output = self._engine.step(input)
         if output is None:
-            output = self._stream.step(_plain("one step", input, (self._batch, self._stack.input_size)))
+            output = self._engine.step(_plain("one step", input, (self._batch, self._stack.input_size)))
         return output
 
     def reset(self) -> None:
         """Begins new sequences: all states are zeros again."""
-        self._stream.reset()
+        self._engine.reset()
 
     @property
     def state(self) -> Any:
         """The states as the layer takes and returns them: `h`, for an LSTM `(h, c)`; it may be set."""
         states = self._states()
-        self._stream.read(*(address(s) for s in states), *([0] * (2 - len(states))))
+        self._engine.read(states)
         return states if len(states) == 2 else states[0]
 
     @state.setter
@@ -85,7 +86,7 @@ class Session:
             raise UsageError(f"the state of this session has {len(states)} tensors, got {len(given)}")
         for mine, new in zip(states, given, strict=True):
             mine.copy_(_plain("the state", new, tuple(mine.shape)))
-        self._stream.write(*(address(s) for s in states), *([0] * (2 - len(states))))
+        self._engine.write(states)
 
     def _states(self) -> tuple[Tensor, ...]:
         shapes = self._stack.state_shapes(self._batch)

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .call import is_batched, transformed
 from .mask import step_mask
-from .native import bindings
-from .tensor_memory import address, check_readable, materialize, watched
+from .registry import kernels
+from .tensor_memory import address, check_readable, is_batched, materialize, transformed, watched
 
 
 def attend(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
@@ -56,7 +55,7 @@ def average(values: Tensor, score: Tensor, lengths: Tensor) -> Tensor:
 
 def _plain(*tensors: Tensor) -> bool:
     """Whether the engine can serve: it reads numbers in the memory of the CPU."""
-    if bindings.engine is None or transformed() or torch._C._get_tracing_state() or watched(*tensors):
+    if kernels.engine is None or transformed() or torch._C._get_tracing_state() or watched(*tensors):
         return False
     dtype = tensors[0].dtype
     return dtype in (torch.float32, torch.float64) and all(
@@ -113,4 +112,4 @@ def _call(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor, shares:
 
 
 def _engine(values: Tensor) -> Any:
-    return bindings.engine.float32 if values.dtype == torch.float32 else bindings.engine.float64
+    return kernels.engine.float32 if values.dtype == torch.float32 else kernels.engine.float64

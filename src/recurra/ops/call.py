@@ -1,67 +1,21 @@
-"""What an engine looks at to decide whether it can serve a call, and the checks of its arguments."""
+"""Checks the arguments of a call and describes the call for the engines."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from recurra.cells import State
 from recurra.errors import UsageError
 
-from .native import bindings
+from .call_spec import MEMORIES, PRECISIONS, CallSpec
+from .registry import kernels
 from .stack import Stack
 from .tensor_memory import check_device, check_input, check_layout, check_readable, transforming, watched
-
-MEMORIES = ("full", "recompute")
-"""What is stored for the backward pass: everything, or the states of √T steps."""
-
-PRECISIONS = ("float32", "bfloat16")
-"""To what the factors of matrix products may be rounded in training; sums and states keep their type."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of `recurra.ops.recurrence`, without its data.
-
-    Attributes:
-        stack: what is computed.
-        device: where the values lie.
-        dtype: number type of the values and weights.
-        mixed: whether autocast is on.
-        steps: padded length of the batch.
-        batch: number of sequences.
-        ragged: whether `lengths` were given.
-        needs_grad: whether a backward pass may follow.
-        batch_first: whether values are `(batch, time, features)`.
-        dropout: probability of dropping an output between layers.
-        training: whether dropout is on.
-        chunk: steps that are stored at a time for the backward pass, 0 for all.
-        precision: one of `PRECISIONS`.
-    """
-
-    stack: Stack
-    device: torch.device
-    dtype: torch.dtype
-    mixed: bool
-    steps: int
-    batch: int
-    ragged: bool
-    needs_grad: bool
-    batch_first: bool
-    dropout: float
-    training: bool
-    chunk: int = 0
-    precision: str = "float32"
-
-    def zeros(self, like: Tensor) -> State:
-        """Initial states of zeros, of the device and type of `like`."""
-        return tuple(like.new_zeros(shape) for shape in self.stack.state_shapes(self.batch))
 
 
 def prepare(
@@ -76,13 +30,13 @@ def prepare(
     training: bool = False,
     memory: str = "full",
     precision: str = "float32",
-) -> tuple[Call, Tensor | None]:
+) -> tuple[CallSpec, Tensor | None]:
     """Checks the arguments of `recurrence` and sums them up, with `lengths` as a tensor.
 
     Raises:
         UsageError: sizes, types, devices or lengths do not fit, or a tensor has no numbers in memory.
     """
-    readable = bindings.readable([values, *weights, *(states or ())])
+    readable = kernels.readable([values, *weights, *(states or ())])
     if not readable:
         check_input("the input", values)
     if values.dim() != 3 or values.shape[-1] != stack.input_size:
@@ -106,7 +60,7 @@ def prepare(
         if tensor.dtype != values.dtype and not mixed:
             raise UsageError(f"values are {values.dtype} but {name} is {tensor.dtype}; convert one of them")
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (values, *weights, *(states or ())))
-    call = Call(
+    call = CallSpec(
         stack=stack,
         device=values.device,
         dtype=values.dtype,
@@ -175,17 +129,6 @@ def as_tensor(lengths: Any) -> Tensor:
             f"lengths must be a list, array or tensor of whole numbers, one per sequence; "
             f"cannot read {type(lengths).__name__}: {error}"
         ) from error
-
-
-def transformed() -> bool:
-    """Returns whether torch.func or forward mode is active. An engine that reads memory does not see them."""
-    return transforming() or forward_ad._current_level >= 0
-
-
-def is_batched(grad: Tensor) -> bool:
-    """Returns whether the tensor represents many gradients at once, which have no common memory."""
-    functorch: Any = torch._C
-    return transforming() or functorch._functorch.is_legacy_batchedtensor(grad)
 
 
 def _named_tensors(

@@ -4,61 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
 from recurra.cells import State
-from recurra.errors import EngineError, UsageError
+from recurra.errors import EngineError
 
-from . import reference, torch_kernels
-from .call import Call, prepare
-from .native import engine as native
+from .call import prepare
+from .call_spec import CallSpec
+from .registry import candidates
 from .stack import Stack
-
-
-class Engine(Protocol):
-    """Runs a stack of recurrent layers: a module, or an object with this name and these functions."""
-
-    name: str
-
-    def refuses(self, call: Call, /) -> str | None:
-        """Returns the reason why the engine cannot serve the call; None if it can."""
-        ...
-
-    def run(
-        self,
-        call: Call,
-        values: Tensor,
-        weights: Sequence[Tensor],
-        lengths: Tensor | None,
-        states: State | None,
-        /,
-    ) -> tuple[Tensor, State]:
-        """Runs the stack; shapes as in `recurrence`."""
-        ...
-
-
-ENGINES: tuple[Any, ...] = (native, torch_kernels, reference)
-"""The built-in engines, fastest first; `engine="auto"` takes the first that does not refuse."""
-
-_registered: dict[str, Engine] = {}
-
-
-def engines() -> tuple[Any, ...]:
-    """Returns the built-in engines and then the registered ones."""
-    return (*ENGINES, *_registered.values())
-
-
-def register_engine(engine: Engine) -> None:
-    """Adds an engine, which serves the calls that name it: `engine="its name"`.
-
-    Raises:
-        UsageError: a built-in engine has the name.
-    """
-    if engine.name in ("auto", *(built_in.name for built_in in ENGINES)):
-        raise UsageError(f"an engine cannot have the name {engine.name!r}, which is taken")
-    _registered[engine.name] = engine
 
 
 @dataclass(frozen=True)
@@ -107,8 +63,8 @@ def recurrence(
         training: whether dropout is on.
         memory: `"full"` stores every gate of every step for the backward pass; `"recompute"` stores the states of
             √T steps and computes the rest again, which takes about a third longer.
-        precision: `"float32"`, or `"bfloat16"` to let the native engine round the factors of its matrix products in
-            training, float32 values on a processor that multiplies bfloat16. Sums, states and gradients stay float32.
+        precision: `"float32"`, or `"bfloat16"` to round the factors of matrix products in training, for float32 values
+            on a processor that multiplies bfloat16. Sums, states and gradients stay float32.
         engine: `"auto"`, or the name of one engine.
 
     Returns:
@@ -135,7 +91,7 @@ def recurrence(
     choice = _choose(call, engine)
     if choice.engine is None:
         raise EngineError(str(choice))
-    return _named(choice.engine).run(call, values, weights, checked, states)
+    return candidates(choice.engine)[0].run(call, values, weights, checked, states)
 
 
 def explain(what: Any, *args: Any, **kwargs: Any) -> Explanation:
@@ -159,19 +115,11 @@ def explain(what: Any, *args: Any, **kwargs: Any) -> Explanation:
     return _choose(call, engine)
 
 
-def _choose(call: Call, engine: str) -> Explanation:
+def _choose(call: CallSpec, engine: str) -> Explanation:
     refusals: dict[str, str] = {}
-    for candidate in ENGINES if engine == "auto" else (_named(engine),):
+    for candidate in candidates(engine):
         reason = candidate.refuses(call)
         if reason is None:
             return Explanation(candidate.name, refusals)
         refusals[candidate.name] = reason
     return Explanation(None, refusals)
-
-
-def _named(engine: str) -> Any:
-    for candidate in engines():
-        if candidate.name == engine:
-            return candidate
-    names = ", ".join(repr(e.name) for e in engines())
-    raise EngineError(f"there is no engine {engine!r}; choose 'auto' or one of {names}")

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from .call import is_batched
-from .native import bindings
-from .tensor_memory import address, materialize, watched
+from .registry import kernels
+from .tensor_memory import address, is_batched, materialize, watched
 
 
 def dropout(values: Tensor, p: float, *, training: bool = True) -> Tensor:
@@ -30,7 +29,7 @@ def dropout(values: Tensor, p: float, *, training: bool = True) -> Tensor:
         return values
     transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
     plain = values.device.type == "cpu" and values.dtype == torch.float32 and type(values) is Tensor
-    if bindings.engine is None or transformed or not plain:
+    if kernels.engine is None or transformed or not plain:
         return torch.nn.functional.dropout(values, p)
     seed = int(torch.randint(2**62, (), device="cpu"))
     if forward_ad._current_level >= 0 or watched(values):  # they want to see what is done
@@ -61,5 +60,5 @@ class _Dropout(torch.autograd.Function):
 def _dropped(values: Tensor, p: float, seed: int) -> Tensor:
     values = materialize(values.detach()).contiguous()
     found = torch.empty_like(values)
-    bindings.engine.drop(address(values), address(found), values.numel(), p, seed, torch.get_num_threads())
+    kernels.engine.drop(address(values), address(found), values.numel(), p, seed, torch.get_num_threads())
     return found

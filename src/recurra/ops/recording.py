@@ -12,10 +12,9 @@ from recurra.cells import State, Step
 
 from . import reference
 from .call import prepare
-from .native import bindings, engine
 from .reference import Place, Watcher
+from .registry import candidates
 from .stack import Stack
-from .tensor_memory import watched
 
 
 class Record(NamedTuple):
@@ -42,11 +41,11 @@ def record(
     states: State | None = None,
     *,
     names: Collection[str] | None = None,
+    engine: str = "auto",
 ) -> Record:
     """Runs a stack without gradients and without dropout, and returns every gate and state.
 
-    The native engine stores them anyway for its backward pass and hands them out; for what it does not serve, the
-    reference loop computes the same.
+    An engine that stores them for its backward pass returns them. If no engine does, the reference loop computes them.
 
     Args:
         stack: cell, sizes, layers and directions.
@@ -55,9 +54,11 @@ def record(
         lengths: steps of each sequence, `(batch,)`; None when all are full.
         states: initial states, each `(layers * directions, batch, size)`; zeros when None.
         names: which gates and states are wanted; None for all.
+        engine: `"auto"`, or the name of one engine.
 
     Raises:
         ValueError: sizes or lengths do not fit.
+        EngineError: no engine has the name.
 
     Example:
         >>> import torch
@@ -72,13 +73,11 @@ def record(
     wanted = {name: size for name, size in known.items() if names is None or name in names}
     with torch.no_grad():
         call, checked = prepare(stack, values, weights, lengths, states, batch_first=True)
-        served = engine.refuses(call) is None and not call.mixed and not watched(values, *weights)
-        if served and values.dtype in (torch.float32, torch.float64):
-            config = engine.configure(call)
-            kept = () if states is None else tuple(states)
-            output, h, c, tape = bindings.forward(config, values, weights, kept, checked, None, keep=True)
-            arrays = bindings.look(config, values, checked, tape, tuple(known), wanted)
-            return Record(output, (h,) if c is None else (h, c), arrays, engine.name)
+        for candidate in candidates(engine):
+            offer = getattr(candidate, "record", None)
+            found = None if offer is None else offer(call, values, weights, checked, states, wanted)
+            if found is not None:
+                return Record(*found, candidate.name)
         notes = _Notes(stack, wanted)
         output, last = replay(stack, values, weights, checked, states, watcher=notes)
         return Record(output, last, notes.arrays(values, checked), reference.name)

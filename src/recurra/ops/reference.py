@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recurra.cells import Cell, State, Step
 
-from .call import Call
+from .call_spec import CallSpec
 
 name = "reference"
 
@@ -49,13 +49,13 @@ class Watcher(Protocol):
         ...
 
 
-def refuses(call: Call) -> str | None:
+def refuses(call: CallSpec) -> str | None:
     """Serves everything."""
     return None
 
 
 def run(
-    call: Call,
+    call: CallSpec,
     values: Tensor,
     weights: Sequence[Tensor],
     lengths: Tensor | None,

@@ -20,8 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .call import is_batched, transformed
-from .tensor_memory import watched
+from .tensor_memory import is_batched, transformed, watched
 
 BLOCK = 1 << 24
 """Multiply-adds of a block: half a millisecond on one core, so that sharing costs little."""

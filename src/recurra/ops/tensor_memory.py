@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from recurra.errors import UsageError
 
@@ -93,6 +94,17 @@ def watched(*tensors: Tensor) -> bool:
 def transforming() -> bool:
     """Whether a transform of torch.func is at work."""
     return bool(torch._C._are_functorch_transforms_active())
+
+
+def transformed() -> bool:
+    """Returns whether torch.func or forward mode is active. An engine that reads memory does not see them."""
+    return transforming() or forward_ad._current_level >= 0
+
+
+def is_batched(grad: Tensor) -> bool:
+    """Returns whether the tensor represents many gradients at once, which have no common memory."""
+    functorch: Any = torch._C
+    return transforming() or functorch._functorch.is_legacy_batchedtensor(grad)
 
 
 def materialize(tensor: Tensor) -> Tensor:

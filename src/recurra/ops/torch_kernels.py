@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from recurra.cells import RNN, Cell, State
 from recurra.cells.registry import torch_class
 
-from .call import Call
+from .call_spec import CallSpec
 
 name = "builtin"
 
@@ -24,7 +24,7 @@ def supports(cell: Cell) -> bool:
     return bool(torch_class(cell))
 
 
-def refuses(call: Call) -> str | None:
+def refuses(call: CallSpec) -> str | None:
     """Why torch's kernels cannot serve the call, or None if they can."""
     if not supports(call.stack.cell):
         return f"torch has no kernel for the cell {call.stack.cell.name!r}"
@@ -37,7 +37,7 @@ def refuses(call: Call) -> str | None:
     return None
 
 
-def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State | None):
+def run(call: CallSpec, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State | None):
     """Runs the stack; see `recurra.ops.recurrence` for the shapes."""
     states = call.zeros(values) if states is None else states
     if lengths is None:
@@ -57,7 +57,7 @@ def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor |
     )
 
 
-def _kernel(call: Call, data: Tensor, batch_sizes: Tensor | None, weights: Sequence[Tensor], states: State):
+def _kernel(call: CallSpec, data: Tensor, batch_sizes: Tensor | None, weights: Sequence[Tensor], states: State):
     cell = call.stack.cell
     function = getattr(_VF, f"rnn_{cell.nonlinearity}" if isinstance(cell, RNN) else cell.name)
     # cuDNN keeps what backward needs only in training mode; without dropout the results are the same

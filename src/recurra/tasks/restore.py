@@ -15,7 +15,7 @@ from recurra.cells import CellLike
 from recurra.cells.registry import name_of, names
 from recurra.errors import ModelFolderError, UsageError
 from recurra.io import CONFIG, StoredModel, blaming, identity, read_folder, read_weights, with_provenance
-from recurra.ops.dispatch import engines
+from recurra.ops.registry import engines
 
 from . import registry
 from .aliases import PARAMETERS

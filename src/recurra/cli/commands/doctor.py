@@ -21,14 +21,16 @@ def doctor(
     """
     from recurra.io.card import versions
 
-    found = {"versions": versions(), "devices": _devices(), "native engine": _native(), "engines": _engines()}
+    described = _described()
+    found = {"versions": versions(), "devices": _devices(), **described, "engines": _engines()}
     if json:
         show_json(found)
         return
     show_table("Versions", ["package", "version"], [[k, v] for k, v in found["versions"].items()], numbers=False)
     show_table("Devices", ["device", "what"], [[k, v] for k, v in found["devices"].items()], numbers=False)
-    rows = [[k, str(v)] for k, v in found["native engine"].items() if v is not None]
-    show_table("Native engine", ["what", "found"], rows, numbers=False)
+    for name, facts in described.items():
+        rows = [[k, str(v)] for k, v in facts.items() if v is not None]
+        show_table(name.capitalize(), ["what", "found"], rows, numbers=False)
     rows = [[e["call"], e["served by"], "\n".join(f"{k}: {v}" for k, v in e["not"].items())] for e in found["engines"]]
     show_table("Engines", ["call", "served by", "not served by, because"], rows, numbers=False)
 
@@ -42,18 +44,11 @@ def _devices() -> dict[str, str]:
     return found
 
 
-def _native() -> dict[str, Any]:
-    """Returns whether the C++ engine was built; if not, the first error of its build and the file with its output."""
-    from recurra.ops import native
-    from recurra.ops.native import bindings
-    from recurra.ops.native.build_report import build_log
+def _described() -> dict[str, Any]:
+    """Returns what engines report about themselves: whether they can run, and why not."""
+    from recurra.ops.registry import engines
 
-    log = None if bindings.engine is not None else build_log(native.__path__)
-    return {
-        "built": bindings.engine is not None,
-        "why not": bindings.absent or None,
-        "output of the build": None if log is None else str(log),
-    }
+    return {f"{e.name} engine": e.describe() for e in engines() if hasattr(e, "describe")}
 
 
 def _engines() -> list[dict[str, Any]]:

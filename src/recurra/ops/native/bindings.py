@@ -15,12 +15,18 @@ from recurra.ops.tensor_memory import address, materialize
 from .build_report import why_absent
 from .config import KERNELS, RecurrenceConfig
 
+
+def folders() -> list[str]:
+    """Returns the folders of this package; an editable installation has two."""
+    return list(sys.modules[__name__.rpartition(".")[0]].__path__)
+
+
 engine: Any = None
 absent = ""
 try:
     from recurra.ops.native import _engine as engine  # type: ignore[no-redef]
 except ImportError as error:  # installed without it: the other engines serve, and say so
-    absent = why_absent(sys.modules[__name__.rpartition(".")[0]].__path__, error)
+    absent = why_absent(folders(), error)
 
 FIRST_ONLY = 'the native engine gives first derivatives only; use engine="builtin" or "reference"'
 
@@ -97,7 +103,7 @@ def backward(
     return [of_values, *of_states, *of_weights]
 
 
-def look(
+def export_gates(
     config: RecurrenceConfig,
     values: Tensor,
     lengths: Tensor | None,
@@ -112,7 +118,7 @@ def look(
     found = {name: values.new_empty(*rows, size) for name, size in sizes.items()}
     lengths = _index(lengths)
     addresses = [found[name].data_ptr() if name in found else 0 for name in names]
-    _of(values.dtype).look(spec, address(lengths), tape.data_ptr(), addresses)
+    _of(values.dtype).export_gates(spec, address(lengths), tape.data_ptr(), addresses)
     return found
 
 

@@ -1,8 +1,9 @@
-"""Our own engine: the whole stack in C++, over real tokens only."""
+"""The native engine: the whole stack in C++, over real tokens only."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -11,17 +12,22 @@ from torch.autograd import forward_ad
 
 from recurra.cells import Cell, State
 from recurra.errors import EngineError
-from recurra.ops.call import Call, transformed
+from recurra.ops.call_spec import CallSpec
 from recurra.ops.stack import Stack
-from recurra.ops.tensor_memory import address, materialize, watched
+from recurra.ops.tensor_memory import address, materialize, transformed, watched
 
-from . import bindings, operators, transforms
+from . import bindings, forking, operators, transforms
+from .build_report import build_log
 from .config import RecurrenceConfig, kernel_of
 
 name = "native"
 
+forking.register()
+
+_built: Any = bindings.engine or SimpleNamespace(Layer=object, StepSession=object)
+
 _FLOATS = (torch.float32, torch.float64)
-_HALVES = (torch.bfloat16, torch.float16)
+_LOW_PRECISION = (torch.bfloat16, torch.float16)
 
 
 def supports(cell: Cell) -> bool:
@@ -29,7 +35,7 @@ def supports(cell: Cell) -> bool:
     return kernel_of(cell) is not None
 
 
-def refuses(call: Call) -> str | None:
+def refuses(call: CallSpec) -> str | None:
     """Why the native engine cannot serve the call, or None if it can."""
     if bindings.engine is None:
         return f"the native engine was not built: {bindings.absent}"
@@ -37,9 +43,9 @@ def refuses(call: Call) -> str | None:
         return f"the native engine has no kernel for the cell {call.stack.cell.name!r}"
     if call.device.type != "cpu":
         return f"the native engine runs on the CPU, the values lie on {call.device}"
-    if call.dtype in _HALVES and call.needs_grad and not call.mixed:
+    if call.dtype in _LOW_PRECISION and call.needs_grad and not call.mixed:
         return f"the native engine trains in float32 and float64, not {call.dtype}"
-    if call.dtype not in (*_FLOATS, *_HALVES):
+    if call.dtype not in (*_FLOATS, *_LOW_PRECISION):
         return f"the native engine computes in float32 and float64, not {call.dtype}"
     if torch._C._get_tracing_state():
         return "the native engine cannot be traced by torch.jit"
@@ -48,9 +54,9 @@ def refuses(call: Call) -> str | None:
     return None
 
 
-def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State | None):
+def run(call: CallSpec, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State | None):
     """Runs the stack; see `recurra.ops.recurrence` for the shapes. Half precision and autocast compute in float32."""
-    if call.mixed or call.dtype in _HALVES:
+    if call.mixed or call.dtype in _LOW_PRECISION:
         # differentiable, so that gradients come back in the type of each weight; float64 stays, as in torch
         dtype = torch.promote_types(call.dtype, torch.float32)
         values, weights = values.to(dtype), [w.to(dtype) for w in weights]
@@ -76,12 +82,12 @@ def run(call: Call, values: Tensor, weights: Sequence[Tensor], lengths: Tensor |
             return output, tuple(last)
         output, h, c, _ = bindings.forward(config, values, weights, kept, lengths, seed, keep=False)
         last = (h,) if c is None else (h, c)
-    if call.dtype in _HALVES and not call.mixed:
+    if call.dtype in _LOW_PRECISION and not call.mixed:
         output, last = output.to(call.dtype), tuple(s.to(call.dtype) for s in last)
     return output, last
 
 
-def configure(call: Call) -> RecurrenceConfig:
+def configure(call: CallSpec) -> RecurrenceConfig:
     """Returns what the operators take beside tensors, for a call that the engine serves."""
     stack, kernel = call.stack, kernel_of(call.stack.cell)
     assert kernel is not None  # noqa: S101  (see `refuses`)
@@ -99,59 +105,98 @@ def configure(call: Call) -> RecurrenceConfig:
     )
 
 
-def train(
-    native: Any,
-    weights: tuple[Tensor | None, ...],
-    values: Tensor,
-    states: Any,
-    lengths: Tensor | None,
-    *,
-    batch_first: bool,
-    dropout: float,
-    half: bool,
-) -> Any:
-    """The call of a layer with gradients at little cost, everything stored; None for what is left to `run`."""
-    if transformed() or torch.is_autocast_enabled("cpu"):
-        return None
-    seed = 0
-
-    def draw_seed() -> int:
-        nonlocal seed
-        seed = int(_draw())
-        return seed
-
-    result = native.keep(weights, values, states, lengths, batch_first, dropout, draw_seed, half)
-    if result is None:
-        return None
-    given = () if states is None else states if isinstance(states, tuple) else (states,)
-    config = RecurrenceConfig._make((*native.config, batch_first, dropout, 0, half))
-    output, *last = _Recurrence.apply(result, config, lengths, seed, len(given), values, *given, *weights)  # type: ignore[misc]
-    return output, tuple(last) if len(last) == 2 else last[0]
-
-
-def layer(stack: Stack) -> Any:
-    """What serves a layer's calls without gradients at the lowest latency, or None without the engine.
-
-    Its `forward(parameters, values, states, lengths, batch_first)`, `step(parameters, values, states)` and `keep` (see
-    `train`) return None for what they leave to `run`.
-    """
+def fast_layer(stack: Stack) -> Any:
+    """Returns the C++ object that runs the layer's calls with little overhead; None without it."""
     if bindings.engine is None or not supports(stack.cell):
         return None
     names, shapes = zip(*stack.named_shapes(), strict=True)
     sizes = (stack.input_size, stack.hidden_size, stack.proj_size, stack.num_layers, stack.bidirectional, stack.bias)
-    return bindings.engine.Layer(kernel_of(stack.cell), *sizes, names, list(shapes))
+    return _FastLayer(kernel_of(stack.cell), *sizes, names, list(shapes))
 
 
-def open_stream(stack: Stack, weights: Sequence[Tensor], batch: int, *, half: bool) -> Any:
-    """The engine's side of a session, or None without the engine."""
-    if bindings.engine is None or not supports(stack.cell):
+class _FastLayer(_built.Layer):
+    """`forward` and `step` of C++, and training with everything stored; see `recurra.ops.registry.FastLayer`."""
+
+    __slots__ = ()
+
+    def train(
+        self,
+        weights: tuple[Tensor | None, ...],
+        values: Tensor,
+        states: Any,
+        lengths: Tensor | None,
+        *,
+        batch_first: bool,
+        dropout: float,
+        bf16: bool,
+    ) -> Any:
+        if transformed() or torch.is_autocast_enabled("cpu"):
+            return None
+        seed = 0
+
+        def draw_seed() -> int:
+            nonlocal seed
+            seed = int(_draw())
+            return seed
+
+        result = self.keep(weights, values, states, lengths, batch_first, dropout, draw_seed, bf16)
+        if result is None:
+            return None
+        given = () if states is None else states if isinstance(states, tuple) else (states,)
+        config = RecurrenceConfig._make((*self.config, batch_first, dropout, 0, bf16))
+        output, *last = _Recurrence.apply(result, config, lengths, seed, len(given), values, *given, *weights)  # type: ignore[misc]
+        return output, tuple(last) if len(last) == 2 else last[0]
+
+
+def record(
+    call: CallSpec,
+    values: Tensor,
+    weights: Sequence[Tensor],
+    lengths: Tensor | None,
+    states: State | None,
+    sizes: Mapping[str, int],
+) -> tuple[Tensor, State, dict[str, Tensor]] | None:
+    """Returns output, last states and the gates that the backward pass would need; None if the call is not served."""
+    if refuses(call) or call.mixed or call.dtype not in _FLOATS or watched(values, *weights):
         return None
+    config = configure(call)
+    output, h, c, tape = bindings.forward(config, values, weights, states or (), lengths, None, keep=True)
+    arrays = bindings.export_gates(config, values, lengths, tape, tuple(call.stack.inner_sizes), sizes)
+    return output, (h,) if c is None else (h, c), arrays
+
+
+def open_session(stack: Stack, weights: Sequence[Tensor], batch: int, *, bf16: bool) -> Any:
+    """Returns a session with the weights packed; None without the engine."""
     kernel, threads = kernel_of(stack.cell), torch.get_num_threads()
+    if bindings.engine is None or kernel is None:
+        return None
     sizes = (stack.hidden_size, stack.proj_size, stack.num_layers, False, stack.bias)
     config = RecurrenceConfig(kernel, *sizes, batch_first=True, dropout=0.0, chunk=0, bf16=False)
     spec = bindings.spec_of(config, batch, 1, stack.input_size, threads=threads)
     flat = [materialize(w).contiguous() for w in weights]
-    return bindings.engine.Stream(spec, [address(w) for w in flat], half)
+    return _StepSession(spec, [address(w) for w in flat], bf16)
+
+
+class _StepSession(_built.StepSession):
+    """`step` and `reset` of C++; states as tensors."""
+
+    __slots__ = ()
+
+    def read(self, states: State) -> None:
+        self.read_state(*map(address, states), *[0] * (2 - len(states)))
+
+    def write(self, states: State) -> None:
+        self.write_state(*map(address, states), *[0] * (2 - len(states)))
+
+
+def describe() -> dict[str, Any]:
+    """Returns whether the engine was built; if not, the first error of its build and the file with its output."""
+    log = None if bindings.engine is not None else build_log(bindings.folders())
+    return {
+        "built": bindings.engine is not None,
+        "why not": bindings.absent or None,
+        "output of the build": None if log is None else str(log),
+    }
 
 
 class _Recurrence(torch.autograd.Function):
