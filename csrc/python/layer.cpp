@@ -440,9 +440,8 @@ void bind_layer(nb::module_& m) {
         .def("forward", &Layer::forward, nb::arg("parameters"), nb::arg("x").none(), nb::arg("state").none(),
              nb::arg("lengths").none(), nb::arg("batch_first"))
         .def_prop_ro("config", &Layer::config)
-        .def(
-            "__deepcopy__", [](const Layer& self, nb::handle) { return self; }, nb::arg("memo"))
-        .def("keep", &Layer::keep, nb::arg("weights"), nb::arg("x").none(), nb::arg("state").none(), nb::arg("lengths").none(),
-             nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"), nb::arg("bf16"))
+        .def("keep", &Layer::keep, nb::arg("weights"), nb::arg("x").none(), nb::arg("state").none(),
+             nb::arg("lengths").none(), nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"),
+             nb::arg("bf16"))
         .def("step", &Layer::step, nb::arg("parameters"), nb::arg("x").none(), nb::arg("state").none());
 }

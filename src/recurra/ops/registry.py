@@ -166,6 +166,9 @@ class FastLayers(dict[str, Any]):
         found = self[engine] = fast_layer(self._stack, engine)
         return found
 
+    def __reduce__(self) -> Any:
+        return FastLayers, (self._stack,)  # a copy of a layer has its own packed weights
+
 
 def fast_layer(stack: Stack, engine: str = "auto") -> FastLayer | None:
     """Returns what runs the calls of a layer with little overhead; None if the engine, or the first one, has none."""
