@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recurra.data.columns.numbers import parse_numbers
+from recurra.data.columns.numbers import MISSING, is_number, number_of, parse_numbers, without_thousands
 from recurra.errors import DataError
 
 
@@ -84,3 +84,63 @@ def test_columns_of_other_types_are_no_numbers() -> None:
 def test_the_advice_fits_the_cells(texts: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         parse_numbers(pa.array(texts), name="x", where=lambda row: f"row {row}")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1,395.5", 1395.5), (" -2 ", -2.0), ("1 000", 1000.0), ("1'000'000", 1e6), ("1’000", 1000.0), (".5", 0.5),
+        ("5.", 5.0), ("+1e-3", 0.001), ("1\u00a0000.5", 1000.5), ("1,234,567", 1234567.0), ("0001", 1.0),
+    ],
+)  # fmt: skip
+def test_numbers_of_texts(text: str, number: float) -> None:
+    assert number_of(text) == number
+    assert is_number(text)
+
+
+@pytest.mark.parametrize("text", ["1,23", "1,000 000", "0,123,456", "1 00", "e5", ".", "+", "1e400", "-1e400", "x"])
+def test_texts_that_are_no_numbers(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^.+$"):
+        number_of(text)
+
+
+def test_numbers_with_a_point_or_a_comma() -> None:
+    texts = ("1,5", "1.234,5", "1,234.5", "-,5", "12,", "1,2,3", "1.2.3", "a", "", "1e400")
+    assert [is_number(text) for text in texts] == [True, True, True, True, True, False, False, False, False, True]
+    for mark in MISSING:
+        assert math.isnan(number_of(mark.upper()))
+
+
+def test_separators_between_thousands_are_removed() -> None:
+    point = without_thousands(pa.array(["1,234.5", "1 234", "1'234", "1’234", "1.5"]))
+    assert point.to_pylist() == ["1234.5", "1234", "1234", "1234", "1.5"]
+    comma = without_thousands(pa.array(["1.234,5", "1 234", "1'234,5", "1,5"]), ",")
+    assert comma.to_pylist() == ["1234.5", "1234", "1234.5", "1.5"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "advice"),
+    [
+        (["x", "1"], "1 cell of 2 is not a number. Correct these cells, or leave them empty if a value is missing."),
+        (["x", "y", "1"], 'The column has words ("x", "y"): leave it out, or write a column of 0 and 1 for each word.'),
+        (["x", "NA"], 'The column has words ("x"): leave it out, or write a column of 0 and 1 for each word.'),
+        (["x", "y", "1", "2"], "2 cells of 4 are not numbers. Correct these cells"),
+        (["x", *["1"] * 1234], "1 cell of 1,235 is not a number. Correct"),
+        (["1,5", "2"], "If the comma is a decimal comma, give --decimal , (or write a decimal point)."),
+        (["-1e999", "2"], "It is too large. Write the column in another unit."),
+    ],
+)
+def test_advice_counts_the_cells_that_are_there(texts: list[str], advice: str) -> None:
+    with pytest.raises(DataError) as error:
+        parse_numbers(pa.array(texts), name="x", where=str)
+    assert str(error.value).split("\n", 1)[1].startswith(advice)
+    assert str(error.value).startswith("0, column x: ")
+
+
+def test_infinite_numbers_of_a_typed_column_are_named() -> None:
+    with pytest.raises(DataError, match=r"^row 1, column x: -inf is not a finite number$"):
+        parse_numbers(pa.array([1.0, -math.inf, math.inf]), name="x", where=lambda row: f"row {row}")
+    with pytest.raises(DataError, match=r'^row 1, column x: "1e309" is not a number\nIt is too large'):
+        parse_numbers(pa.array(["1", "1e309"]), name="x", where=lambda row: f"row {row}")
+    found = parse_numbers(pa.array([1.0, None]), name="x", where=nowhere)
+    found[0] = 5.0  # the caller's own

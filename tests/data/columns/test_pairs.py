@@ -30,3 +30,14 @@ def test_pairs_of_arrow_columns_with_missing_texts():
 def test_columns_that_are_no_pairs(X, y, message):
     with pytest.raises(DataError, match=message):
         as_pairs(X, y)
+
+
+def test_pairs_lose_space_and_empty_sides():
+    pairs = as_pairs([" a ", "b", " ", "c"], ["1", "", "2", " 3"])
+    assert (pairs.sources, pairs.targets, pairs.left_out, len(pairs)) == (["a", "c"], ["1", "3"], 2, 2)
+    assert pairs.groups().tolist() == [0, 1]
+    assert as_pairs(["a"], ["1"]).left_out == 0
+    assert source_groups(["a", "b", "a ", "c", "b"]).tolist() == [0, 1, 0, 2, 1]
+    assert source_groups([]).dtype == "int64"
+    with pytest.raises(DataError, match="X holds numbers"):
+        as_pairs([[1.0]], ["a"])

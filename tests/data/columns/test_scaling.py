@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recurra.data.columns.scaling import Moments, moments_of, standardize
+from recurra.data.columns.scaling import FARTHEST, ROUNDING, Moments, moments_of, standardize
 from recurra.data.encoders.series import SeriesEncoder
 from recurra.errors import DataError
 
@@ -115,3 +115,34 @@ def test_encoded_series_are_equal_in_any_unit(exponent, dtype):
     found = [SeriesEncoder(2).fit([some]).encode(some) for some in (rows, scaled)]
     for plain, other in zip(*found, strict=True):
         np.testing.assert_array_equal(plain, other)
+
+
+def test_the_limits_are_those_of_float64_and_float32():
+    assert (ROUNDING, FARTHEST) == (1e-14, 1e18)
+    one = np.array([0.0])
+    for value, refused in ((1e18, False), (-1e18, False), (1.0000001e18, True), (-1.0000001e18, True)):
+        if refused:
+            with pytest.raises(
+                DataError, match=r"x, step 1, column 0: -?1e\+18 is 1e\+18 standard deviations from the mean"
+            ):
+                standardize(np.array([[0.0], [value]]), one, one + 1, "x")
+        else:
+            assert standardize(np.array([[value]]), one, one + 1, "x").tolist() == [[value]]
+
+
+def test_a_deviation_above_rounding_counts():
+    for share, varies in ((0.5e-14, False), (4e-14, True)):
+        values = 1.0 + np.array([[0.0], [2 * share]])
+        assert bool(moments_of(values).deviation[0]) is varies
+
+
+def test_scales_of_predicted_columns():
+    moments = moments_of(np.array([[1.0, -5.0, 0.0, np.nan], [3.0, -5.0, 0.0, np.nan]]))
+    assert moments.target_scale().tolist() == [1.0, 5.0, 1.0, 1.0]
+    assert moments.target_scale(np.array([7.0, 7.0, 2.0, 3.0])).tolist() == [1.0, 5.0, 2.0, 3.0]
+    assert moments.count.dtype == np.int64
+
+
+def test_values_of_single_precision_are_added_in_double():
+    values = np.array([[16_777_216.0], [1.0], [1.0]], np.float32)
+    assert moments_of(values).mean[0] == 16_777_218 / 3

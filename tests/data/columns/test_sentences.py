@@ -56,3 +56,28 @@ def test_tags():
 def test_other_tags_are_refused(y, message):
     with pytest.raises(DataError, match=message):
         as_tags(y, [["a", "b"], ["c"], []], "y")
+
+
+def test_the_row_of_an_error_is_known():
+    for call in (lambda: as_sentences([["a"], 3]), lambda: as_sentences([["a"], [3]])):
+        with pytest.raises(DataError) as error:
+            call()
+        assert error.value.row == 1
+    for tags in ([["X", "Y"], "Z"], [["X", "Y"], ["Z", "Z"]]):
+        with pytest.raises(DataError) as error:
+            as_tags(tags, [["a", "b"], ["c"]], "y")
+        assert error.value.row == 1
+
+
+def test_other_kinds_of_rows():
+    assert as_sentences([["a"], None, float("nan"), pd.NA]) == [["a"], [], [], []]
+    assert as_sentences((["a"], ("b",))) == [["a"], ["b"]]
+    assert as_sentences([" a  b\tc "]) == [["a", "b", "c"]]
+    for X in (b"text", 3, {"a"}, iter([["a"]])):
+        with pytest.raises(DataError):
+            as_sentences(X)
+    found = as_sentences([np.array(["a"])])[0][0]
+    assert type(found) is str
+    assert as_tags([("X",), [None], [0]], [["a"], ["b"], ["c"]], "y") == [["X"], [None], ["0"]]
+    with pytest.raises(DataError, match=r"^X has 1 sentences but tags has 2 lists of tags; they must pair up$"):
+        as_tags([["X"], ["Y"]], [["a"]], "tags")

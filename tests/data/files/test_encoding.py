@@ -132,3 +132,82 @@ def test_utf32_is_found_by_its_mark(write: Write) -> None:
 def test_odd_codecs_are_refused_or_fail_with_a_data_error(write: Write, given: str) -> None:
     with pytest.raises(DataError, match=r"unknown encoding|cannot be read as|is not valid"):
         find_encoding(write("a..b\xff" + "x" * 70, encoding="latin-1"), given or "\n")
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [("utf-8", "UTF-8"), ("utf-8-sig", "UTF-8 with BOM"), ("cp949", "CP949 (Korean)"), ("cp1252", "Windows-1252"),
+     ("shift_jis", "SHIFT_JIS")],
+)  # fmt: skip
+def test_names_of_encodings(codec: str, name: str) -> None:
+    assert module.encoding_name(codec) == name
+
+
+def test_a_text_is_read_with_its_line_ends(write: Write) -> None:
+    path = write(b"a\r\nb\rc\n")
+    with module.open_text(path, "utf-8") as file:
+        assert list(file) == ["a\r\n", "b\r", "c\n"]
+    with module.open_text(path, "utf-8", newline="\n") as file:
+        assert list(file) == ["a\r\n", "b\rc\n"]
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 1 << 20])
+@pytest.mark.parametrize(
+    ("content", "offset", "place"),
+    [
+        (b"abc", 0, "line 1, byte 1"), (b"abc", 2, "line 1, byte 3"), (b"a\nbc", 2, "line 2, byte 1"),
+        (b"a\nbc", 1, "line 1, byte 2"), (b"\n\n\nx", 3, "line 4, byte 1"), (b"\n\nxyz\nq", 4, "line 3, byte 3"),
+    ],
+)  # fmt: skip
+def test_places_are_counted_from_1(
+    write: Write, monkeypatch, chunk: int, content: bytes, offset: int, place: str
+) -> None:
+    monkeypatch.setattr(module, "_CHUNK", chunk)
+    assert module._place(write(content), offset) == place
+
+
+def test_a_text_that_is_mostly_utf8_is_damaged_utf8(write: Write) -> None:
+    assert module._is_mostly_utf8(write("가나".encode() + b"\xff"))
+    assert not module._is_mostly_utf8(write("가".encode() + b"\xff"))
+    assert not module._is_mostly_utf8(write(b"\xff"))
+    assert not module._is_mostly_utf8(write(b"abc"))
+    assert module._is_mostly_utf8(write("가나다".encode() + b"\xff\xff"))
+    assert not module._is_mostly_utf8(write("가나".encode() + b"\xff\xff"))
+
+
+@pytest.mark.parametrize(("common", "rare", "korean"), [(4, 1, True), (3, 1, False), (1, 0, True), (0, 1, False)])
+def test_four_of_five_characters_are_common_in_korean(write: Write, common: int, rare: int, korean: bool) -> None:
+    path = write("가" * common + "똠" * rare, encoding="cp949")
+    assert module._is_korean(path) is korean
+
+
+@pytest.mark.parametrize(
+    ("content", "codec"),
+    [
+        (b"a\0b\0c\0d\0", "utf-16-le"),
+        (b"\0a\0b\0c\0d", "utf-16-be"),
+        (b"ab\0cdefg", None),
+        (b"a\0cdefgh", None),
+        (b"a\0c\0efgh", "utf-16-le"),
+        (b"\0\0cdefgh", None),
+        (b"\0\0\0\0efgh", "utf-16-le"),
+    ],
+)
+def test_many_nul_bytes_on_one_side_are_utf16(content: bytes, codec: str | None) -> None:
+    said = str(module._binary_error(Path("a"), content))
+    assert ("utf-16" in said) is (codec is not None)
+    assert codec is None or f"--encoding {codec}." in said
+
+
+@pytest.mark.parametrize(("head", "order"), [(b"a\0b\0", "le"), (b"\0a\0b", "be"), (b"aa", "le"), (b"", "le")])
+def test_the_byte_order_has_the_smaller_bytes_above(head: bytes, order: str) -> None:
+    assert module._byte_order(head) == order
+
+
+def test_a_given_codec_takes_a_mark_of_its_kind_off(write: Write) -> None:
+    assert find_encoding(write("가", encoding="utf-8-sig"), "utf8") == "utf-8-sig"
+    assert find_encoding(write("가", encoding="utf-8-sig"), "cp1252") == "cp1252"
+    assert find_encoding(write("가", encoding="utf-16"), "utf-16") == "utf-16"
+    assert find_encoding(write("가", encoding="utf-8"), "utf8") == "utf-8"
+    with pytest.raises(DataError, match="has no byte order mark, which UTF-16 needs"):
+        find_encoding(write("ab", encoding="utf-16-le"), "utf-16")

@@ -102,3 +102,38 @@ def test_damaged_members_of_an_archive(tmp_path: Path, method: int) -> None:
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(DataError, match=r"a\.npz, member X\.npy cannot be read as an array"):
         read_npz(tmp_path / "a.npz")
+
+
+def test_the_limits() -> None:
+    assert (packed.MAX_EXPANSION, packed.FREE_BYTES, max_expansion()) == (200, 1 << 24, 200)
+    path, free = Path("a"), packed.FREE_BYTES
+    check_expansion(path, 0, free)
+    check_expansion(path, free, 200 * free)
+    with pytest.raises(DataError, match=r"^a expands to 3,200 MB or more, over 200 times its compressed size\n"):
+        check_expansion(path, free, 200 * free + 1)
+
+
+def test_another_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, limit in (("1", 1), ("300", 300), ("", 200)):
+        monkeypatch.setenv("RECURRA_MAX_EXPANSION", given)
+        assert max_expansion() == limit
+
+
+@pytest.mark.parametrize("content", [b"", b"plain", b"\x1f", b"BZ", b"\xfd7zX"])
+def test_other_files_are_read_as_they_are(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.gz").write_bytes(content)
+    with open_binary(tmp_path / "a.gz") as file:
+        assert file.read() == content
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_contents_decide_and_files_are_closed(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "a.txt").write_bytes(COMPRESS[suffix](b"x" * 100_000))
+    file = open_binary(tmp_path / "a.txt")
+    raw = file.raw  # type: ignore[attr-defined]
+    assert file.readable()
+    assert file.read() == b"x" * 100_000
+    assert raw._count == 100_000
+    file.close()
+    assert raw._packed.closed
+    assert raw.closed

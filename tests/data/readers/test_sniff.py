@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from recurra._util.messages import plain_name
+from recurra.data.readers import sniff
 from recurra.data.readers.sniff import Dialect, _sample, find_dialect, read_rows
 from recurra.errors import DataError
 
@@ -205,3 +206,119 @@ def test_the_sample_has_enough_lines_to_judge_and_not_too_many_characters(tmp_pa
     path = tmp_path / "long.csv"
     path.write_text(("x" * (length - 1) + "\n") * lines, encoding="utf-8")
     assert len(_sample(path, "utf-8")) == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("a.CSV.gz", ".csv"), ("a.tsv", ".tsv"), ("a.csv.zip", ".zip"), ("a", ""), ("a.gz", ""), ("a.b.XZ", ".b")],
+)
+def test_suffixes_of_formats(name: str, suffix: str) -> None:
+    assert sniff.table_suffix(Path(name)) == suffix
+
+
+def test_the_most_common_width_counts() -> None:
+    rows = [["1", "2"], ["1"], [" "], ["1", "2"], ["1", "2", "3"]]
+    assert sniff._alike(rows) == [["1", "2"], ["1", "2"]]
+    assert sniff._alike([[" "], [" "]]) == [[" "], [" "]]
+    assert sniff._alike([]) == []
+    share, alike = sniff._fit(["a,b\n", " \n", "c\n", "d,e\n", "f,g\n"], ",", True)
+    assert (share, len(alike)) == (0.75, 3)
+    assert sniff._fit(["\n"], ",", True) == (0.0, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "delimiter", "quoting", "strict", "tally"),
+    [
+        ('a,b\n"c,d",e\nf\n', ",", True, False, (2, 1, False, True)),
+        ('a,b\n"c,d",e\nf\n', ",", False, False, (1, 2, False, True)),
+        ('a,"b\nc"\nd,e\n', ",", True, True, (2, 0, True, True)),
+        ('a,"b" c\nd,e\n', ",", True, True, (0, 0, True, False)),
+        ("\n\n", ",", True, False, (0, 0, False, True)),
+    ],
+)
+def test_rows_are_tallied(write: Write, text: str, delimiter: str, quoting: bool, strict: bool, tally: tuple) -> None:
+    assert tuple(sniff._tally(write(text), "utf-8", delimiter, quoting, strict)) == tally
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "default", "header"),
+    [
+        (["a,b", "1,2"], (), False, True),
+        (["a,b", "c,d"], (), True, True),
+        (["a,b", "c,d"], (), False, False),
+        (["a,b", "c,d"], ("b",), False, True),
+        (["a,b", "c,d"], ("2",), False, False),
+        (["a,b", "c,d"], ("3",), False, False),
+        (["1,b", "c,d"], (), True, False),
+        (["a,b"], (), True, True),
+        (["a,b.", "c,d"], (), True, False),
+        (["a,b! ", "c,d"], (), True, False),
+        (["a,b", "a,d"], (), True, False),
+        (["a,b", *["c,d"] * 18, "a,x"], (), True, False),
+        (["a,b", *["c,d"] * 20, "a,x"], (), True, True),
+        (["a,b", "1,x", "y,x"], (), False, False),
+        (["a,b", "1,x", "2,x", "y,x"], (), False, True),
+        (["a,NA", "b,1", "c,2"], (), True, True),
+    ],
+)
+def test_a_first_row_is_a_header(rows: list[str], columns: tuple, default: bool, header: bool) -> None:
+    assert sniff._is_header([row.split(",") for row in rows], columns, default) is header
+
+
+@pytest.mark.parametrize(
+    ("rows", "second"),
+    [
+        (["a,,c", ",x,", "1,2,3"], True),
+        (["a,b,", ",x,y", "1,2,3"], True),
+        (["a,b,", ",x,y"], False),
+        (["a,b,", ",x,y", "1,p,q"], False),
+        (["a,b,", ",1,y", "1,2,3"], False),
+        (["a,1,", ",x,y", "1,2,3"], False),
+        ([",b,", "a,x,y", "1,2,3"], False),
+        (["a,b,c", ",x,y", "1,2,3"], False),
+        (["a,b,", "a,x,y", "1,2,3"], False),
+    ],
+)
+def test_a_second_row_completes_the_header(rows: list[str], second: bool) -> None:
+    assert sniff._is_second_header([row.split(",") for row in rows]) is second
+
+
+def test_names_of_columns() -> None:
+    assert sniff._names([], 3) == ("1", "2", "3")
+    assert sniff._names([["a", " b  c ", ""]], 3) == ("a", "b c", "3")
+    assert sniff._names([["a", "a", "a", "a (2)"]], 4) == ("a", "a (2)", "a (3)", "a (2) (2)")
+    assert sniff._names([["a", "", "b"], ["x", "y", ""]], 3) == ("a x", "a y", "b")
+
+
+def test_most_values_are_numbers() -> None:
+    cases = (["1", "x"], ["1", "2", "x"], ["1", "", "NA", "?"], [], ["x"], ["1,5"])
+    assert [sniff._is_numeric(values) for values in cases] == [False, True, True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("lines", "suffix", "columns", "delimiter"),
+    [
+        (["a;b\n", "c;d\n"], "", (), ";"),
+        (["a b\n", "c d\n"], "", (), None),
+        (["a, b\n", "c, d\n"], "", (), None),
+        (["a, b\n", "c, d\n"], ".csv", (), ","),
+        (["a, b\n", "c, d\n"], "", ("a", "b"), ","),
+        (["a;b\n", *["c;d\n"] * 8, "e\n"], "", (), None),
+        (["a;b\n", *["c;d\n"] * 9, "e\n"], "", (), ";"),
+        (["a;b\n", "c;d\n", "e\n"], ".csv", (), ";"),
+        (["a|b;c\n", "d|e;f\n"], ".tsv", (), ";"),
+        (["1\t2,3\n", "4\t5,6\n"], ".csv", (), ","),
+        (["text\n", "a,b\n"], ".csv", ("text",), None),
+        (['"text"\n', '"a,b"\n'], ".csv", ("text",), None),
+    ],
+)
+def test_delimiters_of_lines(lines: list[str], suffix: str, columns: tuple, delimiter: str | None) -> None:
+    assert sniff._find_delimiter(lines, suffix, columns) == delimiter
+
+
+def test_a_line_up_to_a_limit_of_separators(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sniff._MAX_COLUMNS == 1_000_000
+    monkeypatch.setattr(sniff, "_MAX_COLUMNS", 3)
+    assert _sample(write("x" * 9 + ",,,\n"), "utf-8") == ["x" * 9 + ",,,\n"]
+    with pytest.raises(DataError, match="line 2: over 3 separators"):
+        _sample(write("a\n" + ",,,,\n"), "utf-8")

@@ -136,3 +136,77 @@ def test_files_that_are_none(tmp_path, write):
 def test_a_lone_at_is_refused_with_its_line(write, content):
     with pytest.raises(DataError, match=r"table\.ts, line \d: a line with @ alone"):
         read_ts(write(content, "table.ts"))
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "features", "target"),
+    [
+        ("@univariate true", "1,2", 1, None),
+        ("@univariate true\n@classLabel true", "1,2:a:b", None, None),
+        ("@dimension 2", "1:2", 2, None),
+        ("@dimensions 2\n@univariate false", "1:2", 2, None),
+        ("@dimensions 3\n@univariate true\n@classLabel true", "1:x", 1, "x"),
+        ("@classLabel true", "1:2:x", 2, "x"),
+        ("@classLabel false\n@targetLabel true", "1:2.5", 1, 2.5),
+        ("@classLabel true none other", "1:None", None, None),
+        ("@classLabel true 1 2", "1: 2.0 ", 1, "2"),
+        ("@classLabel true ? b", "1:?", 1, "?"),
+        ("@classLabel true a b", "1:NaN", 1, None),
+        ("@classLabel true a b", "1:", 1, None),
+        ("@timestamps false", "1", 1, None),
+    ],
+)
+def test_dimensions_and_labels(write, header, row, features, target):
+    path = write(f"{header}\n@data\n{row}\n", "a.ts")
+    if features is None:
+        with pytest.raises(DataError):
+            read_ts(path)
+        return
+    found = read_ts(path)
+    assert (len(found.sequences), found.sequences.features) == (1, features)
+    assert (None if found.targets is None else found.targets.tolist()[0]) == target
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("@dimensions 0", "should give a whole number above 0"),
+        ("@dimensions", "should give a whole number above 0"),
+        ("@dimensions 1 2", "should give a whole number above 0"),
+        ("@seriesLength -1", "should give a whole number above 0"),
+        ("@missing", "@missing should be followed by true or false"),
+        ("@classLabel maybe", "@classlabel should be followed by true or false"),
+    ],
+)
+def test_lines_of_the_header_that_are_wrong(write, line, message):
+    with pytest.raises(DataError, match=rf"^a\.ts, line 2: .*{message}"):
+        read_ts(write(f"@problemName x\n{line}\n@data\n1\n", "a.ts"))
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "notes"),
+    [
+        ("@equalLength true\n@seriesLength 2", "1,2\n3,4", 0),
+        ("@equalLength true", "1,2\n3,4", 0),
+        ("@equalLength false\n@seriesLength 9", "1,2\n3", 0),
+        ("@seriesLength 9", "1,2\n3,4", 0),
+        ("@equalLength true\n@seriesLength 9", "1,2\n3", 1),
+        ("@missing true", "1,?", 0),
+        ("@missing false", "1,2", 0),
+        ("@missing false\n@equalLength true", "1,?\n1", 2),
+        ("@univariate true", "?,?", 0),
+    ],
+)
+def test_notes_only_where_header_and_data_differ(write, header, rows, notes):
+    assert len(read_ts(write(f"{header}\n@data\n{rows}\n", "a.ts")).notes) == notes
+
+
+def test_values_of_every_kind(write):
+    found = read_ts(write("@data\n 1 , NaN, null ,-2.5e1:1,2,3,4\n:\n", "a.ts"))
+    np.testing.assert_array_equal(found.sequences.rows[0][:, 0], [1, np.nan, np.nan, -25])
+    assert found.sequences.rows[1].shape == (0, 2)
+    for cell, place in (("-inf", "value 2"), ("?,x", "value 3"), ("1_0", "value 2"), ("(1)", "value 2")):
+        with pytest.raises(DataError, match=rf"^a\.ts, line 2: dimension 1, {place}: "):
+            read_ts(write(f"@data\n5,{cell}\n", "a.ts"))
+    with pytest.raises(DataError, match="dimension 2 has 1 value where dimension 1 has 2; write"):
+        read_ts(write("@data\n1,2:3\n", "a.ts"))

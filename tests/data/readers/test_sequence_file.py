@@ -1,0 +1,63 @@
+"""What readers of numeric sequences return: summaries, classes and numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recurra.data.columns.inputs import Arrays
+from recurra.data.readers.sequence_file import SequenceFile, labelled
+from recurra.errors import DataError
+
+
+def file(rows, targets=None, names=(), features=1):
+    targets = None if targets is None else np.array(targets, object if None in targets or "a" in targets else None)
+    return SequenceFile(Path("a.ts"), Arrays(rows, features), names, targets, lambda row: f"a.ts, line {row + 2}")
+
+
+@pytest.mark.parametrize(
+    ("rows", "names", "features", "summary"),
+    [
+        ([np.ones((2, 1)), np.ones((2, 1))], (), 1, "a.ts: 2 sequences, 2 steps, 1 feature"),
+        ([np.ones((1, 2))], ("x", "y"), 2, "a.ts: 1 sequence, 1 step, 2 features (x, y)"),
+        (
+            [np.ones((1, 1)), np.full((3, 1), np.nan)],
+            (),
+            1,
+            "a.ts: 2 sequences, 1–3 steps, 1 feature, 3 missing values",
+        ),
+        ([], (), 1, "a.ts: 0 sequences, 0 steps, 1 feature"),
+    ],
+)
+def test_summaries(rows, names, features, summary):
+    assert file(rows, None, names, features).summary == summary
+
+
+def test_classes_and_numbers():
+    rows = [np.ones((1, 1))] * 3
+    assert labelled(file(rows, ["a", None, "1"]), False).tolist() == ["a", None, "1"]
+    assert labelled(file(rows, [1.0, -2.0, np.nan]), False).tolist() == ["1", "-2", None]
+    np.testing.assert_array_equal(
+        labelled(
+            file(
+                rows,
+                ["1", None, "2.5"],
+            ),
+            True,
+        ),
+        [1, np.nan, 2.5],
+    )
+    np.testing.assert_array_equal(labelled(file(rows, [1.5, np.nan, 2.0]), True), [1.5, np.nan, 2])
+    defaults = file(rows)
+    assert (defaults.ids, defaults.notes, defaults.spelling) == (None, (), None)
+    for numbers in (False, True):
+        with pytest.raises(DataError, match=r"a.ts has no targets"):
+            labelled(defaults, numbers)
+    with pytest.raises(DataError, match=r"^a\.ts, line 3: the target 0\.5 is a number, no class"):
+        labelled(file(rows, [1.0, 0.5, np.inf]), False)
+    with pytest.raises(DataError, match=r"^a\.ts, line 4: the target -inf is not a finite number"):
+        labelled(file(rows, [1.0, 2.0, -np.inf]), False)
+    with pytest.raises(DataError, match=r"^a\.ts, line 2: the target 'a' is not a number"):
+        labelled(file(rows, ["a", "b", None]), True)
