@@ -55,7 +55,7 @@ def test_classes_and_numbers():
     for numbers in (False, True):
         with pytest.raises(DataError, match=r"a.ts has no targets"):
             labelled(defaults, numbers)
-    with pytest.raises(DataError, match=r"^a\.ts, line 3: the target 0\.5 is a number, no class"):
+    with pytest.raises(DataError, match=r"^a\.ts, line 3: the target 0\.5 is a number, not a class"):
         labelled(file(rows, [1.0, 0.5, np.inf]), False)
     with pytest.raises(DataError, match=r"^a\.ts, line 4: the target -inf is not a finite number"):
         labelled(file(rows, [1.0, 2.0, -np.inf]), False)
