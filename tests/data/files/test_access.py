@@ -19,7 +19,7 @@ from recurra.errors import DataError
         (EOFError("ended early\nmore"), "ended early"),
         (zlib.error("bad code"), "bad code"),
         (lzma.LZMAError(), "LZMAError"),
-        (MemoryError(), "there is not enough memory for what it holds"),
+        (MemoryError(), "there is not enough memory for its content"),
         (KeyError("a"), "'a'"),
     ],
 )
