@@ -120,7 +120,7 @@ def test_sessions_that_cannot_be(build, message):
 
 
 def test_sessions_need_the_engine(monkeypatch):
-    monkeypatch.setattr(session_module, "open_stream", lambda *args, **options: None)
+    monkeypatch.setattr(session_module, "open_session", lambda *args, **options: None)
     with pytest.raises(EngineError, match="need the native engine"):
         nn.GRU(3, 4).session()
 
@@ -128,7 +128,9 @@ def test_sessions_need_the_engine(monkeypatch):
 def test_only_a_session_of_bfloat16_rounds_its_weights(monkeypatch):
     given = []
     monkeypatch.setattr(
-        session_module, "open_stream", lambda stack, weights, batch, *, half: given.append((batch, half)) or True
+        session_module,
+        "open_session",
+        lambda stack, weights, batch, *, bf16, engine: given.append((batch, bf16)) or True,
     )
     nn.GRU(3, 4).session(1)
     nn.GRU(3, 4).session(3, torch.bfloat16)

@@ -133,7 +133,7 @@ def test_the_short_way_of_training_is_left_under_transforms_and_autocast(monkeyp
     else:
         monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: device == "cpu")
     x = torch.zeros(1, 1, 1)
-    assert engine.train(Layer(), (), x, None, None, batch_first=True, dropout=0.0, half=False) is None
+    assert engine._FastLayer.train(Layer(), (), x, None, None, batch_first=True, dropout=0.0, bf16=False) is None
 
 
 @every_cell
@@ -147,10 +147,8 @@ def test_the_short_way_of_training_is_the_long_one(cell, initial):
         values, states, weights = leaves[0], tuple(leaves[1:count]) or None, tuple(leaves[count:])
         if short:
             given = states if states is None or len(states) == 2 else states[0]
-            output, last = engine.train(
-                engine.layer(sample.stack), weights, values, given, sample.lengths,
-                batch_first=True, dropout=0.0, half=False,
-            )  # fmt: skip
+            options = {"batch_first": True, "dropout": 0.0, "bf16": False}
+            output, last = engine.fast_layer(sample.stack).train(weights, values, given, sample.lengths, **options)
             assert isinstance(last, tuple) == (len(cell.states) == 2)
             last = last if isinstance(last, tuple) else (last,)
         else:
@@ -167,9 +165,9 @@ def test_what_the_short_way_does_not_serve_is_left():
             self.given = given
 
     layer, x = Layer(), torch.zeros(1, 1, 1)
-    assert engine.train(layer, (x,), x, None, None, batch_first=True, dropout=0.25, half=True) is None
-    weights, values, states, lengths, batch_first, dropout, draw_seed, half = layer.given
-    assert (weights, values, states, lengths, batch_first, dropout, half) == ((x,), x, None, None, True, 0.25, True)
+    assert engine._FastLayer.train(layer, (x,), x, None, None, batch_first=True, dropout=0.25, bf16=True) is None
+    weights, values, states, lengths, batch_first, dropout, draw_seed, bf16 = layer.given
+    assert (weights, values, states, lengths, batch_first, dropout, bf16) == ((x,), x, None, None, True, 0.25, True)
     assert 0 <= draw_seed() < 2**62
 
 
@@ -196,8 +194,8 @@ def test_layers_and_streams_need_a_kernel(monkeypatch):
     assert not engine.supports(Own())
     for cell, there in ((GRU(), True), (Own(), False)):
         of_cell = Stack(cell, 3, 4)
-        assert (engine.layer(of_cell) is not None) == there
-        assert (engine.open_stream(of_cell, weights, 1, half=False) is not None) == there
+        assert (engine.fast_layer(of_cell) is not None) == there
+        assert (engine.open_session(of_cell, weights, 1, bf16=False) is not None) == there
     monkeypatch.setattr(bindings, "engine", None)
-    assert engine.layer(stack) is None
-    assert engine.open_stream(stack, weights, 1, half=False) is None
+    assert engine.fast_layer(stack) is None
+    assert engine.open_session(stack, weights, 1, bf16=False) is None
