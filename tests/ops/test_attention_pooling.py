@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from recurra import nn
+from recurra.ops import attention_pooling
 from recurra.ops.attention_pooling import attend, reference
 from recurra.ops.native import bindings
 
@@ -165,3 +166,51 @@ def test_a_pooling_exports_and_lets_hooks_listen():
     pooling.score.register_forward_hook(lambda module, args, output: heard.append(output.shape))
     torch.testing.assert_close(pooling(values, values[:, 0], lengths), expected, rtol=1e-12, atol=1e-12)
     assert heard == [(4, 6, 1)]
+
+
+def test_what_is_left_to_torch(monkeypatch):
+    plain, values = attention_pooling._plain, torch.ones(2, 3, 4)
+    assert plain(values, values[0], values[0, 0])
+    assert plain(values.double())
+    assert not plain(values, values.double())
+    assert not plain(values.long())
+    assert not plain(values.bfloat16())
+    assert not plain(values, values[:0])
+    assert not plain(values.to("meta"))
+    for name in ("transformed", "watched"):
+        with monkeypatch.context() as patch:
+            patch.setattr(attention_pooling, name, lambda *given: True)
+            assert not plain(values)
+    monkeypatch.setattr(bindings, "engine", None)
+    assert not plain(values)
+
+
+def test_values_with_features_side_by_side_are_not_copied():
+    values, weight, bias = torch.randn(2, 3, 6), torch.randn(1, 6), torch.randn(1)
+    for view in (values, values.transpose(0, 1), values[:, :, 1:4]):
+        assert attention_pooling._real((view, weight, bias))[0].data_ptr() == view.data_ptr()
+    apart, turned, _ = attention_pooling._real((values[:, :, ::2], torch.randn(6, 2).T[:1], bias))
+    assert apart.is_contiguous()
+    assert turned.is_contiguous()
+
+
+@pytest.mark.parametrize("frozen", range(3))
+@pytest.mark.parametrize("grad", [True, False])
+def test_a_gradient_is_kept_where_one_of_the_inputs_has_one(frozen, grad):
+    leaves, lengths = build(*CASES[1])
+    alone = [leaf.detach().requires_grad_(i == frozen) for i, leaf in enumerate(leaves)]
+    with torch.set_grad_enabled(grad):
+        out = attend(*alone, lengths)
+    assert out.requires_grad == grad
+    assert not attend(*(leaf.detach() for leaf in leaves), lengths).requires_grad
+    torch.testing.assert_close(out, reference(*leaves, lengths))
+
+
+def test_the_callers_lengths_may_change_before_backward():
+    leaves, lengths = build(*CASES[1])
+    given = lengths.clone()
+    out = attend(*leaves, given)
+    given.zero_()
+    found = torch.autograd.grad(out.sum(), leaves)
+    expected = torch.autograd.grad(attend(*leaves, lengths).sum(), leaves)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))

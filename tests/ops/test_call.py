@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,10 @@ import pytest
 import torch
 
 from recurra import nn
+from recurra.cells import LSTM
 from recurra.errors import UsageError
+from recurra.ops import Call, Stack
+from recurra.ops.call import prepare
 
 RIGHT = [5, 2, 0]
 INTEGERS = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"]
@@ -80,3 +84,62 @@ def test_lengths_whose_memory_was_freed_are_refused(run):
     lengths.untyped_storage().resize_(0)
     with pytest.raises(UsageError, match="freed"):
         run(lengths)
+
+
+STACK = Stack(LSTM(), 3, 4, 2, True, proj_size=2)
+
+
+def about(steps=5, batch=2, grad=(), states=False, **options):
+    """The description of a call; `grad` names what needs a gradient."""
+    first, second = (batch, steps) if options.get("batch_first") else (steps, batch)
+    values = torch.zeros(first, second, 3, requires_grad="values" in grad)
+    weights = [torch.zeros(shape) for _, shape in STACK.named_shapes()]
+    weights[-1].requires_grad_("weight" in grad)
+    given = tuple(torch.zeros(4, batch, size) for size in (2, 4)) if states else None
+    if "state" in grad:
+        given[1].requires_grad_()
+    return prepare(STACK, values, weights, options.pop("lengths", None), given, **options)[0]
+
+
+def test_a_call_is_described_by_its_arguments():
+    plain = Call(STACK, torch.device("cpu"), torch.float32, False, 5, 2, False, False, False, 0.0, False, 0, "float32")
+    assert about() == about(states=True) == plain
+    assert about(batch_first=True) == replace(plain, batch_first=True)
+    assert about(steps=7, batch=4, lengths=[7, 0, 1, 2]) == replace(plain, steps=7, batch=4, ragged=True)
+    changed = {"dropout": 0.3, "training": True, "precision": "bfloat16"}
+    assert about(**changed) == replace(plain, **changed)
+    with torch.autocast("cpu"):
+        assert about() == replace(plain, mixed=True)
+    for grad, states in (["values"], False), (["weight"], True), (["state"], True):
+        assert about(grad=grad, states=states).needs_grad is True
+        with torch.no_grad():
+            assert about(grad=grad, states=states).needs_grad is False
+    assert [tuple(s.shape) for s in plain.zeros(torch.zeros(1))] == [(4, 2, 2), (4, 2, 4)]
+
+
+@pytest.mark.parametrize(("steps", "chunk"), [(0, 1), (1, 1), (3, 1), (4, 2), (8, 2), (9, 3), (100, 10)])
+def test_recomputing_stores_the_square_root_of_the_steps(steps, chunk):
+    assert about(steps=steps, memory="recompute").chunk == chunk
+    assert about(steps=steps).chunk == about(steps=steps, memory="full").chunk == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v, w, s: (v[0], w, s), "3 dimensions, the last of size 3; got"),
+        (lambda v, w, s: (v[..., :2], w, s), "3 dimensions, the last of size 3; got"),
+        (lambda v, w, s: (v, w[:-1], s), "has 20 weights, got 19"),
+        (lambda v, w, s: (v, [w[0][:-1], *w[1:]], s), r"weight_ih_l0 must have shape \(16, 3\), got \(15, 3\)"),
+        (lambda v, w, s: (v, [*w[:-1], w[-1].double()], s), "values are torch.float32 but .* is torch.float64"),
+        (lambda v, w, s: (v, w, s[:1]), r"lstm has 2 states \(hidden, cell\), got 1"),
+        (lambda v, w, s: (v, w, (s[0], s[0])), r"the initial cell state must have shape \(4, 2, 4\), got \(4, 2, 2\)"),
+        (lambda v, w, s: (v, w, (s[0][:2], s[1])), r"the initial hidden state must have shape \(4, 2, 2\)"),
+        (lambda v, w, s: (v, w, (s[0].double(), s[1])), "but the initial hidden state is torch.float64"),
+    ],
+)
+def test_what_does_not_fit_is_named(change, message):
+    weights = [torch.zeros(shape) for _, shape in STACK.named_shapes()]
+    states = tuple(torch.zeros(4, 2, size) for size in STACK.state_sizes)
+    values, weights, states = change(torch.zeros(5, 2, 3), weights, states)
+    with pytest.raises(UsageError, match=message):
+        prepare(STACK, values, weights, None, states)

@@ -15,7 +15,7 @@ from recurra import cells, nn, ops
 from recurra.errors import UsageError
 from recurra.ops import attention_pooling as attend
 from recurra.ops.native import bindings
-from recurra.ops.tensor_memory import materialize
+from recurra.ops.tensor_memory import address, check_storage, materialize, transforming, watched
 
 pytestmark = pytest.mark.skipif(bindings.engine is None, reason="the native engine was not built")
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
@@ -246,3 +246,66 @@ def test_zeros_without_memory_become_zeros_in_memory():
     found = materialize(torch._efficientzerotensor((2, 3)))
     assert found.data_ptr() != 0
     assert torch.equal(found, torch.zeros(2, 3))
+
+
+def test_a_storage_must_reach_to_the_last_number():
+    """The last of two rows of three numbers, five apart and from the fifth number on: 4 + 5 + 2, and itself."""
+    whole = torch.arange(40.0)
+    for held, enough in ((48, True), (47, False), (0, False)):
+        view = whole.clone()[4:].as_strided((2, 3), (5, 1), 4)
+        view.untyped_storage().resize_(held)
+        if enough:
+            check_storage("it", view)
+        else:
+            with pytest.raises(UsageError, match=f"the storage of it was freed .* holds {held} bytes of 48"):
+                check_storage("it", view)
+    empty = torch.zeros(0, 3)
+    empty.untyped_storage().resize_(0)
+    check_storage("it", empty)
+    check_storage("it", torch.zeros(2, device="meta"))
+    check_storage("it", torch._efficientzerotensor((2,)))
+
+
+def test_addresses():
+    values = torch.zeros(3)
+    assert address(None) == 0
+    assert address(values) == values.data_ptr() != 0
+    assert address(values[1:]) == values.data_ptr() + 4
+    assert address(torch.zeros(0)) == 0
+    with pytest.raises(UsageError, match=r"shape \(3,\) has no memory"):
+        address(freed(values))
+    with pytest.raises(UsageError, match="a tensor of shape \\(3,\\) is on meta"):
+        address(torch.zeros(3, device="meta"))
+
+
+class Quiet(Tensor):
+    pass
+
+
+class Loud(Tensor):
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        raise NotImplementedError
+
+
+def test_who_watches():
+    plain = torch.zeros(3)
+    assert not watched()
+    assert not watched(plain, torch.nn.Parameter(plain), plain.as_subclass(Quiet))
+    assert watched(plain, Tensor._make_subclass(Loud, plain))
+    with FakeTensorMode():
+        assert watched(plain)
+        assert watched()
+    assert transforming() is False
+    assert torch.func.vmap(lambda x: x + transforming())(plain).tolist() == [1.0] * 3
+
+
+def test_plain_numbers_are_not_copied():
+    plain = torch.arange(3.0)
+    assert materialize(plain).data_ptr() == plain.data_ptr()
+    turned = torch._neg_view(plain)
+    assert materialize(turned).data_ptr() != plain.data_ptr()
+    assert materialize(turned).tolist() == [-0.0, -1.0, -2.0]
+    assert materialize(torch.zeros(0)).shape == (0,)
+    with pytest.raises(UsageError, match="has no memory"):
+        materialize(freed(plain))
