@@ -127,11 +127,12 @@ def test_sessions_need_the_engine(monkeypatch):
 
 def test_only_a_session_of_bfloat16_rounds_its_weights(monkeypatch):
     given = []
-    monkeypatch.setattr(
-        session_module,
-        "open_session",
-        lambda stack, weights, batch, *, bf16, engine: given.append((batch, bf16)) or True,
-    )
+
+    def open_session(stack, weights, batch, *, bf16, engine):
+        given.append((batch, bf16, engine))
+        return True
+
+    monkeypatch.setattr(session_module, "open_session", open_session)
     nn.GRU(3, 4).session(1)
-    nn.GRU(3, 4).session(3, torch.bfloat16)
-    assert given == [(1, False), (3, True)]
+    nn.GRU(3, 4, engine="reference").session(3, torch.bfloat16)
+    assert given == [(1, False, "auto"), (3, True, "reference")]

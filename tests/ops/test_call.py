@@ -12,7 +12,7 @@ import torch
 from recurra import nn
 from recurra.cells import LSTM
 from recurra.errors import UsageError
-from recurra.ops import Call, Stack
+from recurra.ops import CallSpec, Stack
 from recurra.ops.call import prepare
 
 RIGHT = [5, 2, 0]
@@ -102,7 +102,9 @@ def about(steps=5, batch=2, grad=(), states=False, **options):
 
 
 def test_a_call_is_described_by_its_arguments():
-    plain = Call(STACK, torch.device("cpu"), torch.float32, False, 5, 2, False, False, False, 0.0, False, 0, "float32")
+    plain = CallSpec(
+        STACK, torch.device("cpu"), torch.float32, False, 5, 2, False, False, False, 0.0, False, 0, "float32"
+    )
     assert about() == about(states=True) == plain
     assert about(batch_first=True) == replace(plain, batch_first=True)
     assert about(steps=7, batch=4, lengths=[7, 0, 1, 2]) == replace(plain, steps=7, batch=4, ragged=True)

@@ -120,20 +120,18 @@ def test_every_way_gives_the_same_bits(monkeypatch, cell, way):
         assert torch.equal(found, other)
 
 
-@pytest.mark.parametrize("layout", ["transform", "autocast"])
-def test_the_short_way_of_training_is_left_under_transforms_and_autocast(monkeypatch, layout):
-    class Layer:
-        config = ()
-
-        def keep(self, *given):
-            raise AssertionError("asked")
-
-    if layout == "transform":
+@pytest.mark.parametrize("around", ["transform", "autocast", "nothing"])
+def test_the_short_way_of_training_is_left_under_transforms_and_autocast(monkeypatch, around):
+    sample = draw(Stack(GRU(), 3, 4), dtype=torch.float32)
+    if around == "transform":
         monkeypatch.setattr(engine, "transformed", lambda: True)
-    else:
+    if around == "autocast":
         monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: device == "cpu")
-    x = torch.zeros(1, 1, 1)
-    assert engine._FastLayer.train(Layer(), (), x, None, None, batch_first=True, dropout=0.0, bf16=False) is None
+    weights = tuple(w.requires_grad_() for w in sample.weights)
+    found = engine.fast_layer(sample.stack).train(
+        weights, sample.values, None, None, batch_first=True, dropout=0.0, bf16=False
+    )
+    assert (found is None) == (around != "nothing")
 
 
 @every_cell
@@ -147,8 +145,9 @@ def test_the_short_way_of_training_is_the_long_one(cell, initial):
         values, states, weights = leaves[0], tuple(leaves[1:count]) or None, tuple(leaves[count:])
         if short:
             given = states if states is None or len(states) == 2 else states[0]
-            options = {"batch_first": True, "dropout": 0.0, "bf16": False}
-            output, last = engine.fast_layer(sample.stack).train(weights, values, given, sample.lengths, **options)
+            output, last = engine.fast_layer(sample.stack).train(
+                weights, values, given, sample.lengths, batch_first=True, dropout=0.0, bf16=False
+            )
             assert isinstance(last, tuple) == (len(cell.states) == 2)
             last = last if isinstance(last, tuple) else (last,)
         else:
@@ -159,16 +158,17 @@ def test_the_short_way_of_training_is_the_long_one(cell, initial):
         assert torch.equal(one, other)
 
 
-def test_what_the_short_way_does_not_serve_is_left():
-    class Layer:
-        def keep(self, *given):
-            self.given = given
-
-    layer, x = Layer(), torch.zeros(1, 1, 1)
-    assert engine._FastLayer.train(layer, (x,), x, None, None, batch_first=True, dropout=0.25, bf16=True) is None
-    weights, values, states, lengths, batch_first, dropout, draw_seed, bf16 = layer.given
-    assert (weights, values, states, lengths, batch_first, dropout, bf16) == ((x,), x, None, None, True, 0.25, True)
-    assert 0 <= draw_seed() < 2**62
+def test_the_short_way_draws_a_seed_for_its_dropout(monkeypatch):
+    drawn, before = [], torch.randint
+    monkeypatch.setattr(torch, "randint", lambda *given, **options: drawn.append(given) or before(*given, **options))
+    sample = draw(Stack(GRU(), 3, 4, 2), dtype=torch.float32)
+    weights, fast = tuple(w.requires_grad_() for w in sample.weights), engine.fast_layer(sample.stack)
+    for dropout, bf16 in ((0.0, False), (0.25, True)):
+        output, _ = fast.train(weights, sample.values, None, None, batch_first=True, dropout=dropout, bf16=bf16)
+        config = output.grad_fn.config
+        assert (config.batch_first, config.dropout, config.chunk, config.bf16) == (True, dropout, 0, bf16)
+        assert drawn == [(2**62, ())] * (dropout > 0)
+    assert fast.train(weights, sample.values.double(), None, None, batch_first=True, dropout=0.0, bf16=False) is None
 
 
 def test_a_second_derivative_of_every_input_is_refused():
@@ -184,7 +184,7 @@ def test_a_second_derivative_of_every_input_is_refused():
             torch.autograd.grad(first.sum(), leaves, retain_graph=True, allow_unused=True)
 
 
-def test_layers_and_streams_need_a_kernel(monkeypatch):
+def test_layers_and_sessions_need_a_kernel(monkeypatch):
     class Own(GRU):
         name = "own"
 
