@@ -81,10 +81,10 @@ class Mutant:
         """The changed module; as it is, if cosmic-ray does not make Python of it."""
         before = self.path.read_text(encoding="utf-8")
         operator = cosmic_ray.plugins.get_operator(self.operator)()
-        after = cosmic_ray.mutating.mutate_code(before, operator, self.occurrence) or before
         try:
+            after = cosmic_ray.mutating.mutate_code(before, operator, self.occurrence) or before
             same = ast.dump(ast.parse(after)) == ast.dump(ast.parse(before))
-        except SyntaxError:
+        except (SyntaxError, AttributeError):  # an exception that is an attribute of a module cannot be replaced
             same = True
         return before if same else after
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recurra.data.readers.conll import filled, read_conll
+from recurra.data.readers.conll import Layout, filled, read_conll
 from recurra.errors import DataError
 
 CONLLU = """# sent_id = 1
@@ -154,3 +154,73 @@ def test_what_is_written_is_read(tmp_path_factory, sentences):
     path.write_text("\n".join(rows), encoding="utf-8", newline="")
     found = read_conll(path, encoding="utf-8")
     assert [list(zip(w, t, strict=True)) for w, t in zip(found.words, found.tags or [], strict=True)] == sentences
+
+
+def test_lines_are_split_by_the_layout():
+    assert Layout("utf-8", 2, "\t").split("a b\tc") == ["a b", "c"]
+    assert Layout("utf-8", 2, None).split(" a  b\t c\t") == ["a", "b", "c"]
+    assert Layout("utf-8", 2, None).title(0) == "column 1"
+    assert Layout("utf-8", 2, None, ("x", "y")).title(1) == "column 2 (y)"
+    found = Layout("utf-8", 2, None)
+    assert (found.conllu, found.header, found.word, found.target, found.names) == (False, False, 0, None, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "conllu"),
+    [
+        ("1\ta\ta\tX\tX\t_\t0\tr\t_\t_\n", 10, True),
+        ("1-2\ta\ta\tX\tX\t_\t0\tr\t_\t_\n" + "1\ta\ta\tX\tX\t_\t0\tr\t_\t_\n", 10, True),
+        ("1.1\ta\ta\tX\tX\t_\t0\tr\t_\t_\n" + "1\ta\ta\tX\tX\t_\t0\tr\t_\t_\n", 10, True),
+        ("0\ta\ta\tX\tX\t_\t0\tr\t_\t_\n", 10, True),
+        ("01\ta\ta\tX\tX\t_\t0\tr\t_\t_\n", 10, False),
+        ("1\ta\ta\tX\tX\t_\t0\tr\t_\n", 9, False),
+        ("x\ta\ta\tX\tX\t_\t0\tr\t_\t_\n", 10, False),
+        ("a\tX\n", 2, False),
+        ("a X Y\n", 3, False),
+        ("#tag\tX\n", 2, False),
+        ("# comment\n#tag\tX\n", 2, False),
+    ],
+)
+def test_the_format_is_that_of_the_first_line_of_data(file, text, columns, conllu):
+    layout = read_conll(file(text), tagged=False).layout
+    assert (layout.columns, layout.conllu, layout.delimiter) == (columns, conllu, None if " X" in text else "\t")
+
+
+def test_words_and_tags_by_number_or_name(file):
+    path = file("w,x,y\na,1,2\nb,3,4\n")
+    options = {"delimiter": ",", "header": True}
+    assert read_conll(path, "y", **options).tags == [["2", "4"]]
+    assert read_conll(path, "X", **options).tags == [["1", "3"]]
+    assert read_conll(path, "1", "3", **options).words == [["2", "4"]]
+    assert read_conll(path, None, **options).tags == [["2", "4"]]
+    for number in ("0", "4", "-1"):
+        with pytest.raises(DataError, match=f'has no column "{number}"'):
+            read_conll(path, number, **options)
+    assert read_conll(path, "zzz", tagged=False, **options).layout.target is None
+    assert read_conll(path, "w", tagged=False, **options).layout.target is None
+    assert read_conll(path, "x", tagged=False, **options).layout.target == 1
+
+
+def test_comments_end_with_the_first_word(file):
+    found = read_conll(file("# c d e\n## x y\na X\n# Y\n\n# one two three\nb Z\n"))
+    assert found.words == [["a", "#"], ["b"]]
+    conllu = "1\ta\ta\tX\tX\t_\t0\tr\t_\t_\n#\n2\tb\tb\tY\tY\t_\t0\tr\t_\t_\n"
+    with pytest.raises(DataError, match="line 2: 1 column where CoNLL-U has 10"):
+        read_conll(file(conllu))
+
+
+def test_missing_tags_are_counted_and_left_out(file):
+    found = read_conll(file("a\tX\nb\t\n\nc\t_\n\nd\tY\n"))
+    assert found.tags == [["X", None], [None], ["Y"]]
+    assert "2 words without a tag" in found.summary
+    assert found.lines == [[1, 2], [4], [6]]
+    assert "2 bad sentences" in read_conll(file("a X\nb\n\nc\n\nd Y\n"), skip_bad_rows=True).summary
+    assert found.summary.startswith("a.txt: 3 sentences, 4 words, 2 columns, UTF-8, tags in column 2\n")
+
+
+def test_columns_are_added_or_filled(file):
+    path = file("a X 1\n\nb Y 2")
+    found = read_conll(path, "2", tagged=False)
+    assert "".join(filled(found, [["P"], ["Q"]])) == "a P 1\n\nb Q 2"
+    words = read_conll(file("a\r\nb\r\n"), tagged=False)
+    assert "".join(filled(words, [["P", "Q"]])) == "a P\r\nb Q\r\n"

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from recurra.data.readers import delimited
 from recurra.data.readers.tables import DataFile, ReadOptions, read_table
 from recurra.errors import DataError
 
@@ -183,3 +184,37 @@ def test_any_table_without_quoting_keeps_its_rows(tmp_path: Path, rows: list[lis
     assert [[cell.replace('"', "") for cell in row] for row in rows_of(read)] == [
         [cell.replace('"', "") for cell in row] for row in rows
     ]
+
+
+@pytest.mark.parametrize("size", [16, 64, 1 << 20])
+def test_blocks_of_any_size_give_the_same_rows(write: Write, monkeypatch, size: int) -> None:
+    assert delimited._BLOCK_SIZES == (4 << 20, 64 << 20, 1 << 30)
+    monkeypatch.setattr(delimited, "_BLOCK_SIZES", (size, 1 << 20))
+    path = write("id,text\n" + "".join(f'{i},"{"x" * i}"\n' for i in range(40)))
+    file = read_table(path, ["text", "id"])
+    assert rows_of(file) == [["x" * i, str(i)] for i in range(40)]
+    assert file.skipped == 0
+
+
+def test_a_row_longer_than_every_block_is_refused(write: Write, monkeypatch) -> None:
+    monkeypatch.setattr(delimited, "_BLOCK_SIZES", (16, 32))
+    with pytest.raises(DataError, match=r"^cannot read .*table\.csv: "):
+        read_table(write("id,text\n1," + "x" * 100 + "\n"), ["text"])
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "fact"),
+    [("\t", "tab-separated"), (",", "comma-separated"), (";", "semicolon-separated"), ("|", "pipe-separated"),
+     ("^", 'separated by "^"')],
+)  # fmt: skip
+def test_separators_have_names(write: Write, delimiter: str, fact: str) -> None:
+    file = read_table(write(f"a{delimiter}b\n1{delimiter}2\n"), options=ReadOptions(delimiter=delimiter))
+    assert file.summary == f"table.csv: 1 row, {fact}, UTF-8, no quoting, columns a, b"
+    assert file.delimiter == delimiter
+
+
+def test_the_header_may_span_batches(write: Write, monkeypatch) -> None:
+    from recurra.data.files import table
+
+    monkeypatch.setattr(table, "BATCH_ROWS", 1)
+    assert read_table(write("one\ntwo\nthree\n", "a.csv")).table.to_pydict() == {"one": ["two", "three"]}

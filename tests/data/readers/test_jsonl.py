@@ -101,3 +101,33 @@ def test_json_columns_are_chosen(write: Write) -> None:
         read_table(write('{"a": [1]}\n{"a": [' + "9" * 30 + "]}\n", "b.jsonl"))
     with pytest.raises(DataError, match="is empty"):
         read_table(write("{}\n\n", "c.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "found"),
+    [
+        ([1, 2], pa.int64(), [1, 2]),
+        ([2**63 - 1, -(2**63)], pa.string(), [str(2**63 - 1), str(-(2**63))]),
+        ([2**63 - 1], pa.int64(), [2**63 - 1]),
+        ([2**63], pa.string(), [str(2**63)]),
+        ([1, 2.5], pa.float64(), [1.0, 2.5]),
+        ([2.5, 1], pa.float64(), [2.5, 1.0]),
+        ([None, 1], pa.int64(), [None, 1]),
+        ([1, None], pa.int64(), [1, None]),
+        ([True, False], pa.bool_(), [True, False]),
+        ([True, 1], pa.string(), ["true", "1"]),
+        (["a", 1.5], pa.string(), ["a", "1.5"]),
+        ([None], pa.string(), [None]),
+        ([[1], [2.5]], pa.list_(pa.float64()), [[1.0], [2.5]]),
+        ([[], ["a"]], pa.list_(pa.string()), [[], ["a"]]),
+    ],
+)
+def test_a_column_has_the_type_that_holds_its_values(write: Write, values, kind, found) -> None:
+    table = read_table(write("".join(json.dumps({"v": value}) + "\n" for value in values), "a.jsonl")).table
+    assert (table.schema.field("v").type, table["v"].to_pylist()) == (kind, found)
+
+
+@pytest.mark.parametrize("values", [[[1], "a"], ["a", [1]], [{"a": 1}, 5], [[1], ["a"]]])
+def test_values_of_unlike_kinds_are_named(write: Write, values) -> None:
+    with pytest.raises(DataError, match=r"^a\.jsonl, line 2, column v: "):
+        read_table(write("".join(json.dumps({"v": value}) + "\n" for value in values), "a.jsonl"))
