@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recurra import cells, nn
-from recurra.nn import LSTM, SequenceEncoder, begin_remembering, build_recurrent
+from recurra.nn import LSTM, SequenceEncoder, build_recurrent, init_recurrent_
 
 
 def test_by_default_it_is_one_lstm_of_128_units_that_reads_forwards():
@@ -99,7 +99,7 @@ def test_recurrent_weights_begin_where_states_last(cell, orthogonal):
     torch.manual_seed(0)
     layer = build_recurrent(cell, 3, 4, 2, bidirectional=True)
     before = {name: weight.clone() for name, weight in layer.state_dict().items()}
-    begin_remembering(layer, orthogonal=orthogonal)
+    init_recurrent_(layer, orthogonal=orthogonal)
     for name, weight in layer.state_dict().items():
         if name.startswith("weight_hh") and orthogonal:
             for gate in weight.split(4):
@@ -114,5 +114,5 @@ def test_recurrent_weights_begin_where_states_last(cell, orthogonal):
 
 def test_recurrent_weights_begin_orthogonal_unless_otherwise_said():
     layer = build_recurrent("rnn", 3, 4, 1)
-    begin_remembering(layer)
+    init_recurrent_(layer)
     torch.testing.assert_close(layer.weight_hh_l0 @ layer.weight_hh_l0.T, torch.eye(4))

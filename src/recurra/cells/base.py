@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 State = tuple["Tensor", ...]
 
 Alter = Callable[[str, "Tensor"], "Tensor"]
-"""Takes the name and the values of a gate, `(batch, hidden)`, and gives the values with which the step goes on."""
+"""Function of the name and the values of a gate, `(batch, hidden)`, that returns the values that the step uses.
+
+Example:
+    >>> import torch
+    >>> from recurra.cells import GRU
+    >>> def closed(name: str, gate: torch.Tensor) -> torch.Tensor:
+    ...     return torch.zeros_like(gate) if name == "reset" else gate
+    >>> weights = {name: torch.ones(shape) for name, shape in GRU().shapes(2, 3).items()}
+    >>> GRU().step(torch.ones(1, 2), (torch.zeros(1, 3),), weights, closed).gates[0].tolist()
+    [[0.0, 0.0, 0.0]]
+"""
 
 
 def as_is(name: str, gate: Tensor) -> Tensor:

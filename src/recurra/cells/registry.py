@@ -16,7 +16,12 @@ from .lstm import LSTM
 from .rnn import RNN
 
 CellLike = str | Cell | type[Cell]
-"""A cell as users give it: the name of a known one, or another cell as an instance or class."""
+"""A cell as a parameter: the name of a known one, or another cell as an instance or class.
+
+Example:
+    >>> [repr(find(cell)) for cell in ("lstm", LSTM(), LSTM)]
+    ['LSTM()', 'LSTM()', 'LSTM()']
+"""
 
 C = TypeVar("C", bound=type[Cell] | Cell)
 

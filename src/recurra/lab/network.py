@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recurra._util.plotting import GREY, PALETTE
 from recurra.cells.registry import NO_MEMORY, label, names
-from recurra.nn import begin_remembering, build_recurrent
+from recurra.nn import build_recurrent, init_recurrent_
 
 from .problems import Problem
 
@@ -96,7 +96,7 @@ def init_long_memory(network: ProbeNetwork, lag: int) -> None:
     (Tallec and Ollivier, "Can recurrent neural networks warp time?", 2018).
     """
     layer = network.layer
-    begin_remembering(layer)
+    init_recurrent_(layer)
     gates, size = layer.stack.cell.gates, layer.stack.hidden_size
     weights = dict(layer.named_parameters())
     if not {"forget", "update"} & {*gates}:

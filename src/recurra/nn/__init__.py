@@ -1,10 +1,13 @@
-"""Layers that take the place of torch.nn's recurrent ones, and the pieces that go with them."""
+"""Recurrent layers with the interface of torch.nn, and the other layers of the networks of all tasks."""
+
+import warnings
+from typing import Any
 
 from recurra.ops.mask import step_mask
 
 from .acceleration import AccelerateReport, accelerate, accelerate_report, restore
-from .crf import Chain
-from .encoder import CELLS, SequenceEncoder, begin_remembering, build_recurrent
+from .crf import LinearChainCRF
+from .encoder import CELLS, SequenceEncoder, build_recurrent, init_recurrent_
 from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden
 from .recurrent import GRU, LSTM, RNN, Recurrent
@@ -24,8 +27,8 @@ __all__ = [
     "RECURRENT",
     "RNN",
     "AccelerateReport",
-    "Chain",
     "ContextNetwork",
+    "LinearChainCRF",
     "Memoryless",
     "Pooling",
     "Recurrent",
@@ -34,11 +37,21 @@ __all__ = [
     "SpectrumMask",
     "accelerate",
     "accelerate_report",
-    "begin_remembering",
     "build_recurrent",
+    "init_recurrent_",
     "last_hidden",
     "restore",
     "stack_frames",
     "stacked_length",
     "step_mask",
 ]
+
+_RENAMED = {"Chain": "LinearChainCRF", "begin_remembering": "init_recurrent_"}
+
+
+def __getattr__(name: str) -> Any:
+    """Finds names of earlier versions."""
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"recurra.nn.{name} is now recurra.nn.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+    return globals()[_RENAMED[name]]

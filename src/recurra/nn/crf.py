@@ -1,13 +1,14 @@
-"""Sequences of tags as paths through a linear chain: log-partition, marginals, and the best path.
+"""Linear-chain conditional random field (CRF): log-partition, marginals and the best path of tags.
 
-A path over the steps of one sequence scores the sum of its steps' scores, of the transitions between them, and of its
-beginning and end; the probability of a path is proportional to the exponential of that (Lafferty, McCallum and Pereira
-2001, https://repository.upenn.edu/handle/20.500.14332/6188). All functions take ragged batches, zero lengths among
-them; values beyond a length are never read.
+The score of a path is the sum of the scores of its steps, of the transitions between them, and of its start and end.
+The probability of a path is proportional to the exponential of its score (Lafferty, McCallum and Pereira 2001,
+https://repository.upenn.edu/handle/20.500.14332/6188). All functions take ragged batches, also with lengths of zero.
+Values beyond a length are never read.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -16,11 +17,11 @@ from torch import Tensor
 from recurra.ops.mask import step_mask
 
 FORBIDDEN = -1e9
-"""Score of a transition that is not allowed; far below any learnt one, and far from overflow."""
+"""Score of a transition that is not allowed; far below any learned one, and far from overflow."""
 
 
-class Links(NamedTuple):
-    """Scores of a chain beside those of its steps.
+class Transitions(NamedTuple):
+    """Scores of a path that do not depend on the input.
 
     Attributes:
         pairs: from tag to tag, `(tags, tags)`.
@@ -33,14 +34,14 @@ class Links(NamedTuple):
     end: Tensor
 
 
-def path_score(scores: Tensor, tags: Tensor, lengths: Tensor, links: Links) -> Tensor:
+def path_score(scores: Tensor, tags: Tensor, lengths: Tensor, transitions: Transitions) -> Tensor:
     """Score of one path for each sequence, `(batch,)`; 0 for an empty one.
 
     Args:
         scores: of each tag at each step, `(batch, time, tags)`.
         tags: the path, `(batch, time)`; any number beyond the lengths.
         lengths: `(batch,)`.
-        links: scores of the chain.
+        transitions: scores of the transitions.
     """
     if not scores.shape[1]:
         return scores.sum((1, 2))  # 0, with a gradient
@@ -48,10 +49,10 @@ def path_score(scores: Tensor, tags: Tensor, lengths: Tensor, links: Links) -> T
     tags = torch.where(real, tags, 0)
     steps = scores.gather(2, tags.unsqueeze(2)).squeeze(2)
     # not by two indices: threads would add to the gradient in any order
-    moves = links.pairs.flatten().index_select(0, (tags[:, :-1] * scores.shape[2] + tags[:, 1:]).flatten())
+    moves = transitions.pairs.flatten().index_select(0, (tags[:, :-1] * scores.shape[2] + tags[:, 1:]).flatten())
     moves = moves.view(len(tags), tags.shape[1] - 1)
     last = tags.gather(1, (real.sum(1, keepdim=True) - 1).clamp(min=0)).squeeze(1)
-    ends = links.start[tags[:, 0]] + links.end[last]
+    ends = transitions.start[tags[:, 0]] + transitions.end[last]
     zero = scores.new_zeros(())
     return (
         torch.where(real, steps, zero).sum(1)
@@ -60,63 +61,65 @@ def path_score(scores: Tensor, tags: Tensor, lengths: Tensor, links: Links) -> T
     )
 
 
-def log_partition(scores: Tensor, lengths: Tensor, links: Links) -> Tensor:
+def log_partition(scores: Tensor, lengths: Tensor, transitions: Transitions) -> Tensor:
     """Logarithm of the sum over all paths of the exponential of their scores, `(batch,)`; 0 for an empty sequence.
 
     Args:
         scores: of each tag at each step, `(batch, time, tags)`.
         lengths: `(batch,)`.
-        links: scores of the chain.
+        transitions: scores of the transitions.
 
     Example:
         >>> import torch
-        >>> none = Links(torch.zeros(2, 2), torch.zeros(2), torch.zeros(2))
+        >>> none = Transitions(torch.zeros(2, 2), torch.zeros(2), torch.zeros(2))
         >>> log_partition(torch.zeros(1, 3, 2), torch.tensor([3]), none).exp().round().tolist()
         [8.0]
     """
     if not scores.shape[1]:
         return scores.sum((1, 2))  # 0, with a gradient
     real = _real(scores, lengths)
-    forward = links.start + scores[:, 0]
+    forward = transitions.start + scores[:, 0]
     for t in range(1, scores.shape[1]):
-        after = torch.logsumexp(forward.unsqueeze(2) + links.pairs, 1) + scores[:, t]
+        after = torch.logsumexp(forward.unsqueeze(2) + transitions.pairs, 1) + scores[:, t]
         forward = torch.where(real[:, t, None], after, forward)
-    total = torch.logsumexp(forward + links.end, 1)
+    total = torch.logsumexp(forward + transitions.end, 1)
     return torch.where(real[:, 0], total, total.new_zeros(()))
 
 
-def marginals(scores: Tensor, lengths: Tensor, links: Links) -> Tensor:
+def marginals(scores: Tensor, lengths: Tensor, transitions: Transitions) -> Tensor:
     """Probability of each tag at each step over all paths, `(batch, time, tags)`; 0 beyond the lengths."""
     steps = scores.shape[1]
     if not steps:
         return torch.zeros_like(scores)
     real = _real(scores, lengths)
-    forward = [links.start + scores[:, 0]]
+    forward = [transitions.start + scores[:, 0]]
     for t in range(1, steps):
-        forward.append(torch.logsumexp(forward[-1].unsqueeze(2) + links.pairs, 1) + scores[:, t])
-    last = links.end.expand(len(scores), -1)
+        forward.append(torch.logsumexp(forward[-1].unsqueeze(2) + transitions.pairs, 1) + scores[:, t])
+    last = transitions.end.expand(len(scores), -1)
     backward = [last]  # of the last real step and all beyond it
     for t in range(steps - 1, 0, -1):
-        before = torch.logsumexp(links.pairs + (scores[:, t] + backward[-1]).unsqueeze(1), 2)
+        before = torch.logsumexp(transitions.pairs + (scores[:, t] + backward[-1]).unsqueeze(1), 2)
         backward.append(torch.where(real[:, t, None], before, last))
     both = torch.stack(forward, 1) + torch.stack(backward[::-1], 1)
     return torch.where(real.unsqueeze(2), torch.softmax(both, 2), both.new_zeros(()))
 
 
-def best_path(scores: Tensor, lengths: Tensor, links: Links) -> Tensor:
+def best_path(scores: Tensor, lengths: Tensor, transitions: Transitions) -> Tensor:
     """The path of the highest score by Viterbi's algorithm, `(batch, time)`; 0 beyond the lengths.
 
     Args:
         scores: of each tag at each step, `(batch, time, tags)`.
         lengths: `(batch,)`.
-        links: scores of the chain; what is not allowed has `FORBIDDEN` added.
+        transitions: scores of the transitions; those that are not allowed have `FORBIDDEN` added.
     """
     batch, steps, _ = scores.shape
     path = torch.zeros(batch, steps, dtype=torch.long, device=scores.device)
     if not steps:
         return path
     real = _real(scores, lengths)
-    scores, pairs, start, end = (x.double() for x in (scores, *links))  # float32 would lose the scores in FORBIDDEN
+    scores, pairs, start, end = (
+        x.double() for x in (scores, *transitions)
+    )  # float32 would lose the scores in FORBIDDEN
     forward, came_from = start + scores[:, 0], []
     for t in range(1, steps):
         best, before = (forward.unsqueeze(2) + pairs).max(1)
@@ -134,14 +137,27 @@ def _real(scores: Tensor, lengths: Tensor) -> Tensor:
     return step_mask(lengths.to(scores.device), scores.shape[1])
 
 
-class Chain(torch.nn.Module):
-    """Head of a tagger: learnt transitions (a conditional random field), hard constraints, or both.
+class LinearChainCRF(torch.nn.Module):
+    """Output layer of a tagger: learned transitions (a conditional random field), hard constraints, or both.
 
     Args:
         tags: number of tags.
-        learnt: whether transitions are learnt; without, each step is judged by itself in training.
-        allowed: what may follow what, begin and end, as booleans `(tags, tags)`, `(tags,)`, `(tags,)`. It binds the
-            decoding alone, so that data with a slip in them can be trained on.
+        learnt: whether transitions are learned. Without, the loss of a step does not depend on the other steps.
+        allowed: which tag may follow which, which may be first and which last, as booleans `(tags, tags)`, `(tags,)`,
+            `(tags,)`. Only decoding uses it, so training data may break these rules.
+
+    Example:
+        Tag 1 must not follow tag 0:
+
+        >>> import torch
+        >>> from recurra import nn
+        >>> allowed = torch.tensor([[True, False], [True, True]]), torch.ones(2).bool(), torch.ones(2).bool()
+        >>> crf = nn.LinearChainCRF(2, learnt=False, allowed=allowed)
+        >>> scores = torch.tensor([[[3.0, 0.0], [0.0, 2.0], [1.0, 0.0]]])
+        >>> crf.decode(scores, torch.tensor([3])).tolist()
+        [[0, 0, 0]]
+        >>> [round(loss, 3) for loss in crf.loss(scores, torch.tensor([[0, 1, 0]]), torch.tensor([3])).tolist()]
+        [0.489]
     """
 
     def __init__(self, tags: int, *, learnt: bool, allowed: tuple[Tensor, Tensor, Tensor] | None = None) -> None:
@@ -157,24 +173,30 @@ class Chain(torch.nn.Module):
         for name, part in zip(("pairs", "start", "end"), allowed or (), strict=False):
             self.register_buffer(f"no_{name}", torch.where(part, 0.0, FORBIDDEN), persistent=False)
 
-    def without_learnt(self) -> Chain:
-        """A chain on the CPU with the same constraints and without learnt transitions."""
+    def without_learnt(self) -> LinearChainCRF:
+        """Returns a layer on the CPU with the same constraints and without learned transitions."""
         if not self.constrained:
-            return Chain(len(self.start), learnt=False)
+            return LinearChainCRF(len(self.start), learnt=False)
         pairs, start, end = (getattr(self, f"no_{name}").cpu() == 0 for name in ("pairs", "start", "end"))
-        return Chain(len(self.start), learnt=False, allowed=(pairs, start, end))
+        return LinearChainCRF(len(self.start), learnt=False, allowed=(pairs, start, end))
 
     @property
-    def links(self) -> Links:
-        """The learnt transitions."""
-        return Links(self.pairs, self.start, self.end)
+    def transitions(self) -> Transitions:
+        """The learned transitions."""
+        return Transitions(self.pairs, self.start, self.end)
 
     @property
-    def decoding(self) -> Links:
-        """The transitions with what is not allowed far below."""
+    def links(self) -> Transitions:
+        """Earlier name of `transitions`."""
+        warnings.warn("`links` is now `transitions`", DeprecationWarning, stacklevel=2)
+        return self.transitions
+
+    @property
+    def decoding(self) -> Transitions:
+        """The transitions for decoding: a very low score is added to those that are not allowed."""
         if not self.constrained:
-            return self.links
-        return Links(*(getattr(self, name) + getattr(self, f"no_{name}") for name in ("pairs", "start", "end")))
+            return self.transitions
+        return Transitions(*(getattr(self, name) + getattr(self, f"no_{name}") for name in ("pairs", "start", "end")))
 
     def loss(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """Negative log-probability of the known tags of each sequence, `(batch,)`.
@@ -190,11 +212,11 @@ class Chain(torch.nn.Module):
             )
             return losses.view(tags.shape).sum(1)
         known = tags >= 0
-        total = log_partition(scores, lengths, self.links)
+        total = log_partition(scores, lengths, self.transitions)
         if bool((known | ~_real(scores, lengths)).all()):
-            return total - path_score(scores, tags, lengths, self.links)
+            return total - path_score(scores, tags, lengths, self.transitions)
         others = known.unsqueeze(2) & (torch.arange(scores.shape[2], device=scores.device) != tags.unsqueeze(2))
-        return total - log_partition(scores.masked_fill(others, -1e4), lengths, self.links)
+        return total - log_partition(scores.masked_fill(others, -1e4), lengths, self.transitions)
 
     def log_probability(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """Logarithm of the probability of tags among all that are allowed, `(batch,)`; arguments as of `path_score`."""

@@ -134,15 +134,19 @@ def build_recurrent(
     return recurrent.Recurrent(found, input_size, hidden_size, num_layers, **options)
 
 
-def begin_remembering(layer: Layer, *, orthogonal: bool = True) -> None:
-    """Starts recurrent weights where states last: an LSTM's forget gates open, and, if wanted, orthogonal gates.
+def init_recurrent_(layer: Layer, *, orthogonal: bool = True) -> None:
+    """Initializes recurrent weights for a long memory: open forget gates in an LSTM and orthogonal matrices.
 
     Saxe and others, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", 2014;
     Jozefowicz and others, "An empirical exploration of recurrent network architectures", 2015.
 
+    Args:
+        layer: the layer, changed in place.
+        orthogonal: whether each gate gets an orthogonal matrix.
+
     Example:
         >>> layer = build_recurrent("lstm", 3, 4, 1)
-        >>> begin_remembering(layer)
+        >>> init_recurrent_(layer)
         >>> layer.bias_hh_l0[4:8].tolist()
         [1.0, 1.0, 1.0, 1.0]
     """

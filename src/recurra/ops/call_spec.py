@@ -12,10 +12,10 @@ from recurra.cells import State
 from .stack import Stack
 
 MEMORIES = ("full", "recompute")
-"""What is stored for the backward pass: everything, or the states of √T steps."""
+"""Values of `memory`: the backward pass uses all stored gates, or recomputes them from the states of √T steps."""
 
 PRECISIONS = ("float32", "bfloat16")
-"""To what the factors of matrix products may be rounded in training; sums and states keep their type."""
+"""Values of `precision`: the type of the factors of matrix products in training. Sums and states keep their type."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class CallSpec:
     """One call of `recurra.ops.recurrence`, without its data.
 
     Attributes:
-        stack: what is computed.
-        device: where the values lie.
+        stack: cell, sizes, layers and directions.
+        device: device of the values.
         dtype: number type of the values and weights.
         mixed: whether autocast is on.
         steps: padded length of the batch.
@@ -36,6 +36,21 @@ class CallSpec:
         training: whether dropout is on.
         chunk: steps that are stored at a time for the backward pass, 0 for all.
         precision: one of `PRECISIONS`.
+
+    Example:
+        An engine reads the call to decide whether it serves it:
+
+        >>> import torch
+        >>> from recurra import cells, ops
+        >>> class Short:
+        ...     name = "short"
+        ...     def refuses(self, call: ops.CallSpec):
+        ...         return None if call.steps < 10 else f"{call.steps} steps are too many"
+        >>> stack = ops.Stack(cells.GRU(), 3, 4)
+        >>> options = {"mixed": False, "ragged": False, "needs_grad": False, "batch_first": True, "training": False}
+        >>> call = ops.CallSpec(stack, torch.device("cpu"), torch.float32, steps=50, batch=2, dropout=0.0, **options)
+        >>> Short().refuses(call)
+        '50 steps are too many'
     """
 
     stack: Stack
@@ -53,5 +68,5 @@ class CallSpec:
     precision: str = "float32"
 
     def zeros(self, like: Tensor) -> State:
-        """Initial states of zeros, of the device and type of `like`."""
+        """Returns initial states of zeros, with the device and type of `like`."""
         return tuple(like.new_zeros(shape) for shape in self.stack.state_shapes(self.batch))

@@ -1,4 +1,4 @@
-"""A run of a stack with all that happens inside: every gate and state of every layer, direction, step and unit."""
+"""Runs a stack and returns every gate and state of every layer, direction, step and unit."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .stack import Stack
 
 
 class Record(NamedTuple):
-    """What a run did.
+    """Result of `record`.
 
     Attributes:
-        output: as `recurrence` gives it, with `batch_first`.
-        last: final states, as `recurrence` gives them.
+        output: as from `recurrence` with `batch_first`.
+        last: final states, as from `recurrence`.
         arrays: for each name of a gate or state, `(layers, directions, batch, time, units)`; NaN beyond each length.
         engine: which engine ran it.
     """
@@ -53,7 +53,7 @@ def record(
         weights: flat, in the order of `stack.named_shapes()`.
         lengths: steps of each sequence, `(batch,)`; None when all are full.
         states: initial states, each `(layers * directions, batch, size)`; zeros when None.
-        names: which gates and states are wanted; None for all.
+        names: gates and states to return; None for all.
         engine: `"auto"`, or the name of one engine.
 
     Raises:
@@ -92,7 +92,7 @@ def replay(
     *,
     watcher: Watcher,
 ) -> tuple[Tensor, State]:
-    """Runs a stack by the reference loop, with gradients where they are on, while a watcher sees and may change it.
+    """Runs a stack with the reference engine. A watcher receives every step and may change gates and states.
 
     Args:
         stack: cell, sizes, layers and directions.
@@ -100,21 +100,35 @@ def replay(
         weights: flat, in the order of `stack.named_shapes()`.
         lengths: steps of each sequence, `(batch,)`; None when all are full.
         states: initial states, each `(layers * directions, batch, size)`; zeros when None.
-        watcher: sees every step, in the order in which the stack computes them: layer by layer, direction by direction.
+        watcher: receives every step, in the order of computation: layer by layer, direction by direction.
 
     Returns:
-        Output and final states as `recurrence` gives them, with `batch_first`.
+        Output and final states as from `recurrence` with `batch_first`, with gradients if they are on.
 
     Raises:
         ValueError: sizes or lengths do not fit.
         TypeError: the watcher alters gates, and the step of the cell does not take `alter`.
+
+    Example:
+        >>> import torch
+        >>> from recurra import cells, ops
+        >>> class Printer:
+        ...     alters = False
+        ...     def stepped(self, place, step):
+        ...         print(place.time, tuple(step.state[0].shape))
+        ...         return step.state
+        >>> stack = ops.Stack(cells.GRU(), 2, 3)
+        >>> weights = [torch.randn(shape) for _, shape in stack.named_shapes()]
+        >>> output, last = ops.replay(stack, torch.randn(4, 2, 2), weights, watcher=Printer())
+        0 (4, 3)
+        1 (4, 3)
     """
     call, checked = prepare(stack, values, weights, lengths, states, batch_first=True)
     return reference.run(call, values, weights, checked, states, watcher)
 
 
 class _Notes:
-    """A watcher that keeps what it sees."""
+    """A watcher that stores gates and states."""
 
     alters = False
 
@@ -123,18 +137,18 @@ class _Notes:
         self.seen: dict[tuple[str, Place], Tensor] = {}
 
     def gate(self, place: Place, name: str, gate: Tensor) -> Tensor:
-        """Not asked."""
+        """Never called."""
         return gate
 
     def stepped(self, place: Place, step: Step) -> State:
-        """Keeps gates and states."""
+        """Stores gates and states."""
         for name, value in zip(self.stack.inner_sizes, (*step.gates, *step.state), strict=True):
             if name in self.sizes:
                 self.seen[name, place] = value
         return step.state
 
     def arrays(self, values: Tensor, lengths: Tensor | None) -> dict[str, Tensor]:
-        """All that was seen, in order."""
+        """Returns the stored values, NaN beyond each length."""
         batch, steps = values.shape[:2]
         beyond = None
         if lengths is not None:

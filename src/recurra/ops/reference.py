@@ -21,12 +21,16 @@ name = "reference"
 
 
 class Place(NamedTuple):
-    """Where in a stack a step happens.
+    """Position of one step in a stack.
 
     Attributes:
         layer: counted from 0 at the input.
         direction: 0 forward, 1 backward in time.
         time: position in the sequence, in both directions counted from its beginning.
+
+    Example:
+        >>> Place(layer=0, direction=1, time=4)
+        Place(layer=0, direction=1, time=4)
     """
 
     layer: int
@@ -35,22 +39,38 @@ class Place(NamedTuple):
 
 
 class Watcher(Protocol):
-    """Receives every step of a run, and may change its gates and states."""
+    """Receives every step of a run, and may change its gates and states; see `replay`.
+
+    Example:
+        >>> import torch
+        >>> from recurra import cells, ops
+        >>> class KeepOpen:
+        ...     alters = True
+        ...     def gate(self, place, name, gate):
+        ...         return torch.ones_like(gate) if name == "update" else gate
+        ...     def stepped(self, place, step):
+        ...         return step.state
+        >>> stack = ops.Stack(cells.GRU(), 2, 3)
+        >>> weights = [torch.randn(shape) for _, shape in stack.named_shapes()]
+        >>> output, _ = ops.replay(stack, torch.randn(1, 5, 2), weights, watcher=KeepOpen())
+        >>> output.abs().max().item()  # the update gate keeps the initial state
+        0.0
+    """
 
     alters: bool
-    """Whether `gate` is to be asked."""
+    """Whether the run calls `gate`."""
 
     def gate(self, place: Place, name: str, gate: Tensor) -> Tensor:
-        """A gate `(batch, hidden)` as soon as it is known; returns the values to go on with."""
+        """Receives a gate `(batch, hidden)` as soon as it is computed; returns the values that the step uses."""
         ...
 
     def stepped(self, place: Place, step: Step) -> State:
-        """The end of a step; returns the states `(batch, size)` to go on with."""
+        """Receives a completed step; returns the states `(batch, size)` for the next one."""
         ...
 
 
 def refuses(call: CallSpec) -> str | None:
-    """Serves everything."""
+    """Returns None: this engine serves every call."""
     return None
 
 
@@ -99,7 +119,7 @@ def _scan(
     direction: int,
     watcher: Watcher | None,
 ) -> tuple[Tensor, State]:
-    """One layer in one direction. Where a sequence is not active its state waits and its output is 0."""
+    """Runs one layer in one direction. Beyond the length of a sequence, its state stays and its output is 0."""
     steps = range(x.shape[0])
     outputs: list[Tensor] = [x.new_empty(0)] * len(steps)
     for t in reversed(steps) if direction else steps:

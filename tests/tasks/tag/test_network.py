@@ -11,7 +11,7 @@ import torch
 from recurra.data.batching.batches import IGNORE
 from recurra.data.batching.words import WordBatch
 from recurra.data.encoders.tag_schemes import parts_of
-from recurra.nn import Chain
+from recurra.nn import LinearChainCRF
 from recurra.tasks.tag.network import UNSEEN_TAG, Observed, TaggerNetwork, Tagging
 
 OPTIONS = {
@@ -141,7 +141,7 @@ def test_a_tag_never_seen_is_no_part_of_the_loss():
 
 def test_scores_without_a_chain_are_decoded_by_that_of_the_objective():
     allowed = torch.ones(3, 3, dtype=torch.bool), torch.tensor([False, True, True]), torch.ones(3, dtype=torch.bool)
-    chain = Chain(3, learnt=False, allowed=allowed)
+    chain = LinearChainCRF(3, learnt=False, allowed=allowed)
     scores = torch.tensor([[[9.0, 1.0, 0.0]] * 3, [[9.0, 0.0, 1.0]] * 3])
     found = Tagging(chain=chain).observe(lambda batch: scores, BATCH)
     assert found.found.tolist() == [1, 0, 0, 2]

@@ -1,4 +1,4 @@
-"""What the native engine computes, on tensors in real memory: the engine's functions with the tensors' addresses."""
+"""Functions of the C++ engine for tensors in CPU memory. They pass the addresses of the tensors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def forward(
     keep: bool,
     tape: Any = None,
 ) -> tuple[Tensor, Tensor, Tensor | None, Any]:
-    """Output, final hidden and cell states (the latter an LSTM's), and with `keep` what backward needs."""
+    """Returns the output, the last hidden states, an LSTM's last cell states, and with `keep` the tape for backward."""
     values, states, weights = _plain(values.detach()), _contiguous(states), _contiguous(weights)
     lengths = _index(lengths)
     spec = _spec(config, values, seed)
@@ -111,7 +111,7 @@ def export_gates(
     names: Sequence[str],
     sizes: Mapping[str, int],
 ) -> dict[str, Tensor]:
-    """Gates and states out of a tape: of all `names`, in the cell's order, those that have a size are wanted."""
+    """Returns gates and states from a tape: of all `names`, in the cell's order, those that have a size."""
     spec = _spec(config, values, None)
     batch, steps = config.batch_and_steps(values)
     rows = config.num_layers, 2 if config.bidirectional else 1, batch, steps
@@ -123,12 +123,12 @@ def export_gates(
 
 
 def readable(tensors: Sequence[Tensor]) -> bool:
-    """Whether all are known to be plain tensors with numbers in the memory of the CPU; False says nothing."""
+    """Returns True if all are plain tensors in CPU memory; False if they are not, or if this is not known."""
     return engine is not None and not torch.compiler.is_compiling() and engine.readable(list(tensors))
 
 
 def tape_size(config: RecurrenceConfig, dtype: torch.dtype, steps: Any, batch: Any) -> Any:
-    """Numbers that a call keeps for its backward pass, at most; steps and batch may be symbols."""
+    """Returns how many numbers a call stores for its backward pass at most; steps and batch may be symbols."""
 
     def size(steps: int, chunk: int) -> int:
         return _of(dtype).tape_size(spec_of(config._replace(chunk=chunk), 1, steps, 1))
@@ -141,7 +141,7 @@ def tape_size(config: RecurrenceConfig, dtype: torch.dtype, steps: Any, batch: A
 
 
 def identify_tapes() -> int:
-    """A number that changes with what tapes hold: compilers keep their sizes in caches that outlive an upgrade."""
+    """Returns a number that changes with the layout of tapes: compilers store their sizes in caches on disk."""
     if engine is None:
         return 0
     options = [

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from recurra.cells import CellLike
 from recurra.data.batching.batches import IGNORE
 from recurra.errors import UsageError
-from recurra.nn import begin_remembering, build_recurrent
+from recurra.nn import build_recurrent, init_recurrent_
 from recurra.ops import Linear, linear
 from recurra.ops import dropout as drop
 from recurra.tasks.baselines import FEWEST
@@ -67,7 +67,7 @@ class LanguageNetwork(torch.nn.Module):
         self.recurrent = build_recurrent(
             cell, embedding_size, hidden_size, num_layers, dropout=between, engine=engine, memory=memory
         )
-        begin_remembering(self.recurrent)
+        init_recurrent_(self.recurrent)
         self.bottleneck = Linear(hidden_size, embedding_size) if tied else None
         self.head = None if tied else Linear(hidden_size, tokens)
         self.bias = torch.nn.Parameter(torch.zeros(tokens)) if tied else None

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurra.nn import Pooling, SequenceEncoder, SpectrumMask, begin_remembering, stack_frames
+from recurra.nn import Pooling, SequenceEncoder, SpectrumMask, init_recurrent_, stack_frames
 from recurra.ops import dropout as drop
 
 
@@ -42,7 +42,7 @@ class PooledNetwork(torch.nn.Module):
         self.encoder = SequenceEncoder(input_size * max(frames, 1), embedding_size, dropout=dropout, **encoder)
         if not embedding_size and not frames:
             # series change little from step to step: docs/decisions/0005, which rejects orthogonal weights for them
-            begin_remembering(self.encoder.recurrent, orthogonal=False)
+            init_recurrent_(self.encoder.recurrent, orthogonal=False)
         self.pooling = Pooling(pooling, self.encoder.output_size)
         self.dropout = dropout
         self.head = torch.nn.Linear(self.encoder.output_size, output_size)

@@ -14,7 +14,7 @@ from recurra.data.batching.batches import IGNORE
 from recurra.data.batching.words import WordBatch
 from recurra.data.encoders.tag_schemes import Part, spans
 from recurra.data.encoders.words import NO_SIGN
-from recurra.nn import Chain, build_recurrent, last_hidden
+from recurra.nn import LinearChainCRF, build_recurrent, last_hidden
 from recurra.ops import dropout as drop
 
 UNSEEN_TAG = -1
@@ -41,7 +41,7 @@ class TaggerNetwork(torch.nn.Module):
         dropout: probability of dropping a feature before each layer and before the head, in training.
         token_dropout: probability of replacing a word's vector by that of the unknown word, in training.
         crf: whether transitions between tags are learnt.
-        allowed: see `recurra.nn.Chain`.
+        allowed: see `recurra.nn.LinearChainCRF`.
         engine: engine of the recurrence.
         memory: `"full"` or `"recompute"`.
     """
@@ -95,7 +95,7 @@ class TaggerNetwork(torch.nn.Module):
         )
         directions = 2 if bidirectional and cell != NO_MEMORY else 1
         self.head = torch.nn.Linear(directions * hidden_size, tags)
-        self.chain = Chain(tags, learnt=crf, allowed=allowed)
+        self.chain = LinearChainCRF(tags, learnt=crf, allowed=allowed)
 
     def forward(self, batch: WordBatch) -> Tensor:
         """Scores of the tags, `(batch, time, tags)`."""
@@ -143,7 +143,7 @@ class Tagging:
     monitor_mode = "max"
     perfect: float | None = 1.0
 
-    def __init__(self, parts: list[Part] | None = None, chain: Chain | None = None) -> None:
+    def __init__(self, parts: list[Part] | None = None, chain: LinearChainCRF | None = None) -> None:
         self.parts, self.chain = parts, chain
         self.monitor = "f1" if parts else "accuracy"
 
