@@ -13,6 +13,7 @@ import recurra
 from recurra import inspect as inside
 from recurra.errors import UsageError
 from recurra.tasks.base import Estimator
+from recurra.tasks.registry import BUILT_IN
 
 QUICK = {"hidden_size": 6, "epochs": 1, "batch_size": 8, "verbose": 0}
 SMALL = QUICK | {"embedding_size": 5}
@@ -63,7 +64,8 @@ def transcribe() -> tuple[Estimator, Any, Any]:
 
 
 TASKS: dict[str, Callable[[], tuple[Estimator, Any, Any]]] = {
-    made.__name__: made for made in (classify, regress, tag, forecast, generate, fill, translate, transcribe)
+    task.name: globals()[task.name]
+    for task in BUILT_IN  # a task without a function here is an error
 }
 
 

@@ -18,6 +18,7 @@ from recurra import (
 )
 from recurra.inspect import ablate, attribute, clamp, intervene, max_activating, unit_ablation
 from recurra.inspect.core.layers import recurrent_layers
+from recurra.tasks.registry import BUILT_IN
 
 SIZES = {"hidden_size": 8, "epochs": 1, "batch_size": 8, "dropout": 0.0, "verbose": 0}
 LINES = ["the cat drinks milk", "the dog eats meat", "a cat drinks water", "a dog eats bread"] * 10
@@ -48,9 +49,7 @@ def fitted(task: str):
     return Forecaster(**SIZES, horizon=4, context=12, segment=3).fit([WAVE, 2 * WAVE]), [WAVE[:20], WAVE[:30]]
 
 
-@pytest.mark.parametrize(
-    "task", ["classify", "regress", "tag", "generate", "fill", "translate", "transcribe", "forecast"]
-)
+@pytest.mark.parametrize("task", [task.name for task in BUILT_IN])
 def test_every_task(task, request):
     if task != "forecast":  # which looks at its training afterwards
         request.getfixturevalue("untrained")

@@ -85,6 +85,18 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
         """True if a sequence is a text, which may be an argument of the command line."""
         return False
 
+    def rows_of(self, X: Any, y: Any) -> tuple[Any, Any] | None:
+        """Returns data as containers with one row per sequence, to process them in chunks.
+
+        Args:
+            X: data as in `fit`.
+            y: targets as in `fit`, or None.
+
+        Returns:
+            `X` and `y` such that `X[a:b]` and `y[a:b]` are data as in `fit`; None if the data cannot be cut.
+        """
+        return X, y
+
     def subsample(self, X: Any, y: Any, rows: int) -> tuple[Any, Any, list[int]]:
         """Selects at most `rows` of the sequences, evenly spaced.
 

@@ -114,15 +114,22 @@ def param(default: Any, help: str = "", description: str = "", **limits: Any) ->
 def params_of(estimator: type) -> dict[str, Param]:
     """Metadata of the parameters of an estimator's class, in their order.
 
-    A subclass that only gives another default keeps the metadata of the field that it replaces.
+    A field of a subclass keeps the metadata of the field that it replaces, but for those that it gives itself. A field
+    with a name of `Shared` has the metadata given there.
     """
     found: dict[str, Param] = {}
     for base in reversed(estimator.__mro__):
         fields = vars(base).get("__dataclass_fields__", {})
         own = {name: value for name, value in vars(base).items() if isinstance(value, dataclasses.Field)}
         for name, field in (own | fields).items():
-            found[name] = field.metadata.get("param") or found.get(name) or Param()
+            found[name] = _merged(field.metadata.get("param"), found.get(name) or SHARED.get(name) or Param())
     return found
+
+
+def _merged(own: Param | None, inherited: Param) -> Param:
+    """Replaces the inherited metadata by those that a field declares."""
+    given = {} if own is None else {name: value for name, value in vars(own).items() if value != getattr(Param, name)}
+    return dataclasses.replace(inherited, **given)
 
 
 _NETWORK, _TRAINING = "Network", "Training"
@@ -246,6 +253,27 @@ class Parameters:
         panel=_TRAINING,
         fingerprint=False,
     )
+
+
+@dataclass(eq=False, repr=False)
+class Shared:
+    """Parameters that several tasks have. Their estimators declare the defaults, which differ."""
+
+    bidirectional: bool | None = param(
+        None,
+        "Also read the sequence backwards.",
+        panel=_NETWORK,
+        option="--bidirectional/--one-direction",
+    )
+    tokens: str | None = param(None, "char, word or bpe.", choices="recurra.data.encoders.text:TOKENS", panel=_NETWORK)
+    vocab_size: int | None = param(None, "Largest number of different tokens.", panel=_NETWORK, at_least=2)
+    embedding_size: int | None = param(None, "Size of a token's vector.", panel=_NETWORK, at_least=1, at_most=MAX_SIZE)
+    pooling: str | None = param(None, "attention, max, mean or last.", choices="recurra.nn:POOLINGS", panel=_NETWORK)
+    token_dropout: float | None = param(None, "Probability of hiding a token in training.", panel=_TRAINING, share=True)
+
+
+SHARED: dict[str, Param] = {field.name: field.metadata["param"] for field in dataclasses.fields(Shared)}
+"""Metadata of the parameters of `Shared` by name."""
 
 
 _ARGS = re.compile(r"^( *)Args:\n(?:\1 +\S.*\n)+", re.MULTILINE)

@@ -16,7 +16,7 @@ import typer
 
 from recurra.cells.registry import names
 from recurra.errors import UsageError
-from recurra.tasks.params import MAX_SIZE, Parameters, params_of
+from recurra.tasks.params import Parameters, Shared, params_of
 
 from .command import MAX_COUNT, check_number, kind_of
 from .console import say
@@ -33,7 +33,6 @@ def _option(panel: str, *names: str, text: str, **extra: Any) -> Any:
 
 
 _data = functools.partial(_option, "Data")
-_network = functools.partial(_option, "Network")
 _training = functools.partial(_option, "Training")
 _run = functools.partial(_option, "Run")
 
@@ -252,27 +251,17 @@ def _kind(hint: Any) -> Any:
     return {"int": int, "float": float, "bool": bool}.get(first, str)
 
 
-_ParameterOptions: Any = options_of(Parameters)
+class _Declared(Shared, Parameters):
+    """All parameters with an option of every task."""
+
+
+_ParameterOptions: Any = options_of(dataclass(eq=False, repr=False)(_Declared))
 
 
 @dataclass(frozen=True)
 class Network(_ParameterOptions):
-    """Parameters of an estimator; None leaves its own default. Those of all tasks are declared by `Parameters`."""
+    """Parameters of an estimator. None keeps the default of the estimator."""
 
-    bidirectional: Annotated[
-        bool | None, _network("--bidirectional/--one-direction", text="Also read the sequence backwards.")
-    ] = None
-    tokens: Annotated[str | None, _network("--tokens", text="char, word or bpe.")] = None
-    vocab_size: Annotated[int | None, _network("--vocab-size", text="Largest number of different tokens.", min=2)] = (
-        None
-    )
-    embedding_size: Annotated[
-        int | None, _network("--embedding-size", text="Size of a token's vector.", min=1, max=MAX_SIZE)
-    ] = None
-    pooling: Annotated[str | None, _network("--pooling", text="attention, max, mean or last.")] = None
-    token_dropout: Annotated[
-        float | None, _training("--token-dropout", text="Probability of hiding a token in training.")
-    ] = None
     old_watch: Annotated[bool, _training("--watch", text="", hidden=True, callback=_warn_watch)] = False
 
     def params(self) -> dict[str, Any]:

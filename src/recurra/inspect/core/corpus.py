@@ -9,10 +9,8 @@ import numpy as np
 import torch
 
 from recurra.data.batching.batches import MAX_PADDED_TOKENS
-from recurra.data.columns.inputs import as_column, as_sequences
 from recurra.errors import DataError
-from recurra.tasks.forecast.estimator import Forecaster
-from recurra.tasks.many_to_one.estimator import SequenceEstimator
+from recurra.tasks.base import Estimator
 from recurra.tasks.subject import Subject
 
 from .subject import subject_of
@@ -46,11 +44,11 @@ class Corpus:
 
     def __init__(self, model: Any, X: Any, y: Any = None, lengths: Any = None) -> None:
         self.model, self.lengths, self.axis = model, lengths, 0
-        # a history of a forecaster cannot be cut into rows
-        self.whole = isinstance(X, Subject) or isinstance(model, Subject | Forecaster)
-        if isinstance(model, SequenceEstimator) and not self.whole:
-            found: Any = as_sequences(X)
-            X, y = found.rows, None if y is None else as_column(y, len(found), "y")
+        self.whole = isinstance(X, Subject) or isinstance(model, Subject)
+        if isinstance(model, Estimator) and not self.whole:
+            rows = model.rows_of(X, y)
+            self.whole = rows is None
+            X, y = rows or (X, y)
         self.X: Any = X
         self.y: Any = y
         if isinstance(X, torch.Tensor):

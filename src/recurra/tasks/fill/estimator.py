@@ -17,7 +17,7 @@ from recurra.data.batching.batches import Batch, Batches
 from recurra.data.batching.split import hold_out
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import Texts, as_sequences
-from recurra.data.encoders.text import TOKENS, UNKNOWN_ID, TextConfig
+from recurra.data.encoders.text import UNKNOWN_ID, TextConfig
 from recurra.errors import DataError, UsageError
 from recurra.io import CONFIG
 from recurra.nn import DIRECTIONS, ContextNetwork, SampledSoftmax, step_mask
@@ -26,7 +26,7 @@ from recurra.tasks.baselines import Measured
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
-from recurra.tasks.params import MAX_SIZE, param
+from recurra.tasks.params import param
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
 
@@ -159,11 +159,11 @@ class BlankFiller(Estimator):
     """
 
     learning_rate: float = 3e-3
-    tokens: str = param("word", choices=TOKENS)
+    tokens: str = "word"
     vocab_size: int = 10_000
-    embedding_size: int = param(128, at_least=1, at_most=MAX_SIZE)
+    embedding_size: int = 128
     direction: str = param("both", choices=DIRECTIONS)
-    token_dropout: float = param(0.1, share=True)
+    token_dropout: float = 0.1
 
     task = "fill"
     folder_config = FillConfig

@@ -144,6 +144,9 @@ class Forecaster(Estimator):
     folder_config = ForecastConfig
     min_steps: ClassVar = 600
 
+    def rows_of(self, X: Any, y: Any) -> None:
+        """Returns None: a history cannot be cut into rows."""
+
     def subsample(self, X: Any, y: Any, rows: int) -> tuple[Any, Any, list[int]]:
         """Returns all series, see `Estimator.subsample`."""
         return X, y, []

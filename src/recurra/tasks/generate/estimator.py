@@ -38,7 +38,7 @@ from recurra.tasks.config import FolderConfig
 from recurra.tasks.counts import PairFrequency, TokenFrequency, fit_frequencies
 from recurra.tasks.finite import NOT_FINITE, answers_of, finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
-from recurra.tasks.params import MAX_SIZE, param
+from recurra.tasks.params import param
 from recurra.tasks.subject import Subject, unknown_notes
 
 from .network import LanguageNetwork, NextToken, check_sampling, draw, token_losses
@@ -115,7 +115,7 @@ class LanguageModel(Estimator):
     learning_rate: float = 5e-3
     tokens: str = param("char", choices=TOKENS)
     vocab_size: int = 4000
-    embedding_size: int = param(128, at_least=1, at_most=MAX_SIZE)
+    embedding_size: int = 128
     bptt: int = param(128, at_least=1)
 
     task = "generate"

@@ -21,7 +21,7 @@ from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import Arrays, Texts, as_column, as_sequences, is_empty, is_missing
 from recurra.data.encoders.logmel import HOP, AudioConfig
 from recurra.data.encoders.series import SeriesConfig
-from recurra.data.encoders.text import TOKENS, TextConfig
+from recurra.data.encoders.text import TextConfig
 from recurra.data.files.audio import Recordings
 from recurra.errors import DataError
 from recurra.nn import POOLINGS
@@ -32,7 +32,6 @@ from recurra.tasks.baselines import Baseline
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
-from recurra.tasks.params import MAX_SIZE, param
 from recurra.tasks.subject import Subject, unknown_notes
 
 from .baselines import (
@@ -153,11 +152,11 @@ class SequenceEstimator(Estimator):
     batch_size: int | None = None  # type: ignore[assignment]
     validation_fraction: float | None = None  # type: ignore[assignment]
     bidirectional: bool | None = None
-    tokens: str = param("bpe", choices=TOKENS)
+    tokens: str = "bpe"
     vocab_size: int = 4000
-    embedding_size: int = param(128, at_least=1, at_most=MAX_SIZE)
-    pooling: str | None = param(None, choices=POOLINGS)
-    token_dropout: float = param(0.3, share=True)
+    embedding_size: int = 128
+    pooling: str | None = None
+    token_dropout: float = 0.3
 
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "text": TEXT_DEFAULTS,
@@ -173,6 +172,11 @@ class SequenceEstimator(Estimator):
     def accepts_text(self) -> bool:
         """See `Estimator.accepts_text`."""
         return self.encoder_.kind == "text"
+
+    def rows_of(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """See `Estimator.rows_of`."""
+        found: Any = as_sequences(X)
+        return found.rows, None if y is None else as_column(y, len(found), "y")
 
     chosen_ = alias("chosen_", "resolved_params_")
 

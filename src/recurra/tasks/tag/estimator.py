@@ -28,7 +28,7 @@ from recurra.tasks.config import FolderConfig
 from recurra.tasks.counts import FrequentTag, TagOfWord, fit_tags
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
-from recurra.tasks.params import MAX_SIZE, param
+from recurra.tasks.params import param
 from recurra.tasks.subject import Subject
 
 from .baselines import LinearTags, fit_linear_tags
@@ -105,12 +105,12 @@ class SequenceTagger(Estimator):
     learning_rate: float = 4e-3
     dropout: float = 0.25
     bidirectional: bool = True
-    embedding_size: int = param(100, at_least=1, at_most=MAX_SIZE)
+    embedding_size: int = 100
     vocab_size: int = param(50_000, at_least=1)
     characters: str = param("jamo", choices=CHARACTERS)
     char_embedding_size: int = param(64, at_least=1)
     char_hidden_size: int = param(64, at_least=1)
-    token_dropout: float = param(0.3, share=True)
+    token_dropout: float = 0.3
     crf: bool = False
 
     task = "tag"

@@ -20,7 +20,7 @@ from recurra.data.batching.split import hold_out
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import as_column, as_sequences, is_missing
 from recurra.data.encoders.logmel import HOP, AudioConfig
-from recurra.data.encoders.text import TOKENS, TextConfig
+from recurra.data.encoders.text import TextConfig
 from recurra.data.files.audio import Recordings
 from recurra.errors import DataError
 from recurra.nn import stacked_length
@@ -113,7 +113,7 @@ class Transcriber(Estimator):
     num_layers: int = 2
     dropout: float = 0.3
     batch_size: int = 16
-    tokens: str = param("char", choices=TOKENS)
+    tokens: str = "char"
     vocab_size: int = 4000
     frames: int = param(3, at_least=1, at_most=1000)
     beam_size: int = param(1, at_least=1, at_most=1000)

@@ -19,13 +19,13 @@ from recurra.data.batching.split import hold_out_groups
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import CHUNK_ROWS, Texts, as_sequences
 from recurra.data.columns.pairs import Pairs, as_pairs
-from recurra.data.encoders.text import TOKENS, TextConfig, alphabet_size
+from recurra.data.encoders.text import TextConfig, alphabet_size
 from recurra.errors import DataError, UsageError
 from recurra.tasks.base import PREDICT_BATCH, Estimator, beside
 from recurra.tasks.baselines import Measured
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
-from recurra.tasks.params import MAX_SIZE, param
+from recurra.tasks.params import param
 from recurra.tasks.subject import Subject
 
 from .alignment import Alignment
@@ -125,10 +125,10 @@ class Translator(Estimator):
     batch_size: int = 32
     n_iter_no_change: int | None = 8
     bidirectional: bool = True
-    tokens: str = param("bpe", choices=TOKENS)
+    tokens: str = "bpe"
     vocab_size: int | None = None
-    embedding_size: int = param(192, at_least=1, at_most=MAX_SIZE)
-    token_dropout: float = param(0.1, share=True)
+    embedding_size: int = 192
+    token_dropout: float = 0.1
     label_smoothing: float = param(0.1, share=True)
     beam_size: int = param(5, at_least=1, at_most=1000)
     length_penalty: float = 1.0
