@@ -93,7 +93,7 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
             y: targets as in `fit`, or None.
 
         Returns:
-            `X` and `y` such that `X[a:b]` and `y[a:b]` are data as in `fit`; None if the data cannot be cut.
+            `X` and `y`, whose slices `X[a:b]` and `y[a:b]` are data as in `fit`; None if the data cannot be cut.
         """
         return X, y
 
