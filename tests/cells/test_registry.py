@@ -199,3 +199,18 @@ def test_unusable_cells_are_refused(cell, message):
 def test_register_refuses_the_name_of_a_built_in_cell():
     with pytest.raises(UsageError, match="built-in"):
         cells.register(taking("gru"))
+
+
+def other(text):
+    """An equal string that is another object, as those that are read from a file."""
+    return "".join(list(text))
+
+
+def test_the_name_of_no_memory_is_compared_by_value():
+    assert registry.label(other("none")) == "no memory"
+
+    class Nameless(cells.GRU):
+        name = other("none")
+
+    with pytest.raises(UsageError, match="of a built-in cell"):
+        registry.find(Nameless())

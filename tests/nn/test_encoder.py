@@ -116,3 +116,14 @@ def test_recurrent_weights_begin_orthogonal_unless_otherwise_said():
     layer = build_recurrent("rnn", 3, 4, 1)
     init_recurrent_(layer)
     torch.testing.assert_close(layer.weight_hh_l0 @ layer.weight_hh_l0.T, torch.eye(4))
+
+
+def other(text):
+    """An equal string that is another object, as those that are read from a file."""
+    return "".join(list(text))
+
+
+def test_names_of_cells_are_compared_by_value():
+    assert type(build_recurrent(other("none"), 3, 4, 1)) is nn.Memoryless
+    encoder = SequenceEncoder(3, cell=other("none"), hidden_size=4, bidirectional=True)
+    assert (encoder.directions, encoder.output_size) == (1, 4)

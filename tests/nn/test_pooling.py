@@ -117,3 +117,16 @@ def test_on_cuda_the_lengths_may_stay_on_the_cpu(how):
     expected = pooling(output, last, lengths)
     actual = pooling.cuda()(output.cuda(), last.cuda(), lengths)
     torch.testing.assert_close(actual.cpu(), expected, rtol=1e-12, atol=1e-14)
+
+
+def other(text):
+    """An equal string that is another object, as those that are read from a file."""
+    return "".join(list(text))
+
+
+@every_pooling
+def test_names_of_poolings_are_compared_by_value(how):
+    output, last, lengths = run()
+    pooling, same = nn.Pooling(how, SIZE).double(), nn.Pooling(other(how), SIZE).double()
+    same.load_state_dict(pooling.state_dict())
+    assert torch.equal(same(output, last, lengths), pooling(output, last, lengths))

@@ -43,11 +43,12 @@ def test_memory_recompute_is_kept_in_the_short_way_too(kind, options):
     assert kept(layer, x, **options) == (most, 0)
 
 
-def test_an_unknown_memory_or_precision_is_refused_in_every_way():
+@pytest.mark.parametrize("unknown", ["a", "least", "z"])
+def test_an_unknown_memory_or_precision_is_refused_in_every_way(unknown):
     x = torch.randn(4, 2, 3)
     for name, message in (("memory", "memory is one of"), ("precision", "precision is one of")):
         layer = nn.GRU(3, 8)
-        setattr(layer, name, "least")
+        setattr(layer, name, unknown)
         with pytest.raises(UsageError, match=message):
             layer(x)
 
@@ -232,3 +233,22 @@ def test_steps_of_one_sequence_and_of_a_batch(engine, batch_first):
     y, (h, c) = layer.step(x)  # five sequences
     assert (tuple(y.shape), tuple(h.shape), tuple(c.shape)) == ((5, 4), (1, 5, 4), (1, 5, 4))
     torch.testing.assert_close(y[0], output[0])
+
+
+def other(text):
+    """An equal string that is another object, as those that are read from a file."""
+    return "".join(list(text))
+
+
+def test_settings_are_compared_by_value(monkeypatch):
+    layer, x = nn.GRU(3, 4, memory=other("full"), precision=other("bfloat16")), torch.randn(5, 2, 3)
+    given = []
+
+    class Fast:
+        def train(self, *arguments, **options):
+            given.append(options)
+            return "found"
+
+    monkeypatch.setitem(layer._fast_layers, "auto", Fast())
+    assert layer(x) == "found"
+    assert given == [{"batch_first": False, "dropout": 0.0, "bf16": True}]

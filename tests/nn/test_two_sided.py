@@ -143,3 +143,14 @@ def test_features_of_embeddings_and_states_are_dropped_in_training(monkeypatch):
         given.clear()
         model.train(training)(torch.ones(2, 3, dtype=torch.int64), torch.tensor([3, 2]))
         assert given == [((2, 3, 6), 0.4, training)] * 2 + [((2, 3, 10), 0.4, training)]
+
+
+def other(text):
+    """An equal string that is another object, as those that are read from a file."""
+    return "".join(list(text))
+
+
+@pytest.mark.parametrize("direction", ["both", "forward", "backward"])
+def test_directions_are_compared_by_value(direction):
+    assert list(network(direction=other(direction)).state_dict()) == list(network(direction=direction).state_dict())
+    assert network(direction=other(direction)).combine.weight.shape == network(direction=direction).combine.weight.shape

@@ -145,3 +145,18 @@ def test_what_does_not_fit_is_named(change, message):
     values, weights, states = change(torch.zeros(5, 2, 3), weights, states)
     with pytest.raises(UsageError, match=message):
         prepare(STACK, values, weights, None, states)
+
+
+def other(text):
+    """An equal string that is another object, as those that are read from a file."""
+    return "".join(list(text))
+
+
+def test_memory_and_sizes_are_compared_by_value():
+    assert about(steps=9, memory=other("recompute")).chunk == 3
+    stack = Stack(LSTM(), int("300"), 4, 40, True)
+    assert len(stack.named_shapes()) == 320
+    weights = [torch.zeros(shape) for _, shape in stack.named_shapes()]
+    assert prepare(stack, torch.zeros(1, 1, 300), weights)[0].stack == stack
+    with pytest.raises(UsageError, match="has 320 weights, got 319"):
+        prepare(stack, torch.zeros(1, 1, 300), weights[1:])

@@ -194,3 +194,13 @@ def test_names_of_built_in_engines_are_taken(toy, name):
     toy.name = name
     with pytest.raises(UsageError, match="taken"):
         ops.register_engine(toy)
+
+
+def other(text):
+    """An equal string that is another object, as those that are read from a file."""
+    return "".join(list(text))
+
+
+@pytest.mark.parametrize("name", ["auto", "native", "reference"])
+def test_names_of_engines_are_compared_by_value(name):
+    assert registry.candidates(other(name)) == registry.candidates(name)

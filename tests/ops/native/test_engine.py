@@ -199,3 +199,13 @@ def test_layers_and_sessions_need_a_kernel(monkeypatch):
     monkeypatch.setattr(bindings, "engine", None)
     assert engine.fast_layer(stack) is None
     assert engine.open_session(stack, weights, 1, bf16=False) is None
+
+
+def other(text):
+    """An equal string that is another object, as those that are read from a file."""
+    return "".join(list(text))
+
+
+def test_a_precision_is_compared_by_value():
+    about, _ = call(Stack(GRU(), 5, 7), precision=other("bfloat16"))
+    assert engine.configure(about).bf16 is True

@@ -142,3 +142,15 @@ def test_windows_without_any_weight():
     found = score(Nothing(), {"point": lambda batch: ways(batch)["no band"]}, SIZES)["point"]
     assert set(found.metrics.values()) == {0.0}
     assert not found.items.any()
+
+
+def other(text):
+    """An equal string that is another object, as those that are read from a file."""
+    return "".join(list(text))
+
+
+def test_names_are_compared_by_value():
+    calls = {other(LAST_VALUE): lambda batch: ways(batch)["no band"]}
+    found = score(Given(), calls, SIZES, other("mse"))[LAST_VALUE]  # type: ignore[arg-type]
+    assert found.items[0].tolist() == [20.0, 8.0]
+    assert found.constant

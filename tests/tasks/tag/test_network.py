@@ -180,3 +180,14 @@ def test_nothing_found_and_nothing_given_have_figures():
     assert figures([0, 0, 2, 0], [0, 0, 0, 2]) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
     assert figures([0, 0, 0], [0, 2, 2]) == (pytest.approx(1 / 3), 1.0, pytest.approx(0.5))
     assert not any(math.isnan(value) for value in figures([2], [IGNORE]))
+
+
+def other(text):
+    """An equal string that is another object, as those that are read from a file."""
+    return "".join(list(text))
+
+
+def test_the_name_of_no_memory_is_compared_by_value():
+    net = network(cell=other("none"))
+    assert type(net.spelling).__name__ == "LSTM"
+    assert net.head.in_features == 4
