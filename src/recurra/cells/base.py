@@ -1,6 +1,6 @@
 """The protocol of a recurrent cell: its gates, its states, its weights and one step.
 
-A cell of your own is a subclass of `Cell` with `gates`, `states` and `step`. It then runs on the reference
+Your own cell is a subclass of `Cell` with `gates`, `states` and `step`. It then runs on the reference
 engine, stacked and bidirectional, over ragged batches, with gradients, without further code.
 """
 
@@ -40,11 +40,19 @@ def as_is(name: str, gate: Tensor) -> Tensor:
 
 
 class Step(NamedTuple):
-    """What one time step yields: the new states and the gates that made them.
+    """Result of one time step: the new states and the activated gates.
 
     Attributes:
         state: one tensor `(batch, size)` per name in `Cell.states`.
         gates: one activated tensor `(batch, hidden)` per name in `Cell.gates`.
+
+    Example:
+        >>> import torch
+        >>> from recurra.cells import LSTM
+        >>> weights = {name: torch.ones(shape) for name, shape in LSTM().shapes(2, 3).items()}
+        >>> step = LSTM().step(torch.ones(1, 2), (torch.zeros(1, 3), torch.zeros(1, 3)), weights)
+        >>> len(step.state), len(step.gates)
+        (2, 4)
     """
 
     state: State
@@ -52,13 +60,13 @@ class Step(NamedTuple):
 
 
 class Cell(ABC):
-    """Equations of one recurrent cell, and the names of what can be seen inside.
+    """Equations of one recurrent cell, with the names of its gates and states.
 
     Attributes:
         name: short name, such as `"lstm"`.
         gates: gate names in the order of their rows in `weight_ih` and `weight_hh`.
         states: state names; the first is the hidden state, which is also the output of a step.
-        keeps: the gate that says how much of the last state is kept as it is; `""` where there is none.
+        keeps: the gate that determines how much of the last state is kept; `""` if there is none.
 
     Example:
         A minimal gated unit, one gate fewer than a GRU:
@@ -98,8 +106,8 @@ class Cell(ABC):
             x: input of the step, `(batch, features)`.
             state: one tensor `(batch, size)` per name in `states`.
             weights: tensors named as in `shapes`.
-            alter: every gate passes through it as soon as it is known; for interventions. A cell of your own may leave
-                the argument out, then its states can be altered, but not its gates.
+            alter: function that every gate passes through as soon as it is computed; for interventions. Your own cell
+                may omit the argument. Then its states can be altered, but not its gates.
 
         Returns:
             The new state and the activated gates.
@@ -126,7 +134,13 @@ class Cell(ABC):
 
 
 def linear(x: Tensor, weights: Mapping[str, Tensor], side: str) -> Tensor:
-    """`W x + b` for side `"ih"` (from the input) or `"hh"` (from the hidden state), all gates at once."""
+    """`W x + b` for side `"ih"` (from the input) or `"hh"` (from the hidden state), all gates at once.
+
+    Example:
+        >>> import torch
+        >>> linear(torch.ones(1, 2), {"weight_ih": torch.ones(3, 2), "bias_ih": torch.ones(3)}, "ih").tolist()
+        [[3.0, 3.0, 3.0]]
+    """
     product = x @ weights[f"weight_{side}"].T
     bias = weights.get(f"bias_{side}")
     return product if bias is None else product + bias

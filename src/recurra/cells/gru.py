@@ -20,6 +20,10 @@ class GRU(Cell):
     h_t = (1 - z_t) ∘ n_t + z_t ∘ h_{t-1}
 
     Cho et al. 2014 in the form that torch and cuDNN use: the reset gate acts after the matrix product.
+
+    Example:
+        >>> GRU().gates, GRU().states
+        (('reset', 'update', 'candidate'), ('hidden',))
     """
 
     name = "gru"

@@ -23,6 +23,10 @@ class LSTM(Cell):
 
     Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; projection: Sak et al. 2014.
     The order of the gates' rows is torch's.
+
+    Example:
+        >>> LSTM().gates, LSTM().states
+        (('input', 'forget', 'candidate', 'output'), ('hidden', 'cell'))
     """
 
     name = "lstm"

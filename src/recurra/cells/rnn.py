@@ -21,6 +21,10 @@ class RNN(Cell):
 
     Args:
         nonlinearity: `"tanh"` or `"relu"`.
+
+    Example:
+        >>> RNN("relu"), RNN().gates
+        (RNN(nonlinearity='relu'), ('candidate',))
     """
 
     name = "rnn"

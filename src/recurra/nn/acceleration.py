@@ -1,4 +1,4 @@
-"""Gives the recurrent layers of an existing model our engine, in place; and takes it from them again."""
+"""Converts the recurrent layers of an existing model to those of recurra.nn in place, and back."""
 
 from __future__ import annotations
 
@@ -24,18 +24,23 @@ _OWN_ATTRIBUTES = ("engine", "memory", "precision", "_fast_layers", "_weight_nam
 
 @dataclass(frozen=True)
 class AccelerateReport:
-    """Which recurrent layers of a model run on our engine.
+    """Recurrent layers of a model that are Recurra's, and those that are not.
 
     Attributes:
         accelerated: name of each layer of `recurra.nn` in the model, to the name of its class.
         skipped: name of each other recurrent layer, to the reason why it is not accelerated.
+
+    Example:
+        >>> print(AccelerateReport({"encoder": "LSTM"}, {"decoder": "quantized by torch"}))
+        accelerated 'encoder': LSTM
+        skipped 'decoder': quantized by torch
     """
 
     accelerated: dict[str, str]
     skipped: dict[str, str]
 
     def __str__(self) -> str:
-        """One line for each layer."""
+        """Returns one line for each layer."""
         lines = [f"accelerated {_label(name)}: {kind}" for name, kind in self.accelerated.items()]
         lines += [f"skipped {_label(name)}: {reason}" for name, reason in self.skipped.items()]
         return "\n".join(lines) or "no recurrent layers"
@@ -105,7 +110,7 @@ def restore(model: Model) -> Model:
 
 
 def accelerate_report(model: torch.nn.Module) -> AccelerateReport:
-    """Says which recurrent layers of a model are accelerated, and why the others are not.
+    """Returns which recurrent layers of a model are accelerated, and why the others are not.
 
     Args:
         model: any module, before or after `accelerate`.
@@ -136,7 +141,7 @@ def _check_module(what: str, model: object) -> None:
 
 
 def _exchange(module: torch.nn.Module, classes: Mapping[type, type]) -> bool:
-    """Gives a module the class that `classes` has for its own, if it has one."""
+    """Replaces the class of a module by its value in `classes`. Returns whether it has one."""
     wanted = classes.get(type_before_parametrizations(module))
     if wanted is None:
         return False
@@ -150,7 +155,7 @@ def _exchange(module: torch.nn.Module, classes: Mapping[type, type]) -> bool:
 
 
 def _reason(module: torch.nn.Module) -> str | None:
-    """Why a module with memory is not accelerated; None for modules without."""
+    """Returns why a recurrent module is not accelerated; None for other modules."""
     if type_before_parametrizations(module) in _OURS:
         return "recurra.accelerate was not called since it was added"
     if isinstance(module, tuple(_OURS)):

@@ -1,4 +1,4 @@
-"""Attention: where in a sequence a decoder looks."""
+"""Attention of a decoder to the steps of a sequence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Attention(torch.nn.Module):
         self.query = torch.nn.Linear(query_size, key_size, bias=False)
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Attends.
+        """Computes contexts and attention weights.
 
         Args:
             queries: `(batch, queries, query_size)`.

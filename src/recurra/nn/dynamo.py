@@ -1,4 +1,4 @@
-"""Opens torch.compile to our layers: it turns away all subclasses of torch's recurrent layers.
+"""Makes torch.compile accept our layers, because it refuses subclasses of torch's recurrent layers.
 
 torch's compiler is heavy and most programs never load it, so nothing is done until it is imported.
 """

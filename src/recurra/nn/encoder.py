@@ -1,4 +1,4 @@
-"""The part that every task's network begins with: tokens or features in, one vector per step out."""
+"""Encoder of the networks of all tasks: converts tokens or features to one vector per step."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Layer = recurrent.RNN | recurrent.GRU | recurrent.LSTM | recurrent.Recurrent | M
 
 
 class SequenceEncoder(torch.nn.Module):
-    """Embeds tokens (or takes features as they are) and runs a recurrent stack over them.
+    """Embeds tokens, or takes features, and runs a recurrent stack over them.
 
     Args:
         input_size: number of different tokens, or features of a step.
         embedding_size: size of a token's vector; 0 when the input is features.
-        cell: one of `CELLS`, where `"none"` is a baseline without memory; or a `Cell` of your own.
+        cell: one of `CELLS`, where `"none"` is a baseline without memory; or your own `Cell`.
         hidden_size: units per layer and direction.
         num_layers: layers on top of each other.
         bidirectional: whether every layer also runs from the end to the beginning.
@@ -113,10 +113,14 @@ def build_recurrent(
     engine: str = "auto",
     memory: str = "full",
 ) -> Layer:
-    """Builds a batch-first layer for a cell; without memory there is one direction only.
+    """Builds a batch-first layer for a cell; the cell `"none"` has one direction only.
 
     Raises:
         ValueError: the cell is unknown.
+
+    Example:
+        >>> build_recurrent("gru", 3, 4, 1)
+        GRU(3, 4, batch_first=True)
     """
     if cell == NO_MEMORY:
         return Memoryless(input_size, hidden_size, num_layers, dropout=dropout)

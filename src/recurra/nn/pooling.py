@@ -1,4 +1,4 @@
-"""From the outputs of all steps to one vector per sequence."""
+"""Poolings: reduce the outputs of all steps to one vector per sequence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POOLINGS = ("last", "mean", "max", "attention")
 
 
 def last_hidden(h_n: Tensor, directions: int) -> Tensor:
-    """The hidden state of the top layer after the true last step in each direction.
+    """Returns the hidden state of the top layer after the true last step in each direction.
 
     For a bidirectional layer that is the forward state after the last step beside the backward state after
     the first, which `output[:, -1]` is not.

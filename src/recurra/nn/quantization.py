@@ -1,4 +1,4 @@
-"""Opens torch.ao.quantization to our layers: it looks layers up by their exact type and would silently skip ours."""
+"""Makes torch.ao.quantization accept our layers. It compares exact types and would silently skip them."""
 
 from __future__ import annotations
 

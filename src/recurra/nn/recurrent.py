@@ -1,4 +1,4 @@
-"""RNN, LSTM and GRU as torch has them, plus `lengths`; and `Recurrent` for cells of your own."""
+"""RNN, LSTM and GRU with the interface of torch plus `lengths`, and `Recurrent` for your own cells."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ else:
 
 
 def _options(layer: Any) -> dict[str, Any]:
-    """What a layer passes on to `recurrence` beside its tensors."""
+    """Returns the options of `recurrence` for a layer."""
     return {
         "batch_first": layer.batch_first,
         "dropout": layer.dropout,
@@ -44,7 +44,7 @@ def _options(layer: Any) -> dict[str, Any]:
 
 
 class _TorchRecurrent(_Base):
-    """What the three torch-compatible layers share: torch's constructor and names, our recurrence."""
+    """Base of the three torch-compatible layers: torch's constructor and names with `recurrence`."""
 
     engine = "auto"
     memory = "full"
@@ -78,7 +78,7 @@ class _TorchRecurrent(_Base):
         )
 
     def forward(self, input: Any, hx: Any = None, lengths: Lengths = None) -> Any:
-        """Runs the layer as torch's does, with `lengths` for ragged batches.
+        """Runs the layer like that of torch, with `lengths` for ragged batches.
 
         Args:
             input: `(time, batch, features)`, `(batch, time, features)` with `batch_first`, unbatched
@@ -115,7 +115,7 @@ class _TorchRecurrent(_Base):
 
         Args:
             input: `(batch, features)`, or `(features,)` for one sequence.
-            state: what the step before returned; None to begin.
+            state: the state that the previous step returned; None for the first step.
 
         Returns:
             `output, state`: the output of the last layer `(batch, hidden)`, and the state as `forward` returns it.
@@ -187,26 +187,26 @@ class _TorchRecurrent(_Base):
         )
 
     def _traced(self, *arguments: Any) -> Any:
-        """One node in the graph of torch.fx, as torch's own layers are."""
+        """Adds one node to the graph of torch.fx, as for torch's own layers."""
         tracer: Any = next(a.tracer for a in arguments if isinstance(a, Proxy))
         input, hx, lengths = arguments
         keywords = {} if lengths is None else {"lengths": lengths}
         return tracer.create_proxy("call_module", tracer.path_of_module(self), (input, hx), keywords)
 
     def explain(self, input: Tensor, hx: Any = None, lengths: Lengths = None) -> Explanation:
-        """Says which engine would serve this input, and why the others would not."""
+        """Returns which engine would serve this input, and why the others would not."""
         if isinstance(input, PackedSequence):
             input, lengths = pad_packed_sequence(input, self.batch_first)
         values, states, lengths = self.prepare(input, hx, lengths)
         return explain(self.stack, values, self.weights(), lengths, states, **_options(self))
 
     def forward_packed(self, packed: PackedSequence, hx: Any, lengths: Lengths) -> Any:
-        """Runs a packed batch: as a padded one whose output is packed in the same order."""
+        """Runs a packed batch as a padded one and packs the output in the same order."""
         if lengths is not None:
             raise UsageError("a PackedSequence brings its own lengths; leave `lengths` out")
         values, own = pad_packed_sequence(packed, self.batch_first)
         output, last = self.forward(values, hx, own)
-        # lengths in the packed order, so that nothing is sorted anew and the result pairs up with the input
+        # lengths in the packed order, so that nothing is sorted again and the result is in the order of the input
         order = packed.sorted_indices
         if order is not None:
             output = output.index_select(0 if self.batch_first else 1, order)
@@ -254,7 +254,7 @@ class RNN(_TorchRecurrent, torch.nn.RNN):
         *args: as in `torch.nn.RNN`.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
-        precision: `"float32"`, or `"bfloat16"` for faster training where the processor multiplies it; likewise.
+        precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
         **kwargs: as in `torch.nn.RNN`.
 
     Example:
@@ -277,7 +277,7 @@ class GRU(_TorchRecurrent, torch.nn.GRU):
         *args: as in `torch.nn.GRU`.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
-        precision: `"float32"`, or `"bfloat16"` for faster training where the processor multiplies it; likewise.
+        precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
         **kwargs: as in `torch.nn.GRU`.
 
     Example:
@@ -299,7 +299,7 @@ class LSTM(_TorchRecurrent, torch.nn.LSTM):
         *args: as in `torch.nn.LSTM`.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
-        precision: `"float32"`, or `"bfloat16"` for faster training where the processor multiplies it; likewise.
+        precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
         **kwargs: as in `torch.nn.LSTM`.
 
     Example:
@@ -329,7 +329,7 @@ class Recurrent(torch.nn.Module):
     """Stacked, bidirectional recurrence of any `Cell`, over ragged batches.
 
     Args:
-        cell: the cell; one of your own runs on the reference engine.
+        cell: the cell. Your own cell runs on the reference engine.
         input_size: features of the input.
         hidden_size: units per layer and direction.
         num_layers: layers on top of each other.
@@ -339,8 +339,8 @@ class Recurrent(torch.nn.Module):
         bidirectional: whether every layer also runs from the end to the beginning.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
-        precision: `"float32"`, or `"bfloat16"` for faster training where the processor multiplies it; likewise.
-        device: where the weights lie.
+        precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
+        device: device of the weights.
         dtype: number type of the weights.
 
     Example:
@@ -377,7 +377,7 @@ class Recurrent(torch.nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws every weight from U(-1/√hidden, 1/√hidden), as torch does."""
+        """Draws every weight from U(-1/√hidden, 1/√hidden), like torch."""
         bound = 1 / math.sqrt(self.stack.hidden_size)
         for weight in self.parameters():
             torch.nn.init.uniform_(weight, -bound, bound)
@@ -403,11 +403,11 @@ class Recurrent(torch.nn.Module):
         return output.squeeze(time), states
 
     def explain(self, input: Tensor, states: tuple[Tensor, ...] | None = None, lengths: Lengths = None) -> Explanation:
-        """Says which engine would serve this input, and why the others would not."""
+        """Returns which engine would serve this input, and why the others would not."""
         return explain(self.stack, input, self.weights(), lengths, states, **_options(self))
 
     def extra_repr(self) -> str:
-        """Sizes, for `print(model)`."""
+        """Returns the cell and the sizes, for `print(model)`."""
         stack = self.stack
         sizes = f"{stack.cell.name}, {stack.input_size}, {stack.hidden_size}, num_layers={stack.num_layers}"
         return f"{sizes}, bidirectional={stack.bidirectional}, batch_first={self.batch_first}"

@@ -1,4 +1,4 @@
-"""Cross entropy over a large vocabulary at the cost of a small one, for training."""
+"""Cross entropy over a sample of a large vocabulary, for training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from recurra.ops import linear
 
-NEGATIVES = 1024  # drawn anew for each batch
+NEGATIVES = 1024  # drawn again for each batch
 
 
 class SampledSoftmax(torch.nn.Module):
@@ -56,7 +56,7 @@ class SampledSoftmax(torch.nn.Module):
         sample, place = torch.unique(torch.cat([drawn, target]), return_inverse=True)
         place = place[self.negatives :]
         drawn_with = -torch.expm1(self.negatives * torch.log1p(-self.draw[sample]))
-        # the targets are there for certain
+        # the targets are always in the sample
         correction = (-torch.log(drawn_with)).index_fill(0, place, 0.0)
         scores = linear(context, weight[sample], bias[sample] + correction)
         return cross_entropy(scores, place, reduction="sum")

@@ -1,4 +1,4 @@
-"""One time step after the other at the lowest latency: weights packed once, states kept in the engine."""
+"""Step sessions: run a layer one time step after the other, with weights packed once and states in the engine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ONE_DIRECTION = "a bidirectional layer reads both ends of a sequence; it cannot 
 class Session:
     """A layer that runs step by step and keeps its states; made by `layer.session()`.
 
-    The weights are those of the moment when the session was made: later training does not reach it.
+    The session copies the weights when it is made. Later training does not change it.
 
     Args:
         layer: an RNN, LSTM or GRU in one direction, in float32 on the CPU.
-        batch: sequences that run side by side.
+        batch: number of sequences that run in parallel.
         weights: `torch.bfloat16` rounds the weights, which halves what every step reads; sums stay in float32.
 
     Raises:
@@ -68,12 +68,12 @@ class Session:
         return output
 
     def reset(self) -> None:
-        """Begins new sequences: all states are zeros again."""
+        """Sets all states to zeros, to begin new sequences."""
         self._engine.reset()
 
     @property
     def state(self) -> Any:
-        """The states as the layer takes and returns them: `h`, for an LSTM `(h, c)`; it may be set."""
+        """The states in the form of the layer: `h`, for an LSTM `(h, c)`. They may be set."""
         states = self._states()
         self._engine.read(states)
         return states if len(states) == 2 else states[0]
@@ -94,7 +94,7 @@ class Session:
 
 
 def _plain(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The numbers of a tensor as contiguous float32 on the CPU."""
+    """Returns the values of a tensor as contiguous float32 on the CPU."""
     check_readable(name, tensor)
     if tuple(tensor.shape) != shape:
         raise UsageError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")

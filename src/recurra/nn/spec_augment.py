@@ -1,4 +1,4 @@
-"""Spectra on their way into a recurrent network: masked in training, several to a step."""
+"""Preparation of spectra for a recurrent network: random masks in training, several spectra per step."""
 
 from __future__ import annotations
 

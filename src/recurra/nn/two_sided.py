@@ -1,4 +1,4 @@
-"""The context of each step for a two-directional language model: all steps before it and all steps after it."""
+"""Two-directional language model: the context of a step is all steps before it and all steps after it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ContextNetwork(torch.nn.Module):
     Args:
         input_size: number of different tokens; 0 is the unknown one.
         embedding_size: size of a token's vector.
-        cell: see `SequenceEncoder`; with `"none"` only the two neighbours are seen.
+        cell: see `SequenceEncoder`; with `"none"` the context is only the two neighbours.
         hidden_size: units per layer and direction.
         num_layers: layers on top of each other, in each direction.
         direction: `"both"`, or `"forward"` or `"backward"` to see one side only.
@@ -75,7 +75,7 @@ class ContextNetwork(torch.nn.Module):
         self.bias = torch.nn.Parameter(torch.zeros(input_size))
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """What is known of each token from the others: `(batch, time, embedding)` for tokens `(batch, time)`."""
+        """Returns the context of each token from the other tokens: `(batch, time, embedding)` for `(batch, time)`."""
         if self.training and self.token_dropout > 0:
             tokens = tokens * (torch.rand(tokens.shape, device=tokens.device) >= self.token_dropout)
         steps = torch.arange(tokens.shape[1], device=tokens.device)

@@ -13,7 +13,7 @@ from .tensor_memory import address, check_readable, is_batched, materialize, tra
 
 
 def attend(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
-    """The mean of each sequence's steps, weighted by the softmax of `values @ weight + bias`.
+    """Returns the mean of each sequence's steps, weighted by the softmax of `values @ weight + bias`.
 
     Args:
         values: `(batch, time, features)`.
@@ -33,14 +33,14 @@ def attend(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Ten
     if not _plain(values, weight, bias):
         return reference(values, weight, bias, lengths)
     check_readable("the tensor of lengths", lengths)
-    lengths = lengths.detach().cpu().long().clone()  # the caller may use his for the next batch
+    lengths = lengths.detach().cpu().long().clone()  # the caller may reuse the tensor for the next batch
     if torch.is_grad_enabled() and (values.requires_grad or weight.requires_grad or bias.requires_grad):
         return _Attend.apply(values, weight, bias, lengths)  # type: ignore[no-any-return]
     return _forward(values, weight, bias, lengths)[0]
 
 
 def reference(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
-    """The same by torch's operations, anywhere and for any derivative."""
+    """Computes `attend` with torch's operations, on any device and for any derivative."""
     return average(values, torch.nn.functional.linear(values, weight, bias), lengths)
 
 
@@ -54,7 +54,7 @@ def average(values: Tensor, score: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _plain(*tensors: Tensor) -> bool:
-    """Whether the engine can serve: it reads numbers in the memory of the CPU."""
+    """Returns whether the engine can serve the tensors. It reads CPU memory."""
     if kernels.engine is None or transformed() or torch._C._get_tracing_state() or watched(*tensors):
         return False
     dtype = tensors[0].dtype
@@ -91,7 +91,7 @@ class _Attend(torch.autograd.Function):
 
 
 def _forward(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Pooled values and the weights of the steps, which are left unwritten beyond each length."""
+    """Returns pooled values and the weights of the steps; the weights beyond each length are undefined."""
     values, weight, bias = _real((values, weight, bias))
     pooled, shares = values.new_empty(len(values), values.shape[2]), values.new_empty(values.shape[:2])
     _engine(values).attend(_call(values, weight, bias, lengths, shares), address(pooled))
@@ -99,13 +99,13 @@ def _forward(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> t
 
 
 def _real(tensors: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Numbers as they are seen, the vector and the bias contiguous."""
+    """Returns tensors with resolved values; the weight is contiguous."""
     values, weight, bias = (materialize(t.detach()) for t in tensors)
     return values if values.stride(-1) == 1 else values.contiguous(), weight.contiguous(), bias
 
 
 def _call(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor, shares: Tensor) -> tuple:
-    """What the engine is told, see `bindings.cpp`."""
+    """Returns the arguments of the engine, see `bindings.cpp`."""
     addresses = (address(lengths), address(weight), address(bias), address(shares))
     rows = (address(values), values.stride(0), values.stride(1))
     return rows, tuple(values.shape), addresses, torch.get_num_threads()

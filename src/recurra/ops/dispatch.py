@@ -1,4 +1,4 @@
-"""Chooses the engine of a call, and says why the others were not chosen."""
+"""Chooses the engine of a call and gives the reasons why the others do not serve it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,23 @@ from .stack import Stack
 
 @dataclass(frozen=True)
 class Explanation:
-    """Which engine serves a call.
+    """Result of `explain`: the engine that serves a call, and the refusals of the others.
 
     Attributes:
-        engine: its name, or None if none does.
-        refusals: engine name to reason, for each that was asked and does not serve.
+        engine: name of the engine, or None if none serves the call.
+        refusals: engine name to reason, for each candidate that does not serve the call.
+
+    Example:
+        >>> print(Explanation("builtin", {"native": "the native engine was not built"}))
+        served by builtin
+          not native: the native engine was not built
     """
 
     engine: str | None
     refusals: dict[str, str]
 
     def __str__(self) -> str:
-        """The choice on the first line, a refusal on each further one."""
+        """Returns the choice on the first line and a refusal on each further line."""
         lines = [f"served by {self.engine}" if self.engine else "no engine serves this call"]
         return "\n".join([*lines, *(f"  not {name}: {reason}" for name, reason in self.refusals.items())])
 
@@ -74,7 +79,7 @@ def recurrence(
 
     Raises:
         ValueError: sizes or lengths do not fit.
-        EngineError: the engine asked for does not serve this call.
+        EngineError: the requested engine does not serve this call.
 
     Example:
         >>> import torch
@@ -95,11 +100,11 @@ def recurrence(
 
 
 def explain(what: Any, *args: Any, **kwargs: Any) -> Explanation:
-    """Says which engine would serve a call, and why the others would not.
+    """Returns which engine would serve a call, and why the others would not.
 
     Args:
         what: a `Stack`, or a layer of `recurra.nn`.
-        *args: what `recurrence` takes after the stack, or what the layer's call takes.
+        *args: arguments of `recurrence` after the stack, or arguments of the layer's call.
         **kwargs: likewise.
 
     Example:

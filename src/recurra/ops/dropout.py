@@ -1,4 +1,4 @@
-"""Dropout whose mask the engine draws: torch draws its numbers one after the other, slower than a small LSTM runs."""
+"""Dropout with a mask drawn by the engine, which is faster than torch's sequential random numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tensor_memory import address, is_batched, materialize, watched
 
 
 def dropout(values: Tensor, p: float, *, training: bool = True) -> Tensor:
-    """`torch.nn.functional.dropout`: the mask follows from torch's seed, but is another one than torch's.
+    """Drops values like `torch.nn.functional.dropout`. The mask depends on torch's seed, but differs from torch's.
 
     Args:
         values: any shape.
@@ -32,7 +32,7 @@ def dropout(values: Tensor, p: float, *, training: bool = True) -> Tensor:
     if kernels.engine is None or transformed or not plain:
         return torch.nn.functional.dropout(values, p)
     seed = int(torch.randint(2**62, (), device="cpu"))
-    if forward_ad._current_level >= 0 or watched(values):  # they want to see what is done
+    if forward_ad._current_level >= 0 or watched(values):  # they must see each operation
         return values * _dropped(torch.ones(values.shape, device="cpu"), p, seed)
     if torch.is_grad_enabled() and values.requires_grad:
         return _Dropout.apply(values, p, seed)  # type: ignore[no-any-return]
@@ -40,7 +40,7 @@ def dropout(values: Tensor, p: float, *, training: bool = True) -> Tensor:
 
 
 class _Dropout(torch.autograd.Function):
-    """A product with a mask that is not kept but drawn again; its gradient is the same product."""
+    """Multiplies by a mask. The backward pass draws the same mask again instead of storing it."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, p: float, seed: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which steps of a ragged batch are real."""
+"""Mask of the real steps of a ragged batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def step_mask(lengths: Tensor, steps: int) -> Tensor:
-    """True where a step is real: `(batch, time)`.
+    """Returns a mask `(batch, time)` that is True for real steps.
 
     Example:
         >>> import torch

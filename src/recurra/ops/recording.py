@@ -24,7 +24,16 @@ class Record(NamedTuple):
         output: as from `recurrence` with `batch_first`.
         last: final states, as from `recurrence`.
         arrays: for each name of a gate or state, `(layers, directions, batch, time, units)`; NaN beyond each length.
-        engine: which engine ran it.
+        engine: name of the engine that ran the stack.
+
+    Example:
+        >>> import torch
+        >>> from recurra import cells, ops
+        >>> stack = ops.Stack(cells.GRU(), 2, 3)
+        >>> weights = [torch.randn(shape) for _, shape in stack.named_shapes()]
+        >>> found = ops.record(stack, torch.randn(1, 4, 2), weights, engine="reference")
+        >>> list(found.arrays), found.engine
+        (['reset', 'update', 'candidate', 'hidden'], 'reference')
     """
 
     output: Tensor

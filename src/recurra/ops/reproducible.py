@@ -98,7 +98,14 @@ def total(values: Tensor) -> Tensor:
 
 
 class Linear(torch.nn.Linear):
-    """`torch.nn.Linear` by `linear`."""
+    """`torch.nn.Linear` that computes with `recurra.ops.linear`.
+
+    Example:
+        >>> import torch
+        >>> from recurra import ops
+        >>> tuple(ops.Linear(3, 2)(torch.randn(5, 3)).shape)
+        (5, 2)
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Returns `(…, outputs)` for `(…, features)`."""

@@ -1,4 +1,4 @@
-"""What a recurrent stack computes: cell, sizes, layers and directions, but no data."""
+"""Description of a recurrent stack: cell, sizes, layers and directions."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ class Stack:
         bidirectional: whether every layer also runs from the end to the beginning.
         bias: whether the cells have biases.
         proj_size: size of the projected hidden state (LSTM), 0 for none.
+
+    Example:
+        >>> from recurra.cells import LSTM
+        >>> stack = Stack(LSTM(), input_size=2, hidden_size=3)
+        >>> stack.named_shapes()[:2], stack.state_sizes
+        ((('weight_ih_l0', (12, 2)), ('weight_hh_l0', (12, 3))), (3, 3))
     """
 
     cell: Cell
@@ -39,7 +45,7 @@ class Stack:
 
     @property
     def directions(self) -> int:
-        """1, or 2 when bidirectional."""
+        """Number of directions: 1, or 2 when bidirectional."""
         return 2 if self.bidirectional else 1
 
     @property

@@ -12,7 +12,7 @@ from recurra.errors import UsageError
 
 
 def address(tensor: Tensor | None) -> int:
-    """The address of a tensor's numbers, 0 for None.
+    """Returns the address of a tensor's numbers, 0 for None.
 
     Raises:
         UsageError: the numbers are not in the memory of the CPU.
@@ -30,7 +30,7 @@ def address(tensor: Tensor | None) -> int:
 
 
 def check_layout(name: str, tensor: Tensor) -> None:
-    """Raises a `UsageError` for sparse, nested and other tensors whose numbers do not lie at regular distances."""
+    """Raises a `UsageError` for sparse, nested and other tensors without strides."""
     if tensor.is_nested:
         raise UsageError(f"{name} is a nested tensor; pass a padded tensor with `lengths`")
     if tensor.layout != torch.strided:
@@ -84,7 +84,7 @@ def check_storage(name: str, tensor: Tensor) -> None:
 
 
 def watched(*tensors: Tensor) -> bool:
-    """Whether a compiler, a mode or a kind of tensor must see operators, and there may be no numbers to look at."""
+    """Returns whether a compiler, a mode or a tensor subclass must see the operators."""
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return True
     kinds: list[Any] = [type(t) for t in tensors]
@@ -92,7 +92,7 @@ def watched(*tensors: Tensor) -> bool:
 
 
 def transforming() -> bool:
-    """Whether a transform of torch.func is at work."""
+    """Returns whether a transform of torch.func is active."""
     return bool(torch._C._are_functorch_transforms_active())
 
 
@@ -108,7 +108,7 @@ def is_batched(grad: Tensor) -> bool:
 
 
 def materialize(tensor: Tensor) -> Tensor:
-    """The same numbers in CPU memory: without torch's lazy negative bit, and not as zeros that have no memory."""
+    """Returns the same numbers in CPU memory, without torch's lazy negative bit, and with memory for zero tensors."""
     if tensor.is_cpu and tensor.data_ptr():
         return tensor.resolve_neg()
     if tensor._is_zerotensor():

@@ -1,4 +1,4 @@
-"""torch's own kernels (oneDNN and ATen on CPU, cuDNN on CUDA) behind the same call."""
+"""Engine of torch's kernels: oneDNN and ATen on the CPU, cuDNN on CUDA."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def supports(cell: Cell) -> bool:
 
 
 def refuses(call: CallSpec) -> str | None:
-    """Why torch's kernels cannot serve the call, or None if they can."""
+    """Returns why torch's kernels cannot serve the call; None if they can."""
     if not supports(call.stack.cell):
         return f"torch has no kernel for the cell {call.stack.cell.name!r}"
     if call.dtype not in _FLOATS:

@@ -36,7 +36,7 @@ def supports(cell: Cell) -> bool:
 
 
 def refuses(call: CallSpec) -> str | None:
-    """Why the native engine cannot serve the call, or None if it can."""
+    """Returns why the native engine cannot serve the call; None if it can."""
     if bindings.engine is None:
         return f"the native engine was not built: {bindings.absent}"
     if not supports(call.stack.cell):
@@ -200,7 +200,7 @@ def describe() -> dict[str, Any]:
 
 
 class _Recurrence(torch.autograd.Function):
-    """Forward and backward through time as one node of the graph: the operators' work at less cost per call."""
+    """Forward and backward pass as one node of the autograd graph, with less overhead than the operators."""
 
     @staticmethod
     def forward(
@@ -212,9 +212,9 @@ class _Recurrence(torch.autograd.Function):
         count: int,
         *tensors: Tensor,
     ):
-        output, h, c, ctx.tape = result  # computed before: a tensor given as an argument would be taken for an input
+        output, h, c, ctx.tape = result  # computed before: torch would take a tensor argument for an input
         ctx.save_for_backward(*tensors)
-        # the caller may use his tensor of lengths for the next batch
+        # the caller may reuse the tensor for the next batch
         ctx.lengths = None if lengths is None else lengths.clone()
         ctx.config, ctx.seed, ctx.count = config, seed, count
         ctx.set_materialize_grads(False)
@@ -238,7 +238,7 @@ class _Recurrence(torch.autograd.Function):
 
 
 class _Last(torch.autograd.Function):
-    """Gradients as they are, tied to what they depend on by an error: in a second derivative they are no constants."""
+    """Returns gradients unchanged. A second derivative raises an error instead of treating them as constants."""
 
     @staticmethod
     def forward(ctx: Any, count: int, *tensors: Tensor | None):

@@ -1,6 +1,6 @@
 """The native engine as operators of torch: for `torch.compile`, `torch.export` and fake tensors.
 
-Plain calls take a shorter way (`native.run`); these are what a compiler records.
+Compilers record these operators. Plain calls do not use them (see `engine.run`).
 """
 
 from __future__ import annotations
