@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -152,3 +154,10 @@ def test_filling_in_front_counts_every_step():
     masked = np.ones((3, 3), np.float32)
     (batch,) = Windows([Frame(masked, None, 1, 2)], 2, 1, Layout(1, 0, 1, masked=True), batch_size=1)
     assert batch.values.tolist() == [[[1, 1, 0], [1, 1, 1]]]
+
+
+@pytest.mark.parametrize("value", [frame(3, 1, 3)], ids=lambda value: type(value).__name__)
+def test_frames_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -145,3 +147,10 @@ def test_phases_of_cycles():
         np.testing.assert_allclose(found[:, 2 * column], np.sin(turn), atol=1e-6)
         np.testing.assert_allclose(found[:, 2 * column + 1], np.cos(turn), atol=1e-6)
     assert calendar(times("2024-01-01"), []).shape == (1, 0)
+
+
+@pytest.mark.parametrize("value", [Frequency("month")], ids=lambda value: type(value).__name__)
+def test_steps_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -368,3 +370,10 @@ def test_an_infinite_value_is_named_with_its_place():
     assert error.value.row == 1
     with pytest.raises(DataError, match=r"X\[0\], step 1, feature 0 is inf"):
         as_sequences(np.array([[0.0, np.inf]]))
+
+
+@pytest.mark.parametrize("value", [Texts([]), Arrays([], 1)], ids=lambda value: type(value).__name__)
+def test_sequences_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pyarrow as pa
 import pytest
 
@@ -41,3 +43,10 @@ def test_pairs_lose_space_and_empty_sides():
     assert source_groups([]).dtype == "int64"
     with pytest.raises(DataError, match="X holds numbers"):
         as_pairs([[1.0]], ["a"])
+
+
+@pytest.mark.parametrize("value", [as_pairs(["a"], ["b"])], ids=lambda value: type(value).__name__)
+def test_pairs_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -501,3 +503,12 @@ def test_arrays_beside_arrays():
 def test_arrays_that_do_not_fit_are_named(arguments, message):
     with pytest.raises(DataError, match=message):
         panel_of_arrays(*arguments)
+
+
+@pytest.mark.parametrize(
+    "value", [ONE, panel_of_arrays([1.0]), panel_of_arrays([1.0]).series[0]], ids=lambda value: type(value).__name__
+)
+def test_columns_and_panels_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

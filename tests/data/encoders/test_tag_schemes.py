@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -191,3 +192,10 @@ def test_tags_with_marks_in_front_or_behind():
     assert parts_of(["B", "L", "M"]) == [Part("B", ""), Part("E", ""), Part("I", "")]
     assert parts_of(["B-\n"]) == [Part("B", "\n")]
     assert parts_of(["B-"]) is None
+
+
+@pytest.mark.parametrize("value", [Scheme("BIO")], ids=lambda value: type(value).__name__)
+def test_schemes_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import subprocess
 import sys
@@ -336,3 +337,10 @@ def test_files_cut_short_are_read_or_refused(tmp_path, name, keep):
     else:
         return
     assert name in message
+
+
+@pytest.mark.parametrize("value", [Recordings([])], ids=lambda value: type(value).__name__)
+def test_recordings_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -213,3 +214,12 @@ def test_summaries_leave_out_empty_facts() -> None:
     assert said == "a.csv: 2 rows, UTF-8, columns x"
     assert module.summarize(Path("a"), 1, ["x"], 1) == "a: 1 row, 1 bad row left out, columns x"
     assert ReadOptions(None, None, None, False, None) == module.DETECT
+
+
+@pytest.mark.parametrize(
+    "value", [module.DETECT, DataFile(Path("a"), pa.table({}), "", 0)], ids=lambda value: type(value).__name__
+)
+def test_options_and_files_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 
 import pytest
@@ -224,3 +225,10 @@ def test_columns_are_added_or_filled(file):
     assert "".join(filled(found, [["P"], ["Q"]])) == "a P 1\n\nb Q 2"
     words = read_conll(file("a\r\nb\r\n"), tagged=False)
     assert "".join(filled(words, [["P", "Q"]])) == "a P\r\nb Q\r\n"
+
+
+@pytest.mark.parametrize("value", [Layout("utf-8", 2, None)], ids=lambda value: type(value).__name__)
+def test_layouts_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

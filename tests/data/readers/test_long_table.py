@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -136,3 +137,10 @@ def test_infinity_in_parquet_is_refused(tmp_path):
 def test_columns_that_cannot_be(arguments, message):
     with pytest.raises(UsageError, match=message):
         LongColumns(*arguments)
+
+
+@pytest.mark.parametrize("value", [PUMPS], ids=lambda value: type(value).__name__)
+def test_columns_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,10 @@ def test_classes_and_numbers():
         labelled(file(rows, [1.0, 2.0, -np.inf]), False)
     with pytest.raises(DataError, match=r"^a\.ts, line 2: the target 'a' is not a number"):
         labelled(file(rows, ["a", "b", None]), True)
+
+
+@pytest.mark.parametrize("value", [file([])], ids=lambda value: type(value).__name__)
+def test_files_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -322,3 +323,10 @@ def test_a_line_up_to_a_limit_of_separators(write: Write, monkeypatch: pytest.Mo
     assert _sample(write("x" * 9 + ",,,\n"), "utf-8") == ["x" * 9 + ",,,\n"]
     with pytest.raises(DataError, match="line 2: over 3 separators"):
         _sample(write("a\n" + ",,,,\n"), "utf-8")
+
+
+@pytest.mark.parametrize("value", [Dialect("utf-8", ",", False, 0, ())], ids=lambda value: type(value).__name__)
+def test_dialects_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

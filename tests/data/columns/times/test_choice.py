@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -104,3 +106,10 @@ def test_the_order_of_a_format(format, order):
     numeric = format in ("%y-%m-%d",)
     if order is None:
         assert in_order(format, "day") is not numeric
+
+
+@pytest.mark.parametrize("value", [choice(1), reading([0])], ids=lambda value: type(value).__name__)
+def test_choices_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -36,3 +38,12 @@ def test_times_with_and_without_offsets():
     assert zoned.write(slice(1, 2)) == ["2024 10+0100"]
     assert plain.write(slice(0, 1)) == ["2024-01-01 09:00:00"]
     assert not Times(np.array([1, 2]), Spelling("number")).dated
+
+
+@pytest.mark.parametrize(
+    "value", [TimeReading(), Times(np.zeros(1), Spelling())], ids=lambda value: type(value).__name__
+)
+def test_options_and_times_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

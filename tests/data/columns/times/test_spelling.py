@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -116,3 +118,10 @@ def test_spellings_of_a_model_folder_that_are_wrong(spelling):
 def test_defaults():
     found = Spelling()
     assert (found.format, found.digits, found.late_midnight, found.zone) == ("", 0, False, "")
+
+
+@pytest.mark.parametrize("value", [Spelling()], ids=lambda value: type(value).__name__)
+def test_spellings_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,10 @@ def test_of_two_instants_the_earlier_is_taken():
     assert found == ["2024-10-27T00:30", "2024-03-31T01:00"]
     assert zone.offset(wall).tolist() == [60 * MINUTE, 120 * MINUTE]
     assert zone.wall(np.array(["2024-07-01"], "datetime64[us]"))[0] == np.datetime64("2024-07-01T02")
+
+
+@pytest.mark.parametrize("value", [Zone()], ids=lambda value: type(value).__name__)
+def test_zones_do_not_change(value):
+    field = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)
