@@ -17,8 +17,9 @@ struct Spec {
     double dropout;  // between layers; 0 outside training
     uint64_t seed;
     int threads;
-    int64_t chunk;  // steps whose values training stores at a time, 0 for all steps
-    bool bf16;      // train with products of bfloat16 where the processor has them
+    int64_t chunk;   // steps whose values training stores at a time, 0 for all steps
+    bool bf16;       // train with products of bfloat16 where the processor has them
+    bool invariant;  // sums have the same order whatever the number of sequences and steps; one sequence is slower
 };
 
 template <class T>
@@ -61,6 +62,17 @@ struct Attention {
     int threads;
 };
 
+// The product of rows with a weight matrix; see linear.h. `weight` is (columns, depth), `bias` may be null.
+template <class T>
+struct Linear {
+    const T* rows_of;
+    int64_t stride;  // between rows
+    int64_t rows, columns, depth;
+    const T *weight, *bias;
+    T* out;  // (rows, columns)
+    int threads;
+};
+
 // The packed weights of a stack, for many calls.
 template <class T>
 struct PackedStack {
@@ -99,6 +111,7 @@ struct Engine {
     std::unique_ptr<StepSession<T>> (*open_session)(const Spec&, const std::vector<const T*>& weights, bool bf16);
     // Dropout.
     void (*drop)(const float* from, float* to, int64_t n, double dropped, uint64_t seed, int threads);
+    void (*linear)(const Linear<T>&);
     void (*attend)(const Attention<T>&, T* out);
     // The results are contiguous and never null.
     void (*attend_back)(const Attention<T>&, const T* gout, T* grows, T* gvector, T* gbias);

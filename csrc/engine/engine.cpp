@@ -6,6 +6,7 @@
 #include "backward.h"
 #include "export_gates.h"
 #include "fingerprint.h"
+#include "linear.h"
 #include "single_step.h"
 #include "step_session.h"
 
@@ -32,8 +33,13 @@ int64_t tape_size(const Spec& spec) {
 }
 
 template <class T>
+bool is_small(const Spec& spec) {
+    return !spec.invariant && spec.steps * spec.batch <= kDirect;
+}
+
+template <class T>
 void infer(const Spec& spec, const Inputs<T>& in, const Outputs<T>& out) {
-    if (spec.steps == 1 && spec.batch && spec.batch <= kDirect && !spec.bidirectional && !in.lengths)
+    if (is_small<T>(spec) && spec.steps == 1 && spec.batch && !spec.bidirectional && !in.lengths)
         return SingleStep<T>(spec, in, out).run();
     const Batch batch(spec.batch, spec.steps, in.lengths);
     Weights<T> weights(spec, in.weights);
@@ -66,11 +72,6 @@ bool finite(const Spec& spec, const std::vector<const T*>& weights) {
         for (int direction = 0; direction <= spec.bidirectional; ++direction)
             if (!all.at(layer, direction).finite) return false;
     return true;
-}
-
-template <class T>
-bool is_small(const Spec& spec) {
-    return spec.steps * spec.batch <= kDirect;
 }
 
 template <class T>
@@ -193,9 +194,9 @@ double bandwidth(int64_t bytes, double seconds) {
 }
 
 template <class T>
-const Engine<T> engine = {lanes<T>,       tape_size<T>, infer<T>,    forward<T>,      backward<T>, export_gates<T>,
-                          finite<T>,      is_small<T>,  pack<T>,     open_session<T>, drop,        attend<T>,
-                          attend_back<T>, peak<T>,      bandwidth<T>};
+const Engine<T> engine = {lanes<T>,  tape_size<T>,   infer<T>, forward<T>,      backward<T>, export_gates<T>,
+                          finite<T>, is_small<T>,    pack<T>,  open_session<T>, drop,        linear<T>,
+                          attend<T>, attend_back<T>, peak<T>,  bandwidth<T>};
 
 }  // namespace
 

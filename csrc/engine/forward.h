@@ -41,7 +41,7 @@ public:
           weights(weights_),
           in(in_),
           out(out_),
-          direct(!packed && batch.tokens <= kDirect),
+          direct(!packed && !spec.invariant && batch.tokens <= kDirect),
           streams(should_stream<T>(batch.tokens, sizes.out)) {}
 
     // ---- the tape
@@ -418,7 +418,7 @@ private:
         for (int i = 0; i < R; ++i) before[i] = rows[i].h_before;
         Vec<T> acc[R][V];
         clear<T>(acc);
-        const bool alone = R == 1 && batch.rows == 1;
+        const bool alone = R == 1 && batch.rows == 1 && !spec.invariant;
         const int depth = moved ? sizes.out : 0;
         if (alone) {
             if constexpr (R == 1) tile_alone<T, V>(depth, before[0], dir.recurrent.strip(p), acc);

@@ -84,6 +84,13 @@ void bind(nb::module_ m) {
         nb::gil_scoped_release release;
         engine<T>().export_gates(s, at<const int64_t>(lengths), at<const T>(tape), arrays);
     });
+    m.def("linear", [](Address rows, int64_t stride, std::array<int64_t, 3> sizes, Address weight, Address bias,
+                       Address out, int threads) {
+        const Linear<T> call{at<const T>(rows), stride,     sizes[0], sizes[1], sizes[2], at<const T>(weight),
+                             at<const T>(bias), at<T>(out), threads};
+        nb::gil_scoped_release release;
+        engine<T>().linear(call);
+    });
     m.def("attend", [](const Attending& a, Address out) {
         const auto call = attention<T>(a);
         nb::gil_scoped_release release;
@@ -131,8 +138,8 @@ NB_MODULE(_engine, m) {
         "__init__", [](Spec* self, int cell, int64_t steps, int64_t batch, int64_t input, int64_t hidden,
                        int64_t projected, int layers, bool bidirectional, bool bias, double dropout, uint64_t seed,
                        int threads, int64_t chunk, bool bf16) {
-            new (self) Spec{Cell(cell),    steps, batch,   input, hidden,  projected, layers,
-                            bidirectional, bias,  dropout, seed,  threads, chunk,     bf16};
+            new (self) Spec{Cell(cell), steps,   batch, input,   hidden, projected, layers,     bidirectional,
+                            bias,       dropout, seed,  threads, chunk,  bf16,      invariant()};
         });
     bind<float>(m.def_submodule("float32"));
     bind<double>(m.def_submodule("float64"));

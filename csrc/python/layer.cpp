@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <stdexcept>
+#include <utility>
 
 #if defined(__linux__)
 #include <dlfcn.h>
@@ -67,7 +68,7 @@ class Layer {
 public:
     Layer(int cell, int64_t input, int64_t hidden, int64_t projected, int layers, bool bidirectional, bool bias,
           nb::tuple names, nb::list shapes)
-        : spec_{Cell(cell), 1, 1, input, hidden, projected, layers, bidirectional, bias, 0, 0, 1, 0, false},
+        : spec_{Cell(cell), 1, 1, input, hidden, projected, layers, bidirectional, bias, 0, 0, 1, 0, false, false},
           directions_(bidirectional ? 2 : 1),
           out_(projected ? projected : hidden) {
         for (nb::handle name : names) names_.push_back(nb::borrow(name));
@@ -231,7 +232,7 @@ private:
     void run(Spec spec, const Inputs<T>& in, const Outputs<T>& out) {
         const int64_t work = spec.steps * spec.batch * spec.hidden * (spec.input + spec.hidden);
         // too short for several threads, and to release the interpreter lock
-        if (work < 30000) return engine<T>().infer(spec, in, out);
+        if (work < 30000 && !spec.invariant) return engine<T>().infer(spec, in, out);
         spec.threads = threads();
         std::shared_ptr<const PackedStack<T>>& place = packed<T>();
         std::shared_ptr<const PackedStack<T>> ready = place;  // another Python thread may replace it during the call
@@ -264,6 +265,7 @@ private:
                           const Training* how) {
         if (x.dims != 3 || x.shape[2] != spec_.input || x.strides[2] != 1) return nb::none();
         Spec spec = spec_;
+        spec.invariant = invariant();
         const int b = batch_first ? 0 : 1, t = 1 - b;
         spec.batch = x.shape[b], spec.steps = x.shape[t];
         in.x = {at<T>(x), x.strides[b], x.strides[t]};
@@ -301,6 +303,7 @@ private:
     nb::object step_as(const Tensor& x, Inputs<T>& in, nb::handle state) {
         if (x.dims != 2 || x.shape[1] != spec_.input || !x.contiguous()) return nb::none();
         Spec spec = spec_;
+        spec.invariant = invariant();
         spec.batch = x.shape[0];
         in.x = {at<T>(x), spec.input, 0};
         if (!states(state, spec.batch, in)) return nb::none();
@@ -415,6 +418,11 @@ void bind_kept(nb::module_ m) {
 
 }  // namespace
 
+bool& invariant() {
+    thread_local bool found = false;
+    return found;
+}
+
 void bind_layer(nb::module_& m) {
     m.def(
         "readable",
@@ -425,6 +433,9 @@ void bind_layer(nb::module_& m) {
             return all;
         },
         "Whether all are plain tensors with numbers in the memory of the CPU; False says nothing.");
+    m.def(
+        "set_invariant", [](bool wanted) { return std::exchange(invariant(), wanted); }, nb::arg("wanted"),
+        "Sets whether calls of this thread are batch-invariant; returns the setting before.");
     m.def("exchange", &exchange, nb::arg("wanted"),
           "Whether DLPack's C functions are to serve; returns whether they do.");
     nb::class_<Session>(m, "StepSession")

@@ -12,4 +12,7 @@ struct Kept {  // stored values of one call for its backward pass
     recurra::Buffer<T> data;
 };
 
+// Whether calls of this thread use the same order of sums for any batch; see Spec::invariant.
+bool& invariant();
+
 void bind_layer(nanobind::module_& m);

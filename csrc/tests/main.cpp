@@ -35,6 +35,7 @@ int main(int count, char**) {
     test_simd();
     test_gemm();
     test_attention();
+    test_linear();
     test_engine();
     if (count > 1) measure_gemm();
     std::printf("%d failed\n", failures);

@@ -14,6 +14,7 @@ void test_pool();
 void test_simd();
 void test_gemm();
 void test_attention();
+void test_linear();
 void test_engine();
 void measure_gemm();  // prints the speed of matrix products
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from schema1 import inputs
@@ -33,7 +34,15 @@ def assert_same(found, expected):
         assert len(found) == len(expected)
         for key in expected if isinstance(expected, dict) else range(len(expected)):
             assert_same(found[key], expected[key])
-    elif isinstance(expected, float):
-        assert found == pytest.approx(expected, rel=1e-5)
+    elif is_number(expected):
+        assert float(found) == pytest.approx(float(expected), rel=1e-5)
     else:
         assert found == expected
+
+
+def is_number(value):
+    """True for a float, and for one in a text."""
+    try:
+        return isinstance(value, float) or (isinstance(value, str) and math.isfinite(float(value)))
+    except ValueError:
+        return False

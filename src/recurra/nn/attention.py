@@ -7,6 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from recurra.ops import Linear
+from recurra.ops.reproducible import is_batch_invariant, sum_steps
+
 
 class Attention(torch.nn.Module):
     """Weighs the steps of a sequence for each query and returns the weighted mean of their values.
@@ -28,7 +31,7 @@ class Attention(torch.nn.Module):
 
     def __init__(self, query_size: int, key_size: int) -> None:
         super().__init__()
-        self.query = torch.nn.Linear(query_size, key_size, bias=False)
+        self.query = Linear(query_size, key_size, bias=False)
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Computes contexts and attention weights.
@@ -42,8 +45,25 @@ class Attention(torch.nn.Module):
         Returns:
             Contexts `(batch, queries, size)` and weights `(batch, queries, time)`, which sum to 1 over the real steps.
         """
+        if is_batch_invariant() and not torch.is_grad_enabled():
+            found = [_attend(query, keys, values, mask) for query in self.query(queries).unbind(1)]
+            context, weights = (torch.stack(parts, 1) for parts in zip(*found, strict=True))
+            return context, weights
         scores = self.query(queries) @ keys.transpose(1, 2) / math.sqrt(keys.shape[-1])
         # not -inf: a softmax over nothing but -inf is NaN
         scores = scores.masked_fill(~mask.unsqueeze(1), torch.finfo(scores.dtype).min)
         weights = torch.log_softmax(scores, dim=-1).exp()  # the gradient of softmax depends on the number of threads
         return weights @ values, weights
+
+
+def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Contexts `(batch, size)` and weights `(batch, time)` of one query per sequence `(batch, key_size)`.
+
+    The order of the sums does not depend on the number of sequences or on padding. Matrix products would choose it by
+    the shapes.
+    """
+    scores = (query.unsqueeze(1) * keys).sum(-1) / math.sqrt(keys.shape[-1])
+    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    powers = (scores - scores.amax(1, keepdim=True)).exp() * mask
+    weights = powers / sum_steps(powers).clamp(min=torch.finfo(powers.dtype).tiny).unsqueeze(1)
+    return sum_steps(weights.unsqueeze(-1) * values), weights

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recurra.ops import Linear
 from recurra.ops import dropout as drop
 from recurra.ops.call import check_lengths
 from recurra.ops.mask import step_mask
@@ -35,7 +36,7 @@ class Memoryless(torch.nn.Module):
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, *, dropout: float = 0.0) -> None:
         super().__init__()
         sizes = [input_size, *[hidden_size] * num_layers]
-        self.layers = torch.nn.ModuleList(torch.nn.Linear(*pair) for pair in pairwise(sizes))
+        self.layers = torch.nn.ModuleList(Linear(*pair) for pair in pairwise(sizes))
         self.hidden_size, self.dropout = hidden_size, dropout
 
     def forward(self, input: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from recurra.ops.attention_pooling import attend, average
 from recurra.ops.mask import step_mask
+from recurra.ops.reproducible import sum_steps
 
 POOLINGS = ("last", "mean", "max", "attention")
 
@@ -73,7 +74,7 @@ class Pooling(torch.nn.Module):
             return last
         lengths = lengths.to(output.device)
         if self.how == "mean":
-            return output.sum(1) / lengths.clamp(min=1).unsqueeze(-1)  # outputs beyond the end are 0
+            return sum_steps(output) / lengths.clamp(min=1).unsqueeze(-1)  # outputs beyond the end are 0
         if self.how == "max":
             mask = step_mask(lengths, output.shape[1]).unsqueeze(-1)
             top = output.masked_fill(~mask, torch.finfo(output.dtype).min).amax(1) if output.shape[1] else last

@@ -10,7 +10,7 @@ from .dropout import dropout
 from .recording import Record, record, replay
 from .reference import Place, Watcher
 from .registry import ENGINES, Engine, register_engine
-from .reproducible import Linear, linear, reproducible_algebra, total
+from .reproducible import Linear, batch_invariant, linear, reproducible_algebra, total
 from .stack import Stack
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Record",
     "Stack",
     "Watcher",
+    "batch_invariant",
     "dropout",
     "explain",
     "linear",

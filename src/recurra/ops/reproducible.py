@@ -1,4 +1,4 @@
-"""Products, solvers and sums whose results do not depend on the number of threads.
+"""Products, solvers and sums whose results do not depend on the number of threads, nor, if wanted, on the batch.
 
 MKL, the library behind torch's matrix products, splits a product into as many parts as there are threads. A row or a
 column at the edge of a part is summed in another order than one in the middle, so its last bits change. Here MKL runs
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .tensor_memory import is_batched, transformed, watched
+from .registry import kernels
+from .tensor_memory import is_batched, materialize, transformed, watched
 
 BLOCK = 1 << 24
 """Multiply-adds of a block: half a millisecond on one core, so that sharing costs little."""
@@ -62,6 +64,45 @@ def reproducible_algebra() -> Iterator[None]:
             set_threads(before)
 
 
+class _Invariant(threading.local):
+    active = False
+
+
+_invariant = _Invariant()
+
+
+@contextmanager
+def batch_invariant() -> Iterator[None]:
+    """Makes the results of a sequence independent of the other sequences in its batch, bit by bit.
+
+    Without, a few sequences are computed by faster kernels, whose sums have another order. It affects calls of this
+    thread without gradients: layers on the native engine, `linear` and `Linear`. Other engines are not affected.
+
+    Example:
+        >>> from recurra import nn
+        >>> layer, values = nn.LSTM(3, 4), torch.randn(5, 2, 3)
+        >>> with torch.no_grad(), batch_invariant():
+        ...     both, alone = layer(values)[0], layer(values[:, :1])[0]
+        >>> torch.equal(both[:, :1], alone)
+        True
+    """
+    engine, before = kernels.engine, _invariant.active
+    _invariant.active = engine is not None
+    if engine is not None:
+        engine.set_invariant(True)
+    try:
+        yield
+    finally:
+        _invariant.active = before
+        if engine is not None:
+            engine.set_invariant(before)
+
+
+def is_batch_invariant() -> bool:
+    """Returns whether this thread is inside of `batch_invariant`."""
+    return _invariant.active
+
+
 def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`torch.nn.functional.linear`, with large products shared among threads in blocks that the shapes decide.
 
@@ -77,6 +118,8 @@ def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
         >>> linear(torch.ones(1, 2), torch.tensor([[1.0, 2.0]]), torch.ones(1)).tolist()
         [[4.0]]
     """
+    if is_batch_invariant() and _plain(values, weight) and not needs_grad(values, weight, bias):
+        return native_linear(values, weight, bias)
     if values.numel() * len(weight) < 2 * BLOCK or not _plain(values, weight) or _set_threads() is None:
         return torch.nn.functional.linear(values, weight, bias)
     found: Any = _Product.apply(values.flatten(0, -2), weight, bias)
@@ -95,6 +138,18 @@ def total(values: Tensor) -> Tensor:
         return flat.sum()
     whole = len(flat) // SERIAL * SERIAL
     return total(flat[:whole].view(-1, SERIAL).sum(1)) + flat[whole:].sum()
+
+
+def sum_steps(values: Tensor) -> Tensor:
+    """Sums `(batch, time, …)` over time. Steps of zeros at the end change nothing, bit by bit, if batch-invariant.
+
+    Example:
+        >>> sum_steps(torch.ones(2, 3, 4)).tolist()
+        [[3.0, 3.0, 3.0, 3.0], [3.0, 3.0, 3.0, 3.0]]
+    """
+    if not is_batch_invariant() or not values.shape[1]:
+        return values.sum(1)
+    return values.cumsum(1)[:, -1]  # one step after the other; the order of `sum` depends on the shape
 
 
 class Linear(torch.nn.Linear):
@@ -119,6 +174,30 @@ def _plain(*tensors: Tensor) -> bool:
     return (
         all(t.device.type == "cpu" and t.dtype == tensors[0].dtype for t in tensors) and tensors[0].is_floating_point()
     )
+
+
+def needs_grad(*tensors: Tensor | None) -> bool:
+    """Returns whether a backward pass through one of the tensors may follow."""
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+
+
+def native_linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`torch.nn.functional.linear` by the native engine: each number is one sum in a fixed order.
+
+    Args:
+        values: `(…, features)` in the memory of the CPU.
+        weight: `(outputs, features)`.
+        bias: `(outputs,)`.
+    """
+    if values.dtype not in (torch.float32, torch.float64) or (bias is not None and bias.dtype != values.dtype):
+        return torch.nn.functional.linear(values, weight, bias)
+    rows = materialize(values.detach()).flatten(0, -2)
+    rows = rows if rows.stride(-1) == 1 or rows.shape[-1] == 1 else rows.contiguous()
+    weight = materialize(weight.detach()).contiguous()
+    bias = None if bias is None else materialize(bias.detach()).contiguous()
+    found = rows.new_empty(len(rows), len(weight))
+    kernels.linear(rows, weight, bias, found)
+    return found.unflatten(0, values.shape[:-1])
 
 
 class _Product(torch.autograd.Function):

@@ -21,7 +21,7 @@ from recurra.data.batching.batches import BatchSource, Shuffled, to_device
 from recurra.errors import DataError, NonFiniteError
 from recurra.io import ModelFolder, Provenance, dumps, model_card, write_folder
 from recurra.nn import RECURRENT
-from recurra.ops import Stack, reproducible_algebra
+from recurra.ops import Stack, batch_invariant, reproducible_algebra
 from recurra.training.health.statistics import bad_weights
 from recurra.training.settings import Objective, Run, Settings, choose_device
 
@@ -423,7 +423,7 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
         """Yields the network in evaluation mode and its device; no gradients are recorded inside."""
         device = choose_device(self.device)
         network = self.network_.to(device).eval()
-        with torch.inference_mode(), reproducible_algebra():
+        with torch.inference_mode(), reproducible_algebra(), batch_invariant():
             yield network, device
 
     def _run(self, batches: Iterable[Any], answer: Callable[[Any, Any], Iterable[T]]) -> dict[int, T]:

@@ -122,6 +122,20 @@ def export_gates(
     return found
 
 
+def linear(rows: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:
+    """Writes `rows @ weight.T + bias` `(rows, columns)` to `out`.
+
+    Args:
+        rows: `(rows, features)` with contiguous features.
+        weight: `(columns, features)`, contiguous.
+        bias: `(columns,)`, contiguous.
+        out: `(rows, columns)`, contiguous.
+    """
+    sizes = (len(rows), len(weight), weight.shape[1])
+    pointers = (address(weight), 0 if bias is None else address(bias), address(out))
+    _of(rows.dtype).linear(address(rows), rows.stride(0), sizes, *pointers, torch.get_num_threads())
+
+
 def readable(tensors: Sequence[Tensor]) -> bool:
     """Returns True if all are plain tensors in CPU memory; False if they are not, or if this is not known."""
     return engine is not None and not torch.compiler.is_compiling() and engine.readable(list(tensors))

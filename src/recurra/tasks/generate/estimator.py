@@ -31,7 +31,7 @@ from recurra.data.encoders.running_text import (
 )
 from recurra.data.encoders.text import UNKNOWN_ID
 from recurra.errors import DataError, UsageError
-from recurra.ops import reproducible_algebra
+from recurra.ops import batch_invariant, reproducible_algebra
 from recurra.tasks.base import PREDICT_BATCH, Estimator
 from recurra.tasks.baselines import Baseline
 from recurra.tasks.config import FolderConfig
@@ -470,6 +470,7 @@ class LanguageModel(Estimator):
 
         @torch.inference_mode()
         @reproducible_algebra()
+        @batch_invariant()
         def advance(values: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
             if state is None:
                 features, state = network(torch.from_numpy(values).unsqueeze(0), None)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recurra.nn import Pooling, SequenceEncoder, SpectrumMask, init_recurrent_, stack_frames
+from recurra.ops import Linear
 from recurra.ops import dropout as drop
 
 
@@ -45,7 +46,7 @@ class PooledNetwork(torch.nn.Module):
             init_recurrent_(self.encoder.recurrent, orthogonal=False)
         self.pooling = Pooling(pooling, self.encoder.output_size)
         self.dropout = dropout
-        self.head = torch.nn.Linear(self.encoder.output_size, output_size)
+        self.head = Linear(self.encoder.output_size, output_size)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Outputs `(batch, outputs)` for tokens `(batch, time)` or features `(batch, time, features)`."""

@@ -15,6 +15,7 @@ from recurra.data.batching.words import WordBatch
 from recurra.data.encoders.tag_schemes import Part, spans
 from recurra.data.encoders.words import NO_SIGN
 from recurra.nn import LinearChainCRF, build_recurrent, last_hidden
+from recurra.ops import Linear
 from recurra.ops import dropout as drop
 
 UNSEEN_TAG = -1
@@ -96,6 +97,7 @@ class TaggerNetwork(torch.nn.Module):
         directions = 2 if bidirectional and cell != NO_MEMORY else 1
         self.head = torch.nn.Linear(directions * hidden_size, tags)
         self.chain = LinearChainCRF(tags, learnt=crf, allowed=allowed)
+from recurra.ops import Linear
 
     def forward(self, batch: WordBatch) -> Tensor:
         """Scores of the tags, `(batch, time, tags)`."""

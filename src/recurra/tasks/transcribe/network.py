@@ -14,6 +14,7 @@ from recurra.data import TextEncoder
 from recurra.data.batching.batches import Batches
 from recurra.data.files.audio import needed
 from recurra.nn import SequenceEncoder, SpectrumMask, stack_frames
+from recurra.ops import Linear
 from recurra.ops import dropout as drop
 
 from .decode import beam_search, greedy
@@ -58,7 +59,7 @@ class TranscribingNetwork(torch.nn.Module):
         self.frames, self.dropout = frames, dropout
         self.mask = SpectrumMask()
         self.encoder = SequenceEncoder(bands * frames, 0, dropout=dropout, **encoder)
-        self.head = torch.nn.Linear(self.encoder.output_size, tokens)
+        self.head = Linear(self.encoder.output_size, tokens)
 
     def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities `(batch, steps, tokens)` and the number of steps of each recording `(batch,)`."""

@@ -92,7 +92,7 @@ class EncoderDecoder(torch.nn.Module):
         self.decoder = build_recurrent(cell, embedding_size, hidden_size, num_layers, dropout=between, **shared)
         self.states = 1 if isinstance(self.decoder, Memoryless) else len(self.decoder.stack.cell.states)
         size = self.encoder.output_size
-        self.bridge = torch.nn.Linear(size, self.states * num_layers * hidden_size)
+        self.bridge = Linear(size, self.states * num_layers * hidden_size)
         self.attention = Attention(hidden_size, size)
         self.combine = Linear(hidden_size + size + embedding_size, embedding_size)
         self.bias = torch.nn.Parameter(torch.zeros(target_size))

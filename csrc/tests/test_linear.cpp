@@ -1,0 +1,55 @@
+// The product of rows with a weight matrix against its definition, and its independence of rows and threads.
+#include <cmath>
+#include <limits>
+
+#include "../engine/api.h"
+#include "testing.h"
+
+using namespace recurra::RECURRA_ISA;
+
+namespace {
+
+template <class T>
+void compare(const recurra::Engine<T>& engine) {
+    for (int rows : {0, 1, 2, 7, 33})
+        for (int columns : {1, 3, 64, 65, 131})
+            for (int depth : {0, 1, 5, 40}) {
+                const int64_t stride = depth + 3;
+                auto a = draw<T>(rows * stride + 1);
+                const auto weight = draw<T>(columns * depth + 1), bias = draw<T>(columns);
+                for (int row = 0; row < rows; ++row)  // numbers between the rows must not be read
+                    for (int64_t k = depth; k < stride; ++k) a[row * stride + k] = std::numeric_limits<T>::quiet_NaN();
+                std::vector<T> out(rows * columns + 1, T(7)), one(columns), none(rows * columns + 1, T(7));
+                recurra::Linear<T> call{a.data(),      stride,      rows,       columns, depth,
+                                        weight.data(), bias.data(), out.data(), 3};
+                engine.linear(call);
+                check(out.back() == T(7), "linear writes behind its end");
+                for (int row = 0; row < rows; ++row) {
+                    for (int column = 0; column < columns; ++column) {
+                        double wanted = bias[column], size = std::abs(wanted);
+                        for (int k = 0; k < depth; ++k) {
+                            const double product = double(a[row * stride + k]) * weight[column * depth + k];
+                            wanted += product, size += std::abs(product);
+                        }
+                        const double found = out[row * columns + column];
+                        check(std::abs(found - wanted) <= 1e-6 * size, "linear", found - wanted);
+                    }
+                    recurra::Linear<T> alone{&a[row * stride], stride,      1,          columns, depth,
+                                             weight.data(),    bias.data(), one.data(), 1};
+                    engine.linear(alone);
+                    check(!std::memcmp(one.data(), &out[row * columns], columns * sizeof(T)), "linear of one row");
+                }
+                call.bias = nullptr, call.out = none.data();
+                engine.linear(call);
+                for (int i = 0; i < rows * columns; ++i)
+                    check(std::abs(double(none[i]) + bias[i % columns] - out[i]) <= 1e-5 * (1 + std::abs(out[i])),
+                          "linear without bias");
+            }
+}
+
+}  // namespace
+
+void test_linear() {
+    compare(floats());
+    compare(doubles());
+}
