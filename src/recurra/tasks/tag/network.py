@@ -95,9 +95,8 @@ class TaggerNetwork(torch.nn.Module):
             memory=memory,
         )
         directions = 2 if bidirectional and cell != NO_MEMORY else 1
-        self.head = torch.nn.Linear(directions * hidden_size, tags)
+        self.head = Linear(directions * hidden_size, tags)
         self.chain = LinearChainCRF(tags, learnt=crf, allowed=allowed)
-from recurra.ops import Linear
 
     def forward(self, batch: WordBatch) -> Tensor:
         """Scores of the tags, `(batch, time, tags)`."""
