@@ -1,4 +1,4 @@
-"""A model's health on one page: what lives, what is stuck, what explodes, and what to do about it."""
+"""Health card of a model: saturated gates, dead units, vanishing and exploding gradients, overfitting, with advice."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ from .core.subject import subject_of
 from .gradients.reach import Reach, gradient_reach
 
 ROWS = 64
-"""Default number of sequences; more hardly change the result."""
+"""Default number of sequences. More sequences hardly change the result."""
 
 CHUNK_BYTES = 128 << 20
-"""Maximum memory of gates and states."""
+"""Maximum memory of gates and states, in bytes."""
 
 Seen = tuple[list[GateUse], list[UnitUse], list[Radius]]
 
 MARKS = {"green": "●", "yellow": "▲", "red": "■"}
-"""Shapes for readers who cannot distinguish the colours."""
+"""Symbols of the lights, for readers who cannot distinguish the colours."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class HealthCard:
         gates: use of every gate of every layer and direction; empty without data.
         units: dead units of every layer and direction; empty without data.
         radii: spectral radius of the recurrent weights of every gate.
-        missing: measurements that were not possible, and what they need.
+        missing: measurements that were not possible, with the data that they need.
         title: title of the model.
 
     Example:
@@ -146,19 +146,19 @@ def health(
 ) -> HealthCard:
     """Checks the health of a model.
 
-    It always checks the weights, and for an estimator the training history. Gates, units and gradients need data.
+    The weights, and the training history of an estimator, are always checked. Gates, units and gradients need data.
 
     Args:
         model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         X: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with; or
             a `Subject`.
-        y: targets as the estimator's `fit` takes them; for the gradient of the loss.
+        y: targets as the estimator's `fit` takes them, for the gradient of the loss.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
         loss: for a module: from its output to the losses of the sequences, `(batch,)`.
-        rows: number of sequences of an estimator's data that are used, evenly spread.
+        rows: number of sequences of an estimator's data that are used, evenly spaced.
 
     Returns:
-        The card. `recurra.training.health.thresholds` gives the reasons for the limits.
+        The card. `recurra.training.health.thresholds` explains the limits.
 
     Raises:
         UsageError: the model has no recurrent layer, or is not fitted.
@@ -191,7 +191,7 @@ def health(
 
 
 def _examine(network: torch.nn.Module, subject: Subject | None) -> tuple[list[Light], list[str], Seen]:
-    """Lights from the weights and from the data if there are any; what is missing; values of all layers."""
+    """Returns lights for the weights and, if given, the data; missing measurements; and values of all layers."""
     layers = recurrent_layers(network)
     radii = [r for name, layer in layers.items() for r in _radii(name, as_ours(layer))]
     bad, look, lights = bad_weights(network), None, []
@@ -209,11 +209,11 @@ def _examine(network: torch.nn.Module, subject: Subject | None) -> tuple[list[Li
 
 
 def history_lights(history: list[dict[str, float]], best_epoch: int) -> list[Light]:
-    """Lights for the fall of the training loss and for overfitting.
+    """Returns lights for the decrease of the training loss and for overfitting.
 
     Args:
-        history: a dictionary for each epoch, with `loss` and perhaps `valid_loss`.
-        best_epoch: the epoch that was kept, counted from 1.
+        history: a dictionary for each epoch, with `loss` and optionally `valid_loss`.
+        best_epoch: the epoch of the final weights, counted from 1.
 
     Example:
         >>> [light.light for light in history_lights([{"loss": 1.0}, {"loss": 0.4}], 2)]
@@ -235,7 +235,7 @@ def history_lights(history: list[dict[str, float]], best_epoch: int) -> list[Lig
 
 
 def _baseline_lights(model: Any, X: Any, y: Any, missing: list[str]) -> Iterator[Light]:
-    """Light for the comparison with simple models: on labelled data if there are any, else as in training."""
+    """Yields a light for the comparison with simple models, on labelled data if given, else as in training."""
     found = model.metrics_.get("comparison")
     if y is not None and not isinstance(X, Subject) and (found is None or found["figure"] != TRAINING_LOSS):
         try:
@@ -248,7 +248,7 @@ def _baseline_lights(model: Any, X: Any, y: Any, missing: list[str]) -> Iterator
     elif found["light"] == "unknown":
         missing.append(f"comparison with simple models: {found['sentence']} Give some labelled data.")
     else:
-        meaning = "the network compared with a constant answer and with a simple model"
+        meaning = "the network compared with a constant prediction and with a simple model"
         advice = found["sentence"] and f"{found['sentence']} Use the simpler model, or train with more data or longer."
         yield Light("baselines", None, "", found["light"], found["figure"], meaning, advice)
 
@@ -275,7 +275,7 @@ def _radius_light(radii: list[Radius]) -> Light:
 
 
 def _reach(subject: Subject) -> Iterator[Light]:
-    """Lights for the reach of the loss or score, and for growing gradients within a recurrent layer."""
+    """Yields lights for the gradient reach of the loss or score, and for growing gradients in a recurrent layer."""
     of = "score" if subject.loss is None else "loss"
     shares, growths = [], []
     for where, sizes in _by_lag(gradient_reach(subject, of=of)):
@@ -291,7 +291,7 @@ def _reach(subject: Subject) -> Iterator[Light]:
 
 
 def _by_lag(reach: Reach) -> Iterator[tuple[str, np.ndarray]]:
-    """Gradients of each layer and direction by lag, except for sequences of one step and where all are 0."""
+    """Yields gradients by lag for each layer and direction, except for sequences of one step and zero gradients."""
     for part, data in reach.parts.items():
         for layer, rows in enumerate(data["gradient"].values):
             for direction, row in enumerate(rows):
@@ -312,7 +312,7 @@ class _DataPass:
         self.units = [use for activity in self.activities.values() for use in activity.units()]
 
     def lights(self) -> Iterator[Light]:
-        """Lights of the worst layer and direction."""
+        """Yields the lights of the worst layer and direction."""
         if self.gates:
             yield SATURATION.light(*max(saturation(self.gates)))
         if self.units:
@@ -332,7 +332,7 @@ class _DataPass:
             rows = slice(begin, begin + several)
             lengths = None if call.lengths is None else call.lengths[rows]
             states = None if call.states is None else tuple(s[:, rows] for s in call.states)
-            stride = max(1, size * steps // CHUNK_BYTES)  # only a sample of the steps of a very long sequence
+            stride = max(1, size * steps // CHUNK_BYTES)  # a sample of the steps of a very long sequence
             choice = Choice(stack.inner_sizes, None, range(0, steps, stride))
             output, last, arrays = record_some(stack, call.values[rows], call.weights, lengths, states, choice)
             seen = None if lengths is None else (lengths + stride - 1) // stride
@@ -360,7 +360,7 @@ register(
         health,
         Text("Health card", "상태 점검표"),
         Text(
-            "Signs of saturation, dead units, vanishing gradients, overfitting and invalid numbers.",
+            "Checks for saturation, dead units, vanishing gradients, overfitting and invalid numbers.",
             "게이트 포화, 죽은 유닛, 기울기 소실, 과적합, 유효하지 않은 수를 점검합니다.",
         ),
     )

@@ -1,4 +1,4 @@
-"""Figures of the inspection measures for papers, by matplotlib: the same as on the page of `write_report`.
+"""Figures of the inspection measures for papers, by matplotlib: the same figures as on the page of `write_report`.
 
 Each `plot_…` returns a `matplotlib.figure.Figure`; its `savefig` writes PNG, SVG or PDF by the suffix of the file.
 """
@@ -87,7 +87,7 @@ def plot_unit(
     direction: str = "forward",
     part: str | None = None,
 ) -> Figure:
-    """Plots the states of a unit over the steps, and how far each of its gates is open.
+    """Plots the states and the gates of a unit over the steps.
 
     Args:
         trace: result of `recurra.trace`.
@@ -129,7 +129,7 @@ def plot_unit(
 
 
 def plot_input(trace: Trace, *, row: int = 0) -> Figure:
-    """Plots the numbers that the network reads at each step, with a line for each feature.
+    """Plots the numbers that the network reads at each step, with one line per feature.
 
     Raises:
         UsageError: the model does not read numbers.
@@ -213,7 +213,7 @@ def plot_half_lives(*memories: UnitMemory, part: str | None = None) -> Figure:
 def plot_response(
     memory: UnitMemory, unit: int, *, layer: int = 0, direction: str = "forward", part: str | None = None
 ) -> Figure:
-    """Plots the share of a perturbation of a unit that is left after each step.
+    """Plots the remaining share of a perturbation of a unit after each step.
 
     Args:
         memory: result of `impulse_response`.
@@ -273,7 +273,7 @@ def _figure(width: float, height: float, rows: int = 1, heights: list[float] | N
 
 
 def _one_direction(trace: Trace, row: int, layer: int, direction: str, part: str | None) -> xarray.Dataset:
-    """One layer and direction of one sequence, without its padding: arrays `(time, unit)`."""
+    """Selects one layer and direction of one sequence, without padding: arrays `(time, unit)`."""
     from .report.payload import one_row
 
     data = one_row(_of_part(trace.parts, part), row)

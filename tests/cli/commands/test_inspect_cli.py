@@ -92,7 +92,7 @@ WRONG = {
     "no model": (["gone", "text"], 4, "gone"),
     "no recurrence": (["none", "정말 재미있다"], 2, "cell='none', the baseline without memory"),
     "no such gate": (["words", "so good", "--gates", "reset"], 2, "there is no 'reset' in this model"),
-    "no such unit": (["words", "so good", "--units", "3,99"], 2, "units must lie between 0 and 7"),
+    "no such unit": (["words", "so good", "--units", "3,99"], 2, "units must be between 0 and 7"),
     "units that are none": (["words", "so good", "--units", "x"], 2, "--units takes 0:16 or 3,5,9, not 'x'"),
     "time that is none": (["words", "so good", "--time", "5"], 2, "--time takes A:B, such as 0:100, not '5'"),
     "time beyond the end": (["words", "so good", "--time", "50:60"], 2, "none of the 7 steps"),

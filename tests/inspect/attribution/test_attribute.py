@@ -198,7 +198,7 @@ def test_series_have_attributions_by_feature():
     np.testing.assert_allclose(found.by_feature.sum("feature", skipna=False), found.values, rtol=1e-4, atol=1e-6)
     size = np.abs(found.by_feature).sum(["batch", "time"])
     assert size[1] > 2 * size[0]  # the first feature is noise
-    with pytest.raises(UsageError, match="not pieces of text"):
+    with pytest.raises(UsageError, match="not tokens of a text"):
         found.words()
 
 
@@ -250,7 +250,7 @@ def test_wrong_arguments_are_named():
     layer, x = nn.LSTM(3, 4, batch_first=True), torch.randn(2, 5, 3)
     with pytest.raises(UsageError, match="method is one of integrated_gradients"):
         attribute(layer, x, method="magic")
-    with pytest.raises(UsageError, match=r"must give a tensor \(2, 5\)"):
+    with pytest.raises(UsageError, match=r"must return a tensor \(2, 5\)"):
         attribute(layer, x, method=lambda question: torch.zeros(2))
     with pytest.raises(UsageError, match="baseline is 'zeros'"):
         attribute(layer, x, baseline="ones")

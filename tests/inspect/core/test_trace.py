@@ -347,15 +347,15 @@ def test_a_subset_of_a_long_sequence_stays_small(monkeypatch):
             {"names": ["forget", "foo"]},
             "there is no 'foo', 'forget' in this model; there are 'reset', 'update', 'candidate', 'hidden'",
         ),
-        ({"names": []}, "names chooses nothing; there are 'reset', 'update', 'candidate', 'hidden'"),
+        ({"names": []}, "names is empty; there are 'reset', 'update', 'candidate', 'hidden'"),
         ({"names": "cell"}, "there is no 'cell' in this model"),
-        ({"units": [8]}, r"units must lie between 0 and 7, got \[8\]"),
-        ({"units": [-1]}, "units must lie between 0 and 7"),
-        ({"units": []}, "units must lie between 0 and 7"),
-        ({"units": slice(8, None)}, "units must lie between 0 and 7"),
-        ({"time": 7}, "time=7 chooses none of the 7 steps"),
-        ({"time": slice(9, 12)}, "chooses none of the 7 steps"),
-        ({"time": slice(None, None, -1)}, "a slice that goes forward"),
+        ({"units": [8]}, r"units must be between 0 and 7, got \[8\]"),
+        ({"units": [-1]}, "units must be between 0 and 7"),
+        ({"units": []}, "units must be between 0 and 7"),
+        ({"units": slice(8, None)}, "units must be between 0 and 7"),
+        ({"time": 7}, "time=7 selects none of the 7 steps"),
+        ({"time": slice(9, 12)}, "selects none of the 7 steps"),
+        ({"time": slice(None, None, -1)}, "a slice with a positive step"),
     ],
 )
 def test_choices_that_choose_nothing(options, message):
@@ -384,7 +384,7 @@ def test_models_and_inputs_that_cannot_be_traced():
 
 
 def test_an_estimator_knows_its_lengths():
-    with pytest.raises(UsageError, match="an estimator knows its lengths"):
+    with pytest.raises(UsageError, match="an estimator defines its lengths"):
         recurra.trace(SequenceClassifier(), [[[0.0]]], lengths=[1])
 
 

@@ -187,11 +187,11 @@ def test_sampled_steps_are_said_and_a_whole_map_has_all(monkeypatch):
     x = torch.randn(40, 60, 4)
     monkeypatch.setattr(gradients, "WORK", 1_000_000)
     some = recurra.gradient_reach(layer, x)
-    assert some.sampled == "8 of 60 target steps, 4 of 40 sequences, 4 of 8 directions"
+    assert some.sampled == "8 of 60 target steps, 4 of 40 sequences, 4 of 8 probes"
     assert some.map["target"].values[-1] == 59
     monkeypatch.undo()
     long = recurra.gradient_reach(layer, torch.randn(1, 300, 4), of="each")
-    assert long.sampled == "128 of 300 target steps, 4 of 8 directions"
+    assert long.sampled == "128 of 300 target steps, 4 of 8 probes"
     whole = recurra.gradient_reach(layer, x[:1], whole_map=True)
     assert whole.map.sizes["target"] == 60
     chosen = recurra.gradient_reach(layer, x[:1], targets=[-1, 10])
@@ -265,13 +265,13 @@ def test_what_is_not_finite_and_inference_mode_are_refused():
     with pytest.raises(DataError, match="the hidden state of layer 0 is not finite"):
         recurra.gradient_reach(layer, x)
     for of in ("each", "score"):
-        with torch.inference_mode(), pytest.raises(UsageError, match=r"within torch\.inference_mode"):
+        with torch.inference_mode(), pytest.raises(UsageError, match=r"in torch\.inference_mode"):
             recurra.gradient_reach(layer, torch.randn(1, 4, 2), of=of)
 
 
 def test_one_step_has_no_way_back():
     reach = recurra.gradient_reach(torch.nn.GRU(2, 3, batch_first=True), torch.randn(2, 1, 2))
-    assert reach.verdict == "the sequences have one step each: there is no way back for the gradient"
+    assert reach.verdict == "the sequences have only one step, so the gradient has no earlier step to reach"
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ def test_a_shift_without_rest_has_no_fixed_point():
             getattr(layer, name).fill_(value)
     found = fixed_points(layer, torch.randn(1, 20, 1))
     assert found.found == (0, 24)
-    assert found.verdict == "none of 24 starts led to a fixed point"
+    assert found.verdict == "none of 24 starts reached a fixed point"
     assert found.rows() == []
 
 
@@ -94,7 +94,7 @@ def test_the_points_of_an_lstm_stay_where_they_are(direction):
 def test_wrong_arguments_are_named():
     layer, x = torch.nn.RNN(2, 3, batch_first=True), torch.randn(1, 4, 2)
     for wrong, words in (
-        ({"layer": 1}, "layer must lie between 0 and 0"),
+        ({"layer": 1}, "layer must be between 0 and 0"),
         ({"direction": "backward"}, "direction is 'forward', not 'backward'"),
         ({"part": "encoder"}, "there is no layer 'encoder'"),
         ({"input": "one"}, "input is 'mean', 'zero' or an array"),

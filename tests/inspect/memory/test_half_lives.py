@@ -113,9 +113,9 @@ def test_wrong_arguments_are_named():
         ({"into": "cell"}, "into is one of hidden, input, not 'cell'"),
         ({"size": 0}, "size must be positive"),
         ({"lags": 0}, "lags must be at least 1"),
-        ({"at": 3}, "at must lie between 0 and 2, got 3"),
+        ({"at": 3}, "at must be between 0 and 2, got 3"),
     ):
         with pytest.raises(UsageError, match=words):
             impulse_response(layer, x, **wrong)
-    with pytest.raises(UsageError, match="nothing after a perturbation"):
+    with pytest.raises(UsageError, match="no step follows a perturbation"):
         impulse_response(layer, x[:, :1])

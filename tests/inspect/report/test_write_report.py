@@ -202,7 +202,7 @@ def test_wrong_arguments(tmp_path):
     layer, x = nn.GRU(3, 4, batch_first=True), torch.randn(2, 5, 3)
     with pytest.raises(UsageError, match="language is one of en, ko, not 'xx'"):
         write_report(layer, x, tmp_path / "page.html", language="xx")
-    with pytest.raises(UsageError, match="row 2 is not there: the trace holds 2 sequences"):
+    with pytest.raises(UsageError, match="there is no row 2: the trace has 2 sequences"):
         write_report(layer, x, tmp_path / "page.html", row=2)
     with pytest.raises(DataError, match="cannot be written"):
         write_report(layer, x, tmp_path / "nowhere" / "page.html")

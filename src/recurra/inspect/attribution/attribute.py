@@ -30,7 +30,7 @@ class Question(NamedTuple):
     """Input of an attribution method.
 
     Attributes:
-        layer_input: the model from the input of its recurrent layer on; `layer_input.values` is that input.
+        layer_input: the model as a function of the input of its recurrent layer; `layer_input.values` is this input.
         baseline: the reference input, in the shape of the input `(batch, time, features)`.
         steps: points on the path from the baseline to the input.
     """
@@ -57,35 +57,35 @@ def attribute(
 ) -> Attribution:
     """Measures how much each step of the input supports the prediction.
 
-    Attributions refer to the input of the first recurrent layer (after an embedding), so that the methods are the same
-    for words, series and sound. The model runs in evaluation mode.
+    Attributions refer to the input of the first recurrent layer (after an embedding), so the methods are the same for
+    words, series and audio. The model runs in evaluation mode.
 
     | method | attribution of step t |
     |---|---|
     | `"integrated_gradients"` | (x_t − b_t) · mean of ∂score/∂x_t from b to x (Sundararajan and others 2017) |
-    | `"gradient_x_input"` | (x_t − b_t) · ∂score/∂x_t: the method above with one point, at x |
+    | `"gradient_x_input"` | (x_t − b_t) · ∂score/∂x_t: integrated gradients with one point, at x |
     | `"saliency"` | ‖∂score/∂x_t‖, without a sign (Simonyan and others 2014) |
     | `"occlusion"` | score − score with x_t replaced by b_t (Zeiler and Fergus 2014) |
-    | `"removal"` | score − score of the sequence without the step, for models with one answer per sequence |
+    | `"removal"` | score − score of the sequence without the step, for models with one prediction per sequence |
 
     Args:
         model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with; or
             a `Subject`.
-        method: one of the above, or a function of your own from a `Question` to a tensor `(batch, time)` or `(batch,
-            time, features)`.
-        baseline: b, the reference input: `"zeros"`, `"mean"` (of the input over all real steps of `x`) or a
-            tensor that broadcasts to `(batch, time, features)`.
-        steps: points of integrated gradients (Gauss–Legendre). A model with kinks (`relu`, max pooling) needs more.
-            `Attribution.completeness` shows whether they are enough.
+        method: one of these names, or a function from a `Question` to a tensor `(batch, time)` or
+            `(batch, time, features)`.
+        baseline: b, the reference input: `"zeros"`, `"mean"` (of the input over all steps of `x` without padding) or
+            a tensor that broadcasts to `(batch, time, features)`.
+        steps: number of points of integrated gradients (Gauss–Legendre quadrature). Models with `relu` or max pooling
+            need more. `Attribution.completeness` shows whether there are enough.
         layer: name of the recurrent layer whose input is attributed. None for the first layer that the model calls and
             that runs over the steps of the inputs.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
         score: converts the output of the model to one number per sequence `(batch,)`, such as
-            `lambda output: output[:, 2]` for the third class; the subject's own score when None.
+            `lambda output: output[:, 2]` for the third class; None for the score of the subject.
 
     Raises:
-        UsageError: the model has no recurrent layer, or an argument does not fit.
+        UsageError: the model has no recurrent layer, or an argument is not supported.
         DataError: `x` cannot be used.
 
     Example:
@@ -153,13 +153,13 @@ class Completeness(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Attribution(JsonResult):
-    """Attribution of each step: above 0 it supports the prediction, below 0 it opposes it.
+    """Attribution of each step. A positive value supports the prediction, a negative value opposes it.
 
     Attributes:
-        values: `(batch, time)`, NaN beyond the end of a sequence, with the tokens of texts; in the unit of the score.
+        values: `(batch, time)`, NaN in the padding, in the unit of the score; texts have the coordinate `token`.
         by_feature: attribution of each feature, `(batch, time, feature)`, if the method provides it.
-        score: of the inputs, `(batch,)`.
-        baseline_score: of the baseline, `(batch,)`.
+        score: score of each sequence, `(batch,)`.
+        baseline_score: score of the baseline, `(batch,)`.
         subject: the model and its inputs.
         question: input of the method.
         function: the method.
@@ -191,9 +191,9 @@ class Attribution(JsonResult):
 
     @property
     def completeness(self) -> Completeness:
-        """The sum of the attributions and the score difference. Integrated gradients make them equal.
+        """The sum of the attributions and the score difference. For integrated gradients they are equal.
 
-        Saliency has no sign, so this does not apply to it.
+        It does not apply to saliency, which has no sign.
         """
         total = np.nansum(self.values.values, axis=1)
         difference = self.score - self.baseline_score
@@ -204,14 +204,14 @@ class Attribution(JsonResult):
         return check_sanity(lambda: self.function(self.question), self.values, self.subject.network, draws, seed)
 
     def words(self, row: int = 0) -> list[tuple[str, float]]:
-        """The attributions of one text by words: the sum over the pieces of each word.
+        """The attributions of the words of one text: for each word the sum over its tokens.
 
         Raises:
             UsageError: the input is not text.
         """
         tokens = self._tokens(row)
         if tokens is None:
-            raise UsageError("the steps of this input are not pieces of text")
+            raise UsageError("the steps of this input are not tokens of a text")
         numbers = list(range(len(tokens))) if self.subject.words is None else self.subject.words[row]
         texts, sums = [""] * (max(numbers, default=-1) + 1), [0.0] * (max(numbers, default=-1) + 1)
         for number, token, value in zip(numbers, tokens, self._row(row), strict=True):
@@ -243,9 +243,9 @@ class Attribution(JsonResult):
         name = f"{self.method}, {self.values.attrs['score']}, baseline {self.values.attrs['baseline']}"
         lines = [f"Attribution ({name})"]
         for b in range(min(3, self.values.sizes["batch"])):
-            says = f" {self.subject.answers[b]}" if self.subject.answers else ""
+            answer = f" {self.subject.answers[b]}" if self.subject.answers else ""
             lines.append(
-                f"[{b}]{says}: score {readable(self.score[b], 3)}, "
+                f"[{b}]{answer}: score {readable(self.score[b], 3)}, "
                 f"of the baseline {readable(self.baseline_score[b], 3)}"
             )
             tokens = self._tokens(b)
@@ -265,7 +265,7 @@ class Attribution(JsonResult):
 def _checked(raw: Tensor, layer_input: LayerInput) -> Tensor:
     shape = tuple(layer_input.values.shape)
     if tuple(raw.shape) not in (shape, shape[:2]):
-        raise UsageError(f"the method must give a tensor {shape[:2]} or {shape}, it gave {tuple(raw.shape)}")
+        raise UsageError(f"the method must return a tensor {shape[:2]} or {shape}, it returned {tuple(raw.shape)}")
     mask = layer_input.mask if raw.dim() == 2 else layer_input.mask.unsqueeze(-1)
     return raw.masked_fill(~mask, 0)
 
@@ -336,11 +336,11 @@ def _removal(question: Question) -> Tensor:
     first = getattr(subject.network, "batch_first", True)
     if not subject.any_length or not first or batch.values.shape[:2] != (count, steps):
         raise UsageError(
-            "removal is for models with one answer per sequence that read one step of the input at a time; take "
+            "removal is for models with one prediction per sequence that read one step of the input at a time; use "
             "method='occlusion'"
         )
     if layer_input.call.lengths is None and steps < 2:
-        raise UsageError("the only step of a sequence cannot be removed; take method='occlusion'")
+        raise UsageError("the only step of a sequence cannot be removed; use method='occlusion'")
     found = layer_input.values.new_zeros(count, steps)
     with torch.no_grad():
         whole = subject.scores()
@@ -348,7 +348,7 @@ def _removal(question: Question) -> Tensor:
             rest = torch.tensor([s for s in range(steps) if s != t], dtype=torch.long)
             lengths = None if batch.lengths is None else batch.lengths - (batch.lengths > t).to(batch.lengths.dtype)
             values = batch.values[:, rest.to(batch.values.device)]
-            if not len(rest):  # after a batch of single steps comes an empty one
+            if not len(rest):  # empty for a batch of single steps
                 values = torch.zeros_like(batch.values)
             found[:, t] = whole - subject.scores(batch._replace(values=values, lengths=lengths))
     return found
@@ -369,12 +369,12 @@ METHODS: dict[str, Method] = {
 """The methods by name."""
 
 SECTION_POINTS, SECTION_GAP, SECTION_WORK = (32, 128, 512), 0.05, 64_000
-"""On the report page, integrated gradients use more points until the relative gap is small enough, or until steps times
-points exceeds the work."""
+"""Limits for the report page. Integrated gradients use more points until the relative gap is small enough, or until the
+number of steps times points exceeds the limit of work."""
 
 
 def _compute_section(subject: Subject) -> Attribution:
-    """Integrated gradients with as many points as the sum of the attributions needs."""
+    """Computes integrated gradients with enough points to make the gap small."""
     for points in SECTION_POINTS[:-1]:
         found = attribute(subject, steps=points)
         explained = np.abs(found.completeness.difference).max(initial=0)
@@ -404,10 +404,10 @@ def _payload(found: Attribution, parts: PageLayers, row: int) -> dict[str, Any]:
 register(
     Measure(
         attribute,
-        Text("Which steps drove the answer", "예측에 영향을 준 스텝"),
+        Text("Which steps drove the prediction", "예측에 영향을 준 스텝"),
         Text(
-            "How much each step of the input supports the answer or opposes it.",
-            "입력의 각 스텝이 예측을 얼마나 뒷받침하거나 거스르는지 보입니다.",
+            "How much each step of the input supports or opposes the prediction.",
+            "입력의 각 스텝이 예측에 양(+) 또는 음(−)으로 기여한 정도입니다.",
         ),
         Section("attribution", _compute_section, _payload, Path(__file__).with_name("attribution.js")),
     )

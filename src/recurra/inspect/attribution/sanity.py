@@ -14,18 +14,18 @@ from torch import Tensor
 from recurra.errors import UsageError
 
 ALIKE = 0.5
-"""Attributions fail if their rank correlation with attributions of random weights is above this."""
+"""Maximum rank correlation with attributions of random weights. Attributions with a larger one fail the check."""
 
 
 class Sanity(NamedTuple):
-    """The check of Adebayo and others, "Sanity checks for saliency maps", 2018.
+    """Result of the sanity check of Adebayo and others, "Sanity checks for saliency maps", 2018.
 
     Attributes:
-        correlation: Spearman's rank correlation, over the steps of a sequence, between the sizes of the attributions
-            and those of the same model with its weights shuffled; mean over sequences and draws. NaN where no
-            sequence has two steps.
+        correlation: Spearman's rank correlation, over the steps of a sequence, between the absolute attributions and
+            those of the same model with shuffled weights; mean over sequences and draws. NaN if no sequence has two
+            steps.
         spread: standard deviation over the draws.
-        draws: how often the weights were shuffled.
+        draws: number of shuffles.
         passes: True if the correlation is below 0.5; None if it is within two standard errors of 0.5, as for sequences
             with few steps.
 
@@ -45,7 +45,7 @@ class Sanity(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """The result in a sentence."""
+        """The result in one sentence."""
         found = f"rank correlation {self.correlation:.2f} ± {self.spread:.2f} with random weights, {self.draws} draws"
         if np.isnan(self.correlation):
             return "undecided: no sequence has two steps to rank"
@@ -68,7 +68,7 @@ def check_sanity(
         values: the attributions of the trained network, `(batch, time)`.
         network: the network whose weights are shuffled.
         draws: number of shuffles, at least 2.
-        seed: of the shuffles.
+        seed: seed of the shuffles.
 
     Raises:
         UsageError: there are too few draws.
@@ -90,13 +90,13 @@ def check_sanity(
         ranks = [_correlation(a, b) for a, b in pairs]
         found.append(np.mean(ranks) if ranks else np.nan)
     mean, spread = float(np.mean(found)), float(np.std(found, ddof=1))
-    sure = abs(mean - ALIKE) > 2 * spread / draws**0.5  # never of NaN
+    sure = abs(mean - ALIKE) > 2 * spread / draws**0.5  # False for NaN
     return Sanity(mean, spread, draws, mean < ALIKE if sure else None)
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     if (a == b).all():
-        return 1.0  # also if all steps are equal, where the correlation is undefined
+        return 1.0  # also if all steps are equal and the correlation is undefined
     a, b = a - a.mean(), b - b.mean()
     size = np.sqrt((a * a).sum() * (b * b).sum())
     return float((a * b).sum() / size) if size else 0.0

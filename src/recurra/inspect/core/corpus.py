@@ -19,15 +19,15 @@ CHUNK = 256
 """Maximum number of sequences of a chunk."""
 
 Progress = Callable[[int, int], Any]
-"""Called with the amount done and the total."""
+"""Progress callback: the amount done and the total."""
 
 
 class Corpus:
-    """The inputs of a model in chunks; iterating yields the number of the first row of a chunk, and its `Subject`.
+    """The inputs of a model in chunks. Iteration yields the number of the first row of a chunk, and its `Subject`.
 
     Args:
         model: as in `subject_of`.
-        X: as in `subject_of`; a list, an array, a pandas or Arrow column, or a tensor is cut into chunks.
+        X: as in `subject_of`. A list, an array, a pandas or Arrow column, or a tensor is cut into chunks.
         y: targets, one per row.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
 
@@ -71,7 +71,7 @@ class Corpus:
             yield from self._chunk(begin)
 
     def chunk_of(self, row: int) -> Iterator[tuple[int, Subject]]:
-        """Yields the chunk with a row; nothing if it is empty."""
+        """Yields the chunk with a row; nothing if the chunk has no steps."""
         yield from self._chunk(0 if self.whole else row // self.size * self.size)
 
     def _chunk(self, begin: int) -> Iterator[tuple[int, Subject]]:
@@ -97,10 +97,10 @@ class Corpus:
         return max(1, min(CHUNK, MAX_PADDED_TOKENS // max(1, longest)))
 
     def labels(self, y: Any) -> np.ndarray | None:
-        """Checks labels of the rows. They need not be the targets of the model.
+        """Checks the labels of the rows. They need not be the targets of the model.
 
         Raises:
-            DataError: there are not as many as rows.
+            DataError: the number of labels differs from the number of rows.
         """
         if y is None:
             return None
@@ -120,11 +120,11 @@ class Corpus:
         """
         for _, subject in self:
             return subject
-        raise DataError("there is no step to look at: every sequence is empty")
+        raise DataError("there is no step to inspect: every sequence is empty")
 
 
 def _filled(row: Any) -> bool:
-    """Returns whether a sequence has steps; values that are no sequence pass, and are refused later."""
+    """Returns whether a sequence has steps. Also True for values that are not sequences; they are refused later."""
     if isinstance(row, str):
         return bool(row.strip())
     return row is not None and not (hasattr(row, "__len__") and len(row) == 0)

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 
 VANISHED, EXPLODED = 0.01, 100.0
-"""A share below the first is vanishing, a multiple above the second exploding."""
+"""A gradient vanishes if its remaining share is below the first number, and explodes if it is above the second."""
 
 NAMES = ((VANISHED, "vanishing"), (0.5, "fading"), (2.0, "steady"), (EXPLODED, "growing"), (math.inf, "exploding"))
-"""Names by the maximum share that is left at the largest lag."""
+"""Names by the maximum remaining share at the largest lag."""
 
 LAG = 20
-"""Lag of the first share in the sentence, if it was reached."""
+"""Lag of the first share in the sentence, if the sequences are long enough."""
 
 
 @dataclass(frozen=True)
 class Decay:
-    """Shares by lag, and the exponential that fits them best.
+    """Remaining shares by lag, and an exponential fitted to them.
 
     Attributes:
-        left: share that is left at each lag, 1 at lag 0; NaN if not measured.
-        rate: factor per step, from a linear fit of the logarithms from lag 1; NaN if there are too few.
+        left: remaining share at each lag, 1 at lag 0; NaN if not measured.
+        rate: factor per step, from a linear fit of the logarithms from lag 1 on; NaN if there are too few values.
     """
 
     left: np.ndarray
@@ -44,7 +44,7 @@ class Decay:
 
     @property
     def half_life(self) -> float:
-        """Steps until half is left; infinite without decay."""
+        """Number of steps until half remains; infinite without decay."""
         if self.rate == 0:
             return 0.0
         return (
@@ -53,7 +53,7 @@ class Decay:
 
     @property
     def doubling(self) -> float:
-        """Steps until it has doubled; infinite without growth."""
+        """Number of steps until the quantity doubles; infinite without growth."""
         return math.log(2) / math.log(self.rate) if self.rate > 1 else math.inf
 
     @property
@@ -63,7 +63,7 @@ class Decay:
 
     @property
     def name(self) -> str:
-        """Name from `"vanishing"` to `"exploding"`, by the share that is left at the largest lag; see `NAMES`."""
+        """Name from `"vanishing"` to `"exploding"`, by the remaining share at the largest lag; see `NAMES`."""
         last = self.left[self.longest]
         return next(name for most, name in NAMES if last <= most)
 
@@ -72,7 +72,7 @@ class Decay:
         if not (self.left > 0).any():
             return f"{what} is 0 everywhere"
         if self.longest == 0:
-            return f"the sequences have one step each: there is no way back for {what}"
+            return f"the sequences have only one step, so {what} has no earlier step to reach"
         if self.rate == 0:
             return f"{self.name}: nothing of {what} is left after one step"
         lag = min(LAG, self.longest)
@@ -97,7 +97,7 @@ def number(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """Formats a share in percent, or as a multiple.
+    """Formats a share in percent, or as a multiple if it is above 1.
 
     Example:
         >>> share(0.0123), share(0.5), share(3.2), share(1e-9), share(0)

@@ -24,16 +24,17 @@ MAX_BYTES = 2 << 30
 class DirectionRun:
     """One layer in one direction, with its steps in the order of the direction.
 
-    In this order every sequence begins at 0 in both directions, and padding follows its end.
+    In this order every sequence begins at index 0 in both directions, and padding is at the end.
 
     Attributes:
         stack: cell and sizes of this layer and direction only.
-        weights: its weights by name, without gradients.
+        weights: the weights by name, without gradients.
         inputs: `(time, batch, features)`, 0 in the padding.
         states: each `(time + 1, batch, size)`: entry `k` is the state before step `k`, 0 in the padding.
         lengths: steps of each sequence, `(batch,)`.
-        order: `(time, batch)`: position of step `k` in the sequence.
-        kept: the gate that keeps the state `(time, batch, units)`, 1 in the padding; None if the cell has none.
+        order: position of step `k` in the sequence, `(time, batch)`.
+        kept: values of the gate that keeps the state, `(time, batch, units)`, 1 in the padding; None if the cell has
+            no such gate.
     """
 
     stack: Stack
@@ -55,11 +56,11 @@ class DirectionRun:
         return int(self.inputs.shape[0])
 
     def before(self, step: int) -> State:
-        """The states before a step, each `(batch, size)`."""
+        """Returns the states before a step, each `(batch, size)`."""
         return tuple(s[step] for s in self.states)
 
     def only(self, rows: list[int]) -> DirectionRun:
-        """The run of some of the sequences."""
+        """Returns the run of some of the sequences."""
         return replace(
             self,
             inputs=self.inputs[:, rows],
@@ -70,7 +71,7 @@ class DirectionRun:
         )
 
     def double(self) -> DirectionRun:
-        """The run in double precision."""
+        """Returns the run in double precision."""
         return replace(
             self,
             weights={name: w.double() for name, w in self.weights.items()},
@@ -84,10 +85,10 @@ class LayerRun:
     """One call of a recurrent layer of a model.
 
     Attributes:
-        part: its name, as in `recurra.trace`.
+        part: name of the layer, as in `recurra.trace`.
         stack: cell, sizes, layers and directions.
         lengths: steps of each sequence, `(batch,)`.
-        rows: numbers of these sequences.
+        rows: numbers of these sequences in the batch.
         direction_runs: by layer, then by direction.
     """
 
@@ -113,7 +114,7 @@ class LayerRun:
         return {"cell": self.stack.cell.name, "part": self.part}
 
     def some(self, most: int) -> LayerRun:
-        """The run of at most `most` sequences, evenly spread."""
+        """Returns the run of at most `most` sequences, evenly spaced."""
         if len(self.rows) <= most:
             return self
         at = spread(range(len(self.rows)), most)
@@ -125,10 +126,10 @@ def layer_runs(subject: Subject) -> list[LayerRun]:
     """Runs the model once and splits every call of its recurrent layers by layer and direction.
 
     Args:
-        subject: the model and its inputs; sequences that are empty are left out.
+        subject: the model and its inputs; empty sequences are left out.
 
     Raises:
-        UsageError: there is no recurrent layer, or its states are too many to keep.
+        UsageError: there is no recurrent layer, or its states need too much memory.
         DataError: every sequence is empty.
     """
     runs: list[LayerRun] = []
@@ -199,8 +200,8 @@ def _layer_run(name: str, call: LayerCall, arrays: Mapping[str, Tensor], lengths
                 states.append(torch.cat([first.unsqueeze(0), reorder(seen, order)]))
                 if not bool(states[-1].isfinite().all()):
                     raise DataError(
-                        f"the {state} state of layer {layer} is not finite: the weights or the inputs hold NaN or "
-                        "infinity, or grew to it"
+                        f"the {state} state of layer {layer} is not finite: the weights or inputs contain NaN or "
+                        "infinity, or the state overflowed"
                     )
                 if i == 0:
                     outputs.append(seen)
@@ -218,27 +219,27 @@ def _layer_run(name: str, call: LayerCall, arrays: Mapping[str, Tensor], lengths
 def reorder(values: Tensor, order: Tensor) -> Tensor:
     """Reorders the steps of each sequence: `(time, batch, …)` by an order `(time, batch)`.
 
-    The order of a direction is its own inverse, so the same call converts in both directions.
+    The order of a direction is self-inverse, so the same call restores the original order.
     """
     order = order.to(values.device)
     return values[order, torch.arange(values.shape[1], device=values.device)]
 
 
 def _padded(values: Tensor, beyond: Tensor) -> Tensor:
-    # padding may hold anything, NaN too
+    # padding may contain any value, including NaN
     return values.masked_fill(beyond.unsqueeze(-1), 0)
 
 
 def vjp_step(run: DirectionRun, step: int, adjoint: State, *, inputs: bool = False) -> tuple[Tensor | None, State]:
-    """Vector-Jacobian product of a step: gradients at the states after it become gradients at the states before it.
+    """Vector-Jacobian product of a step: converts gradients at the states after it to gradients at the states before.
 
-    All gradients are computed at once, with one run of the step.
+    The step runs once for all gradients.
 
     Args:
         run: layer and direction.
         step: the step, in the order of the direction.
         adjoint: gradients with respect to the states after the step, each `(number, batch, size)`.
-        inputs: True to compute the gradient with respect to the input too.
+        inputs: True to compute the gradient with respect to the input as well.
 
     Returns:
         The gradients with respect to the input `(number, batch, features)`, None if not requested, and with respect
@@ -261,13 +262,13 @@ def vjp_step(run: DirectionRun, step: int, adjoint: State, *, inputs: bool = Fal
 
 
 def refuse_inference_mode() -> None:
-    """Raises a UsageError in inference mode, where torch silently computes no gradients."""
+    """Raises a UsageError in inference mode, in which torch computes no gradients and raises no error."""
     if torch.is_inference_mode_enabled():
-        raise UsageError("gradients cannot be taken within torch.inference_mode(); make this call outside of it")
+        raise UsageError("gradients cannot be computed in torch.inference_mode(); make this call outside of it")
 
 
 def jacobians(run: DirectionRun, step: int) -> Tensor:
-    """∂(states after) / ∂(states before) of a step, all states side by side: `(batch, size, size)`."""
+    """Jacobian ∂(states after) / ∂(states before) of a step, with all states concatenated: `(batch, size, size)`."""
     sizes = [s.shape[-1] for s in run.states]
     batch, size = run.states[0].shape[1], sum(sizes)
     unit = torch.eye(size, dtype=run.inputs.dtype, device=run.inputs.device)

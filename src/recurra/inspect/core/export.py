@@ -1,4 +1,4 @@
-"""Traces as files for other programs."""
+"""Writes traces to files for other programs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import xarray
 
 ROWS = 1 << 16
-"""Rows of a table that are made at a time, about."""
+"""Approximate number of rows that are built at a time."""
 
 
 def to_netcdf(parts: Mapping[str, xarray.Dataset], path: Path) -> None:
-    """One group for each part, or no group where there is one part only.
+    """Writes a netCDF file with a group for each part, or without groups if there is only one part.
 
     The file is built in memory: the HDF5 library can crash the process when a disk is full.
     """
@@ -37,10 +37,10 @@ def to_netcdf(parts: Mapping[str, xarray.Dataset], path: Path) -> None:
 
 
 def to_parquet(parts: Mapping[str, xarray.Dataset], path: Path) -> None:
-    """A row for each layer, direction, sequence, step and unit, without padding.
+    """Writes a Parquet table with a row for each layer, direction, sequence, step and unit, without padding.
 
-    Where parts have not the same gates, those that a part has not are null in its rows; so are the states that a
-    projection has narrowed beyond its units.
+    Gates that a part does not have are null in its rows. A projected state has fewer units than the gates; it is null
+    for the other units.
     """
     from pyarrow import parquet
 
@@ -52,7 +52,7 @@ def to_parquet(parts: Mapping[str, xarray.Dataset], path: Path) -> None:
 
 
 def _schema(parts: Mapping[str, xarray.Dataset]) -> pa.Schema:
-    """The columns of all parts."""
+    """Returns the columns of all parts."""
     import pyarrow as pa
 
     arrays = {str(name): array for data in parts.values() for name, array in data.data_vars.items()}
@@ -65,7 +65,7 @@ def _schema(parts: Mapping[str, xarray.Dataset]) -> pa.Schema:
 
 
 def _tables(part: str, data: xarray.Dataset, schema: pa.Schema) -> Iterator[pa.Table]:
-    """A table for some steps of a sequence at a time."""
+    """Yields tables, each with some steps of a sequence."""
     import pyarrow as pa
 
     grid_axes = ("layer", "direction", "time", "unit")
@@ -87,7 +87,7 @@ def _tables(part: str, data: xarray.Dataset, schema: pa.Schema) -> Iterator[pa.T
 
 
 def _widened(values: np.ndarray, units: int) -> Any:
-    """Values `(layer, direction, time, size)` behind each other, null beyond the size of a projected state."""
+    """Flattens values `(layer, direction, time, size)`, with nulls for units that a projected state does not have."""
     missing = units - values.shape[-1]
     if not missing:
         return values.ravel()

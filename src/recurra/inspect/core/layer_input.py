@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray
 
 RUN_BYTES = 128 << 20
-"""Approximate memory of variants in one batch for the backward pass. More variants run in groups."""
+"""Approximate memory in bytes of the variants in one batch for the backward pass. More variants run in groups."""
 
 RunStack = Callable[[LayerCall], tuple[Tensor, State]]
 """Runs a stack on the values of a call; returns the output `(batch, time, size)` and the final states."""
@@ -30,10 +30,10 @@ Query = Callable[[Any], Any]
 
 
 class LayerInput:
-    """A model as a function of the input of one recurrent layer. It is the same for tokens, series and sound.
+    """A model as a function of the input of one recurrent layer. This is the same for tokens, series and audio.
 
-    The layer runs many variants of its input in one batch. The rest of the model runs for each variant separately, so
-    that it may be anything.
+    The layer runs many variants of its input in one batch. The rest of the model runs separately for each variant, so
+    it may be any code.
 
     Args:
         subject: the model and its inputs.
@@ -44,7 +44,8 @@ class LayerInput:
         values: the layer's input, `(batch, time, features)`, 0 in the padding.
         mask: True for real steps, `(batch, time)`.
         lengths: steps of each sequence, `(batch,)`.
-        others: layers that read the same input, and whether they read it from its end. They get the variants too.
+        others: other layers that read the same input, each with True if it reads it in reverse. They also get the
+            variants.
 
     Raises:
         UsageError: the model has no such layer, or does not call it.
@@ -65,7 +66,7 @@ class LayerInput:
         batch, steps = values.shape[:2]
         full = torch.full((batch,), steps) if lengths is None else lengths
         self.mask = torch.arange(steps, device=values.device) < full.to(values.device)[:, None]
-        self.values = values.masked_fill(~self.mask.unsqueeze(-1), 0)  # padding may hold anything
+        self.values = values.masked_fill(~self.mask.unsqueeze(-1), 0)  # padding may contain any value
         self.lengths = full.cpu()
         self.others = _readers(calls, self)
 
@@ -81,11 +82,11 @@ class LayerInput:
 
         Args:
             values: `(variants, batch, time, features)`.
-            queries: each runs the network on a batch, such as `subject.forward` and `subject.loss`.
+            queries: functions that run the network on a batch, such as `subject.forward` and `subject.loss`.
             run: runs the stack on all variants, stacked in the batch; None for the fastest engine.
 
         Returns:
-            For each variant the results of the queries.
+            For each variant, the results of the queries.
         """
         variants, batch = values.shape[:2]
         done = {(self.call.name, 0): (run or run_unchanged)(_repeated(self.call, values))}
@@ -110,11 +111,11 @@ class LayerInput:
         return found
 
     def scores(self, values: Tensor, run: RunStack | None = None) -> Tensor:
-        """The score of each sequence for each variant, `(variants, batch)`, with gradients where they are on."""
+        """Returns the score of each sequence for each variant, `(variants, batch)`, differentiable if autograd is on."""
         return torch.stack([score for (score,) in self.query(values, [self.subject.scores], run)])
 
     def gradients(self, values: Tensor) -> Tensor:
-        """Gradients of the scores with respect to the variants of the input, in their shape."""
+        """Returns the gradients of the scores with respect to the variants, in their shape."""
         with torch.enable_grad():
             leaf = values.detach().requires_grad_()
             total = self.scores(leaf).sum()
@@ -149,7 +150,7 @@ def _repeated(call: LayerCall, values: Tensor) -> LayerCall:
 def by_step(
     subject: Subject, part: str, values: Tensor, lengths: Tensor, name: str, **attributes: Any
 ) -> xarray.DataArray:
-    """An array `(batch, time, …)` of the steps of a recurrent layer with names for its axes, and the tokens."""
+    """Names the axes of an array `(batch, time, …)` of a recurrent layer, and adds the tokens as coordinates."""
     import xarray
 
     coords = step_coords(subject, part, lengths.tolist(), range(values.shape[1]))
@@ -185,7 +186,7 @@ def _chosen(subject: Subject, found: list[LayerCall], layer: str | None) -> Laye
 
 
 def _over_steps(subject: Subject, call: LayerCall) -> bool:
-    """Returns whether a layer runs once over each sequence, and not, for example, over the characters of words."""
+    """Returns whether a layer runs once over each sequence. A layer over the characters of words does not."""
     if subject.steps is not None:
         return call.part not in subject.layer_steps and subject.steps_of(call.part, call.full_lengths) is not None
     given = getattr(subject.batch, "lengths", None)
@@ -193,14 +194,14 @@ def _over_steps(subject: Subject, call: LayerCall) -> bool:
 
 
 def _mirrored(values: Tensor, lengths: Tensor) -> Tensor:
-    """Sequences `(…, batch, time, features)` in reverse order of time."""
+    """Reverses sequences `(…, batch, time, features)` in time."""
     steps = torch.arange(values.shape[-2])
     order = torch.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)  # (batch, time)
     return values.gather(-2, order.to(values.device).unsqueeze(-1).expand(values.shape))
 
 
 def _readers(calls: list[LayerCall], layer_input: LayerInput) -> list[tuple[LayerCall, bool]]:
-    """Other layers that read the same input, and whether they read it from its end, as in a two-sided model."""
+    """Returns other layers that read the same input, each with True if it reads it in reverse."""
     found = []
     for call in calls:
         if (

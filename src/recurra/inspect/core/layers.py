@@ -34,7 +34,7 @@ class LayerCall:
         stack: cell, sizes, layers and directions.
         weights: flat, in the order of `stack.named_shapes()`.
         values: `(batch, time, features)`.
-        lengths: steps of each sequence, `(batch,)`; None when all are full.
+        lengths: steps of each sequence, `(batch,)`; None if there is no padding.
         states: initial states, each `(layers * directions, batch, size)`; None for zeros.
         real: output `(batch, time, size)` of a layer of `torch.nn`; None for a layer of `recurra.nn`.
     """
@@ -55,7 +55,7 @@ class LayerCall:
 
     @property
     def full_lengths(self) -> list[int]:
-        """Steps of each sequence, also if all are full."""
+        """Steps of each sequence; never None."""
         batch, steps = self.values.shape[:2]
         return [steps] * batch if self.lengths is None else self.lengths.tolist()
 
@@ -65,7 +65,7 @@ Serve = Callable[[LayerCall], tuple[Tensor, State]]
 
 
 def recurrent_layers(model: torch.nn.Module) -> dict[str, Layer]:
-    """The recurrent layers of a model by name.
+    """Returns the recurrent layers of a model by name.
 
     Raises:
         UsageError: there are none.
@@ -79,16 +79,16 @@ def recurrent_layers(model: torch.nn.Module) -> dict[str, Layer]:
     if not found:
         why = ""
         if any(isinstance(m, Memoryless) for m in model.modules()):
-            why = " (it was made with cell='none', the baseline without memory)"
+            why = " (it was created with cell='none', the baseline without memory)"
         raise UsageError(f"the model has no recurrent layer{why}: there are no gates or states to inspect")
     return found
 
 
 def as_ours(layer: Layer) -> Any:
-    """The layer itself if it is of `recurra.nn`, else a layer of `recurra.nn` that shares its weights."""
+    """Returns the layer if it is of `recurra.nn`, else a layer of `recurra.nn` that shares its weights."""
     if isinstance(layer, RECURRENT):
         return layer
-    twin = object.__new__(_BY_MODE[layer.mode])  # no copy: parametrized modules refuse to be copied
+    twin = object.__new__(_BY_MODE[layer.mode])  # not copied, because parametrized modules cannot be copied
     twin.__dict__.update(layer.__dict__)
     return twin
 
@@ -97,8 +97,8 @@ def as_ours(layer: Layer) -> Any:
 def serving(model: torch.nn.Module, serve: Serve, *, replace: bool = False) -> Iterator[None]:
     """Context in which `serve` handles every call of a recurrent layer in `model`.
 
-    A layer of `torch.nn` still returns its own output, so that the model behaves as usual; `serve` gets it in
-    `LayerCall.real`. With `replace`, the model continues with the output of `serve` in any case.
+    A layer of `torch.nn` still returns its original output, so the model behaves as usual; `serve` gets this output in
+    `LayerCall.real`. With `replace`, such layers return the output of `serve` too.
     """
     layers, served = recurrent_layers(model), []
     try:
@@ -135,7 +135,7 @@ class _Served:
             self._beside(input, hx, found[0])
             return found
         if isinstance(input, PackedSequence):
-            return self.ours.forward_packed(input, hx, lengths)  # which comes back here with a padded batch
+            return self.ours.forward_packed(input, hx, lengths)  # calls this method again with a padded batch
         output, last = self._run(input, hx, lengths)
         output = output if first else output.transpose(0, 1)
         if input.dim() == 2:
@@ -143,7 +143,7 @@ class _Served:
         return output, last if isinstance(self.ours, Recurrent) else self.ours.pack_state(last)
 
     def _beside(self, input: Any, hx: Any, real: Any) -> None:
-        """Serves a call whose result is known already."""
+        """Serves a call of a layer of `torch.nn` with its original output."""
         first, lengths = self.ours.batch_first, None
         if isinstance(input, PackedSequence):
             input, lengths = pad_packed_sequence(input, first)

@@ -12,7 +12,7 @@ LEVELS = (1 << 16) - 1
 
 
 def as_json(data: Any) -> str:
-    r"""Returns data as JSON that cannot end the HTML element around it or begin another.
+    r"""Returns data as JSON with escaped angle brackets, so that it cannot contain HTML tags.
 
     Example:
         >>> as_json({"a": "<b>"})
@@ -59,7 +59,7 @@ def pack(array: np.ndarray, exact: bool = True) -> dict[str, Any]:
 
 
 def unpack(packed: dict[str, Any]) -> np.ndarray:
-    """Unpacks an array as the page does, as float64.
+    """Unpacks an array to float64, like the page.
 
     Example:
         >>> unpack(pack(np.array([1.5, -2.0])))

@@ -1,4 +1,4 @@
-"""Records selected units and steps of a long run, in the memory of these and of one window of steps."""
+"""Records selected units and steps of a long run. It needs memory for these and for one window of steps only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recurra.cells import State
 from recurra.ops import Stack, record, recurrence
 
 WINDOW_BYTES = 256 << 20
-"""Runs that store more than this are split into windows."""
+"""Memory in bytes above which a run is split into windows."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Choice:
     Attributes:
         names: gates and states.
         units: numbers of the units, None for all.
-        time: numbers of the steps, rising.
+        time: numbers of the steps, in increasing order.
     """
 
     names: Collection[str]
@@ -30,7 +30,7 @@ class Choice:
     time: range
 
     def sizes(self, stack: Stack) -> dict[str, int]:
-        """Numbers kept of each gate and state at one step."""
+        """Returns for each gate and state how many values of a step are kept."""
         known = {name: size for name, size in stack.inner_sizes.items() if name in self.names}
         return known if self.units is None else dict.fromkeys(known, len(self.units))
 
@@ -47,7 +47,7 @@ def record_some(
     states: State | None,
     choice: Choice,
 ) -> Found:
-    """Runs a stack and keeps what was chosen; the rest is not stored, or not for long."""
+    """Runs a stack and returns the selected values. Other values are discarded after each window."""
     batch, steps = values.shape[:2]
     size = sum(stack.inner_sizes.values()) * stack.num_layers * stack.directions * batch * values.element_size()
     if size * steps <= WINDOW_BYTES:
@@ -79,12 +79,12 @@ def _forward(
     choice: Choice,
     window: int,
 ) -> Found:
-    """One direction: window after window, with the states of the one before."""
+    """Runs one direction window by window; each window begins with the final states of the previous one."""
     arrays, outputs, wanted = _empty(stack, values, choice), [], choice.time
     for begin in range(0, values.shape[1], window):
         part = values[:, begin : begin + window]
         within = None if lengths is None else (lengths - begin).clamp(0, part.shape[1])
-        first = max(0, -(-(begin - wanted.start) // wanted.step))  # of the chosen steps, the first in this window
+        first = max(0, -(-(begin - wanted.start) // wanted.step))  # index of the first selected step in this window
         last = max(first, min(len(wanted), -(-(begin + part.shape[1] - wanted.start) // wanted.step)))
         if first < last:
             found = record(stack, part, weights, within, states, names=choice.names)
@@ -107,14 +107,14 @@ def _both(
     choice: Choice,
     window: int,
 ) -> Found:
-    """Two directions: sequence by sequence, layer by layer, the backward direction on the reversed sequence."""
+    """Runs two directions by sequence and layer; the backward direction runs on the reversed sequence."""
     arrays, groups = _empty(stack, values, choice), stack.split(weights)
     output = values.new_zeros(*values.shape[:2], stack.output_size)
     rows = stack.num_layers * stack.directions
     last = tuple(values.new_zeros(rows, len(values), size) for size in stack.state_sizes)
     for b in range(len(values)):
         steps = values.shape[1] if lengths is None else int(lengths[b])
-        if not steps:  # an empty sequence passes its states through
+        if not steps:  # the final states of an empty sequence are its initial states
             for to, state in zip(last, states or (), strict=False):
                 to[:, b] = state[:, b]
             continue

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import xarray
 
 PageLayers = Mapping[str, "xarray.Dataset"]
-"""The recurrent layers on a page by name, each with the steps and units of one sequence that are shown."""
+"""The recurrent layers on a page by name, each with the shown steps and units of one sequence."""
 
 
 class Text(NamedTuple):
@@ -37,8 +37,8 @@ class Section:
 
     Attributes:
         name: key of the section on the page, and `id` of its HTML element.
-        compute: takes the measure on all sequences of a `Subject`. The page shows the message of a `UsageError` or
-            `DataError` in place of the section.
+        compute: computes the measure on all sequences of a `Subject`. If it raises a `UsageError` or `DataError`, the
+            page shows the message instead of the section.
         payload: turns the result into data for JSON, given the layers on the page and the number of the sequence.
         script: JavaScript that draws the section, as text or as a file. It calls `R.measure(name, draw)`.
     """
@@ -58,7 +58,7 @@ class Measure:
     """An inspection measure.
 
     Attributes:
-        function: the function that takes the measure.
+        function: the function that computes the measure.
         title: heading of its section of the report page.
         description: one or two sentences about what it measures.
         section: its section of the report page; None if it has none.
@@ -80,13 +80,13 @@ MEASURES: dict[str, Measure] = {}
 
 
 def register(measure: Measure) -> None:
-    """Adds a measure. Its section appears on the report page after the sections of the measures before it.
+    """Adds a measure. The sections of the report page are in the order of registration.
 
     Raises:
         UsageError: another measure has this name, or its section has the name of another section.
 
     Example:
-        A measure of your own needs one Python file. Without a section it appears in the documentation table only.
+        A custom measure needs one Python file. Without a section it appears only in the documentation table.
 
         >>> from recurra.inspect.core.registry import Measure, Text, register
         >>> def norms(model): ...
@@ -100,7 +100,7 @@ def register(measure: Measure) -> None:
 
 
 def documentation_table() -> list[tuple[str, str, str]]:
-    """Rows of the documentation table: name of the function, title and description of each measure, in English.
+    """Returns the rows of the documentation table: function name, title and description of each measure, in English.
 
     Example:
         >>> sorted(name for name, title, description in documentation_table())[:2]
@@ -110,7 +110,7 @@ def documentation_table() -> list[tuple[str, str, str]]:
 
 
 def attempt(compute: Callable[[], Any]) -> Any:
-    """The result of a measure; None if it does not apply to the model or its inputs."""
+    """Returns the result of a measure, or None if it does not apply to the model or its inputs."""
     try:
         return compute()
     except (UsageError, DataError):
@@ -118,7 +118,7 @@ def attempt(compute: Callable[[], Any]) -> Any:
 
 
 def json_numbers(values: np.ndarray) -> Any:
-    """Nested lists of numbers for JSON: six digits, null for NaN, "inf" for infinity.
+    """Converts an array to nested lists for JSON: numbers with six digits, null for NaN, "inf" for infinity.
 
     Example:
         >>> json_numbers(np.array([[0.123456789, np.inf, np.nan]]))
@@ -131,5 +131,5 @@ def json_numbers(values: np.ndarray) -> Any:
 
 
 def curve_points(count: int, most: int = 300) -> list[int]:
-    """Indices of the points of a curve that are drawn, evenly spaced."""
+    """Returns the indices of the points of a curve to draw, evenly spaced."""
     return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()))

@@ -29,7 +29,7 @@ class JsonResult:
 
 
 class Reportable(JsonResult):
-    """A result with a verdict in one sentence and rows."""
+    """A result with a verdict (one sentence) and rows."""
 
     verdict: str
 
@@ -105,7 +105,7 @@ def measure_layers(
 def layer_rows(
     parts: Mapping[str, xarray.Dataset], measure: Callable[[xarray.Dataset], dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """A row for each part, layer and direction, from a function that measures one of them."""
+    """Creates a row for each part, layer and direction, with a function that measures one of them."""
     return [
         {"part": part, "layer": layer, "direction": direction, **values}
         for part, layer, direction, values in measure_layers(parts, measure)
@@ -134,7 +134,7 @@ def table(rows: Iterable[Mapping[str, Any]], most: int = 20) -> list[str]:
 
 
 def place(part: str, layer: int, direction: str, data: xarray.Dataset) -> str:
-    """Readable name of a layer and direction, without what is unique in the model."""
+    """Returns a readable name of a layer and direction. Parts of the name that are unique in the model are left out."""
     words = [part] if part else []
     words += [f"layer {layer}"] if data.sizes["layer"] > 1 else []
     words += [direction] if data.sizes["direction"] > 1 else []

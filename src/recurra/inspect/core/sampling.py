@@ -1,4 +1,4 @@
-"""A few of many sequences, evenly spread, for tools that need no more."""
+"""Selects a sample of the sequences, evenly spaced, for measures that do not need all."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from recurra.tasks.subject import Subject
 
 
 def some_subject(model: Estimator, X: Any, y: Any, rows: int) -> Subject:
-    """The subject of at most so many of the sequences of `X`.
-
-    The estimator's `subsample` selects them.
+    """Returns the subject of at most `rows` sequences of `X`, which the `subsample` of the estimator selects.
 
     Raises:
-        DataError: the data cannot be used; its row is that in `X`.
+        DataError: the data cannot be used. The error has the number of the row in `X`.
     """
     X, y, at = model.subsample(X, y, rows)
     try:

@@ -15,14 +15,14 @@ from recurra.tasks.base import Estimator
 from recurra.tasks.subject import Subject
 
 LONG_TOKEN = 200
-"""Tokens are kept as Python objects if one has more characters than this."""
+"""Tokens are stored as Python objects if one has more characters than this."""
 
 
 class Plain(NamedTuple):
     """A batch for a module that is called with one tensor.
 
     Attributes:
-        values: argument of the module, in its layout.
+        values: argument of the module, in the layout that it expects.
         lengths: steps of each sequence `(batch,)`, or None.
     """
 
@@ -44,16 +44,16 @@ def subject_of(
     Args:
         model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with. A
-            `Subject` is returned as it is.
+            `Subject` is returned unchanged.
         y: for an estimator, targets as its `fit` takes them, to compute losses.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
-        score: for a module: from its output to one number per sequence `(batch,)`; the sum of the last outputs of each
-            sequence when None.
-        loss: for a module: from its output to the losses of the sequences, `(batch,)`.
+        score: for a module: function from its output to one number per sequence, `(batch,)`; None for the sum of the
+            outputs at the last step of each sequence.
+        loss: for a module: function from its output to the losses of the sequences, `(batch,)`.
 
     Raises:
         NotFittedError: the estimator is not fitted.
-        UsageError: the model is none of these.
+        UsageError: the type of the model is not supported.
         DataError: `x` cannot be used, or is empty.
 
     Example:
@@ -69,7 +69,7 @@ def subject_of(
         return given
     if isinstance(model, Estimator):
         if lengths is not None or score is not None or loss is not None:
-            raise UsageError("an estimator knows its lengths, score and loss; leave these arguments out")
+            raise UsageError("an estimator defines its lengths, score and loss; leave these arguments out")
         return model.subject(x, y)
     if not isinstance(model, torch.nn.Module):
         raise UsageError(f"give an estimator of recurra, a torch module or a layer, not {type(model).__name__}")
@@ -83,7 +83,7 @@ def subject_of(
 
 
 def step_coords(subject: Subject, part: str, lengths: Sequence[int], time: Sequence[int]) -> dict[str, Any]:
-    """Coordinates of the sequences and of steps of a recurrent layer: numbers, lengths and, where known, tokens."""
+    """Returns coordinates of sequences and steps of a recurrent layer: numbers, lengths and, if known, tokens."""
     import numpy as np
 
     coords: dict[str, Any] = {
@@ -94,7 +94,7 @@ def step_coords(subject: Subject, part: str, lengths: Sequence[int], time: Seque
     texts = subject.steps_of(part, lengths)
     if texts is not None:
         words = [[row[t] if t < len(row) else "" for t in time] for row in texts]
-        # an array of fixed-width strings gives every step the bytes of the longest
+        # in an array of fixed-width strings, every step takes the bytes of the longest token
         long = any(len(word) > LONG_TOKEN for row in words for word in row)
         tokens = np.array(words, dtype=object if long else str)
         coords["token"] = (("batch", "time"), tokens.reshape(len(lengths), len(time)))
@@ -127,7 +127,7 @@ def _of_module(
 
 @contextmanager
 def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Context in evaluation mode; afterwards every module is in its previous mode."""
+    """Context in which the model is in evaluation mode. Afterwards every module is in its previous mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -138,7 +138,7 @@ def _evaluating(model: torch.nn.Module) -> Iterator[None]:
 
 
 class _LastOutputs:
-    """Sum of the outputs at the last step of each sequence of the batch that was run last."""
+    """Score of a module: sum of the outputs at the last step of each sequence of the last batch."""
 
     lengths: Tensor | None = None
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import xarray
 
 MAX_BYTES = 2 << 30
-"""Default maximum size of a trace."""
+"""Default maximum size of a trace in bytes."""
 
 PAGE_WRITERS: list[Callable[..., None]] = []
 """Writes the HTML page of a trace. `recurra.inspect.report` adds its function here, since it imports this module."""
@@ -56,17 +56,17 @@ def trace(
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
         names: gates and states to keep, such as `("forget", "cell")`; None for all.
         units: units to keep; None for all.
-        time: steps to keep, an index or a slice with a positive step; None for all. The whole sequence runs, in
-            little memory.
+        time: steps to keep, an index or a slice with a positive step; None for all. All steps run, but only the
+            selected ones are stored.
         max_bytes: maximum size of the trace.
-        say: called with the number of bytes to keep, before the run.
+        say: called before the run with a message about the size of the trace.
 
     Returns:
         Gates and states by name, NaN in the padding.
 
     Raises:
-        UsageError: the model has no recurrent layer, the trace would be too large, or there is no such name, unit or
-            step.
+        UsageError: the model has no recurrent layer, the trace would be too large, or a name, unit or step does not
+            exist.
         DataError: `x` cannot be used.
 
     Example:
@@ -92,7 +92,7 @@ class Trace(LayerResults):
 
     Attributes:
         parts: for each recurrent layer of the model by name, an `xarray.Dataset` with one array for each gate and
-            state, its axes `layer direction batch time unit`.
+            state, with the axes `layer direction batch time unit`.
         subject: the model and its inputs.
         deviation: largest difference between the output of the trace and that of the model's layers; 0 if the trace is
             the run itself.
@@ -132,7 +132,7 @@ class Trace(LayerResults):
 
     @property
     def nbytes(self) -> int:
-        """Size of all arrays."""
+        """Size of all arrays in bytes."""
         return sum(data.nbytes for data in self.parts.values())
 
     def to_html(self, path: str | Path, *, row: int = 0, language: str = "en") -> None:
@@ -153,7 +153,7 @@ class Trace(LayerResults):
 
 
 class TooLargeError(UsageError):
-    """Error: the trace would be larger than allowed.
+    """The trace would be larger than allowed.
 
     Args:
         what: description of the size.
@@ -191,13 +191,13 @@ class _Recorder:
         known = {name: None for found in sizes for name in found}
         if names is not None and not (names and set(names) <= set(known)):
             wrong = listed(sorted(set(names) - set(known)))
-            why = f"there is no {wrong} in this model" if wrong else "names chooses nothing"
+            why = f"there is no {wrong} in this model" if wrong else "names is empty"
             raise UsageError(f"{why}; there are {listed(known)}")
         most = max(min(found.values()) for found in sizes)
         if isinstance(units, slice):
             units = range(most)[units]
         if units is not None and (not len(units) or min(units) < 0 or max(units) >= most):
-            raise UsageError(f"units must lie between 0 and {most - 1}, got {list(units)[:10]}")
+            raise UsageError(f"units must be between 0 and {most - 1}, got {list(units)[:10]}")
         self.units = units
 
     def serve(self, call: LayerCall) -> tuple[Tensor, State]:
@@ -211,9 +211,9 @@ class _Recorder:
         return output, last
 
     def check_found(self) -> None:
-        """Checks after the run that some layer had the selected steps; layers can have different numbers of steps."""
+        """Checks after the run that some layer had the selected steps. The number of steps can differ by layer."""
         if not self.parts and self.longest and self.time is not None:
-            raise UsageError(f"time={self.time} chooses none of the {self.longest:,} steps")
+            raise UsageError(f"time={self.time} selects none of the {self.longest:,} steps")
 
     def _choose(self, call: LayerCall) -> Choice:
         stack, (batch, steps) = call.stack, call.values.shape[:2]
@@ -223,7 +223,7 @@ class _Recorder:
             time = slice(time, time + 1 or None)
         chosen = range(steps)[slice(None) if time is None else time]
         if chosen.step < 1:
-            raise UsageError("time must be a slice that goes forward")
+            raise UsageError("time must be a slice with a positive step")
         units = self.units
         if units is not None:
             own = min(stack.inner_sizes.values())

@@ -1,1 +1,1 @@
-"""Gradients through time: their reach, and the Jacobian of one step."""
+"""Gradients through time: the gradient reach, and the Jacobian of one step."""

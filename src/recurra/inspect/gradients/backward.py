@@ -1,4 +1,4 @@
-"""Gradients of a recurrent layer's outputs, or of a model's loss, with respect to every state on the way back."""
+"""Gradients of the outputs of a recurrent layer, or of the loss of a model, with respect to all earlier states."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from recurra.ops.reference import Place
 from recurra.tasks.subject import Subject
 
 CHUNK_BYTES = 128 << 20
-"""Approximate memory of the gradients for the layer below. More targets are processed in groups."""
+"""Approximate memory in bytes of the gradients for the layer below. More targets are processed in groups."""
 
 Sizes = dict[tuple[int, int], Tensor]
 """Norms of gradients for each layer and direction."""
 
 
 def from_outputs(run: LayerRun, targets: Tensor, probes: int) -> Sizes:
-    """Computes the size of the gradient of a step's output at every earlier state, through the whole stack.
+    """Computes the size of the gradient of the output of a step at every earlier state, through the whole stack.
 
-    The output at a target step is multiplied with random directions of length 1. The result is the root mean square of
-    the gradients over the directions. With as many orthogonal directions as units it is exactly the Frobenius norm of
-    ∂output/∂state over √units; with fewer its square is an unbiased estimate.
+    The output at a target step is multiplied with random unit vectors (probes). The result is the root mean square of
+    the norms of the gradients over the probes. With one orthogonal probe per unit, it is exactly the Frobenius norm of
+    ∂output/∂state divided by √units. With fewer probes, its square is an unbiased estimate.
 
     Args:
         run: a call of a recurrent layer.
         targets: for each direction the target steps in the order of the direction, `(directions, targets, batch)`; -1
-            where a sequence has none.
-        probes: number of random directions.
+            if a sequence has no such step.
+        probes: number of random unit vectors.
 
     Returns:
         For each layer and direction `(states, targets, time, batch)`, steps in the order of the direction.
@@ -51,14 +51,14 @@ def from_outputs(run: LayerRun, targets: Tensor, probes: int) -> Sizes:
 
 
 def _directions(stack: Stack, probes: int, like: Tensor) -> Tensor:
-    """Orthonormal rows `(directions, probes, size)` from a fixed seed."""
+    """Returns orthonormal rows `(directions, probes, size)` from a fixed seed."""
     random = torch.Generator().manual_seed(0)
     size = stack.state_sizes[0]
     drawn = torch.randn(stack.directions, size, probes, generator=random, dtype=torch.float64)
     found = torch.linalg.qr(drawn)[0].transpose(1, 2).to(like)
     if probes < size or stack.directions == 1 or stack.num_layers == 1:
         return found
-    # below the top layer the gradients of both directions add up; using both signs cancels the cross terms
+    # below the top layer the gradients of both directions are added; both signs cancel the cross terms
     return torch.cat([found, found * torch.tensor([1.0, -1.0]).to(like)[:, None, None]], 1)
 
 
@@ -84,14 +84,14 @@ def _group(run: LayerRun, targets: Tensor, seeds: Tensor) -> Sizes:
 
 
 class _Seeds:
-    """Gradients at the outputs of the top layer: the random directions, each at its target's step."""
+    """Gradients at the outputs of the top layer: the probes at the step of their target."""
 
     def __init__(self, targets: Tensor, seeds: Tensor) -> None:
         self.targets, self.seeds = targets, seeds
         self.latest = targets.amax(1).cpu()
 
     def at(self, step: int, chosen: Tensor) -> Tensor:
-        """`(targets · probes, batch, size)`."""
+        """Returns gradients `(targets · probes, batch, size)`."""
         here = (self.targets[chosen] == step).to(self.seeds)
         return (here[:, None, :, None] * self.seeds[None, :, None]).flatten(0, 1)
 
@@ -103,17 +103,17 @@ class _Arriving:
         self.gradients, self.order, self.latest = gradients, run.order, latest
 
     def at(self, step: int, chosen: Tensor) -> Tensor:
-        """`(targets · probes, batch, size)`."""
+        """Returns gradients `(targets · probes, batch, size)`."""
         rows = torch.arange(self.order.shape[1], device=self.order.device)
         found = self.gradients[self.order[step], :, rows].transpose(0, 1)
         return found.unflatten(0, (len(self.latest), -1))[chosen].flatten(0, 1)
 
 
 def _back(run: DirectionRun, source: _Seeds | _Arriving, probes: int, below: Tensor | None) -> Tensor:
-    """Norms `(states, targets, time, batch)` of one direction. Gradients of its inputs are added to `below`."""
+    """Returns norms `(states, targets, time, batch)` of one direction; adds the gradients of its inputs to `below`."""
     count, batch = len(source.latest), run.states[0].shape[1]
     rows = torch.arange(batch, device=run.order.device)
-    # later targets first: targets without gradients yet stay out of the products
+    # later targets first, so that targets without gradients yet are left out of the products
     rank = torch.argsort(source.latest, descending=True, stable=True)
     norms = run.inputs.new_zeros(len(run.states), count, run.steps, batch, dtype=torch.float64)
     adjoint = tuple(s.new_zeros(0, batch, s.shape[-1]) for s in run.states)
@@ -138,7 +138,7 @@ def _back(run: DirectionRun, source: _Seeds | _Arriving, probes: int, below: Ten
 
 
 def along_cell(run: LayerRun, gates: Sizes, targets: Tensor) -> Sizes:
-    """Like `from_outputs`, along the path on which the state is only multiplied with the gate that keeps it.
+    """Like `from_outputs`, but only for the path on which the state is multiplied with the gate that keeps it.
 
     Args:
         run: a call of a recurrent layer.
@@ -146,8 +146,8 @@ def along_cell(run: LayerRun, gates: Sizes, targets: Tensor) -> Sizes:
         targets: as in `from_outputs`.
 
     Returns:
-        For each layer and direction `(1, targets, time, batch)`: the root mean square over the units of the product of
-        the gates between a step and the target.
+        For each layer and direction `(1, targets, time, batch)`: the product of the gates from a step to the target,
+        as root mean square over the units.
     """
     found: Sizes = {}
     for (layer, direction), gate in gates.items():
@@ -167,7 +167,7 @@ def along_cell(run: LayerRun, gates: Sizes, targets: Tensor) -> Sizes:
 def from_total(subject: Subject, of: str) -> list[tuple[str, Stack, Tensor, Tensor]]:
     """Computes the size of the gradient of each sequence's score or loss at every state, through the whole model.
 
-    It takes one backward pass through the reference loop. The gradient of a state includes all paths.
+    It uses one backward pass through the reference loop. The gradient of a state includes all paths.
 
     Args:
         subject: the model and its inputs.
@@ -193,7 +193,7 @@ def from_total(subject: Subject, of: str) -> list[tuple[str, Stack, Tensor, Tens
         seen = [(i, place, name) for i, (_, kept) in enumerate(calls) for place, name in kept.seen]
         states = [calls[i][1].seen[place, name] for i, place, name in seen]
         if not total.requires_grad:
-            raise UsageError(f"the {of} does not depend on the recurrent layers by a gradient")
+            raise UsageError(f"the {of} has no gradient with respect to the recurrent layers")
         gradients = torch.autograd.grad(total, states, allow_unused=True)
     found = []
     for call, _ in calls:
@@ -213,7 +213,7 @@ def from_total(subject: Subject, of: str) -> list[tuple[str, Stack, Tensor, Tens
 
 
 class _Kept:
-    """A hook that keeps the states as nodes of the autograd graph."""
+    """A hook that stores the states as nodes of the autograd graph."""
 
     alters = False
 
@@ -237,11 +237,11 @@ def _norm(gradient: Tensor) -> Tensor:
 
 
 def targets_in_own_order(run: LayerRun, times: Sequence[int] | None) -> Tensor:
-    """Target steps `(directions, targets, batch)` for each direction in its own order; -1 where there is no such step.
+    """Returns target steps `(directions, targets, batch)` in the order of each direction; -1 if a step does not exist.
 
     Args:
         run: a call of a recurrent layer.
-        times: steps in the order of time; None for each direction's own last step.
+        times: steps in the order of time; None for the last step of each direction.
     """
     lengths = run.lengths
     if times is None:
@@ -253,5 +253,5 @@ def targets_in_own_order(run: LayerRun, times: Sequence[int] | None) -> Tensor:
 
 
 def in_time(norms: Tensor, run: DirectionRun) -> Tensor:
-    """`(states, targets, time, batch)` from the order of the direction to the order of time."""
+    """Converts norms `(states, targets, time, batch)` from the order of the direction to the order of time."""
     return reorder(norms.permute(2, 3, 0, 1), run.order).permute(2, 3, 0, 1)

@@ -27,19 +27,19 @@ EXPONENTS = 8
 """Number of the largest Lyapunov exponents that are computed."""
 
 SETTLING = 0.1
-"""Share of a sequence that the exponents ignore, while the directions align with the fastest-growing ones."""
+"""Share of the steps that the exponents ignore, in which the vectors align with the fastest-growing directions."""
 
 
 @dataclass(frozen=True, repr=False)
 class Spectrum(Result):
-    """Jacobians of the steps of each layer and direction: they scale small differences of the state.
+    """Spectra of the Jacobian of a step, for each layer and direction. The Jacobian scales small state differences.
 
     Attributes:
         parts: for each recurrent layer of the model by name, a data set with
 
-            - `singular_values` `(layer, direction, batch, time, index)` of ∂state_t/∂state_{t-1}, greatest first, at
-              some steps; NaN beyond the end of a sequence. The state of an LSTM is `(h, c)`.
-            - `spectral_radius` `(layer, direction, batch, time)`: greatest absolute eigenvalue of the same.
+            - `singular_values` `(layer, direction, batch, time, index)` of ∂state_t/∂state_{t-1}, largest first, at
+              some steps; NaN in the padding. The state of an LSTM is `(h, c)`.
+            - `spectral_radius` `(layer, direction, batch, time)`: largest absolute eigenvalue of the same matrix.
             - `lyapunov` `(layer, direction, batch, exponent)`: mean logarithmic growth per step along the sequence.
         verdict: one sentence about the layer and direction with the largest exponent.
         sampled: description of what was sampled; empty if everything was used.
@@ -56,21 +56,21 @@ class Spectrum(Result):
 
     @property
     def singular_values(self) -> Any:
-        """Of the only recurrent layer: `(layer, direction, batch, time, index)`."""
+        """`singular_values` of the only recurrent layer: `(layer, direction, batch, time, index)`."""
         return self.to_xarray()["singular_values"]
 
     @property
     def spectral_radius(self) -> Any:
-        """Of the only recurrent layer: `(layer, direction, batch, time)`."""
+        """`spectral_radius` of the only recurrent layer: `(layer, direction, batch, time)`."""
         return self.to_xarray()["spectral_radius"]
 
     @property
     def lyapunov(self) -> Any:
-        """Of the only recurrent layer: `(layer, direction, batch, exponent)`, per step, in nats."""
+        """`lyapunov` of the only recurrent layer: `(layer, direction, batch, exponent)`, in nats per step."""
         return self.to_xarray()["lyapunov"]
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each part, layer and direction means over sequences and steps."""
+        """A row for each part, layer and direction, with means over sequences and steps."""
         return layer_rows(
             self.parts,
             lambda one: {
@@ -94,16 +94,16 @@ def jacobian_spectrum(
 
     Each layer is measured separately with fixed inputs. The Lyapunov exponents are those of the product of all
     Jacobians of a sequence, computed with QR decompositions (Benettin and others, 1980; for recurrent networks:
-    Engelken, Wolf and Abbott, "Lyapunov spectra of chaotic recurrent neural networks", 2023). A tenth of the steps is
-    ignored, while the directions align with the fastest-growing ones. If the largest exponent is below 0, differences
-    fade; if it is above 0, they grow (chaos).
+    Engelken, Wolf and Abbott, "Lyapunov spectra of chaotic recurrent neural networks", 2023). The first tenth of the
+    computation is ignored, because the vectors still align with the fastest-growing directions. If the largest exponent
+    is negative, differences fade; if it is positive, they grow (chaos).
 
     Args:
         model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: sequences or tensor, as for `recurra.trace`.
-        exponents: how many Lyapunov exponents, the largest ones.
-        time: steps at which singular values and spectral radius are measured; None for as many as
-            fit in the limit of work.
+        exponents: number of Lyapunov exponents to compute, the largest ones.
+        time: steps at which singular values and spectral radius are measured; None for as many as the limit of work
+            allows.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
 
     Raises:
@@ -170,7 +170,7 @@ def _spectra(run: LayerRun, steps: list[int], exponents: int) -> Any:
 
 
 def _along(run: DirectionRun, steps: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Singular values `(batch, steps, size)` and spectral radius `(batch, steps)` at some steps in time's order."""
+    """Returns singular values `(batch, steps, size)` and spectral radii `(batch, steps)`, in the order of time."""
     own = reorder(torch.arange(run.steps).unsqueeze(1).expand_as(run.order), run.order.cpu())  # (time, batch)
     values, radius = [], []
     for step in steps:
@@ -183,9 +183,9 @@ def _along(run: DirectionRun, steps: list[int]) -> tuple[np.ndarray, np.ndarray]
 
 
 def lyapunov_exponents(run: DirectionRun, count: int) -> np.ndarray:
-    """The largest Lyapunov exponents of each sequence `(batch, count)`, greatest first, in nats per step.
+    """Returns the largest Lyapunov exponents of each sequence `(batch, count)`, largest first, in nats per step.
 
-    It uses the transposed Jacobians from the end to the beginning: the path of a gradient, with the same exponents.
+    It multiplies transposed Jacobians from the last to the first step, as for a gradient. The exponents are the same.
     """
     sizes = [s.shape[-1] for s in run.states]
     batch = run.states[0].shape[1]
@@ -200,7 +200,7 @@ def lyapunov_exponents(run: DirectionRun, count: int) -> np.ndarray:
         adjoint = frame.movedim(2, 0).split(sizes, -1)
         _, found = vjp_step(run, step, tuple(adjoint))
         turned, scale = torch.linalg.qr(torch.cat(found, -1).movedim(0, 2))
-        # a shorter sequence joins at its last step
+        # a shorter sequence begins at its last step
         frame = torch.where((step < lengths)[:, None, None], turned, frame)
         growth = scale.diagonal(dim1=1, dim2=2).double().abs().clamp(min=1e-300).log()
         sums = sums + growth.masked_fill((step >= counted)[:, None], 0)
@@ -219,11 +219,11 @@ def sentence(exponent: float) -> str:
 
     Example:
         >>> sentence(-0.2231)
-        'differences of the state halve every 3.1 steps (greatest Lyapunov exponent -0.22 per step)'
+        'differences of the state halve every 3.1 steps (largest Lyapunov exponent -0.22 per step)'
     """
-    known = f"(greatest Lyapunov exponent {exponent:.2g} per step)"
+    known = f"(largest Lyapunov exponent {exponent:.2g} per step)"
     if exponent < -100:
-        return f"differences of the state are gone after one step {known}"
+        return f"differences of the state vanish after one step {known}"
     if abs(exponent) < 1e-4:
         return f"differences of the state keep their size {known}"
     verb = "halve" if exponent < 0 else "double"

@@ -12,7 +12,7 @@ R.addStrings({
   },
 });
 {
-  // steps until a curve has fallen to half of its first value, with exponential interpolation
+  // number of steps until a curve falls to half of its first value, with exponential interpolation
   const halfOf = (xs, ys) => {
     const i = ys.findIndex((y) => y !== null && y <= ys[0] / 2);
     if (i < 1) return i < 0 ? Infinity : 0;

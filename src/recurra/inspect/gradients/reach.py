@@ -42,28 +42,29 @@ MIN_TARGETS, MAX_TARGETS, MIN_ROWS, MAX_ROWS = 8, 128, 4, 32
 """Minimum and maximum numbers of target steps and of sequences."""
 
 PROBES = 4
-"""Number of random directions in which the output of a target step is measured."""
+"""Number of random unit vectors that the output of a target step is multiplied with."""
 
 OF = ("each", "last", "score", "loss")
 
 
 @dataclass(frozen=True, repr=False)
 class Reach(Result):
-    """Size of the gradient at every earlier step.
+    """Size of the gradient at all earlier steps.
 
     Attributes:
         parts: for each recurrent layer of the model by name, a data set with
 
             - `gradient` `(layer, direction, lag)`: ‖∂L_t/∂(states of step t - lag)‖, mean over target steps and
-              sequences; NaN at lags that none has. `hidden` and, for an LSTM, `cell` are the same for each state.
+              sequences; NaN at lags that no sequence has. `hidden` and, for an LSTM, `cell` are the norms of the
+              gradients at each state.
             - `count` `(layer, direction, lag)`: number of values in the mean.
-            - `map` `(layer, direction, batch, target, time)`: the same for every target step and state, NaN where
-              there is none.
+            - `map` `(layer, direction, batch, target, time)`: the norm for every target step and earlier step, NaN if
+              a step does not exist.
 
-            A lag counts steps in the order in which the direction takes them.
+            Lags count steps in the order of the direction.
         verdict: one sentence about the layer and direction where the gradient changes most.
         of: meaning of L_t.
-        via: `"all"` paths, or the path of the cell state only.
+        via: `"all"` for all paths, `"cell"` for the path of the cell state only.
         sampled: description of what was sampled; empty if everything was used.
 
     Example:
@@ -88,12 +89,12 @@ class Reach(Result):
         return self.to_xarray()["map"]
 
     def decay(self, part: str | None = None, layer: int = -1, direction: str = "forward") -> Decay:
-        """Share that is left at each lag, and its rate of decay, for one layer and direction."""
+        """Returns the remaining share at each lag, and its rate of decay, for one layer and direction."""
         data = self.to_xarray() if part is None else self.part(part).to_xarray()
         return Decay.of(data["gradient"].isel(layer=layer).sel(direction=direction).values)
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each part, layer and direction: half-life, and the shares that are left at two lags."""
+        """A row for each part, layer and direction: the half-life, and the remaining shares at two lags."""
 
         def row(one: xarray.Dataset) -> dict[str, Any]:
             decay = Decay.of(one["gradient"].values)
@@ -127,13 +128,13 @@ def gradient_reach(
 ) -> Reach:
     """Measures the size of the gradient of an output at earlier states, by lag.
 
-    With `of="each"`, L_t is the output of the recurrent layer at step t, multiplied with a direction of length 1. The
-    result is the root mean square over random directions. For a linear RNN with the matrix W = ρ·Q, Q orthogonal, it
-    is ρ^lag. Gradients go through the whole stack of the layer. With `"score"` and `"loss"` they go through the whole
-    model, and lags count from the end of each sequence.
+    With `of="each"`, L_t is the output of the recurrent layer at step t, multiplied with a unit vector. The result is
+    the root mean square over random unit vectors. For a linear RNN with the matrix W = ρ·Q, Q orthogonal, it is ρ^lag.
+    Gradients go through the whole stack of the layer. With `"score"` and `"loss"` they go through the whole model, and
+    lags count from the end of each sequence.
 
-    The state of an LSTM is its hidden state and its cell state; `Reach.parts` also has each of them. Why a gradient is
-    a product of Jacobians that vanishes or explodes: Bengio, Simard and Frasconi, "Learning long-term
+    The state of an LSTM consists of its hidden state and its cell state; `Reach.parts` also has each of them. The
+    gradient is a product of Jacobians, which vanishes or explodes: Bengio, Simard and Frasconi, "Learning long-term
     dependencies with gradient descent is difficult", 1994; Pascanu, Mikolov and Bengio, "On the difficulty of training
     recurrent neural networks", 2013.
 
@@ -144,17 +145,17 @@ def gradient_reach(
         of: `"each"` for the outputs of all steps (a sample of long sequences), `"last"` for the output of the last step
             of each direction, `"score"` for the score of the prediction, or `"loss"`. None for `"loss"` if `y` (or
             `loss`) is given, else for `"each"`.
-        via: `"cell"` for the path on which the state is only multiplied with the gate that keeps it: ∏f of an LSTM, ∏z
-            of a GRU, root mean square over the units; `"all"` for all paths.
+        via: `"all"` for all paths; `"cell"` for the path on which the state is only multiplied with the gate that keeps
+            it: ∏f for an LSTM, ∏z for a GRU, as root mean square over the units.
         whole_map: use every step as a target, without a limit of work.
         targets: target steps; None for a sample.
-        probes: number of random directions; None for one per unit, which makes the result exact.
+        probes: number of random unit vectors; None for one per unit, which makes the result exact.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
-        score: for a module: from its output to one number per sequence.
-        loss: for a module: from its output to the losses of the sequences.
+        score: for a module: function from its output to one number per sequence.
+        loss: for a module: function from its output to the losses of the sequences.
 
     Raises:
-        UsageError: an argument is not one of these, or the model has no recurrent layer, or no such path.
+        UsageError: an argument is not supported, or the model has no recurrent layer or no such path.
         DataError: `x` or `y` cannot be used.
 
     Example:
@@ -186,7 +187,7 @@ def _check(of: str, via: str, probes: int | None) -> None:
     if via not in ("all", "cell"):
         raise UsageError(f"via is 'all' or 'cell', not {via!r}")
     if via == "cell" and of in ("score", "loss"):
-        raise UsageError("via='cell' goes with of='each' or of='last': it is a path within the recurrent layer")
+        raise UsageError("via='cell' needs of='each' or of='last': it is a path within the recurrent layer")
     if probes is not None and probes < 1:
         raise UsageError(f"probes must be at least 1 (or None for all), got {probes}")
 
@@ -199,7 +200,7 @@ def _of_run(
     targets: Sequence[int] | None,
     probes: int | None,
 ) -> tuple[xarray.Dataset, str]:
-    """The data set of one call of a recurrent layer, and what was sampled for it."""
+    """Returns the data set of one call of a recurrent layer, and a description of what was sampled."""
     stack = run.stack
     if via == "cell" and not stack.cell.keeps:
         raise UsageError(
@@ -225,7 +226,7 @@ def _of_run(
     if len(run.rows) < all_rows:
         notes.append(f"{len(run.rows)} of {all_rows:,} sequences")
     if via == "all" and probes < stack.state_sizes[0]:
-        notes.append(f"{probes} of {stack.state_sizes[0]} directions")
+        notes.append(f"{probes} of {stack.state_sizes[0]} probes")
     return _labelled(run, norms, goal, times or [-1], names), ", ".join(notes)
 
 
@@ -251,7 +252,7 @@ def _plan(
 
 
 def _labelled(run: LayerRun, norms: Sizes, goal: Tensor, times: list[int], names: Sequence[str]) -> xarray.Dataset:
-    """Data set of the means by lag and the map."""
+    """Returns the data set with the means by lag and the map."""
     stack, grid = run.stack, [[None] * run.stack.directions for _ in range(run.stack.num_layers)]
     lags: list[Any] = [list(row) for row in grid]
     maps: list[Any] = [list(row) for row in grid]
@@ -269,19 +270,19 @@ def _labelled(run: LayerRun, norms: Sizes, goal: Tensor, times: list[int], names
 
 
 def _by_lag(values: np.ndarray, lag: np.ndarray, there: np.ndarray, lags: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means `(…, lags)` of the valid values `(…, *lag.shape)`, and their number `(lags,)`."""
+    """Returns the means `(…, lags)` of the valid values `(…, *lag.shape)`, and their numbers `(lags,)`."""
     count = np.bincount(lag[there], minlength=lags)
     sums = [np.bincount(lag[there], weights=v[there], minlength=lags) for v in values]
     return np.array(sums) / np.where(count, count, np.nan), count
 
 
 def _of_total(part: str, stack: Any, lengths: Tensor, norms: Tensor) -> xarray.Dataset:
-    """The data set of one call, from norms `(states, layers, directions, batch, time)`."""
+    """Returns the data set of one call, from norms `(states, layers, directions, batch, time)`."""
     time, ends = np.arange(norms.shape[-1]), lengths.numpy()[:, None]
     there = time < ends  # (batch, time)
     if not there.any():
-        raise DataError("there is no step to look at: every sequence is empty")
-    own = [np.where(there, ends - 1 - time, 0), np.where(there, time, 0)]  # lags from each direction's end
+        raise DataError("there is no step to inspect: every sequence is empty")
+    own = [np.where(there, ends - 1 - time, 0), np.where(there, time, 0)]  # lags from the end of each direction
     whole = torch.cat([norms.square().sum(0, keepdim=True).sqrt(), norms]).cpu().numpy()
     lags, counts = [], []
     for layer in range(stack.num_layers):
@@ -303,7 +304,7 @@ def _dataset(
     times: list[int],
     rows: list[int],
 ) -> xarray.Dataset:
-    """From lags `(layers, directions, 1 + states, lags)`, counts and a map."""
+    """Builds the data set from lags `(layers, directions, 1 + states, lags)`, counts and a map."""
     import xarray
 
     lag = ("layer", "direction", "lag")
@@ -325,20 +326,20 @@ def _reach(parts: dict[str, xarray.Dataset], of: str, via: str, sampled: str) ->
     decays = measure_layers(parts, lambda one: Decay.of(one["gradient"].values))
     name, layer, direction, worst = max(decays, key=lambda found: _strayed(found[3]))
     what = {"loss": "the gradient of the loss", "score": "the gradient of the score"}.get(of, "the gradient")
-    sentence = worst.sentence(what if via == "all" else "what the gate keeps")
+    sentence = worst.sentence(what if via == "all" else "the part that the gate keeps")
     if len(decays) > 1:
         sentence = f"{place(name, layer, direction, parts[name])}: {sentence}"
     return replace(reach, verdict=sentence)
 
 
 def _strayed(decay: Decay) -> float:
-    """Absolute logarithm of the share that is left at the largest lag."""
+    """Absolute logarithm of the remaining share at the largest lag."""
     last = decay.left[decay.longest]
     return abs(math.log(last)) if last > 0 else math.inf
 
 
 def _compute_section(subject: Subject) -> tuple[Reach, Reach | None]:
-    """Reach by all paths, and by the gate alone where the cell has one that keeps its state."""
+    """Computes the reach by all paths, and by the gate that keeps the state if the cell has one."""
     return gradient_reach(subject), attempt(lambda: gradient_reach(subject, via="cell"))
 
 

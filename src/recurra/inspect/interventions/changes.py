@@ -39,7 +39,7 @@ class Change:
         layer: number of the layer, from 0; None for all.
         direction: `"forward"` or `"backward"`; None for both.
         part: name of the recurrent layer in a model with several.
-        mean: True to use the mean of the trace over its sequences and steps.
+        mean: True to use the mean of the trace over sequences and steps.
 
     Example:
         >>> from recurra.inspect import clamp
@@ -75,11 +75,11 @@ def clamp(name: str, value: float | Sequence[float] | Tensor, **where: Any) -> C
 
 
 def ablate(name: str = "hidden", mean_of: Trace | None = None, **where: Any) -> Change:
-    """Removes the information of a gate or state: sets it to 0, or each unit to its mean over a trace of a corpus.
+    """Removes the information of a gate or state: sets it to 0, or sets each unit to its mean over a trace.
 
     Args:
         name: gate or state.
-        mean_of: a trace of the same model; 0 when None.
+        mean_of: a trace of the same model on a corpus; None for 0.
         **where: `units`, `time`, `layer`, `direction`, `part` as in `Change`.
 
     Example:
@@ -99,7 +99,7 @@ def patch(name: str, trace: Trace, **where: Any) -> Change:
 
     Args:
         name: gate or state.
-        trace: of the same model, on one sequence or on as many as in this run.
+        trace: a trace of the same model, on one sequence or on as many as in this run.
         **where: `units`, `time`, `layer`, `direction`, `part` as in `Change`.
 
     Example:
@@ -131,13 +131,13 @@ class InterventionHook:
         self.alters = any(self.applied[name] for name in gates)
 
     def gate(self, place: Place, name: str, gate: Tensor) -> Tensor:
-        """A gate with its changes."""
+        """Returns a gate with its changes."""
         for made in self.applied[name]:
             gate = made.at(place, gate)
         return gate
 
     def stepped(self, place: Place, step: Step) -> State:
-        """The states with their changes."""
+        """Returns the states with their changes."""
         return tuple(self.gate(place, name, state) for name, state in zip(self.states, step.state, strict=True))
 
 
@@ -167,7 +167,7 @@ class _AppliedChange:
         return torch.where(chosen, self.values[place.layer, place.direction, :, place.time], value)
 
     def _values(self, call: LayerCall, change: Change, units: list[int], size: int) -> Tensor:
-        """Values that broadcast to `(layers, directions, batch, time, units)`."""
+        """Returns values that broadcast to `(layers, directions, batch, time, units)`."""
         stack, values = call.stack, call.values
         shape = (stack.num_layers, stack.directions, *values.shape[:2], size)
         if hasattr(change.value, "parts"):
@@ -212,12 +212,12 @@ def check(changes: Sequence[Change], stacks: dict[str, Stack]) -> dict[str, list
     """Groups changes by recurrent layer.
 
     Raises:
-        UsageError: a change does not fit any layer of the model.
+        UsageError: a change does not apply to any layer of the model.
     """
     found: dict[str, list[Change]] = {}
     for change in changes:
         if not isinstance(change, Change):
-            raise UsageError(f"changes are made by clamp, ablate and patch; got {type(change).__name__}")
+            raise UsageError(f"changes are created by clamp, ablate and patch; got {type(change).__name__}")
         part = part_of(change.part, list(stacks))
         _fits(change, stacks[part])
         found.setdefault(part, []).append(change)
@@ -225,7 +225,7 @@ def check(changes: Sequence[Change], stacks: dict[str, Stack]) -> dict[str, list
 
 
 def part_of(part: str | None, names: list[str]) -> str:
-    """The name of the selected recurrent layer."""
+    """Returns the name of the selected recurrent layer."""
     if part is None and len(names) == 1:
         return names[0]
     listed = ", ".join(map(repr, names))
@@ -241,7 +241,7 @@ def _fits(change: Change, stack: Stack) -> None:
     if change.name not in sizes:
         raise UsageError(f"there is no {change.name!r} in a {stack.cell.name}; there are {', '.join(map(repr, sizes))}")
     if change.layer is not None and not 0 <= change.layer < stack.num_layers:
-        raise UsageError(f"layer must lie between 0 and {stack.num_layers - 1}, got {change.layer}")
+        raise UsageError(f"layer must be between 0 and {stack.num_layers - 1}, got {change.layer}")
     if change.direction is not None and change.direction not in DIRECTIONS[: stack.directions]:
         known = ", ".join(map(repr, DIRECTIONS[: stack.directions]))
         raise UsageError(f"direction is one of {known}, not {change.direction!r}")
@@ -281,7 +281,7 @@ def _chosen(time: Steps, lengths: list[int], steps: int) -> Tensor:
             at = [t for t in ([time] if isinstance(time, int) else time) if -length <= t < length]
         row[[t % length for t in at] if length else []] = True
     if time is not None and not found.any():
-        raise UsageError(f"time={time} chooses none of the {steps} steps")
+        raise UsageError(f"time={time} selects none of the {steps} steps")
     return found
 
 

@@ -38,21 +38,21 @@ def intervene(
 ) -> Effect:
     """Runs a model with changed gates or states, and measures the effect on its prediction.
 
-    The changed recurrent layers run twice by the reference loop, with and without the changes, so that the difference
-    is the effect of the changes only.
+    The changed recurrent layers run twice in the reference loop, with and without the changes, so the difference is
+    the effect of the changes only.
 
     Args:
         model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: for an estimator, sequences as its `predict` takes them; for a module, the tensor that it is called with; or
             a `Subject`.
-        changes: made by `clamp`, `ablate` and `patch`. A later change overrides an earlier one of the same value.
+        changes: created by `clamp`, `ablate` and `patch`. A later change of the same value overrides an earlier one.
         y: targets, to measure the effect on the loss.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
         score: for a module, as in `subject_of`.
         loss: for a module, as in `subject_of`.
 
     Raises:
-        UsageError: a change does not fit the model, or the model has no recurrent layer.
+        UsageError: a change does not apply to the model, or the model has no recurrent layer.
         DataError: `x` cannot be used.
 
     Example:
@@ -90,16 +90,16 @@ class Effect(JsonResult):
     """Effect of changes on a run.
 
     Attributes:
-        score_before: score of each sequence without the changes, `(batch,)`; `subject.score_name` says what it is.
-        score_after: with them. A log-odds of the answer that falls below 0 is another answer.
-        loss_before: mean loss; None where the targets are not known.
-        loss_after: with the changes.
-        output_before: what the model gives, in its own shape.
-        output_after: with the changes.
-        moved: for each changed recurrent layer by name, how far its output moved at each step `(batch, time)`, as a
-            Euclidean norm; NaN beyond the end of a sequence.
+        score_before: score of each sequence without the changes, `(batch,)`; `subject.score_name` is its name.
+        score_after: score with the changes. If the log-odds of a prediction fall below 0, the prediction changes.
+        loss_before: mean loss without the changes; None if the targets are unknown.
+        loss_after: mean loss with the changes.
+        output_before: output of the model without the changes, in the shape that the model returns.
+        output_after: output with the changes.
+        moved: for each changed recurrent layer by name, the Euclidean norm of the change of its output at each step,
+            `(batch, time)`; NaN in the padding.
         subject: the model and its inputs.
-        changes: what was changed.
+        changes: the changes.
 
     Example:
         >>> import torch
@@ -122,17 +122,17 @@ class Effect(JsonResult):
 
     @property
     def score_change(self) -> np.ndarray:
-        """Score with the changes less that without, `(batch,)`."""
+        """Score with the changes minus score without, `(batch,)`."""
         return self.score_after - self.score_before
 
     @property
     def output_change(self) -> np.ndarray:
-        """Output with the changes less that without, in the shape of the output."""
+        """Output with the changes minus output without, in the shape of the output."""
         return self.output_after - self.output_before
 
     @property
     def loss_change(self) -> float | None:
-        """Mean loss with the changes less that without."""
+        """Mean loss with the changes minus mean loss without; None if the targets are unknown."""
         if self.loss_before is None or self.loss_after is None:
             return None
         return self.loss_after - self.loss_before
@@ -155,9 +155,9 @@ class Effect(JsonResult):
         """The scores of the first sequences, and the loss."""
         lines = [f"Effect on the {self.subject.score_name}"]
         for row in self.rows()[:10]:
-            says = f" {self.subject.answers[int(row['batch'])]}" if self.subject.answers else ""
+            answer = f" {self.subject.answers[int(row['batch'])]}" if self.subject.answers else ""
             change = f"{readable(row['before'])} -> {readable(row['after'])} ({readable(row['change'], signed=True)})"
-            lines.append(f"[{row['batch']}]{says}: {change}")
+            lines.append(f"[{row['batch']}]{answer}: {change}")
         if self.loss_before is not None and self.loss_after is not None:
             change = readable(self.loss_after - self.loss_before, signed=True)
             lines.append(f"loss: {readable(self.loss_before)} -> {readable(self.loss_after)} ({change})")
@@ -173,7 +173,7 @@ class _Run:
 
 
 def _run(subject: Subject, changes: dict[str, Any]) -> _Run:
-    """A run in which the layers named in `changes` go by the reference loop."""
+    """Runs the model; the layers named in `changes` use the reference loop."""
     layers: dict[str, tuple[Tensor, Tensor]] = {}
 
     def serve(call: LayerCall) -> tuple[Tensor, State]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import xarray
 
 SPEED = 1e-6
-"""A state is a fixed point if a step moves it by less than this (root mean square)."""
+"""A state is a fixed point if a step changes it by less than this (root mean square)."""
 
 SAME = 1e-3
 """Points closer than this (root mean square) are the same."""
@@ -39,14 +39,14 @@ class FixedPoints(Reportable):
     """Fixed points of one layer in one direction, with constant input.
 
     Attributes:
-        data: a data set with, for each point (the one that most starts led to first)
+        data: a data set with the points, those reached from the most starts first:
 
-            - a state such as `hidden` and `cell` `(point, unit)`;
-            - `speed` `(point,)`: how far a step moves it, root mean square;
-            - `eigenvalues` `(point, index)` of the Jacobian there, complex, greatest absolute value first;
-            - `stable` `(point,)`: True if all are within the unit circle;
-            - `starts` `(point,)`: how many starts led to it.
-        found: number of starts that led to a fixed point, and number of all starts.
+            - states such as `hidden` and `cell` `(point, unit)`;
+            - `speed` `(point,)`: change of the state in a step, root mean square;
+            - `eigenvalues` `(point, index)` of the Jacobian at the point, complex, largest absolute value first;
+            - `stable` `(point,)`: True if all eigenvalues are within the unit circle;
+            - `starts` `(point,)`: number of starts that reached the point.
+        found: number of starts that reached a fixed point, and number of all starts.
         verdict: summary in one sentence.
 
     Example:
@@ -68,7 +68,7 @@ class FixedPoints(Reportable):
         return self.data
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each point its kind, its slowest direction and the number of starts that led to it."""
+        """A row for each point: its kind, its slowest direction and the number of starts that reached it."""
         rows = []
         for i in range(self.data.sizes["point"]):
             one = self.data.isel(point=i)
@@ -100,24 +100,24 @@ def fixed_points(
     starts: int = STARTS,
     lengths: Any = None,
 ) -> FixedPoints:
-    """Finds states that a step does not move, with constant input.
+    """Finds states that a step does not change, with constant input.
 
-    The search starts from states that the layer visits on `x` and minimises the length of a step as a function of the
-    state (Sussillo and Barak, "Opening the black box", 2013), here by Levenberg and Marquardt's method with the
-    Jacobian of the step, in double precision. The eigenvalues at a point tell whether it is stable.
+    The search starts from states that the layer visits on `x`, and minimises the change of the state in one step
+    (Sussillo and Barak, "Opening the black box", 2013). It uses the Levenberg–Marquardt method with the Jacobian of the
+    step, in double precision. The eigenvalues of the Jacobian at a point determine whether it is stable.
 
     Args:
         model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: sequences or tensor, as for `recurra.trace`.
-        part: name of the recurrent layer, where the model has several.
+        part: name of the recurrent layer in a model with several.
         layer: number of the layer, from 0 at the input; each layer is searched separately.
         direction: `"forward"` or `"backward"`.
         input: input of each step: `"mean"` of the inputs of the layer on `x`, `"zero"`, or an array `(features,)`.
-        starts: number of states from which the search begins.
+        starts: number of initial states of the search.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
 
     Raises:
-        UsageError: the model has no recurrent layer, or not this one.
+        UsageError: the model has no recurrent layer, or no layer with this name, or an argument is out of its range.
         DataError: `x` cannot be used.
 
     Example:
@@ -155,7 +155,7 @@ def _chosen(runs: list[LayerRun], part: str | None, layer: int, direction: str) 
 
 
 def _constant(run: DirectionRun, input: str | Tensor | np.ndarray) -> Tensor:
-    """The input of every step, `(features,)`."""
+    """Returns the input of every step, `(features,)`."""
     features = run.inputs.shape[-1]
     if isinstance(input, str):
         if input not in ("mean", "zero"):
@@ -169,7 +169,7 @@ def _constant(run: DirectionRun, input: str | Tensor | np.ndarray) -> Tensor:
 
 
 def _starts(run: DirectionRun, count: int) -> Tensor:
-    """States that were visited, all numbers side by side `(count, size)`, evenly over sequences and steps."""
+    """Returns visited states with concatenated parts, `(count, size)`, evenly spaced over sequences and steps."""
     visited = torch.cat(run.states, -1)  # (time + 1, batch, size)
     there = torch.arange(len(visited), device=visited.device)[:, None] <= run.lengths.to(visited.device)
     visited = visited[there]
@@ -178,7 +178,7 @@ def _starts(run: DirectionRun, count: int) -> Tensor:
 
 
 def _at(run: DirectionRun, constant: Tensor, states: Tensor) -> DirectionRun:
-    """A run of one step from these states `(number, size)`."""
+    """Returns a run of one step from the states `(number, size)`."""
     sizes = [s.shape[-1] for s in run.states]
     number = len(states)
     return replace(
@@ -192,7 +192,7 @@ def _at(run: DirectionRun, constant: Tensor, states: Tensor) -> DirectionRun:
 
 
 def _moved(run: DirectionRun, constant: Tensor, states: Tensor) -> Tensor:
-    """Difference that a step makes to states `(number, size)`."""
+    """Returns the change of states `(number, size)` in one step."""
     sizes = [s.shape[-1] for s in run.states]
     with torch.no_grad():
         after = run.cell.step(constant.expand(len(states), -1), states.split(sizes, -1), run.weights).state
@@ -200,14 +200,14 @@ def _moved(run: DirectionRun, constant: Tensor, states: Tensor) -> Tensor:
 
 
 def _speed(moved: Tensor) -> Tensor:
-    """Root mean square over the numbers of a state, `(number,)`."""
+    """Returns the root mean square over the values of a state, `(number,)`."""
     return moved.square().mean(-1).sqrt()
 
 
 def _descend(run: DirectionRun, constant: Tensor, states: Tensor) -> Tensor:
     """Minimises the speed from each state `(number, size)` by damped least squares, with all starts in one batch.
 
-    Levenberg 1944, Marquardt 1963. A start ends when the speed is tiny, or when no step reduces it.
+    Source: Levenberg 1944, Marquardt 1963. A start ends if its speed is below the limit, or if no step reduces it.
     """
     states = states.clone()
     damping = states.new_full((len(states),), 1e-3)
@@ -235,7 +235,7 @@ def _descend(run: DirectionRun, constant: Tensor, states: Tensor) -> Tensor:
 
 
 def _distinct(points: list[Tensor]) -> list[tuple[Tensor, int]]:
-    """Distinct points with the number of starts for each, the most frequent first."""
+    """Returns distinct points with the number of starts that reached them, the most frequent first."""
     kept: list[tuple[Tensor, int]] = []
     for point in points:
         near = [i for i, (other, _) in enumerate(kept) if float((point - other).square().mean().sqrt()) < SAME]
@@ -280,13 +280,13 @@ def _described(
 def _verdict(data: xarray.Dataset, found: int, starts: int) -> str:
     count, stable = data.sizes["point"], int(data["stable"].sum())
     if not count:
-        return f"none of {starts} starts led to a fixed point"
+        return f"none of {starts} starts reached a fixed point"
     words = f"{count} fixed {'point' if count == 1 else 'points'}, {stable} of them stable"
     if stable:
         slowest = float(np.abs(data["eigenvalues"].values[data["stable"].values]).max())
         if 0 < slowest < 1:
-            words += f"; the slowest way back to one halves every {number(math.log(2) / -math.log(slowest))} steps"
-    return words + (f" ({starts - found} of {starts} starts led to none)" if found < starts else "")
+            words += f"; the slowest distance to one halves every {number(math.log(2) / -math.log(slowest))} steps"
+    return words + (f" ({starts - found} of {starts} starts reached none)" if found < starts else "")
 
 
 register(
@@ -294,8 +294,8 @@ register(
         fixed_points,
         Text("Fixed points", "고정점"),
         Text(
-            "States at which a layer stays while its input is constant, and whether they are stable.",
-            "입력이 일정할 때 층이 머무르는 상태와 그 안정성입니다.",
+            "States that do not change while the input is constant, and their stability.",
+            "입력이 일정할 때 변하지 않는 상태와 그 안정성입니다.",
         ),
     )
 )

@@ -27,10 +27,10 @@ class UnitMemory(Result):
     Attributes:
         parts: for each recurrent layer of the model by name, a data set with
 
-            - `half_life` `(layer, direction, unit)`: steps until half is left, infinite if more than half was
-              left at the end.
+            - `half_life` `(layer, direction, unit)`: number of steps until half remains; infinite if more than half
+              remains after the last measured step.
             - from `half_lives`: `kept` `(layer, direction, unit)`, the share that is kept at each step.
-            - from `impulse_response`: `response` `(layer, direction, lag, unit)`, the share left after each lag.
+            - from `impulse_response`: `response` `(layer, direction, lag, unit)`, the remaining share after each lag.
         verdict: summary in one sentence.
         sampled: description of what was sampled; empty if everything was used.
 
@@ -46,11 +46,11 @@ class UnitMemory(Result):
 
     @property
     def half_life(self) -> xarray.DataArray:
-        """Of the only recurrent layer: `(layer, direction, unit)`, in steps."""
+        """`half_life` of the only recurrent layer: `(layer, direction, unit)`, in steps."""
         return self.to_xarray()["half_life"]
 
     def rows(self) -> list[dict[str, Any]]:
-        """The units, those with the longest memory first."""
+        """A row for each unit, the longest memory first."""
         rows = []
         for part, data in self.parts.items():
             table = data["half_life"].stack(place=("layer", "direction", "unit"))
@@ -62,10 +62,9 @@ class UnitMemory(Result):
 def half_lives(model: Any, x: Any = None, *, lengths: Any = None) -> UnitMemory:
     """Computes the half-life of each unit from the gate that keeps its state.
 
-    The gate f is the forget gate of an LSTM or the update gate of a GRU.
-    Along this path the state is multiplied with f at each step. With the geometric mean f̄ over all steps and sequences,
-    half of it is left after ln 2 / -ln f̄ steps. This ignores new values and feedback through other units;
-    `impulse_response` includes both.
+    The gate f is the forget gate of an LSTM or the update gate of a GRU. It multiplies the state at each step. With the
+    geometric mean f̄ over all steps and sequences, half of the state remains after ln 2 / -ln f̄ steps. This ignores new
+    values and feedback through other units; `impulse_response` includes both.
 
     Args:
         model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
@@ -98,10 +97,10 @@ def half_lives(model: Any, x: Any = None, *, lengths: Any = None) -> UnitMemory:
 
 
 def _kept(run: DirectionRun) -> np.ndarray:
-    """Geometric mean over steps and sequences of the gate that keeps the state, `(units,)`."""
+    """Returns the geometric mean over steps and sequences of the gate that keeps the state, `(units,)`."""
     gate = run.kept
     assert gate is not None  # noqa: S101  (the cell has one)
-    # 1 in the padding, whose logarithm is 0
+    # the gate is 1 in the padding, so its logarithm is 0
     return np.exp(gate.double().log().sum((0, 1)).cpu().numpy() / int(run.lengths.sum()))
 
 
@@ -116,7 +115,7 @@ def _dataset(run: LayerRun, kept: np.ndarray) -> xarray.Dataset:
 
 
 def verdict_of(parts: dict[str, xarray.Dataset], how: str) -> str:
-    """Summary of half-lives in one sentence."""
+    """Summarises half-lives in one sentence."""
     every = np.concatenate([data["half_life"].values.ravel() for data in parts.values()])
     every = every[~np.isnan(every)]
     if not len(every):
@@ -135,7 +134,7 @@ register(
         half_lives,
         Text("Half-lives by the gate", "게이트로 계산한 반감기"),
         Text(
-            "Steps until half of a unit's state is left, computed from the gate that keeps it.",
+            "Number of steps until half of the state of a unit remains, computed from the gate that keeps it.",
             "상태를 유지하는 게이트로 계산한, 유닛의 상태가 절반으로 줄 때까지의 스텝 수입니다.",
         ),
     )

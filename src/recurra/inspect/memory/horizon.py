@@ -1,4 +1,4 @@
-"""Memory horizon: the number of last steps that a model needs for its loss."""
+"""Memory horizon: the number of last steps that a model needs to reach its loss."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import xarray
 
 POSITIONS = 256
-"""Greatest number of steps whose loss is looked at, where every step has one."""
+"""Maximum number of steps whose loss is measured, if every step has a target."""
 
 CELLS = 1 << 16
-"""Steps of windows that are run together."""
+"""Maximum number of steps of the windows in one batch."""
 
 TABLES = {"words", "unseen", "characters", "character_lengths"}
 """Fields of a batch that its steps refer to, such as the words."""
@@ -34,7 +34,7 @@ KNOWN = {"values", "lengths", "targets", "weights", "rows", "target_lengths", "f
 """Fields of batches whose steps can be cut."""
 
 
-UNFIT = "a memory horizon can be measured where a sequence or each of its steps has one target"
+UNFIT = "a memory horizon can only be measured if a sequence, or each of its steps, has one target"
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,9 +42,9 @@ class Horizon(Reportable):
     """Loss of a model that reads only the last steps.
 
     Attributes:
-        loss: by number of last steps, `(lag,)`; the last value is that of whole sequences.
-        steps: the horizon: the smallest number of steps from which on the loss is within the tolerance of the full one.
-        tolerance: as a share of the full loss.
+        loss: loss by number of last steps, `(lag,)`; the last value is the loss on whole sequences.
+        steps: the horizon: the smallest number of steps from which on the loss is within the tolerance.
+        tolerance: accepted increase of the loss, as a share of the loss on whole sequences.
         verdict: summary in one sentence.
         sampled: description of what was sampled; empty if everything was used.
 
@@ -67,11 +67,11 @@ class Horizon(Reportable):
 
     @property
     def full(self) -> float:
-        """Loss over whole sequences."""
+        """Loss on whole sequences."""
         return float(self.loss[-1])
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each number of steps the loss, and its difference from the full loss."""
+        """A row for each number of steps: the loss, and its difference from the loss on whole sequences."""
         return [
             {"last_steps": int(lag), "loss": float(value), "more": float(value) - self.full}
             for lag, value in zip(self.loss["lag"].values, self.loss.values, strict=True)
@@ -90,19 +90,18 @@ def memory_horizon(
 ) -> Horizon:
     """Measures how much the loss rises when the model reads only the last k steps.
 
-    If a sequence has one target, its last k steps are kept. If every step has one (language models, tags), the loss of
-    a step uses the k last inputs up to it; a model that reads both directions also keeps the later inputs. Each run
-    starts with zero states. Khandelwal and others, "Sharp nearby, fuzzy far away", 2018, measured neural language
-    models in this way.
+    If a sequence has one target, its last k steps are used. If every step has a target (language models, tags), the
+    loss of a step uses the k last inputs up to this step; a bidirectional model also reads the later inputs. Each run
+    starts with zero states. Source: Khandelwal and others, "Sharp nearby, fuzzy far away", 2018, for language models.
 
     Args:
         model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         X: sequences or tensor, as for `recurra.trace`.
         y: for an estimator the targets, as its `fit` takes them.
-        lags: numbers of steps; None for a growing series, with the horizon found exactly in between.
-        tolerance: increase of the loss that is acceptable, as a share of the full loss.
+        lags: numbers of steps to measure; None for an increasing series, and then a search for the exact horizon.
+        tolerance: accepted increase of the loss, as a share of the loss on whole sequences.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
-        loss: for a module: from its output to the losses of the sequences `(batch,)`; it replaces the targets.
+        loss: for a module: function from its output to the losses of the sequences, `(batch,)`; it replaces `y`.
 
     Raises:
         UsageError: there are no targets, an argument is out of its range, or the steps of the task cannot be cut.
@@ -148,7 +147,7 @@ def memory_horizon(
 
 
 class _Search:
-    """Measures the losses of lags and keeps them."""
+    """Measures the losses of lags and stores them."""
 
     def __init__(self, loss: Callable[[int], float], full: float, longest: int, tolerance: float) -> None:
         self.loss, self.losses, self.longest = loss, {longest: full}, longest
@@ -163,7 +162,7 @@ class _Search:
         return self.losses[lag] <= self.limit + 1e-6 * max(abs(value) for value in self.losses.values())
 
     def horizon(self) -> int:
-        """The smallest lag from which on all measured lags are good."""
+        """Returns the smallest lag from which on all measured lags are good."""
         found = self.longest
         for lag in sorted(self.losses, reverse=True):
             if not self.good(lag):
@@ -186,7 +185,7 @@ class _Search:
 
 
 def _series(longest: int) -> list[int]:
-    """1, 2, 3, 4, 6, 8, 12, 16, … below the greatest length."""
+    """Returns 1, 2, 3, 4, 6, 8, 12, 16, … below the largest length."""
     found = {1, longest, *(2**i for i in range(40)), *(3 * 2**i for i in range(40))}
     return sorted(k for k in found if k <= longest)
 
@@ -198,7 +197,7 @@ def _is_aligned(batch: Any) -> bool:
 
 
 class _ManyToOne:
-    """Sequences with one target: their last steps are kept."""
+    """Sequences with one target: the last steps of each sequence are used."""
 
     sampled = ""
 
@@ -208,7 +207,7 @@ class _ManyToOne:
         if getattr(self.batch, "target_lengths", None) is not None:
             raise UsageError(f"{UNFIT}; here a sequence has a sequence of targets")
         values = self.batch.values
-        # the axis of time: of tokens (batch, time) or features, or as the module has it
+        # axis of time: 1 for the batches of estimators; modules may differ
         self.axis = 1 if hasattr(self.batch, "targets") or getattr(subject.network, "batch_first", True) else 0
         if values.dim() == 2 and values.dtype.is_floating_point:
             raise UsageError("give a batch of sequences (batch, time, features), not a single one")
@@ -232,7 +231,7 @@ class _ManyToOne:
 
 
 class _Aligned:
-    """A target for each step: windows that end at it, or for bidirectional models windows that begin before it."""
+    """A target for each step: windows that end at the step, or for bidirectional models begin before it."""
 
     def __init__(self, subject: Subject) -> None:
         _check(subject.batch)
@@ -315,7 +314,7 @@ register(
         memory_horizon,
         Text("Memory horizon", "기억 범위"),
         Text(
-            "The number of last steps that the model needs for nearly the same loss as on whole sequences.",
+            "The number of last steps with which the loss is nearly the same as on whole sequences.",
             "전체 시퀀스와 거의 같은 손실을 얻는 데 필요한 마지막 스텝의 수입니다.",
         ),
     )

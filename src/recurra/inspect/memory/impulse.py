@@ -37,13 +37,13 @@ WORK = 5_000_000_000
 """Approximate limit of multiplications in a call of `impulse_response`."""
 
 MIN_LAGS, MAX_LAGS = 20, 200
-"""Steps that are measured after a perturbation, unless more are requested."""
+"""Default maximum number of steps that are measured after a perturbation."""
 
 PERTURBATIONS = 8
 """Maximum number of perturbations for each unit."""
 
 SIZE = 1e-3
-"""Size of a perturbation. It is small, so that the cell stays in its linear range."""
+"""Size of a perturbation. It is small, so that the response is nearly linear."""
 
 
 def impulse_response(
@@ -58,20 +58,20 @@ def impulse_response(
 ) -> UnitMemory:
     """Measures how long a perturbation of each unit lasts.
 
-    After the perturbation the layer runs over the same inputs, once with it and once without. The response is the
-    difference of the perturbed unit's state as a share of the perturbation: the mean absolute value over several steps
-    and sequences. It includes feedback through other units and gates. Each layer and direction is measured separately,
-    in double precision.
+    The layer runs over the same inputs twice: with and without the perturbation. The response is the difference of the
+    state of the perturbed unit, as a share of the perturbation: the mean absolute value over several steps and
+    sequences. It includes feedback through other units and gates. Each layer and direction is measured separately, in
+    double precision.
 
     Args:
         model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         x: sequences or tensor, as for `recurra.trace`.
         into: state to perturb, such as `"hidden"` or `"cell"`. With `"input"`, all features of one step are perturbed
-            together in a random direction, and the response of a unit is a share of its largest one. None for the
+            together in a random direction, and the response of a unit is a share of its largest response. None for the
             cell state if there is one, else the hidden state.
         at: step after which the state is perturbed, in the order of the direction; None for several steps.
-        size: of the perturbation.
-        lags: steps that are measured after it; None for half of the steps, at most 200, fewer for many units.
+        size: size of the perturbation.
+        lags: number of steps that are measured after it; None for half of the steps, at most 200, fewer for many units.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
 
     Raises:
@@ -92,9 +92,9 @@ def impulse_response(
     parts, notes = {}, []
     runs = layer_runs(subject_of(model, x, lengths=lengths))
     if all(run.steps < 2 for run in runs):
-        raise UsageError("every sequence has one step: there is nothing after a perturbation")
+        raise UsageError("every sequence has only one step: no step follows a perturbation")
     for run in runs:
-        if run.steps < 2:  # one of several layers, such as that which answers a forecaster's questions
+        if run.steps < 2:  # one of several layers, such as the decoder of a forecaster
             continue
         states = run.stack.cell.states
         state = into or states[-1]
@@ -113,13 +113,13 @@ def impulse_response(
 
 
 def _perturbations(run: LayerRun, state: str, lags: int, at: int | None) -> list[tuple[int, int]]:
-    """Pairs of sequence and step after which a perturbation comes."""
+    """Returns pairs of a sequence and a step; a perturbation follows the step."""
     stack = run.stack
     longest = int(run.lengths.max())
     if at is not None:
         rows = [b for b, n in enumerate(run.lengths.tolist()) if 0 <= at < n - 1]
         if not rows:
-            raise UsageError(f"at must lie between 0 and {longest - 2}, got {at}: a step must follow it")
+            raise UsageError(f"at must be between 0 and {longest - 2}, got {at}: a step must follow it")
         pairs = [(b, at) for b in rows]
     else:
         # so early that as many steps as possible follow
@@ -134,12 +134,12 @@ def _perturbations(run: LayerRun, state: str, lags: int, at: int | None) -> list
 
 
 def _most_lags(run: LayerRun) -> int:
-    """Half of the steps, so that the perturbation can be anywhere in the other half; fewer if that takes too long."""
+    """Returns half of the steps, so that the perturbation can be in the other half; fewer if it would take too long."""
     return max(1, min(run.steps // 2, MAX_LAGS, max(MIN_LAGS, WORK // _work(run.stack))))
 
 
 def _work(stack: Stack) -> int:
-    """Products of a step after perturbations of all units."""
+    """Number of multiplications of one step with perturbations of all units."""
     rows = stack.num_layers * stack.directions * (stack.hidden_size + 1)
     return rows * 2 * stack.hidden_size**2 * len(stack.cell.gates)
 
@@ -147,7 +147,7 @@ def _work(stack: Stack) -> int:
 def _responses(
     run: DirectionRun, perturbations: list[tuple[int, int]], state: str, size: float, lags: int
 ) -> np.ndarray:
-    """Mean absolute response `(1 + lags, units)`; NaN at lags that follow no perturbation."""
+    """Returns the mean absolute response `(1 + lags, units)`; NaN at lags after the end of the sequences."""
     run = run.double()
     found = [_response(run, b, k, state, size, lags) for b, k in perturbations]
     stacked = torch.stack(found)
@@ -156,7 +156,7 @@ def _responses(
 
 
 def _response(run: DirectionRun, row: int, step: int, state: str, size: float, lags: int) -> Tensor:
-    """Absolute response `(1 + lags, units)` to one perturbation after a step of one sequence."""
+    """Returns the absolute response `(1 + lags, units)` to one perturbation after a step of one sequence."""
     names, end = run.cell.states, int(run.lengths[row])
     perturbed_input = state == "input"
     begin = step if perturbed_input else step + 1
@@ -164,7 +164,7 @@ def _response(run: DirectionRun, row: int, step: int, state: str, size: float, l
     first = [s[begin, row] for s in run.states]
     watched = len(names) - 1 if perturbed_input else names.index(state)
     units = first[watched].shape[-1]
-    copies = 2 if perturbed_input else units + 1  # the first as it was
+    copies = 2 if perturbed_input else units + 1  # the first without a perturbation
     values = inputs.expand(copies, -1, -1).clone()
     states: list[Tensor] = [s.expand(copies, -1).clone() for s in first]
     if perturbed_input:
@@ -185,14 +185,14 @@ def _response(run: DirectionRun, row: int, step: int, state: str, size: float, l
 
 
 def _run(run: DirectionRun, values: Tensor, states: State) -> State:
-    """All states `(batch, time, size)` of a run of one direction."""
+    """Runs one direction; returns all states `(batch, time, size)`."""
     first = tuple(s.unsqueeze(0) for s in states)
     found = record(run.stack, values, list(run.weights.values()), None, first, names=run.cell.states)
     return tuple(found.arrays[name][0, 0] for name in run.cell.states)
 
 
 def _response_dataset(run: LayerRun, response: np.ndarray, relative: bool) -> xarray.Dataset:
-    """From responses `(layers, directions, lags, units)`; shares of each unit's greatest one where `relative`."""
+    """Builds a data set of responses `(layers, directions, lags, units)`, if `relative` as shares of each maximum."""
     import xarray
 
     first = np.zeros((*response.shape[:2], response.shape[3]), int)
@@ -210,7 +210,7 @@ def _response_dataset(run: LayerRun, response: np.ndarray, relative: bool) -> xa
 
 
 def half_life(left: np.ndarray) -> float:
-    """Steps until a series that begins at 1 falls to a half, between two steps as an exponential does.
+    """Computes the number of steps until a series that begins at 1 falls to ½, with exponential interpolation.
 
     Example:
         >>> round(half_life(0.9 ** np.arange(20)), 3), half_life(np.array([1.0, 0.9]))
@@ -230,7 +230,7 @@ def half_life(left: np.ndarray) -> float:
 
 
 def _compute_section(subject: Subject) -> tuple[UnitMemory | None, UnitMemory]:
-    """Half-lives by the gate, where the cell has one that keeps its state, and by perturbation."""
+    """Computes half-lives by perturbation, and by the gate that keeps the state if the cell has one."""
     return attempt(lambda: half_lives(subject)), impulse_response(subject)
 
 
@@ -260,8 +260,8 @@ register(
         impulse_response,
         Text("How long units remember", "유닛의 기억 길이"),
         Text(
-            "Two values for each unit: the share that its gate keeps from step to step, and the share of a small "
-            "perturbation of its state that is left.",
+            "Two values for each unit: the share that its gate keeps from step to step, and the remaining share of a "
+            "small perturbation of its state.",
             "유닛마다 두 값을 보입니다. 하나는 게이트가 스텝마다 유지하는 비율이고, 다른 하나는 상태에 준 작은 섭동이 "
             "실제로 남아 있는 비율입니다.",
         ),

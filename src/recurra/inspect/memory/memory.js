@@ -21,7 +21,7 @@ R.addStrings({
     if (!mine) return null;
     mine.values ??= R.decode(mine.response);
     const curve = (name) => mine[name]?.[R.state.layer][R.state.direction];
-    const kept = {}; // half-lives as numbers, and units by them, for each layer and direction
+    const kept = {}; // for each layer and direction: half-lives as numbers, and the order of the units
     const now = () => kept[`${R.state.layer} ${R.state.direction}`] ??= (() => {
       const measured = curve("measured").map(infinite), gate = curve("gate")?.map(infinite), by = gate ?? measured;
       return { measured, gate, order: part.units.map((_, i) => i).sort((a, b) => (by[b] ?? -1) - (by[a] ?? -1)) };

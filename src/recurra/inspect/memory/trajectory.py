@@ -20,8 +20,8 @@ class Trajectory(Result):
     Attributes:
         parts: for each recurrent layer of the model by name, a data set with
 
-            - `points` `(layer, direction, batch, time, component)`, NaN beyond the end of a sequence, with the
-              coordinates of the trace (`token` among them).
+            - `points` `(layer, direction, batch, time, component)`, NaN in the padding, with the coordinates of the
+              trace, such as `token`.
             - `explained` `(layer, direction, component)`: share of the variance.
             - `axes` `(layer, direction, component, unit)` and `mean` `(layer, direction, unit)`: a state is
               mean + points · axes + the other components.
@@ -41,16 +41,16 @@ class Trajectory(Result):
 
     @property
     def points(self) -> Any:
-        """Of the only recurrent layer: `(layer, direction, batch, time, component)`."""
+        """`points` of the only recurrent layer: `(layer, direction, batch, time, component)`."""
         return self.to_xarray()["points"]
 
     @property
     def explained(self) -> Any:
-        """Of the only recurrent layer: `(layer, direction, component)`."""
+        """`explained` of the only recurrent layer: `(layer, direction, component)`."""
         return self.to_xarray()["explained"]
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each part, layer and direction the share of the variance that each component explains."""
+        """A row for each part, layer and direction: the share of the variance that each component explains."""
         return layer_rows(
             self.parts,
             lambda one: {
@@ -63,7 +63,7 @@ def trajectory(trace: Trace, components: int = 2, *, state: str | None = None) -
     """Projects a state to its principal components, fitted on all steps of all sequences of a trace.
 
     Args:
-        trace: of `recurra.trace`.
+        trace: result of `recurra.trace`.
         components: number of components.
         state: a state or gate of the trace; None for the hidden state.
 

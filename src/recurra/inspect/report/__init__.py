@@ -1,1 +1,1 @@
-"""The inspection report: one HTML file that needs no network."""
+"""The inspection report: one HTML file that loads nothing from the internet."""

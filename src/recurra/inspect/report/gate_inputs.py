@@ -14,7 +14,7 @@ from recurra.ops import record, recurrence
 from recurra.tasks.subject import Subject
 
 GateInputs = dict[str, tuple[Tensor, Tensor]]
-"""For each gate the contribution of the input and of the previous state, biases included, each
+"""For each gate the contributions of the input and of the previous state, including biases, each
 `(layer, direction, time, unit)`."""
 
 
@@ -23,8 +23,8 @@ def gate_inputs(subject: Subject, row: int = 0) -> dict[str, GateInputs]:
 
     Custom cells are left out, because the meaning of their weights is unknown.
 
-    The argument of a gate is the sum of both parts; of the candidate of a GRU it is the first plus the reset gate times
-    the second (see `recurra.cells.GRU`).
+    The argument of a gate is the sum of both parts. For the candidate of a GRU it is the first part plus the reset gate
+    times the second (see `recurra.cells.GRU`).
 
     Args:
         subject: the model and its inputs.

@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from recurra.inspect.core.trace import Trace
 
 MANY_STEPS, FEW_UNITS = 2000, 16
-"""A page that is too large first drops steps down to the first number, then units down to the second."""
+"""Minimum numbers of steps and units. If a page is too large, steps are left out first, then units."""
 INPUT_NUMBERS = 60_000
-"""Inputs with more numbers are not shown."""
+"""Maximum number of input values; larger inputs are not shown."""
 TITLE, ANSWER, TOKEN, REMARK = 400, 4000, 80, 2000
 """Maximum numbers of characters of texts on a page."""
 NAMES_BYTES = 200_000
-"""Names of features are left out if they take more bytes."""
+"""Maximum size of the names of features in bytes; larger ones are left out."""
 PARTS = 6
 """Maximum number of calls of recurrent layers on a page."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """Beginning of the lines of Python on the page.
+    """Expressions at the beginning of the Python code on the page.
 
     Attributes:
         model: an expression for the model.
@@ -109,7 +109,7 @@ def _names(subject: Subject) -> list[str] | None:
 
 
 def _code(code: Code, row: int) -> dict[str, Any]:
-    """The lines of Python, with `...` in place of an expression that is too long."""
+    """Returns the Python code, with `...` instead of an expression that is too long."""
     return {
         "model": code.model if len(code.model) <= REMARK else "...",
         "x": code.x if len(code.x) <= REMARK else "...  # " + cut(code.x.replace("\n", " "), TOKEN),
@@ -118,14 +118,14 @@ def _code(code: Code, row: int) -> dict[str, Any]:
 
 
 def _part_bytes(data: xarray.Dataset) -> int:
-    """Maximum bytes of a part on the page without its arrays and tokens: numbers of units, and two orders."""
+    """Maximum number of bytes of a part without arrays and tokens: numbers of units, and two orders of units."""
     return 4096 + 8 * data.sizes["unit"] * (1 + 2 * data.sizes["layer"] * data.sizes["direction"])
 
 
 def one_row(data: xarray.Dataset, row: int) -> xarray.Dataset:
-    """One sequence without its padding."""
+    """Selects one sequence without its padding."""
     if not 0 <= row < data.sizes["batch"]:
-        raise UsageError(f"row {row} is not there: the trace holds {data.sizes['batch']} sequences, counted from 0")
+        raise UsageError(f"there is no row {row}: the trace has {data.sizes['batch']} sequences, counted from 0")
     one = data.isel(batch=row).assign_attrs(sequences=data.sizes["batch"])
     one = one.isel(time=np.flatnonzero(one["time"].values < int(one["length"])))
     if not one.sizes["time"]:
@@ -190,7 +190,7 @@ class _TokenBytes:
         ]
 
     def until(self, steps: int | None) -> int:
-        """Bytes of the first steps, or of all steps."""
+        """Returns the number of bytes of the first steps, or of all steps."""
         return sum(int(totals[:steps][-1]) for totals in self._totals)
 
 
@@ -210,7 +210,7 @@ def _liveliest(data: xarray.Dataset, count: int) -> xarray.Dataset:
 def _part(
     found: Trace, name: str, data: xarray.Dataset, fitted: _Fitted, inputs_of_gates: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """One recurrent layer; arrays are `(layer, direction, unit, time)`."""
+    """Returns the data of one recurrent layer; arrays are `(layer, direction, unit, time)`."""
     layer = recurrent_layers(found.subject.network).get(name.split(" (call ")[0])
     arrays = {}
     for array_name, array in data.data_vars.items():
@@ -245,7 +245,7 @@ def _part(
 
 
 def numbers_read(subject: Subject, row: int) -> np.ndarray | None:
-    """The numbers that the network reads of one sequence, `(time, features)`; None where it reads no numbers."""
+    """Returns the numbers that the network reads of a sequence, `(time, features)`; None if it reads no numbers."""
     values = getattr(subject.batch, "values", None)
     if not isinstance(values, torch.Tensor) or values.dim() != 3 or not values.is_floating_point():
         return None
@@ -256,7 +256,7 @@ def numbers_read(subject: Subject, row: int) -> np.ndarray | None:
 
 
 def _inputs(subject: Subject, row: int, parts: dict[str, xarray.Dataset]) -> np.ndarray | None:
-    """The same for the page, `(features, time)`; None if there are too many numbers."""
+    """Returns the same numbers for the page, `(features, time)`; None if there are too many."""
     one = numbers_read(subject, row)
     part = next(iter(parts.values()))
     if one is not None and len(one) == int(part["length"]):

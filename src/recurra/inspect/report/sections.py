@@ -13,16 +13,16 @@ from recurra.inspect.core.registry import MEASURES, Measure, PageLayers, Section
 from recurra.tasks.subject import Subject
 
 MAX_STEPS = 2000
-"""Longer sequences are not measured for a page: it would take minutes."""
+"""Maximum number of steps of a sequence whose measures are computed for a page. More would take minutes."""
 
 
 def page_measures() -> list[tuple[Measure, Section]]:
-    """The measures that have a section on the page."""
+    """Returns the measures that have a section on the page."""
     return [(measure, measure.section) for measure in MEASURES.values() if measure.section]
 
 
 def headings() -> list[dict[str, Any]]:
-    """Name, title and description of each section, for JSON."""
+    """Returns name, title and description of each section, for JSON."""
     return [
         {"name": section.name, "title": measure.title._asdict(), "description": measure.description._asdict()}
         for measure, section in page_measures()
@@ -34,24 +34,24 @@ class SectionResults:
     """Results of the measures on the page.
 
     Attributes:
-        payloads: for each section by name the function that makes its data from the layers on the page and the number
-            of the sequence.
+        payloads: for each section by name, the function that creates its data from the layers on the page and the
+            number of the sequence.
     """
 
     payloads: dict[str, Callable[[PageLayers, int], dict[str, Any]]]
 
     def to_json(self, parts: PageLayers, row: int) -> dict[str, Any]:
-        """Data of all sections; `why` gives the reason why a measure could not be taken.
+        """Returns the data of all sections. The key `why` gives the reason if a measure could not be computed.
 
         Args:
-            parts: the recurrent layers on the page, each with the steps and units of one sequence that are shown.
+            parts: the recurrent layers on the page, each with the shown steps and units of one sequence.
             row: number of the sequence.
         """
         return {name: payload(parts, row) for name, payload in self.payloads.items()}
 
 
 def compute_sections(subject: Subject, parts: PageLayers) -> SectionResults:
-    """Takes the measures of all sections, on all sequences of a subject.
+    """Computes the measures of all sections on all sequences of a subject.
 
     Args:
         subject: the model and its inputs.

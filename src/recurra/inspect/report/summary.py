@@ -16,14 +16,14 @@ SHARES = ("forget", "input", "output", "reset", "update")
 
 
 def summary(found: Trace) -> list[dict[str, Any]]:
-    """Mean, minimum and maximum of each gate and state, and the shares of nearly closed and nearly open values.
+    """Computes mean, minimum and maximum of each gate and state, and the shares of nearly closed and open gates.
 
     Args:
         found: the trace; padding is ignored.
 
     Returns:
-        A row for each gate and state of each recurrent layer, layer of its stack and direction; `closed` and `open` are
-        the shares below 0.1 and above 0.9, None except for gates between 0 and 1.
+        A row for each gate and state of each recurrent layer, layer of its stack and direction. `closed` and `open` are
+        the shares of values below 0.1 and above 0.9, or None if the values are not between 0 and 1.
     """
     rows = []
     for part, layer, direction, data in measure_layers(found.parts, lambda one: one):

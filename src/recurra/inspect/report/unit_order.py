@@ -1,4 +1,4 @@
-"""Orders of units that make patterns visible."""
+"""Orders units so that patterns are visible."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def unit_orders(data: xarray.Dataset) -> dict[str, list[list[list[int]]]]:
         data: one sequence of a trace, its arrays `(layer, direction, time, unit)`.
 
     Returns:
-        By name of the order: for each layer and direction the positions of the units.
+        For each order by name, the positions of the units for each layer and direction.
     """
     array = next((data[n] for n in ("cell", "hidden", *data.data_vars) if n in data), None)
     if array is None or array.dims[-1] != "unit":
@@ -36,7 +36,7 @@ def unit_orders(data: xarray.Dataset) -> dict[str, list[list[list[int]]]]:
 
 
 def _by_likeness(courses: np.ndarray) -> np.ndarray:
-    """Positions of the units `(unit, time)` in the order of the leaves of the cluster tree."""
+    """Returns the positions of the units `(unit, time)` in the order of the leaves of the cluster tree."""
     from scipy.cluster.hierarchy import leaves_list, linkage
 
     centred = courses - courses.mean(1, keepdims=True)

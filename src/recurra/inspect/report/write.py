@@ -1,4 +1,4 @@
-"""Writes the report page: a single HTML file that needs no network."""
+"""Writes the report page: a single HTML file that loads nothing from the internet."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .payload import Code, page_payload
 from .sections import page_measures
 
 PAGE_BYTES = 4_900_000
-"""Maximum size of a page. To stay below it, texts are cut and steps and units are left out; the page says so."""
+"""Maximum size of a page in bytes. If necessary, texts are cut and steps and units are left out; the page notes it."""
 LANGUAGES = ("en", "ko")
 SCRIPTS = ("core", "strings", "colours", "figure", "input", "rasters", "lines", "cell", "charts")
-"""In the order of their dependencies. The scripts of the measures follow, then `main`."""
+"""Scripts of the page in the order of their dependencies. The scripts of the measures follow, then `main`."""
 
 
 def write_report(
@@ -43,7 +43,7 @@ def write_report(
 
     The page contains heat maps of all gates and states, the states of a unit over the steps, the computation of the
     cell with its numbers, the gradient reach, the memory of the units, and the steps that drove the prediction. It is
-    one HTML file below 5 MB that loads nothing from the network.
+    one HTML file below 5 MB that loads nothing from the internet.
 
     Args:
         model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
@@ -54,10 +54,10 @@ def write_report(
         units: units to keep; None for all.
         time: steps to keep; None for all.
         max_bytes: maximum size of the trace.
-        say: called with the number of bytes to keep, before the run.
+        say: called before the run with a message about the size of the trace.
         language: initial language of the page, `"en"` or `"ko"`; readers can change it.
         title: title of the page, at most 400 characters; None for the text, or a description of the inputs.
-        code: expressions for the model and the inputs in the lines of Python on the page.
+        code: expressions for the model and the inputs in the Python code on the page.
 
     Returns:
         The trace that the page shows.

@@ -1,1 +1,1 @@
-"""Units: when they are active, which labels they follow, and what happens without them."""
+"""Units: inputs that activate them, association with labels, and the effect of their ablation."""

@@ -18,7 +18,7 @@ from recurra.inspect.interventions.changes import part_of
 from .spans import UnitName, chunk_activations, unit_named
 
 SUMMARIES = ("mean", "max", "min", "last")
-"""Ways to reduce the activations of a unit over a sequence to one number; `"last"` is its last computed step."""
+"""Ways to reduce the activations of a unit over a sequence to one number; `"last"` is the last computed step."""
 ALPHA = 0.05
 """False discovery rate of the significant units."""
 FEW = 20
@@ -31,9 +31,9 @@ class Relation:
 
     Attributes:
         unit: name of the unit; None in a `UnitPage`.
-        measure: `"r"` (Pearson; with two classes point-biserial, above 0 where the unit is higher in the second), or
-            `"eta2"` (share of the variance between the classes).
-        value: its value.
+        measure: `"r"` (Pearson correlation; with two classes point-biserial, positive if the unit is higher in the
+            second class), or `"eta2"` (share of the variance between the classes).
+        value: value of the measure.
         p: p-value under the hypothesis that unit and labels are independent.
         q: p-value adjusted for the number of units (Benjamini and Hochberg 1995): the false discovery rate among this
             unit and all stronger ones.
@@ -56,15 +56,15 @@ class Relation:
 
     @property
     def strength(self) -> float:
-        """Share of the variance explained, η² or r²."""
+        """Share of the explained variance, η² or r²."""
         return self.value if self.measure == "eta2" else self.value**2
 
     def to_dict(self) -> dict[str, Any]:
-        """Numbers and strings."""
+        """All fields as numbers and strings."""
         return {**vars(self), "unit": None if self.unit is None else str(self.unit)}
 
     def __str__(self) -> str:
-        """A line."""
+        """The relation in one line."""
         name = "labels" if self.unit is None else str(self.unit)
         sign = f"r {self.value:+.3f}" if self.measure == "r" else f"eta2 {self.value:.3f}"
         return f"{name}: {sign}, p {self.p:.2g}, q {self.q:.2g}"
@@ -75,7 +75,7 @@ class LabelAssociation(JsonResult):
     """Units ranked by their association with the labels.
 
     Attributes:
-        relations: of every unit, the strongest first.
+        relations: the relation of every unit, the strongest first.
         of: the gate or state.
         summary: how the activations were reduced to one number per sequence.
         rows: number of sequences.
@@ -141,7 +141,7 @@ def label_association(
         X: many sequences, as in `max_activating`.
         y: one label (class) or number per sequence: the targets of the model, or any other property.
         of: the gate or state that is measured.
-        summary: how the activations over a sequence become one number: `"mean"`, `"max"`, `"min"` or `"last"`.
+        summary: reduces the activations over a sequence to one number: `"mean"`, `"max"`, `"min"` or `"last"`.
         part: name of the recurrent layer in a model with several.
         lengths: for a module that takes it: steps of each sequence, `(batch,)`.
         progress: called with the number of finished chunks and of all chunks.
@@ -184,11 +184,13 @@ def label_association(
 
 
 def _summed(values: np.ndarray, lengths: list[int], summary: str) -> np.ndarray:
-    """One number for each sequence and unit, `(batch, layers * directions * units)`; NaN for an empty sequence."""
+    """Returns a number per sequence and unit, `(batch, layers * directions * units)`; NaN for an empty sequence."""
     layers, directions, batch, steps, units = values.shape
     count = np.array(lengths)[:, None]
     if summary == "last":
-        at = np.stack([np.maximum(np.array(lengths) - 1, 0), np.zeros(batch, int)])[:directions]  # backward: the first
+        at = np.stack([np.maximum(np.array(lengths) - 1, 0), np.zeros(batch, int)])[
+            :directions
+        ]  # the backward direction ends at the first step
         picked = values[:, np.arange(directions)[:, None], np.arange(batch), at]
     else:
         real = (np.arange(steps) < count)[:, :, None]
@@ -200,7 +202,7 @@ def _summed(values: np.ndarray, lengths: list[int], summary: str) -> np.ndarray:
 
 
 def related(values: np.ndarray, y: np.ndarray, model: Any) -> list[Relation]:
-    """The relation of each column of `values` `(batch, units)` with `y` `(batch,)`; rows with NaN are left out.
+    """Computes the relation of each column of `values` `(batch, units)` with `y` `(batch,)`. Rows with NaN are ignored.
 
     Raises:
         DataError: the labels cannot be compared.
@@ -212,7 +214,7 @@ def related(values: np.ndarray, y: np.ndarray, model: Any) -> list[Relation]:
     known = ~np.isnan(values).any(1) & (~np.isnan(numbers) if kinds is None else True)
     values, numbers = values[known].astype(np.float64), numbers[known]
     if len(numbers) < 3 or len(np.unique(numbers)) < 2:
-        raise DataError("the labels are not enough: at least 3 sequences and 2 different labels are needed")
+        raise DataError("there are too few labels: at least 3 sequences and 2 different labels are needed")
     moving = values.std(0) > 0  # a constant unit has no association
     value, groups, rows = np.zeros(values.shape[1]), len(np.unique(numbers)), len(numbers)
     several = kinds is not None and groups > 2
@@ -231,7 +233,7 @@ def related(values: np.ndarray, y: np.ndarray, model: Any) -> list[Relation]:
 
 
 def _kind(y: np.ndarray, model: Any) -> tuple[np.ndarray, int | None]:
-    """Labels as numbers, and how many classes there are; None for numbers."""
+    """Returns labels as numbers, and the number of classes; None if the labels are numbers."""
     if y.dtype.kind == "O" and all(isinstance(v, int | float) for v in y):
         y = y.astype(float)
     classes = np.unique(y.astype(str) if y.dtype.kind == "O" else y)

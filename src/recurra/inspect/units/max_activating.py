@@ -53,8 +53,9 @@ def max_activating(
 ) -> UnitPage:
     """Finds the spans of a corpus where a unit is highest and lowest, and the tokens with the highest mean.
 
-    A span is a peak of the activation with the steps around it that reach half its distance from the unit's mean over
-    the corpus; no two spans overlap. The corpus runs in chunks of a few hundred sequences; each step takes 4 bytes.
+    A span consists of a peak of the activation and the adjacent steps with at least half of its distance from the mean
+    of the unit over the corpus. Spans do not overlap. The corpus runs in chunks of a few hundred sequences, and memory
+    grows by 4 bytes per step.
 
     Args:
         model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
@@ -126,14 +127,14 @@ class UnitPage(JsonResult):
     Attributes:
         unit: name of the unit.
         of: the gate or state.
-        high: the spans where it is highest, the highest first.
-        low: the spans where it is lowest, the lowest first.
-        mean: of the activation over all steps.
-        deviation: its standard deviation.
-        minimum: its smallest value.
-        maximum: its largest value.
+        high: the spans with the highest activation, the highest first.
+        low: the spans with the lowest activation, the lowest first.
+        mean: mean of the activation over all steps.
+        deviation: standard deviation of the activation.
+        minimum: smallest activation.
+        maximum: largest activation.
         tokens: activity of every token that occurs at least three times, unsorted; see `best_tokens`.
-        relation: association of its mean over a sequence with the labels; None without labels.
+        relation: association of the mean activation of a sequence with the labels; None without labels.
 
     Example:
         >>> import torch
@@ -157,7 +158,7 @@ class UnitPage(JsonResult):
     relation: Relation | None
 
     def best_tokens(self, count: int = 10, *, low: bool = False) -> list[TokenActivity]:
-        """The tokens with the highest (or lowest) mean activation."""
+        """Returns the tokens with the highest (or lowest) mean activation."""
         return sorted(self.tokens, key=lambda t: (t.mean if low else -t.mean, t.token))[:count]
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -212,7 +213,7 @@ class _Line(NamedTuple):
     context: int
 
     def spans(self, height: np.ndarray, top: int) -> Iterator[Span]:
-        """The highest peaks with the steps around them."""
+        """Yields the highest peaks with the steps around them."""
         ends = np.cumsum(self.lengths)
         taken = np.zeros(len(height), bool)
         given = 0

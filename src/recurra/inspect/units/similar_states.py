@@ -31,17 +31,17 @@ def similar(
     """Finds spans with states similar to those of a given span.
 
     All units of a layer and direction are compared step by step. Their values are standardised over the first chunk of
-    the corpus, and the similarity is the cosine between two spans of the same width. As in LSTMVis (Strobelt and others
+    the corpus. The similarity is the cosine between two spans of the same width. As in LSTMVis (Strobelt and others
     2018), the result also lists the units that are on over the whole span (a standard deviation above their mean) and
-    off at the steps next to it, and for each match how many of them show the same pattern.
+    off at the steps next to it. For each match it has the number of these units with the same pattern.
 
     Args:
         model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         X: many sequences, as in `max_activating`.
-        span: of `UnitPage`, or the row, first step and one past the last step.
+        span: a span of a `UnitPage`, or a row, its first step and one past its last step.
         y: labels to show beside the spans.
-        where: for a span of numbers, the layer and direction whose states are compared, as `"layer/direction/unit"`;
-            the unit does not matter.
+        where: for a span of numbers, the layer and direction whose states are compared, as `"layer/direction/unit"`
+            (the unit is ignored).
         of: for a span of numbers, the state or gate that is compared.
         top: number of spans.
         context: steps shown before and after a span.
@@ -145,7 +145,7 @@ class Similar(JsonResult):
         return {"units": self.units, "matches": rows}
 
     def __repr__(self) -> str:
-        """A line for each."""
+        """A line for each match."""
         lines = [
             f"Similar spans; {len(self.units)} units are on in the given span and off next to it: {self.units[:20]}"
         ]
@@ -179,7 +179,7 @@ class _Pattern:
         return (states - self.mean) / self.deviation
 
     def best(self, states: np.ndarray, lengths: list[int], top: int, own: int) -> list[tuple[int, int, float]]:
-        """The best windows of a chunk: row, first step, cosine."""
+        """Returns the best windows of a chunk: row, first step, cosine."""
         steps, width = states.shape[1], self.width
         if steps < width:
             return []
@@ -192,7 +192,7 @@ class _Pattern:
         if 0 <= own < len(states):
             taken[own, self.begin : self.begin + width] = True
         found: list[tuple[int, int, float]] = []
-        peaks = np.argsort(-cosines.max(1), kind="stable")[: top + 1]  # the rows that can hold the best
+        peaks = np.argsort(-cosines.max(1), kind="stable")[: top + 1]  # only these rows can contain the best windows
         for b in peaks.tolist():
             order = np.argsort(-cosines[b], kind="stable")
             order = order[np.isfinite(cosines[b][order])]
@@ -204,7 +204,7 @@ class _Pattern:
         return int(self._kept(states[:, self.units], begin).sum())
 
     def _kept(self, states: np.ndarray, begin: int) -> np.ndarray:
-        """Mask of the units that are on over the window and off next to it."""
+        """Returns a mask of the units that are on over the window and off next to it."""
         on = states > 1
         beside = [t for t in (begin - 1, begin + self.width) if 0 <= t < len(states)]
         return np.logical_and(on[begin : begin + self.width].all(0), ~on[beside].any(0))

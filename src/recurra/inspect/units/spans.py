@@ -1,4 +1,4 @@
-"""Units by name, and stretches of a corpus."""
+"""Names of units, and spans of a corpus."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class UnitName:
 
 
 def unit_named(network: torch.nn.Module, unit: int | str | UnitName, of: str) -> UnitName:
-    """The unit that a person means by a number, `"0/forward/17"` or `"part/0/forward/17"`.
+    """Parses the name of a unit: a number, `"0/forward/17"` or `"part/0/forward/17"`.
 
     Raises:
         UsageError: there is no such unit, gate or state.
@@ -75,7 +75,7 @@ class ChunkActivations(NamedTuple):
     """Activations of one chunk of a corpus.
 
     Attributes:
-        values: `(layers, directions, batch, time, units)`, NaN beyond the end of a sequence.
+        values: `(layers, directions, batch, time, units)`, NaN in the padding.
         lengths: steps of each sequence.
         tokens: the text of each step, or None.
     """
@@ -107,10 +107,10 @@ class Span:
         row: number of the sequence in the corpus.
         begin: first step.
         end: one past the last.
-        value: the activation at its peak, or its similarity.
+        value: the activation at the peak of the span, or its similarity.
         start: step at which `values` and `tokens` begin.
-        values: activations of the steps from some before `begin` to some after `end`; for similar spans, how many of
-            the units of the pattern are on.
+        values: activations of the span and of some steps before and after it; for similar spans, the number of units of
+            the pattern that are on.
         tokens: the text of these steps; None for numbers.
         label: the target of the sequence; None if it is unknown.
         unit: the unit, or the layer and direction of the compared states.

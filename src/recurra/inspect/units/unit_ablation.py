@@ -1,4 +1,4 @@
-"""Unit ablation: the effect of setting each unit to 0 alone."""
+"""Unit ablation: the effect of setting one unit to 0, for each unit."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def unit_ablation(
     part: str | None = None,
     progress: Progress | None = None,
 ) -> UnitAblation:
-    """Sets each unit to 0 alone, and measures the change of the score and the loss.
+    """Sets one unit at a time to 0, and measures the change of the score and the loss.
 
-    Many ablations run in one batch. A unit can raise or lower scores, so the result is the mean absolute change.
+    Many ablations run in one batch. A unit can increase or decrease scores, so the result is the mean absolute change.
 
     Args:
         model: an estimator of Recurra, a module with recurrent layers, or a recurrent layer.
         X: inputs as in `max_activating`; a few hundred sequences are enough.
         y: targets, to measure the effect on the loss.
         of: the gate or state that is set to 0.
-        part: name of the recurrent layer; the first that the model calls when None.
+        part: name of the recurrent layer; None for the first that the model calls.
         progress: called after every group of units with the number of finished units and of all units.
 
     Raises:
@@ -74,7 +74,7 @@ def unit_ablation(
         scores, losses = scores + moved, losses + lost
         rows, weight = rows + len(layer_input.values), weight + share
     if not rows:
-        raise DataError("there is no step to look at: every sequence is empty")
+        raise DataError("there is no step to inspect: every sequence is empty")
     return UnitAblation(
         _named(scores / rows, of, "score_change"), _named(losses / weight, of, "loss_change") if weight else None
     )
@@ -86,7 +86,7 @@ class UnitAblation(JsonResult):
 
     Attributes:
         score_change: mean absolute change of the score, `(layer, direction, unit)`.
-        loss_change: change of the mean loss; above 0 if the unit helps. None without targets.
+        loss_change: change of the mean loss, positive if the unit is useful; None without targets.
 
     Example:
         >>> import torch
@@ -121,7 +121,7 @@ class UnitAblation(JsonResult):
         for row in self.rows(10):
             loss = "" if row["loss_change"] is None else f", loss {readable(row['loss_change'], signed=True)}"
             name = f"{row['layer']}/{row['direction']}/{row['unit']}"
-            lines.append(f"{name}: score moves by {readable(row['score_change'])}{loss}")
+            lines.append(f"{name}: score changes by {readable(row['score_change'])}{loss}")
         return "\n".join(lines)
 
 
@@ -140,9 +140,9 @@ class _Ablation:
         self.count = int(np.prod(self.shape))
 
     def measure(self, tell: Callable[[int], None]) -> tuple[np.ndarray, np.ndarray, float]:
-        """Sums over the sequences: sizes of the changes of scores, changes of losses, and the weight of the losses."""
+        """Returns sums over the sequences: absolute changes of scores, changes of losses, and weights of the losses."""
         moved, lost = np.zeros(self.count), np.zeros(self.count)
-        group = 2 * self.layer_input.at_once  # nothing is kept for a backward pass
+        group = 2 * self.layer_input.at_once  # twice as many as with a backward pass
         with torch.no_grad():
             scores, losses, weight = self._run(range(-1, 0))  # no unit has the number -1
             for begin in range(0, self.count, group):
@@ -154,7 +154,7 @@ class _Ablation:
         return moved.reshape(self.shape), lost.reshape(self.shape), weight
 
     def _run(self, units: range) -> tuple[Tensor, np.ndarray, float]:
-        """Scores `(units, batch)`, sums of the losses `(units,)` and their weight, each with one unit ablated."""
+        """Returns scores `(units, batch)`, sums of losses `(units,)` and their weight, each with one unit ablated."""
         subject, values = self.layer_input.subject, self.layer_input.values
         watcher = _OneEach(self.of, self.layer_input.call.stack.cell, units, self.shape, len(values))
 
@@ -174,8 +174,8 @@ class _Ablation:
 def _without_each(call: LayerCall, units: range, shape: tuple[int, ...]) -> tuple[Tensor, State]:
     """Ablates hidden units of built-in cells like `_OneEach`, with the fastest engine.
 
-    Setting a hidden unit to 0 is the same as setting the weights that read it to 0: in the same layer at the next
-    step, in the layer above, and in the output. In a GRU the unit still carries its own state, which nothing reads.
+    Setting a hidden unit to 0 has the same effect as setting the weights that read it to 0: in the same layer at the
+    next step, in the layer above, and in the output. In a GRU the unit still has a state, but no weight reads it.
     """
     stack, rows = call.stack, len(call.values) // len(units)
     size, directions = stack.state_sizes[0], stack.directions
@@ -212,16 +212,16 @@ class _OneEach:
                 row.view(-1)[unit] = 0
         self.chosen = chosen.repeat_interleave(
             rows, 0
-        )  # 1 where a unit stays, (units * rows, layers, directions, size)
+        )  # 0 for the ablated unit, else 1: (units * rows, layers, directions, size)
 
     def gate(self, place: Place, name: str, gate: Tensor) -> Tensor:
-        """The gate, with 0 for the ablated unit."""
+        """Returns the gate with 0 for the ablated unit."""
         if name != self.of:
             return gate
         return gate * self.chosen[:, place.layer, place.direction].to(gate)
 
     def stepped(self, place: Place, step: Step) -> State:
-        """The states, with 0 for the ablated unit."""
+        """Returns the states with 0 for the ablated unit."""
         return tuple(self.gate(place, n, s) for n, s in zip(self.states, step.state, strict=True))
 
 

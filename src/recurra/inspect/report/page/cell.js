@@ -1,9 +1,9 @@
-// The cell at one step: memory on a conveyor belt, gates as valves that open as far as the gate's value, and the
-// equations with the numbers put in.
+// The cell at one step: the state moves on a conveyor belt, each gate is a valve that opens to the value of the gate, and
+// the equations contain the numbers.
 {
   const WIDTH = 960, HEIGHT = 430, BELT = 92, HALF = 27; // the belt's centre and half its height
 
-  // the numbers of the chosen unit and step; null where they are not known
+  // the numbers of the selected unit and step; null if unknown
   const numbers = () => {
     const part = R.part(), v = {}, { step } = R.state, before = R.before(step);
     for (const name of part.names) v[name] = R.value(name);
@@ -14,7 +14,7 @@
     if (v.start) v.before = 0;
     return v;
   };
-  // whether the step follows from a memory of 0: the first step of a run whose state was not handed over from another
+  // true if the state before the step is 0: the first step of a run without an initial state
   const starts = (part, v, memory) => {
     const expected = { lstm: () => v.input * v.candidate, gru: () => (1 - v.update) * v.candidate, rnn: () => v.candidate }[part.cell]?.();
     return expected !== undefined && Math.abs(expected - v[memory]) < 1e-3;
@@ -28,7 +28,7 @@
   const shade = (stage) => (R.state.stage < stage ? 0.2 : 1);
   const group = (stage, ...children) => R.svg("g", { opacity: shade(stage), "data-stage": stage }, children);
 
-  let most = 1; // size of number that has full colour
+  let most = 1; // absolute value with full colour
   const crate = (stage, x, y, label, value, note) => {
     const ink = R.plain(), known = value !== null && value !== undefined, pixel = R.pixel(R.signed(most), known ? value : 0), now = R.state.stage === stage;
     return R.svg("g", { transform: `translate(${x} ${y})`, opacity: shade(stage), "data-stage": stage },
@@ -37,7 +37,7 @@
       R.svg("text", { x: 0, y: -29, "text-anchor": "middle", fill: ink.ink, "font-size": 14 }, label),
       note ? R.text(0, 38, note, { "text-anchor": "middle", fill: ink.soft, "font-size": 11.5 }) : null);
   };
-  // a valve: two shutters that leave free what the gate lets through; `across`: things pass from below to above
+  // a valve: two shutters with an opening of the gate's value; with `across` the flow goes from below to above
   const valve = (stage, x, y, value, name, words, across) => {
     const ink = R.plain(), colour = R.lineColour(name), open = Math.max(0, Math.min(1, value ?? 0)), long = 2 * HALF + 12, shut = (1 - open) * long / 2, now = R.state.stage === stage;
     const bar = (at) => across
@@ -139,7 +139,7 @@
       R.svg("g", { transform: "translate(0 14)" }, scenes[part.cell](v)));
   };
 
-  // ---- the equations: symbols, the numbers put in, the result, and what the trace says ----
+  // ---- the equations: symbols, numbers, the result, and the value in the trace ----
   const variable = (base, below) => R.el("span.var", {}, R.el("i", {}, base), below ? R.el("sub", {}, below) : null);
   const n = (value) => R.el("span.num", {}, value !== null && value !== undefined && value < 0 ? `(${R.number(value)})` : R.number(value));
   const result = (value, recorded) => {
@@ -212,7 +212,7 @@
       R.set({ step: step < 0 || step >= R.part().steps ? (R.part().backward(R.state.direction) ? R.part().steps - 1 : 0) : step, stage: 1 });
       move(1);
     };
-    // a short ride: what is new at this stage slides and fades in, unless the reader asked for calm
+    // short animation of the new elements of this stage, unless the reader prefers reduced motion
     const move = (stage) => {
       if (R.calm()) return;
       for (const piece of figure.body.querySelectorAll(`g[data-stage="${stage}"]`)) {

@@ -1,4 +1,4 @@
-// What the sections of measures share: line charts, numbers as text, and the list of sections.
+// Shared code of the sections of measures: line charts, numbers as text, and the list of sections.
 {
   const LEFT = R.LEFT = 62, RIGHT = R.RIGHT = 16, TOP = R.TOP = 14, HIGH = 210;
   // numbers with three digits for an axis or a tooltip
@@ -64,7 +64,7 @@
     figure.body.addEventListener("pointermove", (event) => R.tip(tip(at(event)), event.clientX, event.clientY));
     figure.body.addEventListener("pointerleave", () => R.tip(null));
     if (choose) figure.body.addEventListener("pointerdown", (event) => choose(at(event)));
-    let waiting = 0; // draw once after a held key has gone through many units
+    let waiting = 0; // while a key is held, many units are selected: draw once after the last
     R.watch((changed) => {
       if (!keys.some((key) => changed.has(key))) return;
       clearTimeout(waiting);

@@ -29,7 +29,7 @@
   R.isShare = (name) => ["forget", "input", "output", "reset", "update"].includes(name);
   R.scale = (name, values) => {
     if (R.isShare(name)) return { low: 0, high: 1, pixels: tables.viridis };
-    // a few units of great size would leave the rest without colour
+    // a few units with large values would leave the other units without colour
     const step = Math.max(1, Math.floor(values.length / 20000)), sample = [];
     for (let i = 0; i < values.length; i += step) if (Number.isFinite(values[i])) sample.push(Math.abs(values[i]));
     sample.sort((a, b) => a - b);
@@ -39,10 +39,10 @@
   };
   R.pixel = (scale, value) => {
     const place = (value - scale.low) / (scale.high - scale.low) * 255;
-    return scale.pixels[place > 255 ? 255 : place > 0 ? place | 0 : 0]; // NaN takes the first
+    return scale.pixels[place > 255 ? 255 : place > 0 ? place | 0 : 0]; // NaN gets the first colour
   };
   R.css = (pixel) => `rgb(${pixel & 255},${pixel >> 8 & 255},${pixel >> 16 & 255})`;
   R.signed = (high) => ({ low: -high, high, pixels: tables[R.theme()] });
-  // dark or light text on a colour, whichever stands out
+  // dark or light text on a colour, the one with more contrast
   R.inkOn = (pixel) => 0.299 * (pixel & 255) + 0.587 * (pixel >> 8 & 255) + 0.114 * (pixel >> 16 & 255) > 140 ? "#14181f" : "#ffffff";
 }

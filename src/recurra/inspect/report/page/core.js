@@ -1,4 +1,4 @@
-// What all parts of the page share: the data, what is selected, numbers as text, elements.
+// Shared code of the page: the data, the selection, numbers as text, elements.
 "use strict";
 const R = { data: JSON.parse(document.getElementById("data").textContent), figures: {}, parts: [] };
 
@@ -11,7 +11,7 @@ R.decode = (packed) => {
   return values;
 };
 
-// One recurrent layer of the model: a course over the steps for each array, layer, direction and unit.
+// One recurrent layer of the model: values over the steps for each array, layer, direction and unit.
 R.Part = class {
   constructor(about) {
     Object.assign(this, about);
@@ -38,7 +38,7 @@ R.Part = class {
   token(step) { return this.tokens ? this.tokens[step] : null; }
 };
 
-// What is selected: positions, not numbers of units and steps.
+// The selection, as positions (not the numbers of units and steps).
 R.state = { part: 0, layer: 0, direction: 0, unit: 0, step: 0, stage: 1, order: "index" };
 R.listeners = [];
 R.watch = (listener) => R.listeners.push(listener);
@@ -59,7 +59,7 @@ R.value = (name, unit = R.state.unit, step = R.state.step) => {
   if (!part.has(name) || unit >= part.unitsOf(name) || step < 0 || step >= part.steps) return null;
   return part.course(name, R.state.layer, R.state.direction, unit)[step];
 };
-// the step before, in the direction of reading; null at the beginning or where it is not on the page
+// the previous step in the direction of reading; null for the first step, or if it is not on the page
 R.before = (step) => {
   const part = R.part(), other = step + (part.backward(R.state.direction) ? 1 : -1);
   return part.stride === 1 && other >= 0 && other < part.steps ? other : null;
@@ -69,7 +69,7 @@ R.atBeginning = (step) => {
   return part.backward(R.state.direction) ? number === part.of - 1 : number === 0;
 };
 
-// Numbers: three decimals, fewer for large ones; a true minus sign.
+// Numbers with three decimals, or fewer for large numbers, and with a minus sign (not a hyphen).
 R.number = (value) => {
   if (value === null || value === undefined) return "—";
   if (Number.isNaN(value)) return "NaN";
@@ -87,7 +87,7 @@ R.stepText = (part, step) => {
 };
 R.readingOrder = () => R.part().backward(R.state.direction) ? R.t("backward") : R.t("forward");
 
-// Elements: R.el("div.name", {attributes}, ...children); text is always text, never markup.
+// Creates elements: R.el("div.name", {attributes}, ...children). Text is never parsed as markup.
 R.el = (what, attributes = {}, ...children) => {
   const [tag, ...classes] = what.split("."), element = document.createElement(tag);
   if (classes.length) element.className = classes.join(" ");

@@ -1,4 +1,4 @@
-// The frame of every picture: its title, and buttons that save it or show the Python that makes it.
+// The frame of every figure: its title, and buttons that save the figure or show the Python code for it.
 {
   const FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans KR', 'Noto Sans CJK KR', 'Apple SD Gothic Neo', 'Malgun Gothic', sans-serif";
   R.FONT = FONT;
@@ -13,7 +13,7 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   };
 
-  // picture(): the drawing alone as an SVG element, for files
+  // picture(): the drawing as an SVG element, without the frame, for files
   R.figure = ({ id, title, caption, python, picture }) => {
     const toSVG = () => {
       const drawn = picture().cloneNode(true), [, , width, height] = drawn.getAttribute("viewBox").split(" ");
@@ -59,7 +59,7 @@
   R.section = (id, title, lead, ...children) =>
     R.el("section.section", { id, "aria-labelledby": `${id}-title` }, R.el("h2", { id: `${id}-title` }, title), lead ? R.el("p.lead", {}, lead) : null, ...children);
 
-  // Python: the beginning that every picture shares, then its own line
+  // Python code: lines that all figures share, then the line of this figure
   R.python = (line, uses = "trace") => {
     const { model, x } = R.data.code, begin = ["import recurra", "from recurra.inspect import plots", ""];
     begin.push(`model, x = ${model}, ${x}`);
@@ -93,7 +93,7 @@
     return list;
   };
 
-  // Names of steps below a picture: words where they have room, else numbers
+  // Names of steps below a figure: words if there is enough space, else numbers
   R.stepLabels = (part, width) => {
     const each = width / part.steps, short = (text) => { const c = [...text]; return c.length > 9 ? c.slice(0, 8).join("") + "…" : text; };
     if (part.tokens && each >= 15) {
@@ -107,7 +107,7 @@
       return { at: (step + 0.5) * each, text: R.data.seconds ? `${+(number * R.data.seconds).toFixed(2)} s` : String(number), step };
     }) };
   };
-  // the same as SVG; returns the elements and their height
+  // the same as SVG: returns the elements and their height
   R.axis = (part, left, top, width) => {
     const { words, turned, widest, marks } = R.stepLabels(part, width), ink = R.plain();
     const drawn = marks.map((m) => turned

@@ -1,4 +1,4 @@
-// What the model read: words to choose from, or the lines of a series.
+// The input of the model: words that can be selected, or lines of a series.
 {
   const chips = () => {
     const part = R.part(), list = R.el("div.chips", { role: "listbox", "aria-label": R.t("tokens"), tabindex: 0 });

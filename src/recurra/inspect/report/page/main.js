@@ -1,4 +1,4 @@
-// Puts the page together, and keeps the bar and the keys.
+// Assembles the page, and handles the toolbar and the keys.
 {
   let pictures = [];
 
@@ -70,7 +70,7 @@
     ];
   };
 
-  // builds all anew: at the beginning, and when language, colours or network change
+  // builds the whole page: at the beginning, and after a change of language, colours or network
   const build = (focus) => {
     R.listeners.length = 0;
     R.stop?.();
@@ -87,7 +87,7 @@
     if (focus) document.getElementById(focus)?.focus();
   };
 
-  // the unit that changes most, where its memory changes most: something to see at once
+  // initial selection: the unit that changes most, at the step at which its memory changes most
   const begin = () => {
     const part = R.part(), name = part.has("cell") ? "cell" : "hidden";
     const unit = part.orders.activity ? part.orders.activity[0][0][0] : 0;

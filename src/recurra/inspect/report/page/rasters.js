@@ -1,4 +1,4 @@
-// Heat maps, a row for each unit and a column for each step: one for each gate and state, with one cursor for all.
+// Heat maps of gates and states, with a row per unit and a column per step. All share one cursor.
 {
   const STORY = ["reset", "forget", "input", "update", "candidate", "cell", "output", "hidden"];
   const HEIGHT = 230;
@@ -123,7 +123,7 @@
     }
   }
 
-  // layer and direction in words, where there are several
+  // layer and direction in words, if there are several
   R.placeText = () => {
     const part = R.part(), words = [];
     if (R.parts.length > 1) words.push(part.name);

@@ -1,4 +1,4 @@
-// All words of the page that are not part of a measure, in English and Korean.
+// All texts of the page in English and Korean, except those of measures.
 {
   const NAMES = {
     en: { forget: "Forget gate", input: "Input gate", candidate: "Candidate", output: "Output gate", reset: "Reset gate", update: "Update gate", hidden: "Hidden state", cell: "Cell state" },
@@ -25,25 +25,25 @@
       stage: "Stage", play: "Play", stop: "Stop", nextStep: "Next step", recorded: "in the trace", same: "equal", differs: "differs",
       "noCell": "There is no drawing of this cell: it is a custom cell, or the trace does not contain all of its gates.",
       noBefore: "The previous step is not on this page, so its state is unknown here.", start: "start: 0",
-      inputPart: "from the input", pastPart: "from the past", word: "input", past: "the past", toNext: "to the next step", keeps: "keeps {p}", writes: "writes {p}", shows: "shows {p}", sees: "sees {p}", takes: "takes {p}",
+      inputPart: "from the input", pastPart: "from the previous state", word: "input", past: "previous state", toNext: "to the next step", keeps: "keeps {p}", writes: "writes {p}", shows: "shows {p}", sees: "sees {p}", takes: "takes {p}",
       "lstm 1": "Forget", "lstm 1 says": "The cell state comes from the previous step. The forget gate keeps {p} of it.",
       "lstm 2": "Write", "lstm 2 says": "The input and the previous hidden state give a candidate between −1 and 1. The input gate writes {p} of it.",
-      "lstm 3": "Update", "lstm 3 says": "The new cell state is the sum of what was kept and what was written. Because it is a sum, memory and gradients can last.",
-      "lstm 4": "Output", "lstm 4 says": "The cell state goes to the next step. The output gate exposes {p} of its tanh to the rest of the network as the hidden state.",
-      "gru 1": "Reset", "gru 1 says": "The reset gate lets {p} of the previous state's contribution into the candidate.",
-      "gru 2": "Candidate", "gru 2 says": "The input and that share of the past give the candidate, between −1 and 1.",
+      "lstm 3": "Update", "lstm 3 says": "The new cell state is the sum of the kept part and the written part. Because it is a sum, information and gradients can persist.",
+      "lstm 4": "Output", "lstm 4 says": "The cell state goes to the next step. The output gate passes {p} of its tanh to the rest of the network as the hidden state.",
+      "gru 1": "Reset", "gru 1 says": "The reset gate passes {p} of the contribution of the previous state to the candidate.",
+      "gru 2": "Candidate", "gru 2 says": "The input and this part of the previous state give the candidate, between −1 and 1.",
       "gru 3": "Mix", "gru 3 says": "The update gate keeps {p} of the previous state and takes the rest from the candidate.",
-      "gru 4": "Update", "gru 4 says": "The sum of both is the new hidden state. It is memory and output at once.",
-      "rnn 1": "The past", "rnn 1 says": "The whole previous state is multiplied by weights and reaches this unit as one number.",
+      "gru 4": "Update", "gru 4 says": "The sum of both is the new hidden state. It is both the memory and the output.",
+      "rnn 1": "Previous state", "rnn 1 says": "The whole previous state is multiplied by weights and reaches this unit as one number.",
       "rnn 2": "The input", "rnn 2 says": "The weighted input of this step is added.",
-      "rnn 3": "Activation", "rnn 3 says": "{f} turns the sum into the new state. Every step transforms everything that came before, so old traces fade, and gradients with them.",
-      sumOf: "= {f} of {a} from the input and {b} from the past",
+      "rnn 3": "Activation", "rnn 3 says": "{f} turns the sum into the new state. Every step transforms the whole state again, so information from earlier steps fades, and gradients vanish.",
+      sumOf: "= {f} of {a} from the input and {b} from the previous state",
       feature: "feature",
       "why broken": "Not measured: some values are not finite numbers.",
       "why long": "Not measured: the sequence has more than {most} steps.",
       copied: "copied", copy: "Copy", select: "selected: press Ctrl+C",
       footKeys: "Keys", keySteps: "← → step", keyUnits: "↑ ↓ unit, in a figure", keyStages: "1–4 stage of the cell", keyPlay: "P play",
-      madeBy: "Made by Recurra {v}. One file that needs no network.", notesTitle: "About the numbers",
+      madeBy: "Made by Recurra {v}. This file needs no internet connection.", notesTitle: "About the numbers",
       "note precision": "To keep the file small, numbers are rounded to 65,536 levels between the minimum and the maximum of each gate.",
       "note steps": "Steps 1 to {shown} of {of} are shown. Choose others with --time A:B.",
       "note units": "The {shown} most active of {of} units are shown. Choose others with --units.",
@@ -71,25 +71,25 @@
       stage: "단계", play: "재생", stop: "정지", nextStep: "다음 스텝", recorded: "기록된 값", same: "일치", differs: "불일치",
       "noCell": "이 셀의 그림은 없습니다. 사용자 정의 셀이거나 일부 게이트가 기록되지 않았습니다.",
       noBefore: "이전 스텝이 이 페이지에 없어 그 상태를 알 수 없습니다.", start: "시작: 0",
-      inputPart: "입력에서", pastPart: "과거에서", word: "입력", past: "과거", toNext: "다음 스텝으로", keeps: "{p} 유지", writes: "{p} 쓰기", shows: "{p} 출력", sees: "{p} 반영", takes: "{p} 사용",
+      inputPart: "입력 기여", pastPart: "이전 상태 기여", word: "입력", past: "이전 상태", toNext: "다음 스텝으로", keeps: "{p} 유지", writes: "{p} 쓰기", shows: "{p} 출력", sees: "{p} 반영", takes: "{p} 사용",
       "lstm 1": "망각", "lstm 1 says": "이전 스텝의 셀 상태가 들어옵니다. 망각 게이트는 그중 {p}를 유지합니다.",
       "lstm 2": "쓰기", "lstm 2 says": "입력과 이전 은닉 상태로 −1과 1 사이의 후보값을 계산합니다. 입력 게이트는 그중 {p}를 씁니다.",
-      "lstm 3": "갱신", "lstm 3 says": "유지한 값과 새로 쓴 값을 더하면 새 셀 상태가 됩니다. 덧셈이기 때문에 기억과 기울기가 오래 유지됩니다.",
+      "lstm 3": "갱신", "lstm 3 says": "유지한 값과 새로 쓴 값을 더하면 새 셀 상태가 됩니다. 값을 더하는 구조이므로 정보와 기울기가 오래 보존됩니다.",
       "lstm 4": "출력", "lstm 4 says": "셀 상태는 다음 스텝으로 전달됩니다. 출력 게이트는 그 tanh 값의 {p}를 은닉 상태로 내보냅니다.",
       "gru 1": "리셋", "gru 1 says": "리셋 게이트는 이전 상태가 후보값에 주는 영향의 {p}를 반영합니다.",
-      "gru 2": "후보값", "gru 2 says": "입력과 반영된 과거로 −1과 1 사이의 후보값을 계산합니다.",
+      "gru 2": "후보값", "gru 2 says": "입력과 이전 상태의 이 부분으로 −1과 1 사이의 후보값을 계산합니다.",
       "gru 3": "혼합", "gru 3 says": "업데이트 게이트는 이전 상태의 {p}를 유지하고 나머지는 후보값으로 채웁니다.",
-      "gru 4": "갱신", "gru 4 says": "둘을 더하면 새 은닉 상태가 됩니다. 기억이자 출력입니다.",
-      "rnn 1": "과거", "rnn 1 says": "이전 상태 전체가 가중치와 곱해져 이 유닛에 숫자 하나로 전달됩니다.",
+      "gru 4": "갱신", "gru 4 says": "둘을 더하면 새 은닉 상태가 됩니다. 이 값이 기억이자 출력입니다.",
+      "rnn 1": "이전 상태", "rnn 1 says": "이전 상태 전체가 가중치와 곱해져 이 유닛에 숫자 하나로 전달됩니다.",
       "rnn 2": "입력", "rnn 2 says": "이 스텝의 입력에 가중치를 곱해 더합니다.",
-      "rnn 3": "활성화", "rnn 3 says": "{f} 함수가 합을 새 상태로 바꿉니다. 스텝마다 이전의 모든 정보를 다시 변환하므로 오래된 정보도 기울기도 사라집니다.",
-      sumOf: "= {f}(입력에서 {a}, 과거에서 {b})",
+      "rnn 3": "활성화", "rnn 3 says": "{f} 함수가 합을 새 상태로 바꿉니다. 스텝마다 상태 전체를 다시 변환하므로 오래된 정보는 희미해지고 기울기는 소실됩니다.",
+      sumOf: "= {f}(입력 기여 {a} + 이전 상태 기여 {b})",
       feature: "특성",
       "why broken": "유한하지 않은 값이 있어 측정하지 않았습니다.",
       "why long": "시퀀스가 {most}스텝보다 길어 측정하지 않았습니다.",
       copied: "복사했습니다", copy: "복사", select: "선택했습니다. Ctrl+C를 누르세요",
       footKeys: "단축키", keySteps: "← → 스텝", keyUnits: "↑ ↓ 유닛 (그림 안에서)", keyStages: "1–4 셀의 단계", keyPlay: "P 재생",
-      madeBy: "Recurra {v}로 만들었습니다. 네트워크 없이 열 수 있는 단일 파일입니다.", notesTitle: "숫자에 대하여",
+      madeBy: "Recurra {v}로 만들었습니다. 인터넷 연결 없이 열 수 있는 단일 파일입니다.", notesTitle: "수치 안내",
       "note precision": "파일 크기를 줄이기 위해 숫자를 게이트별 최솟값과 최댓값 사이의 65,536단계로 반올림했습니다.",
       "note steps": "스텝 {of}개 중 1–{shown}을 표시합니다. 다른 구간은 --time A:B로 선택하세요.",
       "note units": "유닛 {of}개 중 활동량이 큰 {shown}개를 표시합니다. 다른 유닛은 --units로 선택하세요.",
@@ -98,10 +98,10 @@
       deviation: "기록은 가중치로 다시 계산한 값입니다. 층의 실제 출력과의 차이는 최대 {d}입니다.",
     },
   };
-  // Korean for the titles of models and the names of scores
+  // Korean titles of models and names of scores
   const TERMS = {
     "Sequence classifier": "시퀀스 분류기", "Sequence regressor": "시퀀스 회귀 모델", "Sequence tagger": "시퀀스 태거", "Language model": "언어 모델", Forecaster: "예측 모델",
-    Translator: "번역기", "Blank filler": "빈칸 채우기 모델", Transcriber: "받아쓰기 모델", "log-odds of the answer": "답의 로그 오즈", score: "점수",
+    Translator: "번역기", "Blank filler": "빈칸 채우기 모델", Transcriber: "음성 인식 모델", "log-odds of the answer": "예측의 로그 오즈", score: "점수",
   };
   R.term = (text) => (R.language === "ko" && TERMS[text]) || text;
 
@@ -115,7 +115,7 @@
     return form === "short" ? text.replace(/ (gate|state|게이트)$/, "") : text;
   };
   R.languages = Object.keys(STRINGS);
-  // adds the words of a section: { en: { key: text }, ko: { key: text } }
+  // adds the texts of a section: { en: { key: text }, ko: { key: text } }
   R.addStrings = (more) => { for (const language of R.languages) Object.assign(STRINGS[language], more[language]); };
   R.strings = STRINGS;
 }
