@@ -83,7 +83,7 @@ def test_tools(fitted):
         assert inside.gradient_reach(model, X, y, of=of).verdict
     for method in inside.METHODS:
         if method == "removal" and model.task not in ("classify", "regress"):
-            with pytest.raises(UsageError, match="one answer per sequence"):
+            with pytest.raises(UsageError, match="one prediction per sequence"):
                 inside.attribute(model, X, method=method)
             continue
         found = inside.attribute(model, X, method=method).values

@@ -98,7 +98,7 @@ def test_time_first_layers_packed_sequences_and_torchs_own_layers():
     direct = attribute(ours, x, lengths=lengths)
     np.testing.assert_allclose(packed.values, direct.values, atol=1e-6)
     np.testing.assert_allclose(attribute(layer, x[:, :1]).values[0], direct.values[0], atol=1e-6)
-    with pytest.raises(UsageError, match="one answer per sequence"):
+    with pytest.raises(UsageError, match="one prediction per sequence"):
         attribute(layer, x, method="removal")
 
 

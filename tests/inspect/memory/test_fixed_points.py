@@ -35,7 +35,7 @@ def test_one_unit_with_two_stable_points_and_an_unstable_one_between():
     kinds = sorted(row["kind"] for row in found.rows())
     assert kinds == ["stable", "stable", "unstable"]
     assert found.verdict.startswith(
-        "3 fixed points, 2 of them stable; the slowest way back to one halves every 0.39 steps"
+        "3 fixed points, 2 of them stable; the slowest distance to one halves every 0.39 steps"
     )
 
 

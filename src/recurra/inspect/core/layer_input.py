@@ -111,7 +111,7 @@ class LayerInput:
         return found
 
     def scores(self, values: Tensor, run: RunStack | None = None) -> Tensor:
-        """Returns the score of each sequence for each variant, `(variants, batch)`, differentiable if autograd is on."""
+        """Returns the score of each sequence for each variant, `(variants, batch)`; autograd tracks it if enabled."""
         return torch.stack([score for (score,) in self.query(values, [self.subject.scores], run)])
 
     def gradients(self, values: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ def serving(model: torch.nn.Module, serve: Serve, *, replace: bool = False) -> I
     """Context in which `serve` handles every call of a recurrent layer in `model`.
 
     A layer of `torch.nn` still returns its original output, so the model behaves as usual; `serve` gets this output in
-    `LayerCall.real`. With `replace`, such layers return the output of `serve` too.
+    `LayerCall.real`. With `replace`, these layers return the output of `serve` too.
     """
     layers, served = recurrent_layers(model), []
     try:

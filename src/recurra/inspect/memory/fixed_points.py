@@ -147,7 +147,7 @@ def _chosen(runs: list[LayerRun], part: str | None, layer: int, direction: str) 
         raise UsageError(f"there is no layer {part!r}; there are {', '.join(map(repr, known))}")
     run = runs[0] if part is None else known[part]
     if not 0 <= layer < run.stack.num_layers:
-        raise UsageError(f"layer must lie between 0 and {run.stack.num_layers - 1}, got {layer}")
+        raise UsageError(f"layer must be between 0 and {run.stack.num_layers - 1}, got {layer}")
     directions = DIRECTIONS[: run.stack.directions]
     if direction not in directions:
         raise UsageError(f"direction is {' or '.join(map(repr, directions))}, not {direction!r}")
