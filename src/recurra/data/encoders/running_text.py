@@ -175,18 +175,18 @@ class Writer:
 
     def possible(self) -> np.ndarray:
         """True for tokens that can come next in a valid text, `(tokens,)`."""
-        begun = self._decoder.getstate()[0]
-        if len(begun) > 1:  # from the second byte on, only the number of missing bytes matters
-            begun = b"\xe1" if begun[0] >= 0xF0 and len(begun) == 2 else b"\xc3"
-        if begun not in self._possible:
-            self._possible[begun] = np.array([_goes_on(begun, word) for word in self._words])
-        return self._possible[begun]
+        prefix = self._decoder.getstate()[0]
+        if len(prefix) > 1:  # from the second byte on, only the number of missing bytes matters
+            prefix = b"\xe1" if prefix[0] >= 0xF0 and len(prefix) == 2 else b"\xc3"
+        if prefix not in self._possible:
+            self._possible[prefix] = np.array([_can_follow(prefix, word) for word in self._words])
+        return self._possible[prefix]
 
 
-def _goes_on(begun: bytes, word: bytes) -> bool:
-    """Returns whether `begun + word` is a prefix of valid UTF-8."""
+def _can_follow(prefix: bytes, word: bytes) -> bool:
+    """Returns whether `prefix + word` is a prefix of valid UTF-8."""
     try:
-        (begun + word).decode()  # the incremental decoder would accept half a surrogate and fail a byte later
+        (prefix + word).decode()  # the incremental decoder would accept half a surrogate and fail a byte later
     except UnicodeDecodeError as error:
         return error.reason == "unexpected end of data"
     return True

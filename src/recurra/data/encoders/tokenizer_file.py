@@ -41,11 +41,11 @@ def read_tokenizer(text: str, name: str, kinds: Sequence[Tokenizer], specials: S
         FileError: the file is damaged, or its settings are not those of a kind.
     """
     found = parse_json(text, name)
-    settings, learnt = _parted(found)
+    settings, learned = _parted(found)
     reasons = [_difference(settings, _settings(kind, specials), "") for kind in kinds]
     if None not in reasons:
         raise FileError(name, f"is not a tokenizer of this model: {reasons[0]}")
-    vocabulary = check(_Vocabulary, learnt, name, "model")
+    vocabulary = check(_Vocabulary, learned, name, "model")
     for number, special in enumerate(specials):
         if vocabulary.vocab.get(special) != number:
             raise FileError(name, f"is not a tokenizer of this model: {special} does not have number {number}")
@@ -69,8 +69,8 @@ def _parted(document: Any) -> tuple[Any, dict[str, Any]]:
     if not isinstance(document, dict) or not isinstance(document.get("model"), dict):
         return document, {}
     model = dict(document["model"])
-    learnt = {name: model.pop(name) for name in ("vocab", "merges") if name in model}
-    return {**document, "model": model}, learnt
+    learned = {name: model.pop(name) for name in ("vocab", "merges") if name in model}
+    return {**document, "model": model}, learned
 
 
 def _difference(found: Any, wanted: Any, place: str) -> str | None:
