@@ -73,7 +73,7 @@ def test_what_is_not_there(run):
         plots.plot_unit(trace, 0, direction="up")
     with pytest.raises(UsageError, match="no unit 6"):
         plots.plot_unit(trace, 6)
-    with pytest.raises(UsageError, match="row 2 is not there"):
+    with pytest.raises(UsageError, match="there is no row 2"):
         plots.plot_unit(trace, 0, row=2)
     with pytest.raises(UsageError, match="no layer 'x'"):
         plots.plot_unit(trace, 0, part="x")

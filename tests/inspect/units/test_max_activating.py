@@ -193,7 +193,7 @@ def test_wrong_units_spans_and_labels_are_named(model, corpus):
         label_association(model, texts, [0, 1])
     with pytest.raises(DataError, match="300 sequences and 2 labels"):
         max_activating(model, texts, y=[0, 1])
-    with pytest.raises(DataError, match="labels are not enough"):
+    with pytest.raises(DataError, match="there are too few labels"):
         label_association(model, texts, [1] * len(texts))
     with pytest.raises(DataError, match="too few of each to compare"):
         label_association(model, texts, [str(i) for i in range(len(texts))])
