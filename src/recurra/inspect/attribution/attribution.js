@@ -1,7 +1,7 @@
 // Drawing of `attribute` inside the section "input": signed bars over the steps, and the colours of the tokens.
 R.addStrings({
   en: {
-    whyCaption: "How much each step supports the answer (blue, up) or opposes it (orange, down), by integrated gradients.",
+    whyCaption: "How much each step supports the prediction (blue, up) or opposes it (orange, down), by integrated gradients.",
     whySum: "The sum is {total}: the {unit} is {score} for this input and {nothing} for an empty one.",
     whyGap: "The sum differs from the actual difference by {gap}. The score does not change smoothly between the two inputs, so the bars are approximate.",
   },
