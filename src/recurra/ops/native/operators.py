@@ -16,6 +16,7 @@ from recurra.ops.tensor_memory import address, check_device
 from . import bindings
 from .config import RecurrenceConfig
 
+# files of torch.export store these argument names, so they stay although a field is named otherwise
 _CONFIG = (
     "int cell, int hidden_size, int proj_size, int num_layers, bool bidirectional, bool bias, bool batch_first, "
     "float dropout, int chunk, bool half"
