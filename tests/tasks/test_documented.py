@@ -152,13 +152,13 @@ def test_patience_is_as_documented():
 def test_defaults_of_translation():
     text, translator = guide("translate.md"), Translator()
     assert (
-        f"left out: at least {Translator.min_steps:,} steps and {base.MIN_EPOCHS} passes, at most {base.MAX_EPOCHS}"
+        f"by default at least {Translator.min_steps:,} steps and {base.MIN_EPOCHS} passes, at most {base.MAX_EPOCHS}"
         in text
     )
-    assert f"a better BLEU that end training: {translator.n_iter_no_change} if left out" in text
-    assert f"left out: {translate.PIECES:,} pieces beyond" in text
-    assert f"hypotheses of the search, {translator.beam_size} if left out" in text
-    assert f"holds up to {translator.neighbours:,} training pairs" in text
+    assert f"epochs without a better BLEU: {translator.n_iter_no_change} by default" in text
+    assert f"by default the single characters of the text and {translate.PIECES:,} pieces" in text
+    assert f"hypotheses of the beam search, {translator.beam_size} by default" in text
+    assert f"contains up to {translator.neighbours:,} training pairs" in text
     assert f"greedy translations of up to {translate.WATCHED:,} validation sources" in text
 
 
@@ -185,7 +185,7 @@ def test_spellings_of_times_in_the_guide_are_recognized():
 
 
 def test_marks_of_missing_values_in_the_guide():
-    marks = re.search(r"an empty cell, (.*?), in small or capital letters", guide("files.md"))
+    marks = re.search(r"an empty cell, (.*?), in upper or lower case", guide("files.md"))
     assert marks is not None
     assert {"", *re.findall("`(.+?)`", marks[1].lower())} == set(MISSING)
 
@@ -284,12 +284,12 @@ def test_defaults_of_texts_are_those_of_decision_2():
 @pytest.mark.parametrize(
     ("file", "constant", "sentence"),
     [
-        ("forward.h", "kDirect = 12;", "Very few tokens (12) use the weights as they are"),
+        ("forward.h", "kDirect = 12;", "Up to 12 tokens use unpacked weights"),
         ("forward.h", "kTogether = 96;", "the input products of about a hundred tokens"),
         ("forward.h", "kApart = int64_t(1) << 14;", "separate memory for each thread, 64 KiB apart"),
-        ("backward.h", "kLeast = 512,", "large products over stretches of 512 tokens or more"),
-        ("backward.h", "kRowsToCut = 8;", "Backward goes in two parts of the batch (from eight sequences on)"),
-        ("backward.h", "kParts = 2;", "Backward goes in two parts of the batch"),
+        ("backward.h", "kLeast = 512,", "large products over ranges of 512 tokens or more"),
+        ("backward.h", "kRowsToCut = 8;", "Backward runs in two parts of the batch (from eight sequences on)"),
+        ("backward.h", "kParts = 2;", "Backward runs in two parts of the batch"),
         (
             "gemm.h",
             "kRows = RECURRA_VECTOR_BYTES >= 64 ? 6 : 3;",
