@@ -209,3 +209,17 @@ def other(text):
 def test_a_precision_is_compared_by_value():
     about, _ = call(Stack(GRU(), 5, 7), precision=other("bfloat16"))
     assert engine.configure(about).bf16 is True
+
+
+@every_cell
+def test_a_session_reads_and_writes_every_state(cell):
+    sample = draw(Stack(cell, 3, 4), 2, 1, initial=True, dtype=torch.float32)
+    session = engine.open_session(sample.stack, sample.weights, 2, bf16=False)
+    session.write(sample.states)
+    found = tuple(torch.zeros_like(s) for s in sample.states)
+    session.read(found)
+    assert all(torch.equal(a, b) for a, b in zip(found, sample.states, strict=True))
+    output, last = recurrence(*sample.arguments, batch_first=True, engine="reference")
+    torch.testing.assert_close(session.step(sample.values[:, 0]), output[:, 0])
+    session.read(found)
+    torch.testing.assert_close(found, last)
