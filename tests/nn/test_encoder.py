@@ -127,3 +127,10 @@ def test_names_of_cells_are_compared_by_value():
     assert type(build_recurrent(other("none"), 3, 4, 1)) is nn.Memoryless
     encoder = SequenceEncoder(3, cell=other("none"), hidden_size=4, bidirectional=True)
     assert (encoder.directions, encoder.output_size) == (1, 4)
+
+
+def test_without_dropout_no_random_number_is_drawn():
+    encoder = SequenceEncoder(10, 4, hidden_size=3).train()
+    before = torch.get_rng_state()
+    encoder(torch.ones(2, 3, dtype=torch.int64), torch.tensor([3, 2]))
+    assert torch.equal(torch.get_rng_state(), before)

@@ -154,3 +154,9 @@ def other(text):
 def test_directions_are_compared_by_value(direction):
     assert list(network(direction=other(direction)).state_dict()) == list(network(direction=direction).state_dict())
     assert network(direction=other(direction)).combine.weight.shape == network(direction=direction).combine.weight.shape
+
+
+def test_without_dropout_no_random_number_is_drawn():
+    model, before = network().train(), torch.get_rng_state()
+    model(torch.ones(2, 3, dtype=torch.int64), torch.tensor([3, 2]))
+    assert torch.equal(torch.get_rng_state(), before)

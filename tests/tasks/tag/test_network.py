@@ -191,3 +191,10 @@ def test_the_name_of_no_memory_is_compared_by_value():
     net = network(cell=other("none"))
     assert type(net.spelling).__name__ == "LSTM"
     assert net.head.in_features == 4
+
+
+def test_without_dropout_no_random_number_is_drawn():
+    net = network().train()
+    before = torch.get_rng_state()
+    net(BATCH)
+    assert torch.equal(torch.get_rng_state(), before)
