@@ -317,13 +317,13 @@ def test_gradients_are_clipped_by_their_norm(gradient, limit, clipped):
 def test_dropout_is_drawn_from_the_seed_and_the_step():
     draws = []
     with torch.random.fork_rng(devices=[]):
-        for seed, step in ((0, 0), (0, 1), (1, 0), (0, 0)):
+        for seed, step in ((0, 0), (0, 1), (1, 0), (0, 0), (2**32 - 1, 0)):
             found = learner(seed=seed)
             found.__class__ = type("Stepped", (Learner,), {"global_step": step})
             found.on_train_batch_start(None, 0)
-            assert torch.default_generator.initial_seed() == seed * 2**32 + step
             draws.append(torch.rand(1).item())
-    assert draws[0] == draws[3] != draws[1]
+    assert draws[0] == draws[3]
+    assert len({draws[0], draws[1], draws[2], draws[4]}) == 4  # torch reads the lower 32 bits of a seed only
 
 
 def test_the_time_of_the_steps_alone_is_taken(monkeypatch):

@@ -86,7 +86,8 @@ def record(
             offer = getattr(candidate, "record", None)
             found = None if offer is None else offer(call, values, weights, checked, states, wanted)
             if found is not None:
-                return Record(*found, candidate.name)
+                output, last, arrays = found
+                return Record(output, last, arrays, candidate.name)
         notes = _Notes(stack, wanted)
         output, last = replay(stack, values, weights, checked, states, watcher=notes)
         return Record(output, last, notes.arrays(values, checked), reference.name)

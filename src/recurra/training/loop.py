@@ -173,7 +173,8 @@ class Learner(pl.LightningModule):
 
     def _seed_step(self) -> None:
         # not `torch.manual_seed`: for every kind of device that is not in use it keeps a stack trace, at every step
-        seed = (self.settings.seed << 32) + self.global_step
+        # torch's CPU generator uses the lower 32 bits of a seed. The odd factor spreads the seeds of runs over them.
+        seed = (self.settings.seed * 0x9E3779B1 + self.global_step) & 0xFFFFFFFF
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.default_generators[self.device.index].manual_seed(seed)

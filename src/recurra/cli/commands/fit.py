@@ -20,17 +20,17 @@ class Tasks(SuggestingGroup):
         """Returns the names of all tasks."""
         return [task.name for task in tasks()]
 
-    def get_command(self, ctx: Any, name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Returns the command of a task; None if there is no task with this name."""
-        if name not in self.commands:
+        if cmd_name not in self.commands:
             try:
-                find(name)
+                find(cmd_name)
             except UsageError:
                 return None
             outside = App(add_completion=False)
-            outside.command(name)(task_module(name).fit)
-            self.commands[name] = typer.main.get_command(outside)
-        return self.commands[name]
+            outside.command(cmd_name)(task_module(cmd_name).fit)
+            self.commands[cmd_name] = typer.main.get_command(outside)
+        return self.commands[cmd_name]
 
 
 app = App(cls=Tasks, no_args_is_help=True, rich_markup_mode="rich")

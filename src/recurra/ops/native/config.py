@@ -69,8 +69,8 @@ class RecurrenceConfig(NamedTuple):
         batch, steps = self.batch_and_steps(values)
         # the shapes do not depend on the input's size, which may be a symbol
         output, *states = self.stack(1).result_shapes(batch, steps, batch_first=self.batch_first)
-        h, c = (*map(values.new_empty, states), None)[:2]
-        return values.new_empty(output), h, c
+        h, *c = map(values.new_empty, states)
+        return values.new_empty(output), h, c[0] if c else None
 
 
 @lru_cache(maxsize=256)

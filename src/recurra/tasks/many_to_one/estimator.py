@@ -407,7 +407,7 @@ class SequenceEstimator(Estimator):
 
     def _name_features(self, names: Sequence[str] | None) -> None:
         """Sets `feature_names_in_` as scikit-learn does; without names the attribute is absent."""
-        self.__dict__.pop("feature_names_in_", None)
+        vars(self).pop("feature_names_in_", None)
         if names is not None:
             self.feature_names_in_ = np.array(names, dtype=object)
 
