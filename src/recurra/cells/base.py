@@ -33,7 +33,8 @@ def as_is(name: str, gate: Tensor) -> Tensor:
     """Returns a gate without a change.
 
     Example:
-        >>> as_is("forget", 0.5)
+        >>> change: Alter = as_is
+        >>> change("forget", 0.5)
         0.5
     """
     return gate
@@ -50,7 +51,8 @@ class Step(NamedTuple):
         >>> import torch
         >>> from recurra.cells import LSTM
         >>> weights = {name: torch.ones(shape) for name, shape in LSTM().shapes(2, 3).items()}
-        >>> step = LSTM().step(torch.ones(1, 2), (torch.zeros(1, 3), torch.zeros(1, 3)), weights)
+        >>> state: State = (torch.zeros(1, 3), torch.zeros(1, 3))
+        >>> step = LSTM().step(torch.ones(1, 2), state, weights)
         >>> len(step.state), len(step.gates)
         (2, 4)
     """

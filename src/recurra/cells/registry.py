@@ -83,11 +83,12 @@ def register(cell: C) -> C:
         UsageError: the name is empty or is the name of a built-in cell.
 
     Example:
-        >>> from recurra.cells import GRU, register, registry
+        >>> from recurra.cells import GRU, CellLike, register, registry
         >>> @register
         ... class SlowGRU(GRU):
         ...     name = "slow_gru"
-        >>> registry.find("slow_gru")
+        >>> chosen: CellLike = "slow_gru"  # or the class, or an instance
+        >>> registry.find(chosen)
         SlowGRU()
         >>> del registry._registered["slow_gru"]
     """

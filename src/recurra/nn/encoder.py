@@ -121,6 +121,8 @@ def build_recurrent(
     Example:
         >>> build_recurrent("gru", 3, 4, 1)
         GRU(3, 4, batch_first=True)
+        >>> [type(build_recurrent(cell, 3, 4, 1)).__name__ for cell in CELLS]
+        ['LSTM', 'GRU', 'RNN', 'RNN', 'Memoryless']
     """
     if cell == NO_MEMORY:
         return Memoryless(input_size, hidden_size, num_layers, dropout=dropout)
@@ -153,6 +155,13 @@ def init_recurrent_(layer: Layer, *, orthogonal: bool = True) -> None:
         >>> init_recurrent_(layer)
         >>> layer.bias_hh_l0[4:8].tolist()
         [1.0, 1.0, 1.0, 1.0]
+
+        All recurrent layers of a model:
+
+        >>> from recurra.nn import RECURRENT
+        >>> for module in layer.modules():
+        ...     if isinstance(module, RECURRENT):
+        ...         init_recurrent_(module, orthogonal=False)
     """
     if isinstance(layer, Memoryless):
         return

@@ -50,6 +50,8 @@ class Pooling(torch.nn.Module):
         >>> output[0, 2:] = 0  # beyond the end of the first sequence
         >>> Pooling("mean", 3)(output, last, torch.tensor([2, 4])).tolist()
         [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+        >>> [tuple(Pooling(how, 3)(output, last, torch.tensor([2, 4])).shape) for how in POOLINGS]
+        [(2, 3), (2, 3), (2, 3), (2, 3)]
     """
 
     def __init__(self, how: str, size: int) -> None:

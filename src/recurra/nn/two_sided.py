@@ -41,6 +41,12 @@ class ContextNetwork(torch.nn.Module):
         >>> context = network(tokens, lengths)
         >>> tuple(context.shape), tuple(network.logits(context).shape)
         ((2, 3, 16), (2, 3, 100))
+        >>> for direction in DIRECTIONS:
+        ...     network = ContextNetwork(100, 16, hidden_size=8, direction=direction)
+        ...     print(direction, tuple(network(tokens, lengths).shape))
+        both (2, 3, 16)
+        forward (2, 3, 16)
+        backward (2, 3, 16)
     """
 
     def __init__(

@@ -90,6 +90,9 @@ def recurrence(
         >>> output, (hidden,) = recurrence(stack, torch.randn(5, 2, 2), weights, lengths=[5, 0])
         >>> output[:, 1].abs().sum().item()
         0.0
+        >>> from recurra.ops import MEMORIES, PRECISIONS
+        >>> MEMORIES, PRECISIONS
+        (('full', 'recompute'), ('float32', 'bfloat16'))
     """
     options = {"batch_first": batch_first, "dropout": dropout, "training": training, "memory": memory}
     call, checked = prepare(stack, values, weights, lengths, states, **options, precision=precision)
