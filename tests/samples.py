@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from recurra.cells import State
+from recurra.nn import RecurrentSpec
 from recurra.ops import Stack
 
 
@@ -46,3 +49,10 @@ def draw(stack: Stack, batch=4, steps=9, lengths=None, initial=False, seed=0, dt
     rows = stack.num_layers * stack.directions
     states = tuple(numbers(rows, batch, size) for size in stack.state_sizes) if initial else None
     return Sample(stack, values, weights, lengths, states)
+
+
+def with_spec(options: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a task's network: those of its recurrent layers as one `RecurrentSpec`."""
+    names = {field.name for field in dataclasses.fields(RecurrentSpec)}
+    own = {name: value for name, value in options.items() if name in names}
+    return {**{k: v for k, v in options.items() if k not in own}, "recurrent": RecurrentSpec(**own)}

@@ -14,6 +14,7 @@ from recurra._util.plotting import panels
 from recurra.cells.registry import FAMILIES, label, names
 from recurra.data.encoders.running_text import BEGIN_ID, RunningTextEncoder, pieces
 from recurra.errors import UsageError
+from recurra.nn import RecurrentSpec
 from recurra.tasks import LanguageModel
 from recurra.tasks.generate.network import LanguageNetwork
 
@@ -131,11 +132,10 @@ def capacity(
 
 def _size(cell: str, budget: int, tokens: int) -> int:
     """Finds the number of units for a number of parameters. The final vocabulary can be smaller."""
-    options: dict[str, Any] = {"tied": False, "cell": cell, "num_layers": 1, "dropout": 0.0}
 
     def count(size: int) -> int:
         with torch.device("meta"):
-            network = LanguageNetwork(tokens, EMBEDDING, hidden_size=size, engine="auto", memory="full", **options)
+            network = LanguageNetwork(tokens, EMBEDDING, tied=False, recurrent=RecurrentSpec(cell, size))
         return parameter_count(network)
 
     return fitting_size(count, budget)

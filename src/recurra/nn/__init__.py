@@ -7,7 +7,7 @@ from recurra.ops.mask import step_mask
 
 from .acceleration import AccelerateReport, accelerate, accelerate_report, restore
 from .crf import LinearChainCRF
-from .encoder import CELLS, SequenceEncoder, build_recurrent, init_recurrent_
+from .encoder import CELLS, RecurrentSpec, SequenceEncoder, build_recurrent, init_recurrent_
 from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden
 from .recurrent import GRU, LSTM, RNN, Recurrent
@@ -32,6 +32,7 @@ __all__ = [
     "Memoryless",
     "Pooling",
     "Recurrent",
+    "RecurrentSpec",
     "SampledSoftmax",
     "SequenceEncoder",
     "SpectrumMask",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -67,17 +68,9 @@ class SequenceEncoder(torch.nn.Module):
         if embedding_size:
             self.embedding = torch.nn.Embedding(input_size, embedding_size)
             torch.nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
-        self.recurrent = build_recurrent(
-            cell,
-            embedding_size or input_size,
-            hidden_size,
-            num_layers,
-            bidirectional=bidirectional,
-            dropout=dropout if num_layers > 1 else 0.0,
-            engine=engine,
-            memory=memory,
-        )
-        self.directions = 2 if bidirectional and cell != NO_MEMORY else 1
+        spec = RecurrentSpec(cell, hidden_size, num_layers, bidirectional, dropout, engine, memory)
+        self.recurrent = spec.build(embedding_size or input_size)
+        self.directions = spec.directions
         self.output_size = self.directions * hidden_size
 
     def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,6 +93,54 @@ class SequenceEncoder(torch.nn.Module):
         output, state = self.recurrent(values, lengths=lengths)
         h_n = state[0] if isinstance(state, tuple) else state
         return output, last_hidden(h_n, self.directions)
+
+
+@dataclass(frozen=True)
+class RecurrentSpec:
+    """Options of the recurrent layers of a network, without the size of their input.
+
+    Attributes:
+        cell: one of `CELLS`, or a `Cell` of your own.
+        hidden_size: units per layer and direction.
+        num_layers: layers on top of each other.
+        bidirectional: whether every layer also runs from the end to the beginning.
+        dropout: probability of dropping a feature before each layer, in training.
+        engine: `"auto"`, or the name of one engine of `recurra.ops`.
+        memory: `"full"`, or `"recompute"` to train in O(√time) memory.
+
+    Example:
+        >>> spec = RecurrentSpec("gru", hidden_size=4, num_layers=2, bidirectional=True, dropout=0.1)
+        >>> spec.build(3)
+        GRU(3, 4, num_layers=2, batch_first=True, dropout=0.1, bidirectional=True)
+        >>> spec.directions
+        2
+    """
+
+    cell: CellLike = "lstm"
+    hidden_size: int = 128
+    num_layers: int = 1
+    bidirectional: bool = False
+    dropout: float = 0.0
+    engine: str = "auto"
+    memory: str = "full"
+
+    @property
+    def directions(self) -> int:
+        """2 for a bidirectional layer, else 1; a cell without memory has one direction."""
+        return 2 if self.bidirectional and self.cell != NO_MEMORY else 1
+
+    def build(self, input_size: int) -> Layer:
+        """Returns a new batch-first layer; see `build_recurrent`. Dropout is between layers only."""
+        return build_recurrent(
+            self.cell,
+            input_size,
+            self.hidden_size,
+            self.num_layers,
+            bidirectional=self.bidirectional,
+            dropout=self.dropout if self.num_layers > 1 else 0.0,
+            engine=self.engine,
+            memory=self.memory,
+        )
 
 
 def build_recurrent(

@@ -9,7 +9,7 @@ from recurra.cells import CellLike
 from recurra.ops import Linear, linear
 from recurra.ops import dropout as drop
 
-from .encoder import build_recurrent
+from .encoder import RecurrentSpec
 
 DIRECTIONS = ("both", "forward", "backward")
 
@@ -70,13 +70,9 @@ class ContextNetwork(torch.nn.Module):
         self.embedding = torch.nn.Embedding(input_size, embedding_size)
         torch.nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
 
-        def stack() -> torch.nn.Module:
-            between = dropout if num_layers > 1 else 0.0
-            options = {"dropout": between, "engine": engine, "memory": memory}
-            return build_recurrent(cell, embedding_size, hidden_size, num_layers, **options)
-
-        self.forwards = None if direction == "backward" else stack()
-        self.backwards = None if direction == "forward" else stack()
+        spec = RecurrentSpec(cell, hidden_size, num_layers, dropout=dropout, engine=engine, memory=memory)
+        self.forwards = None if direction == "backward" else spec.build(embedding_size)
+        self.backwards = None if direction == "forward" else spec.build(embedding_size)
         self.combine = Linear((2 if direction == "both" else 1) * hidden_size, embedding_size)
         self.bias = torch.nn.Parameter(torch.zeros(input_size))
 

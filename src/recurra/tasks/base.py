@@ -20,7 +20,7 @@ from recurra.cells.registry import NO_MEMORY, find, name_of
 from recurra.data.batching.batches import BatchSource, Shuffled, to_device
 from recurra.errors import DataError, NonFiniteError
 from recurra.io import ModelFolder, Provenance, dumps, model_card, write_folder
-from recurra.nn import RECURRENT
+from recurra.nn import RECURRENT, RecurrentSpec
 from recurra.ops import Stack, batch_invariant, reproducible_algebra
 from recurra.training.health.statistics import bad_weights
 from recurra.training.settings import Objective, Run, Settings, choose_device
@@ -136,6 +136,11 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
     def _build(self) -> torch.nn.Module:
         """Returns the untrained network, called as `network(values, lengths)` or as the objective calls it."""
         raise NotImplementedError
+
+    def _recurrent(self, **changes: Any) -> RecurrentSpec:
+        """Returns the options of the recurrent layers: the parameters with their names, or `changes`."""
+        names = ("cell", "hidden_size", "num_layers", "dropout", "engine", "memory")
+        return RecurrentSpec(**({name: getattr(self, name) for name in names} | changes))
 
     def _objective(self) -> Objective:
         """Returns the loss and the metrics."""

@@ -15,6 +15,7 @@ from recurra.data.batching.windows import Frame, Layout, Windows
 from recurra.data.columns.frequency import Frequency
 from recurra.data.columns.panel import Columns, Panel, Series, panel_of_arrays
 from recurra.errors import DataError, UsageError
+from recurra.nn import RecurrentSpec
 from recurra.tasks.forecast import baselines as references
 from recurra.tasks.forecast import intervals as bands
 from recurra.tasks.forecast.decode import roll, score
@@ -281,8 +282,8 @@ def test_the_interval_holds_the_point_forecast(levels, seed):
 
 def network(**changes) -> ForecastNetwork:
     torch.manual_seed(0)
-    sizes = {"cell": "gru", "hidden_size": 8, "dropout": 0.0}
-    return ForecastNetwork(Layout(2, 1, 2, 1), 12, 6, 2, 2, **{**sizes, **changes}).eval()
+    spec = RecurrentSpec(**{"cell": "gru", "hidden_size": 8, **changes})
+    return ForecastNetwork(Layout(2, 1, 2, 1), 12, 6, 2, 2, recurrent=spec).eval()
 
 
 def test_known_columns_reach_their_own_segment():
@@ -317,7 +318,7 @@ def test_quantiles_do_not_move_the_point_forecast():
     gradients = []
     for levels in ((), (0.1, 0.9)):
         torch.manual_seed(0)
-        model = ForecastNetwork(Layout(2, 1, 2, 1), 12, 6, 2, len(levels), cell="lstm", hidden_size=8, dropout=0.0)
+        model = ForecastNetwork(Layout(2, 1, 2, 1), 12, 6, 2, len(levels), recurrent=RecurrentSpec("lstm", 8))
         losses = ForecastObjective("l1", levels).losses(model(values, future), targets)
         losses.sum().backward()
         gradients.append({n: p.grad for n, p in model.named_parameters() if not n.startswith("spread")})

@@ -14,9 +14,11 @@ from hypothesis.extra import numpy as hnp
 from recurra.data.batching.batches import IGNORE
 from recurra.data.batching.streams import Streams
 from recurra.errors import UsageError
+from recurra.nn import RecurrentSpec
 from recurra.tasks.baselines import FEWEST
 from recurra.tasks.generate import network as generate_network
 from recurra.tasks.generate.network import LOGITS, LanguageNetwork, NextToken, check_sampling, draw, token_losses
+from samples import with_spec
 
 TOKENS = 20
 
@@ -24,7 +26,7 @@ TOKENS = 20
 def network(**changes):
     torch.manual_seed(0)
     arguments = {"tied": False, "cell": "lstm", "hidden_size": 8, "num_layers": 2, "dropout": 0.0}
-    return LanguageNetwork(TOKENS, 6, **{**arguments, "engine": "auto", "memory": "full", **changes}).eval()
+    return LanguageNetwork(TOKENS, 6, **with_spec({**arguments, **changes})).eval()
 
 
 def windows(window: int, streams: int = 2) -> Streams:
@@ -241,8 +243,7 @@ def test_at_most_4_million_scores_are_held_at_a_time():
 @pytest.mark.parametrize("tied", [False, True])
 def test_vectors_begin_with_the_size_that_the_recurrent_layer_wants(tied):
     torch.manual_seed(0)
-    options = {"tied": tied, "cell": "gru", "hidden_size": 3, "num_layers": 1, "dropout": 0.4, "engine": "auto"}
-    net = LanguageNetwork(500, 16, 400, **options, memory="full")
+    net = LanguageNetwork(500, 16, 400, tied=tied, recurrent=RecurrentSpec("gru", 3, dropout=0.4))
     size = 0.25 if tied else 1.0
     assert net.embedding.weight.std().item() == pytest.approx(size, rel=0.03)
     assert net.label_embedding.weight.shape == (401, 16)  # and no label

@@ -21,6 +21,7 @@ from recurra.data.batching.batches import IGNORE
 from recurra.data.batching.words import WordBatch
 from recurra.data.encoders.tag_schemes import OUT, Scheme, parts_of
 from recurra.errors import DataError, UsageError
+from recurra.nn import RecurrentSpec
 from recurra.tasks.tag.network import UNSEEN_TAG, Observed, TaggerNetwork, Tagging
 from recurra.training import callbacks
 
@@ -351,11 +352,9 @@ def test_right_and_known_tags_of_each_sentence():
 
 def test_a_word_that_is_dropped_is_read_as_the_unknown_word():
     torch.manual_seed(0)
-    sizes = {"embedding_size": 3, "char_embedding_size": 2, "char_hidden_size": 2, "hidden_size": 4, "num_layers": 1}
-    network = TaggerNetwork(
-        9, 0, 2, **sizes, cell="gru", bidirectional=True, dropout=0.0, token_dropout=1.0, crf=False, allowed=None,
-        engine="auto", memory="full",
-    )  # fmt: skip
+    sizes = {"embedding_size": 3, "char_embedding_size": 2, "char_hidden_size": 2}
+    spec = RecurrentSpec("gru", 4, bidirectional=True)
+    network = TaggerNetwork(9, 0, 2, **sizes, recurrent=spec, token_dropout=1.0, crf=False, allowed=None)
     batch = WordBatch(*[torch.tensor(x) for x in ([[0, 1, 2]], [3], [[0, 0, 0]], [4, 8, 2], [0], [[[0]]], [1], [0])])
     known, unknown = network.eval()(batch), network.eval()(batch._replace(words=torch.zeros(3, dtype=torch.int64)))
     assert not torch.equal(known, unknown)

@@ -13,11 +13,11 @@ from recurra.data.batching.words import WordBatch
 from recurra.data.encoders.tag_schemes import parts_of
 from recurra.nn import LinearChainCRF
 from recurra.tasks.tag.network import UNSEEN_TAG, Observed, TaggerNetwork, Tagging
+from samples import with_spec
 
 OPTIONS = {
     "embedding_size": 5, "char_embedding_size": 3, "char_hidden_size": 2, "cell": "lstm", "hidden_size": 4,
     "num_layers": 1, "bidirectional": True, "dropout": 0.0, "token_dropout": 0.0, "crf": False, "allowed": None,
-    "engine": "auto", "memory": "full",
 }  # fmt: skip
 SIGNS = torch.tensor([[[1, 2], [3, 0]], [[4, 5], [0, 0]], [[6, 0], [1, 2]]])
 BATCH = WordBatch(
@@ -28,7 +28,7 @@ BATCH = WordBatch(
 
 def network(signs=7, **changes):
     torch.manual_seed(0)
-    return TaggerNetwork(9, signs, 3, **{**OPTIONS, **changes}).eval()  # type: ignore[arg-type]
+    return TaggerNetwork(9, signs, 3, **with_spec({**OPTIONS, **changes})).eval()  # type: ignore[arg-type]
 
 
 def test_a_word_is_its_vector_beside_both_ends_of_its_spelling():
@@ -68,7 +68,7 @@ def test_how_it_is_built(cell, bidirectional, layers, dropout, between):
 
 def test_vectors_begin_with_a_spread_of_a_half_and_nothing_where_no_sign_is():
     torch.manual_seed(0)
-    net = TaggerNetwork(900, 800, 2, **{**OPTIONS, "embedding_size": 20, "char_embedding_size": 20})  # type: ignore[arg-type]
+    net = TaggerNetwork(900, 800, 2, **with_spec({**OPTIONS, "embedding_size": 20, "char_embedding_size": 20}))  # type: ignore[arg-type]
     assert net.embedding.weight.std().item() == pytest.approx(0.5, rel=0.03)
     assert net.sign_embedding.weight.std().item() == pytest.approx(0.5, rel=0.03)
     assert net.embedding.padding_idx is None

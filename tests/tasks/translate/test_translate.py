@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 import recurra
 from recurra import Translator
 from recurra.errors import DataError, ModelFolderError, UsageError
+from recurra.nn import RecurrentSpec
 from recurra.tasks.translate.baselines import Neighbours
 from recurra.tasks.translate.metrics import bleu_tokens, corpus_metrics, signatures
 from recurra.tasks.translate.network import BEGIN, END, EncoderDecoder
@@ -217,9 +218,8 @@ def test_wrong_use(translator):
 def test_stepping_gives_what_teacher_forcing_gives():
     torch.manual_seed(0)
     for cell, layers in [("lstm", 2), ("gru", 1), ("none", 1)]:
-        network = EncoderDecoder(
-            9, 11, 6, cell=cell, hidden_size=7, num_layers=layers, bidirectional=True, dropout=0.5, token_dropout=0.5
-        ).eval()
+        spec = RecurrentSpec(cell, 7, layers, bidirectional=True, dropout=0.5)
+        network = EncoderDecoder(9, 11, 6, recurrent=spec, token_dropout=0.5).eval()
         values, lengths = torch.randint(3, 9, (3, 5)), torch.tensor([5, 1, 3])
         targets, steps = torch.randint(3, 11, (3, 4)), torch.tensor([4, 2, 0])
         with torch.no_grad():

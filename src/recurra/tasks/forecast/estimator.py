@@ -384,12 +384,7 @@ class Forecaster(Estimator):
             self.horizon,
             self.segment_,
             len(self._levels()),
-            cell=self.cell,
-            hidden_size=self.hidden_size,
-            num_layers=self.num_layers,
-            dropout=self.dropout,
-            engine=self.engine,
-            memory=self.memory,
+            recurrent=self._recurrent(),
         )
 
     def _objective(self) -> ForecastObjective:

@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurra.cells import CellLike
 from recurra.data.batching.windows import Layout
-from recurra.nn import Memoryless, build_recurrent
+from recurra.nn import Memoryless, RecurrentSpec
 from recurra.ops import Linear
 from recurra.ops import dropout as drop
 
@@ -32,15 +31,11 @@ class ForecastNetwork(torch.nn.Module):
         horizon: steps that it forecasts.
         segment: steps that are read, and forecast where the horizon is as long, together.
         quantiles: outputs for each step beside the point forecast.
-        cell: see `recurra.nn.CELLS`; with `"none"` it sees the last segment only.
-        hidden_size: units of a layer, and size of a segment's vector.
-        num_layers: recurrent layers on top of each other.
-        dropout: probability of dropping a feature before the output, in training.
-        engine: engine of the recurrence.
-        memory: `"full"` or `"recompute"`.
+        recurrent: options of the recurrent layers. `hidden_size` is also the size of a segment's vector. The dropout is
+            also applied before the output. Without memory (`cell="none"`) the network sees the last segment only.
 
     Example:
-        >>> network = ForecastNetwork(Layout(2), 48, 12, 6, cell="gru", hidden_size=8)
+        >>> network = ForecastNetwork(Layout(2), 48, 12, 6, recurrent=RecurrentSpec("gru", hidden_size=8))
         >>> tuple(network(torch.zeros(5, 48, 2), torch.zeros(5, 12, 0)).shape)
         (5, 12, 2, 1)
     """
@@ -53,26 +48,19 @@ class ForecastNetwork(torch.nn.Module):
         segment: int,
         quantiles: int = 0,
         *,
-        cell: CellLike = "gru",
-        hidden_size: int = 128,
-        num_layers: int = 1,
-        dropout: float = 0.5,
-        engine: str = "auto",
-        memory: str = "full",
+        recurrent: RecurrentSpec,
     ) -> None:
         super().__init__()
         self.layout, self.horizon, self.segment = layout, horizon, segment
-        self.dropout = dropout
+        self.dropout = recurrent.dropout
         self.written = min(segment, horizon)
         self.filling = -context % segment
         self.coming = -(-horizon // self.written)
-        size = hidden_size
+        size = recurrent.hidden_size
         self.read = Linear(segment * (1 + layout.masked), size)
         side = layout.context_covariates.stop - layout.context_covariates.start + layout.features * layout.masked
         self.beside = Linear(segment * side, size, bias=False) if side else None
-        self.recurrent = build_recurrent(
-            cell, size, size, num_layers, dropout=dropout if num_layers > 1 else 0.0, engine=engine, memory=memory
-        )
+        self.recurrent = recurrent.build(size)
         self.memoryless = isinstance(self.recurrent, Memoryless)
         self.position = torch.nn.Parameter(torch.randn(self.coming, size - size // 2))
         self.target = torch.nn.Parameter(torch.randn(layout.targets, size // 2))

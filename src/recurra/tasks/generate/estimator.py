@@ -272,12 +272,7 @@ class LanguageModel(Estimator):
             self.embedding_size,
             len(self.classes_),
             tied=self.tokens == "bpe",
-            cell=self.cell,
-            hidden_size=self.hidden_size,
-            num_layers=self.num_layers,
-            dropout=self.dropout,
-            engine=self.engine,
-            memory=self.memory,
+            recurrent=self._recurrent(),
         )
 
     def _fit_baselines(self, batches: BatchSource, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:

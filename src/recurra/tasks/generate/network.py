@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from recurra.cells import CellLike
 from recurra.data.batching.batches import IGNORE
 from recurra.errors import UsageError
-from recurra.nn import build_recurrent, init_recurrent_
+from recurra.nn import RecurrentSpec, init_recurrent_
 from recurra.ops import Linear, linear
 from recurra.ops import dropout as drop
 from recurra.tasks.baselines import FEWEST
@@ -31,12 +30,7 @@ class LanguageNetwork(torch.nn.Module):
         labels: number of labels that a text may have, 0 for none; a label's vector is added to that of every token.
         tied: whether the head scores with the vectors of the tokens themselves, which suits many rare tokens:
             Press and Wolf, "Using the output embedding to improve language models", 2017.
-        cell: as in `recurra.nn.build_recurrent`.
-        hidden_size: units per layer.
-        num_layers: layers on top of each other.
-        dropout: probability of dropping a feature before each layer and before the head, in training.
-        engine: engine of the recurrence.
-        memory: `"full"` or `"recompute"`.
+        recurrent: options of the recurrent layers; their dropout is also applied before the head.
     """
 
     def __init__(
@@ -46,15 +40,10 @@ class LanguageNetwork(torch.nn.Module):
         labels: int = 0,
         *,
         tied: bool,
-        cell: CellLike,
-        hidden_size: int,
-        num_layers: int,
-        dropout: float,
-        engine: str,
-        memory: str,
+        recurrent: RecurrentSpec,
     ) -> None:
         super().__init__()
-        self.dropout = dropout
+        self.dropout = recurrent.dropout
         # the head wants vectors of length 1, the recurrent layer numbers of size 1: see `_embed`
         self.scale = embedding_size**0.5 if tied else 1.0
         self.embedding = torch.nn.Embedding(tokens, embedding_size)
@@ -63,13 +52,10 @@ class LanguageNetwork(torch.nn.Module):
         if labels:
             self.label_embedding = torch.nn.Embedding(labels + 1, embedding_size)  # 0: no label
             torch.nn.init.normal_(self.label_embedding.weight, std=1 / self.scale)
-        between = dropout if num_layers > 1 else 0.0
-        self.recurrent = build_recurrent(
-            cell, embedding_size, hidden_size, num_layers, dropout=between, engine=engine, memory=memory
-        )
+        self.recurrent = recurrent.build(embedding_size)
         init_recurrent_(self.recurrent)
-        self.bottleneck = Linear(hidden_size, embedding_size) if tied else None
-        self.head = None if tied else Linear(hidden_size, tokens)
+        self.bottleneck = Linear(recurrent.hidden_size, embedding_size) if tied else None
+        self.head = None if tied else Linear(recurrent.hidden_size, tokens)
         self.bias = torch.nn.Parameter(torch.zeros(tokens)) if tied else None
 
     def forward(self, values: Tensor, lengths: Tensor | None, state: Any = None) -> tuple[Tensor, Any]:

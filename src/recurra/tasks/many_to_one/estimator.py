@@ -412,20 +412,15 @@ class SequenceEstimator(Estimator):
             self.feature_names_in_ = np.array(names, dtype=object)
 
     def _build(self) -> PooledNetwork:
+        chosen = self.resolved_params_
         return PooledNetwork(
             self.encoder_.input_size,
             self.embedding_size if self.encoder_.kind == "text" else 0,
             self._output_size(),
-            pooling=self.resolved_params_["pooling"],
-            cell=self.cell,
-            hidden_size=self.hidden_size,
-            num_layers=self.num_layers,
-            bidirectional=self.resolved_params_["bidirectional"],
-            dropout=self.resolved_params_["dropout"],
-            token_dropout=self.token_dropout,
+            pooling=chosen["pooling"],
             frames=AUDIO_FRAMES if self.encoder_.kind == "audio" else 0,
-            engine=self.engine,
-            memory=self.memory,
+            token_dropout=self.token_dropout,
+            **vars(self._recurrent(bidirectional=chosen["bidirectional"], dropout=chosen["dropout"])),
         )
 
     # predicting

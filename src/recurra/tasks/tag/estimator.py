@@ -242,16 +242,10 @@ class SequenceTagger(Estimator):
             embedding_size=self.embedding_size,
             char_embedding_size=self.char_embedding_size,
             char_hidden_size=self.char_hidden_size,
-            cell=self.cell,
-            hidden_size=self.hidden_size,
-            num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
-            dropout=self.dropout,
+            recurrent=self._recurrent(bidirectional=self.bidirectional),
             token_dropout=self.token_dropout,
             crf=self.crf,
             allowed=allowed,
-            engine=self.engine,
-            memory=self.memory,
         )
 
     def _fit_baselines(self, batches: WordBatches, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:

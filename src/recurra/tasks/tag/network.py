@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recurra.cells import CellLike
 from recurra.cells.registry import NO_MEMORY
 from recurra.data.batching.batches import IGNORE
 from recurra.data.batching.words import WordBatch
 from recurra.data.encoders.tag_schemes import Part, spans
 from recurra.data.encoders.words import NO_SIGN
-from recurra.nn import LinearChainCRF, build_recurrent, last_hidden
+from recurra.nn import LinearChainCRF, RecurrentSpec, last_hidden
 from recurra.ops import Linear
 from recurra.ops import dropout as drop
 
@@ -35,16 +35,10 @@ class TaggerNetwork(torch.nn.Module):
         embedding_size: size of a word's vector.
         char_embedding_size: size of a character's vector.
         char_hidden_size: units per direction over the characters.
-        cell: see `recurra.nn.build_recurrent`.
-        hidden_size: units per layer and direction over the words.
-        num_layers: layers over the words.
-        bidirectional: whether sentences are read from both ends.
-        dropout: probability of dropping a feature before each layer and before the head, in training.
+        recurrent: options of the layers over the words; their dropout is also applied before the head.
         token_dropout: probability of replacing a word's vector by that of the unknown word, in training.
         crf: whether transitions between tags are learnt.
         allowed: see `recurra.nn.LinearChainCRF`.
-        engine: engine of the recurrence.
-        memory: `"full"` or `"recompute"`.
     """
 
     def __init__(
@@ -56,46 +50,24 @@ class TaggerNetwork(torch.nn.Module):
         embedding_size: int,
         char_embedding_size: int,
         char_hidden_size: int,
-        cell: CellLike,
-        hidden_size: int,
-        num_layers: int,
-        bidirectional: bool,
-        dropout: float,
+        recurrent: RecurrentSpec,
         token_dropout: float,
         crf: bool,
         allowed: tuple[Tensor, Tensor, Tensor] | None,
-        engine: str,
-        memory: str,
     ) -> None:
         super().__init__()
-        self.dropout, self.token_dropout = dropout, token_dropout
+        self.dropout, self.token_dropout = recurrent.dropout, token_dropout
         self.embedding = _embedding(words, embedding_size)
         self.sign_embedding = self.spelling = None
         size = embedding_size
         if signs:
             self.sign_embedding = _embedding(signs, char_embedding_size, padding_idx=NO_SIGN)
-            self.spelling = build_recurrent(
-                "lstm" if cell == NO_MEMORY else cell,
-                char_embedding_size,
-                char_hidden_size,
-                1,
-                bidirectional=True,
-                engine=engine,
-                memory=memory,
-            )
+            cell = "lstm" if recurrent.cell == NO_MEMORY else recurrent.cell
+            own = replace(recurrent, cell=cell, hidden_size=char_hidden_size, num_layers=1, bidirectional=True)
+            self.spelling = own.build(char_embedding_size)
             size += 2 * char_hidden_size
-        self.recurrent = build_recurrent(
-            cell,
-            size,
-            hidden_size,
-            num_layers,
-            bidirectional=bidirectional,
-            dropout=dropout if num_layers > 1 else 0.0,
-            engine=engine,
-            memory=memory,
-        )
-        directions = 2 if bidirectional and cell != NO_MEMORY else 1
-        self.head = Linear(directions * hidden_size, tags)
+        self.recurrent = recurrent.build(size)
+        self.head = Linear(recurrent.directions * recurrent.hidden_size, tags)
         self.chain = LinearChainCRF(tags, learnt=crf, allowed=allowed)
 
     def forward(self, batch: WordBatch) -> Tensor:

@@ -220,13 +220,7 @@ class Transcriber(Estimator):
             self.encoder_.input_size,
             self.text_encoder_.input_size,
             frames=self.frames,
-            dropout=self.dropout,
-            cell=self.cell,
-            hidden_size=self.hidden_size,
-            num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
-            engine=self.engine,
-            memory=self.memory,
+            **vars(self._recurrent(bidirectional=self.bidirectional)),
         )
 
     def _fit_baselines(self, batches: SpokenBatches, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:

@@ -267,14 +267,8 @@ class Translator(Estimator):
             self.source_encoder_.input_size,
             self.target_encoder_.input_size,
             self.embedding_size,
-            cell=self.cell,
-            hidden_size=self.hidden_size,
-            num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
-            dropout=self.dropout,
+            recurrent=self._recurrent(bidirectional=self.bidirectional),
             token_dropout=self.token_dropout,
-            engine=self.engine,
-            memory=self.memory,
         )
 
     def _objective(self, beams: int = 1) -> Translating:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from recurra.cells import CellLike
 from recurra.data.batching.batches import IGNORE
 from recurra.data.encoders.text import UNKNOWN_ID
-from recurra.nn import Memoryless, SequenceEncoder, build_recurrent, step_mask
+from recurra.nn import Memoryless, RecurrentSpec, SequenceEncoder, step_mask
 from recurra.nn.attention import Attention
 from recurra.ops import Linear, linear
 from recurra.ops import dropout as drop
@@ -46,14 +46,9 @@ class EncoderDecoder(torch.nn.Module):
         source_size: number of different source tokens.
         target_size: number of different target tokens.
         embedding_size: size of a token's vector; the target's vectors also score the output (Press and Wolf 2017).
-        cell: see `recurra.nn.SequenceEncoder`.
-        hidden_size: units per layer and direction.
-        num_layers: layers of the encoder, and of the decoder.
-        bidirectional: whether the encoder also reads from the end.
-        dropout: probability of dropping a feature, in training.
+        recurrent: options of the encoder, and of the decoder, which has one direction. Their dropout is also applied
+            elsewhere.
         token_dropout: probability of replacing a token on either side by the unknown token, in training.
-        engine: engine of the recurrence.
-        memory: see `recurra.nn.SequenceEncoder`.
     """
 
     def __init__(
@@ -62,39 +57,21 @@ class EncoderDecoder(torch.nn.Module):
         target_size: int,
         embedding_size: int,
         *,
-        cell: CellLike,
-        hidden_size: int,
-        num_layers: int,
-        bidirectional: bool,
-        dropout: float,
+        recurrent: RecurrentSpec,
         token_dropout: float,
-        engine: str = "auto",
-        memory: str = "full",
     ) -> None:
         super().__init__()
-        self.dropout, self.token_dropout = dropout, token_dropout
-        self.layers, self.hidden_size = num_layers, hidden_size
-        shared: dict[str, Any] = {"engine": engine, "memory": memory}
-        self.encoder = SequenceEncoder(
-            source_size,
-            embedding_size,
-            cell=cell,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            bidirectional=bidirectional,
-            dropout=dropout,
-            token_dropout=token_dropout,
-            **shared,
-        )
+        self.dropout, self.token_dropout = recurrent.dropout, token_dropout
+        self.layers, self.hidden_size = recurrent.num_layers, recurrent.hidden_size
+        self.encoder = SequenceEncoder(source_size, embedding_size, token_dropout=token_dropout, **vars(recurrent))
         self.embedding = torch.nn.Embedding(target_size, embedding_size)
         torch.nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
-        between = dropout if num_layers > 1 else 0.0
-        self.decoder = build_recurrent(cell, embedding_size, hidden_size, num_layers, dropout=between, **shared)
+        self.decoder = replace(recurrent, bidirectional=False).build(embedding_size)
         self.states = 1 if isinstance(self.decoder, Memoryless) else len(self.decoder.stack.cell.states)
         size = self.encoder.output_size
-        self.bridge = Linear(size, self.states * num_layers * hidden_size)
-        self.attention = Attention(hidden_size, size)
-        self.combine = Linear(hidden_size + size + embedding_size, embedding_size)
+        self.bridge = Linear(size, self.states * self.layers * self.hidden_size)
+        self.attention = Attention(self.hidden_size, size)
+        self.combine = Linear(self.hidden_size + size + embedding_size, embedding_size)
         self.bias = torch.nn.Parameter(torch.zeros(target_size))
 
     def encode(self, values: Tensor, lengths: Tensor) -> Encoded:
