@@ -112,8 +112,8 @@ def _rows(model: SequenceClassifier, cell: str, how: str, data: Labelled) -> lis
     frequent = float(np.unique(data.y_test.astype(str), return_counts=True)[1].max() / len(data.y_test))
     about = {"data": data.name, "cell": label(cell), "trained": how, "chance": frequent, "n": len(data.y_test)}
     return [
-        {**about, "tested": name, "accuracy": figures["accuracy"], "loss": figures["loss"]}
-        for name, figures in found.items()
+        {**about, "tested": name, "accuracy": metrics["accuracy"], "loss": metrics["loss"]}
+        for name, metrics in found.items()
     ]
 
 

@@ -147,15 +147,15 @@ def _check_numbers(plan: Plan, lags: Sequence[int], parameters: int) -> None:
 
 
 def _row(problem: Problem, lag: int, cell: str, found: Trained, seed: int, seconds: float) -> Row:
-    figures, baseline = examine(found.network, problem, lag, seed), problem.baseline(lag)
-    part = figures["loss"] / baseline
+    metrics, baseline = examine(found.network, problem, lag, seed), problem.baseline(lag)
+    part = metrics["loss"] / baseline
     return {
         "problem": problem.name,
         "lag": lag,
         "cell": label(cell),
         "units": found.network.layer.hidden_size,
         "parameters": parameter_count(found.network),
-        **figures,
+        **metrics,
         "baseline": baseline,
         "verdict": "solved" if part <= SOLVED else "partly" if part < CHANCE else "at chance",
         "steps": found.steps,

@@ -404,7 +404,7 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
 
         Returns:
             `{"in order": metrics, "shuffled": metrics}`: as `evaluate` gives them, and with the steps of every
-            sequence in random order (seeded). Figures that hardly differ say that a model without memory
+            sequence in random order (seeded). Metrics that hardly differ show that a model without memory
             (`cell="none"`) may do.
         """
         check_is_fitted(self, "network_")
@@ -504,7 +504,7 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
             f"direction: {self.hidden_size}, weights: {count:,}. Trained with Recurra.",
             tags=[self.task, name_of(self.cell), kind],
             example=example,
-            metrics={**self.metrics_, "evaluated_on": "Figures are on the validation data."},
+            metrics={**self.metrics_, "evaluated_on": "The metrics are on the validation data."},
             data={**self.data_, **self.provenance_.for_card()},
             settings=self._settings(),
         )

@@ -153,7 +153,7 @@ def _take_metrics(estimator: Estimator, metrics: dict[str, Any]) -> None:
 
 
 def _with_nan(value: Any) -> Any:
-    """Figures in which `null` is NaN again."""
+    """Returns metrics in which `null` is NaN again."""
     if isinstance(value, dict):
         return {key: math.nan if item is None else _with_nan(item) for key, item in value.items()}
     return [_with_nan(item) for item in value] if isinstance(value, list) else value

@@ -74,8 +74,8 @@ def _show(card: HealthCard, title: str) -> None:
     from recurra.inspect.health import MARKS
 
     table = Table(title=title, title_justify="left", title_style="bold")
-    for column in ("light", "sign", "figure", "where"):
-        table.add_column(column, justify="right" if column == "figure" else "left", overflow="fold")
+    for column in ("light", "measure", "value", "where"):
+        table.add_column(column, justify="right" if column == "value" else "left", overflow="fold")
     for light in card.lights:
         colour = Text(f"{MARKS[light.light]} {light.light}", style=light.light)
         table.add_row(colour, light.name, light.shown, Text(light.where))

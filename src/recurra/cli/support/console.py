@@ -39,7 +39,7 @@ def show_table(
     table = Table(title=title, title_justify="left", title_style="bold")
     longest = max((len(row[0]) for row in rows), default=0)
     for i, column in enumerate(columns):
-        whole = numbers and not i and longest <= console.width // 3  # names of figures stay on one line
+        whole = numbers and not i and longest <= console.width // 3  # names of metrics stay on one line
         table.add_column(column, justify="right" if i and numbers else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*row)

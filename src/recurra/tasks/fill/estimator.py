@@ -98,7 +98,7 @@ def tally(scores: Tensor, target: Tensor) -> np.ndarray:
 
 
 def summarized(sums: np.ndarray) -> dict[str, float]:
-    """Figures from what `tally` gives."""
+    """Returns metrics from the result of `tally`."""
     if not sums[0]:
         raise DataError("no token of these texts is in the model's vocabulary: there is nothing to compare with")
     loss, top1, top5, reciprocal = (float(s) for s in sums[1:] / sums[0])
@@ -387,7 +387,7 @@ class BlankFiller(Estimator):
     # metrics
 
     def evaluate(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, float]:
-        """Figures over every token of texts, each predicted from the others.
+        """Returns metrics over every token of texts, each predicted from the others.
 
         Tokens outside the vocabulary are left out of the accuracy; `unknown` is their share. The same metrics of a
         prediction by frequency alone, without looking at the text, are shown beside them as `unigram_…`.
@@ -412,7 +412,7 @@ class BlankFiller(Estimator):
         return {FREQUENCY: Measured(self._unigram(batches), constant=True)}
 
     def _unigram(self, batches: Batches) -> dict[str, float]:
-        """Figures of always predicting by frequency in the training texts."""
+        """Returns the metrics of predictions by the frequency in the training texts."""
         counts = self._frequencies()
         scores = torch.from_numpy(np.log(counts, where=counts > 0, out=np.full_like(counts, -np.inf)))
         seen = np.zeros(len(counts), np.int64)

@@ -110,7 +110,7 @@ class PooledObjective:
         raise NotImplementedError
 
     def measure(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
-        """Figures over a whole data set."""
+        """Returns the metrics of a whole data set."""
         raise NotImplementedError
 
     def each(self, output: Tensor, target: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class PooledObjective:
         return output, target, weight
 
     def metrics(self, observed: list[Any]) -> dict[str, float]:
-        """Figures over all batches."""
+        """Returns the metrics over all batches."""
         columns = zip(*observed, strict=True)
         output, target, weight = (None if c[0] is None else torch.cat(c) for c in columns)
         finite(output)  # type: ignore[arg-type]

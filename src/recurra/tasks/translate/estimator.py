@@ -288,7 +288,7 @@ class Translator(Estimator):
     # metrics
 
     def evaluate(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, Any]:
-        """Figures of the model, and of its nearest-neighbour baseline, on texts and their translations.
+        """Returns metrics of the model, and of its nearest-neighbour baseline, on texts and their translations.
 
         Where a source has several translations, each counts as a reference. Pairs with an empty side are left out.
 
