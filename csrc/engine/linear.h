@@ -20,8 +20,9 @@ void linear(const Linear<T>& call) {
         const int begin = item % strips * wide, n = int(std::min<int64_t>(wide, call.columns - begin));
         PackedMatrix<T> strip;
         strip.shape(depth, n);
-        strip.pack_columns(
-            0, [&](int column) { return column < n ? call.weight + int64_t(begin + column) * depth : nullptr; });
+        if (depth)  // without features there is no memory to write to
+            strip.pack_columns(
+                0, [&](int column) { return column < n ? call.weight + int64_t(begin + column) * depth : nullptr; });
         Buffer<T> room;  // the bias of the strip, then the results of a tile
         const int width = strip.width(0) * L;
         room.resize((1 + kMostRows) * width);
