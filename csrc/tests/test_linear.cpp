@@ -12,7 +12,7 @@ namespace {
 // A sanitizer puts branches between products and sums. The compiler then fuses only some of them, which changes the last
 // bits. Without a sanitizer the bits are equal.
 #ifdef RECURRA_SANITIZED
-constexpr double kSame = 1e-6;
+constexpr double kSame = 1e-5;
 #else
 constexpr double kSame = 0;
 #endif
