@@ -9,7 +9,8 @@ import torch
 from recurra import nn, ops
 from recurra.ops import registry
 from recurra.ops.native import bindings
-from recurra.ops.reproducible import is_batch_invariant, native_linear, needs_grad, sum_steps
+from recurra.ops.reproducible import is_batch_invariant, native_linear, sum_steps
+from recurra.ops.tensor_memory import needs_grad
 
 pytestmark = pytest.mark.skipif(bindings.engine is None, reason="the native engine was not built")
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .mask import step_mask
 from .registry import kernels
-from .tensor_memory import address, check_readable, is_batched, materialize, transformed, watched
+from .tensor_memory import address, check_readable, is_batched, materialize, needs_grad, transformed, watched
 
 
 def attend(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def attend(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Ten
         return reference(values, weight, bias, lengths)
     check_readable("the tensor of lengths", lengths)
     lengths = lengths.detach().cpu().long().clone()  # the caller may reuse the tensor for the next batch
-    if torch.is_grad_enabled() and (values.requires_grad or weight.requires_grad or bias.requires_grad):
+    if needs_grad(values, weight, bias):
         return _Attend.apply(values, weight, bias, lengths)  # type: ignore[no-any-return]
     return _forward(values, weight, bias, lengths)[0]
 

@@ -15,7 +15,7 @@ from recurra.errors import UsageError
 from .call_spec import MEMORIES, PRECISIONS, CallSpec
 from .registry import kernels
 from .stack import Stack
-from .tensor_memory import check_device, check_input, check_layout, check_readable, transforming, watched
+from .tensor_memory import check_device, check_input, check_layout, check_readable, needs_grad, transforming, watched
 
 
 def prepare(
@@ -59,7 +59,6 @@ def prepare(
             raise UsageError(f"{name} must have shape {shape}, got {tuple(tensor.shape)}")
         if tensor.dtype != values.dtype and not mixed:
             raise UsageError(f"values are {values.dtype} but {name} is {tensor.dtype}; convert one of them")
-    needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (values, *weights, *(states or ())))
     call = CallSpec(
         stack=stack,
         device=values.device,
@@ -68,7 +67,7 @@ def prepare(
         steps=steps,
         batch=batch,
         ragged=lengths is not None,
-        needs_grad=needs_grad,
+        needs_grad=needs_grad(values, *weights, *(states or ())),
         batch_first=batch_first,
         dropout=dropout,
         training=training,

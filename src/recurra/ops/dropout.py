@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from .registry import kernels
-from .tensor_memory import address, is_batched, materialize, watched
+from .tensor_memory import address, is_batched, materialize, needs_grad, watched
 
 
 def dropout(values: Tensor, p: float, *, training: bool = True) -> Tensor:
@@ -34,7 +34,7 @@ def dropout(values: Tensor, p: float, *, training: bool = True) -> Tensor:
     seed = int(torch.randint(2**62, (), device="cpu"))
     if forward_ad._current_level >= 0 or watched(values):  # they must see each operation
         return values * _dropped(torch.ones(values.shape, device="cpu"), p, seed)
-    if torch.is_grad_enabled() and values.requires_grad:
+    if needs_grad(values):
         return _Dropout.apply(values, p, seed)  # type: ignore[no-any-return]
     return _dropped(values, p, seed)
 

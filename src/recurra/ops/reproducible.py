@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from .registry import kernels
-from .tensor_memory import is_batched, materialize, transformed, watched
+from .tensor_memory import is_batched, needs_grad, transformed, watched
 
 BLOCK = 1 << 24
 """Multiply-adds of a block: half a millisecond on one core, so that sharing costs little."""
@@ -176,11 +176,6 @@ def _plain(*tensors: Tensor) -> bool:
     )
 
 
-def needs_grad(*tensors: Tensor | None) -> bool:
-    """Returns whether a backward pass through one of the tensors may follow."""
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-
-
 def native_linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`torch.nn.functional.linear` by the native engine: each number is one sum in a fixed order.
 
@@ -191,13 +186,7 @@ def native_linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) ->
     """
     if values.dtype not in (torch.float32, torch.float64) or (bias is not None and bias.dtype != values.dtype):
         return torch.nn.functional.linear(values, weight, bias)
-    rows = materialize(values.detach()).flatten(0, -2)
-    rows = rows if rows.stride(-1) == 1 or rows.shape[-1] == 1 else rows.contiguous()
-    weight = materialize(weight.detach()).contiguous()
-    bias = None if bias is None else materialize(bias.detach()).contiguous()
-    found = rows.new_empty(len(rows), len(weight))
-    kernels.linear(rows, weight, bias, found)
-    return found.unflatten(0, values.shape[:-1])
+    return kernels.linear(values.flatten(0, -2), weight, bias).unflatten(0, values.shape[:-1])  # type: ignore[no-any-return]
 
 
 class _Product(torch.autograd.Function):

@@ -115,3 +115,8 @@ def materialize(tensor: Tensor) -> Tensor:
         return tensor + 0
     address(tensor)  # torch's operations do not check it
     return tensor
+
+
+def needs_grad(*tensors: Tensor | None) -> bool:
+    """Returns whether a backward pass through one of the tensors may follow."""
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)

@@ -122,18 +122,15 @@ def export_gates(
     return found
 
 
-def linear(rows: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:
-    """Writes `rows @ weight.T + bias` `(rows, columns)` to `out`.
-
-    Args:
-        rows: `(rows, features)` with contiguous features.
-        weight: `(columns, features)`, contiguous.
-        bias: `(columns,)`, contiguous.
-        out: `(rows, columns)`, contiguous.
-    """
-    sizes = (len(rows), len(weight), weight.shape[1])
+def linear(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Returns `values @ weight.T + bias` `(rows, outputs)` for `(rows, features)`. Each sum has a fixed order."""
+    values = _plain(values.detach())
+    weight, bias = _contiguous([weight, bias])
+    out = values.new_empty(len(values), len(weight))
+    sizes = (len(values), len(weight), weight.shape[1])
     pointers = (address(weight), 0 if bias is None else address(bias), address(out))
-    _of(rows.dtype).linear(address(rows), rows.stride(0), sizes, *pointers, torch.get_num_threads())
+    _of(values.dtype).linear(address(values), values.stride(0), sizes, *pointers, torch.get_num_threads())
+    return out
 
 
 def readable(tensors: Sequence[Tensor]) -> bool:
