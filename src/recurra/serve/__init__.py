@@ -1,0 +1,1 @@
+"""HTTP server for trained models: predictions in batches, sessions with state, generation, metrics."""
