@@ -1,0 +1,1 @@
+"""From the operating system to the application: listening, connections, signals, keys, limits, logs and workers."""
