@@ -143,13 +143,17 @@ def total(values: Tensor) -> Tensor:
 def sum_steps(values: Tensor) -> Tensor:
     """Sums `(batch, time, …)` over time. Steps of zeros at the end change nothing, bit by bit, if batch-invariant.
 
+    Batch-invariant sums are added up in float64, one step after the other, and rounded once. A running sum in float64
+    gives the same bits.
+
     Example:
         >>> sum_steps(torch.ones(2, 3, 4)).tolist()
         [[3.0, 3.0, 3.0, 3.0], [3.0, 3.0, 3.0, 3.0]]
     """
     if not is_batch_invariant() or not values.shape[1]:
         return values.sum(1)
-    return values.cumsum(1)[:, -1]  # one step after the other; the order of `sum` depends on the shape
+    # the order of `sum` depends on the shape
+    return values.cumsum(1, dtype=torch.float64)[:, -1].to(values.dtype)
 
 
 class Linear(torch.nn.Linear):

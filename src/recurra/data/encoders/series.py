@@ -87,8 +87,20 @@ class SeriesEncoder:
         self._check(rows)
         return [self._encode(i, row) for i, row in enumerate(rows)]
 
+    def scaled(self, row: np.ndarray, what: str) -> np.ndarray:
+        """Returns scaled steps `(time, features)`; missing values stay NaN.
+
+        Args:
+            row: steps as in `encode`.
+            what: name of the steps in an error message.
+
+        Raises:
+            DataError: a value is far out of range.
+        """
+        return standardize(row, self.mean, self.scale, what).astype(self.dtype)
+
     def _encode(self, number: int, row: np.ndarray) -> np.ndarray:
-        scaled = standardize(row, self.mean, self.scale, f"sequence {number}").astype(self.dtype)
+        scaled = self.scaled(row, f"sequence {number}")
         missing = np.isnan(scaled)
         if missing.any():
             # step of the last value so far; -1 before the first value selects the row of zeros (the scaled mean)

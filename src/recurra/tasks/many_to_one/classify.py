@@ -132,7 +132,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of the classes, `(batch, classes)`, columns as in `classes_`."""
-        outputs = self._outputs(X)
+        return self._answers(self._outputs(X))
+
+    def _answers(self, outputs: np.ndarray) -> np.ndarray:
         return torch.softmax(torch.from_numpy(outputs), dim=1).numpy()
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

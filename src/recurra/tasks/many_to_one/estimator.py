@@ -194,6 +194,10 @@ class SequenceEstimator(Estimator):
         """Width of the network's output."""
         raise NotImplementedError
 
+    def _answers(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns probabilities or numbers in the unit of the targets for outputs of the network."""
+        raise NotImplementedError
+
     def _constant(self, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """The best constant output for encoded targets, `(outputs,)`."""
         raise NotImplementedError

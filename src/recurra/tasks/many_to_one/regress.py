@@ -106,10 +106,13 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The predicted number of each sequence, `(batch,)`, or `(batch, outputs)` for several targets."""
-        with np.errstate(over="ignore"):  # refused in the next line
-            found = self._outputs(X) * self.target_scale_ + self.target_mean_
+        found = self._answers(self._outputs(X))
         finite(torch.from_numpy(found))
         return found if self.several_ else found[:, 0]
+
+    def _answers(self, outputs: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):  # refused by the caller
+            return outputs * self.target_scale_ + self.target_mean_
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R², computed in units of the training targets' scales, so that the unit of the numbers does not matter."""

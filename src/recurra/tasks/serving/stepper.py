@@ -16,10 +16,17 @@ from torch import Tensor
 
 
 class StateSpec(NamedTuple):
-    """Shape of one tensor of the state of one sequence, without an axis for sequences, and its type."""
+    """One tensor of the state of one sequence.
+
+    Attributes:
+        shape: without an axis for sequences.
+        dtype: number type.
+        initial: value of all numbers in a new sequence.
+    """
 
     shape: tuple[int, ...]
     dtype: torch.dtype
+    initial: float = 0.0
 
 
 class Advanced(NamedTuple):
@@ -28,8 +35,9 @@ class Advanced(NamedTuple):
     Attributes:
         states: the new states by name, `(sequences, …)`.
         rests: the new rests of text, one for each sequence; empty strings for models without text.
-        outputs: output of the model for each sequence so far, `(sequences, outputs)` in float32. A row with a value
-            that is not finite is an error of this sequence only; the caller keeps its old state.
+        outputs: output of the model for each sequence so far, `(sequences, outputs)`: probabilities in float32, and
+            predicted numbers in the units of the training data in float64. A row with a value that is not finite is
+            an error of this sequence only; the caller keeps its old state.
     """
 
     states: dict[str, Tensor]
@@ -45,11 +53,22 @@ class Stepper:
 
     def start(self, count: int) -> dict[str, Tensor]:
         """Returns the states of new sequences by name, `(count, …)`."""
-        return {name: torch.zeros((count, *spec.shape), dtype=spec.dtype) for name, spec in self.specs.items()}
+        return {
+            name: torch.full((count, *spec.shape), spec.initial, dtype=spec.dtype) for name, spec in self.specs.items()
+        }
 
     def about(self) -> dict[str, Any]:
-        """Returns what a client needs to know: names of the outputs, what a step is, and the state, as JSON values."""
-        raise NotImplementedError
+        """Returns what a client needs to know, as JSON values.
+
+        Returns:
+            `state`: shape and type of each tensor by name. `outputs`: names of the outputs. `step`: what a step is.
+        """
+        return {
+            "state": {
+                name: {"shape": list(spec.shape), "dtype": str(spec.dtype).removeprefix("torch.")}
+                for name, spec in self.specs.items()
+            }
+        }
 
     def parse(self, inputs: Sequence[Any]) -> Any:
         """Converts the JSON value `inputs` of one request to steps of one sequence.

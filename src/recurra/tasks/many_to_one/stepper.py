@@ -1,0 +1,94 @@
+"""Classification and regression step by step: the answer for the sequence so far, after any number of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from recurra.errors import UsageError
+from recurra.tasks.serving.layer import States, StepLayer, StepPooling, exact
+from recurra.tasks.serving.series import LAST, SeriesSteps
+from recurra.tasks.serving.stepper import Advanced, Stepper
+
+
+def stepper(estimator: Any) -> Stepper:
+    """Returns the stepper of a fitted classifier or regressor.
+
+    Raises:
+        UsageError: the model cannot run step by step.
+    """
+    if estimator.encoder_.kind == "series":
+        return SeriesStepper(estimator)
+    raise UsageError(
+        "a model of recordings cannot run step by step: its input is normalized over the whole recording. "
+        "Train on numeric series of features that you compute step by step"
+    )
+
+
+class SequenceStepper(Stepper):
+    """Base of the steppers of the many-to-one tasks: recurrent layer, pooling and head.
+
+    Args:
+        estimator: the fitted classifier or regressor.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator, self.network = estimator, estimator.network_.eval()
+        encoder = self.network.encoder
+        self.layer = StepLayer(encoder.recurrent, estimator.device)
+        self.pooling = StepPooling(self.network.pooling, encoder.output_size)
+        self.specs = {**self.layer.specs, **self.pooling.specs}
+
+    def about(self) -> dict[str, Any]:
+        """See `Stepper.about`."""
+        names = getattr(self.estimator, "classes_", range(len(self.network.head.bias)))
+        return {**super().about(), "outputs": [str(name) for name in names]}
+
+    def outputs(self, states: States, values: Tensor, lengths: Tensor) -> tuple[np.ndarray, States]:
+        """Runs encoded steps; returns the outputs of the estimator `(sequences, outputs)` and the new states."""
+        output, after = self.layer.run(states, values, lengths)
+        pooled, more = self.pooling.run(states, output, after["hidden"], lengths)
+        scores = self.network.head(pooled).float().numpy()
+        found = self.estimator._answers(scores)
+        if not np.isfinite(scores).all():  # softmax may hide an infinite score
+            found[~np.isfinite(scores).all(1)] = np.nan
+        return found, {**after, **more}
+
+    def answer(self, output: np.ndarray, states: dict[str, Tensor]) -> dict[str, Any]:
+        """See `Stepper.answer`."""
+        if self.estimator.task == "regress":
+            return {"value": output.tolist() if self.estimator.several_ else output.item()}
+        names = [str(label) for label in self.estimator.classes_]
+        probabilities = output.astype(float).round(6).tolist()
+        best = max(range(len(names)), key=probabilities.__getitem__)
+        answer = {"label": names[best], "probability": probabilities[best]}
+        return {**answer, "probabilities": dict(zip(names, probabilities, strict=True))}
+
+
+class SeriesStepper(SequenceStepper):
+    """Steps of numeric series."""
+
+    def __init__(self, estimator: Any) -> None:
+        super().__init__(estimator)
+        self.series = SeriesSteps(estimator.encoder_)
+        self.specs.update(self.series.specs)
+        self.parse, self.parse_binary = self.series.parse, self.series.parse_binary  # type: ignore[method-assign]
+
+    def about(self) -> dict[str, Any]:
+        """See `Stepper.about`."""
+        names = getattr(self.estimator, "feature_names_in_", None)
+        features = self.series.features
+        return {
+            **super().about(),
+            "step": {"features": features, **({} if names is None else {"names": list(names)})},
+        }
+
+    def advance(self, states: dict[str, Tensor], rests: Sequence[str], items: Sequence[np.ndarray]) -> Advanced:
+        """See `Stepper.advance`."""
+        with exact():
+            values, lengths, last = self.series.encode(states[LAST], items)
+            found, after = self.outputs(states, values, lengths)
+        return Advanced({**after, LAST: last}, list(rests), found)
