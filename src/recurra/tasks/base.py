@@ -32,6 +32,8 @@ from .config import METRICS, FolderConfig
 from .finite import finite_loss
 from .fitting import CheckpointConfig, Prepared
 from .params import Parameters, check_params, params_of, with_descriptions
+from .serving.default import PredictionService
+from .serving.service import Service
 from .size import refuse_too_large
 from .subject import Subject
 from .subsample import select
@@ -74,6 +76,8 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
     """True if targets belong to steps, so that the order test moves both."""
     simple_models: ClassVar[tuple[type[Baseline], ...]] = ()
     """Classes of the baselines that `_fit_baselines` returns, for reading a model folder."""
+    service_class: ClassVar[type[Service]] = PredictionService
+    """Class of the object that `service` returns."""
 
     @property
     def title(self) -> str:
@@ -116,6 +120,19 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
     def set_params(self, **params: Any) -> Self:
         """Sets parameters, as scikit-learn does."""
         return super().set_params(**renamed(params))
+
+    def service(self) -> Service:
+        """Returns an object that converts JSON values to sequences of this model, and predictions to JSON values.
+
+        Example:
+            >>> from recurra import SequenceClassifier
+            >>> clf = SequenceClassifier(hidden_size=4, epochs=1, verbose=0).fit(["ab", "cd"] * 10, ["x", "y"] * 10)
+            >>> service = clf.service()
+            >>> [sorted(answer) for answer in service.answers(service.parse(["ab"]), service.Options())]
+            [['label', 'probability']]
+        """
+        check_is_fitted(self, "network_")
+        return self.service_class(self)
 
     # what a task defines
 

@@ -33,6 +33,12 @@ EPOCHS_LIMIT = 1_000_000
 MAX_SEED = 2**32 - 1
 """Largest seed that all random generators in use accept."""
 
+MAX_BEAMS = 1000
+"""Largest number of hypotheses of a search. Much smaller numbers give the same quality."""
+
+MAX_TOP = 10_000
+"""Largest number of most probable tokens in an answer."""
+
 
 @dataclass(frozen=True)
 class Param:

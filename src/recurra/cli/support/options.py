@@ -16,16 +16,13 @@ import typer
 
 from recurra.cells.registry import names
 from recurra.errors import UsageError
-from recurra.tasks.params import Parameters, Shared, params_of
+from recurra.tasks.params import MAX_BEAMS, MAX_TOP, Parameters, Shared, params_of
 
 from .command import MAX_COUNT, check_number, kind_of
 from .console import say
 
 CELLS = ", ".join(names(memoryless=False))
 """The cells with memory, for help texts."""
-
-MAX_BEAMS = 1000
-"""Largest number of hypotheses of a search. Much smaller numbers give the same quality."""
 
 
 def _option(panel: str, *names: str, text: str, **extra: Any) -> Any:
@@ -153,7 +150,7 @@ class PredictOptions(FileOptions, TimeOptions):
     ] = None
     top: Annotated[
         int,
-        _data("--top", text="Language models, blank fillers: number of most probable tokens.", min=1, max=10_000),
+        _data("--top", text="Language models, blank fillers: number of most probable tokens.", min=1, max=MAX_TOP),
     ] = 5
     proba: Annotated[bool, _data("--proba", text="Add the probabilities of all classes, or of each tag.")] = False
     source: Annotated[

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from recurra.cli.support.options import PredictOptions, with_options
+from recurra.cli.support.options import with_options
 
 from . import TIMES, many_to_one
-from .many_to_one import SequenceFitOptions, Train, inputs, read
+from .many_to_one import SequenceFitOptions, Train, inputs, predict, read
 
 __all__ = ["OPTIONS", "fit", "inputs", "predict", "read"]
 
@@ -40,18 +39,3 @@ def fit(
     Empty texts are empty sequences. Rows without a label are left out.
     """
     many_to_one.fit("classify", train, options, {"class_weight": class_weight} if class_weight else {})
-
-
-def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:
-    """Yields the most probable class of each sequence with its probability, or with those of all classes."""
-    names = [str(label) for label in estimator.classes_]
-
-    def rows_of(chunk: Any) -> Iterator[dict[str, Any]]:
-        for probabilities in estimator.predict_proba(chunk).astype(float).round(6).tolist():
-            best = max(range(len(names)), key=probabilities.__getitem__)
-            row: dict[str, Any] = {"label": names[best], "probability": probabilities[best]}
-            if options.proba:
-                row["probabilities"] = dict(zip(names, probabilities, strict=True))
-            yield row
-
-    return many_to_one.predict(estimator, source, options, rows_of)

@@ -71,9 +71,14 @@ def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
 
 def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:
     """Yields the most probable next tokens of each text."""
-    for chunk in inputs(estimator, source, options):
-        for best in estimator.top(*chunk, k=options.top):
-            yield _row(best, options.top)
+    from recurra.data.columns.inputs import texts_of
+    from recurra.tasks.generate.service import Prompt
+
+    service = estimator.service()
+    for column, *labelled in inputs(estimator, source, options):
+        texts = texts_of(column)
+        conditions = labelled[0] if labelled and labelled[0] is not None else [None] * len(texts)
+        yield from service.answers(list(map(Prompt, texts, conditions)), service.Options(top=options.top))
 
 
 def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[tuple[Any, ...]]:
@@ -85,17 +90,6 @@ def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> 
     if isinstance(columns[0], str):
         columns = (columns[0].removesuffix("\n").split("\n"),)
     return (tuple(column[i : i + ROWS] for column in columns) for i in range(0, len(columns[0]), ROWS))
-
-
-def _row(best: list[tuple[str, float]], top: int) -> dict[str, Any]:
-    """Returns a row with the best token first. Every row has the same keys; those after the first are numbered."""
-    row: dict[str, Any] = {}
-    for place in range(1, top + 1):
-        token, probability = best[place - 1] if place <= len(best) else (None, None)
-        number = f" {place}" if place > 1 else ""
-        row[f"next{number}"] = token
-        row[f"probability{number}"] = None if probability is None else round(probability, 6)
-    return row
 
 
 def _columns(estimator: Any, options: PredictOptions) -> tuple[str | None, str | None]:

@@ -2,7 +2,7 @@
 
 # no `from __future__ import annotations`: typer needs the annotations themselves
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,11 +68,15 @@ def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
     return read_labelled(estimator.task, path, Columns.of(options, estimator.provenance_), options)
 
 
-def predict(
-    estimator: Any, source: str | list[str], options: PredictOptions, rows_of: Callable[[Any], Iterator[dict[str, Any]]]
-) -> Iterator[dict[str, Any]]:
-    """Yields predictions for the sequences of a file or of standard input, in chunks."""
-    return _named(_chunks(estimator, source, options), rows_of)
+def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:
+    """Yields the answer for each sequence of a file or of standard input, in chunks."""
+    from recurra.data.columns.inputs import as_sequences
+
+    service = estimator.service()
+    given = service.Options(proba=options.proba)
+    for chunk, ids in _chunks(estimator, source, options):
+        for i, answer in enumerate(service.answers(as_sequences(chunk), given)):
+            yield answer if ids is None else {"id": ids[i], **answer}
 
 
 def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[tuple[Any]]:
@@ -89,9 +93,3 @@ def _chunks(estimator: Any, source: str | list[str], options: PredictOptions) ->
         return ((chunk, None) for chunk in lines)
     columns = Columns.of(options, estimator.provenance_)
     return read_source(estimator.task, Path(str(source)), columns, options, targets=False).chunks()
-
-
-def _named(chunks: Iterator[Any], rows_of: Callable[[Any], Iterator[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
-    for chunk, ids in chunks:
-        for i, row in enumerate(rows_of(chunk)):
-            yield row if ids is None else {"id": ids[i], **row}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-from recurra.cli.support.options import PredictOptions, with_options
+from recurra.cli.support.options import with_options
 
 from . import TIMES, many_to_one
-from .many_to_one import SequenceFitOptions, Train, inputs, read
+from .many_to_one import SequenceFitOptions, Train, inputs, predict, read
 
 __all__ = ["OPTIONS", "fit", "inputs", "predict", "read"]
 
@@ -30,10 +27,3 @@ def fit(train: Train, *, options: SequenceFitOptions) -> None:
     Rows without a target are left out.
     """
     many_to_one.fit("regress", train, options)
-
-
-def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:
-    """Yields the predicted number of each sequence."""
-    return many_to_one.predict(
-        estimator, source, options, lambda chunk: ({"value": value} for value in estimator.predict(chunk).tolist())
-    )

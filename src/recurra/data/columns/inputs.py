@@ -136,6 +136,22 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
     return _arrays(rows)
 
 
+def texts_of(X: Any) -> list[str]:
+    """Returns the texts of a list or column; a missing text is replaced by an empty one.
+
+    Raises:
+        DataError: `X` holds numbers or recordings.
+
+    Example:
+        >>> texts_of(pa.chunked_array([["a", None]]))
+        ['a', '']
+    """
+    sequences = as_sequences(X)
+    if not isinstance(sequences, Texts):
+        raise DataError(f"the model takes texts, not {'recordings' if sequences.kind == 'audio' else 'numbers'}")
+    return [text for chunk in sequences.chunks() for text in chunk]
+
+
 def as_column(y: Any, rows: int, name: str) -> np.ndarray:
     """Converts one value per sequence to a numpy array of `rows` rows.
 

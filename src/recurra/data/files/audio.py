@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from importlib import import_module
+from io import BytesIO
 from itertools import compress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -156,18 +158,39 @@ def read_audio(path: Path) -> tuple[np.ndarray, int]:
         DataError: the file is missing, is not an audio file, is truncated, or is longer than `MAX_SAMPLES`.
         EngineError: the packages of the extra `audio` are not installed.
     """
-    said = _header(path)
+    refuse_no_file(path, "sound")
+    return _read(lambda: path, path)
+
+
+def decode_audio(data: bytes, name: str, max_seconds: float) -> tuple[np.ndarray, int]:
+    """Decodes the content of a sound file in memory; see `read_audio` for the result.
+
+    Args:
+        data: the content of a file.
+        name: name of the recording in messages.
+        max_seconds: longest duration; a longer recording is refused before it is decoded.
+
+    Raises:
+        DataError: the content is not a recording, is truncated or damaged, or is too long.
+        EngineError: the packages of the extra `audio` are not installed.
+    """
+    return _read(lambda: BytesIO(data), name, max_seconds)
+
+
+def _read(open_: Callable[[], Path | BinaryIO], name: Any, max_seconds: float = math.inf) -> tuple[np.ndarray, int]:
+    """Reads the samples of a file that a function opens."""
+    said = _header_of(open_, name, max_seconds)
     samples, found = np.empty(said.samples, np.float32), 0
-    for block in _blocks(path):
+    for block in _blocks(open_(), name):
         kept = block[: said.samples - found]
         samples[found : found + len(kept)] = kept
         found += len(kept)
     if found < said.samples:
-        raise _cut_short(path, found, said.samples)
+        raise _cut_short(name, found, said.samples)
     return samples, said.rate
 
 
-def _blocks(path: Path) -> Iterator[np.ndarray]:
+def _blocks(source: Path | BinaryIO, path: Any, max_samples: int | None = None) -> Iterator[np.ndarray]:
     """Decodes a file in blocks, and yields samples `(time,)`, averaged over channels.
 
     Raises:
@@ -175,13 +198,13 @@ def _blocks(path: Path) -> Iterator[np.ndarray]:
     """
     soundfile, total = needed("soundfile"), 0
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(source) as file:
             # between two blocks soundfile seeks to the current position, which resets the decoders of OGG and MP3
             file.seekable = lambda: False  # type: ignore[method-assign]
             size = max(BLOCK_SAMPLES // file.channels, 1)
             while len(block := file.read(size, dtype="float32", always_2d=True)):
                 total += len(block)
-                _check_length(path, total)
+                _check_length(path, total, max_samples)
                 yield _mono(block, path)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise DataError(f"{path} is damaged: {_reason(error)}") from None
@@ -243,22 +266,32 @@ def _header(recording: Path | Samples) -> Header:
     if not isinstance(recording, Path):
         samples, rate = samples_of(recording)
         return Header(rate, len(samples))
-    soundfile = needed("soundfile")
     refuse_no_file(recording, "sound")
+    return _header_of(lambda: recording, recording)
+
+
+def _header_of(open_: Callable[[], Path | BinaryIO], name: Any, max_seconds: float = math.inf) -> Header:
+    """Reads rate and length of a file that a function opens.
+
+    Raises:
+        DataError: it is not a recording, is truncated, or is too long.
+    """
+    soundfile = needed("soundfile")
     try:
-        info = soundfile.info(recording, verbose=True)
+        info = soundfile.info(open_(), verbose=True)
     except soundfile.LibsndfileError as error:
         raise DataError(
-            f"{recording} is not a recording that can be read ({_reason(error)}); convert it to WAV or FLAC"
+            f"{name} is not a recording that can be read ({_reason(error)}); convert it to WAV or FLAC"
         ) from None
-    _check_rate(recording, info.samplerate)
+    _check_rate(name, info.samplerate)
     short = re.search(r"^data : (\d+) \(should be (\d+)\)", info.extra_info, re.M)
     # programs that write to a pipe do not know the size, and write the largest possible one
     if short and int(short[2]) < int(short[1]) < 0x7FFFF000:
-        raise _cut_short(recording, int(short[2]), int(short[1]))
+        raise _cut_short(name, int(short[2]), int(short[1]))
+    most = int(min(max_seconds * info.samplerate, MAX_SAMPLES))
     if info.frames == _UNKNOWN_LENGTH:
-        return Header(info.samplerate, sum(map(len, _blocks(recording))))
-    _check_length(recording, info.frames)
+        return Header(info.samplerate, sum(map(len, _blocks(open_(), name, most))))
+    _check_length(name, info.frames, most)
     return Header(info.samplerate, info.frames)
 
 
@@ -273,15 +306,16 @@ def _check_rate(name: Any, rate: int) -> None:
         )
 
 
-def _check_length(name: Any, samples: int) -> None:
-    if samples > MAX_SAMPLES:
+def _check_length(name: Any, samples: int, most: int | None = None) -> None:
+    most = MAX_SAMPLES if most is None else most
+    if samples > most:
         raise DataError(
-            f"{name} has {samples:,} samples in each channel or more; at most {MAX_SAMPLES:,} are read\n"
+            f"{name} has {samples:,} samples in each channel or more; at most {most:,} are read\n"
             "Cut it into shorter recordings; if it is short, its header is wrong."
         )
 
 
-def _cut_short(path: Path, found: int, said: int) -> DataError:
+def _cut_short(path: Any, found: int, said: int) -> DataError:
     return DataError(f"{path} is cut short: {found / said:.0%} of it is there; copy or record it again")
 
 

@@ -42,6 +42,7 @@ from recurra.tasks.params import param
 from recurra.tasks.subject import Subject, unknown_notes
 
 from .network import LanguageNetwork, NextToken, check_sampling, draw, token_losses
+from .service import GenerateService
 
 PIECE = 256  # characters of a piece of a running text in `subsample`
 STREAM_WINDOWS = 4  # at least so many windows in a training stream: short texts come in fewer streams
@@ -120,6 +121,7 @@ class LanguageModel(Estimator):
 
     task = "generate"
     folder_config = GenerateConfig
+    service_class = GenerateService
     simple_models: ClassVar = (TokenFrequency, PairFrequency)
     aligned: ClassVar = True
 
@@ -387,9 +389,9 @@ class LanguageModel(Estimator):
             logits = finite(network.score(last).float().cpu())
             return torch.softmax(logits.masked_fill(forbidden, -math.inf), 1)
 
-        words = [word.decode("utf-8", "replace") for word in self.encoder_.words]
+        words = self.encoder_.words
         return [
-            [(words[i], float(chances[i])) for i in np.argsort(-chances, kind="stable")[:k] if chances[i] > 0]
+            [(words[i].decode("utf-8", "replace"), float(chances[i])) for i in _most_probable(chances, k)]
             for chances in self._each(X, y, judge)
         ]
 
@@ -516,6 +518,15 @@ class LanguageModel(Estimator):
         tags.target_tags.required = False
         tags.non_deterministic = self.random_state is None
         return tags
+
+
+def _most_probable(chances: np.ndarray, k: int) -> list[int]:
+    """Returns the `k` most probable tokens, the best first and equals in their order, without impossible ones."""
+    some = np.arange(len(chances))
+    if k < len(chances):  # sorting all tokens takes longer than the network
+        some = np.flatnonzero(chances >= np.partition(chances, -k)[-k])
+    order = some[np.argsort(-chances[some], kind="stable")[:k]]
+    return [i for i in order.tolist() if chances[i] > 0]
 
 
 def _texts(X: Any) -> Texts:

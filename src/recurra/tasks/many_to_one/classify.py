@@ -17,6 +17,7 @@ from recurra.data.columns.inputs import as_column, is_missing
 from recurra.errors import DataError, UsageError
 
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights
+from .service import ClassifyService
 
 DTYPES = ("str", "bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
 DTYPES += ("float16", "float32", "float64")
@@ -124,6 +125,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     task = "classify"
     folder_config = ClassifyConfig
+    service_class = ClassifyService
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each sequence, `(batch,)`."""

@@ -17,6 +17,7 @@ from recurra.errors import DataError
 from recurra.tasks.finite import finite
 
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights
+from .service import RegressService
 
 
 class NumberTargets(Record):
@@ -101,6 +102,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
 
     task = "regress"
     folder_config = RegressConfig
+    service_class = RegressService
     held_out_of_few: ClassVar = 0.2  # targets that are numbers are noisy: the last epoch would have learnt the noise
     defaults: ClassVar = {kind: {**chosen, "dropout": 0.1} for kind, chosen in SequenceEstimator.defaults.items()}
 

@@ -1,7 +1,7 @@
 """Base class of the services: they convert JSON values to sequences, and predictions to JSON values.
 
 The command line and the server use the same service, so that both give the same answers. A task has its service in
-`tasks/TASK/service.py` and names it in `Estimator.service`.
+`tasks/TASK/service.py`, and its estimator names it as `service_class`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from recurra.errors import DataError
+from recurra.errors import DataError, RecurraError, UsageError
+
+from .values import described
 
 if TYPE_CHECKING:
     from .stepper import Stepper
+
+Path = tuple[str | int, ...]
+"""Position of a value in a request, such as `("inputs", 3, 0)`."""
+
+MAX_STEPS = 1 << 18
+"""Default of the largest number of time steps, or characters, of one input of a request."""
 
 
 class InputError(DataError):
@@ -30,35 +38,83 @@ class InputError(DataError):
         self.path = tuple(path)
 
 
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Options of a request. Every field has a default; requests with equal options are computed in one batch."""
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Options of a request. Every field has a default; requests with equal options are computed in one batch.
+
+    Attributes:
+        proba: whether probabilities are added to the answers, where the task has some to add.
+    """
+
+    proba: bool = False
 
 
 class Service:
     """Answers of one model.
 
+    A task defines `item`, `answers`, `input_schema` and `example`.
+
     Args:
         estimator: the fitted model.
+        max_steps: largest number of time steps, or characters, of one input.
     """
 
     Options: ClassVar[type[Options]] = Options
+    unit: str = "steps"
+    """Name of what `steps` counts."""
 
-    def __init__(self, estimator: Any) -> None:
-        self.estimator = estimator
+    def __init__(self, estimator: Any, max_steps: int = MAX_STEPS) -> None:
+        self.estimator, self.max_steps = estimator, max_steps
 
     def input_schema(self) -> dict[str, Any]:
         """Returns the JSON Schema of one element of `inputs`."""
+        raise NotImplementedError
+
+    def example(self) -> Any:
+        """Returns a valid element of `inputs`, for documentation and for the web page."""
         raise NotImplementedError
 
     def about(self) -> dict[str, Any]:
         """Returns what a client needs to know: classes, features, horizon and the like, as JSON values."""
         return {}
 
-    def parse(self, inputs: Sequence[Any]) -> list[Any]:
+    def parse(self, inputs: Any) -> list[Any]:
         """Converts JSON values to sequences for `answers`.
+
+        Args:
+            inputs: the value of `inputs` in a request, a list.
 
         Raises:
             InputError: a value cannot be used; `path` begins with `"inputs"` and its position.
+        """
+        if not isinstance(inputs, list):
+            raise InputError(f"inputs is {described(inputs)}; send a list with one element per sequence", ("inputs",))
+        return [self._checked(value, ("inputs", place)) for place, value in enumerate(inputs)]
+
+    def _checked(self, value: Any, path: Path) -> Any:
+        try:
+            item = self.item(value, path)
+        except InputError:
+            raise
+        except RecurraError as error:
+            raise InputError(str(error), path) from None
+        if self.steps(item) > self.max_steps:
+            raise self._too_long(self.steps(item), path)
+        return item
+
+    def _too_long(self, steps: int, path: Path) -> InputError:
+        """Returns the error for an input with too many steps."""
+        return InputError(f"the input has {steps:,} {self.unit}; at most {self.max_steps:,} are accepted", path)
+
+    def item(self, value: Any, path: Path) -> Any:
+        """Converts one JSON value to a sequence for `answers`.
+
+        Args:
+            value: an element of `inputs`.
+            path: its position in the request.
+
+        Raises:
+            InputError: the value cannot be used.
+            RecurraError: the same, without a position inside the value.
         """
         raise NotImplementedError
 
@@ -74,8 +130,16 @@ class Service:
         Args:
             items: results of `parse`.
             options: an instance of `Options`.
+
+        Raises:
+            RecurraError: an input cannot be used with these options, or the network gives an output that is not finite.
+                The error does not name the input; a caller with several inputs repeats them one by one.
         """
         raise NotImplementedError
+
+    def rows(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """Returns the rows that `recurra predict` writes for an answer; most tasks write one."""
+        return [answer]
 
     def stepper(self) -> Stepper:
         """Returns an object that runs many sequences of this model step by step.
@@ -83,4 +147,38 @@ class Service:
         Raises:
             UsageError: the model cannot run step by step. The message gives the reason and what to train instead.
         """
-        raise NotImplementedError
+        raise UsageError(f"a {self.estimator.title.lower()} does not run step by step; send its inputs to predict")
+
+
+class TextService(Service):
+    """Service of a model whose inputs are texts."""
+
+    unit = "characters"
+
+    def input_schema(self) -> dict[str, Any]:
+        """See `Service.input_schema`."""
+        return text_schema(self.max_steps)
+
+    def example(self) -> Any:
+        """See `Service.example`."""
+        return "a text"
+
+    def item(self, value: Any, path: Path) -> Any:
+        """See `Service.item`."""
+        return text_of(value, path)
+
+
+def text_schema(max_characters: int) -> dict[str, Any]:
+    """Returns the JSON Schema of a text."""
+    return {"type": "string", "maxLength": max_characters}
+
+
+def text_of(value: Any, path: Path) -> str:
+    """Returns a JSON value that is a text.
+
+    Raises:
+        InputError: the value is not a text.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"an input is a text, not {described(value)}", path)
+    return value

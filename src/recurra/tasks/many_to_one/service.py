@@ -1,0 +1,129 @@
+"""Services of classification and regression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from recurra.data.columns.inputs import Arrays, Texts
+from recurra.data.columns.scaling import standardize
+from recurra.data.files.audio import Recordings
+from recurra.tasks.serving.service import InputError, Path, Service, text_of, text_schema
+from recurra.tasks.serving.sounds import sound_example, sound_of, sound_schema, sound_steps
+from recurra.tasks.serving.values import NumberError, described, number_rows
+
+
+class PooledService(Service):
+    """What the services of both tasks share: texts, series and recordings."""
+
+    def __init__(self, estimator: Any, **limits: Any) -> None:
+        super().__init__(estimator, **limits)
+        self.kind: str = estimator.encoder_.kind
+        self.unit = "characters" if self.kind == "text" else "steps"
+
+    @property
+    def features(self) -> int:
+        """Number of features of a step of a series."""
+        return self.estimator.encoder_.features
+
+    def input_schema(self) -> dict[str, Any]:
+        """See `Service.input_schema`."""
+        if self.kind == "text":
+            return text_schema(self.max_steps)
+        if self.kind == "audio":
+            return sound_schema()
+        number = {"type": ["number", "null"]}
+        row = {"type": "array", "items": number, "minItems": self.features, "maxItems": self.features}
+        rows = {"type": "array", "items": row, "maxItems": self.max_steps}
+        if self.features > 1:
+            return rows
+        return {"anyOf": [rows, {"type": "array", "items": number, "maxItems": self.max_steps}]}
+
+    def example(self) -> Any:
+        """See `Service.example`."""
+        if self.kind == "text":
+            return "a text"
+        if self.kind == "audio":
+            return sound_example(self.estimator.encoder_.rate)
+        mean = [float(f"{value:.4g}") for value in self.estimator.encoder_.mean.tolist()]
+        return [mean, mean, mean]
+
+    def about(self) -> dict[str, Any]:
+        """See `Service.about`."""
+        encoder = self.estimator.encoder_
+        found: dict[str, Any] = {"kind": self.kind}
+        if self.kind == "text":
+            found |= {"tokens": encoder.tokens, "vocabulary": encoder.input_size}
+        elif self.kind == "series":
+            names = getattr(self.estimator, "feature_names_in_", None)
+            names = names.tolist() if names is not None else self.estimator.provenance_.feature_columns
+            found |= {"features": self.features, "feature_names": names}
+        else:
+            found["sample_rate"] = encoder.rate
+        return found
+
+    def item(self, value: Any, path: Path) -> Any:
+        """See `Service.item`."""
+        if self.kind == "text":
+            return text_of(value, path)
+        if self.kind == "audio":
+            return sound_of(value, path, self.max_steps)
+        if not isinstance(value, list):
+            raise InputError(f"a series is a list of steps, not {described(value)}", path)
+        if len(value) > self.max_steps:
+            raise self._too_long(len(value), path)
+        try:
+            rows = number_rows(value, self.features)
+        except NumberError as error:
+            raise InputError(str(error), (*path, *error.at)) from None
+        encoder = self.estimator.encoder_
+        standardize(rows, encoder.mean, encoder.scale, "the series")  # refuses values far outside the training data
+        return rows
+
+    def steps(self, item: Any) -> int:
+        """See `Service.steps`."""
+        return sound_steps(item) if self.kind == "audio" else len(item)
+
+    def sequences(self, items: Any) -> Any:
+        """Returns parsed inputs as sequences for `predict`; sequences that the command line has read do not change."""
+        if not isinstance(items, list):
+            return items
+        if self.kind == "series":
+            return Arrays(items, self.features)
+        return Texts(items) if self.kind == "text" else Recordings(items)
+
+
+class ClassifyService(PooledService):
+    """Service of a classifier: the most probable class, and with `proba` the probabilities of all."""
+
+    def __init__(self, estimator: Any, **limits: Any) -> None:
+        super().__init__(estimator, **limits)
+        self.names = [str(label) for label in estimator.classes_]
+
+    def about(self) -> dict[str, Any]:
+        """See `Service.about`."""
+        return {**super().about(), "classes": self.names}
+
+    def answers(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:
+        """See `Service.answers`."""
+        chances = self.estimator.predict_proba(self.sequences(items)).astype(float).round(6)
+        found = []
+        for best, row in zip(chances.argmax(1).tolist(), chances.tolist(), strict=True):
+            answer: dict[str, Any] = {"label": self.names[best], "probability": row[best]}
+            if options.proba:
+                answer["probabilities"] = dict(zip(self.names, row, strict=True))
+            found.append(answer)
+        return found
+
+
+class RegressService(PooledService):
+    """Service of a regressor: a number, or a list of numbers for several targets."""
+
+    def about(self) -> dict[str, Any]:
+        """See `Service.about`."""
+        targets = len(self.estimator.target_mean_)
+        return {**super().about(), "targets": targets, "target_name": self.estimator.provenance_.target_column}
+
+    def answers(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:
+        """See `Service.answers`."""
+        return [{"value": value} for value in self.estimator.predict(self.sequences(items)).tolist()]
