@@ -1,0 +1,462 @@
+"""Sessions: sequences that arrive step by step, with a state on the server.
+
+The event loop owns the table of sessions. It accepts steps, keeps their order and expires sessions. The engine thread
+owns states: it advances one step of many sessions in one call, and saves them before the answers are sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import secrets
+import time
+import zlib
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recurra.errors import NonFiniteError
+
+from .batching import Batcher, EngineThread
+from .metrics import Metrics
+from .models import ServedModel
+from .problems import Problem, busy
+from .settings import Settings
+from .slab import Slab
+from .state_file import SessionState, StateInfo
+from .store import Saved, Store
+
+MAX_LIVE = 8192
+"""Sessions whose states are in memory if a folder holds the others."""
+MAX_PIPELINED = 256
+"""Steps of one session that may wait."""
+MAX_ENDED = 10_000
+"""Ended sessions whose reason is remembered without a folder."""
+SWEEP = 1.0
+"""Seconds between two searches for sessions to expire."""
+
+Done = Callable[["StepResult | BaseException"], None]
+
+
+class StepResult(NamedTuple):
+    """Answer to a step: the output of the model `(outputs,)`, and for clients of JSON the same as JSON values."""
+
+    seq: int
+    steps: int
+    output: np.ndarray
+    answer: dict[str, Any] | None
+
+
+class Step(NamedTuple):
+    """A step request of a session; `seq` is None to repeat the last answer."""
+
+    session: Session
+    seq: int | None
+    item: Any
+    json: bool
+
+
+class Waiting(NamedTuple):
+    """An accepted step and the callbacks that get its result."""
+
+    step: Step
+    callbacks: list[Done]
+
+
+class Session:
+    """A sequence and its state.
+
+    Attributes:
+        seq: number of the next step that is not answered yet.
+        accepted: number of the next step that is not accepted yet.
+        steps: time steps so far.
+        queue: accepted steps; the first one is being computed.
+    """
+
+    __slots__ = ("accepted", "created", "gone", "id", "model", "queue", "rest", "seq", "slot", "steps", "used")
+
+    def __init__(self, id: str, model: str, slot: int, info: StateInfo, created: float) -> None:
+        self.id, self.model, self.slot, self.created = id, model, slot, created
+        self.seq = self.accepted = info.seq
+        self.steps, self.rest, self.used = info.steps, info.rest, time.time()
+        self.queue: deque[Waiting] = deque()
+        self.gone = False
+
+    def about(self) -> dict[str, Any]:
+        """Returns the session as JSON values."""
+        return {"session": self.id, "seq": self.seq, "steps": self.steps}
+
+
+class Sessions:
+    """All sessions of a server process.
+
+    Args:
+        models: the models by name.
+        engine: the engine thread.
+        batcher: batches of steps.
+        settings: limits.
+        metrics: counts sessions.
+        store: sessions on disk; None to keep them in memory only.
+        worker: number of this process and number of processes.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, ServedModel],
+        engine: EngineThread,
+        batcher: Batcher,
+        settings: Settings,
+        metrics: Metrics,
+        store: Store | None = None,
+        worker: tuple[int, int] = (0, 1),
+    ) -> None:
+        self._models, self._engine, self._batcher = models, engine, batcher
+        self._settings, self._metrics, self._store, self._worker = settings, metrics, store, worker
+        self._slabs = {name: Slab(model.stepper.specs) for name, model in models.items() if model.stepper is not None}
+        self._live: OrderedDict[str, Session] = OrderedDict()  # least recently used first
+        self._loading: dict[str, asyncio.Future[Session]] = {}
+        self._deadlines: list[tuple[float, str]] = []
+        self._ended: OrderedDict[str, str] = OrderedDict()
+        self._saved = 0 if store is None else store.count()
+        self._swept = time.monotonic()
+
+    # sessions
+
+    async def create(self, model: str, options: Mapping[str, Any], id: str | None = None) -> Session:
+        """Begins a session.
+
+        Args:
+            model: name of the model.
+            options: options of `Stepper.start`.
+            id: name of the session; None for a random one.
+
+        Raises:
+            Problem: the model has no sessions, the name is taken, or there are too many sessions.
+        """
+        stepper = self._stepper(model)
+        states = await self._engine.call(lambda: stepper.start(1, **options))
+        return await self._add(model, SessionState(states, StateInfo(self._models[model].fingerprint, 0, 0)), id)
+
+    async def find(self, model: str, id: str) -> Session:
+        """Returns a session, from disk if it is not in memory.
+
+        Raises:
+            Problem: there is no session of this name (404), or it ended (410).
+        """
+        session = self._live.get(id)
+        if session is None:
+            session = await self._load(id)
+        if session.model != model:
+            raise Problem(404, f"the session {id!r} belongs to the model {session.model!r}")
+        return session
+
+    async def fork(self, session: Session, id: str | None = None) -> Session:
+        """Begins a session with the state of another one after its last answered step."""
+        return await self._add(session.model, await self.state(session), id)
+
+    async def state(self, session: Session) -> SessionState:
+        """Returns the state of a session after its last answered step."""
+        slab, fingerprint = self._slabs[session.model], self._models[session.model].fingerprint
+
+        def read() -> SessionState:
+            info = StateInfo(fingerprint, session.seq, session.steps, session.rest)
+            return SessionState(slab.get([session.slot]), info)
+
+        return await self._engine.call(read)
+
+    async def replace(self, model: str, id: str, state: SessionState) -> Session:
+        """Sets the state of a session; begins the session if there is none of this name.
+
+        Raises:
+            Problem: steps of the session are being computed.
+        """
+        try:
+            session = await self.find(model, id)
+        except Problem as problem:
+            if problem.status not in (404, 410) or id in self._live:
+                raise
+            return await self._add(model, state, id)
+        if session.queue:
+            raise Problem(409, "steps of this session are being computed: wait for their answers")
+        await self._engine.call(self._write_state, session, state)
+        session.accepted = session.seq
+        self._touch(session)
+        return session
+
+    async def delete(self, session: Session, reason: str = "the client deleted it") -> None:
+        """Ends a session."""
+        self._remove(session, reason, "deleted")
+        if self._store is not None:
+            await self._engine.call(self._store.delete, [session.id], reason)
+            self._saved -= 1
+
+    @property
+    def count(self) -> int:
+        """Number of sessions, in memory and on disk."""
+        return len(self._live) if self._store is None else max(self._saved, len(self._live))
+
+    @property
+    def live(self) -> int:
+        """Number of sessions in memory."""
+        return len(self._live)
+
+    @property
+    def running(self) -> int:
+        """Number of steps that are accepted and not answered."""
+        return sum(len(session.queue) for session in self._live.values())
+
+    # steps
+
+    def step(self, session: Session, seq: int | None, item: Any, done: Done, *, json: bool = True) -> int:
+        """Accepts a step. The result or an error is given to `done`, later, on the event loop.
+
+        Args:
+            session: the session.
+            seq: number of the step, counted from 0; the number of the last step repeats its answer; None for the next.
+            item: result of `Stepper.parse`.
+            done: called with the result.
+            json: whether the result has JSON values.
+
+        Returns:
+            Number of the step.
+
+        Raises:
+            Problem: `seq` leaves a gap or was answered before the last step, the session ended, or too many steps wait.
+        """
+        if session.gone:
+            raise self._gone(session.id)
+        expected = session.accepted
+        seq = expected if seq is None else seq
+        if seq == expected - 1:
+            self._repeat(session, seq, done, json)
+            return seq
+        if seq != expected:
+            raise Problem(409, f"seq {seq} does not follow: the next step has seq {expected}", ("seq",), seq=expected)
+        if len(session.queue) >= MAX_PIPELINED:
+            raise busy(f"{len(session.queue)} steps of this session wait", 429)
+        self._batcher.check(1)
+        self._touch(session)
+        session.accepted += 1
+        session.queue.append(Waiting(Step(session, seq, item, json), [done]))
+        if len(session.queue) == 1:
+            self._compute(session)
+        return seq
+
+    def _repeat(self, session: Session, seq: int, done: Done, json: bool) -> None:
+        """Answers the last accepted step again."""
+        if session.queue:
+            session.queue[-1].callbacks.append(done)
+            return
+        item = self._stepper(session.model).parse([])  # no step: the output so far
+        self._touch(session)
+        self._submit(Step(session, None, item, json), done)
+
+    def _compute(self, session: Session) -> None:
+        waiting = session.queue[0]
+        self._submit(waiting.step, lambda result: self._finish(session, result))
+
+    def _submit(self, step: Step, done: Done) -> None:
+        model = step.session.model
+        self._batcher.add(("steps", model), model, self._advance, step, done)
+
+    def _finish(self, session: Session, result: Any) -> None:
+        """Hands a result to its callbacks, and computes the next step of the session."""
+        waiting = session.queue.popleft()
+        failed = isinstance(result, BaseException)
+        rest = list(session.queue) if failed else []
+        if failed:
+            session.accepted = session.seq
+            session.queue.clear()
+        elif session.queue:
+            self._compute(session)
+        for callback in waiting.callbacks:
+            callback(result)
+        for late in rest:
+            problem = Problem(409, f"step {waiting.step.seq} failed: the next step has seq {session.seq}", ("seq",))
+            for callback in late.callbacks:
+                callback(problem)
+
+    # on the engine thread
+
+    def _advance(self, batch: Sequence[Step]) -> list[Any]:
+        """Runs a step of each session. A session whose output is not finite keeps its state."""
+        model = batch[0].session.model
+        stepper, slab = self._stepper(model), self._slabs[model]
+        sessions = [step.session for step in batch]
+        slots = [session.slot for session in sessions]
+        found = stepper.advance(slab.get(slots), [session.rest for session in sessions], [step.item for step in batch])
+        good = np.isfinite(found.outputs).reshape(len(batch), -1).all(1)
+        states, kept = found.states, [i for i in range(len(batch)) if good[i] and batch[i].seq is not None]
+        if len(kept) < len(batch):
+            index = torch.tensor(kept, dtype=torch.long)
+            states = {name: tensor[index] for name, tensor in states.items()}
+        counts = [stepper.steps(step.item) for step in batch]
+        if kept:
+            self._save([(sessions[i], int(batch[i].seq or 0) + 1, counts[i], found.rests[i]) for i in kept], slab, states)
+            slab.put([slots[i] for i in kept], states)
+        for i in kept:
+            session = sessions[i]
+            session.seq, session.rest = int(batch[i].seq or 0) + 1, found.rests[i]
+            session.steps += counts[i]
+        return [
+            self._result(step, found.outputs[i], {n: t[i] for n, t in found.states.items()} if step.json else None)
+            if good[i]
+            else NonFiniteError("the output of the model is not finite")
+            for i, step in enumerate(batch)
+        ]
+
+    def _result(self, step: Step, output: np.ndarray, state: dict[str, Tensor] | None) -> StepResult:
+        answer = None if state is None else self._stepper(step.session.model).answer(output, state)
+        return StepResult(step.session.seq - 1, step.session.steps, output, answer)
+
+    def _save(self, changes: Sequence[tuple[Session, int, int, str]], slab: Slab, states: Mapping[str, Tensor]) -> None:
+        """Writes sessions to disk: the next seq, further steps, rests and states."""
+        if self._store is None:
+            return
+        now = time.time()
+        self._store.write(
+            Saved(s.id, s.model, seq, s.steps + steps, data, rest, s.created, now)
+            for (s, seq, steps, rest), data in zip(changes, slab.to_bytes(states), strict=True)
+        )
+
+    def _write_state(self, session: Session, state: SessionState) -> None:
+        slab, info = self._slabs[session.model], state.info
+        session.steps = 0
+        self._save([(session, info.seq, info.steps, info.rest)], slab, state.tensors)
+        slab.put([session.slot], state.tensors)
+        session.seq, session.steps, session.rest = info.seq, info.steps, info.rest
+
+    # the table
+
+    async def _add(self, model: str, state: SessionState, id: str | None) -> Session:
+        self._stepper(model)
+        if self.count >= self._settings.max_sessions:
+            raise busy(f"there are {self.count:,} sessions, which is the limit; delete some, or try later", 429)
+        if id is not None and (id in self._live or (self._store is not None and await self._on_disk(id))):
+            raise Problem(409, f"there is a session {id!r} already", ("session",))
+        session = Session(id or self._new_id(), model, self._slabs[model].take(), state.info, time.time())
+        self._enter(session)
+        self._ended.pop(session.id, None)
+        self._saved += self._store is not None
+        await self._engine.call(self._write_state, session, state)
+        return session
+
+    async def _on_disk(self, id: str) -> bool:
+        assert self._store is not None  # noqa: S101
+        return await self._engine.call(self._store.read, id) is not None
+
+    async def _load(self, id: str) -> Session:
+        """Brings a session from disk to memory."""
+        if self._store is None:
+            raise self._gone(id)
+        if id not in self._loading:
+            self._loading[id] = asyncio.ensure_future(self._read(id))
+            self._loading[id].add_done_callback(lambda _: self._loading.pop(id, None))
+        return await asyncio.shield(self._loading[id])
+
+    async def _read(self, id: str) -> Session:
+        assert self._store is not None  # noqa: S101
+        saved = await self._engine.call(self._store.read, id)
+        if saved is None or saved.model not in self._slabs:
+            reason = await self._engine.call(self._store.ended, id)
+            raise self._gone(id, reason)
+        if min(saved.used + self._settings.idle, saved.created + self._settings.max_age) < time.time():
+            raise self._gone(id, self._reason(saved.used, saved.created))
+        slab = self._slabs[saved.model]
+        info = StateInfo(self._models[saved.model].fingerprint, saved.seq, saved.steps, saved.rest)
+        session = Session(id, saved.model, slab.take(), info, saved.created)
+        states = slab.from_bytes(saved.state)
+        await self._engine.call(slab.put, [session.slot], states)
+        self._enter(session)
+        return session
+
+    def _enter(self, session: Session) -> None:
+        self._live[session.id] = session
+        heapq.heappush(self._deadlines, (self._deadline(session), session.id))
+        if self._store is not None and len(self._live) > MAX_LIVE:
+            self._evict()
+        self._metrics.sessions(len(self._live), self._saved)
+
+    def _evict(self) -> None:
+        """Frees the slot of the least recently used session without waiting steps. Its state is on disk."""
+        for session in self._live.values():
+            if not session.queue:
+                del self._live[session.id]
+                self._slabs[session.model].free(session.slot)
+                return
+
+    def _remove(self, session: Session, reason: str, kind: str) -> None:
+        session.gone = True
+        self._live.pop(session.id, None)
+        self._slabs[session.model].free(session.slot)
+        self._ended[session.id] = reason
+        if len(self._ended) > MAX_ENDED:
+            self._ended.popitem(last=False)
+        self._metrics.ended(kind)
+        self._metrics.sessions(len(self._live), self._saved)
+
+    def _gone(self, id: str, reason: str | None = None) -> Problem:
+        reason = reason or self._ended.get(id)
+        if reason is None:
+            return Problem(404, f"there is no session {id!r}")
+        return Problem(410, f"the session {id!r} ended: {reason}", reason=reason)
+
+    def _touch(self, session: Session) -> None:
+        session.used = time.time()
+        self._live.move_to_end(session.id)
+
+    def _new_id(self) -> str:
+        """Returns a random name that belongs to this process."""
+        number, count = self._worker
+        while True:
+            id = secrets.token_urlsafe(15)
+            if zlib.crc32(id.encode()) % count == number:
+                return id
+
+    def _stepper(self, model: str) -> Any:
+        served = self._models[model]
+        if served.stepper is None:
+            raise Problem(409, f"the model {model!r} has no sessions: {served.no_sessions}")
+        return served.stepper
+
+    # expiry
+
+    def _deadline(self, session: Session) -> float:
+        return min(session.used + self._settings.idle, session.created + self._settings.max_age)
+
+    def _reason(self, used: float, created: float) -> str:
+        idle, age = self._settings.idle, self._settings.max_age
+        if used + idle <= created + age:
+            return f"no step arrived for {idle:g} seconds (--idle)"
+        return f"it was {age:g} seconds old (--max-age)"
+
+    async def expire(self) -> None:
+        """Ends sessions whose time is over, in memory and on disk."""
+        now, over = time.time(), []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, id = heapq.heappop(self._deadlines)
+            session = self._live.get(id)
+            if session is None:
+                continue
+            deadline = self._deadline(session)
+            if deadline > now or session.queue:
+                heapq.heappush(self._deadlines, (max(deadline, now + SWEEP), id))
+                continue
+            reason = self._reason(session.used, session.created)
+            self._remove(session, reason, "idle" if "--idle" in reason else "age")
+            over.append((id, reason))
+        if self._store is not None:
+            for id, reason in over:
+                await self._engine.call(self._store.delete, [id], reason)
+            await self._engine.call(self._expire_saved, now)
+
+    def _expire_saved(self, now: float) -> None:
+        assert self._store is not None  # noqa: S101
+        ended = self._store.expire(now - self._settings.idle, now - self._settings.max_age)
+        for kind, count in ended.items():
+            self._metrics.ended(kind, count)
+        self._saved = self._store.count()
