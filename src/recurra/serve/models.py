@@ -12,6 +12,8 @@ from recurra.tasks import load
 from recurra.tasks.serving.service import Service
 from recurra.tasks.serving.stepper import Stepper
 
+from .fingerprint import fingerprint
+
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 """Names of models; they are parts of addresses."""
 
@@ -77,8 +79,6 @@ def load_models(models: Mapping[str, Any]) -> dict[str, ServedModel]:
         UsageError: a name cannot be part of an address, or there is no model.
         ModelFolderError: a folder cannot be loaded.
     """
-    from .store import fingerprint
-
     if not models:
         raise UsageError("name at least one model to serve")
     found = {}

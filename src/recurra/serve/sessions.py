@@ -30,8 +30,6 @@ from .slab import Slab
 from .state_file import SessionState, StateInfo
 from .store import Saved, Store
 
-MAX_LIVE = 8192
-"""Sessions whose states are in memory if a folder holds the others."""
 MAX_PIPELINED = 256
 """Steps of one session that may wait."""
 MAX_ENDED = 10_000
@@ -75,16 +73,18 @@ class Session:
         accepted: number of the next step that is not accepted yet.
         steps: time steps so far.
         queue: accepted steps; the first one is being computed.
+        busy: computations that use the slot; the slot is not freed before they end.
+        gone: True if the session ended.
     """
 
-    __slots__ = ("accepted", "created", "gone", "id", "model", "queue", "rest", "seq", "slot", "steps", "used")
+    __slots__ = ("accepted", "busy", "created", "gone", "id", "model", "queue", "rest", "seq", "slot", "steps", "used")
 
     def __init__(self, id: str, model: str, slot: int, info: StateInfo, created: float) -> None:
         self.id, self.model, self.slot, self.created = id, model, slot, created
         self.seq = self.accepted = info.seq
         self.steps, self.rest, self.used = info.steps, info.rest, time.time()
         self.queue: deque[Waiting] = deque()
-        self.gone = False
+        self.busy, self.gone = 0, False
 
     def about(self) -> dict[str, Any]:
         """Returns the session as JSON values."""
@@ -180,7 +180,7 @@ class Sessions:
             if problem.status not in (404, 410) or id in self._live:
                 raise
             return await self._add(model, state, id)
-        if session.queue:
+        if session.busy:
             raise Problem(409, "steps of this session are being computed: wait for their answers")
         await self._engine.call(self._write_state, session, state)
         session.accepted = session.seq
@@ -193,6 +193,10 @@ class Sessions:
         if self._store is not None:
             await self._engine.call(self._store.delete, [session.id], reason)
             self._saved -= 1
+
+    def is_live(self, session: Session) -> bool:
+        """Returns whether a session is in memory."""
+        return self._live.get(session.id) is session
 
     @property
     def count(self) -> int:
@@ -251,7 +255,7 @@ class Sessions:
         if session.queue:
             session.queue[-1].callbacks.append(done)
             return
-        item = self._stepper(session.model).parse([])  # no step: the output so far
+        item = self._stepper(session.model).parse([])  # without a step: the output so far
         self._touch(session)
         self._submit(Step(session, None, item, json), done)
 
@@ -260,23 +264,35 @@ class Sessions:
         self._submit(waiting.step, lambda result: self._finish(session, result))
 
     def _submit(self, step: Step, done: Done) -> None:
-        model = step.session.model
-        self._batcher.add(("steps", model), model, self._advance, step, done)
+        session, model = step.session, step.session.model
+        session.busy += 1
+
+        def finish(result: Any) -> None:
+            session.busy -= 1
+            if session.gone and not session.busy:
+                self._slabs[model].free(session.slot)
+            done(result)
+
+        self._batcher.add(("steps", model), model, self._advance, step, finish)
 
     def _finish(self, session: Session, result: Any) -> None:
         """Hands a result to its callbacks, and computes the next step of the session."""
         waiting = session.queue.popleft()
-        failed = isinstance(result, BaseException)
+        failed = isinstance(result, BaseException) or session.gone
         rest = list(session.queue) if failed else []
         if failed:
             session.accepted = session.seq
             session.queue.clear()
         elif session.queue:
             self._compute(session)
+        if not failed:
+            self._metrics.steps(session.model, 1)
         for callback in waiting.callbacks:
             callback(result)
         for late in rest:
-            problem = Problem(409, f"step {waiting.step.seq} failed: the next step has seq {session.seq}", ("seq",))
+            problem = self._gone(session.id) if session.gone else Problem(
+                409, f"step {waiting.step.seq} failed: the next step has seq {session.seq}", ("seq",), seq=session.seq
+            )
             for callback in late.callbacks:
                 callback(problem)
 
@@ -284,6 +300,11 @@ class Sessions:
 
     def _advance(self, batch: Sequence[Step]) -> list[Any]:
         """Runs a step of each session. A session whose output is not finite keeps its state."""
+        if any(step.session.gone for step in batch):
+            there = iter(self._advance([step for step in batch if not step.session.gone]))
+            return [self._gone(step.session.id) if step.session.gone else next(there) for step in batch]
+        if not batch:
+            return []
         model = batch[0].session.model
         stepper, slab = self._stepper(model), self._slabs[model]
         sessions = [step.session for step in batch]
@@ -319,7 +340,7 @@ class Sessions:
             return
         now = time.time()
         self._store.write(
-            Saved(s.id, s.model, seq, s.steps + steps, data, rest, s.created, now)
+            Saved(s.id, s.model, seq, s.steps + steps, data, rest, b"", s.created, now)
             for (s, seq, steps, rest), data in zip(changes, slab.to_bytes(states), strict=True)
         )
 
@@ -336,13 +357,18 @@ class Sessions:
         self._stepper(model)
         if self.count >= self._settings.max_sessions:
             raise busy(f"there are {self.count:,} sessions, which is the limit; delete some, or try later", 429)
-        if id is not None and (id in self._live or (self._store is not None and await self._on_disk(id))):
+        if id is not None and ((self._store is not None and await self._on_disk(id)) or id in self._live):
             raise Problem(409, f"there is a session {id!r} already", ("session",))
         session = Session(id or self._new_id(), model, self._slabs[model].take(), state.info, time.time())
         self._enter(session)
         self._ended.pop(session.id, None)
         self._saved += self._store is not None
-        await self._engine.call(self._write_state, session, state)
+        self._metrics.session_started(model)
+        try:
+            await self._engine.call(self._write_state, session, state)
+        except BaseException:
+            self._remove(session, "its state could not be saved", "failed")
+            raise
         return session
 
     async def _on_disk(self, id: str) -> bool:
@@ -377,14 +403,13 @@ class Sessions:
     def _enter(self, session: Session) -> None:
         self._live[session.id] = session
         heapq.heappush(self._deadlines, (self._deadline(session), session.id))
-        if self._store is not None and len(self._live) > MAX_LIVE:
+        if self._store is not None and len(self._live) > self._settings.max_live:
             self._evict()
-        self._metrics.sessions(len(self._live), self._saved)
 
     def _evict(self) -> None:
         """Frees the slot of the least recently used session without waiting steps. Its state is on disk."""
         for session in self._live.values():
-            if not session.queue:
+            if not session.busy:
                 del self._live[session.id]
                 self._slabs[session.model].free(session.slot)
                 return
@@ -392,12 +417,12 @@ class Sessions:
     def _remove(self, session: Session, reason: str, kind: str) -> None:
         session.gone = True
         self._live.pop(session.id, None)
-        self._slabs[session.model].free(session.slot)
+        if not session.busy:
+            self._slabs[session.model].free(session.slot)
         self._ended[session.id] = reason
         if len(self._ended) > MAX_ENDED:
             self._ended.popitem(last=False)
-        self._metrics.ended(kind)
-        self._metrics.sessions(len(self._live), self._saved)
+        self._metrics.session_ended(session.model, kind)
 
     def _gone(self, id: str, reason: str | None = None) -> Problem:
         reason = reason or self._ended.get(id)
@@ -443,7 +468,7 @@ class Sessions:
             if session is None:
                 continue
             deadline = self._deadline(session)
-            if deadline > now or session.queue:
+            if deadline > now or session.busy:
                 heapq.heappush(self._deadlines, (max(deadline, now + SWEEP), id))
                 continue
             reason = self._reason(session.used, session.created)
@@ -456,7 +481,6 @@ class Sessions:
 
     def _expire_saved(self, now: float) -> None:
         assert self._store is not None  # noqa: S101
-        ended = self._store.expire(now - self._settings.idle, now - self._settings.max_age)
-        for kind, count in ended.items():
-            self._metrics.ended(kind, count)
+        for reason, count in self._store.expire(now, self._settings.idle, self._settings.max_age).items():
+            self._metrics.session_ended("", reason, count)
         self._saved = self._store.count()

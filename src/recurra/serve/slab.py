@@ -79,10 +79,12 @@ class Slab:
         if len(data) != self.bytes_each:
             raise ValueError(f"the state has {len(data):,} bytes instead of {self.bytes_each:,}")
         states, begin = {}, 0
-        for name, (shape, dtype) in self.specs.items():
-            end = begin + math.prod(shape) * dtype.itemsize
-            part = torch.frombuffer(bytearray(data[begin:end]), dtype=dtype) if end > begin else torch.empty(0, dtype=dtype)
-            states[name] = part.reshape(1, *shape)
+        for name, spec in self.specs.items():
+            end = begin + math.prod(spec.shape) * spec.dtype.itemsize
+            part = torch.empty(0, dtype=spec.dtype)
+            if end > begin:
+                part = torch.frombuffer(bytearray(data[begin:end]), dtype=spec.dtype)
+            states[name] = part.reshape(1, *spec.shape)
             begin = end
         return states
 

@@ -79,10 +79,11 @@ def read_state(data: bytes, specs: Mapping[str, StateSpec], fingerprint: str) ->
         raise Problem(409, "the state belongs to another model: weights or configuration differ")
     if set(tensors) != set(specs):
         raise Problem(422, f"the state must have the tensors {', '.join(specs)}")
-    for name, (shape, dtype) in specs.items():
+    for name, spec in specs.items():
         found = tensors[name]
-        if tuple(found.shape) != shape or found.dtype != dtype:
-            raise Problem(422, f"the tensor {name} must have shape {shape} and type {str(dtype).removeprefix('torch.')}")
+        if tuple(found.shape) != spec.shape or found.dtype != spec.dtype:
+            kind = str(spec.dtype).removeprefix("torch.")
+            raise Problem(422, f"the tensor {name} must have shape {spec.shape} and type {kind}")
         if found.is_floating_point() and bool(torch.isnan(found).any()):
             raise Problem(422, f"the tensor {name} has values that are not numbers")
     if not (0 <= info.seq < 1 << 62 and 0 <= info.steps < 1 << 62):
