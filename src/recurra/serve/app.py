@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from recurra.errors import RecurraError
 
 from .problems import Problem, problem_of
-from .routes import openapi, operation, predict, sessions, sockets
+from .routes import kserve, openapi, operation, predict, sessions, sockets
 from .routes.requests import JsonResponse
 from .server import Server
 from .settings import Settings
@@ -92,11 +92,23 @@ def _routes() -> list[Any]:
     ]
     return [
         Mount("/v1/models", routes=[*models, Route("/", predict.models, methods=["GET"])]),
+        Mount("/v2", routes=_kserve_routes()),
+        Route("/v2", kserve.server, methods=["GET"]),
         Route("/v1/models", predict.models, methods=["GET"]),
         Route("/health/live", operation.live, methods=["GET"]),
         Route("/health/ready", operation.ready, methods=["GET"]),
         Route("/openapi.json", openapi.openapi, methods=["GET"]),
         Route("/metrics", operation.metrics, methods=["GET"]),
+    ]
+
+
+def _kserve_routes() -> list[Any]:
+    return [
+        Route("/models/{model}/infer", kserve.infer, methods=["POST"]),
+        Route("/models/{model}/ready", kserve.model_ready, methods=["GET"]),
+        Route("/models/{model}", kserve.model, methods=["GET"]),
+        Route("/health/live", kserve.live, methods=["GET"]),
+        Route("/health/ready", kserve.ready, methods=["GET"]),
     ]
 
 
