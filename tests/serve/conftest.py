@@ -1,26 +1,14 @@
-"""Small trained models, and applications that serve them."""
+"""Small trained models, and a server with all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
-import numpy as np
 import pytest
+from serve_helpers import LABELS, TEXTS, series, serving
 from starlette.testclient import TestClient
 
 from recurra import LanguageModel, SequenceClassifier
-from recurra.serve import Settings, create_app
-
-TEXTS = ["good film", "bad film", "so good", "so bad", "a good story", "a bad story"] * 6
-LABELS = ["pos", "neg"] * 18
-
-
-def series(count: int, features: int = 2, seed: int = 0) -> list[np.ndarray]:
-    """Random sequences of 1 to 8 steps."""
-    random = np.random.default_rng(seed)
-    return [random.normal(size=(random.integers(1, 9), features)) for _ in range(count)]
 
 
 @pytest.fixture(scope="session")
@@ -49,13 +37,6 @@ def both() -> SequenceClassifier:
 def writer() -> LanguageModel:
     """A language model."""
     return LanguageModel(hidden_size=12, bptt=8, epochs=3, verbose=0).fit("a cat sat on the mat\n" * 40)
-
-
-@contextmanager
-def serving(models: dict[str, Any], **settings: Any) -> Iterator[TestClient]:
-    """Serves models in this process."""
-    with TestClient(create_app(models, Settings(**settings)), raise_server_exceptions=False) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -28,4 +28,6 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(_HOMES[name], __name__), name)
     except ModuleNotFoundError as error:
+        if (error.name or "").startswith("recurra"):
+            raise
         raise UsageError(f"the server needs {error.name}: pip install 'recurra[serve]'") from error

@@ -68,7 +68,12 @@ def create_app(
     app = Starlette(
         routes=_routes(),
         lifespan=lifespan,
-        exception_handlers={Problem: _on_problem, RecurraError: _on_problem, HTTPException: _on_http, Exception: _on_error},
+        exception_handlers={
+            Problem: _on_problem,
+            RecurraError: _on_problem,
+            HTTPException: _on_http,
+            Exception: _on_error,
+        },
     )
     app.state.server = server
     return app

@@ -61,7 +61,7 @@ class EngineThread:
             result, error = None, None
             try:
                 result = function()
-            except BaseException as caught:  # noqa: BLE001  (handed to the caller)
+            except BaseException as caught:
                 error = caught
             assert self._loop is not None  # noqa: S101
             with contextlib.suppress(RuntimeError):  # the loop was closed

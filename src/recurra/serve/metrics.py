@@ -149,14 +149,15 @@ class Metrics:
         """Counts a new session."""
         self._models[model].started += 1
 
-    def session_ended(self, model: str, reason: str) -> None:
-        """Counts a session that ended.
+    def session_ended(self, model: str, reason: str, count: int = 1) -> None:
+        """Counts sessions that ended.
 
         Args:
-            model: name of the model.
+            model: name of the model; empty for saved sessions, which are ended for all models together.
             reason: a word from a small fixed set, such as `idle`, `age` or `deleted`.
+            count: number of sessions.
         """
-        self._models[model].ended[reason] += 1
+        self._models[model].ended[reason] += count
 
     def refused(self, reason: str) -> None:
         """Counts a connection, request or socket that was refused or cut off.

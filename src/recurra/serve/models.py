@@ -9,10 +9,9 @@ from typing import Any
 
 from recurra.errors import UsageError
 from recurra.tasks import load
+from recurra.tasks.serving.fingerprint import fingerprint
 from recurra.tasks.serving.service import Service
 from recurra.tasks.serving.stepper import Stepper
-
-from .fingerprint import fingerprint
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 """Names of models; they are parts of addresses."""

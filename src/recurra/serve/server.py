@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from recurra.errors import RecurraError
 
@@ -43,19 +43,15 @@ class Server:
         self.settings, self.metrics = settings, Metrics()
         self.models: dict[str, ServedModel] = load_models(models)
         self.engine = EngineThread()
-        self.batcher = Batcher(
-            self.engine, settings.max_batch, settings.max_wait, settings.max_queue, self.metrics
-        )
+        self.batcher = Batcher(self.engine, settings.max_batch, settings.max_wait, settings.max_queue, self.metrics)
         self._resources, self._store = contextlib.ExitStack(), None
         if settings.state_dir is not None:
             if worker[1] == 1:  # else the parent process holds the folder
                 self._resources.enter_context(claimed(settings.state_dir))
             fingerprints = {name: model.fingerprint for name, model in self.models.items()}
-            self._store = Store(settings.state_dir, fingerprints, settings.durability)
+            self._store = Store(settings.state_dir, fingerprints, cast(Any, settings.durability))
             self._resources.callback(self._store.close)
-        self.sessions = Sessions(
-            self.models, self.engine, self.batcher, settings, self.metrics, self._store, worker
-        )
+        self.sessions = Sessions(self.models, self.engine, self.batcher, settings, self.metrics, self._store, worker)
         self.running, self.draining, self.started = 0, False, False
         self._idle = asyncio.Event()
         self._sweeper: asyncio.Task[None] | None = None

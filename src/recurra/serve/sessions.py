@@ -11,24 +11,18 @@ import heapq
 import secrets
 import time
 import zlib
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-import torch
-from torch import Tensor
-
-from recurra.errors import NonFiniteError
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
 from .batching import Batcher, EngineThread
 from .metrics import Metrics
 from .models import ServedModel
 from .problems import Problem, busy
 from .settings import Settings
-from .slab import Slab
 from .state_file import SessionState, StateInfo
-from .store import Saved, Store
+from .stepping import Done, Session, Step, StepRunner, Waiting
+from .store import Store
 
 MAX_PIPELINED = 256
 """Steps of one session that may wait."""
@@ -36,59 +30,6 @@ MAX_ENDED = 10_000
 """Ended sessions whose reason is remembered without a folder."""
 SWEEP = 1.0
 """Seconds between two searches for sessions to expire."""
-
-Done = Callable[["StepResult | BaseException"], None]
-
-
-class StepResult(NamedTuple):
-    """Answer to a step: the output of the model `(outputs,)`, and for clients of JSON the same as JSON values."""
-
-    seq: int
-    steps: int
-    output: np.ndarray
-    answer: dict[str, Any] | None
-
-
-class Step(NamedTuple):
-    """A step request of a session; `seq` is None to repeat the last answer."""
-
-    session: Session
-    seq: int | None
-    item: Any
-    json: bool
-
-
-class Waiting(NamedTuple):
-    """An accepted step and the callbacks that get its result."""
-
-    step: Step
-    callbacks: list[Done]
-
-
-class Session:
-    """A sequence and its state.
-
-    Attributes:
-        seq: number of the next step that is not answered yet.
-        accepted: number of the next step that is not accepted yet.
-        steps: time steps so far.
-        queue: accepted steps; the first one is being computed.
-        busy: computations that use the slot; the slot is not freed before they end.
-        gone: True if the session ended.
-    """
-
-    __slots__ = ("accepted", "busy", "created", "gone", "id", "model", "queue", "rest", "seq", "slot", "steps", "used")
-
-    def __init__(self, id: str, model: str, slot: int, info: StateInfo, created: float) -> None:
-        self.id, self.model, self.slot, self.created = id, model, slot, created
-        self.seq = self.accepted = info.seq
-        self.steps, self.rest, self.used = info.steps, info.rest, time.time()
-        self.queue: deque[Waiting] = deque()
-        self.busy, self.gone = 0, False
-
-    def about(self) -> dict[str, Any]:
-        """Returns the session as JSON values."""
-        return {"session": self.id, "seq": self.seq, "steps": self.steps}
 
 
 class Sessions:
@@ -116,13 +57,13 @@ class Sessions:
     ) -> None:
         self._models, self._engine, self._batcher = models, engine, batcher
         self._settings, self._metrics, self._store, self._worker = settings, metrics, store, worker
-        self._slabs = {name: Slab(model.stepper.specs) for name, model in models.items() if model.stepper is not None}
+        self._runner = StepRunner(models, store)
+        self._slabs = self._runner.slabs
         self._live: OrderedDict[str, Session] = OrderedDict()  # least recently used first
         self._loading: dict[str, asyncio.Future[Session]] = {}
         self._deadlines: list[tuple[float, str]] = []
         self._ended: OrderedDict[str, str] = OrderedDict()
         self._saved = 0 if store is None else store.count()
-        self._swept = time.monotonic()
 
     # sessions
 
@@ -160,13 +101,7 @@ class Sessions:
 
     async def state(self, session: Session) -> SessionState:
         """Returns the state of a session after its last answered step."""
-        slab, fingerprint = self._slabs[session.model], self._models[session.model].fingerprint
-
-        def read() -> SessionState:
-            info = StateInfo(fingerprint, session.seq, session.steps, session.rest)
-            return SessionState(slab.get([session.slot]), info)
-
-        return await self._engine.call(read)
+        return await self._engine.call(self._runner.read_state, session)
 
     async def replace(self, model: str, id: str, state: SessionState) -> Session:
         """Sets the state of a session; begins the session if there is none of this name.
@@ -182,7 +117,7 @@ class Sessions:
             return await self._add(model, state, id)
         if session.busy:
             raise Problem(409, "steps of this session are being computed: wait for their answers")
-        await self._engine.call(self._write_state, session, state)
+        await self._engine.call(self._runner.write_state, session, state)
         session.accepted = session.seq
         self._touch(session)
         return session
@@ -273,7 +208,7 @@ class Sessions:
                 self._slabs[model].free(session.slot)
             done(result)
 
-        self._batcher.add(("steps", model), model, self._advance, step, finish)
+        self._batcher.add(("steps", model), model, self._runner.advance, step, finish)
 
     def _finish(self, session: Session, result: Any) -> None:
         """Hands a result to its callbacks, and computes the next step of the session."""
@@ -290,66 +225,18 @@ class Sessions:
         for callback in waiting.callbacks:
             callback(result)
         for late in rest:
-            problem = self._gone(session.id) if session.gone else Problem(
-                409, f"step {waiting.step.seq} failed: the next step has seq {session.seq}", ("seq",), seq=session.seq
+            problem = (
+                self._gone(session.id)
+                if session.gone
+                else Problem(
+                    409,
+                    f"step {waiting.step.seq} failed: the next step has seq {session.seq}",
+                    ("seq",),
+                    seq=session.seq,
+                )
             )
             for callback in late.callbacks:
                 callback(problem)
-
-    # on the engine thread
-
-    def _advance(self, batch: Sequence[Step]) -> list[Any]:
-        """Runs a step of each session. A session whose output is not finite keeps its state."""
-        if any(step.session.gone for step in batch):
-            there = iter(self._advance([step for step in batch if not step.session.gone]))
-            return [self._gone(step.session.id) if step.session.gone else next(there) for step in batch]
-        if not batch:
-            return []
-        model = batch[0].session.model
-        stepper, slab = self._stepper(model), self._slabs[model]
-        sessions = [step.session for step in batch]
-        slots = [session.slot for session in sessions]
-        found = stepper.advance(slab.get(slots), [session.rest for session in sessions], [step.item for step in batch])
-        good = np.isfinite(found.outputs).reshape(len(batch), -1).all(1)
-        states, kept = found.states, [i for i in range(len(batch)) if good[i] and batch[i].seq is not None]
-        if len(kept) < len(batch):
-            index = torch.tensor(kept, dtype=torch.long)
-            states = {name: tensor[index] for name, tensor in states.items()}
-        counts = [stepper.steps(step.item) for step in batch]
-        if kept:
-            self._save([(sessions[i], int(batch[i].seq or 0) + 1, counts[i], found.rests[i]) for i in kept], slab, states)
-            slab.put([slots[i] for i in kept], states)
-        for i in kept:
-            session = sessions[i]
-            session.seq, session.rest = int(batch[i].seq or 0) + 1, found.rests[i]
-            session.steps += counts[i]
-        return [
-            self._result(step, found.outputs[i], {n: t[i] for n, t in found.states.items()} if step.json else None)
-            if good[i]
-            else NonFiniteError("the output of the model is not finite")
-            for i, step in enumerate(batch)
-        ]
-
-    def _result(self, step: Step, output: np.ndarray, state: dict[str, Tensor] | None) -> StepResult:
-        answer = None if state is None else self._stepper(step.session.model).answer(output, state)
-        return StepResult(step.session.seq - 1, step.session.steps, output, answer)
-
-    def _save(self, changes: Sequence[tuple[Session, int, int, str]], slab: Slab, states: Mapping[str, Tensor]) -> None:
-        """Writes sessions to disk: the next seq, further steps, rests and states."""
-        if self._store is None:
-            return
-        now = time.time()
-        self._store.write(
-            Saved(s.id, s.model, seq, s.steps + steps, data, rest, b"", s.created, now)
-            for (s, seq, steps, rest), data in zip(changes, slab.to_bytes(states), strict=True)
-        )
-
-    def _write_state(self, session: Session, state: SessionState) -> None:
-        slab, info = self._slabs[session.model], state.info
-        session.steps = 0
-        self._save([(session, info.seq, info.steps, info.rest)], slab, state.tensors)
-        slab.put([session.slot], state.tensors)
-        session.seq, session.steps, session.rest = info.seq, info.steps, info.rest
 
     # the table
 
@@ -365,7 +252,7 @@ class Sessions:
         self._saved += self._store is not None
         self._metrics.session_started(model)
         try:
-            await self._engine.call(self._write_state, session, state)
+            await self._engine.call(self._runner.write_state, session, state)
         except BaseException:
             self._remove(session, "its state could not be saved", "failed")
             raise

@@ -66,7 +66,7 @@ class Slab:
         """Returns the states `(sessions, …)` of each session as bytes, tensors in the order of `specs`."""
         if not self.specs:
             return [b""] * len(next(iter(states.values()), ()))
-        parts = [states[name].contiguous().flatten(1).numpy().view(np.uint8) for name in self.specs]
+        parts = [t.contiguous().reshape(len(t), -1).numpy().view(np.uint8) for t in map(states.__getitem__, self.specs)]
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts, 1)
         return [row.tobytes() for row in whole]
 

@@ -2,8 +2,8 @@
 
 Inputs are one of three tensors: `text` (BYTES, `[n]`), `x` (FP32 or FP64, `[n, time, features]`, with `lengths`, INT64,
 `[n]`, for sequences of different lengths) or `json` (BYTES, `[n]`: each element is an input as JSON). Outputs have one
-tensor for each key of an answer. Numbers are FP64 and texts BYTES; other values are JSON in BYTES. Tensors may be binary,
-as the extension `binary_tensor_data` of Triton defines.
+tensor for each key of an answer. Numbers are FP64 and texts BYTES; other values are JSON in BYTES. Tensors may be
+binary, as the extension `binary_tensor_data` of Triton defines.
 """
 
 from __future__ import annotations
@@ -247,10 +247,10 @@ def _tensors(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns one tensor for each key of the answers."""
     found = []
     for name, first in (answers[0] if answers else {}).items():
-        values = [one.get(name) for one in answers]
+        values: list[Any] = [one.get(name) for one in answers]
         if isinstance(first, dict) and all(isinstance(v, float) for one in values for v in one.values()):
             rows = [list(one.values()) for one in values]
-            found.append(_tensor(name, "FP64", [len(rows), len(first)], sum(rows, [])))
+            found.append(_tensor(name, "FP64", [len(rows), len(first)], [value for row in rows for value in row]))
         elif all(isinstance(value, float) for value in values):
             found.append(_tensor(name, "FP64", [len(values)], values))
         else:

@@ -80,7 +80,7 @@ async def answer(server: Server, served: ServedModel, inputs: Any, options: Any)
         raise Problem(422, f"inputs must be a list, not {_kind(inputs)}", ("inputs",))
     limits = server.settings
     if len(inputs) > limits.max_inputs:
-        raise Problem(413, f"{len(inputs):,} inputs are more than {limits.max_inputs:,}; send several requests or NDJSON")
+        raise Problem(413, f"{len(inputs):,} inputs are more than {limits.max_inputs:,}; send them as NDJSON")
     items = served.service.parse(inputs)
     steps = sum(map(served.service.steps, items))
     if steps > limits.max_steps:
@@ -161,7 +161,8 @@ async def generate(request: Request) -> Response:
     server = server_of(request)
     served = server.model(request.path_params["model"])
     if not served.generates:
-        raise Problem(404, f"the model {served.name!r} does not generate text; it is a {served.estimator.title.lower()}")
+        kind = served.estimator.title.lower()
+        raise Problem(404, f"the model {served.name!r} does not generate text; it is a {kind}")
     wanted = await read_record(request, Generate)
     options = msgspec.structs.asdict(wanted)
     if len(wanted.prompt) > server.settings.max_steps:

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from recurra.serve.models import ServedModel
 from recurra.serve.problems import Problem
 from recurra.serve.server import Server
-from recurra.serve.sessions import Session, StepResult
 from recurra.serve.state_file import read_state, write_state
+from recurra.serve.stepping import Session, StepResult
 
 from .requests import JsonResponse, convert, read_json, read_record, server_of
 
@@ -46,6 +46,15 @@ class Steps(msgspec.Struct, forbid_unknown_fields=True):
     seq: Seq | None = None
 
 
+def check_id(id: str) -> str:
+    """Returns the name of a session.
+
+    Raises:
+        Problem: it has other characters than letters of a to z, digits, "-" and "_".
+    """
+    return convert({"session": id}, NewSession).session or ""
+
+
 def served_of(request: Any) -> tuple[Server, ServedModel]:
     """Returns the server and the model of a request."""
     server = server_of(request)
@@ -55,7 +64,7 @@ def served_of(request: Any) -> tuple[Server, ServedModel]:
 async def _session_of(request: Request) -> tuple[Server, ServedModel, Session]:
     server, served = served_of(request)
     id = request.path_params["session"]
-    convert(id, Id)
+    check_id(id)
     return server, served, await server.sessions.find(served.name, id)
 
 
@@ -161,7 +170,7 @@ async def state(request: Request) -> Response:
 async def replace_state(request: Request) -> Response:
     """Sets the state of a session, or begins a session with it."""
     server, served = served_of(request)
-    id = convert(request.path_params["session"], Id)
+    id = check_id(request.path_params["session"])
     if served.stepper is None:
         raise Problem(409, f"the model {served.name!r} has no sessions: {served.no_sessions}")
     with server.work():

@@ -2,8 +2,8 @@
 
 Messages of text are JSON objects:
 
-- `{"open": {"session": …, "options": {…}, "keep": true}}` begins a session, or continues one of this name. The answer is
-  `{"opened": HANDLE, "session": …, "seq": …}`. With `"keep": false` the session ends with the socket.
+- `{"open": {"session": …, "options": {…}, "keep": true}}` begins a session, or continues one of this name. The answer
+  is `{"opened": HANDLE, "session": …, "seq": …}`. With `"keep": false` the session ends with the socket.
 - `{"session": … or "handle": …, "inputs": […], "seq": …}` runs steps. The answer is as for HTTP, with the `handle`.
 - `{"close": HANDLE}` ends the session. The answer is `{"closed": HANDLE}`.
 
@@ -29,7 +29,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from recurra.serve.models import ServedModel
 from recurra.serve.problems import Problem, busy, problem_of
 from recurra.serve.server import Server
-from recurra.serve.sessions import Session, StepResult
+from recurra.serve.stepping import Session, StepResult
 
 from .requests import JsonResponse, convert, encode, parse_json
 from .sessions import Id, Seq, check_steps, parse_steps, served_of, step_answer

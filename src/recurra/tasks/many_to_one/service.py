@@ -10,7 +10,10 @@ from recurra.data.columns.scaling import standardize
 from recurra.data.files.audio import Recordings
 from recurra.tasks.serving.service import InputError, Path, Service, text_of, text_schema
 from recurra.tasks.serving.sounds import sound_example, sound_of, sound_schema, sound_steps
+from recurra.tasks.serving.stepper import Stepper
 from recurra.tasks.serving.values import NumberError, described, number_rows
+
+from .stepper import stepper
 
 
 class PooledService(Service):
@@ -83,6 +86,10 @@ class PooledService(Service):
     def steps(self, item: Any) -> int:
         """See `Service.steps`."""
         return sound_steps(item) if self.kind == "audio" else len(item)
+
+    def stepper(self) -> Stepper:
+        """See `Service.stepper`."""
+        return stepper(self.estimator)
 
     def sequences(self, items: Any) -> Any:
         """Returns parsed inputs as sequences for `predict`; sequences that the command line has read do not change."""

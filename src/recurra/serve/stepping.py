@@ -1,0 +1,156 @@
+"""Steps of sessions on the engine thread: one call of the engine advances many sessions, and saves them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recurra.errors import NonFiniteError
+
+from .models import ServedModel
+from .problems import Problem
+from .slab import Slab
+from .state_file import SessionState, StateInfo
+from .store import Saved, Store
+
+Done = Callable[["StepResult | BaseException"], None]
+
+
+class StepResult(NamedTuple):
+    """Answer to a step: the output of the model `(outputs,)`, and for clients of JSON the same as JSON values."""
+
+    seq: int
+    steps: int
+    output: np.ndarray
+    answer: dict[str, Any] | None
+
+
+class Step(NamedTuple):
+    """A step request of a session; `seq` is None to repeat the last answer."""
+
+    session: Session
+    seq: int | None
+    item: Any
+    json: bool
+
+
+class Waiting(NamedTuple):
+    """An accepted step and the callbacks that get its result."""
+
+    step: Step
+    callbacks: list[Done]
+
+
+class Session:
+    """A sequence and its state.
+
+    Attributes:
+        seq: number of the next step that is not answered yet.
+        accepted: number of the next step that is not accepted yet.
+        steps: time steps so far.
+        queue: accepted steps; the first one is being computed.
+        busy: computations that use the slot; the slot is not freed before they end.
+        gone: True if the session ended.
+    """
+
+    __slots__ = ("accepted", "busy", "created", "gone", "id", "model", "queue", "rest", "seq", "slot", "steps", "used")
+
+    def __init__(self, id: str, model: str, slot: int, info: StateInfo, created: float) -> None:
+        self.id, self.model, self.slot, self.created = id, model, slot, created
+        self.seq = self.accepted = info.seq
+        self.steps, self.rest, self.used = info.steps, info.rest, time.time()
+        self.queue: deque[Waiting] = deque()
+        self.busy, self.gone = 0, False
+
+    def about(self) -> dict[str, Any]:
+        """Returns the session as JSON values."""
+        return {"session": self.id, "seq": self.seq, "steps": self.steps}
+
+
+class StepRunner:
+    """Runs steps, and reads and writes states. All methods are called on the engine thread.
+
+    Args:
+        models: the models by name.
+        store: sessions on disk; None to keep them in memory only.
+
+    Attributes:
+        slabs: states by model.
+    """
+
+    def __init__(self, models: Mapping[str, ServedModel], store: Store | None) -> None:
+        self._models, self._store = models, store
+        self.slabs = {name: Slab(model.stepper.specs) for name, model in models.items() if model.stepper is not None}
+
+    def advance(self, batch: Sequence[Step]) -> list[Any]:
+        """Runs a step of each session. A session whose output is not finite keeps its state."""
+        if any(step.session.gone for step in batch):
+            there = iter(self.advance([step for step in batch if not step.session.gone]))
+            return [_ended(step.session) if step.session.gone else next(there) for step in batch]
+        if not batch:
+            return []
+        model = batch[0].session.model
+        stepper, slab = self._stepper(model), self.slabs[model]
+        sessions = [step.session for step in batch]
+        slots = [session.slot for session in sessions]
+        found = stepper.advance(slab.get(slots), [session.rest for session in sessions], [step.item for step in batch])
+        good = np.isfinite(found.outputs).reshape(len(batch), -1).all(1)
+        states, kept = found.states, [i for i in range(len(batch)) if good[i] and batch[i].seq is not None]
+        if len(kept) < len(batch):
+            index = torch.tensor(kept, dtype=torch.long)
+            states = {name: tensor[index] for name, tensor in states.items()}
+        counts = [stepper.steps(step.item) for step in batch]
+        if kept:
+            changes = [(sessions[i], int(batch[i].seq or 0) + 1, counts[i], found.rests[i]) for i in kept]
+            self._save(changes, slab, states)
+            slab.put([slots[i] for i in kept], states)
+        for i in kept:
+            session = sessions[i]
+            session.seq, session.rest = int(batch[i].seq or 0) + 1, found.rests[i]
+            session.steps += counts[i]
+        return [
+            self._result(step, found.outputs[i], {n: t[i] for n, t in found.states.items()} if step.json else None)
+            if good[i]
+            else NonFiniteError("the output of the model is not finite")
+            for i, step in enumerate(batch)
+        ]
+
+    def _result(self, step: Step, output: np.ndarray, state: dict[str, Tensor] | None) -> StepResult:
+        answer = None if state is None else self._stepper(step.session.model).answer(output, state)
+        return StepResult(step.session.seq - 1, step.session.steps, output, answer)
+
+    def _save(self, changes: Sequence[tuple[Session, int, int, str]], slab: Slab, states: Mapping[str, Tensor]) -> None:
+        """Writes sessions to disk: the next seq, further steps, rests and states."""
+        if self._store is None:
+            return
+        now = time.time()
+        self._store.write(
+            Saved(s.id, s.model, seq, s.steps + steps, data, rest, b"", s.created, now)
+            for (s, seq, steps, rest), data in zip(changes, slab.to_bytes(states), strict=True)
+        )
+
+    def write_state(self, session: Session, state: SessionState) -> None:
+        """Sets the state of a session, and saves it."""
+        slab, info = self.slabs[session.model], state.info
+        session.steps = 0
+        self._save([(session, info.seq, info.steps, info.rest)], slab, state.tensors)
+        slab.put([session.slot], state.tensors)
+        session.seq, session.steps, session.rest = info.seq, info.steps, info.rest
+
+    def read_state(self, session: Session) -> SessionState:
+        """Returns the state of a session after its last answered step."""
+        info = StateInfo(self._models[session.model].fingerprint, session.seq, session.steps, session.rest)
+        return SessionState(self.slabs[session.model].get([session.slot]), info)
+
+    def _stepper(self, model: str) -> Any:
+        return self._models[model].stepper
+
+
+def _ended(session: Session) -> Problem:
+    return Problem(410, f"the session {session.id!r} ended before this step was computed")
