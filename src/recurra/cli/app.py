@@ -12,7 +12,7 @@ import typer
 from recurra import __version__
 from recurra.errors import UsageError
 
-from .commands import bench, demo, doctor, evaluate, fit, generate, health, inspect, lab, predict, sample
+from .commands import bench, demo, doctor, evaluate, fit, generate, health, inspect, lab, predict, sample, serve
 from .support.command import App
 from .support.suggest import SuggestingGroup
 
@@ -76,6 +76,7 @@ app.command()(inspect.inspect)
 app.command()(health.health)
 app.command()(sample.sample)
 app.command()(generate.generate)
+app.command()(serve.serve)
 app.command()(doctor.doctor)
 app.command()(bench.bench)
 app.add_typer(lab.app, name="lab")

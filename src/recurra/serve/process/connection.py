@@ -1,0 +1,195 @@
+"""HTTP connections with limits on size and time of heads and bodies, on slow readers, and on their number.
+
+uvicorn's class parses and answers. This class adds a deadline for the phase in which a connection is. The server checks
+all deadlines several times a second, which costs less than a timer for each request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from recurra.serve.settings import Settings
+
+from .exchange import error_body
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+MAX_PIPELINED = 32
+"""Requests of one connection that wait for the answers to earlier ones."""
+
+_REASONS = {408: b"Request Timeout", 431: b"Request Header Fields Too Large", 503: b"Service Unavailable"}
+
+
+class Writing:
+    """Deadline of a peer that does not read what was sent to it.
+
+    Args:
+        transport: the transport of the connection.
+        settings: limits.
+    """
+
+    def __init__(self, transport: asyncio.Transport, settings: Settings) -> None:
+        self._transport, self._limit, self._seconds = transport, settings.send_queue, settings.send_timeout
+        self._deadline = 0.0
+        transport.set_write_buffer_limits(high=settings.send_queue)
+
+    def pause(self, now: float) -> None:
+        """Begins the deadline: the buffer is full."""
+        self._deadline = now + self._seconds
+
+    def resume(self) -> None:
+        """Ends the deadline: the peer has read most of the buffer."""
+        self._deadline = 0.0
+
+    def is_late(self, now: float) -> bool:
+        """Returns whether the peer has not read for too long.
+
+        A closing connection has the same time to empty its buffer.
+        """
+        if not self._deadline and self._transport.is_closing():
+            self._deadline = now + self._seconds
+        return bool(self._deadline) and now > self._deadline
+
+    @property
+    def overflows(self) -> bool:
+        """True if far more waits than the limit, for example answers to pings."""
+        return self._transport.get_write_buffer_size() > 2 * self._limit
+
+
+class Connection(HttpToolsProtocol):
+    """An HTTP connection with limits.
+
+    Args:
+        settings: limits.
+        refused: called with the reason if a connection is refused or cut off.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        settings: Settings,
+        refused: Callable[[str], None],
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._settings, self._refused = settings, refused
+        self._phase = "head"
+        """What the peer has to send: "head", "body", or "" for nothing."""
+        self._deadline = 0.0
+        self._head_bytes = 0
+        self._rejected = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Called when a connection is made. Refuses it if there are too many."""
+        full = len(self.connections) >= self._settings.max_connections
+        super().connection_made(transport)
+        self._writing = Writing(transport, self._settings)
+        self._enter("head", self._settings.head_timeout)
+        if full:
+            self._reject(
+                503, f"the server has {self._settings.max_connections:,} connections, its limit", "connections"
+            )
+
+    def data_received(self, data: bytes) -> None:
+        """Called with bytes of the peer."""
+        if self._rejected:
+            return
+        if not self._phase and self._is_idle():
+            self._enter("head", self._settings.head_timeout)
+        if self._phase == "head":
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._phase == "head" and self._head_bytes > self._settings.max_head:
+            self._reject(431, self._large_head(), "head")
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser after the head of a request."""
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if self._rejected:
+            return
+        if size > self._settings.max_head:
+            self._reject(431, self._large_head(), "head")
+        elif len(self.pipeline) >= MAX_PIPELINED:
+            self._reject(503, f"more than {MAX_PIPELINED} requests wait on this connection", "pipeline")
+        else:
+            self._enter("body", self._settings.body_timeout)
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser with a part of a body."""
+        if not self._rejected:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Called by the parser at the end of a request."""
+        self._enter("", 0.0)
+        if not self._rejected:
+            super().on_message_complete()
+
+    def on_message_begin(self) -> None:
+        """Called by the parser at the begin of a request."""
+        if not self._phase:  # pipelined
+            self._enter("head", self._settings.head_timeout)
+        super().on_message_begin()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Replaces this protocol by that of WebSockets."""
+        if not self._rejected:
+            super().handle_websocket_upgrade()
+
+    def pause_writing(self) -> None:
+        """Called when the write buffer is full."""
+        self._writing.pause(self.loop.time())
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Called when most of the write buffer was sent."""
+        self._writing.resume()
+        super().resume_writing()
+
+    def check(self, now: float) -> None:
+        """Closes the connection if a deadline is over.
+
+        Args:
+            now: time of the event loop.
+        """
+        if self._writing.is_late(now):
+            self._refused("slow-reader")
+            self.transport.abort()
+        elif self._phase and now > self._deadline and not self.transport.is_closing():
+            if self.flow.read_paused:  # by this server, which has not yet used what it read
+                self._deadline = now + self._settings.body_timeout
+            elif self._phase == "head" and not self._head_bytes:
+                self.transport.close()  # a client that never began, such as a connection of a browser in advance
+            else:
+                self._reject(408, f"the {self._phase} of the request did not arrive in time", f"slow-{self._phase}")
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _enter(self, phase: str, seconds: float) -> None:
+        self._phase, self._head_bytes = phase, 0
+        self._deadline = self.loop.time() + seconds
+
+    def _large_head(self) -> str:
+        return f"the head of the request is larger than {self._settings.max_head:,} bytes"
+
+    def _reject(self, status: int, message: str, reason: str) -> None:
+        """Answers with an error, unless an answer has begun, and closes the connection."""
+        self._rejected, self._phase = True, ""
+        self._refused(reason)
+        if self._is_idle() or not self.cycle.response_started:
+            body = error_body(status, message)
+            head = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n"
+            retry = b"retry-after: 1\r\n" if status == 503 else b""
+            self.transport.write(head % (status, _REASONS[status], len(body)) + retry + b"\r\n" + body)
+        self.transport.close()

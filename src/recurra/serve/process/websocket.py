@@ -1,0 +1,139 @@
+"""WebSocket connections with limits: slow readers, floods of small messages, fragments and pings.
+
+The class extends uvicorn's `websockets-sansio`: of its three implementations it is the fastest one that stops reading
+while the application is busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from recurra.serve.settings import Settings
+
+from .connection import Writing
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+MAX_FRAGMENTS = 1024
+"""Frames of one message."""
+BACKLOG = 64
+"""Messages that are parsed before the application takes them."""
+SLICE = 16_384
+"""Bytes that are parsed at a time. A read has up to 256 kB, which can be many thousands of messages."""
+GOING_AWAY = 1001
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """A WebSocket with limits.
+
+    Args:
+        settings: limits.
+        refused: called with the reason if a connection is cut off.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        settings: Settings,
+        refused: Callable[[str], None],
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._settings, self._refused = settings, refused
+        self._rest = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called when the HTTP connection becomes a WebSocket."""
+        super().connection_made(transport)
+        self._writing = Writing(self.transport, self._settings)
+
+    def data_received(self, data: bytes) -> None:
+        """Called with bytes of the peer."""
+        if not self._rest and len(data) <= SLICE:
+            super().data_received(data)
+        else:
+            self._rest += data
+            self._parse_rest()
+
+    async def receive(self) -> Any:
+        """Returns the next message for the application."""
+        message = await self.queue.get()
+        if self.queue.empty():
+            if self._rest:
+                self._parse_rest()
+            if self.read_paused and not self._rest and self.queue.empty():
+                self.read_paused = False
+                self.transport.resume_reading()
+        return message
+
+    def handle_cont(self, event: Any) -> None:
+        """Called with a further frame of a message."""
+        if len(self.frames) >= MAX_FRAGMENTS:
+            self._fail(1009, f"a message has more than {MAX_FRAGMENTS} frames", "fragments")
+        else:
+            super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        """Called with a ping; the answer was prepared by the parser."""
+        super().handle_ping()
+        if self._writing.overflows:
+            self._refused("slow-reader")
+            self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Called when the write buffer is full."""
+        self._writing.pause(self.loop.time())
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Called when most of the write buffer was sent."""
+        self._writing.resume()
+        super().resume_writing()
+
+    def check(self, now: float) -> None:
+        """Closes the connection if the peer has not read for too long.
+
+        Args:
+            now: time of the event loop.
+        """
+        if self._writing.is_late(now):
+            self._refused("slow-reader")
+            self.transport.abort()
+
+    def shutdown(self) -> None:
+        """Closes the WebSocket because the server ends."""
+        if self.handshake_complete and not self.close_sent:
+            self.stop_keepalive()
+            self.close_sent = True
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": GOING_AWAY})
+            self.conn.send_close(GOING_AWAY, "the server is shutting down")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+        else:
+            super().shutdown()
+
+    def _parse_rest(self) -> None:
+        while self._rest and self.queue.qsize() < BACKLOG and not self.transport.is_closing():
+            piece = bytes(self._rest[:SLICE])
+            del self._rest[:SLICE]
+            super().data_received(piece)
+        if self._rest and not self.read_paused and not self.transport.is_closing():
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def _fail(self, code: int, message: str, reason: str) -> None:
+        self._refused(reason)
+        self.conn.fail(code, message)
+        self.close_sent = True
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
