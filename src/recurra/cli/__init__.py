@@ -22,14 +22,14 @@ def main() -> None:
         with checked():
             app()
     except RecurraError as error:
-        _exit(str(error), error.exit_code)
+        _end(str(error), error.exit_code)
     except Exception as error:
         if os.environ.get("RECURRA_DEBUG"):
             raise
-        _exit(_of_the_machine(error) or _of_the_program(error), 1)
+        _end(_of_the_machine(error) or _of_the_program(error), 1)
 
 
-def _exit(message: str, code: int) -> None:
+def _end(message: str, code: int) -> None:
     try:
         with checked():
             fail(message)

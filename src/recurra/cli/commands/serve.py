@@ -67,8 +67,9 @@ def serve(
       recurra serve my-model --host 0.0.0.0 --keys keys.txt --state-dir sessions
     """
     named = _named(models)
-    given = {entry.name: getattr(options, entry.name) for entry in fields(Settings)}
-    settings = Settings(**given | {"origins": tuple(given["origins"] or ())})
+    given: dict[str, Any] = {entry.name: getattr(options, entry.name) for entry in fields(Settings)}
+    given["origins"] = tuple(given["origins"] or ())
+    settings = Settings(**given)
     try:
         from recurra.serve.process.runner import run
     except ModuleNotFoundError as error:

@@ -46,7 +46,8 @@ class Guard:
     """
 
     def __init__(self, app: Any, settings: Settings, metrics: Metrics) -> None:
-        self.app, self.state = app, getattr(app, "state", None)
+        self.app: Any = app
+        self.state: Any = app.state
         self.keys = None if settings.keys is None else Keys(settings.keys)
         self.leaving = False
         self._settings, self._metrics = settings, metrics

@@ -157,7 +157,7 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handles signals while the server runs. uvicorn's own method raises them again at the end."""
-        handlers = dict.fromkeys(SIGNALS, self.handle_exit)
+        handlers: dict[int, Any] = dict.fromkeys(SIGNALS, self.handle_exit)
         if hasattr(signal, "SIGHUP"):
             handlers[signal.SIGHUP] = self._on_hangup
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
