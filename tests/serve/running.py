@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-SCRIPT = Path(__file__).with_name("small_app.py")
+SCRIPT = Path(__file__).parent / "process" / "small_app.py"
 
 
 class Running:
