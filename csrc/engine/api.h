@@ -58,7 +58,7 @@ struct Attention {
     const int64_t* lengths;
     int64_t batch, steps, features;
     const T *vector, *bias;
-    T* weights;  // (batch, steps): written by the forward pass, read by the backward pass
+    T* weights;  // (batch, steps): written by `attend`, read by `attend_back`
     int threads;
 };
 
@@ -113,6 +113,9 @@ struct Engine {
     void (*drop)(const float* from, float* to, int64_t n, double dropped, uint64_t seed, int threads);
     void (*linear)(const Linear<T>&);
     void (*attend)(const Attention<T>&, T* out);
+    // The same in float64, one step after the other, for sequences whose steps arrive in several calls. `states` is
+    // (batch, 2 + features), zeros before the first call; null for whole sequences.
+    void (*attend_steps)(const Attention<T>&, double* states, T* out);
     // The results are contiguous and never null.
     void (*attend_back)(const Attention<T>&, const T* gout, T* grows, T* gvector, T* gbias);
     // Returns the operations per second of multiply-add on one thread.

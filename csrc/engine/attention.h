@@ -2,6 +2,7 @@
 // Padding is not read; its gradients are zeros. One thread computes a whole sequence, so each sum has one order.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "api.h"
@@ -54,6 +55,41 @@ public:
                 const T* __restrict row = at(seq, step), w = weight[step];
                 for (int64_t i = 0; i < a_.features; ++i) to[i] += w * row[i];
             }
+        });
+    }
+
+    // As `forward`, one step after the other: further steps may follow in other calls. `states` has for each sequence
+    // the greatest score, the sum of the weights relative to it, and the weighted sum of the rows; zeros before the
+    // first step. It may be null.
+    void advance(double* states, T* out) const {
+        const int64_t n = a_.features, width = 2 + n;
+        Buffer<double> own;
+        if (!states) {
+            own.resize(a_.batch * width);
+            states = own.get();
+            std::fill_n(states, a_.batch * width, 0.0);
+        }
+        each([&](int64_t seq, int64_t steps) {
+            double* state = states + seq * width;
+            double* __restrict total = state + 2;
+            double top = state[0], sum = state[1];
+            for (int64_t step = 0; step < steps; ++step) {
+                const T* __restrict row = at(seq, step);
+                const double score = product(row, a_.vector, n) + *a_.bias;
+                if (sum == 0) top = score;  // the first step
+                if (score > top) {
+                    const double scale = std::exp(top - score);
+                    for (int64_t i = 0; i < n; ++i) total[i] *= scale;
+                    sum *= scale;
+                    top = score;
+                }
+                const double weight = std::exp(score - top);
+                for (int64_t i = 0; i < n; ++i) total[i] += weight * row[i];
+                sum += weight;
+            }
+            state[0] = top, state[1] = sum;
+            T* to = out + seq * n;
+            for (int64_t i = 0; i < n; ++i) to[i] = sum == 0 ? T(0) : T(total[i] / sum);
         });
     }
 
@@ -126,6 +162,10 @@ private:
 template <class T>
 void attend(const Attention<T>& a, T* out) {
     Attend<T>(a).forward(out);
+}
+template <class T>
+void attend_steps(const Attention<T>& a, double* states, T* out) {
+    Attend<T>(a).advance(states, out);
 }
 template <class T>
 void attend_back(const Attention<T>& a, const T* gout, T* grows, T* gvector, T* gbias) {

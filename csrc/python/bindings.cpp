@@ -96,6 +96,11 @@ void bind(nb::module_ m) {
         nb::gil_scoped_release release;
         engine<T>().attend(call, at<T>(out));
     });
+    m.def("attend_steps", [](const Attending& a, Address states, Address out) {
+        const auto call = attention<T>(a);
+        nb::gil_scoped_release release;
+        engine<T>().attend_steps(call, at<double>(states), at<T>(out));
+    });
     m.def("attend_back", [](const Attending& a, Address gout, Address grows, Address gvector, Address gbias) {
         const auto call = attention<T>(a);
         nb::gil_scoped_release release;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "testing.h"
 
@@ -72,9 +73,56 @@ void compare(const recurra::Engine<T>& engine) {
     }
 }
 
+// Runs sequences in calls of a few steps each: the result equals that of one call to the bit, and that of `attend`.
+template <class T>
+void in_steps(const recurra::Engine<T>& engine) {
+    constexpr int batch = 5, steps = 23;
+    const std::vector<int64_t> lengths{23, 0, 1, 16, 9};
+    for (int features : {1, 8, 37, 129})
+        for (double scale : {1.0, 300.0}) {  // of the scores: weights of almost 0 and changes of the greatest score
+            auto rows = draw<T>(batch * steps * features), vector = draw<T>(features);
+            const auto bias = draw<T>(1);
+            for (T& v : vector) v *= T(scale);
+            std::vector<T> weights(batch * steps), plain(batch * features), whole(plain), found(plain);
+            recurra::Attention<T> call{{rows.data(), steps * features, features},
+                                       lengths.data(),
+                                       batch,
+                                       steps,
+                                       features,
+                                       vector.data(),
+                                       bias.data(),
+                                       weights.data(),
+                                       2};
+            engine.attend(call, plain.data());
+            call.weights = nullptr;
+            engine.attend_steps(call, nullptr, whole.data());
+            for (size_t i = 0; i < plain.size(); ++i)
+                check(std::abs(double(whole[i]) - plain[i]) < 2e-4 * (1 + std::abs(plain[i])), "attention in steps",
+                      double(whole[i]) - plain[i]);
+            std::vector<double> states(batch * (2 + features));
+            for (int done = 0, size = 1; done < steps; done += size, size = size % 4 + 1) {
+                std::vector<int64_t> left(batch);
+                for (int b = 0; b < batch; ++b) left[b] = std::clamp<int64_t>(lengths[b] - done, 0, size);
+                recurra::Attention<T> part = call;
+                part.rows.data = rows.data() + std::min(done, steps - 1) * features;
+                part.lengths = left.data(), part.steps = std::min(size, steps - done);
+                engine.attend_steps(part, states.data(), found.data());
+            }
+            check(found == whole, "attention in several calls");
+            // one sequence with NaN changes no other
+            rows[3 * features] = std::numeric_limits<T>::quiet_NaN();
+            engine.attend_steps(call, nullptr, found.data());
+            check(std::isnan(double(found[0])), "attention of NaN");
+            check(std::equal(whole.begin() + features, whole.end(), found.begin() + features),
+                  "attention beside a sequence with NaN");
+        }
+}
+
 }  // namespace
 
 void test_attention() {
     compare(floats());
     compare(doubles());
+    in_steps(floats());
+    in_steps(doubles());
 }

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from recurra import nn
-from recurra.ops import attention_pooling
-from recurra.ops.attention_pooling import attend, reference
+from recurra.ops import attention_pooling, batch_invariant
+from recurra.ops.attention_pooling import attend, attend_steps, reference
+from recurra.ops.mask import step_mask
 from recurra.ops.native import bindings
 
 pytestmark = pytest.mark.skipif(bindings.engine is None, reason="the native engine was not built")
@@ -214,3 +215,19 @@ def test_the_callers_lengths_may_change_before_backward():
     found = torch.autograd.grad(out.sum(), leaves)
     expected = torch.autograd.grad(attend(*leaves, lengths).sum(), leaves)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_any_division_into_steps_gives_the_same_bits(dtype):
+    values, weight, bias = torch.randn(5, 23, 37, dtype=dtype), torch.randn(1, 37, dtype=dtype), torch.randn(1)
+    bias, lengths = bias.to(dtype), torch.tensor([23, 0, 1, 16, 9])
+    with torch.no_grad(), batch_invariant():
+        whole = attend(values, weight, bias, lengths)
+    torch.testing.assert_close(whole, reference(values * step_mask(lengths, 23)[..., None], weight, bias, lengths))
+    assert whole[1].eq(0).all()
+    for sizes in ([1] * 23, [23], [5, 0, 11, 7]):
+        states, done = torch.zeros(5, 39, dtype=torch.float64), 0
+        for size in sizes:
+            now = (lengths - done).clamp(0, size)
+            found, done = attend_steps(values[:, done : done + size], weight, bias, now, states), done + size
+        assert torch.equal(found, whole)

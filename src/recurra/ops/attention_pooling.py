@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .mask import step_mask
 from .registry import kernels
+from .reproducible import is_batch_invariant
 from .tensor_memory import address, check_readable, is_batched, materialize, needs_grad, transformed, watched
 
 
@@ -36,7 +37,39 @@ def attend(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Ten
     lengths = lengths.detach().cpu().long().clone()  # the caller may reuse the tensor for the next batch
     if needs_grad(values, weight, bias):
         return _Attend.apply(values, weight, bias, lengths)  # type: ignore[no-any-return]
+    if is_batch_invariant():
+        return attend_steps(values, weight, bias, lengths)
     return _forward(values, weight, bias, lengths)[0]
+
+
+def attend_steps(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor, states: Tensor | None = None) -> Tensor:
+    """Computes `attend` one step after the other, so that the steps of a sequence may arrive in several calls.
+
+    The result has the same bits for any division into calls. It needs the native engine.
+
+    Args:
+        values: `(batch, time, features)` in float32 or float64 on the CPU.
+        weight: `(1, features)`.
+        bias: `(1,)`.
+        lengths: `(batch,)`, on the CPU, 0 allowed.
+        states: sums of the steps before, `(batch, 2 + features)` in float64, contiguous; zeros before the first step.
+            The call changes them. None for whole sequences.
+
+    Returns:
+        `(batch, features)`: the mean of all steps so far; zeros before the first step.
+
+    Example:
+        >>> import torch
+        >>> states, none = torch.zeros(1, 3, dtype=torch.float64), torch.zeros(1)
+        >>> for value in (1.0, 3.0):
+        ...     mean = attend_steps(torch.tensor([[[value]]]), torch.zeros(1, 1), none, torch.tensor([1]), states)
+        >>> mean.tolist()
+        [[2.0]]
+    """
+    values, weight, bias = _real((values, weight, bias))
+    pooled = values.new_empty(len(values), values.shape[2])
+    _engine(values).attend_steps(_call(values, weight, bias, lengths, None), address(states), address(pooled))
+    return pooled
 
 
 def reference(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
@@ -104,7 +137,7 @@ def _real(tensors: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tenso
     return values if values.stride(-1) == 1 else values.contiguous(), weight.contiguous(), bias
 
 
-def _call(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor, shares: Tensor) -> tuple:
+def _call(values: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor, shares: Tensor | None) -> tuple:
     """Returns the arguments of the engine, see `bindings.cpp`."""
     addresses = (address(lengths), address(weight), address(bias), address(shares))
     rows = (address(values), values.stride(0), values.stride(1))

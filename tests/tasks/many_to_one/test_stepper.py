@@ -39,7 +39,7 @@ def regressor():
 SIZES = [("lstm", 1, 17), ("lstm", 3, 5), ("gru", 2, 33), ("gru", 1, 16), ("rnn", 3, 19), ("none", 2, 7)]
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean", "max"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
 @pytest.mark.parametrize(("cell", "layers", "size"), SIZES)
 def test_any_division_into_steps(classifier, cell, layers, size, pooling):
     model = rebuilt(
@@ -55,7 +55,7 @@ def test_any_division_into_steps(classifier, cell, layers, size, pooling):
     check()
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean", "max"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
 def test_numbers(regressor, pooling):
     model = rebuilt(regressor, num_layers=2, hidden_size=21, bidirectional=False, pooling=pooling)
     steps, X = stepper(model), drawn(7, 2)
@@ -66,6 +66,45 @@ def test_numbers(regressor, pooling):
         check_divisions(data, steps, X, model.predict, parse=lambda part: steps.parse(listed(part)))
 
     check()
+
+
+WORDS = ["좋은", "영화", "bad", "film's", "e\u0301t", "각", "\u1100\u1161", "😀", "\n", "", "[UNK]", "so", "3.5"]
+
+
+@pytest.fixture(scope="module")
+def texts():
+    random = np.random.default_rng(0)
+    return [" ".join(random.choice(WORDS, int(random.integers(0, 12))).tolist()) for _ in range(40)]
+
+
+@pytest.mark.parametrize("tokens", ["char", "word", "bpe"])
+@pytest.mark.parametrize(("cell", "layers", "size", "pooling"), [("lstm", 2, 17, "attention"), ("gru", 1, 16, "max")])
+def test_any_division_of_texts(texts, tokens, cell, layers, size, pooling):
+    model = recurra.SequenceClassifier(
+        tokens=tokens, vocab_size=90, embedding_size=5, hidden_size=4, epochs=1, verbose=0, random_state=0
+    ).fit(texts, ["a", "b"] * 20)
+    model = rebuilt(model, cell=cell, num_layers=layers, hidden_size=size, pooling=pooling)
+    steps = stepper(model)
+
+    @settings(max_examples=8, deadline=None)
+    @given(st.data())
+    def check(data):
+        check_divisions(data, steps, texts[:6], model.predict_proba, lambda part: steps.parse([part]), most=20)
+
+    check()
+
+
+def test_texts(texts):
+    model = recurra.SequenceClassifier(tokens="word", hidden_size=4, epochs=1, verbose=0).fit(texts, ["a", "b"] * 20)
+    steps = stepper(model)
+    assert steps.about()["step"] == {"text": "a piece of the text"}
+    with pytest.raises(InputError, match="takes texts, not numbers"):
+        steps.parse_binary(np.zeros(3, np.float32))
+    found = steps.advance(steps.start(2), ["", ""], ["x" * 2001, "so bad"])
+    assert np.isnan(found.outputs[0]).all()
+    assert "without a space" in found.errors[0]
+    assert found.outputs[1].tobytes() == model.predict_proba(["so bad"])[0].tobytes()
+    assert found.rests[1] == " bad"
 
 
 def listed(part: np.ndarray) -> list[list[float | None]]:
@@ -140,7 +179,7 @@ def test_one_feature_needs_no_rows():
     assert error.value.path == ("inputs", 1)
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean", "max"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
 def test_one_bad_sequence_changes_no_other(classifier, pooling):
     model = rebuilt(classifier, cell="lstm", num_layers=2, hidden_size=9, bidirectional=False, pooling=pooling)
     steps, random = stepper(model), np.random.default_rng(0)

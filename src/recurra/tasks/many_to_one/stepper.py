@@ -11,7 +11,9 @@ from torch import Tensor
 from recurra.errors import UsageError
 from recurra.tasks.serving.layer import States, StepLayer, StepPooling, exact
 from recurra.tasks.serving.series import LAST, SeriesSteps
+from recurra.tasks.serving.service import InputError
 from recurra.tasks.serving.stepper import Advanced, Stepper
+from recurra.tasks.serving.text import TextSteps
 
 
 def stepper(estimator: Any) -> Stepper:
@@ -22,6 +24,8 @@ def stepper(estimator: Any) -> Stepper:
     """
     if estimator.encoder_.kind == "series":
         return SeriesStepper(estimator)
+    if estimator.encoder_.kind == "text":
+        return TextStepper(estimator)
     raise UsageError(
         "a model of recordings cannot run step by step: its input is normalized over the whole recording. "
         "Train on numeric series of features that you compute step by step"
@@ -47,15 +51,19 @@ class SequenceStepper(Stepper):
         names = getattr(self.estimator, "classes_", range(len(self.network.head.bias)))
         return {**super().about(), "outputs": [str(name) for name in names]}
 
-    def outputs(self, states: States, values: Tensor, lengths: Tensor) -> tuple[np.ndarray, States]:
-        """Runs encoded steps; returns the outputs of the estimator `(sequences, outputs)` and the new states."""
+    def run(self, states: States, values: Tensor, lengths: Tensor) -> tuple[Tensor, States]:
+        """Runs encoded steps; returns the pooled outputs `(sequences, units)` and the new states."""
         output, after = self.layer.run(states, values, lengths)
         pooled, more = self.pooling.run(states, output, after["hidden"], lengths)
+        return pooled, {**after, **more}
+
+    def outputs(self, pooled: Tensor) -> np.ndarray:
+        """Returns the predictions of the estimator `(sequences, outputs)`; NaN where a score is not finite."""
         scores = self.network.head(pooled).float().numpy()
         found = self.estimator._answers(scores)
         if not np.isfinite(scores).all():  # softmax may hide an infinite score
             found[~np.isfinite(scores).all(1)] = np.nan
-        return found, {**after, **more}
+        return found
 
     def answer(self, output: np.ndarray, states: dict[str, Tensor]) -> dict[str, Any]:
         """See `Stepper.answer`."""
@@ -90,5 +98,32 @@ class SeriesStepper(SequenceStepper):
         """See `Stepper.advance`."""
         with exact():
             values, lengths, last = self.series.encode(states[LAST], items)
-            found, after = self.outputs(states, values, lengths)
-        return Advanced({**after, LAST: last}, list(rests), found)
+            pooled, after = self.run(states, values, lengths)
+            return Advanced({**after, LAST: last}, list(rests), self.outputs(pooled))
+
+
+class TextStepper(SequenceStepper):
+    """Pieces of texts."""
+
+    def __init__(self, estimator: Any) -> None:
+        super().__init__(estimator)
+        self.text = TextSteps(estimator.encoder_)
+        self.parse = self.text.parse  # type: ignore[method-assign]
+
+    def about(self) -> dict[str, Any]:
+        """See `Stepper.about`."""
+        return {**super().about(), "step": {"text": "a piece of the text"}}
+
+    def parse_binary(self, data: np.ndarray) -> Any:
+        """See `Stepper.parse_binary`."""
+        raise InputError("the model takes texts, not numbers", ("inputs",))
+
+    def advance(self, states: dict[str, Tensor], rests: Sequence[str], items: Sequence[str]) -> Advanced:
+        """See `Stepper.advance`."""
+        with exact():
+            text, embed = self.text.encode(rests, items), self.network.encoder.embedding
+            _, after = self.run(states, embed(text.committed[0]), text.committed[1])
+            pooled, _ = self.run(after, embed(text.pending[0]), text.pending[1])
+            found = self.outputs(pooled)
+        found[list(text.errors)] = np.nan
+        return Advanced(after, text.rests, found, text.errors)

@@ -12,6 +12,7 @@ from torch import Tensor
 from recurra.errors import UsageError
 from recurra.nn.memoryless import Memoryless
 from recurra.nn.pooling import Pooling
+from recurra.ops.attention_pooling import attend_steps
 from recurra.ops.mask import step_mask
 from recurra.ops.reproducible import batch_invariant, reproducible_algebra
 from recurra.training.settings import choose_device
@@ -101,14 +102,11 @@ class StepPooling:
     def __init__(self, pooling: Pooling, size: int) -> None:
         self.pooling = pooling
         lowest, count = torch.finfo(torch.float32).min, {"pooling.steps": StateSpec((), torch.int64)}
-        if pooling.how == "attention":
-            raise UsageError(
-                "a model with attention pooling cannot run step by step yet; train with --pooling mean, max or last"
-            )
         self.specs: dict[str, StateSpec] = {
             "last": {},
             "mean": {"pooling.sum": StateSpec((size,), torch.float64), **count},
             "max": {"pooling.max": StateSpec((size,), torch.float32, lowest), **count},
+            "attention": {"pooling.attention": StateSpec((2 + size,), torch.float64)},
         }[pooling.how]
 
     def run(self, states: States, output: Tensor, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, States]:
@@ -125,6 +123,10 @@ class StepPooling:
         """
         if self.pooling.how == "last":
             return hidden[:, -1], {}
+        if self.pooling.how == "attention":
+            sums, score = states["pooling.attention"].clone(memory_format=torch.contiguous_format), self.pooling.score
+            pooled = attend_steps(output, score.weight, score.bias, lengths, sums)  # type: ignore[union-attr]
+            return pooled, {"pooling.attention": sums}
         steps = states["pooling.steps"] + lengths
         if self.pooling.how == "mean":
             total = _add_steps(states["pooling.sum"], output)

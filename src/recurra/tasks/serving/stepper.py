@@ -7,7 +7,8 @@ division into steps and for any other sequences in the call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,11 +39,13 @@ class Advanced(NamedTuple):
         outputs: output of the model for each sequence so far, `(sequences, outputs)`: probabilities in float32, and
             predicted numbers in the units of the training data in float64. A row with a value that is not finite is
             an error of this sequence only; the caller keeps its old state.
+        errors: message for each sequence whose steps cannot be used, by position; its row of `outputs` is NaN.
     """
 
     states: dict[str, Tensor]
     rests: list[str]
     outputs: np.ndarray
+    errors: Mapping[int, str] = MappingProxyType({})
 
 
 class Stepper:
