@@ -41,7 +41,7 @@ from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
 from recurra.tasks.subject import Subject, unknown_notes
 
-from .network import LanguageNetwork, NextToken, check_sampling, draw, token_losses
+from .network import LanguageNetwork, NextToken, check_sampling, draw, most_probable, token_losses
 from .service import GenerateService
 
 PIECE = 256  # characters of a piece of a running text in `subsample`
@@ -382,18 +382,18 @@ class LanguageModel(Estimator):
             For each text pairs of token and probability, best first; the end of the text is the token `""`.
         """
         check_is_fitted(self, "network_")
-        forbidden, network = torch.from_numpy(self._forbidden()), cast(LanguageNetwork, self.network_)
+        network = cast(LanguageNetwork, self.network_)
 
         def judge(batch: Any, features: Tensor) -> Tensor:
             last = features[torch.arange(len(features)), batch.lengths - 1]
-            logits = finite(network.score(last).float().cpu())
-            return torch.softmax(logits.masked_fill(forbidden, -math.inf), 1)
+            return self._chances(finite(network.score(last).float().cpu()))
 
         words = self.encoder_.words
-        return [
-            [(words[i].decode("utf-8", "replace"), float(chances[i])) for i in _most_probable(chances, k)]
-            for chances in self._each(X, y, judge)
-        ]
+        return [most_probable(words, chances, k) for chances in self._each(X, y, judge)]
+
+    def _chances(self, logits: Tensor) -> Tensor:
+        """Returns the probability of each token, `(…, tokens)`; 0 for tokens that are never written."""
+        return torch.softmax(logits.masked_fill(torch.from_numpy(self._forbidden()), -math.inf), -1)
 
     def _each(self, X: Any, y: Any, judge: Callable[[Any, Tensor], Tensor]) -> np.ndarray:
         """Returns the result of `judge` for the features of each text, in order."""
@@ -518,15 +518,6 @@ class LanguageModel(Estimator):
         tags.target_tags.required = False
         tags.non_deterministic = self.random_state is None
         return tags
-
-
-def _most_probable(chances: np.ndarray, k: int) -> list[int]:
-    """Returns the `k` most probable tokens, the best first and equals in their order, without impossible ones."""
-    some = np.arange(len(chances))
-    if k < len(chances):  # sorting all tokens takes longer than the network
-        some = np.flatnonzero(chances >= np.partition(chances, -k)[-k])
-    order = some[np.argsort(-chances[some], kind="stable")[:k]]
-    return [i for i in order.tolist() if chances[i] > 0]
 
 
 def _texts(X: Any) -> Texts:

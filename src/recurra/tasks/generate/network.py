@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -234,3 +235,22 @@ def draw(
         reached = np.cumsum(weights)
     found = int(np.searchsorted(reached, chance * reached[-1], side="right"))
     return int(order[min(found, int(np.count_nonzero(weights)) - 1)])
+
+
+def most_probable(words: Sequence[bytes], chances: np.ndarray, k: int) -> list[tuple[str, float]]:
+    """Returns at most `k` tokens as text with their probabilities, best first, without impossible ones.
+
+    Args:
+        words: bytes of each token in UTF-8.
+        chances: probability of each token, `(tokens,)`.
+        k: greatest number of tokens.
+
+    Example:
+        >>> most_probable([b"a", b"b", b"c"], np.array([0.25, 0.75, 0.0]), 3)
+        [('b', 0.75), ('a', 0.25)]
+    """
+    some = np.arange(len(chances))
+    if k < len(chances):  # sorting all tokens takes longer than the network
+        some = np.flatnonzero(chances >= np.partition(chances, -k)[-k])
+    best = some[np.argsort(-chances[some], kind="stable")[:k]]
+    return [(words[i].decode("utf-8", "replace"), float(chances[i])) for i in best if chances[i] > 0]

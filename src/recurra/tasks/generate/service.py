@@ -11,7 +11,10 @@ import numpy as np
 from recurra.data.columns.inputs import Texts
 from recurra.tasks.params import MAX_TOP
 from recurra.tasks.serving.service import InputError, Options, Path, TextService, text_of
+from recurra.tasks.serving.stepper import Stepper
 from recurra.tasks.serving.values import described
+
+from .stepper import LanguageStepper, answer_of
 
 
 class Prompt(NamedTuple):
@@ -79,15 +82,8 @@ class GenerateService(TextService):
         if any(item.condition is not None for item in items):
             labels = np.array([item.condition for item in items], dtype=object)
         found = self.estimator.top(Texts([item.text for item in items]), labels, k=options.top)
-        return [_answer(best, options.top) for best in found]
+        return [answer_of(best, options.top) for best in found]
 
-
-def _answer(best: list[tuple[str, float]], top: int) -> dict[str, Any]:
-    """Returns the best token first. Every answer has the same keys; those after the first are numbered."""
-    answer: dict[str, Any] = {}
-    for place in range(1, top + 1):
-        token, probability = best[place - 1] if place <= len(best) else (None, None)
-        number = f" {place}" if place > 1 else ""
-        answer[f"next{number}"] = token
-        answer[f"probability{number}"] = None if probability is None else round(probability, 6)
-    return answer
+    def stepper(self) -> Stepper:
+        """See `Service.stepper`."""
+        return LanguageStepper(self.estimator)

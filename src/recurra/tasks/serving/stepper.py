@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recurra.errors import UsageError
+
 
 class StateSpec(NamedTuple):
     """One tensor of the state of one sequence.
@@ -54,8 +56,18 @@ class Stepper:
     specs: dict[str, StateSpec]
     """Tensors of the state of one sequence by name, such as `hidden`, `cell` and `pooling.sum`."""
 
-    def start(self, count: int) -> dict[str, Tensor]:
-        """Returns the states of new sequences by name, `(count, …)`."""
+    def start(self, count: int, **options: Any) -> dict[str, Tensor]:
+        """Returns the states of new sequences by name, `(count, …)`.
+
+        Args:
+            count: number of sequences.
+            **options: options of the sequences, if the model has any; see `about`.
+
+        Raises:
+            UsageError: an option is not known. `InputError`: its value is not.
+        """
+        for name in options:
+            raise UsageError(f"a sequence of this model has no option {name!r:.40}")
         return {
             name: torch.full((count, *spec.shape), spec.initial, dtype=spec.dtype) for name, spec in self.specs.items()
         }
@@ -65,6 +77,7 @@ class Stepper:
 
         Returns:
             `state`: shape and type of each tensor by name. `outputs`: names of the outputs. `step`: what a step is.
+            `options`: options of `start`, if there are any.
         """
         return {
             "state": {
