@@ -11,7 +11,10 @@ import recurra
 
 QUICK = {"hidden_size": 8, "epochs": 1, "verbose": 0, "random_state": 0}
 TEXTS = ["a good film", "a bad film", "so good", "so bad", "the film is good", "the film is bad"] * 8
-KINDS = ("texts", "series", "one feature", "sounds", "numbers", "running text", "labelled texts")
+KINDS = (
+    *("texts", "series", "one feature", "sounds", "numbers", "running text", "labelled texts", "tags"),
+    *("translations", "blanks", "speech", "numbers in time", "several numbers in time", "table", "shops"),
+)
 
 
 def _sounds(count: int) -> list[Any]:
@@ -42,4 +45,36 @@ def model(kind: str) -> Any:
         return recurra.LanguageModel(bptt=16, embedding_size=8, **QUICK).fit("a cat sat on the mat\n" * 40)
     if kind == "labelled texts":
         return recurra.LanguageModel(embedding_size=8, **QUICK).fit(TEXTS, labels)
-    raise KeyError(kind)
+    if kind == "tags":
+        words = [["Anna", "sleeps"], ["Ben", "and", "Anna", "sing"]] * 20
+        return recurra.SequenceTagger(**QUICK).fit(words, [["N", "V"], ["N", "C", "N", "V"]] * 20)
+    if kind == "translations":
+        quick = {**QUICK, "epochs": 4, "learning_rate": 0.02}
+        sources, targets = ["good day", "good night", "bad day"], ["bonjour", "bonne nuit", "mauvais jour"]
+        return recurra.Translator(embedding_size=8, **quick).fit(sources * 20, targets * 20)
+    if kind == "blanks":
+        texts = ["the cat drinks milk", "the dog eats meat", "a cat drinks water", "a dog eats bread"] * 15
+        return recurra.BlankFiller(embedding_size=8, **QUICK).fit(texts)
+    if kind == "speech":
+        return recurra.Transcriber(num_layers=1, **QUICK).fit(_sounds(24), ["ab", "ba", "a"] * 8)
+    return _forecaster(kind)
+
+
+def _forecaster(kind: str) -> Any:
+    quick = {**QUICK, "horizon": 3, "context": 6}
+    waves = np.sin(np.arange(160).reshape(80, 2)) + 3
+    if kind == "numbers in time":
+        return recurra.Forecaster(**quick).fit(waves[:, 0])
+    if kind == "several numbers in time":
+        return recurra.Forecaster(**quick, quantiles=()).fit(waves)
+    days = (np.datetime64("2024-01-01") + np.arange(80)).astype(str).tolist()
+    if kind == "table":
+        table = {"date": days, "load": waves[:, 0], "rain": waves[:, 1]}
+        return recurra.Forecaster(**quick).fit(table, time="date", target="load", features="rain")
+    table = {
+        "day": days * 2,
+        "shop": ["north"] * 80 + ["south"] * 80,
+        "sold": [*waves[:, 0], *(9 * waves[:, 1])],
+        "holiday": [float(i % 7 == 0) for i in range(80)] * 2,
+    }
+    return recurra.Forecaster(**quick).fit(table, time="day", target="sold", known="holiday", id="shop")

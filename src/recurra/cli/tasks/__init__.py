@@ -7,8 +7,8 @@ Each module has
 - `read(estimator, path, options)`: reads a labelled file as `Labelled`, for `recurra evaluate`;
 - `inputs(estimator, source, options)`: an iterator of tuples, the first arguments of the estimator's `subject` for some
   sequences at a time. `source` is a file name, `-` for standard input or, for models of texts, a list of texts;
-- `predict(estimator, source, options)`: an iterator of dictionaries, one for each row of the answer, for
-  `recurra predict`; `source` as in `inputs`.
+- `predict(estimator, source, options)`: an iterator of dictionaries, one for each row that `recurra predict` writes;
+  `source` as in `inputs`. The rows are those of `estimator.service()`.
 """
 
 from __future__ import annotations

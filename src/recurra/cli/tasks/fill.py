@@ -67,10 +67,14 @@ def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
 
 def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:
     """Yields each text with its blanks filled, or the ranked candidates."""
-    choices = None if options.choices is None else [c.strip() for c in options.choices.split(",")]
+    from recurra.data.columns.inputs import texts_of
+
+    service = estimator.service()
+    choices = None if options.choices is None else tuple(c.strip() for c in options.choices.split(","))
+    given = service.Options(top=options.top, choices=choices, marks=options.marks)
     for texts, where in _chunks(estimator, source, options):
         with located(where):
-            yield from _answer(estimator, texts, choices, options)
+            yield from service.answers(texts_of(texts), given)
 
 
 def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[tuple[list[str]]]:
@@ -93,26 +97,6 @@ def _chunks(
     for start in range(0, file.table.num_rows, ROWS):
         texts = [text or "" for text in file.table.column(0)[start : start + ROWS].to_pylist()]
         yield texts, lambda row, start=start: file.where(start + row)
-
-
-def _answer(
-    estimator: Any, texts: list[str], choices: list[str] | None, options: PredictOptions
-) -> Iterator[dict[str, Any]]:
-    if choices is None:
-        for text, probability, blanks in estimator.predict(texts, top=options.top, marks=options.marks):
-            words = [[{"word": word, "probability": _rounded(p)} for word, p in blank] for blank in blanks]
-            yield {"text": text, "probability": _rounded(probability), "blanks": words}
-        return
-    from recurra.tasks.fill.blanks import BLANK
-
-    for text, ranked in zip(texts, estimator.choose(texts, choices), strict=True):
-        best = ranked[0].choice
-        found = [{"choice": c, "probability": _rounded(p), "score": round(s, 4)} for c, p, s in ranked]
-        yield {"text": BLANK.sub(lambda _, word=best: word, text), "choice": best, "choices": found}
-
-
-def _rounded(probability: float) -> float:
-    return float(f"{probability:.4g}")
 
 
 def read_texts(path: Path, column: str | None, options: FileOptions, cache: Path | None = None) -> Labelled:

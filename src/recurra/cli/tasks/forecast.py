@@ -205,17 +205,15 @@ def _compared(metrics: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def predict(estimator: Any, source: str, options: PredictOptions) -> Iterator[dict[str, Any]]:
     """Yields a row for each step after the end of each series."""
-    from recurra.tasks.forecast.result import rows_of
-
-    columns = estimator.preparation_.columns
+    service = estimator.service()
     ((panel,),) = inputs(estimator, source, options)
-    found = list(estimator.forecast(panel, options.horizon))
+    (found,) = estimator.forecast_panels([panel], options.horizon)
     if options.plot is not None:
         from recurra.tasks.forecast.plot import plot_forecasts
 
-        plot_forecasts(found, columns, options.plot)
+        plot_forecasts(found, estimator.preparation_.columns, options.plot)
         say(f"picture written to {options.plot}")
-    return (row for one in found for row in rows_of(one, columns))
+    return iter(service.rows(service.answer(found)))
 
 
 def inputs(estimator: Any, source: str, options: PredictOptions) -> Iterator[tuple[Panel]]:

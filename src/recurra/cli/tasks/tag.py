@@ -122,7 +122,9 @@ def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
 
 def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:
     """Yields words and tags of each sentence. Lines of standard input are split at white space."""
-    return (row for (chunk,) in inputs(estimator, source, options) for row in _rows(estimator, chunk, options.proba))
+    service = estimator.service()
+    given = service.Options(proba=options.proba)
+    return (row for (chunk,) in inputs(estimator, source, options) for row in service.answers(chunk, given))
 
 
 def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[tuple[list[list[str]]]]:
@@ -136,15 +138,6 @@ def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> 
 
 def _chunks(sentences: list[list[str]]) -> Iterator[list[list[str]]]:
     return (sentences[i : i + SENTENCES] for i in range(0, len(sentences), SENTENCES))
-
-
-def _rows(estimator: Any, sentences: list[list[str]], proba: bool) -> Iterator[dict[str, Any]]:
-    if not proba:
-        for words, tags in zip(sentences, estimator.predict(sentences), strict=True):
-            yield {"words": words, "tags": tags}
-        return
-    for words, tags, sure in zip(sentences, *estimator.predict_with_confidence(sentences), strict=True):
-        yield {"words": words, "tags": tags, "confidence": [round(p, 6) for p in sure]}
 
 
 def write(estimator: Any, source: str, options: PredictOptions, out: Path) -> bool:

@@ -73,9 +73,11 @@ def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
 
 def predict(estimator: Any, source: str, options: PredictOptions) -> Iterator[dict[str, Any]]:
     """Yields the text of each recording with its confidence, and with `--timestamps` the times of its tokens."""
-    return (
-        row for (chunk,) in inputs(estimator, source, options) for row in _rows(estimator, chunk, options.timestamps)
-    )
+    service = estimator.service()
+    given = service.Options(beam=options.beam, length_bonus=options.length_bonus, timestamps=options.timestamps)
+    for (chunk,) in inputs(estimator, source, options):
+        for path, answer in zip(chunk, service.answers(chunk, given), strict=True):
+            yield {"file": path.name, **answer}
 
 
 def inputs(estimator: Any, source: str, options: PredictOptions) -> Iterator[tuple[list[Path]]]:
@@ -87,12 +89,6 @@ def inputs(estimator: Any, source: str, options: PredictOptions) -> Iterator[tup
     if not isinstance(sounds, list):
         raise DataError(f"the column of {source} has no names of sound files; name the right column with --input")
     return ((sounds[start : start + ROWS],) for start in range(0, len(sounds), ROWS))
-
-
-def _rows(estimator: Any, sounds: list[Path], timestamps: bool) -> Iterator[dict[str, Any]]:
-    for path, said in zip(sounds, estimator.transcribe(sounds), strict=True):
-        row = {"file": path.name, "text": said.text, "confidence": round(said.confidence, 4)}
-        yield row | ({"tokens": [token._asdict() for token in said.tokens]} if timestamps else {})
 
 
 def _decoding(estimator: Any, options: PredictOptions) -> None:

@@ -124,13 +124,13 @@ def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
 
 def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:
     """Yields the translation of each text with its score, and with `--n-best` a row for each of the best."""
-    row, plot = 0, options.plot
+    from recurra.data.columns.inputs import texts_of
+
+    service, count, plot = estimator.service(), 0, options.plot
+    given = service.Options(beam=options.beam, n_best=options.n_best)
     for (chunk,) in inputs(estimator, source, options):
-        for found in estimator.candidates(chunk):
-            row += 1
-            for rank, candidate in enumerate(found[: options.n_best or 1], 1):
-                numbers = {"row": row, "rank": rank} if options.n_best else {"row": row}
-                yield {**numbers, "translation": candidate.text, "score": round(candidate.score, 6)}
+        for count, answer in enumerate(service.answers(texts_of(chunk), given), count + 1):  # noqa: B020
+            yield from ({"row": count, **found} for found in service.rows(answer))
         if plot is not None and any(text.strip() for text in chunk):
             text = next(text for text in chunk if text.strip())
             note = estimator.align(text).plot(plot)

@@ -33,6 +33,7 @@ from recurra.training.settings import choose_device
 from .blanks import BLANK, WORD_START, Blanked, BlankEncoder, parse, word_masks
 from .inspection import subject_of_blanks
 from .search import POSITIONS, Choice, Filler, Filling
+from .service import FillService
 
 MAX_PIECES = 4  # of one blank, where tokens are pieces of words
 MAX_CELLS = 1024  # padded steps of a batch in training: texts are of very unequal length
@@ -167,6 +168,7 @@ class BlankFiller(Estimator):
 
     task = "fill"
     folder_config = FillConfig
+    service_class = FillService
 
     @property
     def accepts_text(self) -> bool:

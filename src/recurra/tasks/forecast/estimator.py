@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -40,6 +41,7 @@ from .network import ForecastNetwork
 from .objective import LOSSES, ForecastObjective
 from .prepare import Preparation, PreparationConfig, choose_context, choose_segment, most_context
 from .result import Forecast
+from .service import ForecastService
 from .split import Parts, Seen, SeenConfig, split_panel
 
 MAX_STEPS = 1_000_000
@@ -142,6 +144,7 @@ class Forecaster(Estimator):
 
     task = "forecast"
     folder_config = ForecastConfig
+    service_class = ForecastService
     min_steps: ClassVar = 600
 
     def rows_of(self, X: Any, y: Any) -> None:
@@ -498,11 +501,23 @@ class Forecaster(Estimator):
             DataError: the history does not fit, or known columns do not reach far enough.
         """
         check_is_fitted(self, "network_")
-        yield from self._forecasts(self._history(history, features, known, future), horizon)
+        (found,) = self.forecast_panels([self._history(history, features, known, future)], horizon)
+        yield from found
 
-    def _forecasts(self, panel: Panel, horizon: int | None) -> Iterator[Forecast]:
-        for begin in range(0, len(panel.series), PREDICT_BATCH):
-            yield from self._forecast_some(panel, panel.series[begin : begin + PREDICT_BATCH], horizon or self.horizon)
+    def forecast_panels(self, panels: Sequence[Panel], horizon: int | None = None) -> list[list[Forecast]]:
+        """Forecasts the steps after the end of every series of several panels, all of them together.
+
+        Args:
+            panels: histories with the columns and the step of time of the model.
+            horizon: as in `forecast`.
+
+        Returns:
+            For each panel a forecast of each series.
+        """
+        every = [(panel, series) for panel in panels for series in panel.series]
+        parts = (every[begin : begin + PREDICT_BATCH] for begin in range(0, len(every), PREDICT_BATCH))
+        found = iter([one for some in parts for one in self._forecast_some(some, horizon or self.horizon)])
+        return [list(islice(found, len(panel.series))) for panel in panels]
 
     def _history(self, history: Any, features: Any, known: Any, future: Any) -> Panel:
         """The arguments of `forecast` as one panel."""
@@ -516,13 +531,13 @@ class Forecaster(Estimator):
             panel = with_future(panel, accept_future(future, self.preparation_, fill_gaps=self.fill_gaps))
         return panel
 
-    def _forecast_some(self, panel: Panel, some: Sequence[Series], steps: int) -> Iterator[Forecast]:
+    def _forecast_some(self, some: Sequence[tuple[Panel, Series]], steps: int) -> Iterator[Forecast]:
         prepare = self.preparation_
-        frames = [prepare.frame(panel, series, len(series), len(series) + steps) for series in some]
+        frames = [prepare.frame(panel, series, len(series), len(series) + steps) for panel, series in some]
         windows = Windows(frames, self.context_, steps, prepare.layout, batch_size=len(some))
         batch = next(iter(windows))
         answers = self._answer(batch.values, batch.future).double().numpy()
-        for series, answer in zip(some, answers, strict=True):
+        for (panel, series), answer in zip(some, answers, strict=True):
             end = len(series)
             mean, deviation = prepare.scale(series, end)
             with np.errstate(over="ignore"):  # refused in the next line
@@ -561,7 +576,7 @@ class Forecaster(Estimator):
         check_is_fitted(self, "network_")
         panel = self._history(history, features, known, future)
         kind = self.kind_ if history is None else kind_of(history)
-        return in_kind(list(self._forecasts(panel, horizon)), panel, kind)
+        return in_kind(self.forecast_panels([panel], horizon)[0], panel, kind)
 
     def subject(
         self, X: Any = None, y: Any = None, *, features: Any = None, known: Any = None, future: Any = None

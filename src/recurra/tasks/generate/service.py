@@ -61,12 +61,12 @@ class GenerateService(TextService):
     def item(self, value: Any, path: Path) -> Prompt:
         """See `Service.item`."""
         if not isinstance(value, dict):
-            return Prompt(text_of(value, path))
+            return Prompt(text_of(value, path, self.max_steps))
         unknown = [key for key in value if key not in ("text", "condition")]
         if unknown or "text" not in value:
             problem = f"has the unknown key {unknown[0]!r:.40}" if unknown else 'has no "text"'
             raise InputError(f'the input {problem}; its keys are "text" and "condition"', path)
-        text, condition = text_of(value["text"], (*path, "text")), value.get("condition")
+        text, condition = text_of(value["text"], (*path, "text"), self.max_steps), value.get("condition")
         if condition is not None and condition not in self.labels:
             known = f"is one of {', '.join(self.labels[:20])}" if self.labels else "is not known to this model"
             raise InputError(f"the condition {known}, not {described(condition)}", (*path, "condition"))

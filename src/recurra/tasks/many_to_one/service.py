@@ -68,7 +68,7 @@ class PooledService(Service):
     def item(self, value: Any, path: Path) -> Any:
         """See `Service.item`."""
         if self.kind == "text":
-            return text_of(value, path)
+            return text_of(value, path, self.max_steps)
         if self.kind == "audio":
             return sound_of(value, path, self.max_steps)
         if not isinstance(value, list):

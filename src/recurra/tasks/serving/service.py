@@ -165,7 +165,7 @@ class TextService(Service):
 
     def item(self, value: Any, path: Path) -> Any:
         """See `Service.item`."""
-        return text_of(value, path)
+        return text_of(value, path, self.max_steps)
 
 
 def text_schema(max_characters: int) -> dict[str, Any]:
@@ -173,12 +173,14 @@ def text_schema(max_characters: int) -> dict[str, Any]:
     return {"type": "string", "maxLength": max_characters}
 
 
-def text_of(value: Any, path: Path) -> str:
+def text_of(value: Any, path: Path, max_characters: int) -> str:
     """Returns a JSON value that is a text.
 
     Raises:
-        InputError: the value is not a text.
+        InputError: the value is not a text, or too long.
     """
     if not isinstance(value, str):
         raise InputError(f"an input is a text, not {described(value)}", path)
+    if len(value) > max_characters:
+        raise InputError(f"the text has {len(value):,} characters; at most {max_characters:,} are accepted", path)
     return value

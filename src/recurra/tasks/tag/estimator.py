@@ -33,6 +33,7 @@ from recurra.tasks.subject import Subject
 
 from .baselines import LinearTags, fit_linear_tags
 from .network import UNSEEN_TAG, TaggerNetwork, Tagging
+from .service import TagService
 
 MAX_CRF_TAGS = 400
 
@@ -115,6 +116,7 @@ class SequenceTagger(Estimator):
 
     task = "tag"
     folder_config = TagConfig
+    service_class = TagService
     aligned = True
     simple_models: ClassVar = (FrequentTag, TagOfWord, LinearTags)
 

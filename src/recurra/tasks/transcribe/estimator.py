@@ -35,6 +35,7 @@ from recurra.tasks.subject import Subject
 
 from .decode import align, needed_steps
 from .network import BLANK, BLANK_ID, CTCObjective, SpokenBatches, TranscribingNetwork, ctc_losses
+from .service import TranscribeService
 
 
 class Token(NamedTuple):
@@ -121,6 +122,7 @@ class Transcriber(Estimator):
 
     task = "transcribe"
     folder_config = TranscribeConfig
+    service_class = TranscribeService
     simple_models: ClassVar = (FrequentText,)
 
     def fit(
@@ -245,23 +247,29 @@ class Transcriber(Estimator):
         check_is_fitted(self, "network_")
         return 1 - self._metrics(self._labelled(X, y, None))["cer"]
 
-    def transcribe(self, X: Any) -> list[Transcript]:
+    def transcribe(
+        self, X: Any, *, beam_size: int | None = None, length_bonus: float | None = None
+    ) -> list[Transcript]:
         """Transcribes recordings, with a confidence and the times of the tokens.
 
         A token's time is that of the steps at which the network writes it, which can be shorter than it sounds.
 
         Args:
             X: recordings as in `fit`.
+            beam_size: prefixes that the search keeps; None for the parameter of the estimator.
+            length_bonus: added to the logarithm of a prefix for each token; None for the parameter of the estimator.
 
         Raises:
             DataError: `X` holds no recordings, or one that cannot be read.
         """
         check_is_fitted(self, "network_")
-        return [row for chunk in _recordings(X).chunks() for row in self._transcribe(chunk)] if len(X) else []
+        if not len(X):
+            return []
+        bonus = self.length_bonus if length_bonus is None else length_bonus
+        objective = CTCObjective(self.text_encoder_, beam_size or self.beam_size, bonus)
+        return [row for chunk in _recordings(X).chunks() for row in self._transcribe(chunk, objective)]
 
-    def _transcribe(self, chunk: list[Any]) -> Iterator[Transcript]:
-        objective = self._objective()
-
+    def _transcribe(self, chunk: list[Any], objective: CTCObjective) -> Iterator[Transcript]:
         def answer(network: Any, batch: Any) -> Iterator[Transcript]:
             log_probs, steps = (t.cpu() for t in network(batch.values, batch.lengths))
             finite(log_probs)

@@ -34,6 +34,7 @@ from .inspection import subject_of_texts
 from .metrics import bleu_tokens, corpus_metrics, signatures
 from .network import SPECIALS, EncoderDecoder
 from .objective import MAX_SLOPE, Limit, Translating
+from .service import TranslateService
 
 NEAREST = "nearest neighbour"
 """The baseline: the known translation of the most similar known source."""
@@ -136,6 +137,7 @@ class Translator(Estimator):
 
     task = "translate"
     folder_config = TranslateConfig
+    service_class = TranslateService
     min_steps: ClassVar = 4000
 
     @property
@@ -327,10 +329,14 @@ class Translator(Estimator):
         """The best translation found of each text; an empty text gives an empty one."""
         return [found[0].text for found in self.candidates(X)]
 
-    def candidates(self, X: Any) -> list[list[Candidate]]:
+    def candidates(self, X: Any, beam_size: int | None = None) -> list[list[Candidate]]:
         """The translations that the search found of each text, at most `beam_size`, the best first.
 
         Different tokens may spell the same text; it is then listed once, with its best score.
+
+        Args:
+            X: texts as in `fit`.
+            beam_size: hypotheses of the search; None for the parameter of the estimator.
         """
         check_is_fitted(self, "network_")
         if len(X) == 0:
@@ -338,11 +344,10 @@ class Translator(Estimator):
         sequences = as_sequences(X)
         if not isinstance(sequences, Texts):
             raise DataError("the model translates texts, X holds numbers")
-        return [found for chunk in sequences.chunks() for found in self._translate(chunk)]
+        judge = self._objective(beam_size or self.beam_size)
+        return [found for chunk in sequences.chunks() for found in self._translate(chunk, judge)]
 
-    def _translate(self, texts: list[str]) -> Iterator[list[Candidate]]:
-        judge = self._evaluation_objective()
-
+    def _translate(self, texts: list[str], judge: Translating) -> Iterator[list[Candidate]]:
         def answer(network: Any, batch: Any) -> Iterator[list[Candidate]]:
             for some in judge.hypotheses(network, batch.values, batch.lengths):
                 scores: dict[str, float] = {}
