@@ -209,7 +209,7 @@ def predict(estimator: Any, source: str, options: PredictOptions) -> Iterator[di
     ((panel,),) = inputs(estimator, source, options)
     (found,) = estimator.forecast_panels([panel], options.horizon)
     if options.plot is not None:
-        from recurra.tasks.forecast.plot import plot_forecasts
+        from recurra.tasks.forecast.result import plot_forecasts
 
         plot_forecasts(found, estimator.preparation_.columns, options.plot)
         say(f"picture written to {options.plot}")
