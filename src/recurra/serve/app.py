@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -17,6 +18,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from recurra.errors import RecurraError
 
 from .problems import Problem, problem_of
+from .process.guard import Control, Guard
 from .routes import kserve, openapi, operation, predict, sessions, sockets
 from .routes.requests import JsonResponse
 from .server import Server
@@ -55,7 +57,9 @@ def create_app(
     """
     if isinstance(models, str | Path):
         models = {Path(models).resolve().name: models}
-    server = Server(models, settings or Settings(), worker)
+    settings = settings or Settings()
+    control = Control(settings)  # before the models are loaded, which takes longer
+    server = Server(models, settings, worker)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -72,10 +76,10 @@ def create_app(
             Problem: _on_problem,
             RecurraError: _on_problem,
             HTTPException: _on_http,
-            Exception: _on_error,
         },
+        middleware=[Middleware(Guard, settings=settings, metrics=server.metrics, control=control)],
     )
-    app.state.server = server
+    app.state.server, app.state.control = server, control
     return app
 
 
@@ -128,7 +132,3 @@ async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     problem = Problem(error.status_code, f"{error.detail}: {request.method} {request.url.path:.200}")
     return JsonResponse(problem.to_json(), error.status_code, headers=dict(error.headers or {}))
-
-
-async def _on_error(request: Request, error: Exception) -> Response:
-    return JsonResponse(Problem(500, "internal error; the log of the server has the details").to_json(), 500)

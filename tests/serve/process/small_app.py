@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from recurra.serve.metrics import Metrics
+from recurra.serve.process.guard import Control, Guard
 from recurra.serve.process.listen import bind
 from recurra.serve.process.runner import run_app
 from recurra.serve.settings import Settings
@@ -99,8 +101,8 @@ async def socket(websocket: WebSocket) -> None:
         server.metrics.sockets -= 1
 
 
-def make(on_close=lambda state: None) -> Starlette:
-    state = State()
+def make(settings: Settings, on_close=lambda state: None) -> Starlette:
+    state, control = State(), Control(settings)
 
     @asynccontextmanager
     async def lifespan(app):
@@ -118,8 +120,9 @@ def make(on_close=lambda state: None) -> Starlette:
         Route("/health/live", ready),
         WebSocketRoute("/socket", socket),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan)
-    app.state.server = state
+    guard = Middleware(Guard, settings=settings, metrics=state.metrics, control=control)
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=[guard])
+    app.state.server, app.state.control = state, control
     return app
 
 
@@ -133,7 +136,8 @@ def main() -> int:
     def on_close(state: State) -> None:
         print(f"saved={state.saved}", flush=True)
 
-    return run_app(make(on_close), Settings(**given), bind("127.0.0.1", 0), lambda url: print(url, flush=True))
+    settings = Settings(**given)
+    return run_app(make(settings, on_close), settings, bind("127.0.0.1", 0), lambda url: print(url, flush=True))
 
 
 if __name__ == "__main__":

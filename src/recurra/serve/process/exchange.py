@@ -14,7 +14,7 @@ RETRY_AFTER = (b"retry-after", b"1")
 MEDIA = frozenset(
     (b"application/json", b"application/x-ndjson", b"application/octet-stream", b"application/vnd.safetensors")
 )
-"""Content types of bodies. Browsers ask the server before they send one of these to another site."""
+"""Content types for POST. Browsers send others from any web page without asking the server first."""
 
 SECURITY = (
     (b"x-content-type-options", b"nosniff"),
@@ -84,10 +84,17 @@ class Exchange:
         self.status = self.received = self.sent = 0
         self.closed = False
 
-    def deadline(self) -> asyncio.Timeout:
-        """Returns the context in which the application runs. It ends when the answer begins."""
-        self._deadline = asyncio.timeout(self._timeout + self.body_timeout)
-        return self._deadline
+    async def run(self, app: Any, scope: Any) -> None:
+        """Runs the application. The time limit ends when the answer begins.
+
+        Raises:
+            TimeoutError: the answer did not begin in time.
+        """
+        try:
+            async with asyncio.timeout(self._timeout + self.body_timeout) as self._deadline:
+                await app(scope, self.receive, self.send)
+        finally:
+            self._deadline = None
 
     def check(self, method: str, headers: Mapping[bytes, bytes]) -> tuple[int, str] | None:
         """Returns status and message if the head of the request shows that it cannot be served."""
@@ -97,7 +104,7 @@ class Exchange:
         if length.isdigit() and int(length) > self._max_body:
             return 413, self._too_large()
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if method in ("POST", "PUT", "PATCH") and kind not in MEDIA:
+        if method == "POST" and kind not in MEDIA:
             known = ", ".join(sorted(name.decode() for name in MEDIA))
             return 415, f"the content type is {kind.decode('latin-1')[:80] or 'missing'}; it must be one of {known}"
         return None

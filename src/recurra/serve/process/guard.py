@@ -28,16 +28,13 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _NO_KEY = "this server needs an API key: send the header 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
 
 
-class Guard:
-    """ASGI application that protects and observes another one.
+class Control:
+    """What the process tells the middleware while it runs.
 
     Args:
-        app: the application.
-        settings: limits and the key file.
-        metrics: counts requests.
+        settings: names the key file.
 
     Attributes:
-        state: `state` of the application.
         keys: the keys; None without a key file.
         leaving: True if the process is about to end. `/health/ready` is then answered with 503.
 
@@ -45,12 +42,27 @@ class Guard:
         DataError: the key file cannot be used.
     """
 
-    def __init__(self, app: Any, settings: Settings, metrics: Metrics) -> None:
-        self.app: Any = app
-        self.state: Any = app.state
+    def __init__(self, settings: Settings) -> None:
         self.keys = None if settings.keys is None else Keys(settings.keys)
         self.leaving = False
-        self._settings, self._metrics = settings, metrics
+
+    def is_leaving(self) -> bool:
+        """Returns `leaving`."""
+        return self.leaving
+
+
+class Guard:
+    """ASGI middleware that protects and observes an application.
+
+    Args:
+        app: the application.
+        settings: limits.
+        metrics: counts requests.
+        control: keys and the state of the process.
+    """
+
+    def __init__(self, app: Any, settings: Settings, metrics: Metrics, control: Control) -> None:
+        self._app, self._settings, self._metrics, self._control = app, settings, metrics, control
         self._ids = (f"{prefix}-{n:x}".encode() for prefix in [secrets.token_hex(4)] for n in itertools.count())
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -60,7 +72,7 @@ class Guard:
         elif scope["type"] == "websocket":
             await self._socket(scope, receive, send)
         else:
-            await self.app(scope, receive, send)
+            await self._app(scope, receive, send)
 
     # requests
 
@@ -69,15 +81,14 @@ class Guard:
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
         request_id = given if _REQUEST_ID.fullmatch(given) else next(self._ids)
-        exchange = Exchange(receive, send, headers, self._settings, request_id, self._is_leaving)
-        client = self._client(headers) if self.keys is not None else None
+        exchange = Exchange(receive, send, headers, self._settings, request_id, self._control.is_leaving)
+        client = self._client(headers) if self._control.keys is not None else None
         state = scope.setdefault("state", {})
         state["request_id"], state["client"] = request_id.decode(), client
         error: BaseException | None = None
         try:
             if not await self._refuse(exchange, scope, headers, client):
-                async with exchange.deadline():
-                    await self.app(scope, exchange.receive, exchange.send)
+                await exchange.run(self._app, scope)
         except TimeoutError as expired:
             if exchange.status:  # of the application: the deadline ends when the answer begins
                 error = expired
@@ -98,10 +109,10 @@ class Guard:
     async def _refuse(self, exchange: Exchange, scope: Any, headers: Mapping[bytes, bytes], client: str | None) -> bool:
         """Answers a request that the application does not get. Returns whether it did."""
         path = scope["path"]
-        if self.leaving and path == HEALTH[1]:
+        if self._control.leaving and path == HEALTH[1]:
             await exchange.refuse(503, "the server is shutting down", (RETRY_AFTER,))
             return True
-        if self.keys is not None and client is None and not self._is_open(path):
+        if self._control.keys is not None and client is None and not self._is_open(path):
             self._metrics.refused("key")
             wrong = key_of(headers) is not None
             bearer = ((b"www-authenticate", b"Bearer"),)
@@ -113,9 +124,6 @@ class Guard:
             await exchange.refuse(*found)
         return found is not None
 
-    def _is_leaving(self) -> bool:
-        return self.leaving
-
     def _is_open(self, path: str) -> bool:
         """Returns whether a path needs no key."""
         if path in HEALTH:
@@ -126,7 +134,7 @@ class Guard:
 
     def _client(self, headers: Mapping[bytes, bytes], protocols: Any = ()) -> str | None:
         key = key_of(headers, protocols)
-        return None if key is None or self.keys is None else self.keys.client(key)
+        return None if key is None or self._control.keys is None else self._control.keys.client(key)
 
     def _record(self, scope: Any, exchange: Exchange, client: str | None, seconds: float) -> None:
         path = _template(scope)
@@ -149,7 +157,7 @@ class Guard:
     async def _socket(self, scope: Any, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"])
         protocols = list(scope.get("subprotocols", ()))
-        client = self._client(headers, protocols) if self.keys is not None else None
+        client = self._client(headers, protocols) if self._control.keys is not None else None
         refusal = self._socket_refusal(headers, client)
         if refusal is not None:
             status, text, reason = refusal
@@ -163,27 +171,16 @@ class Guard:
         request_id = next(self._ids).decode()
         state = scope.setdefault("state", {})
         state["request_id"], state["client"] = request_id, client
-        metrics, selects = self._metrics, PROTOCOL in protocols
-        count = [0, 0]
+        selects = PROTOCOL in protocols
 
-        async def counted_receive() -> Any:
-            message = await receive()
-            if message["type"] == "websocket.receive":
-                count[0] += 1
-                metrics.message_received(len(message.get("bytes") or message.get("text") or ""))
-            return message
-
-        async def counted_send(message: Any) -> None:
-            if message["type"] == "websocket.send":
-                count[1] += 1
-                metrics.message_sent(len(message.get("bytes") or message.get("text") or ""))
-            elif message["type"] == "websocket.accept" and selects and not message.get("subprotocol"):
-                message = {**message, "subprotocol": PROTOCOL}
+        async def selecting(message: Any) -> None:
+            if message["type"] == "websocket.accept" and selects and not message.get("subprotocol"):
+                message = {**message, "subprotocol": PROTOCOL}  # browsers expect one of those that they offered
             await send(message)
 
         begun = time.perf_counter()
         try:
-            await self.app(scope, counted_receive, counted_send)
+            await self._app(scope, receive, selecting)
         except ClientDisconnect:
             pass
         except OSError as lost:  # uvicorn's error for a client that left
@@ -197,21 +194,15 @@ class Guard:
                 "socket closed",
                 path=_template(scope),
                 seconds=round(time.perf_counter() - begun, 3),
-                received=count[0],
-                sent=count[1],
                 client=client,
                 request_id=request_id,
             )
 
     def _socket_refusal(self, headers: Mapping[bytes, bytes], client: str | None) -> tuple[int, str, str] | None:
-        if self.leaving:
-            return 503, "the server is shutting down", "shutdown"
         if not self._is_allowed_origin(headers):
             return 403, "the origin of the page may not open a WebSocket here; the operator can allow it", "origin"
-        if self.keys is not None and client is None:
+        if self._control.keys is not None and client is None:
             return 401, f"{_NO_KEY}, or the subprotocols '{PROTOCOL}' and '{KEY_PROTOCOL}' + base64url(KEY)", "key"
-        if self._metrics.sockets >= self._settings.max_sockets:
-            return 503, f"the server has {self._settings.max_sockets:,} open sockets, its limit", "sockets"
         return None
 
     def _is_allowed_origin(self, headers: Mapping[bytes, bytes]) -> bool:
@@ -236,7 +227,7 @@ async def _refuse_socket(scope: Any, send: Any, status: int, message: str) -> No
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008, "reason": message[:120]})
         return
-    headers = [(b"content-type", b"application/json"), *([RETRY_AFTER] * (status == 503))]
+    headers = [(b"content-type", b"application/json")]
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": error_body(status, message)})
 

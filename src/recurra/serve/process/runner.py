@@ -10,7 +10,6 @@ from typing import Any
 from recurra.serve.settings import Settings
 
 from . import logs
-from .guard import Guard
 from .keys import Keys
 from .listen import address_of, bind, is_loopback
 from .server import Server
@@ -50,7 +49,7 @@ def run_app(app: Any, settings: Settings, listener: socket.socket, on_start: Cal
     """Serves an application of `create_app`.
 
     Args:
-        app: the application, with or without its guard.
+        app: the application.
         settings: limits.
         listener: a bound socket.
         on_start: called with the URL when requests are answered.
@@ -58,7 +57,5 @@ def run_app(app: Any, settings: Settings, listener: socket.socket, on_start: Cal
     Returns:
         The exit code: 0 if all work ended in time, else 1.
     """
-    metrics = app.state.server.metrics
-    guard = app if isinstance(app, Guard) else Guard(app, settings, metrics)
     logs.configure()
-    return Server(guard, settings, metrics).serve_on(listener, lambda: on_start(address_of(listener)))
+    return Server(app, settings).serve_on(listener, lambda: on_start(address_of(listener)))

@@ -16,11 +16,9 @@ from typing import Any
 import uvicorn
 
 from recurra.errors import DataError, RecurraError
-from recurra.serve.metrics import Metrics
 from recurra.serve.settings import Settings
 
 from .connection import Connection
-from .guard import Guard
 from .logs import event
 from .websocket import Socket
 
@@ -38,19 +36,18 @@ class Server(uvicorn.Server):
     SIGTERM and SIGINT end it after the running work. A second one ends it at once. SIGHUP reads the key file again.
 
     Args:
-        guard: the application; its `state.server` has `drain()`.
+        app: an application of `create_app`.
         settings: limits.
-        metrics: counts refused connections.
 
     Attributes:
         exit_code: 0 if all work ended in time, else 1.
     """
 
-    def __init__(self, guard: Guard, settings: Settings, metrics: Metrics) -> None:
-        limits: Any = {"settings": settings, "refused": metrics.refused}
+    def __init__(self, app: Any, settings: Settings) -> None:
+        limits: Any = {"settings": settings, "refused": app.state.server.metrics.refused}
         super().__init__(
             uvicorn.Config(
-                guard,
+                app,
                 http=functools.partial(Connection, **limits),  # type: ignore[arg-type]
                 ws=functools.partial(Socket, **limits),  # type: ignore[arg-type]
                 loop="auto",
@@ -67,7 +64,7 @@ class Server(uvicorn.Server):
             )
         )
         self.exit_code = 0
-        self._guard, self._settings = guard, settings
+        self._app, self._control, self._settings = app.state.server, app.state.control, settings
         self._on_start: Callable[[], None] = lambda: None
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -106,9 +103,9 @@ class Server(uvicorn.Server):
         watchdog.start()
         try:
             async with asyncio.timeout(self._settings.grace):
-                self._guard.leaving = True
+                self._control.leaving = True
                 await asyncio.sleep(self._settings.drain_delay)
-                await self._guard.state.server.drain()
+                await self._app.drain()
                 await self._close_listeners(sockets or [])
                 await super().shutdown(sockets)
         except TimeoutError:
@@ -174,7 +171,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     def _on_hangup(self, sig: int, frame: Any) -> None:
-        keys = self._guard.keys
+        keys = self._control.keys
         if keys is None:
             event(logging.WARNING, "SIGHUP without a key file")
             return
