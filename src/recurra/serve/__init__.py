@@ -13,10 +13,16 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from .app import create_app
+    from .client import AsyncClient, Client, ServerError, Session
+    from .process.thread import running
 
-__all__ = ["Settings", "create_app"]
+__all__ = ["AsyncClient", "Client", "ServerError", "Session", "Settings", "create_app", "running"]
 
-_HOMES = {"create_app": ".app"}
+_HOMES = {
+    **dict.fromkeys(("AsyncClient", "Client", "ServerError", "Session"), ".client"),
+    "create_app": ".app",
+    "running": ".process.thread",
+}
 
 
 def __getattr__(name: str) -> Any:

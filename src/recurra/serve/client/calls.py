@@ -65,7 +65,10 @@ class Call(NamedTuple):
             return {"content": self.content, "headers": {"content-type": "application/octet-stream"}}
         if self.json is None:
             return {}
-        return {"content": msgspec.json.encode(self.json, enc_hook=_plain), "headers": {"content-type": "application/json"}}
+        return {
+            "content": msgspec.json.encode(self.json, enc_hook=_plain),
+            "headers": {"content-type": "application/json"},
+        }
 
 
 def _plain(value: Any) -> Any:

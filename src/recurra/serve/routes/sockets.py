@@ -143,7 +143,6 @@ class _Stream:
                 return
             data = message.get("bytes")
             text = message.get("text") if data is None else None
-            self._server.metrics.message_received(len(data if data is not None else text or ""))
             if self._code is not None:
                 return
             if data is not None:
@@ -340,11 +339,9 @@ class _Stream:
                 async with asyncio.timeout(timeout):
                     for text in texts:
                         await self._socket.send_text(text.decode())
-                        self._server.metrics.message_sent(len(text))
                     if records:
                         data = records[0] if len(records) == 1 else b"".join(records)
                         await self._socket.send_bytes(data)
-                        self._server.metrics.message_sent(len(data))
             except TimeoutError:
                 self._server.metrics.refused("slow-reader")
                 self._end(POLICY, "answers were not read")
