@@ -80,7 +80,8 @@ def _plain(value: Any) -> Any:
         return None if value != value else value
     if isinstance(value, np.ndarray):
         if value.dtype.kind == "f" and np.isnan(value).any():
-            value = np.where(np.isnan(value), None, value.astype(object))
+            missing, value = np.isnan(value), value.astype(object)
+            value[missing] = None
         return value.tolist()
     if hasattr(value, "to_pylist"):
         return value.to_pylist()
