@@ -48,7 +48,7 @@ def running(app: Any, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """
     started, failures = threading.Event(), []
     with bind(host, port) as listener:
-        server = _ThreadServer(app, app.settings, app.state.server.metrics)
+        server = _ThreadServer(app, app.state.server.settings)
 
         def serve() -> None:
             try:
