@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -70,3 +71,32 @@ def test_series():
     rows = run("series", *tiny, "--sets", "cbf,order,noisy,unsure")
     assert [row[0] for row in rows] == ["cbf", "order", "noisy", "unsure"]
     assert all(row[1] == row[2] == row[3] for row in rows)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Folder for the models of the benchmark of serving; the first test trains them."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.mark.parametrize(
+    ("workload", "servers"),
+    [
+        ("nsmc", ["recurra", "litserve", "fastapi-onnx", "fastapi-onnx-batched", "nothing"]),
+        (
+            "steps",
+            ["recurra", "recurra, 4 × 16", "fastapi-torch", "fastapi-torch-batched", "nothing, 4 × 16", "nothing"],
+        ),
+    ],
+)
+def test_serving(tmp_path, models, workload, servers):
+    out = tmp_path / "figures.json"
+    tiny = ["--rounds", 1, "--seconds", 1, "--models", models, "--workload", workload, "--out", out]
+    rows = run("serving", *tiny)
+    assert [row[0] for row in rows] == servers
+    assert all(number(row[1]) > 0 and number(row[2]) > 0 and number(row[3]) > 0 for row in rows)
+    figures = json.loads(out.read_text())["workloads"][workload]
+    compared = [row["difference"] for row in figures if not row["server"].startswith("nothing")]
+    assert all(0 <= difference < 1e-5 for difference in compared)
+    if workload == "steps":  # binary answers are the bits of `predict_proba`
+        assert compared[:2] == [0, 0]
