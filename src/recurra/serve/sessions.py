@@ -89,6 +89,9 @@ class Sessions:
             Problem: there is no session of this name (404), or it ended (410).
         """
         session = self._live.get(id)
+        if session is not None and not session.busy and self._deadline(session) < time.time():
+            await self._expire_live(session)
+            session = None
         if session is None:
             session = await self._load(id)
         if session.model != model:
@@ -348,7 +351,7 @@ class Sessions:
 
     async def expire(self) -> None:
         """Ends sessions whose time is over, in memory and on disk."""
-        now, over = time.time(), []
+        now = time.time()
         while self._deadlines and self._deadlines[0][0] <= now:
             _, id = heapq.heappop(self._deadlines)
             session = self._live.get(id)
@@ -356,15 +359,17 @@ class Sessions:
                 continue
             deadline = self._deadline(session)
             if deadline > now or session.busy:
-                heapq.heappush(self._deadlines, (max(deadline, now + SWEEP), id))
+                heapq.heappush(self._deadlines, (now + SWEEP if session.busy else deadline, id))
                 continue
-            reason = self._reason(session.used, session.created)
-            self._remove(session, reason, "idle" if "--idle" in reason else "age")
-            over.append((id, reason))
+            await self._expire_live(session)
         if self._store is not None:
-            for id, reason in over:
-                await self._engine.call(self._store.delete, [id], reason)
             await self._engine.call(self._expire_saved, now)
+
+    async def _expire_live(self, session: Session) -> None:
+        reason = self._reason(session.used, session.created)
+        self._remove(session, reason, "idle" if "--idle" in reason else "age")
+        if self._store is not None:
+            await self._engine.call(self._store.delete, [session.id], reason)
 
     def _expire_saved(self, now: float) -> None:
         assert self._store is not None  # noqa: S101
