@@ -139,6 +139,7 @@ def slow_reader(running, request: bytes) -> socket.socket:
 BIG = b"GET /big?chunks=2000 HTTP/1.1\r\nhost: a\r\n\r\n"  # 131 MB each
 
 
+@pytest.mark.slow
 def test_slow_readers_do_not_fill_the_memory_and_are_cut_off(serve):
     running = serve(send_timeout=1.0, fresh=True)
     for _ in range(3):  # what the first requests allocate in any case

@@ -85,7 +85,7 @@ class Socket(WebSocketsSansIOProtocol):
     def handle_ping(self) -> None:
         """Called with a ping; the answer was prepared by the parser."""
         super().handle_ping()
-        if self._writing.overflows:
+        if self._writing.overflows and not self.transport.is_closing():
             self._refused("slow-reader")
             self.transport.abort()
 
