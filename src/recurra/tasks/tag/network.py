@@ -72,6 +72,11 @@ class TaggerNetwork(torch.nn.Module):
 
     def forward(self, batch: WordBatch) -> Tensor:
         """Scores of the tags, `(batch, time, tags)`."""
+        output, _ = self.recurrent(self.vectors(batch), lengths=batch.lengths)
+        return self.head(drop(output, self.dropout, training=self.training))
+
+    def vectors(self, batch: WordBatch) -> Tensor:
+        """Vectors of the words and their characters, `(batch, time, features)`."""
         words = batch.words[batch.values]
         if self.training and self.token_dropout > 0:
             words = words * (torch.rand(words.shape, device=words.device) >= self.token_dropout)  # 0 is the unknown
@@ -82,9 +87,7 @@ class TaggerNetwork(torch.nn.Module):
             _, state = self.spelling(signs, lengths=batch.character_lengths)
             spelt = last_hidden(state[0] if isinstance(state, tuple) else state, 2)
             vectors.append(torch.nn.functional.embedding(batch.values, spelt))
-        values = drop(torch.cat(vectors, 2), self.dropout, training=self.training)
-        output, _ = self.recurrent(values, lengths=batch.lengths)
-        return self.head(drop(output, self.dropout, training=self.training))
+        return drop(torch.cat(vectors, 2), self.dropout, training=self.training)
 
 
 def _embedding(count: int, size: int, padding_idx: int | None = None) -> torch.nn.Embedding:
