@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from recurra.tasks.serving.service import InputError, Path, Service, text_of, text_schema
+from recurra.tasks.serving.stepper import Stepper
 from recurra.tasks.serving.values import described
+
+from .stepper import TagStepper
 
 
 class TagService(Service):
@@ -53,3 +56,7 @@ class TagService(Service):
             {"words": words, "tags": tags, "confidence": [round(p, 6) for p in sure]}
             for words, tags, sure in zip(items, *self.estimator.predict_with_confidence(items), strict=True)
         ]
+
+    def stepper(self) -> Stepper:
+        """See `Service.stepper`."""
+        return TagStepper(self.estimator)
