@@ -93,7 +93,7 @@ def test_one_broken_sequence_changes_no_other(models):
 
 def test_inputs_and_refusals(models):
     model = rebuilt(models["plain"], cell="lstm")
-    steps = model.service(model).stepper()
+    steps = model.service().stepper()
     assert steps.about()["outputs"] == sorted(PLAIN)
     assert steps.parse([]) == []
     for inputs, path in (("text", ("inputs",)), (["a", 1], ("inputs", 1))):

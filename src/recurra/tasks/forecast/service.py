@@ -13,10 +13,12 @@ import pyarrow as pa
 from recurra._util.messages import hint, listed
 from recurra.data.columns.panel import ISO, Columns, Panel, Series, panel_of_arrays
 from recurra.tasks.serving.service import InputError, Options, Path, Service
+from recurra.tasks.serving.stepper import Stepper
 from recurra.tasks.serving.values import NumberError, described, number_rows
 
 from .coerce import accept
 from .result import Forecast, rows_of
+from .stepper import ForecastStepper
 
 MAX_HORIZON = 10_000
 EXAMPLE_STEPS = 12
@@ -234,3 +236,7 @@ class ForecastService(Service):
     def rows(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
         """Returns a row for each step, see `Service.rows`."""
         return answer["forecast"]
+
+    def stepper(self) -> Stepper:
+        """See `Service.stepper`."""
+        return ForecastStepper(self.estimator, self)
