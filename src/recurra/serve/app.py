@@ -96,7 +96,7 @@ def _routes() -> list[Any]:
         Route(f"{session}/state", sessions.replace_state, methods=["PUT"]),
         Route(session, sessions.about, methods=["GET"]),
         Route(session, sessions.delete, methods=["DELETE"]),
-        WebSocketRoute("/{model}/stream", sockets.stream),
+        WebSocketRoute("/{model}/stream", sockets.StreamRoute()),
         Route("/{model}", predict.model, methods=["GET"]),
     ]
     return [

@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket
 
 from recurra.serve.models import ServedModel
 from recurra.serve.problems import Problem, busy, problem_of
@@ -60,15 +60,19 @@ class Message(msgspec.Struct, forbid_unknown_fields=True):
     ref: Any = None
 
 
-async def stream(socket: WebSocket) -> None:
-    """Serves one socket."""
-    try:
-        server, served = _admit(socket)
-    except Problem as problem:
-        await socket.send_denial_response(JsonResponse(problem.to_json(), problem.status, headers=problem.headers))
-        return
-    await socket.accept()
-    await _Stream(socket, server, served).run()
+class StreamRoute:
+    """ASGI application of the sockets. Messages do not pass Starlette's class, which costs as much as a step."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serves one socket."""
+        socket = WebSocket(scope, receive, send)
+        try:
+            server, served = _admit(socket)
+        except Problem as problem:
+            await socket.send_denial_response(JsonResponse(problem.to_json(), problem.status, headers=problem.headers))
+            return
+        await socket.accept()
+        await _Stream(receive, send, server, served).run()
 
 
 def _admit(socket: WebSocket) -> tuple[Server, ServedModel]:
@@ -91,8 +95,9 @@ def _admit(socket: WebSocket) -> tuple[Server, ServedModel]:
 class _Stream:
     """One open socket: its sessions by handle, and the answers that wait to be sent."""
 
-    def __init__(self, socket: WebSocket, server: Server, served: Any) -> None:
-        self._socket, self._server, self._served = socket, server, served
+    def __init__(self, receive: Any, send: Any, server: Server, served: ServedModel) -> None:
+        self._receive, self._deliver, self._server, self._served = receive, send, server, served
+        self._left = False
         self._sessions: dict[int, Session] = {}
         self._handles: dict[str, int] = {}
         self._temporary: list[Session] = []
@@ -115,14 +120,14 @@ class _Stream:
             finally:
                 for task in (reader, writer):
                     task.cancel()
-                    with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
+                    with contextlib.suppress(asyncio.CancelledError, OSError):
                         await task
                 await self._close()
 
     async def _close(self) -> None:
-        if self._socket.application_state == WebSocketState.CONNECTED and self._code is not None:
-            with contextlib.suppress(RuntimeError, WebSocketDisconnect, OSError):
-                await self._socket.close(self._code, self._reason)
+        if self._code is not None and not self._left:
+            with contextlib.suppress(OSError):
+                await self._deliver({"type": "websocket.close", "code": self._code, "reason": self._reason})
         for session in self._temporary:
             if not session.gone:
                 with contextlib.suppress(Problem):
@@ -138,8 +143,9 @@ class _Stream:
 
     async def _read(self) -> None:
         while self._code is None:
-            message = await self._socket.receive()
+            message = await self._receive()
             if message["type"] == "websocket.disconnect":
+                self._left = True
                 return
             data = message.get("bytes")
             text = message.get("text") if data is None else None
@@ -327,7 +333,6 @@ class _Stream:
         self._wake.set()
 
     async def _write(self) -> None:
-        timeout = self._server.settings.send_timeout
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -335,17 +340,12 @@ class _Stream:
             records, self._records = self._records, []
             if self._code == POLICY:
                 return
-            try:
-                async with asyncio.timeout(timeout):
-                    for text in texts:
-                        await self._socket.send_text(text.decode())
-                    if records:
-                        data = records[0] if len(records) == 1 else b"".join(records)
-                        await self._socket.send_bytes(data)
-            except TimeoutError:
-                self._server.metrics.refused("slow-reader")
-                self._end(POLICY, "answers were not read")
-                return
-            self._size -= sum(map(len, texts)) + sum(map(len, records))
+            for text in texts:
+                await self._deliver({"type": "websocket.send", "text": text.decode()})
+                self._size -= len(text)
+            if records:
+                data = records[0] if len(records) == 1 else b"".join(records)
+                await self._deliver({"type": "websocket.send", "bytes": data})
+                self._size -= len(data)
             if self._code is not None and not (self._unanswered or self._texts or self._records):
                 return
