@@ -12,7 +12,8 @@ import secrets
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from .batching import Batcher, EngineThread
@@ -82,14 +83,25 @@ class Sessions:
         states = await self._engine.call(lambda: stepper.start(1, **options))
         return await self._add(model, SessionState(states, StateInfo(self._models[model].fingerprint, 0, 0)), id)
 
-    async def find(self, model: str, id: str) -> Session:
-        """Returns a session, from disk if it is not in memory.
+    @asynccontextmanager
+    async def held(self, model: str, id: str) -> AsyncIterator[Session]:
+        """Yields a session, from disk if it is not in memory. It stays in memory while the block runs.
 
         Raises:
             Problem: there is no session of this name (404), or it ended (410).
         """
+        session = await self._find(model, id)
+        while not self.is_live(session):  # others that came from disk took its place
+            session = await self._find(model, id)
+        session.holds += 1
+        try:
+            yield session
+        finally:
+            session.holds -= 1
+
+    async def _find(self, model: str, id: str) -> Session:
         session = self._live.get(id)
-        if session is not None and not session.busy and self._deadline(session) < time.time():
+        if session is not None and not self._in_use(session) and self._deadline(session) < time.time():
             await self._expire_live(session)
             session = None
         if session is None:
@@ -113,17 +125,17 @@ class Sessions:
             Problem: steps of the session are being computed.
         """
         try:
-            session = await self.find(model, id)
+            async with self.held(model, id) as session:
+                if session.busy:
+                    raise Problem(409, "steps of this session are being computed: wait for their answers")
+                await self._engine.call(self._runner.write_state, session, state)
+                session.accepted = session.seq
+                self._touch(session)
+                return session
         except Problem as problem:
             if problem.status not in (404, 410) or id in self._live:
                 raise
-            return await self._add(model, state, id)
-        if session.busy:
-            raise Problem(409, "steps of this session are being computed: wait for their answers")
-        await self._engine.call(self._runner.write_state, session, state)
-        session.accepted = session.seq
-        self._touch(session)
-        return session
+        return await self._add(model, state, id)
 
     async def delete(self, session: Session, reason: str = "the client deleted it") -> None:
         """Ends a session."""
@@ -157,7 +169,7 @@ class Sessions:
         """Accepts a step. The result or an error is given to `done`, later, on the event loop.
 
         Args:
-            session: the session.
+            session: a session in memory, see `held` and `is_live`.
             seq: number of the step, counted from 0; the number of the last step repeats its answer; None for the next.
             item: result of `Stepper.parse`.
             done: called with the result.
@@ -169,7 +181,7 @@ class Sessions:
         Raises:
             Problem: `seq` leaves a gap or was answered before the last step, the session ended, or too many steps wait.
         """
-        if session.gone:
+        if not self.is_live(session):
             raise self._gone(session.id)
         expected = session.accepted
         seq = expected if seq is None else seq
@@ -299,7 +311,7 @@ class Sessions:
     def _evict(self) -> None:
         """Frees the slot of the least recently used session without waiting steps. Its state is on disk."""
         for session in self._live.values():
-            if not session.busy:
+            if not self._in_use(session):
                 del self._live[session.id]
                 self._slabs[session.model].free(session.slot)
                 return
@@ -319,6 +331,10 @@ class Sessions:
         if reason is None:
             return Problem(404, f"there is no session {id!r}")
         return Problem(410, f"the session {id!r} ended: {reason}", reason=reason)
+
+    @staticmethod
+    def _in_use(session: Session) -> bool:
+        return bool(session.busy or session.holds)
 
     def _touch(self, session: Session) -> None:
         session.used = time.time()
@@ -358,8 +374,8 @@ class Sessions:
             if session is None:
                 continue
             deadline = self._deadline(session)
-            if deadline > now or session.busy:
-                heapq.heappush(self._deadlines, (now + SWEEP if session.busy else deadline, id))
+            if deadline > now or self._in_use(session):
+                heapq.heappush(self._deadlines, (max(deadline, now) + SWEEP * self._in_use(session), id))
                 continue
             await self._expire_live(session)
         if self._store is not None:

@@ -56,17 +56,32 @@ class Session:
         steps: time steps so far.
         queue: accepted steps; the first one is being computed.
         busy: computations that use the slot; the slot is not freed before they end.
+        holds: requests that use the session; it stays in memory.
         gone: True if the session ended.
     """
 
-    __slots__ = ("accepted", "busy", "created", "gone", "id", "model", "queue", "rest", "seq", "slot", "steps", "used")
+    __slots__ = (
+        "accepted",
+        "busy",
+        "created",
+        "gone",
+        "holds",
+        "id",
+        "model",
+        "queue",
+        "rest",
+        "seq",
+        "slot",
+        "steps",
+        "used",
+    )
 
     def __init__(self, id: str, model: str, slot: int, info: StateInfo, created: float) -> None:
         self.id, self.model, self.slot, self.created = id, model, slot, created
         self.seq = self.accepted = info.seq
         self.steps, self.rest, self.used = info.steps, info.rest, time.time()
         self.queue: deque[Waiting] = deque()
-        self.busy, self.gone = 0, False
+        self.busy, self.holds, self.gone = 0, 0, False
 
     def about(self) -> dict[str, Any]:
         """Returns the session as JSON values."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import msgspec
@@ -61,11 +63,14 @@ def served_of(request: Any) -> tuple[Server, ServedModel]:
     return server, server.model(request.path_params["model"])
 
 
-async def _session_of(request: Request) -> tuple[Server, ServedModel, Session]:
+@asynccontextmanager
+async def _work_on(request: Request) -> AsyncIterator[tuple[Server, ServedModel, Session]]:
+    """Yields server, model and session of a request, which is counted as running work."""
     server, served = served_of(request)
-    id = request.path_params["session"]
-    check_id(id)
-    return server, served, await server.sessions.find(served.name, id)
+    id = check_id(request.path_params["session"])
+    with server.work():
+        async with server.sessions.held(served.name, id) as session:
+            yield server, served, session
 
 
 async def create(request: Request) -> Response:
@@ -79,9 +84,7 @@ async def create(request: Request) -> Response:
 
 async def steps(request: Request) -> Response:
     """Runs steps of a session, and returns the output of the model for the sequence so far."""
-    server = server_of(request)
-    with server.work():
-        _, served, session = await _session_of(request)
+    async with _work_on(request) as (server, served, session):
         wanted = convert(await read_json(request), Steps)
         item = parse_steps(server, served, wanted.inputs)
         result = await run_step(server, session, wanted.seq, item)
@@ -135,9 +138,7 @@ def step_answer(session: Session, result: StepResult) -> dict[str, Any]:
 
 async def about(request: Request) -> Response:
     """Returns the number of the next step of a session, and the output of the model so far."""
-    server = server_of(request)
-    with server.work():
-        _, _, session = await _session_of(request)
+    async with _work_on(request) as (server, _, session):
         found = session.about()
         if session.seq:
             result = await run_step(server, session, session.accepted - 1, None)
@@ -147,9 +148,7 @@ async def about(request: Request) -> Response:
 
 async def fork(request: Request) -> Response:
     """Begins a session with the state of another one."""
-    server = server_of(request)
-    with server.work():
-        _, _, session = await _session_of(request)
+    async with _work_on(request) as (server, _, session):
         wanted = await read_record(request, NewSession)
         if wanted.options:
             raise Problem(422, "a fork has the options of its session", ("options",))
@@ -159,9 +158,7 @@ async def fork(request: Request) -> Response:
 
 async def state(request: Request) -> Response:
     """Returns the state of a session as a safetensors file."""
-    server = server_of(request)
-    with server.work():
-        _, _, session = await _session_of(request)
+    async with _work_on(request) as (server, _, session):
         data = write_state(await server.sessions.state(session))
     headers = {"content-disposition": f'attachment; filename="{session.id}.safetensors"'}
     return Response(data, media_type=STATE, headers=headers)
@@ -181,8 +178,6 @@ async def replace_state(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """Ends a session."""
-    server = server_of(request)
-    with server.work():
-        _, _, session = await _session_of(request)
+    async with _work_on(request) as (server, _, session):
         await server.sessions.delete(session)
     return Response(status_code=204)

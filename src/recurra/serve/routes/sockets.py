@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -183,13 +183,8 @@ class _Stream:
                     raise Problem(422, "name the session of the steps: handle or session", ("session",))
                 handle = await self._handle(message.session)
             item = parse_steps(self._server, self._served, message.inputs)
-            session = await self._living(handle)
-            seq = message.seq if message.seq is not None else session.accepted
-
-            def answer(result: StepResult) -> None:
-                self._send({"handle": handle, **step_answer(session, result), **beside})
-
-            self._step(session, seq, item, answer, {"handle": handle, "seq": seq, **beside}, json=True)
+            async with self._living(handle) as session:
+                self._step_json(session, handle, message.seq, item, beside)
         else:
             raise Problem(422, 'the message must have "open", "inputs" or "close"')
 
@@ -197,14 +192,17 @@ class _Stream:
         if len(self._sessions) >= MAX_HANDLES:
             raise busy(f"this socket has {MAX_HANDLES:,} sessions, which is the limit", 429)
         sessions, name = self._server.sessions, self._served.name
-        session = None
         if wanted.session is not None:
-            with contextlib.suppress(Problem):
-                session = await sessions.find(name, wanted.session)
-        if session is None:
-            session = await sessions.create(name, wanted.options, wanted.session)
-            if not wanted.keep:
-                self._temporary.append(session)
+            try:
+                async with sessions.held(name, wanted.session) as session:
+                    self._send({"opened": self._add(session), **session.about(), **beside})
+                    return
+            except Problem as problem:
+                if problem.status not in (404, 410):
+                    raise
+        session = await sessions.create(name, wanted.options, wanted.session)
+        if not wanted.keep:
+            self._temporary.append(session)
         self._send({"opened": self._add(session), **session.about(), **beside})
 
     def _add(self, session: Session) -> int:
@@ -221,7 +219,8 @@ class _Stream:
             return self._handles[id]
         if len(self._sessions) >= MAX_HANDLES:
             raise busy(f"this socket has {MAX_HANDLES:,} sessions, which is the limit", 429)
-        return self._add(await self._server.sessions.find(self._served.name, id))
+        async with self._server.sessions.held(self._served.name, id) as session:
+            return self._add(session)
 
     def _session(self, handle: int) -> Session:
         try:
@@ -229,13 +228,12 @@ class _Stream:
         except KeyError:
             raise Problem(404, f"this socket has no session with the handle {handle}", ("handle",)) from None
 
-    async def _living(self, handle: int) -> Session:
-        """Returns a session; it is read from disk again if it left the memory."""
-        session = self._session(handle)
-        if self._server.sessions.is_live(session):
-            return session
-        session = self._sessions[handle] = await self._server.sessions.find(self._served.name, session.id)
-        return session
+    @contextlib.asynccontextmanager
+    async def _living(self, handle: int) -> AsyncIterator[Session]:
+        """Yields a session; it is read from disk again if it left the memory."""
+        async with self._server.sessions.held(self._served.name, self._session(handle).id) as session:
+            self._sessions[handle] = session
+            yield session
 
     def _binary(self, data: bytes) -> None:
         place, end = 0, len(data)
@@ -268,9 +266,18 @@ class _Stream:
 
     async def _revive(self, handle: int, seq: int, item: Any) -> None:
         try:
-            self._step_binary(await self._living(handle), handle, seq, item)
+            async with self._living(handle) as session:
+                self._step_binary(session, handle, seq, item)
         except Exception as error:
             self._fail(error, {"handle": handle, "seq": seq})
+
+    def _step_json(self, session: Session, handle: int, seq: int | None, item: Any, beside: dict[str, Any]) -> None:
+        seq = session.accepted if seq is None else seq
+
+        def answer(result: StepResult) -> None:
+            self._send({"handle": handle, **step_answer(session, result), **beside})
+
+        self._step(session, seq, item, answer, {"handle": handle, "seq": seq, **beside}, json=True)
 
     def _step_binary(self, session: Session, handle: int, seq: int, item: Any) -> None:
         def answer(result: StepResult) -> None:
