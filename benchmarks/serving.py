@@ -6,7 +6,8 @@ Two workloads: classification of Korean reviews as JSON, one text per request an
 sessions of an LSTM with 128 units over binary WebSocket. The peers are in `serving_peers.py`, and the load generator,
 which runs on the same cores, is in `serving_load.py`. Each server is a process of its own. The servers take turns, each
 round in another order, and the figures are medians of the rounds. `nothing` is a server that does no work: the
-limit of the load generator. The first answers of each server are compared with the model's.
+limit of the load generator. `CPU` is the processor time of a server per answer, which depends least on what else the
+machine does. The first answers of each server are compared with the model's.
 
 The peers need the extra `bench`: pip install "recurra[bench,serve]". The models are trained at the first call, on the
 sample of NSMC that comes with the package, and kept in FOLDER.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import math
 import os
 import signal
 import socket
@@ -140,8 +142,8 @@ def inputs(workload: Workload, folder: Path, models: Path) -> tuple[Path, np.nda
 
 
 @contextmanager
-def served(contender: Contender, model: Path, threads: int) -> Iterator[int]:
-    """Starts a server in a process group of its own; yields the port when it answers, and ends the group."""
+def served(contender: Contender, model: Path, threads: int) -> Iterator[tuple[int, int]]:
+    """Starts a server in its own session. Yields its process and its port when it answers; ends the whole session."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -160,7 +162,7 @@ def served(contender: Contender, model: Path, threads: int) -> Iterator[int]:
         )
         try:
             wait(contender, process, port, output)
-            yield port
+            yield process.pid, port
         finally:
             end(process)
 
@@ -202,13 +204,26 @@ def answers(contender: Contender, port: int) -> bool:
 
 def measure(contender: Contender, model: Path, file: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Starts a server, measures it and stops it."""
-    with served(contender, model, args.threads) as port:
+    with served(contender, model, args.threads) as (session, port):
+        before = cpu_seconds(session)
         load = [FOLDER / "serving_load.py", contender.protocol, port, contender.path, file]
         load += ["--connections", contender.connections, "--sessions", contender.sessions]
         found = processes.script(*load, "--seconds", args.seconds, "--warm-up", min(1, args.seconds), threads=1)
+        found["cpu"] = (cpu_seconds(session) - before) / max(found["answers"], 1) * 1e6
     if found["errors"]:
         sys.exit(f"{contender.label}: {found['errors']} errors, such as {found['message']}")
     return found
+
+
+def cpu_seconds(session: int) -> float:
+    """Returns the processor time of all processes of a session; not a number where the system has no /proc."""
+    ticks = 0 if Path("/proc/self/stat").exists() else math.nan
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def difference(contender: Contender, first: list[Any], expected: np.ndarray) -> float:
@@ -236,7 +251,7 @@ def run(workload: Workload, args: argparse.Namespace) -> list[dict[str, Any]]:
             print(f"{contender.label}: {one['rate']:,.0f} {workload.unit}", file=sys.stderr, flush=True)
     rows = []
     for contender, runs in found.items():
-        row = {name: statistics.median(one[name] for one in runs) for name in ("rate", "p50", "p99")}
+        row = {name: statistics.median(one[name] for one in runs) for name in ("rate", "p50", "p99", "cpu")}
         ours = [one["rate"] for one in found.get(workload.contenders[0], [])]
         ratio = statistics.median(mine / one["rate"] for mine, one in zip(ours, runs, strict=True)) if ours else None
         differences = [one["difference"] for one in runs if one["difference"] is not None]
@@ -248,12 +263,13 @@ def table(workload: Workload, rows: list[dict[str, Any]]) -> None:
     """Prints the rows in Markdown."""
     rate, p99, ratio = workload.goals
     print(f"\n{workload.model}: the goals are {rate:,.0f} {workload.unit}, p99 ≤ {p99} ms and {ratio} × each peer\n")
-    print(f"| server | {workload.unit} | p50, ms | p99, ms | recurra / server | largest difference |")
-    print("|---|---:|---:|---:|---:|---:|")
+    print(f"| server | {workload.unit} | p50, ms | p99, ms | CPU, µs | recurra / server | largest difference |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     for row in rows:
         ratio = "–" if row["ratio"] is None else f"{row['ratio']:.2f}"
         apart = "–" if row["difference"] is None else f"{row['difference']:.1e}"
-        print(f"| {row['server']} | {row['rate']:,.0f} | {row['p50']:.2f} | {row['p99']:.2f} | {ratio} | {apart} |")
+        figures = f"{row['rate']:,.0f} | {row['p50']:.2f} | {row['p99']:.2f} | {row['cpu']:.0f}"
+        print(f"| {row['server']} | {figures} | {ratio} | {apart} |")
 
 
 def main() -> None:

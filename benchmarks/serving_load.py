@@ -34,17 +34,18 @@ HEAD = struct.Struct("<III")
 
 
 class Clock:
-    """Latencies of all answers after the warm-up."""
+    """Latencies of the answers after the warm-up, and the number of all answers."""
 
     def __init__(self) -> None:
         self.latencies: list[float] = []
-        self.errors = 0
+        self.answers = self.errors = 0
         self.counting = False
         self.message = ""
 
     def answered(self, sent: float) -> float:
         """Records an answer to a request; returns the present time."""
         now = perf_counter()
+        self.answers += 1
         if self.counting:
             self.latencies.append(now - sent)
         return now
@@ -302,7 +303,8 @@ def main() -> None:
     clock, first = Clock(), []
     seconds = uvloop.run(drive(clients(args, clock, first), args, clock))
     latencies = np.array(clock.latencies or [np.inf]) * 1e3
-    found = {"rate": len(clock.latencies) / seconds, "errors": clock.errors, "message": clock.message, "first": first}
+    found = {"rate": len(clock.latencies) / seconds, "answers": clock.answers, "first": first}
+    found |= {"errors": clock.errors, "message": clock.message}
     print(json.dumps({**found, "p50": np.percentile(latencies, 50), "p99": np.percentile(latencies, 99)}))
 
 
