@@ -23,7 +23,7 @@ from recurra.io import ModelFolder, Provenance, dumps, model_card, write_folder
 from recurra.nn import RECURRENT, RecurrentSpec
 from recurra.ops import Stack, batch_invariant, reproducible_algebra
 from recurra.training.health.statistics import bad_weights
-from recurra.training.settings import Objective, Run, Settings, choose_device
+from recurra.training.settings import Objective, Run, Settings, choose_device, ready
 
 from . import registry
 from .aliases import RenamingType, alias, renamed
@@ -444,7 +444,7 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
     def _inference(self) -> Iterator[tuple[Any, torch.device]]:
         """Yields the network in evaluation mode and its device; no gradients are recorded inside."""
         device = choose_device(self.device)
-        network = self.network_.to(device).eval()
+        network = ready(self.network_, device)
         with torch.inference_mode(), reproducible_algebra(), batch_invariant():
             yield network, device
 

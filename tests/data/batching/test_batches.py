@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recurra.data.batching import batches as module
-from recurra.data.batching.batches import IGNORE, Batch, Batches, Shuffled, pad, to_device
+from recurra.data.batching.batches import IGNORE, Batch, Batches, Shuffled, batches_of, pad, to_device
 from recurra.data.batching.store import BLOCK_ROWS, SequenceStore
 
 
@@ -307,3 +307,27 @@ def test_shuffled_is_another_source():
 def test_pad_fills_up_in_the_type_of_the_first():
     found = pad([np.array([[1.0, 2.0]], np.float32), np.zeros((2, 2), np.float32)], -1)
     assert (found.dtype, found.tolist()) == (torch.float32, [[[1, 2], [-1, -1]], [[0, 0], [0, 0]]])
+
+
+def test_a_few_sequences_are_one_batch_in_their_order():
+    rows = sequences([3, 0, 5, 1])
+    (batch,) = batches_of(rows, batch_size=4)
+    assert batch.rows.tolist() == [0, 1, 2, 3]
+    assert batch.lengths.tolist() == [3, 0, 5, 1]
+    torch.testing.assert_close(batch.values, pad(rows))
+    assert list(batches_of([], batch_size=4)) == []
+
+
+@pytest.mark.parametrize("limit", [1 << 18, 10])
+def test_many_or_long_sequences_are_several_batches(monkeypatch, limit):
+    monkeypatch.setattr(module, "MAX_PADDED_TOKENS", limit)
+    rows = sequences([3, 0, 5, 1] * (3 if limit > 10 else 1))
+    found = list(batches_of(rows, batch_size=4))
+    assert len(found) > 1
+    assert all(batch.values.shape[0] <= 4 and batch.values.numel() <= limit for batch in found)
+    given = {
+        row: value[:n].tolist()
+        for b in found
+        for row, value, n in zip(b.rows.tolist(), b.values, b.lengths, strict=True)
+    }
+    assert given == {i: row.tolist() for i, row in enumerate(rows)}

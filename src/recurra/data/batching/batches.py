@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -184,6 +184,24 @@ class Batches:
         return Batch(pad(sequences), lengths, targets, weights, index, target_lengths)
 
 
+def batches_of(sequences: Sequence[np.ndarray], *, batch_size: int) -> Iterable[Batch]:
+    """Returns batches of sequences in memory, for predictions. A few sequences are one batch, in their order.
+
+    Args:
+        sequences: arrays, all `(time,)` or all `(time, features)`, of one type.
+        batch_size: maximum number of sequences in a batch.
+
+    Example:
+        >>> [batch.lengths.tolist() for batch in batches_of([np.array([1, 2, 3]), np.array([4])], batch_size=8)]
+        [[3, 1]]
+    """
+    lengths = [len(sequence) for sequence in sequences]
+    if len(lengths) > batch_size or len(lengths) * max(lengths, default=0) > MAX_PADDED_TOKENS or not lengths:
+        return Batches.of_list(sequences, batch_size=batch_size)
+    rows = torch.arange(len(lengths))
+    return [Batch(pad(sequences), torch.tensor(lengths, dtype=torch.int64), None, None, rows)]
+
+
 class Shuffled:
     """The batches of a source with the steps of every sequence in random order, for the order test.
 
@@ -246,7 +264,7 @@ def to_device(batch: Any, device: torch.device) -> Any:
     return batch._replace(**moved)
 
 
-def pad(sequences: list[np.ndarray], fill: float = 0) -> Tensor:
+def pad(sequences: Sequence[np.ndarray], fill: float = 0) -> Tensor:
     """Stacks arrays `(time, …)` of unequal length into one tensor `(batch, time, …)`, padded with `fill`.
 
     Example:

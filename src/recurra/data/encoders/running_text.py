@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Literal, cast
 
 import numpy as np
@@ -109,6 +110,12 @@ class RunningTextEncoder(TextEncoder):
             show_progress=False,
         )
 
+    def fit(self, chunks: Iterable[Sequence[str]]) -> RunningTextEncoder:
+        """Learns the vocabulary from lists of texts; see `TextEncoder.fit`."""
+        vars(self).pop("words", None)
+        super().fit(chunks)
+        return self
+
     def stream(self, text: str) -> list[np.ndarray]:
         """Returns the token numbers of the pieces of one long text, arrays `(time,)`."""
         cut = pieces(unicodedata.normalize("NFC", text))
@@ -123,7 +130,7 @@ class RunningTextEncoder(TextEncoder):
         """Returns a writer that decodes token by token."""
         return Writer(self.words)
 
-    @property
+    @cached_property
     def words(self) -> list[bytes]:
         """The bytes of each token in UTF-8; empty for special and unknown tokens."""
         names = [self.tokenizer.id_to_token(i) or "" for i in range(self.input_size)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from recurra._util.schema import check_labels
-from recurra.data.batching.batches import IGNORE, Batches, BatchSource
+from recurra.data.batching.batches import IGNORE, Batch, Batches, BatchSource, batches_of
 from recurra.data.batching.split import hold_out
 from recurra.data.batching.store import SequenceStore
 from recurra.data.batching.streams import Streams
@@ -327,7 +327,11 @@ class LanguageModel(Estimator):
             X: a list, array or column of texts.
             y: their labels, where the model was trained with labels.
         """
-        return self._each(X, y, lambda batch, features: self._following(features, batch.targets).double().cpu().sum(1))
+
+        def judge(batch: Any, features: Tensor) -> Tensor:
+            return self._following(features, batch.targets).double().cpu().sum(1)
+
+        return self._each(X, y, judge, self._batches)
 
     def _following(self, features: Tensor, targets: Tensor) -> Tensor:
         """Log-probability of what came after each step `(batch, time)`, 0 where that does not count."""
@@ -395,8 +399,25 @@ class LanguageModel(Estimator):
         """Returns the probability of each token, `(…, tokens)`; 0 for tokens that are never written."""
         return torch.softmax(logits.masked_fill(torch.from_numpy(self._forbidden()), -math.inf), -1)
 
-    def _each(self, X: Any, y: Any, judge: Callable[[Any, Tensor], Tensor]) -> np.ndarray:
-        """Returns the result of `judge` for the features of each text, in order."""
+    def _read(self, X: Any, y: Any) -> Iterable[Batch]:
+        """Returns batches of texts without the tokens that come next."""
+        texts = _texts(X)
+        numbers = self._label_numbers(None if y is None else as_column(y, len(texts), "y"), len(texts), None)
+        whole = (ids for chunk in texts.chunks() for ids in documents(self.encoder_, chunk))
+        read = [self._with_label(ids[:-1], label) for ids, label in zip(whole, numbers, strict=True)]
+        return batches_of(read, batch_size=PREDICT_BATCH)
+
+    def _each(
+        self,
+        X: Any,
+        y: Any,
+        judge: Callable[[Any, Tensor], Tensor],
+        batches: Callable[[Any, Any], Iterable[Any]] | None = None,
+    ) -> np.ndarray:
+        """Returns the result of `judge` for each batch and its features, in the order of the texts.
+
+        Batches from `_batches` have targets; those of the default, `_read`, have none.
+        """
         check_is_fitted(self, "network_")
         if isinstance(X, str):
             raise DataError("X is one text; hand over a list of texts, such as [text]")
@@ -406,7 +427,7 @@ class LanguageModel(Estimator):
         def answer(network: Any, batch: Any) -> np.ndarray:
             return judge(batch, finite(network(batch.values, batch.lengths)[0])).numpy()
 
-        found = self._run(self._batches(X, y), answer)
+        found = self._run((batches or self._read)(X, y), answer)
         return np.stack([found[row] for row in range(len(found))])
 
     # writing

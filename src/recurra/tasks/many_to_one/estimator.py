@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recurra._util.schema import Flag, Record
 from recurra.data import ENCODERS, AudioEncoder, SeriesEncoder, TextEncoder
-from recurra.data.batching.batches import Batch, Batches
+from recurra.data.batching.batches import Batch, Batches, batches_of, to_device
 from recurra.data.batching.split import hold_out_stratified
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import Arrays, Texts, as_column, as_sequences, is_empty, is_missing
@@ -450,13 +450,15 @@ class SequenceEstimator(Estimator):
         return np.concatenate(list(self._output_chunks(self._accept(X))))
 
     def _output_chunks(self, sequences: Texts | Arrays | Recordings) -> Iterator[np.ndarray]:
-        def answer(network: Any, batch: Batch) -> np.ndarray:
-            return finite(network(batch.values, batch.lengths).float().cpu()).numpy()
-
         encode: Any = self.encoder_.encode
         for chunk in sequences.chunks():
-            found = self._run(Batches.of_list(encode(chunk), batch_size=PREDICT_BATCH), answer)
-            yield np.stack([found[row] for row in range(len(chunk))])
+            found = np.empty((len(chunk), self._output_size()), np.float32)
+            with self._inference() as (network, device):
+                for batch in batches_of(encode(chunk), batch_size=PREDICT_BATCH):
+                    given = to_device(batch, device)
+                    output = network(given.values, given.lengths).float().cpu()
+                    found[batch.rows.numpy()] = finite(output).numpy()
+            yield found
 
     def subject(self, X: Any, y: Any = None) -> Subject:
         """See `Estimator.subject`."""

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from recurra.data import AudioEncoder, TextEncoder
-from recurra.data.batching.batches import Batches, pad
+from recurra.data.batching.batches import batches_of, pad
 from recurra.data.batching.split import hold_out
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import as_column, as_sequences, is_missing
@@ -275,7 +275,7 @@ class Transcriber(Estimator):
             finite(log_probs)
             return (self._transcript(objective, item[:n]) for item, n in zip(log_probs, steps.tolist(), strict=True))
 
-        found = self._run(Batches.of_list(self.encoder_.encode(chunk), batch_size=PREDICT_BATCH), answer)
+        found = self._run(batches_of(self.encoder_.encode(chunk), batch_size=PREDICT_BATCH), answer)
         return (found[row] for row in range(len(chunk)))
 
     def _transcript(self, objective: CTCObjective, log_probs: Tensor) -> Transcript:
