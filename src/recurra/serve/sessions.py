@@ -88,7 +88,7 @@ class Sessions:
         """Yields a session, from disk if it is not in memory. It stays in memory while the block runs.
 
         Raises:
-            Problem: there is no session of this name (404), or it ended (410).
+            Problem: there is no session of this name (404), it ended (410), or it belongs to another process (421).
         """
         session = await self._find(model, id)
         while not self.is_live(session):  # others that came from disk took its place
@@ -100,6 +100,7 @@ class Sessions:
             session.holds -= 1
 
     async def _find(self, model: str, id: str) -> Session:
+        self._check_owner(id)
         session = self._live.get(id)
         if session is not None and not self._in_use(session) and self._deadline(session) < time.time():
             await self._expire_live(session)
@@ -257,6 +258,8 @@ class Sessions:
 
     async def _add(self, model: str, state: SessionState, id: str | None) -> Session:
         self._stepper(model)
+        if id is not None:
+            self._check_owner(id)
         if self.count >= self._settings.max_sessions:
             raise busy(f"there are {self.count:,} sessions, which is the limit; delete some, or try later", 429)
         if id is not None and ((self._store is not None and await self._on_disk(id)) or id in self._live):
@@ -347,6 +350,20 @@ class Sessions:
             id = secrets.token_urlsafe(15)
             if zlib.crc32(id.encode()) % count == number:
                 return id
+
+    def _check_owner(self, id: str) -> None:
+        """Refuses a session of another worker process; two processes must not run one session.
+
+        Raises:
+            Problem: the session belongs to another process.
+        """
+        number, count = self._worker
+        if zlib.crc32(id.encode()) % count != number:
+            raise Problem(
+                421,
+                f"the session {id!r} belongs to another worker process: open the WebSocket with ?session={id}, or fork "
+                "to a name that the server chooses",
+            )
 
     def _stepper(self, model: str) -> Any:
         served = self._models[model]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,8 +18,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from recurra.serve.metrics import Metrics
 from recurra.serve.process.guard import Control, Guard
-from recurra.serve.process.listen import bind
-from recurra.serve.process.runner import run_app
+from recurra.serve.process.listen import address_of, bind
+from recurra.serve.process.runner import run_app, run_workers
 from recurra.serve.settings import Settings
 
 
@@ -74,6 +75,11 @@ async def metrics(request: Request) -> Response:
     return PlainTextResponse(request.app.state.server.metrics.text())
 
 
+async def session(request: Request) -> Response:
+    body = await request.body()
+    return JSONResponse({"process": os.getpid(), "bytes": len(body), "query": str(request.url.query)})
+
+
 async def ready(request: Request) -> Response:
     return JSONResponse({}, 200 if request.app.state.server.ready else 503)
 
@@ -85,6 +91,8 @@ async def socket(websocket: WebSocket) -> None:
     try:
         while True:
             message = await websocket.receive_text()
+            if message == "process":
+                message = str(os.getpid())
             if message == "fail":
                 raise ValueError("a fault of a socket")
             if message.startswith("sleep"):
@@ -111,6 +119,9 @@ def make(settings: Settings, on_close=lambda state: None) -> Starlette:
 
     routes = [
         Route("/echo", echo, methods=["GET", "POST"]),
+        Route("/v1/models/{name}/sessions/{session}/steps", session, methods=["GET", "POST"]),
+        Route("/v1/models/{name}/sessions", session, methods=["POST"]),
+        WebSocketRoute("/v1/models/{name}/stream", socket),
         Mount("/v1", routes=[Route("/{name}/slow", slow)]),
         Route("/big", big),
         Route("/fail", fail),
@@ -137,7 +148,14 @@ def main() -> int:
         print(f"saved={state.saved}", flush=True)
 
     settings = Settings(**given)
-    return run_app(make(settings, on_close), settings, bind("127.0.0.1", 0), lambda url: print(url, flush=True))
+    listener = bind("127.0.0.1", 0)
+
+    def announce() -> None:
+        print(address_of(listener), flush=True)
+
+    if settings.workers > 1:
+        return run_workers(lambda worker: make(settings, on_close), settings, listener, announce, print)
+    return run_app(make(settings, on_close), settings, listener, announce)
 
 
 if __name__ == "__main__":

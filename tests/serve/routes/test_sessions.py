@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+import zlib
 
 import numpy as np
 import pytest
 from serve_helpers import series, serving
+from starlette.testclient import TestClient
+
+from recurra.serve import create_app
 
 URL = "/v1/models/sensor/sessions"
 
@@ -157,3 +161,16 @@ def test_too_many_sessions_are_refused(sensor):
         assert answer.headers["retry-after"]
         client.delete(sessions[0])
         begin(client)
+
+
+def test_a_session_of_another_worker_process_is_refused(sensor):
+    """Two processes must not run one session. `crc32(name) % workers` is the owner."""
+    names = [f"s{number}" for number in range(8)]
+    mine = [name for name in names if zlib.crc32(name.encode()) % 2 == 1]
+    with TestClient(create_app({"sensor": sensor}, worker=(1, 2))) as client:
+        for name in names:
+            status = client.post("/v1/models/sensor/sessions", json={"session": name}).status_code
+            assert status == (201 if name in mine else 421)
+            assert client.get(f"/v1/models/sensor/sessions/{name}").status_code == (200 if name in mine else 421)
+        new = client.post("/v1/models/sensor/sessions").json()["session"]
+        assert zlib.crc32(new.encode()) % 2 == 1

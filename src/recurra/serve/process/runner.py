@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from recurra.errors import RecurraError
 from recurra.serve.settings import Settings
 
 from . import logs
+from .forward import Forward, address_of_worker
 from .keys import Keys
 from .listen import address_of, bind, is_loopback
 from .server import Server
+from .workers import Workers, listen_privately
 
 
 def run(models: Mapping[str, Path], settings: Settings, host: str, port: int, say: Callable[[str], None]) -> int:
@@ -38,24 +44,82 @@ def run(models: Mapping[str, Path], settings: Settings, host: str, port: int, sa
                 say(f"warning: everyone who reaches {host} can use the server; give a key file with --keys")
         else:
             Keys(settings.keys)
-        from recurra.serve.app import create_app  # imports torch, so that errors above appear at once
 
-        return run_app(
-            create_app(models, settings), settings, listener, lambda url: say(f"{url} serves {', '.join(models)}")
-        )
+        def make(worker: tuple[int, int]) -> Any:
+            from recurra.serve.app import create_app  # imports torch, so that errors above appear at once
+
+            return create_app(models, settings, worker=worker)
+
+        def announce() -> None:
+            say(f"{address_of(listener)} serves {', '.join(models)}")
+
+        if settings.workers > 1:
+            return run_workers(make, settings, listener, announce, say)
+        return run_app(make((0, 1)), settings, listener, announce)
 
 
-def run_app(app: Any, settings: Settings, listener: socket.socket, on_start: Callable[[str], None]) -> int:
+def run_workers(
+    make: Callable[[tuple[int, int]], Any],
+    settings: Settings,
+    listener: socket.socket,
+    on_start: Callable[[], None],
+    say: Callable[[str], None],
+) -> int:
+    """Serves an application in several processes.
+
+    Args:
+        make: makes the application of a worker from its number and the number of workers.
+        settings: limits.
+        listener: a bound socket, which all workers share.
+        on_start: called when all workers answer requests.
+        say: writes a message for a person.
+
+    Returns:
+        The exit code: 0 if all work ended in time.
+
+    Raises:
+        RecurraError: the state folder cannot be used.
+    """
+    with ExitStack() as stack:
+        if settings.state_dir is not None:
+            from recurra.serve.store import claimed
+
+            stack.enter_context(claimed(settings.state_dir))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recurra-")))  # of mode 0700
+        count = settings.workers
+
+        def work(number: int, on_ready: Callable[[], None], parent: int) -> int:
+            try:
+                app = make((number, count))
+            except RecurraError as error:
+                say(f"error: {error}")
+                return error.exit_code
+            import torch
+
+            torch.set_num_threads(max(1, _cores() // count))
+            private = listen_privately(str(address_of_worker(folder, number)))
+            logs.configure()
+            server = Server(Forward(app, folder, number, count), settings, private, parent)
+            return server.serve_on(listener, on_ready)
+
+        return Workers(count, work, say).run(on_start)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_app(app: Any, settings: Settings, listener: socket.socket, on_start: Callable[[], None]) -> int:
     """Serves an application of `create_app`.
 
     Args:
         app: the application.
         settings: limits.
         listener: a bound socket.
-        on_start: called with the URL when requests are answered.
+        on_start: called when requests are answered.
 
     Returns:
         The exit code: 0 if all work ended in time, else 1.
     """
     logs.configure()
-    return Server(app, settings).serve_on(listener, lambda: on_start(address_of(listener)))
+    return Server(app, settings).serve_on(listener, on_start)

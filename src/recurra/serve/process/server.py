@@ -38,12 +38,14 @@ class Server(uvicorn.Server):
     Args:
         app: an application of `create_app`.
         settings: limits.
+        private: Unix domain socket on which other workers forward requests.
+        parent: file that ends when the parent process ends; the server then ends too.
 
     Attributes:
         exit_code: 0 if all work ended in time, else 1.
     """
 
-    def __init__(self, app: Any, settings: Settings) -> None:
+    def __init__(self, app: Any, settings: Settings, private: socket.socket | None = None, parent: int = -1) -> None:
         limits: Any = {"settings": settings, "refused": app.state.server.metrics.refused}
         super().__init__(
             uvicorn.Config(
@@ -64,6 +66,7 @@ class Server(uvicorn.Server):
             )
         )
         self.exit_code = 0
+        self._private, self._parent = private, parent
         self._app, self._control, self._settings = app.state.server, app.state.control, settings
         self._on_start: Callable[[], None] = lambda: None
         self._sweeper: asyncio.Task[None] | None = None
@@ -92,6 +95,17 @@ class Server(uvicorn.Server):
             await super().startup(sockets)
         except SystemExit:  # of uvicorn, which has logged the reason
             raise RecurraError("the application did not start; the log has the reason") from None
+        loop = asyncio.get_running_loop()
+        if self._private is not None:
+            factory = functools.partial(
+                self.config.http_protocol_class,  # type: ignore[arg-type]
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+            self.servers.append(await loop.create_unix_server(factory, sock=self._private))
+        if self._parent >= 0:
+            loop.add_reader(self._parent, self._on_orphaned)
         self._sweeper = asyncio.create_task(self._sweep())
         self._on_start()
 
@@ -168,6 +182,10 @@ class Server(uvicorn.Server):
         """Begins the shutdown; a second signal ends the process at once."""
         if self.should_exit:
             os._exit(128 + sig)
+        self.should_exit = True
+
+    def _on_orphaned(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._parent)
         self.should_exit = True
 
     def _on_hangup(self, sig: int, frame: Any) -> None:

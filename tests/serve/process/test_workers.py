@@ -1,0 +1,127 @@
+"""Several worker processes: sessions have one owner, workers are restarted, signals are passed on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from running import until
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from recurra.serve.process.forward import owner_of
+
+pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="reads the processes of Linux")
+STEPS = "/v1/models/m/sessions/{}/steps"
+
+
+def children(running) -> list[int]:
+    pid = running.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def ask(running, session: str, **options) -> httpx.Response:
+    with httpx.Client(timeout=20) as client:  # a new connection, which any worker may accept
+        return client.request(options.pop("method", "GET"), running.url + STEPS.format(session), **options)
+
+
+def test_owners_are_spread():
+    counts = [0] * 4
+    for number in range(1000):
+        counts[owner_of(f"session-{number}", 4)] += 1
+    assert min(counts) > 180
+
+
+def test_a_session_belongs_to_one_worker(serve):
+    running = serve(workers=3)
+    owners = {}
+    for number in range(12):
+        name = f"s{number}"
+        found = {ask(running, name).json()["process"] for _ in range(6)}
+        assert len(found) == 1
+        owners.setdefault(owner_of(name, 3), set()).update(found)
+    assert len(owners) == 3
+    assert all(len(found) == 1 for found in owners.values())
+    assert set.union(*owners.values()) == set(children(running))
+
+
+def test_bodies_queries_and_headers_are_forwarded(serve):
+    running = serve(workers=3)
+    for _ in range(6):
+        answer = ask(running, "s1", method="POST", params={"a": "b c"}, json=["x" * 300_000])
+        assert answer.json()["bytes"] == 300_004
+        assert answer.json()["query"] == "a=b%20c" or answer.json()["query"] == "a=b+c"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert len(answer.headers.get_list("date")) == 1
+        late = ask(running, "s1", method="POST", content=b"x", headers={"content-type": "text/plain"})
+        assert late.status_code == 415
+
+
+def test_a_new_session_goes_to_the_owner_of_its_name(serve):
+    running = serve(workers=3)
+    for name in ("s1", "s2", "s3"):
+        owner = ask(running, name).json()["process"]
+        for _ in range(4):
+            answer = httpx.post(f"{running.url}/v1/models/m/sessions", json={"session": name}, timeout=20).json()
+            assert answer == {"process": owner, "bytes": len(name) + 14, "query": ""}
+    for body in (b"", b"[1]", b"{", b'{"session": 3}', b"[" * 70_000):  # without a name any worker answers
+        answer = httpx.post(
+            f"{running.url}/v1/models/m/sessions", content=body, headers={"content-type": "application/json"}
+        )
+        assert answer.json()["bytes"] == len(body)
+
+
+def test_sockets_of_a_session(serve):
+    running = serve(workers=3)
+    process = str(ask(running, "s2").json()["process"])
+    url = running.url.replace("http", "ws") + "/v1/models/m/stream?session=s2"
+    for _ in range(6):
+        with connect(url) as opened:
+            opened.send("process")
+            assert opened.recv(5) == process
+            opened.send("flood 3")
+            assert [len(opened.recv(5)) for _ in range(3)] == [65_536] * 3
+        with pytest.raises(InvalidStatus) as refused, connect(url, origin="https://example.com"):  # type: ignore[arg-type]
+            pass
+        assert refused.value.response.status_code == 403
+
+
+def test_signals_end_all_workers(serve):
+    running = serve(workers=2, fresh=True)
+    workers = children(running)
+    assert len(workers) == 2
+    begun = time.monotonic()
+    assert running.stop() == 0
+    assert time.monotonic() - begun < 8
+    assert running.process.stdout.read().count("saved=True") == 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_started_again(serve):
+    running = serve(workers=2, fresh=True)
+    first = children(running)
+    os.kill(first[0], signal.SIGKILL)
+    until(lambda: len(children(running)) == 2 and first[0] not in children(running))
+    until(lambda: all(ask(running, f"s{n}").status_code == 200 for n in range(8)))
+    assert running.stop() == 0
+
+
+@pytest.mark.slow
+def test_workers_end_with_their_parent(serve):
+    running = serve(workers=2, fresh=True)
+    workers = children(running)
+    running.process.kill()
+    running.process.wait()
+    until(lambda: not any(_runs(pid) for pid in workers))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
