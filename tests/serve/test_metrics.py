@@ -6,7 +6,7 @@ import math
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from recurra.serve.metrics import Metrics
+from recurra.serve.metrics import Metrics, merged
 
 
 def values(metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -82,3 +82,16 @@ def test_two_applications_do_not_share_numbers():
     assert ("recurra_refused_total", "key") in values(one)
     assert ("recurra_refused_total", "key") not in values(other)
     assert ("process_resident_memory_bytes",) in values(other)
+
+
+def test_metrics_of_several_workers_have_a_label():
+    workers = [Metrics(), Metrics()]
+    workers[0].request("/a", 200, 0.003, 10, 100)
+    workers[1].request("/a", 200, 99.0, 10, 200)
+    workers[1].request("/b", 404, 0.1, 0, 1)
+    text = merged({number: metrics.text().decode() for number, metrics in enumerate(workers)}).decode()
+    assert 'recurra_sent_bytes_total{path="/a",worker="0"} 100.0' in text
+    assert 'recurra_sent_bytes_total{path="/a",worker="1"} 200.0' in text
+    assert 'recurra_request_seconds_bucket{le="+Inf",path="/b",worker="1"} 1.0' in text
+    assert text.count("# TYPE recurra_requests_total counter") == 1
+    assert text.count("# TYPE process_resident_memory_bytes gauge") == 1

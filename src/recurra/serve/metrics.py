@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -23,6 +24,31 @@ SIZES = tuple(float(2**power) for power in range(13))
 
 Labels = tuple[str, ...]
 Gauge = Callable[[], "float | dict[Labels, float]"]
+
+
+def merged(texts: Mapping[int, str]) -> bytes:
+    """Returns the metrics of several worker processes as one text, with the label `worker`.
+
+    Args:
+        texts: metrics in the text format, by number of the worker.
+    """
+    families: dict[str, Metric] = {}
+    for worker, text in texts.items():
+        for family in text_string_to_metric_families(text):
+            found = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            found.samples += [s._replace(labels={"worker": str(worker), **s.labels}) for s in family.samples]
+    return generate_latest(_Families(families.values()))  # type: ignore[arg-type]
+
+
+class _Families:
+    """Collected families in the place of a registry."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        """Returns the families."""
+        return self._families
 
 
 class _Histogram:

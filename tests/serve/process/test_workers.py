@@ -90,6 +90,15 @@ def test_sockets_of_a_session(serve):
         assert refused.value.response.status_code == 403
 
 
+def test_metrics_of_all_workers(serve):
+    running = serve(workers=3)
+    ask(running, "s1")
+    text = httpx.get(f"{running.url}/metrics", timeout=20).text
+    assert [f'recurra_sockets{{worker="{number}"}} 0.0' in text for number in range(3)] == [True] * 3
+    assert 'status="200",worker="' in text
+    assert httpx.post(f"{running.url}/metrics", timeout=20).status_code == 405
+
+
 def test_signals_end_all_workers(serve):
     running = serve(workers=2, fresh=True)
     workers = children(running)

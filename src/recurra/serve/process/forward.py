@@ -17,6 +17,8 @@ from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
+from recurra.serve.metrics import CONTENT_TYPE, merged
+
 from .exchange import RETRY_AFTER, send_error
 
 _SESSION = re.compile(r"/v1/models/[^/]+/sessions/([^/]+)")
@@ -71,6 +73,9 @@ class Forward:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serves a request, a WebSocket or the lifespan of the application."""
+        if scope["type"] == "http" and scope["path"] == "/metrics" and not self._is_internal(scope):
+            await self._metrics(scope, send)
+            return
         owner = self._owner(scope)
         if owner == self._number and scope["type"] == "http" and _is_creation(scope) and not self._is_internal(scope):
             name, receive = await _new_name(receive)
@@ -121,6 +126,19 @@ class Forward:
         finally:
             await answer.aclose()
 
+    async def _metrics(self, scope: Any, send: Any) -> None:
+        """Answers with the metrics of all workers that are running, or with the refusal of one."""
+        headers = [pair for pair in scope["headers"] if pair[0] not in (*_HOP, b"content-length", b"accept-encoding")]
+        texts: dict[int, str] = {}
+        for number in range(self._workers):
+            with contextlib.suppress(httpx.TransportError):
+                answer = await self._client(number).request(scope["method"], "http://worker/metrics", headers=headers)
+                if answer.status_code != 200:
+                    await _answer(send, answer.status_code, b"application/json", answer.content)
+                    return
+                texts[number] = answer.text
+        await _answer(send, 200, CONTENT_TYPE.encode(), merged(texts))
+
     def _client(self, owner: int) -> httpx.AsyncClient:
         if owner not in self._clients:
             transport = httpx.AsyncHTTPTransport(
@@ -169,6 +187,12 @@ class Forward:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _answer(send: Any, status: int, kind: bytes, body: bytes) -> None:
+    head = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _is_creation(scope: Any) -> bool:
