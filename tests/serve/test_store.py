@@ -97,16 +97,18 @@ def test_sessions_expire_by_idle_time_and_age(store):
     store.write([session("idle", used=300.0, created=300.0), session("old", used=1000.0, created=50.0)])
     store.write([session("both", used=60.0, created=50.0), session("young", used=400.0, created=400.0)])
     assert store.expire(now=1000.0, idle=600.0, age=900.0) == {"idle": 2, "age": 1, "model": 0}
-    assert (store.ended("idle"), store.ended("both")) == ("idle for 600 s", "idle for 600 s")
-    assert store.ended("old") == "older than 900 s"
+    assert store.ended("idle") == store.ended("both") == "no step arrived for 600 seconds (--idle)"
+    assert store.ended("old") == "it was 900 seconds old (--max-age)"
     assert store.read("young") is not None
     assert store.count() == 1
 
 
 def test_many_sessions_expire_in_small_transactions(store):
     store.write(session(f"s{i}", used=float(i)) for i in range(2 * stores.CHUNK + 10))
-    assert store.expire(now=2 * stores.CHUNK + 5.0, idle=0.0, age=1e9) == {"idle": 1005, "age": 0, "model": 0}
+    assert store.expire(now=2 * stores.CHUNK + 5.0, idle=0.0, age=1e9) == {"idle": 205, "age": 0, "model": 0}
     assert store.count() == 5
+    assert store.expire(now=1e6, idle=0.0, age=0.0, most=2) == {"idle": 2, "age": 2, "model": 0}
+    assert store.count() == 1
 
 
 def test_records_of_ended_sessions_are_bounded_in_number_and_age(store, monkeypatch):
@@ -116,8 +118,13 @@ def test_records_of_ended_sessions_are_bounded_in_number_and_age(store, monkeypa
     store.delete([f"s{i}" for i in range(5)])
     store.expire(now, idle=600, age=600)
     assert [store.ended(f"s{i}") for i in range(5)] == [None, None, "deleted", "deleted", "deleted"]
+    store.write([session("late", used=now + 90, created=now)])
+    store.expire(now + 700, idle=600, age=1e9)
     store.expire(now + stores.KEPT_SECONDS + 60, idle=1e9, age=1e9)
     assert store.ended("s4") is None
+    assert store.ended("late") is not None
+    store.expire(now + stores.KEPT_SECONDS + 1000, idle=1e9, age=1e9)
+    assert store.ended("late") is None
 
 
 def test_sessions_of_a_replaced_model_are_not_used(tmp_path, store):

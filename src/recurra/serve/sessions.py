@@ -29,6 +29,8 @@ MAX_PIPELINED = 256
 """Steps of one session that may wait."""
 MAX_ENDED = 10_000
 """Ended sessions whose reason is remembered without a folder."""
+EXPIRED_TOGETHER = 100
+"""Sessions that are removed from disk in one turn of the engine thread, which takes milliseconds."""
 SWEEP = 1.0
 """Seconds between two searches for sessions to expire."""
 
@@ -395,8 +397,8 @@ class Sessions:
                 heapq.heappush(self._deadlines, (max(deadline, now) + SWEEP * self._in_use(session), id))
                 continue
             await self._expire_live(session)
-        if self._store is not None:
-            await self._engine.call(self._expire_saved, now)
+        while self._store is not None and await self._engine.call(self._expire_saved, now):
+            pass  # steps run in between
 
     async def _expire_live(self, session: Session) -> None:
         reason = self._reason(session.used, session.created)
@@ -404,8 +406,11 @@ class Sessions:
         if self._store is not None:
             await self._engine.call(self._store.delete, [session.id], reason)
 
-    def _expire_saved(self, now: float) -> None:
+    def _expire_saved(self, now: float) -> bool:
+        """Removes some expired sessions from disk; returns whether there may be more."""
         assert self._store is not None  # noqa: S101
-        for reason, count in self._store.expire(now, self._settings.idle, self._settings.max_age).items():
+        found = self._store.expire(now, self._settings.idle, self._settings.max_age, EXPIRED_TOGETHER)
+        for reason, count in found.items():
             self._metrics.session_ended("", reason, count)
         self._saved = self._store.count()
+        return max(found.values()) >= EXPIRED_TOGETHER

@@ -35,7 +35,7 @@ KEPT_REASONS, KEPT_SECONDS = 100_000, 86_400
 """Largest number of the records of ended sessions, and their largest age in seconds."""
 BUSY_SECONDS = 10
 """Time to wait for another process that writes."""
-CHUNK = 500
+CHUNK = 100
 """Sessions that `expire` removes in one transaction. Other writers wait for at most one transaction."""
 
 _SYNCHRONOUS = {"process": "OFF", "power": "FULL"}
@@ -165,7 +165,7 @@ class Store:
         return Saved(row[0], self._names[row[1]], *row[2:])
 
     def ended(self, session: str) -> str | None:
-        """Returns the reason why a session ended, such as `"idle for 600 s"`; None if it is not known."""
+        """Returns the reason why a session ended, as a clause; None if it is not known."""
         row = self._one("SELECT reason FROM ended WHERE id = ?", session)
         if row is not None:
             return row[0]
@@ -180,27 +180,28 @@ class Store:
                 if row is not None:
                     _remove(run, [row], because, time.time())
 
-    def expire(self, now: float, idle: float, age: float) -> dict[str, int]:
+    def expire(self, now: float, idle: float, age: float, most: int = 2**63 - 1) -> dict[str, int]:
         """Removes sessions that are too old, and those of models that changed.
 
         Args:
             now: the time in seconds since 1970.
             idle: largest time since the last request in seconds.
             age: largest time since the creation in seconds.
+            most: largest number of sessions to remove for each reason, so that a call takes little time.
 
         Returns:
             Number of removed sessions by reason: `idle`, `age` and `model`.
         """
         found = {
-            "idle": self._remove_all(now, "used < ?", now - idle, f"idle for {idle:g} s"),
-            "age": self._remove_all(now, "created < ?", now - age, f"older than {age:g} s"),
+            "idle": self._remove_all(
+                now, most, "used < ?", now - idle, f"no step arrived for {idle:g} seconds (--idle)"
+            ),
+            "age": self._remove_all(now, most, "created < ?", now - age, f"it was {age:g} seconds old (--max-age)"),
             "model": 0,
         }
         for number, name in self._stale.items():
-            found["model"] += self._remove_all(now, "model = ?", number, _changed(name))
-        with self._transaction() as run:
-            run.execute("DELETE FROM ended WHERE number <= (SELECT max(number) FROM ended) - ?", (KEPT_REASONS,))
-            run.execute("DELETE FROM ended WHERE time < ?", (now - KEPT_SECONDS,))
+            found["model"] += self._remove_all(now, most, "model = ?", number, _changed(name))
+        self._forget(now)
         return found
 
     def count(self) -> int:
@@ -243,15 +244,28 @@ class Store:
             rows = run.execute("SELECT number, name FROM models").fetchall()
         return {number: name for number, name in rows if name in self._numbers and number not in self._names}
 
-    def _remove_all(self, now: float, condition: str, value: float, because: str) -> int:
+    def _remove_all(self, now: float, most: int, condition: str, value: float, because: str) -> int:
         """Removes the sessions that satisfy a condition in small transactions; returns their number."""
-        query, removed = f"SELECT number, id FROM sessions WHERE {condition} LIMIT {CHUNK}", 0  # noqa: S608 (constant)
-        while self._one(query, value) is not None:  # a reader does not wait for writers
+        query, removed = f"SELECT number, id FROM sessions WHERE {condition} LIMIT ?", 0  # noqa: S608 (constant)
+        while removed < most and self._one(query, value, 1) is not None:  # a reader does not wait for writers
             with self._transaction() as run:
-                rows = run.execute(query, (value,)).fetchall()
+                rows = run.execute(query, (value, min(CHUNK, most - removed))).fetchall()
                 _remove(run, rows, because, now)
             removed += len(rows)
         return removed
+
+    def _forget(self, now: float) -> None:
+        """Removes the oldest reasons. Their numbers rise with the time, so that young ones are not read."""
+        first = self._one("SELECT number, time FROM ended ORDER BY number LIMIT 1")
+        if first is None:
+            return
+        last = (self._one("SELECT max(number) FROM ended") or first)[0]
+        if first[0] > last - KEPT_REASONS and first[1] >= now - KEPT_SECONDS:
+            return
+        young = self._one("SELECT number FROM ended WHERE time >= ? ORDER BY number LIMIT 1", now - KEPT_SECONDS)
+        begin = max(last - KEPT_REASONS, last if young is None else young[0] - 1)
+        with self._transaction() as run:
+            run.execute("DELETE FROM ended WHERE number <= ?", (begin,))
 
     def _one(self, query: str, *values: float | str) -> tuple | None:
         with self._lock, _clear_errors(self.path):
