@@ -150,10 +150,23 @@ def sum_steps(values: Tensor) -> Tensor:
         >>> sum_steps(torch.ones(2, 3, 4)).tolist()
         [[3.0, 3.0, 3.0, 3.0], [3.0, 3.0, 3.0, 3.0]]
     """
-    if not is_batch_invariant() or not values.shape[1]:
+    if not is_batch_invariant():
         return values.sum(1)
     # the order of `sum` depends on the shape
-    return values.cumsum(1, dtype=torch.float64)[:, -1].to(values.dtype)
+    total = torch.zeros((len(values), *values.shape[2:]), dtype=torch.float64, device=values.device)
+    return add_steps(total, values).to(values.dtype)
+
+
+def add_steps(total: Tensor, values: Tensor) -> Tensor:
+    """Returns `total` `(batch, …)` in float64 plus each step of `values` `(batch, time, …)`, one after the other.
+
+    Example:
+        >>> add_steps(torch.ones(2, 4, dtype=torch.float64), torch.ones(2, 3, 4))[0].tolist()
+        [4.0, 4.0, 4.0, 4.0]
+    """
+    for step in values.unbind(1):  # `cumsum` stores every sum, which takes several times as long
+        total = total + step
+    return total
 
 
 class Linear(torch.nn.Linear):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from divisions import check_divisions, rebuilt
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import recurra
@@ -45,7 +45,7 @@ def test_any_division_into_steps(plain, cell, layers, size):
         rows = [next(model.forecast(x[:, :2], features=x[:, 2:])) if len(x) else None for x in prefixes]
         return [none if row is None else flat(row) for row in rows]
 
-    @settings(max_examples=6, deadline=None)
+    @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.data())
     def check(data):
         check_divisions(data, steps, X, whole, most=11)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from divisions import check_divisions, rebuilt, same_bits
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import recurra
@@ -47,7 +47,7 @@ def test_any_division_into_steps(model, cell, layers, size):
         found.update(zip(batch.rows.tolist(), rows.numpy(), strict=True))
         return rows
 
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.data())
     def check(data):
         check_divisions(data, steps, TEXTS[:4], whole, lambda part: steps.parse([part]), most=9)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from divisions import check_divisions, rebuilt, same_bits
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import recurra
@@ -47,7 +47,7 @@ def test_any_division_into_steps(classifier, cell, layers, size, pooling):
     )
     steps, X = stepper(model), drawn(5, 3)
 
-    @settings(max_examples=6, deadline=None)
+    @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.data())
     def check(data):
         check_divisions(data, steps, X, model.predict_proba, most=7)
@@ -60,7 +60,7 @@ def test_numbers(regressor, pooling):
     model = rebuilt(regressor, num_layers=2, hidden_size=21, bidirectional=False, pooling=pooling)
     steps, X = stepper(model), drawn(7, 2)
 
-    @settings(max_examples=6, deadline=None)
+    @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.data())
     def check(data):
         check_divisions(data, steps, X, model.predict, parse=lambda part: steps.parse(listed(part)))
@@ -86,7 +86,7 @@ def test_any_division_of_texts(texts, tokens, cell, layers, size, pooling):
     model = rebuilt(model, cell=cell, num_layers=layers, hidden_size=size, pooling=pooling)
     steps = stepper(model)
 
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.data())
     def check(data):
         check_divisions(data, steps, texts[:6], model.predict_proba, lambda part: steps.parse([part]), most=20)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from divisions import check_divisions, rebuilt, same_bits
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import recurra
@@ -58,7 +58,7 @@ def test_any_division_into_steps(models, name, cell, layers, size):
         none = np.zeros(len(model.classes_), np.float32)
         return [row[-1] if len(row) else none for row in found]
 
-    @settings(max_examples=5, deadline=None)
+    @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.data())
     def check(data):
         check_divisions(data, steps, X, last, steps.parse)

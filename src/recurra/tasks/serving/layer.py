@@ -14,7 +14,7 @@ from recurra.nn.memoryless import Memoryless
 from recurra.nn.pooling import Pooling
 from recurra.ops.attention_pooling import attend_steps
 from recurra.ops.mask import step_mask
-from recurra.ops.reproducible import batch_invariant, reproducible_algebra
+from recurra.ops.reproducible import add_steps, batch_invariant, reproducible_algebra
 from recurra.training.settings import choose_device
 
 from .stepper import StateSpec
@@ -129,7 +129,7 @@ class StepPooling:
             return pooled, {"pooling.attention": sums}
         steps = states["pooling.steps"] + lengths
         if self.pooling.how == "mean":
-            total = _add_steps(states["pooling.sum"], output)
+            total = add_steps(states["pooling.sum"], output)
             return total.float() / steps.clamp(min=1).unsqueeze(-1), {"pooling.sum": total, "pooling.steps": steps}
         top = states["pooling.max"]
         if output.shape[1]:
@@ -137,10 +137,3 @@ class StepPooling:
             top = torch.maximum(top, output.masked_fill(~mask, torch.finfo(output.dtype).min).amax(1))
         pooled = torch.where(steps.unsqueeze(-1) > 0, top, 0.0)
         return pooled, {"pooling.max": top, "pooling.steps": steps}
-
-
-def _add_steps(total: Tensor, output: Tensor) -> Tensor:
-    """Returns `total` plus the steps in their order, as `recurra.ops.sum_steps` adds them up."""
-    if output.shape[1] == 1:
-        return total + output[:, 0]
-    return torch.cat([total.unsqueeze(1), output.double()], 1).cumsum(1)[:, -1]
