@@ -19,7 +19,7 @@ from recurra.errors import RecurraError
 
 from .problems import Problem, problem_of
 from .process.guard import Control, Guard
-from .routes import kserve, openapi, operation, predict, sessions, sockets
+from .routes import inspect, kserve, openapi, operation, page, predict, sessions, sockets
 from .routes.requests import JsonResponse
 from .server import Server
 from .settings import Settings
@@ -97,6 +97,7 @@ def _routes() -> list[Any]:
         Route(session, sessions.about, methods=["GET"]),
         Route(session, sessions.delete, methods=["DELETE"]),
         WebSocketRoute("/{model}/stream", sockets.StreamRoute()),
+        Route("/{model}/inspect", inspect.inspect, methods=["POST"]),
         Route("/{model}", predict.model, methods=["GET"]),
     ]
     return [
@@ -108,6 +109,8 @@ def _routes() -> list[Any]:
         Route("/health/ready", operation.ready, methods=["GET"]),
         Route("/openapi.json", openapi.openapi, methods=["GET"]),
         Route("/metrics", operation.metrics, methods=["GET"]),
+        Route("/", page.page, methods=["GET"]),
+        Route("/assets/{path:path}", page.asset, methods=["GET"]),
     ]
 
 

@@ -16,7 +16,7 @@ from recurra.inspect.core.quantize import cut, json_bytes, pack, packed_size
 from recurra.tasks.subject import Subject
 
 from .gate_inputs import gate_inputs
-from .sections import compute_sections, headings
+from .sections import SectionChoice, compute_sections
 from .unit_order import unit_orders
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ class Code:
     x: str = "x"
 
 
-def page_payload(found: Trace, row: int, budget: int, code: Code, title: str | None = None) -> dict[str, Any]:
+def page_payload(
+    found: Trace, row: int, budget: int, code: Code, title: str | None = None, choice: SectionChoice | None = None
+) -> dict[str, Any]:
     """Builds the data of the page about one sequence, for JSON.
 
     Args:
@@ -58,17 +60,19 @@ def page_payload(found: Trace, row: int, budget: int, code: Code, title: str | N
         budget: maximum size as JSON, in bytes.
         code: beginning of the lines of Python.
         title: title of the page; None for the text of the sequence, or a description of the inputs.
+        choice: sections of measures; None for all.
 
     Raises:
         UsageError: there is no such row, or it has no steps.
     """
+    choice = choice or SectionChoice()
     subject = found.subject
     parts = {name: one_row(data, row) for name, data in list(found.parts.items())[:PARTS]}
     notes = []
     if len(found.parts) > PARTS:
         notes.append({"say": "parts", "shown": PARTS, "of": len(found.parts)})
     inputs = _inputs(subject, row, parts)
-    measured = compute_sections(subject, parts)
+    measured = compute_sections(subject, parts, choice)
     about = {
         "version": version("recurra"),
         "title": cut(_title(subject, row, parts) if title is None else title, TITLE),
@@ -80,7 +84,7 @@ def page_payload(found: Trace, row: int, budget: int, code: Code, title: str | N
         "deviation": found.deviation,
         "remarks": [cut(note, REMARK) for note in subject.notes],
         "code": _code(code, row),
-        "sections": headings(),
+        "sections": choice.headings(),
         "colours": GATES_AND_STATES,
     }
     # the title is on the page twice

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,28 @@ def page_measures() -> list[tuple[Measure, Section]]:
     return [(measure, measure.section) for measure in MEASURES.values() if measure.section]
 
 
-def headings() -> list[dict[str, Any]]:
-    """Returns name, title and description of each section, for JSON."""
-    return [
-        {"name": section.name, "title": measure.title._asdict(), "description": measure.description._asdict()}
-        for measure, section in page_measures()
-    ]
+@dataclass(frozen=True)
+class SectionChoice:
+    """Sections whose measures are computed.
+
+    Attributes:
+        names: names of the sections; None for all.
+        max_steps: maximum number of steps of a sequence whose measures are computed.
+    """
+
+    names: Collection[str] | None = None
+    max_steps: int = MAX_STEPS
+
+    def measures(self) -> list[tuple[Measure, Section]]:
+        """Returns the measures of the chosen sections."""
+        return [found for found in page_measures() if self.names is None or found[1].name in self.names]
+
+    def headings(self) -> list[dict[str, Any]]:
+        """Returns name, title and description of each section, for JSON."""
+        return [
+            {"name": section.name, "title": measure.title._asdict(), "description": measure.description._asdict()}
+            for measure, section in self.measures()
+        ]
 
 
 @dataclass(frozen=True)
@@ -50,20 +66,22 @@ class SectionResults:
         return {name: payload(parts, row) for name, payload in self.payloads.items()}
 
 
-def compute_sections(subject: Subject, parts: PageLayers) -> SectionResults:
-    """Computes the measures of all sections on all sequences of a subject.
+def compute_sections(subject: Subject, parts: PageLayers, choice: SectionChoice | None = None) -> SectionResults:
+    """Computes the measures of sections on all sequences of a subject.
 
     Args:
         subject: the model and its inputs.
         parts: its recurrent layers.
+        choice: the sections; None for all.
     """
+    choice = choice or SectionChoice()
     steps = max(int(data["length"].max()) for data in parts.values())
     why: dict[str, Any] | None = None
     if not all(np.isfinite(array.values).all() for data in parts.values() for array in data.data_vars.values()):
         why = {"why": "broken"}
-    elif steps > MAX_STEPS:
-        why = {"why": "long", "most": MAX_STEPS}
-    return SectionResults({section.name: _computed(section, subject, why) for _, section in page_measures()})
+    elif steps > choice.max_steps:
+        why = {"why": "long", "most": choice.max_steps}
+    return SectionResults({section.name: _computed(section, subject, why) for _, section in choice.measures()})
 
 
 def _computed(section: Section, subject: Subject, why: dict[str, Any] | None) -> Callable[..., dict[str, Any]]:

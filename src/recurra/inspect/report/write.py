@@ -20,8 +20,8 @@ from .sections import page_measures
 PAGE_BYTES = 4_900_000
 """Maximum size of a page in bytes. If necessary, texts are cut and steps and units are left out; the page notes it."""
 LANGUAGES = ("en", "ko")
-SCRIPTS = ("core", "strings", "colours", "figure", "input", "rasters", "lines", "cell", "charts")
-"""Scripts of the page in the order of their dependencies. The scripts of the measures follow, then `main`."""
+SCRIPTS = ("core", "strings", "colours", "figure", "input", "rasters", "lines", "cell", "charts", "view")
+"""Scripts of the figures in the order of their dependencies. The scripts of the measures follow."""
 
 
 def write_report(
@@ -109,11 +109,21 @@ def check_language(language: str) -> None:
         raise UsageError(f"language is one of {', '.join(LANGUAGES)}, not {language!r}")
 
 
+def figures_script() -> str:
+    """Returns the JavaScript of all figures and measures, without the code that starts the report."""
+    scripts = [_read(f"{name}.js") for name in SCRIPTS] + [section.javascript() for _, section in page_measures()]
+    return "\n".join(scripts)
+
+
+def figures_style() -> str:
+    """Returns the style sheet of the report."""
+    return _read("report.css")
+
+
 def _values(language: str) -> dict[str, str]:
     """Values of the placeholders of the page, except the data."""
-    scripts = [_read(f"{name}.js") for name in SCRIPTS] + [section.javascript() for _, section in page_measures()]
-    script = "\n".join([*scripts, _read("main.js")])
-    return {"language": language, "style": _read("report.css"), "script": script}
+    script = f"{figures_script()}\n{_read('main.js')}"
+    return {"language": language, "style": figures_style(), "script": script}
 
 
 def _read(name: str) -> str:

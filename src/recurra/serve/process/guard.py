@@ -130,7 +130,7 @@ class Guard:
             return True
         if path == "/metrics":
             return self._settings.open_metrics
-        return self._settings.open_page and (path in ("/", "/favicon.ico") or path.startswith("/page/"))
+        return self._settings.open_page and (path in ("/", "/favicon.ico") or path.startswith("/assets/"))
 
     def _client(self, headers: Mapping[bytes, bytes], protocols: Any = ()) -> str | None:
         key = key_of(headers, protocols)

@@ -58,7 +58,7 @@ class Workers:
             for number in range(self._count):  # one after the other, so that an error is written once
                 code = self._wait_ready(self._start(number))
                 if code is not None:
-                    return self._end(0 if self._leaving else code)
+                    return self._end(code)
             if not self._leaving:
                 on_start()
             return self._watch()

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from recurra import __version__
 from recurra.serve.models import ServedModel
 
+from .inspect import Inspect
 from .predict import Generate
 from .requests import JSON, NDJSON, JsonResponse, server_of
 from .sessions import STATE, Id, NewSession, Steps
@@ -85,9 +86,16 @@ def _paths(model: ServedModel) -> dict[str, Any]:
     predict = _operation(
         f"Predict with {name}", f"{name}.predict", body={JSON: {"schema": body, "example": example}, NDJSON: {}}
     )
+    fields = _schema(Inspect)
+    one = {**inputs, "minItems": 1, "maxItems": 1}
+    inspected = {
+        JSON: {"schema": {**fields, "properties": {**fields["properties"], "inputs": one}}, "example": example}
+    }
+    inspect = _operation(f"Gates and states of {name}", f"{name}.inspect", body=inspected)
     found: dict[str, Any] = {
         base: {"get": _operation(f"Describe {name}", f"{name}.about")},
         f"{base}/predict": {"post": predict},
+        f"{base}/inspect": {"post": inspect},
     }
     if model.generates:
         sent = {JSON: {"schema": _schema(Generate)}}

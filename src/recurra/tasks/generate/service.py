@@ -13,6 +13,7 @@ from recurra.tasks.params import MAX_TOP
 from recurra.tasks.serving.service import InputError, Options, Path, TextService, text_of
 from recurra.tasks.serving.stepper import Stepper
 from recurra.tasks.serving.values import described
+from recurra.tasks.subject import Subject
 
 from .stepper import LanguageStepper, answer_of
 
@@ -75,6 +76,11 @@ class GenerateService(TextService):
     def steps(self, item: Prompt) -> int:
         """See `Service.steps`."""
         return len(item.text)
+
+    def subject(self, item: Prompt) -> Subject:
+        """See `Service.subject`."""
+        labels = np.array([item.condition], dtype=object) if self.labels else None
+        return self.estimator.subject(Texts([item.text]), labels)
 
     def answers(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:
         """See `Service.answers`."""

@@ -12,6 +12,7 @@ from recurra.tasks.serving.service import InputError, Path, Service, text_of, te
 from recurra.tasks.serving.sounds import sound_example, sound_of, sound_schema, sound_steps
 from recurra.tasks.serving.stepper import Stepper
 from recurra.tasks.serving.values import NumberError, described, number_rows
+from recurra.tasks.subject import Subject
 
 from .stepper import stepper
 
@@ -61,6 +62,7 @@ class PooledService(Service):
             names = getattr(self.estimator, "feature_names_in_", None)
             names = names.tolist() if names is not None else self.estimator.provenance_.feature_columns
             found |= {"features": self.features, "feature_names": names}
+            found |= {"mean": encoder.mean.tolist(), "scale": encoder.scale.tolist()}
         else:
             found["sample_rate"] = encoder.rate
         return found
@@ -86,6 +88,10 @@ class PooledService(Service):
     def steps(self, item: Any) -> int:
         """See `Service.steps`."""
         return sound_steps(item) if self.kind == "audio" else len(item)
+
+    def subject(self, item: Any) -> Subject:
+        """See `Service.subject`."""
+        return self.estimator.subject(self.sequences([item]))
 
     def stepper(self) -> Stepper:
         """See `Service.stepper`."""

@@ -16,6 +16,8 @@ from recurra.errors import DataError, RecurraError, UsageError
 from .values import described
 
 if TYPE_CHECKING:
+    from recurra.tasks.subject import Subject
+
     from .stepper import Stepper
 
 Path = tuple[str | int, ...]
@@ -140,6 +142,17 @@ class Service:
     def rows(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
         """Returns the rows that `recurra predict` writes for an answer; most tasks write one."""
         return [answer]
+
+    def subject(self, item: Any) -> Subject:
+        """Returns the network and one parsed input, for the inspection tools.
+
+        Args:
+            item: an element of the result of `parse`.
+
+        Raises:
+            RecurraError: the input has no steps, or cannot be used.
+        """
+        return self.estimator.subject([item])
 
     def stepper(self) -> Stepper:
         """Returns an object that runs many sequences of this model step by step.

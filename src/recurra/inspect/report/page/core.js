@@ -1,6 +1,11 @@
 // Shared code of the page: the data, the selection, numbers as text, elements.
 "use strict";
-const R = { data: JSON.parse(document.getElementById("data").textContent), figures: {}, parts: [] };
+const R = { data: null, language: "en", figures: {}, parts: [] };
+
+// Takes the data of a sequence. `R.build` draws it.
+R.load = (data) => {
+  Object.assign(R, { data, inputs: null, figures: {}, parts: data.parts.map((about) => new R.Part(about)) });
+};
 
 R.decode = (packed) => {
   const text = atob(packed.data), bytes = new Uint8Array(text.length);
@@ -98,6 +103,7 @@ R.fill = (element, attributes, children) => {
   for (const [key, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key === "style") element.style.cssText = value; // a Content-Security-Policy may forbid the attribute
     else element.setAttribute(key, value === true ? "" : value);
   }
   element.append(...children.flat(3).filter((child) => child !== null && child !== undefined));

@@ -105,7 +105,6 @@
   };
   R.term = (text) => (R.language === "ko" && TERMS[text]) || text;
 
-  R.language = R.data.language;
   R.t = (key, values = {}, otherwise = key) => {
     const words = STRINGS[R.language], text = words[key] ?? words[otherwise] ?? otherwise;
     return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);

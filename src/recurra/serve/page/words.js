@@ -1,0 +1,76 @@
+// All texts of the page in English and Korean.
+const WORDS = {
+  en: {
+    skip: "Skip to the models", language: "한국어", toDark: "Dark", toLight: "Light", theme: "Switch between light and dark colours",
+    lead: "Recurrent networks whose gates and states you can inspect.",
+    models: "Models", loading: "Loading…", classesOf: "{n} classes", featuresOf: "{n} features", featureOf: "1 feature", horizonOf: "{n} steps ahead", rateOf: "{n} Hz",
+    measured: "{name} {value} on held-out data", baseline: "{name}: {value}", sessionsYes: "step by step", sessionsNo: "whole inputs only",
+    input: "Input", textLabel: "Text", seriesLabel: "Numbers: one step per line, values separated by commas", tableLabel: "History: a table with a header line, or numbers", blankLabel: "Text with blanks: [ ]", soundLabel: "Recording",
+    openFile: "Open a file", orDrop: "or drop it here, or paste", example: "Example", clear: "Clear", soundHint: "A sound file, such as WAV. It is sent to this server only.", chosen: "{name}, {size}", noFile: "No file yet.", simulate: "Simulated series",
+    tooLarge: "The file has {size}; at most {most} are read.", notNumbers: "Line {line}, value {place}: “{text}” is not a number.", notColumns: "Line {line} has {n} values; the model takes {want}.", notJson: "This is not valid JSON.",
+    answer: "Answer", waiting: "Enter an input. The answer follows as you type.", computing: "Computing…", "class": "Class", probability: "Probability", word: "Word", tag: "Tag", step: "Step", time: "Time", forecast: "Forecast", lower: "Lower", upper: "Upper", confidence: "confidence {p}",
+    noWords: "No words.", value: "Value", target: "Target {n}", blank: "Blank {n}", translation: "Translation", others: "Other translations", score: "score {s}", emptyText: "(empty)", transcript: "Transcript", nextTokens: "Most probable next tokens", token: "Token", asTable: "As a table", history: "history", band: "band of quantiles",
+    write: "Continue the text", stop: "Stop", temperature: "Temperature", length: "Length", seed: "Seed", random: "random", written: "Generated text", ended: "Generated {n} tokens.", stopped: "Stopped.",
+    inside: "Inside the model", insideLead: "Gates and states for the input above. They change as you type.", insideStream: "Gates and states of the live stream: steps {from} to {to}. They are computed from the last {window} steps.", insideEmpty: "Enter an input to see gates and states.", more: "More measures: gradients and memory", insideTable: "Values as a table", gate: "Gate or state", mean: "Mean", least: "Minimum", greatest: "Maximum", atStep: "Unit {unit}, step {step}", contribution: "Contribution", notesTitle: "About the numbers",
+    "note precision": "Numbers are rounded to 65,536 levels between the minimum and the maximum of each gate.", "note steps": "Steps 1 to {shown} of {of} are shown.", "note units": "The {shown} most active of {of} units are shown.", "note parts": "{shown} of {of} calls of recurrent layers are shown.",
+    stream: "Live stream", streamLead: "A simulated sensor sends steps over a WebSocket to a session of this model. The output follows each step.", typedLead: "The letters that you type above go to a session of this model, step by step. The output follows each letter.", noSessions: "This model has no sessions: {reason}.",
+    source: "Source", sensor: "Simulated sensor", given: "The series above, repeated", start: "Start", pause: "Pause", restart: "New session", rate: "Steps per second", noise: "Noise", faults: "Faults per 100 steps", faultNow: "Fault now", fault: "fault", steps: "{n} steps", sensorPlot: "Sensor", outputPlot: "Output of the model", lettersPlot: "Output after each letter", lastSteps: "Last steps as a table", inputColumn: "Input", outputColumn: "Output", now: "now",
+    "state connecting": "Connecting…", "state open": "Session continued.", "state new": "New session.", "state lost": "Connection lost; trying again…", "state closed": "Stopped.", "state sending": "Running: {n} steps.", "state paused": "Paused after {n} steps.",
+    keyTitle: "API key", keySays: "This server needs an API key. It is kept until you close this tab.", keyWrong: "The server does not know this key.", keyLabel: "Key", keyUse: "Use this key",
+    offline: "No connection to the server. Next attempt in {seconds} s.", tryNow: "Try now", noAnswer: "The server cannot be reached.", status: "The server answered with status {status}.", socketRefused: "The server refused the WebSocket.", retryAfter: "Try again in {seconds} s.",
+    place: "Place: {place}", "place inputs": "input", placeStep: "step {n}", placeFeature: "value {n}",
+    footer: "Recurra {v}", api: "Description of the interface", failed: "An error of the page: {text}",
+  },
+  ko: {
+    skip: "모델로 건너뛰기", language: "English", toDark: "어둡게", toLight: "밝게", theme: "밝은 색과 어두운 색 전환",
+    lead: "게이트와 상태를 들여다볼 수 있는 순환 신경망입니다.",
+    models: "모델", loading: "불러오는 중…", classesOf: "클래스 {n}개", featuresOf: "특성 {n}개", featureOf: "특성 1개", horizonOf: "{n}스텝 예측", rateOf: "{n} Hz",
+    measured: "검증 데이터 {name} {value}", baseline: "{name}: {value}", sessionsYes: "스텝 단위 처리 가능", sessionsNo: "전체 입력만 가능",
+    input: "입력", textLabel: "텍스트", seriesLabel: "숫자: 한 줄에 한 스텝, 값은 쉼표로 구분", tableLabel: "과거 데이터: 머리글이 있는 표 또는 숫자", blankLabel: "빈칸 [ ]이 있는 텍스트", soundLabel: "녹음",
+    openFile: "파일 열기", orDrop: "또는 여기에 끌어다 놓거나 붙여넣기", example: "예시", clear: "지우기", soundHint: "WAV 등의 음성 파일입니다. 이 서버로만 전송됩니다.", chosen: "{name}, {size}", noFile: "선택한 파일이 없습니다.", simulate: "시뮬레이션 시계열",
+    tooLarge: "파일 크기가 {size}입니다. {most}까지 읽을 수 있습니다.", notNumbers: "{line}번째 줄 {place}번째 값 “{text}”은(는) 숫자가 아닙니다.", notColumns: "{line}번째 줄의 값은 {n}개인데 모델의 입력은 {want}개입니다.", notJson: "올바른 JSON이 아닙니다.",
+    answer: "결과", waiting: "입력하면 바로 결과가 나타납니다.", computing: "계산 중…", "class": "클래스", probability: "확률", word: "단어", tag: "태그", step: "스텝", time: "시각", forecast: "예측", lower: "하한", upper: "상한", confidence: "신뢰도 {p}",
+    noWords: "단어가 없습니다.", value: "값", target: "타깃 {n}", blank: "빈칸 {n}", translation: "번역", others: "다른 번역", score: "점수 {s}", emptyText: "(빈 텍스트)", transcript: "받아쓴 텍스트", nextTokens: "다음에 올 확률이 높은 토큰", token: "토큰", asTable: "표로 보기", history: "과거 데이터", band: "분위수 구간",
+    write: "이어서 쓰기", stop: "정지", temperature: "온도", length: "길이", seed: "시드", random: "무작위", written: "생성된 텍스트", ended: "토큰 {n}개를 생성했습니다.", stopped: "정지했습니다.",
+    inside: "모델 내부", insideLead: "위 입력에 대한 게이트와 상태입니다. 입력하는 동안 계속 갱신됩니다.", insideStream: "실시간 스트림의 게이트와 상태입니다(스텝 {from}–{to}). 최근 {window}스텝으로 계산했습니다.", insideEmpty: "입력하면 게이트와 상태가 나타납니다.", more: "기울기와 기억 분석 추가", insideTable: "값을 표로 보기", gate: "게이트 또는 상태", mean: "평균", least: "최솟값", greatest: "최댓값", atStep: "유닛 {unit}, 스텝 {step}", contribution: "기여도", notesTitle: "수치 안내",
+    "note precision": "숫자를 게이트별 최솟값과 최댓값 사이의 65,536단계로 반올림했습니다.", "note steps": "스텝 {of}개 중 1–{shown}을 표시합니다.", "note units": "유닛 {of}개 중 활동량이 큰 {shown}개를 표시합니다.", "note parts": "순환층 호출 {of}번 중 {shown}번을 표시합니다.",
+    stream: "실시간 스트림", streamLead: "시뮬레이션 센서가 WebSocket으로 이 모델의 세션에 스텝을 보냅니다. 스텝마다 출력이 갱신됩니다.", typedLead: "위에 입력하는 글자를 이 모델의 세션에 스텝 단위로 보냅니다. 글자마다 출력이 갱신됩니다.", noSessions: "이 모델은 세션을 지원하지 않습니다. 서버의 설명: {reason}.",
+    source: "데이터", sensor: "시뮬레이션 센서", given: "위 시계열을 반복", start: "시작", pause: "일시 정지", restart: "새 세션", rate: "초당 스텝 수", noise: "잡음", faults: "100스텝당 고장 횟수", faultNow: "고장 발생", fault: "고장", steps: "{n}스텝", sensorPlot: "센서", outputPlot: "모델 출력", lettersPlot: "글자별 출력", lastSteps: "최근 스텝을 표로 보기", inputColumn: "입력", outputColumn: "출력", now: "현재",
+    "state connecting": "연결 중…", "state open": "세션을 이어갑니다.", "state new": "새 세션입니다.", "state lost": "연결이 끊겨 다시 시도하는 중…", "state closed": "정지했습니다.", "state sending": "실행 중: {n}스텝.", "state paused": "{n}스텝에서 일시 정지했습니다.",
+    keyTitle: "API 키", keySays: "이 서버를 사용하려면 API 키가 필요합니다. 키는 이 탭을 닫을 때까지만 보관됩니다.", keyWrong: "서버에 등록되지 않은 키입니다.", keyLabel: "키", keyUse: "이 키 사용",
+    offline: "서버에 연결할 수 없습니다. {seconds}초 뒤에 다시 시도합니다.", tryNow: "지금 시도", noAnswer: "서버에 연결할 수 없습니다.", status: "서버가 상태 코드 {status}로 응답했습니다.", socketRefused: "서버가 WebSocket 연결을 거부했습니다.", retryAfter: "{seconds}초 뒤에 다시 시도하세요.",
+    place: "위치: {place}", "place inputs": "입력", placeStep: "스텝 {n}", placeFeature: "값 {n}",
+    footer: "Recurra {v}", api: "인터페이스 설명", failed: "페이지 오류: {text}",
+  },
+};
+
+export let language = "en";
+export const languages = Object.keys(WORDS);
+
+export function speak(wanted) {
+  language = wanted;
+  R.language = wanted;
+  document.documentElement.lang = wanted;
+  for (const element of document.querySelectorAll("[data-word]")) element.textContent = t(element.dataset.word);
+}
+
+export const t = (key, values = {}) => (WORDS[language][key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+
+const exact = (digits) => new Intl.NumberFormat("en", { maximumSignificantDigits: digits, useGrouping: false });
+const formats = { 3: exact(3), 4: exact(4), 6: exact(6) };
+export const number = (value, digits = 4) => value === null || value === undefined ? "—" : formats[digits].format(value).replace("-", "−");
+export const percent = (value) => `${(100 * value).toFixed(1)} %`;
+export const size = (bytes) => bytes < 1e6 ? `${number(bytes / 1000, 3)} kB` : `${number(bytes / 1e6, 3)} MB`;
+
+// An error of the server in words, with the place of the wrong value.
+export function explain(error) {
+  const words = [error.message];
+  if (error.retryAfter) words.push(t("retryAfter", { seconds: error.retryAfter }));
+  const place = (error.path ?? []).slice(error.path?.[0] === "inputs" ? 2 : 0);
+  if (place.length) {
+    const names = [(n) => t("placeStep", { n }), (n) => t("placeFeature", { n })];
+    const parts = place.map((part, i) => typeof part === "number" ? (names[i] ?? String)(part + 1) : part);
+    words.push(t("place", { place: parts.join(", ") }));
+  }
+  return words.map((text) => /[.!?]$/.test(text) ? text : `${text}.`).join(" ");
+}
