@@ -7,7 +7,16 @@ import re
 from importlib import import_module
 from typing import Any
 
-PACKAGES = ("recurra", "recurra.nn", "recurra.ops", "recurra.inspect", "recurra.lab", "recurra.cells", "recurra.tasks")
+PACKAGES = (
+    "recurra",
+    "recurra.nn",
+    "recurra.ops",
+    "recurra.inspect",
+    "recurra.lab",
+    "recurra.serve",
+    "recurra.cells",
+    "recurra.tasks",
+)
 
 
 def public_names() -> dict[str, dict[str, Any]]:

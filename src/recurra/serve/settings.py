@@ -40,8 +40,15 @@ class Limit(NamedTuple):
 class Settings:
     """Settings of `recurra.serve.create_app` and of `recurra serve`.
 
+    The guide on serving has a table of all settings with their defaults and ranges.
+
     Raises:
         UsageError: a value is outside of its range.
+
+    Example:
+        >>> from recurra.serve import Settings
+        >>> Settings(max_batch=128, idle=3600).max_batch
+        128
     """
 
     # batches

@@ -113,6 +113,18 @@ class Session:
         model: name of the model.
         id: name of the session.
         seq: number of the next step.
+
+    Example:
+        >>> from recurra import SequenceRegressor
+        >>> from recurra.serve import Client, create_app, running
+        >>> model = SequenceRegressor(hidden_size=4, epochs=1, verbose=0, bidirectional=False, pooling="last")
+        >>> model = model.fit([[1.0, 2.0], [3.0, 4.0, 5.0]] * 8, [1.0, 2.0] * 8)
+        >>> with running(create_app({"sensor": model})) as url, Client(url) as client:
+        ...     with client.session("sensor") as session:
+        ...         _ = session.step([[1.0], [2.0]])
+        ...         other = session.fork()
+        ...         session.step([[3.0]])["output"] == other.step([[3.0]])["output"], session.seq
+        (True, 2)
     """
 
     def __init__(self, client: Api, model: str, id: str, seq: int) -> None:
