@@ -192,7 +192,10 @@ class Batcher:
             self._metrics.batch(model, len(batch), seconds, started - batch[0][2])
             self._schedule()  # before the answers are written, so that the engine is not idle
             for entry, result in zip(batch, results, strict=True):
-                entry[1](result)
+                try:
+                    entry[1](result)
+                except Exception:  # the others need their results
+                    log.exception("a result could not be handed over")
 
         self._engine.submit(work, finish)
 

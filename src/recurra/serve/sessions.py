@@ -14,6 +14,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Any
 
 from .batching import Batcher, EngineThread
@@ -31,6 +32,8 @@ MAX_ENDED = 10_000
 """Ended sessions whose reason is remembered without a folder."""
 EXPIRED_TOGETHER = 100
 """Sessions that are removed from disk in one turn of the engine thread, which takes milliseconds."""
+SPARE_DEADLINES = 1000
+"""Deadlines of ended sessions that are kept in any case."""
 SWEEP = 1.0
 """Seconds between two searches for sessions to expire."""
 
@@ -131,17 +134,33 @@ class Sessions:
             async with self.held(model, id) as session:
                 if session.busy:
                     raise Problem(409, "steps of this session are being computed: wait for their answers")
-                await self._engine.call(self._runner.write_state, session, state)
-                session.accepted = session.seq
-                self._touch(session)
+                await self._replace(session, state)
                 return session
         except Problem as problem:
             if problem.status not in (404, 410) or id in self._live:
                 raise
         return await self._add(model, state, id)
 
+    async def _replace(self, session: Session, state: SessionState) -> None:
+        session.busy, session.replacing = session.busy + 1, True  # a step would mix the old and the new numbers
+        try:
+            await self._engine.call(self._runner.write_state, session, state)
+        finally:
+            session.busy, session.replacing = session.busy - 1, False
+            session.accepted = session.seq
+            self._release(session)
+        if session.gone:
+            raise Problem(409, f"the session {session.id!r} was ended while its state was set")
+        self._touch(session)
+
     async def delete(self, session: Session, reason: str = "the client deleted it") -> None:
-        """Ends a session."""
+        """Ends a session in memory, see `held`.
+
+        Raises:
+            Problem: the session is not in memory.
+        """
+        if not self.is_live(session):
+            raise self._gone(session.id)
         self._remove(session, reason, "deleted")
         if self._store is not None:
             await self._engine.call(self._store.delete, [session.id], reason)
@@ -186,6 +205,8 @@ class Sessions:
         """
         if not self.is_live(session):
             raise self._gone(session.id)
+        if session.replacing:
+            raise Problem(409, "the state of this session is being replaced: wait for the answer")
         expected = session.accepted
         seq = expected if seq is None else seq
         if seq == expected - 1:
@@ -193,40 +214,42 @@ class Sessions:
             return seq
         if seq != expected:
             raise Problem(409, f"seq {seq} does not follow: the next step has seq {expected}", ("seq",), seq=expected)
-        if len(session.queue) >= MAX_PIPELINED:
-            raise busy(f"{len(session.queue)} steps of this session wait", 429)
-        self._batcher.check(1)
+        self._append(Step(session, seq, item, json), done)
         self._touch(session)
         session.accepted += 1
-        session.queue.append(Waiting(Step(session, seq, item, json), [done]))
-        if len(session.queue) == 1:
-            self._compute(session)
         return seq
 
     def _repeat(self, session: Session, seq: int, done: Done, json: bool) -> None:
         """Answers the last accepted step again."""
-        if session.queue:
-            session.queue[-1].callbacks.append(done)
+        if session.queue and session.queue[-1].step.json >= json:
+            callbacks = session.queue[-1].callbacks
+            if len(callbacks) >= MAX_PIPELINED:
+                raise busy(f"{len(callbacks)} requests wait for the answer to this step", 429)
+            callbacks.append(done)
             return
         item = self._stepper(session.model).parse([])  # without a step: the output so far
-        self._touch(session)
-        self._submit(Step(session, None, item, json), done)
+        self._append(Step(session, None, item, json), done)
+
+    def _append(self, step: Step, done: Done) -> None:
+        """Puts a step into the queue of its session, and computes it if it is the first one."""
+        session = step.session
+        if len(session.queue) >= MAX_PIPELINED:
+            raise busy(f"{len(session.queue)} steps of this session wait", 429)
+        self._batcher.check(1)
+        session.queue.append(Waiting(step, [done]))
+        if len(session.queue) == 1:
+            self._compute(session)
 
     def _compute(self, session: Session) -> None:
-        waiting = session.queue[0]
-        self._submit(waiting.step, lambda result: self._finish(session, result))
-
-    def _submit(self, step: Step, done: Done) -> None:
-        session, model = step.session, step.session.model
         session.busy += 1
 
         def finish(result: Any) -> None:
             session.busy -= 1
-            if session.gone and not session.busy:
-                self._slabs[model].free(session.slot)
-            done(result)
+            self._release(session)
+            self._finish(session, result)
 
-        self._batcher.add(("steps", model), model, self._runner.advance, step, finish)
+        model = session.model
+        self._batcher.add(("steps", model), model, self._runner.advance, session.queue[0].step, finish)
 
     def _finish(self, session: Session, result: Any) -> None:
         """Hands a result to its callbacks, and computes the next step of the session."""
@@ -238,21 +261,15 @@ class Sessions:
             session.queue.clear()
         elif session.queue:
             self._compute(session)
-        if not failed:
+        if not failed and waiting.step.seq is not None:
             self._metrics.steps(session.model, 1)
         for callback in waiting.callbacks:
             callback(result)
+        if not rest:
+            return
+        text = f"an earlier step failed: the next step has seq {session.seq}"
+        problem = self._gone(session.id) if session.gone else Problem(409, text, ("seq",), seq=session.seq)
         for late in rest:
-            problem = (
-                self._gone(session.id)
-                if session.gone
-                else Problem(
-                    409,
-                    f"step {waiting.step.seq} failed: the next step has seq {session.seq}",
-                    ("seq",),
-                    seq=session.seq,
-                )
-            )
             for callback in late.callbacks:
                 callback(problem)
 
@@ -274,9 +291,16 @@ class Sessions:
         try:
             await self._engine.call(self._runner.write_state, session, state)
         except BaseException:
-            self._remove(session, "its state could not be saved", "failed")
+            if self.is_live(session):
+                self._remove(session, "its state could not be saved", "failed")
+            if self._store is not None:  # a request that was cut off has saved it
+                self._engine.submit(lambda: self._delete_failed(session), lambda *_: None)
             raise
         return session
+
+    def _delete_failed(self, session: Session) -> None:
+        assert self._store is not None  # noqa: S101
+        self._store.delete([session.id], "its state could not be saved")
 
     async def _on_disk(self, id: str) -> bool:
         assert self._store is not None  # noqa: S101
@@ -288,7 +312,7 @@ class Sessions:
             raise self._gone(id)
         if id not in self._loading:
             self._loading[id] = asyncio.ensure_future(self._read(id))
-            self._loading[id].add_done_callback(lambda _: self._loading.pop(id, None))
+            self._loading[id].add_done_callback(lambda found: self._loading.pop(id, None) and found.exception())
         return await asyncio.shield(self._loading[id])
 
     async def _read(self, id: str) -> Session:
@@ -301,8 +325,9 @@ class Sessions:
             raise self._gone(id, self._reason(saved.used, saved.created))
         slab = self._slabs[saved.model]
         info = StateInfo(self._models[saved.model].fingerprint, saved.seq, saved.steps, saved.rest)
-        session = Session(id, saved.model, slab.take(), info, saved.created)
         states = slab.from_bytes(saved.state)
+        session = Session(id, saved.model, slab.take(), info, saved.created)
+        session.used = saved.used  # only steps prolong a session, in memory as on disk
         await self._engine.call(slab.put, [session.slot], states)
         self._enter(session)
         return session
@@ -310,26 +335,33 @@ class Sessions:
     def _enter(self, session: Session) -> None:
         self._live[session.id] = session
         heapq.heappush(self._deadlines, (self._deadline(session), session.id))
-        if self._store is not None and len(self._live) > self._settings.max_live:
-            self._evict()
+        if len(self._deadlines) > 2 * len(self._live) + SPARE_DEADLINES:  # most are of sessions that ended or left
+            self._deadlines = [(self._deadline(one), one.id) for one in self._live.values()]
+            heapq.heapify(self._deadlines)
+        surplus = len(self._live) - self._settings.max_live
+        if self._store is not None and surplus > 0:
+            self._evict(surplus)
 
-    def _evict(self) -> None:
-        """Frees the slot of the least recently used session without waiting steps. Its state is on disk."""
-        for session in self._live.values():
-            if not self._in_use(session):
-                del self._live[session.id]
-                self._slabs[session.model].free(session.slot)
-                return
+    def _evict(self, count: int) -> None:
+        """Frees the slots of the least recently used sessions without waiting steps. Their states are on disk."""
+        for session in list(islice((one for one in self._live.values() if not self._in_use(one)), count)):
+            del self._live[session.id]
+            self._slabs[session.model].free(session.slot)
 
     def _remove(self, session: Session, reason: str, kind: str) -> None:
+        """Ends a session in memory."""
         session.gone = True
-        self._live.pop(session.id, None)
-        if not session.busy:
-            self._slabs[session.model].free(session.slot)
+        del self._live[session.id]
+        self._release(session)
         self._ended[session.id] = reason
         if len(self._ended) > MAX_ENDED:
             self._ended.popitem(last=False)
         self._metrics.session_ended(session.model, kind)
+
+    def _release(self, session: Session) -> None:
+        """Frees the slot of a session that ended, after the last computation that uses it."""
+        if session.gone and not session.busy:
+            self._slabs[session.model].free(session.slot)
 
     def _gone(self, id: str, reason: str | None = None) -> Problem:
         reason = reason or self._ended.get(id)

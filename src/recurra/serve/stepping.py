@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from recurra.errors import NonFiniteError
+from recurra.tasks.serving.service import InputError
 
 from .models import ServedModel
 from .problems import Problem
@@ -57,6 +58,7 @@ class Session:
         queue: accepted steps; the first one is being computed.
         busy: computations that use the slot; the slot is not freed before they end.
         holds: requests that use the session; it stays in memory.
+        replacing: True while its state is being set.
         gone: True if the session ended.
     """
 
@@ -69,6 +71,7 @@ class Session:
         "id",
         "model",
         "queue",
+        "replacing",
         "rest",
         "seq",
         "slot",
@@ -81,7 +84,7 @@ class Session:
         self.seq = self.accepted = info.seq
         self.steps, self.rest, self.used = info.steps, info.rest, time.time()
         self.queue: deque[Waiting] = deque()
-        self.busy, self.holds, self.gone = 0, 0, False
+        self.busy, self.holds, self.replacing, self.gone = 0, 0, False, False
 
     def about(self) -> dict[str, Any]:
         """Returns the session as JSON values."""
@@ -105,9 +108,10 @@ class StepRunner:
 
     def advance(self, batch: Sequence[Step]) -> list[Any]:
         """Runs a step of each session. A session whose output is not finite keeps its state."""
-        if any(step.session.gone for step in batch):
-            there = iter(self.advance([step for step in batch if not step.session.gone]))
-            return [_ended(step.session) if step.session.gone else next(there) for step in batch]
+        ended = [step.session.gone for step in batch]  # the event loop may end a session at any time
+        if any(ended):
+            there = iter(self.advance([step for step, gone in zip(batch, ended, strict=True) if not gone]))
+            return [_ended(step.session) if gone else next(there) for step, gone in zip(batch, ended, strict=True)]
         if not batch:
             return []
         model = batch[0].session.model
@@ -122,7 +126,9 @@ class StepRunner:
             states = {name: tensor[index] for name, tensor in states.items()}
         counts = [stepper.steps(step.item) for step in batch]
         if kept:
-            changes = [(sessions[i], int(batch[i].seq or 0) + 1, counts[i], found.rests[i]) for i in kept]
+            changes = [
+                (sessions[i], int(batch[i].seq or 0) + 1, sessions[i].steps + counts[i], found.rests[i]) for i in kept
+            ]
             self._save(changes, slab, states)
             slab.put([slots[i] for i in kept], states)
         for i in kept:
@@ -132,7 +138,7 @@ class StepRunner:
         return [
             self._result(step, found.outputs[i], {n: t[i] for n, t in found.states.items()} if step.json else None)
             if good[i]
-            else NonFiniteError("the output of the model is not finite")
+            else _failed(found.errors.get(i))
             for i, step in enumerate(batch)
         ]
 
@@ -141,19 +147,18 @@ class StepRunner:
         return StepResult(step.session.seq - 1, step.session.steps, output, answer)
 
     def _save(self, changes: Sequence[tuple[Session, int, int, str]], slab: Slab, states: Mapping[str, Tensor]) -> None:
-        """Writes sessions to disk: the next seq, further steps, rests and states."""
+        """Writes sessions to disk: the next seq, time steps, rests and states."""
         if self._store is None:
             return
         now = time.time()
         self._store.write(
-            Saved(s.id, s.model, seq, s.steps + steps, data, rest, b"", s.created, now)
+            Saved(s.id, s.model, seq, steps, data, rest, b"", s.created, now)
             for (s, seq, steps, rest), data in zip(changes, slab.to_bytes(states), strict=True)
         )
 
     def write_state(self, session: Session, state: SessionState) -> None:
         """Sets the state of a session, and saves it."""
         slab, info = self.slabs[session.model], state.info
-        session.steps = 0
         self._save([(session, info.seq, info.steps, info.rest)], slab, state.tensors)
         slab.put([session.slot], state.tensors)
         session.seq, session.steps, session.rest = info.seq, info.steps, info.rest
@@ -165,6 +170,12 @@ class StepRunner:
 
     def _stepper(self, model: str) -> Any:
         return self._models[model].stepper
+
+
+def _failed(message: str | None) -> Exception:
+    if message is None:
+        return NonFiniteError("the output of the model is not finite")
+    return InputError(message, ("inputs",))
 
 
 def _ended(session: Session) -> Problem:

@@ -8,6 +8,7 @@ binary, as the extension `binary_tensor_data` of Triton defines.
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Annotated, Any
 
@@ -31,6 +32,8 @@ DTYPES = {
     "INT64": np.dtype("<i8"),
     "BOOL": np.dtype("?"),
 }
+MAX_AXES = 3
+"""Axes of a tensor: sequences, steps and features."""
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
 
 
@@ -138,7 +141,7 @@ async def _read(request: Request) -> tuple[Infer, memoryview]:
         if kind not in (JSON, ""):
             raise Problem(415, f"the content type must be {JSON}, not {kind}")
         return convert(parse_json(body), Infer), memoryview(b"")
-    if not length.isdecimal() or int(length) > len(body):
+    if not length.isdecimal() or len(length) > 18 or int(length) > len(body):
         raise Problem(400, f"{HEADER_LENGTH} must be at most the length of the body")
     return convert(parse_json(body[: int(length)]), Infer), memoryview(body)[int(length) :]
 
@@ -189,7 +192,9 @@ def _values(tensor: InputTensor, part: memoryview | None, path: tuple[str | int,
     Raises:
         Problem: the values do not fit the shape or the type.
     """
-    count = int(np.prod(tensor.shape, dtype=object)) if tensor.shape else 1
+    if len(tensor.shape) > MAX_AXES:
+        raise Problem(422, f"{tensor.name:.80} has {len(tensor.shape)} axes; at most {MAX_AXES} are accepted", path)
+    count = math.prod(tensor.shape)
     if tensor.datatype == "BYTES":
         values = _flat(tensor.data) if part is None else _texts(part, path)
         if len(values) != count or not all(isinstance(value, str) for value in values):
@@ -201,16 +206,24 @@ def _values(tensor: InputTensor, part: memoryview | None, path: tuple[str | int,
     if part is not None:
         if len(part) != count * dtype.itemsize:
             raise Problem(422, f"{tensor.name} must have {count * dtype.itemsize} bytes, not {len(part)}", path)
-        return np.frombuffer(part, dtype).reshape(tensor.shape)
+        return _reshaped(np.frombuffer(part, dtype), tensor, path)
     values = _flat(tensor.data)
     allowed = (bool,) if tensor.datatype == "BOOL" else (int,) if tensor.datatype[0] == "I" else (int, float)
     wrong = any(value is not None and type(value) not in allowed for value in values)
     if len(values) != count or wrong or (tensor.datatype[0] != "F" and None in values):
         raise Problem(422, f"{tensor.name} must have {count} values of {tensor.datatype}", path)
     try:
-        return np.array([np.nan if value is None else value for value in values], dtype).reshape(tensor.shape)
+        array = np.array([np.nan if value is None else value for value in values], dtype)
     except OverflowError:
         raise Problem(422, f"{tensor.name} has a number outside of {tensor.datatype}", path) from None
+    return _reshaped(array, tensor, path)
+
+
+def _reshaped(values: np.ndarray, tensor: InputTensor, path: tuple[str | int, ...]) -> np.ndarray:
+    try:
+        return values.reshape(tensor.shape)
+    except ValueError:  # an axis of 0 beside very large ones
+        raise Problem(422, f"the shape of {tensor.name} is too large", path) from None
 
 
 def _flat(data: list[Any] | None) -> list[Any]:
@@ -248,7 +261,9 @@ def _tensors(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for name, first in (answers[0] if answers else {}).items():
         values: list[Any] = [one.get(name) for one in answers]
-        if isinstance(first, dict) and all(isinstance(v, float) for one in values for v in one.values()):
+        if all(isinstance(one, dict) for one in values) and all(
+            isinstance(v, float) for one in values for v in one.values()
+        ):
             rows = [list(one.values()) for one in values]
             found.append(_tensor(name, "FP64", [len(rows), len(first)], [value for row in rows for value in row]))
         elif all(isinstance(value, float) for value in values):

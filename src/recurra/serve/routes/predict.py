@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
+from io import BytesIO
 from itertools import islice
 from typing import Annotated, Any
 
@@ -15,7 +16,6 @@ from recurra.serve.models import ServedModel
 from recurra.serve.problems import Problem, problem_of
 from recurra.serve.server import Server
 from recurra.tasks.params import MAX_SEED
-from recurra.tasks.serving.service import InputError
 
 from .requests import (
     JSON,
@@ -103,13 +103,13 @@ async def _predict_lines(request: Request, server: Server, served: ServedModel) 
     """Answers NDJSON line by line. A line with an error gets an object with `error`."""
     options = query_options(request, served.service.Options)
     body = await request.body()  # as a whole: a client that reads no answer before its end would wait for ever
-    given = [line for line in body.split(b"\n") if line.strip()]
+    given = (line for line in BytesIO(body) if line.strip())
     stack = ExitStack()
     stack.enter_context(server.work())
 
     async def answers() -> AsyncIterator[bytes]:
-        for begin in range(0, len(given), LINES):
-            yield await _answer_lines(server, served, given[begin : begin + LINES], options)
+        while lines := list(islice(given, LINES)):
+            yield await _answer_lines(server, served, lines, options)
 
     return StreamedResponse(answers(), stack.close, media_type=NDJSON)
 
@@ -125,7 +125,9 @@ async def _answer_lines(server: Server, served: ServedModel, lines: list[bytes],
             answers.append(problem.to_json())
     try:
         found: list[Any] = await answer(server, served, [value for _, value in inputs], options)
-    except (Problem, InputError):
+    except Exception as error:
+        if problem_of(error) is None:
+            raise
         found = [await _answer_one(server, served, value, options) for _, value in inputs]
     for (place, _), one in zip(inputs, found, strict=True):
         answers[place] = one

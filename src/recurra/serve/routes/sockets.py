@@ -19,8 +19,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
+from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -29,7 +30,9 @@ from starlette.websockets import WebSocket
 from recurra.serve.models import ServedModel
 from recurra.serve.problems import Problem, busy, problem_of
 from recurra.serve.server import Server
+from recurra.serve.sessions import MAX_PIPELINED
 from recurra.serve.stepping import Session, StepResult
+from recurra.tasks.serving.stepper import Stepper
 
 from .requests import JsonResponse, convert, encode, parse_json
 from .sessions import Id, Seq, check_steps, parse_steps, served_of, step_answer
@@ -37,6 +40,8 @@ from .sessions import Id, Seq, check_steps, parse_steps, served_of, step_answer
 HEAD = struct.Struct("<III")
 MAX_HANDLES = 4096
 """Sessions of one socket."""
+ECHOED = ("ref", "handle", "session", "seq")
+"""Keys of a message that are copied to an error."""
 GOING_AWAY, POLICY, TRY_LATER, FAILED = 1001, 1008, 1013, 1011
 
 
@@ -100,9 +105,11 @@ class _Stream:
         self._left = False
         self._sessions: dict[int, Session] = {}
         self._handles: dict[str, int] = {}
-        self._temporary: list[Session] = []
+        self._temporary: list[str] = []
+        self._late: dict[int, deque[tuple[int, Any]]] = {}
         self._texts: list[bytes] = []
         self._records: list[bytes] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._size = self._unanswered = 0
         self._wake = asyncio.Event()
         self._code: int | None = None
@@ -120,18 +127,24 @@ class _Stream:
             finally:
                 for task in (reader, writer):
                     task.cancel()
-                    with contextlib.suppress(asyncio.CancelledError, OSError):
-                        await task
-                await self._close()
+                try:
+                    await asyncio.wait({reader, writer})
+                finally:
+                    await self._close()
+        for task in (reader, writer):
+            error = None if task.cancelled() else task.exception()
+            if error is not None and not isinstance(error, OSError):  # OSError: the client left
+                raise error
 
     async def _close(self) -> None:
         if self._code is not None and not self._left:
             with contextlib.suppress(OSError):
                 await self._deliver({"type": "websocket.close", "code": self._code, "reason": self._reason})
-        for session in self._temporary:
-            if not session.gone:
-                with contextlib.suppress(Problem):
-                    await self._server.sessions.delete(session, "its socket was closed")
+        sessions = self._server.sessions
+        for id in self._temporary:
+            with contextlib.suppress(Problem):
+                async with sessions.held(self._served.name, id) as session:
+                    await sessions.delete(session, "its socket was closed")
 
     def _end(self, code: int, reason: str) -> None:
         """Closes the socket; on a shutdown after the answers to accepted steps."""
@@ -161,7 +174,7 @@ class _Stream:
         try:
             value = parse_json(text)
             if isinstance(value, dict):
-                known = {name: value[name] for name in ("ref", "handle", "session", "seq") if name in value}
+                known = {name: value[name] for name in ECHOED if name in value}
             await self._obey(convert(value, Message))
         except Exception as error:
             self._fail(error, known)
@@ -171,10 +184,10 @@ class _Stream:
         if message.open is not None:
             await self._open(message.open if isinstance(message.open, Open) else Open(), beside)
         elif message.close is not None:
-            session = self._session(message.close)
-            self._sessions.pop(message.close)
+            async with self._living(message.close) as session:
+                await self._server.sessions.delete(session)
+            self._sessions.pop(message.close, None)
             self._handles.pop(session.id, None)
-            await self._server.sessions.delete(session)
             self._send({"closed": message.close, **beside})
         elif message.inputs is not None:
             handle = message.handle
@@ -202,7 +215,7 @@ class _Stream:
                     raise
         session = await sessions.create(name, wanted.options, wanted.session)
         if not wanted.keep:
-            self._temporary.append(session)
+            self._temporary.append(session.id)
         self._send({"opened": self._add(session), **session.about(), **beside})
 
     def _add(self, session: Session) -> int:
@@ -252,24 +265,46 @@ class _Stream:
 
     def _record(self, handle: int, seq: int, values: np.ndarray) -> None:
         try:
-            session, stepper = self._session(handle), self._served.stepper
+            session, stepper = self._session(handle), cast(Stepper, self._served.stepper)  # see `_admit`
             item = stepper.parse_binary(values)
             check_steps(self._server, stepper.steps(item))
         except Exception as error:
             self._fail(error, {"handle": handle, "seq": seq})
             return
-        if not self._server.sessions.is_live(session):
-            task = asyncio.ensure_future(self._revive(handle, seq, item))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if handle in self._late or not self._server.sessions.is_live(session):
+            self._delay(handle, seq, item)
             return
         self._step_binary(session, handle, seq, item)
 
-    async def _revive(self, handle: int, seq: int, item: Any) -> None:
+    def _delay(self, handle: int, seq: int, item: Any) -> None:
+        """Runs a step after its session came from disk. The steps of a session keep their order."""
+        late = self._late.setdefault(handle, deque())
+        if len(late) >= MAX_PIPELINED:
+            self._fail(busy(f"{len(late)} steps of this session wait", 429), {"handle": handle, "seq": seq})
+            return
+        late.append((seq, item))
+        self._unanswered += 1
+        self._server.hold()
+        if len(late) == 1:
+            task = asyncio.ensure_future(self._revive(handle, late))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _revive(self, handle: int, late: deque[tuple[int, Any]]) -> None:
+        problem: Exception | None = None
         try:
             async with self._living(handle) as session:
-                self._step_binary(session, handle, seq, item)
+                for seq, item in late:
+                    self._step_binary(session, handle, seq, item)
         except Exception as error:
-            self._fail(error, {"handle": handle, "seq": seq})
+            problem = error
+        del self._late[handle]
+        for seq, _ in late:
+            self._unanswered -= 1
+            self._server.release()
+            if problem is not None:
+                self._fail(problem, {"handle": handle, "seq": seq})
+        self._wake.set()
 
     def _step_json(self, session: Session, handle: int, seq: int | None, item: Any, beside: dict[str, Any]) -> None:
         seq = session.accepted if seq is None else seq
@@ -324,7 +359,11 @@ class _Stream:
         self._send(problem.to_json() | known)
 
     def _send(self, value: dict[str, Any]) -> None:
-        self._push(self._texts, encode(value))
+        try:
+            data = encode(value)
+        except (RecursionError, ValueError):  # a nested value was read that is too deep to be written
+            data = encode({name: one for name, one in value.items() if name not in ECHOED})
+        self._push(self._texts, data)
 
     def _push(self, queue: list[bytes], data: bytes) -> None:
         """Queues an answer; a client that does not read its answers is disconnected."""
