@@ -57,7 +57,7 @@ def predict(
     writes = isinstance(source, str) and out is not None and hasattr(commands, "write")
     if writes and commands.write(estimator, source, options, out):
         return
-    rows = _number(commands.predict(estimator, source, options))
+    rows = _number(map(estimator.service().rounded, commands.predict(estimator, source, options)))
     if out is None:
         for row in rows:
             show_json(row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -44,6 +44,8 @@ class FillService(TextService):
         model = self.estimator
         return {"tokens": model.tokens, "vocabulary": model.encoder_.input_size, "direction": model.direction}
 
+    formats: ClassVar[dict[str, str]] = {"probability": ".4g", "score": ".4f"}
+
     def item(self, value: Any, path: Path) -> str:
         """See `Service.item`."""
         text = text_of(value, path, self.max_steps)
@@ -57,15 +59,15 @@ class FillService(TextService):
             return [
                 {
                     "text": text,
-                    "probability": _rounded(probability),
-                    "blanks": [[{"word": word, "probability": _rounded(p)} for word, p in blank] for blank in blanks],
+                    "probability": probability,
+                    "blanks": [[{"word": word, "probability": p} for word, p in blank] for blank in blanks],
                 }
                 for text, probability, blanks in found
             ]
         answers = []
         for text, ranked in zip(items, self.estimator.choose(Texts(items), options.choices), strict=True):
             best = ranked[0].choice
-            choices = [{"choice": c, "probability": _rounded(p), "score": round(s, 4)} for c, p, s in ranked]
+            choices = [{"choice": c, "probability": p, "score": s} for c, p, s in ranked]
             filled = BLANK.sub(lambda _, word=best: word, text)
             answers.append({"text": filled, "choice": best, "choices": choices})
         return answers
@@ -73,7 +75,3 @@ class FillService(TextService):
     def stepper(self) -> Stepper:
         """See `Service.stepper`."""
         raise UsageError("a blank filler reads the text on both sides of a blank; send whole texts to predict")
-
-
-def _rounded(probability: float) -> float:
-    return float(f"{probability:.4g}")

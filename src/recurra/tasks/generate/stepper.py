@@ -99,5 +99,5 @@ def answer_of(best: list[tuple[str, float]], top: int) -> dict[str, Any]:
         token, probability = best[place - 1] if place <= len(best) else (None, None)
         number = f" {place}" if place > 1 else ""
         answer[f"next{number}"] = token
-        answer[f"probability{number}"] = None if probability is None else round(probability, 6)
+        answer[f"probability{number}"] = probability
     return answer

@@ -119,7 +119,7 @@ class ClassifyService(PooledService):
 
     def answers(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:
         """See `Service.answers`."""
-        chances = self.estimator.predict_proba(self.sequences(items)).astype(float).round(6)
+        chances = self.estimator.predict_proba(self.sequences(items)).astype(float)
         found = []
         for best, row in zip(chances.argmax(1).tolist(), chances.tolist(), strict=True):
             answer: dict[str, Any] = {"label": self.names[best], "probability": row[best]}

@@ -70,7 +70,7 @@ class SequenceStepper(Stepper):
         if self.estimator.task == "regress":
             return {"value": output.tolist() if self.estimator.several_ else output.item()}
         names = [str(label) for label in self.estimator.classes_]
-        probabilities = output.astype(float).round(6).tolist()
+        probabilities = output.astype(float).tolist()
         best = max(range(len(names)), key=probabilities.__getitem__)
         answer = {"label": names[best], "probability": probabilities[best]}
         return {**answer, "probabilities": dict(zip(names, probabilities, strict=True))}

@@ -50,6 +50,16 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     proba: bool = False
 
 
+def _rounded(value: Any, form: str | None, service: Service) -> Any:
+    if isinstance(value, float) and form:
+        return float(format(value, form))
+    if isinstance(value, list):
+        return [_rounded(one, form, service) for one in value]
+    if isinstance(value, dict):
+        return {key: _rounded(one, form, service) for key, one in value.items()} if form else service.rounded(value)
+    return value
+
+
 class Service:
     """Answers of one model.
 
@@ -61,6 +71,8 @@ class Service:
     """
 
     Options: ClassVar[type[Options]] = Options
+    formats: ClassVar[dict[str, str]] = dict.fromkeys(("probability", "probabilities", "confidence", "score"), ".6f")
+    """Format of the numbers below a key in the files of `recurra predict`. The server sends all digits."""
     unit: str = "steps"
     """Name of what `steps` counts."""
 
@@ -153,6 +165,10 @@ class Service:
             RecurraError: the input has no steps, or cannot be used.
         """
         return self.estimator.subject([item])
+
+    def rounded(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Returns a row with its numbers rounded for people, see `formats`."""
+        return {key: _rounded(value, self.formats.get(key.partition(" ")[0]), self) for key, value in row.items()}
 
     def stepper(self) -> Stepper:
         """Returns an object that runs many sequences of this model step by step.

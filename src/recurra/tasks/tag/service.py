@@ -53,7 +53,7 @@ class TagService(Service):
             tags = self.estimator.predict(items)
             return [{"words": words, "tags": found} for words, found in zip(items, tags, strict=True)]
         return [
-            {"words": words, "tags": tags, "confidence": [round(p, 6) for p in sure]}
+            {"words": words, "tags": tags, "confidence": sure}
             for words, tags, sure in zip(items, *self.estimator.predict_with_confidence(items), strict=True)
         ]
 

@@ -69,7 +69,7 @@ class TagStepper(Stepper):
         tag = int(states["chain.tag"])
         if tag < 0:
             return {"tag": None, "confidence": None}
-        return {"tag": self.tags[tag], "confidence": round(float(output[tag]), 6)}
+        return {"tag": self.tags[tag], "confidence": float(output[tag])}
 
     def _batch(self, items: Sequence[list[str]]) -> WordBatch:
         """Returns words as a batch whose distinct words are read once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -34,6 +34,7 @@ class TranscribeService(Service):
     """Service of a transcriber."""
 
     Options = TranscribeOptions
+    formats: ClassVar[dict[str, str]] = {"confidence": ".4f"}
 
     def input_schema(self) -> dict[str, Any]:
         """See `Service.input_schema`."""
@@ -60,7 +61,7 @@ class TranscribeService(Service):
         """See `Service.answers`."""
         answers = []
         for said in self.estimator.transcribe(items, beam_size=options.beam, length_bonus=options.length_bonus):
-            answer: dict[str, Any] = {"text": said.text, "confidence": round(said.confidence, 4)}
+            answer: dict[str, Any] = {"text": said.text, "confidence": said.confidence}
             if options.timestamps:
                 answer["tokens"] = [token._asdict() for token in said.tokens]
             answers.append(answer)

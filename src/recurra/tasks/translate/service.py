@@ -44,7 +44,7 @@ class TranslateService(TextService):
         beams = max(options.beam or self.estimator.beam_size, options.n_best or 1)
         answers = []
         for found in self.estimator.candidates(Texts(items), beams):
-            ranked = [{"translation": one.text, "score": round(one.score, 6)} for one in found[: options.n_best or 1]]
+            ranked = [{"translation": one.text, "score": one.score} for one in found[: options.n_best or 1]]
             answer: dict[str, Any] = dict(ranked[0])
             if options.n_best:
                 answer["candidates"] = [{"rank": rank, **one} for rank, one in enumerate(ranked, 1)]
