@@ -77,7 +77,10 @@ def create_app(
             RecurraError: _on_problem,
             HTTPException: _on_http,
         },
-        middleware=[Middleware(Guard, settings=settings, metrics=server.metrics, control=control)],
+        middleware=[
+            Middleware(Guard, settings=settings, metrics=server.metrics, control=control),
+            Middleware(predict.Shortcut, server=server),
+        ],
     )
     app.state.server, app.state.control = server, control
     return app

@@ -27,6 +27,7 @@ DEFAULTS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 """Headers of answers that do not set them themselves."""
+_USUAL = (*SECURITY, *DEFAULTS)
 
 
 def error_body(status: int, message: str) -> bytes:
@@ -62,8 +63,8 @@ class Exchange:
     """
 
     __slots__ = (
-        *("_deadline", "_leaving", "_max_body", "_receive", "_send", "_timeout", "body_timeout", "closed", "received"),
-        *("request_id", "sent", "status"),
+        *("_expired", "_leaving", "_max_body", "_receive", "_send", "_task", "_timeout", "_timer", "body_timeout"),
+        *("closed", "received", "request_id", "sent", "status"),
     )
 
     def __init__(
@@ -79,7 +80,9 @@ class Exchange:
         self._max_body, self._timeout = settings.max_body, settings.timeout
         has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
         self.body_timeout = settings.body_timeout if has_body else 0.0
-        self._deadline: asyncio.Timeout | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._expired = False
         self.request_id = request_id
         self.status = self.received = self.sent = 0
         self.closed = False
@@ -90,11 +93,18 @@ class Exchange:
         Raises:
             TimeoutError: the answer did not begin in time.
         """
+        # what asyncio.timeout does, at a tenth of its cost, which would be a tenth of a small request
+        task = self._task = asyncio.current_task()
+        self._restart(self._timeout + self.body_timeout)
         try:
-            async with asyncio.timeout(self._timeout + self.body_timeout) as self._deadline:
-                await app(scope, self.receive, self.send)
+            await app(scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            if self._expired and task is not None and task.uncancel() <= 0:
+                raise TimeoutError from None
+            raise
         finally:
-            self._deadline = None
+            self._restart(None)
+            self._task = None
 
     def check(self, method: str, headers: Mapping[bytes, bytes]) -> tuple[int, str] | None:
         """Returns status and message if the head of the request shows that it cannot be served."""
@@ -130,11 +140,11 @@ class Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._restart(None)
-            headers = list(message.get("headers", ()))
-            names = {name for name, _ in headers}
-            headers += SECURITY
-            headers += [pair for pair in DEFAULTS if pair[0] not in names]
-            headers.append((b"x-request-id", self.request_id))
+            headers = [*message.get("headers", ()), *_USUAL, (b"x-request-id", self.request_id)]
+            if len(headers) > len(_USUAL) + 3:  # more than the type and the length of the content
+                names = {name for name, _ in message["headers"]}
+                headers = [*message["headers"], *SECURITY, *(pair for pair in DEFAULTS if pair[0] not in names)]
+                headers.append((b"x-request-id", self.request_id))
             if self._leaving():
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
@@ -153,8 +163,17 @@ class Exchange:
         self.closed = True
 
     def _restart(self, seconds: float | None) -> None:
-        if self._deadline is not None and not self._deadline.expired():
-            self._deadline.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
+        """Sets the time that is left until the answer begins; None for no limit."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if seconds is not None and self._task is not None and not self._expired:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        self._expired = True
+        if self._task is not None:
+            self._task.cancel()
 
     def _too_large(self) -> str:
         return f"the body is larger than {self._max_body:,} bytes"

@@ -18,7 +18,7 @@ from recurra.serve.settings import Settings
 
 from .exchange import RETRY_AFTER, Exchange, error_body
 from .keys import KEY_PROTOCOL, PROTOCOL, Keys, key_of
-from .logs import event
+from .logs import RequestLog, event
 
 HEALTH = ("/health/live", "/health/ready")
 OTHER = "(other)"
@@ -63,6 +63,7 @@ class Guard:
 
     def __init__(self, app: Any, settings: Settings, metrics: Metrics, control: Control) -> None:
         self._app, self._settings, self._metrics, self._control = app, settings, metrics, control
+        self._log = RequestLog()
         self._ids = (f"{prefix}-{n:x}".encode() for prefix in [secrets.token_hex(4)] for n in itertools.count())
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -73,6 +74,7 @@ class Guard:
             await self._socket(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+            self._log.flush()
 
     # requests
 
@@ -139,9 +141,7 @@ class Guard:
     def _record(self, scope: Any, exchange: Exchange, client: str | None, seconds: float) -> None:
         path = _template(scope)
         self._metrics.request(path, exchange.status, seconds, exchange.received, exchange.sent)
-        event(
-            logging.INFO,
-            "request",
+        self._log.add(
             method=scope["method"],
             path=path,
             status=exchange.status,

@@ -5,11 +5,12 @@ They contain no inputs and no keys.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -46,19 +47,73 @@ def event(level: int, message: str, *, error: BaseException | None = None, **fie
         log.log(level, message, exc_info=error, extra={"fields": fields})
 
 
+class _Entry(NamedTuple):
+    """A log entry."""
+
+    created: float
+    level: str
+    message: str
+    fields: dict[str, Any]
+
+
+def _entry_of(record: logging.LogRecord) -> _Entry:
+    return _Entry(record.created, record.levelname, record.getMessage(), dict(getattr(record, "fields", {})))
+
+
+class RequestLog:
+    """Log entries of requests. They are written together, ten times a second: single lines cost a tenth of a request.
+
+    In a terminal each one is written at once.
+    """
+
+    PAUSE = 0.1
+    """Seconds between two writes."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[float, dict[str, Any]]] = []
+        self._level = logging.INFO
+
+    def add(self, **fields: Any) -> None:
+        """Adds the entry of one request, on the event loop."""
+        if not log.isEnabledFor(self._level):
+            return
+        self._entries.append((time.time(), fields))
+        if len(self._entries) == 1:
+            loop = asyncio.get_running_loop()
+            if sys.stderr.isatty():
+                loop.call_soon(self.flush)
+            else:
+                loop.call_later(self.PAUSE, self.flush)
+
+    def flush(self) -> None:
+        """Writes the entries."""
+        entries, self._entries = self._entries, []
+        records = [_Entry(created, "INFO", "request", fields) for created, fields in entries]
+        handler = next((h for h in log.handlers if isinstance(h.formatter, JsonFormatter | LineFormatter)), None)
+        if not records:
+            return
+        if isinstance(handler, logging.StreamHandler):
+            handler.stream.write("".join(handler.formatter.line(one) + "\n" for one in records))  # type: ignore[union-attr]
+            handler.flush()
+            return
+        for one in records:  # the logging of the user's own server
+            log.log(self._level, one.message, extra={"fields": one.fields})
+
+
 class JsonFormatter(logging.Formatter):
     """Formats an entry as one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Returns the line."""
-        found: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
+        entry = _entry_of(record)
         if record.exc_info:
-            found["traceback"] = self.formatException(record.exc_info)
+            entry.fields["traceback"] = self.formatException(record.exc_info)
+        return self.line(entry)
+
+    def line(self, entry: _Entry) -> str:
+        """Returns the line of an entry."""
+        when = datetime.fromtimestamp(entry.created, UTC).isoformat(timespec="milliseconds")
+        found = {"time": when, "level": entry.level.lower(), "message": entry.message, **entry.fields}
         return msgspec.json.encode(found, enc_hook=str).decode()
 
 
@@ -67,15 +122,19 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Returns the line, with a traceback below it if there is one."""
-        fields = dict(getattr(record, "fields", {}))
-        words = [time.strftime("%H:%M:%S", time.localtime(record.created))]
-        if record.levelno > logging.INFO:
-            words.append(record.levelname.lower())
-        if record.getMessage() == "request":
+        line = self.line(_entry_of(record))
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+    def line(self, entry: _Entry) -> str:
+        """Returns the line of an entry."""
+        fields = dict(entry.fields)
+        words = [time.strftime("%H:%M:%S", time.localtime(entry.created))]
+        if entry.level != "INFO":
+            words.append(entry.level.lower())
+        if entry.message == "request":
             words += [str(fields.pop(name)) for name in ("method", "path", "status")]
             words.append(f"{fields.pop('ms')} ms")
         else:
-            words.append(record.getMessage())
+            words.append(entry.message)
         words += [f"{name}={value}" for name, value in fields.items() if value is not None]
-        line = " ".join(words)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return " ".join(words)

@@ -48,6 +48,7 @@ def run(models: Mapping[str, Path], settings: Settings, host: str, port: int, sa
         def make(worker: tuple[int, int]) -> Any:
             from recurra.serve.app import create_app  # imports torch, so that errors above appear at once
 
+            share_cores(settings.workers)
             return create_app(models, settings, worker=worker)
 
         def announce() -> None:
@@ -94,15 +95,26 @@ def run_workers(
             except RecurraError as error:
                 say(f"error: {error}")
                 return error.exit_code
-            import torch
-
-            torch.set_num_threads(max(1, _cores() // count))
             private = listen_privately(str(address_of_worker(folder, number)))
             logs.configure()
             server = Server(Forward(app, folder, number, count), settings, private, parent)
             return server.serve_on(listener, on_ready)
 
         return Workers(count, work, say).run(on_start)
+
+
+def share_cores(processes: int) -> None:
+    """Limits the threads of the libraries. One core of this process is left to the event loop.
+
+    The tokenizers run on the engine thread: their own threads would wait for each other longer than short texts take.
+
+    Args:
+        processes: number of worker processes.
+    """
+    import torch
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    torch.set_num_threads(min(torch.get_num_threads(), max(1, _cores() // processes - 1)))
 
 
 def _cores() -> int:

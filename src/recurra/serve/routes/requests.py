@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from recurra.serve.problems import Problem, problem_of_validation
@@ -53,6 +53,24 @@ def server_of(request: Any) -> Server:
 def media_type(request: Request) -> str:
     """Returns the content type without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_body(receive: Any) -> bytes:
+    """Reads the body of a request.
+
+    Raises:
+        ClientDisconnect: the client left.
+    """
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        return message.get("body", b"")
+    parts = []
+    while message["type"] == "http.request":
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+    raise ClientDisconnect
 
 
 async def read_json(request: Request, allowed: tuple[str, ...] = (JSON,)) -> Any:
