@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -19,6 +20,9 @@ from .keys import Keys
 from .listen import address_of, bind, is_loopback
 from .server import Server
 from .workers import Workers, listen_privately
+
+SWITCH = 0.001
+"""Seconds until a thread of Python lets another one run. The event loop would wait for the engine thread for 5 ms."""
 
 
 def run(models: Mapping[str, Path], settings: Settings, host: str, port: int, say: Callable[[str], None]) -> int:
@@ -114,6 +118,7 @@ def share_cores(processes: int) -> None:
     import torch
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.setswitchinterval(SWITCH)
     torch.set_num_threads(min(torch.get_num_threads(), max(1, _cores() // processes - 1)))
 
 
