@@ -24,6 +24,7 @@ def key_file(tmp_path_factory):
 
 
 def entries(running, **fields) -> list[dict]:
+    time.sleep(0.3)  # entries of requests are written together
     return [entry for entry in running.logs() if fields.items() <= entry.items()]
 
 
