@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import Tab, chromium, served, until
+from browsing import TIMEOUT, Tab, chromium, served, until
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from serving.models import model
 
 import recurra
 from recurra.serve.routes import predict
@@ -182,6 +183,47 @@ def test_generated_text_appears_piece_by_piece(tab, monkeypatch):
     assert len(set(sizes)) > 5
     assert sizes == sorted(sizes)
     assert page.locator(".written").inner_text().startswith("a cat")
+
+
+SHAPES = {
+    "tags": ".tagged",
+    "translations": ".written",
+    "blanks": ".bars",
+    "speech": ".answer-body .hint",
+    "numbers": ".grid",
+    "numbers in time": "svg.wide",
+    "shops": "svg.wide",
+    "sounds": ".bars",
+    "labelled texts": ".bars",
+}
+
+
+@pytest.fixture(scope="module")
+def every_task() -> Iterator[str]:
+    """Address of a server with a model of every task."""
+    with served({kind.replace(" ", "-"): model(kind) for kind in SHAPES}) as url:
+        yield url
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_every_task_has_its_form_of_answer(tab, every_task, kind):
+    page = tab(kind.replace(" ", "-"), url=every_task).page
+    page.click("#example")
+    expect(page.locator(f".answer-panel {SHAPES[kind]}").first).to_be_visible(timeout=TIMEOUT)
+    expect(page.locator(".map").first).to_be_visible(timeout=TIMEOUT)
+    page.locator("details:visible > summary").first.click()
+    assert page.locator(".error:visible").count() == 0
+
+
+def test_typed_letters_are_steps_of_a_session(tab, writer):
+    page = tab("writer").page
+    page.locator("#entry").press_sequentially("a cat", delay=5)
+    expect(page.locator("section.stream")).to_have_attribute("data-steps", "5", timeout=TIMEOUT)
+    best, probability = writer.top(["a cat"], k=1)[0][0]
+    shown = {" ": "␣", "\n": "⏎"}.get(best, best)
+    expect(page.locator("#stream-output")).to_have_text(re.compile(rf"{shown} {100 * probability:.1f} %"))
+    page.keyboard.press("Backspace")  # a letter that is gone begins a new session
+    expect(page.locator("section.stream")).to_have_attribute("data-steps", "4", timeout=TIMEOUT)
 
 
 def test_errors_are_shown_with_their_place(tab):

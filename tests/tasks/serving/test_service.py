@@ -17,7 +17,7 @@ from serving.models import KINDS, model
 from serving.schema import accepts
 from toy_task import LengthRegressor
 
-from recurra import SequenceClassifier
+from recurra import SequenceClassifier, trace
 from recurra.errors import UsageError
 from recurra.tasks.serving.service import InputError, Service
 
@@ -218,3 +218,12 @@ def test_inputs_of_a_task_outside_the_package_are_checked(outside, value, path):
     with pytest.raises(InputError) as caught:
         outside.service().parse([value])
     assert caught.value.path == ("inputs", 0, *path)
+
+
+@every_kind
+def test_an_input_can_be_inspected(kind):
+    service = service_of(kind)
+    (item,) = service.parse([service.example()])
+    found = trace(service.subject(item))
+    assert int(next(iter(found.parts.values()))["length"][0]) > 0
+    assert service.subject(item).scores().shape == (1,)

@@ -16,13 +16,19 @@ function bars(rows, heading, chosen = 0) {
       el("td.bar-cell", { "aria-hidden": "true" }, el("span.fill", { style: `width:${(100 * p).toFixed(1)}%` }))))));
 }
 
-const visible = (token) => token.trim() ? token : token === "\n" ? "⏎" : "␣";
+export const visible = (token) => token.trim() ? token : token === "\n" ? "⏎" : "␣";
 const details = (summary, ...children) => R.el("details", {}, R.el("summary", {}, summary), ...children);
 
 function grid(headings, rows) {
   const { el } = R;
   return el("div.scroll", { tabindex: 0, role: "group", "aria-label": t("asTable") }, el("table.grid", {}, el("thead", {}, el("tr", {}, headings.map((text) => el("th", { scope: "col" }, text)))),
     el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell) => el(typeof cell === "number" ? "td.number" : "td", {}, typeof cell === "number" ? number(cell, 6) : cell ?? "—")))))));
+}
+
+// Middle and band of the first target of the first series.
+export function forecastRows(forecast, about) {
+  const several = about.targets.length > 1, [target] = about.targets, id = forecast[0]?.[about.id];
+  return forecast.filter((row) => row[about.id] === id).map((row) => ({ middle: several ? row[target] : row.forecast, lower: row[several ? `${target}_lower` : "lower"], upper: row[several ? `${target}_upper` : "upper"] }));
 }
 
 const forms = {
@@ -42,8 +48,7 @@ const forms = {
     return [R.el("p.sentence", {}, sentence), details(t("asTable"), grid([t("word"), t("tag"), t("probability")], words.map((word, i) => [word, tags[i], confidence?.[i]])))];
   },
   forecast({ forecast }, about, input) {
-    const several = about.targets.length > 1, [target] = about.targets, id = forecast[0]?.[about.id];
-    const rows = forecast.filter((row) => row[about.id] === id).map((row) => ({ middle: several ? row[target] : row.forecast, lower: row[several ? `${target}_lower` : "lower"], upper: row[several ? `${target}_upper` : "upper"] }));
+    const [target] = about.targets, rows = forecastRows(forecast, about);
     const history = Array.isArray(input) ? input.map((row) => Array.isArray(row) ? row[0] : typeof row === "object" && row ? row[target] : row) : input[target] ?? [];
     const names = Object.keys(forecast[0] ?? {}), words = { step: "step", forecast: "forecast", lower: "lower", upper: "upper" };
     return [forecastPlot(history.filter((v) => typeof v === "number"), rows, `${t("forecast")}: ${rows.map((row) => number(row.middle, 3)).join(", ")}`),
@@ -72,7 +77,7 @@ const forms = {
   },
 };
 
-const formOf = (answer) => answer.probabilities ? "probabilities" : "value" in answer ? "value" : answer.tags ? "tags" : answer.forecast ? "forecast"
+const formOf = (answer) => answer.probabilities ? "probabilities" : "value" in answer ? "value" : answer.tags ? "tags" : "tag" in answer ? "tag" : answer.forecast ? "forecast"
   : "translation" in answer ? "translation" : answer.blanks ? "blanks" : "text" in answer ? "transcript" : "next" in answer ? "next" : "other";
 
 // Elements for an answer.
@@ -86,6 +91,7 @@ export function inWords(answer) {
     case "tags": return answer.words.map((word, i) => `${word} ${answer.tags[i]}`).join(", ");
     case "forecast": return answer.forecast.slice(0, 3).map((row) => number(row.forecast ?? Object.values(row).find((v) => typeof v === "number"))).join(", ");
     case "translation": return answer.translation;
+    case "tag": return `${answer.tag ?? "—"} ${percent(answer.confidence ?? 0)}`;
     case "next": return `${visible(answer.next ?? "")} ${percent(answer.probability ?? 0)}`;
     default: return answer.text ?? "";
   }

@@ -77,7 +77,7 @@ export function inputPanel(about, entry, onchange, simulated) {
   const trouble = el("p.error", { id: "input-error", role: "alert", hidden: true });
   const say = (text) => { trouble.textContent = text ?? ""; trouble.hidden = !text; field?.setAttribute("aria-invalid", String(Boolean(text))); };
   const field = isSound ? null : el("textarea", {
-    id: "entry", rows: kind === "text" ? 4 : 9, spellcheck: "false", "aria-describedby": "input-error", class: kind === "text" ? null : "numbers",
+    id: "entry", rows: kind === "text" ? 4 : 7, spellcheck: "false", "aria-describedby": "input-error", class: kind === "text" ? null : "numbers",
     oninput: () => { entry.text = field.value; onchange(); },
   });
   if (field) field.value = entry.text;

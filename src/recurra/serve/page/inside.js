@@ -14,7 +14,7 @@ export function insidePanel(about) {
   const table = el("div.scroll", { tabindex: 0, role: "group", "aria-label": t("insideTable") }), values = el("details", { hidden: true, ontoggle: () => fillTable() }, el("summary", {}, t("insideTable")), table);
   const notes = el("ul.notes", { hidden: true });
   const panel = el("section.section.inside", { "aria-labelledby": "inside-title" }, el("h2", { id: "inside-title" }, t("inside")), lead,
-    el("p.choice", {}, el("label.check", { for: "more" }, more, " ", t("more"))), trouble, bar, figures, values, notes);
+    el("p.choice", {}, el("label.option", { for: "more" }, more, " ", t("more"))), trouble, bar, figures, values, notes);
   R.keys(panel);
   let timer = 0, controller = null, last = null, kept = null, following = false;
 
@@ -38,9 +38,12 @@ export function insidePanel(about) {
     const atEnd = again && R.state.step >= R.part().steps - 1;
     const fields = () => [...panel.querySelectorAll("a, button, input, select, summary, [tabindex]")], focused = fields().indexOf(document.activeElement);
     R.load(data);
-    if (!again) R.begin();
-    const state = { part: Math.min(R.state.part, R.parts.length - 1) };
-    Object.assign(R.state, state);
+    const explained = R.parts.findIndex(({ name }) => name === data.measured.attribution?.part); // the layer that reads the input
+    if (!again) {
+      Object.assign(R.state, { part: Math.max(0, explained), layer: 0, direction: 0 });
+      R.begin();
+    }
+    R.state.part = Math.min(R.state.part, R.parts.length - 1);
     const part = R.part(), clamp = (value, count) => Math.max(0, Math.min(count - 1, value));
     Object.assign(R.state, { layer: clamp(R.state.layer, part.layers), direction: clamp(R.state.direction, part.directions.length), unit: clamp(R.state.unit, part.units.length), step: clamp(atEnd ? Infinity : R.state.step, part.steps) });
     shownModel = about.name;

@@ -4,7 +4,7 @@ import { inWords, optionsOf, shown, writer } from "./answers.js";
 import { forget, insidePanel } from "./inside.js";
 import { inputPanel, kindOf, parse } from "./inputs.js";
 import { streamPanel } from "./stream.js";
-import { explain, language, languages, number, speak, t } from "./words.js";
+import { explain, known, language, languages, number, speak, t } from "./words.js";
 
 const DELAY = 200;
 const LANGUAGE = "recurra.language", THEME = "recurra.theme";
@@ -27,12 +27,12 @@ function header() {
 
 // ---- models ----
 
-// The most readable metric on held-out data, and the best baseline beside it.
+// The most readable metric on held-out data.
 function metric(metrics) {
   const names = ["accuracy", "f1", "macro_f1", "r2", "mase", "mae", "mse", "bleu", "chrf", "error_rate", "word_error_rate", "perplexity", "loss"];
   const valid = metrics.valid ?? {}, name = names.find((one) => typeof valid[one] === "number");
   if (!name) return null;
-  return t("measured", { name, value: number(valid[name], 3) });
+  return t("measured", { name: known(`metric ${name}`) ? t(`metric ${name}`) : name, value: number(valid[name], 3) });
 }
 
 function facts(about) {

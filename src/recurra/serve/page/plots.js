@@ -1,5 +1,5 @@
 // Small plots: a forecast with its band as SVG, and lines that grow as steps arrive on a canvas.
-import { number, t } from "./words.js";
+import { number, percent, t } from "./words.js";
 
 const LIGHT = ["#0b5ea8", "#b3470c", "#0a7a5c", "#8a2f86", "#7a6000", "#b01d4f", "#3b6fb5", "#5f6772"];
 const DARK = ["#7cc0ff", "#ffab66", "#5fd3ac", "#e39be0", "#e6cf5a", "#ff8fb0", "#a9c7f7", "#b9c0ca"];
@@ -33,26 +33,33 @@ export function forecastPlot(history, rows, label) {
   return R.picture(width, top + high + 30, { role: "img", "aria-label": label, class: "wide" }, out);
 }
 
-// Lines over the last steps. labels: names of the lines; options: { low, high } of the axis, { title }.
+// Lines over the last steps.
+// labels: names of the lines. Options: `shares` if the values are probabilities, `most` steps that are drawn, the meaning
+// of `flagged` steps, and `named` if each step has a name, which is written below it.
 export class LivePlot {
-  constructor(title, labels, { low = null, high = null, most = 240, marked = null } = {}) {
+  constructor(title, labels, { shares = false, most = 240, flagged = null, named = false } = {}) {
     const { el } = R;
-    Object.assign(this, { labels, low, high, most, marked, rows: [], flags: [], waiting: false });
+    Object.assign(this, { labels, shares, most, named, rows: [], flags: [], names: [], waiting: false, format: shares ? percent : (value) => number(value, 3) });
     this.canvas = el("canvas.live-plot", { role: "img", "aria-label": title });
     this.values = labels.map(() => el("b"));
-    this.legend = el("ul.legend-list", {}, labels.map((label, i) => el("li", {}, el("span.swatch", { style: `background:${colour(i)}` }), `${label} `, this.values[i])));
+    this.legend = el("ul.legend-list", {}, labels.map((label, i) => el("li", {}, el("span.swatch", { style: `background:${colour(i)}` }), `${label} `, this.values[i])), flagged ? el("li", {}, el("span.swatch.flagged"), flagged) : null);
     this.root = el("figure.figure.live", {}, el("h3", {}, title), this.canvas, this.legend);
     this.title = title;
   }
 
-  push(row, flag = false) {
-    this.rows.push(row);
-    this.flags.push(flag);
-    if (this.rows.length > this.most) { this.rows.shift(); this.flags.shift(); }
+  push(row, flag = false, name = "") {
+    const lists = [[this.rows, row], [this.flags, flag], [this.names, name]];
+    for (const [list, value] of lists) {
+      list.push(value);
+      if (list.length > this.most) list.shift();
+    }
     this.later();
   }
 
-  clear() { this.rows = []; this.flags = []; this.later(); }
+  clear() {
+    for (const list of [this.rows, this.flags, this.names]) list.length = 0;
+    this.later();
+  }
 
   // draws at most once a frame, or twice a second if the reader prefers less motion
   later() {
@@ -70,11 +77,13 @@ export class LivePlot {
     const context = canvas.getContext("2d");
     context.scale(density, density);
     context.font = `11px ${R.FONT}`;
-    const [least, most] = this.low === null ? range(rows.flat()) : [this.low, this.high];
-    const left = 50, right = width - 8, top = 8, bottom = height - 8, x = (i) => left + (right - left) * (i + this.most - rows.length) / (this.most - 1), y = (value) => bottom - (value - least) / (most - least || 1) * (bottom - top);
+    const [least, most] = this.shares ? [0, 1] : range(rows.flat());
+    // steps with names begin at the left, others come in from the right
+    const count = this.named ? Math.max(16, rows.length) : this.most, begin = this.named ? 0.5 : count - rows.length;
+    const left = 50, right = width - 8, top = 8, bottom = height - (this.named ? 24 : 8), each = (right - left) / (this.named ? count : count - 1), x = (i) => left + each * (i + begin), y = (value) => bottom - (value - least) / (most - least || 1) * (bottom - top);
     context.fillStyle = ink.accent;
     context.globalAlpha = 0.14;
-    this.flags.forEach((flag, i) => { if (flag) context.fillRect(x(i - 0.5), top, x(1) - x(0) + 0.5, bottom - top); });
+    this.flags.forEach((flag, i) => { if (flag) context.fillRect(x(i - 0.5), top, each + 0.5, bottom - top); });
     context.globalAlpha = 1;
     context.textAlign = "right";
     for (const tick of R.ticks(least, most, 4)) {
@@ -85,6 +94,12 @@ export class LivePlot {
       context.stroke();
       context.fillStyle = ink.soft;
       context.fillText(number(tick), left - 6, y(tick) + 4);
+    }
+    if (this.named && each >= 9) {
+      context.font = `14px ${R.FONT}`;
+      context.textAlign = "center";
+      context.fillStyle = ink.ink;
+      this.names.forEach((name, i) => context.fillText(name, x(i), height - 6));
     }
     context.lineWidth = 2;
     context.lineJoin = "round";
@@ -101,8 +116,8 @@ export class LivePlot {
       context.stroke();
     });
     const last = rows[rows.length - 1] ?? [];
-    this.values.forEach((cell, i) => { cell.textContent = number(last[i], 3); });
-    canvas.setAttribute("aria-label", `${this.title}: ${this.labels.map((label, i) => `${label} ${number(last[i], 3)}`).join(", ")}`);
+    this.values.forEach((cell, i) => { cell.textContent = last[i] === undefined || last[i] === null ? "—" : this.format(last[i]); });
+    canvas.setAttribute("aria-label", `${this.title}: ${this.labels.map((label, i) => `${label} ${this.values[i].textContent}`).join(", ")}`);
     canvas.dataset.drawn = String(rows.length);
   }
 }

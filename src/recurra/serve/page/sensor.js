@@ -7,7 +7,7 @@ const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * 
 export class Sensor {
   // mean and scale: of each feature, from the training data of the model
   constructor(mean, scale) {
-    Object.assign(this, { mean, scale: scale.map((value) => value || 1), step: 0, noise: 0.15, faults: 1, fault: null, last: mean.slice() });
+    Object.assign(this, { mean, scale: scale.map((value) => value || 1), step: 0, noise: 0.1, faults: 1, fault: null, last: mean.slice() });
   }
 
   // Begins a fault of one feature, as long as 8 to 24 steps.
@@ -20,7 +20,7 @@ export class Sensor {
   next() {
     if (this.fault === null && Math.random() < this.faults / 100) this.fail();
     const { fault } = this, row = this.mean.map((mean, f) => {
-      let value = Math.sin(2 * Math.PI * this.step / 24 + 2.1 * f) + 0.4 * Math.sin(2 * Math.PI * this.step / 168 + f) + this.noise * normal();
+      let value = 0.6 * Math.sin(2 * Math.PI * this.step / 24 + 2.1 * f) + 0.3 * Math.sin(2 * Math.PI * this.step / 168 + f) + this.noise * normal();
       if (fault?.feature === f) {
         if (fault.kind === "offset") value += fault.by;
         else if (fault.kind === "noise") value += 2 * normal();

@@ -1,22 +1,40 @@
 // The live stream: steps of a simulated sensor, or letters as they are typed, go to a session of the model.
 import { Session } from "./session.js";
 import { Sensor } from "./sensor.js";
-import { LivePlot } from "./plots.js";
+import { LivePlot, forecastPlot } from "./plots.js";
 import { columnsOf, kindOf } from "./inputs.js";
-import { inWords } from "./answers.js";
+import { forecastRows, inWords, visible } from "./answers.js";
 import { explain, number, t } from "./words.js";
 
-const WINDOW = 400, SHOWN = 120, INSPECT = 700, TABLE = 10, MOST_LINES = 8;
+const WINDOW = 400, SHOWN = 120, INSPECT = 700, TABLE = 10, MOST_LINES = 8, MOST_LETTERS = 80;
 
 // Names of the numbers that are drawn of an output, and the numbers.
-const outputLabels = (about) => about.classes ? about.classes.slice(0, MOST_LINES) : about.task === "generate" ? [t("probability")]
+const outputLabels = (about) => about.task === "classify" ? about.classes.slice(0, MOST_LINES) : ["generate", "tag"].includes(about.task) ? [t("probability")]
   : about.targets?.length > 1 ? about.targets.slice(0, MOST_LINES) : typeof about.targets === "number" && about.targets > 1 ? Array.from({ length: about.targets }, (_, i) => t("target", { n: i + 1 })) : [about.target_name || about.targets?.[0] || t("value")];
 
 function outputNumbers(output, about) {
   if (output.probabilities) return about.classes.slice(0, MOST_LINES).map((name) => output.probabilities[name]);
   if ("value" in output) return [output.value].flat();
-  if (output.forecast) { const [row] = output.forecast; return about.targets.length > 1 ? about.targets.map((name) => row[name]) : [row.forecast]; }
-  return [output.probability ?? null];
+  return [output.probability ?? output.confidence ?? null];
+}
+
+// The forecast from the newest step on, drawn at most once a frame.
+class Fan {
+  constructor(about) {
+    Object.assign(this, { about, figure: R.el("div"), next: null, canvas: null });
+    this.root = R.el("figure.figure.live", {}, R.el("h3", {}, t("outputPlot")), this.figure);
+  }
+  show(history, output) {
+    if (this.next === null) (R.calm() ? (draw) => setTimeout(draw, 500) : requestAnimationFrame)(() => this.draw());
+    this.next = [history.slice(-96), output];
+  }
+  draw() {
+    if (this.next === null) return;
+    const [history, output] = this.next, rows = forecastRows(output.forecast, this.about);
+    this.figure.replaceChildren(forecastPlot(history, rows, `${t("forecast")}: ${inWords(output)}`));
+    this.next = null;
+  }
+  clear() { this.figure.replaceChildren(); }
 }
 
 const plain = (about, lead) => R.el("section.section.stream", { "aria-labelledby": "stream-title" }, R.el("h2", { id: "stream-title" }, t("stream")), R.el("p.lead", {}, lead));
@@ -36,6 +54,9 @@ function frame(about, lead) {
   };
 }
 
+// The pieces of a text that are steps: letters, or for a tagger words that are complete.
+const piecesOf = (about, text) => about.task === "tag" ? text.split(/\s+/).slice(0, -1).filter(Boolean) : [...text];
+
 // The panel of a model; `given()` returns the series of the input field. Without sessions it has the reason.
 export function streamPanel(about, inside, given) {
   const none = { panel: null, stop: () => {}, typed: () => {}, playing: false };
@@ -46,14 +67,15 @@ export function streamPanel(about, inside, given) {
   const kind = kindOf(about);
   if (kind === "text") return typedPanel(about);
   if (kind === "series") return sensorPanel(about, inside, given);
-  return { ...none, panel: null };
+  return { ...none, panel: plain(about, t("tableStream", { names: [about.time, about.id].flat().filter(Boolean).join(", ") })) };
 }
 
 function sensorPanel(about, inside, given) {
   const { el } = R, columns = columnsOf(about), shown = frame(about, t("streamLead")), { panel, status, trouble, table } = shown;
-  const names = about.feature_names ?? (Array.isArray(about.targets) ? about.targets : null), features = Array.from({ length: columns }, (_, i) => names?.[i] ?? (columns === 1 ? t("inputColumn") : String(i + 1)));
+  const names = about.feature_names ?? (Array.isArray(about.targets) ? about.targets : null), features = Array.from({ length: columns }, (_, i) => names?.[i] ?? (columns === 1 ? t("inputColumn") : t("feature", { n: i + 1 })));
   const flat = [about.example].flat(2).filter((v) => typeof v === "number"), mean = about.mean ?? Array.from({ length: columns }, (_, i) => flat[i] ?? 0), sensor = new Sensor(mean, about.scale ?? mean.map((value) => Math.abs(value) / 2 || 1));
-  const input = new LivePlot(t("sensorPlot"), features.slice(0, MOST_LINES)), output = new LivePlot(t("outputPlot"), outputLabels(about), about.classes ? { low: 0, high: 1 } : {});
+  const input = new LivePlot(t("sensorPlot"), features.slice(0, MOST_LINES), { flagged: t("fault") });
+  const output = about.horizon ? new Fan(about) : new LivePlot(t("outputPlot"), outputLabels(about), { shares: Boolean(about.classes) });
   const now = el("output.big", { "aria-live": "off", id: "stream-output" });
   let session = null, timer = 0, playing = false, answered = 0, window = [], first = 0, replay = 0, inspected = 0;
 
@@ -83,7 +105,8 @@ function sensorPanel(about, inside, given) {
     window.push(row);
     if (window.length > WINDOW) { window.shift(); first += 1; }
     input.push(row.slice(0, MOST_LINES), fault);
-    output.push(outputNumbers(message.output, about), fault);
+    if (about.horizon) output.show(window.map((one) => one[0]), message.output);
+    else output.push(outputNumbers(message.output, about), fault);
     now.textContent = inWords(message.output);
     shown.note(answered, row.map((value) => number(value)).join(", "), inWords(message.output));
     status.textContent = t(playing ? "state sending" : "state paused", { n: answered });
@@ -131,33 +154,34 @@ function sensorPanel(about, inside, given) {
 }
 
 function typedPanel(about) {
-  const { el } = R, shown = frame(about, t("typedLead")), { panel, status, trouble, table } = shown;
-  const plot = new LivePlot(t("lettersPlot"), outputLabels(about), { low: 0, high: 1, most: 80 }), now = el("output.big", { "aria-live": "off", id: "stream-output" });
+  const { el } = R, shown = frame(about, t(about.task === "tag" ? "wordsLead" : "typedLead")), { panel, status, trouble, table } = shown;
+  const plot = new LivePlot(t(about.task === "tag" ? "outputPlot" : "lettersPlot"), outputLabels(about), { shares: ["classify", "generate", "tag"].includes(about.task), most: MOST_LETTERS, named: true }), now = el("output.big", { "aria-live": "off", id: "stream-output" });
   panel.append(status, trouble, now, plot.root, table);
-  let session = null, sent = "";
-  const answer = (message, letters) => {
+  let session = null, sent = [];
+  const answer = (message, pieces) => {
     shown.say(null);
-    plot.push(outputNumbers(message.output, about));
+    plot.push(outputNumbers(message.output, about), false, visible(pieces[pieces.length - 1]));
     now.textContent = inWords(message.output);
-    shown.note(message.steps, letters, inWords(message.output));
+    shown.note(message.steps, pieces.join(""), inWords(message.output));
     panel.dataset.steps = String(message.steps);
   };
   const open = () => {
     session = new Session(about.name, { answer, error: shown.say, state: (name) => { status.textContent = t(`state ${name}`); } });
-    sent = "";
+    sent = [];
     plot.clear();
     shown.clear();
   };
   return {
     panel, playing: false, draw: () => plot.draw(),
-    // new letters at the end are steps; any other change begins a new session
+    // new pieces at the end are steps; any other change begins a new session
     typed(text) {
-      if (!text && session === null) return;
-      if (session === null || !text.startsWith(sent)) { session?.close(); open(); }
-      const letters = [...text.slice(sent.length)];
-      sent = text;
-      if (letters.length > 80) session.step(letters.slice(0, -80).join(""), "…");
-      for (const letter of letters.slice(-80)) session.step(letter, letter);
+      const pieces = piecesOf(about, text);
+      if (!pieces.length && session === null) return;
+      if (session === null || sent.some((piece, i) => piece !== pieces[i])) { session?.close(); open(); }
+      const more = pieces.slice(sent.length), before = more.slice(0, -MOST_LETTERS);
+      sent = pieces;
+      if (before.length) session.step(before, before);
+      for (const piece of more.slice(before.length)) session.step([piece], [piece]);
     },
     stop: () => session?.close(),
   };

@@ -4,7 +4,7 @@ const WORDS = {
     skip: "Skip to the models", language: "한국어", toDark: "Dark", toLight: "Light", theme: "Switch between light and dark colours",
     lead: "Recurrent networks whose gates and states you can inspect.",
     models: "Models", loading: "Loading…", classesOf: "{n} classes", featuresOf: "{n} features", featureOf: "1 feature", horizonOf: "{n} steps ahead", rateOf: "{n} Hz",
-    measured: "{name} {value} on held-out data", baseline: "{name}: {value}", sessionsYes: "step by step", sessionsNo: "whole inputs only",
+    "metric accuracy": "accuracy", "metric perplexity": "perplexity", "metric loss": "loss", "metric r2": "R²", "metric word_error_rate": "word error rate", "metric error_rate": "error rate", "metric macro_f1": "macro F1", feature: "Feature {n}", measured: "{name} {value} on held-out data", sessionsYes: "step by step", sessionsNo: "whole inputs only",
     input: "Input", textLabel: "Text", seriesLabel: "Numbers: one step per line, values separated by commas", tableLabel: "History: a table with a header line, or numbers", blankLabel: "Text with blanks: [ ]", soundLabel: "Recording",
     openFile: "Open a file", orDrop: "or drop it here, or paste", example: "Example", clear: "Clear", soundHint: "A sound file, such as WAV. It is sent to this server only.", chosen: "{name}, {size}", noFile: "No file yet.", simulate: "Simulated series",
     tooLarge: "The file has {size}; at most {most} are read.", notNumbers: "Line {line}, value {place}: “{text}” is not a number.", notColumns: "Line {line} has {n} values; the model takes {want}.", notJson: "This is not valid JSON.",
@@ -13,7 +13,7 @@ const WORDS = {
     write: "Continue the text", stop: "Stop", temperature: "Temperature", length: "Length", seed: "Seed", random: "random", written: "Generated text", ended: "Generated {n} tokens.", stopped: "Stopped.",
     inside: "Inside the model", insideLead: "Gates and states for the input above. They change as you type.", insideStream: "Gates and states of the live stream: steps {from} to {to}. They are computed from the last {window} steps.", insideEmpty: "Enter an input to see gates and states.", more: "More measures: gradients and memory", insideTable: "Values as a table", gate: "Gate or state", mean: "Mean", least: "Minimum", greatest: "Maximum", atStep: "Unit {unit}, step {step}", contribution: "Contribution", notesTitle: "About the numbers",
     "note precision": "Numbers are rounded to 65,536 levels between the minimum and the maximum of each gate.", "note steps": "Steps 1 to {shown} of {of} are shown.", "note units": "The {shown} most active of {of} units are shown.", "note parts": "{shown} of {of} calls of recurrent layers are shown.",
-    stream: "Live stream", streamLead: "A simulated sensor sends steps over a WebSocket to a session of this model. The output follows each step.", typedLead: "The letters that you type above go to a session of this model, step by step. The output follows each letter.", noSessions: "This model has no sessions: {reason}.",
+    stream: "Live stream", streamLead: "A simulated sensor sends steps over a WebSocket to a session of this model. The output follows each step.", typedLead: "The letters that you type above go to a session of this model, step by step. The output follows each letter.", noSessions: "This model has no sessions: {reason}.", tableStream: "The simulated sensor sends numbers only; the steps of this model have {names} too. Its sessions are available through the interface.", wordsLead: "Each word that you complete above goes to a session of this model. The output is the tag of the newest word.",
     source: "Source", sensor: "Simulated sensor", given: "The series above, repeated", start: "Start", pause: "Pause", restart: "New session", rate: "Steps per second", noise: "Noise", faults: "Faults per 100 steps", faultNow: "Fault now", fault: "fault", steps: "{n} steps", sensorPlot: "Sensor", outputPlot: "Output of the model", lettersPlot: "Output after each letter", lastSteps: "Last steps as a table", inputColumn: "Input", outputColumn: "Output", now: "now",
     "state connecting": "Connecting…", "state open": "Session continued.", "state new": "New session.", "state lost": "Connection lost; trying again…", "state closed": "Stopped.", "state sending": "Running: {n} steps.", "state paused": "Paused after {n} steps.",
     keyTitle: "API key", keySays: "This server needs an API key. It is kept until you close this tab.", keyWrong: "The server does not know this key.", keyLabel: "Key", keyUse: "Use this key",
@@ -25,7 +25,7 @@ const WORDS = {
     skip: "모델로 건너뛰기", language: "English", toDark: "어둡게", toLight: "밝게", theme: "밝은 색과 어두운 색 전환",
     lead: "게이트와 상태를 들여다볼 수 있는 순환 신경망입니다.",
     models: "모델", loading: "불러오는 중…", classesOf: "클래스 {n}개", featuresOf: "특성 {n}개", featureOf: "특성 1개", horizonOf: "{n}스텝 예측", rateOf: "{n} Hz",
-    measured: "검증 데이터 {name} {value}", baseline: "{name}: {value}", sessionsYes: "스텝 단위 처리 가능", sessionsNo: "전체 입력만 가능",
+    "metric accuracy": "정확도", "metric perplexity": "퍼플렉시티", "metric loss": "손실", "metric r2": "R²", "metric word_error_rate": "단어 오류율", "metric error_rate": "오류율", "metric macro_f1": "매크로 F1", feature: "특성 {n}", measured: "검증 {name} {value}", sessionsYes: "스텝 단위 처리 가능", sessionsNo: "전체 입력만 가능",
     input: "입력", textLabel: "텍스트", seriesLabel: "숫자: 한 줄에 한 스텝, 값은 쉼표로 구분", tableLabel: "과거 데이터: 머리글이 있는 표 또는 숫자", blankLabel: "빈칸 [ ]이 있는 텍스트", soundLabel: "녹음",
     openFile: "파일 열기", orDrop: "또는 여기에 끌어다 놓거나 붙여넣기", example: "예시", clear: "지우기", soundHint: "WAV 등의 음성 파일입니다. 이 서버로만 전송됩니다.", chosen: "{name}, {size}", noFile: "선택한 파일이 없습니다.", simulate: "시뮬레이션 시계열",
     tooLarge: "파일 크기가 {size}입니다. {most}까지 읽을 수 있습니다.", notNumbers: "{line}번째 줄 {place}번째 값 “{text}”은(는) 숫자가 아닙니다.", notColumns: "{line}번째 줄의 값은 {n}개인데 모델의 입력은 {want}개입니다.", notJson: "올바른 JSON이 아닙니다.",
@@ -34,7 +34,7 @@ const WORDS = {
     write: "이어서 쓰기", stop: "정지", temperature: "온도", length: "길이", seed: "시드", random: "무작위", written: "생성된 텍스트", ended: "토큰 {n}개를 생성했습니다.", stopped: "정지했습니다.",
     inside: "모델 내부", insideLead: "위 입력에 대한 게이트와 상태입니다. 입력하는 동안 계속 갱신됩니다.", insideStream: "실시간 스트림의 게이트와 상태입니다(스텝 {from}–{to}). 최근 {window}스텝으로 계산했습니다.", insideEmpty: "입력하면 게이트와 상태가 나타납니다.", more: "기울기와 기억 분석 추가", insideTable: "값을 표로 보기", gate: "게이트 또는 상태", mean: "평균", least: "최솟값", greatest: "최댓값", atStep: "유닛 {unit}, 스텝 {step}", contribution: "기여도", notesTitle: "수치 안내",
     "note precision": "숫자를 게이트별 최솟값과 최댓값 사이의 65,536단계로 반올림했습니다.", "note steps": "스텝 {of}개 중 1–{shown}을 표시합니다.", "note units": "유닛 {of}개 중 활동량이 큰 {shown}개를 표시합니다.", "note parts": "순환층 호출 {of}번 중 {shown}번을 표시합니다.",
-    stream: "실시간 스트림", streamLead: "시뮬레이션 센서가 WebSocket으로 이 모델의 세션에 스텝을 보냅니다. 스텝마다 출력이 갱신됩니다.", typedLead: "위에 입력하는 글자를 이 모델의 세션에 스텝 단위로 보냅니다. 글자마다 출력이 갱신됩니다.", noSessions: "이 모델은 세션을 지원하지 않습니다. 서버의 설명: {reason}.",
+    stream: "실시간 스트림", streamLead: "시뮬레이션 센서가 WebSocket으로 이 모델의 세션에 스텝을 보냅니다. 스텝마다 출력이 갱신됩니다.", typedLead: "위에 입력하는 글자를 이 모델의 세션에 스텝 단위로 보냅니다. 글자마다 출력이 갱신됩니다.", noSessions: "이 모델은 세션을 지원하지 않습니다. 서버의 설명: {reason}.", tableStream: "시뮬레이션 센서는 숫자만 보냅니다. 이 모델의 스텝에는 {names}도 필요합니다. 세션은 API로 사용할 수 있습니다.", wordsLead: "위에서 완성한 단어를 하나씩 이 모델의 세션에 보냅니다. 출력은 가장 최근 단어의 태그입니다.",
     source: "데이터", sensor: "시뮬레이션 센서", given: "위 시계열을 반복", start: "시작", pause: "일시 정지", restart: "새 세션", rate: "초당 스텝 수", noise: "잡음", faults: "100스텝당 고장 횟수", faultNow: "고장 발생", fault: "고장", steps: "{n}스텝", sensorPlot: "센서", outputPlot: "모델 출력", lettersPlot: "글자별 출력", lastSteps: "최근 스텝을 표로 보기", inputColumn: "입력", outputColumn: "출력", now: "현재",
     "state connecting": "연결 중…", "state open": "세션을 이어갑니다.", "state new": "새 세션입니다.", "state lost": "연결이 끊겨 다시 시도하는 중…", "state closed": "정지했습니다.", "state sending": "실행 중: {n}스텝.", "state paused": "{n}스텝에서 일시 정지했습니다.",
     keyTitle: "API 키", keySays: "이 서버를 사용하려면 API 키가 필요합니다. 키는 이 탭을 닫을 때까지만 보관됩니다.", keyWrong: "서버에 등록되지 않은 키입니다.", keyLabel: "키", keyUse: "이 키 사용",
@@ -54,6 +54,7 @@ export function speak(wanted) {
   for (const element of document.querySelectorAll("[data-word]")) element.textContent = t(element.dataset.word);
 }
 
+export const known = (key) => key in WORDS[language];
 export const t = (key, values = {}) => (WORDS[language][key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 
 const exact = (digits) => new Intl.NumberFormat("en", { maximumSignificantDigits: digits, useGrouping: false });

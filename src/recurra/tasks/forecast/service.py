@@ -15,6 +15,7 @@ from recurra.data.columns.panel import ISO, Columns, Panel, Series, panel_of_arr
 from recurra.tasks.serving.service import InputError, Options, Path, Service
 from recurra.tasks.serving.stepper import Stepper
 from recurra.tasks.serving.values import NumberError, described, number_rows
+from recurra.tasks.subject import Subject
 
 from .coerce import accept
 from .result import Forecast, rows_of
@@ -220,6 +221,10 @@ class ForecastService(Service):
             return pa.array(cells, pa.string() if kind is str else pa.int64())
         except UnicodeEncodeError:
             raise InputError(f"a text of {name} is not valid Unicode", place(0, name)[:-1]) from None
+
+    def subject(self, item: Panel) -> Subject:
+        """See `Service.subject`."""
+        return self.estimator.subject(item)
 
     def steps(self, item: Panel) -> int:
         """Returns the number of steps of all series, with those that only have known columns."""

@@ -7,11 +7,13 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from recurra.data.files.audio import Recordings
 from recurra.errors import UsageError
 from recurra.tasks.params import MAX_BEAMS
 from recurra.tasks.serving.service import Options, Path, Service
 from recurra.tasks.serving.sounds import sound_example, sound_of, sound_schema, sound_steps
 from recurra.tasks.serving.stepper import Stepper
+from recurra.tasks.subject import Subject
 
 MAX_BONUS = 1e6
 
@@ -52,6 +54,10 @@ class TranscribeService(Service):
     def item(self, value: Any, path: Path) -> Any:
         """See `Service.item`."""
         return sound_of(value, path, self.max_steps)
+
+    def subject(self, item: Any) -> Subject:
+        """See `Service.subject`."""
+        return self.estimator.subject(Recordings([item]))
 
     def steps(self, item: Any) -> int:
         """See `Service.steps`."""
