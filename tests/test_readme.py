@@ -68,6 +68,8 @@ def test_commands(name, tmp_path):
 GUIDES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "guides").glob("*.md"))
 
 
+WITH_SERVER = "docs/guides/serving.md"
+"""Its examples need a server: `tests/serve/test_guide.py` runs them."""
 TRANSLATED = [name for name in GUIDES if name.endswith(".ko.md")]
 
 
@@ -78,7 +80,7 @@ def test_translated_guides_have_the_same_commands_and_examples(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(GUIDES) - set(TRANSLATED)))
+@pytest.mark.parametrize("name", sorted(set(GUIDES) - {*TRANSLATED, WITH_SERVER}))
 def test_guides(name, tmp_path):
     """Commands and examples of a guide, in their order, in one folder; an example knows the names before it."""
     text = (ROOT / name).read_text(encoding="utf-8")

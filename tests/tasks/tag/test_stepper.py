@@ -102,5 +102,5 @@ def test_inputs_and_refusals(models):
         assert error.value.path == path
     with pytest.raises(InputError, match="words, not numbers"):
         steps.parse_binary(np.zeros(1, np.float32))
-    with pytest.raises(UsageError, match="--no-bidirectional"):
+    with pytest.raises(UsageError, match="--one-direction"):
         TagStepper(rebuilt(model, bidirectional=True))

@@ -52,7 +52,7 @@ class StepLayer:
         if stack.bidirectional:
             raise UsageError(
                 "a bidirectional model reads the whole sequence before it answers; to run step by step, "
-                "train with --no-bidirectional (bidirectional=False)"
+                "train with --one-direction (bidirectional=False)"
             )
         with torch.no_grad():
             found = layer.explain(torch.zeros(1, 1, stack.input_size))
