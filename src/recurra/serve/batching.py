@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
+import math
 import queue
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .metrics import Metrics
 from .problems import busy, problem_of
 
 log = logging.getLogger("recurra.serve")
+
+WORTHWHILE = 8
+"""Items of a batch from which on further ones hardly make an item cheaper."""
 
 Run = Callable[[list[Any]], Sequence[Any]]
 """Computes the results of some items. A result may be an exception, for this item only."""
@@ -68,6 +73,15 @@ class EngineThread:
                 self._loop.call_soon_threadsafe(done, result, error)
 
 
+class _Group(NamedTuple):
+    """Items that may be in one batch, with their callbacks and times."""
+
+    model: str
+    run: Run
+    share: float
+    items: deque[Any]
+
+
 class Batcher:
     """Collects items by group and computes them in batches on the engine thread.
 
@@ -82,7 +96,7 @@ class Batcher:
     def __init__(self, engine: EngineThread, max_batch: int, max_wait: float, max_queue: int, metrics: Metrics) -> None:
         self._engine, self._max_batch, self._wait = engine, max_batch, max_wait / 1e6
         self._max_queue, self._metrics = max_queue, metrics
-        self._groups: OrderedDict[Hashable, tuple[str, Run, deque[Any]]] = OrderedDict()
+        self._groups: OrderedDict[Hashable, _Group] = OrderedDict()
         self._computing = False
         self._timer: asyncio.Handle | None = None
         self.waiting = 0
@@ -104,6 +118,7 @@ class Batcher:
         item: Any,
         done: Callable[[Any], None],
         cancelled: Callable[[], bool] = bool,
+        share: float = 1.0,
     ) -> None:
         """Adds an item. `done(result)` is called on the event loop; the result may be an exception.
 
@@ -114,10 +129,11 @@ class Batcher:
             item: the item.
             done: called with the result.
             cancelled: returns True if the result is not needed any more. The item is then left out.
+            share: largest share of the waiting items of a group in one batch.
         """
         if group not in self._groups:
-            self._groups[group] = (model, run, deque())
-        self._groups[group][2].append((item, done, time.perf_counter(), cancelled))
+            self._groups[group] = _Group(model, run, share, deque())
+        self._groups[group].items.append((item, done, time.perf_counter(), cancelled))
         self.waiting += 1
         if not self._computing:
             self._schedule()
@@ -132,9 +148,10 @@ class Batcher:
         self.check(len(items))
         futures = [loop.create_future() for _ in items]
         for item, future in zip(items, futures, strict=True):
-            self.add(
-                group, model, run, item, lambda result, future=future: _resolve(future, result, None), future.cancelled
-            )
+            # with half of the waiting items in a batch, the event loop and the engine work at the same time; with all,
+            # they take turns
+            done = functools.partial(_resolve, future)
+            self.add(group, model, run, item, done, future.cancelled, share=0.5)
         try:
             found = [await future for future in futures]
         finally:
@@ -149,9 +166,9 @@ class Batcher:
         """Computes the oldest group now if its batch is full or its time is over, else later."""
         if self._computing or not self._groups:
             return
-        group, (_, _, items) = next(iter(self._groups.items()))
-        left = items[0][2] + self._wait - time.perf_counter()
-        if left <= 0 or len(items) >= self._max_batch:
+        group, found = next(iter(self._groups.items()))
+        left = found.items[0][2] + self._wait - time.perf_counter()
+        if left <= 0 or len(found.items) >= self._max_batch:
             self._cancel_timer()
             self._computing = True
             # all requests that were read in this turn of the loop join
@@ -170,10 +187,12 @@ class Batcher:
 
     def _start(self, group: Hashable) -> None:
         """Takes a batch of a group, and submits it to the engine."""
-        model, run, items = self._groups.pop(group)
-        taken = [items.popleft() for _ in range(min(len(items), self._max_batch))]
+        found = self._groups.pop(group)
+        model, run, share, items = found
+        count = min(len(items), self._max_batch, max(WORTHWHILE, math.ceil(share * len(items))))
+        taken = [items.popleft() for _ in range(count)]
         if items:
-            self._groups[group] = (model, run, items)  # at the end: other groups come first
+            self._groups[group] = found  # at the end: other groups come first
         self.waiting -= len(taken)
         batch = [entry for entry in taken if not entry[3]()]
         if not batch:
@@ -212,7 +231,7 @@ def _run(run: Run, items: list[Any]) -> Sequence[Any]:
     return [_run(run, [item])[0] for item in items]
 
 
-def _resolve(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+def _resolve(future: asyncio.Future[Any], result: Any, error: BaseException | None = None) -> None:
     if future.done():
         return
     if error is None:
