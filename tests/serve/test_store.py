@@ -25,7 +25,7 @@ MODELS = {"m": "f" * 32}
 
 
 def session(name: str = "a", **changes) -> Saved:
-    given = Saved(name, "m", 0, 1, b"\0state\xff", "끝", b'{"answer": 1}', created=100.0, used=200.0)
+    given = Saved(name, "m", 0, 1, b"\0state\xff", "끝", created=100.0, used=200.0)
     return given._replace(**changes)
 
 
@@ -46,9 +46,9 @@ def run(folder: Path, program: str, *arguments: str) -> subprocess.CompletedProc
 
 
 def test_a_session_is_read_as_it_was_written(store):
-    store.write([session(), session("b", rest="", answer=b"")])
+    store.write([session(), session("b", rest="")])
     assert store.read("a") == session()
-    assert store.read("b") == session("b", rest="", answer=b"")
+    assert store.read("b") == session("b", rest="")
     assert store.read("c") is None
     assert store.ended("c") is None
     assert store.count() == 2
@@ -56,7 +56,7 @@ def test_a_session_is_read_as_it_was_written(store):
 
 def test_a_later_write_replaces_a_session_and_keeps_its_creation(store):
     store.write([session()])
-    later = session(seq=7, steps=9, state=b"new", rest="x", answer=b"2", created=999.0, used=300.0)
+    later = session(seq=7, steps=9, state=b"new", rest="x", created=999.0, used=300.0)
     store.write([later])
     assert store.read("a") == later._replace(created=100.0)
     assert store.count() == 1
@@ -78,7 +78,7 @@ def test_files_are_readable_by_their_owner_only(tmp_path, store):
 
 def test_all_sessions_of_a_write_are_stored_or_none(store):
     with pytest.raises(StoreError, match="NOT NULL constraint failed"):
-        store.write([session(), session("b", answer=None)])
+        store.write([session(), session("b", rest=None)])
     assert store.count() == 0
     store.write([session()])
     assert store.count() == 1
@@ -156,7 +156,7 @@ def test_processes_share_a_folder(tmp_path):
 import sys
 store = Store(Path("."), {"m": "f"})
 for seq in range(200):
-    store.write([Saved(sys.argv[1] + str(i), "m", seq, seq, bytes(100), "", b"", 1.0, 2.0) for i in range(4)])
+    store.write([Saved(sys.argv[1] + str(i), "m", seq, seq, bytes(100), "", 1.0, 2.0) for i in range(4)])
 """
     with ThreadPoolExecutor(3) as pool:
         done = list(pool.map(lambda name: run(tmp_path, program, name), "abc"))
@@ -286,7 +286,7 @@ store = Store(Path("."), {"m": "f"}, sys.argv[1])
 first = int(sys.argv[2])
 for seq in range(first, first + 1_000_000):
     content = f"{seq}".encode() * 500
-    store.write([Saved(f"s{i}", "m", seq, seq, content, str(seq), content[:50], 1.0, 2.0) for i in range(16)])
+    store.write([Saved(f"s{i}", "m", seq, seq, content, str(seq), 1.0, 2.0) for i in range(16)])
     sys.stdout.write(f"{seq}\\n")
     sys.stdout.flush()
 """
@@ -315,7 +315,7 @@ def check_after_kill(folder: Path, durability: str, times: int) -> None:
         last = acknowledged_before_kill(folder, durability, first, chance.uniform(0, 0.1))
         with claimed(folder), closing(Store(folder, {"m": "f"})) as store:
             found = [store.read(f"s{i}") for i in range(16)]
-        assert len({(s.seq, s.steps, s.state, s.rest, s.answer) for s in found}) == 1  # no partial transaction
+        assert len({(s.seq, s.steps, s.state, s.rest) for s in found}) == 1  # no partial transaction
         assert found[0].seq in (last, last + 1)
         assert found[0].state == f"{found[0].seq}".encode() * 500
         first = found[0].seq + 1
@@ -341,7 +341,7 @@ names, before = [f"{random.getrandbits(128):032x}" for _ in range(count)], memor
 highest = before
 def write(names, used):
     global highest
-    store.write([Saved(n, "m", 0, 0, os.urandom(size), "", bytes(150), 1.0, used) for n in names])
+    store.write([Saved(n, "m", 0, 0, os.urandom(size), "", 1.0, used) for n in names])
     highest = max(highest, memory())
 for i in range(0, count, 64):
     write(names[i : i + 64], 1.0)

@@ -152,7 +152,7 @@ class StepRunner:
             return
         now = time.time()
         self._store.write(
-            Saved(s.id, s.model, seq, steps, data, rest, b"", s.created, now)
+            Saved(s.id, s.model, seq, steps, data, rest, s.created, now)
             for (s, seq, steps, rest), data in zip(changes, slab.to_bytes(states), strict=True)
         )
 
