@@ -114,3 +114,11 @@ def test_all_texts_are_in_both_languages():
     for key, text in texts[0].items():
         places = [set(re.findall(r"\{(\w+)\}", json.loads(one))) for one in (text, texts[1][key])]
         assert places[0] == places[1], key
+
+
+def test_every_text_that_the_page_uses_exists():
+    texts = {name: asset.content.decode() for name, asset in assets().items() if "/" not in name}
+    words = texts["words.js"].partition("export let language")[0]
+    used = {key for text in texts.values() for key in re.findall(r'\bt\("([\w ]+)"', text)}
+    assert len(used) > 60
+    assert [key for key in sorted(used) if not re.search(rf'[ {{]"?{key}"?: "', words)] == []

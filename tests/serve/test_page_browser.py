@@ -258,6 +258,17 @@ def test_files_are_read(tab, tmp_path):
     until(page, "R.data && R.part().of === 3")
 
 
+def test_figures_are_saved_as_pictures(tab):
+    page = tab("reviews").page
+    page.fill("#entry", "good film")
+    page.wait_for_selector(".map")
+    for kind, begin in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"{kind}: Forget gate").click()
+        assert Path(download.value.path()).read_bytes().startswith(begin)
+        assert download.value.suggested_filename == f"map-forget.{kind.lower()}"
+
+
 def test_a_key_is_asked_for_and_used_everywhere(tab, sensor, tmp_path):
     file: Path = tmp_path / "keys"
     file.write_text("page:the-key-of-this-test\n")

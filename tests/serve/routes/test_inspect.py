@@ -50,6 +50,16 @@ def test_measures_are_computed_if_they_are_named(client, sensor):
     assert {"attribution", "reach", "memory"} <= set(everything)
 
 
+def test_an_inspection_does_not_change_other_answers(client, sensor):
+    session = client.post("/v1/models/sensor/sessions").json()["session"]
+    for count in range(1, len(ROWS) + 1):
+        url = f"/v1/models/sensor/sessions/{session}/steps"
+        found = client.post(url, json={"inputs": [ROWS[count - 1]]}).json()["output"]["probabilities"]
+        expected = sensor.predict_proba([np.array(ROWS[:count])])[0].astype(float)
+        assert list(found.values()) == expected.tolist()
+        assert ask(client, "sensor", inputs=[ROWS], measures=None).status_code == 200
+
+
 def test_the_last_steps_only(client):
     whole, last = (ask(client, "sensor", inputs=[ROWS], **more).json()["parts"][0] for more in ({}, {"last": 2}))
     assert (last["first"], last["steps"], last["of"]) == (4, 2, 6)

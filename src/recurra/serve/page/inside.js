@@ -71,6 +71,10 @@ export function insidePanel(about) {
       return data;
     } catch (error) {
       if (error.name === "AbortError" || mine !== controller) return null;
+      if (error.status === 429) { // earlier inspections are still computed
+        await new Promise((done) => setTimeout(done, 1000 * Number(error.retryAfter ?? 1)));
+        return mine === controller ? ask(body) : null;
+      }
       trouble.textContent = explain(error);
       trouble.hidden = false;
       return null;
@@ -102,8 +106,10 @@ export function insidePanel(about) {
       clearTimeout(timer);
       const data = await ask({ inputs: [window], last: count });
       if (data === null || !following) return;
-      for (const part of data.parts) Object.assign(part, { first: part.first + first, of: part.of + first });
-      lead.textContent = t("insideStream", { from: data.parts[0].first, to: data.parts[0].first + data.parts[0].steps - 1, window: window.length });
+      const [{ of, steps }] = data.parts, direct = of === window.length; // else the layers read patches of the window
+      if (direct) for (const part of data.parts) Object.assign(part, { first: part.first + first, of: part.of + first });
+      const to = first + window.length - 1;
+      lead.textContent = t("insideStream", { from: direct ? to - steps + 1 : first, to, window: window.length });
       draw(data, STREAM);
     },
     release() { following = false; },

@@ -157,6 +157,7 @@ async function begin() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { header(); app.redraw?.(); });
   addEventListener("resize", () => app.parts[2]?.draw?.());
   addEventListener("pagehide", () => { for (const part of app.parts) part.stop(); });
+  addEventListener("pageshow", (event) => { if (event.persisted) build(); }); // the browser kept the page: opens its session again
   addEventListener("hashchange", () => { const name = decodeURIComponent(location.hash.slice(1)); if (app.abouts.has(name) && name !== app.model) { app.model = name; build(); } });
   connection.onfound(() => { if (app.models.length) app.retry?.(); else load().catch(fail); });
   await load();
