@@ -83,7 +83,7 @@ class Shortcut:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serves one connection."""
         served = self._models.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if served is None or not any(one in self.TYPES for one in scope["headers"]):
+        if served is None or not (self.TYPES[0] in scope["headers"] or self.TYPES[1] in scope["headers"]):
             await self._app(scope, receive, send)
             return
         scope["route"] = self._route
