@@ -100,3 +100,13 @@ def test_serving(tmp_path, models, workload, servers):
     assert all(0 <= difference < 1e-5 for difference in compared)
     if workload == "steps":  # binary answers are the bits of `predict_proba`
         assert compared[:2] == [0, 0]
+
+
+def test_sessions():
+    """5,000 sessions need at most 10 kB on disk each, and little memory."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "sessions.py"), "--sessions", "5000"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = re.findall(r"([\d,]+) sessions: ([\d.]+) MB on disk, ([\d.]+) MB of memory", done.stdout)
+    assert number(found[0]) == 6000
+    assert 5 < number(found[1]) < 60

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -75,3 +76,51 @@ def until(check, seconds: float = 10.0) -> Any:
         assert time.monotonic() < end, "nothing happened in time"
         time.sleep(0.02)
     return found
+
+
+class Serving:
+    """A process of `recurra serve`.
+
+    Args:
+        folder: folder for its log.
+        models: arguments for the models.
+        options: further arguments.
+    """
+
+    def __init__(self, folder: Path, models: list[str], *options: str) -> None:
+        self.log = folder / "serve.log"
+        self._begin = self.log.stat().st_size if self.log.exists() else 0
+        command = [sys.executable, "-m", "recurra", "serve", *models, "--port", "0", *options]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stderr=log, stdout=subprocess.DEVNULL)
+        found = until(lambda: re.search(r"http://127.0.0.1:(\d+) serves", self.text()) or self._ended(), 120)
+        self.address = ("127.0.0.1", int(found[1]))
+        self.url = f"http://127.0.0.1:{found[1]}"
+
+    def _ended(self) -> None:
+        assert self.process.poll() is None, self.text()
+
+    def text(self) -> str:
+        """The log since the start of this process."""
+        with self.log.open("rb") as log:
+            log.seek(self._begin)
+            return log.read().decode()
+
+    def memory(self) -> int:
+        """Bytes of memory of the process."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def files(self) -> int:
+        """Number of open files of the process."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def kill(self) -> None:
+        """Ends the process at once."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, timeout: float = 40.0) -> int:
+        """Asks the process to end and returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
