@@ -92,6 +92,7 @@ def test_characters_that_join_stay_together():
     assert MADE["text-char"].split("a[UNK]b") == ("a[UNK]", "b")
 
 
+@pytest.mark.slow
 def test_no_character_that_begins_joins_the_one_before():
     parts = [unicodedata.decomposition(chr(code)).split() for code in range(sys.maxunicode + 1)]
     second = {chr(int(part[1], 16)) for part in parts if len(part) == 2 and not part[0].startswith("<")}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 import msgspec
 import pytest
@@ -12,10 +14,10 @@ from hypothesis import strategies as st
 from serving.inputs import INPUTS
 from serving.models import KINDS, model
 from serving.schema import accepts
-from toy_task import LengthRegressor
 
 from recurra import SequenceClassifier, trace
 from recurra.errors import UsageError
+from recurra.tasks import registry
 from recurra.tasks.serving.service import InputError, Service
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -146,8 +148,13 @@ def test_a_model_without_steps_gives_the_reason():
 
 @pytest.fixture(scope="module")
 def outside():
+    """A model of the toy task, which is registered for these tests only."""
     X = [[float(i)] * (1 + i % 5) for i in range(20)]
-    return LengthRegressor(hidden_size=4, epochs=1, batch_size=8, verbose=0).fit(X, [len(x) for x in X])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_TASKS", dict(registry._TASKS))
+        patch.delitem(sys.modules, "toy_task", raising=False)
+        kind = import_module("toy_task").LengthRegressor
+        yield kind(hidden_size=4, epochs=1, batch_size=8, verbose=0).fit(X, [len(x) for x in X])
 
 
 def test_the_service_of_a_task_outside_the_package(outside):
