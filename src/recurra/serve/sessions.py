@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import secrets
 import time
-import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -20,6 +18,7 @@ from typing import Any
 from .batching import Batcher, EngineThread
 from .metrics import Metrics
 from .models import ServedModel
+from .owners import HashedOwners, Owners
 from .problems import Problem, busy
 from .settings import Settings
 from .state_file import SessionState, StateInfo
@@ -49,6 +48,9 @@ class Sessions:
         metrics: counts sessions.
         store: sessions on disk; None to keep them in memory only.
         worker: number of this process and number of processes.
+
+    Attributes:
+        owners: decides which sessions belong to this process.
     """
 
     def __init__(
@@ -62,7 +64,8 @@ class Sessions:
         worker: tuple[int, int] = (0, 1),
     ) -> None:
         self._models, self._engine, self._batcher = models, engine, batcher
-        self._settings, self._metrics, self._store, self._worker = settings, metrics, store, worker
+        self._settings, self._metrics, self._store = settings, metrics, store
+        self.owners: Owners = HashedOwners(*worker)
         self._runner = StepRunner(models, store)
         self._slabs = self._runner.slabs
         self._live: OrderedDict[str, Session] = OrderedDict()  # least recently used first
@@ -105,7 +108,7 @@ class Sessions:
             session.holds -= 1
 
     async def _find(self, model: str, id: str) -> Session:
-        self._check_owner(id)
+        self.owners.check(id)
         session = self._live.get(id)
         if session is not None and not self._in_use(session) and self._deadline(session) < time.time():
             await self._expire_live(session)
@@ -277,13 +280,15 @@ class Sessions:
 
     async def _add(self, model: str, state: SessionState, id: str | None) -> Session:
         self._stepper(model)
-        if id is not None:
-            self._check_owner(id)
+        new = id is None
+        id = self.owners.new_id() if id is None else id
+        self.owners.check(id)
         if self.count >= self._settings.max_sessions:
             raise busy(f"there are {self.count:,} sessions, which is the limit; delete some, or try later", 429)
-        if id is not None and ((self._store is not None and await self._on_disk(id)) or id in self._live):
+        await self.owners.claim(id)
+        if not new and ((self._store is not None and await self._on_disk(id)) or id in self._live):
             raise Problem(409, f"there is a session {id!r} already", ("session",))
-        session = Session(id or self._new_id(), model, self._slabs[model].take(), state.info, time.time())
+        session = Session(id, model, self._slabs[model].take(), state.info, time.time())
         self._enter(session)
         self._ended.pop(session.id, None)
         self._saved += self._store is not None
@@ -356,6 +361,7 @@ class Sessions:
         self._ended[session.id] = reason
         if len(self._ended) > MAX_ENDED:
             self._ended.popitem(last=False)
+        self.owners.ended(session.id)
         self._metrics.session_ended(session.model, kind)
 
     def _release(self, session: Session) -> None:
@@ -376,28 +382,6 @@ class Sessions:
     def _touch(self, session: Session) -> None:
         session.used = time.time()
         self._live.move_to_end(session.id)
-
-    def _new_id(self) -> str:
-        """Returns a random name that belongs to this process."""
-        number, count = self._worker
-        while True:
-            id = secrets.token_urlsafe(15)
-            if zlib.crc32(id.encode()) % count == number:
-                return id
-
-    def _check_owner(self, id: str) -> None:
-        """Refuses a session of another worker process; two processes must not run one session.
-
-        Raises:
-            Problem: the session belongs to another process.
-        """
-        number, count = self._worker
-        if zlib.crc32(id.encode()) % count != number:
-            raise Problem(
-                421,
-                f"the session {id!r} belongs to another worker process: open the WebSocket with ?session={id}, or fork "
-                "to a name that the server chooses",
-            )
 
     def _stepper(self, model: str) -> Any:
         served = self._models[model]

@@ -13,7 +13,7 @@ from running import until
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from recurra.serve.process.forward import owner_of
+from recurra.serve.owners import owner_of
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="reads the processes of Linux")
 STEPS = "/v1/models/m/sessions/{}/steps"
