@@ -14,13 +14,15 @@ from .settings import Settings
 if TYPE_CHECKING:
     from .app import create_app
     from .client import AsyncClient, Client, ServerError, Session
+    from .cluster import ray_app
     from .process.thread import running
 
-__all__ = ["AsyncClient", "Client", "ServerError", "Session", "Settings", "create_app", "running"]
+__all__ = ["AsyncClient", "Client", "ServerError", "Session", "Settings", "create_app", "ray_app", "running"]
 
 _HOMES = {
     **dict.fromkeys(("AsyncClient", "Client", "ServerError", "Session"), ".client"),
     "create_app": ".app",
+    "ray_app": ".cluster",
     "running": ".process.thread",
 }
 

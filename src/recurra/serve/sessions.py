@@ -173,6 +173,23 @@ class Sessions:
         """Returns whether a session is in memory."""
         return self._live.get(session.id) is session
 
+    def is_known(self, id: str) -> bool:
+        """Returns whether there is a session of this name in memory."""
+        return id in self._live
+
+    async def names(self) -> list[str]:
+        """Returns the names of all sessions, in memory and on disk."""
+        return list(self._live) if self._store is None else await self._engine.call(self._store.names)
+
+    async def model_of(self, id: str) -> str:
+        """Returns the model of a session.
+
+        Raises:
+            Problem: there is no session of this name.
+        """
+        session = self._live.get(id) or await self._load(id)
+        return session.model
+
     @property
     def count(self) -> int:
         """Number of sessions, in memory and on disk."""

@@ -163,6 +163,12 @@ class Store:
             return None
         return Saved(row[0], self._names[row[1]], *row[2:])
 
+    def names(self) -> list[str]:
+        """Returns the names of all sessions."""
+        with self._transaction() as run:
+            rows = run.execute("SELECT id, model FROM sessions").fetchall()
+        return [id for id, model in rows if model in self._names]
+
     def ended(self, session: str) -> str | None:
         """Returns the reason why a session ended, as a clause; None if it is not known."""
         row = self._one("SELECT reason FROM ended WHERE id = ?", session)
