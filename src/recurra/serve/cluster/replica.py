@@ -246,7 +246,7 @@ class Replica:
                     headers = {TOKEN.decode(): await self._directory("offer", name, self.name)}
                     path = f"{_MOVE}{quote(model)}/{quote(name)}"
                     answer = await self._peer(address).client.put(path, content=data, headers=headers, timeout=10.0)
-                    if answer.status_code != 200:
+                    if answer.status_code != 204:
                         raise Problem(503, answer.text)
                     await sessions.delete(session, "it was moved to another replica")
             except (Problem, httpx.HTTPError) as error:
@@ -285,7 +285,8 @@ class Replica:
                 raise
             await send_error(send, problem.status, problem.message)
         else:
-            await send_error(send, 200, "moved")
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
         finally:
             self._arriving.discard(name)
 
