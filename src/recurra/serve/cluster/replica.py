@@ -278,7 +278,9 @@ class Replica:
         try:
             served = self._server.model(model)
             data = await _body(receive)
-            await self._server.sessions.replace(model, name, read_state(data, served.stepper.specs, served.fingerprint))
+            state = read_state(data, served.stepper.specs, served.fingerprint)
+            with self._server.work():  # refused if this replica ends too: it has counted the sessions that it moves
+                await self._server.sessions.replace(model, name, state)
         except Exception as error:
             problem = problem_of(error)
             if problem is None:
