@@ -143,3 +143,11 @@ def test_random_bytes_close_the_socket_only(serve):
             read_all(opened)
     assert httpx.get(f"{running.url}/health/live").status_code == 200
     assert "Traceback" not in running.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "head", [SHAKE[:-4] + b"\r\ncontent-length: 3\r\n\r\nabc", SHAKE.replace(b"/socket", b"/" + b"a" * 9000)]
+)
+def test_a_request_for_a_socket_that_is_not_valid_is_answered(serve, head):
+    answer = serve().exchange(head)
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 414 "))

@@ -15,6 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from recurra.serve.settings import Settings
 
 from .connection import Writing
+from .exchange import error_body
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -59,7 +60,7 @@ class Socket(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Called with bytes of the peer."""
         if not self._rest and len(data) <= SLICE:
-            super().data_received(data)
+            self._parse(data)
         else:
             self._rest += data
             self._parse_rest()
@@ -121,11 +122,24 @@ class Socket(WebSocketsSansIOProtocol):
         else:
             super().shutdown()
 
+    def _parse(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is None or self.handshake_initiated or self.transport.is_closing():
+            return
+        # no request to open a WebSocket, for example one with a body; uvicorn would wait for ever
+        self._refused("handshake")
+        body = error_body(400, "the request to open a WebSocket is not valid")
+        head = (
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n"
+        )
+        self.transport.write(b"".join(self.conn.data_to_send()) or head % len(body) + b"\r\n" + body)
+        self.transport.close()
+
     def _parse_rest(self) -> None:
         while self._rest and self.queue.qsize() < BACKLOG and not self.transport.is_closing():
             piece = bytes(self._rest[:SLICE])
             del self._rest[:SLICE]
-            super().data_received(piece)
+            self._parse(piece)
         if self._rest and not self.read_paused and not self.transport.is_closing():
             self.read_paused = True
             self.transport.pause_reading()
