@@ -110,3 +110,10 @@ def test_sessions():
     (found,) = re.findall(r"([\d,]+) sessions: ([\d.]+) MB on disk, ([\d.]+) MB of memory", done.stdout)
     assert number(found[0]) == 6000
     assert 5 < number(found[1]) < 60
+
+
+def test_soak():
+    """Two minutes of mixed load: memory, open files and sessions of the server do not grow."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "soak.py"), "--minutes", "2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

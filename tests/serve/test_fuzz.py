@@ -1,0 +1,327 @@
+"""10,000 random requests to `recurra serve`: no status 500, no traceback, no hang, bounded memory, exact answers after.
+
+`RECURRA_FUZZ_SEED` chooses the requests.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import schemathesis
+from fuzz_inputs import body, infer_request, raw_request, socket_message, spoiled
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Unsatisfiable
+from running import Serving
+from schemathesis.generation import GenerationMode
+from serving.models import model
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+pytestmark = pytest.mark.slow
+
+Connection = http.client.HTTPConnection
+SEED = int(os.environ.get("RECURRA_FUZZ_SEED", "0"))
+KINDS = ("texts", "numbers", "running text", "tags", "translations", "blanks", "speech", "table")
+BOUND = 20.0
+"""Longest time for an answer in seconds, on a busy machine."""
+MEMORY = 256 << 20
+"""Most further bytes of memory of the server after all requests."""
+ROWS = [[0.5, -1.0], [0.25, 2.0]]
+
+
+class Target:
+    """The server that gets the requests."""
+
+    def __init__(self, serving: Serving, sensor: Any) -> None:
+        self.serving, self.sensor, self.statuses, self.count = serving, sensor, Counter(), 0
+        self.connection = Connection(*serving.address, timeout=BOUND)  # opened again when the server closes it
+        self.used = 0.0
+        self.check()
+        self.before = serving.memory()
+
+    def random(self, name: str) -> np.random.Generator:
+        """Numbers for one test."""
+        return np.random.default_rng([SEED, *name.encode()])
+
+    def post(self, connection: Connection, path: str, data: bytes, **headers: str) -> tuple[int, bytes]:
+        """Sends a request and returns status and body."""
+        return self.send(connection, "POST", path, data, {"content-type": "application/json", **headers})
+
+    def send(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        data: bytes | None,
+        headers: dict[str, str],
+    ) -> tuple[int, bytes]:
+        begun = time.monotonic()
+        if begun - self.used > 1:  # the server closes connections that are idle for 2 seconds
+            connection.close()
+        connection.request(method, path, data, headers)
+        answer = connection.getresponse()
+        found, self.used = answer.read(), time.monotonic()
+        self.note(answer.status, (method, path, data and data[:300], headers), time.monotonic() - begun)
+        if answer.status >= 400 and answer.getheader("content-type") == "application/json":
+            assert json.loads(found)["error"]["status"] == answer.status
+        if answer.status in (429, 503):
+            assert answer.getheader("retry-after")
+        return answer.status, found
+
+    def note(self, status: int, request: Any, seconds: float = 0.0) -> None:
+        """Counts an answer and checks its status and its time."""
+        self.count += 1
+        self.statuses[status] += 1
+        assert status != 500, request
+        assert seconds < BOUND, request
+
+    def check(self) -> None:
+        """Checks that the server works, answers exactly, and logged no fault."""
+        answer = httpx.post(
+            f"{self.serving.url}/v1/models/sensor/predict", json={"inputs": [ROWS], "proba": True}, timeout=BOUND
+        )
+        expected = self.sensor.predict_proba([np.array(ROWS)])[0].astype(float).tolist()
+        assert list(answer.json()["predictions"][0]["probabilities"].values()) == expected
+        assert self.serving.process.poll() is None
+        text = self.serving.text()
+        assert "Traceback" not in text, text[text.index("Traceback") - 300 :][:4000]
+        assert '"status": 500' not in text
+        assert '"status":500' not in text
+
+
+@pytest.fixture(scope="module")
+def server(sensor, tmp_path_factory) -> Iterator[Target]:
+    folder = tmp_path_factory.mktemp("fuzz")
+    models = {"sensor": sensor} | {kind.replace(" ", "-"): model(kind) for kind in KINDS}
+    for name, one in models.items():
+        one.save(folder / name)
+    options = "--timeout 10 --head-timeout 1 --body-timeout 1 --keep-alive 2 --max-sessions 500 --max-live 20 --idle 60"
+    serving = Serving(
+        folder, [str(folder / name) for name in models], *options.split(), "--state-dir", str(folder / "states")
+    )
+    target = Target(serving, sensor)
+    yield target
+    target.connection.close()
+    serving.kill()
+
+
+@pytest.fixture
+def target(server) -> Iterator[Target]:
+    """The server, which is checked after each test."""
+    before = server.count
+    yield server
+    server.check()
+    assert server.serving.memory() - server.before < MEMORY, server.serving.memory() - server.before
+    print(f"{server.count - before} requests, {server.count} so far: {dict(server.statuses)}")
+
+
+def test_requests_from_the_description(target):
+    """schemathesis makes valid and invalid requests from `/openapi.json`."""
+    schema = schemathesis.openapi.from_url(f"{target.serving.url}/openapi.json")
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert len(operations) > 30
+    session = httpx.Client(timeout=BOUND)
+    for operation in operations:
+        many = 10 if operation.method.upper() in ("POST", "PUT") else 3
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+
+            @seed(SEED)
+            @settings(
+                max_examples=many,
+                database=None,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                phases=[Phase.generate],
+            )
+            @given(operation.as_strategy(generation_mode=mode))
+            def call(case: Any) -> None:
+                begun = time.monotonic()
+                answer = case.call(timeout=BOUND)
+                target.note(answer.status_code, (case.method, case.path, case.body), time.monotonic() - begun)
+
+            try:
+                call()
+            except Unsatisfiable:  # a request without parameters cannot be invalid
+                assert mode is GenerationMode.NEGATIVE
+    session.close()
+
+
+EXAMPLES: dict[str, Any] = {
+    "sensor": ROWS,
+    "texts": "a good film",
+    "numbers": ROWS,
+    "running-text": "a cat",
+    "tags": ["Anna", "sleeps"],
+    "translations": "good day",
+    "blanks": "the [ ] drinks",
+    "speech": {"sound": "UklGRg=="},
+    "table": {"date": ["2024-03-01", "2024-03-02"], "load": [1, 2], "rain": [None, 0.5]},
+}
+
+
+def test_random_bodies(target):
+    """Values with one place replaced, damaged JSON, wrong types, for all models."""
+    random, connection = target.random("bodies"), target.connection
+    for name, example in EXAMPLES.items():
+        for _ in range(250):
+            valid = {"inputs": [example], "proba": True}
+            target.post(connection, f"/v1/models/{name}/predict", body(random, valid))
+    lines = [json.dumps(EXAMPLES["texts"]).encode(), b"5", b"{", b'["a"]', b"", b'"\\ud800"', b"[" * 2000]
+    for _ in range(100):
+        data = b"\n".join(lines[i] for i in random.integers(len(lines), size=random.integers(9)))
+        target.post(connection, "/v1/models/texts/predict", data, **{"content-type": "application/x-ndjson"})
+    for _ in range(150):
+        wanted = spoiled(random, {"prompt": "a cat", "length": 5, "temperature": 0.5, "top_k": 3, "seed": 1})
+        if isinstance(wanted, dict) and not isinstance(wanted.get("length", 500), str | list | dict | None):
+            wanted["length"] = min(wanted.get("length", 500), 20)
+        target.post(connection, "/v1/models/running-text/generate", json.dumps(wanted).encode())
+
+
+def test_raw_bytes(target):
+    """Wrong lines, headers, lengths, chunks, pipelined requests and halves of requests on sockets."""
+    random = target.random("raw")
+    paths = [f"/v1/models/{name}/predict" for name in ("sensor", "texts", "none")] + ["/v1/models", "/openapi.json"]
+    paths += ["/v1/models/sensor/sessions", "/v1/models/sensor/stream", "/v2/models/sensor/infer", "/metrics", "/"]
+    for _ in range(15):
+        opened = []
+        for _ in range(180):
+            data = raw_request(random, paths, {"inputs": [ROWS]})
+            one = socket.create_connection(target.serving.address, BOUND)
+            opened.append((one, data))
+            try:
+                one.sendall(data)
+                if random.random() < 0.5:
+                    one.shutdown(socket.SHUT_WR)
+            except OSError:  # refused before it was read
+                pass
+            if random.random() < 0.05:
+                one.close()  # the client leaves
+        for one, data in opened:
+            if one.fileno() < 0:
+                continue
+            with one:
+                found = b""
+                try:
+                    while part := one.recv(65_536):
+                        found += part
+                except ConnectionResetError:
+                    pass
+                except TimeoutError:
+                    raise AssertionError(f"no end: {data!r} {found!r}") from None
+                status = int(found.split(b" ", 2)[1]) if found.startswith(b"HTTP/1.1 ") else 0
+                assert b"HTTP/1.1 500" not in found
+                target.note(status, data)
+
+
+def test_life_of_sessions(target):
+    """Random valid and invalid requests to few sessions. Each valid answer is exact."""
+    random, connection, base = target.random("sessions"), target.connection, "/v1/models/sensor/sessions"
+    known: dict[str, tuple[int, list[list[float]]]] = {}  # seq and rows by name
+    states: list[tuple[bytes, int, list[list[float]]]] = []
+    for _ in range(2500):
+        name, kind = f"s{random.integers(8)}", random.integers(12)
+        url, (seq, rows) = f"{base}/{name}", known.get(name, (0, []))
+        if kind < 2:
+            status, _ = target.post(connection, base, json.dumps({"session": name}).encode())
+            assert status == (409 if name in known else 201)
+            known.setdefault(name, (0, []))
+        elif kind < 7:
+            new = random.normal(size=(int(random.integers(4)), 2)).tolist()
+            status, found = target.post(connection, f"{url}/steps", json.dumps({"inputs": new, "seq": seq}).encode())
+            assert status == (200 if name in known else status)
+            if name in known:
+                known[name] = (seq + 1, rows + new)
+                whole = np.array(rows + new).reshape(-1, 2)
+                expected = target.sensor.predict_proba([whole])[0].astype(float).tolist()
+                assert list(json.loads(found)["output"]["probabilities"].values()) == expected
+        elif kind == 7:
+            wrong = {"inputs": [[1, 2]], "seq": int(random.choice([seq + 1, seq + 7, max(0, seq - 2)]))}
+            status, _ = target.post(connection, f"{url}/steps", json.dumps(wrong).encode())
+            assert status in (404, 409, 410) or wrong["seq"] in (seq, seq - 1)
+            if status == 200 and wrong["seq"] == seq:
+                known[name] = (seq + 1, [*rows, [1, 2]])
+        elif kind == 8:
+            data = body(random, {"inputs": [[1, 2]], "seq": "0"})
+            status, _ = target.post(connection, f"{url}/steps", data)
+            if status == 200:  # a valid one by chance
+                target.send(connection, "DELETE", url, None, {})
+                known.pop(name, None)
+        elif kind == 9:
+            status, _ = target.send(connection, "DELETE", url, None, {})
+            assert status == (204 if name in known else status)
+            known.pop(name, None)
+        elif kind == 10:
+            status, found = target.send(connection, "GET", f"{url}/state", None, {})
+            assert status == (200 if name in known else status)
+            if status == 200:
+                states.append((found, seq, rows))
+            status, found = target.send(connection, "GET", url, None, {})
+            if status == 200:
+                assert (json.loads(found)["seq"], json.loads(found)["steps"]) == (seq, len(rows))
+        elif states:
+            data, seq, rows = states[random.integers(len(states))]
+            if random.random() < 0.5:
+                place = int(random.integers(len(data)))
+                data = data[:place] + random.bytes(3) + data[place + int(random.integers(5)) :]
+            status, _ = target.send(connection, "PUT", f"{url}/state", data, {})
+            if status == 200 and data in [one for one, *_ in states]:
+                known[name] = (seq, rows)
+            elif status == 200:  # other numbers
+                target.send(connection, "DELETE", url, None, {})
+                known.pop(name, None)
+
+
+def test_kserve(target):
+    random, connection = target.random("kserve"), target.connection
+    for name, features in [("sensor", 2), ("texts", 1), ("table", 1), ("tags", 1)]:
+        for _ in range(350):
+            data, headers = infer_request(random, features)
+            target.send(connection, "POST", f"/v2/models/{name}/infer", data, headers)
+        for path in ("", "/ready"):
+            assert target.send(connection, "GET", f"/v2/models/{name}{path}", None, {})[0] == 200
+
+
+def test_sockets(target):
+    """Text, JSON, records and fragments. After each message the socket answers, or it is closed with a code."""
+    random, opened, codes = target.random("sockets"), None, set()
+    with ExitStack() as stack:
+        for number in range(2200):
+            if opened is None:
+                name, features = [("sensor", 2), ("running-text", 1)][random.integers(2)]
+                address = f"ws{target.serving.url[4:]}/v1/models/{name}/stream"
+                opened = stack.enter_context(connect(address, open_timeout=BOUND))
+            try:
+                opened.send(socket_message(random, features))
+                target.count += 1
+                if random.random() < 0.05:
+                    assert opened.ping().wait(BOUND)
+                if random.random() < 0.02:
+                    opened.close(int(random.choice([1000, 1001, 3000, 4999])))
+                    opened = None
+                    continue
+                opened.send(json.dumps({"ref": f"sentinel {number}"}))
+                while True:
+                    answer = opened.recv(BOUND)
+                    if isinstance(answer, str) and json.loads(answer).get("ref") == f"sentinel {number}":
+                        break
+                    assert not isinstance(answer, str) or json.loads(answer).get("error", {}).get("status") != 500
+            except ConnectionClosed as closed:
+                codes.add(closed.rcvd.code if closed.rcvd else 1006)
+                opened = None
+    assert not codes & {1006, 1011}, codes
+
+
+def test_the_number_of_requests(server):
+    """All tests of this file together."""
+    assert server.count >= 10_000, server.count
