@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
+import socket
 import struct
 import threading
 import time
@@ -94,7 +97,7 @@ class Load:
                     self.note(id, seq, tuple(found["output"]["probabilities"].values()))
                     time.sleep(PAUSE)
 
-    def socket(self, ids: list[str]) -> None:
+    def stream(self, ids: list[str]) -> None:
         with connect(f"ws{self.url[4:]}/v1/models/sensor/stream") as socket:
             known = {}
             for id in ids:
@@ -131,7 +134,7 @@ def test_kill_9_under_load_changes_no_answer(folder, tmp_path):
     with ThreadPoolExecutor(len(groups)) as pool:
         try:
             clients = [
-                pool.submit(load_.retry, load_.http if group[0][0] == "h" else load_.socket, group) for group in groups
+                pool.submit(load_.retry, load_.http if group[0][0] == "h" else load_.stream, group) for group in groups
             ]
             for _ in range(KILLS):
                 before = dict(load_.accepted)
@@ -249,3 +252,95 @@ def test_shutdown_under_load_loses_no_accepted_step(folder, tmp_path):
             state = httpx.get(f"{serving.url}/v1/models/sensor/sessions/{id}").json()
             assert state["seq"] >= load_.accepted[id] + 1
         assert serving.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def writer_folder(writer, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "writer"
+    writer.save(path)
+    return path
+
+
+@pytest.mark.slow
+def test_a_stream_of_text_ends_completely_at_a_shutdown(folder, writer_folder, tmp_path):
+    """The stream and an idle WebSocket are open when the signal arrives; new work is refused meanwhile."""
+    serving = Serving(tmp_path, [str(folder), str(writer_folder)])
+    url = f"{serving.url}/v1/models"
+    wanted = {"prompt": "a cat", "length": 3000, "seed": 1}
+    with (
+        connect(f"ws{url[4:]}/sensor/stream") as opened,
+        httpx.stream("POST", f"{url}/writer/generate", json=wanted, timeout=60) as stream,
+    ):
+        lines = stream.iter_lines()
+        found = [next(lines)]
+        serving.process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionClosed):
+            opened.recv(20)
+        assert opened.close_code == 1001
+        refused = httpx.post(f"{url}/sensor/predict", json={"inputs": [[[1, 2]]]}, timeout=20)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        found += lines
+    texts = [json.loads(line[6:])["text"] for line in found if line.startswith('data: {"text"')]
+    assert "event: end" in found
+    model = load(writer_folder)
+    assert "".join(texts) == "".join(model.stream("a cat", 3000, seed=1))
+    assert serving.process.wait(20) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ndjson", "events", "socket"])
+def test_50_slow_readers_take_little_memory(folder, writer_folder, tmp_path, kind):
+    serving = Serving(tmp_path, [str(folder), str(writer_folder)], "--send-timeout", "3")
+    readers: list[socket.socket] = []
+    try:
+        body, path = b"[[1, 2]]\n" * 20_000, "sensor/predict"  # an answer has 60 bytes for each line
+        if kind == "events":
+            body, path = b'{"length": 100000, "temperature": 0}', "writer/generate"
+        media = "application/x-ndjson" if kind == "ndjson" else "application/json"
+        for _ in range(3):  # what the first requests allocate in any case
+            small = body[:900] if kind == "ndjson" else b'{"length": 9}'
+            httpx.post(f"{serving.url}/v1/models/{path}", content=small, headers={"content-type": media}, timeout=30)
+        before = serving.memory()
+        for _ in range(50):
+            reader = socket.socket()
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.settimeout(20)
+            reader.connect(serving.address)
+            readers.append(reader)
+            if kind == "socket":
+                reader.sendall(SHAKE)
+                answer = b""
+                while b"\r\n\r\n" not in answer:
+                    answer += reader.recv(4096)
+                reader.sendall(frame(1, b'{"open": {"keep": false}}'))
+                one = frame(1, b'{"handle": 0, "inputs": []}' + b" " * 50)
+                reader.setblocking(False)
+                with contextlib.suppress(BlockingIOError, ConnectionError):
+                    for _ in range(40):
+                        reader.sendall(one * 200)
+            else:
+                head = f"POST /v1/models/{path} HTTP/1.1\r\nhost: a\r\ncontent-type: {media}\r\n"
+                reader.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        most, end = 0, time.monotonic() + 8
+        while time.monotonic() < end:
+            most = max(most, serving.memory() - before)
+            time.sleep(0.1)
+        assert most < 50 << 20, most
+        assert httpx.get(f"{serving.url}/health/ready", timeout=20).status_code == 200
+        assert serving.process.poll() is None
+    finally:
+        for reader in readers:
+            reader.close()
+        serving.kill()
+    assert "Traceback" not in serving.text()
+
+
+SHAKE = (
+    b"GET /v1/models/sensor/stream HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+def frame(kind: int, data: bytes) -> bytes:
+    """A short frame of a client, masked with zeros."""
+    return bytes([kind | 0x80, 0x80 | len(data)]) + b"\0\0\0\0" + data
