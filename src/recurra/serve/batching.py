@@ -2,6 +2,9 @@
 
 All models run on one thread; the native engine has its own threads below it. While a batch is computed, requests that
 arrive form the next one. If the engine is free, a request waits at most `max_wait` for others.
+
+A batch that is expected to be short runs on the event loop. Two threads of Python take turns, and each operation of
+torch gives its turn away: on the engine thread, a batch of short texts takes several times as long.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ import asyncio
 import contextlib
 import functools
 import logging
-import math
 import queue
 import threading
 import time
@@ -23,8 +25,12 @@ from .problems import busy, problem_of
 
 log = logging.getLogger("recurra.serve")
 
-WORTHWHILE = 8
-"""Items of a batch from which on further ones hardly make an item cheaper."""
+SHORT = 0.01
+"""Expected seconds up to which a batch runs on the event loop. Other connections wait for so long."""
+FIXED = 0.0003
+"""Expected seconds of a batch without steps."""
+FAMILIAR = 8
+"""A batch with more than this multiple of the largest cost so far runs on the engine thread: its time is not known."""
 
 Run = Callable[[list[Any]], Sequence[Any]]
 """Computes the results of some items. A result may be an exception, for this item only."""
@@ -37,6 +43,12 @@ class EngineThread:
         self._calls: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="recurra-engine", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting = 0
+
+    @property
+    def idle(self) -> bool:
+        """True if nothing runs on the thread, so that the event loop may use models and states."""
+        return not self._waiting
 
     def start(self) -> None:
         """Starts the thread for the running event loop."""
@@ -45,7 +57,16 @@ class EngineThread:
 
     def submit(self, function: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
         """Runs `function` on the thread, then `done(result, error)` on the event loop."""
+        self._waiting += 1
         self._calls.put((function, done))
+
+    def _finish(self, done: Callable[[Any, BaseException | None], None], result: Any, error: Any) -> None:
+        self._waiting -= 1
+        done(result, error)
+
+    async def quick(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Runs a short function: on the event loop if the thread is idle, else on the thread after its other work."""
+        return function(*args) if self.idle else await self.call(function, *args)
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Runs `function(*args)` on the thread and returns its result."""
@@ -70,7 +91,7 @@ class EngineThread:
                 error = caught
             assert self._loop is not None  # noqa: S101
             with contextlib.suppress(RuntimeError):  # the loop was closed
-                self._loop.call_soon_threadsafe(done, result, error)
+                self._loop.call_soon_threadsafe(self._finish, done, result, error)
 
 
 class _Group(NamedTuple):
@@ -78,7 +99,6 @@ class _Group(NamedTuple):
 
     model: str
     run: Run
-    share: float
     items: deque[Any]
 
 
@@ -98,6 +118,7 @@ class Batcher:
         self._max_queue, self._metrics = max_queue, metrics
         self._groups: OrderedDict[Hashable, _Group] = OrderedDict()
         self._computing = False
+        self._rates: dict[Hashable, tuple[float, int]] = {}
         self._timer: asyncio.Handle | None = None
         self.waiting = 0
 
@@ -118,7 +139,7 @@ class Batcher:
         item: Any,
         done: Callable[[Any], None],
         cancelled: Callable[[], bool] = bool,
-        share: float = 1.0,
+        cost: int = 1,
     ) -> None:
         """Adds an item. `done(result)` is called on the event loop; the result may be an exception.
 
@@ -129,17 +150,19 @@ class Batcher:
             item: the item.
             done: called with the result.
             cancelled: returns True if the result is not needed any more. The item is then left out.
-            share: largest share of the waiting items of a group in one batch.
+            cost: about proportional to the time that the item takes, such as its number of steps.
         """
         if group not in self._groups:
-            self._groups[group] = _Group(model, run, share, deque())
-        self._groups[group].items.append((item, done, time.perf_counter(), cancelled))
+            self._groups[group] = _Group(model, run, deque())
+        self._groups[group].items.append((item, done, time.perf_counter(), cancelled, cost + 1))
         self.waiting += 1
         if not self._computing:
             self._schedule()
 
-    async def compute(self, group: Hashable, model: str, run: Run, items: Sequence[Any]) -> list[Any]:
-        """Computes items, in as many batches as needed.
+    async def compute(
+        self, group: Hashable, model: str, run: Run, items: Sequence[Any], cost: Callable[[Any], int] = len
+    ) -> list[Any]:
+        """Computes items, in as many batches as needed; arguments as of `add`.
 
         Raises:
             Exception: the first error of an item.
@@ -148,10 +171,7 @@ class Batcher:
         self.check(len(items))
         futures = [loop.create_future() for _ in items]
         for item, future in zip(items, futures, strict=True):
-            # with half of the waiting items in a batch, the event loop and the engine work at the same time; with all,
-            # they take turns
-            done = functools.partial(_resolve, future)
-            self.add(group, model, run, item, done, future.cancelled, share=0.5)
+            self.add(group, model, run, item, functools.partial(_resolve, future), future.cancelled, cost(item))
         try:
             found = [await future for future in futures]
         finally:
@@ -188,9 +208,8 @@ class Batcher:
     def _start(self, group: Hashable) -> None:
         """Takes a batch of a group, and submits it to the engine."""
         found = self._groups.pop(group)
-        model, run, share, items = found
-        count = min(len(items), self._max_batch, max(WORTHWHILE, math.ceil(share * len(items))))
-        taken = [items.popleft() for _ in range(count)]
+        model, run, items = found
+        taken = [items.popleft() for _ in range(min(len(items), self._max_batch))]
         if items:
             self._groups[group] = found  # at the end: other groups come first
         self.waiting -= len(taken)
@@ -199,7 +218,8 @@ class Batcher:
             self._computing = False
             self._schedule()
             return
-        started = time.perf_counter()
+        started, kind = time.perf_counter(), (group[0] if isinstance(group, tuple) else group, model)
+        cost = sum(entry[4] for entry in batch)
 
         def work() -> tuple[Sequence[Any], float]:
             begun = time.perf_counter()
@@ -208,6 +228,8 @@ class Batcher:
         def finish(found: Any, error: BaseException | None) -> None:
             self._computing = False
             results, seconds = found or ([error] * len(batch), 0.0)
+            if error is None:
+                self._learn(kind, cost, seconds)
             self._metrics.batch(model, len(batch), seconds, started - batch[0][2])
             self._schedule()  # before the answers are written, so that the engine is not idle
             for entry, result in zip(batch, results, strict=True):
@@ -216,7 +238,20 @@ class Batcher:
                 except Exception:  # the others need their results
                     log.exception("a result could not be handed over")
 
-        self._engine.submit(work, finish)
+        if self._engine.idle and self._is_short(kind, cost):
+            finish(work(), None)
+        else:
+            self._engine.submit(work, finish)
+
+    def _is_short(self, kind: Hashable, cost: int) -> bool:
+        rate, largest = self._rates.get(kind, (0.0, 0))
+        return cost <= FAMILIAR * largest and FIXED + rate * cost <= SHORT
+
+    def _learn(self, kind: Hashable, cost: int, seconds: float) -> None:
+        """Keeps the time per unit of cost, as a running mean."""
+        rate = max(seconds - FIXED, 0.0) / cost
+        before, largest = self._rates.get(kind, (rate, 0))
+        self._rates[kind] = ((before + rate) / 2, max(cost, largest))
 
 
 def _run(run: Run, items: list[Any]) -> Sequence[Any]:

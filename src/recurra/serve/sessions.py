@@ -33,6 +33,8 @@ EXPIRED_TOGETHER = 100
 """Sessions that are removed from disk in one turn of the engine thread, which takes milliseconds."""
 SPARE_DEADLINES = 1000
 """Deadlines of ended sessions that are kept in any case."""
+LOADED = 0.05
+"""Seconds for which a session from disk stays in memory in any case."""
 SWEEP = 1.0
 """Seconds between two searches for sessions to expire."""
 
@@ -66,6 +68,8 @@ class Sessions:
         self._models, self._engine, self._batcher = models, engine, batcher
         self._settings, self._metrics, self._store = settings, metrics, store
         self.owners: Owners = HashedOwners(*worker)
+        # short work runs on the event loop, unless it waits for the disk
+        self._do = engine.call if store is not None and settings.durability == "power" else engine.quick
         self._runner = StepRunner(models, store)
         self._slabs = self._runner.slabs
         self._live: OrderedDict[str, Session] = OrderedDict()  # least recently used first
@@ -88,7 +92,7 @@ class Sessions:
             Problem: the model has no sessions, the name is taken, or there are too many sessions.
         """
         stepper = self._stepper(model)
-        states = await self._engine.call(lambda: stepper.start(1, **options))
+        states = await self._do(lambda: stepper.start(1, **options))
         return await self._add(model, SessionState(states, StateInfo(self._models[model].fingerprint, 0, 0)), id)
 
     @asynccontextmanager
@@ -125,7 +129,7 @@ class Sessions:
 
     async def state(self, session: Session) -> SessionState:
         """Returns the state of a session after its last answered step."""
-        return await self._engine.call(self._runner.read_state, session)
+        return await self._do(self._runner.read_state, session)
 
     async def replace(self, model: str, id: str, state: SessionState) -> Session:
         """Sets the state of a session; begins the session if there is none of this name.
@@ -147,7 +151,7 @@ class Sessions:
     async def _replace(self, session: Session, state: SessionState) -> None:
         session.busy, session.replacing = session.busy + 1, True  # a step would mix the old and the new numbers
         try:
-            await self._engine.call(self._runner.write_state, session, state)
+            await self._do(self._runner.write_state, session, state)
         finally:
             session.busy, session.replacing = session.busy - 1, False
             session.accepted = session.seq
@@ -166,7 +170,7 @@ class Sessions:
             raise self._gone(session.id)
         self._remove(session, reason, "deleted")
         if self._store is not None:
-            await self._engine.call(self._store.delete, [session.id], reason)
+            await self._do(self._store.delete, [session.id], reason)
             self._saved -= 1
 
     def is_live(self, session: Session) -> bool:
@@ -179,7 +183,7 @@ class Sessions:
 
     async def names(self) -> list[str]:
         """Returns the names of all sessions, in memory and on disk."""
-        return list(self._live) if self._store is None else await self._engine.call(self._store.names)
+        return list(self._live) if self._store is None else await self._do(self._store.names)
 
     async def model_of(self, id: str) -> str:
         """Returns the model of a session.
@@ -269,7 +273,9 @@ class Sessions:
             self._finish(session, result)
 
         model = session.model
-        self._batcher.add(("steps", model), model, self._runner.advance, session.queue[0].step, finish)
+        step = session.queue[0].step
+        cost = self._stepper(model).steps(step.item)
+        self._batcher.add(("steps", model), model, self._runner.advance, step, finish, cost=cost)
 
     def _finish(self, session: Session, result: Any) -> None:
         """Hands a result to its callbacks, and computes the next step of the session."""
@@ -311,7 +317,7 @@ class Sessions:
         self._saved += self._store is not None
         self._metrics.session_started(model)
         try:
-            await self._engine.call(self._runner.write_state, session, state)
+            await self._do(self._runner.write_state, session, state)
         except BaseException:
             if self.is_live(session):
                 self._remove(session, "its state could not be saved", "failed")
@@ -326,7 +332,7 @@ class Sessions:
 
     async def _on_disk(self, id: str) -> bool:
         assert self._store is not None  # noqa: S101
-        return await self._engine.call(self._store.read, id) is not None
+        return await self._do(self._store.read, id) is not None
 
     async def _load(self, id: str) -> Session:
         """Brings a session from disk to memory."""
@@ -339,9 +345,9 @@ class Sessions:
 
     async def _read(self, id: str) -> Session:
         assert self._store is not None  # noqa: S101
-        saved = await self._engine.call(self._store.read, id)
+        saved = await self._do(self._store.read, id)
         if saved is None or saved.model not in self._slabs:
-            reason = await self._engine.call(self._store.ended, id)
+            reason = await self._do(self._store.ended, id)
             raise self._gone(id, reason)
         if min(saved.used + self._settings.idle, saved.created + self._settings.max_age) < time.time():
             raise self._gone(id, self._reason(saved.used, saved.created))
@@ -350,9 +356,15 @@ class Sessions:
         states = slab.from_bytes(saved.state)
         session = Session(id, saved.model, slab.take(), info, saved.created)
         session.used = saved.used  # only steps prolong a session, in memory as on disk
-        await self._engine.call(slab.put, [session.slot], states)
+        await self._do(slab.put, [session.slot], states)
+        session.holds += 1  # until those who wait for it have it; else sessions from disk would replace each other
+        asyncio.get_running_loop().call_later(LOADED, self._unpin, session)
         self._enter(session)
         return session
+
+    def _unpin(self, session: Session) -> None:
+        session.holds -= 1
+        self._evict()
 
     def _enter(self, session: Session) -> None:
         self._live[session.id] = session
@@ -360,12 +372,13 @@ class Sessions:
         if len(self._deadlines) > 2 * len(self._live) + SPARE_DEADLINES:  # most are of sessions that ended or left
             self._deadlines = [(self._deadline(one), one.id) for one in self._live.values()]
             heapq.heapify(self._deadlines)
-        surplus = len(self._live) - self._settings.max_live
-        if self._store is not None and surplus > 0:
-            self._evict(surplus)
+        self._evict()
 
-    def _evict(self, count: int) -> None:
-        """Frees the slots of the least recently used sessions without waiting steps. Their states are on disk."""
+    def _evict(self) -> None:
+        """Frees slots of the least recently used sessions, if there are too many. Their states are on disk."""
+        count = len(self._live) - self._settings.max_live
+        if self._store is None or count <= 0:
+            return
         for session in list(islice((one for one in self._live.values() if not self._in_use(one)), count)):
             del self._live[session.id]
             self._slabs[session.model].free(session.slot)
@@ -430,14 +443,14 @@ class Sessions:
                 heapq.heappush(self._deadlines, (max(deadline, now) + SWEEP * self._in_use(session), id))
                 continue
             await self._expire_live(session)
-        while self._store is not None and await self._engine.call(self._expire_saved, now):
+        while self._store is not None and await self._do(self._expire_saved, now):
             pass  # steps run in between
 
     async def _expire_live(self, session: Session) -> None:
         reason = self._reason(session.used, session.created)
         self._remove(session, reason, "idle" if "--idle" in reason else "age")
         if self._store is not None:
-            await self._engine.call(self._store.delete, [session.id], reason)
+            await self._do(self._store.delete, [session.id], reason)
 
     def _expire_saved(self, now: float) -> bool:
         """Removes some expired sessions from disk; returns whether there may be more."""

@@ -139,7 +139,9 @@ async def answer(server: Server, served: ServedModel, inputs: Any, options: Any)
     def run(some: list[Any]) -> list[dict[str, Any]]:
         return served.service.answers(some, options)
 
-    return await server.batcher.compute(("predict", served.name, options), served.name, run, items)
+    return await server.batcher.compute(
+        ("predict", served.name, options), served.name, run, items, served.service.steps
+    )
 
 
 def _kind(value: Any) -> str:
