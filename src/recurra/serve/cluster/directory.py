@@ -12,6 +12,8 @@ BEAT = 1.0
 """Seconds between two messages of a replica to the directory."""
 DEAD = 4.0
 """A replica without messages for this time, to which no connection is possible, has ended."""
+LOST = 15.0
+"""Seconds after the end of a replica until its sessions are given up. It may still work and join again."""
 MAX_ENDED = 100_000
 """Ended sessions whose replica is remembered, so that clients get the reason."""
 
@@ -22,7 +24,8 @@ class Place(NamedTuple):
     Attributes:
         replica: name of the replica; empty if the session is not known.
         address: host and port of the replica; empty if it ended.
-        known: False if the directory has just started and does not know all sessions yet.
+        known: False if the directory has just started and does not know all sessions yet, or if the replica ended a
+            moment ago.
     """
 
     replica: str = ""
@@ -37,6 +40,7 @@ class Directory:
         self._started = time.monotonic()
         self._addresses: dict[str, str] = {}
         self._beats: dict[str, float] = {}
+        self._left: dict[str, float] = {}
         self._owners: dict[str, str] = {}
         self._ended: OrderedDict[str, str] = OrderedDict()
         self._offers: dict[str, str] = {}
@@ -49,6 +53,7 @@ class Directory:
             address: its host and port.
             sessions: names of its sessions.
         """
+        self._left.pop(replica, None)
         self._addresses[replica] = address
         self._beats[replica] = time.monotonic()
         self._owners.update(dict.fromkeys(sessions, replica))
@@ -62,6 +67,7 @@ class Directory:
         """Removes a replica."""
         self._addresses.pop(replica, None)
         self._beats.pop(replica, None)
+        self._left[replica] = time.monotonic()
 
     async def suspect(self, replica: str) -> None:
         """Removes a replica that cannot be reached, if it also sends no messages."""
@@ -123,4 +129,7 @@ class Directory:
             replica = self._ended.get(session, "")
             if replica not in self._addresses:
                 return Place(known=time.monotonic() - self._started > 2 * BEAT)
-        return Place(replica, self._addresses.get(replica, ""))
+        address = self._addresses.get(replica, "")
+        if not address and time.monotonic() - self._left.get(replica, 0.0) < LOST:
+            return Place(known=False)
+        return Place(replica, address)
