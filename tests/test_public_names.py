@@ -16,7 +16,7 @@ from typing import Any
 import pinned
 
 FILE = Path(__file__).with_name("public_names.txt")
-MODULES = ("recurra", *(f"recurra.{name}" for name in ("cells", "inspect", "lab", "nn", "ops", "tasks")))
+MODULES = ("recurra", *(f"recurra.{name}" for name in ("cells", "inspect", "lab", "nn", "ops", "serve", "tasks")))
 DEPRECATED = "  # deprecated"
 
 
