@@ -7,14 +7,12 @@ import os
 import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
 from ray import serve
-from websockets.sync.client import connect
 
 import recurra
 from recurra.serve import Client, ServerError, Session, Settings, ray_app
@@ -80,31 +78,6 @@ def kill_one() -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def removed() -> dict[str, Any]:
-    """A replica is removed while steps arrive and a socket is open; sessions continue."""
-    start(2, Settings(grace=30))
-    streams = Streams()
-    streams.step(0, 6)
-    before = len(replicas())
-    with connect("ws://127.0.0.1:8000/v1/models/sensor/stream") as socket, ThreadPoolExecutor(1) as pool:
-        socket.send(json.dumps({"open": {"session": "on-a-socket"}}))
-        opened = json.loads(socket.recv())
-        socket.send(json.dumps({"handle": opened["opened"], "inputs": streams.rows[0][:3].tolist(), "seq": 0}))
-        assert json.loads(socket.recv())["steps"] == 3
-        running = pool.submit(streams.step, 6, STEPS)
-        begun = time.monotonic()
-        start(1, Settings(grace=30))
-        wait(lambda: len(replicas()) == 1)
-        seconds = time.monotonic() - begun
-        running.result()
-    streams.check()
-    session = streams.clients[0].session("sensor", "on-a-socket")
-    assert session.seq == 1
-    answer = session.step(streams.rows[0][3:])["output"]
-    assert answer == streams.answers[0][-1]
-    return {"before": before, "after": len(replicas()), "seconds": seconds, "steps": sum(map(len, streams.answers))}
-
-
 def killed() -> dict[str, Any]:
     """A replica without state folder is killed: its sessions end with 410, the others continue."""
     start(2, Settings(grace=5))
@@ -142,7 +115,7 @@ def wait(condition: Any, seconds: float = 40.0) -> None:
         time.sleep(0.2)
 
 
-CHECKS = {"removed": removed, "killed": killed, "kept": kept}
+CHECKS = {"killed": killed, "kept": kept}
 ray.init(
     num_cpus=2,
     include_dashboard=False,

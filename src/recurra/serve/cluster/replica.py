@@ -70,6 +70,8 @@ class Replica:
             return
         try:
             place = await self._place(session)
+            if session in self._arriving:  # the directory knows it already, this replica not yet
+                raise busy("the session is being moved")
         except Problem as problem:
             await _refuse(scope, receive, send, problem)
             return
