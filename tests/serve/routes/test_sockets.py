@@ -188,3 +188,16 @@ def test_sessions_on_a_socket_come_back_from_disk(sensor, tmp_path):
     for i, row in enumerate(rows):
         both = np.concatenate([row, row])
         assert found[i, 1].tobytes() == sensor.predict_proba([both])[0].astype("<f4").tobytes()
+
+
+def test_messages_and_their_bytes_are_counted(sensor):
+    with serving({"sensor": sensor}) as client:
+        with connected(client, count=1) as socket:
+            data = record(0, 0, [[0, 0]])
+            socket.send_bytes(data)
+            receive(socket, 1)
+        lines = client.get("/metrics").text.splitlines()
+        found = dict(line.rsplit(" ", 1) for line in lines if line.startswith("recurra_socket_"))
+    assert found['recurra_socket_messages_total{direction="received"}'] == "2.0"
+    assert found['recurra_socket_messages_total{direction="sent"}'] == "2.0"
+    assert float(found['recurra_socket_bytes_total{direction="received"}']) == len('{"open":true}') + len(data)

@@ -139,6 +139,35 @@ def retry_after(response: httpx.Response) -> float:
     return min(float(text), LONGEST_WAIT) if text.isdecimal() else 0.0
 
 
+class Events:
+    """Reads the server-sent events of generated text, line by line.
+
+    Attributes:
+        ended: True after the last event.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self.ended = False
+
+    def pieces(self, line: str) -> Iterator[str]:
+        """Yields the piece of text whose event ends with this line, if there is one.
+
+        Raises:
+            ServerError: the server reported an error.
+        """
+        if line:
+            self._lines.append(line)
+            return
+        name, data = event_of(self._lines)
+        self._lines = []
+        if name == "error":
+            raise ServerError(data["error"]["message"], data["error"]["status"])
+        self.ended = name == "end"
+        if not self.ended:
+            yield data["text"]
+
+
 def event_of(lines: list[str]) -> tuple[str, Any]:
     """Returns name and data of a server-sent event."""
     name, data = "message", ""

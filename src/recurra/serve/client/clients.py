@@ -12,9 +12,9 @@ import httpx
 from .calls import (
     RETRIED,
     Call,
+    Events,
     ServerError,
     error_of,
-    event_of,
     model_path,
     new_name,
     result_of,
@@ -245,18 +245,11 @@ class Client(Api):
             with self._http.stream(call.method, call.path, **call.options()) as response:
                 if not response.is_success:
                     raise error_of(response.status_code, response.read())
-                lines: list[str] = []
+                events = Events()
                 for line in response.iter_lines():
-                    if line:
-                        lines.append(line)
-                        continue
-                    name, data = event_of(lines)
-                    lines = []
-                    if name == "error":
-                        raise ServerError(data["error"]["message"], data["error"]["status"])
-                    if name == "end":
+                    yield from events.pieces(line)
+                    if events.ended:
                         return
-                    yield data["text"]
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
 
@@ -334,18 +327,12 @@ class AsyncClient(Api):
             async with self._http.stream(call.method, call.path, **call.options()) as response:
                 if not response.is_success:
                     raise error_of(response.status_code, await response.aread())
-                lines: list[str] = []
+                events = Events()
                 async for line in response.aiter_lines():
-                    if line:
-                        lines.append(line)
-                        continue
-                    name, data = event_of(lines)
-                    lines = []
-                    if name == "error":
-                        raise ServerError(data["error"]["message"], data["error"]["status"])
-                    if name == "end":
+                    for piece in events.pieces(line):
+                        yield piece
+                    if events.ended:
                         return
-                    yield data["text"]
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
 

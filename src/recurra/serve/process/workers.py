@@ -145,11 +145,6 @@ class Workers:
             os.kill(pid, number)
 
 
-def _announce(pipe: int) -> None:
-    os.write(pipe, b"r")
-    os.close(pipe)
-
-
 def _signals() -> list[signal.Signals]:
     return [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 

@@ -161,13 +161,14 @@ class _Stream:
                 self._left = True
                 return
             data = message.get("bytes")
-            text = message.get("text") if data is None else None
+            text = message.get("text") or "" if data is None else ""
+            self._server.metrics.message_received(len(text.encode() if data is None else data))
             if self._code is not None:
                 return
             if data is not None:
                 self._binary(data)
             else:
-                await self._text(text or "")
+                await self._text(text)
 
     async def _text(self, text: str) -> None:
         known: dict[str, Any] = {}
@@ -388,10 +389,12 @@ class _Stream:
                 return
             for text in texts:
                 await self._deliver({"type": "websocket.send", "text": text.decode()})
+                self._server.metrics.message_sent(len(text))
                 self._size -= len(text)
             if records:
                 data = records[0] if len(records) == 1 else b"".join(records)
                 await self._deliver({"type": "websocket.send", "bytes": data})
+                self._server.metrics.message_sent(len(data))
                 self._size -= len(data)
             if self._code is not None and not (self._unanswered or self._texts or self._records):
                 return
