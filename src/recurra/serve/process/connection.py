@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -16,72 +16,67 @@ from recurra.serve.settings import Settings
 
 from .exchange import error_body
 
-if TYPE_CHECKING:
-    from uvicorn.config import Config
-    from uvicorn.server import ServerState
-
 MAX_PIPELINED = 32
 """Requests of one connection that wait for the answers to earlier ones."""
 
 _REASONS = {408: b"Request Timeout", 431: b"Request Header Fields Too Large", 503: b"Service Unavailable"}
 
 
-class Writing:
-    """Deadline of a peer that does not read what was sent to it.
-
-    Args:
-        transport: the transport of the connection.
-        settings: limits.
-    """
-
-    def __init__(self, transport: asyncio.Transport, settings: Settings) -> None:
-        self._transport, self._limit, self._seconds = transport, settings.send_queue, settings.send_timeout
-        self._deadline = 0.0
-        transport.set_write_buffer_limits(high=settings.send_queue)
-
-    def pause(self, now: float) -> None:
-        """Begins the deadline: the buffer is full."""
-        self._deadline = now + self._seconds
-
-    def resume(self) -> None:
-        """Ends the deadline: the peer has read most of the buffer."""
-        self._deadline = 0.0
-
-    def is_late(self, now: float) -> bool:
-        """Returns whether the peer has not read for too long.
-
-        A closing connection has the same time to empty its buffer.
-        """
-        if not self._deadline and self._transport.is_closing():
-            self._deadline = now + self._seconds
-        return bool(self._deadline) and now > self._deadline
-
-    @property
-    def overflows(self) -> bool:
-        """True if far more waits than the limit, for example answers to pings."""
-        return self._transport.get_write_buffer_size() > 2 * self._limit
-
-
-class Connection(HttpToolsProtocol):
-    """An HTTP connection with limits.
+class LimitedWriting(asyncio.Protocol):
+    """Mixin for the connections of uvicorn that cuts off a peer which does not read what was sent to it.
 
     Args:
         settings: limits.
         refused: called with the reason if a connection is refused or cut off.
+        given: arguments of the class of uvicorn.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        settings: Settings,
-        refused: Callable[[str], None],
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+
+    def __init__(self, *, settings: Settings, refused: Callable[[str], None], **given: Any) -> None:
+        super().__init__(**given)
         self._settings, self._refused = settings, refused
+        self._read_deadline = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called when a connection is made."""
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(high=self._settings.send_queue)
+
+    def pause_writing(self) -> None:
+        """Called when the write buffer is full."""
+        self._read_deadline = self.loop.time() + self._settings.send_timeout
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Called when most of the write buffer was sent."""
+        self._read_deadline = 0.0
+        super().resume_writing()
+
+    def check(self, now: float) -> None:
+        """Closes the connection if the peer has not read for too long.
+
+        A closing connection has the same time to empty its buffer.
+
+        Args:
+            now: time of the event loop.
+        """
+        if not self._read_deadline and self.transport.is_closing():
+            self._read_deadline = now + self._settings.send_timeout
+        if self._read_deadline and now > self._read_deadline:
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        self._refused("slow-reader")
+        self.transport.abort()
+
+
+class Connection(LimitedWriting, HttpToolsProtocol):
+    """An HTTP connection with limits; see `LimitedWriting` for the arguments."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
         self._phase = "head"
         """What the peer has to send: "head", "body", or "" for nothing."""
         self._deadline = 0.0
@@ -92,7 +87,6 @@ class Connection(HttpToolsProtocol):
         """Called when a connection is made. Refuses it if there are too many."""
         full = len(self.connections) >= self._settings.max_connections
         super().connection_made(transport)
-        self._writing = Writing(transport, self._settings)
         self._enter("head", self._settings.head_timeout)
         if full:
             self._reject(
@@ -146,26 +140,14 @@ class Connection(HttpToolsProtocol):
         if not self._rejected:
             super().handle_websocket_upgrade()
 
-    def pause_writing(self) -> None:
-        """Called when the write buffer is full."""
-        self._writing.pause(self.loop.time())
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        """Called when most of the write buffer was sent."""
-        self._writing.resume()
-        super().resume_writing()
-
     def check(self, now: float) -> None:
         """Closes the connection if a deadline is over.
 
         Args:
             now: time of the event loop.
         """
-        if self._writing.is_late(now):
-            self._refused("slow-reader")
-            self.transport.abort()
-        elif self._phase and now > self._deadline and not self.transport.is_closing():
+        super().check(now)
+        if self._phase and now > self._deadline and not self.transport.is_closing():
             if self.flow.read_paused:  # by this server, which has not yet used what it read
                 self._deadline = now + self._settings.body_timeout
             elif self._phase == "head" and not self._head_bytes:

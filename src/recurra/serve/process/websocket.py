@@ -6,20 +6,12 @@ while the application is busy.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from recurra.serve.settings import Settings
-
-from .connection import Writing
+from .connection import LimitedWriting
 from .exchange import error_body
-
-if TYPE_CHECKING:
-    from uvicorn.config import Config
-    from uvicorn.server import ServerState
 
 MAX_FRAGMENTS = 1024
 """Frames of one message."""
@@ -30,32 +22,12 @@ SLICE = 16_384
 GOING_AWAY = 1001
 
 
-class Socket(WebSocketsSansIOProtocol):
-    """A WebSocket with limits.
+class Socket(LimitedWriting, WebSocketsSansIOProtocol):
+    """A WebSocket with limits; see `LimitedWriting` for the arguments."""
 
-    Args:
-        settings: limits.
-        refused: called with the reason if a connection is cut off.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        settings: Settings,
-        refused: Callable[[str], None],
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._settings, self._refused = settings, refused
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
         self._rest = bytearray()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called when the HTTP connection becomes a WebSocket."""
-        super().connection_made(transport)
-        self._writing = Writing(self.transport, self._settings)
 
     def data_received(self, data: bytes) -> None:
         """Called with bytes of the peer."""
@@ -86,29 +58,9 @@ class Socket(WebSocketsSansIOProtocol):
     def handle_ping(self) -> None:
         """Called with a ping; the answer was prepared by the parser."""
         super().handle_ping()
-        if self._writing.overflows and not self.transport.is_closing():
-            self._refused("slow-reader")
-            self.transport.abort()
-
-    def pause_writing(self) -> None:
-        """Called when the write buffer is full."""
-        self._writing.pause(self.loop.time())
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        """Called when most of the write buffer was sent."""
-        self._writing.resume()
-        super().resume_writing()
-
-    def check(self, now: float) -> None:
-        """Closes the connection if the peer has not read for too long.
-
-        Args:
-            now: time of the event loop.
-        """
-        if self._writing.is_late(now):
-            self._refused("slow-reader")
-            self.transport.abort()
+        waiting = self.transport.get_write_buffer_size()
+        if waiting > 2 * self._settings.send_queue and not self.transport.is_closing():  # the peer reads no answers
+            self._cut_off()
 
     def shutdown(self) -> None:
         """Closes the WebSocket because the server ends."""
