@@ -58,14 +58,16 @@ class Running:
         return self.process.wait(timeout)
 
 
-def read_all(connection: socket.socket) -> bytes:
-    """Reads until the end. A reset counts as the end."""
+def read_all(connection: socket.socket, request: bytes = b"") -> bytes:
+    """Reads the answer to a request until its end, which must come before the timeout. A reset counts as the end."""
     found = b""
     try:
         while data := connection.recv(65_536):
             found += data
     except ConnectionResetError:
         pass
+    except TimeoutError:
+        raise AssertionError(f"no end: {request[:1000]!r} {found[:1000]!r}") from None
     return found
 
 

@@ -22,7 +22,7 @@ import schemathesis
 from fuzz_inputs import body, infer_request, raw_request, socket_message, spoiled
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
-from running import Serving
+from running import Serving, read_all
 from schemathesis.generation import GenerationMode
 from serving.models import model
 from websockets.exceptions import ConnectionClosed
@@ -211,14 +211,7 @@ def test_raw_bytes(target):
             if one.fileno() < 0:
                 continue
             with one:
-                found = b""
-                try:
-                    while part := one.recv(65_536):
-                        found += part
-                except ConnectionResetError:
-                    pass
-                except TimeoutError:
-                    raise AssertionError(f"no end: {data!r} {found!r}") from None
+                found = read_all(one, data)
                 status = int(found.split(b" ", 2)[1]) if found.startswith(b"HTTP/1.1 ") else 0
                 assert b"HTTP/1.1 500" not in found
                 target.note(status, data)
