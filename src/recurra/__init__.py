@@ -3,9 +3,9 @@
 Public names are imported at first use, so that `import recurra` and `recurra --help` are quick.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ._util.lazy_names import at_first_use
 from .tasks.registry import BUILT_IN
 
 if TYPE_CHECKING:
@@ -22,24 +22,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_MODULES = ("cells", "inspect", "lab", "nn", "ops")
-_HOME = {task.class_name: "tasks" for task in BUILT_IN} | {
-    "accelerate": "nn",
-    "gradient_reach": "inspect",
-    "load": "tasks",
-    "restore": "nn",
-    "trace": "inspect",
+_PLACES = {
+    **{name: f".{name}" for name in ("cells", "inspect", "lab", "nn", "ops")},
+    **{name: f".inspect:{name}" for name in ("gradient_reach", "trace")},
+    **{name: f".nn:{name}" for name in ("accelerate", "restore")},
+    **{name: f".tasks:{name}" for name in (*(task.class_name for task in BUILT_IN), "load")},
 }
 
-__all__ = sorted([*_HOME, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted(_PLACES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f".{_HOME[name]}", __name__), name)
-    if name in _MODULES:
-        return import_module(f".{name}", __name__)
-    raise AttributeError(f"module 'recurra' has no attribute {name!r}")
+__getattr__ = at_first_use(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:

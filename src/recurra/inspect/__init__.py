@@ -1,7 +1,6 @@
 """Inspection of models: gates and states, memory, gradients, attribution, interventions and the report page."""
 
-import warnings
-from typing import Any
+from recurra._util.lazy_names import earlier_names
 
 from .attribution.attribute import METHODS, Attribution, Completeness, attribute
 from .attribution.sanity import Sanity
@@ -71,21 +70,14 @@ __all__ = [
     "write_report",
 ]
 
-_RENAMED = {
-    "Importance": "UnitAblation",
-    "Telling": "LabelAssociation",
-    "browse": "max_activating",
-    "figures": "plots",
-    "importance": "unit_ablation",
-    "telling_units": "label_association",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Finds names of earlier versions."""
-    if name not in _RENAMED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    warnings.warn(f"recurra.inspect.{name} is now recurra.inspect.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
-    return import_module(f"{__name__}.plots") if name == "figures" else globals()[_RENAMED[name]]
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "Importance": ":UnitAblation",
+        "Telling": ":LabelAssociation",
+        "browse": ":max_activating",
+        "figures": ".plots",
+        "importance": ":unit_ablation",
+        "telling_units": ":label_association",
+    },
+)

@@ -1,8 +1,6 @@
 """Recurrent layers with the interface of torch.nn, and the other layers of the networks of all tasks."""
 
-import warnings
-from typing import Any
-
+from recurra._util.lazy_names import earlier_names
 from recurra.ops.mask import step_mask
 
 from .acceleration import AccelerateReport, accelerate, accelerate_report, restore
@@ -47,12 +45,4 @@ __all__ = [
     "step_mask",
 ]
 
-_RENAMED = {"Chain": "LinearChainCRF", "begin_remembering": "init_recurrent_"}
-
-
-def __getattr__(name: str) -> Any:
-    """Finds names of earlier versions."""
-    if name not in _RENAMED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn(f"recurra.nn.{name} is now recurra.nn.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
-    return globals()[_RENAMED[name]]
+__getattr__ = earlier_names(__name__, {"Chain": ":LinearChainCRF", "begin_remembering": ":init_recurrent_"})

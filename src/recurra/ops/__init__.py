@@ -1,7 +1,8 @@
 """Recurrence over time: one call, several engines, and an explanation of which one serves."""
 
-import warnings
 from typing import Any
+
+from recurra._util.lazy_names import earlier_names
 
 from . import registry
 from .call_spec import MEMORIES, PRECISIONS, CallSpec
@@ -46,18 +47,13 @@ def _quick_training(native: Any, *args: Any, half: bool, **options: Any) -> Any:
     return native.train(*args, bf16=half, **options)
 
 
-_RENAMED: dict[str, tuple[str, Any]] = {
-    "Call": ("recurra.ops.CallSpec", CallSpec),
-    "open_stream": ("recurra.ops.registry.open_session", _open_stream),
-    "quick_layer": ("recurra.ops.registry.fast_layer", registry.fast_layer),
-    "quick_training": ("the method train of a recurra.ops.registry.FastLayer", _quick_training),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Finds names of earlier versions."""
-    if name not in _RENAMED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    new, found = _RENAMED[name]
-    warnings.warn(f"recurra.ops.{name} is now {new}", DeprecationWarning, stacklevel=2)
-    return found
+__getattr__ = earlier_names(
+    __name__,
+    {
+        "Call": ":CallSpec",
+        "open_stream": ".registry:open_session",
+        "quick_layer": ".registry:fast_layer",
+        "quick_training": ".registry:FastLayer.train",
+    },
+    {"open_stream": _open_stream, "quick_training": _quick_training},
+)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recurra.errors import UsageError
+from recurra._util.extras import needs_extra
+from recurra._util.lazy_names import at_first_use
 
 from .settings import Settings
 
@@ -19,23 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClient", "Client", "ServerError", "Session", "Settings", "create_app", "ray_app", "running"]
 
-_HOMES = {
-    **dict.fromkeys(("AsyncClient", "Client", "ServerError", "Session"), ".client"),
-    "create_app": ".app",
-    "ray_app": ".cluster",
-    "running": ".process.thread",
-}
+_find = at_first_use(
+    __name__,
+    {
+        **{name: f".client:{name}" for name in ("AsyncClient", "Client", "ServerError", "Session")},
+        "create_app": ".app:create_app",
+        "ray_app": ".cluster:ray_app",
+        "running": ".process.thread:running",
+    },
+)
 
 
 def __getattr__(name: str) -> Any:
     """Imports the server at its first use; the command line reads the settings without it."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    try:
-        return getattr(import_module(_HOMES[name], __name__), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("recurra"):
-            raise
-        raise UsageError(f"the server needs {error.name}: pip install 'recurra[serve]'") from error
+    with needs_extra("serve", "the server"):
+        return _find(name)

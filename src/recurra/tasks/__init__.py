@@ -3,8 +3,9 @@
 Everything is imported at first use, so that the command line can list the tasks quickly.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from recurra._util.lazy_names import at_first_use
 
 from .registry import BUILT_IN, tasks
 
@@ -22,20 +23,20 @@ if TYPE_CHECKING:  # for type checkers; a test compares these names with the reg
 
     ESTIMATORS: dict[str, type[Estimator]]
 
-_CLASSES = {task.class_name: task for task in BUILT_IN}
-_MODULES = {"Estimator": ".base", "load": ".restore"}
+_PLACES = {
+    **{task.class_name: task.estimator for task in BUILT_IN},
+    "Estimator": ".base:Estimator",
+    "load": ".restore:load",
+}
+_find = at_first_use(__name__, _PLACES)
 
-__all__ = sorted(["ESTIMATORS", *_CLASSES, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted(["ESTIMATORS", *_PLACES])  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
     if name == "ESTIMATORS":
         return {task.name: task.load() for task in tasks()}
-    if name in _CLASSES:
-        return _CLASSES[name].load()
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _find(name)
 
 
 def __dir__() -> list[str]:

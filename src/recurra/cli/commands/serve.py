@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from recurra._util.extras import needs_extra
 from recurra.cli.support.console import say
 from recurra.cli.support.options import with_options
 from recurra.errors import UsageError
@@ -70,12 +71,8 @@ def serve(
     given: dict[str, Any] = {entry.name: getattr(options, entry.name) for entry in fields(Settings)}
     given["origins"] = tuple(given["origins"] or ())
     settings = Settings(**given)
-    try:
+    with needs_extra("serve", "the server"):
         from recurra.serve.process.runner import run
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("recurra"):
-            raise
-        raise UsageError(f"the server needs {error.name}: pip install 'recurra[serve]'") from None
     code = run(named, settings, host, port, say)
     if code:
         raise typer.Exit(code)
