@@ -23,7 +23,7 @@ from recurra.serve import Settings
 from recurra.serve.batching import Batcher, EngineThread
 from recurra.serve.metrics import Metrics
 from recurra.serve.models import load_models
-from recurra.serve.sessions import Sessions
+from recurra.serve.sessions.sessions import Sessions
 from recurra.serve.store import FILE, Store, claimed
 
 TOGETHER = 256
@@ -74,7 +74,7 @@ class Run:
         """Runs a step of a session."""
         async with self.sessions.held("sensor", f"session-{number}") as session:
             future = asyncio.get_running_loop().create_future()
-            self.sessions.step(session, None, self.row, future.set_result, json=False)
+            self.sessions.steps.accept(session, None, self.row, future.set_result, json=False)
             result = await future
         if isinstance(result, BaseException):
             raise result

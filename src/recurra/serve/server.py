@@ -15,7 +15,8 @@ from .batching import Batcher, EngineThread
 from .metrics import Metrics
 from .models import ServedModel, load_models
 from .problems import Problem, busy
-from .sessions import SWEEP, Sessions
+from .sessions.sessions import Sessions
+from .sessions.table import SWEEP
 from .settings import Settings
 from .store import Store, claimed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import zlib
 
@@ -175,3 +176,24 @@ def test_a_session_of_another_worker_process_is_refused(sensor):
             assert client.get(f"/v1/models/sensor/sessions/{name}").status_code == (200 if name in mine else 421)
         new = client.post("/v1/models/sensor/sessions").json()["session"]
         assert zlib.crc32(new.encode()) % 2 == 1
+
+
+def test_a_step_that_passes_the_deadline_of_its_request_is_repeated_later(sensor):
+    with serving({"sensor": sensor}, timeout=0.2) as client:
+        session = f"{URL}/{client.post(URL).json()['session']}"
+        event = threading.Event()
+        client.app.state.server.engine.submit(event.wait, lambda *_: None)
+        begun = time.monotonic()
+        late = client.post(f"{session}/steps", json={"inputs": [[1, 2]], "seq": 0})
+        assert (late.status_code, late.headers["retry-after"]) == (503, "1")
+        assert time.monotonic() - begun < 5
+        event.set()
+        again = client.post(f"{session}/steps", json={"inputs": [[1, 2]], "seq": 0})
+        assert (again.status_code, again.json()["steps"]) == (200, 1)
+
+
+@pytest.mark.parametrize("path", ["//steps", "/%20/steps", "/steps", "/a%2Fb/steps", "/%00/steps"])
+def test_a_step_without_a_name_is_refused(client, path):
+    answer = client.post(f"{URL}{path}", json={"inputs": [[0, 0]]})
+    assert answer.status_code in (404, 405, 422)
+    assert answer.json()["error"]["status"] == answer.status_code

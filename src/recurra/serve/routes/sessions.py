@@ -14,8 +14,8 @@ from starlette.responses import Response
 from recurra.serve.models import ServedModel
 from recurra.serve.problems import Problem
 from recurra.serve.server import Server
+from recurra.serve.sessions.step_runner import Session, StepResult
 from recurra.serve.state_file import read_state, write_state
-from recurra.serve.stepping import Session, StepResult
 
 from .requests import JsonResponse, convert, read_json, read_record, server_of
 
@@ -127,7 +127,7 @@ async def run_step(server: Server, session: Session, seq: int | None, item: Any)
         else:
             future.set_result(result)
 
-    server.sessions.step(session, seq, item, done)
+    server.sessions.steps.accept(session, seq, item, done)
     return await future
 
 

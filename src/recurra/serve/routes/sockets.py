@@ -30,8 +30,8 @@ from starlette.websockets import WebSocket
 from recurra.serve.models import ServedModel
 from recurra.serve.problems import Problem, busy, problem_of
 from recurra.serve.server import Server
-from recurra.serve.sessions import MAX_PIPELINED
-from recurra.serve.stepping import Session, StepResult
+from recurra.serve.sessions.step_queue import MAX_PIPELINED
+from recurra.serve.sessions.step_runner import Session, StepResult
 from recurra.tasks.serving.stepper import Stepper
 
 from .requests import JsonResponse, convert, encode, parse_json
@@ -343,7 +343,7 @@ class _Stream:
                 self._wake.set()
 
         try:
-            self._server.sessions.step(session, seq, item, done, json=json)
+            self._server.sessions.steps.accept(session, seq, item, done, json=json)
         except Exception as error:
             self._fail(error, known)
             return

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from recurra.errors import NonFiniteError
+from recurra.serve.models import ServedModel
+from recurra.serve.problems import Problem
+from recurra.serve.state_file import SessionState, StateInfo
+from recurra.serve.store import Saved, Store
 from recurra.tasks.serving.service import InputError
 
-from .models import ServedModel
-from .problems import Problem
 from .slab import Slab
-from .state_file import SessionState, StateInfo
-from .store import Saved, Store
 
 Done = Callable[["StepResult | BaseException"], None]
 
@@ -79,12 +79,17 @@ class Session:
         "used",
     )
 
-    def __init__(self, id: str, model: str, slot: int, info: StateInfo, created: float) -> None:
+    def __init__(self, id: str, model: str, slot: int, info: StateInfo, created: float, used: float) -> None:
         self.id, self.model, self.slot, self.created = id, model, slot, created
         self.seq = self.accepted = info.seq
-        self.steps, self.rest, self.used = info.steps, info.rest, time.time()
+        self.steps, self.rest, self.used = info.steps, info.rest, used
         self.queue: deque[Waiting] = deque()
         self.busy, self.holds, self.replacing, self.gone = 0, 0, False, False
+
+    @property
+    def in_use(self) -> bool:
+        """True if a computation or a request uses the session, so that it stays in memory."""
+        return bool(self.busy or self.holds)
 
     def about(self) -> dict[str, Any]:
         """Returns the session as JSON values."""
@@ -92,7 +97,7 @@ class Session:
 
 
 class StepRunner:
-    """Runs steps, and reads and writes states. All methods are called on the engine thread.
+    """Runs steps, and reads and writes states. All methods but `stepper` are called on the engine thread.
 
     Args:
         models: the models by name.
@@ -115,7 +120,7 @@ class StepRunner:
         if not batch:
             return []
         model = batch[0].session.model
-        stepper, slab = self._stepper(model), self.slabs[model]
+        stepper, slab = self.stepper(model), self.slabs[model]
         sessions = [step.session for step in batch]
         slots = [session.slot for session in sessions]
         found = stepper.advance(slab.get(slots), [session.rest for session in sessions], [step.item for step in batch])
@@ -143,7 +148,7 @@ class StepRunner:
         ]
 
     def _result(self, step: Step, output: np.ndarray, state: dict[str, Tensor] | None) -> StepResult:
-        answer = None if state is None else self._stepper(step.session.model).answer(output, state)
+        answer = None if state is None else self.stepper(step.session.model).answer(output, state)
         return StepResult(step.session.seq - 1, step.session.steps, output, answer)
 
     def _save(self, changes: Sequence[tuple[Session, int, int, str]], slab: Slab, states: Mapping[str, Tensor]) -> None:
@@ -168,8 +173,16 @@ class StepRunner:
         info = StateInfo(self._models[session.model].fingerprint, session.seq, session.steps, session.rest)
         return SessionState(self.slabs[session.model].get([session.slot]), info)
 
-    def _stepper(self, model: str) -> Any:
-        return self._models[model].stepper
+    def stepper(self, model: str) -> Any:
+        """Returns the stepper of a model.
+
+        Raises:
+            Problem: the model has no sessions.
+        """
+        served = self._models[model]
+        if served.stepper is None:
+            raise Problem(409, f"the model {model!r} has no sessions: {served.no_sessions}")
+        return served.stepper
 
 
 def _failed(message: str | None) -> Exception:
