@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import recurra
 from recurra.errors import UsageError
+from recurra.io.provenance import Provenance
 from recurra.tasks.many_to_one.stepper import stepper
 from recurra.tasks.serving.service import InputError
 
@@ -146,6 +147,21 @@ def test_about(forward):
     assert about["step"] == {"features": 3}
     assert about["state"]["hidden"] == {"shape": [1, 9], "dtype": "float32"}
     assert about["state"]["pooling.sum"] == {"shape": [9], "dtype": "float64"}
+
+
+def test_names_of_predicted_numbers():
+    X, y = drawn(20, 2, missing=0), np.arange(20.0)
+    model = recurra.SequenceRegressor(hidden_size=4, epochs=1, verbose=0, bidirectional=False, pooling="last")
+
+    def names() -> list[str]:
+        return stepper(model).about()["outputs"]
+
+    model.fit(X, y)
+    assert names() == ["value"]
+    model.provenance_ = Provenance(target_column="litres")  # of a table, set by the command line
+    assert names() == ["litres"]
+    model.fit(X, np.stack([y, -y], axis=1))
+    assert names() == ["value[0]", "value[1]"]
 
 
 @pytest.mark.parametrize(

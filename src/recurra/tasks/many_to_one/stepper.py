@@ -48,8 +48,15 @@ class SequenceStepper(Stepper):
 
     def about(self) -> dict[str, Any]:
         """See `Stepper.about`."""
-        names = getattr(self.estimator, "classes_", range(len(self.network.head.bias)))
-        return {**super().about(), "outputs": [str(name) for name in names]}
+        return {**super().about(), "outputs": self._output_names()}
+
+    def _output_names(self) -> list[str]:
+        """Returns the classes, the name of the target, or the places of the numbers in an answer."""
+        if self.estimator.task != "regress":
+            return [str(name) for name in self.estimator.classes_]
+        if self.estimator.several_:
+            return [f"value[{i}]" for i in range(len(self.network.head.bias))]
+        return [self.estimator.provenance_.target_column or "value"]
 
     def run(self, states: States, values: Tensor, lengths: Tensor) -> tuple[Tensor, States]:
         """Runs encoded steps; returns the pooled outputs `(sequences, units)` and the new states."""
