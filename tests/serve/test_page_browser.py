@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -288,7 +289,18 @@ def test_a_key_is_asked_for_and_used_everywhere(tab, sensor, tmp_path):
             ["recurra.key"],
             "",
         ]
+        page.get_by_role("link", name="Description of the interface").click()
+        page.wait_for_url("blob:**")
+        assert "/v1/models/sensor/predict" in json.loads(page.inner_text("body"))["paths"]
+        page.go_back()
+        page.wait_for_selector("#stream-start")
         opened.problems[:] = [text for text in opened.problems if "401" not in text]  # Chromium's note of each 401
+
+
+def test_without_keys_the_description_has_its_address(tab, site):
+    page = tab("reviews").page
+    page.get_by_role("link", name="Description of the interface").click()
+    page.wait_for_url(f"{site}openapi.json")
 
 
 def test_a_lost_server_is_noticed(tab):

@@ -1,5 +1,5 @@
 // The page: models, input, answer, live stream and the inside of the model.
-import { connection, modelPath, request } from "./api.js";
+import { connection, key, modelPath, open, request } from "./api.js";
 import { inWords, optionsOf, shown, writer } from "./answers.js";
 import { forget, insidePanel } from "./inside.js";
 import { inputPanel, kindOf, parse } from "./inputs.js";
@@ -22,7 +22,21 @@ function header() {
         localStorage.setItem(THEME, document.documentElement.dataset.theme);
         build("theme");
       } }, dark ? `☀ ${t("toLight")}` : `☾ ${t("toDark")}`))));
-  document.getElementById("foot").replaceChildren(el("p", {}, app.version ? t("footer", { v: app.version }) : "Recurra", " · ", el("a", { href: "openapi.json" }, t("api"))));
+  document.getElementById("foot").replaceChildren(el("p", {}, app.version ? t("footer", { v: app.version }) : "Recurra", " · ", description()));
+}
+
+// Link to the description of the interface. A link sends no key: with one, the description is fetched and shown from memory.
+function description() {
+  const link = R.el("a", { href: "openapi.json", onclick: async (event) => {
+    if (key() === null) return;
+    event.preventDefault();
+    try {
+      location.assign(URL.createObjectURL(await (await open("openapi.json")).blob()));
+    } catch (error) {
+      link.after(" ", R.el("span.error", { role: "alert" }, explain(error)));
+    }
+  } }, t("api"));
+  return link;
 }
 
 // ---- models ----
