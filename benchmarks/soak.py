@@ -112,7 +112,7 @@ class Soak:
     def leave(self, client: httpx.Client, chance: random.Random) -> None:
         """Clients that leave in the middle of a request or of an answer."""
         body = json.dumps({"inputs": [[[1.0, 2.0]] * 500] * 5}).encode()
-        head = b"POST /v1/models/sensor/predict HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+        head = b"POST /v1/models/sensor/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         with socket.create_connection(("127.0.0.1", self.port)) as opened:
             data = head + b"content-length: %d\r\n\r\n" % len(body) + body
             opened.sendall(data[: chance.randrange(1, len(data) + 1)])

@@ -128,7 +128,7 @@ def raw_request(random: np.random.Generator, paths: list[str], valid: Any) -> by
         path = str(random.choice(paths)).encode()
         line = b"POST " + path + b" HTTP/1.1" if random.random() < 0.6 else pick(LINES).replace(b"{path}", path)
         data = body(random, valid)
-        headers = [b"host: a", b"connection: close"]
+        headers = [b"host: localhost", b"connection: close"]
         if random.random() < 0.7:
             headers.append(b"content-type: application/json")
         if random.random() < 0.7:

@@ -64,7 +64,7 @@ def table_of_settings() -> str:
             shown, allowed = f"{number} {limit.unit}", _range(limit)
         else:
             shown, allowed = default or "–", ""
-            option = "--origin" if name == "origins" else option
+            option = option.removesuffix("s") if default == () else option
         lines.append(f"| `{option}` | {shown} | {allowed} | {limit.text} |")
     return "\n".join(lines) + "\n"
 

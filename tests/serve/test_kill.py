@@ -319,7 +319,7 @@ def test_50_slow_readers_take_little_memory(folder, writer_folder, tmp_path, kin
                     for _ in range(40):
                         reader.sendall(one * 200)
             else:
-                head = f"POST /v1/models/{path} HTTP/1.1\r\nhost: a\r\ncontent-type: {media}\r\n"
+                head = f"POST /v1/models/{path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {media}\r\n"
                 reader.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         most, end = 0, time.monotonic() + 8
         while time.monotonic() < end:
@@ -336,7 +336,7 @@ def test_50_slow_readers_take_little_memory(folder, writer_folder, tmp_path, kin
 
 
 SHAKE = (
-    b"GET /v1/models/sensor/stream HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    b"GET /v1/models/sensor/stream HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
     b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 

@@ -34,7 +34,14 @@ def test_whole_numbers_are_whole():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("durability", "always"), ("origins", ("example.org",)), ("open_page", "yes")]
+    ("name", "value"),
+    [
+        ("durability", "always"),
+        ("origins", ("example.org",)),
+        ("allowed_hosts", ("https://example.org",)),
+        ("allowed_hosts", ("a:8000",)),
+        ("open_page", "yes"),
+    ],
 )
 def test_other_settings_are_checked(name, value):
     with pytest.raises(UsageError, match=name):

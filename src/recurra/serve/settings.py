@@ -18,6 +18,7 @@ DURABILITIES = ("process", "power")
 """What an answered step survives: the end of the process, or a loss of power as well."""
 
 _ORIGIN = re.compile(r"https?://[^/\s,]+", re.IGNORECASE)
+_HOST = re.compile(r"\*|[A-Za-z0-9._-]{1,253}")
 
 
 class Limit(NamedTuple):
@@ -94,6 +95,13 @@ class Settings:
         tuple[str, ...],
         Limit("Origins that may open a WebSocket beside the server's, such as https://example.org."),
     ] = ()
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Limit(
+            "Hosts that requests may name beside addresses and localhost, such as example.org; '*' for all. Checked "
+            "at a loopback address, or if a host is given."
+        ),
+    ] = ()
     timeout: Annotated[float, Limit("Longest time until an answer begins.", "seconds", 0.01, 86_400)] = 30.0
     max_body: Annotated[int, Limit("Largest body of a request.", "bytes", 1)] = 8 * MIB
     max_inputs: Annotated[int, Limit("Most inputs in one request.", "inputs", 1)] = 1024
@@ -142,6 +150,9 @@ class Settings:
         for origin in self.origins:
             if not _ORIGIN.fullmatch(origin):
                 raise UsageError(f"origins contains {origin!r:.80}; an origin is like https://example.org:8000")
+        for host in self.allowed_hosts:
+            if not _HOST.fullmatch(host):
+                raise UsageError(f"allowed_hosts contains {host!r:.80}; a host is like example.org, without a port")
 
 
 def limits() -> dict[str, tuple[Any, Limit]]:

@@ -93,7 +93,14 @@ def test_key_files(recurra, model, keys):
 
 
 @pytest.mark.parametrize(
-    "options", [("--max-batch", 0), ("--idle", -1), ("--durability", "always"), ("--origin", "example.org")]
+    "options",
+    [
+        ("--max-batch", 0),
+        ("--idle", -1),
+        ("--durability", "always"),
+        ("--origin", "example.org"),
+        ("--allowed-host", "http://example.org"),
+    ],
 )
 def test_settings(recurra, model, options):
     code, _, said = recurra("serve", model, *options)

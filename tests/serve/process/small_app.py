@@ -141,8 +141,7 @@ def main() -> int:
     given = json.loads(sys.argv[1])
     if "keys" in given:
         given["keys"] = Path(given["keys"])
-    if "origins" in given:
-        given["origins"] = tuple(given["origins"])
+    given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
 
     def on_close(state: State) -> None:
         print(f"saved={state.saved}", flush=True)

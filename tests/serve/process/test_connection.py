@@ -10,8 +10,8 @@ import httpx
 import pytest
 from running import read_all, until
 
-HEAD = b"GET /echo HTTP/1.1\r\nhost: a\r\n"
-POST = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+HEAD = b"GET /echo HTTP/1.1\r\nhost: localhost\r\n"
+POST = b"POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_pipelined_requests_are_answered_in_order_and_limited(serve):
     last = HEAD + b"connection: close\r\n\r\n"
     assert running.exchange((HEAD + b"\r\n") * 20 + last).count(b"HTTP/1.1 200 ") == 21
     before = running.memory()
-    slow = b"GET /v1/a/slow?seconds=0.5 HTTP/1.1\r\nhost: a\r\n\r\n"
+    slow = b"GET /v1/a/slow?seconds=0.5 HTTP/1.1\r\nhost: localhost\r\n\r\n"
     running.exchange(slow + (HEAD + b"\r\n") * 5000)
     assert running.memory() - before < 8 << 20
     assert httpx.get(f"{running.url}/echo").status_code == 200
@@ -136,7 +136,7 @@ def slow_reader(running, request: bytes) -> socket.socket:
     return connection
 
 
-BIG = b"GET /big?chunks=2000 HTTP/1.1\r\nhost: a\r\n\r\n"  # 131 MB each
+BIG = b"GET /big?chunks=2000 HTTP/1.1\r\nhost: localhost\r\n\r\n"  # 131 MB each
 
 
 @pytest.mark.slow
@@ -163,7 +163,7 @@ def test_slow_readers_do_not_fill_the_memory_and_are_cut_off(serve):
 def test_a_slow_reader_of_a_small_answer_is_cut_off(serve):
     """The answer fits into the buffer of the server, so that only closing the connection has a deadline."""
     running = serve(send_timeout=0.5, keep_alive=0.3, send_queue=4_194_304, fresh=True)
-    with slow_reader(running, b"GET /big?chunks=60 HTTP/1.1\r\nhost: a\r\n\r\n"):
+    with slow_reader(running, b"GET /big?chunks=60 HTTP/1.1\r\nhost: localhost\r\n\r\n"):
         assert until(lambda: _metric(running, 'recurra_refused_total{reason="slow-reader"} 1.0'))
 
 

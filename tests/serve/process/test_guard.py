@@ -1,9 +1,10 @@
-"""The middleware: keys, origins, limits of bodies and of time, headers, logs and metrics."""
+"""The middleware: keys, hosts, origins, limits of bodies and of time, headers, logs and metrics."""
 
 from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
 
 import httpx
@@ -48,7 +49,8 @@ def test_a_body_at_the_limit_is_answered(small, client):
 
 def test_chunked_bodies_are_counted_as_they_come(small):
     with small.connect() as connection:
-        head = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        head = b"POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        head += b"transfer-encoding: chunked\r\n\r\n"
         connection.sendall(head + b"258\r\n" + b"1" * 600 + b"\r\n")
         connection.sendall(b"258\r\n" + b"1" * 600 + b"\r\n")  # the body has not ended
         assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
@@ -81,7 +83,7 @@ def test_a_stream_may_take_longer(small, client):
 def test_the_time_of_the_body_does_not_count(small):
     with small.connect() as connection:
         connection.sendall(
-            b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 4\r\n\r\n"
+            b"POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 4\r\n\r\n"
         )
         for _ in range(4):
             time.sleep(0.15)  # together longer than the time limit of the answer
@@ -223,7 +225,45 @@ def test_the_key_file_is_read_again(serve, client, tmp_path):
     assert (answers(KEY), answers(OTHER)) == (401, 200)
 
 
-# origins
+# hosts and origins
+
+
+def test_hosts(serve, client):
+    running = serve(fresh=True)
+    port = running.address[1]
+    for host in (f"localhost:{port}", "LOCALHOST", f"127.0.0.1:{port}", "127.9.8.7", "[::1]:80"):
+        assert client.get(f"{running.url}/echo", headers={"host": host}).status_code == 200
+    for path in ("/echo", "/", "/metrics", "/nothing"):
+        answer = client.get(f"{running.url}{path}", headers={"host": f"evil.example:{port}"})
+        assert answer.status_code == 403
+        assert answer.json()["error"]["message"] == (
+            "requests may not name the host 'evil.example'; the operator can allow it with --allowed-host"
+        )
+    assert client.get(f"{running.url}/health/live", headers={"host": "evil.example"}).status_code == 200
+    assert running.exchange(b"GET /echo HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    assert 'recurra_refused_total{reason="host"} 4.0' in client.get(f"{running.url}/metrics").text
+
+
+def test_allowed_hosts(serve, client):
+    running = serve(allowed_hosts=["shop.example"], origins=["https://Other.example:8443"])
+    for host, status in {"Shop.example": 200, "other.example:1": 200, "a.shop.example": 403, "10.0.0.1": 200}.items():
+        assert client.get(f"{running.url}/echo", headers={"host": host}).status_code == status
+
+
+def test_hosts_of_sockets(serve):
+    running = serve(allowed_hosts=["shop.example"])
+    for host, allowed in {"shop.example": True, "localhost": True, "evil.example": False}.items():
+        with socket.create_connection(running.address) as connection:  # as after a change of DNS
+            address, origin = f"ws://{host}/socket", f"http://{host}"
+            if allowed:
+                with connect(address, sock=connection, origin=origin) as opened:
+                    opened.send("hello")
+                    assert opened.recv(5) == "hello"
+            else:
+                with pytest.raises(InvalidStatus) as refused, connect(address, sock=connection, origin=origin):
+                    pass
+                assert refused.value.response.status_code == 403
+                assert b"--allowed-host" in refused.value.response.body
 
 
 def test_origins_of_sockets(serve):
@@ -243,7 +283,7 @@ def test_a_client_that_leaves_is_no_fault(serve):
     running = serve()
     with running.connect() as connection:
         connection.sendall(
-            b"POST /echo HTTP/1.1\r\nhost: a\r\nx-request-id: gone-1\r\ncontent-type: application/json\r\n"
+            b"POST /echo HTTP/1.1\r\nhost: localhost\r\nx-request-id: gone-1\r\ncontent-type: application/json\r\n"
             b"content-length: 9\r\n\r\n1"
         )
     (found,) = until(lambda: entries(running, request_id="gone-1"))

@@ -88,7 +88,7 @@ def test_streams_and_sockets_end_in_order(serve):
 def test_work_that_does_not_end_is_cut_off(serve):
     running = serve(fresh=True, grace=0.5)
     with running.connect() as connection:
-        connection.sendall(b"GET /v1/a/slow?seconds=60 HTTP/1.1\r\nhost: a\r\n\r\n")
+        connection.sendall(b"GET /v1/a/slow?seconds=60 HTTP/1.1\r\nhost: localhost\r\n\r\n")
         time.sleep(0.2)
         begun = time.monotonic()
         assert running.stop() == 1
@@ -99,7 +99,7 @@ def test_work_that_does_not_end_is_cut_off(serve):
 def test_a_second_signal_ends_at_once(serve):
     running = serve(fresh=True)
     with running.connect() as connection:
-        connection.sendall(b"GET /v1/a/slow?seconds=60 HTTP/1.1\r\nhost: a\r\n\r\n")
+        connection.sendall(b"GET /v1/a/slow?seconds=60 HTTP/1.1\r\nhost: localhost\r\n\r\n")
         time.sleep(0.2)
         running.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)

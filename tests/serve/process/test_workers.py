@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -88,6 +89,21 @@ def test_sockets_of_a_session(serve):
         with pytest.raises(InvalidStatus) as refused, connect(url, origin="https://example.com"):  # type: ignore[arg-type]
             pass
         assert refused.value.response.status_code == 403
+
+
+def test_hosts(serve):
+    """A request without a host, or with one that is allowed, may be forwarded; no worker answers others."""
+    running = serve(workers=3, allowed_hosts=["shop.example"])
+    for n in range(6):
+        for host, status in {"shop.example": 200, "127.0.0.1": 200, "evil.example": 403}.items():
+            assert ask(running, f"s{n}", headers={"host": host}).status_code == status
+        head = f"GET /v1/models/m/sessions/s{n}/steps HTTP/1.0\r\n\r\n"
+        assert running.exchange(head.encode()).startswith(b"HTTP/1.1 200 ")
+        with pytest.raises(InvalidStatus) as refused, socket.create_connection(running.address) as connection:
+            connect(f"ws://evil.example/v1/models/m/stream?session=s{n}", sock=connection).close()
+        assert refused.value.response.status_code == 403
+    assert running.exchange(b"GET /metrics HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    assert httpx.get(f"{running.url}/metrics", headers={"host": "evil.example"}).status_code == 403
 
 
 def test_metrics_of_all_workers(serve):

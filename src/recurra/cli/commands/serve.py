@@ -19,7 +19,7 @@ from recurra.serve.settings import Settings, limits
 _PANELS = {
     "Batches": ("max_batch", "max_wait", "max_queue"),
     "Sessions": ("idle", "max_age", "max_sessions", "max_live", "state_dir", "durability"),
-    "Access": ("keys", "open_metrics", "open_page", "origins"),
+    "Access": ("keys", "open_metrics", "open_page", "origins", "allowed_hosts"),
     "Process": ("workers", "grace", "drain_delay"),
 }
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -40,8 +40,8 @@ def _options() -> Any:
         elif kind is bool:
             option = f"{option}/--no-{name.replace('_', '-')}"
         elif default == ():
-            option, kind, default = "--origin", list[str] | None, None
-            extra |= {"metavar": "URL"}
+            option, kind, default = option.removesuffix("s"), list[str] | None, None
+            extra |= {"metavar": "URL" if name == "origins" else "HOST"}
         made.append((name, Annotated[kind, typer.Option(option, **extra)], field(default=default)))
     return make_dataclass("ServeOptions", made, frozen=True)
 
@@ -69,7 +69,7 @@ def serve(
     """
     named = _named(models)
     given: dict[str, Any] = {entry.name: getattr(options, entry.name) for entry in fields(Settings)}
-    given["origins"] = tuple(given["origins"] or ())
+    given |= {entry.name: tuple(given[entry.name] or ()) for entry in fields(Settings) if entry.default == ()}
     settings = Settings(**given)
     with needs_extra("serve", "the server"):
         from recurra.serve.process.runner import run

@@ -1,4 +1,4 @@
-"""Middleware around the whole application: keys, origins, limits, request ids, logs and metrics."""
+"""Middleware around the whole application: keys, hosts, origins, limits, request ids, logs and metrics."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect
 
+from recurra.serve.hosts import Hosts
 from recurra.serve.metrics import Metrics
 from recurra.serve.settings import Settings
 
@@ -32,10 +33,11 @@ class Control:
     """What the process tells the middleware while it runs.
 
     Args:
-        settings: names the key file.
+        settings: names the key file and hosts.
 
     Attributes:
         keys: the keys; None without a key file.
+        hosts: hosts that requests may name.
         leaving: True if the process is about to end. `/health/ready` is then answered with 503.
 
     Raises:
@@ -44,6 +46,7 @@ class Control:
 
     def __init__(self, settings: Settings) -> None:
         self.keys = None if settings.keys is None else Keys(settings.keys)
+        self.hosts = Hosts(settings)
         self.leaving = False
 
     def is_leaving(self) -> bool:
@@ -113,6 +116,11 @@ class Guard:
         path = scope["path"]
         if self._control.leaving and path == HEALTH[1]:
             await exchange.refuse(503, "the server is shutting down", (RETRY_AFTER,))
+            return True
+        refusal = self._control.hosts.refusal(headers.get(b"host", b""))
+        if refusal is not None and path not in HEALTH:
+            self._metrics.refused("host")
+            await exchange.refuse(403, refusal)
             return True
         if self._control.keys is not None and client is None and not self._is_open(path):
             self._metrics.refused("key")
@@ -199,6 +207,9 @@ class Guard:
             )
 
     def _socket_refusal(self, headers: Mapping[bytes, bytes], client: str | None) -> tuple[int, str, str] | None:
+        refusal = self._control.hosts.refusal(headers.get(b"host", b""))
+        if refusal is not None:
+            return 403, refusal, "host"
         if not self._is_allowed_origin(headers):
             return 403, "the origin of the page may not open a WebSocket here; the operator can allow it", "origin"
         if self._control.keys is not None and client is None:

@@ -32,7 +32,7 @@ class Peer:
         client: sends requests.
     """
 
-    def __init__(self, uds: Path | None = None, address: str = "worker") -> None:
+    def __init__(self, uds: Path | None = None, address: str = "localhost") -> None:
         self._uds, self._address = uds, address
         transport = httpx.AsyncHTTPTransport(
             uds=None if uds is None else str(uds), limits=httpx.Limits(max_keepalive_connections=64)
@@ -82,7 +82,7 @@ class Peer:
         await receive()  # websocket.connect
         skipped = ("host", "connection", "upgrade", "origin")
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        host = dict(headers).get("host", "worker")
+        host = dict(headers).get("host", "localhost")
         try:
             opened = await self._connect(
                 f"ws://{host}{target.decode('latin-1')}",

@@ -19,6 +19,7 @@ from recurra.errors import DataError, RecurraError
 from recurra.serve.settings import Settings
 
 from .connection import Connection
+from .listen import is_loopback
 from .logs import event
 from .websocket import Socket
 
@@ -82,6 +83,7 @@ class Server(uvicorn.Server):
             The exit code.
         """
         self._on_start = on_start
+        self._control.hosts.local = is_loopback(listener)
         self.run([listener])
         return self.exit_code
 
