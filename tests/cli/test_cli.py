@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from recurra import cli
 
 GOOD, BAD = ["정말 재미있다", "최고의 영화", "so good"], ["정말 지루하다", "최악의 영화", "so bad"]
 QUICK = ["--hidden-size", "8", "--embedding-size", "8", "--token-dropout", "0"]
@@ -28,10 +31,13 @@ def model(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
     reviews = write_reviews(folder / "reviews.csv")
     command = ["fit", "classify", reviews, "--input", "text", "--target", "label", "--out", folder / "m", *QUICK]
-    done = subprocess.run([sys.executable, "-m", "recurra", *map(str, command)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    assert "model saved to" in done.stderr
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        patch.setattr(sys, "argv", ["recurra", *map(str, command)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    assert stop.value.code == 0, err.getvalue()
+    assert out.getvalue() == ""
+    assert "model saved to" in err.getvalue()
     assert sorted(p.name for p in folder.iterdir()) == ["m", "reviews.csv"]
     return folder / "m"
 
@@ -315,8 +321,8 @@ def test_a_fault_of_ours_is_no_traceback_either(recurra, monkeypatch, model):
     assert_clear(err)
 
 
-def test_output_is_plain_when_piped(model):
-    environment = {**os.environ, "TERM": "xterm-256color"}
-    command = [sys.executable, "-m", "recurra", "evaluate", str(model), str(model.parent / "reviews.csv")]
-    done = subprocess.run(command, capture_output=True, env=environment)
-    assert b"\x1b" not in done.stdout + done.stderr
+def test_output_is_plain_when_piped(recurra, model, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    _, out, err = recurra("evaluate", model, model.parent / "reviews.csv")
+    assert "accuracy" in out
+    assert "\x1b" not in out + err

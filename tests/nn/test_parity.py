@@ -95,15 +95,12 @@ def measure(layer, call, x, states):
     }
 
 
-@settings(max_examples=200)
-@given(
-    layer=layers(),
-    steps=st.integers(1, 8),
-    batch=st.none() | st.integers(1, 5),
-    with_states=st.booleans(),
-    training=st.booleans(),
-)
-def test_a_call_of_torchs_layer_gives_the_same_here(layer, steps, batch, with_states, training):
+def random_calls(check, examples, **arguments):
+    """A test of `check` with that many random arguments."""
+    return settings(max_examples=examples)(given(layer=layers(), training=st.booleans(), **arguments)(check))
+
+
+def check_a_call_of_torchs_layer(layer, steps, batch, with_states, training):
     kind, options = layer
     theirs, ours = build(kind, options)
     assert [*ours.state_dict()] == [*theirs.state_dict()]
@@ -131,6 +128,13 @@ def test_a_call_of_torchs_layer_gives_the_same_here(layer, steps, batch, with_st
             # a sum that rounds to the other side of 0 has another gradient, and both are right
             actual, expected = ({k: r for k, r in d.items() if "gradient" not in k} for d in (actual, expected))
         torch.testing.assert_close(actual, expected, **CLOSE[x.dtype])
+
+
+CALLS = {"steps": st.integers(1, 8), "batch": st.none() | st.integers(1, 5), "with_states": st.booleans()}
+test_a_call_of_torchs_layer_gives_the_same_here = random_calls(check_a_call_of_torchs_layer, 60, **CALLS)
+test_many_calls_of_torchs_layer_give_the_same_here = pytest.mark.slow(
+    random_calls(check_a_call_of_torchs_layer, 400, **CALLS)
+)
 
 
 @every_engine
@@ -212,14 +216,7 @@ def run_ragged(ours, lengths):
     return call
 
 
-@settings(max_examples=100)
-@given(
-    layer=layers(),
-    lengths=st.lists(st.integers(0, 6), min_size=1, max_size=5),
-    spare=st.integers(0, 2),
-    training=st.booleans(),
-)
-def test_a_ragged_batch_is_every_sequence_alone(layer, lengths, spare, training):
+def check_a_ragged_batch(layer, lengths, spare, training):
     kind, options = layer
     dtype = torch.float64 if options.get("nonlinearity") == "relu" else options["dtype"]  # as above
     theirs, ours = build(kind, {**options, "dropout": 0.0, "dtype": dtype})
@@ -232,6 +229,11 @@ def test_a_ragged_batch_is_every_sequence_alone(layer, lengths, spare, training)
         for row, length in enumerate(lengths):
             assert not actual["output"][row, length:].any()
             assert not actual["gradient of x"][row, length:].any()
+
+
+BATCHES = {"lengths": st.lists(st.integers(0, 6), min_size=1, max_size=5), "spare": st.integers(0, 2)}
+test_a_ragged_batch_is_every_sequence_alone = random_calls(check_a_ragged_batch, 30, **BATCHES)
+test_many_ragged_batches_are_every_sequence_alone = pytest.mark.slow(random_calls(check_a_ragged_batch, 200, **BATCHES))
 
 
 @every_kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -94,10 +95,19 @@ def samples(draw_one) -> Sample:
     return draw(stack, batch, steps, lengths, draw_one(st.booleans()), draw_one(st.integers(0, 99)))
 
 
-@settings(max_examples=60)
-@given(samples(), st.sampled_from([torch.float32, torch.float64]))
-def test_the_native_engine_records_what_the_equations_say(sample, dtype):
-    check(sample, "native", dtype)
+def sweep(examples: int) -> Callable[[], None]:
+    """A test of that many random calls."""
+
+    @settings(max_examples=examples)
+    @given(samples(), st.sampled_from([torch.float32, torch.float64]))
+    def test(sample, dtype):
+        check(sample, "native", dtype)
+
+    return test
+
+
+test_the_native_engine_records_what_the_equations_say = sweep(12)
+test_the_native_engine_records_what_the_equations_say_in_many_calls = pytest.mark.slow(sweep(100))
 
 
 @every_cell

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from serve_helpers import LABELS, TEXTS, series, serving
 from starlette.testclient import TestClient
 
 from recurra import LanguageModel, SequenceClassifier
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates() -> Iterator[None]:
+    """Loads the certificates once: that takes 20 ms, and each of the hundreds of clients would do it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(scope="session")

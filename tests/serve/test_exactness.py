@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 
 from recurra.serve import Settings, create_app, running
 
-CLIENTS, REQUESTS = 12, 10
+CLIENTS, REQUESTS = 8, 6
 HEAD = struct.Struct("<III")
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "translations": [{}, {"n_best": 2}, {"beam": 3}],

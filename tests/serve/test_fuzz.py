@@ -18,12 +18,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import schemathesis
 from fuzz_inputs import body, infer_request, raw_request, socket_message, spoiled
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from running import Serving, read_all
-from schemathesis.generation import GenerationMode
 from serving.models import model
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -128,6 +126,9 @@ def target(server) -> Iterator[Target]:
 
 def test_requests_from_the_description(target):
     """schemathesis makes valid and invalid requests from `/openapi.json`."""
+    import schemathesis  # takes seconds
+    from schemathesis.generation import GenerationMode
+
     schema = schemathesis.openapi.from_url(f"{target.serving.url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
     assert len(operations) > 30

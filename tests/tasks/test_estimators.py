@@ -105,8 +105,10 @@ def test_pickle(classifier):
 # what they learn
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
+@pytest.mark.parametrize(
+    ("cell", "pooling"),
+    [("lstm", "last"), ("gru", "last"), ("rnn", "last"), ("lstm", "mean"), ("gru", "max"), ("rnn", "attention")],
+)
 def test_learns_from_the_first_step(cell, pooling):
     X, y = first_step()
     arguments = {**QUICK, "hidden_size": 24, "epochs": 20, "dropout": 0.0, "n_iter_no_change": None}
@@ -136,7 +138,7 @@ def test_empty_and_unknown_texts_have_predictions(classifier):
 def test_class_weight_moves_the_probabilities(weight, expected):
     # nothing tells the sequences apart, so the model can learn no more than the weighted share of the classes
     X, y = [np.ones((3, 1))] * 200, [1] * 40 + [0] * 160
-    arguments = {**QUICK, "epochs": 30, "dropout": 0.0, "validation_fraction": 0.0}
+    arguments = {**QUICK, "epochs": 30, "batch_size": 50, "dropout": 0.0, "validation_fraction": 0.0}
     model = SequenceClassifier(class_weight=weight, **arguments).fit(X, y)
     assert model.predict_proba(X[:1])[0, 1] == pytest.approx(expected, abs=0.05)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -139,29 +141,34 @@ def sequences(classes: np.ndarray, unit: float, offset: float = 0.0) -> list[np.
 @pytest.mark.parametrize("unit", EXACT + CLOSE)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_classes(unit, dtype):
+    same(probabilities(unit, dtype), probabilities(1.0, dtype), unit)
+
+
+@cache
+def probabilities(unit: float, dtype: type) -> np.ndarray:
     y = np.arange(40) % 2
-    found = []
-    for u in (1.0, unit):
-        X = [row.astype(dtype) * dtype(u) for row in sequences(y, 1.0)]
-        found.append(SequenceClassifier(**SMALL).fit(X, y).predict_proba(X))
-    same(found[1], found[0], unit)
+    X = [row.astype(dtype) * dtype(unit) for row in sequences(y, 1.0)]
+    return SequenceClassifier(**SMALL).fit(X, y).predict_proba(X)
 
 
 @pytest.mark.parametrize("unit", EXACT + CLOSE)
 @pytest.mark.parametrize("several", [False, True])
 def test_numbers(unit, several):
+    (found, figures), (plain, expected) = regression(unit, several), regression(1.0, several)
+    same(found, plain, unit)
+    np.testing.assert_allclose(figures, expected, rtol=1e-2 if unit in CLOSE else 1e-12)
+
+
+@cache
+def regression(unit: float, several: bool) -> tuple[np.ndarray, list[float]]:
     y = np.random.default_rng(1).normal(3, 1, 40)
     if several:
         y = np.stack([y, y * 50, np.full(40, 7.0)], 1)
-    X = sequences(np.arange(40) % 2, 1.0)
-    answers, figures = [], []
-    for u in (1.0, unit):
-        model = SequenceRegressor(**SMALL).fit([x * u for x in X], y * u)
-        answers.append(model.predict([x * u for x in X]) / u)
-        made = model.evaluate([x * u for x in X], y * u)
-        figures.append([made["r2"], made["mse"] / u**2, made["mae"] / u, made["loss"]])
-    same(answers[1], answers[0], unit)
-    np.testing.assert_allclose(figures[1], figures[0], rtol=1e-2 if unit in CLOSE else 1e-12)
+    X = [x * unit for x in sequences(np.arange(40) % 2, 1.0)]
+    model = SequenceRegressor(**SMALL).fit(X, y * unit)
+    made = model.evaluate(X, y * unit)
+    figures = [made["r2"], made["mse"] / unit**2, made["mae"] / unit, made["loss"]]
+    return model.predict(X) / unit, figures
 
 
 def test_a_target_that_is_constant_up_to_rounding_is_refused():

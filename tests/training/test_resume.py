@@ -54,8 +54,13 @@ def kill_at(monkeypatch, step):
     monkeypatch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
 
 
-@pytest.mark.parametrize("minutes", [0.0, 100.0], ids=["after every step", "after every epoch"])
-@pytest.mark.parametrize("step", [1, STEPS - 1, STEPS, STEPS + 1, 3 * STEPS, 4 * STEPS])
+@pytest.mark.parametrize(
+    ("minutes", "step"),
+    [
+        *[(0.0, step) for step in (1, STEPS - 1, STEPS, STEPS + 1, 4 * STEPS)],  # saved after every step
+        *[(100.0, step) for step in (STEPS, STEPS + 1, 3 * STEPS)],  # after every epoch
+    ],
+)
 def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, uninterrupted, step, minutes):
     with monkeypatch.context() as patch:
         kill_at(patch, step)

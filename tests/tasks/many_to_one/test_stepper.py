@@ -37,11 +37,15 @@ def regressor():
     return model.fit(X, random.normal(50, 9, size=(40, 2)))
 
 
-SIZES = [("lstm", 1, 17), ("lstm", 3, 5), ("gru", 2, 33), ("gru", 1, 16), ("rnn", 3, 19), ("none", 2, 7)]
+# two kinds of pooling for each size, and each kind with three sizes
+NETWORKS = [
+    *[("lstm", 1, 17, "last"), ("lstm", 1, 17, "attention"), ("lstm", 3, 5, "mean"), ("lstm", 3, 5, "max")],
+    *[("gru", 2, 33, "last"), ("gru", 2, 33, "attention"), ("gru", 1, 16, "mean"), ("gru", 1, 16, "max")],
+    *[("rnn", 3, 19, "last"), ("rnn", 3, 19, "max"), ("none", 2, 7, "mean"), ("none", 2, 7, "attention")],
+]
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
-@pytest.mark.parametrize(("cell", "layers", "size"), SIZES)
+@pytest.mark.parametrize(("cell", "layers", "size", "pooling"), NETWORKS)
 def test_any_division_into_steps(classifier, cell, layers, size, pooling):
     model = rebuilt(
         classifier, cell=cell, num_layers=layers, hidden_size=size, bidirectional=False, pooling=pooling, device="cpu"

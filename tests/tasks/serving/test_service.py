@@ -102,7 +102,7 @@ json_values = st.recursive(
 
 
 @every_kind
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(values=st.lists(json_values, max_size=3))
 def test_any_json_value_is_answered_or_refused(kind, values):
     service = service_of(kind)
