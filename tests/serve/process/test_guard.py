@@ -95,7 +95,7 @@ def test_the_time_of_the_body_does_not_count(small):
 
 
 def test_a_fault_is_logged_once_and_not_shown(serve, client):
-    running = serve()
+    running = serve(fresh=True)
     answer = client.get(f"{running.url}/fail", headers={"x-request-id": "abc-1"})
     assert answer.status_code == 500
     assert "abc-1" in answer.json()["error"]["message"]
@@ -107,7 +107,7 @@ def test_a_fault_is_logged_once_and_not_shown(serve, client):
 
 
 def test_a_fault_of_a_socket_closes_it(serve):
-    running = serve()
+    running = serve(fresh=True)
     with connect(running.url.replace("http", "ws") + "/socket") as opened:
         opened.send("fail")
         with pytest.raises(ConnectionClosed):
