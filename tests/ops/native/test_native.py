@@ -356,20 +356,19 @@ def test_a_small_error_would_be_seen(monkeypatch, cell, name):
 
 @bounded_cell
 def test_errors_beyond_torchs_would_be_seen(monkeypatch, cell):
-    def excesses() -> list[float]:
-        calls = [Sample(Stack(cell, 9, 17, 2), 4, 5, dtype=torch.float32, seed=seed) for seed in range(50)]
-        return [excess(call, *assert_right(call)) for call in calls]
-
-    assert_no_further_off_than_torch(excesses())
+    calls = [Sample(Stack(cell, 9, 17, 2), 4, 5, dtype=torch.float32, seed=seed) for seed in range(50)]
+    found = [(call, *assert_right(call)) for call in calls]
+    assert_no_further_off_than_torch([excess(*one) for one in found])
     blur(monkeypatch, 3e-7)
     with pytest.raises(AssertionError, match="times torch's error"):
-        assert_no_further_off_than_torch(excesses())
+        assert_no_further_off_than_torch([excess(call, call.measure(), exact) for call, _, exact in found])
 
 
-@pytest.mark.parametrize("hidden", [256, 260])  # rows of whole lines of the cache, and others
-@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize(
+    ("hidden", "batch_first"), [(256, True), (260, False)]
+)  # rows of whole cache lines, and others
 @every_cell
-def test_outputs_larger_than_the_caches_beside_a_core(cell, batch_first, hidden):
+def test_outputs_larger_than_the_caches_beside_a_core(cell, hidden, batch_first):
     assert_right(Sample(Stack(cell, 3, hidden), 5, 230, (230, 229, 0, 230, 228), batch_first, torch.float32))
 
 
@@ -471,9 +470,9 @@ def test_large_numbers_saturate(cell, dtype, size):
 @every_cell
 @every_dtype
 def test_a_long_sequence_is_the_reference(cell, dtype):
-    # without recurrent growth: what 2000 steps make of it would be no number
+    # without recurrent growth: what 1000 steps make of it would be no number
     stack = Stack(cell, 3, 5)
-    assert_right(Sample(stack, 3, 2000, (2000, 0, 1234), dtype=dtype, scale=0.3))
+    assert_right(Sample(stack, 3, 1000, (1000, 0, 617), dtype=dtype, scale=0.3))
 
 
 def test_the_gradient_of_a_bias_over_many_tokens_is_as_exact_as_torchs():
@@ -512,9 +511,10 @@ def assert_same_on_any_threads(sample: Sample) -> None:
 
 
 @every_cell
-@every_dtype
 @pytest.mark.parametrize("lengths", BATCHES.values(), ids=BATCHES.keys())
-@pytest.mark.parametrize("bidirectional", [True, False])
+@pytest.mark.parametrize(
+    ("dtype", "bidirectional"), [(torch.float32, True), (torch.float64, False)], ids=["both ways", "double"]
+)
 def test_the_number_of_threads_changes_no_bit(cell, dtype, lengths, bidirectional):
     sample = Sample(Stack(cell, 33, 150, 2, bidirectional), len(lengths), 20, lengths, dtype=dtype, dropout=0.3)
     assert_same_on_any_threads(sample)
@@ -540,8 +540,9 @@ def test_the_number_of_threads_changes_no_bit_here_either(stack, memory, dtype, 
 
 @every_cell
 @every_dtype
-@pytest.mark.parametrize("size", [7, 128, 130, 192, 257])
-@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize(
+    ("size", "steps"), [(7, 5), (128, 1), (128, 2), (130, 1), (130, 5), (192, 2), (257, 1), (257, 5)]
+)
 def test_the_number_of_threads_changes_no_bit_of_few_steps(cell, dtype, size, steps):
     """Few steps read the weights as torch keeps them, and threads divide their columns at any multiple of a vector."""
     assert_same_on_any_threads(Sample(Stack(cell, size, size), 1, steps, None, dtype=dtype))
@@ -722,9 +723,8 @@ def check_instruction_set(isa: str, examples: int) -> None:
 every_isa = pytest.mark.parametrize("isa", bindings.engine.instruction_sets() if bindings.engine else [])
 
 
-@every_isa
-def test_every_instruction_set_is_the_reference(isa):
-    check_instruction_set(isa, 25)
+def test_the_plain_instruction_set_is_the_reference():
+    check_instruction_set("baseline", 25)
 
 
 @pytest.mark.slow
@@ -860,7 +860,7 @@ def test_backward_uses_the_mask_of_its_own_forward():
 @every_cell
 def test_derivatives_are_right_under_dropout(cell):
     sample = Sample(Stack(cell, 2, 3, 3, bidirectional=True), 3, 4, (4, 0, 2), dropout=0.4)
-    check_gradients(sample)
+    check_gradients(sample, fast_mode=True)
 
 
 # autograd

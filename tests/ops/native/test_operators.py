@@ -164,12 +164,16 @@ def test_what_the_operators_do_not_take(change):
             operators._backward(output, h, None, tape, *wrong, *other, True, True, True)
 
 
+PLAIN = ("test_schema", "test_autograd_registration", "test_faketensor")
+ALL = (*PLAIN, "test_aot_dispatch_dynamic")  # which traces the call and takes most of the time
+
+
 @every_call
 def test_torch_finds_no_fault_with_the_forward_operator(build):
     inputs, config = build()
     torch.library.opcheck(torch.ops.recurra.forward.default, (*inputs, *config, True, 0))
     with torch.no_grad():
-        torch.library.opcheck(torch.ops.recurra.forward.default, (*inputs, *config, False, 0))
+        torch.library.opcheck(torch.ops.recurra.forward.default, (*inputs, *config, False, 0), test_utils=PLAIN)
 
 
 @every_call
@@ -184,7 +188,8 @@ def test_torch_finds_no_fault_with_the_backward_operator(build):
             ([None, grads[1], None], (True, False, False)),
         ]:
             arguments = (*used, tape, *inputs, *config, *needs)
-            torch.library.opcheck(torch.ops.recurra.backward.default, arguments)
+            utilities = ALL if all(needs) else PLAIN
+            torch.library.opcheck(torch.ops.recurra.backward.default, arguments, test_utils=utilities)
 
 
 @every_call
