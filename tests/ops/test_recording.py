@@ -107,7 +107,7 @@ def sweep(examples: int) -> Callable[[], None]:
 
 
 test_the_native_engine_records_what_the_equations_say = sweep(12)
-test_the_native_engine_records_what_the_equations_say_in_many_calls = pytest.mark.slow(sweep(100))
+test_the_native_engine_records_what_the_equations_say_in_many_calls = pytest.mark.slow(sweep(60))
 
 
 @every_cell

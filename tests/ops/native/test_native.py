@@ -328,7 +328,7 @@ def sweep(examples: int) -> Callable[[], None]:
 
 
 test_random_calls_are_the_reference = sweep(100)
-test_many_random_calls_are_the_reference = pytest.mark.slow(sweep(2000))
+test_many_random_calls_are_the_reference = pytest.mark.slow(sweep(1000))
 
 
 def blur(monkeypatch, size: float, names: tuple[str, ...] = ()) -> None:
@@ -531,8 +531,11 @@ every_other_way = pytest.mark.parametrize(("stack", "memory"), OTHER_WAYS.values
 
 
 @every_other_way
-@every_dtype
-@pytest.mark.parametrize("lengths", [(20,), (3, 20, 0, 11, 7)], ids=["1 sequence", "5 sequences"])
+@pytest.mark.parametrize(
+    ("dtype", "lengths"),
+    [(torch.float64, (20,)), (torch.float32, (3, 20, 0, 11, 7))],
+    ids=["1 sequence, double", "5 sequences"],
+)
 def test_the_number_of_threads_changes_no_bit_here_either(stack, memory, dtype, lengths):
     sample = Sample(stack, len(lengths), 20, lengths, dtype=dtype, dropout=0.3, memory=memory)
     assert_same_on_any_threads(sample)
@@ -682,18 +685,10 @@ def fork_amid_calls(times: int) -> None:
 with_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
 
 
+@pytest.mark.slow
 @fork_warns
 @with_fork
-@pytest.mark.slow
 def test_forks_in_the_middle_of_other_threads_calls_go_on():
-    with threads(2):
-        fork_amid_calls(50)
-
-
-@pytest.mark.slow
-@fork_warns
-@with_fork
-def test_many_forks_in_the_middle_of_other_threads_calls_go_on():
     with threads(2):  # a lock held for an instant is seldom met
         fork_amid_calls(500)
 
@@ -730,7 +725,7 @@ def test_the_plain_instruction_set_is_the_reference():
 @pytest.mark.slow
 @every_isa
 def test_every_instruction_set_is_the_reference_on_many_calls(isa):
-    check_instruction_set(isa, 1000)
+    check_instruction_set(isa, 400)
 
 
 def test_the_best_instruction_set_is_chosen_and_the_plain_one_always_there():
