@@ -43,7 +43,7 @@ def numbers(value: Any) -> list[float]:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @given(name=st.sampled_from(sorted(EXPECTED)), seed=st.integers(0, 2**32))
-@settings(max_examples=150)
+@settings(max_examples=60)  # the fuzz tier damages more of them
 def test_refused_or_finite(name, seed):
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as place:

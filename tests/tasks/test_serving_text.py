@@ -55,7 +55,7 @@ MADE = {kind: steps_of(kind) for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(parts=st.lists(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=3)), max_size=4).map("".join)))
 def test_any_cut(kind, parts):
     steps = MADE[kind]

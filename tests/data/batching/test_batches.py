@@ -61,7 +61,7 @@ def test_fingerprint_follows_the_content():
     assert SequenceStore.build([[rows[1], rows[0], rows[2]]]).fingerprint() != same
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     lengths=st.lists(st.integers(0, 40), min_size=1, max_size=60),
     batch_size=st.integers(1, 9),

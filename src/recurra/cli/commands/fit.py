@@ -22,15 +22,15 @@ class Tasks(SuggestingGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Returns the command of a task; None if there is no task with this name."""
-        if cmd_name not in self.commands:
-            try:
-                find(cmd_name)
-            except UsageError:
-                return None
-            outside = App(add_completion=False)
-            outside.command(cmd_name)(task_module(cmd_name).fit)
-            self.commands[cmd_name] = typer.main.get_command(outside)
-        return self.commands[cmd_name]
+        if cmd_name in self.commands:
+            return self.commands[cmd_name]
+        try:
+            find(cmd_name)
+        except UsageError:
+            return None
+        outside = App(add_completion=False)
+        outside.command(cmd_name)(task_module(cmd_name).fit)
+        return typer.main.get_command(outside)
 
 
 app = App(cls=Tasks, no_args_is_help=True, rich_markup_mode="rich")
