@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -273,5 +274,24 @@ def test_a_fork_starts_helpers_of_its_own():
         child.join(30)
         assert not child.is_alive()
         assert queue.get() == 100 * 40 * 60
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_limit_holds_in_a_new_thread():
+    """The first parallel operation of a thread sets the number of threads of MKL again."""
+    values, weight, bias = torch.randn(10, 192), torch.randn(459, 192), torch.randn(459)
+
+    def compute() -> torch.Tensor:
+        with reproducible_algebra():
+            torch.ones(100_000).mul_(2)  # torch shares it among threads
+            return torch.addmm(bias, values, weight.T)
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        expected = compute()
+        with ThreadPoolExecutor(1) as pool:
+            assert torch.equal(pool.submit(compute).result(), expected)
     finally:
         torch.set_num_threads(before)

@@ -56,6 +56,7 @@ def reproducible_algebra() -> Iterator[None]:
         [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     set_threads = _set_threads()
+    torch.get_num_threads()  # a thread's first parallel operation sets the number of threads of MKL: here at the latest
     before = 0 if set_threads is None else set_threads(1)
     try:
         yield
