@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +26,8 @@ def threads(count: int):
 
 
 def rebuilt(model: Any, **params: Any) -> Any:
-    """A fitted model with random weights of other sizes: the bits matter, the quality does not."""
+    """A copy of a fitted model with random weights of other sizes: the bits matter, the quality does not."""
+    model = copy.deepcopy(model)  # other tests use the model too
     model.set_params(**params)
     resolved = getattr(model, "resolved_params_", {})
     resolved.update({name: value for name, value in params.items() if name in resolved})

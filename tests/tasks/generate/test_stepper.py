@@ -33,7 +33,7 @@ def model(request):
 
 @pytest.mark.parametrize(("cell", "layers", "size"), [("lstm", 1, 17), ("gru", 3, 16), ("rnn", 2, 5), ("none", 1, 8)])
 def test_any_division_into_steps(model, cell, layers, size):
-    rebuilt(model, cell=cell, num_layers=layers, hidden_size=size)
+    model = rebuilt(model, cell=cell, num_layers=layers, hidden_size=size)
     steps = LanguageStepper(model)
 
     def whole(texts):
@@ -56,7 +56,7 @@ def test_any_division_into_steps(model, cell, layers, size):
 
 
 def test_the_answer_is_that_of_the_service(model):
-    rebuilt(model, cell="lstm", num_layers=1, hidden_size=9)
+    model = rebuilt(model, cell="lstm", num_layers=1, hidden_size=9)
     steps, service = LanguageStepper(model), GenerateService(model)
     for text, label in [("좋은 영화 go", "b"), ("", None), ("nothing known ㅎ", "c")]:
         found = steps.advance(steps.start(1, condition=label), [""], [text])

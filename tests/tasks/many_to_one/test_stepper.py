@@ -231,7 +231,6 @@ def test_no_sequences_and_no_steps(forward):
 def test_models_that_cannot_run_step_by_step(classifier, forward):
     with pytest.raises(UsageError, match="--one-direction"):
         stepper(rebuilt(classifier, cell="lstm", bidirectional=True))
-    rebuilt(classifier, bidirectional=False)
-    classifier.network_.encoder.recurrent.engine = "reference"
+    forward.network_.encoder.recurrent.engine = "reference"
     with pytest.raises(UsageError, match=r'engine="reference".*same bits'):
-        stepper(classifier)
+        stepper(forward)
