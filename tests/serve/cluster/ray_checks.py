@@ -7,12 +7,14 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
 from ray import serve
+from websockets.sync.client import connect
 
 import recurra
 from recurra.serve import Client, ServerError, Session, Settings, ray_app
@@ -20,6 +22,8 @@ from recurra.serve import Client, ServerError, Session, Settings, ray_app
 MODEL, CHECK, FOLDER = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 URL = "http://127.0.0.1:8000"
 SESSIONS, STEPS = 8, 12
+LONG = Settings(grace=100)
+"""On a busy machine, a new replica takes half a minute to start. The last replica of the old ones waits for it."""
 
 
 def start(replicas: int, settings: Settings) -> None:
@@ -71,11 +75,38 @@ def replicas() -> list[str]:
     return sorted(name for name in names if "#recurra#" in name)
 
 
-def kill_one() -> None:
-    """Kills the process of a replica."""
-    actor = ray.get_actor(replicas()[0], namespace="serve")
+def kill(name: str, namespace: str = "serve") -> None:
+    """Kills the process of an actor."""
+    actor = ray.get_actor(name, namespace=namespace)
     pid = ray.get(actor.__ray_call__.remote(lambda _: os.getpid()))
     os.kill(pid, signal.SIGKILL)
+
+
+def removed() -> dict[str, Any]:
+    """A replica is removed while steps arrive and a socket is open; sessions continue."""
+    start(2, LONG)
+    streams = Streams()
+    streams.step(0, 6)
+    before = len(replicas())
+    with connect("ws://127.0.0.1:8000/v1/models/sensor/stream") as socket, ThreadPoolExecutor(1) as pool:
+        socket.send(json.dumps({"open": {"session": "on-a-socket"}}))
+        opened = json.loads(socket.recv())
+        socket.send(json.dumps({"handle": opened["opened"], "inputs": streams.rows[0][:3].tolist(), "seq": 0}))
+        assert json.loads(socket.recv())["steps"] == 3
+        running = pool.submit(streams.step, 6, STEPS)
+        begun = time.monotonic()
+        start(1, LONG)
+        wait(lambda: len(replicas()) == 1, LONG.grace)
+        seconds = time.monotonic() - begun
+        running.result()
+    streams.check()
+    session = streams.clients[0].session("sensor", "on-a-socket")
+    assert session.seq == 1
+    answer = session.step(streams.rows[0][3:])["output"]
+    assert answer == streams.answers[0][-1]
+    for name in ("on-a-socket", *(f"s{number}" for number in range(SESSIONS))):
+        streams.clients[0].session("sensor", name).delete()  # else the last replica waits for another one
+    return {"before": before, "after": len(replicas()), "seconds": seconds, "steps": sum(map(len, streams.answers))}
 
 
 def killed() -> dict[str, Any]:
@@ -83,7 +114,7 @@ def killed() -> dict[str, Any]:
     start(2, Settings(grace=5))
     streams = Streams()
     streams.step(0, 6)
-    kill_one()
+    kill(replicas()[0])
     time.sleep(6)
     ended, continued = [], []
     for number in range(SESSIONS):
@@ -101,10 +132,23 @@ def kept() -> dict[str, Any]:
     start(2, Settings(grace=5, state_dir=FOLDER / "states"))
     streams = Streams()
     streams.step(0, 6)
-    kill_one()
+    kill(replicas()[0])
     streams.step(6, STEPS)
     streams.check()
     return {"steps": sum(map(len, streams.answers)), "folders": len(list((FOLDER / "states").iterdir()))}
+
+
+def restarted() -> dict[str, Any]:
+    """The directory is killed: the new one learns all sessions from the replicas."""
+    start(2, Settings(grace=5))
+    streams = Streams()
+    streams.step(0, 6)
+    kill("recurra-directory-1-default", "recurra")
+    streams.step(6, STEPS)
+    streams.check()
+    with Client(URL, repeats=12) as client:
+        client.session("sensor", "new").step(streams.rows[0])
+    return {"steps": sum(map(len, streams.answers))}
 
 
 def wait(condition: Any, seconds: float = 40.0) -> None:
@@ -115,7 +159,7 @@ def wait(condition: Any, seconds: float = 40.0) -> None:
         time.sleep(0.2)
 
 
-CHECKS = {"killed": killed, "kept": kept}
+CHECKS = {"removed": removed, "restarted": restarted, "killed": killed, "kept": kept}
 ray.init(
     num_cpus=2,
     include_dashboard=False,

@@ -1,4 +1,4 @@
-"""The directory of sessions, without Ray."""
+"""The directory of sessions, without Ray. `test_holdings` has the protocol between replicas and directory."""
 
 from __future__ import annotations
 
@@ -8,74 +8,182 @@ from typing import Any
 import pytest
 
 from recurra.serve.cluster import directory as module
-from recurra.serve.cluster.directory import Directory, Place
+from recurra.serve.cluster.directory import DEAD, LOST, RECOVERY, Answer, Directory, Holding, Member, Place
 
 
-def run(work: Any) -> Any:
-    return asyncio.run(work)
+class Clocked:
+    """A directory whose methods return their results at once, with a clock."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.directory = Directory(lambda: self.now)
+
+    def __getattr__(self, method: str) -> Any:
+        return lambda *values: asyncio.run(getattr(self.directory, method)(*values))
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+        for name in list(self.directory._members):
+            self.beat(name)
 
 
 @pytest.fixture
-def directory() -> Directory:
-    """A directory with two replicas."""
-    made = Directory()
-    run(made.join("a", "1:1", ["old"]))
-    run(made.join("b", "2:2", []))
+def directory() -> Clocked:
+    """A directory with two replicas, which knows all sessions."""
+    made = Clocked()
+    made.join(Member("a", "1:1"), {"old": Holding("g0")})
+    made.join(Member("b", "2:2"), {})
+    made.pause(RECOVERY)
     return made
 
 
 def test_a_session_has_one_replica(directory):
-    assert run(directory.claim("s", "a"))
-    assert run(directory.claim("s", "a"))
-    assert not run(directory.claim("s", "b"))
-    assert run(directory.find("s")) == Place("a", "1:1")
-    assert run(directory.find("old")) == Place("a", "1:1")
+    assert directory.claim("s", "a", "g1") == Answer.YES
+    assert directory.claim("s", "a", "g1") == Answer.YES
+    assert directory.claim("s", "b", "g2") == Answer.NO
+    assert directory.find("s") == Place("a", "1:1")
+    assert directory.find("old") == Place("a", "1:1")
+    assert directory.find("other") == Place()
 
 
 def test_an_offered_session_moves(directory):
-    run(directory.claim("s", "a"))
-    assert not run(directory.is_offered("s", ""))
-    token = run(directory.offer("s", "a"))
-    assert run(directory.is_offered("s", token))
-    assert not run(directory.is_offered("s", token + "0"))
-    assert run(directory.claim("s", "b", moved=True))
-    assert not run(directory.is_offered("s", token))
-    run(directory.ended("s", "a"))  # of the copy that was moved
-    assert run(directory.find("s")) == Place("b", "2:2")
+    assert not directory.is_offered("old", "")
+    assert directory.offer("old", "a", "g0", "b", "g1") == Answer.YES
+    assert directory.is_offered("old", "g1")
+    assert not directory.is_offered("old", "g0")
+    assert not directory.find("old").known
+    assert directory.accept("old", "a", "g1") == Answer.NO
+    assert directory.accept("old", "b", "g0") == Answer.NO
+    assert [directory.accept("old", "b", "g1") for _ in range(2)] == [Answer.YES] * 2
+    assert directory.find("old") == Place("b", "2:2")
+    assert directory.withdraw("old", "a", "g2") == Answer.NO
+
+
+def test_a_withdrawn_session_stays(directory):
+    directory.offer("old", "a", "g0", "b", "g1")
+    assert [directory.withdraw("old", "a", "g2") for _ in range(2)] == [Answer.YES] * 2
+    assert directory.accept("old", "b", "g1") == Answer.NO
+    assert directory.find("old") == Place("a", "1:1")
+
+
+def test_late_messages_have_no_effect(directory):
+    directory.offer("old", "a", "g0", "b", "g1")
+    directory.withdraw("old", "a", "g2")
+    assert directory.offer("old", "a", "g0", "b", "g1") == Answer.NO
+    directory.ended("old", "a", "g0")
+    directory.ended("old", "b", "g2")
+    assert directory.find("old") == Place("a", "1:1")
+    directory.ended("old", "a", "g2")
+    assert directory.accept("old", "b", "g1") == Answer.NO
 
 
 def test_the_replica_of_an_ended_session_knows_the_reason(directory, monkeypatch):
     monkeypatch.setattr(module, "MAX_ENDED", 1)
     for name in ("s", "t"):
-        run(directory.claim(name, "b"))
-        run(directory.ended(name, "b"))
-    assert run(directory.find("t")) == Place("b", "2:2")
-    assert run(directory.find("s")).replica == ""
-    assert run(directory.claim("t", "a"))
+        directory.claim(name, "b", name)
+        directory.ended(name, "b", name)
+    assert directory.find("t") == Place("b", "2:2")
+    assert directory.find("s").replica == ""
+    assert directory.claim("t", "a", "g") == Answer.YES
 
 
-def test_sessions_of_a_replica_that_left_have_no_address(directory, monkeypatch):
-    run(directory.claim("s", "a"))
-    assert run(directory.others("a")) == ["2:2"]
-    run(directory.leave("a"))
-    assert not run(directory.find("s")).known  # it may join again
-    monkeypatch.setattr(module, "LOST", -1.0)
-    assert run(directory.find("s")) == Place("a", "")
-    assert run(directory.others("b")) == []
-    assert not run(directory.beat("a"))
+def test_sessions_of_a_replica_that_left(directory):
+    directory.claim("s", "a", "g1")
+    directory.leave("a", ["old"])
+    assert directory.find("s") == Place()
+    assert not directory.find("old").known
+    assert directory.claim("old", "b", "g2") == Answer.NO  # it may join again
+    directory.pause(LOST)
+    assert directory.find("old") == Place("a", "")
+    assert directory.claim("old", "b", "g2") == Answer.YES
+    assert directory.join(Member("a", "1:1"), {"old": Holding("g0")}) == ["old"]
 
 
-def test_a_replica_is_removed_if_it_is_silent(directory, monkeypatch):
-    run(directory.suspect("a"))
-    assert run(directory.find("old")).address == "1:1"
-    monkeypatch.setattr(module, "DEAD", -1.0)
-    monkeypatch.setattr(module, "LOST", -1.0)
-    run(directory.suspect("a"))
-    assert run(directory.find("old")) == Place("a", "")
+def test_a_replica_takes_over_a_state_folder(directory):
+    directory.join(Member("c", "3:3", "folder"), {"s": Holding("g1"), "t": Holding("g2"), "u": Holding("g3")})
+    directory.offer("s", "c", "g1", "b", "g4")
+    directory.accept("s", "b", "g4")
+    directory.leave("c", ["t", "u"])
+    directory.pause(LOST)
+    assert directory.claim("t", "b", "g5") == Answer.NO
+    found = {name: Holding("g6", found=True) for name in ("s", "t")}
+    assert directory.join(Member("d", "4:4", "folder"), found) == ["s"]
+    assert directory.find("t") == Place("d", "4:4")
+    assert directory.find("u") == Place()
 
 
-def test_a_new_directory_does_not_know_all_sessions(monkeypatch):
-    directory = Directory()
-    assert not run(directory.find("s")).known
-    monkeypatch.setattr(module, "BEAT", -1.0)
-    assert run(directory.find("s")).known
+def test_a_replica_is_removed_if_it_is_silent(directory):
+    directory.suspect("a")
+    assert directory.find("old").address == "1:1"
+    assert directory.others("b") == [("a", "1:1")]
+    directory.now += DEAD + 0.1
+    assert directory.others("b") == []
+    directory.suspect("a")
+    directory.now += LOST
+    assert directory.find("old") == Place("a", "")
+    assert not directory.beat("a")
+
+
+def test_a_move_of_a_silent_replica_ends(directory):
+    directory.offer("old", "a", "g0", "b", "g1")
+    directory.now += LOST + 0.1
+    assert not directory.find("old").known
+    directory.now += LOST
+    assert directory.find("old") == Place("a", "")
+
+
+def test_replicas_that_leave_take_no_sessions(directory):
+    assert directory.others("a") == [("b", "2:2")]
+    assert directory.beat("b", True)
+    assert directory.others("a") == []
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_a_new_directory_learns_moves(first):
+    directory = Clocked()
+    reports = {"a": {"s": Holding("g0", "b", "g1"), "t": Holding("g2", "b", "g3")}, "b": {"s": Holding("g1")}}
+    assert not directory.find("s").known
+    assert directory.claim("s", "b", "g4") == Answer.LATER
+    assert directory.join(Member(first, "1:1"), reports.pop(first)) == []
+    if first == "a":
+        assert directory.withdraw("s", "a", "g5") == Answer.LATER  # b may have accepted it
+    for other, report in reports.items():
+        assert directory.join(Member(other, "2:2"), report) == []
+    assert directory.find("s").replica == "b"
+    assert directory.withdraw("s", "a", "g5") == Answer.NO
+    assert directory.withdraw("t", "a", "g6") == Answer.YES
+    assert directory.accept("t", "b", "g3") == Answer.NO
+
+
+def test_a_new_directory_gives_a_session_to_its_target_if_the_sender_ended():
+    directory = Clocked()
+    directory.join(Member("b", "2:2"), {}, {"s": "g1"})
+    assert directory.accept("s", "b", "g1") == Answer.LATER
+    directory.pause(RECOVERY)
+    assert directory.accept("s", "b", "g1") == Answer.YES
+
+
+def test_a_session_that_a_replica_accepted_stays_when_it_joins_again(directory):
+    directory.offer("old", "a", "g0", "b", "g1")
+    directory.accept("old", "b", "g1")
+    assert directory.join(Member("b", "2:2"), {}, {"old": "g1"}) == []
+    assert directory.find("old") == Place("b", "2:2")
+    assert directory.join(Member("b", "2:2"), {}) == []
+    assert directory.find("old") == Place()
+
+
+def test_an_old_copy_in_a_state_folder_loses():
+    directory = Clocked()
+    assert directory.join(Member("a", "1:1", "folder"), {"s": Holding("g0", found=True)}) == []
+    assert not directory.find("s").known
+    assert directory.offer("s", "a", "g0", "b", "g2") == Answer.LATER
+    assert directory.join(Member("b", "2:2"), {"s": Holding("g1")}) == []
+    assert directory.find("s") == Place("b", "2:2")
+    assert not directory.beat("a")
+    assert directory.join(Member("a", "1:1", "folder"), {"s": Holding("g0", found=True)}) == ["s"]
+
+
+def test_a_directory_that_is_not_used(directory):
+    assert directory.directory.unused() == 0
+    directory.now += 5
+    assert directory.directory.unused() == 5

@@ -1,4 +1,4 @@
-"""The server on Ray Serve: two replicas, one of which is killed.
+"""The server on Ray Serve: two replicas, one of which is removed or killed.
 
 Ray listens at all network interfaces. Each test therefore runs in network and process namespaces of its own, with the
 loopback interface only. They also end all processes of Ray.
@@ -56,6 +56,20 @@ def check(name: str, model: Path, folder: Path) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads((folder / "found.json").read_text())
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_removed_replica_hands_its_sessions_over(model, folder):
+    """Steps arrive meanwhile over several connections; all answers have the bits of the model."""
+    found = check("removed", model, folder)
+    assert (found["before"], found["after"], found["steps"]) == (2, 1, 96)
+
+
+@needs_ray
+@pytest.mark.slow
+def test_sessions_continue_with_a_new_directory(model, folder):
+    assert check("restarted", model, folder) == {"steps": 96}
 
 
 @needs_ray

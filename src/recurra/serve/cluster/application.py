@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -55,14 +54,6 @@ def ray_app(
     found = {
         name: str(Path(model).resolve()) if isinstance(model, str | Path) else model for name, model in models.items()
     }
-    from .directory import Directory
-
-    directory = serve.deployment(
-        name="recurra-directory",
-        num_replicas=1,
-        max_ongoing_requests=10_000,
-        ray_actor_options={"num_cpus": 0},
-    )(Directory)
     if "autoscaling_config" not in options:
         options["num_replicas"] = replicas
     options = {
@@ -73,27 +64,26 @@ def ray_app(
         **options,
     }
     ingress = serve.deployment(**options)(serve.ingress()(_Ingress))
-    return ingress.bind(found, settings, directory.bind())
+    return ingress.bind(found, settings)
 
 
 class _Ingress:
     """Makes the application of a replica."""
 
-    def __init__(self, models: Mapping[str, Any], settings: Settings, directory: Any) -> None:
-        self._models, self._settings, self._handle = models, settings, directory
-        self._resources = contextlib.ExitStack()
+    def __init__(self, models: Mapping[str, Any], settings: Settings) -> None:
+        self._models, self._settings = models, settings
 
     def __serve_build_asgi_app__(self) -> Any:
         """Returns the application; Ray Serve calls it in the replica."""
         import ray
+        from ray import serve
 
         from recurra.serve.app import create_app
 
+        from .actor import DirectoryActor
         from .replica import Replica
 
-        async def directory(method: str, *arguments: Any) -> Any:
-            return await getattr(self._handle, method).remote(*arguments)
-
+        directory = DirectoryActor(serve.get_replica_context().app_name)
         app = create_on_free_slot(self._models, self._settings, create_app)
         return Replica(app, directory, ray.util.get_node_ip_address(), _is_ending)
 

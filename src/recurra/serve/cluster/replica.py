@@ -14,23 +14,27 @@ from urllib.parse import quote
 import httpx
 import uvicorn
 
-from recurra.serve.owners import new_name
 from recurra.serve.problems import Problem, busy, problem_of
-from recurra.serve.process.exchange import error_body, send_error
+from recurra.serve.process.exchange import send_error
 from recurra.serve.process.forward import is_creation, name_in, session_of
+from recurra.serve.process.keys import key_of
 from recurra.serve.process.peer import Peer
-from recurra.serve.state_file import read_state, write_state
+from recurra.serve.routes.requests import encode
 
-from .directory import BEAT, Place
+from .directory import BEAT, Member, Place
+from .holdings import Copy, Holdings
+from .table import ServerTable
 
 log = logging.getLogger("recurra.serve")
 
 TOKEN = b"x-recurra-token"
 _MOVE = "/move/"
-_MOVED_TOGETHER = 16
-"""Sessions that are sent to other replicas at a time."""
+_ANSWER_SECONDS = 10.0
+"""Longest time for an answer of the directory or of a replica that receives a session."""
 _SHARE = 0.8
 """Share of `grace` in which sessions are moved. Afterwards the server is closed."""
+_STALE = (0, 404, 410, 421, 503)
+"""Statuses after which the place of a session is looked up again."""
 
 
 class Replica:
@@ -41,19 +45,23 @@ class Replica:
         directory: calls a method of the directory: `await directory("find", session)`.
         host: address of this machine for the other replicas.
         is_ending: returns True if the replica is about to end.
+
+    Attributes:
+        name: random name of the replica.
+        address: its host and port for the other replicas, after it has started.
+        holdings: its sessions.
     """
 
-    def __init__(self, app: Any, directory: Any, host: str, is_ending: Callable[[], bool]) -> None:
+    def __init__(self, app: Any, directory: Any, host: str, is_ending: Callable[[], bool] = bool) -> None:
         self._app, self._directory, self._host, self._is_ending = app, directory, host, is_ending
         self.state = app.state
         self._server = app.state.server
-        self._server.sessions.owners = self
+        self._folder = str(self._server.settings.state_dir or "")
         self.name = secrets.token_hex(8)
         self.address = ""
-        self._places: dict[str, Place] = {}
+        self.holdings = Holdings(self.name, self._ask, ServerTable(self._server), self._send, bool(self._folder))
+        self._server.sessions.owners = self.holdings
         self._peers: dict[str, Peer] = {}
-        self._arriving: set[str] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._leaving: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -63,87 +71,63 @@ class Replica:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         session = session_of(scope, path)
-        if session is None and scope["type"] == "http" and is_creation(scope, path):
+        creates = session is None and scope["type"] == "http" and is_creation(scope, path)
+        if creates and self._has_key(scope):
             session, receive = await name_in(receive)
-        if session is None or self._server.sessions.is_known(session):
+        if session is None or session in self.holdings or not self._has_key(scope):
             await self._app(scope, receive, send)
             return
         try:
-            place = await self._place(session)
-            if session in self._arriving:  # the directory knows it already, this replica not yet
-                raise busy("the session is being moved")
+            place = await self.holdings.place(session)
         except Problem as problem:
-            await _refuse(scope, receive, send, problem)
+            if creates and problem.status == 410:  # the name is free
+                await self._app(scope, receive, send)
+            else:
+                await _refuse(scope, receive, send, problem)
             return
         if place.replica in ("", self.name):
             await self._app(scope, receive, send)
         else:
             await self._forward(session, place, scope, receive, send, path)
 
-    async def _place(self, session: str) -> Place:
-        """Returns the place of a session.
+    def _has_key(self, scope: Any) -> bool:
+        """Returns whether a request has a valid key. If not, the application refuses it."""
+        keys = self.state.control.keys
+        key = None if keys is None else key_of(dict(scope["headers"]), scope.get("subprotocols", ()))
+        return keys is None or (key is not None and keys.client(key) is not None)
+
+    async def _ask(self, method: str, *arguments: Any) -> Any:
+        """Calls a method of the directory.
 
         Raises:
-            Problem: it is not known yet, or its replica ended.
+            Problem: the directory does not answer.
         """
-        place = self._places.get(session)
-        if place is None:
-            place = Place(*await self._directory("find", session))
-            if place.address:
-                self._remember(session, place)
-        if not place.known:
-            raise busy("the replicas are starting")
-        if place.replica and not place.address:
-            if self._server.settings.state_dir is not None:
-                raise busy("the replica that has this session is being replaced")
-            reason = "its replica ended unexpectedly"
-            raise Problem(410, f"the session {session!r} ended: {reason}", reason=reason)
-        return place
-
-    def _remember(self, session: str, place: Place) -> None:
-        if len(self._places) > self._server.settings.max_sessions:
-            self._places.clear()
-        self._places[session] = place
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await self._directory(method, *arguments)
+        except Exception as error:
+            log.warning("the directory does not answer: %s", str(error) or type(error).__name__)
+            raise busy("the directory of the sessions does not answer") from error
 
     async def _forward(self, session: str, place: Place, scope: Any, receive: Any, send: Any, path: str) -> None:
         query = scope.get("query_string", b"")
         target = quote(path).encode() + (b"?" + query if query else b"")
         peer = self._peer(place.address)
         if scope["type"] == "websocket":
-            self._places.pop(session, None)  # sockets live long: ask again for the next one
+            self.holdings.misplaced(session)  # sockets live long: ask again for the next one
             await peer.socket(scope, receive, send, target)
             return
         status = await peer.request(scope, receive, send, target)
-        if status in (0, 404, 421, 503):
-            self._places.pop(session, None)
+        if status in _STALE:
+            self.holdings.misplaced(session)
         if status == 0:
-            await self._directory("suspect", place.replica)
+            with contextlib.suppress(Problem):
+                await self._ask("suspect", place.replica)
 
     def _peer(self, address: str) -> Peer:
         if address not in self._peers:
             self._peers[address] = Peer(address=address)
         return self._peers[address]
-
-    # owners of sessions, see `recurra.serve.owners.Owners`
-
-    def new_id(self) -> str:
-        """See `Owners.new_id`."""
-        return new_name()
-
-    def check(self, session: str) -> None:
-        """Accepts each session; `claim` refuses names that are taken, and the slab has own sessions only."""
-
-    async def claim(self, session: str) -> None:
-        """See `Owners.claim`."""
-        if not await self._directory("claim", session, self.name, session in self._arriving):
-            raise Problem(409, f"there is a session {session!r} already", ("session",))
-        self._places.pop(session, None)
-
-    def ended(self, session: str) -> None:
-        """See `Owners.ended`."""
-        task = asyncio.ensure_future(self._directory("ended", session, self.name))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # life of the replica
 
@@ -156,12 +140,12 @@ class Replica:
 
         async def sending(message: Any) -> None:
             if message["type"] == "lifespan.startup.complete":
-                await self._join()
+                await self._begin()
             await send(message)
 
         await self._app(scope, receiving, sending)
 
-    async def _join(self) -> None:
+    async def _begin(self) -> None:
         """Begins to listen for other replicas, and adds this one to the directory."""
         listener = socket.create_server((self._host, 0))
         self.address = "{}:{}".format(*listener.getsockname())
@@ -175,86 +159,72 @@ class Replica:
             ws="websockets-sansio",
             ws_max_size=self._server.settings.max_message,
             ws_per_message_deflate=False,
+            timeout_graceful_shutdown=1,
         )
         self._listener = _Listener(config)
-        self._start(self._listener.serve([listener]))
-        await self._enter()
-        self._start(self._beat())
+        self._listening = asyncio.ensure_future(self._listener.serve([listener]))
+        self.holdings.found(await self._server.sessions.names())
+        await self._join()
+        self._beating = asyncio.ensure_future(self._beat())
+        while seconds := await self._ask("remaining"):  # new sessions would be refused
+            await asyncio.sleep(seconds)
+        self.holdings.confirmed()
 
-    async def _enter(self) -> None:
-        sessions = await self._server.sessions.names()
-        await self._directory("join", self.name, self.address, sessions)
-
-    def _start(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _join(self) -> None:
+        await self.holdings.join(Member(self.name, self.address, self._folder, self._leaving is not None))
 
     async def _beat(self) -> None:
         """Tells the directory that this replica works, and notices the end of the replica."""
         while True:
             for _ in range(4):
                 await asyncio.sleep(BEAT / 4)
-                if self._is_ending() and self._leaving is None:  # open sockets would keep the replica from ending
-                    self._leaving = asyncio.ensure_future(self._leave())
-            try:
-                if not await self._directory("beat", self.name) and self._leaving is None:
-                    await self._enter()
-            except Exception as error:  # the directory is being replaced
-                log.warning("the directory does not answer: %s", error)
+                if self._is_ending():  # open sockets would keep the replica from ending
+                    self._leave_once()
+            with contextlib.suppress(Problem):
+                if not await self._ask("beat", self.name, self._leaving is not None):
+                    await self._join()
+
+    def _leave_once(self) -> asyncio.Task[None]:
+        if self._leaving is None:
+            self._leaving = asyncio.ensure_future(self._leave())
+        return self._leaving
 
     async def leave(self) -> None:
         """Moves the sessions to other replicas, and ends this one."""
-        if self._leaving is None:
-            self._leaving = asyncio.ensure_future(self._leave())
-        await self._leaving
+        await self._leave_once()
+        self._beating.cancel()
+        with contextlib.suppress(Problem):
+            await self.holdings.leave()
         self._listener.should_exit = True
-        for task in list(self._tasks):
-            task.cancel()
+        await self._listening
+        for peer in self._peers.values():
+            await peer.client.aclose()
 
     async def _leave(self) -> None:
-        time, grace = asyncio.get_running_loop().time, self._server.settings.grace
-        deadline = time() + grace * _SHARE
+        seconds = self._server.settings.grace * _SHARE
+        with contextlib.suppress(Problem):
+            await self._ask("beat", self.name, True)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace * _SHARE / 2):
-                await self._server.drain()
-        names = await self._server.sessions.names()
-        while names and time() < deadline:
-            targets = await self._directory("others", self.name)
-            if targets:
-                names = await self._move_all(names, targets)
-            if names:
-                await asyncio.sleep(BEAT)  # in a rolling update, another replica may still be starting
-        if names:
-            log.warning("%d sessions stay with a replica that ends", len(names))
-        await self._directory("leave", self.name)
+            async with asyncio.timeout(seconds):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(seconds / 2):
+                        await self._server.drain()
+                await self.holdings.give_all()
+        if self.holdings:
+            log.warning("%d sessions stay with a replica that ends", len(self.holdings))
 
-    async def _move_all(self, names: list[str], targets: list[str]) -> list[str]:
-        """Sends sessions to other replicas. Returns those that could not be moved."""
-        slots = asyncio.Semaphore(_MOVED_TOGETHER)
-        moves = [self._move(name, targets[n % len(targets)], slots) for n, name in enumerate(names)]
-        moved = await asyncio.gather(*moves)
-        log.info("%d of %d sessions were moved to other replicas", sum(moved), len(names))
-        return [name for name, done in zip(names, moved, strict=True) if not done]
-
-    async def _move(self, name: str, address: str, slots: asyncio.Semaphore) -> bool:
-        """Sends a session to another replica. Returns whether it has it."""
-        sessions = self._server.sessions
-        async with slots:
-            try:
-                model = await sessions.model_of(name)
-                async with sessions.held(model, name) as session:
-                    data = write_state(await sessions.state(session))
-                    headers = {TOKEN.decode(): await self._directory("offer", name, self.name)}
-                    path = f"{_MOVE}{quote(model)}/{quote(name)}"
-                    answer = await self._peer(address).client.put(path, content=data, headers=headers, timeout=10.0)
-                    if answer.status_code != 204:
-                        raise Problem(503, answer.text)
-                    await sessions.delete(session, "it was moved to another replica")
-            except (Problem, httpx.HTTPError) as error:
-                log.warning("a session could not be moved: %s", error)
-                return False
-        return True
+    async def _send(self, address: str, session: str, copy: Copy, token: str) -> bool:
+        """Sends a session to another replica."""
+        path = f"{_MOVE}{quote(copy.model)}/{quote(session)}"
+        try:
+            data, headers = await copy.read(), {TOKEN.decode(): token}
+            answer = await self._peer(address).client.put(path, content=data, headers=headers, timeout=_ANSWER_SECONDS)
+        except httpx.HTTPError as error:
+            log.warning("a session could not be moved: %s", str(error) or type(error).__name__)
+            return False
+        if answer.status_code != 204:
+            log.warning("a session could not be moved: %s", answer.text)
+        return answer.status_code == 204
 
     # the private address
 
@@ -264,25 +234,27 @@ class Replica:
             await self._receive(scope, receive, send)
             return
         session = session_of(scope, scope["path"])
-        if session in self._arriving:
-            await _refuse(scope, receive, send, busy("the session is being moved"))
-            return
+        if session is not None and session not in self.holdings:
+            try:
+                place = await self.holdings.place(session, cached=False)
+                if place.replica not in ("", self.name):
+                    raise busy("the session was moved")
+            except Problem as problem:
+                await _refuse(scope, receive, send, problem)
+                return
         await self._app(scope, receive, send)
 
     async def _receive(self, scope: Any, receive: Any, send: Any) -> None:
         """Begins a session with the state that another replica sent."""
         token = dict(scope["headers"]).get(TOKEN, b"").decode("latin-1")
         model, _, name = scope["path"].removeprefix(_MOVE).partition("/")
-        if not await self._directory("is_offered", name, token):
-            await send_error(send, 401, "this address is for other replicas")
-            return
-        self._arriving.add(name)
         try:
-            served = self._server.model(model)
-            data = await _body(receive)
-            state = read_state(data, served.stepper.specs, served.fingerprint)
-            with self._server.work():  # refused if this replica ends too: it has counted the sessions that it moves
-                await self._server.sessions.replace(model, name, state)
+            if not await self._ask("is_offered", name, token):
+                raise Problem(401, "this address is for other replicas")
+            if self._leaving is not None:
+                raise busy("this replica ends too")
+            with self._server.work():
+                await self.holdings.take(model, name, token, await _body(receive))
         except Exception as error:
             problem = problem_of(error)
             if problem is None:
@@ -291,8 +263,6 @@ class Replica:
         else:
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body", "body": b""})
-        finally:
-            self._arriving.discard(name)
 
 
 class _Listener(uvicorn.Server):
@@ -315,15 +285,16 @@ async def _body(receive: Any) -> bytes:
 
 
 async def _refuse(scope: Any, receive: Any, send: Any, problem: Problem) -> None:
-    """Answers a request with an error; closes a WebSocket."""
+    """Answers a request or the handshake of a WebSocket with an error."""
+    kind = "http.response"
     if scope["type"] == "websocket":
         await receive()  # websocket.connect
-        await send({"type": "websocket.close", "code": 1013, "reason": problem.message[:120]})
-        return
-    from recurra.serve.routes.requests import encode
-
-    body = encode(problem.to_json()) if problem.details else error_body(problem.status, problem.message)
+        kind = "websocket.http.response"
+        if kind not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": 1013, "reason": problem.message[:120]})
+            return
+    body = encode(problem.to_json())
     headers = [(name.encode(), value.encode()) for name, value in problem.headers.items()]
     headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": f"{kind}.start", "status": problem.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})

@@ -96,6 +96,32 @@ class Sessions:
         finally:
             session.holds -= 1
 
+    @asynccontextmanager
+    async def moving(self, model: str, id: str) -> AsyncIterator[Session]:
+        """Yields a session that refuses steps while the block runs, to send it to another process.
+
+        Raises:
+            Problem: as for `held`, or steps of the session are being computed.
+        """
+        async with self.held(model, id) as session:
+            if session.busy:
+                raise busy("steps of this session are being computed")
+            session.check_moving()
+            session.moving = True
+            try:
+                yield session
+            finally:
+                session.moving = False
+
+    @asynccontextmanager
+    async def arriving(self, model: str, id: str, state: SessionState) -> AsyncIterator[Session]:
+        """Begins a session of another process; it refuses steps while the block runs."""
+        session = await self._add(model, state, id, moving=True)
+        try:
+            yield session
+        finally:
+            session.moving, session.holds = False, session.holds - 1
+
     async def _find(self, model: str, id: str) -> Session:
         self.owners.check(id)
         session = self._table.get(id)
@@ -124,6 +150,7 @@ class Sessions:
         """
         try:
             async with self.held(model, id) as session:
+                session.check_moving()
                 if session.busy:
                     raise Problem(409, "steps of this session are being computed: wait for their answers")
                 await self._replace(session, state)
@@ -153,6 +180,7 @@ class Sessions:
         """
         if not self.is_live(session):
             raise self._table.gone(session.id)
+        session.check_moving()
         self._end(session, reason, "deleted")
         if self._store is not None:
             await self._do(self._store.delete, [session.id], reason)
@@ -194,18 +222,20 @@ class Sessions:
         """Number of steps that are accepted and not answered."""
         return sum(len(session.queue) for session in self._table)
 
-    async def _add(self, model: str, state: SessionState, id: str | None) -> Session:
+    async def _add(self, model: str, state: SessionState, id: str | None, moving: bool = False) -> Session:
         self._runner.stepper(model)  # refuses a model without sessions
         new = id is None
         id = self.owners.new_id() if id is None else id
         self.owners.check(id)
         if self.count >= self._settings.max_sessions:
             raise busy(f"there are {self.count:,} sessions, which is the limit; delete some, or try later", 429)
-        await self.owners.claim(id)
+        if not moving:  # else the other process still has it
+            await self.owners.claim(id)
         if not new and ((self._store is not None and await self._on_disk(id)) or self.is_known(id)):
             raise Problem(409, f"there is a session {id!r} already", ("session",))
         now = time.time()
         session = self._table.new(id, model, state.info, now, now)
+        session.moving, session.holds = moving, int(moving)  # so that it stays in memory
         self._table.add(session)
         self._saved += self._store is not None
         self._metrics.session_started(model)

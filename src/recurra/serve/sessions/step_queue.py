@@ -46,6 +46,7 @@ class StepQueue:
         """
         if not self._table.has(session):
             raise self._table.gone(session.id)
+        session.check_moving()
         if session.replacing:
             raise Problem(409, "the state of this session is being replaced: wait for the answer")
         expected = session.accepted

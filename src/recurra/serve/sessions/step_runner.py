@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recurra.errors import NonFiniteError
 from recurra.serve.models import ServedModel
-from recurra.serve.problems import Problem
+from recurra.serve.problems import Problem, busy
 from recurra.serve.state_file import SessionState, StateInfo
 from recurra.serve.store import Saved, Store
 from recurra.tasks.serving.service import InputError
@@ -59,6 +59,7 @@ class Session:
         busy: computations that use the slot; the slot is not freed before they end.
         holds: requests that use the session; it stays in memory.
         replacing: True while its state is being set.
+        moving: True while it is sent to another process.
         gone: True if the session ended.
     """
 
@@ -70,6 +71,7 @@ class Session:
         "holds",
         "id",
         "model",
+        "moving",
         "queue",
         "replacing",
         "rest",
@@ -84,7 +86,16 @@ class Session:
         self.seq = self.accepted = info.seq
         self.steps, self.rest, self.used = info.steps, info.rest, used
         self.queue: deque[Waiting] = deque()
-        self.busy, self.holds, self.replacing, self.gone = 0, 0, False, False
+        self.busy, self.holds, self.replacing, self.moving, self.gone = 0, 0, False, False, False
+
+    def check_moving(self) -> None:
+        """Refuses changes of a session that is sent to another process.
+
+        Raises:
+            Problem: the session is being moved.
+        """
+        if self.moving:
+            raise busy("the session is being moved")
 
     @property
     def in_use(self) -> bool:
