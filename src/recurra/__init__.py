@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from . import lab as lab
     from . import nn as nn
     from . import ops as ops
+    from .exporting import export as export
     from .inspect import gradient_reach as gradient_reach
     from .inspect import trace as trace
     from .nn import accelerate as accelerate
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 _PLACES = {
     **{name: f".{name}" for name in ("cells", "inspect", "lab", "nn", "ops")},
     **{name: f".inspect:{name}" for name in ("gradient_reach", "trace")},
+    "export": ".exporting:export",
     **{name: f".nn:{name}" for name in ("accelerate", "restore")},
     **{name: f".tasks:{name}" for name in (*(task.class_name for task in BUILT_IN), "load")},
 }

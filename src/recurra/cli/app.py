@@ -12,7 +12,7 @@ import typer
 from recurra import __version__
 from recurra.errors import UsageError
 
-from .commands import bench, demo, doctor, evaluate, fit, generate, health, inspect, lab, predict, sample, serve
+from .commands import bench, demo, doctor, evaluate, export, fit, generate, health, inspect, lab, predict, sample, serve
 from .support.command import App
 from .support.suggest import SuggestingGroup
 
@@ -77,6 +77,7 @@ app.command()(health.health)
 app.command()(sample.sample)
 app.command()(generate.generate)
 app.command()(serve.serve)
+app.command()(export.export)
 app.command()(doctor.doctor)
 app.command()(bench.bench)
 app.add_typer(lab.app, name="lab")

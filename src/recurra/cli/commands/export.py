@@ -1,0 +1,34 @@
+"""`recurra export`: writes a model as a file that runs without Recurra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recurra.cli.support.console import say
+
+from .evaluate import Model
+
+
+def export(
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", help="File to write. An existing file is replaced.")],
+    format: Annotated[
+        str | None, typer.Option("--format", help="Format; by default that of the ending of --out.")
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Store the weights as 8-bit integers.")] = False,
+    opset: Annotated[int | None, typer.Option("--opset", help="Version of the ONNX operators.", min=1)] = None,
+) -> None:
+    """Write a model as a file that runs without Recurra.
+
+    [bold]Examples[/bold]
+
+      recurra export my-model --out model.c
+    """
+    from recurra.exporting import export
+    from recurra.tasks import load
+
+    path = export(load(model), out, format=format, int8=int8, opset=opset)
+    say(f"{path}: {path.stat().st_size:,} bytes")

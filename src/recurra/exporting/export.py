@@ -1,0 +1,46 @@
+"""`recurra.export`: writes a model as a file that runs without Recurra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from recurra._util.atomic import written
+
+from .formats import check_options, format_for
+
+
+def export(
+    model: Any,
+    path: str | Path,
+    *,
+    format: str | None = None,
+    int8: bool = False,
+    opset: int | None = None,
+) -> Path:
+    """Writes a model as a file that runs without Recurra.
+
+    The file is checked against the model before it is written. If an error occurs, no file is left, and an existing
+    file is unchanged.
+
+    Args:
+        model: a fitted estimator, or a module with recurrent layers of `recurra.nn` or `torch.nn`.
+        path: file to write.
+        format: name of a format; by default that of the ending of `path`.
+        int8: stores the weights as 8-bit integers.
+        opset: version of the ONNX operators.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UsageError: the format cannot represent the model, or does not have one of the options.
+        DataError: the file cannot be written.
+    """
+    path = Path(path)
+    chosen = format_for(path, format)
+    options = check_options(chosen, {"int8": int8, "opset": opset})
+    content = chosen.load()(model, **options)
+    with written(path) as partial:
+        partial.write_bytes(content)
+    return path
