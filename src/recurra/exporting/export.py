@@ -40,6 +40,8 @@ def export(
     path = Path(path)
     chosen = format_for(path, format)
     options = check_options(chosen, {"int8": int8, "opset": opset})
+    if "name" in chosen.options:
+        options["name"] = path.stem
     content = chosen.load()(model, **options)
     with written(path) as partial:
         partial.write_bytes(content)

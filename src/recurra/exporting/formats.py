@@ -35,7 +35,9 @@ class Format(NamedTuple):
         return resolve_name(f"recurra.exporting{module}:{name}" if module.startswith(".") else self.builder)
 
 
-FORMATS: tuple[Format, ...] = ()
+FORMATS: tuple[Format, ...] = (
+    Format("c", (".c",), ".c.build:build", ("name", "int8"), "one C99 file that runs step by step"),
+)
 
 
 def format_for(path: Path, name: str | None) -> Format:

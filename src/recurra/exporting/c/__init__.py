@@ -1,0 +1,1 @@
+"""C: one file for step-by-step inference on a microcontroller."""
