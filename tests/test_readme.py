@@ -70,6 +70,8 @@ GUIDES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "guides
 
 WITH_SERVER = "docs/guides/serving.md"
 """Its examples need a server: `tests/serve/test_guide.py` runs them."""
+WITH_PROGRAMS = "docs/guides/export.md"
+"""It contains programs in other languages: `tests/exporting/test_guide.py` runs them."""
 TRANSLATED = [name for name in GUIDES if name.endswith(".ko.md")]
 
 
@@ -80,7 +82,7 @@ def test_translated_guides_have_the_same_commands_and_examples(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(GUIDES) - {*TRANSLATED, WITH_SERVER}))
+@pytest.mark.parametrize("name", sorted(set(GUIDES) - {*TRANSLATED, WITH_SERVER, WITH_PROGRAMS}))
 def test_guides(name, tmp_path):
     """Commands and examples of a guide, in their order, in one folder; an example knows the names before it."""
     text = (ROOT / name).read_text(encoding="utf-8")

@@ -36,6 +36,15 @@ def export(
     Raises:
         UsageError: the format cannot represent the model, or does not have one of the options.
         DataError: the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import recurra
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = recurra.export(recurra.nn.GRU(3, 4), Path(folder, "gesture.c"))
+        ...     "void gesture_step(gesture_state *state" in path.read_text()
+        True
     """
     path = Path(path)
     chosen = format_for(path, format)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from recurra.errors import RecurraError
+from recurra.nn import RECURRENT, accelerate
 from recurra.tasks.base import Estimator
 
 from .emulate import emulate
@@ -42,8 +43,8 @@ def _of_estimator(model: Any, x: np.ndarray) -> np.ndarray:
 
 def _of_layer(layer: Any, x: np.ndarray) -> np.ndarray:
     """Returns the outputs after `LENGTHS` steps."""
-    layer = deepcopy(layer).float().cpu().eval()
-    if hasattr(layer, "precision"):
+    layer = accelerate(deepcopy(layer).float().cpu().eval())
+    if isinstance(layer, RECURRENT):
         layer.precision = "float32"
     batch_first = getattr(layer, "batch_first", True)
     values = torch.from_numpy(x).unsqueeze(0 if batch_first else 1)

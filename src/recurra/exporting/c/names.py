@@ -31,10 +31,10 @@ def literal(text: str) -> str:
 
 
 def comment(text: str) -> str:
-    """Returns a text that can be in a comment of C: on one line, without an end of comment and invisible characters.
+    r"""Returns a text that can be in a comment of C: on one line, without an end of comment and invisible characters.
 
     Example:
-        >>> comment("a*/b\\nc??/")
+        >>> comment("a*/b\nc??/")
         'a* /b c? ?/'
     """
     text = "".join(c if c == " " or not _is_invisible(c) else " " for c in text)

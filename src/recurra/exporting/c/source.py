@@ -19,7 +19,7 @@ HEADER = """\
 /*
 {name}.c: {title}
 
-Written by Recurra {version}. This file has no dependencies but math.h, stddef.h, stdint.h and string.h, and uses no heap.
+Written by Recurra {version}. This file needs math.h, stddef.h, stdint.h and string.h. It uses no heap.
 
 {interface}
 
@@ -250,7 +250,7 @@ def _layers(plan: Plan, arrays: Arrays) -> list[str]:
                 found.append(arrays.floats(f"model_{name}_{i}", bias))
                 row.append(f"model_{name}_{i}")
                 arrays.bytes += 4
-        rows.append("    {" + ", ".join(row) + "}")
+        rows.append("    {\n        " + ",\n        ".join(row) + "\n    }")
     struct = "\n".join(["typedef struct {", *(f"    {field}" for field in fields.values()), "} model_layer;", ""])
     table = "static const model_layer model_layers[MODEL_LAYERS] = {\n" + ",\n".join(rows) + "\n};\n"
     return [*found, struct, table]

@@ -1,0 +1,39 @@
+"""The guide about export: its commands and programs run, in their order, in one folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import recurra
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "export.md"
+
+
+@pytest.mark.slow
+def test_programs_of_the_guide(tmp_path):
+    """A program is written to the file that its first line names."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.M | re.S)
+    printed = {}
+    for language, code in blocks:
+        if language == "bash":
+            command, environment = ["bash", "-e", "-c", code], {**os.environ, "PATH": path}
+            done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+            assert done.returncode == 0, done.stderr
+            printed[code.splitlines()[-1]] = done.stdout
+        elif language != "text":
+            name = re.search(r"[\w.-]+\.\w+", code.splitlines()[0])
+            assert name is not None
+            (tmp_path / name[0]).write_text(code, encoding="utf-8")
+    (shown,) = (text for line, text in printed.items() if line.endswith("./kettle"))
+    x = np.array([[26.2, 1558], [36.5, 1560], [44.9, 1551]])
+    wanted = recurra.load(tmp_path / "kettles").predict([x[:1], x[:2], x])
+    assert [float(line.split()[0]) for line in shown.splitlines()] == pytest.approx(wanted, abs=6e-4)
+    assert shown.splitlines()[0].split()[1] == "litres"
