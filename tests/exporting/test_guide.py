@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ def test_programs_of_the_guide(tmp_path):
             (tmp_path / name[0]).write_text(code, encoding="utf-8")
     (shown,) = (text for line, text in printed.items() if line.endswith("./kettle"))
     x = np.array([[26.2, 1558], [36.5, 1560], [44.9, 1551]])
-    wanted = recurra.load(tmp_path / "kettles").predict([x[:1], x[:2], x])
+    model: Any = recurra.load(tmp_path / "kettles")
+    wanted = model.predict([x[:1], x[:2], x])
     assert [float(line.split()[0]) for line in shown.splitlines()] == pytest.approx(wanted, abs=6e-4)
     assert shown.splitlines()[0].split()[1] == "litres"

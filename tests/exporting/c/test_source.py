@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,8 +50,14 @@ def plan_of(cell: str = "gru", pooling: str = "max", masked: int = 1, units: int
     attention = Linear(Matrix(numbers(1, units)), numbers(1)) if pooling == "attention" else None
     head = Linear(Matrix(numbers(2, units)), numbers(2))
     names = {"inputs": ("x", "y", "z"), "outputs": ("no", "yes")}
-    parts = {"scaling": scaling, "pooling": pooling, "attention": attention, "head": head}
-    return Plan("a model", cell, layers, **({"task": "classify"} | names | parts | options))
+    parts: dict[str, Any] = {
+        "task": "classify",
+        "scaling": scaling,
+        "pooling": pooling,
+        "attention": attention,
+        "head": head,
+    }
+    return Plan("a model", cell, layers, **(names | parts | options))
 
 
 PLANS = [
