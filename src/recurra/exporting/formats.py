@@ -37,6 +37,7 @@ class Format(NamedTuple):
 
 FORMATS: tuple[Format, ...] = (
     Format("c", (".c",), ".c.build:build", ("name", "int8"), "one C99 file that runs step by step"),
+    Format("web", (".safetensors",), ".web:build", (), "weights, settings and tokenizer for recurra-web in JavaScript"),
 )
 
 

@@ -1,0 +1,164 @@
+/** A text; or steps of numbers, where a step of one number may be given as the number. null and NaN are missing. */
+export type Input = string | ArrayLike<number | null | ArrayLike<number | null>>;
+
+/** A stack of recurrent layers, as the model file describes it. */
+export interface Recurrent {
+  cell: "rnn_tanh" | "rnn_relu" | "lstm" | "gru";
+  /** Numbers of a step. */
+  input: number;
+  /** Units per layer and direction. */
+  hidden: number;
+  /** Size of the projected hidden state of an LSTM, 0 without projection. */
+  projected: number;
+  layers: number;
+  bidirectional: boolean;
+  bias: boolean;
+  /** Names of the gates, in the order of their rows in the weights. */
+  gates: string[];
+  states: string[];
+  /** Names of the weights, in torch's order. */
+  weights: string[];
+}
+
+/** Settings of a model. */
+export interface Config {
+  version: number;
+  task: "classify" | "regress" | "layer";
+  input:
+    | { kind: "text"; tokenizer: TokenizerConfig }
+    | { kind: "series"; features: number; mean: number[]; scale: number[]; masked: number[] }
+    | { kind: "vectors"; features: number };
+  recurrent: Recurrent;
+  pooling: "last" | "mean" | "max" | "attention" | null;
+  target: { classes: Label[]; dtype: string } | { mean: number[]; scale: number[]; several: boolean } | null;
+}
+
+export type Label = string | number | boolean;
+
+/** The answer for a sequence. The task decides which fields there are. */
+export interface Answer {
+  /** Of a layer: its outputs `(steps, directions * size)`. */
+  output?: Float32Array;
+  /** Of classification and regression: the output of the network. */
+  scores?: Float32Array;
+  /** Of classification: by class, in the order of `config.target.classes`. */
+  probabilities?: Float32Array;
+  label?: Label;
+  /** Of regression: the numbers, in the unit of the training targets. */
+  values?: number[];
+}
+
+/** Numbers with a shape, in row-major order. */
+export interface Tensor {
+  data: Float32Array;
+  shape: number[];
+}
+
+/** An answer with every gate and state. */
+export interface Inspection extends Answer {
+  /** The piece of the text of each step; null for numbers. */
+  pieces: string[] | null;
+  /** By name, `(layers, directions, steps, units)`. */
+  gates: Record<string, Tensor>;
+  states: Record<string, Tensor>;
+  /** With attention pooling: the weight of each step. */
+  attention: Float32Array | null;
+}
+
+/** The state after a step. Contents other than the states of the layers may change between versions. */
+export interface State {
+  /** `(layers, size)`. */
+  hidden: Float32Array;
+  /** Of an LSTM: `(layers, hidden)`. */
+  cell?: Float32Array;
+  known?: Float32Array;
+  pooled?: unknown;
+}
+
+/** The answer for a sequence up to a step. `output` is that of the top layer, `(size,)`. */
+export interface Step extends Answer {
+  output: Float32Array;
+  state: State;
+}
+
+/** The engine, compiled from C++. It computes in float32 on one thread. */
+export class Engine {
+  /** Compiles engine.wasm from its content or from the answer to a request of it. */
+  static load(source: BufferSource | Response | Promise<Response>): Promise<Engine>;
+}
+
+/** A model that `recurra export --format web` wrote. */
+export class Model {
+  /** Compiles the engine and reads a model. */
+  static load(sources: {
+    engine: BufferSource | Response | Promise<Response>;
+    model: ArrayBuffer | Uint8Array;
+  }): Promise<Model>;
+  constructor(engine: Engine, content: ArrayBuffer | Uint8Array);
+  readonly config: Config;
+  /** The tokenizer of a model of texts, null for others. */
+  readonly tokenizer: Tokenizer | null;
+  /** Answers for some inputs, in order. */
+  predict(inputs: readonly Input[]): Answer[];
+  /** The answer for one input, with every gate and state. */
+  inspect(input: Input): Inspection;
+  /**
+   * One step of a sequence: the number of a token, or the numbers of a step. `state` is what the step before returned;
+   * null to begin. A bidirectional model has no steps.
+   */
+  step(input: number | null | ArrayLike<number | null>, state?: State | null): Step;
+  /** Releases the memory of the engine. */
+  close(): void;
+}
+
+export interface TokenizerConfig {
+  kind: "char" | "word" | "bpe";
+  vocab: Record<string, number>;
+  merges?: [string, string][] | null;
+  specials: string[];
+}
+
+/** A tokenizer with the same numbers as in Python. */
+export class Tokenizer {
+  constructor(config: TokenizerConfig);
+  readonly kind: "char" | "word" | "bpe";
+  /** The number of different tokens. */
+  readonly size: number;
+  /** The numbers of the tokens of a text, and the piece of the text of each one. */
+  encode(text: string): { ids: Int32Array; pieces: string[] };
+  /** The token with a number. */
+  piece(id: number): string | undefined;
+}
+
+/** A stack of recurrent layers, for networks that a model file does not describe. */
+export class Stack {
+  constructor(engine: Engine, recurrent: Recurrent, weights: Float32Array[]);
+  readonly recurrent: Recurrent;
+  /** 1 or 2. */
+  readonly directions: number;
+  /** Size of a hidden state. */
+  readonly size: number;
+  /**
+   * Runs whole sequences. `x` is `(batch, steps, input)`; the initial states are `(layers * directions, batch, size)`.
+   * With `inspect`, `inspected` has each gate and state `(layers, directions, batch, steps, units)`, NaN after the end
+   * of a sequence.
+   */
+  run(
+    x: Float32Array,
+    lengths: Int32Array,
+    options: { steps: number; hidden?: Float32Array; cell?: Float32Array; inspect?: boolean },
+  ): { output: Float32Array; hidden: Float32Array; cell?: Float32Array; inspected: Record<string, Tensor> };
+  /** Runs one step of one sequence. The states are `(layers, size)`; null to begin. */
+  step(
+    x: Float32Array,
+    state: { hidden: Float32Array; cell?: Float32Array } | null,
+  ): { output: Float32Array; state: { hidden: Float32Array; cell?: Float32Array } };
+  /** Releases the memory of the engine. */
+  close(): void;
+}
+
+/** Reads a safetensors file of 32-bit floats. */
+export function readTensors(content: ArrayBuffer | Uint8Array): {
+  tensors: Record<string, Tensor>;
+  metadata: Record<string, string>;
+};

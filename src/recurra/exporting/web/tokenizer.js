@@ -1,0 +1,91 @@
+// The tokenizers of Recurra's text encoders: characters, words and byte-pair pieces, with the same numbers as in Python.
+
+const SPACE = "▁"; // what Metaspace writes for a space
+
+// Words, and runs of other characters, as Rust's Unicode classes \w and \s define them.
+const WORDS = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu;
+
+const SPLITS = {
+  char: (text) => Array.from(text),
+  word: (text) => text.match(WORDS) ?? [],
+  bpe: (text) => {
+    const spaced = text.replaceAll(" ", SPACE);
+    return (spaced.startsWith(SPACE) ? spaced : SPACE + spaced).split(/(?=▁)/u);
+  },
+};
+
+/** A tokenizer from the tokenizer.json that Recurra writes. */
+export class Tokenizer {
+  #vocab;
+  #pieces = [];
+  #merges = null;
+  #specials;
+  #kept = new Map();
+
+  /**
+   * @param {{kind: "char" | "word" | "bpe", vocab: Record<string, number>, merges?: string[][], specials: string[]}} config
+   */
+  constructor({ kind, vocab, merges, specials }) {
+    this.kind = kind;
+    this.#vocab = new Map(Object.entries(vocab));
+    for (const [piece, id] of this.#vocab) this.#pieces[id] = piece;
+    if (merges) this.#merges = new Map(merges.map(([left, right], rank) => [left + "\0" + right, rank]));
+    // of several that begin at one place, the longest
+    const names = [...specials].sort((a, b) => b.length - a.length);
+    this.#specials = new RegExp(`(${names.map((name) => name.replace(/[^\p{L}\p{N}]/gu, "\\$&")).join("|")})`, "u");
+  }
+
+  /** The number of different tokens. */
+  get size() {
+    return this.#pieces.length;
+  }
+
+  /**
+   * The tokens of a text: their numbers, and the piece of the text of each one.
+   * @param {string} text
+   * @returns {{ids: Int32Array, pieces: string[]}}
+   */
+  encode(text) {
+    const ids = [];
+    const pieces = [];
+    const take = (piece) => {
+      ids.push(this.#vocab.get(piece) ?? 0);
+      pieces.push(piece);
+    };
+    const parts = text.replace(/\p{Surrogate}/gu, "?").split(this.#specials);
+    parts.forEach((part, i) => {
+      if (i % 2) return take(part); // a special token that the text contains
+      if (!part) return;
+      for (const piece of SPLITS[this.kind](part.normalize("NFC")))
+        if (this.kind === "bpe") this.#merged(piece).forEach(take);
+        else take(piece);
+    });
+    if (this.kind === "bpe") for (let i = 0; i < pieces.length; ++i) pieces[i] = pieces[i].replace(SPACE, "") || " ";
+    return { ids: Int32Array.from(ids), pieces };
+  }
+
+  /** The token with a number. */
+  piece(id) {
+    return this.#pieces[id];
+  }
+
+  // Merges the characters of a word: the pair that was learned first, then the next, until none is left.
+  #merged(word) {
+    const known = this.#kept.get(word);
+    if (known) return known;
+    const parts = Array.from(word);
+    for (;;) {
+      let best = Infinity;
+      let at = -1;
+      for (let i = 0; i + 1 < parts.length; ++i) {
+        const rank = this.#merges.get(parts[i] + "\0" + parts[i + 1]);
+        if (rank < best) [best, at] = [rank, i];
+      }
+      if (at < 0) break;
+      parts.splice(at, 2, parts[at] + parts[at + 1]);
+    }
+    if (this.#kept.size > 10000) this.#kept.clear();
+    this.#kept.set(word, parts);
+    return parts;
+  }
+}
