@@ -5,7 +5,7 @@ BIN := .venv/bin
 GCC ?= g++
 CLANG ?= $(notdir $(lastword $(shell ls /usr/bin/clang++ /usr/bin/clang++-[0-9]* 2>/dev/null | sort -V)))
 
-.PHONY: install demo test test-slow test-data test-engine test-fuzz test-mutation bench lint docs clean
+.PHONY: install demo test test-slow test-data test-engine test-fuzz test-mutation bench wasm lint docs clean
 install: .venv/installed          ## the package and its tools into .venv
 demo: install                     ## train on Korean film reviews and look at the result
 	$(BIN)/recurra demo
@@ -26,6 +26,9 @@ test-mutation: .venv/mutating     ## changes the code at random places; the fast
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutation/run.py --seed $(or $(SEED),0) $(if $(SECONDS),--seconds $(SECONDS),--seconds 180 --mutants 36)
 bench: .venv/measuring            ## our layers against torch's and ONNX Runtime's, figures and picture; minutes
 	$(BIN)/recurra bench --out benchmarks/results/recurrence.json --plot docs/images/benchmark.svg
+wasm:                             ## the engine as WebAssembly, by Debian's emscripten 3.1.6; its bytes are committed
+	sh csrc/wasm/build.sh src/recurra/exporting/web/engine.wasm
+	cd src/recurra/exporting/web && sha256sum engine.wasm > ../../../../csrc/wasm/engine.wasm.sha256
 lint: .venv/developing            ## style, types, import direction
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp')

@@ -104,18 +104,19 @@ EXPORT(session_write) void session_write(Session* session, const float* h, const
 }
 
 // out = x · weight' + bias; `bias` may be null.
-EXPORT(linear) void linear_rows(const float* x, int rows, int columns, int depth, const float* weight,
-                                const float* bias, float* out) {
+EXPORT(linear)
+void linear_rows(const float* x, int rows, int columns, int depth, const float* weight, const float* bias, float* out) {
     linear<float>({x, depth, rows, columns, depth, weight, bias, out, 1});
 }
 
 // Attention pooling. `weights` (batch, steps) receives the share of each step.
-EXPORT(attend) void attend_rows(const float* rows, const int32_t* lengths, int batch, int steps, int features,
-                                const float* vector, const float* bias, float* weights, float* out) {
+EXPORT(attend)
+void attend_rows(const float* rows, const int32_t* lengths, int batch, int steps, int features, const float* vector,
+                 const float* bias, float* weights, float* out) {
     const std::vector<int64_t> wide(lengths, lengths + batch);
-    attend<float>({{rows, int64_t(steps) * features, features}, wide.data(), batch, steps, features, vector, bias,
-                   weights, 1},
-                  out);
+    attend<float>(
+        {{rows, int64_t(steps) * features, features}, wide.data(), batch, steps, features, vector, bias, weights, 1},
+        out);
 }
 
 }  // extern "C"

@@ -45,9 +45,11 @@ def run(calls: Sequence[dict[str, Any]]) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return np.where(np.isnan(value), None, value).tolist() if np.isnan(value).any() else value.tolist()
-    return str(value)
+    if not isinstance(value, np.ndarray):
+        return str(value)
+    plain = value.astype(object)
+    plain[np.isnan(value)] = None
+    return plain.tolist()
 
 
 def tensor(found: dict[str, Any]) -> np.ndarray:

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { Engine, Model, Stack, Tokenizer, readTensors } from "../../../src/recurra/exporting/web/recurra-web.js";
 
-const engine = await Engine.load(readFileSync(new URL("../../../src/recurra/exporting/web/engine.wasm", import.meta.url)));
+const FILE = new URL("../../../src/recurra/exporting/web/engine.wasm", import.meta.url);
+const engine = await Engine.load(readFileSync(FILE));
 
 const CALLS = {
   predict: (model, { inputs }) => model.predict(inputs),
@@ -28,6 +29,19 @@ const FREE = {
     const stack = new Stack(engine, recurrent, tensors.map(numbers));
     const given = Object.fromEntries(Object.entries(states).map(([name, values]) => [name, numbers(values)]));
     return stack.run(numbers(x), Int32Array.from(lengths), { steps, ...given, inspect: true });
+  },
+  // the same sequences in several calls, each with the states that the one before returned
+  chunks: ({ recurrent, tensors, x, steps, chunks }) => {
+    const stack = new Stack(engine, recurrent, tensors.map((values) => Float32Array.from(values)));
+    const size = steps / chunks;
+    const found = [];
+    for (let i = 0; i < chunks; ++i) {
+      const part = x.flatMap((row) => row.slice(i * size, (i + 1) * size).flat());
+      const { hidden, cell } = found.at(-1) ?? {};
+      const lengths = new Int32Array(x.length).fill(size);
+      found.push(stack.run(Float32Array.from(part), lengths, { steps: size, hidden, cell }));
+    }
+    return found;
   },
   read: ({ bytes }) => Object.keys(readTensors(Uint8Array.from(bytes)).tensors),
 };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ INPUTS_EACH = 9
 TOLERANCE = {"rtol": 0, "atol": 1e-5}
 
 
-def build(cell: str, layers: int, bidirectional: bool, **options) -> torch.nn.Module:
+def build(cell: str, layers: int, bidirectional: bool, **options) -> Any:
     """A layer whose size is no multiple of a vector for every second shape."""
     torch.manual_seed(layers)
     kind, _, nonlinearity = cell.partition(" ")
@@ -116,19 +117,18 @@ def test_a_ragged_batch_with_states(cell):
         assert np.isnan(hidden[:, :, row, length:]).all()
 
 
-def test_seven_chunks_with_carried_states_equal_one_call():
-    layer = build("LSTM", 2, False)
+@pytest.mark.parametrize("cell", CELLS)
+def test_seven_chunks_with_carried_states_equal_one_call(cell):
+    layer = build(cell, 2, False)
     x = torch.randn(3, 28, 5)
     with torch.no_grad():
         output, last = layer(x)
-    states = [torch.zeros_like(state) for state in last]
-    for chunk in range(7):
-        (found,) = run([call_of(layer, x[:, 4 * chunk : 4 * chunk + 4].contiguous(), [4, 4, 4], states)])
-        states = [torch.tensor(found[name]).reshape(2, 3, -1) for name in ("hidden", "cell")]
-        whole = output[:, 4 * chunk : 4 * chunk + 4]
-        np.testing.assert_allclose(found["output"], whole.numpy().ravel(), **TOLERANCE)
-    for state, true in zip(states, last, strict=True):
-        np.testing.assert_allclose(state, true, **TOLERANCE)
+    call = call_of(layer, x, [], [torch.zeros(0)] * len(layer.stack.cell.states))
+    (found,) = run([{**call, "call": "chunks", "chunks": 7, "x": x.numpy()}])
+    parts = [np.array(chunk["output"]).reshape(3, 4, -1) for chunk in found]
+    np.testing.assert_allclose(np.concatenate(parts, 1), output.numpy(), **TOLERANCE)
+    for name, state in zip(layer.stack.cell.states, last if isinstance(last, tuple) else [last], strict=True):
+        np.testing.assert_allclose(found[-1][name], state.numpy().ravel(), **TOLERANCE)
 
 
 def test_wrong_calls_are_refused(tmp_path):

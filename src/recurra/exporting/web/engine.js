@@ -8,7 +8,7 @@ export class Engine {
 
   /**
    * Compiles the engine.
-   * @param {BufferSource | Response | Promise<Response>} source content of engine.wasm, or the answer to a request of it
+   * @param {BufferSource | Response | Promise<Response>} source content of engine.wasm, or the answer to a request
    */
   static async load(source) {
     const given = await source;
@@ -132,7 +132,8 @@ export class Stack {
   run(x, lengths, { steps, hidden, cell, inspect = false }) {
     const { input, layers, gates, states } = this.recurrent;
     const batch = lengths.length;
-    if (x.length !== batch * steps * input) throw new RangeError(`x has ${x.length} numbers, not ${batch * steps * input}`);
+    const count = batch * steps * input;
+    if (x.length !== count) throw new RangeError(`x has ${x.length} numbers, not ${count}`);
     if (!lengths.every((n) => n >= 0 && n <= steps)) throw new RangeError(`lengths must be from 0 to ${steps}`);
     this.#whole ||= this.#open("stack_open");
     const engine = this.#engine;

@@ -43,7 +43,7 @@ def build(model: Any) -> bytes:
         what = type(model).__name__
         instead = "network_.recurrent" if isinstance(model, Estimator) else "a layer of the module"
         raise UsageError(
-            f"the format web represents classifiers, regressors, and layers of the kinds RNN, GRU and LSTM, not {what}; "
+            f"the format web represents classifiers, regressors, and the layers RNN, GRU and LSTM, not {what}; "
             f"export its recurrent layer ({instead}) instead"
         )
     metadata = {"recurra": json.dumps({"version": VERSION, **settings}, ensure_ascii=False)}

@@ -38,8 +38,8 @@ export class Model {
 
   /**
    * Compiles the engine and reads a model.
-   * @param {{engine: Parameters<typeof Engine.load>[0], model: ArrayBuffer | Uint8Array}} sources content of engine.wasm
-   *   and of the model file
+   * @param {{engine: Parameters<typeof Engine.load>[0], model: ArrayBuffer | Uint8Array}} sources content of
+   *   engine.wasm and of the model file
    */
   static async load({ engine, model }) {
     return new Model(await Engine.load(engine), model);
@@ -147,6 +147,7 @@ export class Model {
         throw new RangeError(`a step is the number of a token, 0 to ${this.tokenizer.size - 1}, not ${input}`);
       return { x: this.#embed([input]), known: null };
     }
+    if (kind === "vectors" && input instanceof Float32Array) return { x: input, known: null };
     const values = typeof input === "number" || input === null ? [input] : Array.from(input);
     if (values.length !== features) throw new RangeError(`a step has ${features} numbers, not ${values.length}`);
     const numbers = values.map((value) => (value === null ? NaN : Number(value)));

@@ -1,9 +1,10 @@
-// The tokenizers of Recurra's text encoders: characters, words and byte-pair pieces, with the same numbers as in Python.
+// The tokenizers of Recurra's text encoders (characters, words, byte-pair pieces), with the same numbers as in Python.
 
 const SPACE = "▁"; // what Metaspace writes for a space
 
-// Words, and runs of other characters, as Rust's Unicode classes \w and \s define them.
-const WORDS = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu;
+// Words, and runs of other characters, as Rust's Unicode classes \w and \s define them. JavaScript's are of ASCII only.
+const LETTERS = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}`;
+const WORDS = new RegExp(String.raw`[${LETTERS}]+|[^${LETTERS}\p{White_Space}]+`, "gu");
 
 const SPLITS = {
   char: (text) => Array.from(text),
@@ -23,7 +24,7 @@ export class Tokenizer {
   #kept = new Map();
 
   /**
-   * @param {{kind: "char" | "word" | "bpe", vocab: Record<string, number>, merges?: string[][], specials: string[]}} config
+   * @param {import("./recurra-web.js").TokenizerConfig} config
    */
   constructor({ kind, vocab, merges, specials }) {
     this.kind = kind;
@@ -32,7 +33,8 @@ export class Tokenizer {
     if (merges) this.#merges = new Map(merges.map(([left, right], rank) => [left + "\0" + right, rank]));
     // of several that begin at one place, the longest
     const names = [...specials].sort((a, b) => b.length - a.length);
-    this.#specials = new RegExp(`(${names.map((name) => name.replace(/[^\p{L}\p{N}]/gu, "\\$&")).join("|")})`, "u");
+    const literal = names.map((name) => name.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
+    this.#specials = new RegExp(`(${literal.join("|")})`, "u");
   }
 
   /** The number of different tokens. */
