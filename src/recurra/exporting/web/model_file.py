@@ -15,6 +15,7 @@ from recurra import nn
 from recurra.cells.registry import find
 from recurra.errors import UsageError
 from recurra.tasks.base import Estimator
+from recurra.tasks.many_to_one.classify import SequenceClassifier
 from recurra.tasks.many_to_one.estimator import SequenceEstimator
 
 FOLDER = Path(__file__).parent
@@ -68,9 +69,15 @@ def _estimator(model: SequenceEstimator) -> tuple[dict[str, Any], dict[str, Tens
         "input": _inputs(model.encoder_),
         "recurrent": recurrent,
         "pooling": network.pooling.how,
-        "target": model._target_config(),
+        "target": _target(model),
     }
     return settings, tensors
+
+
+def _target(model: Any) -> dict[str, Any]:
+    if isinstance(model, SequenceClassifier):
+        return {"classes": model.classes_.tolist()}
+    return {"mean": model.target_mean_.tolist(), "scale": model.target_scale_.tolist(), "several": model.several_}
 
 
 def _inputs(encoder: Any) -> dict[str, Any]:

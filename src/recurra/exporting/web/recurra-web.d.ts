@@ -30,7 +30,7 @@ export interface Config {
     | { kind: "vectors"; features: number };
   recurrent: Recurrent;
   pooling: "last" | "mean" | "max" | "attention" | null;
-  target: { classes: Label[]; dtype: string } | { mean: number[]; scale: number[]; several: boolean } | null;
+  target: { classes: Label[] } | { mean: number[]; scale: number[]; several: boolean } | null;
 }
 
 export type Label = string | number | boolean;
