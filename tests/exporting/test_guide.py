@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from node import find_node
 
 import recurra
 
@@ -20,6 +21,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "export.md"
 @pytest.mark.slow
 def test_programs_of_the_guide(tmp_path):
     """A program is written to the file that its first line names."""
+    find_node()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.M | re.S)
     printed = {}
@@ -39,3 +41,4 @@ def test_programs_of_the_guide(tmp_path):
     wanted = model.predict([x[:1], x[:2], x])
     assert [float(line.split()[0]) for line in shown.splitlines()] == pytest.approx(wanted, abs=6e-4)
     assert shown.splitlines()[0].split()[1] == "litres"
+    assert [float(line) for line in printed["node main.mjs"].splitlines()] == pytest.approx(wanted, abs=6e-4)

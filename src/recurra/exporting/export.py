@@ -20,8 +20,8 @@ def export(
 ) -> Path:
     """Writes a model as a file that runs without Recurra.
 
-    The file is checked against the model before it is written. If an error occurs, no file is left, and an existing
-    file is unchanged.
+    Code is compared with the model before it is written. If an error occurs, no file is left, and an existing file is
+    unchanged.
 
     Args:
         model: a fitted estimator, or a module with recurrent layers of `recurra.nn` or `torch.nn`.
