@@ -43,6 +43,17 @@ const FREE = {
     }
     return found;
   },
+  // bytes of the engine's memory after each of some rounds of calls, without and with the models closed in between
+  memory: ({ file, inputs, rounds, closes }) => {
+    const model = new Model(engine, readFileSync(file));
+    return Array.from({ length: rounds }, () => {
+      model.predict(inputs);
+      model.inspect(inputs[0]);
+      model.step(inputs[0][0]);
+      if (closes) model.close();
+      return engine.functions.memory.buffer.byteLength;
+    });
+  },
   read: ({ bytes }) => Object.keys(readTensors(Uint8Array.from(bytes)).tensors),
 };
 

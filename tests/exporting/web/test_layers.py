@@ -131,21 +131,41 @@ def test_seven_chunks_with_carried_states_equal_one_call(cell):
         np.testing.assert_allclose(found[-1][name], state.numpy().ravel(), **TOLERANCE)
 
 
+@pytest.mark.parametrize("closes", [False, True])
+def test_the_memory_of_the_engine_does_not_grow(closes, tmp_path):
+    path = export(build("LSTM", 3, False), tmp_path / "layer.safetensors")
+    inputs = [np.ones((50, 5))] * 40
+    (found,) = run([{"call": "memory", "file": path, "inputs": inputs, "rounds": 300, "closes": closes}])
+    assert set(found[10:]) == {found[10]}
+
+
 def test_wrong_calls_are_refused(tmp_path):
     layer = build("GRU", 1, True)
     path = export(layer, tmp_path / "layer.safetensors")
     wrong_length = call_of(layer, torch.randn(2, 3, 5), [3, 4], [torch.zeros(2, 2, 13)])
+    wrong_states = call_of(layer, torch.randn(2, 3, 5), [3, 2], [torch.zeros(2, 1, 13)])
+    wrong_weights = {**wrong_length, "tensors": wrong_length["tensors"][:-1]}
     calls = [
         {"model": path, "call": "steps", "inputs": [np.zeros((1, 5))]},
         {"model": path, "call": "predict", "inputs": [np.zeros((1, 4))]},
         wrong_length,
+        wrong_states,
+        wrong_weights,
         {"call": "read", "bytes": [1, 2, 3]},
         {"call": "read", "bytes": list(path.read_bytes()[:-4])},
     ]
     messages = [found["error"] for found in run(calls)]
     for message, part in zip(
         messages,
-        ("bidirectional", "5 numbers, not 4", "from 0 to 3", "not a safetensors file", "is damaged"),
+        (
+            "bidirectional",
+            "5 numbers, not 4",
+            "from 0 to 3",
+            "the hidden state has 52 numbers, not 26",
+            "do not have the sizes",
+            "not a safetensors file",
+            "is damaged",
+        ),
         strict=True,
     ):
         assert part in message

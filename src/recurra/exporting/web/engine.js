@@ -1,6 +1,7 @@
 // Calls of engine.wasm, the C++ engine of Recurra as WebAssembly. Arrays are copied into its memory and out of it.
 
 const CELLS = { rnn_tanh: 0, rnn_relu: 1, lstm: 2, gru: 3 };
+const GATES = { rnn_tanh: 1, rnn_relu: 1, lstm: 4, gru: 3 };
 
 /** The engine. It computes in float32 on one thread. */
 export class Engine {
@@ -109,6 +110,20 @@ export class Stack {
     this.size = recurrent.projected || recurrent.hidden;
     const { cell, input, hidden, projected, layers, bidirectional, bias } = recurrent;
     this.#layout = Int32Array.of(CELLS[cell], input, hidden, projected, layers, Number(bidirectional), Number(bias));
+    if (String(this.#counts()) !== String(weights.map(({ length }) => length)))
+      throw new TypeError("the weights do not have the sizes of the layers");
+  }
+
+  // Numbers of each weight, in torch's order.
+  #counts() {
+    const { cell, input, hidden, projected, layers, bias } = this.recurrent;
+    const rows = GATES[cell] * hidden;
+    return Array.from({ length: layers * this.directions }, (_, i) => [
+      rows * (i < this.directions ? input : this.directions * this.size),
+      rows * this.size,
+      ...(bias ? [rows, rows] : []),
+      ...(projected ? [projected * hidden] : []),
+    ]).flat();
   }
 
   get #lstm() {
@@ -132,12 +147,13 @@ export class Stack {
   run(x, lengths, { steps, hidden, cell, inspect = false }) {
     const { input, layers, gates, states } = this.recurrent;
     const batch = lengths.length;
-    const count = batch * steps * input;
-    if (x.length !== count) throw new RangeError(`x has ${x.length} numbers, not ${count}`);
+    sized(x, batch * steps * input, "x");
     if (!lengths.every((n) => n >= 0 && n <= steps)) throw new RangeError(`lengths must be from 0 to ${steps}`);
+    const rows = layers * this.directions;
+    sized(hidden, rows * batch * this.size, "the hidden state");
+    sized(cell, rows * batch * this.recurrent.hidden, "the cell state");
     this.#whole ||= this.#open("stack_open");
     const engine = this.#engine;
-    const rows = layers * this.directions;
     const sizes = [...gates.map(() => this.recurrent.hidden), this.size, this.recurrent.hidden];
     return engine.scope(({ put, space }) => {
       const counts = { output: batch * steps * this.directions * this.size, hidden: rows * batch * this.size };
@@ -165,23 +181,24 @@ export class Stack {
   step(x, state) {
     const { input, hidden, layers } = this.recurrent;
     if (this.directions > 1) throw new TypeError("a bidirectional model reads whole sequences, not single steps");
-    if (x.length !== input) throw new RangeError(`a step has ${input} numbers, not ${x.length}`);
+    sized(x, input, "a step");
+    sized(state?.hidden, layers * this.size, "the hidden state");
+    sized(state?.cell, layers * hidden, "the cell state");
     const engine = this.#engine;
     const sizes = [input, this.size, layers * this.size, layers * hidden];
-    this.#steps ??= { session: this.#open("session_open"), at: sizes.map((size) => engine.space(size)) };
+    this.#steps ??= { session: this.#open("session_open"), at: sizes.map((size) => engine.space(size)), views: [] };
     const { session, at } = this.#steps;
-    const view = (i) => engine.floats(at[i], sizes[i]);
-    view(0).set(x);
-    if (state) view(2).set(state.hidden);
-    else view(2).fill(0);
-    if (state?.cell) view(3).set(state.cell);
-    else view(3).fill(0);
-    engine.functions.session_write(session, at[2], at[3]);
-    engine.functions.session_step(session, at[0], at[1]);
-    engine.functions.session_read(session, at[2], at[3]);
-    const after = { hidden: view(2).slice() };
-    if (this.#lstm) after.cell = view(3).slice();
-    return { output: view(1).slice(), state: after };
+    // when the memory grows, arrays in it become empty
+    if (!this.#steps.views[0]?.length) this.#steps.views = at.map((place, i) => engine.floats(place, sizes[i]));
+    const [given, output, h, c] = this.#steps.views;
+    given.set(x);
+    if (state) h.set(state.hidden);
+    else h.fill(0);
+    if (this.#lstm && state) c.set(state.cell);
+    else c.fill(0);
+    engine.functions.session_step(session, ...at);
+    const after = this.#lstm ? { hidden: h.slice(), cell: c.slice() } : { hidden: h.slice() };
+    return { output: output.slice(), state: after };
   }
 
   /** Releases the memory of the engine. */
@@ -194,4 +211,8 @@ export class Stack {
     }
     [this.#whole, this.#steps] = [0, null];
   }
+}
+
+function sized(numbers, count, what) {
+  if (numbers && numbers.length !== count) throw new RangeError(`${what} has ${count} numbers, not ${numbers.length}`);
 }
