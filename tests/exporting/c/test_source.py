@@ -15,7 +15,7 @@ from compiled import STRICT, compile, run_steps
 import recurra
 from recurra import nn
 from recurra.exporting.c.names import identifier
-from recurra.exporting.c.plan import Layer, Linear, Matrix, Plan, Scaling
+from recurra.exporting.c.plan import Forecasting, Layer, Linear, Matrix, Plan, Scaling
 from recurra.exporting.c.source import source
 
 ARM = "arm-linux-gnueabihf-gcc"
@@ -60,6 +60,39 @@ def plan_of(cell: str = "gru", pooling: str = "max", masked: int = 1, units: int
     return Plan("a model", cell, layers, **(names | parts | options))
 
 
+def forecaster(cell: str, context: int = 5, units: int = 8) -> Plan:
+    """A forecaster of one of two inputs with random weights."""
+    random = np.random.default_rng(0)
+
+    def numbers(*shape: int) -> np.ndarray:
+        return random.normal(size=shape).astype(np.float32)
+
+    def linear(rows: int, columns: int) -> Linear:
+        return Linear(Matrix(numbers(rows, columns)), numbers(rows))
+
+    own = Forecasting(
+        context=context,
+        horizon=3,
+        segment=2,
+        targets=1,
+        masked=True,
+        levels=(0.1, 0.9),
+        means=numbers(2).astype(float),
+        deviations=np.ones(2),
+        read=linear(units, 4),
+        beside=Matrix(numbers(units, 4)),
+        positions=numbers(2, units - units // 2),
+        places=numbers(1, units // 2),
+        write=linear(2, units),
+        quantiles=linear(4, units),
+        shifts=numbers(3, 1, 2),
+    )
+    size = {"gru": 3, "lstm": 4}[cell] * units
+    past = numbers(units) if cell == "gru" else None
+    layer = Layer(Matrix(numbers(size, units)), Matrix(numbers(size, units)), numbers(size), past)
+    return Plan("a forecaster", cell, (layer,), ("x", "z"), ("x",) * 9, "forecast", forecasting=own)
+
+
 PLANS = [
     plan_of(cell, pooling, masked)
     for cell, pooling, masked in [
@@ -70,7 +103,8 @@ PLANS = [
     ]
 ]
 PLANS += [PLANS[0].quantized(), PLANS[1].quantized()]
-NAMES = ["gru", "lstm", "rnn", "rnn_relu", "gru-int8", "lstm-int8"]
+PLANS += [forecaster("lstm"), forecaster("gru").quantized()]
+NAMES = ["gru", "lstm", "rnn", "rnn_relu", "gru-int8", "lstm-int8", "forecaster", "forecaster-int8"]
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=NAMES)
@@ -97,15 +131,17 @@ def test_uses_no_heap_and_states_its_sizes(plan, tmp_path):
         ["arm-linux-gnueabihf-nm", "-S", object], capture_output=True, text=True, check=True
     ).stdout
     undefined = set(re.findall(r" U (\w+)$", symbols, re.M))
-    assert undefined <= {"expf", "tanhf", "exp", "fabs", "memcpy", "memset"} | set(re.findall(r"__aeabi_\w+", symbols))
+    assert undefined <= {"expf", "tanhf", "exp", "sqrt", "fabs", "memcpy", "memmove", "memset"} | set(
+        re.findall(r"__aeabi_\w+", symbols)
+    )
     assert re.findall(r" [BbDdC] (\w+)$", symbols, re.M) == []  # no variables
     sizes = {name: int(size, 16) for size, name in re.findall(r"^\w+ (\w+) [Rr] (\w+)$", symbols, re.M)}
     state = sizes.pop("size_of_the_state")
-    labels = sum(len(name.encode()) + 1 for name in plan.outputs)
+    labels = sum(len(name.encode()) + 1 for name in plan.labels[1])
     sizes = {name: size for name, size in sizes.items() if "$" not in name}
     assert stated("constants", text) == sum(sizes.values()) + labels
     assert stated("state", text) == state
-    frames = {name: int(size) for name, size in re.findall(r":net_(\w+)\t(\d+)\t", usage)}
+    frames = {name: int(size) for name, size in re.findall(r":net_([\w.]+)\t(\d+)\t", usage)}
     depth = frames.pop("step") + sum(frames.values())  # more than any chain of calls
     assert depth <= stated("stack", text) <= depth + 250
 

@@ -23,7 +23,8 @@ class Arrays:
         self.bytes = 0
 
     def floats(self, name: str, values: np.ndarray) -> str:
-        """Returns the definition of an array of floats."""
+        """Returns the definition of an array of floats; an empty one gets a number, because C has no empty arrays."""
+        values = values if values.size else np.zeros(1, np.float32)
         self.bytes += 4 * values.size
         return _definition("float", name, values.size, float_literals(values))
 
@@ -36,6 +37,11 @@ class Arrays:
         """Returns the definition of an array of 16-bit integers."""
         self.bytes += 2 * values.size
         return _definition("uint16_t", name, values.size, map(str, values.tolist()))
+
+    def sides(self, name: str, values: np.ndarray) -> str:
+        """Returns the definition of an array of 8-bit integers."""
+        self.bytes += values.size
+        return _definition("int8_t", name, values.size, map(str, values.tolist()))
 
     def weights(self, name: str, matrix: Matrix) -> str:
         """Returns the definitions of the weights of a matrix, and of their scales if they have 8 bits."""

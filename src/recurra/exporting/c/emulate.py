@@ -8,6 +8,9 @@ from recurra.data.columns.scaling import FARTHEST
 
 from .plan import Layer, Linear, Plan
 
+Memory = list[tuple[np.ndarray, np.ndarray]]
+"""Hidden state and cell state of each layer."""
+
 
 def emulate(plan: Plan, x: np.ndarray) -> np.ndarray:
     """Returns the outputs after each step of one sequence, `(steps, outputs)`.
@@ -16,10 +19,12 @@ def emulate(plan: Plan, x: np.ndarray) -> np.ndarray:
         plan: contents of the file.
         x: `(steps, inputs)`; NaN is a missing value.
     """
-    output = _layers(plan, x if plan.scaling is None else _scaled(plan, x))
+    memory = new_memory(plan)
+    rows = x.astype(np.float32) if plan.scaling is None else _scaled(plan, x)
+    output = np.array([run_step(plan, memory, row) for row in rows])
     if plan.head is None:
         return output
-    scores = _linear(plan.head, _pooled(plan, output))
+    scores = apply(plan.head, _pooled(plan, output))
     if plan.target is None:
         shares = np.exp(scores - scores.max(1, keepdims=True))
         return shares / shares.sum(1, keepdims=True)
@@ -40,16 +45,17 @@ def _scaled(plan: Plan, x: np.ndarray) -> np.ndarray:
     return np.array(found, np.float32)
 
 
-def _layers(plan: Plan, x: np.ndarray) -> np.ndarray:
-    hidden = [np.zeros(plan.units, np.float32) for _ in plan.layers]
-    cells = [np.zeros(plan.cells, np.float32) for _ in plan.layers]
-    found = []
-    for row in x.astype(np.float32):
-        for i, layer in enumerate(plan.layers):
-            hidden[i], cells[i] = _step(plan.cell, layer, row, hidden[i], cells[i])
-            row = hidden[i]
-        found.append(row)
-    return np.array(found)
+def new_memory(plan: Plan) -> Memory:
+    """Returns the states of the layers before the first step."""
+    return [(np.zeros(plan.units, np.float32), np.zeros(plan.cells, np.float32)) for _ in plan.layers]
+
+
+def run_step(plan: Plan, memory: Memory, x: np.ndarray) -> np.ndarray:
+    """Runs one step of all layers, and changes their states; returns the hidden state of the top layer."""
+    for i, layer in enumerate(plan.layers):
+        memory[i] = _step(plan.cell, layer, x, *memory[i])
+        x = memory[i][0]
+    return x
 
 
 def _step(cell: str, layer: Layer, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -79,13 +85,14 @@ def _pooled(plan: Plan, output: np.ndarray) -> np.ndarray:
     if plan.pooling == "mean":
         return (np.cumsum(output, 0, np.float64) / np.arange(1, len(output) + 1)[:, None]).astype(np.float32)
     if plan.attention is not None:
-        scores = _linear(plan.attention, output).astype(np.float64)
+        scores = apply(plan.attention, output).astype(np.float64)
         weights = np.exp(scores - scores.max())
         return (np.cumsum(weights * output, 0) / np.cumsum(weights, 0)).astype(np.float32)
     return output
 
 
-def _linear(part: Linear, x: np.ndarray) -> np.ndarray:
+def apply(part: Linear, x: np.ndarray) -> np.ndarray:
+    """Returns `W x + b` for each vector, `(…, rows)`."""
     return x @ part.weight.values.T + part.bias
 
 

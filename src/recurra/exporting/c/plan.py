@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from recurra._util.messages import counted
 from recurra.errors import UsageError
 
+TITLES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN (tanh)", "rnn_relu": "RNN (relu)", "none": "no memory"}
 LARGEST = 127
 """Largest absolute value of an 8-bit weight."""
 
@@ -65,6 +68,10 @@ class Linear:
     weight: Matrix
     bias: np.ndarray
 
+    def quantized(self) -> Linear:
+        """Returns the same with 8-bit weights."""
+        return Linear(self.weight.quantized(), self.bias)
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -82,6 +89,75 @@ class Scaling:
 
 
 @dataclass(frozen=True)
+class Forecasting:
+    """Sizes and weights of a forecaster beside its recurrent layers, see `ForecastNetwork`.
+
+    Attributes:
+        context: steps of the window.
+        horizon: steps of a forecast.
+        segment: steps that the layers read as one.
+        targets: number of the inputs that are forecast, the first ones.
+        masked: whether the network is told what is missing.
+        levels: of the quantiles.
+        means: of the inputs in training `(inputs,)`.
+        deviations: of the inputs in training `(inputs,)`; 0 for a constant input.
+        read: from a segment of a target.
+        beside: from a segment of the other inputs `(size, segment * side)`; None if there is none.
+        positions: vector of each segment to forecast `(segments, size of a position)`.
+        places: vector of each target `(targets, size of a target)`.
+        write: steps of a segment.
+        quantiles: distances of the quantiles of a segment from the point forecast; None for no quantiles.
+        shifts: of the quantiles `(horizon, targets, levels)`.
+    """
+
+    context: int
+    horizon: int
+    segment: int
+    targets: int
+    masked: bool
+    levels: tuple[float, ...]
+    means: np.ndarray
+    deviations: np.ndarray
+    read: Linear
+    beside: Matrix | None
+    positions: np.ndarray
+    places: np.ndarray
+    write: Linear
+    quantiles: Linear | None
+    shifts: np.ndarray
+
+    @property
+    def written(self) -> int:
+        """Steps of a segment to forecast."""
+        return len(self.write.bias)
+
+    @property
+    def filling(self) -> int:
+        """Copies of the first step in front of the context, which complete the first segment."""
+        return -self.context % self.segment
+
+    @property
+    def sides(self) -> np.ndarray:
+        """For each quantile -1 if it is at most the point forecast, 1 if it is at least, else 0; see `nested`."""
+        last = len(self.levels) - 1
+        found = np.sign(np.array(self.levels) - 0.5).astype(np.int64)
+        for i, level in enumerate(self.levels):
+            if level == 0.5 and last > 0:
+                found[i] = -(i == 0) + (i == last)
+        return found
+
+    def quantized(self) -> Forecasting:
+        """Returns the same with 8-bit weights."""
+        return replace(
+            self,
+            read=self.read.quantized(),
+            beside=None if self.beside is None else self.beside.quantized(),
+            write=self.write.quantized(),
+            quantiles=None if self.quantiles is None else self.quantiles.quantized(),
+        )
+
+
+@dataclass(frozen=True)
 class Plan:
     """Contents of the C file of one model.
 
@@ -91,12 +167,14 @@ class Plan:
         layers: the recurrent layers.
         inputs: names of the inputs of a step.
         outputs: names of the outputs.
-        task: `"classify"` or `"regress"`; `"layer"` for a layer alone, whose outputs are the hidden state.
+        task: `"classify"`, `"regress"` or `"forecast"`; `"layer"` for a layer alone, which has its hidden state
+            as outputs.
         scaling: scaling of the inputs; None for a layer alone.
         pooling: `"last"`, `"mean"`, `"max"` or `"attention"`.
         attention: score of a step, for the pooling `"attention"`.
         head: scores of the outputs from the pooled hidden states; None for a layer alone.
         target: means and deviations of the outputs of a regressor.
+        forecasting: what a forecaster has beside the layers.
     """
 
     title: str
@@ -110,6 +188,7 @@ class Plan:
     attention: Linear | None = None
     head: Linear | None = None
     target: tuple[np.ndarray, np.ndarray] | None = None
+    forecasting: Forecasting | None = None
 
     @property
     def units(self) -> int:
@@ -125,6 +204,13 @@ class Plan:
         return len(self.layers[0].bias) // 4
 
     @property
+    def labels(self) -> tuple[str, tuple[str, ...]]:
+        """Names that the file contains: those of the outputs, for a forecaster those of the targets; and their kind."""
+        if self.forecasting is not None:
+            return "targets", self.inputs[: self.forecasting.targets]
+        return "outputs", self.outputs
+
+    @property
     def width(self) -> int:
         """Inputs of the first layer: those of a step, and the channels for missing values."""
         return self.layers[0].input.values.shape[1]
@@ -134,6 +220,8 @@ class Plan:
         found = {f"layer {i}": layer.input.values for i, layer in enumerate(self.layers)}
         found |= {f"bias {i}": layer.bias for i, layer in enumerate(self.layers)}
         found |= {f"hidden {i}": layer.hidden.values for i, layer in enumerate(self.layers) if layer.hidden}
+        if self.forecasting is not None:
+            found |= {"write": self.forecasting.write.weight.values, "read": self.forecasting.read.weight.values}
         if self.head is not None:
             found |= {"head": self.head.weight.values, "head bias": self.head.bias}
         return found
@@ -147,11 +235,8 @@ class Plan:
     def quantized(self) -> Plan:
         """Returns the plan with 8-bit weights; biases stay in float32."""
 
-        def narrow(part: Matrix | None) -> Matrix | None:
+        def narrow(part: Any) -> Any:
             return None if part is None else part.quantized()
-
-        def linear(part: Linear | None) -> Linear | None:
-            return None if part is None else Linear(part.weight.quantized(), part.bias)
 
         layers = tuple(
             Layer(
@@ -163,4 +248,11 @@ class Plan:
             )
             for layer in self.layers
         )
-        return replace(self, layers=layers, attention=linear(self.attention), head=linear(self.head))
+        others = {name: narrow(getattr(self, name)) for name in ("attention", "head", "forecasting")}
+        return replace(self, layers=layers, **others)
+
+
+def title(cell: str, layers: tuple[Layer, ...]) -> str:
+    """Returns a description of layers for people."""
+    units = len(layers[0].bias) // {"lstm": 4, "gru": 3}.get(cell, 1)
+    return f"{TITLES[cell]}, {counted(len(layers), 'layer')} of {units} units"

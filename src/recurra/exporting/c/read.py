@@ -5,24 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
-from torch.nn.utils.parametrize import type_before_parametrizations
 
-from recurra.cells import RNN
-from recurra.cells.registry import is_same, known, name_of
 from recurra.errors import UsageError
 from recurra.nn import RECURRENT, Memoryless
 from recurra.tasks.base import Estimator
+from recurra.tasks.forecast.estimator import Forecaster
 from recurra.tasks.many_to_one.estimator import SequenceEstimator
 
-from .plan import Layer, Linear, Matrix, Plan, Scaling
-
-CELLS = ("lstm", "gru", "rnn", "rnn_relu")
-TORCH = {torch.nn.LSTM: "lstm", torch.nn.GRU: "gru", torch.nn.RNN: "rnn"}
-TITLES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN (tanh)", "rnn_relu": "RNN (relu)", "none": "no memory"}
+from .forecast import read_forecaster
+from .plan import Plan, Scaling, title
+from .weights import TORCH, layer_of, linear
 
 
 def read(model: Any) -> Plan:
@@ -42,31 +36,19 @@ def read(model: Any) -> Plan:
     return found
 
 
-def layer_of(module: Any) -> tuple[str, tuple[Layer, ...]]:
-    """Returns the name of the cell and the weights of a recurrent layer.
-
-    Raises:
-        UsageError: the layer is bidirectional, or its cell has no form in C.
-    """
-    if isinstance(module, Memoryless):
-        parts = [_linear(one) for one in module.layers]
-        return "none", tuple(Layer(part.weight, None, part.bias) for part in parts)
-    cell = _cell(module)
-    options = module.stack if hasattr(module, "stack") else module
-    if options.bidirectional:
-        raise UsageError(
-            "a bidirectional model reads the whole sequence before it answers, so it cannot run step by step in C; "
-            "train with --one-direction (bidirectional=False)"
-        )
-    return cell, tuple(_weights(module, i, cell) for i in range(options.num_layers))
-
-
 def _of_estimator(model: Any) -> Plan:
-    if not isinstance(model, SequenceEstimator):
-        raise UsageError(
-            f"the format c is for classifiers and regressors of numeric series and for layers, not for the task "
-            f"{model.task}; recurra serve runs this model step by step"
-        )
+    if isinstance(model, Forecaster):
+        return read_forecaster(model)
+    if isinstance(model, SequenceEstimator):
+        return _of_sequences(model)
+    raise UsageError(
+        f"the format c is for classifiers, regressors and forecasters of numbers, and for layers, not for the task "
+        f"{model.task}; recurra serve runs other models step by step"
+    )
+
+
+def _of_sequences(model: Any) -> Plan:
+    """Reads a classifier or regressor."""
     encoder, network = model.encoder_, model.network_
     if encoder.kind != "series":
         raise UsageError(
@@ -79,7 +61,7 @@ def _of_estimator(model: Any) -> Plan:
     regress = model.task == "regress"
     pooling = network.pooling
     return Plan(
-        title=f"{type(model).__name__}: {_title(cell, layers)}, pooling {pooling.how}",
+        title=f"{type(model).__name__}: {title(cell, layers)}, pooling {pooling.how}",
         cell=cell,
         layers=layers,
         inputs=tuple(map(str, inputs)),
@@ -87,8 +69,8 @@ def _of_estimator(model: Any) -> Plan:
         task=model.task,
         scaling=Scaling(encoder.mean, encoder.scale, encoder.masked),
         pooling=pooling.how,
-        attention=None if pooling.score is None else _linear(pooling.score),
-        head=_linear(network.head),
+        attention=None if pooling.score is None else linear(pooling.score),
+        head=linear(network.head),
         target=(model.target_mean_, model.target_scale_) if regress else None,
     )
 
@@ -107,59 +89,5 @@ def _of_layer(module: torch.nn.Module) -> Plan:
         )
     cell, layers = layer_of(module)
     inputs = layers[0].input.values.shape[1]
-    plan = Plan(_title(cell, layers), cell, layers, tuple(f"x{i}" for i in range(inputs)), ())
+    plan = Plan(title(cell, layers), cell, layers, tuple(f"x{i}" for i in range(inputs)), ())
     return replace(plan, title=f"layer: {plan.title}", outputs=tuple(f"hidden {i}" for i in range(plan.units)))
-
-
-def _title(cell: str, layers: tuple[Layer, ...]) -> str:
-    units = len(layers[0].bias) // {"lstm": 4, "gru": 3}.get(cell, 1)
-    count = len(layers)
-    return f"{TITLES[cell]}, {count} layer{'s' * (count != 1)} of {units} units"
-
-
-def _cell(module: Any) -> str:
-    """Returns the name of the cell of a layer."""
-    kind = type_before_parametrizations(module)
-    if kind in TORCH:
-        return name_of(RNN(module.nonlinearity)) if kind is torch.nn.RNN else TORCH[kind]
-    if kind not in RECURRENT:
-        raise UsageError(
-            f"{kind.__name__} may compute something else than its base class, so it has no form in C; "
-            "export a layer of recurra.nn or torch.nn itself"
-        )
-    name = name_of(module.stack.cell)
-    if name not in CELLS or not is_same(module.stack.cell, known()[name].cell):
-        raise UsageError(f"the cell {name} has no form in C; train with one of the cells {', '.join(CELLS)}")
-    return name
-
-
-def _weights(module: Any, i: int, cell: str) -> Layer:
-    """Returns the weights of layer `i`."""
-    input, hidden = (_matrix(getattr(module, f"weight_{side}_l{i}")) for side in ("ih", "hh"))
-    rows = len(input.values)
-    first, second = (getattr(module, f"bias_{side}_l{i}", None) for side in ("ih", "hh"))
-    bias, past = (np.zeros(rows) if b is None else _numbers(b) for b in (first, second))
-    bias_past = None
-    if cell == "gru":  # the reset gate multiplies this part
-        units = rows // 3
-        bias_past, past = past[2 * units :].astype(np.float32), np.append(past[: 2 * units], np.zeros(units))
-    projection = getattr(module, f"weight_hr_l{i}", None)
-    return Layer(
-        input,
-        hidden,
-        (bias + past).astype(np.float32),
-        bias_past,
-        None if projection is None else _matrix(projection),
-    )
-
-
-def _linear(module: Any) -> Linear:
-    return Linear(_matrix(module.weight), _numbers(module.bias).astype(np.float32))
-
-
-def _matrix(weight: Tensor) -> Matrix:
-    return Matrix(_numbers(weight).astype(np.float32))
-
-
-def _numbers(weight: Tensor) -> np.ndarray:
-    return weight.detach().cpu().double().numpy()

@@ -10,7 +10,7 @@ import recurra
 from .arrays import Arrays
 from .memory import Member, state_members, work_bytes
 from .names import comment, literal
-from .plan import Plan
+from .plan import Forecasting, Plan
 
 PARTS = Path(__file__).parent / "parts"
 WIDTH = 110
@@ -55,8 +55,8 @@ enum {
 
 @structs
 
-/* Names of the outputs. */
-extern const char *const model_outputs[MODEL_OUTPUTS];
+/* Names of the @labels. */
+extern const char *const model_@labels[MODEL_@LABELS];
 
 /* Starts a sequence. */
 void model_start(model_state *state);
@@ -90,9 +90,9 @@ def source(plan: Plan, prefix: str, name: str) -> str:
     data = _data(plan, arrays)
     body = "\n".join(
         [
-            DECLARATIONS.replace("@sizes", _sizes(plan)).replace("@structs", _structs(plan, members)),
+            _declarations(plan, members),
             *data,
-            *(_part(part) for part in _functions(plan)),
+            *(_part(part, _conditions(plan)) for part in _functions(plan)),
             "#endif",
             "",
         ]
@@ -102,10 +102,17 @@ def source(plan: Plan, prefix: str, name: str) -> str:
         "state": f"{sum(member.bytes for member in members):,}",
         "stack": f"{work_bytes(plan):,}",
         "version": recurra.__version__,
-        "notes": "" if plan.scaling is None else "\nDo not compile it with -ffast-math, which ignores NAN.",
+        "notes": "" if plan.task == "layer" else "\nDo not compile it with -ffast-math, which ignores NAN.",
     }
     header = HEADER.format(name="@name", title=comment(plan.title), interface=_interface(plan), **facts)
     return _named(header, prefix).replace("@name", comment(name)) + "\n" + _named(body, prefix)
+
+
+def _declarations(plan: Plan, members: list[Member]) -> str:
+    """Returns the part of the file that declares its names."""
+    kind, _ = plan.labels
+    parts = {"sizes": _sizes(plan), "structs": _structs(plan, members), "labels": kind, "LABELS": kind.upper()}
+    return re.sub(r"@(\w+)", lambda found: parts[found[1]], DECLARATIONS)
 
 
 def _named(text: str, prefix: str) -> str:
@@ -113,16 +120,41 @@ def _named(text: str, prefix: str) -> str:
     return re.sub(r"\bmodel_(?=[a-z])", prefix + "_", re.sub(r"\bMODEL_(?=[A-Z])", prefix.upper() + "_", text))
 
 
-def _part(name: str) -> str:
-    return (PARTS / f"{name}.c").read_text(encoding="utf-8")
+def _part(name: str, conditions: frozenset[str] = frozenset()) -> str:
+    """Returns the text of a part, without the lines between `//if condition` and `//end` whose condition is false."""
+    kept, open = [], []
+    for line in (PARTS / f"{name}.c").read_text(encoding="utf-8").splitlines():
+        if line.startswith("//if "):
+            open.append(line.removeprefix("//if ") in conditions)
+        elif line == "//end":
+            open.pop()
+        elif all(open):
+            kept.append(line)
+    return "\n".join(kept) + "\n"
+
+
+def _conditions(plan: Plan) -> frozenset[str]:
+    """Returns the conditions of parts that are true."""
+    own = plan.forecasting
+    if own is None:
+        return frozenset()
+    found = {
+        "masked": own.masked,
+        "complete": not own.masked,
+        "beside": own.beside is not None,
+        "alone": own.beside is None and not own.masked,
+        "quantiles": bool(own.levels),
+    }
+    return frozenset(name for name, value in found.items() if value)
 
 
 def _interface(plan: Plan) -> str:
     """Returns the lines of the header comment about inputs and outputs."""
-    missing = "" if plan.scaling is None else ", in the units of the training data; NAN is a missing value"
+    missing = "" if plan.task == "layer" else ", in the units of the training data; NAN is a missing value"
     outputs = {
         "classify": "the probability of each class, given all steps so far",
         "regress": "the prediction in the units of the training data, given all steps so far",
+        "forecast": "the forecast of the next steps, in the units of the training data",
         "layer": "the hidden state of the top layer",
     }[plan.task]
     return "\n".join(
@@ -151,6 +183,8 @@ def _sizes(plan: Plan) -> str:
     }
     if plan.cell == "lstm":
         sizes["CELLS"] = (plan.cells, "values of the cell state of a layer")
+    if plan.forecasting is not None:
+        sizes |= _forecast_sizes(plan.forecasting, plan)
     if plan.scaling is not None:
         sizes["WIDTH"] = (plan.width, "inputs of the first layer")
         if len(plan.scaling.masked):
@@ -158,6 +192,26 @@ def _sizes(plan: Plan) -> str:
     lines = [f"    MODEL_{name} = {size}, /* {text} */" for name, (size, text) in sizes.items()]
     lines[-1] = lines[-1].replace(",", "", 1)
     return "\n".join(lines)
+
+
+def _forecast_sizes(own: Forecasting, plan: Plan) -> dict[str, tuple[int, str]]:
+    features = len(plan.inputs) - own.targets
+    found = {
+        "HORIZON": (own.horizon, "steps of a forecast"),
+        "TARGETS": (own.targets, "forecast values of a step; they are the first inputs"),
+        "VALUES": (1 + len(own.levels), "the forecast and its quantiles"),
+        "CONTEXT": (own.context, "steps of the window"),
+        "SEGMENT": (own.segment, "steps that the layers read together"),
+        "FILLING": (own.filling, "copies of the first step in front of the window"),
+        "READ": (own.read.weight.values.shape[1], "numbers of a segment"),
+        "COMING": (len(own.positions), "segments of a forecast"),
+        "WRITTEN": (own.written, "steps of a segment of a forecast"),
+        "POSITION": (own.positions.shape[1], "size of the vector of a segment"),
+    }
+    if own.beside is not None:
+        found["FEATURES"] = (features, "other inputs")
+        found["SIDE"] = (own.beside.values.shape[1] // own.segment, "numbers of a step beside the target")
+    return found
 
 
 def _structs(plan: Plan, members: list[Member]) -> str:
@@ -192,6 +246,8 @@ def _functions(plan: Plan) -> list[str]:
         found.append(f"pool_{plan.pooling}")
     if plan.head is not None:
         found.append(f"answer_{plan.task}")
+    if plan.forecasting is not None:
+        return [*found, "step_forecast"]
     step = "layer" if plan.head is None else "last" if plan.pooling == "last" else "pooled"
     return [*found, "start", f"step_{step}"]
 
@@ -199,12 +255,14 @@ def _functions(plan: Plan) -> list[str]:
 def _data(plan: Plan, arrays: Arrays) -> list[str]:
     """Returns the parts of the file with the numbers of the model."""
     quantized = plan.layers[0].input.codes is not None
-    names = ",\n".join(f"    {literal(name)}" for name in plan.outputs)
-    arrays.bytes += sum(4 + len(name.encode()) + 1 for name in plan.outputs)
+    kind, labels = plan.labels
+    names = ",\n".join(f"    {literal(name)}" for name in labels)
+    arrays.bytes += sum(4 + len(name.encode()) + 1 for name in labels)
     found = [
-        f"const char *const model_outputs[MODEL_OUTPUTS] = {{\n{names}\n}};\n",
+        f"const char *const model_{kind}[MODEL_{kind.upper()}] = {{\n{names}\n}};\n",
         _part("product_int8" if quantized else "product_float"),
         *_scaling(plan, arrays),
+        *_forecasting(plan, arrays),
         *_layers(plan, arrays),
     ]
     for name, part in (("attention", plan.attention), ("head", plan.head)):
@@ -221,16 +279,35 @@ def _data(plan: Plan, arrays: Arrays) -> list[str]:
 
 
 def _scaling(plan: Plan, arrays: Arrays) -> list[str]:
-    if plan.scaling is None:
+    scaling = plan.scaling or plan.forecasting
+    if scaling is None:
         return []
     found = [
         "#define MODEL_FARTHEST 1e18 /* a scaled value beyond this counts as missing */\n",
-        arrays.doubles("model_means", plan.scaling.means),
+        arrays.doubles("model_means", scaling.means),
         "/* HUGE_VAL is for an input that was constant in training: its scaled value is 0. */\n"
-        + arrays.doubles("model_deviations", plan.scaling.deviations, zero="HUGE_VAL"),
+        + arrays.doubles("model_deviations", scaling.deviations, zero="HUGE_VAL"),
     ]
-    if len(plan.scaling.masked):
+    if plan.scaling is not None and len(plan.scaling.masked):
         found.append(arrays.integers("model_masked", plan.scaling.masked))
+    return found
+
+
+def _forecasting(plan: Plan, arrays: Arrays) -> list[str]:
+    own = plan.forecasting
+    if own is None:
+        return []
+    found = [arrays.floats("model_positions", own.positions), arrays.floats("model_places", own.places)]
+    if own.beside is not None:
+        found.append(arrays.matrix("model_beside", own.beside))
+    for name, part in (("reading", own.read), ("writing", own.write), ("quantiles", own.quantiles)):
+        if part is not None:
+            found += [arrays.matrix(f"model_{name}", part.weight), arrays.floats(f"model_{name}_bias", part.bias)]
+    if own.quantiles is not None:
+        found.append(
+            "/* Calibration of the quantiles of each step and target. */\n" + arrays.floats("model_shifts", own.shifts)
+        )
+        found.append("/* Side of the point forecast where a quantile is. */\n" + arrays.sides("model_sides", own.sides))
     return found
 
 

@@ -1,0 +1,120 @@
+"""C files of forecasters give the forecasts of their models, after each step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from compiled import run_steps
+from divisions import rebuilt
+
+import recurra
+from recurra.errors import UsageError
+from recurra.exporting.c.emulate_forecast import emulate_forecast
+from recurra.exporting.c.read import read
+
+STEPS = 1000
+SHAPE = {"context": 7, "horizon": 5, "segment": 2, "epochs": 1, "hidden_size": 4, "verbose": 0, "random_state": 0}
+
+
+def waves(count: int, columns: int = 1, missing: float = 0.0, seed: int = 0) -> np.ndarray:
+    """Series whose values are float32 numbers."""
+    random = np.random.default_rng(seed)
+    found = np.sin(np.arange(count) / 3)[:, None] + random.normal(size=(count, columns)) + 5
+    found[random.random(found.shape) < missing] = np.nan
+    return found.astype(np.float32).astype(np.float64)
+
+
+def answers(model, x: np.ndarray) -> np.ndarray:
+    """The forecasts of a model after each step."""
+    stepper = model.service().stepper()
+    states, found = stepper.start(1, **({"begin": "2024-01-30"} if model.preparation_.columns.times else {})), []
+    for row in x:
+        done = stepper.advance(states, [""], [row[None]])
+        states = done.states
+        found.append(done.outputs[0])
+    return np.array(found)
+
+
+def difference(model, found: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest difference in standard deviations of the targets."""
+    (scale,) = model.preparation_.scales.values()
+    assert found.shape == wanted.shape
+    shape = (len(found), model.horizon, len(scale[1]), -1)
+    return float((np.abs(found - wanted).reshape(shape) / scale[1][:, None]).max())
+
+
+@pytest.fixture(scope="module")
+def several():
+    """Two targets and another column, with missing values."""
+    return recurra.Forecaster(**SHAPE).fit(waves(120, 2, 0.2), features=waves(120, 1, 0.2, 1))
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return recurra.Forecaster(**SHAPE).fit(waves(120)[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("cell", "layers", "compiler"),
+    [("gru", 1, "gcc"), ("lstm", 2, "clang"), ("rnn", 3, "gcc"), ("rnn_relu", 1, "clang")],
+    indirect=["compiler"],
+)
+def test_several_targets_with_missing_values(several, cell, layers, compiler, tmp_path):
+    model = rebuilt(several, cell=cell, num_layers=layers, hidden_size=9)
+    x = np.concatenate([waves(STEPS, 2, 0.4, 2), waves(STEPS, 1, 0.4, 3)], 1)
+    x[:12, 0] = x[100:130, 2] = np.nan
+    wanted = answers(model, x)
+    assert difference(model, run_steps(recurra.export(model, tmp_path / "flow.c"), x, compiler), wanted) <= 1e-5
+    found, some = run_steps(recurra.export(model, tmp_path / "flow.c", int8=True), x, compiler), range(1, STEPS, 50)
+    small = emulate_forecast(read(model).quantized(), x, list(some))
+    assert difference(model, found[0:-1:50], small) <= 1e-5
+    assert 1e-5 < difference(model, found, wanted) < 0.2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quantiles": ()},
+        {"quantiles": (0.5, 0.9)},
+        {"context": 1, "segment": 1, "horizon": 1},
+        {"hidden_size": 1, "segment": 7},
+        {"horizon": 4, "quantiles": (0.2, 0.5)},
+    ],
+    ids=str,
+)
+def test_sizes_and_quantiles(options, tmp_path):
+    model = recurra.Forecaster(**(SHAPE | options)).fit(waves(120)[:, 0])
+    x = waves(100, seed=4)
+    found = run_steps(recurra.export(model, tmp_path / "flow.c"), x, "gcc")
+    assert difference(model, found, answers(model, x)) <= 1e-5
+
+
+def test_tables_with_times(tmp_path):
+    days = np.datetime_as_string(np.datetime64("2024-01-30") + np.arange(120)).tolist()
+    table = {"day": days, "sales": waves(120)[:, 0].tolist()}
+    model = recurra.Forecaster(**SHAPE, calendar=False).fit(table, time="day")
+    x = waves(50, seed=4)
+    path = recurra.export(model, tmp_path / "sales.c")
+    assert difference(model, run_steps(path, x, "gcc"), answers(model, x)) <= 1e-5
+    assert 'const char *const sales_targets[SALES_TARGETS] = {\n    "sales"\n}' in path.read_text(encoding="utf-8")
+    dated = recurra.Forecaster(**SHAPE).fit(table, time="day")
+    with pytest.raises(UsageError, match=r"needs the time of each step \(weekday\).*--no-calendar"):
+        recurra.export(dated, tmp_path / "dated.c")
+    both = {name: values * 2 for name, values in table.items()} | {"shop": ["a"] * 120 + ["b"] * 120}
+    with pytest.raises(UsageError, match="a scale for each of 2 series"):
+        recurra.export(
+            recurra.Forecaster(**SHAPE, calendar=False).fit(both, time="day", id="shop"), tmp_path / "both.c"
+        )
+    assert not (tmp_path / "dated.c").exists()
+
+
+def test_refusals(tmp_path):
+    y = waves(120)[:, 0]
+    for model, message in (
+        (recurra.Forecaster(**SHAPE, cell="none").fit(y), "a baseline without memory"),
+        (recurra.Forecaster(**SHAPE, decoding="recursive").fit(y), 'use "direct"'),
+        (recurra.Forecaster(**SHAPE).fit(y, known=waves(130)), "needs the future values of known0"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            recurra.export(model, tmp_path / "flow.c")
+    assert list(tmp_path.iterdir()) == []
