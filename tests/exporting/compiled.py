@@ -8,7 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-STRICT = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-pedantic"]
+STRICT = [
+    "-std=c99",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-pedantic",
+    "-Wconversion",
+    "-Wshadow",
+    "-Wdouble-promotion",
+]
 MAIN = r"""
 #include <stdio.h>
 #define @P_DECLARATIONS

@@ -14,6 +14,8 @@ from compiled import STRICT, compile, run_steps
 
 import recurra
 from recurra import nn
+from recurra.exporting.c.emulate import emulate
+from recurra.exporting.c.emulate_forecast import emulate_forecast
 from recurra.exporting.c.names import identifier
 from recurra.exporting.c.plan import Forecasting, Layer, Linear, Matrix, Plan, Scaling
 from recurra.exporting.c.source import source
@@ -34,7 +36,7 @@ def plan_of(cell: str = "gru", pooling: str = "max", masked: int = 1, units: int
     random = np.random.default_rng(0)
 
     def numbers(*shape: int) -> np.ndarray:
-        return random.normal(size=shape).astype(np.float32)
+        return random.normal(scale=0.3, size=shape).astype(np.float32)
 
     gates, inputs = {"gru": 3, "lstm": 4}.get(cell, 1), 3 + masked
     layers = tuple(
@@ -179,15 +181,30 @@ def test_links_without_a_standard_library(tmp_path):
     compile(arm(), *flags, main, "-lgcc", "-o", tmp_path / "program")
 
 
-def test_runs_on_arm(tmp_path):
+@pytest.mark.parametrize("plan", PLANS, ids=NAMES)
+def test_runs_on_arm(plan, tmp_path):
+    if shutil.which("qemu-arm") is None:
+        pytest.skip("qemu-arm is not installed")
+    x = np.random.default_rng(0).normal(size=(1000, len(plan.inputs))).astype(np.float32)
+    x[::7, 0] = np.nan
+    path = tmp_path / "net.c"
+    path.write_text(source(plan, "net", "net"), encoding="utf-8")
+    found = run_steps(path, x, arm(), "-static", emulator=("qemu-arm",))
+    if plan.forecasting is None:
+        assert np.abs(found - emulate(plan, x.astype(float))).max() <= 1e-5
+    else:
+        wanted = emulate_forecast(plan, x.astype(float), list(range(1, 1001, 20)))
+        assert np.abs(found[::20] - wanted).max() <= 1e-5
+
+
+@pytest.mark.parametrize("layer", [nn.GRU(3, 7, 2), nn.LSTM(3, 7, proj_size=4), nn.RNN(3, 7)], ids=str)
+def test_layers_run_on_arm(layer, tmp_path):
     if shutil.which("qemu-arm") is None:
         pytest.skip("qemu-arm is not installed")
     x = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
-    for layer in (nn.GRU(3, 7, 2), nn.LSTM(3, 7), nn.RNN(3, 7)):
-        path = recurra.export(layer, tmp_path / "net.c")
-        found = run_steps(path, x, arm(), "-static", emulator=("qemu-arm",))
-        with torch.no_grad():
-            assert np.abs(found - layer(torch.from_numpy(x))[0].numpy()).max() <= 1e-5
+    found = run_steps(recurra.export(layer, tmp_path / "net.c"), x, arm(), "-static", emulator=("qemu-arm",))
+    with torch.no_grad():
+        assert np.abs(found - layer(torch.from_numpy(x))[0].numpy()).max() <= 1e-5
 
 
 @pytest.mark.parametrize("name", NAUGHTY)
