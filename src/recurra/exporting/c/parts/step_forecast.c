@@ -44,9 +44,9 @@ static float model_spread_of(const float *values) {
     double mean = 0.0, sum = 0.0;
     int t;
     for (t = 0; t < MODEL_CONTEXT; t++) mean += (double)values[t];
-    mean /= MODEL_CONTEXT;
+    mean /= (double)MODEL_CONTEXT;
     for (t = 0; t < MODEL_CONTEXT; t++) sum += ((double)values[t] - mean) * ((double)values[t] - mean);
-    return (float)sqrt(sum / MODEL_CONTEXT) + 0.1f;
+    return (float)sqrt(sum / (double)MODEL_CONTEXT) + 0.1f;
 }
 
 /* Runs the layers over the segments of the context of target k. */
