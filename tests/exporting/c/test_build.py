@@ -81,9 +81,10 @@ def test_classifiers_give_the_probabilities_of_python(classifier, cell, layers, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("cell", "layers", "pooling"), list(itertools.product(CELLS, (1, 2, 3), POOLINGS)))
-def test_all_models_give_the_answers_of_python(classifier, regressor, cell, layers, pooling, compiler, tmp_path):
-    for model in (classifier, regressor):
+@pytest.mark.parametrize(("cell", "layers"), list(itertools.product(CELLS, (1, 2, 3))))
+def test_all_models_give_the_answers_of_python(classifier, regressor, cell, layers, compiler, tmp_path):
+    for i, model in enumerate((classifier, regressor)):
+        pooling = POOLINGS[(CELLS.index(cell) + layers + 2 * i) % len(POOLINGS)]
         model = rebuilt(model, cell=cell, num_layers=layers, hidden_size=13, pooling=pooling)
         (x,) = drawn(1, model.encoder_.features, steps=STEPS)
         size = getattr(model, "target_scale_", 1.0)

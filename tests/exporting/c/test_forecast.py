@@ -97,15 +97,47 @@ def test_tables_with_times(tmp_path):
     path = recurra.export(model, tmp_path / "sales.c")
     assert difference(model, run_steps(path, x, "gcc"), answers(model, x)) <= 1e-5
     assert 'const char *const sales_targets[SALES_TARGETS] = {\n    "sales"\n}' in path.read_text(encoding="utf-8")
-    dated = recurra.Forecaster(**SHAPE).fit(table, time="day")
-    with pytest.raises(UsageError, match=r"needs the time of each step \(weekday\).*--no-calendar"):
-        recurra.export(dated, tmp_path / "dated.c")
     both = {name: values * 2 for name, values in table.items()} | {"shop": ["a"] * 120 + ["b"] * 120}
     with pytest.raises(UsageError, match="a scale for each of 2 series"):
         recurra.export(
             recurra.Forecaster(**SHAPE, calendar=False).fit(both, time="day", id="shop"), tmp_path / "both.c"
         )
-    assert not (tmp_path / "dated.c").exists()
+
+
+@pytest.mark.parametrize(
+    ("begin", "unit", "step", "cycles"),
+    [
+        ("2023-12-20", "D", 1, ["weekday", "year"]),
+        ("1968-02-25", "h", 6, ["hour", "weekday", "year"]),
+        ("2024-02-27", "m", 15, ["minute", "hour"]),
+    ],
+)
+def test_calendar(begin, unit, step, cycles, tmp_path):
+    """The C file computes the time of its steps, over the ends of years and through leap days."""
+    first, count = np.datetime64(begin, unit), 3 * 366 * 4 if "year" in cycles else 400
+    times = np.datetime_as_string(first + np.arange(count) * step).tolist()
+    options = SHAPE | {"epochs": 2, "quantiles": (0.5,)}
+    model = recurra.Forecaster(**options).fit({"time": times, "flow": waves(count)[:, 0].tolist()}, time="time")
+    assert model.preparation_.cycles == cycles
+    x = waves(STEPS, 1, 0.2, 4)
+    stepper = model.service().stepper()
+    states, wanted = stepper.start(1, begin=times[0]), []
+    for row in x:
+        done = stepper.advance(states, [""], [row[None]])
+        states = done.states
+        wanted.append(done.outputs[0])
+    path, time = recurra.export(model, tmp_path / "flow.c"), int(first.astype("datetime64[us]").astype(int))
+    assert difference(model, run_steps(path, x, "gcc", begin=time), np.array(wanted)) <= 1e-5
+
+
+def test_calendar_of_months_is_refused(tmp_path):
+    months = (np.datetime64("2000-01") + np.arange(120)).astype("datetime64[D]")
+    table = {"month": np.datetime_as_string(months).tolist(), "flow": waves(120)[:, 0].tolist()}
+    model = recurra.Forecaster(**SHAPE).fit(table, time="month")
+    assert model.preparation_.cycles == ["year"]
+    with pytest.raises(UsageError, match=r"steps of 1 month.*--no-calendar"):
+        recurra.export(model, tmp_path / "flow.c")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_refusals(tmp_path):

@@ -17,7 +17,7 @@ from recurra import nn
 from recurra.exporting.c.emulate import emulate
 from recurra.exporting.c.emulate_forecast import emulate_forecast
 from recurra.exporting.c.names import identifier
-from recurra.exporting.c.plan import Forecasting, Layer, Linear, Matrix, Plan, Scaling
+from recurra.exporting.c.plan import Calendar, Forecasting, Layer, Linear, Matrix, Plan, Scaling
 from recurra.exporting.c.source import source
 
 ARM = "arm-linux-gnueabihf-gcc"
@@ -62,7 +62,7 @@ def plan_of(cell: str = "gru", pooling: str = "max", masked: int = 1, units: int
     return Plan("a model", cell, layers, **(names | parts | options))
 
 
-def forecaster(cell: str, context: int = 5, units: int = 8) -> Plan:
+def forecaster(cell: str, cycles: tuple[str, ...] = (), context: int = 5, units: int = 8) -> Plan:
     """A forecaster of one of two inputs with random weights."""
     random = np.random.default_rng(0)
 
@@ -88,6 +88,7 @@ def forecaster(cell: str, context: int = 5, units: int = 8) -> Plan:
         write=linear(2, units),
         quantiles=linear(4, units),
         shifts=numbers(3, 1, 2),
+        calendar=Calendar(cycles, 3_600_000_000, Matrix(numbers(units, 4 * len(cycles)))) if cycles else None,
     )
     size = {"gru": 3, "lstm": 4}[cell] * units
     past = numbers(units) if cell == "gru" else None
@@ -105,8 +106,10 @@ PLANS = [
     ]
 ]
 PLANS += [PLANS[0].quantized(), PLANS[1].quantized()]
-PLANS += [forecaster("lstm"), forecaster("gru").quantized()]
-NAMES = ["gru", "lstm", "rnn", "rnn_relu", "gru-int8", "lstm-int8", "forecaster", "forecaster-int8"]
+PLANS += [forecaster("lstm"), forecaster("gru").quantized(), forecaster("gru", ("weekday", "year"))]
+NAMES = ["gru", "lstm", "rnn", "rnn_relu", "gru-int8", "lstm-int8", "forecaster", "forecaster-int8", "calendar"]
+BEGIN = 951_782_400_000_000
+"""2000-02-29 in microseconds since 1970."""
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=NAMES)
@@ -133,7 +136,7 @@ def test_uses_no_heap_and_states_its_sizes(plan, tmp_path):
         ["arm-linux-gnueabihf-nm", "-S", object], capture_output=True, text=True, check=True
     ).stdout
     undefined = set(re.findall(r" U (\w+)$", symbols, re.M))
-    assert undefined <= {"expf", "tanhf", "exp", "sqrt", "fabs", "memcpy", "memmove", "memset"} | set(
+    assert undefined <= {"expf", "tanhf", "exp", "sin", "cos", "sqrt", "fabs", "memcpy", "memmove", "memset"} | set(
         re.findall(r"__aeabi_\w+", symbols)
     )
     assert re.findall(r" [BbDdC] (\w+)$", symbols, re.M) == []  # no variables
@@ -189,11 +192,12 @@ def test_runs_on_arm(plan, tmp_path):
     x[::7, 0] = np.nan
     path = tmp_path / "net.c"
     path.write_text(source(plan, "net", "net"), encoding="utf-8")
-    found = run_steps(path, x, arm(), "-static", emulator=("qemu-arm",))
+    begin = BEGIN if plan is PLANS[-1] else None
+    found = run_steps(path, x, arm(), "-static", emulator=("qemu-arm",), begin=begin)
     if plan.forecasting is None:
         assert np.abs(found - emulate(plan, x.astype(float))).max() <= 1e-5
     else:
-        wanted = emulate_forecast(plan, x.astype(float), list(range(1, 1001, 20)))
+        wanted = emulate_forecast(plan, x.astype(float), list(range(1, 1001, 20)), begin or 0)
         assert np.abs(found[::20] - wanted).max() <= 1e-5
 
 

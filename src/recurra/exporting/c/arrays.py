@@ -38,6 +38,11 @@ class Arrays:
         self.bytes += 2 * values.size
         return _definition("uint16_t", name, values.size, map(str, values.tolist()))
 
+    def times(self, name: str, values: np.ndarray) -> str:
+        """Returns the definition of an array of 64-bit integers."""
+        self.bytes += 8 * values.size
+        return _definition("int64_t", name, values.size, (f"INT64_C({value})" for value in values.tolist()))
+
     def sides(self, name: str, values: np.ndarray) -> str:
         """Returns the definition of an array of 8-bit integers."""
         self.bytes += values.size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from recurra.data.columns.frequency import calendar
 from recurra.data.columns.scaling import FARTHEST
 from recurra.tasks.forecast.network import QUIET
 
@@ -11,23 +12,24 @@ from .emulate import Memory, apply, new_memory, run_step
 from .plan import Forecasting, Plan
 
 
-def emulate_forecast(plan: Plan, x: np.ndarray, steps: list[int]) -> np.ndarray:
+def emulate_forecast(plan: Plan, x: np.ndarray, steps: list[int], begin: int = 0) -> np.ndarray:
     """Returns the forecasts after some numbers of steps of one series, `(forecasts, outputs)`.
 
     Args:
         plan: contents of the file.
         x: `(steps, inputs)`; NaN is a missing value.
         steps: how many steps are known to each forecast.
+        begin: time of the first step in microseconds since 1970-01-01.
     """
     own = plan.forecasting
     assert own is not None  # noqa: S101  (the caller checks it)
     with np.errstate(invalid="ignore"):
         scaled = (x - own.means) / np.where(own.deviations > 0, own.deviations, np.inf)
     scaled[~(np.abs(scaled) <= FARTHEST)] = np.nan
-    return np.array([_forecast(plan, own, scaled[:count]) for count in steps])
+    return np.array([_forecast(plan, own, scaled[:count], begin) for count in steps])
 
 
-def _forecast(plan: Plan, own: Forecasting, past: np.ndarray) -> np.ndarray:
+def _forecast(plan: Plan, own: Forecasting, past: np.ndarray, begin: int) -> np.ndarray:
     """Returns the forecast from all scaled steps so far, `(outputs,)`."""
     front = np.full((max(own.context - len(past), 0), past.shape[1]), np.nan)
     window = np.concatenate([front, past])[-own.context :]
@@ -41,7 +43,8 @@ def _forecast(plan: Plan, own: Forecasting, past: np.ndarray) -> np.ndarray:
         memory = _remembered(plan, own, values, known, k, (values[:, k] - last) / size)
         for segment, position in enumerate(own.positions):
             again = [(h.copy(), c.copy()) for h, c in memory]
-            output = run_step(plan, again, np.append(position, own.places[k]))
+            query = np.append(position, own.places[k]) + _ahead(own, segment, begin, len(past))
+            output = run_step(plan, again, query)
             rows = slice(segment * own.written, min((segment + 1) * own.written, own.horizon))
             count = rows.stop - rows.start
             point = apply(own.write, output)[:count] * size + last
@@ -51,6 +54,15 @@ def _forecast(plan: Plan, own: Forecasting, past: np.ndarray) -> np.ndarray:
                 found[rows, k, 1:] = _nested(own, point[:, None] + distances * size + own.shifts[rows, k], point)
     means, deviations = (part[: own.targets, None] for part in (own.means, own.deviations))
     return (found * deviations + means).ravel()
+
+
+def _ahead(own: Forecasting, segment: int, begin: int, steps: int) -> np.ndarray | float:
+    """Returns the share of the calendar in the query of a segment."""
+    if own.calendar is None:
+        return 0.0
+    later = np.minimum(segment * own.written + np.arange(own.written), own.horizon - 1)
+    times = (begin + (steps + later) * own.calendar.interval).astype("datetime64[us]")
+    return own.calendar.ahead.values @ calendar(times, own.calendar.cycles).ravel()
 
 
 def _remembered(

@@ -8,7 +8,7 @@ import numpy as np
 
 from recurra.errors import UsageError
 
-from .plan import Forecasting, Plan, title
+from .plan import Calendar, Forecasting, Plan, title
 from .weights import layer_of, linear, matrix, numbers
 
 
@@ -51,8 +51,16 @@ def read_forecaster(model: Any) -> Plan:
             write=linear(network.write),
             quantiles=None if network.spread is None else linear(network.spread),
             shifts=numbers(network.shifts).astype(np.float32),
+            calendar=_calendar(model),
         ),
     )
+
+
+def _calendar(model: Any) -> Calendar | None:
+    learnt = model.preparation_
+    if not learnt.cycles:
+        return None
+    return Calendar(tuple(learnt.cycles), learnt.frequency.step, matrix(model.network_.ahead.weight))
 
 
 def _refuse(model: Any) -> None:
@@ -62,10 +70,10 @@ def _refuse(model: Any) -> None:
             f"the forecast needs the future values of {', '.join(learnt.columns.known)}, which no step contains; "
             "train without known columns (--known)"
         )
-    if learnt.cycles:
+    if learnt.cycles and learnt.frequency.kind != "fixed":
         raise UsageError(
-            f"the forecast needs the time of each step ({', '.join(learnt.cycles)}), which the C file does not have; "
-            "train with --no-calendar (calendar=False)"
+            f"the calendar of the model needs the dates of its steps of {learnt.frequency}, which the C file does not "
+            "compute; train with --no-calendar (calendar=False)"
         )
     if model.decoding != "direct":
         raise UsageError(f'decoding is "{model.decoding}", but the C file forecasts the horizon at once; use "direct"')

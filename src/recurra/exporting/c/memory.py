@@ -28,12 +28,13 @@ def state_members(plan: Plan) -> list[Member]:
     """Returns the members of the state of a sequence; those with the largest numbers are first."""
     if plan.forecasting is not None:
         inputs, context = len(plan.inputs), plan.forecasting.context
-        return [
-            Member(
-                "float window[MODEL_CONTEXT * MODEL_INPUTS]", 4 * context * inputs, "scaled inputs of the last steps"
-            ),
-            Member("float before[MODEL_INPUTS]", 4 * inputs, "last value of each input before the window"),
-        ]
+        time = [] if plan.forecasting.calendar is None else [Member("int64_t time", 8, "time of the next step")]
+        window = Member(
+            "float window[MODEL_CONTEXT * MODEL_INPUTS]", 4 * context * inputs, "scaled inputs of the last steps"
+        )
+        before = Member("float before[MODEL_INPUTS]", 4 * inputs, "last value of each input before the window")
+        odd = time and (window.bytes + before.bytes) % 8
+        return [*time, window, before, *([Member("", 4, "padding")] if odd else [])]
     units, layers = plan.units, len(plan.layers)
     found = {
         "mean": [Member("double sum[MODEL_UNITS]", 8 * units, "sum of the outputs of all steps")],
@@ -67,8 +68,9 @@ def work_bytes(plan: Plan) -> int:
         states = 2 if plan.cell == "lstm" else 1
         features = len(plan.inputs) - own.targets
         side = 0 if own.beside is None else own.beside.values.shape[1] + features
+        side += 0 if own.calendar is None else own.calendar.ahead.values.shape[1]
         numbers = own.context + 2 * plan.units + own.read.weight.values.shape[1] + side + 1 + len(own.levels)
-        return 4 * (numbers + 2 * states * len(plan.layers) * plan.units) + next + CALLS + 150
+        return 4 * (numbers + 2 * states * len(plan.layers) * plan.units) + next + 2 * CALLS
     if plan.scaling is None:
         return next + CALLS
     missing = 4 * len(plan.inputs) if len(plan.scaling.masked) else 0

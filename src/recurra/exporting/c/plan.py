@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recurra._util.messages import counted
+from recurra.data.columns.frequency import CYCLES
 from recurra.errors import UsageError
 
 TITLES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN (tanh)", "rnn_relu": "RNN (relu)", "none": "no memory"}
@@ -89,6 +90,26 @@ class Scaling:
 
 
 @dataclass(frozen=True)
+class Calendar:
+    """Cycles of the calendar.
+
+    Attributes:
+        cycles: names of the cycles, see `recurra.data.columns.frequency.CYCLES`.
+        interval: microseconds between two steps.
+        ahead: from sine and cosine of the cycles at the steps of a segment.
+    """
+
+    cycles: tuple[str, ...]
+    interval: int
+    ahead: Matrix
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Lengths of the cycles in microseconds; 0 for the year, whose length varies."""
+        return np.array([0 if name == "year" else CYCLES[name] for name in self.cycles], np.int64)
+
+
+@dataclass(frozen=True)
 class Forecasting:
     """Sizes and weights of a forecaster beside its recurrent layers, see `ForecastNetwork`.
 
@@ -108,6 +129,7 @@ class Forecasting:
         write: steps of a segment.
         quantiles: distances of the quantiles of a segment from the point forecast; None for no quantiles.
         shifts: of the quantiles `(horizon, targets, levels)`.
+        calendar: cycles of the time of the steps to forecast; None if the network does not use the time.
     """
 
     context: int
@@ -125,6 +147,7 @@ class Forecasting:
     write: Linear
     quantiles: Linear | None
     shifts: np.ndarray
+    calendar: Calendar | None = None
 
     @property
     def written(self) -> int:
@@ -154,6 +177,7 @@ class Forecasting:
             beside=None if self.beside is None else self.beside.quantized(),
             write=self.write.quantized(),
             quantiles=None if self.quantiles is None else self.quantiles.quantized(),
+            calendar=None if self.calendar is None else replace(self.calendar, ahead=self.calendar.ahead.quantized()),
         )
 
 

@@ -31,7 +31,7 @@ Memory
 Use
   float x[MODEL_INPUTS], y[MODEL_OUTPUTS];
   model_state state;
-  model_start(&state);         before the first step of each sequence
+  model_start(&state{begin});         before the first step of each sequence
   model_step(&state, x, y);    for each step
 
 Compile this file with your program, as C99 or later or as C++, and link the mathematical functions (-lm).{notes}
@@ -58,8 +58,8 @@ enum {
 /* Names of the @labels. */
 extern const char *const model_@labels[MODEL_@LABELS];
 
-/* Starts a sequence. */
-void model_start(model_state *state);
+/* Starts a sequence@begin. */
+void model_start(model_state *state@time);
 
 /* Reads the inputs x of one step, and writes the outputs y after all steps so far. */
 void model_step(model_state *state, const float x[MODEL_INPUTS], float y[MODEL_OUTPUTS]);
@@ -98,6 +98,7 @@ def source(plan: Plan, prefix: str, name: str) -> str:
         ]
     )
     facts = {
+        "begin": ", time" if "calendar" in _conditions(plan) else "",
         "constants": f"{arrays.bytes:,}",
         "state": f"{sum(member.bytes for member in members):,}",
         "stack": f"{work_bytes(plan):,}",
@@ -111,7 +112,15 @@ def source(plan: Plan, prefix: str, name: str) -> str:
 def _declarations(plan: Plan, members: list[Member]) -> str:
     """Returns the part of the file that declares its names."""
     kind, _ = plan.labels
-    parts = {"sizes": _sizes(plan), "structs": _structs(plan, members), "labels": kind, "LABELS": kind.upper()}
+    timed = "calendar" in _conditions(plan)
+    parts = {
+        "sizes": _sizes(plan),
+        "structs": _structs(plan, members),
+        "labels": kind,
+        "LABELS": kind.upper(),
+        "time": ", int64_t time" if timed else "",
+        "begin": " at a time in microseconds since 1970-01-01, on the clock of the training data" if timed else "",
+    }
     return re.sub(r"@(\w+)", lambda found: parts[found[1]], DECLARATIONS)
 
 
@@ -144,6 +153,8 @@ def _conditions(plan: Plan) -> frozenset[str]:
         "beside": own.beside is not None,
         "alone": own.beside is None and not own.masked,
         "quantiles": bool(own.levels),
+        "calendar": own.calendar is not None,
+        "timeless": own.calendar is None,
     }
     return frozenset(name for name, value in found.items() if value)
 
@@ -208,6 +219,8 @@ def _forecast_sizes(own: Forecasting, plan: Plan) -> dict[str, tuple[int, str]]:
         "WRITTEN": (own.written, "steps of a segment of a forecast"),
         "POSITION": (own.positions.shape[1], "size of the vector of a segment"),
     }
+    if own.calendar is not None:
+        found["CYCLES"] = (len(own.calendar.cycles), "cycles of the calendar")
     if own.beside is not None:
         found["FEATURES"] = (features, "other inputs")
         found["SIDE"] = (own.beside.values.shape[1] // own.segment, "numbers of a step beside the target")
@@ -247,7 +260,7 @@ def _functions(plan: Plan) -> list[str]:
     if plan.head is not None:
         found.append(f"answer_{plan.task}")
     if plan.forecasting is not None:
-        return [*found, "step_forecast"]
+        return [*found, *(["calendar"] if plan.forecasting.calendar is not None else []), "step_forecast"]
     step = "layer" if plan.head is None else "last" if plan.pooling == "last" else "pooled"
     return [*found, "start", f"step_{step}"]
 
@@ -300,6 +313,11 @@ def _forecasting(plan: Plan, arrays: Arrays) -> list[str]:
     found = [arrays.floats("model_positions", own.positions), arrays.floats("model_places", own.places)]
     if own.beside is not None:
         found.append(arrays.matrix("model_beside", own.beside))
+    if own.calendar is not None:
+        interval = f"#define MODEL_INTERVAL INT64_C({own.calendar.interval}) /* microseconds between two steps */\n"
+        cycles = f"/* Cycles of the calendar in microseconds: {', '.join(own.calendar.cycles)}; 0 is the year. */\n"
+        found += [interval, cycles + arrays.times("model_cycles", own.calendar.lengths)]
+        found.append(arrays.matrix("model_ahead", own.calendar.ahead))
     for name, part in (("reading", own.read), ("writing", own.write), ("quantiles", own.quantiles)):
         if part is not None:
             found += [arrays.matrix(f"model_{name}", part.weight), arrays.floats(f"model_{name}_bias", part.bias)]

@@ -113,6 +113,9 @@ static void model_sort(float *found) {
 /* Forecasts target k. */
 static void model_forecast(const model_state *state, int k, float *y) {
     float values[MODEL_CONTEXT], query[MODEL_UNITS], found[MODEL_VALUES];
+//if calendar
+    float ahead[MODEL_WRITTEN * 2 * MODEL_CYCLES];
+//end
     model_memory past, memory;
     float last, size;
     int segment, i, j;
@@ -122,9 +125,19 @@ static void model_forecast(const model_state *state, int k, float *y) {
     model_remember(state, k, values, size, &past);
     for (segment = 0; segment < MODEL_COMING; segment++) {
         const float *output;
+//if calendar
+        for (i = 0; i < MODEL_WRITTEN; i++) {
+            const int step = segment * MODEL_WRITTEN + i;
+            const int64_t later = step < MODEL_HORIZON ? step : MODEL_HORIZON - 1;
+            model_calendar(state->time + later * MODEL_INTERVAL, ahead + i * 2 * MODEL_CYCLES);
+        }
+//end
         for (i = 0; i < MODEL_UNITS; i++) {
             query[i] = i < MODEL_POSITION ? model_positions[segment * MODEL_POSITION + i]
                                           : model_places[k * (MODEL_UNITS - MODEL_POSITION) + i - MODEL_POSITION];
+//if calendar
+            query[i] += model_product(&model_ahead, i, ahead);
+//end
         }
         memory = past;
         output = model_run(&memory, query);
@@ -146,14 +159,25 @@ static void model_forecast(const model_state *state, int k, float *y) {
     }
 }
 
+//if calendar
+void model_start(model_state *state, int64_t time) {
+//end
+//if timeless
 void model_start(model_state *state) {
+//end
     int i;
     for (i = 0; i < MODEL_CONTEXT * MODEL_INPUTS; i++) state->window[i] = NAN;
     for (i = 0; i < MODEL_INPUTS; i++) state->before[i] = NAN;
+//if calendar
+    state->time = time;
+//end
 }
 
 void model_step(model_state *state, const float x[MODEL_INPUTS], float y[MODEL_OUTPUTS]) {
     int k;
     model_read(state, x);
+//if calendar
+    state->time += MODEL_INTERVAL;
+//end
     for (k = 0; k < MODEL_TARGETS; k++) model_forecast(state, k, y);
 }
