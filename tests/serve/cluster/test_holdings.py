@@ -55,7 +55,7 @@ class Schedule:
             if all(one.leaving for one in world.living):
                 world.add()
             await world.finish(lambda: self._is_at_rest(tasks))
-            for task in tasks:
+            for task in sorted(tasks, key=lambda task: not task.done()):  # a failed one first: others may wait for ever
                 await task
             world.check({client.session: client.seq for client in self.clients if not client.ended})
             return sum(client.seq for client in self.clients)
@@ -123,7 +123,7 @@ def test_sessions_move_while_steps_arrive(mode):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_sessions_move_in_many_schedules(mode):
-    for seed in range(SCHEDULES, 10 * SCHEDULES):
+    for seed in range(SCHEDULES, 4 * SCHEDULES):
         asyncio.run(Schedule(seed, *MODES[mode]).run())
 
 
