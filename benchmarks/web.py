@@ -1,20 +1,23 @@
-"""Steps of an LSTM in JavaScript: `python benchmarks/web.py --modules FOLDER [--units 128]`.
+"""Steps of an LSTM in a browser: `python benchmarks/web.py --onnxruntime FOLDER [--units 128]`.
 
-Runs single steps with carried state in node, by recurra-web and by onnxruntime-web, one thread each, alternately.
+Runs single steps with carried state in Chromium, by recurra-web and by onnxruntime-web, one thread each, alternately.
 Prints the time of a step in the best round, and fails if recurra-web is less than three times as fast or the outputs
-differ. FOLDER holds `node_modules` after `npm install onnxruntime-web@1.30`.
+differ. FOLDER is `node_modules/onnxruntime-web/dist` after `npm install onnxruntime-web@1.30`. Chromium comes from the
+system.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
+import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import torch
+from playwright.sync_api import Route, sync_playwright
 
 import recurra
 from recurra import nn
@@ -35,23 +38,39 @@ def write(folder: Path, units: int) -> None:
     (folder / "layer.onnx").write_bytes(build_model(case, weights).SerializeToString())
 
 
+def measure(folder: Path, onnxruntime: Path, settings: dict[str, int]) -> dict[str, Any]:
+    """Runs web.mjs in Chromium."""
+    places = {"recurra": FOLDER, "onnxruntime": onnxruntime, "program": Path(__file__).parent}
+
+    def answer(route: Route) -> None:
+        _, *parents, name = urlsplit(route.request.url).path.split("/")
+        if name:
+            route.fulfill(path=(places[parents[0]] if parents else folder) / name)
+        else:
+            route.fulfill(body="<!doctype html>", content_type="text/html")
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page()
+        page.route("**/*", answer)
+        page.goto("http://recurra.test/")
+        found = page.evaluate("async (s) => (await import('/program/web.mjs')).measure(s)", settings)
+        browser.close()
+    return found
+
+
 def main() -> None:
     """Runs the benchmark."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    options.add_argument("--modules", type=Path, required=True, help="folder with node_modules/onnxruntime-web")
+    options.add_argument("--onnxruntime", type=Path, required=True, help="folder dist of onnxruntime-web")
     options.add_argument("--units", type=int, default=128)
     options.add_argument("--rounds", type=int, default=15)
     options.add_argument("--steps", type=int, default=500)
     given = options.parse_args()
+    settings = {"rounds": given.rounds, "steps": given.steps, "units": given.units}
     with tempfile.TemporaryDirectory() as name:
         write(Path(name), given.units)
-        settings = {"web": str(FOLDER), "modules": str(given.modules.resolve()), "folder": name}
-        settings |= {"rounds": given.rounds, "steps": given.steps, "units": given.units}
-        program = Path(__file__).with_suffix(".mjs")
-        done = subprocess.run(["node", program], input=json.dumps(settings), capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr)
-    found = json.loads(done.stdout)
+        found = measure(Path(name), given.onnxruntime, settings)
     ours, peer = (min(found["times"][name]) for name in ("ours", "peer"))  # other programs only make a round longer
     print(f"LSTM, {given.units} units, one step: recurra-web {ours:.1f} µs, ", end="")
     print(f"onnxruntime-web {found['version']} {peer:.1f} µs: {peer / ours:.1f} times as fast")

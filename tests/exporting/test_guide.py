@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from node import find_node
+from javascript import find_node
 
 import recurra
 

@@ -1,9 +1,5 @@
-// Reads calls of recurra-web as JSON from the input and writes their results: see ../node.py.
-import { readFileSync } from "node:fs";
+// Runs calls of recurra-web that are given as JSON, in node or in a browser: see ../javascript.py.
 import { Engine, Model, Stack, Tokenizer, readTensors } from "../../../src/recurra/exporting/web/recurra-web.js";
-
-const FILE = new URL("../../../src/recurra/exporting/web/engine.wasm", import.meta.url);
-const engine = await Engine.load(readFileSync(FILE));
 
 const CALLS = {
   predict: (model, { inputs }) => model.predict(inputs),
@@ -19,19 +15,19 @@ const CALLS = {
 };
 
 const FREE = {
-  tokenize: ({ config, inputs }) => {
+  tokenize: (_, { config, inputs }) => {
     const tokenizer = new Tokenizer(config);
     return inputs.map((text) => Array.from(tokenizer.encode(text).ids));
   },
   // a batch with states
-  stack: ({ recurrent, tensors, x, lengths, steps, states }) => {
+  stack: (engine, { recurrent, tensors, x, lengths, steps, states }) => {
     const numbers = (values) => Float32Array.from(values);
     const stack = new Stack(engine, recurrent, tensors.map(numbers));
     const given = Object.fromEntries(Object.entries(states).map(([name, values]) => [name, numbers(values)]));
     return stack.run(numbers(x), Int32Array.from(lengths), { steps, ...given, inspect: true });
   },
   // the same sequences in several calls, each with the states that the one before returned
-  chunks: ({ recurrent, tensors, x, steps, chunks }) => {
+  chunks: (engine, { recurrent, tensors, x, steps, chunks }) => {
     const stack = new Stack(engine, recurrent, tensors.map((values) => Float32Array.from(values)));
     const size = steps / chunks;
     const found = [];
@@ -44,8 +40,8 @@ const FREE = {
     return found;
   },
   // bytes of the engine's memory after each of some rounds of calls, without and with the models closed in between
-  memory: ({ file, inputs, rounds, closes }) => {
-    const model = new Model(engine, readFileSync(file));
+  memory: (engine, { file, inputs, rounds, closes }, files) => {
+    const model = new Model(engine, files[file]);
     return Array.from({ length: rounds }, () => {
       model.predict(inputs);
       model.inspect(inputs[0]);
@@ -54,22 +50,27 @@ const FREE = {
       return engine.functions.memory.buffer.byteLength;
     });
   },
-  read: ({ bytes }) => Object.keys(readTensors(Uint8Array.from(bytes)).tensors),
+  read: (_, { bytes }) => Object.keys(readTensors(Uint8Array.from(bytes)).tensors),
 };
 
-const models = new Map();
-function run({ model, call, ...options }) {
-  if (!model) return FREE[call](options);
-  if (!models.has(model)) models.set(model, new Model(engine, readFileSync(model)));
-  return CALLS[call](models.get(model), options);
+/**
+ * Runs the calls.
+ * @param {BufferSource} wasm content of engine.wasm
+ * @param {string} text the calls as JSON
+ * @param {Record<string, Uint8Array>} files contents of the model files by their path
+ * @returns {Promise<string>} the results as JSON
+ */
+export async function run(wasm, text, files) {
+  const engine = await Engine.load(wasm);
+  const models = {};
+  const results = JSON.parse(text).map(({ model, call, ...options }) => {
+    try {
+      if (!model) return FREE[call](engine, options, files);
+      models[model] ??= new Model(engine, files[model]);
+      return CALLS[call](models[model], options);
+    } catch (error) {
+      return { error: String(error) };
+    }
+  });
+  return JSON.stringify(results, (_, value) => (value instanceof Float32Array ? Array.from(value) : value));
 }
-
-const results = JSON.parse(readFileSync(0, "utf8")).map((call) => {
-  try {
-    return run(call);
-  } catch (error) {
-    return { error: String(error) };
-  }
-});
-const plain = (_, value) => (value instanceof Float32Array ? Array.from(value) : value);
-process.stdout.write(JSON.stringify(results, plain));

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from node import run, tensor
+from javascript import RUNNERS, run, tensor
 
 import recurra
 from recurra import nn
@@ -31,9 +31,9 @@ def build(cell: str, layers: int, bidirectional: bool, **options) -> Any:
     return layer.eval()
 
 
-@pytest.fixture(scope="module")
-def layers(tmp_path_factory):
-    """By shape: the layer, its inputs of 0 to 40 steps, and what node found for each."""
+@pytest.fixture(scope="module", params=RUNNERS)
+def layers(request, tmp_path_factory):
+    """By shape: the layer, its inputs of 0 to 40 steps, and what JavaScript found for each."""
     folder = tmp_path_factory.mktemp("layers")
     random = np.random.default_rng(0)
     made, calls = {}, []
@@ -44,7 +44,7 @@ def layers(tmp_path_factory):
         path = export(layer, folder / f"{number}.safetensors")
         made[shape] = layer, inputs
         calls.append({"model": path, "call": "inspect", "inputs": inputs})
-    return {shape: (*made[shape], found) for shape, found in zip(SHAPES, run(calls), strict=True)}
+    return {shape: (*made[shape], found) for shape, found in zip(SHAPES, request.param(calls), strict=True)}
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from node import run, tensor
+from javascript import RUNNERS, run, tensor
 
 import recurra
 from recurra import SequenceClassifier, SequenceRegressor, nn
@@ -34,7 +34,8 @@ def classifier(request, tmp_path_factory):
     return model, export(model, tmp_path_factory.mktemp("model") / "model.safetensors")
 
 
-def test_200_texts_have_the_same_probabilities(classifier):
+@pytest.mark.parametrize("run", RUNNERS)
+def test_200_texts_have_the_same_probabilities(classifier, run):
     model, path = classifier
     X = [*texts(196, seed=1), "", " ", "[UNK] 龍", "영화" * 400]
     (found,) = run([{"model": path, "call": "predict", "inputs": X}])

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 import pytest
-from node import run
+from javascript import RUNNERS
 
 from recurra.data.encoders.text import TextEncoder
 
@@ -54,10 +54,11 @@ def texts() -> list[str]:
     return found
 
 
+@pytest.mark.parametrize("run", RUNNERS)
 @pytest.mark.parametrize(
     ("tokens", "specials"), [("char", ()), ("word", ()), ("bpe", ()), ("bpe", ("[BOS]", "[BOS]2")), ("char", ("<s>",))]
 )
-def test_10000_texts_have_the_same_tokens(tokens, specials):
+def test_10000_texts_have_the_same_tokens(tokens, specials, run):
     encoder = TextEncoder(tokens, 3000, specials).fit([reviews("train.tsv")])
     written = json.loads(encoder.to_files()["tokenizer.json"])
     config = {
