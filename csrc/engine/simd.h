@@ -9,6 +9,8 @@
 
 #if defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
 #endif
 
 #ifndef RECURRA_ISA
@@ -117,6 +119,8 @@ inline Vec<float> at_most(Vec<float> x, float high) {
     return _mm512_min_ps(_mm512_set1_ps(high), x);
 #elif defined(__AVX2__)
     return _mm256_min_ps(_mm256_set1_ps(high), x);
+#elif defined(__wasm_simd128__)
+    return wasm_f32x4_pmin(x, wasm_f32x4_splat(high));
 #else
     return x > high ? splat(high) : x;
 #endif
@@ -126,6 +130,8 @@ inline Vec<float> at_least(Vec<float> x, float low) {
     return _mm512_max_ps(_mm512_set1_ps(low), x);
 #elif defined(__AVX2__)
     return _mm256_max_ps(_mm256_set1_ps(low), x);
+#elif defined(__wasm_simd128__)
+    return wasm_f32x4_pmax(x, wasm_f32x4_splat(low));
 #else
     return x < low ? splat(low) : x;
 #endif

@@ -75,7 +75,7 @@ export interface State {
   pooled?: unknown;
 }
 
-/** The answer for a sequence up to a step. `output` is that of the top layer, `(size,)`. */
+/** The answer for a sequence up to a step. `output` is that of the top layer, `(size,)`: a view of the state. */
 export interface Step extends Answer {
   output: Float32Array;
   state: State;

@@ -98,8 +98,7 @@ export class Model {
   step(input, state = null) {
     const { pooling } = this.config;
     const encoded = this.#encodeStep(input, state?.known ?? null);
-    const { output, state: layers } = this.#stack.step(encoded.x, state);
-    const after = { ...layers };
+    const { output, state: after } = this.#stack.step(encoded.x, state);
     if (encoded.known) after.known = encoded.known;
     if (!pooling) return { output, state: after };
     after.pooled = this.#poolStep(output, state?.pooled ?? null);
