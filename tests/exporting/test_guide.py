@@ -35,6 +35,8 @@ def test_programs_of_the_guide(tmp_path):
             name = re.search(r"[\w.-]+\.\w+", code.splitlines()[0])
             assert name is not None
             (tmp_path / name[0]).write_text(code, encoding="utf-8")
+    assert set(printed["python read_reviews.py"].split()) <= {"0", "1"}
+    assert len(printed["python read_reviews.py"].split()) == 2
     (shown,) = (text for line, text in printed.items() if line.endswith("./kettle"))
     x = np.array([[26.2, 1558], [36.5, 1560], [44.9, 1551]])
     model: Any = recurra.load(tmp_path / "kettles")

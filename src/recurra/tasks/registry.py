@@ -22,12 +22,15 @@ class Task(NamedTuple):
         label: name for people, the title of the model card.
         commands: module with the commands of the task, see `recurra.cli.tasks`. By default it is the module of this
             name in `recurra.cli.tasks`.
+        graph: function that returns the ONNX graph of a fitted estimator, as `"module:function"`; `""` if a model of
+            the task cannot be exported to ONNX.
     """
 
     name: str
     estimator: str
     label: str
     commands: str = ""
+    graph: str = ""
 
     @property
     def class_name(self) -> str:
@@ -43,14 +46,24 @@ class Task(NamedTuple):
 _TASKS = {
     task.name: task
     for task in (
-        Task("classify", ".many_to_one.classify:SequenceClassifier", "Sequence classifier"),
-        Task("regress", ".many_to_one.regress:SequenceRegressor", "Sequence regressor"),
-        Task("tag", ".tag.estimator:SequenceTagger", "Sequence tagger"),
-        Task("forecast", ".forecast.estimator:Forecaster", "Forecaster"),
-        Task("generate", ".generate.estimator:LanguageModel", "Language model"),
-        Task("translate", ".translate.estimator:Translator", "Translator"),
-        Task("fill", ".fill.estimator:BlankFiller", "Blank filler"),
-        Task("transcribe", ".transcribe.estimator:Transcriber", "Transcriber"),
+        Task(
+            "classify",
+            ".many_to_one.classify:SequenceClassifier",
+            "Sequence classifier",
+            graph=".many_to_one.graph:classify",
+        ),
+        Task(
+            "regress",
+            ".many_to_one.regress:SequenceRegressor",
+            "Sequence regressor",
+            graph=".many_to_one.graph:regress",
+        ),
+        Task("tag", ".tag.estimator:SequenceTagger", "Sequence tagger", graph=".tag.graph:tag"),
+        Task("forecast", ".forecast.estimator:Forecaster", "Forecaster", graph=".forecast.onnx.graph:forecast"),
+        Task("generate", ".generate.estimator:LanguageModel", "Language model", graph=".generate.graph:generate"),
+        Task("translate", ".translate.estimator:Translator", "Translator", graph=".translate.graph:translate"),
+        Task("fill", ".fill.estimator:BlankFiller", "Blank filler", graph=".fill.graph:fill"),
+        Task("transcribe", ".transcribe.estimator:Transcriber", "Transcriber", graph=".transcribe.graph:transcribe"),
     )
 }
 

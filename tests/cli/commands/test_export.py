@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import onnx
 import pytest
 
 from recurra import SequenceRegressor
@@ -23,6 +24,8 @@ def test_writes_a_file(models, recurra, tmp_path):
     assert (code, said) == (0, f"level.c: {size:,} bytes\n")
     assert recurra("export", models / "forward", "--format", "c", "--int8", "--out", "level.c")[0] == 0
     assert "int8_t" in (tmp_path / "level.c").read_text(encoding="utf-8")
+    assert recurra("export", models / "both", "--out", "level.onnx", "--int8", "--opset", "18")[0] == 0
+    assert onnx.load(tmp_path / "level.onnx").opset_import[0].version == 18
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,7 @@ def test_writes_a_file(models, recurra, tmp_path):
         ("both", ["--out", "level.c"], 2, "a bidirectional model reads the whole sequence"),
         ("forward", ["--out", "level.xyz"], 2, "names no format"),
         ("forward", ["--out", "level.c", "--opset", "17"], 2, "not of the format c"),
+        ("both", ["--out", "level.onnx", "--opset", "3"], 2, "opset is from 17 to"),
         ("missing", ["--out", "level.c"], 4, "missing"),
     ],
 )

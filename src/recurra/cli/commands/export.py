@@ -25,6 +25,8 @@ def export(
 
     [bold]Examples[/bold]
 
+      recurra export my-model --out model.onnx
+
       recurra export my-model --out model.c
     """
     from recurra.exporting import export

@@ -1,0 +1,53 @@
+"""The ONNX graph of an estimator, with the texts that its file holds as `metadata_props`."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from typing import Any
+
+from sklearn.utils.validation import check_is_fitted
+
+from recurra.errors import UsageError
+from recurra.tasks import registry
+
+
+def plan_of(graph: Any, estimator: Any) -> Any:
+    """Returns the `Plan` of a fitted estimator; `registry.Task.graph` names the function that writes it.
+
+    Args:
+        graph: an empty `recurra.onnx.graph.Graph`.
+        estimator: the estimator.
+
+    Raises:
+        UsageError: a model of the task, or this one, cannot be exported.
+    """
+    check_is_fitted(estimator, "network_")
+    task = registry.find(estimator.task)
+    if not task.graph:
+        raise UsageError(f"a model of the task {task.name} cannot be exported to ONNX; `recurra serve` can serve it")
+    module, _, name = task.graph.partition(":")
+    plan = getattr(import_module(module, "recurra.tasks"), name)(graph, estimator)
+    plan.metadata = metadata(estimator)
+    return plan
+
+
+def metadata(estimator: Any) -> dict[str, str]:
+    """Returns task, tokenizer, labels, columns, configuration and card of an estimator by name.
+
+    The names of JSON files are without their ending: `tokenizer` is the tokenizer.json of the model folder.
+    """
+    config, files = estimator._state()
+    texts = {name.removesuffix(".json"): text for name, text in files.items()}
+    labels = getattr(estimator, "classes_", None)
+    if labels is not None:
+        texts["labels"] = _json([str(label) for label in labels.tolist()])
+    columns = getattr(estimator, "feature_names_in_", None)
+    names = estimator.provenance_.feature_columns if columns is None else columns.tolist()
+    if names:
+        texts["columns"] = _json(list(names))
+    return {"task": estimator.task, **texts, "config": _json(config), "card": estimator._card("model")}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
