@@ -5,7 +5,8 @@ Usage: python benchmarks/serving.py [--models FOLDER] [--rounds 3] [--seconds 5]
 Two workloads: classification of Korean reviews as JSON, one text per request and 64 connections; and steps of 64
 sessions of an LSTM with 128 units over binary WebSocket. The peers are in `serving_peers.py`, and the load generator,
 which runs on the same cores, is in `serving_load.py`. Each server is a process of its own. The servers take turns, each
-round in another order, and the figures are medians of the rounds. `nothing` is a server that does no work: the
+round in another order, and the figures are medians of the rounds. `uvicorn` is an application that returns a
+fixed answer: the limit of every server in Python that runs on uvicorn. `nothing` is a server that does no work: the
 limit of the load generator. `CPU` is the processor time of a server per answer, which depends least on what else the
 machine does. The first answers of each server are compared with the model's.
 
@@ -93,6 +94,7 @@ WORKLOADS = (
             Contender("litserve", "http", "/predict"),
             Contender("fastapi-onnx", "http", "/predict"),
             Contender("fastapi-onnx-batched", "http", "/predict"),
+            Contender("uvicorn", "http", "/"),
             Contender("nothing", "http", "/"),
         ),
     ),
@@ -243,7 +245,7 @@ def run(workload: Workload, args: argparse.Namespace) -> list[dict[str, Any]]:
         for contender in processes.turns(contenders, args.rounds):
             one = measure(contender, args.models / workload.model, file, args)
             one["difference"] = None
-            if contender.name != "nothing":
+            if contender.name not in ("uvicorn", "nothing"):
                 one["difference"] = difference(contender, one["first"], expected)
                 if one["difference"] > TOLERANCE:
                     sys.exit(f"{contender.label}: its answers differ from the model's by {one['difference']:.1e}")

@@ -292,7 +292,26 @@ async def nothing(port: int) -> None:
     await server.serve_forever()
 
 
-NAMES = ("litserve", "fastapi-onnx", "fastapi-onnx-batched", "fastapi-torch", "fastapi-torch-batched", "nothing")
+async def fixed(scope: Any, receive: Any, send: Any) -> None:
+    """Answers every HTTP request with a fixed value: the least that an application on uvicorn costs."""
+    if scope["type"] != "http":
+        return
+    while (await receive()).get("more_body"):
+        pass
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(Nothing.body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": Nothing.body})
+
+
+NAMES = (
+    "litserve",
+    "fastapi-onnx",
+    "fastapi-onnx-batched",
+    "fastapi-torch",
+    "fastapi-torch-batched",
+    "uvicorn",
+    "nothing",
+)
 
 
 def main() -> None:
@@ -312,7 +331,9 @@ def main() -> None:
         server.run(host="127.0.0.1", port=args.port, log_level="warning", generate_client_file=False, access_log=False)
     else:
         batched = args.name.endswith("batched")
-        app = onnx_app(args.model, args.threads, batched=batched) if "onnx" in args.name else None
+        app: Any = onnx_app(args.model, args.threads, batched=batched) if "onnx" in args.name else None
+        if args.name == "uvicorn":
+            app = fixed
         uvicorn.run(
             app or torch_app(args.model, batched=batched),
             port=args.port,
