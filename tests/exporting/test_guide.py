@@ -43,4 +43,5 @@ def test_programs_of_the_guide(tmp_path):
     wanted = model.predict([x[:1], x[:2], x])
     assert [float(line.split()[0]) for line in shown.splitlines()] == pytest.approx(wanted, abs=6e-4)
     assert shown.splitlines()[0].split()[1] == "litres"
+    assert "[0] temperature\n  [1] watts\n" in (tmp_path / "kettle.c").read_text(encoding="utf-8")
     assert [float(line) for line in printed["node main.mjs"].splitlines()] == pytest.approx(wanted, abs=6e-4)

@@ -19,7 +19,7 @@ class Format(NamedTuple):
         suffixes: endings of file names; the first is the usual one.
         builder: the function `build(model, **options) -> bytes` as `"module:function"`. A module that starts with a dot
             is relative to `recurra.exporting`.
-        options: names of the options that the function takes.
+        options: names of the options that the function takes. `name` is the name of the file without its ending.
         text: description for people.
     """
 

@@ -22,7 +22,16 @@ from recurra.exporting.c.source import source
 
 ARM = "arm-linux-gnueabihf-gcc"
 CORTEX = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16", "-ffreestanding", "-fno-pic"]
-NAUGHTY = ('quote " \\ end', "??/ trigraph", "*/ int x; /*", "line\nbreak\0", "긍정 🙂", "\u202eright to left", "")
+NAUGHTY = (
+    'quote " \\ end',
+    "??/ trigraph",
+    "*/ int x; /*",
+    "line\nbreak\0",
+    "긍정 🙂",
+    "\u202eright to left",
+    "",
+    "model_a MODEL_B @name",
+)
 
 
 def arm() -> str:

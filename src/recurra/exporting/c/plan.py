@@ -9,7 +9,6 @@ import numpy as np
 
 from recurra._util.messages import counted
 from recurra.data.columns.frequency import CYCLES
-from recurra.errors import UsageError
 
 TITLES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN (tanh)", "rnn_relu": "RNN (relu)", "none": "no memory"}
 LARGEST = 127
@@ -238,23 +237,6 @@ class Plan:
     def width(self) -> int:
         """Inputs of the first layer: those of a step, and the channels for missing values."""
         return self.layers[0].input.values.shape[1]
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Returns all weights by name, to check them."""
-        found = {f"layer {i}": layer.input.values for i, layer in enumerate(self.layers)}
-        found |= {f"bias {i}": layer.bias for i, layer in enumerate(self.layers)}
-        found |= {f"hidden {i}": layer.hidden.values for i, layer in enumerate(self.layers) if layer.hidden}
-        if self.forecasting is not None:
-            found |= {"write": self.forecasting.write.weight.values, "read": self.forecasting.read.weight.values}
-        if self.head is not None:
-            found |= {"head": self.head.weight.values, "head bias": self.head.bias}
-        return found
-
-    def check(self) -> None:
-        """Raises `UsageError` if a weight is not a finite number."""
-        for values in self.arrays().values():
-            if not np.isfinite(values).all():
-                raise UsageError("a weight of the model is not a finite number, so the model has no answers to export")
 
     def quantized(self) -> Plan:
         """Returns the plan with 8-bit weights; biases stay in float32."""

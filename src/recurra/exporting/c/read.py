@@ -27,13 +27,14 @@ def read(model: Any) -> Plan:
     """
     if isinstance(model, Estimator):
         check_is_fitted(model, "network_")
-        found = _of_estimator(model)
+        module: Any = model.network_
     elif isinstance(model, torch.nn.Module):
-        found = _of_layer(model)
+        module = model
     else:
         raise UsageError(f"a model is a fitted estimator or a recurrent layer, not {type(model).__name__}")
-    found.check()
-    return found
+    if not all(torch.isfinite(weight).all() for weight in module.parameters()):
+        raise UsageError("a weight of the model is not a finite number, so the model has no answers to export")
+    return _of_estimator(model) if isinstance(model, Estimator) else _of_layer(model)
 
 
 def _of_estimator(model: Any) -> Plan:
@@ -57,7 +58,8 @@ def _of_sequences(model: Any) -> Plan:
         )
     cell, layers = layer_of(network.encoder.recurrent)
     names = getattr(model, "feature_names_in_", None)
-    inputs = [f"x{i}" for i in range(encoder.features)] if names is None else list(names)
+    names = model.provenance_.feature_columns if names is None else list(names)
+    inputs = [f"x{i}" for i in range(encoder.features)] if names is None else names
     regress = model.task == "regress"
     pooling = network.pooling
     return Plan(
@@ -78,7 +80,7 @@ def _of_sequences(model: Any) -> Plan:
 def _targets(model: Any) -> list[str]:
     if model.several_:
         return [f"value {i}" for i in range(len(model.target_mean_))]
-    return [(model.provenance_.target_column if hasattr(model, "provenance_") else None) or "value"]
+    return [model.provenance_.target_column or "value"]
 
 
 def _of_layer(module: torch.nn.Module) -> Plan:

@@ -105,8 +105,15 @@ def source(plan: Plan, prefix: str, name: str) -> str:
         "version": recurra.__version__,
         "notes": "" if plan.task == "layer" else "\nDo not compile it with -ffast-math, which ignores NAN.",
     }
-    header = HEADER.format(name="@name", title=comment(plan.title), interface=_interface(plan), **facts)
-    return _named(header, prefix).replace("@name", comment(name)) + "\n" + _named(body, prefix)
+    header = HEADER.format(name="@name", title=comment(plan.title), interface="@interface", **facts)
+    # the names of inputs and outputs come last, because they may contain `model_`
+    texts = {"name": comment(name), "interface": _interface(plan), "strings": _strings(plan)}
+    return re.sub(r"@(\w+)", lambda found: texts[found[1]], _named(f"{header}\n{body}", prefix))
+
+
+def _strings(plan: Plan) -> str:
+    """Returns the names of the outputs or targets as string literals, one on each line."""
+    return ",\n".join(f"    {literal(name)}" for name in plan.labels[1])
 
 
 def _declarations(plan: Plan, members: list[Member]) -> str:
@@ -269,10 +276,9 @@ def _data(plan: Plan, arrays: Arrays) -> list[str]:
     """Returns the parts of the file with the numbers of the model."""
     quantized = plan.layers[0].input.codes is not None
     kind, labels = plan.labels
-    names = ",\n".join(f"    {literal(name)}" for name in labels)
     arrays.bytes += sum(4 + len(name.encode()) + 1 for name in labels)
     found = [
-        f"const char *const model_{kind}[MODEL_{kind.upper()}] = {{\n{names}\n}};\n",
+        f"const char *const model_{kind}[MODEL_{kind.upper()}] = {{\n@strings\n}};\n",
         _part("product_int8" if quantized else "product_float"),
         *_scaling(plan, arrays),
         *_forecasting(plan, arrays),
