@@ -262,7 +262,7 @@ def export_random(seed: int) -> None:
     elif task == "generate":
         model = LanguageModel(**shared, embedding_size=4).fit("a cat sat on the mat\n" * 20)
     elif task == "forecast":
-        more = {"horizon": int(rng.integers(1, 12)), "quantiles": (0.1, 0.9) if ways else None}
+        more = {"horizon": int(rng.integers(1, 12)), "quantiles": (0.1, 0.9) if ways else ()}
         model = Forecaster(**shared, **more).fit(np.sin(np.arange(200) / 5) + rng.normal(size=200))
     else:
         model = BlankFiller(**shared, embedding_size=4).fit(["a cat sat on the mat", "the dog sat"] * 10)

@@ -46,7 +46,6 @@ def translate(graph: Graph, estimator: Translator) -> Plan:
 
     def sample(rng: np.random.Generator) -> Arrays:
         feed = given.sample(rng)
-        feed["lengths"] = np.maximum(feed["lengths"], 1)  # an empty sentence has an empty translation
         chosen = rng.integers(0, size, (len(feed["lengths"]), int(rng.integers(1, 8))))
         chosen[:, 0] = BEGIN
         return {**feed, "targets": chosen}
@@ -81,4 +80,5 @@ def _add_attention(graph: Graph, attention: Any, hidden: str, keys: str, ragged:
     products = graph.op("MatMul", queries, graph.op("Transpose", keys, perm=[0, 2, 1]))
     scores = graph.op("Mul", products, graph.const(1 / math.sqrt(attention.query.out_features)))
     mask = graph.unsqueeze(ragged.mask(graph, graph.size(keys, 1)), 1)
-    return graph.op("Softmax", graph.op("Where", mask, scores, graph.const(LOWEST)), axis=2)
+    weights = graph.op("Softmax", graph.op("Where", mask, scores, graph.const(LOWEST)), axis=2)
+    return graph.op("Where", mask, weights, graph.const(0.0))  # an empty source has no weights
