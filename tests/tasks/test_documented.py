@@ -345,6 +345,7 @@ FOREIGN = {
     "--sets",
     "--seconds",
     "--train",
+    "--onnxruntime",
 }
 """Options of every command, of pip, CMake and twine, and of the scripts in `benchmarks`, `examples` and `tests`."""
 
