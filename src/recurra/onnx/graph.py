@@ -177,8 +177,8 @@ def quantized(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Example:
         >>> integers, scale = quantized(np.array([[0.5, -1.0], [0.0, 0.0]], np.float32))
-        >>> integers.tolist(), scale.round(5).tolist()
-        ([[64, -127], [0, 0]], [0.00787, 1.0])
+        >>> integers.tolist(), (127 * scale).tolist()
+        ([[64, -127], [0, 0]], [1.0, 127.0])
     """
     largest = np.abs(array).max(1)
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)

@@ -72,7 +72,7 @@ def float_literals(values: np.ndarray) -> list[str]:
 
     Example:
         >>> float_literals(np.array([1, 0.1, 1e-10], np.float32))
-        ['1.0f', '0.100000001f', '1e-10f']
+        ['1.0f', '0.100000001f', '1.00000001e-10f']
     """
     found = [f"{value:.9g}" for value in values.ravel().tolist()]
     return [f"{text}f" if "." in text or "e" in text else f"{text}.0f" for text in found]
