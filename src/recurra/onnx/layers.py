@@ -12,8 +12,17 @@ from recurra.nn import RECURRENT, Memoryless, Pooling, SequenceEncoder, accelera
 from recurra.ops import Stack
 
 from .graph import Graph
-from .plan import Arrays, Plan, add_lengths, add_states, draw_lengths, draw_states, named_states, output_states
-from .plan import stacked_states as stacked
+from .plan import (
+    Arrays,
+    Plan,
+    add_lengths,
+    add_states,
+    draw_lengths,
+    draw_states,
+    layer_state,
+    named_states,
+    output_states,
+)
 from .recurrence import Ragged, States, add_stack
 
 LOWEST = float(np.finfo(np.float32).min)
@@ -130,8 +139,7 @@ def layer_plan(graph: Graph, layer: torch.nn.Module) -> Plan:
         return {"x": x, "lengths": lengths, **draw_states(rng, sizes, count, len(lengths))}
 
     def answer(feed: Any, found: Any) -> Arrays:
-        states = [torch.from_numpy(part) for part in stacked(feed, sizes, count)]
-        given: Any = states[0] if len(states) == 1 else tuple(states)
+        given = layer_state(feed, sizes, count)
         with torch.inference_mode():
             output, last = layer(torch.from_numpy(feed["x"]), given, lengths=torch.from_numpy(feed["lengths"]))
         return {"scores": output.float().numpy(), **named_states(last, sizes)}

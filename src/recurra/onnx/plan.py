@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from .graph import Graph
 from .recurrence import Ragged, States
@@ -86,9 +87,10 @@ def draw_states(rng: np.random.Generator, sizes: Mapping[str, int], count: int, 
     }
 
 
-def stacked_states(feed: Mapping[str, np.ndarray], sizes: Mapping[str, int], count: int) -> list[np.ndarray]:
-    """Returns the states of a feed as a layer takes them, `(count, batch, size)` each."""
-    return [np.stack([feed[f"state.{name}.{at}"] for at in range(count)]) for name in sizes]
+def layer_state(feed: Mapping[str, np.ndarray], sizes: Mapping[str, int], count: int) -> Any:
+    """Returns the states of a feed as a layer takes them: one tensor `(count, batch, size)`, a tuple, or None."""
+    parts = [torch.from_numpy(np.stack([feed[f"state.{name}.{at}"] for at in range(count)])) for name in sizes]
+    return tuple(parts) if len(parts) > 1 else parts[0] if parts else None
 
 
 def named_states(states: Any, sizes: Mapping[str, int]) -> Arrays:

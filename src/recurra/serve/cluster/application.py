@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from recurra._util.extras import needs_extra
 from recurra.errors import UsageError
 from recurra.serve.settings import Settings
 
@@ -45,10 +46,8 @@ def ray_app(
     settings = settings or Settings()
     if settings.workers != 1:
         raise UsageError("workers must be 1 in a cluster; set the number of replicas")
-    try:
+    with needs_extra("cluster", "a cluster"):
         from ray import serve
-    except ModuleNotFoundError as error:
-        raise UsageError(f"a cluster needs {error.name}: pip install 'recurra[cluster]'") from None
     if isinstance(models, str | Path):
         models = {Path(models).resolve().name: models}
     found = {

@@ -16,9 +16,9 @@ from recurra.onnx.plan import (
     Plan,
     add_states,
     draw_states,
+    layer_state,
     named_states,
     output_states,
-    stacked_states,
 )
 from recurra.tasks.generate.estimator import LanguageModel
 
@@ -63,8 +63,7 @@ def generate(graph: Graph, estimator: LanguageModel) -> Plan:
         values = torch.from_numpy(feed["tokens"])
         if labels:
             values = torch.stack([values, torch.from_numpy(feed["label"]).unsqueeze(1).expand_as(values)], 2)
-        parts = [torch.from_numpy(part) for part in stacked_states(feed, sizes, count)]
-        state: Any = tuple(parts) if len(parts) > 1 else parts[0] if parts else None
+        state = layer_state(feed, sizes, count)
         with estimator._inference() as (network, _):
             features, after = network(values, torch.from_numpy(feed["lengths"]), state)
             states = named_states(after, sizes) if sizes else {}

@@ -19,9 +19,9 @@ from recurra.onnx.plan import (
     Plan,
     add_states,
     draw_states,
+    layer_state,
     named_states,
     output_states,
-    stacked_states,
 )
 from recurra.tasks.many_to_one.classify import SequenceClassifier
 from recurra.tasks.many_to_one.estimator import SequenceEstimator
@@ -92,10 +92,7 @@ def _pooled(graph: Graph, estimator: SequenceEstimator) -> tuple[Plan, str]:
                 return {"scores": network(values.to(device), lengths).float().cpu().numpy()}
             if network.encoder.embedding is not None:
                 values = network.encoder.embedding(values)
-            parts = [torch.from_numpy(part) for part in stacked_states(feed, sizes, count)]
-            output, after = network.encoder.recurrent(
-                values, parts[0] if len(parts) == 1 else tuple(parts), lengths=lengths
-            )
+            output, after = network.encoder.recurrent(values, layer_state(feed, sizes, count), lengths=lengths)
             top = (after[0] if isinstance(after, tuple) else after)[-1]
             scores = network.head(network.pooling(output, top, lengths)).float().numpy()
             known = {} if given.last is None else {f"{LAST}.next": _last_known(feed, values)}
