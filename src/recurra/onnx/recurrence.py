@@ -48,6 +48,28 @@ class States(NamedTuple):
     values: dict[str, list[str]]
 
 
+class _Layer(NamedTuple):
+    """A layer of a stack, with what it reads.
+
+    Attributes:
+        stack: cell, sizes and directions.
+        name: first part of the names of its weights.
+        groups: its weights, one group per direction.
+        x: input `(time, batch, features)`.
+        ragged: lengths of the sequences.
+        initial: first states, one value per direction for each name; zeros without.
+        reverse: whether a layer of one direction reads from the end of each sequence to its beginning.
+    """
+
+    stack: Stack
+    name: str
+    groups: Sequence[Weights]
+    x: str
+    ragged: Ragged
+    initial: dict[str, list[str]] | None
+    reverse: bool
+
+
 def add_stack(
     graph: Graph,
     stack: Stack,
@@ -79,38 +101,32 @@ def add_stack(
         rows = slice(layer * stack.directions, (layer + 1) * stack.directions)
         given = None if initial is None else {name: values[rows] for name, values in initial.values.items()}
         add = _add_scans if operator is None else _add_operator
-        x, found = add(graph, stack, groups[rows], x, ragged, given, layer, reverse)
+        x, found = add(graph, _Layer(stack, f"layer{layer}", groups[rows], x, ragged, given, reverse))
         for name, values in found.items():
             last[name] += values
     return x, States(last)
 
 
-def _add_operator(
-    graph: Graph,
-    stack: Stack,
-    groups: Sequence[Weights],
-    x: str,
-    ragged: Ragged,
-    initial: dict[str, list[str]] | None,
-    layer: int,
-    reverse: bool,
-) -> tuple[str, dict[str, list[str]]]:
+def _add_operator(graph: Graph, layer: _Layer) -> tuple[str, dict[str, list[str]]]:
     """Adds one layer, in all its directions, as an operator of ONNX."""
+    stack, initial = layer.stack, layer.initial
     operator, directions, states = OPERATORS[type(stack.cell)], stack.directions, stack.cell.states
-    w, r = (_matrix(graph, stack, operator, groups, side, layer) for side in ("ih", "hh"))
+    w, r = (_matrix(graph, layer, operator, side) for side in ("ih", "hh"))
     bias = ""
     if stack.bias:
         parts = [
             np.concatenate([_reordered(group[f"bias_{side}"], stack, operator) for side in ("ih", "hh")])
-            for group in groups
+            for group in layer.groups
         ]
-        bias = graph.store(np.stack(parts), f"layer{layer}.bias")
+        bias = graph.store(np.stack(parts), f"{layer.name}.bias")
     first = [] if initial is None else [_stacked(graph, initial[name]) for name in states]
-    direction = "bidirectional" if directions == 2 else "reverse" if reverse else "forward"
+    direction = "bidirectional" if directions == 2 else "reverse" if layer.reverse else "forward"
     attributes = {"hidden_size": stack.hidden_size, "direction": direction, **operator.attributes}
     if operator.activations is not None:
         attributes["activations"] = operator.activations(stack.cell) * directions
-    output, *last = graph.ops(operator.kind, x, w, r, bias, ragged.short, *first, outputs=1 + len(states), **attributes)
+    output, *last = graph.ops(
+        operator.kind, layer.x, w, r, bias, layer.ragged.short, *first, outputs=1 + len(states), **attributes
+    )
     if directions == 1:
         output = graph.squeeze(output, 1)
     else:
@@ -119,18 +135,18 @@ def _add_operator(
     for name, value in zip(states, last, strict=True):
         ends = [graph.op("Gather", value, graph.const(at)) for at in range(directions)]
         if initial is not None:  # ONNX Runtime returns zeros for an empty sequence
-            ends = [graph.op("Where", ragged.some, *pair) for pair in zip(ends, initial[name], strict=True)]
+            ends = [graph.op("Where", layer.ragged.some, *pair) for pair in zip(ends, initial[name], strict=True)]
         found[name] = ends
     return output, found
 
 
-def _matrix(graph: Graph, stack: Stack, operator: Operator, groups: Sequence[Weights], side: str, layer: int) -> str:
+def _matrix(graph: Graph, layer: _Layer, operator: Operator, side: str) -> str:
     """Returns the weights of all directions, `(directions, rows, columns)`."""
-    rows = np.concatenate([_reordered(group[f"weight_{side}"], stack, operator) for group in groups])
-    shape = [stack.directions, -1, rows.shape[1]]
+    rows = np.concatenate([_reordered(group[f"weight_{side}"], layer.stack, operator) for group in layer.groups])
+    shape = [layer.stack.directions, -1, rows.shape[1]]
     if graph.int8:
-        return graph.reshape(graph.weight(rows, f"layer{layer}.weight_{side}"), shape)
-    return graph.weight(rows.reshape(shape), f"layer{layer}.weight_{side}")
+        return graph.reshape(graph.weight(rows, f"{layer.name}.weight_{side}"), shape)
+    return graph.weight(rows.reshape(shape), f"{layer.name}.weight_{side}")
 
 
 def _reordered(rows: Tensor, stack: Stack, operator: Operator) -> np.ndarray:
@@ -143,29 +159,21 @@ def _stacked(graph: Graph, values: Sequence[str]) -> str:
     return graph.concat([graph.unsqueeze(value, 0) for value in values], 0)
 
 
-def _add_scans(
-    graph: Graph,
-    stack: Stack,
-    groups: Sequence[Weights],
-    x: str,
-    ragged: Ragged,
-    initial: dict[str, list[str]] | None,
-    layer: int,
-    reverse: bool,
-) -> tuple[str, dict[str, list[str]]]:
+def _add_scans(graph: Graph, layer: _Layer) -> tuple[str, dict[str, list[str]]]:
     """Adds one layer as one `Scan` for each direction. Beyond a sequence's end its state stays and its output is 0."""
-    steps = graph.op("Transpose", ragged.mask(graph, graph.size(x, 0)), perm=[1, 0])
+    stack, x, initial = layer.stack, layer.x, layer.initial
+    steps = graph.op("Transpose", layer.ragged.mask(graph, graph.size(x, 0)), perm=[1, 0])
     active = graph.unsqueeze(steps, 2)
     outputs, found = [], {name: [] for name in stack.cell.states}
-    for direction, group in enumerate(groups):
+    for direction, group in enumerate(layer.groups):
         if initial is None:
             batch = graph.size(x, 1)
             shapes = (graph.concat([batch, graph.const([size], np.int64)], 0) for size in stack.state_sizes)
             first = [graph.op("Expand", graph.const([[0.0]]), shape) for shape in shapes]
         else:
             first = [initial[name][direction] for name in stack.cell.states]
-        backwards = int(reverse or direction == 1)
-        body = _body(graph, stack, group, f"layer{layer}.{direction}")
+        backwards = int(layer.reverse or direction == 1)
+        body = _body(graph, stack, group, f"{layer.name}.{direction}")
         *last, output = graph.ops(
             "Scan",
             *first,
