@@ -315,6 +315,11 @@ class World:
         """Replicas that have not ended."""
         return [replica for replica in self.replicas.values() if replica.alive]
 
+    @property
+    def labels(self) -> list[str]:
+        """Labels of the messages that wait."""
+        return [label for label, *_ in self.gates]
+
     def crash_directory(self) -> None:
         """Replaces the directory by an empty one."""
         self.log.append("crash of the directory")
@@ -354,13 +359,13 @@ class World:
         if self.all_joined():
             self.now += seconds
 
-    async def finish(self, done: Callable[[], bool]) -> None:
-        """Delivers all messages in their order until a condition is true."""
+    async def finish(self, done: Callable[[], bool], held: tuple[str, ...] = ()) -> None:
+        """Delivers all messages in their order, except for those in `held`, until a condition is true."""
         for _ in range(5000):
             await self.settle()
             if done():
                 return
-            regular = [n for n, (label, *_) in enumerate(self.gates) if " is too slow" not in label]
+            regular = [n for n, label in enumerate(self.labels) if " is too slow" not in label and label not in held]
             if regular:
                 self.deliver(regular[0])
             self.advance(0.05)

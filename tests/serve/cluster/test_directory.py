@@ -163,13 +163,47 @@ def test_a_new_directory_gives_a_session_to_its_target_if_the_sender_ended():
     assert directory.accept("s", "b", "g1") == Answer.YES
 
 
-def test_a_session_that_a_replica_accepted_stays_when_it_joins_again(directory):
+@pytest.mark.parametrize("folder", ["", "folder"])
+def test_a_session_that_a_replica_accepted_stays_when_it_joins_again(directory, folder):
+    member = Member("b", "2:2", folder)
+    directory.join(member, {})
     directory.offer("old", "a", "g0", "b", "g1")
     directory.accept("old", "b", "g1")
-    assert directory.join(Member("b", "2:2"), {}, {"old": "g1"}) == []
+    assert directory.join(member, {}, {"old": "g1"}) == []
     assert directory.find("old") == Place("b", "2:2")
-    assert directory.join(Member("b", "2:2"), {}) == []
+    assert directory.join(member, {}) == []
     assert directory.find("old") == Place()
+
+
+def test_a_session_that_arrives_is_known_to_a_new_directory():
+    directory = Clocked()
+    directory.join(Member("a", "1:1"), {})
+    directory.join(Member("b", "2:2"), {}, {"s": "g1"})
+    directory.pause(RECOVERY)
+    assert not directory.find("s").known
+    assert directory.claim("s", "a", "g2") == Answer.NO
+    assert directory.withdraw("s", "a", "g2") == Answer.NO
+    assert directory.accept("s", "b", "g0") == Answer.NO
+    assert directory.accept("s", "b", "g1") == Answer.YES
+    assert directory.find("s") == Place("b", "2:2")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("report", [Holding("g0", "b", "g1"), Holding("g0"), Holding("g2", found=True)])
+def test_a_report_of_the_sender_decides_about_a_session_that_arrives(first, report):
+    directory, members = Clocked(), [("a", {"s": report}, {}), ("b", {}, {"s": "g1"})]
+    for name, sessions, arriving in (members[first], members[1 - first]):
+        assert directory.join(Member(name, "1:1"), sessions, arriving) == []
+    directory.pause(RECOVERY)
+    assert directory.find("s") == (Place(known=False) if report.target else Place("a", "1:1"))
+    assert directory.accept("s", "b", "g1") == (Answer.YES if report.target else Answer.NO)
+
+
+def test_a_session_does_not_arrive_after_its_end(directory):
+    directory.ended("old", "a", "g0")
+    directory.join(Member("b", "2:2"), {}, {"old": "g1"})
+    assert directory.find("old") == Place("a", "1:1")
+    assert directory.accept("old", "b", "g1") == Answer.NO
 
 
 def test_an_old_copy_in_a_state_folder_loses():

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from cluster_world import DELAY, DELIVER, LOSE, FakeReplica, Stepper, World
 
-from recurra.serve.cluster.directory import RECOVERY
+from recurra.serve.cluster.directory import LOST, RECOVERY, Place
 from recurra.serve.problems import Problem
 
 SCHEDULES = 40
+ACCEPT = ("r1 waits", "r1 sends accept")
+"""Messages with which r1 repeats `accept`."""
 LENGTH = 400
 """Messages and events of a schedule, after which the cluster comes to rest."""
 
@@ -173,10 +175,10 @@ def strike(world: World, fault: str, sender: FakeReplica, target: FakeReplica, n
         world.deliver(names[0], fault)
 
 
-async def directly(world: World, work: Any) -> Any:
-    """Returns the answer to a request while all messages are delivered in their order."""
+async def directly(world: World, work: Any, held: tuple[str, ...] = ()) -> Any:
+    """Returns the answer to a request while all messages are delivered in their order, except for those in `held`."""
     task = asyncio.ensure_future(work)
-    await world.finish(task.done)
+    await world.finish(task.done, held)
     return await task
 
 
@@ -189,6 +191,62 @@ def test_a_fault_at_each_message_of_a_move(kept, fault):
     while asyncio.run(one_move(kept, fault, places)) == places:
         places += 1
     assert places > 8
+
+
+async def unconfirmed_move(world: World) -> tuple[FakeReplica, FakeReplica]:
+    """Moves a session with one step from r0, which ends, to r1. r1 gets no answer to `accept`, and r0 none of r1."""
+    r0, r1 = world.add(), world.add()
+    await world.finish(lambda: r0.ready and r1.ready)
+    assert await directly(world, r0.request("s", None)) == 0
+    assert await directly(world, r0.request("s", 0)) == 1
+    r0.start(r0.leave())
+    answer = "r1 gets the answer to accept"
+    await world.finish(lambda: answer in world.labels, (answer,))
+    world.deliver(world.labels.index(answer), LOSE)
+    world.deliver(world.labels.index("r1 is too slow for s"))
+    return r0, r1
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("fault", ["silence", "directory"])
+def test_a_session_is_known_until_its_receiver_has_the_answer_to_accept(kept, fault):
+    """r1 accepted the session, but the answer was lost, and r1 joins again before it repeats the question."""
+
+    async def run() -> None:
+        world = World(kept)
+        r0, r1 = await unconfirmed_move(world)
+        await world.finish(lambda: not r0.alive, ACCEPT)
+        if fault == "silence":
+            world.directory._remove("r1")  # it looked dead
+        else:
+            world.crash_directory()
+        r2 = world.add()
+        await world.finish(lambda: r2.ready and world.all_joined(), ACCEPT)
+        assert "s" not in r1.holdings
+        for request, status in ((r2.request("s", 1), 503), (r1.request("s", 1), 503), (r2.holdings.claim("s"), 409)):
+            with pytest.raises(Problem) as refused:
+                await directly(world, request, ACCEPT)
+            assert refused.value.status == status
+        await world.finish(lambda: not r1.holdings._arriving)
+        assert await directly(world, r2.request("s", 1)) == 2
+        world.check({"s": 2})
+        world.close()
+
+    asyncio.run(run())
+
+
+def test_a_replica_that_ends_reports_sessions_that_arrive():
+    async def run() -> None:
+        world = World()
+        _, r1 = await unconfirmed_move(world)
+        await directly(world, r1.holdings.leave(), ACCEPT)
+        r1.end()
+        assert (await world.directory.find("s")).known is False
+        world.now += LOST
+        assert await world.directory.find("s") == Place("r1")
+        world.close()
+
+    asyncio.run(run())
 
 
 def test_only_one_of_two_claims_is_successful():

@@ -10,6 +10,9 @@ one. A session has one of these states:
   the session, and B does not use it yet. `accept` of B makes it *owned by B*. `withdraw` of A makes it *owned by A*,
   with a new grant. The first of the two messages decides, and the other one is answered with `NO`. A asks with
   `withdraw` whenever B did not confirm the move.
+- **arriving at B**: a new directory knows from B that the session moves, and no other replica has reported it. Requests
+  get 503. If another replica reports the session, the report decides. If none does so for `RECOVERY` seconds, `accept`
+  of B makes it *owned by B*.
 
 If a replica or the directory ends:
 
@@ -74,7 +77,7 @@ class Holding(NamedTuple):
     """A session of a replica.
 
     Attributes:
-        grant: name of the period in which the replica has the session.
+        grant: name of the period in which the replica has the session; empty if the session arrives there.
         target: name of the replica that the session moves to; empty if it does not move.
         token: grant of the target, which is a secret between the three parties; empty if the session does not move.
         found: True if a new replica found the session in its state folder. It may be an old copy, which the earlier
@@ -141,11 +144,16 @@ class Directory:
         """
         member = Member(*member)
         self._forget(member.name, arriving)
-        if member.folder:  # the earlier replica with this folder has ended, as the lock of the folder is free
-            self._forget(self._folders.get(member.folder, ""))
+        earlier = self._folders.get(member.folder, member.name)
+        if earlier != member.name:  # it has ended, as the lock of the folder is free
+            self._forget(earlier)
+        if member.folder:
             self._folders[member.folder] = member.name
         self._members[member.name] = member
         self._record(member.name)
+        for session, token in arriving.items():
+            if session not in self._sessions and session not in self._ended:
+                self._sessions[session] = member.name, Holding("", member.name, token)
         return [name for name, holding in sessions.items() if not self._admit(name, member.name, Holding(*holding))]
 
     def _forget(self, replica: str, arriving: Mapping[str, str] = EMPTY) -> None:
@@ -166,7 +174,7 @@ class Directory:
     def _admit(self, session: str, replica: str, new: Holding) -> bool:
         """Records a session that a replica reports. Returns False if another replica has it."""
         owner, old = self._sessions.get(session, (replica, new))
-        if owner != replica and not self._is_lost(owner):
+        if owner != replica and old.grant and not self._is_lost(owner):
             if old.grant == new.token:
                 return True  # the target has accepted it; `withdraw` will tell
             if self._is_doubtful(old) and not new.found:
@@ -281,17 +289,14 @@ class Directory:
         if replica not in self._members:
             return Answer.LATER
         owner, holding = self._sessions.get(session, ("", NOTHING))
+        if not holding.grant and self._recovering and session not in self._ended:
+            return Answer.LATER
         if holding.target == replica and holding.token == token:
             self._sessions[session] = replica, Holding(token)
             return Answer.YES
         if owner == replica and holding.grant == token:
             return Answer.YES
-        if owner or session in self._ended:
-            return Answer.NO
-        if self._recovering:
-            return Answer.LATER
-        self._sessions[session] = replica, Holding(token)  # an earlier directory knew of the move, and its sender ended
-        return Answer.YES
+        return Answer.NO
 
     async def withdraw(self, session: str, replica: str, grant: str) -> Answer:
         """Ends the move of a session and begins a new grant; `NO` if the target has accepted the session."""

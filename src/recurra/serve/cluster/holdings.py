@@ -244,7 +244,7 @@ class Holdings:
     async def leave(self) -> None:
         """Reports the sessions that stay with this replica, which ends."""
         async with self._message():
-            await self._ask("leave", self._name, list(self._grants))
+            await self._ask("leave", self._name, [*self._grants, *self._arriving])
 
     def found(self, sessions: Iterable[str]) -> None:
         """Adds sessions of a state folder, before the replica joins."""
