@@ -199,6 +199,15 @@ def test_a_report_of_the_sender_decides_about_a_session_that_arrives(first, repo
     assert directory.accept("s", "b", "g1") == (Answer.YES if report.target else Answer.NO)
 
 
+def test_a_withdrawn_move_is_not_offered_again_by_a_replica_that_does_not_know_it(directory):
+    directory.offer("old", "a", "g0", "b", "g1")
+    assert directory.withdraw("old", "a", "g2") == Answer.YES  # the answer is lost
+    directory.join(Member("a", "1:1"), {"old": Holding("g0", "b", "g1")})
+    assert directory.accept("old", "b", "g1") == Answer.NO
+    assert directory.withdraw("old", "a", "g3") == Answer.YES
+    assert directory.find("old") == Place("a", "1:1")
+
+
 def test_a_session_does_not_arrive_after_its_end(directory):
     directory.ended("old", "a", "g0")
     directory.join(Member("b", "2:2"), {}, {"old": "g1"})

@@ -50,6 +50,7 @@ class Schedule:
             for _ in range(LENGTH):
                 await world.settle()
                 await self._event(self.random.random())
+            await world.settle()
             for _, late in world.late:
                 await late()
             for client in self.clients:
@@ -62,7 +63,7 @@ class Schedule:
             world.check({client.session: client.seq for client in self.clients if not client.ended})
             return sum(client.seq for client in self.clients)
         finally:
-            for task in tasks:
+            for task in sorted(tasks, key=lambda task: not task.done()):
                 task.cancel()
             world.close()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -143,6 +143,7 @@ class Directory:
             The sessions that another replica has. The replica must delete its copies.
         """
         member = Member(*member)
+        reports = {name: self._decided(name, member.name, Holding(*holding)) for name, holding in sessions.items()}
         self._forget(member.name, arriving)
         earlier = self._folders.get(member.folder, member.name)
         if earlier != member.name:  # it has ended, as the lock of the folder is free
@@ -154,7 +155,12 @@ class Directory:
         for session, token in arriving.items():
             if session not in self._sessions and session not in self._ended:
                 self._sessions[session] = member.name, Holding("", member.name, token)
-        return [name for name, holding in sessions.items() if not self._admit(name, member.name, Holding(*holding))]
+        return [name for name, holding in reports.items() if not self._admit(name, member.name, holding)]
+
+    def _decided(self, session: str, replica: str, reported: Holding) -> Holding:
+        """Returns the report of a session without its move if the move was withdrawn and the answer was lost."""
+        withdrawn = self._holding(session, replica).grant not in ("", reported.grant)
+        return reported._replace(target="", token="") if withdrawn else reported
 
     def _forget(self, replica: str, arriving: Mapping[str, str] = EMPTY) -> None:
         """Removes a replica and its sessions, except for those that it has accepted without knowing it."""
