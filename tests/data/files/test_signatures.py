@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.feather
 import pytest
 import soundfile
 
@@ -57,7 +55,6 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "frame.pkl": (lambda path: path.write_bytes(pickle.dumps([1, 2])), "a Python pickle.*\nIt can run code"),
     "frame.h5": (_bytes(b"\x89HDF\r\n\x1a\n\0"), "an HDF5 file"),
     "tables.db": (_database, "an SQLite database"),
-    "frame.feather": (lambda path: pa.feather.write_feather(pa.table({"a": [1]}), path), "an Arrow file"),
     "one.npy": (lambda path: np.save(path, np.ones(3)), "a NumPy array"),
     "tone.wav": (lambda path: soundfile.write(path, np.zeros(100), 8000), "a recording"),
     "page.csv": (_bytes(b"<!DOCTYPE html><html><body>404"), "a web page"),

@@ -38,8 +38,9 @@ def test_what_is_no_file_is_refused(tmp_path: Path, write: Write) -> None:
         read_table(tmp_path / "reveiws.csv")
     with pytest.raises(DataError, match=r"there is no file .*x\.csv$"):
         read_table(tmp_path / "nowhere" / "x.csv")
-    with pytest.raises(DataError, match="is a folder"):
-        read_table(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="contains no files of data"):
+        read_table(tmp_path / "empty")
     with pytest.raises(DataError, match="is not a regular file"):
         read_table("/dev/null")
     with pytest.raises(DataError, match="is empty"):

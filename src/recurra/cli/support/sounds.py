@@ -13,23 +13,25 @@ from .files import located
 from .options import FileOptions
 
 
-def as_sounds(column: Any, folder: Path, where: Callable[[int], str]) -> Any:
+def as_sounds(column: Any, table: Path, where: Callable[[int], str]) -> Any:
     """Converts a column of file names, relative to the table, to recordings. Returns any other column unchanged.
 
     Args:
         column: of the table.
-        folder: that of the table, where relative names begin.
+        table: the table. Relative names begin in its folder; if it is a folder of tables, in this folder.
         where: says file and line of a row.
 
     Raises:
         DataError: a file is missing or cannot be read; the message names the line.
     """
+    from recurra.data.files.access import is_folder
     from recurra.data.files.audio import as_recordings, first_known, is_audio_name
 
     if not is_audio_name(first_known(column)):
         return column
     with located(where):
         recordings = as_recordings(column.to_pylist())
+        folder = table if is_folder(table) else table.parent
         return checked([folder / path for path in recordings.rows])  # type: ignore[union-attr]
 
 
@@ -47,17 +49,20 @@ def checked(paths: list[Path]) -> list[Path]:
 
 
 def sounds_at(source: str) -> list[Path] | None:
-    """Returns the sound file of a name, or all sound files of a folder; None for any other name.
+    """Returns the sound file of a name, or all sound files of a folder; None for tables and folders of tables.
 
     Raises:
-        DataError: the folder holds no sound.
+        DataError: the folder holds neither sounds nor tables.
     """
     from recurra.data.files.access import is_folder
     from recurra.data.files.audio import SUFFIXES, is_audio_name
+    from recurra.data.readers.sniff import TABLE_SUFFIXES, table_suffix
 
     path = Path(source)
     if is_folder(path):
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        if not found and any(table_suffix(p) in (*TABLE_SUFFIXES, ".txt") for p in path.rglob("*")):
+            return None
         if not found:
             raise DataError(f"the folder {path} contains no sound files ({', '.join(SUFFIXES)})")
         return checked(found)
@@ -76,4 +81,4 @@ def read_sounds(column_of: str | None, source: str, options: FileOptions) -> Any
     if column_of is None:
         raise UsageError("this model has no name of an input column; name it with --input")
     file = read_columns(Path(source), [column_of], options)
-    return as_sounds(file.table.column(0), Path(source).parent, file.where)
+    return as_sounds(file.table.column(0), Path(source), file.where)

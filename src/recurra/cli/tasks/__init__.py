@@ -67,8 +67,24 @@ def _option(name: str) -> str:
 
 
 FILES = (
-    *(".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".ts", ".npz", ".txt", ".conllu", ".conll"),
-    *(".bio", ".iob", ".gz", ".bz2", ".xz", ".xlsx", ".xls", ".ods", ".hwp", ".hwpx", ".pdf", ".zip"),
+    *(".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather", ".ipc", ".ts", ".npz", ".txt"),
+    *(
+        ".conllu",
+        ".conll",
+        ".bio",
+        ".iob",
+        ".gz",
+        ".bz2",
+        ".xz",
+        ".zst",
+        ".xlsx",
+        ".xls",
+        ".ods",
+        ".hwp",
+        ".hwpx",
+        ".pdf",
+        ".zip",
+    ),
     *(".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au"),
 )
 """An argument with one of these suffixes and without spaces is a file name, even if there is no file with this name."""
@@ -82,15 +98,16 @@ def source_of(estimator: Any, given: str) -> str | list[str]:
         given: the argument.
 
     Returns:
-        `-` for standard input, the name of a file or folder that exists, or a list with one text, where the model
-        takes texts.
+        `-` for standard input, the name of a file or folder that exists, a pattern that matches files, a URL of data,
+        or a list with one text, where the model takes texts.
 
     Raises:
         DataError: the argument is neither a file nor a text that the model takes.
     """
     from recurra.data.files.access import is_file, is_folder, refuse_no_file
+    from recurra.data.files.places import is_pattern
 
-    if given == "-" or (given and (is_file(given) or is_folder(given))):
+    if given == "-" or (given and (is_file(given) or is_folder(given) or is_pattern(given) or _is_url(given))):
         return given
     named = given.lower().endswith(FILES) or given.startswith(("/", "./", "../", "~"))
     if not estimator.accepts_text or (named and not any(map(str.isspace, given))):
@@ -101,6 +118,15 @@ def source_of(estimator: Any, given: str) -> str | list[str]:
                 raise
             raise DataError(f"{error}\nThis model takes files of numbers or recordings, not texts.") from None
     return [os.fsencode(given).decode("utf-8", "replace")]
+
+
+def _is_url(given: str) -> bool:
+    """Returns whether an argument is a URL of data. A web address may also be a text, unless it is that of a table."""
+    from recurra.data.files.remote import url_of
+
+    if url_of(given) is None or any(map(str.isspace, given)):
+        return False
+    return not given.lower().startswith("http") or given.lower().endswith(FILES)
 
 
 def one(estimator: Any, source: str | list[str], options: Any, row: int = 1) -> tuple[Any, ...]:

@@ -51,7 +51,8 @@ def fit(
       recurra fit fill book.txt --out my-filler
       recurra fit fill reviews.csv --input document --tokens bpe --hidden-size 256 --out my-filler
 
-    A table is a CSV, TSV, JSON Lines or Parquet file; without --input, TRAIN has one text a line.
+    A table is a CSV, TSV, JSON Lines, Parquet or Arrow file, or a folder, pattern or URL of them. Without --input,
+    TRAIN has one text a line.
     """
     for name in ("bidirectional", "pooling"):
         if getattr(options, name) is not None:
@@ -108,10 +109,10 @@ def read_texts(path: Path, column: str | None, options: FileOptions, cache: Path
 def _read(path: Path, column: str | None, options: FileOptions, cache: Path | None = None) -> DataFile:
     if column is not None:
         return read_columns(path, [column], options, cache)
-    from recurra.data.readers.sniff import table_suffix
+    from recurra.data.readers.sniff import TABLE_SUFFIXES, table_suffix
     from recurra.data.readers.text_lines import read_lines
 
-    if table_suffix(path) in (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"):
+    if table_suffix(path) in TABLE_SUFFIXES:
         raise UsageError(f"{path.name} is a table: name its column of texts with --input")
     file = read_lines(path, options.encoding, cache_dir=cache)
     say(file.summary)

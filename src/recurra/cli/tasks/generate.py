@@ -27,7 +27,12 @@ ROWS = 4096  # predicted together
 @with_options(FitOptions)
 def fit(
     train: Annotated[
-        Path, typer.Argument(help="Plain text; with --input a table, CSV, TSV, JSON Lines or Parquet.", metavar="TRAIN")
+        Path,
+        typer.Argument(
+            help="Plain text; with --input a table, CSV, TSV, JSON Lines, Parquet or Arrow, or a folder, pattern or "
+            "URL of tables.",
+            metavar="TRAIN",
+        ),
     ],
     input: Annotated[
         str | None, typer.Option("--input", help="Column of texts, one document per row.", rich_help_panel="Data")
@@ -108,7 +113,7 @@ def _read(path: Path, input: str | None, condition: str | None, options: FileOpt
     """
     from recurra.data.files.access import is_file
     from recurra.data.readers.running_text import read_text
-    from recurra.data.readers.sniff import table_suffix
+    from recurra.data.readers.sniff import TABLE_SUFFIXES, table_suffix
 
     if input is not None:
         names = [input] if condition is None else [input, condition]
@@ -116,7 +121,7 @@ def _read(path: Path, input: str | None, condition: str | None, options: FileOpt
         arguments = (file.table.column(0), *(labels(c) for c in file.table.columns[1:]))
         known = {"input_column": input, "condition_column": condition}
         return Labelled(arguments, file.where, {k: v for k, v in known.items() if v is not None})
-    if is_file(path) and table_suffix(path) in (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"):
+    if is_file(path) and table_suffix(path) in TABLE_SUFFIXES:
         raise UsageError(
             f"{path.name} is a table: name its column of texts with --input\n"
             "to learn the table's own letters, give the file a name that ends in .txt"

@@ -18,7 +18,12 @@ from .sources import Columns, read_source
 from .training import train
 
 Train = Annotated[
-    Path, typer.Argument(help="CSV, TSV, JSON Lines or Parquet table, .ts or .npz; also gzipped.", metavar="TRAIN")
+    Path,
+    typer.Argument(
+        help="CSV, TSV, JSON Lines, Parquet or Arrow table, or a folder, pattern or URL of tables; .ts or .npz. Text "
+        "files may be compressed.",
+        metavar="TRAIN",
+    ),
 ]
 
 

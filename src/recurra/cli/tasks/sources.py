@@ -185,7 +185,7 @@ def _from_column(
     file = (
         read_numbers(path, names, 1, options, cache) if task == "regress" else read_columns(path, names, options, cache)
     )
-    sequences: Any = as_sounds(file.table.column(0), path.parent, file.where)
+    sequences: Any = as_sounds(file.table.column(0), path, file.where)
     if not isinstance(sequences, list) and pa.types.is_nested(sequences.type):
         with located(file.where):
             sequences = as_sequences(sequences)

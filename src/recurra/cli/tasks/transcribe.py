@@ -98,6 +98,6 @@ def _decoding(estimator: Any, options: PredictOptions) -> None:
 
 def _labelled(path: Path, input: str, target: str, options: FileOptions, cache: Path | None = None) -> Labelled:
     file = read_columns(path, [input, target], options, cache)
-    sounds = as_sounds(file.table.column(0), path.parent, file.where)
+    sounds = as_sounds(file.table.column(0), path, file.where)
     texts = labels(file.table.column(1))
     return Labelled((sounds, texts), file.where, {"input_column": input, "target_column": target})

@@ -32,7 +32,8 @@ ROWS = 256  # translated together
 Train = Annotated[
     Path,
     typer.Argument(
-        help="CSV, TSV, JSON Lines or Parquet file, also gzipped; or, with --target-file, one text a line.",
+        help="CSV, TSV, JSON Lines, Parquet or Arrow table, or a folder, pattern or URL of tables; or, with "
+        "--target-file, one text a line.",
         metavar="TRAIN",
     ),
 ]

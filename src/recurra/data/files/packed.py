@@ -1,4 +1,4 @@
-"""Opens files, decompresses gzip, bzip2 and xz, and limits the size to which a compressed file may expand."""
+"""Opens files, decompresses gzip, bzip2, xz and Zstandard, and limits the expansion of a compressed file."""
 
 from __future__ import annotations
 
@@ -12,18 +12,25 @@ from typing import Any, BinaryIO
 
 from recurra.errors import DataError, UsageError
 
-PACKED_SUFFIXES = (".gz", ".bz2", ".xz")
+PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 MAX_EXPANSION = 200
 """Maximum ratio of unpacked to packed size. Tables and logs are below 50. The environment variable
 `RECURRA_MAX_EXPANSION` overrides it."""
 FREE_BYTES = 16 << 20
 """Unpacked size up to which the ratio does not matter."""
 
-_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+
+def _open_zstd(file: BinaryIO) -> Any:
+    import pyarrow as pa  # Python has no module for this format before version 3.14
+
+    return pa.CompressedInputStream(file, "zstd")
+
+
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open, b"\x28\xb5\x2f\xfd": _open_zstd}
 
 
 def open_binary(path: Path) -> BinaryIO:
-    """Opens a file for reading bytes. It is decompressed if its first bytes are those of gzip, bzip2 or xz.
+    """Opens a file for reading bytes. If its first bytes are those of gzip, bzip2, xz or Zstandard, it is decompressed.
 
     Raises:
         DataError: while reading, as soon as the file expands too much (see `check_expansion`).

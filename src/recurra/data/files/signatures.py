@@ -70,7 +70,7 @@ SIGNATURES = (
     Signature(b"\x80\x04\x95", "a Python pickle", _UNSAFE),
     Signature(b"\x80\x05\x95", "a Python pickle", _UNSAFE),
     Signature(b"PAR1", "a Parquet file", "Give it under a name that ends in .parquet."),
-    Signature(b"ARROW1", "an Arrow file (Feather)", _PANDAS),
+    Signature(b"ARROW1", "an Arrow file (Feather)", "Give it under a name that ends in .arrow."),
     Signature(b"FEA1", "a Feather file", _PANDAS),
     Signature(b"ORC", "an ORC file", _PANDAS, binary=True),
     Signature(b"Obj\x01", "an Avro file", _PANDAS),

@@ -70,22 +70,30 @@ class DataFile:
     delimiter: str | None = None
     _starts: Callable[[], Iterator[int]] | None = field(default=None, repr=False, compare=False)
     _rows: np.ndarray | None = field(default=None, repr=False, compare=False)
+    _parts: Sequence[DataFile] = field(default=(), repr=False, compare=False)
 
     def line_of(self, row: int) -> int | None:
         """Returns the line, counted from 1, at which `row`, counted from 0, begins; None for Parquet.
 
         This reads the file again, so it is meant for error messages only.
         """
-        row = self._in_file(row)
-        return None if self._starts is None else next(itertools.islice(self._starts(), row, None), None)
+        file, row = self._in_file(row)
+        return None if file._starts is None else next(itertools.islice(file._starts(), row, None), None)
 
     def where(self, row: int) -> str:
         """Returns the place of `row` for messages: `file.csv, line 17` or `file.parquet, row 17`."""
+        file, at = self._in_file(row)
         line = self.line_of(row)
-        return f"{self.path.name}, row {self._in_file(row) + 1}" if line is None else f"{self.path.name}, line {line}"
+        return f"{file.path.name}, row {at + 1}" if line is None else f"{file.path.name}, line {line}"
 
-    def _in_file(self, row: int) -> int:
-        return row if self._rows is None else int(self._rows[row])
+    def _in_file(self, row: int) -> tuple[DataFile, int]:
+        """Returns the file that a row comes from, and the number of the row in it."""
+        row = row if self._rows is None else int(self._rows[row])
+        for part in self._parts:
+            if row < part.table.num_rows:
+                return part, row
+            row -= part.table.num_rows
+        return self, row
 
     def without_empty_rows(self) -> tuple[DataFile, list[str]]:
         """Removes the rows in which every chosen column is empty. Spreadsheets write these rows below their data.
@@ -106,6 +114,55 @@ class DataFile:
         rows = np.flatnonzero(~empty)
         kept = dataclasses.replace(self, table=self.table.take(rows), _rows=rows)
         return kept, [f"{counted(int(empty.sum()), 'empty row')} left out"]
+
+
+@dataclass
+class OpenTable:
+    """A table file whose format and columns are known, before its rows are read.
+
+    Args:
+        path: the file.
+        kind: its format, such as `"Parquet"`; files of one data set have the same.
+        schema: the chosen columns.
+        names: names of all columns.
+        facts: parts of the summary beside the number of rows and the columns.
+        read: yields the rows with columns of the given schema, which are those of `schema` with equal or wider types.
+        delimiter: see `DataFile`.
+        starts: yields the line at which each row begins; None if rows have no lines.
+        skipped: number of bad rows left out, known when all rows have been read.
+    """
+
+    path: Path
+    kind: str
+    schema: pa.Schema
+    names: Sequence[str]
+    facts: Sequence[str]
+    read: Callable[[OpenTable, pa.Schema], Iterator[pa.RecordBatch]]
+    delimiter: str | None = None
+    starts: Callable[[], Iterator[int]] | None = None
+    skipped: int = 0
+
+    def batches(self, schema: pa.Schema | None = None) -> Iterator[pa.RecordBatch]:
+        """Yields the rows in batches.
+
+        Args:
+            schema: types of the columns; those of the file by default.
+        """
+        return self.read(self, schema or self.schema)
+
+    def file(self, table: pa.Table, rows: np.ndarray | None = None) -> DataFile:
+        """Returns a table of rows of this file.
+
+        Args:
+            table: the rows.
+            rows: their numbers in the file; None if they are all rows.
+        """
+        summary = summarize(self.path, table.num_rows, self.names, self.skipped, *self.facts)
+        starts = None if self.starts is None else self._lines  # keeps this object, and with it a copy of a remote file
+        return DataFile(self.path, table, summary, self.skipped, self.delimiter, starts, rows)
+
+    def _lines(self) -> Iterator[int]:
+        return iter(()) if self.starts is None else self.starts()
 
 
 def choose_columns(path: Path, names: Sequence[str], columns: Sequence[str] | None, note: str = "") -> list[int]:

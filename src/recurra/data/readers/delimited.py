@@ -12,7 +12,7 @@ from pyarrow import csv as pa_csv
 from recurra._util.messages import counted, shortened
 from recurra.data.files.encoding import encoding_name
 from recurra.data.files.packed import open_binary
-from recurra.data.files.table import DataFile, ReadOptions, choose_columns, collect, in_batches, summarize
+from recurra.data.files.table import OpenTable, ReadOptions, choose_columns, in_batches
 from recurra.errors import DataError
 
 from .sniff import Dialect, find_dialect, read_rows
@@ -27,8 +27,8 @@ _SEPARATORS = {
 }
 
 
-def read_delimited(path: Path, columns: Sequence[str] | None, options: ReadOptions, cache_dir: Path | None) -> DataFile:
-    """Reads the chosen columns as unchanged strings."""
+def open_delimited(path: Path, columns: Sequence[str] | None, options: ReadOptions) -> OpenTable:
+    """Detects the format and chooses the columns. They are read as unchanged strings."""
     dialect = find_dialect(
         path, columns or (), encoding=options.encoding, delimiter=options.delimiter, header=options.header
     )
@@ -36,15 +36,26 @@ def read_delimited(path: Path, columns: Sequence[str] | None, options: ReadOptio
         # before `choose_columns` reports a missing column, because a title line above the header hides the names
         _refuse_bad_row(path, dialect, rows=1)
     chosen = choose_columns(path, dialect.names, columns, "" if dialect.header_rows else " (it has no header)")
-    table, skipped = _csv_table(path, dialect, chosen, options.skip_bad_rows, cache_dir)
     facts = (
         _SEPARATORS.get(dialect.delimiter) or f'separated by "{dialect.delimiter}"',
         encoding_name(dialect.encoding),
         "quoted" if dialect.quoting else "no quoting",
         ("no header", "", "two header rows joined")[dialect.header_rows],
     )
-    summary = summarize(path, table.num_rows, dialect.names, skipped, *facts)
-    return DataFile(path, table, summary, skipped, dialect.delimiter, lambda: _row_starts(path, dialect))
+
+    def read(table: OpenTable, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        return _read_batches(table, schema, dialect, chosen, options.skip_bad_rows)
+
+    return OpenTable(
+        path,
+        "delimited text",
+        pa.schema([pa.field(dialect.names[index], pa.string()) for index in chosen]),
+        dialect.names,
+        facts,
+        read,
+        dialect.delimiter,
+        lambda: _row_starts(path, dialect),
+    )
 
 
 def _row_starts(path: Path, dialect: Dialect) -> Iterator[int]:
@@ -81,20 +92,28 @@ class _BadRows:
         return "skip" if self.skip else "error"
 
 
-def _csv_table(
-    path: Path, dialect: Dialect, chosen: list[int], skip_bad_rows: bool, cache_dir: Path | None
-) -> tuple[pa.Table, int]:
-    """Returns the chosen columns and the number of bad rows left out."""
-    schema = pa.schema([pa.field(dialect.names[index], pa.string()) for index in chosen])
-    problem = ""
+def _read_batches(
+    table: OpenTable, schema: pa.Schema, dialect: Dialect, chosen: list[int], skip_bad_rows: bool
+) -> Iterator[pa.RecordBatch]:
+    """Yields the chosen columns, and counts the bad rows left out.
+
+    A row must fit into one block of pyarrow's reader. After an error the file is read again with larger blocks.
+    """
+    path, problem, done = table.path, "", 0
     for block_size in _BLOCK_SIZES:
-        bad = _BadRows(skip_bad_rows, dialect.quoting)
+        bad, above = _BadRows(skip_bad_rows, dialect.quoting), done
         try:
             if dialect.delimiter is None:
                 batches = _line_batches(path, dialect)
             else:
                 batches = _csv_batches(path, dialect, chosen, block_size, bad)
-            return collect(schema, _below_header(batches, dialect, chosen, schema), cache_dir), bad.count
+            for batch in _below_header(batches, dialect, chosen, schema):
+                new = batch.slice(min(above, batch.num_rows))
+                above -= batch.num_rows - new.num_rows
+                done += new.num_rows
+                yield new
+            table.skipped = bad.count
+            return
         except pa.ArrowInvalid as error:
             problem = str(error)
         if bad.count and not skip_bad_rows:

@@ -11,15 +11,15 @@ import pyarrow as pa
 
 from recurra._util.messages import shortened
 from recurra.data.files.encoding import encoding_name, find_encoding, open_text
-from recurra.data.files.table import DataFile, ReadOptions, choose_columns, collect, in_batches, summarize
+from recurra.data.files.table import OpenTable, ReadOptions, choose_columns, in_batches
 from recurra.errors import DataError
 
 _TEXT, _WHOLE, _NOTHING = pa.string(), pa.int64(), pa.null()
 _JSON_TYPES = {str: _TEXT, int: _WHOLE, float: pa.float64(), bool: pa.bool_(), type(None): _NOTHING}
 
 
-def read_json(path: Path, columns: Sequence[str] | None, options: ReadOptions, cache_dir: Path | None) -> DataFile:
-    """Reads the chosen columns. The type of a column can represent all its values."""
+def open_json(path: Path, columns: Sequence[str] | None, options: ReadOptions) -> OpenTable:
+    """Chooses the columns and their types. The type of a column can represent all its values."""
     encoding = find_encoding(path, options.encoding)
     types, skipped = _json_types(path, encoding, options.skip_bad_rows)
     names = list(types)
@@ -29,15 +29,22 @@ def read_json(path: Path, columns: Sequence[str] | None, options: ReadOptions, c
         if isinstance(kind, DataError):
             raise kind
         fields.append(pa.field(names[index], _TEXT if kind == _NOTHING else kind))
-    schema = pa.schema(fields)
 
     def objects() -> Iterator[tuple[int, dict[str, Any]]]:
         lines = _json_lines(path, encoding, options.skip_bad_rows)
         return ((line, record) for line, record in lines if record is not None)
 
-    table = collect(schema, _json_batches(objects(), schema), cache_dir)
-    summary = summarize(path, table.num_rows, names, skipped, "JSON Lines", encoding_name(encoding))
-    return DataFile(path, table, summary, skipped, None, lambda: (line for line, _ in objects()))
+    return OpenTable(
+        path,
+        "JSON Lines",
+        pa.schema(fields),
+        names,
+        ("JSON Lines", encoding_name(encoding)),
+        lambda table, schema: _json_batches(objects(), table.schema.names, schema),
+        None,
+        lambda: (line for line, _ in objects()),
+        skipped,
+    )
 
 
 def _json_lines(path: Path, encoding: str, skip: bool) -> Iterator[tuple[int, dict[str, Any] | None]]:
@@ -108,9 +115,14 @@ def _wider_type(known: pa.DataType, value: Any) -> pa.DataType | None:
     return pa.float64() if {known, kind} == {pa.int64(), pa.float64()} else _TEXT
 
 
-def _json_batches(records: Iterator[tuple[int, dict[str, Any]]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _json_batches(
+    records: Iterator[tuple[int, dict[str, Any]]], keys: Sequence[str], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
     for some in in_batches(records):
-        columns = [[_fitted(record.get(column.name), column.type) for _, record in some] for column in schema]
+        columns = [
+            [_fitted(record.get(key), column.type) for _, record in some]
+            for key, column in zip(keys, schema, strict=True)
+        ]
         yield pa.record_batch(
             [pa.array(values, column.type) for values, column in zip(columns, schema, strict=True)],
             schema=schema,

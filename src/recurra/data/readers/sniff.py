@@ -18,6 +18,8 @@ from recurra.data.files.packed import PACKED_SUFFIXES
 from recurra.errors import DataError
 
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 1000, 1 << 20
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather", ".ipc")
+"""Suffixes of files that are tables and not plain text."""
 _MAX_COLUMNS = 1_000_000
 _DELIMITERS = "\t;|,"
 _SUFFIX_DELIMITERS = {".csv": ";,", ".tsv": "\t"}

@@ -1,25 +1,34 @@
-"""Reads columns of a CSV, TSV, JSON Lines or Parquet file into an Arrow table."""
+"""Reads columns of CSV, TSV, JSON Lines, Parquet and Arrow files into an Arrow table."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
-from recurra._util.messages import listed
+from recurra._util.messages import counted, listed
 from recurra.data.files.access import reading, refuse_no_file
+from recurra.data.files.places import File, find_files
+from recurra.data.files.remote import RemoteFile
 from recurra.data.files.signatures import HEAD_BYTES, recognize
-from recurra.data.files.table import DETECT, DataFile, ReadOptions
+from recurra.data.files.table import DETECT, DataFile, OpenTable, ReadOptions, collect
 from recurra.errors import DataError
 
-from .delimited import read_delimited
-from .jsonl import read_json
-from .parquet import read_parquet
+from .columnar import STREAM, open_arrow, open_parquet
+from .delimited import open_delimited
+from .jsonl import open_json
 from .sniff import table_suffix
 
-__all__ = ["DataFile", "ReadOptions", "read_table"]
+__all__ = ["DataFile", "ReadOptions", "open_table", "read_table", "stream_table"]
+
+ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
 
 
 def read_table(
@@ -29,20 +38,21 @@ def read_table(
     *,
     cache_dir: Path | None = None,
 ) -> DataFile:
-    r"""Reads columns of a CSV, TSV, JSON Lines or Parquet file.
+    r"""Reads columns of a CSV, TSV, JSON Lines, Parquet or Arrow file, or of several such files.
 
-    The text formats may be compressed with gzip, bzip2 or xz. Encoding, delimiter, quoting and header of text tables
-    are detected.
+    The text formats may be compressed with gzip, bzip2, xz or Zstandard. Encoding, delimiter, quoting and header of
+    text tables are detected, for each file.
 
     Args:
-        path: the file.
+        path: a file, a folder, a pattern such as `data/part-*.csv`, or a URL of any of these, such as
+            `s3://bucket/folder`; see `find_files`. Rows are in the order of the names of the files.
         columns: names of columns, or their positions counted from 1, such as `"2"`; all of them by default.
-            Column `i` of the table is `columns[i]`, under its name in the file.
+            Column `i` of the table is `columns[i]`, under its name in the (first) file.
         options: options of reading the file.
         cache_dir: folder for tables over 64 MB, which are written there and memory-mapped; None to use memory.
 
     Raises:
-        DataError: the file cannot be read, lacks a column, has no rows, or has a bad row. The message names the place.
+        DataError: a file cannot be read, lacks a column, has no rows, or has a bad row. The message names the place.
 
     Example:
         >>> import tempfile
@@ -57,25 +67,158 @@ def read_table(
         >>> file.summary
         'reviews.csv: 2 rows, comma-separated, UTF-8, quoted, columns text, label'
     """
-    path = Path(path)
-    with reading(path, pa.ArrowException):
-        if _is_parquet(path):
-            file = read_parquet(path, columns, cache_dir)
-        elif table_suffix(path) in (".jsonl", ".ndjson", ".json"):
-            file = read_json(path, columns, options, cache_dir)
-        else:
-            file = read_delimited(path, columns, options, cache_dir)
-    if not file.table.num_rows:
-        raise DataError(f"{path.name} has columns ({listed(file.table.column_names, 8)}) but no rows below them")
-    return file
+    files = find_files(os.fspath(path))
+    if len(files) == 1:
+        with reading(_local(files[0]), pa.ArrowException):
+            opened = open_table(files[0], columns, options)
+            file = opened.file(collect(opened.schema, opened.batches(), cache_dir))
+        if not file.table.num_rows:
+            raise _no_rows(file.path, file.table.schema)
+        return file
+    return _read_several(Path(path), files, columns, options, cache_dir)
 
 
-def _is_parquet(path: Path) -> bool:
-    """Returns whether the file is Parquet, by its name or its first bytes. Raises `DataError` for an empty file."""
-    refuse_no_file(path)
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-    named = path.suffix.lower() == ".parquet"
-    if named and not head.startswith(b"PAR1") and (error := recognize(path, head)) is not None:
+def stream_table(
+    path: str | os.PathLike[str], columns: Sequence[str] | None = None, options: ReadOptions = DETECT
+) -> Iterator[DataFile]:
+    """Reads columns as `read_table` does, and yields some thousand rows at a time; memory does not grow with the rows.
+
+    The types of a column may differ between files.
+    """
+    several, first, rows = find_files(os.fspath(path)), None, 0
+    for file in several:
+        with reading(_local(file), pa.ArrowException):
+            opened = open_table(file, columns, options)
+            first = first or opened
+            _check_kind(first, opened)
+            start = 0
+            for batch in opened.batches():
+                table = pa.Table.from_batches([batch])
+                yield opened.file(table, np.arange(start, start + batch.num_rows))
+                start += batch.num_rows
+            rows += start
+    if first is not None and not rows:
+        raise _no_rows(first.path if len(several) == 1 else Path(path), first.schema)
+
+
+def open_table(file: File, columns: Sequence[str] | None = None, options: ReadOptions = DETECT) -> OpenTable:
+    """Detects the format of one file and chooses the columns; rows are read later.
+
+    Raises:
+        DataError: the file cannot be read, or lacks a column.
+    """
+    suffix, head = table_suffix(_local(file)), _head(file)
+    if suffix == ".parquet" or head.startswith(b"PAR1"):
+        return open_parquet(file, columns)
+    if suffix in ARROW_SUFFIXES or head.startswith((b"ARROW1", STREAM)):
+        return open_arrow(file, columns)
+    opener = open_json if suffix in (".jsonl", ".ndjson", ".json") else open_delimited
+    if not isinstance(file, RemoteFile):
+        return opener(file, columns, options)
+    folder = tempfile.mkdtemp(prefix="recurra-")  # text is read several times
+    try:
+        found = opener(file.fetch(Path(folder)), columns, options)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
+    return found
+
+
+def _read_several(
+    path: Path, files: Sequence[File], columns: Sequence[str] | None, options: ReadOptions, cache_dir: Path | None
+) -> DataFile:
+    """Reads several files as one table."""
+    opened: list[OpenTable] = []
+    for file in files:
+        with reading(_local(file), pa.ArrowException):
+            opened.append(open_table(file, columns, options))
+            _check_kind(opened[0], opened[-1])
+    schema = _common_schema(opened)
+    counts: list[int] = []
+
+    def batches(table: OpenTable) -> Iterator[pa.RecordBatch]:
+        counts.append(0)
+        with reading(table.path, pa.ArrowException):
+            for batch in table.batches(schema):
+                counts[-1] += batch.num_rows
+                yield batch
+
+    table = collect(schema, chain.from_iterable(map(batches, opened)), cache_dir)
+    if not table.num_rows:
+        raise _no_rows(path, schema)
+    starts = np.cumsum([0, *counts])
+    parts = [one.file(table.slice(starts[i], counts[i])) for i, one in enumerate(opened)]
+    skipped, facts = sum(part.skipped for part in parts), opened[0].facts
+    left_out = f", {counted(skipped, 'bad row')} left out" if skipped else ""
+    summary = (
+        f"{path}: {counted(table.num_rows, 'row')} in {counted(len(parts), 'file')}, "
+        f"{', '.join(filter(None, facts))}{left_out}, columns {listed(opened[0].names, 8)}"
+    )
+    return DataFile(path, table, summary, skipped, opened[0].delimiter, None, None, parts)
+
+
+def _check_kind(first: OpenTable, other: OpenTable) -> None:
+    """Refuses files of different kinds in one data set."""
+    if first.kind != other.kind:
+        raise DataError(
+            f"{first.path.name} is {first.kind}, but {other.path.name} is {other.kind}: files of one data set are of "
+            f"one kind\nName one kind with a pattern, such as 'folder/*{first.path.suffix}'."
+        )
+
+
+def _common_schema(tables: Sequence[OpenTable]) -> pa.Schema:
+    """Returns the columns of the first file, with types that can represent the values of all files.
+
+    Raises:
+        DataError: two files have types that have none in common. The message names the second file.
+    """
+    fields = list(tables[0].schema)
+    for table in tables[1:]:
+        for i, field in enumerate(table.schema):
+            kind = _common_type(fields[i].type, field.type, table.kind)
+            if kind is None:
+                raise DataError(
+                    f"{table.path.name}: column {field.name} has values of type {field.type}, but {fields[i].type} in "
+                    f"{tables[0].path.name}"
+                )
+            fields[i] = fields[i].with_type(kind)
+    return pa.schema(fields)
+
+
+def _common_type(one: pa.DataType, other: pa.DataType, kind: str) -> pa.DataType | None:
+    try:
+        pair = [pa.schema([("", one)]), pa.schema([("", other)])]
+        return pa.unify_schemas(pair, promote_options="permissive").field(0).type
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        scalar = not pa.types.is_nested(one) and not pa.types.is_nested(other)
+        return pa.string() if scalar and kind == "JSON Lines" else None  # as within one file
+
+
+def _local(file: File) -> Path:
+    """Returns the path of a file; of a remote file, its name."""
+    return Path(file.name) if isinstance(file, RemoteFile) else file
+
+
+def _no_rows(path: Path, schema: pa.Schema) -> DataError:
+    return DataError(f"{path.name} has columns ({listed(schema.names, 8)}) but no rows below them")
+
+
+def _head(file: File) -> bytes:
+    """Returns the first bytes of a file.
+
+    Raises:
+        DataError: the file is empty, or is named as Parquet or Arrow but has another format that is known.
+    """
+    if isinstance(file, RemoteFile):
+        if not file.size:
+            raise DataError(f"{file.name} is empty: there is no row in it")
+    else:
+        refuse_no_file(file)
+    with file.open() if isinstance(file, RemoteFile) else file.open("rb") as opened:
+        head = opened.read(HEAD_BYTES)
+    named = _local(file).suffix.lower()
+    magic = {".parquet": (b"PAR1",), **dict.fromkeys(ARROW_SUFFIXES, (b"ARROW1", STREAM))}.get(named)
+    if magic and not head.startswith(magic) and (error := recognize(_local(file), head)) is not None:
         raise error
-    return named or head.startswith(b"PAR1")
+    return head
