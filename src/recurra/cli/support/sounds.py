@@ -61,7 +61,8 @@ def sounds_at(source: str) -> list[Path] | None:
     path = Path(source)
     if is_folder(path):
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-        if not found and any(table_suffix(p) in (*TABLE_SUFFIXES, ".txt") for p in path.rglob("*")):
+        below = {table_suffix(p) for p in path.rglob("*")} if not found else set()
+        if below & {*TABLE_SUFFIXES, ".txt"} and not below & set(SUFFIXES):
             return None
         if not found:
             raise DataError(f"the folder {path} contains no sound files ({', '.join(SUFFIXES)})")

@@ -38,7 +38,7 @@ def read_table(
     *,
     cache_dir: Path | None = None,
 ) -> DataFile:
-    r"""Reads columns of a CSV, TSV, JSON Lines, Parquet or Arrow file, or of several such files.
+    r"""Reads columns of a CSV, TSV, JSON Lines, Parquet or Arrow file, or of several files.
 
     The text formats may be compressed with gzip, bzip2, xz or Zstandard. Encoding, delimiter, quoting and header of
     text tables are detected, for each file.
