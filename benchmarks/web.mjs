@@ -8,6 +8,7 @@ const read = async (path) => new Uint8Array(await (await fetch(path)).arrayBuffe
 export async function measure({ rounds, steps, units }) {
   const x = Float32Array.from({ length: units }, (_, i) => Math.sin(i));
   const model = await Model.load({ engine: fetch("/recurra/engine.wasm"), model: await read("/layer.safetensors") });
+  const stream = model.stream();
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = "/onnxruntime/";
   const session = await ort.InferenceSession.create(await read("/layer.onnx"), { executionProviders: ["wasm"] });
@@ -15,10 +16,10 @@ export async function measure({ rounds, steps, units }) {
 
   const runs = {
     async ours(count) {
-      let state = null;
+      stream.reset();
       let output;
-      for (let i = 0; i < count; ++i) ({ output, state } = model.step(x, state));
-      return output;
+      for (let i = 0; i < count; ++i) ({ output } = stream.step(x));
+      return output.slice();
     },
     async peer(count) {
       const input = tensor(x);

@@ -97,12 +97,12 @@ EXPORT(session_open) Session* session_open(const Layout* layout, const float* co
     return new Session(*layout, weights);
 }
 EXPORT(session_close) void session_close(Session* session) { delete session; }
-// Replaces the states `h` and `c` by those after the step.
-EXPORT(session_step) void session_step(Session* session, const float* x, float* y, float* h, float* c) {
+EXPORT(session_read) void session_read(const Session* session, float* h, float* c) { session->steps.read_state(h, c); }
+EXPORT(session_write) void session_write(Session* session, const float* h, const float* c) {
     session->steps.write_state(h, c);
-    session->steps.step(x, y);
-    session->steps.read_state(h, c);
 }
+// The session keeps the states from step to step.
+EXPORT(session_step) void session_step(Session* session, const float* x, float* y) { session->steps.step(x, y); }
 
 // out = x · weight' + bias; `bias` may be null.
 EXPORT(linear)

@@ -2,8 +2,8 @@
 import { Engine, Model, Stack, Tokenizer, readTensors } from "../../../src/recurra/exporting/web/recurra-web.js";
 
 const CALLS = {
-  predict: (model, { inputs }) => model.predict(inputs),
-  inspect: (model, { inputs }) => inputs.map((input) => model.inspect(input)),
+  predict: (model, { inputs, options }) => model.predict(inputs, options),
+  inspect: (model, { inputs, options }) => inputs.map((input) => model.inspect(input, options)),
   // the steps of each sequence, one after the other
   steps: (model, { inputs }) =>
     inputs.map((input) => {
@@ -12,6 +12,21 @@ const CALLS = {
         found.push(model.step(one, found.at(-1)?.state ?? null));
       return found;
     }),
+  // the same in one stream, which goes on from its own state in the middle
+  streams: (model, { inputs }) => {
+    const stream = model.stream();
+    const found = inputs.map((input) => {
+      const steps = model.tokenizer ? Array.from(model.tokenizer.encode(input).ids) : input;
+      stream.reset();
+      return steps.map((one, at) => {
+        if (at === steps.length >> 1) stream.state = stream.state;
+        const answer = stream.step(one);
+        return { ...answer, output: answer.output.slice() };
+      });
+    });
+    stream.close();
+    return found;
+  },
 };
 
 const FREE = {
@@ -46,6 +61,9 @@ const FREE = {
       model.predict(inputs);
       model.inspect(inputs[0]);
       model.step(inputs[0][0]);
+      const stream = model.stream();
+      stream.step(inputs[0][0]);
+      stream.close();
       if (closes) model.close();
       return engine.functions.memory.buffer.byteLength;
     });

@@ -71,8 +71,10 @@ def test_steps_equal_the_whole_sequence(cell, tmp_path):
     x = torch.randn(30, 5)
     with torch.no_grad():
         output, last = layer(x[None])
-    (found,) = run([{"model": path, "call": "steps", "inputs": [x.numpy()]}])
-    np.testing.assert_allclose([step["output"] for step in found[0]], output[0].numpy(), **TOLERANCE)
+    calls = [{"model": path, "call": call, "inputs": [x.numpy()]} for call in ("steps", "streams")]
+    found, streamed = run(calls)
+    for steps in (found, streamed):
+        np.testing.assert_allclose([step["output"] for step in steps[0]], output[0].numpy(), **TOLERANCE)
     hidden = last[0] if isinstance(last, tuple) else last
     np.testing.assert_allclose(found[0][-1]["state"]["hidden"], hidden.numpy().ravel(), **TOLERANCE)
 
@@ -147,6 +149,7 @@ def test_wrong_calls_are_refused(tmp_path):
     wrong_weights = {**wrong_length, "tensors": wrong_length["tensors"][:-1]}
     calls = [
         {"model": path, "call": "steps", "inputs": [np.zeros((1, 5))]},
+        {"model": path, "call": "streams", "inputs": [np.zeros((1, 5))]},
         {"model": path, "call": "predict", "inputs": [np.zeros((1, 4))]},
         wrong_length,
         wrong_states,
@@ -158,6 +161,7 @@ def test_wrong_calls_are_refused(tmp_path):
     for message, part in zip(
         messages,
         (
+            "bidirectional",
             "bidirectional",
             "5 numbers, not 4",
             "from 0 to 3",

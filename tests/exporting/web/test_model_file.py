@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+
 import numpy as np
 import pytest
 import torch
-from javascript import RUNNERS, run, tensor
+from javascript import RUNNERS, find_node, run, tensor
 
 import recurra
 from recurra import SequenceClassifier, SequenceRegressor, nn
 from recurra.errors import UsageError
 from recurra.exporting import export
-from recurra.exporting.web import FOLDER
+from recurra.exporting.web import FOLDER, MODULES
 
 WORDS = ["정말", "재미있는", "영화", "최악", "good", "bad", "film", "ㅋㅋㅋ", "!", "재미없다", "🎬", "x"]
 TOLERANCE = {"rtol": 0, "atol": 1e-5}
@@ -46,12 +49,12 @@ def test_200_texts_have_the_same_probabilities(classifier, run):
 def test_steps_end_with_the_answer_for_the_text(classifier):
     model, path = classifier
     X = texts(5, seed=2)
-    (found,) = run([{"model": path, "call": "steps", "inputs": X}])
-    if model.resolved_params_["bidirectional"]:
-        assert "bidirectional" in found["error"]
-        return
-    last = [steps[-1]["probabilities"] for steps in found]
-    np.testing.assert_allclose(last, model.predict_proba(X), **TOLERANCE)
+    for found in run([{"model": path, "call": call, "inputs": X} for call in ("steps", "streams")]):
+        if model.resolved_params_["bidirectional"]:
+            assert "bidirectional" in found["error"]
+            continue
+        last = [steps[-1]["probabilities"] for steps in found]
+        np.testing.assert_allclose(last, model.predict_proba(X), **TOLERANCE)
 
 
 def test_gates_and_attention_of_a_text(classifier):
@@ -88,18 +91,33 @@ def series(count: int, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
 def test_200_series_have_the_same_numbers(regressor):
     model, path = regressor
     X, _ = series(200, seed=1)
-    whole, steps = run([{"model": path, "call": "predict", "inputs": X}, {"model": path, "call": "steps", "inputs": X}])
+    whole, *steps = run([{"model": path, "call": call, "inputs": X} for call in ("predict", "steps", "streams")])
     predicted = model.predict(X)
-    for found in (whole, [answer[-1] for answer in steps]):
+    for found in (whole, *([answer[-1] for answer in found] for found in steps)):
         values = np.array([answer["values"] for answer in found])
         np.testing.assert_allclose(values / model.target_scale_, predicted / model.target_scale_, rtol=1e-6, atol=1e-5)
 
 
 def test_numbers_that_the_model_cannot_read_are_refused(regressor):
     _, path = regressor
-    messages = run([{"model": path, "call": "predict", "inputs": [wrong]} for wrong in ([[1, 2]], [["x" * 400]])])
-    assert "3 numbers, not 2" in messages[0]["error"]
-    assert "3 numbers, not 1" in messages[1]["error"]
+    wrong = {
+        "3 numbers, not 2": [[1, 2]],
+        "3 numbers, not 1": [["x"]],
+        'numbers, not "x"': [[1, "x", 2]],
+        "reads steps of numbers": "x",
+        "1e+20 standard deviations": [[1, 5, 1e21]],
+    }
+    found = run(
+        [{"model": path, "call": call, "inputs": [one]} for call in ("predict", "inspect") for one in wrong.values()]
+    )
+    for part, answer in zip([*wrong, *wrong], found, strict=True):
+        assert part in answer["error"]
+    del wrong["reads steps of numbers"]
+    found = run(
+        [{"model": path, "call": call, "inputs": [one]} for call in ("steps", "streams") for one in wrong.values()]
+    )
+    for part, answer in zip([*wrong, *wrong], found, strict=True):
+        assert part in answer["error"]
 
 
 def test_numbers_as_classes(tmp_path):
@@ -139,4 +157,18 @@ def test_the_package_has_the_version_of_the_project():
 
     package = loads((FOLDER / "package.json").read_text())
     assert package["version"] == version("recurra")
+    assert {*package["files"]} == {*MODULES, "recurra-web.d.ts", "engine.wasm"}
     assert all((FOLDER / name).is_file() for name in package["files"])
+
+
+def test_the_modules_can_be_joined_to_one(tmp_path):
+    texts = [(FOLDER / name).read_text(encoding="utf-8") for name in MODULES]
+    for i, text in enumerate(texts):
+        assert {*re.findall(r'^import .* from "\./(.*)";$', text, re.M)} <= {*MODULES[:i]}
+    kept = re.sub(r"^import .*;\n|^export \{.*\};\n|^export (?=class|function)", "", "".join(texts), flags=re.M)
+    program = kept + f'\nEngine.load(require("fs").readFileSync({str(FOLDER / "engine.wasm")!r}))'
+    program += ".then(() => console.log(typeof Model.load));"
+    path = tmp_path / "one.cjs"
+    path.write_text('"use strict";\n' + program, encoding="utf-8")
+    done = subprocess.run([find_node(), str(path)], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("function\n", "")

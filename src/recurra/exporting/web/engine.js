@@ -61,13 +61,11 @@ export class Engine {
     }
   }
 
-  /** rows · weight' + bias, for `count` rows. */
-  linear(rows, count, weight, bias) {
-    const depth = rows.length / count;
-    const columns = weight.length / depth;
+  /** rows · weight' + bias, for `count` rows. `weight` and `bias` are addresses; 0 is no bias. */
+  linear(rows, count, columns, weight, bias) {
     return this.scope(({ put, space }) => {
       const out = space(count * columns);
-      this.#exports.linear(put(rows), count, columns, depth, put(weight), put(bias), out);
+      this.#exports.linear(put(rows), count, columns, rows.length / count, weight, bias, out);
       return this.floats(out, count * columns).slice();
     });
   }
@@ -95,7 +93,7 @@ export class Stack {
   #layout;
   #weights;
   #whole = 0; // address of the stack for whole sequences, 0 before the first one
-  #steps = null; // the same for single steps
+  #steps = null; // the stream of `step`
 
   /**
    * @param {Engine} engine
@@ -173,50 +171,108 @@ export class Stack {
     });
   }
 
+  /** Opens a stream: single steps of one sequence. It has its own copy of the weights. */
+  stream() {
+    const { input, hidden, layers } = this.recurrent;
+    if (this.directions > 1) throw new TypeError("a bidirectional model reads whole sequences, not single steps");
+    const sizes = { input, output: this.size, hidden: layers * this.size, cell: this.#lstm ? layers * hidden : 0 };
+    return new StackStream(this.#engine, this.#open("session_open"), sizes);
+  }
+
   /**
    * Runs one step of one sequence.
    * @param {Float32Array} x `(input,)`
    * @param {{hidden: Float32Array, cell?: Float32Array} | null} state states `(layers, size)`; null to begin
    */
   step(x, state) {
-    const { input, hidden, layers } = this.recurrent;
-    if (this.directions > 1) throw new TypeError("a bidirectional model reads whole sequences, not single steps");
-    sized(x, input, "a step");
-    sized(state?.hidden, layers * this.size, "the hidden state");
-    sized(state?.cell, layers * hidden, "the cell state");
-    const engine = this.#engine;
-    const ends = [layers * this.size, layers * (this.size + (this.#lstm ? hidden : 0))]; // of h and c, side by side
-    const steps = (this.#steps ??= {
-      session: this.#open("session_open"),
-      x: engine.space(input),
-      y: engine.space(this.size),
-      h: engine.space(ends[1]),
-      views: [],
-    });
-    // when the memory grows, arrays in it become empty
-    if (!steps.views[0]?.length) steps.views = [engine.floats(steps.x, input), engine.floats(steps.h, ends[1])];
-    const [given, states] = steps.views;
-    given.set(x);
-    if (state) states.set(state.hidden);
-    else states.fill(0);
-    if (this.#lstm && state) states.set(state.cell, ends[0]);
-    engine.functions.session_step(steps.session, steps.x, steps.y, steps.h, steps.h + 4 * ends[0]);
-    const found = states.slice(); // one array for all: an allocation takes a tenth of the time of a step
-    const after = { hidden: found.subarray(0, ends[0]) };
-    if (this.#lstm) after.cell = found.subarray(ends[0]);
-    return { output: found.subarray(ends[0] - this.size, ends[0]), state: after };
+    this.#steps ??= this.stream();
+    this.#steps.state = state;
+    this.#steps.step(x);
+    const after = this.#steps.state;
+    return { output: after.hidden.subarray(after.hidden.length - this.size), state: after };
   }
 
   /** Releases the memory of the engine. */
   close() {
-    const { stack_close, session_close, release } = this.#engine.functions;
-    if (this.#whole) stack_close(this.#whole);
-    if (this.#steps) {
-      const { session, x, y, h } = this.#steps;
-      session_close(session);
-      [x, y, h].forEach((address) => release(address));
-    }
+    if (this.#whole) this.#engine.functions.stack_close(this.#whole);
+    this.#steps?.close();
     [this.#whole, this.#steps] = [0, null];
+  }
+}
+
+/** Single steps of one sequence. The state stays in the memory of the engine. */
+export class StackStream {
+  #engine;
+  #session;
+  #sizes;
+  #at; // addresses of the input, the output and the states
+  #views = [];
+
+  /**
+   * @param {Engine} engine
+   * @param {number} session from session_open
+   * @param {{input: number, output: number, hidden: number, cell: number}} sizes
+   */
+  constructor(engine, session, sizes) {
+    this.#engine = engine;
+    this.#session = session;
+    this.#sizes = sizes;
+    const { input, output, hidden, cell } = sizes;
+    this.#at = { x: engine.space(input), y: engine.space(output), h: engine.space(hidden + cell) };
+  }
+
+  // Arrays in the memory of the engine. When the memory grows, they become empty.
+  #arrays() {
+    if (!this.#at) throw new TypeError("the stream is closed");
+    if (!this.#views[0]?.length) {
+      const { input, output, hidden, cell } = this.#sizes;
+      const { x, y, h } = this.#at;
+      this.#views = [[x, input], [y, output], [h, hidden + cell]].map(([at, n]) => this.#engine.floats(at, n));
+    }
+    return this.#views;
+  }
+
+  /**
+   * Runs a step. The output is a view of the memory of the engine, which the next step overwrites.
+   * @param {Float32Array} x `(input,)`
+   */
+  step(x) {
+    const [given, output] = this.#views[0]?.length ? this.#views : this.#arrays();
+    if (x.length !== given.length) sized(x, given.length, "a step");
+    given.set(x);
+    this.#engine.functions.session_step(this.#session, this.#at.x, this.#at.y);
+    return output;
+  }
+
+  /** A copy of the states `(layers, size)`, or states to continue from; null to begin. */
+  get state() {
+    const [, , states] = this.#arrays();
+    const { hidden, cell } = this.#sizes;
+    this.#engine.functions.session_read(this.#session, this.#at.h, this.#at.h + 4 * hidden);
+    const found = states.slice(); // one array for all: an allocation takes a tenth of the time of a step
+    const kept = { hidden: found.subarray(0, hidden) };
+    if (cell) kept.cell = found.subarray(hidden);
+    return kept;
+  }
+
+  set state(state) {
+    const [, , states] = this.#arrays();
+    const { hidden, cell } = this.#sizes;
+    sized(state?.hidden, hidden, "the hidden state");
+    sized(state?.cell, cell, "the cell state");
+    if (state) states.set(state.hidden);
+    else states.fill(0);
+    if (cell && state) states.set(state.cell, hidden);
+    this.#engine.functions.session_write(this.#session, this.#at.h, this.#at.h + 4 * hidden);
+  }
+
+  /** Releases the memory of the engine. */
+  close() {
+    if (!this.#at) return;
+    const { session_close, release } = this.#engine.functions;
+    session_close(this.#session);
+    Object.values(this.#at).forEach((address) => release(address));
+    [this.#at, this.#views] = [null, []];
   }
 }
 

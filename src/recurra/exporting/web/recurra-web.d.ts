@@ -28,7 +28,8 @@ export interface Config {
     | { kind: "text"; tokenizer: TokenizerConfig }
     | { kind: "series"; features: number; mean: number[]; scale: number[]; masked: number[] }
     | { kind: "vectors"; features: number };
-  recurrent: Recurrent;
+  /** The recurrent stacks, by the name that `recurra.trace` gives them. */
+  stacks: Record<string, Recurrent>;
   pooling: "last" | "mean" | "max" | "attention" | null;
   target: { classes: Label[] } | { mean: number[]; scale: number[]; several: boolean } | null;
 }
@@ -54,13 +55,23 @@ export interface Tensor {
   shape: number[];
 }
 
-/** An answer with every gate and state. */
-export interface Inspection extends Answer {
+/** What a recurrent stack did with a sequence. */
+export interface Part {
+  /** Of the stack, as in `recurra.trace`. */
+  name: string;
+  /** What the sequence is, such as a word; null if the stack reads only one. */
+  of: string | null;
   /** The piece of the text of each step; null for numbers. */
   pieces: string[] | null;
   /** By name, `(layers, directions, steps, units)`. */
   gates: Record<string, Tensor>;
   states: Record<string, Tensor>;
+}
+
+/** An answer with every gate and state. Pieces, gates and states of the main part are also here. */
+export interface Inspection extends Answer, Pick<Part, "pieces" | "gates" | "states"> {
+  /** Every sequence that a recurrent stack read, the main one first. */
+  parts: Part[];
   /** With attention pooling: the weight of each step. */
   attention: Float32Array | null;
 }
@@ -81,6 +92,21 @@ export interface Step extends Answer {
   state: State;
 }
 
+/** Single steps of one sequence, whose state stays in the memory of the engine. */
+export interface Stream {
+  /** The answer up to a step. `output` is a view of the memory of the engine, which the next step overwrites. */
+  step(input: number | null | ArrayLike<number | null>): Omit<Step, "state">;
+  /** A copy of the state; or one to continue from, null to begin. */
+  state: State | null;
+  /** Begins another sequence. */
+  reset(): void;
+  /** Releases the memory of the engine. */
+  close(): void;
+}
+
+/** Options of the answers. */
+export interface Options {}
+
 /** The engine, compiled from C++. It computes in float32 on one thread. */
 export class Engine {
   /** Compiles engine.wasm from its content or from the answer to a request of it. */
@@ -99,14 +125,16 @@ export class Model {
   /** The tokenizer of a model of texts, null for others. */
   readonly tokenizer: Tokenizer | null;
   /** Answers for some inputs, in order. */
-  predict(inputs: readonly Input[]): Answer[];
+  predict(inputs: readonly Input[], options?: Options): Answer[];
   /** The answer for one input, with every gate and state. */
-  inspect(input: Input): Inspection;
+  inspect(input: Input, options?: Options): Inspection;
   /**
    * One step of a sequence: the number of a token, or the numbers of a step. `state` is what the step before returned;
    * null to begin. A bidirectional model has no steps.
    */
   step(input: number | null | ArrayLike<number | null>, state?: State | null): Step;
+  /** Opens a stream of single steps, which is faster than `step`. It has its own copy of the weights of the layers. */
+  stream(): Stream;
   /** Releases the memory of the engine. */
   close(): void;
 }
@@ -153,6 +181,18 @@ export class Stack {
     x: Float32Array,
     state: { hidden: Float32Array; cell?: Float32Array } | null,
   ): { output: Float32Array; state: { hidden: Float32Array; cell?: Float32Array } };
+  /** Opens a stream of single steps, which has its own copy of the weights. */
+  stream(): StackStream;
+  /** Releases the memory of the engine. */
+  close(): void;
+}
+
+/** Single steps of a stack. */
+export interface StackStream {
+  /** The output of the top layer `(size,)`: a view of the memory of the engine, which the next step overwrites. */
+  step(x: Float32Array): Float32Array;
+  /** A copy of the states `(layers, size)`; or states to continue from, null to begin. */
+  state: { hidden: Float32Array; cell?: Float32Array } | null;
   /** Releases the memory of the engine. */
   close(): void;
 }

@@ -1,0 +1,1 @@
+"""The settings and tensors of each task, for the model files of recurra-web."""

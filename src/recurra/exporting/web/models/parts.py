@@ -1,0 +1,81 @@
+"""Parts that the models of several tasks have: recurrent stacks, linear layers and tokenizers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from recurra import nn
+from recurra.cells.registry import find
+from recurra.errors import UsageError
+
+LAYERS = (nn.RNN, nn.GRU, nn.LSTM, torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM)
+
+
+class Described(NamedTuple):
+    """A model as a file of recurra-web.
+
+    Attributes:
+        settings: what the task needs in addition to the stacks, as JSON.
+        stacks: recurrent layers, by the name that `recurra.trace` gives them.
+        tensors: other tensors.
+    """
+
+    settings: dict[str, Any]
+    stacks: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def describe_stack(layer: Any) -> dict[str, Any]:
+    """Returns the settings of a recurrent layer.
+
+    Raises:
+        UsageError: the engine for the web does not know its cell.
+    """
+    if type(layer) not in LAYERS:
+        raise UsageError(f"the format web represents the cells rnn, gru and lstm, not the layer {type(layer).__name__}")
+    cell = {"LSTM": "lstm", "GRU": "gru"}.get(layer.mode) or layer.mode.lower()  # RNN_TANH, RNN_RELU
+    equations = find(cell.removesuffix("_tanh"))
+    return {
+        "cell": cell,
+        "input": layer.input_size,
+        "hidden": layer.hidden_size,
+        "projected": layer.proj_size,
+        "layers": layer.num_layers,
+        "bidirectional": layer.bidirectional,
+        "bias": layer.bias,
+        "gates": list(equations.gates),
+        "states": list(equations.states),
+        "weights": [name for name, _ in layer.named_parameters()],
+    }
+
+
+def linear(modules: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Returns weights and biases of linear layers and embeddings by their names. None is left out."""
+    return {
+        f"{name}.{part}": tensor
+        for name, module in modules.items()
+        if module is not None
+        for part, tensor in module.named_parameters()
+    }
+
+
+def describe_tokenizer(encoder: Any, kind: str | None = None) -> dict[str, Any]:
+    """Returns the settings of the tokenizer of a text encoder.
+
+    Args:
+        encoder: the encoder.
+        kind: kind of the tokenizer in JavaScript if it is not that of `encoder.tokens`.
+    """
+    (content,) = encoder.to_files().values()
+    written = json.loads(content)
+    return {
+        "kind": kind or encoder.tokens,
+        "vocab": written["model"]["vocab"],
+        "merges": written["model"].get("merges"),
+        "specials": [token["content"] for token in written["added_tokens"]],
+    }

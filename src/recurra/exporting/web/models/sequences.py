@@ -1,0 +1,42 @@
+"""Classifiers, regressors, and single layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recurra.errors import UsageError
+
+from .parts import Described, describe_tokenizer, linear
+
+
+def describe_classifier(model: Any) -> Described:
+    """Returns the settings and tensors of a classifier."""
+    return _described(model, {"classes": model.classes_.tolist()})
+
+
+def describe_regressor(model: Any) -> Described:
+    """Returns the settings and tensors of a regressor."""
+    target = {"mean": model.target_mean_.tolist(), "scale": model.target_scale_.tolist(), "several": model.several_}
+    return _described(model, target)
+
+
+def describe_layer(layer: Any) -> Described:
+    """Returns the settings and tensors of a recurrent layer."""
+    inputs = {"kind": "vectors", "features": layer.input_size}
+    return Described({"input": inputs, "pooling": None, "target": None}, {"recurrent": layer}, {})
+
+
+def _described(model: Any, target: dict[str, Any]) -> Described:
+    network = model.network_
+    encoder = network.encoder
+    tensors = linear({"head": network.head, "score": network.pooling.score, "embedding": encoder.embedding})
+    settings = {"input": _inputs(model.encoder_), "pooling": network.pooling.how, "target": target}
+    return Described(settings, {"recurrent": encoder.recurrent}, tensors)
+
+
+def _inputs(encoder: Any) -> dict[str, Any]:
+    if encoder.kind == "series":
+        return encoder.to_config()
+    if encoder.kind != "text":
+        raise UsageError("the format web represents models of texts and series, not of recordings")
+    return {"kind": "text", "tokenizer": describe_tokenizer(encoder)}
