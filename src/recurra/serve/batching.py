@@ -191,8 +191,7 @@ class Batcher:
         if left <= 0 or len(found.items) >= self._max_batch:
             self._cancel_timer()
             self._computing = True
-            # all requests that were read in this turn of the loop join
-            asyncio.get_running_loop().call_soon(self._start, group)
+            asyncio.get_running_loop().call_soon(self._gather, group, 0)
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(left, self._on_timer)
 
@@ -204,6 +203,14 @@ class Batcher:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _gather(self, group: Hashable, seen: int) -> None:
+        """Starts a batch when a turn of the loop reads no further requests for it. `seen` of them were read before."""
+        count = len(self._groups[group].items)
+        if seen < count < self._max_batch:
+            asyncio.get_running_loop().call_soon(self._gather, group, count)
+        else:
+            self._start(group)
 
     def _start(self, group: Hashable) -> None:
         """Takes a batch of a group, and submits it to the engine."""
