@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.types import ASGIApp
 
 from recurra.errors import RecurraError
 
@@ -69,7 +70,7 @@ def create_app(
         finally:
             await server.close()
 
-    app = Starlette(
+    app = _App(
         routes=_routes(),
         lifespan=lifespan,
         exception_handlers={
@@ -84,6 +85,14 @@ def create_app(
     )
     app.state.server, app.state.control = server, control
     return app
+
+
+class _App(Starlette):
+    """An application without Starlette's outermost layer, which answers errors: `Guard` does that."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        outermost: Any = super().build_middleware_stack()
+        return outermost.app if isinstance(outermost.app, Guard) else outermost
 
 
 def _routes() -> list[Any]:

@@ -172,8 +172,10 @@ class Batcher:
         futures = [loop.create_future() for _ in items]
         for item, future in zip(items, futures, strict=True):
             self.add(group, model, run, item, functools.partial(_resolve, future), future.cancelled, cost(item))
+        found = []
         try:
-            found = [await future for future in futures]
+            for future in futures:
+                found.append(await future)
         finally:
             for future in futures:
                 future.cancel()  # of a client that is gone

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
 from recurra.errors import RecurraError
@@ -54,6 +54,7 @@ class Server:
             self._resources.callback(self._store.close)
         self.sessions = Sessions(self.models, self.engine, self.batcher, settings, self.metrics, self._store, worker)
         self.running, self.draining, self.started = 0, False, False
+        self._work = _Work(self)
         self._idle = asyncio.Event()
         self._sweeper: asyncio.Task[None] | None = None
         self._closers: set[Callable[[], None]] = set()
@@ -75,20 +76,15 @@ class Server:
         except KeyError:
             raise Problem(404, f"there is no model {name!r:.120}; the models are {', '.join(self.models)}") from None
 
-    @contextmanager
-    def work(self) -> Iterator[None]:
-        """Counts a request as running work.
+    def work(self) -> AbstractContextManager[None]:
+        """Returns a context that counts a request as running work.
 
         Raises:
             Problem: the server is shutting down.
         """
         if not self.ready:
             raise busy("the server is shutting down" if self.draining else "the server is starting")
-        self.hold()
-        try:
-            yield
-        finally:
-            self.release()
+        return self._work
 
     def hold(self) -> None:
         """Counts a unit of running work that was accepted."""
@@ -156,3 +152,16 @@ class Server:
         watch("queue", "Inputs that wait for the engine.", lambda: self.batcher.waiting)
         watch("sessions_live", "Sessions in memory.", lambda: sessions.live)
         watch("sessions", "Sessions in memory and on disk.", lambda: sessions.count)
+
+
+class _Work:
+    """Context that counts a unit of running work. A generator would take several times as long for each request."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def __enter__(self) -> None:
+        self._server.hold()
+
+    def __exit__(self, *error: object) -> None:
+        self._server.release()

@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -112,9 +113,16 @@ class JsonFormatter(logging.Formatter):
 
     def line(self, entry: _Entry) -> str:
         """Returns the line of an entry."""
-        when = datetime.fromtimestamp(entry.created, UTC).isoformat(timespec="milliseconds")
+        second, part = divmod(entry.created, 1)
+        when = f"{_second(second)}.{int(part * 1000):03}+00:00"
         found = {"time": when, "level": entry.level.lower(), "message": entry.message, **entry.fields}
         return msgspec.json.encode(found, enc_hook=str).decode()
+
+
+@lru_cache(2)
+def _second(created: float) -> str:
+    """Returns a time in UTC without its fraction and its zone. Entries of requests share it."""
+    return datetime.fromtimestamp(created, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 class LineFormatter(logging.Formatter):
