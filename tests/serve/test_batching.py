@@ -58,6 +58,21 @@ def test_requests_that_arrive_together_share_a_batch():
     assert record.sizes == [8, 8, 4]
 
 
+def test_requests_that_are_read_in_turns_of_the_loop_after_each_other_share_a_batch():
+    record = Recorder()
+
+    async def late(batcher, turns):
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return await batcher.compute("g", "m", record, [turns], cost)
+
+    async def work(batcher, engine):
+        return await asyncio.gather(*(late(batcher, turns) for turns in (0, 1, 2, 3, 30)))
+
+    assert run(work) == [[0], [-1], [-2], [-3], [-30]]
+    assert record.sizes == [4, 1]  # no request came in the turns before the last one
+
+
 def test_groups_take_turns():
     order = []
 

@@ -1,7 +1,8 @@
 """The engine thread, and the batches that it computes.
 
 All models run on one thread; the native engine has its own threads below it. While a batch is computed, requests that
-arrive form the next one. If the engine is free, a request waits at most `max_wait` for others.
+arrive form the next one. If the engine is free, a request waits at most `max_wait` for others. A batch starts when the
+event loop reads no further requests for it: a large batch costs less for each request than a small one.
 
 A batch that is expected to be short runs on the event loop. Two threads of Python take turns, and each operation of
 torch gives its turn away: on the engine thread, a batch of short texts takes several times as long.

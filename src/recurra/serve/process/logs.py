@@ -113,14 +113,14 @@ class JsonFormatter(logging.Formatter):
 
     def line(self, entry: _Entry) -> str:
         """Returns the line of an entry."""
-        second, part = divmod(entry.created, 1)
-        when = f"{_second(second)}.{int(part * 1000):03}+00:00"
+        second, milliseconds = divmod(round(entry.created * 1e6) // 1000, 1000)
+        when = f"{_second(second)}.{milliseconds:03}+00:00"
         found = {"time": when, "level": entry.level.lower(), "message": entry.message, **entry.fields}
         return msgspec.json.encode(found, enc_hook=str).decode()
 
 
 @lru_cache(2)
-def _second(created: float) -> str:
+def _second(created: int) -> str:
     """Returns a time in UTC without its fraction and its zone. Entries of requests share it."""
     return datetime.fromtimestamp(created, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 
