@@ -15,10 +15,14 @@ from recurra.tasks.base import Estimator
 
 from .models.parts import LAYERS, Described, describe_stack
 from .models.sequences import describe_classifier, describe_layer, describe_regressor
+from .models.tag import describe_tagger
 
 FOLDER = Path(__file__).parent
 """Folder of recurra-web: the modules, their types and engine.wasm."""
-MODULES = ("engine.js", "tokenizer.js", "network.js", "series.js", "sequence.js", "recurra-web.js")
+MODULES = (
+    *("engine.js", "network.js", "series.js", "tokenizer.js", "words.js", "chain.js"),
+    *("sequence.js", "tagger.js", "recurra-web.js"),
+)
 """The modules of recurra-web, each after those that it imports."""
 VERSION = 1
 """Version of the settings in the metadata."""
@@ -26,6 +30,7 @@ TASKS: dict[str, Callable[[Any], Described]] = {
     "classify": describe_classifier,
     "regress": describe_regressor,
     "layer": describe_layer,
+    "tag": describe_tagger,
 }
 """What each task writes into the file."""
 

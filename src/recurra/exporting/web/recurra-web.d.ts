@@ -1,5 +1,8 @@
-/** A text; or steps of numbers, where a step of one number may be given as the number. null and NaN are missing. */
-export type Input = string | ArrayLike<number | null | ArrayLike<number | null>>;
+/** Steps of numbers, where a step of one number may be given as the number. null and NaN are missing. */
+export type Steps = ArrayLike<number | null | ArrayLike<number | null>>;
+
+/** A text, or steps of numbers. Taggers also read the words of a sentence. */
+export type Input = string | Steps | string[];
 
 /** A stack of recurrent layers, as the model file describes it. */
 export interface Recurrent {
@@ -23,15 +26,26 @@ export interface Recurrent {
 /** Settings of a model. */
 export interface Config {
   version: number;
-  task: "classify" | "regress" | "layer";
+  task: "classify" | "regress" | "layer" | "tag";
   input:
     | { kind: "text"; tokenizer: TokenizerConfig }
     | { kind: "series"; features: number; mean: number[]; scale: number[]; masked: number[] }
-    | { kind: "vectors"; features: number };
+    | { kind: "vectors"; features: number }
+    | {
+        kind: "words";
+        characters: "jamo" | "char" | "none";
+        words: Record<string, number>;
+        signs: Record<string, number>;
+      };
   /** The recurrent stacks, by the name that `recurra.trace` gives them. */
   stacks: Record<string, Recurrent>;
-  pooling: "last" | "mean" | "max" | "attention" | null;
-  target: { classes: Label[] } | { mean: number[]; scale: number[]; several: boolean } | null;
+  pooling?: "last" | "mean" | "max" | "attention" | null;
+  /** The classes, or the tags and their scheme; or the statistics of the numbers that are predicted. */
+  target?:
+    | { classes: Label[] }
+    | { classes: string[]; scheme: string | null }
+    | { mean: number[]; scale: number[]; several: boolean }
+    | null;
 }
 
 export type Label = string | number | boolean;
@@ -42,11 +56,15 @@ export interface Answer {
   output?: Float32Array;
   /** Of classification and regression: the output of the network. */
   scores?: Float32Array;
-  /** Of classification: by class, in the order of `config.target.classes`. */
-  probabilities?: Float32Array;
+  /** Of classification: by class, in the order of `config.target.classes`. Of tagging: `(words, tags)`. */
+  probabilities?: Float32Array | Tensor;
   label?: Label;
   /** Of regression: the numbers, in the unit of the training targets. */
   values?: number[];
+  /** Of tagging: the words, the best tags, and the probability of each of them. */
+  words?: string[];
+  tags?: string[];
+  confidence?: number[];
 }
 
 /** Numbers with a shape, in row-major order. */

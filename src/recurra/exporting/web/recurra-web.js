@@ -3,12 +3,13 @@
 import { Engine, Stack } from "./engine.js";
 import { Network, inBatches } from "./network.js";
 import { Sequences } from "./sequence.js";
+import { Tagger } from "./tagger.js";
 import { Tokenizer } from "./tokenizer.js";
 
 export { Engine, Stack, Tokenizer };
 
 const VERSION = 1; // of the settings in a model file
-const TASKS = { classify: Sequences, regress: Sequences, layer: Sequences };
+const TASKS = { classify: Sequences, regress: Sequences, layer: Sequences, tag: Tagger };
 const NAMES = { step: "single steps", stream: "single steps", generate: "texts to write" };
 
 /**
