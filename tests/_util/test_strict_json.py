@@ -72,9 +72,9 @@ def test_parse():
 
 def test_the_command_line_writes_null(capsys, tmp_path):
     from recurra.cli.support.console import show_json
-    from recurra.cli.support.files import write_rows
+    from recurra.cli.support.rows import write_rows
 
     show_json({"r2": NAN})
     assert json.loads(capsys.readouterr().out) == {"r2": None}
-    write_rows(tmp_path / "a.jsonl", ["x"], [[NAN, 1.0]])
+    write_rows(tmp_path / "a.jsonl", [{"x": NAN}, {"x": 1.0}])
     assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == [{"x": None}, {"x": 1.0}]

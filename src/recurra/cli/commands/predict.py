@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from recurra.cli.support.console import say, show_json
-from recurra.cli.support.files import TABLES, is_from_excel, write_rows
+from recurra.cli.support.files import TABLES, is_from_excel
 from recurra.cli.support.options import PredictOptions, with_options
+from recurra.cli.support.rows import counted_on_terminal, write_rows
 from recurra.cli.tasks import module_of, source_of
 from recurra.errors import UsageError
 
@@ -58,13 +59,14 @@ def predict(
     if writes and commands.write(estimator, source, options, out):
         return
     rows = _number(map(estimator.service().rounded, commands.predict(estimator, source, options)))
+    rows = counted_on_terminal(rows, shown=source != "-" and (out is not None or not sys.stdout.isatty()))
     if out is None:
         for row in rows:
             show_json(row)
         sys.stdout.flush()
     else:
         mark = is_from_excel(source, options) if excel is None else excel
-        _write(out, list(rows), mark and out.suffix.lower() in TABLES)
+        _write(out, rows, mark and out.suffix.lower() in TABLES)
 
 
 def _number(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -72,12 +74,11 @@ def _number(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {"row": number, **row}
 
 
-def _write(out: Path, rows: list[dict[str, Any]], byte_order_mark: bool) -> None:
-    flat = [
+def _write(out: Path, rows: Iterator[dict[str, Any]], byte_order_mark: bool) -> None:
+    flat = (
         {k: v for k, v in row.items() if k != "probabilities"}
         | {f"probability {label}": p for label, p in row.get("probabilities", {}).items()}
         for row in rows
-    ]
-    names = list(flat[0]) if flat else ["row"]
-    write_rows(out, names, [[row[name] for row in flat] for name in names], byte_order_mark=byte_order_mark)
-    say(f"{len(rows):,} predictions written to {out}{' (UTF-8 with a byte order mark)' if byte_order_mark else ''}")
+    )
+    count = write_rows(out, flat, byte_order_mark=byte_order_mark)
+    say(f"{count:,} predictions written to {out}{' (UTF-8 with a byte order mark)' if byte_order_mark else ''}")

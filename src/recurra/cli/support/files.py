@@ -1,18 +1,16 @@
-"""Reads files for estimators and writes their predictions to files."""
+"""Reads files for estimators."""
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recurra._util.atomic import written
-from recurra.errors import DataError, UsageError
+from recurra.errors import DataError
 
-from .console import say, to_json
+from .console import say
 from .options import FileOptions
 
 if TYPE_CHECKING:
@@ -47,6 +45,24 @@ def read_columns(path: Path, columns: Sequence[str], options: FileOptions, cache
     file = read_table(path, columns, options.how(), cache_dir=cache)
     say(file.summary)
     return file
+
+
+STREAM_BYTES = 64 << 20
+"""Size of the files above which predictions read them in parts."""
+
+
+def column_chunks(path: Path, columns: Sequence[str], options: FileOptions, rows: int) -> Iterator[DataFile]:
+    """Reads the named columns as `read_columns` does, and yields at most `rows` rows at a time.
+
+    Data of more than `STREAM_BYTES` are read in parts, so that memory does not grow with their size.
+    """
+    from recurra.data.readers.tables import data_size, stream_table
+
+    if data_size(path) <= STREAM_BYTES:
+        yield from read_columns(path, columns, options).slices(rows)
+        return
+    for part in stream_table(path, columns, options.how(), note=say):
+        yield from part.slices(rows)
 
 
 def listed(names: str | None) -> tuple[str, ...]:
@@ -112,47 +128,3 @@ def is_from_excel(source: str | list[str], options: FileOptions) -> bool:
         return find_encoding(Path(source), options.encoding) in ("cp949", "euc_kr", "utf-8-sig")
     except DataError:  # not a text
         return False
-
-
-def write_rows(
-    path: Path, names: Sequence[str], columns: Sequence[Sequence[Any]], *, byte_order_mark: bool = False
-) -> None:
-    """Writes predictions as .csv, .tsv, .jsonl or .parquet, complete or not at all.
-
-    Args:
-        path: file to write.
-        names: of the columns.
-        columns: of equal length.
-        byte_order_mark: whether a .csv or .tsv file begins with the mark by which Excel recognizes UTF-8.
-
-    Raises:
-        UsageError: the suffix is none of these.
-    """
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    suffix = path.suffix.lower()
-    if suffix in TABLES:  # cells cannot contain lists
-        columns = [[_cell(v) for v in column] for column in columns]
-    table = pa.table(dict(zip(names, columns, strict=True)))
-    with written(path) as partial:
-        if suffix == ".parquet":
-            parquet.write_table(table, partial)
-        elif suffix in TABLES:
-            options = csv.WriteOptions(delimiter="\t" if suffix == ".tsv" else ",", quoting_style="needed")
-            with partial.open("wb") as file:
-                file.write(codecs.BOM_UTF8 if byte_order_mark else b"")
-                csv.write_csv(table, file, options)
-        elif suffix in (".jsonl", ".ndjson"):
-            with partial.open("w", encoding="utf-8") as file:
-                for row in table.to_pylist():
-                    file.write(to_json(row) + "\n")
-        else:
-            raise UsageError(f"{path} should end in .csv, .tsv, .jsonl or .parquet")
-
-
-def _cell(value: Any) -> Any:
-    """Converts a list of words to a text with spaces, and any other nested value to JSON."""
-    if isinstance(value, list) and all(isinstance(v, str) for v in value):
-        return " ".join(value)
-    return to_json(value) if isinstance(value, list | dict) else value

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recurra.cli.support.console import say
-from recurra.cli.support.files import Labelled, located, read_columns
+from recurra.cli.support.files import Labelled, column_chunks, located, read_columns
 from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, with_options
 from recurra.cli.support.stdin import text_batches
 from recurra.errors import UsageError
@@ -94,10 +94,10 @@ def _chunks(
             start += len(some)
         return
     path = Path(str(source))
-    file = _read(path, _column(estimator, path, options), options)
-    for start in range(0, file.table.num_rows, ROWS):
-        texts = [text or "" for text in file.table.column(0)[start : start + ROWS].to_pylist()]
-        yield texts, lambda row, start=start: file.where(start + row)
+    column = _column(estimator, path, options)
+    parts = _read(path, None, options).slices(ROWS) if column is None else column_chunks(path, [column], options, ROWS)
+    for part in parts:
+        yield [text or "" for text in part.table.column(0).to_pylist()], part.where
 
 
 def read_texts(path: Path, column: str | None, options: FileOptions, cache: Path | None = None) -> Labelled:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from recurra.cli.support.console import say
-from recurra.cli.support.files import Labelled, labels, read_columns
+from recurra.cli.support.files import Labelled, column_chunks, labels, read_columns
 from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, with_options
 from recurra.cli.support.stdin import text_batches
 from recurra.errors import UsageError
 
 from .training import train as run
+
+if TYPE_CHECKING:
+    from recurra.data.readers.tables import DataFile
 
 __all__ = ["OPTIONS", "fit", "inputs", "predict", "read"]
 
@@ -91,10 +94,18 @@ def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> 
     lines, label = text_batches(source), options.condition
     if lines is not None:
         return ((some, None if label is None else [label] * len(some)) for some in lines)
-    columns = _read(Path(str(source)), *_columns(estimator, options), options, None).arguments
-    if isinstance(columns[0], str):
-        columns = (columns[0].removesuffix("\n").split("\n"),)
+    input, condition = _columns(estimator, options)
+    if input is not None:
+        names = [input] if condition is None else [input, condition]
+        return map(_texts_and_labels, column_chunks(Path(str(source)), names, options, ROWS))
+    text = _read(Path(str(source)), None, None, options, None).arguments[0]
+    columns = (text.removesuffix("\n").split("\n"),)
     return (tuple(column[i : i + ROWS] for column in columns) for i in range(0, len(columns[0]), ROWS))
+
+
+def _texts_and_labels(file: DataFile) -> tuple[Any, ...]:
+    """Returns the column of texts and, if there is a second column, the labels."""
+    return (file.table.column(0), *(labels(column) for column in file.table.columns[1:]))
 
 
 def _columns(estimator: Any, options: PredictOptions) -> tuple[str | None, str | None]:
@@ -118,9 +129,8 @@ def _read(path: Path, input: str | None, condition: str | None, options: FileOpt
     if input is not None:
         names = [input] if condition is None else [input, condition]
         file = read_columns(path, names, options, cache)
-        arguments = (file.table.column(0), *(labels(c) for c in file.table.columns[1:]))
         known = {"input_column": input, "condition_column": condition}
-        return Labelled(arguments, file.where, {k: v for k, v in known.items() if v is not None})
+        return Labelled(_texts_and_labels(file), file.where, {k: v for k, v in known.items() if v is not None})
     if is_file(path) and table_suffix(path) in TABLE_SUFFIXES:
         raise UsageError(
             f"{path.name} is a table: name its column of texts with --input\n"

@@ -14,7 +14,7 @@ from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions,
 from recurra.cli.support.stdin import text_batches
 from recurra.errors import UsageError
 
-from .sources import Columns, read_source
+from .sources import Columns, read_chunks, read_source
 from .training import train
 
 Train = Annotated[
@@ -97,4 +97,5 @@ def _chunks(estimator: Any, source: str | list[str], options: PredictOptions) ->
             raise UsageError("this model was not trained on texts, and standard input is for texts only")
         return ((chunk, None) for chunk in lines)
     columns = Columns.of(options, estimator.provenance_)
-    return read_source(estimator.task, Path(str(source)), columns, options, targets=False).chunks()
+    sounds = estimator.encoder_.kind == "audio"
+    return read_chunks(estimator.task, Path(str(source)), columns, options, sounds=sounds)

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.cli.support.console import say
-from recurra.cli.support.files import Labelled, labels, listed, located, read_columns, read_numbers
+from recurra.cli.support.files import (
+    STREAM_BYTES,
+    Labelled,
+    column_chunks,
+    labels,
+    listed,
+    located,
+    read_columns,
+    read_numbers,
+)
 from recurra.cli.support.options import FileOptions
 from recurra.cli.support.sounds import as_sounds, sounds_at
 from recurra.errors import DataError, ModelFolderError, UsageError
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
 
     from recurra.data.columns.timestamps import TimeReading
     from recurra.data.readers.sequence_file import SequenceFile
+    from recurra.data.readers.tables import DataFile
     from recurra.io import Provenance
 
 ROWS = 4096  # predicted together
@@ -135,6 +145,30 @@ def read_source(
     return _from_column(task, path, columns, options, cache, targets)
 
 
+def read_chunks(
+    task: str, path: Path, columns: Columns, options: FileOptions, *, sounds: bool
+) -> Iterator[tuple[Any, Sequence[Any] | None]]:
+    """Yields chunks of sequences with their ids, for `predict`. A column of a large table is read in parts.
+
+    Args:
+        task: see `read_source`.
+        path: see `read_source`.
+        columns: see `read_source`.
+        options: see `read_source`.
+        sounds: True if the model takes recordings.
+    """
+    from recurra.data.readers.sniff import table_suffix
+    from recurra.data.readers.tables import data_size
+
+    table = columns.input is not None and not columns.features and table_suffix(path) not in (".ts", ".npz")
+    if not table or sounds or data_size(path) <= STREAM_BYTES:
+        yield from read_source(task, path, columns, options, targets=False).chunks()
+        return
+    name = str(columns.input)
+    for part in column_chunks(path, [name], options, ROWS):
+        yield _sequences(part, path, name), None
+
+
 def _from_archive(task: str, path: Path, kind: str, columns: Columns, options: FileOptions, targets: bool) -> Source:
     from recurra.data.readers.npz import read_npz
     from recurra.data.readers.ts import read_ts
@@ -171,9 +205,6 @@ def _measured(task: str, file: SequenceFile, names: dict[str, Any], targets: boo
 def _from_column(
     task: str, path: Path, columns: Columns, options: FileOptions, cache: Path | None, targets: bool
 ) -> Source:
-    import pyarrow as pa
-
-    from recurra.data.columns.inputs import Texts, as_sequences
     from recurra.data.columns.numbers import parse_numbers
 
     wanted = {"--input": columns.input, **({"--target": columns.target} if targets else {})}
@@ -185,17 +216,26 @@ def _from_column(
     file = (
         read_numbers(path, names, 1, options, cache) if task == "regress" else read_columns(path, names, options, cache)
     )
-    sequences: Any = as_sounds(file.table.column(0), path, file.where)
-    if not isinstance(sequences, list) and pa.types.is_nested(sequences.type):
-        with located(file.where):
-            sequences = as_sequences(sequences)
-        if isinstance(sequences, Texts):  # no row has a value that tells texts from numbers
-            raise DataError(f"{path.name}, column {columns.input}: every value is missing")
-        if sequences.missing:
-            say(f"{path.name}: {sequences.missing:,} missing values")
-    found = None
+    sequences, found = _sequences(file, path, str(columns.input)), None
     if targets:
         column = file.table.column(1)
         name = str(columns.target)
         found = parse_numbers(column, name=name, where=file.where) if task == "regress" else labels(column)
     return Source(sequences, found, file.where, columns.remembered)
+
+
+def _sequences(file: DataFile, path: Path, name: str) -> Any:
+    """Returns the sequences of the first column: texts as an Arrow column, arrays, or names of recordings."""
+    import pyarrow as pa
+
+    from recurra.data.columns.inputs import Texts, as_sequences
+
+    sequences: Any = as_sounds(file.table.column(0), path, file.where)
+    if not isinstance(sequences, list) and pa.types.is_nested(sequences.type):
+        with located(file.where):
+            sequences = as_sequences(sequences)
+        if isinstance(sequences, Texts):  # no row has a value that tells texts from numbers
+            raise DataError(f"{path.name}, column {name}: every value is missing")
+        if sequences.missing:
+            say(f"{path.name}: {sequences.missing:,} missing values")
+    return sequences

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from recurra._util.atomic import written
 from recurra.cli.support.console import say
-from recurra.cli.support.files import Labelled, written
+from recurra.cli.support.files import Labelled
 from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, with_options
 from recurra.cli.support.stdin import text_batches
 

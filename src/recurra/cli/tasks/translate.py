@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from recurra.cli.support.console import say
-from recurra.cli.support.files import Labelled, read_columns, write_rows
+from recurra.cli.support.files import Labelled, column_chunks, read_columns
 from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, with_options
+from recurra.cli.support.rows import write_rows
 from recurra.cli.support.stdin import text_batches
 from recurra.errors import DataError, UsageError
 
@@ -159,8 +160,8 @@ def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> 
         file = read_lines(path, options.encoding)
         say(file.summary)
         return ((part.to_pylist(),) for part in _parts(file.table.column(0)))
-    column = read_columns(path, [name], options).table.column(0)
-    return (([text or "" for text in part.to_pylist()],) for part in _parts(column))
+    chunks = column_chunks(path, [name], options, ROWS)
+    return (([text or "" for text in part.table.column(0).to_pylist()],) for part in chunks)
 
 
 def _parts(rows: Any) -> Iterator[Any]:
@@ -225,14 +226,15 @@ def _set_apart(path: Path, sides: Sides, share: float, options: FitOptions, cach
     header = [plain.get(i, f"column {name}") if name == str(i + 1) else name for i, name in enumerate(names)]
     out = options.out.with_name(f"{options.out.name}.held-out.tsv")
     held = table.take(np.flatnonzero(apart))
-    columns_held = [column.to_pylist() for column in held.columns]
+    cells = zip(*(column.to_pylist() for column in held.columns), strict=True)
+    rows_held = [dict(zip(header, row, strict=True)) for row in cells]
     if out.exists() and cache is not None and not options.overwrite:
         again = cache / "held-out.tsv"
-        write_rows(again, header, columns_held)
+        write_rows(again, rows_held)
         if not filecmp.cmp(out, again, shallow=False):
             raise UsageError(f"{out} contains other pairs; move it, or add --overwrite to replace it")
     else:
-        write_rows(out, header, columns_held)
+        write_rows(out, rows_held)
     say(f"{held.num_rows:,} pairs held out: {out}")
     rows = np.flatnonzero(~apart)
     kept = table.take(rows)

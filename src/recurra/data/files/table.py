@@ -95,6 +95,15 @@ class DataFile:
             row -= part.table.num_rows
         return self, row
 
+    def slices(self, rows: int) -> Iterator[DataFile]:
+        """Yields parts of at most `rows` rows, in order."""
+        for start in range(0, self.table.num_rows, rows):
+            part = self.table.slice(start, rows)
+            numbers = (
+                np.arange(start, start + part.num_rows) if self._rows is None else self._rows[start : start + rows]
+            )
+            yield dataclasses.replace(self, table=part, _rows=numbers)
+
     def without_empty_rows(self) -> tuple[DataFile, list[str]]:
         """Removes the rows in which every chosen column is empty. Spreadsheets write these rows below their data.
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from recurra._util.messages import counted, listed
 from recurra.data.files.access import reading, refuse_no_file
+from recurra.data.files.packed import PACKED_SUFFIXES
 from recurra.data.files.places import File, find_files
 from recurra.data.files.remote import RemoteFile
 from recurra.data.files.signatures import HEAD_BYTES, recognize
@@ -26,8 +27,10 @@ from .delimited import open_delimited
 from .jsonl import open_json
 from .sniff import table_suffix
 
-__all__ = ["DataFile", "ReadOptions", "open_table", "read_table", "stream_table"]
+__all__ = ["DataFile", "ReadOptions", "data_size", "open_table", "read_table", "stream_table"]
 
+COMPRESSION = 4
+"""Estimated ratio of unpacked to packed size of text."""
 ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
 
 
@@ -79,17 +82,31 @@ def read_table(
 
 
 def stream_table(
-    path: str | os.PathLike[str], columns: Sequence[str] | None = None, options: ReadOptions = DETECT
+    path: str | os.PathLike[str],
+    columns: Sequence[str] | None = None,
+    options: ReadOptions = DETECT,
+    *,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[DataFile]:
     """Reads columns as `read_table` does, and yields some thousand rows at a time; memory does not grow with the rows.
 
     The types of a column may differ between files.
+
+    Args:
+        path: see `read_table`.
+        columns: see `read_table`.
+        options: see `read_table`.
+        note: called with messages for the user: the format, and bad rows that were left out.
     """
     several, first, rows = find_files(os.fspath(path)), None, 0
     for file in several:
         with reading(_local(file), pa.ArrowException):
             opened = open_table(file, columns, options)
-            first = first or opened
+            if first is None:
+                first, count = opened, f"{counted(len(several), 'file')}, " if len(several) > 1 else ""
+                name = opened.path.name if len(several) == 1 else path
+                facts = ", ".join(filter(None, opened.facts))
+                note(f"{name}: {count}{facts}, columns {listed(opened.names, 8)}")
             _check_kind(first, opened)
             start = 0
             for batch in opened.batches():
@@ -97,8 +114,26 @@ def stream_table(
                 yield opened.file(table, np.arange(start, start + batch.num_rows))
                 start += batch.num_rows
             rows += start
+            if opened.skipped:
+                note(f"{opened.path.name}: {counted(opened.skipped, 'bad row')} left out")
     if first is not None and not rows:
         raise _no_rows(first.path if len(several) == 1 else Path(path), first.schema)
+
+
+def data_size(path: str | os.PathLike[str]) -> int:
+    """Returns the number of bytes of the files of a data set, estimated for compressed text.
+
+    Raises:
+        DataError: there are no files.
+    """
+    total = 0
+    for file in find_files(os.fspath(path)):
+        try:
+            size = file.size if isinstance(file, RemoteFile) else file.stat().st_size
+        except OSError:
+            size = 0  # the reader reports the error
+        total += size * (COMPRESSION if file.name.lower().endswith(PACKED_SUFFIXES) else 1)
+    return total
 
 
 def open_table(file: File, columns: Sequence[str] | None = None, options: ReadOptions = DETECT) -> OpenTable:
