@@ -24,8 +24,12 @@ def changed(name, change, **options):
 
 
 def test_an_equal_graph_passes():
-    found = plan()
+    found, drawn = plan(), []
+    sample = found.sample
+    found.sample = lambda rng: drawn.append(sample(rng)) or drawn[-1]
     check(found, found.graph.model({}))
+    assert len(drawn) == 100
+    assert min(feed["lengths"].min() for feed in drawn) == 0
 
 
 @pytest.mark.parametrize(

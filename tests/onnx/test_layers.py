@@ -1,4 +1,4 @@
-"""Recurrent layers as ONNX graphs, run in ONNX Runtime."""
+"""Recurrent layers as ONNX graphs, run in ONNX Runtime and OpenVINO."""
 
 from __future__ import annotations
 
@@ -11,10 +11,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx_session import Session
+from openvino_session import OpenVinoSession
 
 from recurra import cells, nn
 from recurra.errors import UsageError
 from recurra.exporting.onnx import build
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_batches():
+    """Lets the export itself compare a few batches; `test_check.py` tests their number."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recurra.onnx.check.BATCHES", 10)
+        yield
 
 
 class Minimal(cells.Cell):
@@ -85,7 +94,7 @@ def near(found: np.ndarray, expected: torch.Tensor) -> None:
 
 
 def compare(configuration: dict[str, Any], lengths: list[int]) -> None:
-    """Compares a layer with its file on a ragged batch of random numbers, also beyond the lengths."""
+    """Compares a layer with its file in both runtimes, on a ragged batch of random numbers, also beyond the lengths."""
     options = dict(configuration)
     kind, features, hidden = (options.pop(name) for name in ("kind", "features", "hidden"))
     made = layer(kind, features, hidden, **options)
@@ -94,11 +103,13 @@ def compare(configuration: dict[str, Any], lengths: list[int]) -> None:
     with torch.no_grad():
         output, states = made(x, lengths=lengths)
     parts = states if isinstance(states, tuple) else (states,)
-    found = Session(build(made))(x=x.numpy(), lengths=np.array(lengths))
-    near(found["scores"], output)
-    for name, part in zip(made.stack.cell.states, parts, strict=True):
-        for at, value in enumerate(part):
-            near(found[f"state.{name}.{at}.next"], value)
+    content = build(made)
+    for runtime in (Session, OpenVinoSession):
+        found = runtime(content)(x=x.numpy(), lengths=np.array(lengths))
+        near(found["scores"], output)
+        for name, part in zip(made.stack.cell.states, parts, strict=True):
+            for at, value in enumerate(part):
+                near(found[f"state.{name}.{at}.next"], value)
 
 
 @given(CONFIGURATIONS, LENGTHS)
@@ -115,11 +126,17 @@ def test_many_layers_equal_their_files(configuration, lengths):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_seven_chunks_with_carried_state_equal_one_call(kind):
+@pytest.mark.parametrize("runtime", [Session, OpenVinoSession])
+def test_seven_chunks_with_carried_state_equal_one_call(kind, runtime):
     made = layer(kind, 3, 4, num_layers=2, batch_first=True)
     x, lengths = np.random.default_rng(0).normal(size=(3, 40, 3)).astype(np.float32), np.array([40, 0, 17])
-    session = Session(build(made))
-    whole, states, outputs = session(x=x, lengths=lengths), {}, []
+    session = runtime(build(made, required_inputs=True))
+    states = {
+        name: np.zeros((3, 2 if "hidden" in name and kind == "projected" else 4), np.float32)
+        for name in session.inputs
+        if name.startswith("state")
+    }
+    whole, outputs = session(x=x, lengths=lengths, **states), []
     for part in np.array_split(np.arange(40), 7):
         found = session(x=x[:, part], lengths=(lengths - part[0]).clip(0, len(part)), **states)
         outputs.append(found.pop("scores"))
@@ -127,7 +144,9 @@ def test_seven_chunks_with_carried_state_equal_one_call(kind):
     assert np.abs(np.concatenate(outputs, 1) - whole["scores"]).max() <= 1e-6
     for name, value in states.items():
         assert np.abs(value - whole[f"{name}.next"]).max() <= 1e-6
-    assert session.inputs == ["x", "lengths"]  # states are optional
+    optional = Session(build(made))
+    assert optional.inputs == ["x", "lengths"]
+    assert np.abs(optional(x=x, lengths=lengths)["scores"] - whole["scores"]).max() <= 1e-6
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx_session import Session, padded
+from openvino_session import OpenVinoSession
 from tokenizers import Tokenizer
 
 from recurra import (
@@ -26,9 +27,18 @@ from recurra.exporting.onnx import build
 from recurra.tasks import registry
 
 RANDOM = np.random.default_rng(0)
+PAIRS = ["good day", "good night", "bad day"] * 20, ["bonjour", "bonne nuit", "mauvais jour"] * 20
 TEXTS = ["a good film", "bad", "", "very good, very very good", "좋은 영화 bad film"]
 CELLS = ("lstm", "gru", "rnn", "rnn_relu", "none")
 POOLINGS = ("last", "mean", "max", "attention")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_batches():
+    """Lets the export itself compare a few batches; `tests/onnx/test_check.py` tests their number."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recurra.onnx.check.BATCHES", 10)
+        yield
 
 
 def quick(**options: Any) -> dict[str, Any]:
@@ -215,9 +225,8 @@ def test_transcriber():
 
 
 def test_translator():
-    pairs = ["good day", "good night", "bad day"] * 20, ["bonjour", "bonne nuit", "mauvais jour"] * 20
     options = quick(epochs=8, hidden_size=16, embedding_size=8, learning_rate=0.01, beam_size=1)
-    model = Translator(**options).fit(*pairs)
+    model = Translator(**options).fit(*PAIRS)
     session = Session(build(model))
     given = encoded(session, ["good night"], "source-tokenizer")
     said = model.target_encoder_.encode([model.predict(["good night"])[0]])[0]
@@ -234,42 +243,48 @@ def test_every_task_has_a_graph_or_is_refused():
         assert task.graph
 
 
-def random_options(seed: int) -> tuple[Any, dict[str, Any]]:
+def random_model(seed: int) -> Any:
+    """Returns a random model of a random task."""
     rng = np.random.default_rng(seed)
-    shared = quick(
-        cell=str(rng.choice(CELLS)),
-        num_layers=int(rng.integers(1, 4)),
-        hidden_size=int(rng.integers(2, 12)),
-    )
-    return rng, shared
+    size = {"num_layers": int(rng.integers(1, 4)), "hidden_size": int(rng.integers(2, 12))}
+    shared = quick(cell=str(rng.choice(CELLS)), **size)
+    ways, embedded = bool(rng.integers(2)), {"embedding_size": 4}
+    pooled = {"pooling": str(rng.choice(POOLINGS)), "bidirectional": ways}
+    match list(registry.BUILT_IN)[seed % len(registry.BUILT_IN)].name:
+        case "classify":
+            return SequenceClassifier(**shared, **pooled, **embedded).fit(TEXTS * 4, ["x", "y"] * 10)
+        case "regress":
+            X = series(bool(rng.integers(2)))
+            return SequenceRegressor(**shared, **pooled).fit(X, [np.nansum(row) for row in X])
+        case "tag":
+            crf = bool(rng.integers(2))
+            tagger = SequenceTagger(**shared, **embedded, crf=crf, bidirectional=ways, char_hidden_size=3)
+            return tagger.fit(WORDS, PLACES)
+        case "generate":
+            return LanguageModel(**shared, **embedded).fit("a cat sat on the mat\n" * 20)
+        case "forecast":
+            quantiles = (0.1, 0.9) if ways else ()
+            forecaster = Forecaster(**shared, horizon=int(rng.integers(1, 12)), quantiles=quantiles)
+            return forecaster.fit(np.sin(np.arange(200) / 5) + rng.normal(size=200))
+        case "fill":
+            return BlankFiller(**shared, **embedded).fit(["a cat sat on the mat", "the dog sat"] * 10)
+        case "transcribe":
+            return Transcriber(**shared).fit(recordings(6), ["ab ba", "a b"] * 3)
+        case "translate":
+            return Translator(**shared, **embedded).fit(*PAIRS)
+    raise AssertionError("a task without a random model")
 
 
 def export_random(seed: int) -> None:
-    """Fits and exports a random model; the export compares it with its file on 100 batches, also with lengths of 0."""
-    rng, shared = random_options(seed)
-    task = str(rng.choice(["classify", "regress", "tag", "generate", "forecast", "fill"]))
-    ways = bool(rng.integers(2))
-    if task == "classify":
-        more = {"pooling": str(rng.choice(POOLINGS)), "bidirectional": ways, "embedding_size": 4}
-        model: Any = SequenceClassifier(**shared, **more).fit(TEXTS * 4, ["x", "y"] * 10)
-    elif task == "regress":
-        X = series(bool(rng.integers(2)))
-        more = {"pooling": str(rng.choice(POOLINGS)), "bidirectional": ways}
-        model = SequenceRegressor(**shared, **more).fit(X, [np.nansum(row) for row in X])
-    elif task == "tag":
-        more = {"crf": bool(rng.integers(2)), "bidirectional": ways, "char_hidden_size": 3, "embedding_size": 4}
-        model = SequenceTagger(**shared, **more).fit(WORDS, PLACES)
-    elif task == "generate":
-        model = LanguageModel(**shared, embedding_size=4).fit("a cat sat on the mat\n" * 20)
-    elif task == "forecast":
-        more = {"horizon": int(rng.integers(1, 12)), "quantiles": (0.1, 0.9) if ways else ()}
-        model = Forecaster(**shared, **more).fit(np.sin(np.arange(200) / 5) + rng.normal(size=200))
-    else:
-        model = BlankFiller(**shared, embedding_size=4).fit(["a cat sat on the mat", "the dog sat"] * 10)
-    build(model, int8=bool(rng.integers(4) == 0))
+    """Exports a random model, which compares it with its file on random batches, in both runtimes."""
+    model, int8 = random_model(seed), seed % 5 == 0
+    build(model, int8=int8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recurra.onnx.check._session", OpenVinoSession)
+        build(model, int8=int8, required_inputs=True)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 def test_random_models(seed):
     export_random(seed)
 

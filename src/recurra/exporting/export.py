@@ -17,6 +17,7 @@ def export(
     format: str | None = None,
     int8: bool = False,
     opset: int | None = None,
+    required_inputs: bool = False,
 ) -> Path:
     """Writes a model as a file that runs without Recurra.
 
@@ -29,6 +30,8 @@ def export(
         format: name of a format; by default that of the ending of `path`.
         int8: stores the weights as 8-bit integers.
         opset: version of the ONNX operators.
+        required_inputs: makes the optional inputs of an ONNX file required, such as states. OpenVINO, onnxruntime-web
+            and onnxruntime-node have no optional inputs.
 
     Returns:
         The path of the file.
@@ -48,7 +51,7 @@ def export(
     """
     path = Path(path)
     chosen = format_for(path, format)
-    options = check_options(chosen, {"int8": int8, "opset": opset})
+    options = check_options(chosen, {"int8": int8, "opset": opset, "required_inputs": required_inputs})
     if "name" in chosen.options:
         options["name"] = path.stem
     content = chosen.load()(model, **options)

@@ -38,7 +38,13 @@ class Format(NamedTuple):
 FORMATS: tuple[Format, ...] = (
     Format("c", (".c",), ".c.build:build", ("name", "int8"), "one C99 file that runs step by step"),
     Format("web", (".safetensors",), ".web:build", (), "weights, settings and tokenizer for recurra-web in JavaScript"),
-    Format("onnx", (".onnx",), ".onnx:build", ("int8", "opset"), "ONNX: for ONNX Runtime, OpenVINO and others"),
+    Format(
+        "onnx",
+        (".onnx",),
+        ".onnx:build",
+        ("int8", "opset", "required_inputs"),
+        "ONNX: for ONNX Runtime, OpenVINO and others",
+    ),
 )
 
 

@@ -15,13 +15,14 @@ OPSET, OLDEST = 17, 17
 """Version of the operators by default, old enough for every ONNX Runtime since 1.12; and the oldest that is written."""
 
 
-def build(model: Any, *, int8: bool = False, opset: int | None = None) -> bytes:
+def build(model: Any, *, int8: bool = False, opset: int | None = None, required_inputs: bool = False) -> bytes:
     """Returns the content of an ONNX file.
 
     Args:
         model: a fitted estimator, or a module with recurrent layers.
         int8: stores the weights as 8-bit integers.
         opset: version of the operators; by default 17.
+        required_inputs: makes optional inputs required, for runtimes that ignore or refuse them.
 
     Raises:
         UsageError: ONNX cannot represent the model, or the version is not supported.
@@ -36,7 +37,7 @@ def build(model: Any, *, int8: bool = False, opset: int | None = None) -> bytes:
     newest = onnx.defs.onnx_opset_version()
     if opset is not None and not OLDEST <= opset <= newest:
         raise UsageError(f"opset is from {OLDEST} to {newest}, not {opset}")
-    graph = Graph(opset or OPSET, int8=int8)
+    graph = Graph(opset or OPSET, int8=int8, required=required_inputs)
     plan = _plan(graph, model)
     found = graph.model(plan.metadata)
     check(plan, found)

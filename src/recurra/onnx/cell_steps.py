@@ -46,18 +46,10 @@ def add_step(
     Raises:
         UsageError: the cell uses an operation that has no translation.
     """
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    cell, names = stack.cell, tuple(weights)
-
-    def step(x: Tensor, state: tuple[Tensor, ...], *values: Tensor) -> tuple[Tensor, ...]:
-        return cell.step(x, state, dict(zip(names, values, strict=True))).state
-
-    examples = [torch.zeros(BATCH, shapes["weight_ih"][1])]
-    states = tuple(torch.zeros(BATCH, size) for size in stack.state_sizes)
-    with torch.no_grad():
-        recorded = make_fx(step)(*examples, states, *(torch.zeros(shapes[name]) for name in names))
-    recorded.graph.eliminate_dead_code()  # outputs of an operation that the cell does not use
+    key = id(stack.cell), tuple(shapes.items())
+    if key not in graph.cache:
+        graph.cache[key] = _recorded(stack, shapes)
+    recorded = graph.cache[key]
     given = iter([x, *state, *weights.values()])
     values: dict[Any, Any] = {}
     for node in recorded.graph.nodes:
@@ -71,6 +63,23 @@ def add_step(
             arguments = map_arg(node.args, lambda part: values[part])
             values[node] = _translated(graph, stack, node, arguments)
     raise AssertionError("a recorded step has an output")
+
+
+def _recorded(stack: Stack, shapes: Mapping[str, tuple[int, ...]]) -> torch.fx.GraphModule:
+    """Returns the operations of a step, as a module."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    cell, names = stack.cell, tuple(shapes)
+
+    def step(x: Tensor, state: tuple[Tensor, ...], *values: Tensor) -> tuple[Tensor, ...]:
+        return cell.step(x, state, dict(zip(names, values, strict=True))).state
+
+    x = torch.zeros(BATCH, shapes["weight_ih"][1])
+    states = tuple(torch.zeros(BATCH, size) for size in stack.state_sizes)
+    with torch.no_grad():
+        recorded = make_fx(step)(x, states, *(torch.zeros(shape) for shape in shapes.values()))
+    recorded.graph.eliminate_dead_code()  # outputs of an operation that the cell does not use
+    return recorded
 
 
 def _translated(graph: Graph, stack: Stack, node: Any, arguments: Any) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 
 from recurra.errors import RecurraError
 
@@ -29,6 +32,22 @@ def check(plan: Plan, model: Any) -> None:
         ExportCheckError: the file is not valid, or an output differs.
     """
     onnx.checker.check_model(model, full_check=True)
+    with _one_thread():
+        _compare_batches(plan, model)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Gives torch one thread: on small batches, several threads wait for each other most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _compare_batches(plan: Plan, model: Any) -> None:
     session, rng = _session(model), np.random.default_rng(0)
     names = [output.name for output in session.get_outputs()]
     sums = {name: np.zeros(2) for name in names}

@@ -73,7 +73,8 @@ def _add_series(graph: Graph, encoder: SeriesEncoder, *, stateful: bool) -> Inpu
         state = np.zeros((1, encoder.features), np.float32)
         before = graph.input(LAST, np.float32, ["batch", encoder.features], state) if stateful else graph.const(state)
         missing = graph.op("IsNaN", values)
-        values, last = carried_forward(graph, masked(graph, values, ragged, float("nan")), before)
+        values, known = carried_forward(graph, masked(graph, values, ragged, float("nan")), before)
+        last = known if stateful else None
         columns = graph.op("Gather", graph.cast(missing, np.float32), graph.const(encoder.masked), axis=2)
         values = graph.concat([values, columns], 2)
 
@@ -83,19 +84,35 @@ def _add_series(graph: Graph, encoder: SeriesEncoder, *, stateful: bool) -> Inpu
         x = (x * encoder.scale + encoder.mean).astype(np.float32)
         if len(encoder.masked):
             x[rng.random(x.shape) < 0.2] = np.nan
-        return {"x": x, "lengths": lengths}
+        if last is None:
+            return {"x": x, "lengths": lengths}
+        known = rng.normal(size=(len(x), encoder.features)) * (encoder.scale > 0)
+        return {"x": x, "lengths": lengths, LAST: known.astype(np.float32)}
 
     def tensor(feed: Any) -> Tensor:
         rows = [row[:steps] for row, steps in zip(feed["x"], feed["lengths"].tolist(), strict=True)]
-        encoded = pad(encoder.encode(rows))
+        if LAST in feed:  # as one more step at the beginning
+            before = feed[LAST] * encoder.scale + encoder.mean
+            rows = [np.concatenate([first[None], row]) for first, row in zip(before, rows, strict=True)]
+            encoded = pad(encoder.encode(rows))[:, 1:]
+        else:
+            encoded = pad(encoder.encode(rows))
         return torch.nn.functional.pad(encoded, (0, 0, 0, feed["x"].shape[1] - encoded.shape[1]))
 
-    return Input(values, ragged, sample, tensor, last if stateful else None)
+    return Input(values, ragged, sample, tensor, last)
 
 
 def scaled(graph: Graph, values: str, mean: np.ndarray, scale: np.ndarray) -> str:
-    """Returns `(values - mean) / scale` as float32; 0 where the scale is 0. The difference has double precision."""
-    away = graph.op("Sub", graph.cast(values, np.float64), graph.const(np.asarray(mean, np.float64)))
+    """Returns `(values - mean) / scale` as float32; 0 where the scale is 0. The difference has double precision.
+
+    OpenVINO computes doubles in float32. There the mean is subtracted in two parts, so that its rounding is no error.
+    The `Where` between them keeps OpenVINO from joining the operators to one product and one sum.
+    """
+    mean = np.asarray(mean, np.float64)
+    first = mean.astype(np.float32).astype(np.float64)
+    wide = graph.cast(values, np.float64)
+    away = graph.op("Where", graph.op("IsNaN", wide), wide, graph.op("Sub", wide, graph.const(first)))
+    away = graph.op("Sub", away, graph.const(mean - first))
     divisor = np.where(np.asarray(scale) > 0, scale, np.inf)
     return graph.cast(graph.op("Div", away, graph.const(divisor)), np.float32)
 

@@ -24,17 +24,22 @@ class Graph:
     Args:
         opset: version of the operators.
         int8: whether `weight` stores 8-bit integers.
+        required: whether inputs with a default must be given too.
         outer: the graph that contains this one as the body of a loop; a body may use the values of the outer graph.
+
+    Attributes:
+        cache: results of computations that several parts of a graph need; a body shares that of the outer graph.
     """
 
-    def __init__(self, opset: int, *, int8: bool = False, outer: Graph | None = None) -> None:
-        self.opset, self.int8 = opset, int8
+    def __init__(self, opset: int, *, int8: bool = False, required: bool = False, outer: Graph | None = None) -> None:
+        self.opset, self.int8, self.required = opset, int8, required
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
         self._nodes: list[Any] = []
         self._initializers: list[Any] = []
         self._stored: dict[Any, str] = {}
         self._names: Counter[str] = Counter() if outer is None else outer._names
+        self.cache: dict[Any, Any] = {} if outer is None else outer.cache
 
     # values
 
@@ -91,10 +96,13 @@ class Graph:
     # inputs and outputs
 
     def input(self, name: str, dtype: Any, shape: Shape, default: np.ndarray | None = None) -> str:
-        """Adds an input. With a default it is optional; the default is broadcast to what the graph needs."""
+        """Adds an input. With a default it is optional, unless all inputs of the graph are required.
+
+        The default is broadcast to what the graph needs.
+        """
         self._names[name] += 1
         self.inputs.append(_info(name, dtype, shape))
-        if default is not None:
+        if default is not None and not self.required:
             self._initializers.append(numpy_helper.from_array(default, name))
         return name
 

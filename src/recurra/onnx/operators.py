@@ -24,10 +24,16 @@ class Operator(NamedTuple):
     attributes: dict[str, Any] = {}  # noqa: RUF012  (a tuple cannot change)
 
 
+UNLIMITED = {"clip": 3e38}
+"""A limit for the inputs of the activations that no number reaches. OpenVINO ignores `sequence_lens` if batch or time
+are free, unless there is a limit: then it does not use its own kernels for the operator."""
+
 OPERATORS: dict[type[cells.Cell], Operator] = {
-    cells.RNN: Operator("RNN", ("candidate",), lambda cell: ["Relu" if cell.nonlinearity == "relu" else "Tanh"]),
+    cells.RNN: Operator(
+        "RNN", ("candidate",), lambda cell: ["Relu" if cell.nonlinearity == "relu" else "Tanh"], UNLIMITED
+    ),
     # the reset gate acts after the matrix product
-    cells.GRU: Operator("GRU", ("update", "reset", "candidate"), None, {"linear_before_reset": 1}),
-    cells.LSTM: Operator("LSTM", ("input", "output", "forget", "candidate")),
+    cells.GRU: Operator("GRU", ("update", "reset", "candidate"), None, {"linear_before_reset": 1, **UNLIMITED}),
+    cells.LSTM: Operator("LSTM", ("input", "output", "forget", "candidate"), None, UNLIMITED),
 }
 """The operators by class of the cell. Subclasses may compute something else: they and other cells run in a `Scan`."""

@@ -13,7 +13,7 @@ def models(tmp_path_factory):
     """A folder with two models; only `forward` can run step by step."""
     folder = tmp_path_factory.mktemp("models")
     for name, both in (("forward", False), ("both", True)):
-        estimator = SequenceRegressor(hidden_size=3, epochs=1, verbose=0, bidirectional=both)
+        estimator = SequenceRegressor(hidden_size=3, epochs=1, verbose=0, bidirectional=both, pooling="last")
         estimator.fit([[1.0, 2.0], [3.0, 4.0, 5.0]] * 6, [1.0, 2.0] * 6).save(folder / name)
     return folder
 
@@ -26,6 +26,10 @@ def test_writes_a_file(models, recurra, tmp_path):
     assert "int8_t" in (tmp_path / "level.c").read_text(encoding="utf-8")
     assert recurra("export", models / "both", "--out", "level.onnx", "--int8", "--opset", "18")[0] == 0
     assert onnx.load(tmp_path / "level.onnx").opset_import[0].version == 18
+    for options, given in (([], True), (["--required-inputs"], False)):
+        assert recurra("export", models / "forward", "--out", "level.onnx", *options)[0] == 0
+        weights = [value.name for value in onnx.load(tmp_path / "level.onnx").graph.initializer]
+        assert ("state.hidden.0" in weights) == given
 
 
 @pytest.mark.parametrize(

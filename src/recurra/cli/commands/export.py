@@ -20,6 +20,12 @@ def export(
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Store the weights as 8-bit integers.")] = False,
     opset: Annotated[int | None, typer.Option("--opset", help="Version of the ONNX operators.", min=1)] = None,
+    required_inputs: Annotated[
+        bool,
+        typer.Option(
+            "--required-inputs", help="Make optional inputs of an ONNX file required, for OpenVINO and JavaScript."
+        ),
+    ] = False,
 ) -> None:
     """Write a model as a file that runs without Recurra.
 
@@ -32,5 +38,5 @@ def export(
     from recurra.exporting import export
     from recurra.tasks import load
 
-    path = export(load(model), out, format=format, int8=int8, opset=opset)
+    path = export(load(model), out, format=format, int8=int8, opset=opset, required_inputs=required_inputs)
     say(f"{path}: {path.stat().st_size:,} bytes")

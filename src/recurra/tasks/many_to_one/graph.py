@@ -109,7 +109,7 @@ def _streams(network: PooledNetwork) -> bool:
 
 
 def _last_known(feed: Mapping[str, Any], values: Tensor) -> np.ndarray:
-    """Returns the last known values, scaled; 0 where there are none."""
+    """Returns the last known values, scaled; those of the feed for an empty sequence."""
     features, ends = feed["x"].shape[2], feed["lengths"] - 1
     found = values.numpy()[np.arange(len(ends)), np.maximum(ends, 0), :features]
-    return np.where(ends[:, None] >= 0, found, np.float32(0))
+    return np.where(ends[:, None] >= 0, found, feed[LAST])

@@ -31,31 +31,35 @@ def sampler(estimator: Forecaster, scale: np.ndarray) -> Callable[[np.random.Gen
             holes = rng.random(x.shape) < 0.2
             holes[..., split:] = False
             x[holes] = np.nan
-        return {"x": x, **({"future": future} if layout.known else {})}
+        shift, stretch = rng.normal(size=(batch, layout.targets)), rng.uniform(0.5, 2, (batch, layout.targets))
+        own = {"mean": scale[0] + shift * scale[1], "deviation": scale[1] * stretch}
+        own = {name: value.astype(np.float32) for name, value in own.items()}
+        return {"x": x, **({"future": future} if layout.known else {}), **own}
 
     return sample
 
 
-def answerer(estimator: Forecaster, scale: np.ndarray) -> Callable[[Mapping[str, Any], Mapping[str, Any]], Arrays]:
+def answerer(estimator: Forecaster) -> Callable[[Mapping[str, Any], Mapping[str, Any]], Arrays]:
     """Returns the function that forecasts with the estimator."""
-    prepare = estimator.preparation_
-    layout = prepare.layout
-    dates, split = layout.calendar, layout.targets + layout.features
-    mean = np.concatenate([scale[0].astype(np.float32).astype(float), prepare.side[0], np.zeros(dates)])
-    deviation = np.concatenate([scale[1].astype(np.float32).astype(float), prepare.side[1], np.ones(dates)])
+    layout, side = estimator.preparation_.layout, estimator.preparation_.side
+    split, dates = layout.targets + layout.features, np.repeat([[0.0], [1.0]], layout.calendar, 1)
+    covariates = np.concatenate([side, dates], 1)
 
     def answer(feed: Mapping[str, Any], found: Mapping[str, Any]) -> Arrays:
+        scales = np.stack([feed["mean"], feed["deviation"]]).astype(float)
         contexts = []
-        for row in feed["x"]:
-            steps = standardize(row, mean, deviation, "x")
+        for row, scale in zip(feed["x"], scales.swapaxes(0, 1), strict=True):
+            center, spread = np.concatenate([scale, covariates], 1)
+            steps = standardize(row, center, spread, "x")
             observed = (~np.isnan(steps[:, :split])).astype(float)
             contexts.append(np.concatenate([_filled(steps), *([observed] if layout.masked else [])], 1))
         future = feed.get("future", np.zeros((len(contexts), estimator.horizon, 0)))
-        known = [standardize(row, mean[split:], deviation[split:], "future") for row in future]
+        center, spread = covariates[:, layout.features :]
+        known = [standardize(row, center, spread, "future") for row in future]
         tensors = (torch.from_numpy(np.stack(part).astype(np.float32)) for part in (contexts, known))
         answers = estimator._answer(*tensors).double().numpy()
-        n = layout.targets
-        answers = (answers * deviation[:n, None] + mean[:n, None]).astype(np.float32)
+        mean, deviation = scales[:, :, None, :, None]
+        answers = (answers * deviation + mean).astype(np.float32)
         return {"scores": answers[..., 0], **({"quantiles": answers[..., 1:]} if answers.shape[3] > 1 else {})}
 
     return answer

@@ -57,7 +57,7 @@ def forecast(graph: Graph, estimator: Forecaster) -> Plan:
     if levels:
         graph.output("quantiles", graph.slice(found, 3, 1, 1 + len(levels)), np.float32, [*shape, len(levels)])
     sizes: dict[str, float] = {name: float(scale[1].max()) for name in ("scores", "quantiles")}
-    return Plan(graph, sampler(estimator, scale), answerer(estimator, scale), scale=sizes)
+    return Plan(graph, sampler(estimator, scale), answerer(estimator), scale=sizes)
 
 
 class _Columns:
