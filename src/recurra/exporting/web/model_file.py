@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from recurra.errors import UsageError
 from recurra.tasks.base import Estimator
 
+from .models.forecast import describe_forecaster
 from .models.parts import LAYERS, Described, describe_stack
 from .models.sequences import describe_classifier, describe_layer, describe_regressor
 from .models.tag import describe_tagger
@@ -20,8 +21,8 @@ from .models.tag import describe_tagger
 FOLDER = Path(__file__).parent
 """Folder of recurra-web: the modules, their types and engine.wasm."""
 MODULES = (
-    *("engine.js", "network.js", "series.js", "tokenizer.js", "words.js", "chain.js"),
-    *("sequence.js", "tagger.js", "recurra-web.js"),
+    *("engine.js", "network.js", "series.js", "tokenizer.js", "words.js", "chain.js", "calendar.js", "history.js"),
+    *("sequence.js", "tagger.js", "forecaster.js", "recurra-web.js"),
 )
 """The modules of recurra-web, each after those that it imports."""
 VERSION = 1
@@ -31,6 +32,7 @@ TASKS: dict[str, Callable[[Any], Described]] = {
     "regress": describe_regressor,
     "layer": describe_layer,
     "tag": describe_tagger,
+    "forecast": describe_forecaster,
 }
 """What each task writes into the file."""
 

@@ -1,8 +1,22 @@
 /** Steps of numbers, where a step of one number may be given as the number. null and NaN are missing. */
 export type Steps = ArrayLike<number | null | ArrayLike<number | null>>;
 
-/** A text, or steps of numbers. Taggers also read the words of a sentence. */
-export type Input = string | Steps | string[];
+/** The input of a forecaster. A step has the targets, then features and known columns, as in `config.columns`. */
+export interface History {
+  history: Steps;
+  /** The known columns of the steps to forecast, if the model has them. */
+  future?: Steps;
+  /**
+   * The time of the first step, needed if `config.input.cycles` has any: in milliseconds since 1970, on the clock of the
+   * training data as if it were UTC. Without dates in the training data it is a number as there.
+   */
+  time?: number | null;
+  /** The name of the series, for the mean and scale of the training data. Those of other series are of the history. */
+  series?: string | null;
+}
+
+/** A text, or steps of numbers. Taggers also read the words of a sentence, and forecasters a history. */
+export type Input = string | Steps | string[] | History;
 
 /** A stack of recurrent layers, as the model file describes it. */
 export interface Recurrent {
@@ -26,7 +40,7 @@ export interface Recurrent {
 /** Settings of a model. */
 export interface Config {
   version: number;
-  task: "classify" | "regress" | "layer" | "tag";
+  task: "classify" | "regress" | "layer" | "tag" | "forecast";
   input:
     | { kind: "text"; tokenizer: TokenizerConfig }
     | { kind: "series"; features: number; mean: number[]; scale: number[]; masked: number[] }
@@ -36,6 +50,20 @@ export interface Config {
         characters: "jamo" | "char" | "none";
         words: Record<string, number>;
         signs: Record<string, number>;
+      }
+    | {
+        kind: "history";
+        context: number;
+        targets: number;
+        features: number;
+        known: number;
+        cycles: ("minute" | "hour" | "weekday" | "year")[];
+        masked: boolean;
+        /** Mean and scale of the targets of each series; the only series has no name. */
+        scales: [string | null, [number[], number[]]][];
+        /** Those of features and known columns. */
+        side: [number[], number[]];
+        frequency: { kind: "number" | "fixed" | "month" | "business"; step: number; end: boolean; local: boolean };
       };
   /** The recurrent stacks, by the name that `recurra.trace` gives them. */
   stacks: Record<string, Recurrent>;
@@ -46,6 +74,12 @@ export interface Config {
     | { classes: string[]; scheme: string | null }
     | { mean: number[]; scale: number[]; several: boolean }
     | null;
+  /** Of forecasters: names of the columns, steps to forecast, levels of the quantiles, the time step, and sizes. */
+  columns?: { time: string[]; target: string[]; features: string[]; known: string[] };
+  horizon?: number;
+  levels?: number[];
+  step?: string;
+  sizes?: Record<string, number>;
 }
 
 export type Label = string | number | boolean;
@@ -59,8 +93,12 @@ export interface Answer {
   /** Of classification: by class, in the order of `config.target.classes`. Of tagging: `(words, tags)`. */
   probabilities?: Float32Array | Tensor;
   label?: Label;
-  /** Of regression: the numbers, in the unit of the training targets. */
-  values?: number[];
+  /** Of regression: the numbers, in the unit of the training targets. Of forecasting: `[step][target]`. */
+  values?: number[] | number[][];
+  /** Of forecasting: `[step][target][level]`, the levels, and the time of each step if that of the history is given. */
+  quantiles?: number[][][];
+  levels?: number[];
+  times?: number[] | null;
   /** Of tagging: the words, the best tags, and the probability of each of them. */
   words?: string[];
   tags?: string[];
@@ -123,7 +161,10 @@ export interface Stream {
 }
 
 /** Options of the answers. */
-export interface Options {}
+export interface Options {
+  /** Of forecasting: steps to forecast, by default those of the training. */
+  horizon?: number;
+}
 
 /** The engine, compiled from C++. It computes in float32 on one thread. */
 export class Engine {

@@ -1,6 +1,7 @@
 // Recurra's models in a browser or another JavaScript program: answers, single steps, and every gate and state.
 
 import { Engine, Stack } from "./engine.js";
+import { Forecaster } from "./forecaster.js";
 import { Network, inBatches } from "./network.js";
 import { Sequences } from "./sequence.js";
 import { Tagger } from "./tagger.js";
@@ -9,7 +10,13 @@ import { Tokenizer } from "./tokenizer.js";
 export { Engine, Stack, Tokenizer };
 
 const VERSION = 1; // of the settings in a model file
-const TASKS = { classify: Sequences, regress: Sequences, layer: Sequences, tag: Tagger };
+const TASKS = {
+  classify: Sequences,
+  regress: Sequences,
+  layer: Sequences,
+  tag: Tagger,
+  forecast: Forecaster,
+};
 const NAMES = { step: "single steps", stream: "single steps", generate: "texts to write" };
 
 /**
