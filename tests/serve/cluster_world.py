@@ -30,10 +30,13 @@ class Counter:
     model = "counter"
 
     def __init__(self, table: CounterTable, name: str, count: int) -> None:
-        self.table, self.name, self.count, self.moving = table, name, count, False
+        self.table, self.name, self.count, self.moving, self.grant = table, name, count, False, ""
 
     async def read(self) -> bytes:
         return str(self.count).encode()
+
+    async def mark(self, grant: str) -> None:
+        self.grant = grant
 
     async def drop(self, reason: str) -> None:
         if self.table.rows.get(self.name) is not self:
@@ -155,7 +158,7 @@ class FakeReplica:
             self.running -= 1
 
     async def _live(self) -> None:
-        self.holdings.found(list(self.table.rows))
+        self.holdings.found({name: row.grant for name, row in self.table.rows.items()})
         while not await self._is_done(self._join()):
             pass
         self.start(self._beat())

@@ -62,6 +62,17 @@ def test_a_later_write_replaces_a_session_and_keeps_its_creation(store):
     assert store.count() == 1
 
 
+def test_a_grant_stays_with_its_session(store):
+    store.write([session(), session("b")])
+    store.mark("a", "00000002")
+    store.mark("c", "00000003")
+    store.write([session(seq=1)])
+    assert store.grants() == {"a": "00000002", "b": ""}
+    store.delete(["a"])
+    store.write([session()])
+    assert store.grants() == {"a": "", "b": ""}
+
+
 def test_sessions_are_there_after_the_store_is_opened_again(tmp_path):
     for seq in range(3):
         with closing(Store(tmp_path, MODELS)) as found:

@@ -46,7 +46,7 @@ CREATE TABLE models (number INTEGER PRIMARY KEY, name TEXT NOT NULL, fingerprint
   UNIQUE (name, fingerprint));
 CREATE TABLE sessions (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, model INTEGER NOT NULL,
   seq INTEGER NOT NULL, steps INTEGER NOT NULL, created REAL NOT NULL, used REAL NOT NULL,
-  rest TEXT NOT NULL, state BLOB NOT NULL);
+  rest TEXT NOT NULL, state BLOB NOT NULL, grant TEXT NOT NULL DEFAULT '');
 CREATE INDEX sessions_by_use ON sessions (used);
 CREATE INDEX sessions_by_creation ON sessions (created);
 CREATE TABLE ended (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, reason TEXT NOT NULL, time REAL NOT NULL)
@@ -163,11 +163,16 @@ class Store:
             return None
         return Saved(row[0], self._names[row[1]], *row[2:])
 
-    def names(self) -> list[str]:
-        """Returns the names of all sessions."""
+    def mark(self, session: str, grant: str) -> None:
+        """Records the grant of a session, see `recurra.serve.cluster.directory`."""
         with self._transaction() as run:
-            rows = run.execute("SELECT id, model FROM sessions").fetchall()
-        return [id for id, model in rows if model in self._names]
+            run.execute("UPDATE sessions SET grant = ? WHERE id = ?", (grant, session))
+
+    def grants(self) -> dict[str, str]:
+        """Returns the names of all sessions with their grants; an empty one if none was recorded."""
+        with self._transaction() as run:
+            rows = run.execute("SELECT id, grant, model FROM sessions").fetchall()
+        return {id: grant for id, grant, model in rows if model in self._names}
 
     def ended(self, session: str) -> str | None:
         """Returns the reason why a session ended, as a clause; None if it is not known."""

@@ -250,6 +250,27 @@ def test_a_replica_that_ends_reports_sessions_that_arrive():
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("crashed", [("r1",), ("r0", "r1"), ("r1", "r0")])
+def test_steps_of_a_receiver_are_kept_if_it_crashes_with_the_directory(crashed):
+    """r1 accepted the session and answered a step, and r0 does not know it."""
+
+    async def run() -> None:
+        world = World(kept=True)
+        r0, r1 = await unconfirmed_move(world)
+        withdrawal = "r0 sends withdraw"
+        await world.finish(lambda: "s" in r1.holdings and withdrawal in world.labels, (withdrawal,))
+        assert await directly(world, r1.request("s", 1), (withdrawal,)) == 2
+        world.crash_directory()
+        for name in crashed:
+            world.crash(world.replicas[name])
+        await world.finish(lambda: all(one.ready for one in world.living) and not (r0.alive and "s" in r0.table.rows))
+        await world.finish(lambda: world.all_joined() and "s" not in r0.table.rows)
+        world.check({"s": 2})
+        world.close()
+
+    asyncio.run(run())
+
+
 def test_only_one_of_two_claims_is_successful():
     async def run() -> None:
         world = World()

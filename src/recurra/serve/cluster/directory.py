@@ -1,8 +1,8 @@
 """The directory: which replica has which session. It alone decides who has it.
 
-A period in which a replica has a session has a random name, the grant. Each message about a session names the grant
-that it is about, so that a late message cannot change a later period. A message that arrives twice has the effect of
-one. A session has one of these states:
+A period in which a replica has a session has a name, the grant: a number, which rises with each period of the session,
+and random digits. Each message about a session names the grant that it is about, so that a late message cannot change a
+later period. A message that arrives twice has the effect of one. A session has one of these states:
 
 - **unknown**: a replica may `claim` it. The first claim begins a grant.
 - **owned by A**: requests are forwarded to A. `ended` of A with this grant makes the session unknown.
@@ -25,12 +25,17 @@ If a replica or the directory ends:
   still have to decide with `LATER`. Decisions of the earlier directory hold: a session that B accepted is reported by
   B with the grant of the move, and wins over the move that A reports. If B received a session, but not the answer to
   `accept`, it asks again: the new directory decides between `accept` and `withdraw`.
-- **the directory and B, moving**: A continues with its copy. Steps that B had answered are lost.
+- **the directory and B, moving**: state folders contain grants. The replacement of B reports the session with the grant
+  of the move, which wins as if B had reported it, or with a later one. If no replacement joins for `LOST` seconds, A
+  continues with its copy, and steps that B had answered are lost.
+- **the directory, A and B, moving**: of two copies in state folders, the one with the higher number wins, if both are
+  reported within `RECOVERY` seconds. The first one wins otherwise.
 """
 
 from __future__ import annotations
 
 import hmac
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
@@ -48,6 +53,9 @@ RECOVERY = 4.0
 """Seconds in which all replicas join a new directory."""
 MAX_ENDED = 100_000
 """Ended sessions whose replica is remembered, so that clients get the reason."""
+
+NUMBER = 8
+"""Digits of the number at the beginning of a grant."""
 
 
 class Answer(StrEnum):
@@ -88,6 +96,24 @@ class Holding(NamedTuple):
     target: str = ""
     token: str = ""
     found: bool = False
+
+
+def _number(grant: str) -> int:
+    return int(grant[:NUMBER] or "0", 16)
+
+
+def _has_moved(moving: Holding, other: Holding) -> bool:
+    """Returns whether another replica has a session because the target of a move, or a later one, accepted it."""
+    return moving.token != "" and _number(moving.token) <= _number(other.grant)
+
+
+def new_grant(earlier: str = "") -> str:
+    """Returns a name for a period in which a replica has a session.
+
+    Args:
+        earlier: name of the period before; empty for the first one.
+    """
+    return f"{_number(earlier) + 1:0{NUMBER}x}{secrets.token_hex(16)}"
 
 
 NOTHING = Holding("")
@@ -181,11 +207,11 @@ class Directory:
         """Records a session that a replica reports. Returns False if another replica has it."""
         owner, old = self._sessions.get(session, (replica, new))
         if owner != replica and old.grant and not self._is_lost(owner):
-            if old.grant == new.token:
-                return True  # the target has accepted it; `withdraw` will tell
-            if self._is_doubtful(old) and not new.found:
+            if _has_moved(new, old):
+                return True  # `withdraw` will tell
+            if self._is_doubtful(old) and (not new.found or _number(new.grant) > _number(old.grant)):
                 self._remove(owner)  # it joins again, and deletes its copy
-            elif old.target != replica or old.token != new.grant:
+            elif not _has_moved(old, new):
                 return False
         self._sessions[session] = replica, new
         self._ended.pop(session, None)
@@ -311,8 +337,8 @@ class Directory:
         owner, holding = self._sessions.get(session, ("", NOTHING))
         if owner != replica:
             return Answer.NO
-        if holding.target and self._recovering and holding.target not in self._members:
-            return Answer.LATER
+        if holding.target not in ("", *self._members) and self._clock() - self._started < LOST:
+            return Answer.LATER  # a replacement of the target may have the session
         self._sessions[session] = replica, Holding(grant)  # an offer with the earlier grant that is late has no effect
         return Answer.YES
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Protocol
 
 from recurra.serve.owners import new_name
 from recurra.serve.problems import Problem, busy
 
-from .directory import BEAT, Answer, Holding, Member, Place
+from .directory import BEAT, Answer, Holding, Member, Place, new_grant
 
 log = logging.getLogger("recurra.serve")
 
@@ -36,6 +35,10 @@ class Copy(Protocol):
 
     async def read(self) -> bytes:
         """Returns its state."""
+        ...
+
+    async def mark(self, grant: str) -> None:
+        """Records its grant in the state folder, if there is one."""
         ...
 
     async def drop(self, reason: str) -> None:
@@ -163,7 +166,7 @@ class Holdings:
         await asyncio.shield(self._start(self._claim(session)))  # also if the client leaves
 
     async def _claim(self, session: str) -> None:
-        grant = new_token()
+        grant = new_grant()
         try:
             async with self._message():
                 answer = await self._ask("claim", session, self._name, grant)
@@ -246,10 +249,10 @@ class Holdings:
         async with self._message():
             await self._ask("leave", self._name, [*self._grants, *self._arriving])
 
-    def found(self, sessions: Iterable[str]) -> None:
-        """Adds sessions of a state folder, before the replica joins."""
+    def found(self, sessions: Mapping[str, str]) -> None:
+        """Adds sessions of a state folder with the grants recorded there, before the replica joins."""
         self._found.update(sessions)
-        self._grants.update((session, new_token()) for session in self._found)
+        self._grants.update((session, grant or new_grant()) for session, grant in sessions.items())
 
     def confirmed(self) -> None:
         """Records that the directory knows all replicas. It has told which of the found sessions are old copies."""
@@ -296,12 +299,15 @@ class Holdings:
         return done
 
     async def _give(self, session: str, copy: Copy, target: str, address: str) -> bool:
-        token = new_token()
+        token = new_grant(self._grants.get(session, ""))
         done = await self._offer(session, target, token) and await self._send(address, session, copy, token)
         if done:
             self._moved(session)
         else:
-            done = await self._decide(self._withdraw, session) == Answer.NO
+            grant = new_grant(token)
+            done = await self._decide(self._withdraw, session, grant) == Answer.NO
+            if not done:
+                await copy.mark(grant)
         if done:
             await copy.drop(MOVED)
         return done
@@ -316,8 +322,7 @@ class Holdings:
             return False
         return answer == Answer.YES
 
-    async def _withdraw(self, session: str) -> Answer:
-        grant = new_token()
+    async def _withdraw(self, session: str, grant: str) -> Answer:
         async with self._message():
             answer = await self._ask("withdraw", session, self._name, grant)
             if answer == Answer.YES:
@@ -353,6 +358,7 @@ class Holdings:
         self._arriving[session] = token
         try:
             async with self._table.receiving(model, session, data) as copy:
+                await copy.mark(token)
                 if await self._decide(self._accept, session, token) == Answer.NO:
                     await copy.drop("its move was withdrawn")
                     raise Problem(409, "the session was withdrawn")
@@ -365,8 +371,3 @@ class Holdings:
             if answer == Answer.YES:
                 self._grants[session] = token
         return answer
-
-
-def new_token() -> str:
-    """Returns a random name for a period in which a replica has a session."""
-    return secrets.token_hex(16)

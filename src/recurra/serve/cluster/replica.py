@@ -163,7 +163,7 @@ class Replica:
         )
         self._listener = _Listener(config)
         self._listening = asyncio.ensure_future(self._listener.serve([listener]))
-        self.holdings.found(await self._server.sessions.names())
+        self.holdings.found(await self._server.sessions.grants())
         await self._join()
         self._beating = asyncio.ensure_future(self._beat())
         while seconds := await self._ask("remaining"):  # new sessions would be refused

@@ -56,6 +56,10 @@ class ServerCopy:
         """See `Copy.read`."""
         return write_state(await self._server.sessions.state(self._session))
 
+    async def mark(self, grant: str) -> None:
+        """See `Copy.mark`."""
+        await self._server.sessions.mark(self._session, grant)
+
     async def drop(self, reason: str) -> None:
         """See `Copy.drop`."""
         self._session.moving = False

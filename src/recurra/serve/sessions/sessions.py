@@ -194,9 +194,14 @@ class Sessions:
         """Returns whether there is a session of this name in memory."""
         return self._table.get(id) is not None
 
-    async def names(self) -> list[str]:
-        """Returns the names of all sessions, in memory and on disk."""
-        return [one.id for one in self._table] if self._store is None else await self._do(self._store.names)
+    async def mark(self, session: Session, grant: str) -> None:
+        """Records the grant of a session on disk."""
+        if self._store is not None:
+            await self._do(self._store.mark, session.id, grant)
+
+    async def grants(self) -> dict[str, str]:
+        """Returns the names of all sessions on disk with their grants."""
+        return {} if self._store is None else await self._do(self._store.grants)
 
     async def model_of(self, id: str) -> str:
         """Returns the model of a session.
