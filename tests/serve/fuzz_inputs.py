@@ -106,7 +106,7 @@ HEADERS = [
     *(b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 12", b"content-type: text/plain"),
     *(b"content-type: application/x-ndjson", b"content-type: application/json; charset=utf-16"),
     *(b"content-type: \xff\xfe", b"content-type: ,;,", b"no colon", b": no name", b"a: b\r\n c: folded"),
-    *(b"a: \x00", b"cookie: " + b"x" * 9000, b"host: " + b"a" * 300, b"x-request-id: " + b"\xff" * 9),
+    *(b"a: \x00", b"cookie: " + b"x" * 9000, b"host: " + b"a" * 300, b"host: a b:9x", b"x-request-id: " + b"\xff" * 9),
     *(b"x-request-id: ok-1", b"origin: null", b"origin: http://[", b"range: bytes=0-"),
     *(b"inference-header-content-length: " + b"9" * 5000, b"inference-header-content-length: 2"),
     *(b"accept: */*", b"authorization: Bearer \xff"),

@@ -108,9 +108,16 @@ class Serving:
             log.seek(self._begin)
             return log.read().decode()
 
+    def workers(self) -> list[int]:
+        """Numbers of the processes that the process has started."""
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def memory(self) -> int:
-        """Bytes of memory of the process."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        """Bytes of memory of the process and its workers."""
+        pages = sum(
+            int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in [self.process.pid, *self.workers()]
+        )
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def files(self) -> int:

@@ -1,12 +1,14 @@
 """10,000 random requests to `recurra serve`: no status 500, no traceback, no hang, bounded memory, exact answers after.
 
-`RECURRA_FUZZ_SEED` chooses the requests.
+A server with two workers gets a tenth of the requests. `RECURRA_FUZZ_SEED` chooses the requests, and
+`RECURRA_FUZZ_SHARE` the share of two workers.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import math
 import os
 import socket
 import time
@@ -44,22 +46,32 @@ LEAST = {
     "test_sockets": 2000,
 }
 """Requests of each test."""
+SHARES = {1: 1.0, 2: float(os.environ.get("RECURRA_FUZZ_SHARE", "0.1"))}
+"""Share of the requests by the number of workers."""
+CHANGE = 0.3
+"""Share of requests on a new connection, which either of two workers may get."""
 ROWS = [[0.5, -1.0], [0.25, 2.0]]
 
 
 class Target:
     """The server that gets the requests."""
 
-    def __init__(self, serving: Serving, sensor: Any) -> None:
+    def __init__(self, serving: Serving, sensor: Any, workers: int) -> None:
         self.serving, self.sensor, self.statuses, self.count = serving, sensor, Counter(), 0
+        self.workers, self._processes = workers, serving.workers()
+        assert len(self._processes) == (workers if workers > 1 else 0)
         self.connection = Connection(*serving.address, timeout=BOUND)  # opened again when the server closes it
-        self.used = 0.0
+        self.used, self._changes = 0.0, self.random("connections")
         self.check()
         self.before = serving.memory()
 
     def random(self, name: str) -> np.random.Generator:
         """Numbers for one test."""
         return np.random.default_rng([SEED, *name.encode()])
+
+    def part(self, requests: int) -> int:
+        """Number of requests of this server, if one process gets the given number."""
+        return math.ceil(requests * SHARES[self.workers])
 
     def post(self, connection: Connection, path: str, data: bytes, **headers: str) -> tuple[int, bytes]:
         """Sends a request and returns status and body."""
@@ -74,7 +86,8 @@ class Target:
         headers: dict[str, str],
     ) -> tuple[int, bytes]:
         begun = time.monotonic()
-        if begun - self.used > 1:  # the server closes connections that are idle for 2 seconds
+        changes = self.workers > 1 and self._changes.random() < CHANGE
+        if changes or begun - self.used > 1:  # the server closes connections that are idle for 2 seconds
             connection.close()
         connection.request(method, path, data, headers)
         answer = connection.getresponse()
@@ -95,12 +108,14 @@ class Target:
 
     def check(self) -> None:
         """Checks that the server works, answers exactly, and logged no fault."""
-        answer = httpx.post(
-            f"{self.serving.url}/v1/models/sensor/predict", json={"inputs": [ROWS], "proba": True}, timeout=BOUND
-        )
         expected = self.sensor.predict_proba([np.array(ROWS)])[0].astype(float).tolist()
-        assert list(answer.json()["predictions"][0]["probabilities"].values()) == expected
+        for _ in range(1 if self.workers == 1 else 8):  # each on a new connection
+            answer = httpx.post(
+                f"{self.serving.url}/v1/models/sensor/predict", json={"inputs": [ROWS], "proba": True}, timeout=BOUND
+            )
+            assert list(answer.json()["predictions"][0]["probabilities"].values()) == expected
         assert self.serving.process.poll() is None
+        assert self.serving.workers() == self._processes  # none was started again
         text = self.serving.text()
         assert "Traceback" not in text, text[text.index("Traceback") - 300 :][:4000]
         assert '"status": 500' not in text
@@ -108,16 +123,21 @@ class Target:
 
 
 @pytest.fixture(scope="module")
-def server(sensor, tmp_path_factory) -> Iterator[Target]:
-    folder = tmp_path_factory.mktemp("fuzz")
-    models = {"sensor": sensor} | {kind.replace(" ", "-"): model(kind) for kind in KINDS}
-    for name, one in models.items():
+def models(sensor, tmp_path_factory) -> list[str]:
+    """Model folders."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, one in ({"sensor": sensor} | {kind.replace(" ", "-"): model(kind) for kind in KINDS}).items():
         one.save(folder / name)
+    return [str(path) for path in sorted(folder.iterdir())]
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two workers"])
+def server(sensor, models, tmp_path_factory, request) -> Iterator[Target]:
+    folder = tmp_path_factory.mktemp("fuzz")
     options = "--timeout 10 --head-timeout 1 --body-timeout 1 --keep-alive 2 --max-sessions 500 --max-live 20 --idle 60"
-    serving = Serving(
-        folder, [str(folder / name) for name in models], *options.split(), "--state-dir", str(folder / "states")
-    )
-    target = Target(serving, sensor)
+    options += f" --workers {request.param} --state-dir {folder / 'states'}"
+    serving = Serving(folder, models, *options.split())
+    target = Target(serving, sensor, request.param)
     yield target
     target.connection.close()
     serving.kill()
@@ -129,7 +149,7 @@ def target(server, request) -> Iterator[Target]:
     before = server.count
     yield server
     server.check()
-    assert server.count - before >= LEAST[request.node.name]
+    assert server.count - before >= server.part(LEAST[request.node.originalname])
     assert server.serving.memory() - server.before < MEMORY, server.serving.memory() - server.before
     print(f"{server.count - before} requests, {server.count} so far: {dict(server.statuses)}")
 
@@ -144,7 +164,7 @@ def test_requests_from_the_description(target):
     assert len(operations) > 30
     session = httpx.Client(timeout=BOUND)
     for operation in operations:
-        many = 10 if operation.method.upper() in ("POST", "PUT") else 3
+        many = target.part(10 if operation.method.upper() in ("POST", "PUT") else 3)
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
 
             @seed(SEED)
@@ -185,14 +205,14 @@ def test_random_bodies(target):
     """Values with one place replaced, damaged JSON, wrong types, for all models."""
     random, connection = target.random("bodies"), target.connection
     for name, example in EXAMPLES.items():
-        for _ in range(250):
+        for _ in range(target.part(250)):
             valid = {"inputs": [example], "proba": True}
             target.post(connection, f"/v1/models/{name}/predict", body(random, valid))
     lines = [json.dumps(EXAMPLES["texts"]).encode(), b"5", b"{", b'["a"]', b"", b'"\\ud800"', b"[" * 2000]
-    for _ in range(100):
+    for _ in range(target.part(100)):
         data = b"\n".join(lines[i] for i in random.integers(len(lines), size=random.integers(9)))
         target.post(connection, "/v1/models/texts/predict", data, **{"content-type": "application/x-ndjson"})
-    for _ in range(150):
+    for _ in range(target.part(150)):
         wanted = spoiled(random, {"prompt": "a cat", "length": 5, "temperature": 0.5, "top_k": 3, "seed": 1})
         if isinstance(wanted, dict) and not isinstance(wanted.get("length", 500), str | list | dict | None):
             wanted["length"] = min(wanted.get("length", 500), 20)
@@ -204,7 +224,9 @@ def test_raw_bytes(target):
     random = target.random("raw")
     paths = [f"/v1/models/{name}/predict" for name in ("sensor", "texts", "none")] + ["/v1/models", "/openapi.json"]
     paths += ["/v1/models/sensor/sessions", "/v1/models/sensor/stream", "/v2/models/sensor/infer", "/metrics", "/"]
-    for _ in range(15):
+    paths += [f"/v1/models/sensor/sessions/s{number}/{part}" for number in range(4) for part in ("steps", "state")]
+    paths += [f"/v1/models/sensor/stream?session=s{number}" for number in range(4)]
+    for _ in range(target.part(15)):
         opened = []
         for _ in range(180):
             data = raw_request(random, paths, {"inputs": [ROWS]})
@@ -225,6 +247,7 @@ def test_raw_bytes(target):
                 found = read_all(one, data)
                 status = int(found.split(b" ", 2)[1]) if found.startswith(b"HTTP/1.1 ") else 0
                 assert b"HTTP/1.1 500" not in found
+                assert b"restarting" not in found
                 target.note(status, data)
 
 
@@ -233,7 +256,7 @@ def test_life_of_sessions(target):
     random, connection, base = target.random("sessions"), target.connection, "/v1/models/sensor/sessions"
     known: dict[str, tuple[int, list[list[float]]]] = {}  # seq and rows by name
     states: list[tuple[bytes, int, list[list[float]]]] = []
-    for _ in range(2500):
+    for _ in range(target.part(2500)):
         name, kind = f"s{random.integers(8)}", random.integers(12)
         url, (seq, rows) = f"{base}/{name}", known.get(name, (0, []))
         if kind < 2:
@@ -284,12 +307,20 @@ def test_life_of_sessions(target):
             elif status == 200:  # other numbers
                 target.send(connection, "DELETE", url, None, {})
                 known.pop(name, None)
+    for name, (seq, rows) in known.items():
+        with connect(
+            f"ws{target.serving.url[4:]}/v1/models/sensor/stream?session={name}", open_timeout=BOUND
+        ) as opened:
+            opened.send(json.dumps({"session": name, "inputs": ROWS, "seq": seq}))
+            found = json.loads(opened.recv(BOUND))
+        expected = target.sensor.predict_proba([np.array(rows + ROWS)])[0].astype(float).tolist()
+        assert list(found["output"]["probabilities"].values()) == expected, found
 
 
 def test_kserve(target):
     random, connection = target.random("kserve"), target.connection
     for name, features in [("sensor", 2), ("texts", 1), ("table", 1), ("tags", 1)]:
-        for _ in range(350):
+        for _ in range(target.part(350)):
             data, headers = infer_request(random, features)
             target.send(connection, "POST", f"/v2/models/{name}/infer", data, headers)
         for path in ("", "/ready"):
@@ -300,10 +331,12 @@ def test_sockets(target):
     """Text, JSON, records and fragments. After each message the socket answers, or it is closed with a code."""
     random, opened, codes = target.random("sockets"), None, set()
     with ExitStack() as stack:
-        for number in range(2200):
+        for number in range(target.part(2200)):
             if opened is None:
                 name, features = [("sensor", 2), ("running-text", 1)][random.integers(2)]
                 address = f"ws{target.serving.url[4:]}/v1/models/{name}/stream"
+                if random.random() < 0.5:  # may be a socket of the other worker
+                    address += f"?session=f{random.integers(20)}"
                 opened = stack.enter_context(connect(address, open_timeout=BOUND))
             try:
                 opened.send(socket_message(random, features))

@@ -6,6 +6,7 @@ this server and let it read answers. Its requests name the domain in the header 
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from .settings import Settings
 
 ANY = "*"
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
 class Hosts:
@@ -43,6 +45,17 @@ class Hosts:
         if is_address or host in self._names:
             return None
         return f"requests may not name the host {host!r:.120}; the operator can allow it with --allowed-host"
+
+
+@lru_cache(64)
+def is_host(header: bytes) -> bool:
+    """Returns whether a value of `Host` is a host with or without a port."""
+    if not _HOST.fullmatch(header):
+        return False
+    try:
+        return urlsplit("//" + header.decode("ascii")).port is not False  # an invalid address or port is an error
+    except ValueError:
+        return False
 
 
 @lru_cache(64)

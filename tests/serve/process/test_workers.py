@@ -6,12 +6,13 @@ import os
 import signal
 import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 from running import until
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from recurra.serve.owners import owner_of
@@ -106,6 +107,19 @@ def test_hosts(serve):
     assert httpx.get(f"{running.url}/metrics", headers={"host": "evil.example"}).status_code == 403
 
 
+@pytest.mark.parametrize("hosts", ["host: a b:9x", "host: a:99999", "host: [x]", "host: localhost\r\nhost: localhost"])
+@pytest.mark.parametrize(
+    "upgrade", ["", "upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {}==\r\n"]
+)
+def test_wrong_hosts_are_refused_by_all_workers(serve, hosts, upgrade):
+    running = serve(workers=3)
+    path, connection = ("stream?session=s1", "upgrade") if upgrade else ("sessions/s1/steps", "close")
+    head = f"GET /v1/models/m/{path} HTTP/1.1\r\n{hosts}\r\nconnection: {connection}\r\n{upgrade.format('A' * 22)}\r\n"
+    for _ in range(6):
+        assert running.exchange(head.encode()).startswith(b"HTTP/1.1 400 ")
+    assert "Traceback" not in running.log.read_text()
+
+
 def test_metrics_of_all_workers(serve):
     running = serve(workers=3)
     ask(running, "s1")
@@ -129,9 +143,26 @@ def test_signals_end_all_workers(serve):
 @pytest.mark.slow
 def test_a_worker_that_dies_is_started_again(serve):
     running = serve(workers=2, fresh=True)
-    first = children(running)
-    os.kill(first[0], signal.SIGKILL)
-    until(lambda: len(children(running)) == 2 and first[0] not in children(running))
+    url = running.url.replace("http", "ws") + "/v1/models/m/stream?session=s2"
+    owner = ask(running, "s2").json()["process"]
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(connect(url)) for _ in range(12)]
+        for opened in sockets:
+            opened.send("process")
+            assert opened.recv(5) == str(owner)
+        os.kill(owner, signal.SIGKILL)
+        codes = set()
+        for opened in sockets:
+            with pytest.raises(ConnectionClosed) as closed:
+                opened.recv(10)
+            codes.add(closed.value.rcvd.code if closed.value.rcvd else None)
+    assert codes <= {None, 1012}  # None: the worker itself had accepted the connection
+    assert 1012 in codes
+    with pytest.raises(InvalidStatus) as refused, connect(url):  # its socket is there, but no process
+        pass
+    assert refused.value.response.status_code == 503
+    assert refused.value.response.headers["retry-after"]
+    until(lambda: len(children(running)) == 2 and owner not in children(running))
     until(lambda: all(ask(running, f"s{n}").status_code == 200 for n in range(8)))
     assert running.stop() == 0
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from recurra.serve.hosts import is_host
 from recurra.serve.settings import Settings
 
 from .exchange import error_body
@@ -19,7 +20,12 @@ from .exchange import error_body
 MAX_PIPELINED = 32
 """Requests of one connection that wait for the answers to earlier ones."""
 
-_REASONS = {408: b"Request Timeout", 431: b"Request Header Fields Too Large", 503: b"Service Unavailable"}
+_REASONS = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
 
 
 class LimitedWriting(asyncio.Protocol):
@@ -114,6 +120,8 @@ class Connection(LimitedWriting, HttpToolsProtocol):
             self._reject(431, self._large_head(), "head")
         elif len(self.pipeline) >= MAX_PIPELINED:
             self._reject(503, f"more than {MAX_PIPELINED} requests wait on this connection", "pipeline")
+        elif not self._has_one_host():
+            self._reject(400, "the header Host must be one host, with or without a port", "host")
         else:
             self._enter("body", self._settings.body_timeout)
             super().on_headers_complete()
@@ -154,6 +162,11 @@ class Connection(LimitedWriting, HttpToolsProtocol):
                 self.transport.close()  # a client that never began, such as a connection of a browser in advance
             else:
                 self._reject(408, f"the {self._phase} of the request did not arrive in time", f"slow-{self._phase}")
+
+    def _has_one_host(self) -> bool:
+        """Returns whether the request names one valid host. One without any is allowed: that is HTTP/1.0."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        return not hosts or (len(hosts) == 1 and is_host(hosts[0]))
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

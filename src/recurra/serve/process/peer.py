@@ -10,14 +10,16 @@ from typing import Any
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.typing import Subprotocol
 
-from .exchange import RETRY_AFTER, send_error
+from .exchange import RETRY_AFTER, error_body, send_error
 
 HOP = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te", b"trailer", b"expect"))
 """Headers of one connection, which are not forwarded."""
 _CONNECT_SECONDS = 5.0
+_ABNORMAL = (1005, 1006)
+"""Codes without a closing message. They cannot be sent."""
 _AWAY = "the process that has this session is restarting"
 
 
@@ -63,6 +65,9 @@ class Peer:
         )
         try:
             answer = await self.client.send(request, stream=True)
+        except httpx.LocalProtocolError as error:
+            await send_error(send, 400, f"the request cannot be forwarded: {error}")
+            return 400
         except httpx.TransportError:
             await send_error(send, 503, _AWAY, (RETRY_AFTER,))
             return 0
@@ -99,13 +104,13 @@ class Peer:
                 proxy=None,
             )
         except InvalidStatus as refused:
-            head = [(b"content-type", b"application/json")]
-            status, body = refused.response.status_code, bytes(refused.response.body or b"")
-            await send({"type": "websocket.http.response.start", "status": status, "headers": head})
-            await send({"type": "websocket.http.response.body", "body": body})
+            await _refuse(send, refused.response.status_code, bytes(refused.response.body or b""))
+            return
+        except (InvalidURI, ValueError):
+            await _refuse(send, 400, error_body(400, "the header Host must be one host, with or without a port"))
             return
         except (OSError, TimeoutError, WebSocketException):
-            await send({"type": "websocket.close", "code": 1013, "reason": _AWAY})
+            await _refuse(send, 503, error_body(503, _AWAY), RETRY_AFTER)
             return
         async with opened:
             await send({"type": "websocket.accept", "subprotocol": opened.subprotocol})
@@ -139,6 +144,13 @@ async def _body(receive: Any) -> AsyncIterator[bytes]:
         yield message.get("body", b"")
 
 
+async def _refuse(send: Any, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    """Answers the handshake of a WebSocket with an error."""
+    head = [(b"content-type", b"application/json"), *headers]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": head})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
 async def _to_owner(opened: ClientConnection, receive: Any) -> None:
     with contextlib.suppress(ConnectionClosed):
         while (message := await receive())["type"] == "websocket.receive":
@@ -152,4 +164,7 @@ async def _to_client(opened: ClientConnection, send: Any) -> None:
             await send({"type": "websocket.send", "text" if isinstance(data, str) else "bytes": data})
     except ConnectionClosed:
         pass
-    await send({"type": "websocket.close", "code": opened.close_code or 1011, "reason": opened.close_reason or ""})
+    code, reason = opened.close_code, opened.close_reason
+    if code is None or code in _ABNORMAL:
+        code, reason = 1012, _AWAY
+    await send({"type": "websocket.close", "code": code, "reason": reason or ""})
