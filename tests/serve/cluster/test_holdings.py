@@ -114,7 +114,7 @@ MODES = {
     "directory": (True, False, (0, 1)),
     "crashes": (False, False, (1, 0)),
     "crashes and folders": (True, True, (1, 0)),
-    "all": (True, True, (2, 2)),
+    "all": (True, True, (4, 3)),
 }
 
 
@@ -126,7 +126,7 @@ def test_sessions_move_while_steps_arrive(mode):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_sessions_move_in_many_schedules(mode):
-    for seed in range(SCHEDULES, 4 * SCHEDULES):
+    for seed in range(SCHEDULES, 10 * SCHEDULES):
         asyncio.run(Schedule(seed, *MODES[mode]).run())
 
 
