@@ -9,6 +9,7 @@ from importlib.resources import files
 import pytest
 from serve_helpers import serving
 
+from recurra.inspect.pages import page_parts
 from recurra.inspect.report.write import figures_script
 from recurra.serve.routes.page import POLICY, assets
 
@@ -50,7 +51,7 @@ def test_every_file_that_the_page_names_is_there(client):
     names = re.findall(r'(?:src|href)="assets/([^"]+)"', client.get("/").text)
     for name in ASSETS:
         folder = name.rpartition("/")[0]
-        names += [f"{folder}{found}" for found in re.findall(r'from "\./([^"]+)"', client.get(f"/assets/{name}").text)]
+        names += [f"{folder}{found}" for found in re.findall(r'(?:from|import) "\./([^"]+)"', client.get(f"/assets/{name}").text)]
     assert {"main.js", "page.css", "report/figures.js", "report/report.css", "words.js"} <= set(names) <= set(ASSETS)
     assert {name for name in ASSETS if name.endswith(".js")} <= set(names)
 
@@ -88,9 +89,10 @@ def test_the_figures_are_those_of_the_report(client):
     assert client.get("/assets/report/figures.js").text == figures_script()
 
 
-def test_every_file_of_the_folder_is_sent():
-    folder = {file.name for file in (files("recurra.serve") / "page").iterdir()}
-    assert folder == {name for name in assets() if "/" not in name}
+def test_every_file_of_the_folders_is_sent_once():
+    own = {file.name for file in (files("recurra.serve") / "page").iterdir()}
+    assert own | page_parts().keys() == {name for name in assets() if "/" not in name}
+    assert own & page_parts().keys() == set()
 
 
 def test_the_page_needs_no_key_but_the_models_do(sensor, tmp_path):
@@ -105,20 +107,25 @@ def test_the_page_needs_no_key_but_the_models_do(sensor, tmp_path):
         assert [client.get(path).status_code for path in ("/", "/assets/main.js")] == [401, 401]
 
 
-def test_all_texts_are_in_both_languages():
-    source = (files("recurra.serve") / "page" / "words.js").read_text(encoding="utf-8")
-    ((en, ko),) = re.findall(r"\n  en: \{(.*?)\n  \},\n  ko: \{(.*?)\n  \},\n", source, re.DOTALL)
-    texts = [dict(re.findall(r'"?([\w ]+?)"?: ("(?:[^"\\]|\\.)*")', part)) for part in (en, ko)]
-    assert texts[0].keys() == texts[1].keys()
-    assert len(texts[0]) > 100
-    for key, text in texts[0].items():
-        places = [set(re.findall(r"\{(\w+)\}", json.loads(one))) for one in (text, texts[1][key])]
+@pytest.mark.parametrize("name", ["words.js", "texts.js"])
+def test_all_texts_are_in_both_languages(name):
+    english, korean = both_languages(assets()[name].content.decode())
+    assert english.keys() == korean.keys()
+    assert len(english) > 40
+    for key, text in english.items():
+        places = [set(re.findall(r"\{(\w+)\}", json.loads(one))) for one in (text, korean[key])]
         assert places[0] == places[1], key
+
+
+def both_languages(source: str) -> list[dict[str, str]]:
+    """Returns the texts of a module by their keys, as JSON."""
+    ((en, ko),) = re.findall(r"\n  en: \{(.*?)\n  \},\n  ko: \{(.*?)\n  \},\n", source, re.DOTALL)
+    return [dict(re.findall(r'(?:\s|")(\w[\w ]*?)"?: ("(?:[^"\\]|\\.)*")', part)) for part in (en, ko)]
 
 
 def test_every_text_that_the_page_uses_exists():
     texts = {name: asset.content.decode() for name, asset in assets().items() if "/" not in name}
-    words = texts["words.js"].partition("export let language")[0]
+    known = {key for name in ("words.js", "texts.js") for key in both_languages(texts[name])[0]}
     used = {key for text in texts.values() for key in re.findall(r'\bt\("([\w ]+)"', text)}
     assert len(used) > 60
-    assert [key for key in sorted(used) if not re.search(rf'[ {{]"?{key}"?: "', words)] == []
+    assert used - known == set()

@@ -1,28 +1,27 @@
 // The page: models, input, answer, live stream and the inside of the model.
 import { connection, key, modelPath, open, request } from "./api.js";
-import { inWords, optionsOf, shown, writer } from "./answers.js";
-import { forget, insidePanel } from "./inside.js";
+import { inWords, shown } from "./answers.js";
+import { facts } from "./facts.js";
+import { begin as beginFrame, frame } from "./frame.js";
+import { forget } from "./inside.js";
 import { inputPanel, kindOf, parse } from "./inputs.js";
+import { insidePanel } from "./inspection.js";
 import { streamPanel } from "./stream.js";
-import { explain, known, language, languages, number, speak, t } from "./words.js";
+import { explain, t } from "./words.js";
+import { writer } from "./writer.js";
+import "./texts.js";
 
 const DELAY = 200;
-const LANGUAGE = "recurra.language", THEME = "recurra.theme";
+
+// Options of the request for a prediction.
+const optionsOf = (task) => ({ classify: { proba: true }, tag: { proba: true }, translate: { n_best: 3 }, generate: { top: 8 } })[task] ?? {};
 const app = { models: [], model: null, abouts: new Map(), entries: new Map(), parts: [], version: null };
 
 // ---- header and footer ----
 
 function header() {
-  const { el } = R, dark = R.theme() === "dark", next = languages[(languages.indexOf(language) + 1) % languages.length];
-  document.getElementById("top").replaceChildren(el("div.brand", {}, el("h1.name", {}, el("span.mark", { "aria-hidden": "true" }, "↻"), " Recurra"), el("span.tagline", {}, t("lead")),
-    el("span.switches", {},
-      el("button", { type: "button", id: "language", lang: next, onclick: () => { localStorage.setItem(LANGUAGE, next); speak(next); build("language"); } }, t("language")),
-      el("button", { type: "button", id: "theme", "aria-label": t("theme"), onclick: () => {
-        document.documentElement.dataset.theme = dark ? "light" : "dark";
-        localStorage.setItem(THEME, document.documentElement.dataset.theme);
-        build("theme");
-      } }, dark ? `☀ ${t("toLight")}` : `☾ ${t("toDark")}`))));
-  document.getElementById("foot").replaceChildren(el("p", {}, app.version ? t("footer", { v: app.version }) : "Recurra", " · ", description()));
+  document.getElementById("top").replaceChildren(...frame(build));
+  document.getElementById("foot").replaceChildren(R.el("p", {}, app.version ? t("footer", { v: app.version }) : "Recurra", " · ", description()));
 }
 
 // Link to the description of the interface. A link sends no key: with one, the description is fetched and shown from memory.
@@ -41,31 +40,11 @@ function description() {
 
 // ---- models ----
 
-// The most readable metric on held-out data.
-function metric(metrics) {
-  const names = ["accuracy", "f1", "macro_f1", "r2", "mase", "mae", "mse", "bleu", "chrf", "error_rate", "word_error_rate", "perplexity", "loss"];
-  const valid = metrics.valid ?? {}, name = names.find((one) => typeof valid[one] === "number");
-  if (!name) return null;
-  return t("measured", { name: known(`metric ${name}`) ? t(`metric ${name}`) : name, value: number(valid[name], 3) });
-}
-
-function facts(about) {
-  const list = [];
-  if (about.classes) list.push(about.classes.length <= 5 ? about.classes.join(", ") : t("classesOf", { n: about.classes.length }));
-  if (typeof about.features === "number") list.push(about.features === 1 ? t("featureOf") : t("featuresOf", { n: about.features }));
-  if (about.horizon) list.push(t("horizonOf", { n: about.horizon }));
-  if (about.sample_rate) list.push(t("rateOf", { n: about.sample_rate }));
-  list.push(t(about.sessions ? "sessionsYes" : "sessionsNo"));
-  const found = metric(about.metrics);
-  if (found) list.push(found);
-  return list;
-}
-
 function cards() {
   const { el } = R;
   return el("fieldset.cards", {}, el("legend", {}, el("h2", {}, t("models"))), app.models.map((about) => el("label.card", {},
     el("input", { type: "radio", name: "model", value: about.name, checked: about.name === app.model, onchange: () => choose(about.name) }),
-    el("span.card-name", {}, about.name), el("span.card-task", {}, R.term(about.title)), el("span.card-facts", {}, facts(about).join(" · ")))));
+    el("span.card-name", {}, about.name), el("span.card-task", {}, R.term(about.title)), el("span.card-facts", {}, [...facts(about), t(about.sessions ? "sessionsYes" : "sessionsNo")].join(" · ")))));
 }
 
 function choose(name) {
@@ -163,12 +142,9 @@ async function load() {
 }
 
 async function begin() {
-  const chosen = localStorage.getItem(LANGUAGE), theme = localStorage.getItem(THEME);
-  if (theme) document.documentElement.dataset.theme = theme;
-  speak(languages.includes(chosen) ? chosen : navigator.language.startsWith("ko") ? "ko" : "en");
+  beginFrame(() => { header(); app.redraw?.(); });
   header();
   document.getElementById("main").replaceChildren(R.el("p.lead", { role: "status" }, t("loading")));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { header(); app.redraw?.(); });
   addEventListener("resize", () => app.parts[2]?.draw?.());
   addEventListener("pagehide", () => { for (const part of app.parts) part.stop(); });
   addEventListener("pageshow", (event) => { if (event.persisted) build(); }); // the browser kept the page: opens its session again

@@ -51,9 +51,10 @@ class Asset(NamedTuple):
 @cache
 def assets() -> dict[str, Asset]:
     """Returns all files of the page by name. The figures are those of the inspection report."""
+    from recurra.inspect.pages import page_parts
     from recurra.inspect.report.write import figures_script, figures_style
 
-    texts = {"report/figures.js": figures_script(), "report/report.css": figures_style()}
+    texts = {"report/figures.js": figures_script(), "report/report.css": figures_style(), **page_parts()}
     for file in (files("recurra.serve") / "page").iterdir():
         if file.name.rpartition(".")[2] in TYPES:
             texts[file.name] = file.read_text(encoding="utf-8")

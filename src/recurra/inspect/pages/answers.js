@@ -1,12 +1,8 @@
 // The answer of a model, in the form of its task.
-import { events, modelPath } from "./api.js";
-import { explain, number, percent, t } from "./words.js";
+import { number, percent, t } from "./words.js";
 import { forecastPlot } from "./plots.js";
 
 const SHOWN = 12;
-
-// Options of the request for a prediction.
-export const optionsOf = (task) => ({ classify: { proba: true }, tag: { proba: true }, translate: { n_best: 3 }, generate: { top: 8 } })[task] ?? {};
 
 // Bars of probabilities, as a table. rows: [name, probability]
 function bars(rows, heading, chosen = 0) {
@@ -95,36 +91,4 @@ export function inWords(answer) {
     case "next": return `${visible(answer.next ?? "")} ${percent(answer.probability ?? 0)}`;
     default: return answer.text ?? "";
   }
-}
-
-// Text that a language model writes piece by piece.
-export function writer(about, prompt) {
-  const { el } = R, output = el("p.written", { hidden: true }), says = el("p.hint", { role: "status" });
-  const field = (id, label, attributes) => [el("label", { for: id }, label), el("input", { id, type: "number", ...attributes })];
-  const [temperature, length, seed] = [field("temperature", t("temperature"), { min: 0, max: 5, step: 0.1, value: 0.8 }), field("length", t("length"), { min: 1, max: 5000, value: 300 }), field("seed", t("seed"), { min: 0, placeholder: t("random") })];
-  let controller = null;
-  const stop = () => controller?.abort();
-  const button = el("button.primary", { type: "button", id: "write", onclick: () => controller ? stop() : start() }, t("write"));
-  const start = async () => {
-    controller = new AbortController();
-    button.textContent = t("stop");
-    output.hidden = false;
-    const written = document.createTextNode("");
-    output.replaceChildren(el("span.prompt", {}, prompt()), written);
-    const body = { prompt: prompt(), length: Number(length[1].value) || 300, temperature: Number(temperature[1].value) };
-    if (seed[1].value !== "") body.seed = Number(seed[1].value);
-    says.textContent = "";
-    try {
-      await events(modelPath(about.name, "/generate"), { body, signal: controller.signal }, (name, data) => {
-        if (name === "message") written.data += data.text;
-        else if (name === "end") says.textContent = t("ended", { n: data.pieces });
-        else throw Object.assign(new Error(data.error.message), { path: data.error.path });
-      });
-    } catch (error) {
-      says.textContent = error.name === "AbortError" ? t("stopped") : explain(error);
-    }
-    controller = null;
-    button.textContent = t("write");
-  };
-  return { root: el("div.writer", {}, el("div.controls", {}, [temperature, length, seed].map((pair) => el("span.field", {}, pair)), button), output, says), stop };
 }

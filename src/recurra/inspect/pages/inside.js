@@ -1,22 +1,18 @@
-// Gates, states and measures: the figures of the inspection report, for the input or for the live stream.
-import { modelPath, request } from "./api.js";
-import { explain, number, t } from "./words.js";
+// Gates, states and measures of an input: the figures of the inspection report.
+import { number, t } from "./words.js";
 
-const DELAY = 250;
-const STREAM = ["input", "gates", "unit"];
+export const STEPS = ["input", "gates", "unit"]; // the sections that change at each step of a stream
 let shownModel = null;
 
-// The panel. `update(input)` shows an input after a short pause; `stream(window)` shows steps of a live stream.
-export function insidePanel(about) {
+// The panel. `draw(data, chosen)` draws the data of a report, or only the chosen sections; `choice` is put above it.
+export function insideView(about, choice = null) {
   const { el } = R, lead = el("p.lead", { id: "inside-lead" }, t("insideEmpty")), trouble = el("p.error", { role: "alert", hidden: true });
   const bar = el("div.bar", { id: "inside-bar", hidden: true }), figures = el("div.figures", { id: "inside-figures", "aria-busy": "false" });
-  const more = el("input", { type: "checkbox", id: "more", onchange: () => { if (last) send(last); } });
   const table = el("div.scroll", { tabindex: 0, role: "group", "aria-label": t("insideTable") }), values = el("details", { hidden: true, ontoggle: () => fillTable() }, el("summary", {}, t("insideTable")), table);
   const notes = el("ul.notes", { hidden: true });
-  const panel = el("section.section.inside", { "aria-labelledby": "inside-title" }, el("h2", { id: "inside-title" }, t("inside")), lead,
-    el("p.choice", {}, el("label.option", { for: "more" }, more, " ", t("more"))), trouble, bar, figures, values, notes);
+  const panel = el("section.section.inside", { "aria-labelledby": "inside-title" }, el("h2", { id: "inside-title" }, t("inside")), lead, choice, trouble, bar, figures, values, notes);
   R.keys(panel);
-  let timer = 0, controller = null, last = null, kept = null, following = false;
+  let kept = null, sections;
 
   const fillTable = () => {
     if (!values.open || !R.data) return;
@@ -48,73 +44,24 @@ export function insidePanel(about) {
     Object.assign(R.state, { layer: clamp(R.state.layer, part.layers), direction: clamp(R.state.direction, part.directions.length), unit: clamp(R.state.unit, part.units.length), step: clamp(atEnd ? Infinity : R.state.step, part.steps) });
     shownModel = about.name;
     bar.hidden = values.hidden = false;
-    if (same && chosen === STREAM) R.refresh();
+    if (same && chosen === STEPS) R.refresh();
     else {
       R.build({ bar, main: figures, figures: chosen });
       R.watch(() => fillTable());
     }
-    kept = shape(data) + chosen;
+    [kept, sections] = [shape(data) + chosen, chosen];
     if (focused >= 0) fields()[focused]?.focus({ preventScroll: true }); // the figures were built again
     notes.replaceChildren(...data.notes.map(({ say, ...numbers }) => el("li", {}, t(`note ${say}`, numbers))), ...data.remarks.map((text) => el("li", {}, text)));
     notes.hidden = !notes.childElementCount;
     fillTable();
   };
 
-  const ask = async (body) => {
-    controller?.abort();
-    const mine = controller = new AbortController();
-    figures.setAttribute("aria-busy", "true");
-    try {
-      const data = await request(modelPath(about.name, "/inspect"), { body, signal: mine.signal });
-      if (mine !== controller) return null; // a newer input was sent meanwhile
-      trouble.hidden = true;
-      return data;
-    } catch (error) {
-      if (error.name === "AbortError" || mine !== controller) return null;
-      if (error.status === 429) { // earlier inspections are still computed
-        await new Promise((done) => setTimeout(done, 1000 * Number(error.retryAfter ?? 1)));
-        return mine === controller ? ask(body) : null;
-      }
-      trouble.textContent = explain(error);
-      trouble.hidden = false;
-      return null;
-    } finally {
-      if (mine === controller) { controller = null; figures.setAttribute("aria-busy", "false"); }
-    }
-  };
-
-  const send = async (input) => {
-    last = input;
-    const data = await ask({ inputs: [input], measures: more.checked ? null : ["attribution"] });
-    if (data === null) return;
-    lead.textContent = t("insideLead");
-    draw(data, undefined);
-  };
-
   return {
-    panel,
-    update(input) {
-      if (following) return;
-      clearTimeout(timer);
-      if (input === null) { controller?.abort(); last = null; return; }
-      timer = setTimeout(() => send(input), DELAY);
-    },
-    get busy() { return controller !== null; },
-    // the last steps of a stream; `first` is the number of the first one
-    async stream(window, first, count) {
-      following = true;
-      clearTimeout(timer);
-      const data = await ask({ inputs: [window], last: count });
-      if (data === null || !following) return;
-      const [{ of, steps }] = data.parts, direct = of === window.length; // else the layers read patches of the window
-      if (direct) for (const part of data.parts) Object.assign(part, { first: part.first + first, of: part.of + first });
-      const to = first + window.length - 1;
-      lead.textContent = t("insideStream", { from: direct ? to - steps + 1 : first, to, window: window.length });
-      draw(data, STREAM);
-    },
-    release() { following = false; },
-    redraw() { if (R.data && shownModel === about.name && kept) { const { data } = R; kept = null; draw(data, following ? STREAM : undefined); } },
-    stop() { clearTimeout(timer); controller?.abort(); R.stop?.(); },
+    panel, lead, figures, draw,
+    // shows an error in words, or hides it
+    say(text) { trouble.textContent = text ?? ""; trouble.hidden = !text; },
+    // draws the same data again, in other colours or another language
+    redraw() { if (R.data && shownModel === about.name && kept) { const { data } = R; kept = null; draw(data, sections); } },
   };
 }
 
