@@ -9,6 +9,7 @@ from importlib.resources import files
 import pytest
 from serve_helpers import serving
 
+from page_texts import both_languages
 from recurra.inspect.pages import page_parts
 from recurra.inspect.report.write import figures_script
 from recurra.serve.routes.page import POLICY, assets
@@ -51,7 +52,10 @@ def test_every_file_that_the_page_names_is_there(client):
     names = re.findall(r'(?:src|href)="assets/([^"]+)"', client.get("/").text)
     for name in ASSETS:
         folder = name.rpartition("/")[0]
-        names += [f"{folder}{found}" for found in re.findall(r'(?:from|import) "\./([^"]+)"', client.get(f"/assets/{name}").text)]
+        names += [
+            f"{folder}{found}"
+            for found in re.findall(r'(?:from|import) "\./([^"]+)"', client.get(f"/assets/{name}").text)
+        ]
     assert {"main.js", "page.css", "report/figures.js", "report/report.css", "words.js"} <= set(names) <= set(ASSETS)
     assert {name for name in ASSETS if name.endswith(".js")} <= set(names)
 
@@ -115,12 +119,6 @@ def test_all_texts_are_in_both_languages(name):
     for key, text in english.items():
         places = [set(re.findall(r"\{(\w+)\}", json.loads(one))) for one in (text, korean[key])]
         assert places[0] == places[1], key
-
-
-def both_languages(source: str) -> list[dict[str, str]]:
-    """Returns the texts of a module by their keys, as JSON."""
-    ((en, ko),) = re.findall(r"\n  en: \{(.*?)\n  \},\n  ko: \{(.*?)\n  \},\n", source, re.DOTALL)
-    return [dict(re.findall(r'(?:\s|")(\w[\w ]*?)"?: ("(?:[^"\\]|\\.)*")', part)) for part in (en, ko)]
 
 
 def test_every_text_that_the_page_uses_exists():

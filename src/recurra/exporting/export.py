@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ def export(
     int8: bool = False,
     opset: int | None = None,
     required_inputs: bool = False,
+    title: str | None = None,
+    example: Sequence[Any] = (),
 ) -> Path:
     """Writes a model as a file that runs without Recurra.
 
@@ -32,6 +35,8 @@ def export(
         opset: version of the ONNX operators.
         required_inputs: makes the optional inputs of an ONNX file required, such as states. OpenVINO, onnxruntime-web
             and onnxruntime-node have no optional inputs.
+        title: title of a web page.
+        example: inputs that a web page offers; it opens with the first.
 
     Returns:
         The path of the file.
@@ -51,7 +56,8 @@ def export(
     """
     path = Path(path)
     chosen = format_for(path, format)
-    options = check_options(chosen, {"int8": int8, "opset": opset, "required_inputs": required_inputs})
+    given = {"int8": int8, "opset": opset, "required_inputs": required_inputs, "title": title, "example": list(example)}
+    options = check_options(chosen, given)
     if "name" in chosen.options:
         options["name"] = path.stem
     content = chosen.load()(model, **options)

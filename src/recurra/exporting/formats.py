@@ -45,6 +45,13 @@ FORMATS: tuple[Format, ...] = (
         ("int8", "opset", "required_inputs"),
         "ONNX: for ONNX Runtime, OpenVINO and others",
     ),
+    Format(
+        "html",
+        (".html", ".htm"),
+        ".html:build",
+        ("name", "title", "example"),
+        "a web page with the model, its gates and states",
+    ),
 )
 
 
@@ -64,12 +71,12 @@ def format_for(path: Path, name: str | None) -> Format:
 
 
 def check_options(chosen: Format, options: dict[str, Any]) -> dict[str, Any]:
-    """Returns the options that are set: those that are neither None nor False.
+    """Returns the options that are set: those that are neither None, False nor empty.
 
     Raises:
         UsageError: an option is for other formats.
     """
-    found = {name: value for name, value in options.items() if value is not None and value is not False}
+    found = {name: value for name, value in options.items() if value is not None and value is not False and value != []}
     for name in found:
         if name not in chosen.options:
             fitting = listed([one.name for one in FORMATS if name in one.options], len(FORMATS))

@@ -26,6 +26,10 @@ def export(
             "--required-inputs", help="Make optional inputs of an ONNX file required, for OpenVINO and JavaScript."
         ),
     ] = False,
+    title: Annotated[str | None, typer.Option("--title", help="Title of a web page.")] = None,
+    example: Annotated[
+        list[str] | None, typer.Option("--example", help="Input that a web page offers. Can be given several times.")
+    ] = None,
 ) -> None:
     """Write a model as a file that runs without Recurra.
 
@@ -34,9 +38,18 @@ def export(
       recurra export my-model --out model.onnx
 
       recurra export my-model --out model.c
+
+      recurra export my-model --out page.html --example "a sentence"
     """
     from recurra.exporting import export
     from recurra.tasks import load
 
-    path = export(load(model), out, format=format, int8=int8, opset=opset, required_inputs=required_inputs)
+    options = {
+        "int8": int8,
+        "opset": opset,
+        "required_inputs": required_inputs,
+        "title": title,
+        "example": example or (),
+    }
+    path = export(load(model), out, format=format, **options)
     say(f"{path}: {path.stat().st_size:,} bytes")

@@ -8,5 +8,7 @@ from importlib.resources import files
 def page_parts() -> dict[str, str]:
     """Returns the files by name: JavaScript modules and a style sheet. They use the figures of the report."""
     folder = files("recurra.inspect") / "pages"
-    found = {file.name: file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name[-3:] in (".js", "css")}
+    found = {
+        file.name: file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name[-3:] in (".js", "css")
+    }
     return dict(sorted(found.items()))

@@ -1,4 +1,5 @@
 // The input of a model: a field to type or paste, files, and the conversion to the JSON value of the request.
+import { numberOf, oneSeries, rowsOf, series } from "./table.js";
 import { size, t } from "./words.js";
 
 const MOST_BYTES = 6_000_000;
@@ -14,8 +15,8 @@ export function kindOf(about) {
 
 export const columnsOf = (about) => about.features && typeof about.features === "number" ? about.features : Math.max(1, about.targets?.length ?? 1);
 
-// Converts what was typed to an input; null if there is nothing. Throws an Error in words.
-export function parse(about, text, sound) {
+// Converts what was typed to an input; null if there is nothing. Throws an Error in words. chosen: id of a series.
+export function parse(about, text, sound, chosen) {
   const kind = kindOf(about);
   if (kind === "audio") return sound?.data ?? null;
   if (!text.trim()) return null;
@@ -23,35 +24,20 @@ export function parse(about, text, sound) {
   if (/^\s*[[{]/.test(text)) {
     try { return JSON.parse(text); } catch { throw new Error(t("notJson")); }
   }
-  const lines = text.split(/\r?\n/).map((line) => line.trim()).filter(Boolean);
-  const cells = lines.map((line) => line.split(/\s*[,;\t]\s*|\s+/));
-  if (kind === "table") return table(lines.map((line) => line.split(/\s*[,;\t]\s*/)), about);
-  return numbers(cells, columnsOf(about));
+  const rows = rowsOf(text);
+  if (kind === "table") return table(rows, about);
+  const columns = columnsOf(about), found = series(oneSeries(rows, about, chosen).rows, columns, about.feature_names);
+  return columns === 1 ? found.flat() : found;
 }
 
-const isNumber = (text) => text === "" || /^(nan|null|na)$/i.test(text) || Number.isFinite(Number(text));
-const toNumber = (text) => text === "" || /^(nan|null|na)$/i.test(text) ? null : Number(text);
+// The ids of the series in a table, and the one that is chosen.
+export const seriesIn = (about, text, chosen) => kindOf(about) === "series" && !/^\s*[[{]/.test(text) ? oneSeries(rowsOf(text), about, chosen) : { ids: [] };
 
-function numbers(cells, columns) {
-  const first = cells[0].every(isNumber) ? 0 : 1; // the first line may have names
-  const rows = cells.slice(first);
-  rows.forEach((row, i) => row.forEach((text, j) => {
-    if (!isNumber(text)) throw new Error(t("notNumbers", { line: first + i + 1, place: j + 1, text }));
-  }));
-  if (columns === 1) return rows.flat().map(toNumber);
-  rows.forEach((row, i) => {
-    if (row.length !== columns) throw new Error(t("notColumns", { line: first + i + 1, n: row.length, want: columns }));
-  });
-  return rows.map((row) => row.map(toNumber));
-}
-
-function table([names, ...rows], about) {
+function table([{ cells: names }, ...rows], about) {
   const numeric = new Set([...about.targets ?? [], ...about.known ?? [], ...Array.isArray(about.features) ? about.features : []]);
-  return Object.fromEntries(names.map((name, j) => [name, rows.map((row, i) => {
-    const text = row[j] ?? "";
-    if (!numeric.has(name)) return text;
-    if (!isNumber(text)) throw new Error(t("notNumbers", { line: i + 2, place: j + 1, text }));
-    return toNumber(text);
+  return Object.fromEntries(names.map((name, j) => [name, rows.map(({ line, cells }) => {
+    const text = cells[j] ?? "";
+    return numeric.has(name) ? numberOf(text, line, name) : text;
   })]));
 }
 
@@ -91,8 +77,10 @@ export function inputPanel(about, entry, onchange, simulated) {
     named.textContent = t("chosen", { name: file.name, size: size(file.size) });
     onchange();
   };
+  const examples = about.examples ?? [about.example];
+  let next = 0;
   const example = () => {
-    if (!isSound) { set(written(about, about.example)); return; }
+    if (!isSound) { set(written(about, examples[next++ % examples.length])); return; }
     const data = typeof about.example === "string" ? about.example : about.example.sound;
     entry.sound = { name: t("example"), size: Math.round(data.length * 0.75), data };
     named.textContent = t("chosen", { name: entry.sound.name, size: size(entry.sound.size) });
@@ -103,7 +91,7 @@ export function inputPanel(about, entry, onchange, simulated) {
     el("h2", { id: "ask-title" }, t("input")),
     isSound ? el("p.label", {}, t(label)) : el("label.label", { for: "entry" }, t(label)), field ?? el("p.hint", {}, t("soundHint")), named, trouble,
     el("div.tools.left", {}, chooser, el("label.button", { for: "file" }, t("openFile")), el("span.hint", {}, t("orDrop")),
-      el("button", { type: "button", id: "example", onclick: example }, t("example")),
+      examples.length ? el("button", { type: "button", id: "example", onclick: example }, t("example")) : null,
       simulated ? el("button", { type: "button", id: "simulate", onclick: () => set(written(about, simulated())) }, t("simulate")) : null,
       isSound ? null : el("button", { type: "button", onclick: () => { set(""); field.focus(); } }, t("clear"))));
   panel.addEventListener("dragover", (event) => { event.preventDefault(); panel.classList.add("over"); });
@@ -116,5 +104,5 @@ export function inputPanel(about, entry, onchange, simulated) {
     else if (text && field) set(text);
   });
   panel.addEventListener("paste", (event) => { const [file] = event.clipboardData.files; if (file) { event.preventDefault(); take(file); } });
-  return { panel, say };
+  return { panel, say, set, example };
 }

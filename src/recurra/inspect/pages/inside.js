@@ -44,7 +44,7 @@ export function insideView(about, choice = null) {
     Object.assign(R.state, { layer: clamp(R.state.layer, part.layers), direction: clamp(R.state.direction, part.directions.length), unit: clamp(R.state.unit, part.units.length), step: clamp(atEnd ? Infinity : R.state.step, part.steps) });
     shownModel = about.name;
     bar.hidden = values.hidden = false;
-    if (same && chosen === STEPS) R.refresh();
+    if (same && chosen && !part.tokens) R.refresh();
     else {
       R.build({ bar, main: figures, figures: chosen });
       R.watch(() => fillTable());

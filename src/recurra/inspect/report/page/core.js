@@ -8,6 +8,7 @@ R.load = (data) => {
 };
 
 R.decode = (packed) => {
+  if (packed.data instanceof Float32Array) return packed.data;
   const text = atob(packed.data), bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
   if (packed.kind === "f32") return new Float32Array(bytes.buffer);
