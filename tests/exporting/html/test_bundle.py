@@ -12,14 +12,16 @@ from recurra.exporting.html.bundle import bundle
 MODULES = {
     "words.js": 'let word = "a";\nexport const said = () => word;\nexport function say(other) { word = other; }\n',
     "count.js": 'import "./words.js";\nclass Two {}\nconst many = 2;\nexport { Two, many as two };\n',
-    "main.js": 'import { two as many } from "./count.js";\nimport { said, say } from "./words.js";\n'
-    'const word = "b";\nsay(word + many);\nconsole.log(said());\n',
+    "more/words.js": 'import { said } from "./same.js";\nexport const word = said;\n',
+    "more/same.js": 'export { said };\nconst said = "c";\n',
+    "main.js": 'import { word as other } from "./more/words.js";\nimport { two as many } from "./count.js";\nimport { said, say } from "./words.js";\n'
+    'const word = "b";\nsay(word + many);\nconsole.log(said() + other);\n',
 }
 
 
 def test_a_bundle_runs_each_module_once_in_the_order_of_imports():
     done = subprocess.run([find_node(), "-e", bundle(MODULES, "main.js")], capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("b2\n", "")
+    assert (done.stdout, done.stderr) == ("b2c\n", "")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def build(model: Any, *, name: str = "model", title: str | None = None, example:
     about = _about(model, name if title is None else title[:MOST_TITLE], example)
     page, own = files("recurra.exporting") / "html" / "page", page_parts()
     own |= {file.name: file.read_text(encoding="utf-8") for file in page.iterdir()}
-    modules = own | {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")}
+    modules = own | {f"web/{path.name}": path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")}
     script = f"{figures_script()}\n{bundle(modules, 'main.js')}\n"
     style = f"{figures_style()}\n{own['page.css']}\n{own['exported.css']}"
     if "</script" in script or "</style" in style:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
+from functools import partial
 
-IMPORT = re.compile(r'^import (?:\{(?P<names>[^}]*)\} from )?"\./(?P<module>[\w.-]+)";\n', re.MULTILINE)
+IMPORT = re.compile(r'^import (?:\{(?P<names>[^}]*)\} from )?"\./(?P<module>[\w./-]+)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?P<what>(?:const|let|class|function\*?|async function) (?P<name>[\w$]+))", re.MULTILINE)
 LIST = re.compile(r"^export \{(?P<names>[^}]*)\};\n", re.MULTILINE)
 
@@ -17,7 +19,7 @@ def bundle(modules: Mapping[str, str], entry: str) -> str:
     exports are one line each, as in the modules of this package.
 
     Args:
-        modules: the modules by the names of their files.
+        modules: the modules by the paths of their files; imports are relative to them.
         entry: name of the module that runs last.
 
     Raises:
@@ -47,10 +49,10 @@ def _join(modules: Mapping[str, str], name: str, done: dict[str, str], above: li
         raise ValueError(f"there is no module {name}" if name not in modules else f"{name} imports itself")
     source = modules[name]
     for found in IMPORT.finditer(source):
-        _join(modules, found["module"], done, [*above, name])
+        _join(modules, _imported(name, found), done, [*above, name])
     exported = [found["name"] for found in EXPORT.finditer(source)]
     exported += [_exported(one) for found in LIST.finditer(source) for one in _listed(found["names"])]
-    body = EXPORT.sub(lambda found: found["what"], LIST.sub("", IMPORT.sub(_binding, source)))
+    body = EXPORT.sub(lambda found: found["what"], LIST.sub("", IMPORT.sub(partial(_binding, name), source)))
     left = re.search(r"^(?:import|export)\b.*", body, re.MULTILINE)
     if left:
         raise ValueError(f"{name}: {left[0]}")
@@ -59,10 +61,14 @@ def _join(modules: Mapping[str, str], name: str, done: dict[str, str], above: li
     done[name] = f"{begin}(() => {{\n{body}{end}}})();"
 
 
-def _binding(found: re.Match[str]) -> str:
+def _imported(name: str, found: re.Match[str]) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), found["module"]))
+
+
+def _binding(name: str, found: re.Match[str]) -> str:
     if found["names"] is None:
         return ""
-    return f"const {{ {', '.join(map(_pair, _listed(found['names'])))} }} = {_variable(found['module'])};\n"
+    return f"const {{ {', '.join(map(_pair, _listed(found['names'])))} }} = {_variable(_imported(name, found))};\n"
 
 
 def _listed(names: str) -> list[str]:

@@ -1,5 +1,5 @@
 // The model in the file: starts the engine, and computes what the page shows of an input.
-import { Model } from "./recurra-web.js";
+import { Model } from "./web/recurra-web.js";
 import { payload } from "./payload.js";
 import { TASKS } from "./tasks.js";
 import { t } from "./words.js";
@@ -27,22 +27,19 @@ const words = (n) => n.toLocaleString("en");
 // Starts the model. data: { about, engine, model }
 export async function start({ about, engine, model: content }) {
   const model = await Model.load({ engine: await unpacked(engine), model: await unpacked(content) });
-  const { config } = model, task = TASKS[about.task], stacks = Object.values(config.stacks ?? { recurrent: config.recurrent }), isText = config.input.kind === "text";
+  const { config } = model, task = TASKS[about.task], stacks = Object.values(config.stacks), isText = config.input.kind === "text";
   const perStep = stacks.reduce((sum, { hidden, layers, bidirectional, gates, states }) => sum + hidden * layers * (bidirectional ? 2 : 1) * (gates.length + states.length), 0);
   const most = Math.max(1, Math.min(MOST_STEPS, Math.floor(MOST_NUMBERS / perStep))), streams = !stacks.some(({ bidirectional }) => bidirectional);
 
+  const stream = streams ? model.stream() : null;
   // the steps of an input, as `step` takes them
   const stepsOf = (input) => isText ? model.tokenizer.encode(input).ids : input;
 
   // the numbers after each step; null if the model has none
   const outputs = (steps) => {
-    if (!streams) return null;
-    let state = null;
-    return Array.from(steps, (one) => {
-      const found = model.step(one, state);
-      ({ state } = found);
-      return task.numbers(found);
-    });
+    if (stream === null) return null;
+    stream.reset();
+    return Array.from(steps, (one) => task.numbers(stream.step(one)));
   };
 
   return {

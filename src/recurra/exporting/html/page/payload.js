@@ -35,11 +35,10 @@ function part({ name, of, pieces, gates, states }, stack) {
 
 // about: the description of the model; input: what was inspected.
 export function payload(inspection, config, about, input) {
-  const parts = inspection.parts ?? [{ name: "recurrent", of: null, pieces: inspection.pieces, gates: inspection.gates, states: inspection.states }];
-  const stackOf = ({ name }) => config.stacks ? config.stacks[name.replace(/ \(call \d+\)$/, "")] : config.recurrent;
+  const stackOf = ({ name }) => config.stacks[name.replace(/ \(call \d+\)$/, "")];
   return {
     title: about.name, task: about.title, seconds: null, inputs: null, remarks: [], notes: [], sections: [], measured: {}, colours: about.colours,
     code: { model: `recurra.load(${JSON.stringify(about.name)})`, x: `[${JSON.stringify(input)}]`, row: 0 },
-    parts: parts.map((one) => part(one, stackOf(one))),
+    parts: inspection.parts.map((one) => part(one, stackOf(one))),
   };
 }
