@@ -14,7 +14,8 @@ MODULES = {
     "count.js": 'import "./words.js";\nclass Two {}\nconst many = 2;\nexport { Two, many as two };\n',
     "more/words.js": 'import { said } from "./same.js";\nexport const word = said;\n',
     "more/same.js": 'export { said };\nconst said = "c";\n',
-    "main.js": 'import { word as other } from "./more/words.js";\nimport { two as many } from "./count.js";\nimport { said, say } from "./words.js";\n'
+    "main.js": 'import { word as other } from "./more/words.js";\n'
+    'import { two as many } from "./count.js";\nimport { said, say } from "./words.js";\n'
     'const word = "b";\nsay(word + many);\nconsole.log(said() + other);\n',
 }
 
