@@ -20,7 +20,7 @@ def export(
     opset: int | None = None,
     required_inputs: bool = False,
     title: str | None = None,
-    example: Sequence[Any] = (),
+    examples: Sequence[Any] = (),
 ) -> Path:
     """Writes a model as a file that runs without Recurra.
 
@@ -36,7 +36,7 @@ def export(
         required_inputs: makes the optional inputs of an ONNX file required, such as states. OpenVINO, onnxruntime-web
             and onnxruntime-node have no optional inputs.
         title: title of a web page.
-        example: inputs that a web page offers; it opens with the first.
+        examples: inputs that a web page offers; it opens with the first.
 
     Returns:
         The path of the file.
@@ -56,7 +56,13 @@ def export(
     """
     path = Path(path)
     chosen = format_for(path, format)
-    given = {"int8": int8, "opset": opset, "required_inputs": required_inputs, "title": title, "example": list(example)}
+    given = {
+        "int8": int8,
+        "opset": opset,
+        "required_inputs": required_inputs,
+        "title": title,
+        "examples": list(examples),
+    }
     options = check_options(chosen, given)
     if "name" in chosen.options:
         options["name"] = path.stem

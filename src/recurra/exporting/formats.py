@@ -49,7 +49,7 @@ FORMATS: tuple[Format, ...] = (
         "html",
         (".html", ".htm"),
         ".html:build",
-        ("name", "title", "example"),
+        ("name", "title", "examples"),
         "a web page with the model, its gates and states",
     ),
 )

@@ -51,7 +51,9 @@ def pages(reviews, both, sensor, tmp_path_factory) -> dict[str, Path]:
     """The page of each model."""
     folder = tmp_path_factory.mktemp("pages")
     found = {"reviews": (reviews, ["good film", "bad 영화"]), "both": (both, []), "sensor": (sensor, [])}
-    return {name: export(model, folder / f"{name}.html", example=example) for name, (model, example) in found.items()}
+    return {
+        name: export(model, folder / f"{name}.html", examples=examples) for name, (model, examples) in found.items()
+    }
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,7 @@ def test_the_engine_is_small_and_complete(page):
 
 
 def test_the_same_model_gives_the_same_file(reviews, pages):
-    assert build(reviews, name="reviews", example=["good film", "bad 영화"]) == pages["reviews"].read_bytes()
+    assert build(reviews, name="reviews", examples=["good film", "bad 영화"]) == pages["reviews"].read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_the_same_model_gives_the_same_file(reviews, pages):
     [
         (nn.LSTM(2, 3), {}, "not LSTM; use the format onnx"),
         (recurra.LanguageModel(), {}, "not Language model"),
-        ("reviews", {"example": [["a", "list"]]}, "example 1: "),
-        ("sensor", {"example": [[[1, 2]], [[1, 2, 3]]]}, "example 2: "),
+        ("reviews", {"examples": [["a", "list"]]}, "example 1: "),
+        ("sensor", {"examples": [[[1, 2]], [[1, 2, 3]]]}, "example 2: "),
     ],
 )
 def test_what_the_page_cannot_show_is_refused(model, options, part, tmp_path, request):

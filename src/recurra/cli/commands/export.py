@@ -49,7 +49,7 @@ def export(
         "opset": opset,
         "required_inputs": required_inputs,
         "title": title,
-        "example": example or (),
+        "examples": example or (),
     }
     path = export(load(model), out, format=format, **options)
     say(f"{path}: {path.stat().st_size:,} bytes")

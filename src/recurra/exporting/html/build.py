@@ -34,14 +34,14 @@ POLICY = (
 """Content-Security-Policy: the page runs and shows only what the file contains, and connects to nothing."""
 
 
-def build(model: Any, *, name: str = "model", title: str | None = None, example: Sequence[Any] = ()) -> bytes:
+def build(model: Any, *, name: str = "model", title: str | None = None, examples: Sequence[Any] = ()) -> bytes:
     """Returns the content of an HTML file.
 
     Args:
         model: a fitted estimator.
         name: name of the file without its ending.
         title: title of the page; by default `name`.
-        example: inputs that a button shows; the first is shown when the page opens.
+        examples: inputs that a button shows; the first is shown when the page opens.
 
     Raises:
         UsageError: the page cannot show the model, or an example is not an input of the model.
@@ -53,7 +53,7 @@ def build(model: Any, *, name: str = "model", title: str | None = None, example:
             "use the format onnx, or `recurra serve` for a page of any model"
         )
     content = model_file(model)
-    about = _about(model, name if title is None else title[:MOST_TITLE], example)
+    about = _about(model, name if title is None else title[:MOST_TITLE], examples)
     page, own = files("recurra.exporting") / "html" / "page", page_parts()
     own |= {file.name: file.read_text(encoding="utf-8") for file in page.iterdir()}
     modules = own | {f"web/{path.name}": path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")}
@@ -74,7 +74,7 @@ def build(model: Any, *, name: str = "model", title: str | None = None, example:
     return "".join([before, *(values[key] + after for key, after in parts)]).encode("utf-8", errors="replace")
 
 
-def _about(model: Estimator, title: str, example: Sequence[Any]) -> dict[str, Any]:
+def _about(model: Estimator, title: str, examples: Sequence[Any]) -> dict[str, Any]:
     """Returns what the page tells about the model, as the server describes a model."""
     service = model.service()
     return {
@@ -84,7 +84,7 @@ def _about(model: Estimator, title: str, example: Sequence[Any]) -> dict[str, An
         **service.about(),
         "id": model.provenance_.id_column,
         "time": model.provenance_.time_column,
-        "examples": [_example(service, one, i) for i, one in enumerate(example)],
+        "examples": [_example(service, one, i) for i, one in enumerate(examples)],
         "metrics": {"valid": _finite(getattr(model, "metrics_", {}).get("valid", {}))},
         "version": version("recurra"),
         "colours": GATES_AND_STATES,
