@@ -13,6 +13,7 @@ from javascript import RUNNERS, run, tensor
 import recurra
 from recurra import nn
 from recurra.exporting import export
+from recurra.exporting.web.models.parts import describe_stack
 
 CELLS = ("LSTM", "GRU", "RNN", "RNN relu")
 SHAPES = list(product(CELLS, (1, 2, 3), (False, True)))
@@ -81,17 +82,7 @@ def test_steps_equal_the_whole_sequence(cell, tmp_path):
 
 def call_of(layer, x, lengths, states) -> dict:
     """A call of a stack for a whole batch with initial states."""
-    recurrent = {
-        "cell": {"LSTM": "lstm", "GRU": "gru"}.get(layer.mode, layer.mode.lower()),
-        "input": layer.input_size,
-        "hidden": layer.hidden_size,
-        "projected": layer.proj_size,
-        "layers": layer.num_layers,
-        "bidirectional": layer.bidirectional,
-        "bias": layer.bias,
-        "gates": list(layer.stack.cell.gates),
-        "states": list(layer.stack.cell.states),
-    }
+    recurrent = describe_stack(layer)
     tensors = [weight.detach().numpy().ravel() for weight in layer.parameters()]
     given = {name: state.numpy().ravel() for name, state in zip(recurrent["states"], states, strict=True)}
     options = {"recurrent": recurrent, "tensors": tensors, "x": x.numpy().ravel(), "states": given}
