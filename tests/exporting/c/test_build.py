@@ -100,8 +100,10 @@ def test_all_models_give_the_answers_of_python(classifier, regressor, cell, laye
 def test_regressors_give_the_numbers_of_python(regressor, cell, pooling, compiler, tmp_path):
     model = rebuilt(regressor, cell=cell, num_layers=2, hidden_size=9, pooling=pooling)
     (x,) = drawn(1, 2, 0, STEPS)
-    found = run_steps(recurra.export(model, tmp_path / "level.c"), x, compiler)
-    assert difference(found, answers(model, x), model.target_scale_) <= 1e-5
+    path = recurra.export(model, tmp_path / "level.c")
+    assert difference(run_steps(path, x, compiler), answers(model, x), model.target_scale_) <= 1e-5
+    for name in model.service().stepper().about()["outputs"]:
+        assert f'"{name}"' in path.read_text(encoding="utf-8")
 
 
 LAYERS = [

@@ -13,6 +13,7 @@ from recurra.nn import RECURRENT, Memoryless
 from recurra.tasks.base import Estimator
 from recurra.tasks.forecast.estimator import Forecaster
 from recurra.tasks.many_to_one.estimator import SequenceEstimator
+from recurra.tasks.serving.names import column_names, output_names
 
 from .forecast import read_forecaster
 from .plan import Plan, Scaling, title
@@ -57,30 +58,21 @@ def _of_sequences(model: Any) -> Plan:
             "train on numeric series of features that your device computes step by step"
         )
     cell, layers = layer_of(network.encoder.recurrent)
-    names = getattr(model, "feature_names_in_", None)
-    names = model.provenance_.feature_columns if names is None else list(names)
-    inputs = [f"x{i}" for i in range(encoder.features)] if names is None else names
-    regress = model.task == "regress"
+    inputs = column_names(model) or [f"x{i}" for i in range(encoder.features)]
     pooling = network.pooling
     return Plan(
         title=f"{type(model).__name__}: {title(cell, layers)}, pooling {pooling.how}",
         cell=cell,
         layers=layers,
         inputs=tuple(map(str, inputs)),
-        outputs=tuple(_targets(model) if regress else map(str, model.classes_)),
+        outputs=tuple(output_names(model)),
         task=model.task,
         scaling=Scaling(encoder.mean, encoder.scale, encoder.masked),
         pooling=pooling.how,
         attention=None if pooling.score is None else linear(pooling.score),
         head=linear(network.head),
-        target=(model.target_mean_, model.target_scale_) if regress else None,
+        target=(model.target_mean_, model.target_scale_) if model.task == "regress" else None,
     )
-
-
-def _targets(model: Any) -> list[str]:
-    if model.several_:
-        return [f"value {i}" for i in range(len(model.target_mean_))]
-    return [model.provenance_.target_column or "value"]
 
 
 def _of_layer(module: torch.nn.Module) -> Plan:

@@ -8,6 +8,7 @@ from typing import Any
 from recurra.data.columns.inputs import Arrays, Texts
 from recurra.data.columns.scaling import standardize
 from recurra.data.files.audio import Recordings
+from recurra.tasks.serving.names import column_names
 from recurra.tasks.serving.service import InputError, Path, Service, text_of, text_schema
 from recurra.tasks.serving.sounds import sound_example, sound_of, sound_schema, sound_steps
 from recurra.tasks.serving.stepper import Stepper
@@ -59,9 +60,7 @@ class PooledService(Service):
         if self.kind == "text":
             found |= {"tokens": encoder.tokens, "vocabulary": encoder.input_size}
         elif self.kind == "series":
-            names = getattr(self.estimator, "feature_names_in_", None)
-            names = names.tolist() if names is not None else self.estimator.provenance_.feature_columns
-            found |= {"features": self.features, "feature_names": names}
+            found |= {"features": self.features, "feature_names": column_names(self.estimator)}
             found |= {"mean": encoder.mean.tolist(), "scale": encoder.scale.tolist()}
         else:
             found["sample_rate"] = encoder.rate

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recurra.errors import UsageError
 from recurra.tasks.serving.layer import States, StepLayer, StepPooling, exact
+from recurra.tasks.serving.names import column_names, output_names
 from recurra.tasks.serving.series import LAST, SeriesSteps
 from recurra.tasks.serving.service import InputError
 from recurra.tasks.serving.stepper import Advanced, Stepper
@@ -48,15 +49,7 @@ class SequenceStepper(Stepper):
 
     def about(self) -> dict[str, Any]:
         """See `Stepper.about`."""
-        return {**super().about(), "outputs": self._output_names()}
-
-    def _output_names(self) -> list[str]:
-        """Returns the classes, the name of the target, or the places of the numbers in an answer."""
-        if self.estimator.task != "regress":
-            return [str(name) for name in self.estimator.classes_]
-        if self.estimator.several_:
-            return [f"value[{i}]" for i in range(len(self.network.head.bias))]
-        return [self.estimator.provenance_.target_column or "value"]
+        return {**super().about(), "outputs": output_names(self.estimator)}
 
     def run(self, states: States, values: Tensor, lengths: Tensor) -> tuple[Tensor, States]:
         """Runs encoded steps; returns the pooled outputs `(sequences, units)` and the new states."""
@@ -94,11 +87,10 @@ class SeriesStepper(SequenceStepper):
 
     def about(self) -> dict[str, Any]:
         """See `Stepper.about`."""
-        names = getattr(self.estimator, "feature_names_in_", None)
-        features = self.series.features
+        names = column_names(self.estimator)
         return {
             **super().about(),
-            "step": {"features": features, **({} if names is None else {"names": list(names)})},
+            "step": {"features": self.series.features, **({} if names is None else {"names": names})},
         }
 
     def advance(self, states: dict[str, Tensor], rests: Sequence[str], items: Sequence[np.ndarray]) -> Advanced:

@@ -11,6 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from recurra.errors import UsageError
 from recurra.tasks import registry
 
+from .names import column_names
+
 
 def plan_of(graph: Any, estimator: Any) -> Any:
     """Returns the `Plan` of a fitted estimator; `registry.Task.graph` names the function that writes it.
@@ -42,10 +44,9 @@ def metadata(estimator: Any) -> dict[str, str]:
     labels = getattr(estimator, "classes_", None)
     if labels is not None:
         texts["labels"] = _json([str(label) for label in labels.tolist()])
-    columns = getattr(estimator, "feature_names_in_", None)
-    names = estimator.provenance_.feature_columns if columns is None else columns.tolist()
+    names = column_names(estimator)
     if names:
-        texts["columns"] = _json(list(names))
+        texts["columns"] = _json(names)
     return {"task": estimator.task, **texts, "config": _json(config), "card": estimator._card("model")}
 
 

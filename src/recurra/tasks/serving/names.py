@@ -1,0 +1,34 @@
+"""Names of the columns that a model reads, and of the numbers that it predicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def column_names(estimator: Any) -> list[str] | None:
+    """Returns the names of the features of an estimator: those of the data of `fit`, else those of the training file.
+
+    Args:
+        estimator: a fitted estimator.
+
+    Returns:
+        The names in the order of the features; None if they have no names.
+    """
+    names = getattr(estimator, "feature_names_in_", None)
+    return estimator.provenance_.feature_columns if names is None else names.tolist()
+
+
+def output_names(estimator: Any) -> list[str]:
+    """Returns the names of the outputs of a classifier or regressor.
+
+    Args:
+        estimator: a fitted `SequenceClassifier` or `SequenceRegressor`.
+
+    Returns:
+        The classes; the name of the target; or, for several targets, the places of the numbers in an answer.
+    """
+    if estimator.task != "regress":
+        return [str(label) for label in estimator.classes_]
+    if estimator.several_:
+        return [f"value[{i}]" for i in range(len(estimator.target_mean_))]
+    return [estimator.provenance_.target_column or "value"]
