@@ -12,6 +12,8 @@ const CALLS = {
         found.push(model.step(one, found.at(-1)?.state ?? null));
       return found;
     }),
+  step: (model, { input }) => model.step(input),
+  generate: (model, { prompt = "", options }) => Array.from(model.generate(prompt, options)),
   // the same in one stream, which goes on from its own state in the middle
   streams: (model, { inputs }) => {
     const stream = model.stream();
@@ -43,7 +45,11 @@ const FREE = {
   },
   // the same sequences in several calls, each with the states that the one before returned
   chunks: (engine, { recurrent, tensors, x, steps, chunks }) => {
-    const stack = new Stack(engine, recurrent, tensors.map((values) => Float32Array.from(values)));
+    const stack = new Stack(
+      engine,
+      recurrent,
+      tensors.map((values) => Float32Array.from(values)),
+    );
     const size = steps / chunks;
     const found = [];
     for (let i = 0; i < chunks; ++i) {

@@ -11,6 +11,7 @@ from importlib.resources import files
 import pytest
 from javascript import RUNNERS
 
+from recurra.data.encoders.running_text import RunningTextEncoder
 from recurra.data.encoders.text import TextEncoder
 
 COUNT = 10_000
@@ -70,4 +71,16 @@ def test_10000_texts_have_the_same_tokens(tokens, specials, run):
     (found,) = run([{"call": "tokenize", "config": config, "inputs": texts()}])
     expected = [ids.tolist() for ids in encoder.encode(texts())]
     assert len(found) == COUNT
+    assert [pair for pair in zip(texts(), found, expected, strict=True) if pair[1] != pair[2]][:3] == []
+
+
+@pytest.mark.parametrize("run", RUNNERS)
+@pytest.mark.parametrize("tokens", ["char", "bpe"])
+def test_10000_texts_have_the_same_tokens_of_running_text(tokens, run):
+    encoder = RunningTextEncoder(tokens, 1500).fit([reviews("train.tsv")])
+    model = json.loads(encoder.to_files()["tokenizer.json"])["model"]
+    kind = {"char": "char", "bpe": "bytes"}[tokens]
+    config = {"kind": kind, "vocab": model["vocab"], "merges": model.get("merges"), "specials": []}
+    (found,) = run([{"call": "tokenize", "config": config, "inputs": texts()}])
+    expected = [ids.tolist() for ids in encoder.encode(texts())]
     assert [pair for pair in zip(texts(), found, expected, strict=True) if pair[1] != pair[2]][:3] == []

@@ -227,7 +227,11 @@ export class StackStream {
     if (!this.#views[0]?.length) {
       const { input, output, hidden, cell } = this.#sizes;
       const { x, y, h } = this.#at;
-      this.#views = [[x, input], [y, output], [h, hidden + cell]].map(([at, n]) => this.#engine.floats(at, n));
+      this.#views = [
+        [x, input],
+        [y, output],
+        [h, hidden + cell],
+      ].map(([at, n]) => this.#engine.floats(at, n));
     }
     return this.#views;
   }

@@ -16,7 +16,8 @@ export class Forecaster {
   }
 
   predict(inputs, { horizon = this.#config.horizon } = {}) {
-    if (!(Number.isInteger(horizon) && horizon > 0)) throw new RangeError(`the horizon is a number of steps, not ${horizon}`);
+    if (!(Number.isInteger(horizon) && horizon > 0))
+      throw new RangeError(`the horizon is a number of steps, not ${horizon}`);
     const prepared = inputs.map((input) => prepareHistory(this.#config, input, horizon));
     const found = this.#roll(prepared, horizon);
     return prepared.map((one, row) => this.#answer(one, found[row]));
@@ -176,7 +177,11 @@ export class Forecaster {
     const moved = found.map((step, at) =>
       step.map(([point, ...rest], target) => {
         const shift = (i) => shifts[(Math.min(at, horizon - 1) * step.length + target) * levels.length + i];
-        const all = nested(point, rest.map((value, i) => value + shift(i)), levels);
+        const all = nested(
+          point,
+          rest.map((value, i) => value + shift(i)),
+          levels,
+        );
         return finite(all.map((value) => value * scale.deviation[target] + scale.mean[target]));
       }),
     );

@@ -21,7 +21,8 @@ export function prepareHistory(config, input, horizon) {
   const scale = scaleOf(config.input, given.series, steps);
   const end = steps.length;
   const observed = steps.map((row) => row.slice(0, targets + features).map((value) => Number(!Number.isNaN(value))));
-  const part = (rows, from, to, mean, deviation) => filled(rows.map((row) => standardized(row.slice(from, to), mean, deviation)));
+  const part = (rows, from, to, mean, deviation) =>
+    filled(rows.map((row) => standardized(row.slice(from, to), mean, deviation)));
   const own = part(steps, 0, targets, scale.mean, scale.deviation);
   const [before, after] = [(values) => values.slice(0, features), (values) => values.slice(features)];
   const past = part(steps, targets, targets + features, before(side[0]), before(side[1]));
@@ -60,7 +61,11 @@ function checked({ input, columns }, given, horizon) {
     throw new TypeError("the model uses the calendar: give the time of the first step, in milliseconds since 1970");
   if (time !== null && !Number.isFinite(time)) throw new TypeError(`a time is a number of milliseconds, not ${time}`);
   const unit = input.frequency.kind === "number" ? 1 : 1000;
-  return { steps, future: known ? future.slice(0, horizon) : Array(horizon).fill([]), first: time === null ? null : unit * time };
+  return {
+    steps,
+    future: known ? future.slice(0, horizon) : Array(horizon).fill([]),
+    first: time === null ? null : unit * time,
+  };
 }
 
 // Mean and scale of the targets: those of the training data, or of the history if the series is new to the model.

@@ -14,6 +14,7 @@ from recurra.errors import UsageError
 from recurra.tasks.base import Estimator
 
 from .models.forecast import describe_forecaster
+from .models.generate import describe_language_model
 from .models.parts import LAYERS, Described, describe_stack
 from .models.sequences import describe_classifier, describe_layer, describe_regressor
 from .models.tag import describe_tagger
@@ -21,8 +22,9 @@ from .models.tag import describe_tagger
 FOLDER = Path(__file__).parent
 """Folder of recurra-web: the modules, their types and engine.wasm."""
 MODULES = (
-    *("engine.js", "network.js", "series.js", "tokenizer.js", "words.js", "chain.js", "calendar.js", "history.js"),
-    *("sequence.js", "tagger.js", "forecaster.js", "recurra-web.js"),
+    *("engine.js", "network.js", "steps.js", "series.js", "tokenizer.js", "writer.js", "random.js", "words.js"),
+    *("chain.js", "calendar.js", "history.js"),
+    *("sequence.js", "tagger.js", "forecaster.js", "language.js", "recurra-web.js"),
 )
 """The modules of recurra-web, each after those that it imports."""
 VERSION = 1
@@ -33,6 +35,7 @@ TASKS: dict[str, Callable[[Any], Described]] = {
     "layer": describe_layer,
     "tag": describe_tagger,
     "forecast": describe_forecaster,
+    "generate": describe_language_model,
 }
 """What each task writes into the file."""
 

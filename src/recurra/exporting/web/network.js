@@ -90,7 +90,7 @@ export function lastOf(hidden, row, batch, { recurrent, directions, size }) {
   return found;
 }
 
-/** What a stack did with one sequence of a batch, for an inspection. `of`: what the sequence is, null if it is alone. */
+/** Gates and states of one sequence of a batch. `of`: what the sequence is, null if it is the only one. */
 export function partOf(name, of, pieces, stack, inspected, row, length) {
   const pick = (names) => Object.fromEntries(names.map((gate) => [gate, sequenceOf(inspected[gate], row, length)]));
   const { gates, states } = stack.recurrent;

@@ -7,16 +7,25 @@ export interface History {
   /** The known columns of the steps to forecast, if the model has them. */
   future?: Steps;
   /**
-   * The time of the first step, needed if `config.input.cycles` has any: in milliseconds since 1970, on the clock of the
-   * training data as if it were UTC. Without dates in the training data it is a number as there.
+   * The time of the first step, needed if `config.input.cycles` is not empty: in milliseconds since 1970, on the clock
+   * of the training data as if it were UTC. If the times of the training data are numbers, it is a number too.
    */
   time?: number | null;
   /** The name of the series, for the mean and scale of the training data. Those of other series are of the history. */
   series?: string | null;
 }
 
-/** A text, or steps of numbers. Taggers also read the words of a sentence, and forecasters a history. */
-export type Input = string | Steps | string[] | History;
+/** A text to continue, and its label if the model was trained with labels. */
+export interface Prompt {
+  text: string;
+  condition?: string | null;
+}
+
+/**
+ * A text, or steps of numbers. Taggers also read the words of a sentence, forecasters a history, and language models a
+ * prompt.
+ */
+export type Input = string | Steps | string[] | History | Prompt;
 
 /** A stack of recurrent layers, as the model file describes it. */
 export interface Recurrent {
@@ -40,7 +49,7 @@ export interface Recurrent {
 /** Settings of a model. */
 export interface Config {
   version: number;
-  task: "classify" | "regress" | "layer" | "tag" | "forecast";
+  task: "classify" | "regress" | "layer" | "tag" | "forecast" | "generate";
   input:
     | { kind: "text"; tokenizer: TokenizerConfig }
     | { kind: "series"; features: number; mean: number[]; scale: number[]; masked: number[] }
@@ -80,6 +89,10 @@ export interface Config {
   levels?: number[];
   step?: string;
   sizes?: Record<string, number>;
+  /** Of language models: labels, whether texts have an end, and the factor of the embedding. */
+  classes?: string[];
+  documents?: boolean;
+  scale?: number;
 }
 
 export type Label = string | number | boolean;
@@ -88,7 +101,7 @@ export type Label = string | number | boolean;
 export interface Answer {
   /** Of a layer: its outputs `(steps, directions * size)`. */
   output?: Float32Array;
-  /** Of classification and regression: the output of the network. */
+  /** Of classification and regression: the output of the network. Of language models: that for each next token. */
   scores?: Float32Array;
   /** Of classification: by class, in the order of `config.target.classes`. Of tagging: `(words, tags)`. */
   probabilities?: Float32Array | Tensor;
@@ -103,6 +116,32 @@ export interface Answer {
   words?: string[];
   tags?: string[];
   confidence?: number[];
+  /** Of language models: the most probable next token, and the most probable ones. */
+  token?: string;
+  probability?: number;
+  top?: Token[];
+}
+
+/** A token that may come next; the token "" is the end of the text. */
+export interface Token {
+  token: string;
+  probability: number;
+}
+
+/** How the tokens of a text are drawn. */
+export interface Sampling {
+  /** Greatest number of tokens to write, by default 500. */
+  length?: number;
+  /** Below 1 more of the probable, above 1 more of the improbable; 0 takes the most probable. By default 0.8. */
+  temperature?: number;
+  /** Draw among so many of the most probable tokens. */
+  topK?: number | null;
+  /** Draw among the most probable tokens that together have this probability. */
+  topP?: number | null;
+  /** The same seed gives the same text, as in Python. */
+  seed?: number | bigint | null;
+  /** The label of the text, if the model was trained with labels. */
+  condition?: string | null;
 }
 
 /** Numbers with a shape, in row-major order. */
@@ -164,6 +203,8 @@ export interface Stream {
 export interface Options {
   /** Of forecasting: steps to forecast, by default those of the training. */
   horizon?: number;
+  /** Of language models: number of most probable tokens, by default 5. */
+  top?: number;
 }
 
 /** The engine, compiled from C++. It computes in float32 on one thread. */
@@ -194,12 +235,15 @@ export class Model {
   step(input: number | null | ArrayLike<number | null>, state?: State | null): Step;
   /** Opens a stream of single steps, which is faster than `step`. It has its own copy of the weights of the layers. */
   stream(): Stream;
+  /** Continues a text, piece by piece, without the prompt. Only language models do. */
+  generate(prompt?: string, options?: Sampling): Generator<string, void>;
   /** Releases the memory of the engine. */
   close(): void;
 }
 
 export interface TokenizerConfig {
-  kind: "char" | "word" | "bpe";
+  /** `"bytes"` is the kind of language models with byte-pair pieces. */
+  kind: "char" | "word" | "bpe" | "bytes";
   vocab: Record<string, number>;
   merges?: [string, string][] | null;
   specials: string[];
@@ -208,13 +252,15 @@ export interface TokenizerConfig {
 /** A tokenizer with the same numbers as in Python. */
 export class Tokenizer {
   constructor(config: TokenizerConfig);
-  readonly kind: "char" | "word" | "bpe";
+  readonly kind: TokenizerConfig["kind"];
   /** The number of different tokens. */
   readonly size: number;
   /** The numbers of the tokens of a text, and the piece of the text of each one. */
   encode(text: string): { ids: Int32Array; pieces: string[] };
   /** The token with a number. */
   piece(id: number): string | undefined;
+  /** The bytes of a token in UTF-8. */
+  bytes(id: number): Uint8Array;
 }
 
 /** A stack of recurrent layers, for networks that a model file does not describe. */

@@ -2,6 +2,7 @@
 
 import { Engine, Stack } from "./engine.js";
 import { Forecaster } from "./forecaster.js";
+import { LanguageModel } from "./language.js";
 import { Network, inBatches } from "./network.js";
 import { Sequences } from "./sequence.js";
 import { Tagger } from "./tagger.js";
@@ -16,6 +17,7 @@ const TASKS = {
   layer: Sequences,
   tag: Tagger,
   forecast: Forecaster,
+  generate: LanguageModel,
 };
 const NAMES = { step: "single steps", stream: "single steps", generate: "texts to write" };
 
@@ -111,6 +113,16 @@ export class Model {
    */
   stream() {
     return this.#able("stream").stream();
+  }
+
+  /**
+   * Continues a text, piece by piece. The same seed gives the same text as in Python.
+   * @param {string} [prompt] how the text begins
+   * @param {import("./recurra-web.js").Sampling} [options]
+   * @returns {Generator<string, void>}
+   */
+  generate(prompt = "", options = {}) {
+    return this.#able("generate").generate(prompt, options);
   }
 
   /** Releases the memory of the engine. */

@@ -2,6 +2,7 @@
 
 import { finite, largest, lastOf, padded, partOf, textOf } from "./network.js";
 import { numbersOf, standardized, stepsOf } from "./series.js";
+import { StepStream } from "./steps.js";
 import { Tokenizer } from "./tokenizer.js";
 
 /** The task of models that read a sequence and answer once, and of layers. */
@@ -19,7 +20,10 @@ export class Sequences {
   }
 
   predict(inputs) {
-    return this.#run(inputs.map((input) => this.#encode(input)), false).answers;
+    return this.#run(
+      inputs.map((input) => this.#encode(input)),
+      false,
+    ).answers;
   }
 
   inspect(input) {
@@ -39,9 +43,8 @@ export class Sequences {
   }
 
   stream() {
-    return new SequenceStream(this.#stack.stream(), (input, known) => this.#encodeStep(input, known), (output, pooled) =>
-      this.#finish(output, pooled),
-    );
+    const encode = (input, known) => this.#encodeStep(input, known);
+    return new StepStream(this.#stack.stream(), encode, (output, pooled) => this.#finish(output, pooled));
   }
 
   // ---- inputs
@@ -66,11 +69,10 @@ export class Sequences {
   // The input of the stack for one step. `known`: the last known value of each feature, which replaces missing ones.
   #encodeStep(input, known) {
     const { kind, features, mean, scale, masked } = this.#config.input;
-    if (kind === "vectors" && input instanceof Float32Array && input.length === features) return { x: input, known: null };
+    if (kind === "vectors" && input instanceof Float32Array && input.length === features)
+      return { x: input, known: null };
     if (kind === "text") {
-      if (!(Number.isInteger(input) && input >= 0 && input < this.tokenizer.size))
-        throw new RangeError(`a step is the number of a token, 0 to ${this.tokenizer.size - 1}, not ${input}`);
-      return { x: this.#network.embed([input]), known: null };
+      return { x: this.#network.embed([this.tokenizer.number(input)]), known: null };
     }
     const numbers = numbersOf(input, features);
     if (kind === "vectors") return { x: Float32Array.from(numbers), known: null };
@@ -158,52 +160,6 @@ export class Sequences {
     const sum = powers.reduce((total, power) => total + power, 0);
     const probabilities = Float32Array.from(powers, (power) => power / sum);
     return { scores, probabilities, label: classes[scores.indexOf(top)] };
-  }
-}
-
-/** Single steps of one sequence, whose state stays in the memory of the engine. */
-class SequenceStream {
-  #steps;
-  #encode;
-  #finish;
-  #known = null;
-  #pooled = null;
-
-  constructor(steps, encode, finish) {
-    this.#steps = steps;
-    this.#encode = encode;
-    this.#finish = finish;
-  }
-
-  step(input) {
-    const { x, known } = this.#encode(input, this.#known);
-    const output = this.#steps.step(x);
-    const { pooled, ...answer } = this.#finish(output, this.#pooled);
-    this.#known = known;
-    this.#pooled = pooled ?? null;
-    answer.output = output;
-    return answer;
-  }
-
-  get state() {
-    const state = this.#steps.state;
-    if (this.#known) state.known = this.#known;
-    if (this.#pooled) state.pooled = this.#pooled;
-    return state;
-  }
-
-  set state(state) {
-    this.#steps.state = state;
-    this.#known = state?.known ?? null;
-    this.#pooled = state?.pooled ?? null;
-  }
-
-  reset() {
-    this.state = null;
-  }
-
-  close() {
-    this.#steps.close();
   }
 }
 

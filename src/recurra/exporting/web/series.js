@@ -13,7 +13,7 @@ export function numbersOf(step, count) {
   });
 }
 
-/** (value - mean) / scale of each column; a column that was constant in training has scale 0 and is 0. NaN is missing. */
+/** (value - mean) / scale of each column; a column that was constant in training has scale 0 and becomes 0. */
 export function standardized(values, mean, scale) {
   return values.map((value, i) => {
     if (Number.isNaN(value)) return NaN;
@@ -29,6 +29,7 @@ export function standardized(values, mean, scale) {
 
 /** Steps of a model, as an array. */
 export function stepsOf(input) {
-  if (typeof input === "string" || typeof input?.length !== "number") throw new TypeError("the model reads steps of numbers");
+  if (typeof input === "string" || typeof input?.length !== "number")
+    throw new TypeError("the model reads steps of numbers");
   return Array.from(input);
 }

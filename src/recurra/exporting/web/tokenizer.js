@@ -6,6 +6,20 @@ const SPACE = "▁"; // what Metaspace writes for a space
 const LETTERS = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}`;
 const WORDS = new RegExp(String.raw`[${LETTERS}]+|[^${LETTERS}\p{White_Space}]+`, "gu");
 
+// Words of byte-level pieces, with the space before them.
+const SPACED = [String.raw`\p{L}+`, String.raw`\p{N}+`, String.raw`[^\p{White_Space}\p{L}\p{N}]+`].map(
+  (kind) => ` ?${kind}`,
+);
+const BLANKS = [String.raw`\p{White_Space}+(?!\P{White_Space})`, String.raw`\p{White_Space}+`];
+const CHUNKS = new RegExp(["'s|'t|'re|'ve|'m|'ll|'d", ...SPACED, ...BLANKS].join("|"), "gu");
+
+// The letter of each byte in byte-level pieces: printable bytes are kept, others begin at 256.
+const BYTE_LETTERS = Array.from({ length: 256 }, (_, byte) => byte);
+BYTE_LETTERS.filter((byte) => byte < 0x21 || (byte > 0x7e && byte < 0xa1) || byte === 0xad).forEach((byte, i) => {
+  BYTE_LETTERS[byte] = 256 + i;
+});
+const BYTES_OF = new Map(BYTE_LETTERS.map((letter, byte) => [String.fromCharCode(letter), byte]));
+
 const SPLITS = {
   char: (text) => Array.from(text),
   word: (text) => text.match(WORDS) ?? [],
@@ -13,6 +27,10 @@ const SPLITS = {
     const spaced = text.replaceAll(" ", SPACE);
     return (spaced.startsWith(SPACE) ? spaced : SPACE + spaced).split(/(?=▁)/u);
   },
+  bytes: (text) =>
+    (text.match(CHUNKS) ?? []).map((chunk) =>
+      String.fromCharCode(...Array.from(new TextEncoder().encode(chunk), (byte) => BYTE_LETTERS[byte])),
+    ),
 };
 
 /** A tokenizer from the tokenizer.json that Recurra writes. */
@@ -34,7 +52,7 @@ export class Tokenizer {
     // of several that begin at one place, the longest
     const names = [...specials].sort((a, b) => b.length - a.length);
     const literal = names.map((name) => name.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
-    this.#specials = new RegExp(`(${literal.join("|")})`, "u");
+    this.#specials = names.length ? new RegExp(`(${literal.join("|")})`, "u") : null;
   }
 
   /** The number of different tokens. */
@@ -54,16 +72,31 @@ export class Tokenizer {
       ids.push(this.#vocab.get(piece) ?? 0);
       pieces.push(piece);
     };
-    const parts = text.replace(/\p{Surrogate}/gu, "?").split(this.#specials);
+    const valid = text.replace(/\p{Surrogate}/gu, "?");
+    const parts = this.#specials ? valid.split(this.#specials) : [valid];
     parts.forEach((part, i) => {
       if (i % 2) return take(part); // a special token that the text contains
       if (!part) return;
       for (const piece of SPLITS[this.kind](part.normalize("NFC")))
-        if (this.kind === "bpe") this.#merged(piece).forEach(take);
+        if (this.#merges) this.#merged(piece).forEach(take);
         else take(piece);
     });
     if (this.kind === "bpe") for (let i = 0; i < pieces.length; ++i) pieces[i] = pieces[i].replace(SPACE, "") || " ";
+    if (this.kind === "bytes")
+      for (let i = 0; i < pieces.length; ++i) pieces[i] = new TextDecoder().decode(bytesOf(pieces[i])).trim() || " ";
     return { ids: Int32Array.from(ids), pieces };
+  }
+
+  /** The number of a token, or an error if there is no token with this number. */
+  number(id) {
+    if (!(Number.isInteger(id) && id >= 0 && id < this.size))
+      throw new RangeError(`a step is the number of a token, 0 to ${this.size - 1}, not ${id}`);
+    return id;
+  }
+
+  /** The bytes of a token in UTF-8. */
+  bytes(id) {
+    return this.kind === "bytes" ? bytesOf(this.#pieces[id]) : new TextEncoder().encode(this.#pieces[id]);
   }
 
   /** The token with a number. */
@@ -90,4 +123,8 @@ export class Tokenizer {
     this.#kept.set(word, parts);
     return parts;
   }
+}
+
+function bytesOf(piece) {
+  return Uint8Array.from(piece, (letter) => BYTES_OF.get(letter));
 }

@@ -23,7 +23,7 @@ export class WordEncoder {
   #signs;
   #characters;
 
-  /** @param {{words: Record<string, number>, signs: Record<string, number>, characters: "jamo" | "char" | "none"}} config */
+  /** @param {{words: Record<string, number>, signs: Record<string, number>, characters: string}} config */
   constructor({ words, signs, characters }) {
     this.#words = new Map(Object.entries(words));
     this.#signs = new Map(Object.entries(signs));
