@@ -9,10 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from recurra.ops import Stack
+from recurra.ops.onnx.operators import OPERATORS, Operator
 
 from .cell_steps import add_step
 from .graph import Graph, numbers
-from .operators import OPERATORS, Operator
 
 Weights = Mapping[str, Tensor]
 

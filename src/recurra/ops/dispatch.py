@@ -13,6 +13,7 @@ from recurra.errors import EngineError
 
 from .call import prepare
 from .call_spec import CallSpec
+from .onnx import torch_export
 from .registry import candidates
 from .stack import Stack
 
@@ -96,6 +97,8 @@ def recurrence(
     """
     options = {"batch_first": batch_first, "dropout": dropout, "training": training, "memory": memory}
     call, checked = prepare(stack, values, weights, lengths, states, **options, precision=precision)
+    if torch_export.exports(call):
+        return torch_export.run(call, values, weights, checked, states)
     choice = _choose(call, engine)
     if choice.engine is None:
         raise EngineError(str(choice))
