@@ -244,7 +244,11 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
         self._check_params()
         seed, config = self._seed(), CheckpointConfig.to(checkpoint, checkpoint_minutes, resume)
         prepared = self._prepare(*data, validation_data=validation_data, seed=seed, checkpoint=config)
-        self._train(prepared, seed, config)
+        try:
+            self._train(prepared, seed, config)
+        finally:
+            if prepared.close is not None:
+                prepared.close()
         if prepared.finish is not None:
             prepared.finish()
         return self
@@ -272,7 +276,7 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
             gradient_clip=self.gradient_clip,
             patience=patience,
             min_delta=self.min_delta,
-            max_minutes=self.max_minutes,
+            max_minutes=None if self.max_minutes is None else max(self.max_minutes - prepared.minutes, 1e-3),
             seed=seed,
             device=self.device,
             precision=self.precision,
@@ -321,6 +325,7 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
 
     def _compare_with_baselines(self, batches: BatchSource, valid: BatchSource | None) -> None:
         """Fits the baselines and compares the network with them, on the validation data where there are any."""
+        batches = getattr(batches, "sample", batches)  # of data larger than memory
         objective = self._objective()
         self.baselines_, crossed = self._fit_baselines(batches, 0 if valid is not None else FOLDS)
         if valid is not None:

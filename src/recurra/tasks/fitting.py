@@ -55,9 +55,13 @@ class Prepared(NamedTuple):
         valid: batches that choose the best epoch; None for none.
         summary: counts for the section on data in the model card.
         finish: called after training; None for nothing.
+        close: called when training has ended in any way; None for nothing.
+        minutes: of the time limit of the run, those that the preparation has used.
     """
 
     train: BatchSource
     valid: BatchSource | None
     summary: dict[str, Any]
     finish: Callable[[], None] | None = None
+    close: Callable[[], None] | None = None
+    minutes: float = 0.0

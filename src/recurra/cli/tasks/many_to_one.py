@@ -14,6 +14,7 @@ from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions,
 from recurra.cli.support.stdin import text_batches
 from recurra.errors import UsageError
 
+from .large import large_source
 from .sources import Columns, read_chunks, read_source
 from .training import train
 
@@ -52,7 +53,8 @@ def fit(task: str, path: Path, options: SequenceFitOptions, params: dict[str, An
 
     def read(file: Path, cache: Path | None) -> Labelled:
         nonlocal columns
-        found = read_labelled(task, file, columns, options, cache)
+        large = large_source(task, file, columns, options, cache) if file is path and cache is not None else None
+        found = large or read_labelled(task, file, columns, options, cache)
         columns = columns.after(found.names.get("time_format"))  # a validation file is read as the training file
         return found
 

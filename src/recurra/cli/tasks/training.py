@@ -22,7 +22,7 @@ from . import task_module
 Read = Callable[[Path, Path | None], Labelled]
 """Reads a file of training or validation data; the second argument is a folder for large tables."""
 
-CHECKPOINT = "last.ckpt"
+CHECKPOINT, PIECES = "last.ckpt", "pieces"
 
 
 def train(task: str, train: Path, options: FitOptions, read: Read, params: dict[str, Any] | None = None) -> Any:
@@ -112,7 +112,8 @@ def _decide(out: Path, run: Path, started: bool, options: FitOptions) -> None:
         if finished and not started:
             say(f"the run is finished: the model is in {options.out}; --overwrite instead of --resume trains it again")
             raise typer.Exit
-        say(f"there is no unfinished run in {run}; training starts from the beginning")
+        prepared = ", with the pieces that are encoded there" if (run / PIECES).exists() else ""
+        say(f"there is no unfinished run in {run}; training starts from the beginning{prepared}")
     if checkpoint and not (options.resume or options.overwrite):
         raise UsageError(
             f"{run} contains an unfinished run\nadd --resume to continue it, --overwrite to start from the beginning"
@@ -123,14 +124,16 @@ def _decide(out: Path, run: Path, started: bool, options: FitOptions) -> None:
         )
     if not options.resume:
         (run / CHECKPOINT).unlink(missing_ok=True)
-    for entry in run.iterdir():  # the prepared data, which this run writes again
-        if entry.name != CHECKPOINT:
+    for entry in run.iterdir():  # the prepared data, which this run writes again; pieces are reused if they fit
+        if entry.name not in (CHECKPOINT, PIECES):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def _is_run(run: Path) -> bool:
     """Returns whether a folder contains only the files of a run."""
-    return all(entry.name == CHECKPOINT or entry.suffix in (".arrow", ".partial", ".tsv") for entry in run.iterdir())
+    return all(
+        entry.name in (CHECKPOINT, PIECES) or entry.suffix in (".arrow", ".partial", ".tsv") for entry in run.iterdir()
+    )
 
 
 def _finish(estimator: Any, out: Path, run: Path) -> None:

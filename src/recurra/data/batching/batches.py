@@ -104,11 +104,8 @@ class Batches:
         lengths = np.maximum(store.lengths[self.rows], 1)
         if isinstance(targets, SequenceStore):
             lengths = np.maximum(lengths, targets.lengths[self.rows])
-        self._capacity = np.clip((max_padded_tokens or MAX_PADDED_TOKENS) // lengths, 1, batch_size)
-        # Capacities are the batch size divided by powers of 2. This gives few groups, and the same number per epoch.
-        halvings = np.ceil(np.log2(batch_size / self._capacity))
-        self._capacity = np.maximum(batch_size // 2 ** halvings.astype(np.int64), 1)
-        self._count = sum(-(-int((self._capacity == c).sum()) // int(c)) for c in np.unique(self._capacity))
+        self._capacity = capacities(lengths, batch_size, max_padded_tokens)
+        self._count = batch_count(self._capacity)
 
     @classmethod
     def of_list(cls, sequences: Sequence[np.ndarray], rows: np.ndarray | None = None, **options: Any) -> Self:
@@ -182,6 +179,25 @@ class Batches:
             targets = targets[index]
         weights = None if self.weights is None else self.weights[index]
         return Batch(pad(sequences), lengths, targets, weights, index, target_lengths)
+
+
+def capacities(lengths: np.ndarray, batch_size: int, max_padded_tokens: int | None = None) -> np.ndarray:
+    """Returns the greatest number of sequences in the batch of each sequence, `(sequences,)`.
+
+    Args:
+        lengths: steps of each sequence, at least 1.
+        batch_size: see `Batches`.
+        max_padded_tokens: see `Batches`.
+    """
+    found = np.clip((max_padded_tokens or MAX_PADDED_TOKENS) // lengths, 1, batch_size)
+    # Capacities are the batch size divided by powers of 2. This gives few groups, and the same number per epoch.
+    halvings = np.ceil(np.log2(batch_size / found))
+    return np.maximum(batch_size // 2 ** halvings.astype(np.int64), 1)
+
+
+def batch_count(capacity: np.ndarray) -> int:
+    """Returns the number of batches of sequences with these capacities."""
+    return sum(-(-int((capacity == c).sum()) // int(c)) for c in np.unique(capacity))
 
 
 def batches_of(sequences: Sequence[np.ndarray], *, batch_size: int) -> Iterable[Batch]:

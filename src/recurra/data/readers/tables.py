@@ -30,7 +30,7 @@ from .sniff import table_suffix
 __all__ = ["DataFile", "ReadOptions", "data_size", "open_table", "read_table", "stream_table"]
 
 COMPRESSION = 4
-"""Estimated ratio of unpacked to packed size of text."""
+"""Estimated ratio of unpacked to packed size of text and of Parquet files."""
 ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
 
 
@@ -121,7 +121,7 @@ def stream_table(
 
 
 def data_size(path: str | os.PathLike[str]) -> int:
-    """Returns the number of bytes of the files of a data set, estimated for compressed text.
+    """Returns the number of bytes of the files of a data set, estimated for compressed text and Parquet.
 
     Raises:
         DataError: there are no files.
@@ -132,7 +132,7 @@ def data_size(path: str | os.PathLike[str]) -> int:
             size = file.size if isinstance(file, RemoteFile) else file.stat().st_size
         except OSError:
             size = 0  # the reader reports the error
-        total += size * (COMPRESSION if file.name.lower().endswith(PACKED_SUFFIXES) else 1)
+        total += size * (COMPRESSION if file.name.lower().endswith((*PACKED_SUFFIXES, ".parquet")) else 1)
     return total
 
 

@@ -17,6 +17,7 @@ from recurra.data.columns.inputs import as_column, is_missing
 from recurra.errors import DataError, UsageError
 
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights
+from .scan import ClassScan
 from .service import ClassifyService
 
 DTYPES = ("str", "bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
@@ -160,6 +161,21 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         self.classes_ = np.unique(y if y.dtype.kind != "O" else _one_kind(y))
         if len(self.classes_) < 2:
             raise DataError(f"the target has only one class, {self.classes_[0]!s}; there is nothing to tell apart")
+
+    def target_scan(self) -> ClassScan:
+        """See `SequenceEstimator.target_scan`."""
+        return ClassScan()
+
+    def target_weights(self, counts: np.ndarray) -> np.ndarray | None:
+        """See `SequenceEstimator.target_weights`."""
+        if self.class_weight is None:
+            return None
+        self._check_class_weight()
+        if self.class_weight == "balanced":
+            return counts.sum() / (len(counts) * counts)
+        from sklearn.utils.class_weight import compute_class_weight
+
+        return compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
 
     def _class_numbers(self, y: np.ndarray) -> np.ndarray:
         """The number of each label among the classes, -1 for one that is none of them."""

@@ -23,6 +23,7 @@ from recurra.data.encoders.logmel import HOP, AudioConfig
 from recurra.data.encoders.series import SeriesConfig
 from recurra.data.encoders.text import TextConfig
 from recurra.data.files.audio import Recordings
+from recurra.data.pieces import PieceColumn
 from recurra.errors import DataError
 from recurra.nn import POOLINGS
 from recurra.ops import total
@@ -46,6 +47,7 @@ from .baselines import (
     rows_to_fit,
 )
 from .network import PooledNetwork
+from .scan import TargetScan
 
 AUDIO_FRAMES = 3
 """Spectra, one every 10 ms, that make one step of the network."""
@@ -206,6 +208,18 @@ class SequenceEstimator(Estimator):
         """Weight of each sequence in the loss and in the metric that chooses the best epoch."""
         return weights
 
+    def target_scan(self) -> TargetScan:
+        """Returns an object that learns the encoding of targets from parts of them."""
+        raise NotImplementedError
+
+    def target_weights(self, counts: np.ndarray) -> np.ndarray | None:
+        """Returns the weight of each class in the loss, for data larger than memory; None for no weights.
+
+        Args:
+            counts: number of sequences of each class.
+        """
+        return None
+
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
         """Returns the groups whose proportions the validation split keeps; None for none."""
         return None
@@ -236,8 +250,9 @@ class SequenceEstimator(Estimator):
         Args:
             X: list, array, pandas or Arrow column of texts; or numeric sequences: a list of arrays
                 `(time, features)`, an array `(batch, time, features)` or `(batch, time)`; or recordings: paths
-                of sound files, or pairs `(samples, rate)`.
-            y: one target per sequence; sequences whose target is missing are left out.
+                of sound files, or pairs `(samples, rate)`. Texts may be a column of a
+                `recurra.data.pieces.LargeTable`.
+            y: one target per sequence, of a `LargeTable` its column; sequences whose target is missing are left out.
             sample_weight: weight of each sequence in the loss, `(batch,)`.
             validation_data: `(X, y)` that choose the best epoch, instead of a part of the training data.
             checkpoint: folder for the prepared data and the state of the run, from which it can be resumed.
@@ -272,6 +287,10 @@ class SequenceEstimator(Estimator):
         seed: int,
         checkpoint: CheckpointConfig,
     ) -> Prepared:
+        if isinstance(X, PieceColumn):
+            from .large import prepare
+
+            return prepare(self, X, y, sample_weight, validation_data, seed, checkpoint)
         sequences = as_sequences(X)
         y = as_column(y, len(sequences), "y")
         self.resolved_params_ = self._choose(sequences.kind, int((~is_missing(y)).sum()))

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from recurra._util.schema import Positive, Record
 from recurra.data.columns.inputs import as_column, is_missing
-from recurra.data.columns.scaling import moments_of, standardize
+from recurra.data.columns.scaling import Moments, moments_of, standardize
 from recurra.errors import DataError
 from recurra.tasks.finite import finite
 
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights
+from .scan import NumberScan
 from .service import RegressService
 
 
@@ -131,12 +132,17 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         return float(r2_score(values, found[known], sample_weight=None if weights is None else weights[known]))
 
     def _fit_targets(self, y: np.ndarray) -> None:
-        values = _numbers(y)
-        self.several_ = y.ndim == 2
-        moments = moments_of(values)
+        self._keep_moments(moments_of(_numbers(y)), several=y.ndim == 2)
+
+    def _keep_moments(self, moments: Moments, several: bool) -> None:
+        self.several_ = several
         if not moments.deviation.any():
-            raise DataError(f"every target is {values[0, 0]:g}; there is nothing to learn")
+            raise DataError(f"every target is {moments.mean[0]:g}; there is nothing to learn")
         self.target_mean_, self.target_scale_ = moments.mean, moments.target_scale()
+
+    def target_scan(self) -> NumberScan:
+        """See `SequenceEstimator.target_scan`."""
+        return NumberScan()
 
     def _encode_targets(self, y: np.ndarray) -> Tensor:
         values = standardize(_numbers(y), self.target_mean_, self.target_scale_, "the target")
