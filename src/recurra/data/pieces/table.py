@@ -63,7 +63,7 @@ class Piece(NamedTuple):
 
 
 class LargeTable:
-    """Columns of a data set of any size.
+    r"""Columns of a data set of any size.
 
     Row groups of Parquet files are read in pieces. Files of other formats are converted to Parquet files in `folder`
     first, one after the other; a conversion that was stopped continues with the next part.
@@ -81,6 +81,15 @@ class LargeTable:
 
     Raises:
         DataError: a file cannot be read, lacks a column, or has another kind than the first one.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "reviews.csv")
+        ...     _ = path.write_text("text,label\ngood,1\nbad,0\n", encoding="utf-8")
+        ...     table = LargeTable(path, ["text", "label"], Path(folder, "run"))
+        ...     [piece.rows for piece in table.pieces], table["label"].read(0).table["label"].to_pylist()
+        ([2], ['1', '0'])
     """
 
     def __init__(
