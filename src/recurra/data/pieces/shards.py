@@ -55,7 +55,7 @@ class ShardStore:
             for piece in pieces:
                 if piece not in self._known and piece not in self._waiting:
                     self._pool = self._pool or ThreadPoolExecutor(self._threads, "recurra-encode")
-                    self._waiting[piece] = self._pool.submit(self._make, piece)
+                    self._waiting[piece] = self._pool.submit(self._make_shard, piece)
 
     def load(self, piece: int) -> Shard:
         """Returns the shard of a piece. It is encoded if it has not been.
@@ -81,7 +81,7 @@ class ShardStore:
         try:
             return self._arrays(piece, names)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # damaged or removed
-            self._make(piece)
+            self._make_shard(piece)
             return self._arrays(piece, names)
 
     def _arrays(self, piece: int, names: Sequence[str]) -> list[np.ndarray]:
@@ -95,7 +95,7 @@ class ShardStore:
             self._pool = None
         self._waiting.clear()
 
-    def _make(self, piece: int) -> None:
+    def _make_shard(self, piece: int) -> None:
         shard = self._encode(piece)
         with written(self._file(piece), ModelFolderError) as partial, partial.open("wb") as file:
             np.savez(file, **shard._asdict())
