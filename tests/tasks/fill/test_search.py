@@ -183,6 +183,17 @@ def test_words_of_all_sizes_compete():
     assert {len(w) for w, _ in words} >= {1, 2, 3}
 
 
+def test_the_best_words_of_texts_with_several_blanks_each():
+    encoder = BlankEncoder("bpe", 60).fit([WORDS])
+
+    def scores(tokens, lengths, rows, steps):
+        return torch.arange(float(encoder.input_size)).repeat(len(rows), 1)
+
+    filler = Filler(encoder, scores, word_masks(encoder, marks=False), np.array([0.5, 0.5]))
+    (found,) = filler.best([parse("the [ ] drinks ___ now", encoder)])
+    assert [len(tokens) in (1, 2) for tokens in found] == [True, True]
+
+
 def test_the_size_of_a_word_follows_from_its_share_and_its_pieces(words):
     """Two of three tokens begin a word and one continues it: share · 2/3, and · 1/3 for each further piece."""
     masks = torch.full((2, words.input_size), -torch.inf)

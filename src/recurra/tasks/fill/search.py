@@ -182,6 +182,8 @@ class Filler:
 
     def answers(self, asked: Sequence[Question], top: int) -> list[list[Answer]]:
         """At most `top` words for each question, the most probable first; those of all sizes beside each other."""
+        if not asked:
+            return []
         laid = [lay_out(q.text, q.fills_with(n)) for q in asked for n in self.spans]
         solved = iter(solve([p for p, _ in laid], self.scores, self.masks, max(top, BEAM)))
         places = iter(laid)
