@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-
 import numpy as np
 import pytest
 import torch
-from javascript import RUNNERS, find_node, run, tensor
+from javascript import RUNNERS, run, tensor
 
 import recurra
 from recurra import SequenceClassifier, SequenceRegressor, nn
 from recurra.errors import UsageError
 from recurra.exporting import export
-from recurra.exporting.web import FOLDER, MODULES
+from recurra.exporting.web import FOLDER
 
 WORDS = ["정말", "재미있는", "영화", "최악", "good", "bad", "film", "ㅋㅋㅋ", "!", "재미없다", "🎬", "x"]
 TOLERANCE = {"rtol": 0, "atol": 1e-5}
@@ -157,18 +154,4 @@ def test_the_package_has_the_version_of_the_project():
 
     package = loads((FOLDER / "package.json").read_text())
     assert package["version"] == version("recurra")
-    assert {path.name for path in FOLDER.glob("*.js")} == {*MODULES}
     assert all(list(FOLDER.glob(name)) for name in package["files"])
-
-
-def test_the_modules_can_be_joined_to_one(tmp_path):
-    texts = [(FOLDER / name).read_text(encoding="utf-8") for name in MODULES]
-    for i, text in enumerate(texts):
-        assert {*re.findall(r'^import .* from "\./(.*)";$', text, re.M)} <= {*MODULES[:i]}
-    kept = re.sub(r"^import .*;\n|^export \{.*\};\n|^export (?=class|function)", "", "".join(texts), flags=re.M)
-    program = kept + f'\nEngine.load(require("fs").readFileSync({str(FOLDER / "engine.wasm")!r}))'
-    program += ".then(() => console.log(typeof Model.load));"
-    path = tmp_path / "one.cjs"
-    path.write_text('"use strict";\n' + program, encoding="utf-8")
-    done = subprocess.run([find_node(), str(path)], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("function\n", "")

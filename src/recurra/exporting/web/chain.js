@@ -1,6 +1,6 @@
 // Chains of tags: the best path by Viterbi's algorithm, and the probability of each tag at each step.
 
-import { logSoftmax } from "./network.js";
+import { logSoftmax, logSumExp } from "./network.js";
 
 /** Transitions between tags: `(tags, tags)` from row to column, and those of the first and the last tag. */
 export class Chain {
@@ -90,9 +90,4 @@ export function indexOfLargest(numbers) {
   let best = 0;
   for (let i = 1; i < numbers.length; ++i) if (numbers[i] > numbers[best]) best = i;
   return best;
-}
-
-function logSumExp(numbers) {
-  const top = numbers.reduce((most, value) => Math.max(most, value), -Infinity);
-  return top + Math.log(numbers.reduce((sum, value) => sum + Math.exp(value - top), 0));
 }

@@ -1,6 +1,6 @@
 // Language models: the next token of a text, and texts that continue it.
 
-import { finite, logSoftmax, padded, partOf, textOf } from "./network.js";
+import { finite, logSoftmax, padded, partOf, placesOfLargest, textOf } from "./network.js";
 import { randomNumbers } from "./random.js";
 import { StepStream } from "./steps.js";
 import { Tokenizer } from "./tokenizer.js";
@@ -137,7 +137,7 @@ export class LanguageModel {
   #answer(scores, count) {
     const logits = this.#allowed(finite(scores), null);
     const probabilities = logSoftmax(logits).map(Math.exp);
-    const order = inOrder(logits).slice(0, count);
+    const order = placesOfLargest(logits, count);
     const show = (id) => ({ token: new TextDecoder().decode(this.#words[id]), probability: probabilities[id] });
     const top = order.filter((id) => probabilities[id] > 0).map(show);
     return { ...top[0], top, scores };
@@ -165,7 +165,7 @@ function checkSampling(length, temperature, topK, topP) {
 
 // Draws a token, as recurra/tasks/generate/network.py does.
 function draw(scores, chance, temperature, topK, topP) {
-  const order = inOrder(scores);
+  const order = placesOfLargest(scores, scores.length);
   if (temperature === 0) return order[0];
   const best = scores[order[0]];
   const weights = order.map((id) => Math.exp((scores[id] - best) / temperature));
@@ -180,9 +180,4 @@ function draw(scores, chance, temperature, topK, topP) {
   const found = reached.findIndex((part) => part > chance * sum);
   const last = weights.filter((weight) => weight).length - 1;
   return order[found < 0 ? last : Math.min(found, last)];
-}
-
-// The places of numbers, the largest first, the first of equals first.
-function inOrder(numbers) {
-  return Array.from(numbers.keys()).sort((a, b) => numbers[b] - numbers[a] || a - b);
 }

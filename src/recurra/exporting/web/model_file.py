@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from recurra.errors import UsageError
 from recurra.tasks.base import Estimator
 
+from .models.fill import describe_filler
 from .models.forecast import describe_forecaster
 from .models.generate import describe_language_model
 from .models.parts import LAYERS, Described, describe_stack
@@ -21,12 +22,6 @@ from .models.tag import describe_tagger
 
 FOLDER = Path(__file__).parent
 """Folder of recurra-web: the modules, their types and engine.wasm."""
-MODULES = (
-    *("engine.js", "network.js", "steps.js", "series.js", "tokenizer.js", "writer.js", "random.js", "words.js"),
-    *("chain.js", "calendar.js", "history.js"),
-    *("sequence.js", "tagger.js", "forecaster.js", "language.js", "recurra-web.js"),
-)
-"""The modules of recurra-web, each after those that it imports."""
 VERSION = 1
 """Version of the settings in the metadata."""
 TASKS: dict[str, Callable[[Any], Described]] = {
@@ -36,6 +31,7 @@ TASKS: dict[str, Callable[[Any], Described]] = {
     "tag": describe_tagger,
     "forecast": describe_forecaster,
     "generate": describe_language_model,
+    "fill": describe_filler,
 }
 """What each task writes into the file."""
 

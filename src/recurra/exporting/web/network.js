@@ -109,11 +109,31 @@ function sequenceOf({ data, shape: [layers, directions, batch, steps, units] }, 
 
 /** Natural logarithms of the probabilities that scores mean. */
 export function logSoftmax(scores) {
-  const top = largest(scores);
-  let sum = 0;
-  for (let i = 0; i < scores.length; ++i) sum += Math.exp(scores[i] - top);
-  const all = top + Math.log(sum);
+  const all = logSumExp(scores);
   return Float64Array.from(scores, (score) => score - all);
+}
+
+/** The logarithm of the sum of the exponentials of some numbers. */
+export function logSumExp(numbers) {
+  const top = largest(numbers);
+  if (top === -Infinity) return top;
+  let sum = 0;
+  for (let i = 0; i < numbers.length; ++i) sum += Math.exp(numbers[i] - top);
+  return top + Math.log(sum);
+}
+
+/** The places of the largest numbers, the largest first, the first of equals first. */
+export function placesOfLargest(numbers, count) {
+  const order = (a, b) => numbers[b] - numbers[a] || a - b;
+  if (4 * count > numbers.length) return Array.from(numbers.keys()).sort(order).slice(0, count);
+  const found = Array.from({ length: count }, (_, i) => i).sort(order);
+  for (let i = count; i < numbers.length; ++i) {
+    if (!(numbers[i] > numbers[found[count - 1]])) continue;
+    let place = count - 1;
+    for (; place && numbers[i] > numbers[found[place - 1]]; --place) found[place] = found[place - 1];
+    found[place] = i;
+  }
+  return found;
 }
 
 /** The largest of some numbers. */

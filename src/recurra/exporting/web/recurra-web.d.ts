@@ -49,7 +49,7 @@ export interface Recurrent {
 /** Settings of a model. */
 export interface Config {
   version: number;
-  task: "classify" | "regress" | "layer" | "tag" | "forecast" | "generate";
+  task: "classify" | "regress" | "layer" | "tag" | "forecast" | "generate" | "fill";
   input:
     | { kind: "text"; tokenizer: TokenizerConfig }
     | { kind: "series"; features: number; mean: number[]; scale: number[]; masked: number[] }
@@ -93,6 +93,8 @@ export interface Config {
   classes?: string[];
   documents?: boolean;
   scale?: number;
+  /** Of blank fillers: the share of words of 1, 2, … tokens. */
+  spans?: number[];
 }
 
 export type Label = string | number | boolean;
@@ -120,6 +122,9 @@ export interface Answer {
   token?: string;
   probability?: number;
   top?: Token[];
+  /** Of blank filling: the filled text, whose words together have the `probability`, and the best words of each blank. */
+  text?: string;
+  blanks?: { word: string; probability: number }[][];
 }
 
 /** A token that may come next; the token "" is the end of the text. */
@@ -203,8 +208,10 @@ export interface Stream {
 export interface Options {
   /** Of forecasting: steps to forecast, by default those of the training. */
   horizon?: number;
-  /** Of language models: number of most probable tokens, by default 5. */
+  /** Number of most probable tokens of a language model, or of words for each blank; by default 5. */
   top?: number;
+  /** Of blank filling: whether a blank may be a punctuation mark. */
+  marks?: boolean;
 }
 
 /** The engine, compiled from C++. It computes in float32 on one thread. */

@@ -1,6 +1,7 @@
 // Recurra's models in a browser or another JavaScript program: answers, single steps, and every gate and state.
 
 import { Engine, Stack } from "./engine.js";
+import { Filler } from "./filler.js";
 import { Forecaster } from "./forecaster.js";
 import { LanguageModel } from "./language.js";
 import { Network, inBatches } from "./network.js";
@@ -18,6 +19,7 @@ const TASKS = {
   tag: Tagger,
   forecast: Forecaster,
   generate: LanguageModel,
+  fill: Filler,
 };
 const NAMES = { step: "single steps", stream: "single steps", generate: "texts to write" };
 

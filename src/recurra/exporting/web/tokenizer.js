@@ -39,6 +39,7 @@ export class Tokenizer {
   #pieces = [];
   #merges = null;
   #specials;
+  #names;
   #kept = new Map();
 
   /**
@@ -50,6 +51,7 @@ export class Tokenizer {
     for (const [piece, id] of this.#vocab) this.#pieces[id] = piece;
     if (merges) this.#merges = new Map(merges.map(([left, right], rank) => [left + "\0" + right, rank]));
     // of several that begin at one place, the longest
+    this.#names = new Set(specials);
     const names = [...specials].sort((a, b) => b.length - a.length);
     const literal = names.map((name) => name.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
     this.#specials = names.length ? new RegExp(`(${literal.join("|")})`, "u") : null;
@@ -102,6 +104,19 @@ export class Tokenizer {
   /** The token with a number. */
   piece(id) {
     return this.#pieces[id];
+  }
+
+  /** A token as readable text. */
+  shown(id) {
+    const piece = this.#pieces[id];
+    return (this.kind === "bpe" && piece.startsWith(SPACE) && piece.slice(SPACE.length)) || piece;
+  }
+
+  /** The text of some tokens, without special ones. */
+  decode(ids) {
+    const pieces = Array.from(ids, (id) => this.#pieces[id]).filter((piece) => !this.#names.has(piece));
+    if (this.kind !== "bpe") return pieces.join(this.kind === "word" ? " " : "");
+    return pieces.map((piece, i) => piece.replaceAll(SPACE, i ? " " : "")).join("");
   }
 
   // Merges the characters of a word: the pair that was learned first, then the next, until none is left.
