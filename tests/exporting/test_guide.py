@@ -46,6 +46,8 @@ def test_programs_of_the_guide(tmp_path):
     model: Any = recurra.load(tmp_path / "kettles")
     wanted = model.predict([x[:1], x[:2], x])
     assert [float(line.split()[0]) for line in shown.splitlines()] == pytest.approx(wanted, abs=6e-4)
+    (estimate,) = (text for line, text in printed.items() if line.endswith("./kettle-openvino"))
+    assert float(estimate) == pytest.approx(wanted[-1], abs=6e-4)
     assert shown.splitlines()[0].split()[1] == "litres"
     assert "[0] temperature\n  [1] watts\n" in (tmp_path / "kettle.c").read_text(encoding="utf-8")
     assert [float(line) for line in printed["node main.mjs"].splitlines()] == pytest.approx(wanted, abs=6e-4)

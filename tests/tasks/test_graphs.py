@@ -86,10 +86,19 @@ def test_regressor_of_series(missing, several):
     assert np.abs(scores - expected).max() <= 1e-5 * np.abs(y).max()
 
 
-@pytest.mark.parametrize("missing", [False, True])
-def test_seven_chunks_of_a_series_equal_the_whole(missing):
+@pytest.mark.parametrize(
+    ("missing", "pooling", "cell"),
+    [
+        (True, "last", "lstm"),
+        (False, "last", "gru"),
+        (True, "mean", "rnn"),
+        (False, "max", "none"),
+        (False, "attention", "lstm"),
+    ],
+)
+def test_seven_chunks_of_a_series_equal_the_whole(missing, pooling, cell):
     X = series(missing)
-    options = quick(pooling="last", bidirectional=False, num_layers=2)
+    options = quick(pooling=pooling, bidirectional=False, num_layers=2, cell=cell)
     model = SequenceClassifier(**options).fit(X, [row[0, 0] > 0 for row in X])
     rows = RANDOM.normal(size=(3, 30, 3)) * [1, 1e-3, 50] + [0, 5, 1e4]
     if missing:
