@@ -143,11 +143,13 @@ class Measured(NamedTuple):
         metrics: the metrics.
         items: `(items, 2)`; the compared metric is the ratio of the two sums. None where items are not known.
         constant: whether the model is a constant answer.
+        margin: of a baseline, what `chance` returns for the network and the baseline, if it is known already.
     """
 
     metrics: dict[str, Any]
     items: np.ndarray | None = None
     constant: bool = False
+    margin: float | None = None
 
 
 def compare(
@@ -180,7 +182,8 @@ def compare(
     found: list[tuple[str, str]] = []
     for name, other in baselines.items():
         theirs = float(other.metrics[metric])
-        gain, margin = sign * (own - theirs), chance(network.items, other.items)
+        gain = sign * (own - theirs)
+        margin = chance(network.items, other.items) if other.margin is None else other.margin
         said = f"the {name}: {metric} {readable(own)} against {readable(theirs)}"
         if not gain > 0:  # not the other way round: of NaN
             found.append(("red", f"not better than {said}"))
@@ -206,10 +209,6 @@ def chance(one: np.ndarray | None, other: np.ndarray | None) -> float:
     """
     if one is None or other is None or len(one) != len(other):
         return 0.0
-    if len(one) < FEWEST:
-        return math.inf
-    from scipy.stats import t
-
     # a ratio of sums: the influence of an item is (numerator - ratio * denominator) / sum of the denominators
     influences = []
     for items in (one, other):
@@ -217,8 +216,21 @@ def chance(one: np.ndarray | None, other: np.ndarray | None) -> float:
         ratio = top.sum() / max(bottom.sum(), 1e-300)
         influences.append((top - ratio * bottom) / max(bottom.sum(), 1e-300))
     difference = influences[0] - influences[1]
-    error = math.sqrt(float((difference**2).sum()) * len(one) / (len(one) - 1))
-    return float(t.ppf(CONFIDENCE, len(one) - 1)) * error
+    return margin_of(len(one), float((difference**2).sum()))
+
+
+def margin_of(count: int, squares: float) -> float:
+    """Returns the margin of `chance`.
+
+    Args:
+        count: number of items.
+        squares: sum of the squared differences of the items' influences on the metric.
+    """
+    if count < FEWEST:
+        return math.inf
+    from scipy.stats import t
+
+    return float(t.ppf(CONFIDENCE, count - 1)) * math.sqrt(squares * count / (count - 1))
 
 
 def no_held_out(metric: str, baselines: Mapping[str, Mapping[str, float]]) -> Comparison:

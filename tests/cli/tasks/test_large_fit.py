@@ -114,3 +114,27 @@ def test_a_killed_run_continues(tmp_path):
     done = subprocess.run(fit("--resume"), cwd=tmp_path, env=env, check=True, capture_output=True, text=True)
     assert "training starts from the beginning" not in done.stderr
     assert weights(tmp_path) == whole
+
+
+@pytest.mark.parametrize("task", ["classify", "regress"])
+def test_evaluation_in_parts(recurra, data, monkeypatch, task):
+    target = {"classify": "label", "regress": "score"}[task]
+    options = ["--input", "text", "--target", target, "--hidden-size", 8, "--epochs", 1, "--out", "m"]
+    assert recurra("fit", task, "data", *options)[0] == 0
+    code, out, _ = recurra("evaluate", "m", "data", "--json")
+    assert code == 0
+    whole = json.loads(out)
+    for place in ("recurra.cli.tasks.large.STREAM_BYTES", "recurra.cli.support.files.STREAM_BYTES"):
+        monkeypatch.setattr(place, 0)
+    code, out, err = recurra("evaluate", "m", "data", "--json")
+    assert (code, "2 files, tab-separated" in err) == (0, True)
+    parts = json.loads(out)
+    assert parts["comparison"] == whole["comparison"]
+    for name, value in whole.items():
+        if isinstance(value, float):
+            assert parts[name] == pytest.approx(value, rel=1e-6)
+    lines = (data / "1.tsv").read_text().splitlines()
+    lines[70] = "a text\tnew\tnew"
+    (data / "1.tsv").write_text("\n".join(lines) + "\n")
+    code, _, err = recurra("evaluate", "m", "data", "--json")
+    assert (code, "1.tsv, line 71" in err) == (3, True)

@@ -20,6 +20,7 @@ NAMES = ["text", "label"]
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "PIECE_ROWS", 40)
     monkeypatch.setattr(table, "BATCH_ROWS", 16)
+    monkeypatch.setattr(table, "SCAN_ROWS", 70)
     monkeypatch.setattr(convert, "GROUP_ROWS", 100)
     monkeypatch.setattr(convert, "PART_BYTES", 2000)
 
@@ -61,6 +62,9 @@ def test_pieces_hold_every_row_once(tmp_path: Path, suffix: str) -> None:
     expected = [(row["text"], row["label"], where) for row, where in zip(rows(280), place, strict=True)]
     assert everything(found) == expected
     assert "280 rows in 2 files" in found.summary
+    scanned = list(found["label"].scan())
+    labels = [(part.table["label"][i].as_py(), part.where(i)) for part in scanned for i in range(part.table.num_rows)]
+    assert labels == [row[1:] for row in expected]
     one = pa.Table.from_batches(found.batches(1, [1], rows=3))
     assert one.to_pydict() == {"1": ["1", "2", "0"]}
 

@@ -41,10 +41,13 @@ def evaluate(
 
     estimator: Any = load(model)
     commands = module_of(estimator, options)
-    labelled = commands.read(estimator, data, options)
-    with located(labelled.where):
-        metrics = estimator.evaluate(*labelled.arguments)
-        order = estimator.order_test(*labelled.arguments) if order_test else None
+    in_parts = None if order_test else getattr(commands, "evaluate", None)
+    metrics, order = None if in_parts is None else in_parts(estimator, data, options), None
+    if metrics is None:
+        labelled = commands.read(estimator, data, options)
+        with located(labelled.where):
+            metrics = estimator.evaluate(*labelled.arguments)
+            order = estimator.order_test(*labelled.arguments) if order_test else None
     if json:
         show_json(metrics if order is None else {**metrics, "order_test": order})
         return

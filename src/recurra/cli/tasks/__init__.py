@@ -5,6 +5,8 @@ Each module has
 - `fit`: the command `recurra fit TASK`;
 - `OPTIONS`: fields of `PredictOptions` that fit models of the task, beside those of `FileOptions`;
 - `read(estimator, path, options)`: reads a labelled file as `Labelled`, for `recurra evaluate`;
+- `evaluate(estimator, path, options)`, if there is one: metrics on a labelled file of any size, as the estimator's
+  `evaluate` returns them; None to use `read`;
 - `inputs(estimator, source, options)`: an iterator of tuples, the first arguments of the estimator's `subject` for some
   sequences at a time. `source` is a file name, `-` for standard input or, for models of texts, a list of texts;
 - `predict(estimator, source, options)`: an iterator of dictionaries, one for each row that `recurra predict` writes;

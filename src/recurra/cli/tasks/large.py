@@ -1,18 +1,18 @@
-"""Reads training data that may be larger than memory: texts with one target each."""
+"""Reads texts with one target each that may be larger than memory, for training and evaluation."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recurra.cli.support.console import say
-from recurra.cli.support.files import Labelled, labels
+from recurra.cli.support.files import STREAM_BYTES, Labelled, column_chunks, labels, located
 from recurra.cli.support.options import FileOptions
 from recurra.errors import UsageError
 
-from .sources import Columns
+from .sources import ROWS, Columns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,18 +84,45 @@ def _labels(file: DataFile) -> np.ndarray:
 
 def _numbers(table: LargeTable, decimal: str | None) -> Callable[[DataFile], np.ndarray]:
     """Returns a function that converts a column to numbers. The first piece decides which decimal mark they have."""
-    from recurra.data.columns.decimals import with_decimal_points
-    from recurra.data.columns.numbers import parse_numbers
     from recurra.data.pieces import PieceColumn
 
-    first = PieceColumn(table, 1).read(0)
-    found, notes = with_decimal_points(first, [0], decimal)
-    for note in notes:
-        say(f"{first.path.name}: {note}")
-    mark = decimal or ("." if found.table is first.table else ",")
+    _, mark = _numbers_of(PieceColumn(table, 1).read(0), decimal)
+    return lambda file: _numbers_of(file, mark)[0]
 
-    def convert(file: DataFile) -> np.ndarray:
-        column = with_decimal_points(file, [0], mark)[0].table.column(0)
-        return parse_numbers(column, name=file.table.column_names[0], where=file.where)
 
-    return convert
+def evaluate_parts(estimator: Any, path: Path, columns: Columns, options: FileOptions) -> dict[str, Any] | None:
+    """Evaluates a model of texts on a table that is read in parts; None for small tables and other inputs.
+
+    Raises:
+        DataError: the table cannot be read; the message names file and line.
+    """
+    from recurra.data.readers.sniff import table_suffix
+    from recurra.data.readers.tables import data_size
+
+    table = columns.input is not None and columns.target is not None and not columns.features
+    if not table or estimator.encoder_.kind != "text" or table_suffix(path) in (".ts", ".npz"):
+        return None
+    if data_size(path) <= STREAM_BYTES:
+        return None
+    running, mark = estimator.running_evaluation(), options.decimal
+    for part in column_chunks(path, [str(columns.input), str(columns.target)], options, ROWS):
+        with located(part.where):
+            if estimator.task == "regress":
+                values, mark = _numbers_of(part, mark)
+            else:
+                values = labels(part.table.column(1))
+            running.add(part.table.column(0), values)
+    return running.result()
+
+
+def _numbers_of(part: DataFile, decimal: str | None) -> tuple[np.ndarray, str]:
+    """Returns the numbers in the last column of a part of a table, and their decimal mark, detected if it is None."""
+    from recurra.data.columns.decimals import with_decimal_points
+    from recurra.data.columns.numbers import parse_numbers
+
+    at = part.table.num_columns - 1
+    found, notes = with_decimal_points(part, [at], decimal)
+    for note in notes if decimal is None else ():
+        say(f"{part.path.name}: {note}")
+    mark = decimal or ("." if found.table is part.table else ",")
+    return parse_numbers(found.table.column(at), name=part.table.column_names[at], where=part.where), mark

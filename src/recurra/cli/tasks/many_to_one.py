@@ -14,7 +14,7 @@ from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions,
 from recurra.cli.support.stdin import text_batches
 from recurra.errors import UsageError
 
-from .large import large_source
+from .large import evaluate_parts, large_source
 from .sources import Columns, read_chunks, read_source
 from .training import train
 
@@ -73,6 +73,11 @@ def read_labelled(task: str, path: Path, columns: Columns, options: FileOptions,
 def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
     """Reads a labelled file for a model. By default the columns are those of the training data."""
     return read_labelled(estimator.task, path, Columns.of(options, estimator.provenance_), options)
+
+
+def evaluate(estimator: Any, path: Path, options: PredictOptions) -> dict[str, Any] | None:
+    """Evaluates a model on a large table in parts; None for other data, which `read` reads."""
+    return evaluate_parts(estimator, path, Columns.of(options, estimator.provenance_), options)
 
 
 def predict(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[dict[str, Any]]:

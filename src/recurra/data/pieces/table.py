@@ -24,6 +24,7 @@ from recurra.errors import DataError
 from .convert import converted
 
 PIECE_ROWS = 32_768
+SCAN_ROWS = 65_536
 PIECE_BYTES = 16 << 20
 """Greatest size of the chosen columns of a piece, estimated from the mean size of a row of its row group."""
 
@@ -156,6 +157,20 @@ class LargeTable:
                 if not left:
                     return
 
+    def scan(self, column: int) -> Iterator[DataFile]:
+        """Yields all rows of one column, in the order of the files. Each file is opened once.
+
+        Args:
+            column: position in `columns`.
+        """
+        for part in self._parts:
+            name, first = part.names[column], part.first
+            with reading(_local(part.file), pa.ArrowException), parquet_file(part.file) as opened:
+                for batch in opened.iter_batches(SCAN_ROWS, columns=[name]):
+                    table = pa.table([decoded(batch.column(name))], names=[self.columns[column]])
+                    yield part.source.file(table, np.arange(first, first + table.num_rows))
+                    first += table.num_rows
+
     def file(self, piece: int, table: pa.Table) -> DataFile:
         """Returns rows of a piece with their places in the user's file.
 
@@ -201,6 +216,10 @@ class PieceColumn:
         """Returns a table with the values of a piece."""
         table = pa.Table.from_batches(list(self.table.batches(piece, [self.index])))
         return self.table.file(piece, table.rename_columns([self.table.columns[self.index]]))
+
+    def scan(self) -> Iterator[DataFile]:
+        """Yields all values, some ten thousand at a time, without the other columns."""
+        return self.table.scan(self.index)
 
     def targets(self, file: DataFile) -> np.ndarray:
         """Converts the values of a table that `read` returned, or of a part of it."""

@@ -17,6 +17,7 @@ from recurra.data.columns.inputs import as_column, is_missing
 from recurra.errors import DataError, UsageError
 
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights
+from .running import ClassTotals
 from .scan import ClassScan
 from .service import ClassifyService
 
@@ -161,6 +162,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         self.classes_ = np.unique(y if y.dtype.kind != "O" else _one_kind(y))
         if len(self.classes_) < 2:
             raise DataError(f"the target has only one class, {self.classes_[0]!s}; there is nothing to tell apart")
+
+    def new_totals(self) -> ClassTotals:
+        """See `SequenceEstimator.new_totals`."""
+        return ClassTotals()
 
     def target_scan(self) -> ClassScan:
         """See `SequenceEstimator.target_scan`."""

@@ -47,6 +47,7 @@ from .baselines import (
     rows_to_fit,
 )
 from .network import PooledNetwork
+from .running import RunningEvaluation, Totals
 from .scan import TargetScan
 
 AUDIO_FRAMES = 3
@@ -207,6 +208,15 @@ class SequenceEstimator(Estimator):
     def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         """Weight of each sequence in the loss and in the metric that chooses the best epoch."""
         return weights
+
+    def new_totals(self) -> Totals:
+        """Returns empty sums for the metrics of the task."""
+        raise NotImplementedError
+
+    def running_evaluation(self) -> RunningEvaluation:
+        """Returns an object that evaluates the model on parts of a data set, as `evaluate` does on all of it."""
+        check_is_fitted(self, "network_")
+        return RunningEvaluation(self)
 
     def target_scan(self) -> TargetScan:
         """Returns an object that learns the encoding of targets from parts of them."""

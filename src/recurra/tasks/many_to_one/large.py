@@ -179,8 +179,8 @@ def _folder(checkpoint: CheckpointConfig, identity: str) -> Path:
 def _learn(estimator: Any, X: PieceColumn, y: PieceColumn, seed: int, folder: Path, *, apart: bool) -> Learnt:
     """Reads all targets and the sample, and stores what was learned from them."""
     scan = estimator.target_scan()
-    for piece in range(len(X.table.pieces)):
-        scan.add(y, y.read(piece))
+    for file in y.scan():
+        scan.add(y, file)
     counts = scan.learn(estimator)
     if not counts.sum():
         raise DataError("every target is missing: there is nothing to learn")

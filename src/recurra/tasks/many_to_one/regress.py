@@ -17,6 +17,7 @@ from recurra.errors import DataError
 from recurra.tasks.finite import finite
 
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights
+from .running import NumberTotals
 from .scan import NumberScan
 from .service import RegressService
 
@@ -139,6 +140,10 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         if not moments.deviation.any():
             raise DataError(f"every target is {moments.mean[0]:g}; there is nothing to learn")
         self.target_mean_, self.target_scale_ = moments.mean, moments.target_scale()
+
+    def new_totals(self) -> NumberTotals:
+        """See `SequenceEstimator.new_totals`."""
+        return NumberTotals(self.target_mean_, self.target_scale_)
 
     def target_scan(self) -> NumberScan:
         """See `SequenceEstimator.target_scan`."""

@@ -1,0 +1,161 @@
+"""Evaluation of any number of sequences in bounded memory: sums that give the same metrics as all outputs together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from recurra.data.batching.batches import Batches, to_device
+from recurra.data.columns.scaling import Moments
+from recurra.errors import DataError
+from recurra.tasks.baselines import Measured, compare, margin_of
+from recurra.tasks.finite import finite, finite_loss
+
+
+class Totals(Protocol):
+    """Sums over the outputs of a model and the targets."""
+
+    def add(self, output: np.ndarray, target: np.ndarray, losses: np.ndarray) -> None:
+        """Adds a batch: outputs `(batch, outputs)`, encoded targets and the loss of each sequence."""
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """Returns the metrics of `PooledObjective.measure`."""
+        ...
+
+
+class ClassTotals:
+    """Number of sequences for each pair of true and predicted class, and the sum of the losses."""
+
+    def __init__(self) -> None:
+        self._pairs: Counter[tuple[int, int]] = Counter()
+        self._loss = 0.0
+
+    def add(self, output: np.ndarray, target: np.ndarray, losses: np.ndarray) -> None:
+        """See `Totals.add`."""
+        pairs, counts = np.unique(np.stack([target, output.argmax(1)], 1), axis=0, return_counts=True)
+        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+            self._pairs[(pair[0], pair[1])] += count
+        self._loss += float(losses.sum(dtype=np.float64))
+
+    def metrics(self) -> dict[str, float]:
+        """See `Totals.metrics`."""
+        from sklearn.metrics import accuracy_score, f1_score
+
+        target, found = np.array(list(self._pairs)).T
+        weight = np.array(list(self._pairs.values()))
+        return {
+            "accuracy": float(accuracy_score(target, found, sample_weight=weight)),
+            "macro_f1": float(f1_score(target, found, average="macro", sample_weight=weight)),
+            "loss": self._loss / int(weight.sum()),
+        }
+
+
+class NumberTotals:
+    """Sums of the errors of predicted numbers.
+
+    Args:
+        mean: of the training targets, `(outputs,)`.
+        scale: their standard deviation, `(outputs,)`.
+    """
+
+    def __init__(self, mean: np.ndarray, scale: np.ndarray) -> None:
+        self._mean, self._scale = mean, scale
+        self._targets = Moments(len(mean))
+        self._rows, self._loss = 0, 0.0
+        self._squares, self._sizes, self._own = (np.zeros(len(mean)) for _ in range(3))
+
+    def add(self, output: np.ndarray, target: np.ndarray, losses: np.ndarray) -> None:
+        """See `Totals.add`."""
+        target, error = target.astype(np.float64), output.astype(np.float64) - target
+        self._targets.add(target)
+        self._rows += len(target)
+        self._own += (error**2).sum(0)
+        self._squares += ((error * self._scale) ** 2).sum(0)
+        self._sizes += np.abs(error * self._scale).sum(0)
+        self._loss += float(losses.sum(dtype=np.float64))
+
+    def metrics(self) -> dict[str, float]:
+        """See `Totals.metrics`."""
+        total = self._targets.deviation**2 * self._rows
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = np.where(total > 0, 1 - self._own / total, np.where(self._own > 0, 0.0, 1.0))  # as scikit-learn
+        return {
+            "r2": float(shares.mean()) if self._rows > 1 else float("nan"),
+            "mse": float((self._squares / self._rows).mean()),
+            "mae": float((self._sizes / self._rows).mean()),
+            "loss": self._loss / self._rows,
+        }
+
+
+class RunningEvaluation:
+    """Evaluates a many-to-one model and its baselines on parts of a data set.
+
+    Args:
+        estimator: the model.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        self._estimator, self._objective = estimator, estimator._evaluation_objective()
+        self._rows = 0
+        names = ["", *(baseline.name for baseline in estimator.baselines_)]
+        self._totals: dict[str, Totals] = {name: estimator.new_totals() for name in names}
+        # sums over sequences of what each contributes to the compared metric, and of the squared differences
+        self._each = dict.fromkeys(names, 0.0)
+        self._squares = dict.fromkeys(names, 0.0)
+
+    def add(self, X: Any, y: Any) -> None:
+        """Adds labelled sequences; those without a target are left out.
+
+        Raises:
+            DataError: the data cannot be used.
+        """
+        from recurra.data.columns.inputs import is_missing
+
+        if is_missing(y).all():
+            return
+        batches: Batches = self._estimator._labelled(X, y, None)
+        self._rows += batches.count
+        with self._estimator._inference() as (network, device):
+            for batch in batches:
+                output = network(*to_device(batch, device)[:2]).float().cpu()
+                own = self._count("", finite(output), batch.targets)
+                for baseline in self._estimator.baselines_:
+                    other = self._count(baseline.name, baseline(batch.values, batch.lengths), batch.targets)
+                    self._squares[baseline.name] += float(((own - other) ** 2).sum())
+
+    def result(self) -> dict[str, Any]:
+        """Returns what `Estimator.evaluate` returns.
+
+        Raises:
+            DataError: there were no targets.
+        """
+        from recurra.tasks.base import beside
+
+        if not self._rows:
+            raise DataError("every target is missing: there is nothing to compare with")
+        metrics = self._totals[""].metrics()
+        finite_loss(metrics)
+        found = {}
+        for baseline in self._estimator.baselines_:
+            name = baseline.name
+            # the influence of a sequence is its difference less the mean difference, divided by their number
+            away = self._squares[name] - (self._each[""] - self._each[name]) ** 2 / self._rows
+            margin = margin_of(self._rows, max(away, 0.0) / self._rows**2)
+            found[name] = Measured(self._totals[name].metrics(), None, baseline.constant, margin)
+        comparison = None
+        if found:
+            own, objective = Measured(metrics), self._objective
+            comparison = compare(own, found, objective.monitor, objective.monitor_mode == "max", objective.perfect)
+        baselines = {name: measured.metrics for name, measured in found.items()}
+        return {**metrics, "n": self._rows, **beside(baselines, comparison)}
+
+    def _count(self, name: str, output: torch.Tensor, target: Any) -> np.ndarray:
+        """Adds the outputs of a model. Returns what each sequence contributes to the compared metric."""
+        losses, each = self._objective.losses(output, target), self._objective.each(output, target).double().numpy()
+        self._totals[name].add(output.numpy(), target.numpy(), losses.numpy())
+        self._each[name] += float(each.sum())
+        return each
