@@ -19,7 +19,7 @@ def texts(count: int) -> list[str]:
 
 
 def close(one, other) -> None:
-    """Compares nested metrics; sums in another order differ in the last digits, which may round differently in words."""
+    """Compares nested metrics. Sums in another order differ in the last digits, which may round differently."""
     if isinstance(one, dict):
         assert one.keys() == other.keys()
         for key in one:
