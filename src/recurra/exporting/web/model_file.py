@@ -19,6 +19,7 @@ from .models.generate import describe_language_model
 from .models.parts import LAYERS, Described, describe_stack
 from .models.sequences import describe_classifier, describe_layer, describe_regressor
 from .models.tag import describe_tagger
+from .models.translate import describe_translator
 
 FOLDER = Path(__file__).parent
 """Folder of recurra-web: the modules, their types and engine.wasm."""
@@ -32,6 +33,7 @@ TASKS: dict[str, Callable[[Any], Described]] = {
     "forecast": describe_forecaster,
     "generate": describe_language_model,
     "fill": describe_filler,
+    "translate": describe_translator,
 }
 """What each task writes into the file."""
 

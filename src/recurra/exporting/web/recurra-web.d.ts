@@ -49,7 +49,7 @@ export interface Recurrent {
 /** Settings of a model. */
 export interface Config {
   version: number;
-  task: "classify" | "regress" | "layer" | "tag" | "forecast" | "generate" | "fill";
+  task: "classify" | "regress" | "layer" | "tag" | "forecast" | "generate" | "fill" | "translate";
   input:
     | { kind: "text"; tokenizer: TokenizerConfig }
     | { kind: "series"; features: number; mean: number[]; scale: number[]; masked: number[] }
@@ -95,6 +95,11 @@ export interface Config {
   scale?: number;
   /** Of blank fillers: the share of words of 1, 2, … tokens. */
   spans?: number[];
+  /** Of translators: the tokens of the translation, its greatest length by that of the source, and the search. */
+  output?: { kind: "text"; tokenizer: TokenizerConfig };
+  limit?: [number, number];
+  beam?: number;
+  lengthPenalty?: number;
 }
 
 export type Label = string | number | boolean;
@@ -125,6 +130,10 @@ export interface Answer {
   /** Of blank filling: the filled text, whose words together have the `probability`, and the best words of each blank. */
   text?: string;
   blanks?: { word: string; probability: number }[][];
+  /** Of translation: the best one, the mean log-probability of its tokens, and all that the search found. */
+  translation?: string;
+  score?: number;
+  candidates?: { translation: string; score: number }[];
 }
 
 /** A token that may come next; the token "" is the end of the text. */
@@ -174,6 +183,8 @@ export interface Inspection extends Answer, Pick<Part, "pieces" | "gates" | "sta
   parts: Part[];
   /** With attention pooling: the weight of each step. */
   attention: Float32Array | null;
+  /** Of translation: the weight of each source token for each token of the translation, `(target, source)`. */
+  alignment?: { source: string[]; target: string[]; weights: Tensor };
 }
 
 /** The state after a step. Contents other than the states of the layers may change between versions. */
@@ -212,6 +223,8 @@ export interface Options {
   top?: number;
   /** Of blank filling: whether a blank may be a punctuation mark. */
   marks?: boolean;
+  /** Of translation: hypotheses of the search, by default those of the training; 1 for greedy decoding. */
+  beam?: number;
 }
 
 /** The engine, compiled from C++. It computes in float32 on one thread. */
@@ -254,6 +267,8 @@ export interface TokenizerConfig {
   vocab: Record<string, number>;
   merges?: [string, string][] | null;
   specials: string[];
+  /** Whether punctuation marks are separate pieces. */
+  apart?: boolean;
 }
 
 /** A tokenizer with the same numbers as in Python. */

@@ -7,6 +7,7 @@ import { LanguageModel } from "./language.js";
 import { Network, inBatches } from "./network.js";
 import { Sequences } from "./sequence.js";
 import { Tagger } from "./tagger.js";
+import { Translator } from "./translator.js";
 import { Tokenizer } from "./tokenizer.js";
 
 export { Engine, Stack, Tokenizer };
@@ -20,6 +21,7 @@ const TASKS = {
   forecast: Forecaster,
   generate: LanguageModel,
   fill: Filler,
+  translate: Translator,
 };
 const NAMES = { step: "single steps", stream: "single steps", generate: "texts to write" };
 

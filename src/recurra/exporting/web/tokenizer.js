@@ -20,6 +20,9 @@ BYTE_LETTERS.filter((byte) => byte < 0x21 || (byte > 0x7e && byte < 0xa1) || byt
 });
 const BYTES_OF = new Map(BYTE_LETTERS.map((letter, byte) => [String.fromCharCode(letter), byte]));
 
+// Punctuation marks, as the crate tokenizers defines them.
+const MARKS = /([\p{P}!-/:-@[-`{-~])/u;
+
 const SPLITS = {
   char: (text) => Array.from(text),
   word: (text) => text.match(WORDS) ?? [],
@@ -39,14 +42,17 @@ export class Tokenizer {
   #pieces = [];
   #merges = null;
   #specials;
+  #split;
   #names;
   #kept = new Map();
 
   /**
    * @param {import("./recurra-web.js").TokenizerConfig} config
    */
-  constructor({ kind, vocab, merges, specials }) {
+  constructor({ kind, vocab, merges, specials, apart = false }) {
     this.kind = kind;
+    const split = SPLITS[kind];
+    this.#split = apart ? (text) => split(text).flatMap((word) => word.split(MARKS).filter((part) => part)) : split;
     this.#vocab = new Map(Object.entries(vocab));
     for (const [piece, id] of this.#vocab) this.#pieces[id] = piece;
     if (merges) this.#merges = new Map(merges.map(([left, right], rank) => [left + "\0" + right, rank]));
@@ -79,7 +85,7 @@ export class Tokenizer {
     parts.forEach((part, i) => {
       if (i % 2) return take(part); // a special token that the text contains
       if (!part) return;
-      for (const piece of SPLITS[this.kind](part.normalize("NFC")))
+      for (const piece of this.#split(part.normalize("NFC")))
         if (this.#merges) this.#merged(piece).forEach(take);
         else take(piece);
     });

@@ -5,11 +5,18 @@ const MOST_LETTERS = 3; // letters of a character that are read
 const UNKNOWN_SIGN = 1; // 0 is no character
 
 // What Python's str.split splits at.
-const SPACES = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u;
+const BLANK_CLASS = String.raw`[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+`;
+const BETWEEN = new RegExp(BLANK_CLASS, "u");
+const AROUND = new RegExp(`^${BLANK_CLASS}|${BLANK_CLASS}$`, "gu");
 
 /** The words of a text. */
 export function splitWords(text) {
-  return text.split(SPACES).filter((word) => word);
+  return text.split(BETWEEN).filter((word) => word);
+}
+
+/** A text without white space at its begin and end. */
+export function stripped(text) {
+  return text.replace(AROUND, "");
 }
 
 /** A text in NFC, so that Hangul in single letters and in syllables is equal. Lone surrogates become `?`. */

@@ -6,9 +6,6 @@ from typing import Any
 
 from .parts import Described, describe_tokenizer, linear
 
-KINDS = {"char": "char", "bpe": "bytes"}
-"""Kinds of tokenizers of running text in JavaScript."""
-
 
 def describe_language_model(model: Any) -> Described:
     """Returns the settings and tensors of a language model."""
@@ -17,10 +14,8 @@ def describe_language_model(model: Any) -> Described:
     tensors = linear({name: getattr(network, name) for name in names})
     if network.bias is not None:
         tensors["bias"] = network.bias
-    # special tokens in a text are encoded as their characters
-    tokenizer = {**describe_tokenizer(model.encoder_, KINDS[model.encoder_.tokens]), "specials": []}
     settings = {
-        "input": {"kind": "text", "tokenizer": tokenizer},
+        "input": {"kind": "text", "tokenizer": describe_tokenizer(model.encoder_)},
         "classes": model.classes_.tolist(),
         "documents": model.documents_,
         "scale": network.scale,

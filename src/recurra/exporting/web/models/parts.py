@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recurra import nn
 from recurra.cells.registry import find
+from recurra.data.encoders.text import TOKENIZER
 from recurra.errors import UsageError
 
 LAYERS = (nn.RNN, nn.GRU, nn.LSTM, torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM)
@@ -64,18 +65,15 @@ def linear(modules: Mapping[str, Any]) -> dict[str, Tensor]:
     }
 
 
-def describe_tokenizer(encoder: Any, kind: str | None = None) -> dict[str, Any]:
-    """Returns the settings of the tokenizer of a text encoder.
-
-    Args:
-        encoder: the encoder.
-        kind: kind of the tokenizer in JavaScript if it is not that of `encoder.tokens`.
-    """
-    (content,) = encoder.to_files().values()
-    written = json.loads(content)
+def describe_tokenizer(encoder: Any) -> dict[str, Any]:
+    """Returns the settings of the tokenizer of a text encoder."""
+    written = json.loads(encoder.to_files()[TOKENIZER])
+    split = written["pre_tokenizer"]["type"]
+    special = [] if encoder.tokenizer.encode_special_tokens else written["added_tokens"]
     return {
-        "kind": kind or encoder.tokens,
+        "kind": "bytes" if split == "ByteLevel" else encoder.tokens,
         "vocab": written["model"]["vocab"],
         "merges": written["model"].get("merges"),
-        "specials": [token["content"] for token in written["added_tokens"]],
+        "specials": [token["content"] for token in special],
+        "apart": split == "Sequence",
     }
