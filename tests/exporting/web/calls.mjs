@@ -1,4 +1,5 @@
 // Runs calls of recurra-web that are given as JSON, in node or in a browser: see ../javascript.py.
+import { logMel } from "../../../src/recurra/exporting/web/logmel.js";
 import { Engine, Model, Stack, Tokenizer, readTensors } from "../../../src/recurra/exporting/web/recurra-web.js";
 
 const CALLS = {
@@ -36,6 +37,7 @@ const FREE = {
     const tokenizer = new Tokenizer(config);
     return inputs.map((text) => Array.from(tokenizer.encode(text).ids));
   },
+  spectra: (_, { samples, rate, bands }) => logMel(Float32Array.from(samples), rate, bands),
   // a batch with states
   stack: (engine, { recurrent, tensors, x, lengths, steps, states }) => {
     const numbers = (values) => Float32Array.from(values);

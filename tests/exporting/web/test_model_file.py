@@ -130,7 +130,6 @@ def test_numbers_as_classes(tmp_path):
     ("model", "part"),
     [
         (torch.nn.Linear(2, 3), "not Linear"),
-        (recurra.Transcriber(), "not Transcriber"),
         (nn.Recurrent(recurra.cells.LSTM(), 2, 3), "not Recurrent"),
     ],
 )

@@ -1,6 +1,6 @@
 // Chains of tags: the best path by Viterbi's algorithm, and the probability of each tag at each step.
 
-import { logSoftmax, logSumExp } from "./network.js";
+import { indexOfLargest, logSoftmax, logSumExp } from "./network.js";
 
 /** Transitions between tags: `(tags, tags)` from row to column, and those of the first and the last tag. */
 export class Chain {
@@ -83,11 +83,4 @@ export class Independent {
   probabilities(scores) {
     return Float32Array.from(this.#rows(scores).flatMap((row) => Array.from(logSoftmax(row), Math.exp)));
   }
-}
-
-/** The place of the largest number, the first of equals. */
-export function indexOfLargest(numbers) {
-  let best = 0;
-  for (let i = 1; i < numbers.length; ++i) if (numbers[i] > numbers[best]) best = i;
-  return best;
 }

@@ -19,6 +19,7 @@ from .models.generate import describe_language_model
 from .models.parts import LAYERS, Described, describe_stack
 from .models.sequences import describe_classifier, describe_layer, describe_regressor
 from .models.tag import describe_tagger
+from .models.transcribe import describe_transcriber
 from .models.translate import describe_translator
 
 FOLDER = Path(__file__).parent
@@ -34,6 +35,7 @@ TASKS: dict[str, Callable[[Any], Described]] = {
     "generate": describe_language_model,
     "fill": describe_filler,
     "translate": describe_translator,
+    "transcribe": describe_transcriber,
 }
 """What each task writes into the file."""
 
@@ -49,12 +51,9 @@ def build(model: Any) -> bytes:
     """
     task = "layer" if type(model) in LAYERS else getattr(model, "task", "")
     if task not in TASKS:
-        what = type(model).__name__
-        names = ", ".join(name for name in TASKS if name != "layer")
-        instead = "network_.recurrent" if isinstance(model, Estimator) else "a layer of the module"
         raise UsageError(
-            f"the format web represents models of the tasks {names}, and the layers RNN, GRU and LSTM, "
-            f"not {what}; export its recurrent layer ({instead}) instead"
+            f"the format web represents estimators, and the layers RNN, GRU and LSTM, not {type(model).__name__}; "
+            "export a layer of the module instead"
         )
     if isinstance(model, Estimator):
         check_is_fitted(model, "network_")

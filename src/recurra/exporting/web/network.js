@@ -122,6 +122,13 @@ export function logSumExp(numbers) {
   return top + Math.log(sum);
 }
 
+/** The place of the largest number, the first of equals. */
+export function indexOfLargest(numbers) {
+  let best = 0;
+  for (let i = 1; i < numbers.length; ++i) if (numbers[i] > numbers[best]) best = i;
+  return best;
+}
+
 /** The places of the largest numbers, the largest first, the first of equals first. */
 export function placesOfLargest(numbers, count) {
   const order = (a, b) => numbers[b] - numbers[a] || a - b;

@@ -21,11 +21,17 @@ export interface Prompt {
   condition?: string | null;
 }
 
+/** The samples of a recording, from -1 to 1, and their rate in Hz, which must be that of the model. */
+export interface Recording {
+  samples: ArrayLike<number>;
+  rate: number;
+}
+
 /**
- * A text, or steps of numbers. Taggers also read the words of a sentence, forecasters a history, and language models a
+ * A text, steps of numbers, or a recording. Taggers also read the words of a sentence, forecasters a history, and language models a
  * prompt.
  */
-export type Input = string | Steps | string[] | History | Prompt;
+export type Input = string | Steps | string[] | History | Prompt | Recording;
 
 /** A stack of recurrent layers, as the model file describes it. */
 export interface Recurrent {
@@ -49,7 +55,7 @@ export interface Recurrent {
 /** Settings of a model. */
 export interface Config {
   version: number;
-  task: "classify" | "regress" | "layer" | "tag" | "forecast" | "generate" | "fill" | "translate";
+  task: "classify" | "regress" | "layer" | "tag" | "forecast" | "generate" | "fill" | "translate" | "transcribe";
   input:
     | { kind: "text"; tokenizer: TokenizerConfig }
     | { kind: "series"; features: number; mean: number[]; scale: number[]; masked: number[] }
@@ -59,6 +65,14 @@ export interface Config {
         characters: "jamo" | "char" | "none";
         words: Record<string, number>;
         signs: Record<string, number>;
+      }
+    | {
+        kind: "audio";
+        rate: number;
+        bands: number;
+        /** Spectra of a step; there is one every 10 ms. */
+        frames: number;
+        scale: { mean: number[]; scale: number[] };
       }
     | {
         kind: "history";
@@ -100,6 +114,8 @@ export interface Config {
   limit?: [number, number];
   beam?: number;
   lengthPenalty?: number;
+  /** Of transcribers, which also have `output` and `beam`. */
+  lengthBonus?: number;
 }
 
 export type Label = string | number | boolean;
@@ -122,11 +138,13 @@ export interface Answer {
   /** Of tagging: the words, the best tags, and the probability of each of them. */
   words?: string[];
   tags?: string[];
-  confidence?: number[];
+  confidence?: number[] | number;
   /** Of language models: the most probable next token, and the most probable ones. */
   token?: string;
   probability?: number;
   top?: Token[];
+  /** Of transcription: the `text` and its confidence, and the tokens with the seconds where they begin and end. */
+  tokens?: { token: string; start: number; end: number }[];
   /** Of blank filling: the filled text, whose words together have the `probability`, and the best words of each blank. */
   text?: string;
   blanks?: { word: string; probability: number }[][];
@@ -223,8 +241,10 @@ export interface Options {
   top?: number;
   /** Of blank filling: whether a blank may be a punctuation mark. */
   marks?: boolean;
-  /** Of translation: hypotheses of the search, by default those of the training; 1 for greedy decoding. */
+  /** Of translation and transcription: size of the search, by default that of the training; 1 is greedy. */
   beam?: number;
+  /** Of transcription: what the search adds to the log-probability for each token, by default as in training. */
+  lengthBonus?: number;
 }
 
 /** The engine, compiled from C++. It computes in float32 on one thread. */

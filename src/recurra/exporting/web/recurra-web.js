@@ -7,6 +7,7 @@ import { LanguageModel } from "./language.js";
 import { Network, inBatches } from "./network.js";
 import { Sequences } from "./sequence.js";
 import { Tagger } from "./tagger.js";
+import { Transcriber } from "./transcriber.js";
 import { Translator } from "./translator.js";
 import { Tokenizer } from "./tokenizer.js";
 
@@ -22,6 +23,7 @@ const TASKS = {
   generate: LanguageModel,
   fill: Filler,
   translate: Translator,
+  transcribe: Transcriber,
 };
 const NAMES = { step: "single steps", stream: "single steps", generate: "texts to write" };
 

@@ -1,6 +1,7 @@
-// Classifiers and regressors of texts and series, and single layers.
+// Classifiers and regressors of texts, series and recordings, and single layers.
 
 import { finite, largest, lastOf, padded, partOf, textOf } from "./network.js";
+import { encodeRecording } from "./recording.js";
 import { numbersOf, standardized, stepsOf } from "./series.js";
 import { StepStream } from "./steps.js";
 import { Tokenizer } from "./tokenizer.js";
@@ -34,6 +35,7 @@ export class Sequences {
   }
 
   step(input, state) {
+    this.#refuseRecordings();
     const encoded = this.#encodeStep(input, state?.known ?? null);
     const { output, state: after } = this.#stack.step(encoded.x, state);
     const { pooled, ...answer } = this.#finish(output, state?.pooled ?? null);
@@ -43,8 +45,13 @@ export class Sequences {
   }
 
   stream() {
+    this.#refuseRecordings();
     const encode = (input, known) => this.#encodeStep(input, known);
     return new StepStream(this.#stack.stream(), encode, (output, pooled) => this.#finish(output, pooled));
+  }
+
+  #refuseRecordings() {
+    if (this.#config.input.kind === "audio") throw new TypeError("a model of recordings has no single steps");
   }
 
   // ---- inputs
@@ -54,8 +61,12 @@ export class Sequences {
       const { ids, pieces } = this.tokenizer.encode(textOf(input));
       return { length: ids.length, pieces, x: this.#network.embed(ids) };
     }
-    const steps = stepsOf(input);
     const width = this.#stack.recurrent.input;
+    if (this.#config.input.kind === "audio") {
+      const x = encodeRecording(this.#config.input, input);
+      return { length: x.length / width, pieces: null, x };
+    }
+    const steps = stepsOf(input);
     const x = new Float32Array(steps.length * width);
     let known = null;
     steps.forEach((step, at) => {

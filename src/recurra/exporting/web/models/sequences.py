@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from recurra.errors import UsageError
-
 from .parts import Described, describe_tokenizer, linear
 
 
@@ -30,13 +28,11 @@ def _described(model: Any, target: dict[str, Any]) -> Described:
     network = model.network_
     encoder = network.encoder
     tensors = linear({"head": network.head, "score": network.pooling.score, "embedding": encoder.embedding})
-    settings = {"input": _inputs(model.encoder_), "pooling": network.pooling.how, "target": target}
+    settings = {"input": _inputs(model.encoder_, network.frames), "pooling": network.pooling.how, "target": target}
     return Described(settings, {"recurrent": encoder.recurrent}, tensors)
 
 
-def _inputs(encoder: Any) -> dict[str, Any]:
-    if encoder.kind == "series":
-        return encoder.to_config()
-    if encoder.kind != "text":
-        raise UsageError("the format web represents models of texts and series, not of recordings")
-    return {"kind": "text", "tokenizer": describe_tokenizer(encoder)}
+def _inputs(encoder: Any, frames: int) -> dict[str, Any]:
+    if encoder.kind == "text":
+        return {"kind": "text", "tokenizer": describe_tokenizer(encoder)}
+    return encoder.to_config() | ({"frames": frames} if frames else {})
