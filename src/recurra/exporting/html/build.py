@@ -24,7 +24,7 @@ from recurra.tasks.serving.service import InputError
 
 from .bundle import bundle
 
-TASKS = ("classify", "regress")
+TASKS = ("classify", "regress", "tag", "forecast", "generate", "fill", "translate")
 """Tasks that have a form of input and answer on the page; see page/tasks.js."""
 MOST_TITLE = 200
 POLICY = (
@@ -49,8 +49,8 @@ def build(model: Any, *, name: str = "model", title: str | None = None, examples
     if not isinstance(model, Estimator) or model.task not in TASKS:
         what = model.title if isinstance(model, Estimator) else type(model).__name__
         raise UsageError(
-            f"the format html shows classifiers and regressors of texts and numeric series, not {what}; "
-            "use the format onnx, or `recurra serve` for a page of any model"
+            f"the format html shows a fitted model that reads texts or numeric series, not {what}; "
+            "use the format onnx, or `recurra serve` for a page of any estimator"
         )
     content = model_file(model)
     about = _about(model, name if title is None else title[:MOST_TITLE], examples)
@@ -81,9 +81,11 @@ def _about(model: Estimator, title: str, examples: Sequence[Any]) -> dict[str, A
         "name": title,
         "task": model.task,
         "title": model.title,
-        **service.about(),
+        "input": service.input_schema(),
         "id": model.provenance_.id_column,
         "time": model.provenance_.time_column,
+        "generates": hasattr(model, "stream"),
+        **service.about(),
         "examples": [_example(service, one, i) for i, one in enumerate(examples)],
         "metrics": {"valid": _finite(getattr(model, "metrics_", {}).get("valid", {}))},
         "version": version("recurra"),
@@ -98,7 +100,7 @@ def _finite(metrics: dict[str, Any]) -> dict[str, float]:
 def _example(service: Any, value: Any, place: int) -> Any:
     if not isinstance(value, str):
         value = value.tolist() if hasattr(value, "tolist") else value
-    elif service.kind != "text":
+    elif getattr(service, "kind", "text") != "text":
         return value  # a table as text
     try:
         service.item(value, ("example", place))

@@ -31,7 +31,7 @@ export function parse(about, text, sound, chosen) {
 }
 
 // The ids of the series in a table, and the one that is chosen.
-export const seriesIn = (about, text, chosen) => kindOf(about) === "series" && !/^\s*[[{]/.test(text) ? oneSeries(rowsOf(text), about, chosen) : { ids: [] };
+export const seriesIn = (about, text, chosen) => ["series", "table"].includes(kindOf(about)) && !/^\s*[[{]/.test(text) ? oneSeries(rowsOf(text), about, chosen) : { ids: [] };
 
 function table([{ cells: names }, ...rows], about) {
   const numeric = new Set([...about.targets ?? [], ...about.known ?? [], ...Array.isArray(about.features) ? about.features : []]);

@@ -10,8 +10,7 @@ const toNumber = (text) => isMissing(text) ? null : Number(text);
 
 // The cells of a line; a cell in quotes may contain the sign between cells.
 function cellsOf(line, sign) {
-  if (sign === " ") return line.trim().split(/\s+/);
-  if (!line.includes('"')) return line.split(sign).map((cell) => cell.trim());
+  if (!line.includes('"')) return sign === " " ? line.trim().split(/\s+/) : line.split(sign).map((cell) => cell.trim());
   const found = [];
   let cell = "", quoted = false;
   for (let i = 0; i < line.length; i++) {
@@ -62,16 +61,15 @@ export function series(rows, columns, names) {
   });
 }
 
-// The rows of one series of a table, in the order of their times. about.id and about.time: names of these columns, or null.
+// The rows of one series of a table, in the order of their times. about.id: name of the column of ids, or null;
+// about.time: name or names of the columns of times.
 // ids: all series of the table; empty if it has one.
 export function oneSeries(rows, about, wanted) {
-  const head = namesOf(rows), [id, time] = [about.id, about.time].map((name) => head && typeof name === "string" ? head.indexOf(name) : -1);
-  if (id < 0 && time < 0) return { rows, ids: [] };
+  const head = namesOf(rows) ?? [], id = about.id ? head.indexOf(about.id) : -1, times = [about.time ?? []].flat().map((name) => head.indexOf(name)).filter((at) => at >= 0);
+  if (id < 0 && !times.length) return { rows, ids: [] };
   const body = rows.slice(1), ids = id < 0 ? [] : [...new Set(body.map(({ cells }) => cells[id] ?? ""))];
   const chosen = ids.includes(wanted) ? wanted : ids[0], some = id < 0 ? body : body.filter(({ cells }) => (cells[id] ?? "") === chosen);
-  if (time >= 0) {
-    const at = ({ cells }) => cells[time] ?? "", numeric = some.every((row) => NUMBER.test(at(row)));
-    some.sort((a, b) => numeric ? at(a) - at(b) : at(a) < at(b) ? -1 : Number(at(a) > at(b)));
-  }
+  const keyOf = ({ cells }) => times.map((at) => cells[at] ?? "").join(" "), keys = new Map(some.map((row) => [row, keyOf(row)])), numeric = [...keys.values()].every((key) => NUMBER.test(key));
+  if (times.length) some.sort((a, b) => numeric ? keys.get(a) - keys.get(b) : keys.get(a) < keys.get(b) ? -1 : Number(keys.get(a) > keys.get(b)));
   return { rows: [rows[0], ...some], ids: ids.length > 1 ? ids : [], chosen };
 }

@@ -1,5 +1,5 @@
 // The page: models, input, answer, live stream and the inside of the model.
-import { connection, key, modelPath, open, request } from "./api.js";
+import { connection, events, key, modelPath, open, request } from "./api.js";
 import { inWords, shown } from "./answers.js";
 import { facts } from "./facts.js";
 import { begin as beginFrame, frame } from "./frame.js";
@@ -55,9 +55,20 @@ function choose(name) {
 
 // ---- input and answer ----
 
+// Text that the server generates, piece by piece.
+const generateOf = (about) => async (body, signal, write) => {
+  let tokens = 0;
+  await events(modelPath(about.name, "/generate"), { body, signal }, (name, data) => {
+    if (name === "message") write(data.text);
+    else if (name === "end") tokens = data.pieces;
+    else throw Object.assign(new Error(data.error.message), { path: data.error.path });
+  });
+  return tokens;
+};
+
 function answerPanel(about) {
   const { el } = R, says = el("p.unseen", { "aria-live": "polite" }), body = el("div.answer-body", { "aria-busy": "false" }, el("p.hint", {}, t("waiting"))), trouble = el("p.error", { id: "answer-error", role: "alert", hidden: true });
-  const write = about.generates ? writer(about, () => app.entries.get(about.name).text) : null;
+  const write = about.generates ? writer(() => app.entries.get(about.name).text, generateOf(about)) : null;
   const panel = el("section.panel.answer-panel", { "aria-labelledby": "answer-title" }, el("h2", { id: "answer-title" }, t("answer")), says, trouble, body, write?.root ?? null);
   let controller = null, timer = 0;
   const send = async (input) => {

@@ -4,9 +4,10 @@ import { colour } from "./plots.js";
 
 const HIGH = 200, TOP = 10, STEPS = 64, MOST_STEPS = 2000;
 
-// The panel. `onchange(rows)` gets the rows of numbers after each change; `show(rows)` draws rows that come from elsewhere.
-export function drawingPad(about, onchange) {
-  const { el, svg } = R, columns = about.features, names = Array.from({ length: columns }, (_, i) => about.feature_names?.[i] ?? (columns > 1 ? t("feature", { n: i + 1 }) : t("value")));
+// The panel. columns: { names, mean, scale } of the training data. `onchange(rows)` gets the rows of numbers after each
+// change, `follow(step)` the step under the cursor; `show(rows)` draws rows that come from elsewhere.
+export function drawingPad({ names, mean, scale }, onchange, follow) {
+  const { el, svg } = R, columns = names.length;
   const place = el("div.pad", { tabindex: 0, role: "application", "aria-roledescription": t("draw"), "aria-describedby": "pad-help" });
   const hint = el("p.hint", { id: "pad-help" }, t("drawHere"), " ", el("span.unseen", {}, t("drawHelp")));
   const feature = el("select", { id: "pad-feature", onchange: () => { state.feature = Number(feature.value); freeze(); draw(); } }, names.map((name, i) => el("option", { value: i }, name)));
@@ -16,11 +17,11 @@ export function drawingPad(about, onchange) {
     el("span.field", {}, el("label", { for: "pad-steps" }, t("drawSteps")), length), flat), place, hint);
   const state = { rows: [], feature: 0, step: 0, low: 0, most: 1, last: null };
 
-  const level = (steps) => Array.from({ length: steps }, () => about.mean.map((mean) => Number(mean.toPrecision(5))));
+  const level = (steps) => Array.from({ length: steps }, () => mean.map((value) => Number(value.toPrecision(5))));
   // the axis: three standard deviations of the training data, more if the signal needs it; it stays while one draws
   const freeze = () => {
-    const f = state.feature, scale = about.scale[f] || Math.abs(about.mean[f]) / 2 || 1;
-    [state.low, state.most] = [about.mean[f] - 3 * scale, about.mean[f] + 3 * scale];
+    const f = state.feature, size = scale[f] || Math.abs(mean[f]) / 2 || 1;
+    [state.low, state.most] = [mean[f] - 3 * size, mean[f] + 3 * size];
     for (const row of state.rows) if (row[f] !== null) [state.low, state.most] = [Math.min(state.low, row[f]), Math.max(state.most, row[f])];
   };
   const round = (value) => Number(value.toFixed(Math.max(0, Math.min(12, 3 - Math.floor(Math.log10(state.most - state.low))))));
@@ -49,7 +50,7 @@ export function drawingPad(about, onchange) {
     // the other columns are faint, each in its own scale
     for (let f = 0; f < Math.min(columns, 12); f++) {
       if (f === state.feature || !state.rows.length) continue;
-      const values = state.rows.map((row) => row[f]).filter((v) => v !== null), low = Math.min(...values, about.mean[f] - 2 * about.scale[f]), most = Math.max(...values, about.mean[f] + 2 * about.scale[f]);
+      const values = state.rows.map((row) => row[f]).filter((v) => v !== null), low = Math.min(...values, mean[f] - 2 * scale[f]), most = Math.max(...values, mean[f] + 2 * scale[f]);
       out.push(svg("path", { d: path(f, x, (value) => TOP + (most - value) / (most - low || 1) * HIGH), fill: "none", stroke: ink.faint, "stroke-width": 1.2, opacity: 0.6 }));
     }
     const d = path(state.feature, x, y);
@@ -79,10 +80,10 @@ export function drawingPad(about, onchange) {
     }
     Object.assign(state, { step, last: { step, value } });
     changed();
-    if (R.data) R.set({ step });
+    follow(step);
   };
   place.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
+    if (event.button > 0) return;
     event.preventDefault();
     place.focus({ preventScroll: true });
     place.setPointerCapture(event.pointerId);
@@ -103,11 +104,11 @@ export function drawingPad(about, onchange) {
     if (!state.rows.length) state.rows = level(count);
     state.step = Math.max(0, Math.min(count - 1, state.step + (across ?? 0)));
     if (up) {
-      const row = state.rows[state.step], value = (row[state.feature] ?? about.mean[state.feature]) + up * (state.most - state.low) / 40;
+      const row = state.rows[state.step], value = (row[state.feature] ?? mean[state.feature]) + up * (state.most - state.low) / 40;
       row[state.feature] = round(Math.max(state.low, Math.min(state.most, value)));
     }
     changed();
-    if (R.data) R.set({ step: state.step });
+    follow(state.step);
     R.say(place.getAttribute("aria-label"));
   });
 

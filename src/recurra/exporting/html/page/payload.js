@@ -1,4 +1,4 @@
-// The data of the figures of the inspection report, from an inspection of recurra-web.
+// The data of the figures of the inspection report, from the parts of an inspection of recurra-web.
 
 // (layer, direction, step, unit) to (layer, direction, unit, step)
 function turned({ data, shape: [layers, directions, steps, units] }) {
@@ -33,12 +33,12 @@ function part({ name, of, pieces, gates, states }, stack) {
   };
 }
 
-// about: the description of the model; input: what was inspected.
-export function payload(inspection, config, about, input) {
+// parts: of the inspection; about: the description of the model; input: what was inspected.
+export function payload(parts, config, about, input) {
   const stackOf = ({ name }) => config.stacks[name.replace(/ \(call \d+\)$/, "")];
   return {
     title: about.name, task: about.title, seconds: null, inputs: null, remarks: [], notes: [], sections: [], measured: {}, colours: about.colours,
     code: { model: `recurra.load(${JSON.stringify(about.name)})`, x: `[${JSON.stringify(input)}]`, row: 0 },
-    parts: inspection.parts.map((one) => part(one, stackOf(one))),
+    parts: parts.map((one) => part(one, stackOf(one))),
   };
 }
