@@ -17,14 +17,21 @@ from javascript import find_node
 import recurra
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "export.md"
+PROGRAMS = {
+    "npm": "npm",
+    "arm-none-eabi-gcc": "gcc-arm-none-eabi and libnewlib-arm-none-eabi",
+    "qemu-system-arm": "qemu-system-arm",
+}
+"""Programs that the guide runs, with their Debian packages."""
 
 
 @pytest.mark.slow
 def test_programs_of_the_guide(tmp_path):
     """A program is written to the file that its first line names."""
     find_node()
-    if shutil.which("npm") is None:
-        pytest.skip("no npm: install it (Debian: npm) to run the programs of the guide")
+    for program, package in PROGRAMS.items():
+        if shutil.which(program) is None:
+            pytest.skip(f"no {program}: install it (Debian: {package}) to run the programs of the guide")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.M | re.S)
     printed = {}
@@ -46,6 +53,8 @@ def test_programs_of_the_guide(tmp_path):
     model: Any = recurra.load(tmp_path / "kettles")
     wanted = model.predict([x[:1], x[:2], x])
     assert [float(line.split()[0]) for line in shown.splitlines()] == pytest.approx(wanted, abs=6e-4)
+    (emulated,) = (text for line, text in printed.items() if line.endswith("kettle.elf"))
+    assert [float(line.split()[0]) for line in emulated.splitlines()] == pytest.approx(wanted, abs=6e-4)
     (estimate,) = (text for line, text in printed.items() if line.endswith("./kettle-openvino"))
     assert float(estimate) == pytest.approx(wanted[-1], abs=6e-4)
     assert shown.splitlines()[0].split()[1] == "litres"
