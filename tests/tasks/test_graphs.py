@@ -247,6 +247,22 @@ def test_translator():
         assert np.abs(found["weights"][0, : len(alignment.weights)] - alignment.weights).max() <= 1e-5
 
 
+def test_encoder_and_decoder_of_a_translator_run_step_by_step():
+    model = Translator(**quick(hidden_size=16, embedding_size=8, num_layers=2)).fit(*PAIRS)
+    whole, encoder, decoder = (Session(build(model, part=part)) for part in (None, "encoder", "decoder"))
+    feed = encoded(whole, ["good night", "bad", ""], "source-tokenizer")
+    targets = np.array([[1, 5, 3, 4], [1, 4, 4, 3], [1, 3, 5, 6]])
+    expected, found = whole(**feed, targets=targets), encoder(**feed)
+    for step, token in enumerate(targets.T):
+        memory, states = found.get("memory"), {name: found[name] for name in found if name.startswith("state.")}
+        answer = decoder(targets=token[:, None], lengths=feed["lengths"], memory=memory, **states)
+        for name in ("scores", "weights"):
+            assert np.abs(answer[name][:, 0] - expected[name][:, step]).max() <= 1e-5
+        found = {"memory": memory, **{name: answer[f"{name}.next"] for name in states}}
+    with pytest.raises(UsageError, match="a model of the task translate has no part 'attention'"):
+        build(model, part="attention")
+
+
 def test_every_task_has_a_graph_or_is_refused():
     for task in registry.BUILT_IN:
         assert task.graph
@@ -287,10 +303,12 @@ def random_model(seed: int) -> Any:
 def export_random(seed: int) -> None:
     """Exports a random model, which compares it with its file on random batches, in both runtimes."""
     model, int8 = random_model(seed), seed % 5 == 0
-    build(model, int8=int8)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recurra.onnx.check._session", OpenVinoSession)
-        build(model, int8=int8, required_inputs=True)
+    parts = ["encoder", "decoder"] if model.task == "translate" else []
+    for part in (None, *parts):
+        build(model, int8=int8, part=part)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("recurra.onnx.check._session", OpenVinoSession)
+            build(model, int8=int8, required_inputs=True, part=part)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -19,6 +19,7 @@ def export(
     int8: bool = False,
     opset: int | None = None,
     required_inputs: bool = False,
+    part: str | None = None,
     title: str | None = None,
     examples: Sequence[Any] = (),
 ) -> Path:
@@ -35,6 +36,7 @@ def export(
         opset: version of the ONNX operators.
         required_inputs: makes the optional inputs of an ONNX file required, such as states. OpenVINO, onnxruntime-web
             and onnxruntime-node have no optional inputs.
+        part: `"encoder"` or `"decoder"`, for ONNX files of a translator that decode step by step.
         title: title of a web page.
         examples: inputs that a web page offers; it opens with the first.
 
@@ -60,6 +62,7 @@ def export(
         "int8": int8,
         "opset": opset,
         "required_inputs": required_inputs,
+        "part": part,
         "title": title,
         "examples": list(examples),
     }

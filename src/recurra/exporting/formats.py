@@ -42,7 +42,7 @@ FORMATS: tuple[Format, ...] = (
         "onnx",
         (".onnx",),
         ".onnx:build",
-        ("int8", "opset", "required_inputs"),
+        ("int8", "opset", "required_inputs", "part"),
         "ONNX: for ONNX Runtime, OpenVINO and others",
     ),
     Format(

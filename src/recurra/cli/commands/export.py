@@ -26,6 +26,9 @@ def export(
             "--required-inputs", help="Make optional inputs of an ONNX file required, for OpenVINO and JavaScript."
         ),
     ] = False,
+    part: Annotated[
+        str | None, typer.Option("--part", help="Part of a translator in an ONNX file: encoder or decoder.")
+    ] = None,
     title: Annotated[str | None, typer.Option("--title", help="Title of a web page.")] = None,
     example: Annotated[
         list[str] | None, typer.Option("--example", help="Input that a web page offers. Can be given several times.")
@@ -48,6 +51,7 @@ def export(
         "int8": int8,
         "opset": opset,
         "required_inputs": required_inputs,
+        "part": part,
         "title": title,
         "examples": example or (),
     }

@@ -14,22 +14,27 @@ from recurra.tasks import registry
 from .names import column_names
 
 
-def plan_of(graph: Any, estimator: Any) -> Any:
+def plan_of(graph: Any, estimator: Any, part: str | None = None) -> Any:
     """Returns the `Plan` of a fitted estimator; `registry.Task.graph` names the function that writes it.
 
     Args:
         graph: an empty `recurra.onnx.graph.Graph`.
         estimator: the estimator.
+        part: name of a part of the network; by default the whole of it.
 
     Raises:
-        UsageError: a model of the task, or this one, cannot be exported.
+        UsageError: a model of the task, or this one, cannot be exported, or has no such part.
     """
     check_is_fitted(estimator, "network_")
     task = registry.find(estimator.task)
     if not task.graph:
         raise UsageError(f"a model of the task {task.name} cannot be exported to ONNX; `recurra serve` can serve it")
     module, _, name = task.graph.partition(":")
-    plan = getattr(import_module(module, "recurra.tasks"), name)(graph, estimator)
+    found = import_module(module, "recurra.tasks")
+    write = getattr(found, f"{name}_{part}" if part else name, None)
+    if write is None:
+        raise UsageError(f"a model of the task {task.name} has no part {part!r:.40}; leave `part` out")
+    plan = write(graph, estimator)
     plan.metadata = metadata(estimator)
     return plan
 
