@@ -10,6 +10,7 @@ import http.client
 import json
 import math
 import os
+import re
 import socket
 import time
 from collections import Counter
@@ -162,8 +163,10 @@ def test_requests_from_the_description(target):
     schema = schemathesis.openapi.from_url(f"{target.serving.url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
     assert len(operations) > 30
-    session = httpx.Client(timeout=BOUND)
     for operation in operations:
+        name = re.search(r"/models/([^/]+)/sessions", operation.path)
+        if name is not None and name[1] not in ("sensor", "running-text"):  # the sessions of others are no different
+            continue
         many = target.part(10 if operation.method.upper() in ("POST", "PUT") else 3)
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
 
@@ -185,7 +188,6 @@ def test_requests_from_the_description(target):
                 call()
             except Unsatisfiable:  # a request without parameters cannot be invalid
                 assert mode is GenerationMode.NEGATIVE
-    session.close()
 
 
 EXAMPLES: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Kill -9 under load, and shutdown under load, of the real command."""
+"""Kill -9 under load, and shutdown under load, of the command `recurra serve`."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_kill_9_under_load_changes_no_answer(folder, tmp_path):
     """Every answer of every session, before and after 20 restarts, equals that of an uninterrupted run."""
     options = ("--state-dir", str(tmp_path / "states"), "--max-live", "20")
     random = np.random.default_rng(0)
-    serving = Serving(tmp_path, [str(folder)], *options)
+    serving = Serving(tmp_path, [str(folder)], *options, forked=True)
     load_ = Load(serving.url)
     ids = [f"{kind}{number}" for kind in "hw" for number in range(16)]
     groups = [ids[begin : begin + 4] for begin in range(0, 16, 4)] + [ids[16:24], ids[24:]]
@@ -141,7 +141,7 @@ def test_kill_9_under_load_changes_no_answer(folder, tmp_path):
                 until(lambda: all(load_.accepted.get(id, -1) > before.get(id, -1) for id in ids), 60)  # noqa: B023
                 time.sleep(random.uniform(0, 0.3))
                 serving.kill()
-                serving = Serving(tmp_path, [str(folder)], *options)
+                serving = Serving(tmp_path, [str(folder)], *options, forked=True)
                 load_.url = serving.url
                 for client in clients:
                     assert not client.done(), client.result()
@@ -187,8 +187,8 @@ def test_shutdown_under_load_loses_no_accepted_step(folder, tmp_path):
     """Each request gets its complete answer, or a 503, or no connection. After a restart no session lacks a step."""
     options = ("--state-dir", str(tmp_path / "states"))
     ids = [f"{kind}{number}" for kind in "hw" for number in range(8)]
+    serving = Serving(tmp_path, [str(folder)], *options, forked=True)
     for turn in range(4):
-        serving = Serving(tmp_path, [str(folder)], *options)
         load_ = Load(serving.url)
         url = f"{serving.url}/v1/models/sensor"
         broken: list[str] = []
@@ -247,11 +247,11 @@ def test_shutdown_under_load_loses_no_accepted_step(folder, tmp_path):
         assert broken == []
         assert counts["closed"] == 8
         assert "Traceback" not in serving.text()
-        serving = Serving(tmp_path, [str(folder)], *options)
+        serving = Serving(tmp_path, [str(folder)], *options, forked=True)
         for id in ids:
             state = httpx.get(f"{serving.url}/v1/models/sensor/sessions/{id}").json()
             assert state["seq"] >= load_.accepted[id] + 1
-        assert serving.stop() == 0
+    assert serving.stop() == 0
 
 
 @pytest.fixture(scope="module")

@@ -39,20 +39,24 @@ def sequences() -> list[np.ndarray]:
 
 
 class Streams:
-    """Sessions over several connections, and the answers to their steps."""
+    """Sessions over several connections, and the answers to their steps.
 
-    def __init__(self) -> None:
-        self.rows = sequences()
+    Args:
+        prefix: begin of the names of the sessions.
+    """
+
+    def __init__(self, prefix: str = "s") -> None:
+        self.rows, self.names = sequences(), [f"{prefix}{number}" for number in range(SESSIONS)]
         self.clients = [Client(URL, repeats=12) for _ in range(4)]
-        for number in range(SESSIONS):
-            self.clients[number % 4].session("sensor", f"s{number}")
+        for number, name in enumerate(self.names):
+            self.clients[number % 4].session("sensor", name)
         self.answers: list[list[Any]] = [[] for _ in self.rows]
 
     def step(self, begin: int, end: int) -> None:
         """Sends steps; each over another connection than the one before."""
         for time_step in range(begin, end):
             for number in range(SESSIONS):
-                session = Session(self.clients[(number + time_step) % 4], "sensor", f"s{number}", time_step)
+                session = Session(self.clients[(number + time_step) % 4], "sensor", self.names[number], time_step)
                 answer = session.step(self.rows[number][time_step : time_step + 1])
                 self.answers[number].append(answer["output"])
 
@@ -67,6 +71,11 @@ class Streams:
                 advanced = stepper.advance(stepper.start(1), [""], [item])
                 states = {name: tensor[0] for name, tensor in advanced.states.items()}
                 assert stepper.answer(advanced.outputs[0], states) == found, (count, found)
+
+    def delete(self) -> None:
+        """Deletes the sessions."""
+        for name in self.names:
+            self.clients[0].session("sensor", name).delete()
 
 
 def replicas() -> list[str]:
@@ -83,8 +92,9 @@ def kill(name: str, namespace: str = "serve") -> None:
 
 
 def removed() -> dict[str, Any]:
-    """A replica is removed while steps arrive and a socket is open; sessions continue."""
+    """The directory is killed, see `restarted`. Then a replica is removed while steps arrive and a socket is open."""
     start(2, LONG)
+    restarted()
     streams = Streams()
     streams.step(0, 6)
     before = len(replicas())
@@ -104,9 +114,22 @@ def removed() -> dict[str, Any]:
     assert session.seq == 1
     answer = session.step(streams.rows[0][3:])["output"]
     assert answer == streams.answers[0][-1]
-    for name in ("on-a-socket", *(f"s{number}" for number in range(SESSIONS))):
-        streams.clients[0].session("sensor", name).delete()  # else the last replica waits for another one
+    session.delete()  # else the last replica waits for another one
+    streams.delete()
     return {"before": before, "after": len(replicas()), "seconds": seconds, "steps": sum(map(len, streams.answers))}
+
+
+def restarted() -> None:
+    """The directory is killed while there are sessions: the new one learns them from the replicas."""
+    streams = Streams("r")
+    streams.step(0, 6)
+    kill("recurra-directory-1-default", "recurra")
+    streams.step(6, STEPS)
+    streams.check()
+    new = streams.clients[0].session("sensor", "new")
+    new.step(streams.rows[0])
+    new.delete()
+    streams.delete()
 
 
 def killed() -> dict[str, Any]:
@@ -138,19 +161,6 @@ def kept() -> dict[str, Any]:
     return {"steps": sum(map(len, streams.answers)), "folders": len(list((FOLDER / "states").iterdir()))}
 
 
-def restarted() -> dict[str, Any]:
-    """The directory is killed: the new one learns all sessions from the replicas."""
-    start(2, Settings(grace=5))
-    streams = Streams()
-    streams.step(0, 6)
-    kill("recurra-directory-1-default", "recurra")
-    streams.step(6, STEPS)
-    streams.check()
-    with Client(URL, repeats=12) as client:
-        client.session("sensor", "new").step(streams.rows[0])
-    return {"steps": sum(map(len, streams.answers))}
-
-
 def wait(condition: Any, seconds: float = 40.0) -> None:
     """Waits until a condition is true."""
     end = time.monotonic() + seconds
@@ -159,7 +169,7 @@ def wait(condition: Any, seconds: float = 40.0) -> None:
         time.sleep(0.2)
 
 
-CHECKS = {"removed": removed, "restarted": restarted, "killed": killed, "kept": kept}
+CHECKS = {"removed": removed, "killed": killed, "kept": kept}
 ray.init(
     num_cpus=2,
     include_dashboard=False,

