@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,11 +93,11 @@ def layer_state(feed: Mapping[str, np.ndarray], sizes: Mapping[str, int], count:
     return tuple(parts) if len(parts) > 1 else parts[0] if parts else None
 
 
-def named_states(states: Any, sizes: Mapping[str, int]) -> Arrays:
+def named_states(states: Any, names: Iterable[str]) -> Arrays:
     """Returns the states of a layer by name of the output."""
     parts = states if isinstance(states, tuple) else (states,)
     return {
         f"state.{name}.{at}.next": value.float().cpu().numpy()
-        for name, part in zip(sizes, parts, strict=True)
+        for name, part in zip(names, parts, strict=True)
         for at, value in enumerate(part)
     }

@@ -73,7 +73,7 @@ def translate_encoder(graph: Graph, estimator: Translator) -> Plan:
     def answer(feed: Mapping[str, Any], found: Mapping[str, Any]) -> Arrays:
         with estimator._inference() as (network, _):
             encoded = network.encode(torch.from_numpy(feed["tokens"]), torch.from_numpy(feed["lengths"]))
-        states = named_states(encoded.state, dict.fromkeys(state.values, network.hidden_size))
+        states = named_states(encoded.state, state.values)
         return {"memory": encoded.values.numpy(), **{name.removesuffix(".next"): part for name, part in states.items()}}
 
     return Plan(graph, given.sample, answer)
