@@ -151,6 +151,29 @@ def test_tagger(options):
     assert json.loads(session.texts["words"])["words"]["Anna"] == feed["tokens"][0, 0]
 
 
+@pytest.mark.parametrize(
+    ("places", "crf"), [(PLACES, False), (PLACES, True), ([["X", "Y"], ["X", "Y", "X", "X"]] * 10, False)]
+)
+def test_pieces_of_a_sentence_have_the_best_tags_so_far(places, crf):
+    options = quick(bidirectional=False, crf=crf, cell="gru", characters="none", embedding_size=6, epochs=3)
+    model = SequenceTagger(**options).fit(WORDS, places)
+    session = Session(build(model))
+    chained = "probabilities" not in session.names
+    assert chained == (crf or places is PLACES)
+    words = ["Anna", "Ben", "and", "sing", "Anna", "sing", "and", "Ben"]
+    tokens = np.asarray(model.encoder_.lexicon(words).words, np.int64)[None]
+    states = {}
+    for begin, end in ((0, 3), (3, 3), (3, 4), (4, 8)):
+        part = tokens[:, begin : max(end, begin + 1)]
+        found = session(tokens=part, lengths=np.array([end - begin]), **states)
+        states = {name.removesuffix(".next"): value for name, value in found.items() if name.endswith(".next")}
+        whole = session(tokens=tokens[:, :end], lengths=np.array([end]))
+        labels = [model.classes_[label] for label in found["labels"][0, : end - begin]]
+        assert labels == model.predict([words[:end]])[0][begin:end]
+        assert np.abs(found["scores"][0, : end - begin] - whole["scores"][0, begin:end]).max(initial=0) <= 1e-5
+    assert set(states) == {"state.hidden.0", *(["state.path.0", "state.words.0"] if chained else [])}
+
+
 @pytest.mark.parametrize("options", [{"tokens": "char", "num_layers": 2}, {"tokens": "bpe", "cell": "gru"}])
 def test_language_model(options):
     text = "a cat sat on the mat\n" * 30
