@@ -136,13 +136,11 @@ class FakeReplica:
             if not target.alive or target.leaving:
                 return False
             taken = target.start(target.take(copy.model, session, token, data))
+            taken.add_done_callback(lambda task: task.cancelled() or task.exception())
             ended = target.start(self.world.gate(f"{address} is too slow for {session}"))
             await asyncio.wait({taken, ended}, return_when=asyncio.FIRST_COMPLETED)
             self.world.drop_gate(ended)
-            if not taken.done():
-                taken.add_done_callback(lambda task: task.cancelled() or task.exception())
-                return False
-            if taken.cancelled() or taken.exception() is not None:
+            if not taken.done() or taken.cancelled() or taken.exception() is not None:
                 return False
             await self.world.gate(f"{self.name} gets the confirmation of {session}")
         except Problem:

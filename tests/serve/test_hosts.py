@@ -7,7 +7,7 @@ import pytest
 from serve_helpers import serving
 
 from recurra.serve import Settings, create_app, running
-from recurra.serve.hosts import Hosts
+from recurra.serve.hosts import Hosts, is_host
 
 ALLOWED = (
     *(b"localhost", b"LocalHost:8000", b"localhost.", b"127.0.0.1", b"127.1.2.3:80", b"[::1]", b"[::1]:8000"),
@@ -70,3 +70,18 @@ def test_other_servers_check_the_hosts_that_are_given(sensor):
     with serving({"sensor": sensor}, allowed_hosts=("shop.example",)) as client:
         assert client.get("/v1/models").status_code == 403  # of the host "testserver"
         assert client.get("/v1/models", headers={"host": "shop.example"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header", [b"", b"localhost", b"a-b.example.:80", b"my_host", b"[::1]:8000", b"1.2.3.4:", b":80"]
+)
+def test_hosts(header):
+    assert is_host(header)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"a b", b"a:b", b"a:65536", b"a:0", b"a/b", b"a@b", b"[", b"[x]", b"[::1", b"::1", b"\xff", b"a\tb", b"a,b c"],
+)
+def test_values_that_are_no_hosts(header):
+    assert not is_host(header)

@@ -53,9 +53,10 @@ def is_host(header: bytes) -> bool:
     if not _HOST.fullmatch(header):
         return False
     try:
-        return urlsplit("//" + header.decode("ascii")).port is not False  # an invalid address or port is an error
-    except ValueError:
+        port = urlsplit("//" + header.decode("ascii")).port
+    except ValueError:  # no possible address or port
         return False
+    return port is None or port > 0
 
 
 @lru_cache(64)
