@@ -5,14 +5,16 @@ BIN := .venv/bin
 GCC ?= g++
 CLANG ?= $(notdir $(lastword $(shell ls /usr/bin/clang++ /usr/bin/clang++-[0-9]* 2>/dev/null | sort -V)))
 
-.PHONY: install demo test test-slow test-data test-engine test-fuzz test-mutation bench wasm lint docs clean
+.PHONY: install demo test test-slow test-cluster test-data test-engine test-fuzz test-mutation bench wasm lint docs clean
 install: .venv/installed          ## the package and its tools into .venv
 demo: install                     ## train on Korean film reviews and look at the result
 	$(BIN)/recurra demo
 test: .venv/developing            ## the fast tests, under three minutes
 	$(BIN)/python -m pytest -n auto
 test-slow: .venv/developing       ## kills and resumes runs, runs the README; minutes
-	$(BIN)/python -m pytest -n auto -m "slow and not data"
+	$(BIN)/python -m pytest -n auto -m "slow and not data and not cluster"
+test-cluster: .venv/developing    ## on several processes and on Ray, in network namespaces; under 10 minutes
+	$(BIN)/python -m pytest -n auto -m cluster
 test-data: .venv/developing       ## on the real data sets, where they are; minutes
 	$(BIN)/python -m pytest -n auto -m data
 test-engine:                      ## the C++ engine by itself, with GCC and Clang, plain and under the sanitizers

@@ -20,6 +20,7 @@ struct Spec {
     int64_t chunk;   // steps whose values training stores at a time, 0 for all steps
     bool bf16;       // train with products of bfloat16 where the processor has them
     bool invariant;  // sums have the same order whatever the number of sequences and steps; one sequence is slower
+    int64_t first_row;  // number of the first sequence in a larger batch, which decides the masks of dropout
 };
 
 template <class T>
@@ -110,7 +111,7 @@ struct Engine {
     std::unique_ptr<PackedStack<T>> (*pack)(const Spec&, const std::vector<const T*>& weights);
     std::unique_ptr<StepSession<T>> (*open_session)(const Spec&, const std::vector<const T*>& weights, bool bf16);
     // Dropout.
-    void (*drop)(const float* from, float* to, int64_t n, double dropped, uint64_t seed, int threads);
+    void (*drop)(const float* from, float* to, int64_t n, int64_t first, double dropped, uint64_t seed, int threads);
     void (*linear)(const Linear<T>&);
     void (*attend)(const Attention<T>&, T* out);
     // The same in float64, one step after the other, for sequences whose steps arrive in several calls. `states` is

@@ -131,8 +131,9 @@ inline Words draw(Words lane, int64_t at, uint64_t seed) {
     return x;
 }
 
-// Multiplies each number by 0 or 1 / (1 - dropped). A product keeps NaN.
-void drop(const float* from, float* to, int64_t n, double dropped, uint64_t seed, int threads) {
+// Multiplies each number by 0 or 1 / (1 - dropped). A product keeps NaN. `first` is the number of the first one in a
+// larger tensor, which decides the mask.
+void drop(const float* from, float* to, int64_t n, int64_t first, double dropped, uint64_t seed, int threads) {
     constexpr int wide = lanes<float>;
     const uint32_t limit = uint32_t(std::min(dropped * 0x1p32, 0x1p32 - 1));
     const Vec<float> zero{}, scale = splat(dropped < 1 ? float(1 / (1 - dropped)) : 0.f);
@@ -142,9 +143,9 @@ void drop(const float* from, float* to, int64_t n, double dropped, uint64_t seed
     parallel(shares, [&](int share) {
         const int64_t begin = n / wide * share / shares * wide, end = n / wide * (share + 1) / shares * wide;
         for (int64_t i = begin; i < end; i += wide)
-            store(to + i, load(from + i) * (draw(lane, i, seed) < limit ? zero : scale));
+            store(to + i, load(from + i) * (draw(lane, first + i, seed) < limit ? zero : scale));
         if (share + 1 < shares || end == n) return;
-        const Vec<float> last = load_part(from + end, int(n - end)) * (draw(lane, end, seed) < limit ? zero : scale);
+        const Vec<float> last = load_part(from + end, int(n - end)) * (draw(lane, first + end, seed) < limit ? zero : scale);
         std::memcpy(to + end, &last, (n - end) * sizeof(float));
     });
 }

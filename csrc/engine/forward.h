@@ -213,7 +213,7 @@ public:
     // Dropout by a hash of (seed, layer, sequence, step, unit): the mask is the same in backward and for any number of
     // threads.
     T scale(int layer, int64_t seq, int step, int j) const {
-        const uint64_t place = (uint64_t(seq) * spec.steps + step) * sizes.joined + j;
+        const uint64_t place = (uint64_t(spec.first_row + seq) * spec.steps + step) * sizes.joined + j;
         const uint64_t draw = mix(spec.seed ^ mix(uint64_t(layer) << 48 ^ place));
         return (draw >> 11) * 0x1p-53 < spec.dropout ? T(0) : T(1 / (1 - spec.dropout));
     }

@@ -116,9 +116,9 @@ NB_MODULE(_engine, m) {
     m.def("instruction_sets", &instruction_sets, "Those of this processor, best first.");
     m.def("chosen", &chosen, "The one in use.");
     m.def("has_bf16", &has_bf16, "Returns whether the processor multiplies bfloat16.");
-    m.def("drop", [](Address from, Address to, int64_t n, double dropped, uint64_t seed, int threads) {
+    m.def("drop", [](Address from, Address to, int64_t n, int64_t first, double dropped, uint64_t seed, int threads) {
         nb::gil_scoped_release release;
-        engine<float>().drop(at<const float>(from), at<float>(to), n, dropped, seed, threads);
+        engine<float>().drop(at<const float>(from), at<float>(to), n, first, dropped, seed, threads);
     });
     m.def(
         "measure_peak",
@@ -144,7 +144,7 @@ NB_MODULE(_engine, m) {
                        int64_t projected, int layers, bool bidirectional, bool bias, double dropout, uint64_t seed,
                        int threads, int64_t chunk, bool bf16) {
             new (self) Spec{Cell(cell), steps,   batch, input,   hidden, projected, layers,     bidirectional,
-                            bias,       dropout, seed,  threads, chunk,  bf16,      invariant()};
+                            bias,       dropout, seed,  threads, chunk,  bf16,      invariant(), part().first_row(batch)};
         });
     bind<float>(m.def_submodule("float32"));
     bind<double>(m.def_submodule("float64"));

@@ -287,7 +287,7 @@ private:
             run(spec, in, out);
             return pair(output, h, c);
         }
-        spec.dropout = how->dropout, spec.bf16 = how->bf16;
+        spec.dropout = how->dropout, spec.bf16 = how->bf16, spec.first_row = part().first_row(spec.batch);
         if (spec.dropout) spec.seed = nb::cast<uint64_t>(call(how->draw_seed));
         spec.threads = threads();
         auto kept = std::make_unique<Kept<T>>(spec);
@@ -423,6 +423,11 @@ bool& invariant() {
     return found;
 }
 
+Part& part() {
+    thread_local Part found;
+    return found;
+}
+
 void bind_layer(nb::module_& m) {
     m.def(
         "readable",
@@ -436,6 +441,9 @@ void bind_layer(nb::module_& m) {
     m.def(
         "set_invariant", [](bool wanted) { return std::exchange(invariant(), wanted); }, nb::arg("wanted"),
         "Sets whether calls of this thread are batch-invariant; returns the setting before.");
+    m.def(
+        "set_part", [](int64_t first, int64_t count) { part() = {first, std::max<int64_t>(count, 1)}; },
+        nb::arg("first"), nb::arg("count"), "Sets which sequences of a larger batch the calls of this thread have.");
     m.def("exchange", &exchange, nb::arg("wanted"),
           "Whether DLPack's C functions are to serve; returns whether they do.");
     nb::class_<Session>(m, "StepSession")

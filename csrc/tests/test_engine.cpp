@@ -46,7 +46,7 @@ std::vector<std::vector<float>> run(recurra::Cell cell, int projected, int layer
     generator.seed(7);
     const int64_t steps = 13, input = 5, hidden = 19, out = projected ? projected : hidden, d = both ? 2 : 1;
     const recurra::Spec spec{cell, steps,   batch, input, hidden, projected, layers, both, true, layers > 1 ? 0.3 : 0,
-                             5,    threads, chunk, false, false};
+                             5,    threads, chunk, false, false, 0};
     const int64_t gates = cell == recurra::Cell::lstm ? 4 : cell == recurra::Cell::gru ? 3 : 1;
     const bool lstm = cell == recurra::Cell::lstm;
     std::vector<int64_t> lengths;

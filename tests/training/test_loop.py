@@ -17,7 +17,7 @@ from recurra.errors import DataError, EngineError, UsageError
 from recurra.training import callbacks, loop
 from recurra.training.checkpoints import CheckedFiles
 from recurra.training.learning_curve import plot_history
-from recurra.training.loop import WARM_UP, Learner, _quiet_lightning, _rounding, _to_resume, train
+from recurra.training.loop import WARM_UP, Learner, _quiet_lightning, _rounding, checkpoint_to_resume, train
 from recurra.training.settings import Run, Settings, choose_device
 
 X = [np.random.default_rng(i).normal(size=(i % 7, 2)) for i in range(80)]
@@ -352,15 +352,15 @@ def test_the_first_bad_number_of_a_loss_is_named():
 
 def test_where_a_run_goes_on(tmp_path):
     path = tmp_path / "last.ckpt"
-    assert _to_resume(Settings(resume=True)) is None
-    assert _to_resume(Settings(resume=True, checkpoint=path)) is None
+    assert checkpoint_to_resume(Settings(resume=True)) is None
+    assert checkpoint_to_resume(Settings(resume=True, checkpoint=path)) is None
     CheckedFiles().save_checkpoint({"recurra": {"fingerprint": {"data": "x", "more": 1}}}, path)
     same = Settings(resume=True, checkpoint=path, fingerprint={"data": "x"})
-    assert _to_resume(same) == path
+    assert checkpoint_to_resume(same) == path
     with pytest.raises(UsageError, match="contains the state of an earlier run"):
-        _to_resume(Settings(checkpoint=path, fingerprint={"data": "x"}))
+        checkpoint_to_resume(Settings(checkpoint=path, fingerprint={"data": "x"}))
     with pytest.raises(UsageError, match=r"because these are different: data, new\n"):
-        _to_resume(Settings(resume=True, checkpoint=path, fingerprint={"data": "y", "more": 1, "new": 2}))
+        checkpoint_to_resume(Settings(resume=True, checkpoint=path, fingerprint={"data": "y", "more": 1, "new": 2}))
 
 
 def test_layers_train_with_the_precision_of_the_run_unless_they_have_their_own():

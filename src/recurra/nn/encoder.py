@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recurra.cells import CellLike
 from recurra.cells.registry import NO_MEMORY, find, names, torch_class
-from recurra.ops import dropout, reproducible_algebra
+from recurra.ops import dropout, reproducible_algebra, uniform
 
 from . import recurrent
 from .memoryless import Memoryless
@@ -86,7 +86,7 @@ class SequenceEncoder(torch.nn.Module):
         """
         if self.embedding is not None:
             if self.training and self.token_dropout > 0:
-                keep = torch.rand(values.shape, device=values.device) >= self.token_dropout
+                keep = uniform(values.shape, values.device) >= self.token_dropout
                 values = values * keep  # 0 is the unknown token
             values = self.embedding(values)
             values = dropout(values, self.dropout, training=self.training)

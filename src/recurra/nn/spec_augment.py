@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recurra.ops import uniform
+
 
 class SpectrumMask(torch.nn.Module):
     """Sets random stretches of time and of bands to 0 (the mean of standardised spectra) in training.
@@ -42,7 +44,7 @@ class SpectrumMask(torch.nn.Module):
 
     def _keep(self, sizes: Tensor, steps: int, share: float) -> Tensor:
         """False on `count` random intervals of each row, `(batch, steps)`."""
-        width, start = torch.rand(2, len(sizes), self.count, 1, device=sizes.device)
+        width, start = uniform((2, len(sizes), self.count, 1), sizes.device, axis=1)
         size = sizes.view(-1, 1, 1)
         width = (width * ((size * share).floor() + 1)).floor()
         start = (start * (size - width + 1)).floor()

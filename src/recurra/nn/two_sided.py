@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from recurra.cells import CellLike
-from recurra.ops import Linear, linear
+from recurra.ops import Linear, linear, uniform
 from recurra.ops import dropout as drop
 
 from .encoder import RecurrentSpec
@@ -79,7 +79,7 @@ class ContextNetwork(torch.nn.Module):
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Returns the context of each token from the other tokens: `(batch, time, embedding)` for `(batch, time)`."""
         if self.training and self.token_dropout > 0:
-            tokens = tokens * (torch.rand(tokens.shape, device=tokens.device) >= self.token_dropout)
+            tokens = tokens * (uniform(tokens.shape, tokens.device) >= self.token_dropout)
         steps = torch.arange(tokens.shape[1], device=tokens.device)
         # position of each step, counted from the end of its text
         mirror = (lengths.to(tokens.device).unsqueeze(1) - 1 - steps).clamp(min=0)

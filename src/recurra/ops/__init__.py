@@ -7,7 +7,7 @@ from recurra._util.lazy_names import earlier_names
 from . import registry
 from .call_spec import MEMORIES, PRECISIONS, CallSpec
 from .dispatch import Explanation, explain, recurrence
-from .dropout import dropout
+from .dropout import batch_part, dropout, uniform
 from .recording import Record, record, replay
 from .reference import Place, Watcher
 from .registry import ENGINES, Engine, register_engine
@@ -27,6 +27,7 @@ __all__ = [
     "Stack",
     "Watcher",
     "batch_invariant",
+    "batch_part",
     "dropout",
     "explain",
     "linear",
@@ -36,6 +37,7 @@ __all__ = [
     "replay",
     "reproducible_algebra",
     "total",
+    "uniform",
 ]
 
 

@@ -231,6 +231,7 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
         checkpoint: str | Path | None,
         checkpoint_minutes: float,
         resume: bool,
+        workers: Any = None,
     ) -> Self:
         """Trains on data; the body of every `fit`.
 
@@ -240,9 +241,10 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
             checkpoint: see `fit` of the task.
             checkpoint_minutes: see `fit` of the task.
             resume: see `fit` of the task.
+            workers: see `fit` of the task.
         """
         self._check_params()
-        seed, config = self._seed(), CheckpointConfig.to(checkpoint, checkpoint_minutes, resume)
+        seed, config = self._seed(), CheckpointConfig.to(checkpoint, checkpoint_minutes, resume, workers)
         prepared = self._prepare(*data, validation_data=validation_data, seed=seed, checkpoint=config)
         try:
             self._train(prepared, seed, config)
@@ -256,6 +258,7 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
     def _train(self, prepared: Prepared, seed: int, checkpoint: CheckpointConfig) -> None:
         """Trains a new network on prepared data."""
         from recurra.training.loop import train  # Lightning takes seconds to import
+        from recurra.training.workers.on_ray import train_on_ray
 
         batches, valid = prepared.train, prepared.valid
         epochs = self.epochs or min(max(MIN_EPOCHS, math.ceil(self.min_steps / len(batches))), MAX_EPOCHS)
@@ -294,7 +297,9 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
                 torch.manual_seed(seed)
                 self.network_ = self._build()
             try:
-                run = train(self.network_, self._objective(), batches, valid, settings)
+                job = (self.network_, self._objective(), batches, valid)
+                workers = checkpoint.workers
+                run = train(*job, settings) if workers is None else train_on_ray(job, settings, workers)
             except NonFiniteError:
                 self._refuse_nonfinite()
                 raise DataError(f"the output of the network became infinite in training; {REMEDY}") from None

@@ -9,30 +9,33 @@ from typing import Any, NamedTuple
 from recurra._util.atomic import reason
 from recurra.data.batching.batches import BatchSource
 from recurra.errors import UsageError
+from recurra.training.workers.options import Workers
 
 Validation = tuple[Any, Any] | None
 """Data `(X, y)` that choose the best epoch; None to hold out a part of the training data."""
 
 
 class CheckpointConfig(NamedTuple):
-    """Folder and frequency of checkpoints.
+    """Folder and frequency of checkpoints, and the processes of a run.
 
     Attributes:
         folder: for the prepared data and the checkpoint, or None for neither.
         minutes: greatest time between two checkpoints.
         resume: whether to continue from the checkpoint if there is one.
+        workers: processes that train together; None for this process alone.
     """
 
     folder: Path | None = None
     minutes: float = 0.0
     resume: bool = False
+    workers: Workers | None = None
 
     @classmethod
-    def to(cls, folder: str | Path | None, minutes: float, resume: bool) -> CheckpointConfig:
+    def to(cls, folder: str | Path | None, minutes: float, resume: bool, workers: Any = None) -> CheckpointConfig:
         """Creates the folder.
 
         Raises:
-            UsageError: the folder cannot be created.
+            UsageError: the folder cannot be created, or `workers` is no number of processes.
         """
         path = None if folder is None else Path(folder)
         if path is not None:
@@ -40,7 +43,7 @@ class CheckpointConfig(NamedTuple):
                 path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise UsageError(f"the folder {path} for checkpoints cannot be created: {reason(error)}") from None
-        return cls(path, minutes, resume)
+        return cls(path, minutes, resume, None if workers is None else Workers.of(workers))
 
     def file(self, name: str) -> Path | None:
         """Returns the path of a file in the folder; None if there is no folder."""

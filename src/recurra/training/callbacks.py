@@ -14,6 +14,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from .workers.group import ALONE, Group
+
 TINY_LOSS = 1e-3
 """Greatest validation loss with which a perfect metric ends training: 0.001 nats, or 0.001 of the targets' variance."""
 
@@ -95,10 +97,16 @@ class SaveRun(pl.Callback):
     def __init__(self, path: Path, minutes: float) -> None:
         self.path, self.seconds = path, 60 * minutes
         self._last = time.monotonic()
+        self.agreed: float | None = None
+        """What `measure` gave on process 0; None if there is one process."""
+
+    def measure(self) -> float:
+        """Returns 1 if it is time to save, else 0."""
+        return float(time.monotonic() - self._last >= self.seconds)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Saves if the last time is long ago."""
-        if time.monotonic() - self._last >= self.seconds and not _ends_epoch(trainer):
+        if (self.measure() if self.agreed is None else self.agreed) and not _ends_epoch(trainer):
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -121,21 +129,30 @@ class Clock(pl.Callback):
 
     Args:
         minutes: how long training may take; a resumed run goes on counting.
+        group: the processes of the run; the clock of process 0 decides.
     """
 
-    def __init__(self, minutes: float) -> None:
-        self.seconds, self._validation = 60 * minutes, 0.0
+    def __init__(self, minutes: float, group: Group = ALONE) -> None:
+        self.seconds, self._validation, self.group = 60 * minutes, 0.0, group
         self._start = self._validating = time.monotonic()
+        self.agreed: float | None = None
+        """What `measure` gave on process 0; None if there is one process."""
 
     @property
     def share(self) -> float:
-        """How much of the time has gone, from 0 to 1."""
+        """Share of the time that has passed, from 0 to 1, the same on all processes."""
+        return self.measure() if self.agreed is None else self.agreed
+
+    def measure(self) -> float:
+        """Returns the share of the time that has passed."""
         return min((time.monotonic() - self._start) / max(self.seconds - self._validation, 1e-9), 1.0)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Starts the clock; a run whose time was up does not continue."""
         if not trainer.global_step:
             self._start = time.monotonic()
+        if self.group.several:
+            self.agreed = self.group.first(self.measure())
         self._stop_if_over(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:

@@ -22,7 +22,13 @@ class CheckedFiles(CheckpointIO):
     """Lightning's access to checkpoint files.
 
     A file consists of `MAGIC`, the BLAKE2b checksum of the rest, and what `torch.save` writes.
+
+    Args:
+        writes: whether this process writes checkpoints; of several processes one does.
     """
+
+    def __init__(self, *, writes: bool = True) -> None:
+        self.writes = writes
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Writes a checkpoint; an earlier one is replaced at the end.
@@ -30,6 +36,8 @@ class CheckedFiles(CheckpointIO):
         Raises:
             ModelFolderError: the file cannot be written.
         """
+        if not self.writes:
+            return
         content = io.BytesIO()
         torch.save(checkpoint, content)
         with written(path, ModelFolderError) as partial, partial.open("wb") as file:
@@ -65,3 +73,10 @@ class CheckedFiles(CheckpointIO):
 
 def _checksum(content: memoryview) -> bytes:
     return hashlib.blake2b(content, digest_size=_DIGEST).digest()
+
+
+def step_of(path: Path | None) -> int:
+    """Returns the training step of a checkpoint; 0 without one."""
+    if path is None or not path.exists():
+        return 0
+    return int(CheckedFiles().load_checkpoint(path)["global_step"])

@@ -25,8 +25,10 @@ from .callbacks import Clock, Interrupt, KeepBest, SaveRun
 from .checkpoints import CheckedFiles
 from .health.monitor import HealthMonitor
 from .health.nonfinite import first_bad
-from .progress import ShowProgress
+from .progress import Line, ShowProgress, line_for
 from .settings import Carrying, History, Objective, Run, Settings, choose_device
+from .workers.division import Shares, add_gradients, all_observed, observe_own, own_part
+from .workers.group import ALONE, Group, join, own_share
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
 
@@ -37,6 +39,8 @@ def train(
     batches: BatchSource,
     valid: BatchSource | None,
     settings: Settings,
+    group: Group = ALONE,
+    line: Line | None = None,
 ) -> Run:
     """Trains `network` in place and leaves it with the weights of its best epoch.
 
@@ -49,6 +53,8 @@ def train(
         batches: training data.
         valid: validation data, which choose the best epoch; None to keep the last.
         settings: how to train.
+        group: the processes that divide every batch; all of them call this function with the same arguments.
+        line: shows the progress; None for a line on standard error.
 
     Returns:
         History and how the run ended.
@@ -59,8 +65,9 @@ def train(
         EngineError: the device is not there.
     """
     device = choose_device(settings.device)
-    clock = None if settings.max_minutes is None else Clock(settings.max_minutes)
-    learner = Learner(network, objective, batches, valid, settings, clock)
+    clock = None if settings.max_minutes is None else Clock(settings.max_minutes, group)
+    save = None if settings.checkpoint is None else SaveRun(settings.checkpoint, settings.checkpoint_minutes)
+    learner = Learner(network, objective, batches, valid, settings, clock, save, group)
     keep = KeepBest(
         f"valid_{objective.monitor}",
         objective.monitor_mode == "max",
@@ -68,26 +75,26 @@ def train(
         settings.min_delta,
         objective.perfect,
     )
-    save = None if settings.checkpoint is None else SaveRun(settings.checkpoint, settings.checkpoint_minutes)
     interrupt = Interrupt(save)
     health = HealthMonitor(settings.gradient_clip) if settings.health_checks else None
     callbacks: list[pl.Callback] = [callback for callback in (clock, keep, health, save) if callback is not None]
-    progress = ShowProgress(Console(stderr=True), health) if settings.verbose else None
+    shown = settings.verbose and not group.rank
+    progress = ShowProgress(line or line_for(Console(stderr=True)), health) if shown else None
     callbacks += [progress] if progress else []
     on_gpu = device.type == "cuda"
     with (
-        _sole_user(settings.checkpoint),
+        _sole_user(None if group.several else settings.checkpoint),
         _quiet_lightning(),
         _rounding(network, settings.precision),
         torch.random.fork_rng(devices=[device] if on_gpu else []),
     ):
-        checkpoint = _to_resume(settings)
+        checkpoint = checkpoint_to_resume(settings)
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
             accelerator="gpu" if on_gpu else "cpu",
             devices=[device.index or 0] if on_gpu else 1,
             gradient_clip_val=settings.gradient_clip,
-            plugins=[CheckedFiles()],
+            plugins=[CheckedFiles(writes=not group.rank)],
             callbacks=[*callbacks, interrupt],
             logger=False,
             enable_checkpointing=False,
@@ -119,10 +126,12 @@ class Learner(pl.LightningModule):
         valid: BatchSource | None,
         settings: Settings,
         clock: Clock | None = None,
+        save: SaveRun | None = None,
+        group: Group = ALONE,
     ) -> None:
         super().__init__()
-        self.network, self.objective, self.settings = network, objective, settings
-        self.batches, self.valid, self.clock = batches, valid, clock
+        self.network, self.objective, self.settings, self.group = network, objective, settings, group
+        self.batches, self.valid, self.clock, self.save = batches, valid, clock, save
         self.total_steps = settings.epochs * len(batches)
         self.history: History = []
         self._open_epoch()
@@ -131,6 +140,7 @@ class Learner(pl.LightningModule):
         self._loss_sum = self._weight_sum = self._seconds = 0.0
         self._tokens = 0
         self._observed: list[Any] = []
+        self.shares = Shares(self.group)
 
     @property
     def running_loss(self) -> float:
@@ -180,19 +190,58 @@ class Learner(pl.LightningModule):
             torch.cuda.default_generators[self.device.index].manual_seed(seed)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Weighted mean loss of a batch."""
+        """Weighted mean loss of a batch; with several processes the share of this process in it."""
+        if self.group.several:
+            return self._loss_of_part(batch)
         total, weight = self.objective.loss(self.network, batch)
-        if not torch.isfinite(total):
-            bad = first_bad(self.network, self.objective, batch, self._seed_step)
+        self._add(float(total.detach()), float(weight), int(batch.lengths.sum()), batch)
+        return total / weight.clamp(min=torch.finfo(weight.dtype).tiny)
+
+    def _add(self, total: float, weight: float, tokens: int, batch: Any) -> None:
+        """Adds a step to the sums of the epoch.
+
+        Args:
+            total: sum of the losses of the whole batch.
+            weight: weight of the whole batch.
+            tokens: time steps of the whole batch.
+            batch: the batch of this process, to look for the cause of a loss that is not finite; None if it is empty.
+        """
+        if not math.isfinite(total):
+            bad = None if batch is None else first_bad(self.network, self.objective, batch, self._seed_step)
             where = "" if bad is None else f"\nthe first bad number is {bad.value} in {bad.where}"
             raise DataError(
-                f"the loss became {total.item()} at step {self.global_step + 1}; use a smaller learning rate "
+                f"the loss became {total} at step {self.global_step + 1}; use a smaller learning rate "
                 f"or look for extreme values in the data{where}"
             )
-        self._loss_sum += float(total.detach())
-        self._weight_sum += float(weight)
-        self._tokens += int(batch.lengths.sum())
-        return total / weight.clamp(min=torch.finfo(weight.dtype).tiny)
+        self._loss_sum += total
+        self._weight_sum += weight
+        self._tokens += tokens
+
+    def _loss_of_part(self, batch: Any) -> Tensor:
+        with own_part(batch, self.group) as part:
+            if part is None:  # fewer sequences than processes
+                total = weight = sum((p.sum() * 0 for p in self.network.parameters()), torch.zeros(()))
+            else:
+                total, weight = self.objective.loss(self.network, part)
+        self._part = part, total.detach(), weight.detach()
+        # before the backward pass, as in one process: rounded products depend on the scale of the gradients
+        whole = weight.detach().clone()
+        self.group.add([whole], whole.device)
+        return total / whole.clamp(min=torch.finfo(whole.dtype).tiny)
+
+    def on_after_backward(self) -> None:
+        """Adds the gradients of several processes, and lets process 0 decide what depends on the time."""
+        if not self.group.several:
+            return
+        part, *loss = self._part
+        timed = [t for t in (self.clock, self.save) if t is not None]
+        tokens = 0 if part is None else int(part.lengths.sum())
+        work = float(tokens), time.perf_counter() - self._step_start
+        step = add_gradients(self.network, self.group, (loss[0], loss[1]), work, [t.measure() for t in timed])
+        for callback, value in zip(timed, step.agreed, strict=True):
+            callback.agreed = value
+        self.shares.add(step)
+        self._add(step.total, step.weight, round(sum(step.tokens)), part)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
@@ -211,13 +260,17 @@ class Learner(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Collects observations; the metrics are taken over the whole set at the end of the epoch."""
-        self._observed.append(self.objective.observe(self.network, batch))
+        if isinstance(self.objective, Carrying):  # the batches depend on each other
+            self._observed.append((batch_idx, self.objective.observe(self.network, batch)))
+        else:
+            observe_own(self._observed, batch_idx, self.group, lambda: self.objective.observe(self.network, batch))
 
     def close_epoch(self) -> None:
         """Adds the epoch's metrics to the history."""
         row: dict[str, float] = {"epoch": len(self.history) + 1, "loss": self.running_loss}
         if self.valid is not None:
-            metrics = self.objective.metrics(self._observed)
+            group = ALONE if isinstance(self.objective, Carrying) else self.group
+            metrics = self.objective.metrics(all_observed(self._observed, group))
             row |= {f"valid_{name}": value for name, value in metrics.items()}
         self.history.append(row | {"tokens_per_second": self.tokens_per_second, "seconds": self._seconds})
         self._open_epoch()
@@ -228,8 +281,15 @@ class Learner(pl.LightningModule):
             "fingerprint": self.settings.fingerprint,
             "history": self.history,
             "open_epoch": [self._loss_sum, self._weight_sum, self._seconds, self._tokens],
-            "carried": self.objective.carried() if isinstance(self.objective, Carrying) else None,
+            "carried": self._carried(),
         }
+
+    def _carried(self) -> Any:
+        """Returns the state that the objective carries, for the rows of all processes."""
+        if not isinstance(self.objective, Carrying):
+            return None
+        state = self.objective.carried()
+        return join(self.group.gather(state)) if self.group.several else state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes them up again."""
@@ -237,11 +297,11 @@ class Learner(pl.LightningModule):
         self.history = state["history"]
         self._loss_sum, self._weight_sum, self._seconds, self._tokens = state["open_epoch"]
         if isinstance(self.objective, Carrying):
-            self.objective.carry(state["carried"])
+            self.objective.carry(own_share(state["carried"], self.group))
 
 
-def _to_resume(settings: Settings) -> Path | None:
-    """The checkpoint to resume from, None for a new run.
+def checkpoint_to_resume(settings: Settings) -> Path | None:
+    """Returns the checkpoint to resume from; None for a new run.
 
     Raises:
         UsageError: the checkpoint is damaged or belongs to another run.

@@ -128,9 +128,10 @@ class ShowProgress(pl.Callback):
     With `health`, a remark for each epoch in which something was not green.
     """
 
-    def __init__(self, console: Console, health: HealthMonitor | None = None) -> None:
-        self.line, self.health = line_for(console), health
+    def __init__(self, line: Line, health: HealthMonitor | None = None) -> None:
+        self.line, self.health = line, health
         self._begin = time.monotonic()
+        self._slow: list[str] = []
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Updates the line."""
@@ -139,13 +140,17 @@ class ShowProgress(pl.Callback):
         if pl_module.history:
             parts += _metrics(pl_module.history[-1])
         parts.append(f"{pl_module.tokens_per_second:,.0f} tokens/s")
+        parts.append(pl_module.shares.line())
         parts += [self.health.light()] if self.health else []
+        self._slow = pl_module.shares.slow()
         done = trainer.current_epoch * batches + batch_idx + 1
         self.line.show(done, epochs * batches, "  ".join(part for part in parts if part))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Adds the remark."""
         epoch = len(pl_module.history)
+        for slow in self._slow:
+            self.line.note(f"epoch {epoch}: {slow}")
         remark = self.health.line(epoch) if self.health else ""
         if remark and not remark.startswith("green"):
             self.line.note(f"epoch {epoch}: {remark}")

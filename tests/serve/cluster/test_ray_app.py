@@ -60,6 +60,7 @@ def check(name: str, model: Path, folder: Path) -> dict[str, Any]:
 
 @needs_ray
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_sessions_continue_with_a_new_directory_and_after_a_replica_was_removed(model, folder):
     """Steps arrive meanwhile over several connections; all answers have the bits of the model."""
     found = check("removed", model, folder)
@@ -68,6 +69,7 @@ def test_sessions_continue_with_a_new_directory_and_after_a_replica_was_removed(
 
 @needs_ray
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_sessions_of_a_killed_replica_end(model, folder):
     found = check("killed", model, folder)
     assert found["ended"] == [[410, "its replica ended unexpectedly"]] * (8 - found["continued"])
@@ -77,6 +79,7 @@ def test_sessions_of_a_killed_replica_end(model, folder):
 
 @needs_ray
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_sessions_of_a_killed_replica_continue_from_their_folder(model, folder):
     """All answers have the bits of the model."""
     assert check("kept", model, folder) == {"steps": 96, "folders": 2}

@@ -284,6 +284,17 @@ class FitOptions(Network, FileOptions):
     checkpoint_minutes: Annotated[
         float, _run("--checkpoint-minutes", text="Longest time between two checkpoints, in minutes.", min=0)
     ] = 10.0
+    workers: Annotated[
+        str | None,
+        _run("--workers", text="Processes that train together: N, or MIN:MAX. It needs recurra[cluster].", metavar="N"),
+    ] = None
+    cluster: Annotated[
+        str | None, _run("--cluster", text="Address of a Ray cluster, or local for this machine.", metavar="ADDRESS")
+    ] = None
+    threads_per_worker: Annotated[
+        int | None,
+        _run("--threads-per-worker", text="Threads of each process; by default the cores are divided.", min=1),
+    ] = None
     config: Annotated[
         Path | None,
         _run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,7 @@ class SequenceStore:
     """
 
     def __init__(self, source: Path | pa.Buffer) -> None:
+        self._source = source
         self._file = pa.memory_map(str(source)) if isinstance(source, Path) else pa.BufferReader(source)
         reader = pa.ipc.open_file(self._file)
         self.features = int((reader.schema.metadata or {}).get(b"features", b"1"))
@@ -56,6 +58,9 @@ class SequenceStore:
         with written(path, ModelFolderError) as partial, pa.OSFile(str(partial), "wb") as sink:
             _write(_blocks_of(chunks), sink)
         return cls(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SequenceStore, (self._source,)  # another process maps the file again
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -38,6 +38,8 @@ class WordBatch(NamedTuple):
     character_lengths: Tensor
     rows: Tensor
 
+    SHARED = ("words", "unseen", "characters", "character_lengths")  # see `recurra.data.batching.parts.part_of`
+
 
 class Lexicon(NamedTuple):
     """The distinct words of a data set, encoded for a model.

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,6 +48,14 @@ class ShardStore:
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         self._known = {int(file.stem) for file in folder.glob("*.npz") if file.stem.isdigit()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # another process encodes with its own threads
+        return vars(self) | {"_pool": None, "_waiting": {}, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = threading.Lock()
 
     def prefetch(self, pieces: Iterable[int]) -> None:
         """Starts to encode the pieces that have no shard, in this order."""

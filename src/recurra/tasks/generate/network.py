@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from recurra.data.batching.batches import IGNORE
 from recurra.errors import UsageError
 from recurra.nn import RecurrentSpec, init_recurrent_
-from recurra.ops import Linear, linear
+from recurra.ops import Linear, linear, uniform
 from recurra.ops import dropout as drop
 from recurra.tasks.baselines import FEWEST
 
@@ -87,7 +87,7 @@ class LanguageNetwork(torch.nn.Module):
         if self.label_embedding is not None:
             tokens, labels = values.unbind(-1)
             if self.training:
-                labels = labels * (torch.rand(len(labels), 1, device=labels.device) >= LABEL_DROPOUT)
+                labels = labels * (uniform((len(labels), 1), labels.device) >= LABEL_DROPOUT)
             return self._drop(self.scale * (self.embedding(tokens) + self.label_embedding(labels)))
         return self._drop(self.scale * self.embedding(tokens))
 

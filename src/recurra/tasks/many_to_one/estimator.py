@@ -254,6 +254,7 @@ class SequenceEstimator(Estimator):
         checkpoint: str | Path | None = None,
         checkpoint_minutes: float = 10.0,
         resume: bool = False,
+        workers: Any = None,
     ) -> Self:
         """Trains on sequences `X` and targets `y`.
 
@@ -269,6 +270,8 @@ class SequenceEstimator(Estimator):
             checkpoint_minutes: greatest time between two checkpoints; there is one after each epoch too.
             resume: whether to continue from the state in `checkpoint`, if there is one. Without, a folder that
                 contains the state of an earlier run is refused.
+            workers: number of processes that train together, or a range `(least, most)`; needs the extra `cluster`.
+                See `recurra.training.workers.options.Workers` for other machines.
 
         Returns:
             The estimator itself. After Ctrl-C it holds the best epoch's weights and `interrupted_` is True.
@@ -285,6 +288,7 @@ class SequenceEstimator(Estimator):
             checkpoint=checkpoint,
             checkpoint_minutes=checkpoint_minutes,
             resume=resume,
+            workers=workers,
         )
 
     def _prepare(

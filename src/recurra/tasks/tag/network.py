@@ -15,7 +15,7 @@ from recurra.data.batching.words import WordBatch
 from recurra.data.encoders.tag_schemes import Part, spans
 from recurra.data.encoders.words import NO_SIGN
 from recurra.nn import LinearChainCRF, RecurrentSpec, last_hidden
-from recurra.ops import Linear
+from recurra.ops import Linear, batch_part, uniform
 from recurra.ops import dropout as drop
 
 UNSEEN_TAG = -1
@@ -79,12 +79,13 @@ class TaggerNetwork(torch.nn.Module):
         """Vectors of the words and their characters, `(batch, time, features)`."""
         words = batch.words[batch.values]
         if self.training and self.token_dropout > 0:
-            words = words * (torch.rand(words.shape, device=words.device) >= self.token_dropout)  # 0 is the unknown
+            words = words * (uniform(words.shape, words.device) >= self.token_dropout)  # 0 is the unknown
         vectors = [self.embedding(words)]
         if self.sign_embedding is not None and self.spelling is not None:
             signs = self.sign_embedding(batch.characters).sum(2)  # a character and its letters
-            signs = drop(signs, self.dropout / 2, training=self.training)
-            _, state = self.spelling(signs, lengths=batch.character_lengths)
+            with batch_part(0, 0, None):  # the words are those of the whole batch
+                signs = drop(signs, self.dropout / 2, training=self.training)
+                _, state = self.spelling(signs, lengths=batch.character_lengths)
             spelt = last_hidden(state[0] if isinstance(state, tuple) else state, 2)
             vectors.append(torch.nn.functional.embedding(batch.values, spelt))
         return drop(torch.cat(vectors, 2), self.dropout, training=self.training)

@@ -134,6 +134,7 @@ class Transcriber(Estimator):
         checkpoint: str | Path | None = None,
         checkpoint_minutes: float = 10.0,
         resume: bool = False,
+        workers: Any = None,
     ) -> Self:
         """Trains on recordings `X` and what is said in them, `y`.
 
@@ -145,6 +146,8 @@ class Transcriber(Estimator):
             checkpoint_minutes: greatest time between two checkpoints; there is one after each epoch too.
             resume: whether to continue from the state in `checkpoint`, if there is one. Without, a folder that
                 contains the state of an earlier run is refused.
+            workers: number of processes that train together, or a range `(least, most)`; needs the extra `cluster`.
+                See `recurra.training.workers.options.Workers` for other machines.
 
         Returns:
             The estimator itself. After Ctrl-C it holds the best epoch's weights and `interrupted_` is True.
@@ -161,6 +164,7 @@ class Transcriber(Estimator):
             checkpoint=checkpoint,
             checkpoint_minutes=checkpoint_minutes,
             resume=resume,
+            workers=workers,
         )
 
     def _prepare(

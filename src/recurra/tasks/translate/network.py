@@ -12,7 +12,7 @@ from recurra.data.batching.batches import IGNORE
 from recurra.data.encoders.text import UNKNOWN_ID
 from recurra.nn import Memoryless, RecurrentSpec, SequenceEncoder, step_mask
 from recurra.nn.attention import Attention
-from recurra.ops import Linear, linear
+from recurra.ops import Linear, linear, uniform
 from recurra.ops import dropout as drop
 
 SPECIALS = ("[BEGIN]", "[END]")
@@ -101,7 +101,7 @@ class EncoderDecoder(torch.nn.Module):
         """
         given, expected, steps = shifted(targets, target_lengths)
         if self.training and self.token_dropout > 0:
-            keep = torch.rand(given.shape, device=given.device) >= self.token_dropout
+            keep = uniform(given.shape, given.device) >= self.token_dropout
             given = given * (keep | (given == BEGIN))  # 0 is the unknown token
         features, _ = self._decode(given, steps, self.encode(values, lengths))
         counts = (expected != IGNORE) & (expected != UNKNOWN_ID)

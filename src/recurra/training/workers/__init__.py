@@ -1,0 +1,1 @@
+"""Training on several processes, which divide every batch."""

@@ -1,0 +1,144 @@
+"""The training step of a process that trains on a part of every batch."""
+
+from __future__ import annotations
+
+import operator
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from recurra.data.batching.parts import bounds, part_of
+from recurra.ops import batch_part
+
+from .group import Group
+
+SLOW = 1.5
+"""A process is slow if its parts take longer than this times the median."""
+
+
+class Step(NamedTuple):
+    """Numbers of a training step, summed over all processes.
+
+    Attributes:
+        total: sum of the losses of the batch.
+        weight: what to divide it by.
+        tokens: time steps of the part of each process.
+        seconds: time that each process computed.
+        agreed: numbers that process 0 gave.
+    """
+
+    total: float
+    weight: float
+    tokens: list[float]
+    seconds: list[float]
+    agreed: list[float]
+
+
+@contextmanager
+def own_part(batch: Any, group: Group) -> Iterator[Any]:
+    """Yields the rows of a batch that this process trains on; None if there are none.
+
+    Inside, dropout masks are those of the whole batch, so that the processes together compute what one process does.
+    """
+    begin, end = bounds(batch, group.size)[group.rank]
+    if begin == end:
+        yield None
+        return
+    with batch_part(begin, end - begin, len(batch.lengths)):
+        yield part_of(batch, begin, end)
+
+
+def add_gradients(
+    network: torch.nn.Module,
+    group: Group,
+    loss: tuple[Tensor, Tensor],
+    work: tuple[float, float],
+    proposed: Sequence[float],
+) -> Step:
+    """Replaces the gradients of the processes by their sum.
+
+    Args:
+        network: with the gradients of the share of this process in the mean loss of the whole batch. This loss is
+            divided by the weight of the whole batch, so that the average is over tokens, not over processes.
+        group: the processes.
+        loss: sum of the losses of this process, and its weight.
+        work: time steps of this process, and the seconds that it computed.
+        proposed: numbers whose values on process 0 all processes get.
+    """
+    weights = [p for p in network.parameters() if p.requires_grad]
+    for p in weights:
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+    gradients = [p.grad for p in weights if p.grad is not None]
+    size = group.size
+    numbers = torch.zeros(2 + 2 * size + len(proposed))
+    numbers[:2] = torch.stack([part.detach().float().cpu() for part in loss])
+    numbers[2 + group.rank], numbers[2 + size + group.rank] = work
+    if group.rank == 0 and proposed:
+        numbers[2 + 2 * size :] = torch.tensor(proposed)
+    group.add([*gradients, numbers], loss[0].device)
+    total, weight, *rest = numbers.tolist()
+    return Step(total, weight, rest[:size], rest[size : 2 * size], rest[2 * size :])
+
+
+def observe_own(observed: list[Any], number: int, group: Group, observe: Callable[[], Any]) -> None:
+    """Adds the observation of a validation batch, if it is a batch of this process."""
+    if number % group.size == group.rank:
+        observed.append((number, observe()))
+
+
+def all_observed(observed: list[Any], group: Group) -> list[Any]:
+    """Returns the observations of all processes in the order of the batches."""
+    pairs = [pair for found in group.gather(observed) for pair in found]
+    return [value for _, value in sorted(pairs, key=lambda pair: pair[0])]
+
+
+@dataclass
+class Shares:
+    """How much each process has computed since the beginning of an epoch.
+
+    Attributes:
+        group: the processes.
+        tokens: time steps of each process.
+        seconds: time that each process computed.
+    """
+
+    group: Group
+    tokens: list[float] = field(init=False)
+    seconds: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tokens, self.seconds = [0.0] * self.group.size, [0.0] * self.group.size
+
+    def add(self, step: Step) -> None:
+        """Adds a training step."""
+        for sums, new in ((self.tokens, step.tokens), (self.seconds, step.seconds)):
+            sums[:] = map(operator.add, sums, new)
+
+    def line(self) -> str:
+        """Returns the speed of each process, `""` with one process.
+
+        Example:
+            >>> shares = Shares(Group(0, 2, ("a", "b")))
+            >>> shares.add(Step(0.0, 1.0, [1000.0, 1000.0], [1.0, 2.0], []))
+            >>> shares.line()
+            'workers 1,000 + 500 tokens/s'
+        """
+        if not self.group.several:
+            return ""
+        speeds = [t / max(s, 1e-9) for t, s in zip(self.tokens, self.seconds, strict=True)]
+        return f"workers {' + '.join(f'{speed:,.0f}' for speed in speeds)} tokens/s"
+
+    def slow(self) -> list[str]:
+        """Returns a sentence for each process that delays the others."""
+        usual = statistics.median_low(self.seconds)
+        return [
+            f"{self.group.name(rank)} is slow: it computes {own / usual:.1f} times as long as the median"
+            for rank, own in enumerate(self.seconds)
+            if own > SLOW * usual > 0
+        ]

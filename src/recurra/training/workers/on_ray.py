@@ -1,0 +1,250 @@
+"""Training on the workers of a Ray cluster, on this machine or on several."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from recurra._util.atomic import reason
+from recurra._util.extras import needs_extra
+from recurra.errors import DataError, EngineError, RecurraError, UsageError
+from recurra.ops import reproducible_algebra
+from recurra.training.checkpoints import step_of
+from recurra.training.progress import Line, line_for
+from recurra.training.settings import Run, Settings
+
+from .board import STARTS_WITHOUT_PROGRESS, Board
+from .group import Group
+from .options import LOCAL, Workers
+
+SAVE_MINUTES = 1.0
+"""Greatest time between two checkpoints: workers that end cost the steps since the last one."""
+RESTARTS = 1000
+"""Failures of workers that a run survives, if each time it made progress."""
+LOOK_SECONDS = 0.5
+"""Time between two updates of the progress line."""
+CONNECT_SECONDS = 10.0
+"""Longest time until a cluster answers."""
+MAX_PORT = 65535
+
+
+def train_on_ray(job: tuple[Any, ...], settings: Settings, workers: Workers) -> Run:
+    """Trains a network on several processes and leaves it with the weights of its best epoch.
+
+    Args:
+        job: network, objective, training data and validation data, as `recurra.training.loop.train` takes them.
+        settings: how to train. The folder of the checkpoint must be on a disk that all machines share.
+        workers: the processes.
+
+    Raises:
+        EngineError: the cluster cannot be reached, or the workers end again and again.
+        DataError: the loss is not a finite number.
+        UsageError: Ray is not installed, or there is no shared folder for checkpoints.
+    """
+    with needs_extra("cluster", "training with several workers"):
+        import ray
+        import ray.train
+    from recurra.training.loop import checkpoint_to_resume  # Lightning takes seconds to import
+
+    checkpoint_to_resume(settings)
+    if settings.checkpoint is None and workers.cluster != LOCAL:
+        raise UsageError("training on a cluster needs a folder for checkpoints on a disk that all machines share")
+    own = Path(tempfile.mkdtemp(prefix="recurra-")) if settings.checkpoint is None else None
+    if own is not None:
+        settings = replace(settings, checkpoint=own / "last.ckpt")
+    threads = workers.threads or max(1, torch.get_num_threads() // workers.most)
+    try:
+        with _connected(ray, workers, threads):
+            return _run(ray, job, settings, workers, threads)
+    finally:
+        if own is not None:
+            shutil.rmtree(own, ignore_errors=True)
+
+
+def _run(ray: Any, job: tuple[Any, ...], settings: Settings, workers: Workers, threads: int) -> Run:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    assert settings.checkpoint is not None  # noqa: S101  (`train_on_ray` sets one)
+    gpu = settings.device != "cpu" and torch.cuda.is_available()
+    settings = replace(settings, checkpoint=settings.checkpoint.resolve())
+    board = ray.remote(Board).options(num_cpus=0).remote()
+    count = workers.most if workers.least == workers.most else (workers.least, workers.most)
+    with tempfile.TemporaryDirectory(prefix="recurra-ray-") as storage:
+        trainer = TorchTrainer(
+            _work,
+            train_loop_config={"job": ray.put(job), "settings": settings, "threads": threads, "board": board},
+            torch_config=TorchConfig(backend="nccl" if gpu else "gloo", timeout_s=600),
+            scaling_config=ScalingConfig(
+                num_workers=count,
+                use_gpu=gpu,
+                resources_per_worker={"CPU": threads, **({"GPU": 1} if gpu else {})},
+                elastic_resize_monitor_interval_s=10.0,
+            ),
+            run_config=RunConfig(name="run", storage_path=storage, failure_config=FailureConfig(max_failures=RESTARTS)),
+        )
+        line = line_for(Console(stderr=True)) if settings.verbose else None
+        with _watched(ray, board, line):
+            failure = _fit(trainer)
+        outcome = ray.get(board.outcome.remote())
+    if isinstance(outcome, RecurraError):
+        raise outcome from None
+    if outcome is None:
+        raise EngineError(f"the workers ended before training was finished: {_reason(failure)}") from None
+    run, weights, summary = outcome
+    network = job[0]
+    network.load_state_dict(weights)
+    network.eval()
+    if line is not None:
+        line.close(summary)
+    return run
+
+
+def _fit(trainer: Any) -> BaseException | None:
+    """Runs the workers; returns their error."""
+    try:
+        trainer.fit()
+    except RecurraError as error:
+        return error
+    except Exception as error:  # Ray's errors have no common class
+        return error
+    return None
+
+
+def _reason(failure: BaseException | None) -> str:
+    text = str(failure or "there is no result").strip()
+    return text.splitlines()[-1][:200]
+
+
+def _work(config: dict[str, Any]) -> None:
+    """Trains on one worker; Ray calls it on each."""
+    import ray
+    from ray.train import get_context
+
+    from recurra.training.loop import train
+
+    context, board = get_context(), config["board"]
+    group = Group(context.get_world_rank(), context.get_world_size())
+    group = replace(group, hosts=tuple(group.gather(socket.gethostname())))
+    torch.set_num_threads(config["threads"])
+    network, objective, batches, valid = ray.get(config["job"])
+    settings = replace(
+        config["settings"],
+        resume=True,
+        checkpoint_minutes=min(config["settings"].checkpoint_minutes, SAVE_MINUTES),
+    )
+    if group.rank == 0 and not ray.get(board.starting.remote(step_of(settings.checkpoint), group.size)):
+        again = f"the workers ended {STARTS_WITHOUT_PROGRESS} times without progress; is there enough memory?"
+        ray.get(board.end.remote(EngineError(again)))
+    group.first(None)  # the others wait for the answer
+    if ray.get(board.outcome.remote()) is not None:
+        return
+    line = ToBoard(board)
+    try:
+        with reproducible_algebra():
+            run = train(network, objective, batches, valid, settings, group, line)
+    except RecurraError as error:
+        ray.get(board.end.remote(error))
+        if isinstance(error, DataError):  # all workers have found it
+            return
+        raise  # ends the other workers, which wait for this one
+    if group.rank == 0:
+        weights = {name: value.cpu() for name, value in network.state_dict().items()}
+        ray.get(board.end.remote((run, weights, line.summary)))
+
+
+class ToBoard:
+    """A progress line that sends its texts to the board; see `recurra.training.progress.Line`."""
+
+    def __init__(self, board: Any) -> None:
+        self.board, self.summary = board, ""
+
+    def show(self, done: int, total: int, text: str) -> None:
+        """See `Line.show`."""
+        self.board.show.remote(done, total, text)
+
+    def note(self, text: str) -> None:
+        """See `Line.note`."""
+        self.board.note.remote(text)
+
+    def close(self, text: str) -> None:
+        """See `Line.close`."""
+        self.summary = text
+
+
+@contextmanager
+def _watched(ray: Any, board: Any, line: Line | None) -> Iterator[None]:
+    """Shows the messages of the board while the block runs."""
+    ended = threading.Event()
+
+    def look() -> None:
+        while line is not None and not ended.wait(LOOK_SECONDS):
+            try:
+                shown, notes = ray.get(board.read.remote())
+            except Exception:  # the cluster is being closed
+                return
+            for note in notes:
+                line.note(note)
+            if shown is not None:
+                line.show(*shown)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def _connected(ray: Any, workers: Workers, threads: int) -> Iterator[None]:
+    """Starts Ray on this machine or connects to a cluster; a connection that exists is used."""
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else other programs of the machine delay every step
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if workers.cluster == LOCAL:
+        options |= {"address": "local", "num_cpus": workers.most * threads, "include_dashboard": False}
+    else:
+        _reach(workers.cluster)
+        options["address"] = workers.cluster
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray.init(**options)
+    except Exception as error:  # Ray's errors have no common class
+        where = "Ray cannot be started" if workers.cluster == LOCAL else f"the cluster {workers.cluster} cannot be used"
+        raise EngineError(f"{where}: {_reason(error)}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raises an `EngineError` if nothing answers at an address; Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal() or int(port) > MAX_PORT:
+        if address != "auto":
+            raise UsageError(f"the address of a cluster is HOST:PORT, auto or local, not {address!r:.60}")
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise EngineError(f"the cluster {address} cannot be reached: {reason(error)}") from None

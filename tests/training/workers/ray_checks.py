@@ -1,0 +1,182 @@
+"""Program of the tests of training on Ray: runs alone in a network namespace with the loopback interface only."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from ray.cluster_utils import Cluster
+
+import recurra
+from recurra.errors import DataError, EngineError
+from recurra.training.checkpoints import step_of
+from recurra.training.workers.options import Workers
+
+CHECK, FOLDER, KILLS, NODES = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+WORDS = ("good", "bad", "film", "very", "plot", "영화", "재미", "actor", "scene", "dull")
+LONGEST = 240.0
+"""Seconds to wait for anything."""
+
+
+def texts(count: int) -> tuple[list[str], list[str]]:
+    """Random texts and their labels."""
+    random = np.random.default_rng(0)
+    some = [" ".join(random.choice(WORDS, random.integers(1, 21))) for _ in range(count)]
+    return some, ["pos" if text.count("good") >= text.count("bad") else "neg" for text in some]
+
+
+def classifier(epochs: int) -> Any:
+    """A small classifier whose run has a few steps per epoch."""
+    return recurra.SequenceClassifier(
+        hidden_size=16, epochs=epochs, random_state=0, verbose=0, precision="float32", n_iter_no_change=None
+    )
+
+
+def found(model: Any) -> dict[str, Any]:
+    """The losses and the metrics of a run."""
+    return {"losses": [row["loss"] for row in model.history_], "metrics": model.metrics_["valid"]}
+
+
+def local() -> dict[str, Any]:
+    """Two workers on this machine."""
+    alone, together = classifier(8).fit(*texts(640)), classifier(8).fit(*texts(640), workers=2)
+    return {"alone": found(alone), "together": found(together), "connected": ray.is_initialized()}
+
+
+def errors() -> dict[str, Any]:
+    """What a user sees if something is wrong."""
+    answers = {}
+    try:
+        classifier(1).fit(*texts(20), workers=Workers(2, 2, "127.0.0.1:1"), checkpoint=FOLDER / "none")
+    except EngineError as error:
+        answers["address"] = str(error)
+    values = [np.full((3, 1), float(i)) for i in range(40)]
+    model = recurra.SequenceRegressor(hidden_size=4, epochs=3, verbose=0, learning_rate=1e30, random_state=0)
+    try:
+        model.fit(values, list(range(40)), workers=2)
+    except DataError as error:
+        answers["loss"] = str(error)
+    return answers
+
+
+def killed() -> dict[str, Any]:
+    """Workers and machines are killed during a run on two machines."""
+    epochs = 40 + 25 * (KILLS + NODES)
+    alone = classifier(epochs).fit(*texts(640))
+    with machines(2) as cluster:
+        run = Run(epochs, Workers(2, 2, cluster.address))
+        for _ in range(KILLS):
+            run.wait_for_progress()
+            os.kill(workers()[-1], signal.SIGKILL)
+        for _ in range(NODES):
+            run.wait_for_progress()
+            node = cluster.worker_nodes.copy().pop()
+            cluster.remove_node(node, allow_graceful=False)
+            cluster.add_node(num_cpus=1)
+        together = run.finish()
+    return {"alone": found(alone), "together": found(together), "resumed": together.resumed_}
+
+
+def added() -> dict[str, Any]:
+    """A second machine arrives during the run."""
+    with machines(1) as cluster:
+        run = Run(400, Workers(1, 2, cluster.address))
+        run.wait_for_progress()
+        before = len(workers())
+        cluster.add_node(num_cpus=1)
+        run.wait(lambda: len(workers()) == 2)
+        run.wait_for_progress()
+        after = len(workers())
+        run.stop()
+    return {"before": before, "after": after}
+
+
+class machines:  # noqa: N801
+    """A cluster of several machines with one core each, which are processes of this one."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __enter__(self) -> Any:
+        # the first machine has the processes of Ray itself
+        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        for _ in range(self.count):
+            self.cluster.add_node(num_cpus=1)
+        return self.cluster
+
+    def __exit__(self, *error: Any) -> None:
+        self.cluster.shutdown()
+
+
+def workers() -> list[int]:
+    """Numbers of the processes that train."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (entry / "cmdline").read_bytes()
+        except OSError:  # it has ended
+            continue
+        if b"RayTrainWorker" in title:
+            found.append(int(entry.name))
+    return sorted(found)
+
+
+class Run:
+    """A run in another process, whose checkpoint tells its progress."""
+
+    def __init__(self, epochs: int, workers: Workers) -> None:
+        self.folder, self.step = FOLDER / "run", 0
+        program = [sys.executable, __file__, "fit", str(FOLDER), str(epochs), "0", str(workers), workers.cluster]
+        self.process = subprocess.Popen(program)
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Waits until something happens."""
+        end = time.monotonic() + LONGEST
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"the run ended with {self.process.poll()} at step {self.step}")
+            time.sleep(0.2)
+
+    def wait_for_progress(self) -> None:
+        """Waits until workers have made steps since the last call."""
+        before = self.step
+        self.wait(lambda: self._step() > before and bool(workers()))
+
+    def _step(self) -> int:
+        self.step = max(self.step, step_of(self.folder / "last.ckpt"))
+        return self.step
+
+    def finish(self) -> Any:
+        """Waits for the end of the run; returns the model."""
+        if self.process.wait(LONGEST):
+            raise RuntimeError("the run failed")
+        return recurra.load(FOLDER / "model")
+
+    def stop(self) -> None:
+        """Ends the run."""
+        self.process.terminate()
+        self.process.wait(60)
+
+
+def fit() -> dict[str, Any]:
+    """Trains and saves the model; the program of `Run`."""
+    options = Workers.of(sys.argv[5], sys.argv[6], 1)
+    model = classifier(KILLS).fit(*texts(640), workers=options, checkpoint=FOLDER / "run", checkpoint_minutes=0.01)
+    model.save(FOLDER / "model")
+    return {}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    answer = globals()[CHECK]()
+    (FOLDER / f"{CHECK}.json").write_text(json.dumps(answer))

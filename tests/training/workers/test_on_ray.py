@@ -1,0 +1,110 @@
+"""Training on Ray: the result is that of one process, also if workers and machines end.
+
+Ray listens at all network interfaces. Each test therefore runs in network and process namespaces of its own, with the
+loopback interface only. They also end all processes of Ray.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recurra import SequenceClassifier
+from recurra.errors import UsageError
+
+PROGRAM = Path(__file__).with_name("ray_checks.py")
+ALONE = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+KILLS, NODES = os.environ.get("RECURRA_KILLS", "2 1").split()
+"""Workers and machines that are killed during a run."""
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra cluster")
+
+
+def _can_be_alone() -> bool:
+    if shutil.which("unshare") is None or shutil.which("ip") is None:
+        return False
+    return subprocess.run([*ALONE, "ip", "link", "set", "lo", "up"], capture_output=True).returncode == 0
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short name: Ray has sockets in it, whose paths are limited."""
+    with tempfile.TemporaryDirectory(prefix="r") as name:
+        yield Path(name)
+
+
+def check(name: str, folder: Path) -> dict[str, Any]:
+    """Runs a check of `ray_checks.py` and returns what it found."""
+    if not _can_be_alone():
+        pytest.skip("needs network namespaces")
+    inner = f'ip link set lo up && exec "{sys.executable}" "$@"'
+    command = [*ALONE, "sh", "-c", inner, "sh", str(PROGRAM), name, str(folder), KILLS, NODES]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_two_workers_equal_one_process(folder):
+    answer = check("local", folder)
+    assert answer["together"]["losses"] == pytest.approx(answer["alone"]["losses"], rel=1e-6)
+    assert answer["together"]["metrics"] == pytest.approx(answer["alone"]["metrics"], rel=1e-5)
+    assert not answer["connected"]
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_run_survives_killed_workers_and_machines(folder):
+    answer = check("killed", folder)
+    assert answer["together"]["losses"] == pytest.approx(answer["alone"]["losses"], rel=1e-5)
+    assert answer["together"]["metrics"] == pytest.approx(answer["alone"]["metrics"], rel=1e-5)
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_machine_that_arrives_during_the_run_is_used(folder):
+    assert check("added", folder) == {"before": 1, "after": 2}
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_errors_are_one_sentence(folder):
+    answer = check("errors", folder)
+    assert answer["address"] == "the cluster 127.0.0.1:1 cannot be reached: Connection refused"
+    assert answer["loss"].startswith("the loss became ")
+
+
+@pytest.mark.parametrize("workers", [0, -1, "x", "2:1", 1.5, True, (1, 2, 3)])
+def test_numbers_of_workers_that_cannot_be(workers):
+    with pytest.raises(UsageError, match="workers"):
+        SequenceClassifier(epochs=1, verbose=0).fit(["a", "b"], ["x", "y"], workers=workers)
+
+
+def test_a_cluster_needs_a_shared_folder():
+    from recurra.training.workers.options import Workers
+
+    pytest.importorskip("ray")
+    with pytest.raises(UsageError, match="all machines share"):
+        SequenceClassifier(epochs=1, verbose=0).fit(
+            ["a", "b"] * 9, ["x", "y"] * 9, workers=Workers(2, 2, "10.0.0.1:6379")
+        )
+
+
+def test_ray_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r"needs ray.*: pip install 'recurra\[cluster\]'"):
+        SequenceClassifier(epochs=1, verbose=0).fit(["a", "b"] * 9, ["x", "y"] * 9, workers=2)
