@@ -109,6 +109,8 @@ def test_numbers_that_the_model_cannot_read_are_refused(regressor):
     )
     for part, answer in zip([*wrong, *wrong], found, strict=True):
         assert part in answer["error"]
+    (alone,) = run([{"model": path, "call": "predict", "inputs": "x"}])
+    assert "a list of inputs" in alone["error"]
     del wrong["reads steps of numbers"]
     found = run(
         [{"model": path, "call": call, "inputs": [one]} for call in ("steps", "streams") for one in wrong.values()]

@@ -88,6 +88,7 @@ export class Model {
    * @returns {import("./recurra-web.js").Answer[]}
    */
   predict(inputs, options = {}) {
+    if (!Array.isArray(inputs)) throw new TypeError("predict reads a list of inputs, such as [input]");
     return inBatches(inputs, (some) => this.#task.predict(some, options));
   }
 
