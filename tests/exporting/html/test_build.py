@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from serving.models import model as small
 
 import recurra
 from page_texts import both_languages
@@ -74,14 +75,17 @@ def test_the_same_model_gives_the_same_file(reviews, pages):
 @pytest.mark.parametrize(
     ("model", "options", "part"),
     [
-        (nn.LSTM(2, 3), {}, "not LSTM; use the format onnx"),
-        (recurra.Transcriber(), {}, "not Transcriber"),
+        (nn.LSTM(2, 3), {}, "not a layer or module (LSTM); use the format onnx"),
+        (recurra.Transcriber(), {}, "not a transcriber; use the format onnx"),
+        ("sounds", {}, "not a sequence classifier of recordings; use"),
         ("reviews", {"examples": [["a", "list"]]}, "example 1: "),
         ("sensor", {"examples": [[[1, 2]], [[1, 2, 3]]]}, "example 2: "),
     ],
 )
 def test_what_the_page_cannot_show_is_refused(model, options, part, tmp_path, request):
-    given: Any = request.getfixturevalue(model) if isinstance(model, str) else model
+    given: Any = small(model) if model == "sounds" else model
+    if isinstance(given, str):
+        given = request.getfixturevalue(model)
     with pytest.raises(UsageError, match=re.escape(part)) as raised:
         recurra.export(given, tmp_path / "page.html", **options)
     assert len(str(raised.value).splitlines()) == 1

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from recurra.cli.support.console import say
+from recurra.errors import DataError
 
 from .evaluate import Model
 
@@ -31,7 +32,8 @@ def export(
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="Title of a web page.")] = None,
     example: Annotated[
-        list[str] | None, typer.Option("--example", help="Input that a web page offers. Can be given several times.")
+        list[str] | None,
+        typer.Option("--example", help="Text, or file with a table, that a web page offers. Repeat it for several."),
     ] = None,
 ) -> None:
     """Write a model as a file that runs without Recurra.
@@ -53,7 +55,17 @@ def export(
         "required_inputs": required_inputs,
         "part": part,
         "title": title,
-        "examples": example or (),
+        "examples": [_read(one) for one in example or ()],
     }
     path = export(load(model), out, format=format, **options)
     say(f"{path}: {path.stat().st_size:,} bytes")
+
+
+def _read(example: str) -> str:
+    """Returns the content of a table; other examples are texts."""
+    if not example.lower().endswith((".csv", ".tsv", ".txt")):
+        return example
+    try:
+        return Path(example).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        raise DataError(f"the example {example} cannot be read: {error}") from None

@@ -46,12 +46,7 @@ def build(model: Any, *, name: str = "model", title: str | None = None, examples
     Raises:
         UsageError: the page cannot show the model, or an example is not an input of the model.
     """
-    if not isinstance(model, Estimator) or model.task not in TASKS:
-        what = model.title if isinstance(model, Estimator) else type(model).__name__
-        raise UsageError(
-            f"the format html shows a fitted model that reads texts or numeric series, not {what}; "
-            "use the format onnx, or `recurra serve` for a page of any estimator"
-        )
+    _check(model)
     content = model_file(model)
     about = _about(model, name if title is None else title[:MOST_TITLE], examples)
     page, own = files("recurra.exporting") / "html" / "page", page_parts()
@@ -72,6 +67,17 @@ def build(model: Any, *, name: str = "model", title: str | None = None, examples
     before, *rest = own["index.html"].split("{{")
     parts = [part.partition("}}")[::2] for part in rest]
     return "".join([before, *(values[key] + after for key, after in parts)]).encode("utf-8", errors="replace")
+
+
+def _check(model: Any) -> None:
+    known, hears = isinstance(model, Estimator), getattr(getattr(model, "encoder_", None), "kind", "") == "audio"
+    if known and model.task in TASKS and not hears:
+        return
+    what = f"{model.title.lower()}{' of recordings' * hears}" if known else f"layer or module ({type(model).__name__})"
+    raise UsageError(
+        f"the format html shows models that read texts or numbers, not a {what}; "
+        "use the format onnx, or `recurra serve` for a page of any estimator"
+    )
 
 
 def _about(model: Estimator, title: str, examples: Sequence[Any]) -> dict[str, Any]:
