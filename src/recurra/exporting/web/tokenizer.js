@@ -129,20 +129,37 @@ export class Tokenizer {
   #merged(word) {
     const known = this.#kept.get(word);
     if (known) return known;
-    const parts = Array.from(word);
-    for (;;) {
-      let best = Infinity;
-      let at = -1;
-      for (let i = 0; i + 1 < parts.length; ++i) {
-        const rank = this.#merges.get(parts[i] + "\0" + parts[i + 1]);
-        if (rank < best) [best, at] = [rank, i];
-      }
-      if (at < 0) break;
-      parts.splice(at, 2, parts[at] + parts[at + 1]);
-    }
+    let parts = Array.from(word);
+    for (let best; (best = this.#lowest(parts)) < Infinity; ) parts = this.#mergedAt(parts, best);
     if (this.#kept.size > 10000) this.#kept.clear();
     this.#kept.set(word, parts);
     return parts;
+  }
+
+  #rank(left, right) {
+    return this.#merges.get(left + "\0" + right) ?? Infinity;
+  }
+
+  #lowest(parts) {
+    let best = Infinity;
+    for (let i = 0; i + 1 < parts.length; ++i) best = Math.min(best, this.#rank(parts[i], parts[i + 1]));
+    return best;
+  }
+
+  // Merges the pairs of a rank from left to right, until a new pair has a lower rank and is merged first.
+  #mergedAt(parts, best) {
+    const found = [];
+    for (let i = 0; i < parts.length; ++i) {
+      if (i + 1 === parts.length || this.#rank(parts[i], parts[i + 1]) !== best) {
+        found.push(parts[i]);
+        continue;
+      }
+      const joined = parts[i] + parts[++i];
+      const lower = this.#rank(found.at(-1), joined) < best || this.#rank(joined, parts[i + 1]) < best;
+      found.push(joined);
+      if (lower) return found.concat(parts.slice(i + 1));
+    }
+    return found;
   }
 }
 
