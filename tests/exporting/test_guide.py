@@ -59,6 +59,7 @@ def test_programs_of_the_guide(tmp_path):
     assert float(estimate) == pytest.approx(wanted[-1], abs=6e-4)
     assert shown.splitlines()[0].split()[1] == "litres"
     assert "[0] temperature\n  [1] watts\n" in (tmp_path / "kettle.c").read_text(encoding="utf-8")
-    assert [float(line) for line in printed["node main.mjs"].splitlines()] == pytest.approx(wanted, abs=6e-4)
+    for program in ("node main.mjs", "node steps.mjs"):
+        assert [float(line) for line in printed[program].splitlines()] == pytest.approx(wanted, abs=6e-4)
     writer: Any = recurra.load(tmp_path / "plays")
     assert "ROMEO:" + printed["node write.mjs"] == writer.generate("ROMEO:", 80, seed=1)

@@ -35,13 +35,14 @@ def tag(graph: Graph, estimator: SequenceTagger) -> Plan:
     """
     network: Any = estimator.network_
     stack: Any = getattr(network.recurrent, "stack", None)
-    stream = stack is not None and not stack.bidirectional
+    stack = None if stack is None or stack.bidirectional else stack
+    stream = stack is not None
     tags, chained = len(estimator.classes_), network.chain.learnt or network.chain.constrained
     given = add_tokens(graph, network.embedding.num_embeddings)
     vectors = [graph.rows(network.embedding.weight, given.values, "embedding")]
     if network.spelling is not None:
         vectors.append(_add_spelling(graph, network, given.values))
-    sizes, layers = (state_sizes(stack), stack.num_layers) if stream else ({}, 0)
+    sizes, layers = (state_sizes(stack), stack.num_layers) if stack else ({}, 0)
     initial = add_states(graph, sizes, layers, given.ragged.lengths) if stream else None
     output, last = add_layer(graph, network.recurrent, graph.concat(vectors, 2), given.ragged, initial)
     scores = graph.linear(output, network.head.weight, network.head.bias, "head")
