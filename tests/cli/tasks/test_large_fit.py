@@ -75,7 +75,7 @@ def test_other_inputs_are_read_as_before(recurra, data, tmp_path):
     assert (code, "pieces" in err.replace("pieces/", "")) == (0, False)
 
 
-COMMAND = "--input text --target label --hidden-size 16 --epochs 2 --seed 3 --checkpoint-minutes 0 --out m"
+COMMAND = "--input text --target label --hidden-size 16 --epochs 2 --seed 3 --checkpoint-minutes 0.02 --out m"
 
 
 def fit(*options: str) -> list[str]:
@@ -91,7 +91,7 @@ def test_a_killed_run_continues(tmp_path):
     """The weights are those of an undisturbed run, bit for bit, and no piece is encoded twice."""
     (tmp_path / "data").mkdir()
     for i in range(3):
-        pq.write_table(pa.table(reviews(60_000, i)), tmp_path / "data" / f"{i}.parquet", row_group_size=20_000)
+        pq.write_table(pa.table(reviews(40_000, i)), tmp_path / "data" / f"{i}.parquet", row_group_size=20_000)
     env = {**os.environ, "RECURRA_LARGE_MB": "1"}
     subprocess.run(fit(), cwd=tmp_path, env=env, check=True, capture_output=True)
     whole = weights(tmp_path)

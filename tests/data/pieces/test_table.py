@@ -102,7 +102,11 @@ def test_a_conversion_that_was_stopped_continues(tmp_path: Path, monkeypatch: py
     assert [row[0] for row in everything(found)] == [row["text"] for row in rows(1000)]
     assert {file: file.stat().st_mtime_ns for file in before} == before
     assert messages == ["a.csv: converting to Parquet"]
+    monkeypatch.setattr(table, "open_table", None)  # a converted file is not read again
     again = LargeTable(path, NAMES, tmp_path / "run", note=messages.append)
+    assert everything(again) == everything(found)
+    assert again.summary == found.summary
+    monkeypatch.undo()
     assert (again.fingerprint(), len(messages)) == (found.fingerprint(), 1)
     write(path, rows(900))
     assert LargeTable(path, NAMES, tmp_path / "run").rows == 900
@@ -129,3 +133,18 @@ def test_bad_data(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(tmp_path / "empty.parquet").slice(0, 0), tmp_path / "empty.parquet")
     with pytest.raises(DataError, match="no rows"):
         LargeTable(tmp_path / "empty.parquet", NAMES, tmp_path / "run")
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_remote_files(tmp_path: Path, suffix: str) -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    for i in range(2):
+        write(tmp_path / f"a{suffix}", rows(60, 60 * i))
+        memory.pipe(f"/large/{i}{suffix}", (tmp_path / f"a{suffix}").read_bytes())
+    try:
+        found = LargeTable("memory://large", NAMES, tmp_path / "run")
+        assert [row[0] for row in everything(found)] == [row["text"] for row in rows(120)]
+        assert found["text"].read(len(found.pieces) - 1).where(0).startswith(f"1{suffix}, ")
+        assert LargeTable("memory://large", NAMES, tmp_path / "run").fingerprint() == found.fingerprint()
+    finally:
+        memory.rm("/large", recursive=True)

@@ -6,15 +6,17 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recurra._util.atomic import written
+from recurra._util.messages import counted
 from recurra.data.files.places import File
 from recurra.data.files.remote import RemoteFile
 from recurra.data.files.table import OpenTable, ReadOptions
+from recurra.data.readers.tables import open_table
 from recurra.errors import ModelFolderError
 
 PART_BYTES = 64 << 20
@@ -22,36 +24,68 @@ PART_BYTES = 64 << 20
 GROUP_ROWS = 32_768
 
 
+class Converted(NamedTuple):
+    """A file and the Parquet files that its chosen columns were converted to.
+
+    Attributes:
+        source: the file. It is opened again if a message needs the line of a row.
+        parts: the Parquet files, in the order of the rows, with the number of rows in each. Their columns are named by
+            position.
+    """
+
+    source: OpenTable
+    parts: list[tuple[Path, int]]
+
+
 def converted(
     file: File,
-    opened: OpenTable,
+    opened: OpenTable | None,
     folder: Path,
     columns: Sequence[str],
     options: ReadOptions,
     note: Callable[[str], None],
-) -> Iterator[tuple[Path, int]]:
+) -> Converted | None:
     """Converts the chosen columns of a file, unless this was done before.
 
     Args:
         file: the file.
-        opened: the same, with the chosen columns.
+        opened: the same, with the chosen columns; None to return only what was converted before.
         folder: for the converted files.
         columns: as the user gave them.
         options: as the user gave them.
         note: called with messages for the user.
 
-    Yields:
-        The converted files, in the order of the rows, with the number of rows in each. Their columns are named by
-        position.
+    Returns:
+        The converted files; None without `opened` if the conversion is not complete.
     """
     place = folder / f"table-{_identity(file, columns, options)}"
     done = _read_index(place)
     if done is None or not done["complete"]:
+        if opened is None:
+            return None
         note(f"{opened.path.name}: converting to Parquet")
         done = _convert(opened, place, done["rows"] if done else [])
     if done["skipped"]:
-        note(f"{opened.path.name}: {done['skipped']:,} bad rows left out")
-    yield from ((place / _name(i), rows) for i, rows in enumerate(done["rows"]))
+        note(f"{done['name']}: {counted(done['skipped'], 'bad row')} left out")
+    schema = pq.read_schema(place / _name(0)) if done["rows"] else pa.schema([(str(i), pa.string()) for i in columns])
+
+    def starts() -> Iterator[int]:
+        again = open_table(file, columns, options)
+        yield from again.starts() if again.starts else ()
+
+    names = [pa.field(name, kind) for name, kind in zip(done["chosen"], schema.types, strict=True)]
+    source = OpenTable(
+        Path(done["name"]),
+        done["kind"],
+        pa.schema(names),
+        done["names"],
+        done["facts"],
+        lambda table, wanted: iter(()),  # the rows are in the converted files
+        done["delimiter"],
+        starts if done["lines"] else None,
+        done["skipped"],
+    )
+    return Converted(source, [(place / _name(i), rows) for i, rows in enumerate(done["rows"])])
 
 
 def _convert(opened: OpenTable, place: Path, rows: list[int]) -> dict[str, Any]:
@@ -72,7 +106,19 @@ def _convert(opened: OpenTable, place: Path, rows: list[int]) -> dict[str, Any]:
                 held, count, size = [], 0, 0
     if held:
         _write(place, held, schema, rows)
-    return _write_index(place, {"rows": rows, "complete": True, "skipped": opened.skipped})
+    known = {
+        "rows": rows,
+        "complete": True,
+        "skipped": opened.skipped,
+        "name": opened.path.name,
+        "kind": opened.kind,
+        "chosen": opened.schema.names,
+        "names": list(opened.names),
+        "facts": list(opened.facts),
+        "delimiter": opened.delimiter,
+        "lines": opened.starts is not None,
+    }
+    return _write_index(place, known)
 
 
 def _write(place: Path, held: list[pa.RecordBatch], schema: pa.Schema, rows: list[int]) -> None:

@@ -18,7 +18,7 @@ from recurra.data.files.places import File, find_files
 from recurra.data.files.remote import RemoteFile
 from recurra.data.files.table import BATCH_ROWS, DETECT, DataFile, OpenTable, ReadOptions, decoded
 from recurra.data.readers.columnar import PARQUET, parquet_file
-from recurra.data.readers.tables import data_size, open_table
+from recurra.data.readers.tables import check_kind, data_size, open_table
 from recurra.errors import DataError
 
 from .convert import converted
@@ -106,17 +106,17 @@ class LargeTable:
         first: OpenTable | None = None
         for file in files:
             with reading(_local(file), pa.ArrowException):
-                opened = open_table(file, columns, options)
+                done = converted(file, None, folder, columns, options, note)
+                opened = open_table(file, columns, options) if done is None else done.source
                 first = first or opened
-                if opened.kind != first.kind:
-                    raise DataError(f"{first.path.name} is {first.kind}, but {opened.path.name} is {opened.kind}")
-                names = tuple(opened.schema.names)
+                check_kind(first, opened)
                 if opened.kind == PARQUET:
-                    self._parts.append(Part(file, opened, 0, names))
+                    self._parts.append(Part(file, opened, 0, tuple(opened.schema.names)))
                     continue
-                rows = 0
-                for made, count in converted(file, opened, folder, columns, options, note):
-                    self._parts.append(Part(made, opened, rows, tuple(map(str, range(len(names))))))
+                done = done or converted(file, opened, folder, columns, options, note)
+                rows, names = 0, tuple(map(str, range(len(opened.schema))))
+                for made, count in [] if done is None else done.parts:
+                    self._parts.append(Part(made, done.source, rows, names))
                     rows += count
         assert first is not None  # noqa: S101  (`find_files` returns at least one file)
         self.columns, self.name = tuple(columns), Path(path).name if len(files) == 1 else str(path)

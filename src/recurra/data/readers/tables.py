@@ -27,7 +27,7 @@ from .delimited import open_delimited
 from .jsonl import open_json
 from .sniff import table_suffix
 
-__all__ = ["DataFile", "ReadOptions", "data_size", "open_table", "read_table", "stream_table"]
+__all__ = ["DataFile", "ReadOptions", "check_kind", "data_size", "open_table", "read_table", "stream_table"]
 
 COMPRESSION = 4
 """Estimated ratio of unpacked to packed size of text and of Parquet files."""
@@ -107,7 +107,7 @@ def stream_table(
                 name = opened.path.name if len(several) == 1 else path
                 facts = ", ".join(filter(None, opened.facts))
                 note(f"{name}: {count}{facts}, columns {listed(opened.names, 8)}")
-            _check_kind(first, opened)
+            check_kind(first, opened)
             start = 0
             for batch in opened.batches():
                 table = pa.Table.from_batches([batch])
@@ -168,7 +168,7 @@ def _read_several(
     for file in files:
         with reading(_local(file), pa.ArrowException):
             opened.append(open_table(file, columns, options))
-            _check_kind(opened[0], opened[-1])
+            check_kind(opened[0], opened[-1])
     schema = _common_schema(opened)
     counts: list[int] = []
 
@@ -193,7 +193,7 @@ def _read_several(
     return DataFile(path, table, summary, skipped, opened[0].delimiter, None, None, parts)
 
 
-def _check_kind(first: OpenTable, other: OpenTable) -> None:
+def check_kind(first: OpenTable, other: OpenTable) -> None:
     """Refuses files of different kinds in one data set."""
     if first.kind != other.kind:
         raise DataError(
