@@ -115,9 +115,10 @@ class LargeTable:
                     continue
                 done = done or converted(file, opened, folder, columns, options, note)
                 rows, names = 0, tuple(map(str, range(len(opened.schema))))
-                for made, count in [] if done is None else done.parts:
-                    self._parts.append(Part(made, done.source, rows, names))
-                    rows += count
+                if done is not None:  # `converted` returns None only without an opened file
+                    for made, count in done.parts:
+                        self._parts.append(Part(made, done.source, rows, names))
+                        rows += count
         assert first is not None  # noqa: S101  (`find_files` returns at least one file)
         self.columns, self.name = tuple(columns), Path(path).name if len(files) == 1 else str(path)
         self.types = list(first.schema.types)
