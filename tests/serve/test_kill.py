@@ -264,7 +264,7 @@ def writer_folder(writer, tmp_path_factory) -> Path:
 @pytest.mark.slow
 def test_a_stream_of_text_ends_completely_at_a_shutdown(folder, writer_folder, tmp_path):
     """The stream and an idle WebSocket are open when the signal arrives; new work is refused meanwhile."""
-    serving = Serving(tmp_path, [str(folder), str(writer_folder)])
+    serving = Serving(tmp_path, [str(folder), str(writer_folder)], forked=True)
     url = f"{serving.url}/v1/models"
     wanted = {"prompt": "a cat", "length": 3000, "seed": 1}
     with (
@@ -290,7 +290,7 @@ def test_a_stream_of_text_ends_completely_at_a_shutdown(folder, writer_folder, t
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ndjson", "events", "socket"])
 def test_50_slow_readers_take_little_memory(folder, writer_folder, tmp_path, kind):
-    serving = Serving(tmp_path, [str(folder), str(writer_folder)], "--send-timeout", "3")
+    serving = Serving(tmp_path, [str(folder), str(writer_folder)], "--send-timeout", "3", forked=True)
     readers: list[socket.socket] = []
     try:
         body, path = b"[[1, 2]]\n" * 20_000, "sensor/predict"  # an answer has 60 bytes for each line
