@@ -78,9 +78,9 @@ def as_input(arguments: dict[str, Any], steps: int) -> Any:
 
 
 @pytest.mark.parametrize("run", RUNNERS)
-def test_120_histories_have_the_same_forecasts(forecaster, run):
+def test_100_histories_have_the_same_forecasts(forecaster, run):
     model, path = forecaster
-    given = histories(model, 60)
+    given = histories(model, 100)
     for steps in (7, 17):
         inputs = [as_input(arguments, steps) for arguments in given]
         (found,) = run([{"model": path, "call": "predict", "inputs": inputs, "options": {"horizon": steps}}])
