@@ -45,6 +45,7 @@ def test_programs_of_the_guide(tmp_path):
             name = re.search(r"[\w.-]+\.\w+", code.splitlines()[0])
             assert name is not None
             (tmp_path / name[0]).write_text(code, encoding="utf-8")
+    assert (tmp_path / "reviews.html").stat().st_size < 1_500_000
     assert set(printed["python read_reviews.py"].split()) <= {"0", "1"}
     assert len(printed["python read_reviews.py"].split()) == 2
     assert printed["node reviews.mjs"] == printed["python read_reviews.py"]

@@ -48,7 +48,7 @@ def build(model: Any, *, name: str = "model", title: str | None = None, examples
     """
     _check(model)
     content = model_file(model)
-    about = _about(model, name if title is None else title[:MOST_TITLE], examples)
+    about = _about(model, name if title is None else title[:MOST_TITLE], examples) | {"file": name}
     page, own = files("recurra.exporting") / "html" / "page", page_parts()
     own |= {file.name: file.read_text(encoding="utf-8") for file in page.iterdir()}
     modules = own | {f"web/{path.name}": path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")}
@@ -83,6 +83,8 @@ def _check(model: Any) -> None:
 def _about(model: Estimator, title: str, examples: Sequence[Any]) -> dict[str, Any]:
     """Returns what the page tells about the model, as the server describes a model."""
     service = model.service()
+    if not examples and not getattr(service, "plain", True):
+        examples = [service.example()]  # a table with the columns of a forecaster
     return {
         "name": title,
         "task": model.task,

@@ -38,7 +38,7 @@ export function payload(parts, config, about, input) {
   const stackOf = ({ name }) => config.stacks[name.replace(/ \(call \d+\)$/, "")];
   return {
     title: about.name, task: about.title, seconds: null, inputs: null, remarks: [], notes: [], sections: [], measured: {}, colours: about.colours,
-    code: { model: `recurra.load(${JSON.stringify(about.name)})`, x: `[${JSON.stringify(input)}]`, row: 0 },
+    code: { model: `recurra.load(${JSON.stringify(about.file)})`, x: typeof input === "string" ? `[${JSON.stringify(input)}]` : "x", row: 0 },
     parts: parts.map((one) => part(one, stackOf(one))),
   };
 }

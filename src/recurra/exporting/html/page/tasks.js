@@ -91,6 +91,9 @@ const generate = {
   choices: (about) => about.labels,
 };
 
+// A span of times without what is zero in all of them.
+const withoutZeros = (span) => span.replace(/T00:00:00\.000Z/g, "").replace(/T(\d\d:\d\d):00\.000Z/g, " $1");
+
 const forecast = {
   read(given, { chosen }, { about, config }) {
     if (!given.trim()) return null;
@@ -117,7 +120,7 @@ const forecast = {
     }) };
   },
   // the steps to come are single steps from the end of the history, each a part of its own
-  parts: (parts) => parts.filter(({ name }) => name === "recurrent"),
+  parts: (parts) => parts.filter(({ name }) => name === "recurrent").map((part) => ({ ...part, pieces: part.pieces?.map(withoutZeros) })),
   // the history of the first target, for the plot
   shown: ({ history }) => history.map((row) => [row].flat()[0]),
 };
