@@ -1,7 +1,7 @@
 // The model in the file: starts the engine, and computes what the page shows of an input.
 import { payload } from "./payload.js";
 import { TASKS } from "./tasks.js";
-import { Model } from "./web/recurra-web.js";
+import { Model, readTensors } from "./web/recurra-web.js";
 import { t } from "./words.js";
 
 const MOST_CHARACTERS = 10_000, MOST_STEPS = 5_000, MOST_NUMBERS = 24e6;
@@ -17,7 +17,7 @@ const words = (n) => n.toLocaleString("en");
 
 // Starts the model. data: { about, engine, model }
 export async function start({ about, engine, model: content }) {
-  const model = await Model.load({ engine: await unpacked(engine), model: await unpacked(content) });
+  const file = await unpacked(content), model = await Model.load({ engine: await unpacked(engine), model: file }), { tensors } = readTensors(file);
   const { config } = model, task = TASKS[about.task], stacks = Object.values(config.stacks);
   const perStep = stacks.reduce((sum, { hidden, layers, bidirectional, gates, states }) => sum + hidden * layers * (bidirectional ? 2 : 1) * (gates.length + states.length), 0);
   const most = Math.max(1, Math.min(MOST_STEPS, Math.floor(MOST_NUMBERS / perStep)));
@@ -25,7 +25,7 @@ export async function start({ about, engine, model: content }) {
 
   const limit = (steps) => { if (steps > most) throw new Error(t("tooManySteps", { n: words(steps), most: words(most) })); };
   const running = {
-    about, config, model, last: null, answer: null,
+    about, config, model, tensors, last: null, answer: null,
     read: (text, entry) => {
       if (task.pad(about, config) === null && about.task !== "forecast" && text.length > MOST_CHARACTERS) throw new Error(t("tooManyCharacters", { n: words(text.length), most: words(MOST_CHARACTERS) }));
       return task.read(text, entry, running);
@@ -34,7 +34,7 @@ export async function start({ about, engine, model: content }) {
     compute(input) {
       const steps = task.steps?.(input, running) ?? input.history;
       if (steps) limit(steps.length);
-      const found = running.last = model.inspect(input, task.options), parts = task.parts?.(found.parts) ?? found.parts;
+      const found = running.last = model.inspect(input, task.options), parts = task.parts?.(found.parts, running, input) ?? found.parts;
       running.answer = task.answer(found, running, input);
       stream?.reset();
       return {

@@ -24,8 +24,8 @@ function byActivity({ data, shape: [layers, directions, units, steps] }) {
   }));
 }
 
-function part({ name, of, pieces, gates, states }, stack) {
-  const arrays = Object.fromEntries(Object.entries({ ...gates, ...states }).map(([key, tensor]) => [key, turned(tensor)]));
+function part({ name, of, pieces, gates, states, more = {} }, stack) {
+  const arrays = Object.fromEntries(Object.entries({ ...gates, ...states, ...more }).map(([key, tensor]) => [key, turned(tensor)]));
   const { hidden, cell } = arrays, [layers, directions, , steps] = hidden.shape, units = (cell ?? Object.values(arrays)[0]).shape[2];
   return {
     name: of ? `${name} (${of})` : name, cell: stack.cell.replace(/_\w+$/, ""), relu: stack.cell === "rnn_relu", layers, directions: ["forward", "backward"].slice(0, directions),

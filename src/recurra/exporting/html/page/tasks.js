@@ -5,8 +5,9 @@
 //   pad(about, config): columns that can be drawn, null if none; rows(input): their numbers
 //   lines(about), outputs(stream, found, running, input), shares: names of the numbers after each step, and the numbers for
 //     each step (null if there are none); without them the task has none; lead: key of their description
-//   parts(parts): the recurrent layers that are shown; by default all
+//   parts(parts, running, input): the recurrent layers that are shown, with more arrays as `more`; by default all
 //   choices(about): values of a condition
+import { contributions, inputsOf } from "./contributions.js";
 import { columnsOf, kindOf, parse } from "./inputs.js";
 import { historyOf, timeText } from "./history.js";
 import { t } from "./words.js";
@@ -34,6 +35,7 @@ const sequence = {
   pad: (about) => about.kind === "text" ? null : { names: about.feature_names ?? numbered(about.features), mean: about.mean, scale: about.scale },
   rows: (input) => input.map((row) => [row].flat()),
   steps: (input, { model }) => typeof input === "string" ? model.tokenizer.encode(input).ids : input,
+  parts: (parts, running, input) => parts.map((part) => ({ ...part, more: contributions(running.config.stacks.recurrent, part.states.hidden, inputsOf(input, running), running.tensors) })),
 };
 const afterEach = (numbers) => (stream, found, running, input) => Array.from(sequence.steps(input, running), (one) => numbers(stream.step(one)));
 const numbered = (count) => Array.from({ length: count }, (_, i) => count > 1 ? t("feature", { n: i + 1 }) : t("value"));
