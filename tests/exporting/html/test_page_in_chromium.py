@@ -38,6 +38,12 @@ def as_text(rows: np.ndarray) -> str:
     return "\n".join(", ".join("" if np.isnan(value) else repr(float(value)) for value in row) for row in rows)
 
 
+def enter(page: Page, text: str) -> None:
+    """Fills the field and waits until the page has drawn the answer."""
+    page.fill("#entry", text)
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def check_gates(shown: dict[str, Any], trace: Any) -> None:
     """Compares every gate and state that the page shows with those of Python."""
     assert {name for name in shown if " of " not in name} == set(trace)
@@ -127,7 +133,7 @@ def test_every_task_has_the_answers_and_gates_of_python(tab, kind, exported):
     item = service.item(value, ("inputs", 0))
     (wanted,) = service.answers([item], options)
     page = tab(kind, path=exported(kind)).page
-    page.fill("#entry", text)
+    enter(page, text)
     expect(page.locator(f".answer-body {shown}").first).to_be_visible()
     expect(page.locator(".map").first).to_be_visible()
     assert page.locator(".error:visible").count() == 0
@@ -182,7 +188,7 @@ def test_one_series_of_a_table_is_chosen(tab, exported):
     rows = "".join(f"2024-01-0{i},{shop},{i * size},0\n" for i in range(1, 4) for shop, size in (("b", 9), ("a", 1)))
     later = "".join(f"2024-01-0{i},{shop},,0\n" for i in range(4, 7) for shop in "ba")
     page = tab("shops", path=exported("shops")).page
-    page.fill("#entry", f"day,shop,sold,holiday\n{rows}{later}")
+    enter(page, f"day,shop,sold,holiday\n{rows}{later}")
     expect(page.locator("#series")).to_be_visible()
     first = page.evaluate("recurra.answer.forecast[0].forecast")
     page.select_option("#series", "a")
