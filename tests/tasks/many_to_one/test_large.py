@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -180,3 +181,15 @@ def test_wrong_data(tmp_path: Path) -> None:
         model.fit(*columns(write(tmp_path / "b.parquet", label=pa.nulls(600, pa.string()))))
     with pytest.raises(DataError, match="only one class"):
         model.fit(*columns(write(tmp_path / "c.parquet", label=["pos"] * 600)))
+
+
+def test_the_time_limit_includes_the_preparation(tmp_path: Path, monkeypatch) -> None:
+    def stop(network, objective, batches, valid, settings):
+        assert 0 < settings.max_minutes < 5
+        raise StopError
+
+    path, now = write(tmp_path / "a.parquet"), iter(range(0, 6000, 60))
+    monkeypatch.setattr(large, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    monkeypatch.setattr("recurra.training.loop.train", stop)
+    with pytest.raises(StopError):
+        SequenceClassifier(**PARAMS, max_minutes=5).fit(*columns(path))
