@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
@@ -52,20 +53,20 @@ def find_files(path: str | Path) -> list[File]:
     return [Path(path)]
 
 
-def is_pattern(path: str | Path) -> bool:
-    """Returns whether a text is a pattern that matches a file on this machine."""
-    text = str(path)
-    return glob.has_magic(text) and "\0" not in text and bool(_matches(text))
+def is_pattern(text: str) -> bool:
+    """Returns whether a text has an asterisk and is a pattern that matches a file on this machine.
 
-
-def is_several(path: str | Path) -> bool:
-    """Returns whether a path names a data set other than one file on this machine."""
-    return url_of(path) is not None or is_folder(path) or (not is_file(path) and glob.has_magic(str(path)))
+    Example:
+        >>> is_pattern("nothing here *.csv"), is_pattern("a good film?")
+        (False, False)
+    """
+    return "*" in text and "\0" not in text and bool(_matches(text))
 
 
 def _matches(pattern: str) -> list[Path]:
     found = (Path(name) for name in glob.iglob(pattern, recursive=True))  # noqa: PTH207 (a pattern may be absolute)
-    return sorted((file for file in found if not _ignored([file.name]) and file.is_file()), key=Path.as_posix)
+    fixed = len(list(itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)))
+    return sorted((file for file in found if not _ignored(file.parts[fixed:]) and file.is_file()), key=Path.as_posix)
 
 
 def _below(key: str, root: str) -> tuple[str, ...]:
