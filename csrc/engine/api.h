@@ -37,6 +37,9 @@ struct Inputs {
     std::vector<const T*> weights;
     const T *h0, *c0;
     bool finite;  // every weight_hh is known to be finite
+    // If not null, x is a table with `table_rows` rows, and a step is the row with this number. For packed weights.
+    View<const int64_t> entries = {};
+    int64_t table_rows = 0;
 };
 template <class T>
 struct Outputs {

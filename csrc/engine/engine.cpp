@@ -79,6 +79,7 @@ class PackedStackOf final : public PackedStack<T> {
 public:
     PackedStackOf(const Spec& spec, const std::vector<const T*>& weights)
         : weights_(spec, weights),
+          products_(spec),
           print_(print(spec, weights)) {
         weights_.pack_forward();
     }
@@ -87,11 +88,15 @@ public:
     }
     void infer(const Spec& spec, const Inputs<T>& in, const Outputs<T>& out) const override {
         const Batch batch(spec.batch, spec.steps, in.lengths);
-        Forward<T>(spec, batch, weights_, in, &out, true).pass(nullptr);
+        Forward<T> forward(spec, batch, weights_, in, &out, true);
+        const typename TableProducts<T>::Use use(in.entries.data ? &products_ : nullptr);
+        if (use.mine() && products_.take(batch, in, weights_, spec.threads)) forward.products = &products_;
+        forward.pass(nullptr);
     }
 
 private:
     mutable Weights<T> weights_;  // not written
+    mutable TableProducts<T> products_;
     const Vector<uint32_t> print_;
 
     static Vector<uint32_t> print(const Spec& spec, const std::vector<const T*>& weights) {

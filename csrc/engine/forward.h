@@ -7,6 +7,7 @@
 #pragma once
 #include <cmath>
 
+#include "table_products.h"
 #include "workspace.h"
 
 namespace recurra::RECURRA_ISA {
@@ -31,7 +32,8 @@ public:
     const Inputs<T>& in;
     const Outputs<T>* const out;  // null if only the stored values are needed
     const bool direct;
-    const bool streams;  // whether the output is written with non-temporal stores
+    const bool streams;                          // whether the output is written with non-temporal stores
+    const TableProducts<T>* products = nullptr;  // input products of the first layer, if they are known
 
     Forward(const Spec& spec_, const Batch& batch_, Weights<T>& weights_, const Inputs<T>& in_, const Outputs<T>* out_,
             bool packed)
@@ -182,7 +184,8 @@ public:
         const int64_t previous = starts ? 0 : place(span, before, row);
         RowPointers<T> found;
         found.h_before = starts ? span.h0 + int64_t(row) * sizes.outs : span.tape.h + previous * sizes.outs;
-        found.gates = span.tape.gates + token * span.tape.gate_stride;
+        found.gates = products && !span.layer ? products->of(entry_at(step, row), span.direction)
+                                              : span.tape.gates + token * span.tape.gate_stride;
         found.h = span.tape.h + token * sizes.outs;
         found.c_before = starts ? span.c0 + int64_t(row) * sizes.units : span.tape.c + previous * sizes.units;
         found.c = span.tape.c + token * sizes.units;
@@ -206,8 +209,12 @@ public:
                    : std::max(0, batch.active_rows(step, rows).end - rows.begin);
     }
     const T* input_row(const LayerSpan<T>& span, int step, int row) const {
-        return span.layer ? span.below + output_place(span, step, row) * span.below_ld
-                          : in.x.data + batch.order[row] * in.x.batch + step * in.x.time;
+        if (span.layer) return span.below + output_place(span, step, row) * span.below_ld;
+        if (in.entries.data) return in.x.data + entry_at(step, row) * in.x.batch;
+        return in.x.data + batch.order[row] * in.x.batch + step * in.x.time;
+    }
+    int64_t entry_at(int step, int row) const {
+        return in.entries.data[batch.order[row] * in.entries.batch + step * in.entries.time];
     }
 
     // Dropout by a hash of (seed, layer, sequence, step, unit): the mask is the same in backward and for any number of
@@ -335,6 +342,7 @@ private:
 
     // gates = input · weight_ih' + bias, for the tokens of some steps.
     void project(const LayerSpan<T>& span, int begin, int end, RowRange rows, ThreadSlice slice, Work& work) {
+        if (products && !span.layer) return;
         DirectionWeights<T>& dir = weights.at(span.layer, span.direction);
         const int apart = sizes.stored * lanes<T> * sizes.unit_vectors;
         const auto flush = [&] {
@@ -416,6 +424,13 @@ private:
     void panel(Kernel kernel, DirectionWeights<T>& dir, const RowPointers<T>* rows, bool moved, int p, bool keep) {
         const T* before[R];
         for (int i = 0; i < R; ++i) before[i] = rows[i].h_before;
+        const int unit = p * sizes.unit_vectors * lanes<T>;
+        if (products) {  // the table is larger than the nearest caches
+            constexpr int kLine = 64 / sizeof(T);
+            for (int i = 0; i < R; ++i)
+                for (int at = 0; at < V * lanes<T>; at += kLine)
+                    __builtin_prefetch(rows[i].gates + unit * Kernel::stored + at);
+        }
         Vec<T> acc[R][V];
         clear<T>(acc);
         const bool alone = R == 1 && batch.rows == 1 && !spec.invariant;
@@ -428,7 +443,7 @@ private:
         for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
             for (int v = 0; v < V; ++v) sums[i][v] = acc[i][v];
-        kernel.forward(spec.cell, keep, sums, rows, p * sizes.unit_vectors * lanes<T>, dir.bias_hn.get());
+        kernel.forward(spec.cell, keep, sums, rows, unit, dir.bias_hn.get());
     }
 
     void step_direct(DirectionWeights<T>& dir, const RowPointers<T>& here, ThreadSlice slice, T* products, bool rests,

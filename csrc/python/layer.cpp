@@ -81,6 +81,15 @@ public:
             return forward_as(values, in, state, lengths, batch_first, nullptr);
         });
     }
+    // The same for the rows of `table` that the numbers in `tokens` (batch, time) name. Only batch-invariant calls
+    // without gradients.
+    nb::object embedded(nb::dict parameters, nb::handle table, nb::handle tokens, nb::handle state, nb::handle lengths,
+                        bool batch_first) {
+        if (!invariant() || trains()) return nb::none();
+        return served(parameters, table, [&](const Tensor& rows, auto& in) {
+            return embedded_as(rows, tokens, in, state, lengths, batch_first);
+        });
+    }
     // The same for training, with the weights as a tuple. Returns (output, h, c or None, tape), or None.
     nb::object keep(nb::tuple weights_, nb::handle x, nb::handle state, nb::handle lengths, bool batch_first,
                     double dropout, nb::handle draw_seed, bool bf16) {
@@ -264,11 +273,34 @@ private:
     nb::object forward_as(const Tensor& x, Inputs<T>& in, nb::handle state, nb::handle lengths, bool batch_first,
                           const Training* how) {
         if (x.dims != 3 || x.shape[2] != spec_.input || x.strides[2] != 1) return nb::none();
+        in.x = {at<T>(x), x.strides[batch_first ? 0 : 1], x.strides[batch_first ? 1 : 0]};
+        return computed(x.shape, in, state, lengths, batch_first, how);
+    }
+
+    template <class T>
+    nb::object embedded_as(const Tensor& table, nb::handle tokens, Inputs<T>& in, nb::handle state, nb::handle lengths,
+                           bool batch_first) {
+        Tensor found;
+        if (table.dims != 2 || table.shape[1] != spec_.input || table.strides[1] != 1) return nb::none();
+        if (!compact(tokens, Numbers::int64, found) || found.dims != 2) return nb::none();
+        const int64_t* numbers = at<int64_t>(found);
+        bool fit = true;
+        for (int64_t i = 0; i < found.shape[0] * found.shape[1]; ++i)
+            fit &= numbers[i] >= 0 && numbers[i] < table.shape[0];
+        if (!fit) return nb::none();
+        in.x = {at<T>(table), table.strides[0], 0};
+        in.entries = {numbers, found.strides[batch_first ? 0 : 1], found.strides[batch_first ? 1 : 0]};
+        in.table_rows = table.shape[0];
+        return computed(found.shape, in, state, lengths, batch_first, nullptr);
+    }
+
+    // `shape`: its first two numbers are those of the output.
+    template <class T>
+    nb::object computed(const int64_t* shape, Inputs<T>& in, nb::handle state, nb::handle lengths, bool batch_first,
+                        const Training* how) {
         Spec spec = spec_;
         spec.invariant = invariant();
-        const int b = batch_first ? 0 : 1, t = 1 - b;
-        spec.batch = x.shape[b], spec.steps = x.shape[t];
-        in.x = {at<T>(x), x.strides[b], x.strides[t]};
+        spec.batch = shape[batch_first ? 0 : 1], spec.steps = shape[batch_first ? 1 : 0];
         if (!states(state, spec.batch, in)) return nb::none();
         if (!lengths.is_none()) {
             Tensor found;
@@ -279,7 +311,7 @@ private:
         Outputs<T> out{{nullptr, batch_first ? spec.steps * width : width, batch_first ? width : spec.batch * width},
                        nullptr,
                        nullptr};
-        nb::object output = lend<T, 3>({x.shape[0], x.shape[1], width}, &out.out.data);
+        nb::object output = lend<T, 3>({shape[0], shape[1], width}, &out.out.data);
         nb::object h = lend<T, 3>({spec.layers * directions_, spec.batch, out_}, &out.hn), c;
         if (spec.cell == Cell::lstm) c = lend<T, 3>({spec.layers * directions_, spec.batch, spec.hidden}, &out.cn);
         if (spec.steps == 1 && !in.h0) in.finite = finite(spec, in);
@@ -458,6 +490,8 @@ void bind_layer(nb::module_& m) {
         .def(nb::init<int, int64_t, int64_t, int64_t, int, bool, bool, nb::tuple, nb::list>())
         .def("forward", &Layer::forward, nb::arg("parameters"), nb::arg("x").none(), nb::arg("state").none(),
              nb::arg("lengths").none(), nb::arg("batch_first"))
+        .def("embedded", &Layer::embedded, nb::arg("parameters"), nb::arg("table"), nb::arg("tokens").none(),
+             nb::arg("state").none(), nb::arg("lengths").none(), nb::arg("batch_first"))
         .def_prop_ro("config", &Layer::config)
         .def("keep", &Layer::keep, nb::arg("weights"), nb::arg("x").none(), nb::arg("state").none(),
              nb::arg("lengths").none(), nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"),

@@ -46,7 +46,7 @@ std::vector<std::vector<float>> run(recurra::Cell cell, int projected, int layer
     generator.seed(7);
     const int64_t steps = 13, input = 5, hidden = 19, out = projected ? projected : hidden, d = both ? 2 : 1;
     const recurra::Spec spec{cell, steps,   batch, input, hidden, projected, layers, both, true, layers > 1 ? 0.3 : 0,
-                             5,    threads, chunk, false, false, 0};
+                             5,    threads, chunk, false, false,  0};
     const int64_t gates = cell == recurra::Cell::lstm ? 4 : cell == recurra::Cell::gru ? 3 : 1;
     const bool lstm = cell == recurra::Cell::lstm;
     std::vector<int64_t> lengths;
@@ -81,10 +81,58 @@ std::vector<std::vector<float>> run(recurra::Cell cell, int projected, int layer
     return found;
 }
 
+// Packed weights give the same results for tokens as for their vectors: at the first call, when the products of some
+// tokens are known, and after a vector has changed. A table with more tokens than its limit has no products.
+void embed(recurra::Cell cell, int projected, int layers, bool both, int threads, int64_t vocabulary) {
+    generator.seed(7);
+    const int64_t steps = 13, batch = 9, input = 5, hidden = 19, d = both ? 2 : 1, out = projected ? projected : hidden;
+    recurra::Spec spec{cell, steps, batch, input,   hidden, projected, layers, both,
+                       true, 0,     0,     threads, 0,      false,     true,   0};
+    const int64_t gates = cell == recurra::Cell::lstm ? 4 : cell == recurra::Cell::gru ? 3 : 1;
+    std::vector<std::vector<float>> weights;
+    for (int64_t i = 0; i < layers * d; ++i)
+        for (int64_t n : {gates * hidden * (i < d ? input : d * out), gates * hidden * out, gates * hidden,
+                          gates * hidden, projected * hidden})
+            if (n) weights.push_back(draw<float>(n));
+    std::vector<const float*> flat;
+    for (const auto& w : weights) flat.push_back(w.data());
+    auto table = draw<float>(vocabulary * input);
+    const auto packed = floats().pack(spec, flat);
+    for (int64_t call = 0; call < 4; ++call) {
+        std::vector<int64_t> tokens, lengths;
+        std::vector<float> x;
+        if (call == 3)
+            for (float& number : table) number = -number;
+        for (int64_t b = 0; b < batch; ++b) lengths.push_back(b == 1 ? 0 : 1 + (b * 7 + call) % steps);
+        for (int64_t i = 0; i < batch * steps; ++i) {
+            tokens.push_back((i * i + call) % (5 + 3 * call));
+            x.insert(x.end(), &table[tokens.back() * input], &table[tokens.back() * input] + input);
+        }
+        std::vector<float> found[2], h[2], c[2];
+        for (int i : {0, 1}) {
+            found[i].resize(batch * steps * d * out), h[i].resize(layers * d * batch * out);
+            c[i].resize(layers * d * batch * hidden);
+            recurra::Inputs<float> in{};
+            in.lengths = lengths.data(), in.weights = flat;
+            in.x = {x.data(), steps * input, input};
+            if (i) in.x = {table.data(), input, 0}, in.entries = {tokens.data(), steps, 1}, in.table_rows = vocabulary;
+            packed->infer(spec, in, {{found[i].data(), steps * d * out, d * out}, h[i].data(), c[i].data()});
+        }
+        check(found[0] == found[1] && h[0] == h[1] && c[0] == c[1], "tokens and their vectors give the same");
+    }
+}
+
 }  // namespace
 
 void test_engine() {
     using recurra::Cell;
+    for (Cell cell : {Cell::rnn_tanh, Cell::rnn_relu, Cell::lstm, Cell::gru})
+        for (int projected : {0, 7})
+            for (int layers : {1, 2})
+                for (bool both : {false, true})
+                    for (int threads : {1, 3})
+                        if (!projected || cell == Cell::lstm) embed(cell, projected, layers, both, threads, 20);
+    embed(Cell::lstm, 0, 1, false, 1, 1 << 18);
     for (Cell cell : {Cell::rnn_tanh, Cell::lstm, Cell::gru})
         for (int projected : {0, 7})
             for (int layers : {1, 2, 3})

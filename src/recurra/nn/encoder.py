@@ -7,10 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling
+from torch.nn.modules.module import _has_any_global_hook
 
 from recurra.cells import CellLike
 from recurra.cells.registry import NO_MEMORY, find, names, torch_class
 from recurra.ops import dropout, reproducible_algebra, uniform
+from recurra.ops.reproducible import is_batch_invariant
 
 from . import recurrent
 from .memoryless import Memoryless
@@ -84,15 +87,61 @@ class SequenceEncoder(torch.nn.Module):
             The outputs of all steps `(batch, time, size)`, 0 beyond each length, and the hidden state of the
             top layer after the last step in each direction `(batch, size)`.
         """
-        if self.embedding is not None:
-            if self.training and self.token_dropout > 0:
+        if self.embedding is None:
+            output, state = self.recurrent(values, lengths=lengths)
+        elif self.training:
+            if self.token_dropout > 0:
                 keep = uniform(values.shape, values.device) >= self.token_dropout
                 values = values * keep  # 0 is the unknown token
-            values = self.embedding(values)
-            values = dropout(values, self.dropout, training=self.training)
-        output, state = self.recurrent(values, lengths=lengths)
+            values = dropout(self.embedding(values), self.dropout)
+            output, state = self.recurrent(values, lengths=lengths)
+        else:
+            output, state = run_embedded(self.embedding, self.recurrent, values, lengths)
         h_n = state[0] if isinstance(state, tuple) else state
         return output, last_hidden(h_n, self.directions)
+
+
+def run_embedded(embedding: torch.nn.Embedding, layer: Any, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Any]:
+    """Runs a layer over the vectors of tokens: `layer(embedding(tokens), lengths=lengths)`.
+
+    In batch-invariant calls without gradients, the native engine looks up the tokens itself. It multiplies each token
+    of the vocabulary by the input weights once, not at every occurrence, and gives the same bits.
+
+    Args:
+        embedding: the vectors of the tokens.
+        layer: batch-first recurrent layer.
+        tokens: `(batch, time)`.
+        lengths: `(batch,)`.
+
+    Returns:
+        Output and states of the layer.
+
+    Example:
+        >>> from recurra import nn
+        >>> embedding, layer = torch.nn.Embedding(10, 4), nn.GRU(4, 3, batch_first=True)
+        >>> output, state = run_embedded(embedding, layer, torch.tensor([[5, 6, 0], [7, 8, 9]]), torch.tensor([2, 3]))
+        >>> tuple(output.shape), tuple(state.shape)
+        ((2, 3, 3), (1, 2, 3))
+    """
+    if not is_dynamo_compiling() and is_batch_invariant() and _is_plain(embedding) and _is_plain(layer):
+        embedded = getattr(layer._fast_layers[layer.engine], "embedded", None)
+        if embedded is not None:
+            table = embedding.weight
+            found = embedded(layer._parameters, table, tokens.long(), None, lengths, layer.batch_first)
+            if found is not None:
+                return found  # type: ignore[no-any-return]
+    return layer(embedding(tokens), lengths=lengths)  # type: ignore[no-any-return]
+
+
+def _is_plain(module: Any) -> bool:
+    """Returns whether a call of the module does no more than its class says, and no dropout."""
+    if type(module) is torch.nn.Embedding:
+        changes = module.max_norm is not None
+    else:
+        changes = type(module) not in (recurrent.RNN, recurrent.GRU, recurrent.LSTM) or module.training
+    if changes or "forward" in vars(module) or module._compiled_call_impl is not None:
+        return False
+    return not (module._forward_hooks or module._forward_pre_hooks or _has_any_global_hook())
 
 
 @dataclass(frozen=True)

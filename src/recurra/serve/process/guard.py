@@ -92,8 +92,11 @@ class Guard:
         state["request_id"], state["client"] = request_id.decode(), client
         error: BaseException | None = None
         try:
-            if not await self._refuse(exchange, scope, headers, client):
+            refusal = self._refusal(exchange, scope, headers, client)
+            if refusal is None:
                 await exchange.run(self._app, scope)
+            else:
+                await exchange.refuse(*refusal)
         except TimeoutError as expired:
             if exchange.status:  # of the application: the deadline ends when the answer begins
                 error = expired
@@ -111,28 +114,26 @@ class Guard:
             await exchange.refuse(500, text)
         self._record(scope, exchange, client, time.perf_counter() - begun)
 
-    async def _refuse(self, exchange: Exchange, scope: Any, headers: Mapping[bytes, bytes], client: str | None) -> bool:
-        """Answers a request that the application does not get. Returns whether it did."""
+    def _refusal(
+        self, exchange: Exchange, scope: Any, headers: Mapping[bytes, bytes], client: str | None
+    ) -> tuple[Any, ...] | None:
+        """Returns the arguments of `refuse` for a request that the application does not get; else None."""
         path = scope["path"]
         if self._control.leaving and path == HEALTH[1]:
-            await exchange.refuse(503, "the server is shutting down", (RETRY_AFTER,))
-            return True
+            return 503, "the server is shutting down", (RETRY_AFTER,)
         refusal = self._control.hosts.refusal(headers.get(b"host", b""))
         if refusal is not None and path not in HEALTH:
             self._metrics.refused("host")
-            await exchange.refuse(403, refusal)
-            return True
+            return 403, refusal
         if self._control.keys is not None and client is None and not self._is_open(path):
             self._metrics.refused("key")
             wrong = key_of(headers) is not None
             bearer = ((b"www-authenticate", b"Bearer"),)
-            await exchange.refuse(401, "the API key is unknown" if wrong else _NO_KEY, bearer)
-            return True
+            return 401, "the API key is unknown" if wrong else _NO_KEY, bearer
         found = exchange.check(scope["method"], headers)
         if found is not None:
             self._metrics.refused("body" if found[0] == 413 else "media")
-            await exchange.refuse(*found)
-        return found is not None
+        return found
 
     def _is_open(self, path: str) -> bool:
         """Returns whether a path needs no key."""

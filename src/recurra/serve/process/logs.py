@@ -9,6 +9,7 @@ import asyncio
 import logging
 import sys
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -94,7 +95,7 @@ class RequestLog:
         if not records:
             return
         if isinstance(handler, logging.StreamHandler):
-            handler.stream.write("".join(handler.formatter.line(one) + "\n" for one in records))  # type: ignore[union-attr]
+            handler.stream.write(handler.formatter.lines(records))  # type: ignore[union-attr]
             handler.flush()
             return
         for one in records:  # the logging of the user's own server
@@ -104,19 +105,23 @@ class RequestLog:
 class JsonFormatter(logging.Formatter):
     """Formats an entry as one JSON object."""
 
+    _ENCODER = msgspec.json.Encoder(enc_hook=str)
+
     def format(self, record: logging.LogRecord) -> str:
         """Returns the line."""
         entry = _entry_of(record)
         if record.exc_info:
             entry.fields["traceback"] = self.formatException(record.exc_info)
-        return self.line(entry)
+        return self.lines([entry])[:-1]
 
-    def line(self, entry: _Entry) -> str:
-        """Returns the line of an entry."""
+    def lines(self, entries: Iterable[_Entry]) -> str:
+        """Returns the lines of some entries."""
+        return self._ENCODER.encode_lines(map(self._object_of, entries)).decode()
+
+    def _object_of(self, entry: _Entry) -> dict[str, Any]:
         second, milliseconds = divmod(round(entry.created * 1e6) // 1000, 1000)
         when = f"{_second(second)}.{milliseconds:03}+00:00"
-        found = {"time": when, "level": entry.level.lower(), "message": entry.message, **entry.fields}
-        return msgspec.json.encode(found, enc_hook=str).decode()
+        return {"time": when, "level": entry.level.lower(), "message": entry.message, **entry.fields}
 
 
 @lru_cache(2)
@@ -130,11 +135,14 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Returns the line, with a traceback below it if there is one."""
-        line = self.line(_entry_of(record))
+        line = self._line(_entry_of(record))
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
-    def line(self, entry: _Entry) -> str:
-        """Returns the line of an entry."""
+    def lines(self, entries: Iterable[_Entry]) -> str:
+        """Returns the lines of some entries."""
+        return "".join(self._line(entry) + "\n" for entry in entries)
+
+    def _line(self, entry: _Entry) -> str:
         fields = dict(entry.fields)
         words = [time.strftime("%H:%M:%S", time.localtime(entry.created))]
         if entry.level != "INFO":
