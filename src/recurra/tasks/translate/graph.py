@@ -66,14 +66,15 @@ def translate_encoder(graph: Graph, estimator: Translator) -> Plan:
     network: Any = estimator.network_
     given, memory, state = _add_encoder(graph, network)
     graph.output("memory", memory, np.float32, ["batch", "time", _memory_size(network)])
-    for name, values in state.values.items():
-        for at, value in enumerate(values):
+    kept = _state_names(network)
+    for name in kept:
+        for at, value in enumerate(state.values[name]):
             graph.output(f"state.{name}.{at}", value, np.float32, ["batch", network.hidden_size])
 
     def answer(feed: Mapping[str, Any], found: Mapping[str, Any]) -> Arrays:
         with estimator._inference() as (network, _):
             encoded = network.encode(torch.from_numpy(feed["tokens"]), torch.from_numpy(feed["lengths"]))
-        states = named_states(encoded.state, state.values)
+        states = named_states(encoded.state, kept) if kept else {}
         return {"memory": encoded.values.numpy(), **{name.removesuffix(".next"): part for name, part in states.items()}}
 
     return Plan(graph, given.sample, answer)
@@ -95,7 +96,9 @@ def translate_decoder(graph: Graph, estimator: Translator) -> Plan:
         name: [graph.input(f"state.{name}.{at}", np.float32, ["batch", units]) for at in range(layers)]
         for name, units in sizes.items()
     }
-    output_states(graph, _add_decoder(graph, network, targets, memory, ragged, States(state)), sizes)
+    last = _add_decoder(graph, network, targets, memory, ragged, States(state))
+    if sizes:
+        output_states(graph, last, sizes)
 
     def sample(rng: np.random.Generator) -> Arrays:
         lengths = draw_lengths(rng)
@@ -110,7 +113,7 @@ def translate_decoder(graph: Graph, estimator: Translator) -> Plan:
         keys = memory[..., : network.encoder.output_size]
         encoded = Encoded(keys, memory, step_mask(lengths, memory.shape[1]), layer_state(feed, sizes, layers))
         scores, weights, after = _decoded(estimator, encoded, torch.from_numpy(feed["targets"]))
-        return {"scores": scores, "weights": weights, **named_states(after, sizes)}
+        return {"scores": scores, "weights": weights, **(named_states(after, sizes) if sizes else {})}
 
     return Plan(graph, sample, answer)
 
@@ -131,8 +134,9 @@ def _memory_size(network: Any) -> int:
 
 
 def _state_names(network: Any) -> tuple[str, ...]:
+    """Returns the names of the decoder's states; a decoder without memory has none."""
     stack = getattr(network.decoder, "stack", None)
-    return ("hidden",) if stack is None else stack.cell.states
+    return () if stack is None else stack.cell.states
 
 
 def _add_encoder(graph: Graph, network: Any) -> tuple[Input, str, States]:
@@ -164,7 +168,7 @@ def _add_state(graph: Graph, network: Any, last: str) -> States:
     size = network.hidden_size
     bridge = graph.op("Tanh", graph.linear(last, network.bridge.weight, network.bridge.bias, "bridge"))
     parts = [graph.slice(bridge, 1, at * size, (at + 1) * size) for at in range(network.states * network.layers)]
-    names = _state_names(network)
+    names = _state_names(network) or ("hidden",)
     return States({name: parts[at * network.layers : (at + 1) * network.layers] for at, name in enumerate(names)})
 
 
