@@ -75,8 +75,9 @@ def test_100_series_have_the_answers_and_gates_of_python(tab, sensor):
 @pytest.mark.parametrize("name", ["reviews", "both", "sensor"])
 def test_contributions_to_the_gates(tab, name, request):
     model = request.getfixturevalue(name)
-    row = series(1, seed=4)[0] if name == "sensor" else texts(1, seed=4)[0]
-    shown = tab(name).page.evaluate(ENTER, as_text(row) if name == "sensor" else row)["parts"]
+    (numbers,), (row,) = series(1, seed=4), texts(1, seed=4)
+    row, text = (numbers, as_text(numbers)) if name == "sensor" else (row, row)
+    shown = tab(name).page.evaluate(ENTER, text)["parts"]
     ((_, gates),) = gate_inputs(model.subject([row])).items()
     for gate, sides in gates.items():
         for side, values in zip(("input", "past"), sides, strict=True):
@@ -95,6 +96,7 @@ FORMS: dict[str, tuple[Any, str, str]] = {
     "running text": ("a cat s", "a cat s", ".bars"),
     "labelled texts": ("so", "so", ".bars"),
     "blanks": ("the [ ] drinks ___", "the [ ] drinks ___", ".bars"),
+    "translations": ("good day", "good day", ".written"),
     "numbers in time": ([1, None, 3, 2.5], "1\nNA\n3\n2.5", "svg.wide"),
     "several numbers in time": ([[1, 2], [3, 4]], "1, 2\n3, 4", "svg.wide"),
     "table": (
