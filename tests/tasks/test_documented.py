@@ -334,6 +334,14 @@ def test_exit_codes_are_those_of_the_errors():
 
 
 FOREIGN = {
+    "--address",
+    "--head",
+    "--no-cache-dir",
+    "--no-install-recommends",
+    "--no-audit",
+    "--no-fund",
+    "--section-start",
+    "--specs",
     "--help",
     "--build",
     "--only",

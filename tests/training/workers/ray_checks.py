@@ -84,7 +84,7 @@ def killed() -> dict[str, Any]:
             cluster.remove_node(node, allow_graceful=False)
             cluster.add_node(num_cpus=1)
         together = run.finish()
-    return {"alone": found(alone), "together": found(together), "resumed": together.resumed_}
+    return {"alone": found(alone), "together": found(together)}
 
 
 def added() -> dict[str, Any]:
