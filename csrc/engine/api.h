@@ -17,9 +17,9 @@ struct Spec {
     double dropout;  // between layers; 0 outside training
     uint64_t seed;
     int threads;
-    int64_t chunk;   // steps whose values training stores at a time, 0 for all steps
-    bool bf16;       // train with products of bfloat16 where the processor has them
-    bool invariant;  // sums have the same order whatever the number of sequences and steps; one sequence is slower
+    int64_t chunk;      // steps whose values training stores at a time, 0 for all steps
+    bool bf16;          // train with products of bfloat16 where the processor has them
+    bool invariant;     // sums have the same order whatever the number of sequences and steps; one sequence is slower
     int64_t first_row;  // number of the first sequence in a larger batch, which decides the masks of dropout
 };
 

@@ -150,7 +150,8 @@ void drop(const float* from, float* to, int64_t n, int64_t first, double dropped
         for (int64_t i = begin; i < end; i += wide)
             store(to + i, load(from + i) * (draw(lane, first + i, seed) < limit ? zero : scale));
         if (share + 1 < shares || end == n) return;
-        const Vec<float> last = load_part(from + end, int(n - end)) * (draw(lane, first + end, seed) < limit ? zero : scale);
+        const Vec<float> last =
+            load_part(from + end, int(n - end)) * (draw(lane, first + end, seed) < limit ? zero : scale);
         std::memcpy(to + end, &last, (n - end) * sizeof(float));
     });
 }

@@ -139,13 +139,13 @@ NB_MODULE(_engine, m) {
         },
         nb::arg("threads"), nb::arg("bytes"), nb::arg("seconds") = 0.2,
         "Most GB/s of reading so many bytes again and again, each thread its own part.");
-    nb::class_<Spec>(m, "Spec").def(
-        "__init__", [](Spec* self, int cell, int64_t steps, int64_t batch, int64_t input, int64_t hidden,
-                       int64_t projected, int layers, bool bidirectional, bool bias, double dropout, uint64_t seed,
-                       int threads, int64_t chunk, bool bf16) {
-            new (self) Spec{Cell(cell), steps,   batch, input,   hidden, projected, layers,     bidirectional,
-                            bias,       dropout, seed,  threads, chunk,  bf16,      invariant(), part().first_row(batch)};
-        });
+    nb::class_<Spec>(m, "Spec").def("__init__", [](Spec* self, int cell, int64_t steps, int64_t batch, int64_t input,
+                                                   int64_t hidden, int64_t projected, int layers, bool bidirectional,
+                                                   bool bias, double dropout, uint64_t seed, int threads, int64_t chunk,
+                                                   bool bf16) {
+        new (self) Spec{Cell(cell), steps,   batch, input,   hidden, projected, layers,      bidirectional,
+                        bias,       dropout, seed,  threads, chunk,  bf16,      invariant(), part().first_row(batch)};
+    });
     bind<float>(m.def_submodule("float32"));
     bind<double>(m.def_submodule("float64"));
     bind_layer(m);
