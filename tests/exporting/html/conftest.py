@@ -56,7 +56,7 @@ def pages(reviews, both, sensor, tmp_path_factory) -> dict[str, Path]:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # other modules start Playwright too, and a process may run it once at a time
 def browser() -> Iterator[Browser]:
     """A browser."""
     with sync_playwright() as playwright:
