@@ -53,6 +53,25 @@ def local() -> dict[str, Any]:
     return {"alone": found(alone), "together": found(together), "connected": ray.is_initialized()}
 
 
+def command() -> dict[str, Any]:
+    """The command line: a run with two workers, which Ctrl-C ends and one process continues."""
+    table = FOLDER / "reviews.csv"
+    rows = zip(*texts(640), strict=True)
+    table.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows), encoding="utf-8")
+    options = ["--input", "text", "--target", "label", "--hidden-size", "16", "--epochs", "60", "--patience", "60"]
+    options += ["--checkpoint-minutes", "0"]
+    fit = [sys.executable, "-m", "recurra", "fit", "classify", str(table), *options, "--out", str(FOLDER / "made")]
+    run = subprocess.Popen([*fit, "--workers", "2", "--threads-per-worker", "1"], stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + LONGEST
+    while not step_of(FOLDER / "made.training" / "last.ckpt") and time.monotonic() < end:
+        time.sleep(0.2)
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=LONGEST)[1]
+    step = step_of(FOLDER / "made.training" / "last.ckpt")
+    again = subprocess.run([*fit, "--resume"], stderr=subprocess.PIPE, text=True)
+    return {"code": run.returncode, "said": said, "step": step, "resumed": again.returncode, "end": again.stderr}
+
+
 def errors() -> dict[str, Any]:
     """What a user sees if something is wrong."""
     answers = {}

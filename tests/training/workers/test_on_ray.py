@@ -82,6 +82,19 @@ def test_a_machine_that_arrives_during_the_run_is_used(folder):
 @needs_ray
 @pytest.mark.slow
 @pytest.mark.cluster
+def test_one_process_continues_what_ctrl_c_ended(folder):
+    answer = check("command", folder)
+    assert answer["code"] == 130, answer["said"]
+    assert "Traceback" not in answer["said"]
+    assert "--resume continues the run" in answer["said"]
+    assert 0 < answer["step"] < 60 * 9
+    assert answer["resumed"] == 0, answer["end"]
+    assert "best epoch" in answer["end"]
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.cluster
 def test_errors_are_one_sentence(folder):
     answer = check("errors", folder)
     assert answer["address"] == "the cluster 127.0.0.1:1 cannot be reached: Connection refused"

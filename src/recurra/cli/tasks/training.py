@@ -102,6 +102,8 @@ def _run_folder(options: FitOptions) -> Iterator[Path]:
             if (run / CHECKPOINT).exists():
                 if isinstance(error, ModelFolderError):  # such as a full disk
                     raise ModelFolderError(f"{error}\nthe same command with --resume continues the run") from None
+                if isinstance(error, KeyboardInterrupt):
+                    say("interrupted; the same command with --resume continues the run")
             elif _is_run(run):
                 remove(run)
             raise

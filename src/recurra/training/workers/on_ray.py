@@ -83,8 +83,15 @@ def _run(ray: Any, job: tuple[Any, ...], settings: Settings, workers: Workers, t
     settings = replace(settings, checkpoint=settings.checkpoint.resolve())
     board = ray.remote(Board).options(num_cpus=0).remote()
     count = workers.most if workers.least == workers.most else (workers.least, workers.most)
+
+    class Trainer(TorchTrainer):
+        """Ctrl-C raises KeyboardInterrupt; Ray's own handler would end the process with code 1 and stay registered."""
+
+        def _register_sigint_handler(self, controller: Any) -> None:
+            pass
+
     with tempfile.TemporaryDirectory(prefix="recurra-ray-") as storage:
-        trainer = TorchTrainer(
+        trainer = Trainer(
             _work,
             train_loop_config={"job": ray.put(job), "settings": settings, "threads": threads, "board": board},
             torch_config=TorchConfig(backend="nccl" if gpu else "gloo", timeout_s=600),
@@ -97,8 +104,13 @@ def _run(ray: Any, job: tuple[Any, ...], settings: Settings, workers: Workers, t
             run_config=RunConfig(name="run", storage_path=storage, failure_config=FailureConfig(max_failures=RESTARTS)),
         )
         line = line_for(Console(stderr=True)) if settings.verbose else None
-        with _watched(ray, board, line):
-            failure = _fit(trainer)
+        try:
+            with _watched(ray, board, line):
+                failure = _fit(trainer)
+        except KeyboardInterrupt:
+            if line is not None:
+                line.close("")
+            raise
         outcome = ray.get(board.outcome.remote())
     if isinstance(outcome, RecurraError):
         raise outcome from None
