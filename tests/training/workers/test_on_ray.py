@@ -24,7 +24,7 @@ from recurra.errors import UsageError
 
 PROGRAM = Path(__file__).with_name("ray_checks.py")
 ALONE = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
-KILLS, NODES = os.environ.get("RECURRA_KILLS", "2 1").split()
+KILLS, NODES = os.environ.get("RECURRA_KILLS", "1 1").split()
 """Workers and machines that are killed during a run."""
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra cluster")
 
