@@ -90,7 +90,7 @@ def errors() -> dict[str, Any]:
 
 def killed() -> dict[str, Any]:
     """Workers and machines are killed during a run on two machines."""
-    epochs = 40 + 25 * (KILLS + NODES)
+    epochs = 100 + 50 * (KILLS + NODES)
     alone = classifier(epochs).fit(*texts(640))
     with machines(2) as cluster:
         run = Run(epochs, Workers(2, 2, cluster.address))
@@ -109,7 +109,7 @@ def killed() -> dict[str, Any]:
 def added() -> dict[str, Any]:
     """A second machine arrives during the run."""
     with machines(1) as cluster:
-        run = Run(400, Workers(1, 2, cluster.address))
+        run = Run(100_000, Workers(1, 2, cluster.address))  # ends before it is finished
         run.wait_for_progress()
         before = len(workers())
         cluster.add_node(num_cpus=1)
