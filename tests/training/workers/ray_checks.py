@@ -24,7 +24,7 @@ from recurra.training.workers.options import Workers
 
 CHECK, FOLDER, KILLS, NODES = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 WORDS = ("good", "bad", "film", "very", "plot", "영화", "재미", "actor", "scene", "dull")
-LONGEST = 240.0
+LONGEST = 600.0
 """Seconds to wait for anything."""
 
 

@@ -48,7 +48,7 @@ def check(name: str, folder: Path) -> dict[str, Any]:
         pytest.skip("needs network namespaces")
     inner = f'ip link set lo up && exec "{sys.executable}" "$@"'
     command = [*ALONE, "sh", "-c", inner, "sh", str(PROGRAM), name, str(folder), KILLS, NODES]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads((folder / f"{name}.json").read_text())
 
