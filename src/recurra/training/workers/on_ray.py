@@ -32,8 +32,8 @@ from .options import LOCAL, Workers
 
 SAVE_MINUTES = 1.0
 """Greatest time between two checkpoints: workers that end cost the steps since the last one."""
-RESTARTS = 1000
-"""Failures of workers that a run survives, if each time it made progress."""
+RESTARTS = 50
+"""Failures of workers that a run survives."""
 LOOK_SECONDS = 0.5
 """Time between two updates of the progress line."""
 CONNECT_SECONDS = 10.0
@@ -77,11 +77,14 @@ def train_on_ray(job: tuple[Any, ...], settings: Settings, workers: Workers) -> 
 def _run(ray: Any, job: tuple[Any, ...], settings: Settings, workers: Workers, threads: int) -> Run:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     assert settings.checkpoint is not None  # noqa: S101  (`train_on_ray` sets one)
     gpu = settings.device != "cpu" and torch.cuda.is_available()
     settings = replace(settings, checkpoint=settings.checkpoint.resolve())
-    board = ray.remote(Board).options(num_cpus=0).remote()
+    # on the machine of this process: on another one it would be lost with that machine
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
     count = workers.most if workers.least == workers.most else (workers.least, workers.most)
 
     class Trainer(TorchTrainer):
