@@ -18,13 +18,12 @@ sys.path[0] = str(ROOT / "tests" / "serve")  # not this folder: its inspect.py h
 
 import numpy as np  # noqa: E402
 from browsing import chromium  # noqa: E402
-from PIL import Image  # noqa: E402
+from pictures import save  # noqa: E402
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 
 import recurra  # noqa: E402
 
 SAMPLES = ROOT / "src" / "recurra" / "data" / "samples"
-MOST = 250_000
 REVIEW = "배우들 연기는 좋은데 이야기가 너무 지루하다"
 
 
@@ -116,18 +115,6 @@ def draw(page: Page) -> None:
     page.mouse.up()
     page.wait_for_timeout(800)
     page.evaluate("document.activeElement.blur()")
-
-
-def save(page: Page, name: str) -> None:
-    """Writes a picture of the window with 256 colours."""
-    out = ROOT / "docs" / "images" / f"{name}.png"
-    page.screenshot(path=out)
-    Image.open(out).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-        out, optimize=True
-    )
-    if out.stat().st_size > MOST:
-        raise SystemExit(f"{out} has {out.stat().st_size:,} bytes, more than {MOST:,}")
-    print(f"{out.relative_to(ROOT)}: {out.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -18,12 +18,11 @@ sys.path[0] = str(ROOT / "tests" / "serve")  # not this folder: its inspect.py h
 
 import numpy as np  # noqa: E402
 from browsing import chromium, served  # noqa: E402
-from PIL import Image  # noqa: E402
+from pictures import save  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 from recurra import Forecaster, SequenceClassifier  # noqa: E402
 
-MOST = 250_000
 REVIEW = "배우들 연기는 좋은데 이야기가 너무 지루하다"
 
 
@@ -125,18 +124,6 @@ def stream(page: Page) -> None:
     page.evaluate("document.activeElement.blur()")
     page.evaluate("scrollTo(0, document.querySelector('.stream').getBoundingClientRect().top + scrollY - 24)")
     page.wait_for_timeout(300)
-
-
-def save(page: Page, name: str) -> None:
-    """Writes a picture of the window with 256 colours."""
-    out = ROOT / "docs" / "images" / f"{name}.png"
-    page.screenshot(path=out)
-    Image.open(out).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-        out, optimize=True
-    )
-    if out.stat().st_size > MOST:
-        raise SystemExit(f"{out} has {out.stat().st_size:,} bytes, more than {MOST:,}")
-    print(f"{out.relative_to(ROOT)}: {out.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from recurra.serve import Settings, create_app
 
@@ -28,6 +28,15 @@ def chromium() -> str:
     if found is None:
         pytest.skip("no Chromium: install one (Debian: chromium) or name it in $CHROMIUM")
     return found
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """Starts a browser. Fixtures of it belong to one module: a process may run Playwright once at a time."""
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        yield found
+        found.close()
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import TIMEOUT, Tab, chromium, served, until
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browsing import TIMEOUT, Tab, open_browser, served, until
+from playwright.sync_api import Browser, Page, expect
 from serving.models import model
 
 import recurra
@@ -32,10 +32,8 @@ def site(sensor, reviews, both, writer) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+    with open_browser() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture

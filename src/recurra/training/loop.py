@@ -225,8 +225,9 @@ class Learner(pl.LightningModule):
                 total, weight = self.objective.loss(self.network, part)
         self._part = part, total.detach(), weight.detach()
         # before the backward pass, as in one process: rounded products depend on the scale of the gradients
-        whole = weight.detach().clone()
+        whole, begin = weight.detach().clone(), time.perf_counter()
         self.group.add([whole], whole.device)
+        self._waited = time.perf_counter() - begin
         return total / whole.clamp(min=torch.finfo(whole.dtype).tiny)
 
     def on_after_backward(self) -> None:
@@ -236,7 +237,7 @@ class Learner(pl.LightningModule):
         part, *loss = self._part
         timed = [t for t in (self.clock, self.save) if t is not None]
         tokens = 0 if part is None else int(part.lengths.sum())
-        work = float(tokens), time.perf_counter() - self._step_start
+        work = float(tokens), time.perf_counter() - self._step_start - self._waited
         step = add_gradients(self.network, self.group, (loss[0], loss[1]), work, [t.measure() for t in timed])
         for callback, value in zip(timed, step.agreed, strict=True):
             callback.agreed = value

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Tab, chromium
+from browsing import Tab, open_browser
 from page_inputs import COLUMNS, LABELS, series, texts
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from recurra import SequenceClassifier, SequenceRegressor
 from recurra.exporting import export
@@ -56,13 +56,11 @@ def pages(reviews, both, sensor, tmp_path_factory) -> dict[str, Path]:
     }
 
 
-@pytest.fixture(scope="module")  # other modules start Playwright too, and a process may run it once at a time
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser."""
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+    with open_browser() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture

@@ -132,8 +132,6 @@ def _fit(trainer: Any) -> BaseException | None:
     """Runs the workers; returns their error."""
     try:
         trainer.fit()
-    except RecurraError as error:
-        return error
     except Exception as error:  # Ray's errors have no common class
         return error
     return None
