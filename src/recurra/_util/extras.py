@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from recurra.errors import UsageError
+from recurra.errors import RecurraError, UsageError
 
 
 @contextmanager
-def needs_extra(extra: str, what: str) -> Iterator[None]:
+def needs_extra(extra: str, what: str, error: type[RecurraError] = UsageError) -> Iterator[None]:
     """Explains how to install what a block of imports lacks.
 
     Args:
         extra: name of the extra.
         what: what needs the packages of the extra, as the subject of a sentence.
+        error: class of the error to raise.
 
     Raises:
-        UsageError: a package of others is missing.
+        RecurraError: a package of others is missing.
     """
     try:
         yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("recurra"):
+    except ModuleNotFoundError as cause:
+        if (cause.name or "").startswith("recurra"):
             raise
-        raise UsageError(f"{what} needs {error.name}: pip install 'recurra[{extra}]'") from None
+        raise error(f"{what} needs {cause.name}: pip install 'recurra[{extra}]'") from None

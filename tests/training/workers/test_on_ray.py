@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from recurra import SequenceClassifier
-from recurra.errors import UsageError
+from recurra.errors import EngineError, UsageError
 
 PROGRAM = Path(__file__).with_name("ray_checks.py")
 ALONE = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -119,5 +119,5 @@ def test_a_cluster_needs_a_shared_folder():
 
 def test_ray_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r"needs ray.*: pip install 'recurra\[cluster\]'"):
+    with pytest.raises(EngineError, match=r"needs ray.*: pip install 'recurra\[cluster\]'"):
         SequenceClassifier(epochs=1, verbose=0).fit(["a", "b"] * 9, ["x", "y"] * 9, workers=2)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import shutil
 import socket
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +15,6 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from recurra._util.atomic import reason
 from recurra._util.extras import needs_extra
 from recurra.errors import DataError, EngineError, RecurraError, UsageError
 from recurra.ops import reproducible_algebra
@@ -27,6 +23,7 @@ from recurra.training.progress import Line, line_for
 from recurra.training.settings import Run, Settings
 
 from .board import STARTS_WITHOUT_PROGRESS, Board
+from .cluster import connected, last_line
 from .group import Group
 from .options import LOCAL, Workers
 
@@ -36,9 +33,6 @@ RESTARTS = 50
 """Failures of workers that a run survives."""
 LOOK_SECONDS = 0.5
 """Time between two updates of the progress line."""
-CONNECT_SECONDS = 10.0
-"""Longest time until a cluster answers."""
-MAX_PORT = 65535
 
 
 def train_on_ray(job: tuple[Any, ...], settings: Settings, workers: Workers) -> Run:
@@ -50,11 +44,11 @@ def train_on_ray(job: tuple[Any, ...], settings: Settings, workers: Workers) -> 
         workers: the processes.
 
     Raises:
-        EngineError: the cluster cannot be reached, or the workers end again and again.
+        EngineError: Ray is not installed, the cluster cannot be used, or the workers end again and again.
         DataError: the loss is not a finite number.
-        UsageError: Ray is not installed, or there is no shared folder for checkpoints.
+        UsageError: there is no shared folder for checkpoints.
     """
-    with needs_extra("cluster", "training with several workers"):
+    with needs_extra("cluster", "training with several workers", EngineError):
         import ray
         import ray.train
     from recurra.training.loop import checkpoint_to_resume  # Lightning takes seconds to import
@@ -67,7 +61,7 @@ def train_on_ray(job: tuple[Any, ...], settings: Settings, workers: Workers) -> 
         settings = replace(settings, checkpoint=own / "last.ckpt")
     threads = workers.threads or max(1, torch.get_num_threads() // workers.most)
     try:
-        with _connected(ray, workers, threads):
+        with connected(ray, workers, threads):
             return _run(ray, job, settings, workers, threads)
     finally:
         if own is not None:
@@ -118,7 +112,7 @@ def _run(ray: Any, job: tuple[Any, ...], settings: Settings, workers: Workers, t
     if isinstance(outcome, RecurraError):
         raise outcome from None
     if outcome is None:
-        raise EngineError(f"the workers ended before training was finished: {_reason(failure)}") from None
+        raise EngineError(f"the workers ended before training was finished: {last_line(failure)}") from None
     run, weights, summary = outcome
     network = job[0]
     network.load_state_dict(weights)
@@ -135,11 +129,6 @@ def _fit(trainer: Any) -> BaseException | None:
     except Exception as error:  # Ray's errors have no common class
         return error
     return None
-
-
-def _reason(failure: BaseException | None) -> str:
-    text = str(failure or "there is no result").strip()
-    return text.splitlines()[-1][:200]
 
 
 def _work(config: dict[str, Any]) -> None:
@@ -221,43 +210,3 @@ def _watched(ray: Any, board: Any, line: Line | None) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-
-
-@contextmanager
-def _connected(ray: Any, workers: Workers, threads: int) -> Iterator[None]:
-    """Starts Ray on this machine or connects to a cluster; a connection that exists is used."""
-    if ray.is_initialized():
-        yield
-        return
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # else other programs of the machine delay every step
-    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if workers.cluster == LOCAL:
-        options |= {"address": "local", "num_cpus": workers.most * threads, "include_dashboard": False}
-    else:
-        _reach(workers.cluster)
-        options["address"] = workers.cluster
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ray.init(**options)
-    except Exception as error:  # Ray's errors have no common class
-        where = "Ray cannot be started" if workers.cluster == LOCAL else f"the cluster {workers.cluster} cannot be used"
-        raise EngineError(f"{where}: {_reason(error)}") from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _reach(address: str) -> None:
-    """Raises an `EngineError` if nothing answers at an address; Ray would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdecimal() or int(port) > MAX_PORT:
-        if address != "auto":
-            raise UsageError(f"the address of a cluster is HOST:PORT, auto or local, not {address!r:.60}")
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-    except OSError as error:
-        raise EngineError(f"the cluster {address} cannot be reached: {reason(error)}") from None
