@@ -100,11 +100,12 @@ def _check_machines(ray: Any) -> None:
 
     def versions() -> dict[str, str | None]:  # a nested function is sent as code, so it needs no package
         import platform
+        from importlib import import_module
 
         import ray
 
         try:
-            from recurra import __version__ as own
+            own = import_module("recurra").__version__
         except ImportError:
             own = None
         return {"Ray": ray.__version__, "Python": platform.python_version(), "Recurra": own}
