@@ -17,7 +17,8 @@ from recurra.errors import DataError, EngineError, UsageError
 from recurra.training import callbacks, loop
 from recurra.training.checkpoints import CheckedFiles
 from recurra.training.learning_curve import plot_history
-from recurra.training.loop import WARM_UP, Learner, _quiet_lightning, _rounding, checkpoint_to_resume, train
+from recurra.training.loop import WARM_UP, Learner, _rounding, checkpoint_to_resume, train
+from recurra.training.quiet import quiet_lightning
 from recurra.training.settings import Run, Settings, choose_device
 
 X = [np.random.default_rng(i).normal(size=(i % 7, 2)) for i in range(80)]
@@ -382,7 +383,7 @@ def test_lightning_is_quiet_while_it_trains():
     before = [logging.getLogger(name).level for name in names]
 
     def fails():
-        with _quiet_lightning():
+        with quiet_lightning():
             assert [logging.getLogger(name).level for name in names] == [logging.ERROR] * 3
             warnings.warn_explicit("hint", UserWarning, "x.py", 1, module="pytorch_lightning.trainer")
             warnings.warn_explicit("hint", UserWarning, "x.py", 1, module="lightning.fabric")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, cast
@@ -23,6 +23,7 @@ from recurra.io import ModelFolder, Provenance, dumps, model_card, write_folder
 from recurra.nn import RECURRENT, RecurrentSpec
 from recurra.ops import Stack, batch_invariant, reproducible_algebra
 from recurra.training.health.statistics import bad_weights
+from recurra.training.logs.arguments import callbacks_of, kinds_of, loggers_of
 from recurra.training.settings import Objective, Run, Settings, choose_device, ready
 
 from . import registry
@@ -30,7 +31,7 @@ from .aliases import RenamingType, alias, renamed
 from .baselines import FILE, Baseline, Comparison, Measured, compare, dump, no_held_out, parse
 from .config import METRICS, FolderConfig
 from .finite import finite_loss
-from .fitting import CheckpointConfig, Prepared
+from .fitting import CheckpointConfig, Prepared, logs_of
 from .params import Parameters, check_params, params_of, with_descriptions
 from .serving.default import PredictionService
 from .serving.service import Service
@@ -47,6 +48,9 @@ FOLDS = 5
 
 MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
 """Passes over the data with `epochs=None`. Small data get more, up to `MAX_EPOCHS`, until `MIN_STEPS` are reached."""
+
+OF_THE_RUN = ("logger", "callbacks")
+"""Parameters that are not saved: they belong to a run, not to the model."""
 
 PREDICT_BATCH = 256
 REMEDY = "use a smaller learning rate or look for extreme values in the data"
@@ -244,22 +248,29 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
             workers: see `fit` of the task.
         """
         self._check_params()
+        if self.logger is not None:
+            from recurra.training.logs.open import check_loggers  # Lightning takes seconds to import
+
+            check_loggers(loggers_of(self.logger))
         seed, config = self._seed(), CheckpointConfig.to(checkpoint, checkpoint_minutes, resume, workers)
         prepared = self._prepare(*data, validation_data=validation_data, seed=seed, checkpoint=config)
-        try:
-            self._train(prepared, seed, config)
-        finally:
+        with ExitStack() as after:
             if prepared.close is not None:
-                prepared.close()
-        if prepared.finish is not None:
-            prepared.finish()
+                after.callback(prepared.close)
+            settings = self._settings_of_run(prepared, seed, config)
+            logs = None
+            if self.logger is not None:
+                params = {"task": self.task, **self._named_params(), **{f"data/{k}": v for k, v in self.data_.items()}}
+                logs = after.enter_context(logs_of(self.logger, params, settings))
+            self._train(prepared, settings, config, logs)
+            if prepared.finish is not None:
+                prepared.finish()
+            if logs is not None and not self.interrupted_:
+                logs.conclude(self.metrics_)
         return self
 
-    def _train(self, prepared: Prepared, seed: int, checkpoint: CheckpointConfig) -> None:
-        """Trains a new network on prepared data."""
-        from recurra.training.loop import train  # Lightning takes seconds to import
-        from recurra.training.workers.on_ray import train_on_ray
-
+    def _settings_of_run(self, prepared: Prepared, seed: int, checkpoint: CheckpointConfig) -> Settings:
+        """Returns how to train on prepared data."""
         batches, valid = prepared.train, prepared.valid
         epochs = self.epochs or min(max(MIN_EPOCHS, math.ceil(self.min_steps / len(batches))), MAX_EPOCHS)
         if self.epochs is None and self.max_minutes is not None:
@@ -272,7 +283,7 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
         self.data_: dict[str, Any] = {**prepared.summary, "hash (BLAKE2b)": batches.fingerprint()}
         self.provenance_ = Provenance()
         hashes = {"training data": batches.fingerprint(), "validation data": valid and valid.fingerprint()}
-        settings = Settings(
+        return Settings(
             epochs=epochs,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
@@ -289,22 +300,32 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
             checkpoint_minutes=checkpoint.minutes,
             resume=checkpoint.resume,
             fingerprint={"task": self.task, **options, **hashes},
+            callbacks=tuple(callbacks_of(self.callbacks)),
         )
+
+    def _train(self, prepared: Prepared, settings: Settings, checkpoint: CheckpointConfig, logs: Any) -> None:
+        """Trains a new network on prepared data."""
+        from recurra.training.loop import train  # Lightning takes seconds to import
+        from recurra.training.workers.on_ray import train_on_ray
+
+        batches, valid = prepared.train, prepared.valid
         with reproducible_algebra():
             with torch.random.fork_rng(devices=[]):
                 with torch.device("meta"):  # shapes without memory
                     refuse_too_large(self._build())
-                torch.manual_seed(seed)
+                torch.manual_seed(settings.seed)
                 self.network_ = self._build()
             try:
                 job = (self.network_, self._objective(), batches, valid)
-                workers = checkpoint.workers
-                run = train(*job, settings) if workers is None else train_on_ray(job, settings, workers)
+                if checkpoint.workers is None:
+                    run = train(*job, settings, loggers=() if logs is None else logs.channels)
+                else:
+                    run = train_on_ray(job, settings, checkpoint.workers, logs)
             except NonFiniteError:
                 self._refuse_nonfinite()
                 raise DataError(f"the output of the network became infinite in training; {REMEDY}") from None
         self._refuse_nonfinite()
-        self._keep(run, epochs)
+        self._keep(run, settings.epochs)
         self.baselines_: list[Baseline] = []
         if run.best_epoch and not run.interrupted:
             self._compare_with_baselines(batches, valid)
@@ -367,6 +388,8 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
 
     def _check_params(self) -> None:
         check_params(self)
+        loggers_of(self.logger)
+        callbacks_of(self.callbacks)
         if self.cell != NO_MEMORY:
             find(self.cell, memoryless=True)
         choose_device(self.device)
@@ -501,7 +524,7 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
         stack = self._stack()
         config = {
             "task": self.task,
-            "params": {k: _to_json(v) for k, v in self._named_params().items()},
+            "params": {k: _to_json(v) for k, v in self._named_params().items() if k not in OF_THE_RUN},
             **learnt,
             "gates": list(stack.cell.gates) if stack else [],  # order of the rows in the recurrent weights
             "states": list(stack.cell.states) if stack else [],
@@ -545,8 +568,9 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
         return self._named_params()
 
     def _named_params(self) -> dict[str, Any]:
-        """Returns the parameters with the cell's name in place of a cell."""
-        return {**self.get_params(), "cell": name_of(self.cell)}
+        """Returns the parameters with names in place of a cell, loggers and callbacks."""
+        kinds = {name: ", ".join(kinds_of(getattr(self, name))) or None for name in OF_THE_RUN}
+        return {**self.get_params(), "cell": name_of(self.cell), **kinds}
 
 
 def _items(objective: Any, observed: list[Any]) -> np.ndarray | None:

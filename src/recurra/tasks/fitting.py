@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from recurra._util.atomic import reason
 from recurra.data.batching.batches import BatchSource
 from recurra.errors import UsageError
+from recurra.io.card import versions
+from recurra.training.settings import Settings
 from recurra.training.workers.options import Workers
 
 Validation = tuple[Any, Any] | None
@@ -68,3 +71,23 @@ class Prepared(NamedTuple):
     finish: Callable[[], None] | None = None
     close: Callable[[], None] | None = None
     minutes: float = 0.0
+
+
+def logs_of(logger: Any, params: dict[str, Any], settings: Settings) -> AbstractContextManager[Any]:
+    """Returns a block with the loggers of a run, see `recurra.training.logs.run.run_logs`.
+
+    Args:
+        logger: argument of the estimator.
+        params: parameters of the estimator and facts about the data, for the loggers.
+        settings: how to train.
+
+    Raises:
+        UsageError: the run cannot be resumed.
+    """
+    from recurra.training.logs.run import run_logs  # Lightning takes seconds to import
+    from recurra.training.loop import checkpoint_to_resume
+
+    folder = None if settings.checkpoint is None else settings.checkpoint.parent
+    facts = {**params, "seed": settings.seed, "planned epochs": settings.epochs, **versions()}
+    continues = checkpoint_to_resume(settings) is not None
+    return run_logs(logger, facts, folder, continues=continues, verbose=bool(settings.verbose))

@@ -259,6 +259,20 @@ class Parameters:
         panel=_TRAINING,
         fingerprint=False,
     )
+    logger: Any = param(  # noqa: RUF009  (it is a field)
+        None,
+        "",
+        'where the metrics of the run go: `"tensorboard"`, `"mlflow"`, `"wandb"` or `"csv"`, a logger of '
+        '`pytorch_lightning.loggers`, or a list of them. `"csv=FOLDER"` names a place for the files, '
+        '`"mlflow=http://…"` a server. It is not a part of the saved model.',
+        fingerprint=False,
+    )
+    callbacks: Any = param(  # noqa: RUF009  (it is a field)
+        None,
+        "",
+        "callback of `pytorch_lightning`, or a list of them. They are not a part of the saved model.",
+        fingerprint=False,
+    )
 
 
 @dataclass(eq=False, repr=False)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import Logger
 from rich.console import Console
 from torch import Tensor
 
@@ -25,7 +24,9 @@ from .callbacks import Clock, Interrupt, KeepBest, SaveRun
 from .checkpoints import CheckedFiles
 from .health.monitor import HealthMonitor
 from .health.nonfinite import first_bad
+from .logs.callback import LogMetrics
 from .progress import Line, ShowProgress, line_for
+from .quiet import quiet_lightning
 from .settings import Carrying, History, Objective, Run, Settings, choose_device
 from .workers.division import Shares, add_gradients, all_observed, observe_own, own_part
 from .workers.group import ALONE, Group, join, own_share
@@ -41,6 +42,7 @@ def train(
     settings: Settings,
     group: Group = ALONE,
     line: Line | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> Run:
     """Trains `network` in place and leaves it with the weights of its best epoch.
 
@@ -55,6 +57,7 @@ def train(
         settings: how to train.
         group: the processes that divide every batch; all of them call this function with the same arguments.
         line: shows the progress; None for a line on standard error.
+        loggers: get the metrics; of several processes, those of process 0.
 
     Returns:
         History and how the run ended.
@@ -77,14 +80,16 @@ def train(
     )
     interrupt = Interrupt(save)
     health = HealthMonitor(settings.gradient_clip) if settings.health_checks else None
-    callbacks: list[pl.Callback] = [callback for callback in (clock, keep, health, save) if callback is not None]
+    log = LogMetrics() if loggers else None
+    # `log` before `save`: a checkpoint contains the metrics that the loggers do not have yet
+    callbacks: list[pl.Callback] = [callback for callback in (clock, keep, health, log, save) if callback is not None]
     shown = settings.verbose and not group.rank
     progress = ShowProgress(line or line_for(Console(stderr=True)), health) if shown else None
     callbacks += [progress] if progress else []
     on_gpu = device.type == "cuda"
     with (
         _sole_user(None if group.several else settings.checkpoint),
-        _quiet_lightning(),
+        quiet_lightning(),
         _rounding(network, settings.precision),
         torch.random.fork_rng(devices=[device] if on_gpu else []),
     ):
@@ -95,8 +100,8 @@ def train(
             devices=[device.index or 0] if on_gpu else 1,
             gradient_clip_val=settings.gradient_clip,
             plugins=[CheckedFiles(writes=not group.rank)],
-            callbacks=[*callbacks, interrupt],
-            logger=False,
+            callbacks=[*callbacks, *settings.callbacks, interrupt],
+            logger=list(loggers) or False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -146,6 +151,11 @@ class Learner(pl.LightningModule):
     def running_loss(self) -> float:
         """Mean loss of the epoch so far."""
         return self._loss_sum / self._weight_sum if self._weight_sum else 0.0
+
+    @property
+    def sums(self) -> tuple[float, float, float, float]:
+        """Losses, weights, time steps and seconds of the epoch so far."""
+        return self._loss_sum, self._weight_sum, float(self._tokens), self._seconds
 
     @property
     def tokens_per_second(self) -> float:
@@ -273,6 +283,8 @@ class Learner(pl.LightningModule):
             group = ALONE if isinstance(self.objective, Carrying) else self.group
             metrics = self.objective.metrics(all_observed(self._observed, group))
             row |= {f"valid_{name}": value for name, value in metrics.items()}
+        if self.settings.callbacks:  # which find the metrics in `trainer.callback_metrics`
+            self.log_dict({name: value for name, value in row.items() if name != "epoch"}, logger=False)
         self.history.append(row | {"tokens_per_second": self.tokens_per_second, "seconds": self._seconds})
         self._open_epoch()
 
@@ -343,20 +355,3 @@ def _rounding(network: torch.nn.Module, precision: str) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.precision = "float32"
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keeps Lightning's start-up notes and its hints on data loader workers away from the user."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning.*")
-            warnings.filterwarnings("ignore", message=r".*LeafSpec.*", category=FutureWarning)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -72,6 +72,7 @@ class Settings:
         checkpoint_minutes: greatest time between two checkpoints; there is one at the end of each epoch too.
         resume: whether to go on from `checkpoint` if it exists.
         fingerprint: what must be equal for a checkpoint to be gone on from.
+        callbacks: Lightning's callbacks of the user.
     """
 
     epochs: int = 10
@@ -90,6 +91,7 @@ class Settings:
     checkpoint_minutes: float = 10.0
     resume: bool = False
     fingerprint: dict[str, Any] = field(default_factory=dict)
+    callbacks: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)

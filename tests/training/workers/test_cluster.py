@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from recurra.errors import EngineError, UsageError
+from recurra.training.workers import cluster
 from recurra.training.workers.cluster import compare_versions, connected
 from recurra.training.workers.options import Workers
 
@@ -74,3 +75,29 @@ def test_versions_of_a_machine(found, said):
     sentence = compare_versions("m", found, OWN)
     assert sentence.startswith(said)
     assert bool(sentence) == bool(said)
+
+
+def test_the_address_of_the_dashboard(monkeypatch):
+    class Ray:
+        """A cluster with a dashboard."""
+
+        is_connected = False
+
+        def init(self, **options: Any) -> SimpleNamespace:
+            self.is_connected = True
+            return SimpleNamespace(dashboard_url="" if options["address"] == "local" else "10.0.0.5:8265")
+
+        def is_initialized(self) -> bool:
+            return self.is_connected
+
+        def shutdown(self) -> None:
+            self.is_connected = False
+
+    monkeypatch.setattr(cluster, "_check_machines", lambda ray: None)
+    ray = Ray()
+    with connected(ray, Workers(1, 1, "auto"), 1) as dashboard:
+        assert dashboard == "http://10.0.0.5:8265"
+        with connected(ray, Workers(1, 1, "auto"), 1) as again:
+            assert again == ""
+    with connected(ray, Workers(1, 1), 1) as dashboard:
+        assert dashboard == ""

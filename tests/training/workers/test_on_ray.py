@@ -60,6 +60,9 @@ def test_two_workers_equal_one_process(folder):
     answer = check("local", folder)
     assert answer["together"]["losses"] == pytest.approx(answer["alone"]["losses"], rel=1e-6)
     assert answer["together"]["metrics"] == pytest.approx(answer["alone"]["metrics"], rel=1e-5)
+    assert answer["logged"] == answer["together"]["losses"]
+    assert min(answer["speeds"]) > 0
+    assert str(answer["together"]["metrics"]["accuracy"]) in answer["final"].split(",")
     assert not answer["connected"]
 
 

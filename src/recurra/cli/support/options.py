@@ -84,6 +84,11 @@ def _config_value(path: Path, key: str, value: Any, parameter: Any) -> Any:
         typer.BadParameter: it is not.
     """
     kind = kind_of(parameter)
+    if getattr(parameter, "multiple", False):
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(item, str) and item for item in values):
+            raise typer.BadParameter(f"{path}: {key} should be a text or a list of texts, not {value!r:.80}")
+        return values
     if kind is bool:
         fits, wanted = isinstance(value, bool), "true or false"
     elif kind is int:
@@ -295,6 +300,15 @@ class FitOptions(Network, FileOptions):
         int | None,
         _run("--threads-per-worker", text="Threads of each process; by default the cores are divided.", min=1),
     ] = None
+    logger: Annotated[
+        list[str] | None,
+        _run(
+            "--logger",
+            text="Log metrics: tensorboard, mlflow, wandb or csv, or NAME=PLACE with a folder or the URL of an MLflow "
+            "server. May be repeated. It needs recurra[loggers].",
+            metavar="NAME",
+        ),
+    ] = None
     config: Annotated[
         Path | None,
         _run(
@@ -304,6 +318,10 @@ class FitOptions(Network, FileOptions):
             callback=_apply_config,
         ),
     ] = None
+
+    def params(self) -> dict[str, Any]:
+        """Returns the parameters that were given."""
+        return super().params() | ({"logger": list(self.logger)} if self.logger else {})
 
 
 def with_options(options: type, *, without: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

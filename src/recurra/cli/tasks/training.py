@@ -22,7 +22,8 @@ from . import task_module
 Read = Callable[[Path, Path | None], Labelled]
 """Reads a file of training or validation data; the second argument is a folder for large tables."""
 
-CHECKPOINT, PIECES = "last.ckpt", "pieces"
+CHECKPOINT, PIECES, LOGS = "last.ckpt", "pieces", "logs"
+"""Content of the folder of a run that a resumed run uses."""
 
 
 def train(task: str, train: Path, options: FitOptions, read: Read, params: dict[str, Any] | None = None) -> Any:
@@ -42,12 +43,14 @@ def train(task: str, train: Path, options: FitOptions, read: Read, params: dict[
     """
     from recurra.io import Provenance
     from recurra.tasks.registry import find
+    from recurra.training.logs.arguments import loggers_of
 
     params = {**options.params(), **(params or {})}
     kind = find(task).load()
     for name in params.keys() - kind().get_params().keys():
         raise UsageError(f"--{name.replace('_', '-')} is not for {task}")
     estimator: Any = kind(**params)
+    loggers_of(estimator.logger)  # before the data are read
     with _run_folder(options) as run:
         data = read(train, run)
         valid = None if options.valid is None else read(options.valid, run)
@@ -139,15 +142,17 @@ def _decide(out: Path, run: Path, started: bool, options: FitOptions) -> None:
         )
     if not options.resume:
         (run / CHECKPOINT).unlink(missing_ok=True)
+        shutil.rmtree(run / LOGS, ignore_errors=True)
     for entry in run.iterdir():  # the prepared data, which this run writes again; pieces are reused if they fit
-        if entry.name not in (CHECKPOINT, PIECES):
+        if entry.name not in (CHECKPOINT, PIECES, LOGS):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def _is_run(run: Path) -> bool:
     """Returns whether a folder contains only the files of a run."""
     return all(
-        entry.name in (CHECKPOINT, PIECES) or entry.suffix in (".arrow", ".partial", ".tsv") for entry in run.iterdir()
+        entry.name in (CHECKPOINT, PIECES, LOGS) or entry.suffix in (".arrow", ".partial", ".tsv")
+        for entry in run.iterdir()
     )
 
 

@@ -13,6 +13,8 @@ class Board:
 
     def __init__(self) -> None:
         self._notes: list[str] = []
+        self._points: list[tuple[dict[str, float], int | None]] = []
+        self._logged = self._repeated = -1
         self._shown: tuple[int, int, str] | None = None
         self._outcome: Any = None
         self._step, self._starts = -1, 0
@@ -28,6 +30,7 @@ class Board:
         if self._step >= 0:
             self._notes.append(f"training continues from step {step:,} with {workers} workers")
         self._step = max(step, self._step)
+        self._repeated = self._logged
         return self._starts <= STARTS_WITHOUT_PROGRESS
 
     def show(self, done: int, total: int, text: str) -> None:
@@ -38,15 +41,22 @@ class Board:
         """Keeps a remark until it is read."""
         self._notes.append(text)
 
+    def log(self, metrics: dict[str, float], step: int | None) -> None:
+        """Keeps metrics for the loggers until they are read; workers that started again repeat some steps."""
+        if step is None or step > self._repeated:
+            self._points.append((metrics, step))
+            self._logged = max(self._logged, step or 0)
+
     def end(self, outcome: Any) -> None:
         """Keeps the result, or the error of the run; the first one counts."""
         if self._outcome is None:
             self._outcome = outcome
 
-    def read(self) -> tuple[tuple[int, int, str] | None, list[str]]:
-        """Returns the progress and the remarks since the last call."""
+    def read(self) -> tuple[tuple[int, int, str] | None, list[str], list[tuple[dict[str, float], int | None]]]:
+        """Returns the progress, and the remarks and the metrics since the last call."""
         notes, self._notes = self._notes, []
-        return self._shown, notes
+        points, self._points = self._points, []
+        return self._shown, notes, points
 
     def outcome(self) -> Any:
         """Returns what `end` was given."""

@@ -24,7 +24,7 @@ MAX_PORT = 65535
 
 
 @contextmanager
-def connected(ray: Any, workers: Workers, threads: int) -> Iterator[None]:
+def connected(ray: Any, workers: Workers, threads: int) -> Iterator[str]:
     """Starts Ray on this machine or connects to a cluster; a connection that exists is used.
 
     Args:
@@ -32,12 +32,15 @@ def connected(ray: Any, workers: Workers, threads: int) -> Iterator[None]:
         workers: the processes that will run.
         threads: threads of each process.
 
+    Yields:
+        The address of Ray's dashboard; `""` if there is none, or if the connection existed.
+
     Raises:
         EngineError: the cluster cannot be reached, or its machines have other versions than this one.
         UsageError: the address is not valid.
     """
     if ray.is_initialized():
-        yield
+        yield ""
         return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # else other programs of the machine delay every step
@@ -50,13 +53,13 @@ def connected(ray: Any, workers: Workers, threads: int) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ray.init(**options)
+            dashboard = ray.init(**options).dashboard_url
     except Exception as error:  # Ray's errors have no common class
         raise EngineError(_refusal(workers.cluster, error)) from None
     try:
         if workers.cluster != LOCAL:
             _check_machines(ray)
-        yield
+        yield f"http://{dashboard}" if dashboard else ""
     finally:
         ray.shutdown()
 

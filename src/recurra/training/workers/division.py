@@ -131,8 +131,11 @@ class Shares:
         """
         if not self.group.several:
             return ""
-        speeds = [t / max(s, 1e-9) for t, s in zip(self.tokens, self.seconds, strict=True)]
-        return f"workers {' + '.join(f'{speed:,.0f}' for speed in speeds)} tokens/s"
+        return f"workers {' + '.join(f'{speed:,.0f}' for speed in self.speeds())} tokens/s"
+
+    def speeds(self) -> list[float]:
+        """Returns the time steps per second of each process."""
+        return [t / max(s, 1e-9) for t, s in zip(self.tokens, self.seconds, strict=True)]
 
     def slow(self) -> list[str]:
         """Returns a sentence for each process that delays the others."""

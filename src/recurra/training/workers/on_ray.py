@@ -35,13 +35,14 @@ LOOK_SECONDS = 0.5
 """Time between two updates of the progress line."""
 
 
-def train_on_ray(job: tuple[Any, ...], settings: Settings, workers: Workers) -> Run:
+def train_on_ray(job: tuple[Any, ...], settings: Settings, workers: Workers, logs: Any = None) -> Run:
     """Trains a network on several processes and leaves it with the weights of its best epoch.
 
     Args:
         job: network, objective, training data and validation data, as `recurra.training.loop.train` takes them.
         settings: how to train. The folder of the checkpoint must be on a disk that all machines share.
         workers: the processes.
+        logs: gets the metrics, see `recurra.training.logs.run.RunLogs`; None for nothing.
 
     Raises:
         EngineError: Ray is not installed, the cluster cannot be used, or the workers end again and again.
@@ -61,14 +62,16 @@ def train_on_ray(job: tuple[Any, ...], settings: Settings, workers: Workers) -> 
         settings = replace(settings, checkpoint=own / "last.ckpt")
     threads = workers.threads or max(1, torch.get_num_threads() // workers.most)
     try:
-        with connected(ray, workers, threads):
-            return _run(ray, job, settings, workers, threads)
+        with connected(ray, workers, threads) as dashboard:
+            if dashboard and settings.verbose:
+                Console(stderr=True, soft_wrap=True).print(f"Ray's dashboard: {dashboard}", highlight=False)
+            return _run(ray, job, settings, workers, threads, logs)
     finally:
         if own is not None:
             shutil.rmtree(own, ignore_errors=True)
 
 
-def _run(ray: Any, job: tuple[Any, ...], settings: Settings, workers: Workers, threads: int) -> Run:
+def _run(ray: Any, job: tuple[Any, ...], settings: Settings, workers: Workers, threads: int, logs: Any) -> Run:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -90,7 +93,13 @@ def _run(ray: Any, job: tuple[Any, ...], settings: Settings, workers: Workers, t
     with tempfile.TemporaryDirectory(prefix="recurra-ray-") as storage:
         trainer = Trainer(
             _work,
-            train_loop_config={"job": ray.put(job), "settings": settings, "threads": threads, "board": board},
+            train_loop_config={
+                "job": ray.put(job),
+                "settings": settings,
+                "threads": threads,
+                "board": board,
+                "logs": logs is not None,
+            },
             torch_config=TorchConfig(backend="nccl" if gpu else "gloo", timeout_s=600),
             scaling_config=ScalingConfig(
                 num_workers=count,
@@ -102,7 +111,7 @@ def _run(ray: Any, job: tuple[Any, ...], settings: Settings, workers: Workers, t
         )
         line = line_for(Console(stderr=True)) if settings.verbose else None
         try:
-            with _watched(ray, board, line):
+            with _watched(ray, board, line, logs):
                 failure = _fit(trainer)
         except KeyboardInterrupt:
             if line is not None:
@@ -136,6 +145,7 @@ def _work(config: dict[str, Any]) -> None:
     import ray
     from ray.train import get_context
 
+    from recurra.training.logs.relay import BoardLogger
     from recurra.training.loop import train
 
     context, board = get_context(), config["board"]
@@ -155,9 +165,10 @@ def _work(config: dict[str, Any]) -> None:
     if ray.get(board.outcome.remote()) is not None:
         return
     line = ToBoard(board)
+    loggers = [BoardLogger(board)] if config["logs"] and group.rank == 0 else []
     try:
         with reproducible_algebra():
-            run = train(network, objective, batches, valid, settings, group, line)
+            run = train(network, objective, batches, valid, settings, group, line, loggers)
     except RecurraError as error:
         ray.get(board.end.remote(error))
         if isinstance(error, DataError):  # all workers have found it
@@ -188,19 +199,23 @@ class ToBoard:
 
 
 @contextmanager
-def _watched(ray: Any, board: Any, line: Line | None) -> Iterator[None]:
-    """Shows the messages of the board while the block runs."""
+def _watched(ray: Any, board: Any, line: Line | None, logs: Any) -> Iterator[None]:
+    """Shows the messages of the board while the block runs, and passes the metrics on to the loggers."""
     ended = threading.Event()
 
     def look() -> None:
-        while line is not None and not ended.wait(LOOK_SECONDS):
+        over = line is None and logs is None
+        while not over:
+            over = ended.wait(LOOK_SECONDS)
             try:
-                shown, notes = ray.get(board.read.remote())
+                shown, notes, points = ray.get(board.read.remote())
             except Exception:  # the cluster is being closed
                 return
-            for note in notes:
+            for metrics, step in points if logs else ():
+                logs.log(metrics, step)
+            for note in notes if line else ():
                 line.note(note)
-            if shown is not None:
+            if shown is not None and line and not over:
                 line.show(*shown)
 
     thread = threading.Thread(target=look, daemon=True)
