@@ -335,6 +335,8 @@ def test_exit_codes_are_those_of_the_errors():
 
 FOREIGN = {
     "--address",
+    "--backend-store-uri",
+    "--logdir",
     "--head",
     "--no-cache-dir",
     "--no-install-recommends",

@@ -98,6 +98,6 @@ def _check_kind(argument: str, objects: list[Any], kind: type, wanted: str) -> N
         if not isinstance(item, kind):
             given = type(item)
             other = (
-                " (the package lightning has classes of its own)" if given.__module__.startswith("lightning.") else ""
+                " (classes of the package lightning are different)" if given.__module__.startswith("lightning.") else ""
             )
             raise UsageError(f"{argument}: {given.__module__}.{given.__qualname__} is not {wanted}{other}")

@@ -211,12 +211,14 @@ def _watched(ray: Any, board: Any, line: Line | None, logs: Any) -> Iterator[Non
                 shown, notes, points = ray.get(board.read.remote())
             except Exception:  # the cluster is being closed
                 return
-            for metrics, step in points if logs else ():
-                logs.log(metrics, step)
-            for note in notes if line else ():
-                line.note(note)
-            if shown is not None and line and not over:
-                line.show(*shown)
+            if logs is not None:
+                for metrics, step in points:
+                    logs.log(metrics, step)
+            if line is not None:
+                for note in notes:
+                    line.note(note)
+                if shown is not None and not over:
+                    line.show(*shown)
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
