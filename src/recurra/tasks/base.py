@@ -425,10 +425,15 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
         self, batches: Any, objective: Any
     ) -> tuple[dict[str, float], dict[str, dict[str, float]], Comparison | None]:
         """Returns metrics of the network, those of the baselines by name, and the comparison of both."""
-        own = self._observed(batches, objective)
+        return self._judged(objective, self._observed(batches, objective), self._rivals(batches, objective))
+
+    def _judged(
+        self, objective: Any, own: list[Any], found: dict[str, Measured]
+    ) -> tuple[dict[str, float], dict[str, dict[str, float]], Comparison | None]:
+        """Returns what `_compared` returns, for observations of the network and measured baselines."""
         metrics = objective.metrics(own)
         finite_loss(metrics)
-        network, found = Measured(metrics, _items(objective, own)), self._rivals(batches, objective)
+        network = Measured(metrics, _items(objective, own))
         baselines = {name: measured.metrics for name, measured in found.items()}
         if not found:
             return network.metrics, baselines, None
@@ -437,12 +442,10 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
 
     def _rivals(self, batches: Any, objective: Any) -> dict[str, Measured]:
         """Evaluates the baselines; the result is by name."""
-        found = {}
-        for baseline in self.baselines_:
-            observed = [baseline.observe(objective, batch) for batch in batches]
-            metrics, items = baseline.metrics(objective, observed), _items(objective, observed)
-            found[baseline.name] = Measured(metrics, items, baseline.constant)
-        return found
+        return {
+            baseline.name: measured(baseline, objective, [baseline.observe(objective, batch) for batch in batches])
+            for baseline in self.baselines_
+        }
 
     def order_test(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, dict[str, float]]:
         """Measures how much the order of the steps matters to this model on these data.
@@ -576,6 +579,11 @@ class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
 def _items(objective: Any, observed: list[Any]) -> np.ndarray | None:
     """Returns the contribution of each item to the compared metric; None if the objective does not define it."""
     return objective.items(observed) if hasattr(objective, "items") else None
+
+
+def measured(baseline: Baseline, objective: Any, observed: list[Any]) -> Measured:
+    """Returns a baseline with its metrics from observations."""
+    return Measured(baseline.metrics(objective, observed), _items(objective, observed), baseline.constant)
 
 
 def beside(baselines: dict[str, dict[str, float]], comparison: Comparison | None) -> dict[str, Any]:

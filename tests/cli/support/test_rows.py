@@ -89,7 +89,6 @@ def test_predictions_of_a_folder_are_the_same_in_parts(recurra, reviews, monkeyp
     assert (code, "60 rows in 2 files" in err) == (0, True)
     assert [json.loads(line)["row"] for line in whole.splitlines()] == list(range(1, 61))
     monkeypatch.setattr(files, "STREAM_BYTES", 0)
-    monkeypatch.setattr("recurra.cli.tasks.sources.STREAM_BYTES", 0)
     for source in ("data", "data/*.csv", (reviews / "data").as_uri()):
         code, parts, err = recurra("predict", "model", source)
         assert (code, parts) == (0, whole)

@@ -1,56 +1,27 @@
-"""Training on Ray: the result is that of one process, also if workers and machines end.
-
-Ray listens at all network interfaces. Each test therefore runs in network and process namespaces of its own, with the
-loopback interface only. They also end all processes of Ray.
-"""
+"""Training on Ray: the result is that of one process, also if workers and machines end."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alone import folder, needs_ray, run_alone
 from recurra import SequenceClassifier
 from recurra.errors import EngineError, UsageError
 
 PROGRAM = Path(__file__).with_name("ray_checks.py")
-ALONE = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
 KILLS, NODES = os.environ.get("RECURRA_KILLS", "1 1").split()
 """Workers and machines that are killed during a run."""
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra cluster")
-
-
-def _can_be_alone() -> bool:
-    if shutil.which("unshare") is None or shutil.which("ip") is None:
-        return False
-    return subprocess.run([*ALONE, "ip", "link", "set", "lo", "up"], capture_output=True).returncode == 0
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a short name: Ray has sockets in it, whose paths are limited."""
-    with tempfile.TemporaryDirectory(prefix="r") as name:
-        yield Path(name)
+__all__ = ["folder"]
 
 
 def check(name: str, folder: Path) -> dict[str, Any]:
     """Runs a check of `ray_checks.py` and returns what it found."""
-    if not _can_be_alone():
-        pytest.skip("needs network namespaces")
-    inner = f'ip link set lo up && exec "{sys.executable}" "$@"'
-    command = [*ALONE, "sh", "-c", inner, "sh", str(PROGRAM), name, str(folder), KILLS, NODES]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1500)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads((folder / f"{name}.json").read_text())
+    return run_alone(PROGRAM, name, folder, KILLS, NODES)
 
 
 @needs_ray

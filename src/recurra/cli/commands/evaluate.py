@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,10 @@ import typer
 
 from recurra.cli.support.console import say, show_json, show_table
 from recurra.cli.support.files import located
-from recurra.cli.support.options import PredictOptions, with_options
+from recurra.cli.support.options import SharedPredictOptions, with_options
 from recurra.cli.tasks import module_of
+from recurra.cli.tasks.parts import evaluate_parts
+from recurra.errors import UsageError
 
 Model = Annotated[Path, typer.Argument(help="Model folder.", metavar="MODEL")]
 AllowNonfinite = Annotated[
@@ -18,7 +21,7 @@ AllowNonfinite = Annotated[
 ]
 
 
-@with_options(PredictOptions)
+@with_options(SharedPredictOptions)
 def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(help="Labelled file.", metavar="DATA")],
@@ -27,7 +30,7 @@ def evaluate(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     *,
-    options: PredictOptions,
+    options: SharedPredictOptions,
 ) -> None:
     """Measure a model on labelled data.
 
@@ -42,6 +45,10 @@ def evaluate(
     estimator: Any = load(model)
     commands = module_of(estimator, options)
     in_parts = None if order_test else getattr(commands, "evaluate", None)
+    if options.processes() is not None:
+        if order_test:
+            raise UsageError("--order-test does not go with --workers")
+        in_parts = _on_workers(model)
     metrics, order = None if in_parts is None else in_parts(estimator, data, options), None
     if metrics is None:
         labelled = commands.read(estimator, data, options)
@@ -61,6 +68,10 @@ def evaluate(
         say(comparison["sentence"])
     if order is not None:
         _show_order(order)
+
+
+def _on_workers(model: Path) -> Callable[[Any, Path, SharedPredictOptions], dict[str, Any]]:
+    return lambda estimator, data, options: evaluate_parts(estimator, model, str(data), options)
 
 
 def _show_order(order: dict[str, dict[str, float]]) -> None:

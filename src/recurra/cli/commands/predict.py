@@ -11,23 +11,38 @@ import typer
 
 from recurra.cli.support.console import say, show_json
 from recurra.cli.support.files import TABLES, is_from_excel
-from recurra.cli.support.options import PredictOptions, with_options
-from recurra.cli.support.rows import counted_on_terminal, write_rows
+from recurra.cli.support.options import SharedPredictOptions, with_options
+from recurra.cli.support.parts import PartFolder
+from recurra.cli.support.rows import counted_on_terminal, flat, write_rows
 from recurra.cli.tasks import module_of, source_of
+from recurra.cli.tasks.parts import predict_parts
 from recurra.errors import UsageError
 
 from .evaluate import Model
 
 
-@with_options(PredictOptions)
+@with_options(SharedPredictOptions)
 def predict(
     model: Model,
     data: Annotated[
         str, typer.Argument(help="A text, a file, or - for one text per line on standard input.", metavar="TEXT|DATA|-")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write a .csv, .tsv, .jsonl or .parquet file instead.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Write a .csv, .tsv, .jsonl or .parquet file instead. A name without an ending is a folder of "
+            "numbered files, which --workers needs.",
+        ),
     ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="Format of the files in a folder: parquet, csv, tsv or jsonl.  [default: parquet]"
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Write the files that are missing in the folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files in the folder.")] = False,
     excel: Annotated[
         bool | None,
         typer.Option(
@@ -37,7 +52,7 @@ def predict(
         ),
     ] = None,
     *,
-    options: PredictOptions,
+    options: SharedPredictOptions,
 ) -> None:
     """Predict: one JSON object per line, in the order of the input.
 
@@ -47,6 +62,7 @@ def predict(
       recurra predict my-model "a fine film"
       recurra predict my-model new.csv --out predictions.csv
       recurra predict my-model new.csv --out predictions.csv --excel
+      recurra predict my-model data --out predictions --workers 4
     """
     from recurra.tasks import load
 
@@ -55,6 +71,10 @@ def predict(
     estimator: Any = load(model)
     commands = module_of(estimator, options)
     source = source_of(estimator, data)
+    folder = _folder(out, source, format, resume, overwrite, options)
+    if folder is not None:
+        predict_parts(estimator, model, str(source), options, folder)
+        return
     writes = isinstance(source, str) and out is not None and hasattr(commands, "write")
     if writes and commands.write(estimator, source, options, out):
         return
@@ -69,16 +89,40 @@ def predict(
         _write(out, rows, mark and out.suffix.lower() in TABLES)
 
 
+FORMATS = ("parquet", "csv", "tsv", "jsonl")
+
+
+def _folder(
+    out: Path | None,
+    source: str | list[str],
+    format: str | None,
+    resume: bool,
+    overwrite: bool,
+    options: SharedPredictOptions,
+) -> PartFolder | None:
+    """Returns the folder to write; None for a file and for standard output.
+
+    Raises:
+        UsageError: an option needs a folder.
+    """
+    if out is None or out.suffix or (out.exists() and not out.is_dir()):
+        given = {"--workers": options.processes(), "--format": format, "--resume": resume, "--overwrite": overwrite}
+        for name, value in given.items():
+            if value:
+                raise UsageError(f"{name} needs --out with the name of a folder, which has no ending such as .csv")
+        return None
+    if source == "-" or isinstance(source, list):
+        raise UsageError(f"--out {out} is a folder, for data from files; give a name such as {out}.csv")
+    if format not in (None, *FORMATS):
+        raise UsageError(f"--format is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, not {format!r:.40}")
+    return PartFolder(out, f".{format or FORMATS[0]}", resume, overwrite)
+
+
 def _number(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for number, row in enumerate(rows, 1):
         yield {"row": number, **row}
 
 
 def _write(out: Path, rows: Iterator[dict[str, Any]], byte_order_mark: bool) -> None:
-    flat = (
-        {k: v for k, v in row.items() if k != "probabilities"}
-        | {f"probability {label}": p for label, p in row.get("probabilities", {}).items()}
-        for row in rows
-    )
-    count = write_rows(out, flat, byte_order_mark=byte_order_mark)
+    count = write_rows(out, flat(rows), byte_order_mark=byte_order_mark)
     say(f"{count:,} predictions written to {out}{' (UTF-8 with a byte order mark)' if byte_order_mark else ''}")

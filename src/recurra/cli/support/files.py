@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from recurra.errors import DataError
 
 from .console import say
-from .options import FileOptions
+from .options import FileOptions, PartOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,15 +54,27 @@ STREAM_BYTES = 64 << 20
 def column_chunks(path: Path, columns: Sequence[str], options: FileOptions, rows: int) -> Iterator[DataFile]:
     """Reads the named columns as `read_columns` does, and yields at most `rows` rows at a time.
 
-    Data of more than `STREAM_BYTES` are read in parts, so that memory does not grow with their size.
+    Data of more than `STREAM_BYTES` are read in parts, so that memory does not grow with their size. Of `PartOptions`,
+    only the rows of the part are read.
     """
-    from recurra.data.readers.tables import data_size, stream_table
+    from recurra.data.readers.tables import stream_table
 
-    if data_size(path) <= STREAM_BYTES:
+    if isinstance(options, PartOptions) and options.reader is not None:
+        for part in options.reader(columns):
+            yield from part.slices(rows)
+        return
+    if not is_streamed(path, options):
         yield from read_columns(path, columns, options).slices(rows)
         return
     for part in stream_table(path, columns, options.how(), note=say):
         yield from part.slices(rows)
+
+
+def is_streamed(path: Path, options: FileOptions) -> bool:
+    """Returns whether a table is read in parts."""
+    from recurra.data.readers.tables import data_size
+
+    return (isinstance(options, PartOptions) and options.reader is not None) or data_size(path) > STREAM_BYTES
 
 
 def listed(names: str | None) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import functools
 import inspect
 import math
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -222,6 +222,55 @@ class PredictOptions(FileOptions, TimeOptions):
     ] = None
 
 
+@dataclass(frozen=True)
+class WorkerOptions:
+    """Options of commands that several processes can share."""
+
+    workers: Annotated[
+        str | None,
+        _run("--workers", text="Processes that work together: N, or MIN:MAX. It needs recurra[cluster].", metavar="N"),
+    ] = None
+    cluster: Annotated[
+        str | None, _run("--cluster", text="Address of a Ray cluster, or local for this machine.", metavar="ADDRESS")
+    ] = None
+    threads_per_worker: Annotated[
+        int | None,
+        _run("--threads-per-worker", text="Threads of each process; by default the cores are divided.", min=1),
+    ] = None
+
+    def processes(self) -> Any:
+        """Returns the options as `recurra.training.workers.options.Workers`; None for this process alone.
+
+        Raises:
+            UsageError: an option needs `--workers`, or the number of processes is not valid.
+        """
+        from recurra.training.workers.options import Workers
+
+        if self.workers is None:
+            for name in ("cluster", "threads_per_worker"):
+                if getattr(self, name) is not None:
+                    raise UsageError(f"--{name.replace('_', '-')} needs --workers")
+            return None
+        return Workers.of(self.workers, self.cluster, self.threads_per_worker)
+
+
+@dataclass(frozen=True)
+class SharedPredictOptions(WorkerOptions, PredictOptions):
+    """Options of commands that several processes can share, with a model on data from files."""
+
+
+@dataclass(frozen=True)
+class PartOptions(PredictOptions):
+    """Options of a process that reads a part of the data.
+
+    Attributes:
+        reader: yields the rows of some columns of a table, see `recurra.data.pieces.partitions.Partitions.files`; None
+            if the data are those of the file that a function is given.
+    """
+
+    reader: Callable[[Sequence[str]], Iterator[Any]] | None = None
+
+
 def _warn_watch(value: bool) -> bool:
     if value:
         say("warning: --watch is deprecated; use --health-checks")
@@ -275,8 +324,8 @@ class Network(_ParameterOptions):
 
 
 @dataclass(frozen=True)
-class FitOptions(Network, FileOptions):
-    """Options of every `recurra fit` command."""
+class RunOptions(Network, FileOptions):
+    """Options of a training run in this process."""
 
     valid: Annotated[
         Path | None, _data("--valid", text="File that selects the best epoch; by default usually a tenth of TRAIN.")
@@ -289,17 +338,12 @@ class FitOptions(Network, FileOptions):
     checkpoint_minutes: Annotated[
         float, _run("--checkpoint-minutes", text="Longest time between two checkpoints, in minutes.", min=0)
     ] = 10.0
-    workers: Annotated[
-        str | None,
-        _run("--workers", text="Processes that train together: N, or MIN:MAX. It needs recurra[cluster].", metavar="N"),
-    ] = None
-    cluster: Annotated[
-        str | None, _run("--cluster", text="Address of a Ray cluster, or local for this machine.", metavar="ADDRESS")
-    ] = None
-    threads_per_worker: Annotated[
-        int | None,
-        _run("--threads-per-worker", text="Threads of each process; by default the cores are divided.", min=1),
-    ] = None
+
+
+@dataclass(frozen=True)
+class FitOptions(WorkerOptions, RunOptions):
+    """Options of every `recurra fit` command."""
+
     logger: Annotated[
         list[str] | None,
         _run(

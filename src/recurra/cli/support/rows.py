@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recurra._util.atomic import written
-from recurra.errors import DataError, UsageError
+from recurra.errors import DataError, RecurraError, UsageError
 
 from .console import on_terminal, progress_bar, to_json
 from .files import TABLES
@@ -19,13 +19,20 @@ ROWS = 16_384
 """Rows that are held in memory and written together."""
 
 
-def write_rows(path: Path, rows: Iterable[dict[str, Any]], *, byte_order_mark: bool = False) -> int:
+def write_rows(
+    path: Path,
+    rows: Iterable[dict[str, Any]],
+    *,
+    byte_order_mark: bool = False,
+    error: type[RecurraError] = DataError,
+) -> int:
     """Writes rows as .csv, .tsv, .jsonl or .parquet, complete or not at all. Some thousand of them are in memory.
 
     Args:
         path: file to write.
         rows: dictionaries with the same keys, which are the names of the columns.
         byte_order_mark: whether a .csv or .tsv file begins with the mark by which Excel recognizes UTF-8.
+        error: class of the error if the file cannot be written.
 
     Returns:
         Number of rows.
@@ -45,7 +52,7 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]], *, byte_order_mark: b
         schema = pa.schema(
             [field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in schema]
         )
-    with written(path) as partial, _writer(path, partial, schema, byte_order_mark) as write:
+    with written(path, error) as partial, _writer(path, partial, schema, byte_order_mark) as write:
         write(_table(path, names, some, schema))
         while some:
             count += len(some)
@@ -53,6 +60,13 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]], *, byte_order_mark: b
             if some:
                 write(_table(path, names, some, schema))
     return count
+
+
+def flat(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yields predictions with a column for each probability, for tables."""
+    for row in rows:
+        found = {key: value for key, value in row.items() if key != "probabilities"}
+        yield found | {f"probability {label}": p for label, p in row.get("probabilities", {}).items()}
 
 
 def counted_on_terminal(rows: Iterable[dict[str, Any]], shown: bool = True) -> Iterator[dict[str, Any]]:

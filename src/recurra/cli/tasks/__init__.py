@@ -10,7 +10,11 @@ Each module has
 - `inputs(estimator, source, options)`: an iterator of tuples, the first arguments of the estimator's `subject` for some
   sequences at a time. `source` is a file name, `-` for standard input or, for models of texts, a list of texts;
 - `predict(estimator, source, options)`: an iterator of dictionaries, one for each row that `recurra predict` writes;
-  `source` as in `inputs`. The rows are those of `estimator.service()`.
+  `source` as in `inputs`. The rows are those of `estimator.service()`;
+- `table_columns(estimator, path, options)`, if predictions can be divided among processes: the columns that `predict`
+  reads if the data are a table whose rows are independent; None if the data can only be divided into files;
+- `add(running, estimator, path, options)`, if there is `table_columns` and the estimator has `running_evaluation`:
+  adds the rows of a table to an evaluation.
 """
 
 from __future__ import annotations
@@ -22,12 +26,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from recurra.cli.support.options import FileOptions
+from recurra.cli.support.options import FileOptions, WorkerOptions
 from recurra.errors import DataError, UsageError
 from recurra.tasks.registry import find
 
 TIMES = ("time_format", "day_first", "month_first")
 """Options of tasks whose tables have a column of times."""
+
+
+_OF_PROCESSES = (*(field.name for field in dataclasses.fields(WorkerOptions)), "reader")
+"""Options that say nothing about the data and the model."""
 
 
 def task_module(task: str) -> ModuleType:
@@ -56,7 +64,7 @@ def module_of(estimator: Any, options: Any) -> ModuleType:
     module = task_module(estimator.task)
     fitting = (*module.OPTIONS, *(field.name for field in dataclasses.fields(FileOptions)))
     for field in dataclasses.fields(options):
-        if field.name not in fitting and getattr(options, field.name) != field.default:
+        if field.name not in (*fitting, *_OF_PROCESSES) and getattr(options, field.name) != field.default:
             raise UsageError(
                 f"{_option(field.name)} does not fit this model, which is a {estimator.title.lower()}; "
                 f"options that fit: {', '.join(map(_option, fitting))}"

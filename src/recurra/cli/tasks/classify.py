@@ -9,9 +9,9 @@ import typer
 from recurra.cli.support.options import with_options
 
 from . import TIMES, many_to_one
-from .many_to_one import SequenceFitOptions, Train, evaluate, inputs, predict, read
+from .many_to_one import SequenceFitOptions, Train, add, evaluate, inputs, predict, read, table_columns
 
-__all__ = ["OPTIONS", "evaluate", "fit", "inputs", "predict", "read"]
+__all__ = ["OPTIONS", "add", "evaluate", "fit", "inputs", "predict", "read", "table_columns"]
 
 
 OPTIONS = ("input", "target", "id", "time", "features", "proba", *TIMES)

@@ -83,6 +83,12 @@ def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> 
     return ((texts,) for texts, _ in _chunks(estimator, source, options))
 
 
+def table_columns(estimator: Any, path: Path, options: PredictOptions) -> list[str] | None:
+    """See `recurra.cli.tasks`."""
+    column = _column(estimator, path, options)
+    return None if column is None else [column]
+
+
 def _chunks(
     estimator: Any, source: str | list[str], options: PredictOptions
 ) -> Iterator[tuple[list[str], Callable[[int], str]]]:

@@ -19,7 +19,7 @@ from .training import train as run
 if TYPE_CHECKING:
     from recurra.data.readers.tables import DataFile
 
-__all__ = ["OPTIONS", "fit", "inputs", "predict", "read"]
+__all__ = ["OPTIONS", "fit", "inputs", "predict", "read", "table_columns"]
 
 OPTIONS = ("input", "condition", "top")
 """See `recurra.cli.tasks`."""
@@ -101,6 +101,12 @@ def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> 
     text = _read(Path(str(source)), None, None, options, None).arguments[0]
     columns = (text.removesuffix("\n").split("\n"),)
     return (tuple(column[i : i + ROWS] for column in columns) for i in range(0, len(columns[0]), ROWS))
+
+
+def table_columns(estimator: Any, path: Path, options: PredictOptions) -> list[str] | None:
+    """See `recurra.cli.tasks`."""
+    input, condition = _columns(estimator, options)
+    return None if input is None else [input] if condition is None else [input, condition]
 
 
 def _texts_and_labels(file: DataFile) -> tuple[Any, ...]:

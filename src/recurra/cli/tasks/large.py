@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.cli.support.console import say
-from recurra.cli.support.files import STREAM_BYTES, Labelled, column_chunks, labels, located
+from recurra.cli.support.files import Labelled, column_chunks, is_streamed, labels, located
 from recurra.cli.support.options import FileOptions
 from recurra.errors import UsageError
 
-from .sources import ROWS, Columns
+from .sources import ROWS, Columns, sequences_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,10 +83,8 @@ def _labels(file: DataFile) -> np.ndarray:
 
 
 def _numbers(table: LargeTable, decimal: str | None) -> Callable[[DataFile], np.ndarray]:
-    """Returns a function that converts a column to numbers. The first piece decides which decimal mark they have."""
-    from recurra.data.pieces import PieceColumn
-
-    _, mark = _numbers_of(PieceColumn(table, 1).read(0), decimal)
+    """Returns a function that converts a column to numbers."""
+    mark = decimal_mark(table, decimal)
     return lambda file: _numbers_of(file, mark)[0]
 
 
@@ -96,23 +94,46 @@ def evaluate_parts(estimator: Any, path: Path, columns: Columns, options: FileOp
     Raises:
         DataError: the table cannot be read; the message names file and line.
     """
-    from recurra.data.readers.sniff import table_suffix
-    from recurra.data.readers.tables import data_size
+    if columns.target is None or estimator.encoder_.kind != "text" or not columns.one_row_each(path):
+        return None
+    if not is_streamed(path, options):
+        return None
+    running = estimator.running_evaluation()
+    add_parts(running, estimator, path, columns, options)
+    return running.result()
 
-    table = columns.input is not None and columns.target is not None and not columns.features
-    if not table or estimator.encoder_.kind != "text" or table_suffix(path) in (".ts", ".npz"):
-        return None
-    if data_size(path) <= STREAM_BYTES:
-        return None
-    running, mark = estimator.running_evaluation(), options.decimal
+
+def decimal_mark(table: LargeTable, decimal: str | None) -> str:
+    """Returns the decimal mark of the numbers in the second column, which the first piece decides.
+
+    Args:
+        table: the table.
+        decimal: the mark that the user gave.
+    """
+    from recurra.data.pieces import PieceColumn
+
+    return _numbers_of(PieceColumn(table, 1).read(0), decimal)[1]
+
+
+def add_parts(running: Any, estimator: Any, path: Path, columns: Columns, options: FileOptions) -> None:
+    """Adds the rows of a table, or of a part of it, to an evaluation.
+
+    Args:
+        running: a `recurra.tasks.many_to_one.running.RunningEvaluation`.
+        estimator: the model.
+        path: the table.
+        columns: names of its columns.
+        options: how to read it.
+    """
+    mark = options.decimal
     for part in column_chunks(path, [str(columns.input), str(columns.target)], options, ROWS):
         with located(part.where):
             if estimator.task == "regress":
                 values, mark = _numbers_of(part, mark)
             else:
                 values = labels(part.table.column(1))
-            running.add(part.table.column(0), values)
-    return running.result()
+            text = estimator.encoder_.kind == "text"
+            running.add(part.table.column(0) if text else sequences_of(part, path, str(columns.input)), values)
 
 
 def _numbers_of(part: DataFile, decimal: str | None) -> tuple[np.ndarray, str]:

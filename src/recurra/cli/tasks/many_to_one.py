@@ -14,7 +14,7 @@ from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions,
 from recurra.cli.support.stdin import text_batches
 from recurra.errors import UsageError
 
-from .large import evaluate_parts, large_source
+from .large import add_parts, evaluate_parts, large_source
 from .sources import Columns, read_chunks, read_source
 from .training import train
 
@@ -89,6 +89,27 @@ def predict(estimator: Any, source: str | list[str], options: PredictOptions) ->
     for chunk, ids in _chunks(estimator, source, options):
         for i, answer in enumerate(service.answers(as_sequences(chunk), given)):
             yield answer if ids is None else {"id": ids[i], **answer}
+
+
+def table_columns(estimator: Any, path: Path, options: PredictOptions) -> list[str] | None:
+    """See `recurra.cli.tasks`."""
+    from recurra.data.files.places import find_files
+    from recurra.data.readers.sniff import TABLE_SUFFIXES, table_suffix
+
+    columns = Columns.of(options, estimator.provenance_)
+    if columns.features:
+        raise UsageError("a long table (--features) cannot be divided: the rows of a sequence may be anywhere in it")
+    first = Path(find_files(path)[0].name)
+    if columns.one_row_each(first) and estimator.encoder_.kind != "audio":
+        return [str(columns.input)]
+    if columns.input is None and table_suffix(first) in TABLE_SUFFIXES:
+        raise UsageError(f"name the column of sequences of {path.name} with --input")
+    return None
+
+
+def add(running: Any, estimator: Any, path: Path, options: PredictOptions) -> None:
+    """See `recurra.cli.tasks`."""
+    add_parts(running, estimator, path, Columns.of(options, estimator.provenance_), options)
 
 
 def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[tuple[Any]]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from recurra.cli.support.console import say
 from recurra.cli.support.files import (
-    STREAM_BYTES,
     Labelled,
     column_chunks,
+    is_streamed,
     labels,
     listed,
     located,
@@ -85,6 +85,12 @@ class Columns:
             raise ModelFolderError(f"the time format of the model cannot be used: {error}") from None
         return replace(self, reading=self.reading.after(known))
 
+    def one_row_each(self, path: Path) -> bool:
+        """Returns whether a file is a table with a sequence in each row, in the column `input`."""
+        from recurra.data.readers.sniff import table_suffix
+
+        return self.input is not None and not self.features and table_suffix(path) not in (".ts", ".npz")
+
     @property
     def remembered(self) -> dict[str, Any]:
         """The names as fields of `Provenance`."""
@@ -157,16 +163,12 @@ def read_chunks(
         options: see `read_source`.
         sounds: True if the model takes recordings.
     """
-    from recurra.data.readers.sniff import table_suffix
-    from recurra.data.readers.tables import data_size
-
-    table = columns.input is not None and not columns.features and table_suffix(path) not in (".ts", ".npz")
-    if not table or sounds or data_size(path) <= STREAM_BYTES:
+    if not columns.one_row_each(path) or sounds or not is_streamed(path, options):
         yield from read_source(task, path, columns, options, targets=False).chunks()
         return
     name = str(columns.input)
     for part in column_chunks(path, [name], options, ROWS):
-        yield _sequences(part, path, name), None
+        yield sequences_of(part, path, name), None
 
 
 def _from_archive(task: str, path: Path, kind: str, columns: Columns, options: FileOptions, targets: bool) -> Source:
@@ -216,7 +218,7 @@ def _from_column(
     file = (
         read_numbers(path, names, 1, options, cache) if task == "regress" else read_columns(path, names, options, cache)
     )
-    sequences, found = _sequences(file, path, str(columns.input)), None
+    sequences, found = sequences_of(file, path, str(columns.input)), None
     if targets:
         column = file.table.column(1)
         name = str(columns.target)
@@ -224,7 +226,7 @@ def _from_column(
     return Source(sequences, found, file.where, columns.remembered)
 
 
-def _sequences(file: DataFile, path: Path, name: str) -> Any:
+def sequences_of(file: DataFile, path: Path, name: str) -> Any:
     """Returns the sequences of the first column: texts as an Arrow column, arrays, or names of recordings."""
     import pyarrow as pa
 

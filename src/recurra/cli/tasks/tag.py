@@ -137,6 +137,10 @@ def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> 
     return ((chunk,) for chunk in _chunks(words))
 
 
+def table_columns(estimator: Any, path: Path, options: PredictOptions) -> None:
+    """See `recurra.cli.tasks`. A file is predicted as a whole."""
+
+
 def _chunks(sentences: list[list[str]]) -> Iterator[list[list[str]]]:
     return (sentences[i : i + SENTENCES] for i in range(0, len(sentences), SENTENCES))
 

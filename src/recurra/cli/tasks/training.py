@@ -51,6 +51,7 @@ def train(task: str, train: Path, options: FitOptions, read: Read, params: dict[
         raise UsageError(f"--{name.replace('_', '-')} is not for {task}")
     estimator: Any = kind(**params)
     loggers_of(estimator.logger)  # before the data are read
+    workers = options.processes()
     with _run_folder(options) as run:
         data = read(train, run)
         valid = None if options.valid is None else read(options.valid, run)
@@ -61,23 +62,11 @@ def train(task: str, train: Path, options: FitOptions, read: Read, params: dict[
                 checkpoint=run,
                 checkpoint_minutes=options.checkpoint_minutes,
                 resume=options.resume,
-                **_workers(options),
+                **({} if workers is None else {"workers": workers}),
             )
         estimator.provenance_ = Provenance(training_file=train.name, **data.names)
         _finish(estimator, options.out, run)
     return estimator
-
-
-def _workers(options: FitOptions) -> dict[str, Any]:
-    """Returns the argument `workers` of `fit`; nothing for one process."""
-    from recurra.training.workers.options import Workers
-
-    if options.workers is None:
-        for name in ("cluster", "threads_per_worker"):
-            if getattr(options, name) is not None:
-                raise UsageError(f"--{name.replace('_', '-')} needs --workers")
-        return {}
-    return {"workers": Workers.of(options.workers, options.cluster, options.threads_per_worker)}
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from .training import train as run
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["OPTIONS", "fit", "inputs", "predict", "read"]
+__all__ = ["OPTIONS", "fit", "inputs", "predict", "read", "table_columns"]
 
 OPTIONS = ("input", "source", "target", "target_file", "n_best", "bleu_tokens", "beam", "plot")
 """See `recurra.cli.tasks`."""
@@ -120,7 +120,7 @@ def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
     """Reads pairs for a model. By default the columns are those of the training data."""
     _ask(estimator, options)
     known = estimator.provenance_
-    source = options.source or options.input or known.source_column
+    source = _source_column(estimator, options)
     return _labelled(path, Sides(source, options.target or known.target_column, options.target_file), options, None)
 
 
@@ -153,7 +153,7 @@ def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> 
     lines = text_batches(source)
     if lines is not None:
         return ((part,) for some in lines for part in _parts(some))
-    name, path = options.source or options.input or estimator.provenance_.source_column, Path(str(source))
+    name, path = _source_column(estimator, options), Path(str(source))
     if name is None:  # the model was trained on files of lines
         from recurra.data.readers.text_lines import read_lines
 
@@ -162,6 +162,16 @@ def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> 
         return ((part.to_pylist(),) for part in _parts(file.table.column(0)))
     chunks = column_chunks(path, [name], options, ROWS)
     return (([text or "" for text in part.table.column(0).to_pylist()],) for part in chunks)
+
+
+def table_columns(estimator: Any, path: Path, options: PredictOptions) -> list[str] | None:
+    """See `recurra.cli.tasks`."""
+    name = _source_column(estimator, options)
+    return None if name is None else [name]
+
+
+def _source_column(estimator: Any, options: PredictOptions) -> str | None:
+    return options.source or options.input or estimator.provenance_.source_column
 
 
 def _parts(rows: Any) -> Iterator[Any]:

@@ -56,6 +56,13 @@ class Moments:
         self._merge(count, mean + rest, squares, exponent)
         self._low, self._high = np.fmin(self._low, low), np.fmax(self._high, high)
 
+    def merge(self, other: Moments) -> None:
+        """Adds the rows of other moments with as many columns."""
+        exponent = np.maximum(self._exponent, other._exponent)
+        shrink = other._exponent - exponent
+        self._merge(other.count, np.ldexp(other._mean, shrink), np.ldexp(other._squares, 2 * shrink), exponent)
+        self._low, self._high = np.fmin(self._low, other._low), np.fmax(self._high, other._high)
+
     def _merge(self, count: np.ndarray, mean: np.ndarray, squares: np.ndarray, exponent: np.ndarray) -> None:
         """Merges the sums of an array, in units of 2^exponent, with those of the arrays before it."""
         shrink = self._exponent - exponent

@@ -136,15 +136,15 @@ class LargeTable:
         """Returns a column, by the name or position given to the constructor."""
         return PieceColumn(self, self.columns.index(column))
 
-    def batches(self, piece: int, columns: Sequence[int], rows: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(self, piece: int | Piece, columns: Sequence[int], rows: int | None = None) -> Iterator[pa.RecordBatch]:
         """Yields the rows of a piece, some thousand at a time.
 
         Args:
-            piece: number of the piece.
+            piece: the piece, or its number.
             columns: positions of columns in `columns`.
             rows: number of rows from the beginning of the piece; all by default.
         """
-        found = self.pieces[piece]
+        found = self.pieces[piece] if isinstance(piece, int) else piece
         part = self._parts[found.part]
         names = [part.names[i] for i in columns]
         skip, left = found.start, found.rows if rows is None else min(rows, found.rows)
@@ -172,16 +172,17 @@ class LargeTable:
                     yield part.source.file(table, np.arange(first, first + table.num_rows))
                     first += table.num_rows
 
-    def file(self, piece: int, table: pa.Table) -> DataFile:
+    def file(self, piece: int | Piece, table: pa.Table, skip: int = 0) -> DataFile:
         """Returns rows of a piece with their places in the user's file.
 
         Args:
-            piece: number of the piece.
-            table: its first rows.
+            piece: the piece, or its number.
+            table: its rows.
+            skip: number of rows of the piece before them.
         """
-        found = self.pieces[piece]
+        found = self.pieces[piece] if isinstance(piece, int) else piece
         part = self._parts[found.part]
-        first = part.first + found.first
+        first = part.first + found.first + skip
         return part.source.file(table, np.arange(first, first + table.num_rows))
 
     def fingerprint(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,10 @@ class Totals(Protocol):
 
     def add(self, output: np.ndarray, target: np.ndarray, losses: np.ndarray) -> None:
         """Adds a batch: outputs `(batch, outputs)`, encoded targets and the loss of each sequence."""
+        ...
+
+    def merge(self, other: Any) -> None:
+        """Adds the sums of other outputs."""
         ...
 
     def metrics(self) -> dict[str, float]:
@@ -40,6 +45,11 @@ class ClassTotals:
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
             self._pairs[(pair[0], pair[1])] += count
         self._loss += float(losses.sum(dtype=np.float64))
+
+    def merge(self, other: ClassTotals) -> None:
+        """See `Totals.merge`."""
+        self._pairs.update(other._pairs)
+        self._loss += other._loss
 
     def metrics(self) -> dict[str, float]:
         """See `Totals.metrics`."""
@@ -78,6 +88,15 @@ class NumberTotals:
         self._sizes += np.abs(error * self._scale).sum(0)
         self._loss += float(losses.sum(dtype=np.float64))
 
+    def merge(self, other: NumberTotals) -> None:
+        """See `Totals.merge`."""
+        self._targets.merge(other._targets)
+        self._rows += other._rows
+        self._loss += other._loss
+        self._own += other._own
+        self._squares += other._squares
+        self._sizes += other._sizes
+
     def metrics(self) -> dict[str, float]:
         """See `Totals.metrics`."""
         total = self._targets.deviation**2 * self._rows
@@ -91,21 +110,43 @@ class NumberTotals:
         }
 
 
+class Sums:
+    """Sums over sequences, for the network (named `""`) and each baseline.
+
+    Args:
+        names: the names.
+        new_totals: returns empty sums for the metrics.
+    """
+
+    def __init__(self, names: Sequence[str], new_totals: Callable[[], Totals]) -> None:
+        self.rows = 0
+        self.totals = {name: new_totals() for name in names}
+        # what each sequence contributes to the compared metric, and the squared differences from the network
+        self.each = dict.fromkeys(names, 0.0)
+        self.squares = dict.fromkeys(names, 0.0)
+
+    def merge(self, other: Sums) -> None:
+        """Adds the sums of other sequences."""
+        self.rows += other.rows
+        for name, totals in self.totals.items():
+            totals.merge(other.totals[name])
+            self.each[name] += other.each[name]
+            self.squares[name] += other.squares[name]
+
+
 class RunningEvaluation:
     """Evaluates a many-to-one model and its baselines on parts of a data set.
 
     Args:
         estimator: the model.
+
+    Attributes:
+        sums: what was added so far.
     """
 
     def __init__(self, estimator: Any) -> None:
         self._estimator, self._objective = estimator, estimator._evaluation_objective()
-        self._rows = 0
-        names = ["", *(baseline.name for baseline in estimator.baselines_)]
-        self._totals: dict[str, Totals] = {name: estimator.new_totals() for name in names}
-        # sums over sequences of what each contributes to the compared metric, and of the squared differences
-        self._each = dict.fromkeys(names, 0.0)
-        self._squares = dict.fromkeys(names, 0.0)
+        self.sums = Sums(["", *(baseline.name for baseline in estimator.baselines_)], estimator.new_totals)
 
     def add(self, X: Any, y: Any) -> None:
         """Adds labelled sequences; those without a target are left out.
@@ -118,14 +159,18 @@ class RunningEvaluation:
         if is_missing(y).all():
             return
         batches: Batches = self._estimator._labelled(X, y, None)
-        self._rows += batches.count
+        self.sums.rows += batches.count
         with self._estimator._inference() as (network, device):
             for batch in batches:
                 output = network(*to_device(batch, device)[:2]).float().cpu()
                 own = self._count("", finite(output), batch.targets)
                 for baseline in self._estimator.baselines_:
                     other = self._count(baseline.name, baseline(batch.values, batch.lengths), batch.targets)
-                    self._squares[baseline.name] += float(((own - other) ** 2).sum())
+                    self.sums.squares[baseline.name] += float(((own - other) ** 2).sum())
+
+    def merge(self, sums: Sums) -> None:
+        """Adds the `sums` of another evaluation of the same model."""
+        self.sums.merge(sums)
 
     def result(self) -> dict[str, Any]:
         """Returns what `Estimator.evaluate` returns.
@@ -135,27 +180,27 @@ class RunningEvaluation:
         """
         from recurra.tasks.base import beside
 
-        if not self._rows:
+        if not self.sums.rows:
             raise DataError("every target is missing: there is nothing to compare with")
-        metrics = self._totals[""].metrics()
+        metrics = self.sums.totals[""].metrics()
         finite_loss(metrics)
         found = {}
         for baseline in self._estimator.baselines_:
             name = baseline.name
             # the influence of a sequence is its difference less the mean difference, divided by their number
-            away = self._squares[name] - (self._each[""] - self._each[name]) ** 2 / self._rows
-            margin = margin_of(self._rows, max(away, 0.0) / self._rows**2)
-            found[name] = Measured(self._totals[name].metrics(), None, baseline.constant, margin)
+            away = self.sums.squares[name] - (self.sums.each[""] - self.sums.each[name]) ** 2 / self.sums.rows
+            margin = margin_of(self.sums.rows, max(away, 0.0) / self.sums.rows**2)
+            found[name] = Measured(self.sums.totals[name].metrics(), None, baseline.constant, margin)
         comparison = None
         if found:
             own, objective = Measured(metrics), self._objective
             comparison = compare(own, found, objective.monitor, objective.monitor_mode == "max", objective.perfect)
         baselines = {name: measured.metrics for name, measured in found.items()}
-        return {**metrics, "n": self._rows, **beside(baselines, comparison)}
+        return {**metrics, "n": self.sums.rows, **beside(baselines, comparison)}
 
     def _count(self, name: str, output: torch.Tensor, target: Any) -> np.ndarray:
         """Adds the outputs of a model. Returns what each sequence contributes to the compared metric."""
         losses, each = self._objective.losses(output, target), self._objective.each(output, target).double().numpy()
-        self._totals[name].add(output.numpy(), target.numpy(), losses.numpy())
-        self._each[name] += float(each.sum())
+        self.sums.totals[name].add(output.numpy(), target.numpy(), losses.numpy())
+        self.sums.each[name] += float(each.sum())
         return each

@@ -33,6 +33,7 @@ from recurra.tasks.subject import Subject
 
 from .baselines import LinearTags, fit_linear_tags
 from .network import UNSEEN_TAG, TaggerNetwork, Tagging
+from .running import Observations
 from .service import TagService
 
 MAX_CRF_TAGS = 400
@@ -341,6 +342,11 @@ class SequenceTagger(Estimator):
             answers=answers,
             title=self.title,
         )
+
+    def running_evaluation(self) -> Observations:
+        """Returns an object that evaluates the model on parts of a data set, as `evaluate` does on all of it."""
+        check_is_fitted(self, "network_")
+        return Observations(self)
 
     def _labelled(self, X: Any, y: Any, sample_weight: Any) -> WordBatches:
         if sample_weight is not None:

@@ -6,9 +6,10 @@ import logging
 import os
 import re
 import socket
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from recurra._util.atomic import reason
@@ -43,6 +44,7 @@ def connected(ray: Any, workers: Workers, threads: int) -> Iterator[str]:
         yield ""
         return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its remarks would be on the terminal
     os.environ.setdefault("RAY_worker_niceness", "0")  # else other programs of the machine delay every step
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if workers.cluster == LOCAL:
@@ -56,12 +58,13 @@ def connected(ray: Any, workers: Workers, threads: int) -> Iterator[str]:
             dashboard = ray.init(**options).dashboard_url
     except Exception as error:  # Ray's errors have no common class
         raise EngineError(_refusal(workers.cluster, error)) from None
-    try:
-        if workers.cluster != LOCAL:
-            _check_machines(ray)
-        yield f"http://{dashboard}" if dashboard else ""
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):  # Ray prints remarks on workers that ended
+        try:
+            if workers.cluster != LOCAL:
+                _check_machines(ray)
+            yield f"http://{dashboard}" if dashboard else ""
+        finally:
+            ray.shutdown()
 
 
 def last_line(error: BaseException | None) -> str:
