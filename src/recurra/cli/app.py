@@ -12,7 +12,21 @@ import typer
 from recurra import __version__
 from recurra.errors import UsageError
 
-from .commands import bench, demo, doctor, evaluate, export, fit, generate, health, inspect, lab, predict, sample, serve
+from .commands import (
+    bench,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    fit,
+    generate,
+    health,
+    inspect,
+    lab,
+    predict,
+    sample,
+    serve,
+)
 from .support.command import App
 from .support.suggest import SuggestingGroup
 
@@ -70,6 +84,7 @@ def recurra(
 
 app.command()(demo.demo)
 app.add_typer(fit.app, name="fit")
+app.add_typer(fit.tune_app, name="tune")
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(inspect.inspect)

@@ -40,7 +40,7 @@ Best epoch: {best_epoch} of {epochs}. {evaluated_on}
 ## Training
 
 {settings}
-
+{search}
 ## Versions
 
 {versions}
@@ -67,7 +67,7 @@ def model_card(
         tags: for catalogues of models.
         example: Python expression of an input.
         metrics: `best_epoch`, `epochs`, `valid` (metrics) and `evaluated_on`; optionally `baselines` and
-            `cross_validation` (metrics by the name of a baseline) and `comparison`.
+            `cross_validation` (metrics by the name of a baseline), `comparison`, and `tuning` after a search.
         data: facts about the training data, with its hash.
         settings: constructor arguments of the estimator.
     """
@@ -92,8 +92,27 @@ def model_card(
         evaluated_on=metrics["evaluated_on"],
         data=_table("what", {"value": data}),
         settings=_table("setting", {"value": settings}),
+        search=_search(metrics.get("tuning")),
         versions=_table("package", {"version": versions()}),
     )
+
+
+def _search(found: Mapping[str, Any] | None) -> str:
+    """Returns the section on the search of parameters; nothing if there was none."""
+    if not found:
+        return ""
+    lines = [f"\n## Search of parameters\n\n{len(found['trials'])} trials in {found['minutes']:.1f} minutes."]
+    if found["note"]:
+        lines.append(f"Data: {found['note']}.")
+    lines.append(found["verdict"])
+    searched = {name: found["params"].get(name, "default") for name in found["space"]}
+    tables = [_table("parameter", {"values tried": found["space"], "best": searched})]
+    if found["test"]:
+        metrics = {
+            name: {k: v for k, v in values.items() if isinstance(v, float)} for name, values in found["test"].items()
+        }
+        tables += ["On the test data, which chose nothing:", _metric_table(metrics)]
+    return "\n\n".join([" ".join(lines[1:]) and f"{lines[0]} {' '.join(lines[1:])}", *tables]) + "\n"
 
 
 def versions() -> dict[str, str]:

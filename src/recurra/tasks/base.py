@@ -38,6 +38,7 @@ from .serving.service import Service
 from .size import refuse_too_large
 from .subject import Subject
 from .subsample import select
+from .tuning.tunable import Tunable
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ REMEDY = "use a smaller learning rate or look for extreme values in the data"
 
 
 @dataclass(eq=False, repr=False)
-class Estimator(Parameters, BaseEstimator, metaclass=RenamingType):
+class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
     """Base of the estimators. The constructor stores its arguments only; fitted names end in `_`.
 
     A task adds its own arguments. It defines the batches in `_prepare`, the network in `_build`, and the loss and the

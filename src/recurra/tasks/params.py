@@ -22,6 +22,8 @@ from recurra.cells import Cell, CellLike
 from recurra.cells.registry import NO_MEMORY, names
 from recurra.errors import UsageError
 
+from .tuning.ranges import Range, Search
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -57,6 +59,8 @@ class Param:
         none: meaning of None, for messages, such as `"for no limit"`.
         fingerprint: whether the value affects the trained weights. If it does, a run with another value cannot be
             resumed.
+        search: values that `tune` tries: a `Range` or a tuple of choices; None or `()` if it does not change the
+            parameter.
     """
 
     help: str = ""
@@ -70,6 +74,7 @@ class Param:
     share: bool = False
     none: str | None = None
     fingerprint: bool = True
+    search: Search | None = None
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -150,6 +155,7 @@ class Parameters:
         f"{', '.join(names(memoryless=False))}, or {NO_MEMORY}: a baseline without memory.",
         'one of `recurra.nn.CELLS`, or a `Cell` of your own. `"none"` is a baseline without memory.',
         panel=_NETWORK,
+        search=("lstm", "gru"),
     )
     hidden_size: int = param(
         128,
@@ -157,6 +163,7 @@ class Parameters:
         panel=_NETWORK,
         at_least=1,
         at_most=MAX_SIZE,
+        search=Range(32, 512, log=True),
     )
     num_layers: int = param(
         1,
@@ -165,12 +172,14 @@ class Parameters:
         option="--layers",
         at_least=1,
         at_most=MAX_LAYERS,
+        search=(1, 2, 3),
     )
     dropout: float = param(
         0.4,
         "Probability of dropping a feature in training.",
         panel=_TRAINING,
         share=True,
+        search=Range(0.0, 0.6),
     )
     epochs: int | None = param(
         None,
@@ -181,15 +190,16 @@ class Parameters:
         at_most=EPOCHS_LIMIT,
         none="for enough",
     )
-    batch_size: int = param(64, "Sequences per step.", panel=_TRAINING, at_least=1)
+    batch_size: int = param(64, "Sequences per step.", panel=_TRAINING, at_least=1, search=(16, 32, 64, 128))
     learning_rate: float = param(
         2e-3,
         "Peak learning rate of AdamW.",
         "peak learning rate of AdamW. It rises during the first steps and then falls as a cosine.",
         panel=_TRAINING,
         positive=True,
+        search=Range(3e-4, 2e-2, log=True),
     )
-    weight_decay: float = param(0.01, "", "weight decay of AdamW.", at_least=0)
+    weight_decay: float = param(0.01, "", "weight decay of AdamW.", at_least=0, search=Range(1e-3, 0.3, log=True))
     gradient_clip: float = param(1.0, "", "largest norm of the gradient.", at_least=0)
     validation_fraction: float = param(
         0.1, "", "share of the training data that selects the best epoch if `fit` gets no validation data.", share=True
@@ -284,12 +294,36 @@ class Shared:
         "Also read the sequence backwards.",
         panel=_NETWORK,
         option="--bidirectional/--one-direction",
+        search=(False, True),
     )
-    tokens: str | None = param(None, "char, word or bpe.", choices="recurra.data.encoders.text:TOKENS", panel=_NETWORK)
-    vocab_size: int | None = param(None, "Largest number of different tokens.", panel=_NETWORK, at_least=2)
-    embedding_size: int | None = param(None, "Size of a token's vector.", panel=_NETWORK, at_least=1, at_most=MAX_SIZE)
-    pooling: str | None = param(None, "attention, max, mean or last.", choices="recurra.nn:POOLINGS", panel=_NETWORK)
-    token_dropout: float | None = param(None, "Probability of hiding a token in training.", panel=_TRAINING, share=True)
+    tokens: str | None = param(
+        None,
+        "char, word or bpe.",
+        choices="recurra.data.encoders.text:TOKENS",
+        panel=_NETWORK,
+        search=("bpe", "word", "char"),
+    )
+    vocab_size: int | None = param(
+        None, "Largest number of different tokens.", panel=_NETWORK, at_least=2, search=(2000, 4000, 8000, 16000)
+    )
+    embedding_size: int | None = param(
+        None,
+        "Size of a token's vector.",
+        panel=_NETWORK,
+        at_least=1,
+        at_most=MAX_SIZE,
+        search=Range(32, 256, log=True),
+    )
+    pooling: str | None = param(
+        None,
+        "attention, max, mean or last.",
+        choices="recurra.nn:POOLINGS",
+        panel=_NETWORK,
+        search=("attention", "max", "mean", "last"),
+    )
+    token_dropout: float | None = param(
+        None, "Probability of hiding a token in training.", panel=_TRAINING, share=True, search=Range(0.0, 0.5)
+    )
 
 
 SHARED: dict[str, Param] = {field.name: field.metadata["param"] for field in dataclasses.fields(Shared)}
@@ -333,7 +367,7 @@ def check_types(estimator: Any) -> None:
     """Raises `UsageError` for the first parameter whose type is not the one that its hint names."""
     hints = hints_of(type(estimator))
     for name, value in estimator.get_params(deep=False).items():
-        kinds = _kinds(hints[name])
+        kinds = kinds_of(hints[name])
         if not any(_fits(value, kind) for kind in kinds) and not (name in _FLAGS and isinstance(value, bool)):
             wanted = " or ".join(dict.fromkeys(_words(kinds)))
             raise UsageError(f"{name} must be {wanted}, got {value!r:.60}")
@@ -362,7 +396,8 @@ def _words(kinds: list[Any]) -> Iterator[str]:
     return (words.get(kind, "a list or a dictionary") for kind in kinds)
 
 
-def _kinds(hint: Any) -> list[Any]:
+def kinds_of(hint: Any) -> list[Any]:
+    """Returns the types that a hint allows."""
     union = get_origin(hint) in (types.UnionType, Union)
     return list(get_args(hint)) if union else [hint]
 

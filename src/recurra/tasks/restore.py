@@ -146,9 +146,12 @@ def _with_params(kind: type[E], params: dict[str, Any], cells: Iterable[CellLike
 
 def _take_metrics(estimator: Estimator, metrics: dict[str, Any]) -> None:
     """Gives an estimator the content of metrics.json."""
-    found: dict[str, Any] = {k: v if v is None and k != "loss" else _with_nan(v) for k, v in metrics.items()}
+    as_is = {k: v for k, v in metrics.items() if (v is None and k != "loss") or k == "tuning"}
+    found: dict[str, Any] = {k: as_is[k] if k in as_is else _with_nan(v) for k, v in metrics.items()}
     estimator.history_, estimator.health_checks_ = found.pop("history"), found.pop("watch", [])
     estimator.metrics_ = found
+    if "tuning" in found:
+        estimator.tuning_ = found["tuning"]
     estimator.best_epoch_, estimator.n_iter_ = metrics["best_epoch"], metrics["epochs"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 def select(X: Any, y: Any, rows: int) -> tuple[Any, Any, list[int]]:
     """See `Estimator.subsample`."""
     at = spread(len(X), rows) if hasattr(X, "__len__") and not isinstance(X, str) else []
-    return (_take(X, at), None if y is None else _take(y, at), at) if at else (X, y, at)
+    return (take(X, at), None if y is None else take(y, at), at) if at else (X, y, at)
 
 
 def spread(count: int, rows: int) -> list[int]:
@@ -22,10 +22,10 @@ def spread(count: int, rows: int) -> list[int]:
     return [i * count // rows for i in range(rows)] if count > rows else list(range(count))
 
 
-def _take(column: Any, rows: list[int]) -> Any:
-    """Some rows of a list or column of any library."""
+def take(column: Any, rows: list[int]) -> Any:
+    """Returns some rows of a list or column of any library."""
     if hasattr(column, "rows"):  # sequences as a file gives them
-        return dataclasses.replace(column, rows=_take(column.rows, rows))
+        return dataclasses.replace(column, rows=take(column.rows, rows))
     if hasattr(column, "to_pylist"):  # Arrow
         return column.take(rows).to_pylist()
     if hasattr(column, "iloc"):  # pandas

@@ -25,6 +25,7 @@ from .checkpoints import CheckedFiles
 from .health.monitor import HealthMonitor
 from .health.nonfinite import first_bad
 from .logs.callback import LogMetrics
+from .observer import CallObserver, current_observer
 from .progress import Line, ShowProgress, line_for
 from .quiet import quiet_lightning
 from .settings import Carrying, History, Objective, Run, Settings, choose_device
@@ -86,6 +87,8 @@ def train(
     shown = settings.verbose and not group.rank
     progress = ShowProgress(line or line_for(Console(stderr=True)), health) if shown else None
     callbacks += [progress] if progress else []
+    observer = current_observer()
+    callbacks += [CallObserver(observer)] if observer is not None else []
     on_gpu = device.type == "cuda"
     with (
         _sole_user(None if group.several else settings.checkpoint),

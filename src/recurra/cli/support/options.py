@@ -393,6 +393,7 @@ def with_options(options: type, *, without: tuple[str, ...] = ()) -> Callable[[C
 
         needed = [p for p in own if p.default is p.empty]
         parameters = [*needed, *shared, *(p for p in own if p not in needed)]  # the order of `--help`
+        wrapper.declared = options, without  # type: ignore[attr-defined]  # for `recurra tune`
         wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
         return wrapper

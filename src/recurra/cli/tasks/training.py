@@ -15,6 +15,7 @@ from recurra._util.atomic import locked, reason, remove, tidy
 from recurra.cli.support.console import on_terminal, say
 from recurra.cli.support.files import Labelled, located
 from recurra.cli.support.options import FitOptions
+from recurra.cli.support.tuning import TuneOptions, tune
 from recurra.errors import ModelFolderError, UsageError
 
 from . import task_module
@@ -51,6 +52,8 @@ def train(task: str, train: Path, options: FitOptions, read: Read, params: dict[
         raise UsageError(f"--{name.replace('_', '-')} is not for {task}")
     estimator: Any = kind(**params)
     loggers_of(estimator.logger)  # before the data are read
+    if isinstance(options, TuneOptions):
+        return tune(estimator, train, options, read)
     workers = options.processes()
     with _run_folder(options) as run:
         data = read(train, run)

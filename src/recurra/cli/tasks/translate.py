@@ -102,6 +102,8 @@ def fit(
     table = source is not None and target is not None
     if table == (target_file is not None) or (source is None) != (target is None):
         raise UsageError("give --source and --target for a table, or --target-file for two files of lines")
+    if target_file is not None and getattr(options, "test", None) is not None:
+        raise UsageError("--test is for tables; of two files, a part of the training data measures the result")
     if options.valid is not None and (target_file is None) != (valid_target_file is None):
         raise UsageError("--valid has the form of TRAIN: two files need --valid-target-file, a table does not")
 

@@ -160,8 +160,8 @@ class BlankFiller(Estimator):
     """
 
     learning_rate: float = 3e-3
-    tokens: str = "word"
-    vocab_size: int = 10_000
+    tokens: str = param("word", search=())  # the loss is per token, and known tokens only
+    vocab_size: int = param(10_000, search=())
     embedding_size: int = 128
     direction: str = param("both", choices=DIRECTIONS)
     token_dropout: float = 0.1

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,11 @@ from recurra.data.columns.panel import Columns, Panel, panel_of_arrays
 from recurra.data.columns.panel_table import choose, panel_of_table
 from recurra.data.columns.timestamps import TimeReading
 from recurra.errors import DataError, UsageError
+from recurra.tasks.tuning.parts import Parts
+from recurra.tasks.tuning.space import Space
+from recurra.tasks.tuning.tunable import Tunable
 
-from .prepare import Preparation
+from .prepare import Preparation, most_context
 from .result import Forecast, rows_of
 
 
@@ -209,3 +212,56 @@ def _as_type(column: Any, kind: Any) -> Any:
     if type(kind).__name__ == "CategoricalDtype" and not column.isin(kind.categories).all():
         return column.astype(kind.categories.dtype)  # times to come are new categories
     return column.astype(kind)
+
+
+SPLIT, SPLIT_TEST = (0.8, 0.1, 0.1), (0.9, 0.0, 0.1)
+"""Parts of the time for training, choosing and measuring; without a part for choosing if other data choose."""
+HORIZONS = (2, 4, 8, 16)
+"""Contexts to try, in horizons."""
+
+
+class SearchedForecaster(Tunable):
+    """See `Tunable`."""
+
+    def _search_space(self, *data: Any) -> Space:
+        """Returns the declared space, and contexts that suit the horizon and the length of the series."""
+        horizon: int = self.horizon  # type: ignore[attr-defined]
+        most = most_context([round(SPLIT[0] * _longest(data[0]))], horizon)
+        contexts = [horizon * factor for factor in HORIZONS if horizon * factor <= most]
+        return {**super()._search_space(*data), **({"context": (None, *contexts)} if contexts else {})}
+
+    def _search_parts(self, data: tuple[Any, ...], valid: Any, test: Any, seed: int) -> Parts:
+        """Divides series by time, which every trial does itself."""
+        split = self.split  # type: ignore[attr-defined]
+        if split is not None:
+            own = data if len(split) == 3 and split[2] else None
+            return Parts(((data, valid),), own if test is None else test)
+        if test is not None:
+            return Parts(((data, valid),), test)
+        if valid is not None:
+            note = "the last tenth of the time measures the result"
+            return Parts(((data, valid),), data, note=note, params={"split": SPLIT_TEST})
+        note = "the last tenth of the time measures the result, and the tenth before it chooses the parameters"
+        return Parts(((data, None),), data, note=note, params={"split": SPLIT})
+
+    def _search_measure(self, *data: Any) -> tuple[str, bool, dict[str, float], Any]:
+        found = self.evaluate(*data)  # type: ignore[attr-defined]
+        metrics = {name: value for name, value in found.items() if isinstance(value, float)}
+        return self._compared_metric, False, metrics, None  # type: ignore[attr-defined]
+
+    def _search_adopt(self, model: Any, data: tuple[Any, ...], options: Mapping[str, Any]) -> None:
+        """Becomes a model, and keeps the end of the series, which its folder does not contain."""
+        super()._search_adopt(model, data, options)
+        self.tail_ = self._tail(self._accept(*data[:3]))  # type: ignore[attr-defined]
+        self.kind_, self.notes_ = kind_of(data[0]), []
+
+
+def _longest(y: Any) -> int:
+    """Returns the number of steps of the longest series; for tables that of their rows."""
+    if isinstance(y, Panel):
+        return max((len(series) for series in y.series), default=0)
+    if isinstance(y, Mapping):
+        return max((len(column) for column in y.values()), default=0)
+    if isinstance(y, list) and y and np.ndim(y[0]):
+        return max(map(len, y))
+    return len(y)

@@ -33,7 +33,7 @@ from recurra.tasks.params import param
 from recurra.tasks.subject import Subject
 
 from . import baselines as references
-from .coerce import accept, accept_future, in_kind, kind_of, new_panel
+from .coerce import SearchedForecaster, accept, accept_future, in_kind, kind_of, new_panel
 from .decode import Way, roll, score
 from .inspection import subject_of_panel
 from .intervals import most_windows, nested, shifts
@@ -76,7 +76,7 @@ class ForecastConfig(FolderConfig):
 
 
 @dataclass(eq=False, repr=False)
-class Forecaster(Estimator):
+class Forecaster(SearchedForecaster, Estimator):
     """Recurrent network that forecasts the next steps of one or several series.
 
     Args:
@@ -138,7 +138,7 @@ class Forecaster(Estimator):
     split: Sequence[float] | None = None
     quantiles: Sequence[float] = (0.1, 0.5, 0.9)
     loss: str = param("l1", choices=LOSSES)
-    calendar: bool = True
+    calendar: bool = param(True, search=(True, False))
     decoding: str = param("direct", choices=DECODINGS)
     fill_gaps: bool = False
 

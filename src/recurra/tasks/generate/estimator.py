@@ -33,13 +33,14 @@ from recurra.data.encoders.text import UNKNOWN_ID
 from recurra.errors import DataError, UsageError
 from recurra.ops import batch_invariant, reproducible_algebra
 from recurra.tasks.base import PREDICT_BATCH, Estimator
-from recurra.tasks.baselines import Baseline
+from recurra.tasks.baselines import FEWEST, Baseline
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.counts import PairFrequency, TokenFrequency, fit_frequencies
 from recurra.tasks.finite import NOT_FINITE, answers_of, finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
 from recurra.tasks.subject import Subject, unknown_notes
+from recurra.tasks.tuning.parts import SHARE, Data, cut_text
 
 from .network import LanguageNetwork, NextToken, check_sampling, draw, most_probable, token_losses
 from .service import GenerateService
@@ -114,16 +115,17 @@ class LanguageModel(Estimator):
     dropout: float = 0.2
     batch_size: int = 32
     learning_rate: float = 5e-3
-    tokens: str = param("char", choices=TOKENS)
+    tokens: str = param("char", choices=TOKENS, search=("char", "bpe"))
     vocab_size: int = 4000
     embedding_size: int = 128
-    bptt: int = param(128, at_least=1)
+    bptt: int = param(128, at_least=1, search=(64, 128, 256))
 
     task = "generate"
     folder_config = GenerateConfig
     service_class = GenerateService
     simple_models: ClassVar = (TokenFrequency, PairFrequency)
     aligned: ClassVar = True
+    _search_by: ClassVar = "bits_per_character"  # comparable for different tokens
 
     @property
     def accepts_text(self) -> bool:
@@ -289,6 +291,21 @@ class LanguageModel(Estimator):
 
     def _objective(self) -> NextToken:
         return NextToken(self.encoder_.characters)
+
+    def _search_cut(self, data: tuple[Any, ...], seed: int) -> tuple[Data, Data]:
+        """Divides data; of a running text the end is cut off."""
+        if not isinstance(data[0], str):
+            return super()._search_cut((_texts(data[0]), *data[1:]), seed)
+        one, other = cut_text(data[0], SHARE)
+        if not one or not other:
+            raise DataError("the text is too short to be divided into training, validation and test data")
+        return (one, *data[1:]), (other, *data[1:])
+
+    def _search_measure(self, *data: Any) -> tuple[str, bool, dict[str, float], Any]:
+        objective = self._objective()
+        observed = self._observed(self._batches(*data), objective)
+        items = np.array(observed)[:, ::2] / (math.log(2), 1.0)  # bits and characters of each batch
+        return "bits_per_character", False, objective.metrics(observed), items if len(items) >= FEWEST else None
 
     # reading
 

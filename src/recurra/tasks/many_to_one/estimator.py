@@ -24,7 +24,7 @@ from recurra.data.encoders.series import SeriesConfig
 from recurra.data.encoders.text import TextConfig
 from recurra.data.files.audio import Recordings
 from recurra.data.pieces import PieceColumn
-from recurra.errors import DataError
+from recurra.errors import DataError, UsageError
 from recurra.nn import POOLINGS
 from recurra.ops import total
 from recurra.tasks.aliases import alias
@@ -34,6 +34,8 @@ from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.subject import Subject, unknown_notes
+from recurra.tasks.tuning.parts import Data, cut_rows, share_of
+from recurra.tasks.tuning.space import Space, declared
 
 from .baselines import (
     KINDS,
@@ -67,6 +69,8 @@ SERIES_DEFAULTS = {
     "validation_fraction": 0.1,
 }
 AUDIO_DEFAULTS = TEXT_DEFAULTS | {"bidirectional": True}
+OF_TEXTS = ("tokens", "vocab_size", "embedding_size", "token_dropout")
+"""Parameters that matter for texts only."""
 SMALL = 500
 """Fewer numeric sequences than this are few: see `SequenceEstimator.held_out_of_few`."""
 
@@ -459,6 +463,28 @@ class SequenceEstimator(Estimator):
             token_dropout=self.token_dropout,
             **vars(self._recurrent(bidirectional=chosen["bidirectional"], dropout=chosen["dropout"])),
         )
+
+    # searching
+
+    def _search_space(self, *data: Any) -> Space:
+        space = declared(type(self))
+        if as_sequences(data[0]).kind != "text":
+            space = {name: search for name, search in space.items() if name not in OF_TEXTS}
+        return space
+
+    def _search_defaults(self, *data: Any) -> dict[str, Any]:
+        sequences = as_sequences(data[0])
+        return {**self.get_params(deep=False), **self._choose(sequences.kind, len(sequences))}
+
+    def _search_cut(self, data: tuple[Any, ...], seed: int) -> tuple[Data, Data]:
+        if isinstance(data[0], PieceColumn):
+            raise UsageError("tune needs data that fit into memory: give a part of them, and train on all with fit")
+        sequences = as_sequences(data[0])
+        y = as_column(data[1], len(sequences), "y")
+        weights = as_weights(data[2] if len(data) > 2 else None, len(sequences))
+        known = ~is_missing(y)
+        share = share_of(int(known.sum()))
+        return cut_rows((sequences, y, weights), hold_out_stratified(known, share, seed, self._stratify(y[known])))
 
     # predicting
 

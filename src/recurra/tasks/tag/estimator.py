@@ -30,6 +30,7 @@ from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import param
 from recurra.tasks.subject import Subject
+from recurra.tasks.tuning.ranges import Range
 
 from .baselines import LinearTags, fit_linear_tags
 from .network import UNSEEN_TAG, TaggerNetwork, Tagging
@@ -108,12 +109,12 @@ class SequenceTagger(Estimator):
     dropout: float = 0.25
     bidirectional: bool = True
     embedding_size: int = 100
-    vocab_size: int = param(50_000, at_least=1)
-    characters: str = param("jamo", choices=CHARACTERS)
+    vocab_size: int = param(50_000, at_least=1, search=())
+    characters: str = param("jamo", choices=CHARACTERS, search=("jamo", "char"))
     char_embedding_size: int = param(64, at_least=1)
-    char_hidden_size: int = param(64, at_least=1)
+    char_hidden_size: int = param(64, at_least=1, search=Range(32, 128, log=True))
     token_dropout: float = 0.3
-    crf: bool = False
+    crf: bool = param(False, search=(False, True))
 
     task = "tag"
     folder_config = TagConfig

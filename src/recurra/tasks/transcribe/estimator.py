@@ -115,8 +115,8 @@ class Transcriber(Estimator):
     dropout: float = 0.3
     batch_size: int = 16
     tokens: str = "char"
-    vocab_size: int = 4000
-    frames: int = param(3, at_least=1, at_most=1000)
+    vocab_size: int = param(4000, search=())
+    frames: int = param(3, at_least=1, at_most=1000, search=(2, 3, 4))
     beam_size: int = param(1, at_least=1, at_most=1000)
     length_bonus: float = 0.0
 

@@ -27,6 +27,8 @@ from recurra.tasks.config import FolderConfig
 from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import param
 from recurra.tasks.subject import Subject
+from recurra.tasks.tuning.parts import Data, cut_rows, share_of
+from recurra.tasks.tuning.ranges import Range
 
 from .alignment import Alignment
 from .baselines import Neighbours
@@ -127,10 +129,10 @@ class Translator(Estimator):
     n_iter_no_change: int | None = 8
     bidirectional: bool = True
     tokens: str = "bpe"
-    vocab_size: int | None = None
+    vocab_size: int | None = param(None, search=())
     embedding_size: int = 192
     token_dropout: float = 0.1
-    label_smoothing: float = param(0.1, share=True)
+    label_smoothing: float = param(0.1, share=True, search=Range(0.0, 0.2))
     beam_size: int = param(5, at_least=1, at_most=1000)
     length_penalty: float = 1.0
     neighbours: int = param(20_000, at_least=0)
@@ -326,6 +328,13 @@ class Translator(Estimator):
             raise UsageError("translation knows no sample_weight")
         pairs = as_pairs(X, y)
         return pairs, self._measured(pairs, CheckpointConfig(), None)
+
+    def _search_cut(self, data: tuple[Any, ...], seed: int) -> tuple[Data, Data]:
+        """Divides pairs; all translations of a source are in the same part."""
+        pairs = as_pairs(*data)
+        groups = pairs.groups()
+        apart = hold_out_groups(groups, share_of(int(groups.max()) + 1), seed)
+        return cut_rows((pairs.sources, pairs.targets), apart)
 
     # predicting
 
