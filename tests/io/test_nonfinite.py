@@ -88,7 +88,7 @@ def test_saving_says_so(tmp_path):
 def test_training_does_not_end_with_such_weights(monkeypatch):
     from recurra.training import loop
 
-    def diverging(network, *rest):
+    def diverging(network, *rest, **options):
         with torch.no_grad():
             next(network.parameters()).fill_(torch.inf)
 

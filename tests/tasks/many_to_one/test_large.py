@@ -184,7 +184,7 @@ def test_wrong_data(tmp_path: Path) -> None:
 
 
 def test_the_time_limit_includes_the_preparation(tmp_path: Path, monkeypatch) -> None:
-    def stop(network, objective, batches, valid, settings):
+    def stop(network, objective, batches, valid, settings, **options):
         assert 0 < settings.max_minutes < 5
         raise StopError
 
