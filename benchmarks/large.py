@@ -102,9 +102,10 @@ def memory(pid: int) -> tuple[str, int]:
         return "", 0
     peak = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
     words = title.split()
-    if title.startswith("ray::"):
-        return words[0], peak
-    return ("recurra" if "recurra" in title and "ray" not in Path(words[0]).name else Path(words[0]).name), peak
+    if not words:  # it is ending
+        return "", 0
+    name = words[0] if title.startswith("ray::") else Path(words[0]).name
+    return "recurra" if "-m recurra" in title or name == "recurra" else name, peak
 
 
 def main() -> None:

@@ -108,15 +108,16 @@ class _Worker:
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """Computes a part; returns its result or its error."""
         import ray
-        from ray import cloudpickle
 
         number = int(batch["part"][0])
         try:
-            if ray.get(self.starts.count.remote(number)) > ATTEMPTS:
+            starts: Any = ray.get(self.starts.count.remote(number))
+            if starts > ATTEMPTS:
                 raise EngineError(f"{ATTEMPTS} workers ended with part {number + 1}; is there enough memory?")
             outcome = self.job.run(number)
         except Exception as error:  # an error of Ray Data would hide the message
             outcome = error if isinstance(error, RecurraError) else RecurraError(f"{type(error).__name__}: {error}")
             if self.named:  # files may be missing on one machine only
                 outcome = type(outcome)(f"{outcome}\n(on the machine {socket.gethostname()})")
-        return {"result": np.array([cloudpickle.dumps(outcome)], dtype=object)}
+        pickled = ray.cloudpickle.dumps(outcome)  # pyright: ignore[reportPrivateImportUsage]
+        return {"result": np.array([pickled], dtype=object)}
