@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from recurra.errors import DataError, EngineError
-from recurra.training.workers.jobs import Starts, _Worker, run_job
+from recurra.training.workers.board import Starts
+from recurra.training.workers.jobs import _Worker, run_job
 from recurra.training.workers.options import Workers
 
 

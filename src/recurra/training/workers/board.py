@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 STARTS_WITHOUT_PROGRESS = 4
@@ -61,3 +62,15 @@ class Board:
     def outcome(self) -> Any:
         """Returns what `end` was given."""
         return self._outcome
+
+
+class Starts:
+    """Counts how often each part was started: Ray Data starts a part again, without end, if its worker ends."""
+
+    def __init__(self) -> None:
+        self._starts: Counter[int] = Counter()
+
+    def count(self, part: int) -> int:
+        """Counts a start and returns the number of starts of the part."""
+        self._starts[part] += 1
+        return self._starts[part]

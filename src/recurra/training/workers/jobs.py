@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ import torch
 from recurra._util.extras import needs_extra
 from recurra.errors import EngineError, RecurraError
 
+from .board import Starts
 from .cluster import connected, last_line
 from .options import LOCAL, Workers
 
@@ -84,18 +84,6 @@ def _run_on_ray(ray: Any, job: Job, parts: Sequence[int], workers: Workers, thre
                 yield outcome
     except ray.exceptions.RayError as error:
         raise EngineError(f"the workers ended: {last_line(error)}") from None
-
-
-class Starts:
-    """Counts how often each part was started: Ray Data starts a part again, without end, if its worker ends."""
-
-    def __init__(self) -> None:
-        self._starts: Counter[int] = Counter()
-
-    def count(self, part: int) -> int:
-        """Counts a start and returns the number of starts of the part."""
-        self._starts[part] += 1
-        return self._starts[part]
 
 
 class _Worker:
