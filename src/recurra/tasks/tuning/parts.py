@@ -102,7 +102,7 @@ def cut_text(text: str, share: float) -> tuple[str, str]:
 
     Example:
         >>> cut_text("one\ntwo\nthree\n", 0.4)
-        ('one\\ntwo\\n', 'three\\n')
+        ('one\ntwo\n', 'three\n')
     """
     at = round(len(text) * (1 - share))
     line = text.rfind("\n", 0, at + 1) + 1
