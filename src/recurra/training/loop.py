@@ -31,6 +31,7 @@ from .quiet import quiet_lightning
 from .settings import Carrying, History, Objective, Run, Settings, choose_device
 from .workers.division import Shares, add_gradients, all_observed, observe_own, own_part
 from .workers.group import ALONE, Group, join, own_share
+from .workers.sums import Sums
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
 
@@ -142,6 +143,7 @@ class Learner(pl.LightningModule):
         self.batches, self.valid, self.clock, self.save = batches, valid, clock, save
         self.total_steps = settings.epochs * len(batches)
         self.history: History = []
+        self._sums = Sums(group)
         self._open_epoch()
 
     def _open_epoch(self) -> None:
@@ -233,29 +235,26 @@ class Learner(pl.LightningModule):
     def _loss_of_part(self, batch: Any) -> Tensor:
         with own_part(batch, self.group) as part:
             if part is None:  # fewer sequences than processes
-                total = weight = sum((p.sum() * 0 for p in self.network.parameters()), torch.zeros(()))
+                total = sum((p.sum() * 0 for p in self.network.parameters()), torch.zeros(()))
             else:
-                total, weight = self.objective.loss(self.network, part)
-        self._part = part, total.detach(), weight.detach()
-        # before the backward pass, as in one process: rounded products depend on the scale of the gradients
-        whole, begin = weight.detach().clone(), time.perf_counter()
-        self.group.add([whole], whole.device)
-        self._waited = time.perf_counter() - begin
-        return total / whole.clamp(min=torch.finfo(whole.dtype).tiny)
+                total, _ = self.objective.loss(self.network, part)
+        weight = self.objective.weight(batch)
+        self._part = part, total.detach(), weight
+        return total / weight.to(total.device).clamp(min=torch.finfo(weight.dtype).tiny)
 
     def on_after_backward(self) -> None:
         """Adds the gradients of several processes, and lets process 0 decide what depends on the time."""
         if not self.group.several:
             return
-        part, *loss = self._part
+        part, total, weight = self._part
         timed = [t for t in (self.clock, self.save) if t is not None]
         tokens = 0 if part is None else int(part.lengths.sum())
-        work = float(tokens), time.perf_counter() - self._step_start - self._waited
-        step = add_gradients(self.network, self.group, (loss[0], loss[1]), work, [t.measure() for t in timed])
+        work = float(tokens), time.perf_counter() - self._step_start
+        step = add_gradients(self.network, self.group, self._sums, total, work, [t.measure() for t in timed])
         for callback, value in zip(timed, step.agreed, strict=True):
             callback.agreed = value
         self.shares.add(step)
-        self._add(step.total, step.weight, round(sum(step.tokens)), part)
+        self._add(step.total, float(weight), round(sum(step.tokens)), part)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

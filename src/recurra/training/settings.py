@@ -26,7 +26,11 @@ class Objective(Protocol):
     """Best possible value of the metric; None if there is none."""
 
     def loss(self, network: torch.nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
-        """Sum of the losses of a batch, and what to divide it by (weight of sequences, number of steps, …)."""
+        """Sum of the losses of a batch, and its `weight`."""
+        ...
+
+    def weight(self, batch: Any) -> Tensor:
+        """The number that the sum of the losses is divided by, such as the number of steps."""
         ...
 
     def observe(self, network: torch.nn.Module, batch: Any) -> Any:

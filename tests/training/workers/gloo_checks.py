@@ -14,7 +14,7 @@ import torch
 import recurra
 from recurra.errors import DataError
 from recurra.training import loop
-from recurra.training.workers import on_ray
+from recurra.training.workers import on_ray, sums
 from recurra.training.workers.group import Group
 
 RANK, SIZE, CHECK, FOLDER = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
@@ -146,6 +146,20 @@ def fewer() -> dict[str, Any]:
     model.set_params(validation_fraction=0.0)
     model.fit(["a b", "b", "a", "b a", "b b"], ["x", "y", "x", "x", "y"], workers=SIZE)
     return {"loss": model.history_[-1]["loss"]}
+
+
+def added() -> dict[str, Any]:
+    """Sums of random tensors through shared memory, through the network, and where one process has no memory left."""
+    reserved, random = sums._reserved, torch.Generator().manual_seed(RANK)
+    steps = [[torch.randn(3, 2, generator=random), torch.randn(5, generator=random)] for _ in range(20)]
+    answers: dict[str, Any] = {"given": [[t.tolist() for t in step] for step in steps]}
+    for name, most, memory in (("shared", 4, reserved), ("sent", 0, reserved), ("full", 4, lambda *_: RANK != 1)):
+        sums.MOST_SHARING, sums._reserved = most, memory
+        add = sums.Sums(GROUP)
+        answers[name] = [[t.tolist() for t in add(step, torch.device("cpu"))] for step in steps]
+        answers[f"{name} memory"] = add._shared is not None
+    answers["files"] = [str(name) for name in Path("/dev/shm").glob("recurra-*/*")]  # noqa: S108
+    return answers
 
 
 if __name__ == "__main__":

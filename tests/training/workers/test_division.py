@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from recurra.training.workers.division import Shares, Step
@@ -79,8 +80,22 @@ def test_fewer_sequences_than_processes(tmp_path):
     assert first["loss"] == pytest.approx(alone["loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize("processes", [2, 3])
+def test_sums_are_those_of_all_processes(tmp_path, processes):
+    found = run("added", processes, tmp_path)
+    given = [[[np.array(t, "float32") for t in step] for step in answer["given"]] for answer in found]
+    for way in ("shared", "sent", "full"):
+        assert all(answer[way] == found[0][way] for answer in found)
+        assert all(answer[f"{way} memory"] == (way == "shared") for answer in found)
+        for step, sums in enumerate(found[0][way]):
+            for part, values in enumerate(sums):
+                expected = sum(rank[step][part].astype("float64") for rank in given)
+                np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
+    assert not found[0]["files"]
+
+
 def test_a_slow_process_is_named():
     shares = Shares(Group(0, 3, ("a", "b", "c")))
-    shares.add(Step(1.0, 1.0, [10.0, 10.0, 10.0], [1.0, 1.0, 2.0], []))
+    shares.add(Step(1.0, [10.0, 10.0, 10.0], [1.0, 1.0, 2.0], []))
     assert shares.slow() == ["worker 2 on c is slow: it computes 2.0 times as long as the median"]
     assert Shares(Group()).slow() == []

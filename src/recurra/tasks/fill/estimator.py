@@ -60,7 +60,11 @@ class Prediction:
         context, target = self._known(network, batch)
         softmax = self.softmax.to(context.device)
         total = softmax(context, network.embedding.weight, network.bias, target)
-        return total, torch.tensor(float(len(target)))
+        return total, self.weight(batch)
+
+    def weight(self, batch: Batch) -> Tensor:
+        """Number of the tokens in the vocabulary."""
+        return self._in_vocabulary(batch).sum().float()
 
     def exact(self, network: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         """The same with the softmax over all tokens."""
@@ -83,11 +87,13 @@ class Prediction:
         *sums, tokens = np.sum(observed, axis=0)
         return summarized(np.array(sums)) | {"unknown": float(1 - sums[0] / max(tokens, 1))}
 
-    @staticmethod
-    def _known(network: Any, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Contexts and numbers of the tokens that are in the vocabulary."""
+    def _in_vocabulary(self, batch: Batch) -> Tensor:
         lengths = batch.lengths.to(batch.values.device)
-        known = step_mask(lengths, batch.values.shape[1]) & (batch.values != UNKNOWN_ID)
+        return step_mask(lengths, batch.values.shape[1]) & (batch.values != UNKNOWN_ID)
+
+    def _known(self, network: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Contexts and numbers of the tokens that are in the vocabulary."""
+        known = self._in_vocabulary(batch)
         return network(batch.values, batch.lengths)[known], batch.values[known].long()
 
 

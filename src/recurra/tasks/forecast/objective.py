@@ -48,8 +48,11 @@ class ForecastObjective:
     def loss(self, network: torch.nn.Module, batch: WindowBatch) -> tuple[Tensor, Tensor]:
         """Sum of the losses of a batch, and the number of values that were there."""
         losses = self.losses(network(batch.values, batch.future), batch.targets)
-        weights = torch.ones_like(losses) if batch.weights is None else batch.weights
-        return total(losses * weights), total(weights)
+        return total(losses if batch.weights is None else losses * batch.weights), self.weight(batch)
+
+    def weight(self, batch: WindowBatch) -> Tensor:
+        """Number of the values that were there."""
+        return total(torch.ones_like(batch.targets) if batch.weights is None else batch.weights)
 
     def observe(self, network: torch.nn.Module, batch: WindowBatch) -> Tensor:
         """Sums over a batch: losses, squared errors, absolute errors, values."""

@@ -123,7 +123,11 @@ class NextToken:
         features, self._training = _read(network, batch, self._training)
         real = batch.targets != IGNORE
         losses = cross_entropy(network.score(features[real]), batch.targets[real].long(), reduction="sum")
-        return losses, real.sum().to(losses.dtype)
+        return losses, self.weight(batch)
+
+    def weight(self, batch: Any) -> Tensor:
+        """Number of the steps with a target."""
+        return (batch.targets != IGNORE).sum().float()
 
     def observe(self, network: Any, batch: Any) -> tuple[float, float, float]:
         """Summed loss, tokens and characters of a batch."""

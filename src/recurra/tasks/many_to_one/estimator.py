@@ -127,8 +127,11 @@ class PooledObjective:
     def loss(self, network: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Weighted sum of the losses of a batch, and the sum of the weights."""
         losses = self.losses(network(batch.values, batch.lengths), batch.targets)
-        weights = torch.ones_like(losses) if batch.weights is None else batch.weights
-        return total(losses * weights), total(weights)
+        return total(losses if batch.weights is None else losses * batch.weights), self.weight(batch)
+
+    def weight(self, batch: Batch) -> Tensor:
+        """Sum of the weights of the sequences."""
+        return torch.tensor(float(len(batch.lengths))) if batch.weights is None else total(batch.weights)
 
     def observe(self, network: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Outputs, targets and weights of a batch."""

@@ -128,7 +128,12 @@ class Tagging:
         """Sum of the losses of the sentences of a batch, and its number of known tags."""
         assert batch.targets is not None  # noqa: S101  (training and validation batches have them)
         losses = self._chain(network).loss(network(batch), batch.targets, batch.lengths)
-        return losses.sum(), (batch.targets >= 0).sum().to(losses.dtype)
+        return losses.sum(), self.weight(batch)
+
+    def weight(self, batch: WordBatch) -> Tensor:
+        """Number of the known tags."""
+        assert batch.targets is not None  # noqa: S101
+        return (batch.targets >= 0).sum().float()
 
     def observe(self, network: Any, batch: WordBatch) -> Observed:
         """Tags found and tags given."""

@@ -90,7 +90,11 @@ class CTCObjective:
         """Sum of the negative log-probabilities of the texts, and the number of their tokens."""
         log_probs, steps = network(batch.values, batch.lengths)
         losses = ctc_losses(log_probs, steps, batch.targets, batch.target_lengths)
-        return losses.sum(), batch.target_lengths.sum().clamp(min=1).to(losses)
+        return losses.sum(), self.weight(batch)
+
+    def weight(self, batch: SpokenBatch) -> Tensor:
+        """Number of the tokens of the texts."""
+        return batch.target_lengths.sum().clamp(min=1).float()
 
     def observe(self, network: torch.nn.Module, batch: SpokenBatch) -> list[tuple[str, str, float, int]]:
         """Text, transcription, loss and number of tokens of each recording."""

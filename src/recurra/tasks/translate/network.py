@@ -104,7 +104,7 @@ class EncoderDecoder(torch.nn.Module):
             keep = uniform(given.shape, given.device) >= self.token_dropout
             given = given * (keep | (given == BEGIN))  # 0 is the unknown token
         features, _ = self._decode(given, steps, self.encode(values, lengths))
-        counts = (expected != IGNORE) & (expected != UNKNOWN_ID)
+        counts = is_known(expected)
         return self._scores(features[counts]), expected[counts]
 
     def attend(self, values: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
@@ -142,6 +142,11 @@ class EncoderDecoder(torch.nn.Module):
 
     def _drop(self, values: Tensor) -> Tensor:
         return drop(values, self.dropout, training=self.training)
+
+
+def is_known(expected: Tensor) -> Tensor:
+    """Returns whether each step of an expected output has a known token."""
+    return (expected != IGNORE) & (expected != UNKNOWN_ID)
 
 
 def shifted(targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:

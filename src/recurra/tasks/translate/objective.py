@@ -12,7 +12,7 @@ from recurra.data import TextEncoder
 from recurra.data.batching.pairs import PairBatch
 
 from .metrics import corpus_metrics
-from .network import EncoderDecoder
+from .network import EncoderDecoder, is_known, shifted
 from .search import Hypothesis, beam_search
 
 MAX_SLOPE = 1000.0
@@ -67,6 +67,10 @@ class Translating:
         """Sum over the tokens of a batch, and their number."""
         return self._cross_entropy(network, batch, self.smoothing)
 
+    def weight(self, batch: PairBatch) -> Tensor:
+        """Number of the known tokens of the translations, with their ends."""
+        return is_known(shifted(batch.targets, batch.target_lengths)[1]).sum().float()
+
     def hypotheses(self, network: EncoderDecoder, values: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
         """Translations of source tokens `(batch, time)`, the best first."""
         return beam_search(network, values, lengths, self.limit(lengths), **self.search)
@@ -94,4 +98,4 @@ class Translating:
     def _cross_entropy(self, network: torch.nn.Module, batch: PairBatch, smoothing: float) -> tuple[Tensor, Tensor]:
         scores, expected = network(batch.values, batch.lengths, batch.targets, batch.target_lengths)
         total = torch.nn.functional.cross_entropy(scores, expected, reduction="sum", label_smoothing=smoothing)
-        return total, torch.tensor(float(len(expected)))
+        return total, self.weight(batch)

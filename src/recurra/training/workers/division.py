@@ -16,6 +16,7 @@ from recurra.data.batching.parts import bounds, part_of
 from recurra.ops import batch_part
 
 from .group import Group
+from .sums import Sums
 
 SLOW = 1.5
 """A process is slow if its parts take longer than this times the median."""
@@ -26,14 +27,12 @@ class Step(NamedTuple):
 
     Attributes:
         total: sum of the losses of the batch.
-        weight: what to divide it by.
         tokens: time steps of the part of each process.
         seconds: time that each process computed.
         agreed: numbers that process 0 gave.
     """
 
     total: float
-    weight: float
     tokens: list[float]
     seconds: list[float]
     agreed: list[float]
@@ -56,7 +55,8 @@ def own_part(batch: Any, group: Group) -> Iterator[Any]:
 def add_gradients(
     network: torch.nn.Module,
     group: Group,
-    loss: tuple[Tensor, Tensor],
+    sums: Sums,
+    loss: Tensor,
     work: tuple[float, float],
     proposed: Sequence[float],
 ) -> Step:
@@ -66,7 +66,8 @@ def add_gradients(
         network: with the gradients of the share of this process in the mean loss of the whole batch. This loss is
             divided by the weight of the whole batch, so that the average is over tokens, not over processes.
         group: the processes.
-        loss: sum of the losses of this process, and its weight.
+        sums: adds tensors over them.
+        loss: sum of the losses of this process.
         work: time steps of this process, and the seconds that it computed.
         proposed: numbers whose values on process 0 all processes get.
     """
@@ -74,16 +75,17 @@ def add_gradients(
     for p in weights:
         if p.grad is None:
             p.grad = torch.zeros_like(p)
-    gradients = [p.grad for p in weights if p.grad is not None]
     size = group.size
-    numbers = torch.zeros(2 + 2 * size + len(proposed))
-    numbers[:2] = torch.stack([part.detach().float().cpu() for part in loss])
-    numbers[2 + group.rank], numbers[2 + size + group.rank] = work
+    numbers = torch.zeros(1 + 2 * size + len(proposed))
+    numbers[0] = loss
+    numbers[1 + group.rank], numbers[1 + size + group.rank] = work
     if group.rank == 0 and proposed:
-        numbers[2 + 2 * size :] = torch.tensor(proposed)
-    group.add([*gradients, numbers], loss[0].device)
-    total, weight, *rest = numbers.tolist()
-    return Step(total, weight, rest[:size], rest[size : 2 * size], rest[2 * size :])
+        numbers[1 + 2 * size :] = torch.tensor(proposed)
+    *gradients, added = sums([*(p.grad for p in weights if p.grad is not None), numbers], loss.device)
+    for p, gradient in zip(weights, gradients, strict=True):
+        p.grad = gradient
+    total, *rest = added.tolist()
+    return Step(total, rest[:size], rest[size : 2 * size], rest[2 * size :])
 
 
 def observe_own(observed: list[Any], number: int, group: Group, observe: Callable[[], Any]) -> None:
@@ -125,7 +127,7 @@ class Shares:
 
         Example:
             >>> shares = Shares(Group(0, 2, ("a", "b")))
-            >>> shares.add(Step(0.0, 1.0, [1000.0, 1000.0], [1.0, 2.0], []))
+            >>> shares.add(Step(0.0, [1000.0, 1000.0], [1.0, 2.0], []))
             >>> shares.line()
             'workers 1,000 + 500 tokens/s'
         """

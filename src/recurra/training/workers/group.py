@@ -37,20 +37,6 @@ class Group:
         """Returns the name of a process for people."""
         return f"worker {rank} on {self.hosts[rank]}" if self.hosts else f"worker {rank}"
 
-    def add(self, tensors: Sequence[Tensor], device: torch.device) -> None:
-        """Replaces each tensor by its sum over all processes, in one message.
-
-        Args:
-            tensors: of float32, on any device.
-            device: device of the message; NCCL needs a GPU.
-        """
-        flat = torch.cat([t.reshape(-1).to(device, torch.float32) for t in tensors])
-        torch.distributed.all_reduce(flat)
-        at = 0
-        for tensor in tensors:
-            tensor.copy_(flat[at : at + tensor.numel()].view_as(tensor))
-            at += tensor.numel()
-
     def gather(self, value: Any) -> list[Any]:
         """Returns the values of all processes, in the order of their ranks."""
         if not self.several:

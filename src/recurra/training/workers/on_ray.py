@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -184,10 +185,13 @@ class ToBoard:
 
     def __init__(self, board: Any) -> None:
         self.board, self.summary = board, ""
+        self._next = 0.0
 
     def show(self, done: int, total: int, text: str) -> None:
         """See `Line.show`."""
-        self.board.show.remote(done, total, text)
+        if time.monotonic() >= self._next:  # a message costs as much as a small step
+            self._next = time.monotonic() + LOOK_SECONDS
+            self.board.show.remote(done, total, text)
 
     def note(self, text: str) -> None:
         """See `Line.note`."""
