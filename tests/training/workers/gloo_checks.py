@@ -26,7 +26,8 @@ STEPS = 200
 def train_together(job: tuple[Any, ...], settings: Any, workers: Any) -> Any:
     """Trains in this process and the others, as the workers of Ray do."""
     torch.set_num_threads(1)
-    return loop.train(*job, replace(settings, verbose=0), GROUP)
+    network, objective, batches, valid = job
+    return loop.train(network, objective, batches, valid, replace(settings, verbose=0), GROUP)
 
 
 on_ray.train_on_ray = train_together
