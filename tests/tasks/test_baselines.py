@@ -84,28 +84,32 @@ def series(count, seed=0):
     return [random.normal(size=(random.integers(3, 9), 2)) for _ in range(count)]
 
 
-def test_the_baselines_of_series_are_the_majority_and_scikit_learns_regression():
+def test_the_baselines_of_series_are_the_majority_and_scikit_learns_regression(monkeypatch):
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    from recurra.tasks.many_to_one.baselines import summary
+    from recurra.tasks.many_to_one.simple import fit
 
+    monkeypatch.setattr(fit, "choose_strength", lambda examples: 2.0)
     X, test = series(90), series(60, seed=1)
     y, expected = ([int(x.mean() > 0.2) + int(x[0, 0] > 1) for x in rows] for rows in (X, test))
     model = SequenceClassifier(**QUICK, validation_fraction=0).fit(X, y)
     found = model.evaluate(test, expected)["baselines"]
     majority = np.bincount(y).argmax()
     assert found["most frequent class"]["accuracy"] == np.mean(np.array(expected) == majority)
+    by_name = {baseline.name: baseline for baseline in model.baselines_}
+    for name in ("resampled values", "statistics and spectrum"):
+        own = by_name[f"logistic regression on {name}"]
 
-    def features(rows):
-        encoded = model.encoder_.encode(rows)
-        return np.concatenate([summary(row[None], np.array([len(row)])) for row in encoded])
+        def features(rows, own=own):
+            encoded = model.encoder_.encode(rows)
+            return np.concatenate([own.extract(row[None], np.array([len(row)])) for row in encoded])
 
-    scaler = StandardScaler().fit(features(X))
-    peer = LogisticRegression(max_iter=200).fit(scaler.transform(features(X)), y)
-    score = peer.score(scaler.transform(features(test)), expected)
-    assert found["logistic regression on summary statistics"]["accuracy"] == pytest.approx(score)
-    assert score > 0.7
+        scaler = StandardScaler().fit(features(X))
+        peer = LogisticRegression(C=2, max_iter=200).fit(scaler.transform(features(X)), y)
+        score = peer.score(scaler.transform(features(test)), expected)
+        assert found[own.name]["accuracy"] == pytest.approx(score)
+        assert score > 0.7
 
 
 def test_the_baselines_of_numbers_are_the_mean_and_ridge_regression():
@@ -113,12 +117,12 @@ def test_the_baselines_of_numbers_are_the_mean_and_ridge_regression():
     y, expected = ([[10 + x[:, 0].sum(), -x[0, 1]] for x in rows] for rows in (X, test))
     model = SequenceRegressor(**QUICK, validation_fraction=0).fit(X, y)
     found = model.evaluate(test, expected)
-    constant, linear = found["baselines"].values()
+    constant, _, linear = found["baselines"].values()
     errors = (np.array(expected) - np.mean(y, axis=0)) ** 2
     assert constant["mse"] == pytest.approx(errors.mean(), rel=1e-5)
     assert linear["r2"] > 0.7
     assert found["comparison"]["light"] == "red"
-    assert "the ridge regression on summary statistics" in found["comparison"]["sentence"]
+    assert "the ridge regression on statistics and spectrum" in found["comparison"]["sentence"]
 
 
 def test_the_baseline_of_texts_is_tf_idf():
@@ -149,19 +153,21 @@ def test_weights_of_0_leave_nothing_to_cross_validate():
     assert model.metrics_["cross_validation"] == {}
     assert set(model.evaluate(X, y)["baselines"]) == {
         "most frequent class",
-        "logistic regression on summary statistics",
+        "logistic regression on resampled values",
+        "logistic regression on statistics and spectrum",
     }
 
 
 def test_many_sequences_are_a_random_choice_of_them_and_the_folder_says_so(monkeypatch, tmp_path):
-    from recurra.tasks.many_to_one import estimator as pooled
+    from recurra.tasks.many_to_one.simple import fit
 
-    monkeypatch.setattr(pooled, "rows_to_fit", lambda features, outputs: 30)
+    monkeypatch.setattr(fit, "MAX_ROWS", 30)
+    monkeypatch.setattr(fit, "FEWEST_ROWS", 20)
     X = series(80)
     model = SequenceClassifier(**QUICK, validation_fraction=0).fit(X, [int(x.mean() > 0) for x in X])
     model.save(tmp_path / "m")
     kept = json.loads((tmp_path / "m" / "baselines.json").read_text())
-    assert [row["note"] for row in kept] == ["", "fitted on 30 of 80 sequences"]
+    assert [row["note"] for row in kept] == ["", *["fitted on 30 of 80 sequences"] * 2]
 
 
 # where they are shown
@@ -209,7 +215,7 @@ def test_without_held_out_data_that_is_said(capfd):
     said = capfd.readouterr().err
     assert said.startswith("No data were held out: measure the network on other data (evaluate); in cross-validation")
     crossed = model.metrics_["cross_validation"]
-    assert crossed["logistic regression on summary statistics"]["accuracy"] > 0.8
+    assert crossed["logistic regression on statistics and spectrum"]["accuracy"] > 0.8
     assert crossed["most frequent class"]["accuracy"] < 0.65
     card = health(model)
     assert any(words.startswith("comparison with simple models: No data were held out") for words in card.missing)

@@ -79,6 +79,9 @@ class Baseline:
                 found[field.name] = array = np.array(value)
                 if array.dtype.kind not in "if" or not np.isfinite(array).all():
                     raise ValueError(f"{field.name} of the baseline {values.get('name')!r} must be finite numbers")
+            elif field.type == "int":
+                if type(value) is not int:
+                    raise ValueError(f"{field.name} of the baseline {values.get('name')!r} must be a whole number")
             elif not isinstance(value, str):
                 raise ValueError(f"{field.name} of a baseline must be a text")
         return cls(**found)
@@ -244,10 +247,12 @@ def no_held_out(metric: str, baselines: Mapping[str, Mapping[str, float]]) -> Co
 
 @contextmanager
 def single_threaded_fit() -> Iterator[None]:
-    """Fits by one thread, so that the result does not depend on their number, and without remarks on convergence."""
+    """Fits by one thread, so that the result does not depend on their number, and without warnings of the solver."""
+    from scipy.linalg import LinAlgWarning
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
     with warnings.catch_warnings(), threadpool_limits(limits=1):
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", LinAlgWarning)
         yield

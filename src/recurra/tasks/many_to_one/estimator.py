@@ -37,20 +37,11 @@ from recurra.tasks.subject import Subject, unknown_notes
 from recurra.tasks.tuning.parts import Data, cut_rows, share_of
 from recurra.tasks.tuning.space import Space, declared
 
-from .baselines import (
-    KINDS,
-    MAX_FEATURES,
-    STATISTICS,
-    TOKENS_OF_A_TEXT,
-    Constant,
-    Examples,
-    cross_validate,
-    fit_linear,
-    rows_to_fit,
-)
 from .network import PooledNetwork
 from .running import RunningEvaluation, Totals
 from .scan import TargetScan
+from .simple.fit import Fitted, cross_validate, fit_models
+from .simple.models import KINDS, Constant, Problem
 
 AUDIO_FRAMES = 3
 """Spectra, one every 10 ms, that make one step of the network."""
@@ -406,37 +397,36 @@ class SequenceEstimator(Estimator):
         return self._store(sequences, path)
 
     def _fit_baselines(self, batches: Batches, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
-        kind, classes = self.encoder_.kind, self.task == "classify"
-        rows, outputs, targets = batches.rows, self._output_size(), cast(Tensor, batches.targets)
+        rows, targets = batches.rows, cast(Tensor, batches.targets)
         weights = np.ones(len(rows)) if batches.weights is None else batches.weights[rows].double().numpy()
         if not weights.any():
             return [], {}
-        output = self._constant(targets[rows].numpy(), weights)
-        constant = Constant("most frequent class" if classes else "mean of the training targets", "", output)
-        sizes, note = self._baseline_sizes(), ""
-        most = rows_to_fit(TOKENS_OF_A_TEXT if sizes["tokens"] else sizes["features"], outputs)
-        if len(rows) > most:
-            rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
-            note = f"fitted on {most:,} of {len(batches.rows):,} sequences"
-        some = Batches(batches.store, rows, targets, batches.weights, batch_size=PREDICT_BATCH)
-        examples = Examples.of(some, tokens=sizes["tokens"], outputs=outputs, classes=classes)
-        words = {"text": "TF-IDF", "series": "summary statistics", "audio": "statistics of the spectra"}[kind]
-        linear = fit_linear(examples, f"{'logistic' if classes else 'ridge'} regression on {words}", note)
-        folds = min(folds, len(rows)) if (weights > 0).all() else 0  # a part without weight has no metrics
-        return [constant, linear], self._crossed(examples, constant, linear, folds) if folds > 1 else {}
+        name = "most frequent class" if self.task == "classify" else "mean of the training targets"
+        constant = Constant(name, "", self._constant(targets[rows].numpy(), weights))
+        models = fit_models(batches, self._problem())
+        found = [constant, *(fitted.model for fitted in models)]
+        folds = min(folds, *(len(fitted.examples.targets) for fitted in models), len(rows))
+        every = (weights > 0).all()  # a part without weight has no metrics
+        return found, self._crossed(constant, models, folds) if folds > 1 and models and every else {}
+
+    def _problem(self) -> Problem:
+        encoder = self.encoder_
+        tokens = encoder.tokens if encoder.kind == "text" else ""
+        return Problem(encoder.kind, tokens, encoder.input_size, self._output_size(), self.task == "classify")
 
     def _baseline_sizes(self) -> dict[str, int]:
-        tokens = self.encoder_.input_size if self.encoder_.kind == "text" else 0
-        features = tokens or min(1 + STATISTICS * self.encoder_.input_size, MAX_FEATURES)
-        return {"tokens": tokens, "features": features, "outputs": self._output_size()}
+        return self._problem().sizes()
 
-    def _crossed(self, examples: Examples, constant: Baseline, linear: Baseline, folds: int) -> dict[str, Any]:
+    def _crossed(self, constant: Baseline, models: list[Fitted], folds: int) -> dict[str, Any]:
         """Metrics of the baselines by cross-validation."""
+        examples = models[0].examples
         targets, weights = examples.targets, examples.weights
         found = np.zeros((len(targets), examples.outputs))
         for train, test in examples.folds(folds):
             found[test] = self._constant(targets[train], np.ones(len(train)) if weights is None else weights[train])
-        outputs = {constant.name: found, linear.name: cross_validate(examples, folds)}
+        outputs = {constant.name: found}
+        for model, own, strength in models:
+            outputs[model.name] = cross_validate(own, folds, strength)
         measure = cast(PooledObjective, self._objective()).measure
         return {name: measure(output.astype(np.float32), targets, weights) for name, output in outputs.items()}
 
