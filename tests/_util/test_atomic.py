@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from recurra._util.atomic import locked, remove, replaced, tidy, written
-from recurra.errors import DataError, UsageError
+from recurra.errors import DataError, ModelFolderError, UsageError
 
 
 def names(folder: Path) -> list[str]:
@@ -203,3 +204,15 @@ def test_a_killed_process_holds_no_lock(tmp_path):
         pass
     with pytest.raises(UsageError, match="in use"), locked(tmp_path / "removed", "in use"):
         pass
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 1), (errno.EDQUOT, 1), (errno.EACCES, 4)])
+def test_a_full_disk_is_not_an_error_of_the_folder(tmp_path, number, code):
+    with (
+        pytest.raises(ModelFolderError, match=r"a\.csv cannot be written: ") as caught,
+        written(tmp_path / "a.csv", ModelFolderError),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.exit_code == code
+    assert ModelFolderError.exit_code == 4
+    assert not names(tmp_path)

@@ -8,6 +8,7 @@ if its replacement was interrupted between two renames.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -24,6 +25,7 @@ try:
 except ImportError:  # Windows: there are no locks, and leftovers are not removed
     fcntl = None  # type: ignore[assignment]
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PREFIX, _SUFFIX = ".recurra-", ".partial"
 _NEW, _OLD = "new", "old"
 
@@ -63,7 +65,7 @@ def written(path: str | Path, error: type[RecurraError] = DataError) -> Iterator
                 os.fsync(file.fileno())
             partial.replace(target)
     except OSError as cause:
-        raise error(f"{path} cannot be written: {reason(cause)}") from None
+        raise unwritable(error, f"{path} cannot be written", cause) from None
 
 
 @contextmanager
@@ -137,6 +139,20 @@ def locked(folder: Path, message: str) -> Iterator[None]:
     finally:
         del _holders[key]
         os.close(handle)
+
+
+def unwritable(kind: type[RecurraError], message: str, cause: OSError) -> RecurraError:
+    """Returns the error for a file or folder that cannot be written. A full disk has exit code 1.
+
+    Args:
+        kind: class of the error.
+        message: the beginning of the message; the reason follows.
+        cause: error of the system.
+    """
+    error = kind(f"{message}: {reason(cause)}")
+    if cause.errno in _FULL:
+        error.exit_code = RecurraError.exit_code  # the user's data or model folder is not to blame
+    return error
 
 
 def reason(error: OSError) -> str:

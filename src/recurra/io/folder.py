@@ -13,7 +13,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from recurra._util import strict_json
-from recurra._util.atomic import reason, replaced
+from recurra._util.atomic import reason, replaced, unwritable
 from recurra.errors import ModelFolderError
 
 SCHEMA_VERSION = 1
@@ -66,7 +66,7 @@ def write_folder(path: str | Path, folder: ModelFolder) -> None:
             if target.is_dir():
                 _keep_others(target, partial)
     except OSError as error:
-        raise ModelFolderError(f"the model cannot be written to {path}: {reason(error)}") from None
+        raise unwritable(ModelFolderError, f"the model cannot be written to {path}", error) from None
 
 
 def _readable(name: str, text: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from recurra._util.atomic import locked, reason, remove, tidy
+from recurra._util.atomic import locked, remove, tidy, unwritable
 from recurra.cli.support.console import on_terminal, say
 from recurra.cli.support.files import Labelled, located
 from recurra.cli.support.options import FitOptions
@@ -88,7 +88,7 @@ def _run_folder(options: FitOptions) -> Iterator[Path]:
         started = run.exists()
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ModelFolderError(f"the folder {run} cannot be created: {reason(error)}") from None
+        raise unwritable(ModelFolderError, f"the folder {run} cannot be created", error) from None
     with locked(run, f"another process is training into {options.out}; wait for it or choose another --out"):
         try:
             _decide(out, run, started, options)
@@ -96,7 +96,7 @@ def _run_folder(options: FitOptions) -> Iterator[Path]:
         except BaseException as error:
             if (run / CHECKPOINT).exists():
                 if isinstance(error, ModelFolderError):  # such as a full disk
-                    raise ModelFolderError(f"{error}\nthe same command with --resume continues the run") from None
+                    error.args = (f"{error}\nthe same command with --resume continues the run",)
                 if isinstance(error, KeyboardInterrupt):
                     say("interrupted; the same command with --resume continues the run")
             elif _is_run(run):

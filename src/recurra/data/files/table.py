@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recurra._util.atomic import reason
+from recurra._util.atomic import unwritable
 from recurra._util.messages import counted, hint, listed, plain_name
 from recurra.errors import DataError, ModelFolderError
 
@@ -266,5 +266,5 @@ def _spill(schema: pa.Schema, batches: Iterable[pa.RecordBatch], cache_dir: Path
         if name:
             Path(name).unlink()
         if isinstance(error, OSError):
-            raise ModelFolderError(f"{cache_dir} cannot be written: {reason(error)}") from None
+            raise unwritable(ModelFolderError, f"{cache_dir} cannot be written", error) from None
         raise
