@@ -80,7 +80,9 @@ def test_probabilities_predictions_and_score_agree(classifier):
     np.testing.assert_array_equal(classifier.predict(TEXTS), classifier.classes_[probabilities.argmax(1)])
     assert classifier.score(TEXTS, LABELS) == classifier.evaluate(TEXTS, LABELS)["accuracy"] == 1.0
     own = {"accuracy", "macro_f1", "loss", "n"}
-    assert set(classifier.evaluate(TEXTS, LABELS)) == own | {"baselines", "comparison"}
+    scores = {"macro_precision", "macro_recall", "roc_auc", "log_loss", "calibration_error"}
+    tables = {"classes", "confusion_matrix", "confusions", "calibration"}
+    assert set(classifier.evaluate(TEXTS, LABELS)) == own | scores | tables | {"baselines", "comparison"}
 
 
 @pytest.mark.slow

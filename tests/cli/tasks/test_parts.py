@@ -155,6 +155,9 @@ def compare(found: dict, whole: dict) -> None:
     for name, value in whole.items():
         if isinstance(value, dict) and name != "comparison":
             compare(found[name], value)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for one, other in zip(found[name], value, strict=True):
+                compare(one, other)
         else:
             assert found[name] == (pytest.approx(value, rel=1e-6) if isinstance(value, float) else value)
 

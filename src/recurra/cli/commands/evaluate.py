@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from recurra.cli.support.console import say, show_json, show_table
+from recurra.cli.support.details import show_details
 from recurra.cli.support.files import located
 from recurra.cli.support.options import SharedPredictOptions, with_options
 from recurra.cli.tasks import module_of
@@ -63,6 +64,7 @@ def evaluate(
         commands.show(title, metrics)
     else:
         show_table(title, *metric_table(metrics))
+        show_details(metrics)
     comparison = metrics.get("comparison")
     if comparison and comparison["sentence"]:
         say(comparison["sentence"])
@@ -83,6 +85,11 @@ def _show_order(order: dict[str, dict[str, float]]) -> None:
     say("if they hardly differ, the order of the steps matters little: compare with a model trained with --cell none")
 
 
+NOT_SHOWN = (
+    *("baselines", "comparison", "log_loss", "macro_precision", "macro_recall", "calibration_error"),
+    *("roc_auc_note", "roc_auc_margin", "confusion_matrix"),
+)
+"""Keys without a row: nested ones, those in the tables of `show_details`, and `log_loss`, which equals `loss`."""
 ALIASES = ("unigram_", "nearest_neighbour_")
 """Prefixes of keys that repeat the metrics of a baseline for scripts of earlier versions."""
 
@@ -96,7 +103,7 @@ def metric_table(metrics: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     baselines = metrics.get("baselines", {})
     rows = []
     for name, value in metrics.items():
-        if name not in ("baselines", "comparison") and not name.startswith(ALIASES):
+        if name not in NOT_SHOWN and not name.startswith(ALIASES) and not isinstance(value, list):
             rows.append([name, _shown(value), *(_shown(baseline.get(name, "")) for baseline in baselines.values())])
     return ["metric", "this model" if baselines else "value", *baselines], rows
 
@@ -104,4 +111,4 @@ def metric_table(metrics: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
 def _shown(value: Any) -> str:
     from recurra._util.messages import readable
 
-    return {int: "{:,}".format, str: str}.get(type(value), readable)(value)
+    return "–" if value is None else {int: "{:,}".format, str: str}.get(type(value), readable)(value)

@@ -192,10 +192,12 @@ def evaluate_parts(estimator: Any, model: Path, data: str, options: SharedPredic
             mark = decimal_mark(division.partitions.table, options.decimal)
             options = dataclasses.replace(options, decimal=mark)
         job = Evaluation(model, division, options)
-        found = dict(run_job(job, range(len(division)), workers))
-    running = estimator.running_evaluation()
-    for number in sorted(found):
-        running.merge(found[number])
+        running, waiting, merged = estimator.running_evaluation(), {}, 0
+        for number, sums in run_job(job, range(len(division)), workers):
+            waiting[number] = sums
+            while merged in waiting:  # in the order of the data, so that sums do not depend on the speed of workers
+                running.merge(waiting.pop(merged))
+                merged += 1
     return running.result()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from recurra.data.columns.inputs import as_column, is_missing
 from recurra.errors import DataError, UsageError
 
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights
+from .metrics.classes import describe_classes, running_report
 from .running import ClassTotals
 from .scan import ClassScan
 from .service import ClassifyService
@@ -47,11 +48,18 @@ class ClassifyConfig(PooledConfig):
 
 
 class CrossEntropy(PooledObjective):
-    """Loss and metrics of classification."""
+    """Loss and metrics of classification.
+
+    Args:
+        classes: the classes.
+    """
 
     monitor = "accuracy"
     monitor_mode = "max"
     perfect: float | None = 1.0
+
+    def __init__(self, classes: Sequence[Any]) -> None:
+        self.classes = classes
 
     def losses(self, output: Tensor, target: Any) -> Tensor:
         """Negative log-probability of the true class, `(batch,)`."""
@@ -72,6 +80,10 @@ class CrossEntropy(PooledObjective):
             "macro_f1": float(f1_score(target, found, average="macro", sample_weight=weight)),
             "loss": float(np.average(losses, weights=weight)),
         }
+
+    def details(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, Any]:
+        """Metrics of each class, confusion matrix, ROC-AUC and calibration; see `ClassReport.result`."""
+        return describe_classes(self.classes, output, target, weight)
 
 
 @dataclass(eq=False, repr=False)
@@ -163,9 +175,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         if len(self.classes_) < 2:
             raise DataError(f"the target has only one class, {self.classes_[0]!s}; there is nothing to tell apart")
 
-    def new_totals(self) -> ClassTotals:
+    def new_totals(self, detailed: bool = False) -> ClassTotals:
         """See `SequenceEstimator.new_totals`."""
-        return ClassTotals()
+        return ClassTotals(running_report(self.classes_.tolist()) if detailed else None)
 
     def target_scan(self) -> ClassScan:
         """See `SequenceEstimator.target_scan`."""
@@ -208,7 +220,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return np.log(np.maximum(shares, 1e-12))
 
     def _objective(self) -> CrossEntropy:
-        return CrossEntropy()
+        return CrossEntropy(self.classes_.tolist())
 
     def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:

@@ -28,7 +28,7 @@ from recurra.errors import DataError, UsageError
 from recurra.nn import POOLINGS
 from recurra.ops import total
 from recurra.tasks.aliases import alias
-from recurra.tasks.base import PREDICT_BATCH, Estimator
+from recurra.tasks.base import PREDICT_BATCH, Estimator, beside
 from recurra.tasks.baselines import Baseline
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
@@ -37,6 +37,7 @@ from recurra.tasks.subject import Subject, unknown_notes
 from recurra.tasks.tuning.parts import Data, cut_rows, share_of
 from recurra.tasks.tuning.space import Space, declared
 
+from .metrics.groups import as_groups, measure_groups
 from .network import PooledNetwork
 from .running import RunningEvaluation, Totals
 from .scan import TargetScan
@@ -111,6 +112,10 @@ class PooledObjective:
         """Returns the metrics of a whole data set."""
         raise NotImplementedError
 
+    def details(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, Any]:
+        """Returns the detailed metrics of a whole data set, such as those of each class."""
+        raise NotImplementedError
+
     def each(self, output: Tensor, target: Tensor) -> Tensor:
         """Returns the contribution of each sequence to the metric that is compared with the baselines, `(batch,)`."""
         raise NotImplementedError
@@ -132,17 +137,25 @@ class PooledObjective:
 
     def metrics(self, observed: list[Any]) -> dict[str, float]:
         """Returns the metrics over all batches."""
-        columns = zip(*observed, strict=True)
-        output, target, weight = (None if c[0] is None else torch.cat(c) for c in columns)
-        finite(output)  # type: ignore[arg-type]
-        arrays = (None if values is None else values.numpy() for values in (output, target, weight))
-        return self.measure(*arrays)  # type: ignore[arg-type]
+        return self.measure(*joined(observed))
 
     def items(self, observed: list[Any]) -> np.ndarray:
         """Numerator and denominator of the compared metric for each sequence, `(batch, 2)`."""
         each = torch.cat([self.each(output, target) for output, target, _ in observed]).double()
         weights = torch.ones_like(each) if observed[0][2] is None else torch.cat([w for _, _, w in observed]).double()
         return torch.stack([each * weights, weights], 1).numpy()
+
+
+def joined(observed: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Returns the outputs, targets and weights of all batches.
+
+    Raises:
+        NonFiniteError: an output is not finite.
+    """
+    columns = zip(*observed, strict=True)
+    output, target, weight = (None if c[0] is None else torch.cat(c) for c in columns)
+    finite(output)  # type: ignore[arg-type]
+    return tuple(None if values is None else values.numpy() for values in (output, target, weight))  # type: ignore[return-value]
 
 
 @dataclass(eq=False, repr=False)
@@ -207,8 +220,12 @@ class SequenceEstimator(Estimator):
         """Weight of each sequence in the loss and in the metric that chooses the best epoch."""
         return weights
 
-    def new_totals(self) -> Totals:
-        """Returns empty sums for the metrics of the task."""
+    def new_totals(self, detailed: bool = False) -> Totals:
+        """Returns empty sums for the metrics of the task.
+
+        Args:
+            detailed: whether they give the detailed metrics too.
+        """
         raise NotImplementedError
 
     def running_evaluation(self) -> RunningEvaluation:
@@ -567,6 +584,32 @@ class SequenceEstimator(Estimator):
         if not known.any():
             raise DataError("every target is missing: there is nothing to compare with")
         return self._batches(self._store(sequences, None), known, self._targets_of(y, known), weights, None)
+
+    def evaluate(self, X: Any, y: Any = None, sample_weight: Any = None, *, by: Any = None) -> dict[str, Any]:
+        """Returns metrics of the model on labelled data. Items without a target are left out.
+
+        Args:
+            X: sequences as in `fit`.
+            y: targets as in `fit`.
+            sample_weight: weight of each sequence, `(batch,)`.
+            by: a value for each sequence, `(batch,)`, such as its source; `groups` then has the metrics of the
+                sequences with each value.
+
+        Returns:
+            The metrics of `Estimator.evaluate` and detailed ones: for classes those of
+            `recurra.tasks.many_to_one.metrics.classes.ClassReport.result`; for several numbers `targets`, the metrics
+            of each.
+        """
+        check_is_fitted(self, "network_")
+        batches, objective = self._labelled(X, y, sample_weight), cast(Any, self._evaluation_objective())
+        observed = self._observed(batches, objective)
+        metrics, baselines, comparison = self._judged(objective, observed, self._rivals(batches, objective))
+        arrays = joined(observed)
+        found = {**metrics, **objective.details(*arrays), "n": batches.count}
+        if by is not None:
+            groups = as_groups(by, len(batches.store))[np.concatenate(batches.plan(0))]
+            found["groups"] = measure_groups(objective.measure, groups, *arrays)
+        return {**found, **beside(baselines, comparison)}
 
     # saving
 

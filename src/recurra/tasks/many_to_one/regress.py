@@ -17,6 +17,7 @@ from recurra.errors import DataError
 from recurra.tasks.finite import finite
 
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights
+from .metrics.numbers import by_target
 from .running import NumberTotals
 from .scan import NumberScan
 from .service import RegressService
@@ -65,8 +66,8 @@ class SquaredError(PooledObjective):
         return self.losses(output, target)
 
     def measure(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
-        """R² and loss of the standardized target; mean squared and mean absolute error in the target's own units."""
-        from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+        """R² and loss of the standardized target; the other errors are in the target's own units."""
+        from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score, root_mean_squared_error
 
         losses = self.losses(torch.from_numpy(output), torch.from_numpy(target)).numpy()
         output, target = output.astype(np.float64), target.astype(np.float64)
@@ -75,9 +76,22 @@ class SquaredError(PooledObjective):
             # R² has no unit; a constant target is exactly 0 here, but not in its own unit
             "r2": float(r2_score(target, output, sample_weight=weight)) if len(true) > 1 else float("nan"),
             "mse": float(mean_squared_error(true, found, sample_weight=weight)),
+            "rmse": float(root_mean_squared_error(true, found, sample_weight=weight)),
             "mae": float(mean_absolute_error(true, found, sample_weight=weight)),
             "loss": float(np.average(losses, weights=weight)),
         }
+
+    def details(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, Any]:
+        """The same metrics of each target, if there are several."""
+        if output.shape[1] == 1:
+            return {}
+        from sklearn.metrics import r2_score
+
+        output, target = output.astype(np.float64), target.astype(np.float64)
+        raw = "raw_values"
+        r2: Any = r2_score(target, output, sample_weight=weight, multioutput=raw) if len(target) > 1 else None
+        errors = np.abs(output - target) * self.scale
+        return by_target(r2, *(np.average(found, axis=0, weights=weight) for found in (errors**2, errors)))
 
 
 @dataclass(eq=False, repr=False)
@@ -141,7 +155,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
             raise DataError(f"every target is {moments.mean[0]:g}; there is nothing to learn")
         self.target_mean_, self.target_scale_ = moments.mean, moments.target_scale()
 
-    def new_totals(self) -> NumberTotals:
+    def new_totals(self, detailed: bool = False) -> NumberTotals:
         """See `SequenceEstimator.new_totals`."""
         return NumberTotals(self.target_mean_, self.target_scale_)
 

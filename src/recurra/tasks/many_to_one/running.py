@@ -15,6 +15,10 @@ from recurra.errors import DataError
 from recurra.tasks.baselines import Measured, compare, margin_of
 from recurra.tasks.finite import finite, finite_loss
 
+from .metrics.classes import ClassReport
+from .metrics.groups import as_groups, check_number, described, masks
+from .metrics.numbers import by_target
+
 
 class Totals(Protocol):
     """Sums over the outputs of a model and the targets."""
@@ -31,11 +35,20 @@ class Totals(Protocol):
         """Returns the metrics of `PooledObjective.measure`."""
         ...
 
+    def details(self) -> dict[str, Any]:
+        """Returns the metrics of `PooledObjective.details`."""
+        ...
+
 
 class ClassTotals:
-    """Number of sequences for each pair of true and predicted class, and the sum of the losses."""
+    """Number of sequences for each pair of true and predicted class, and the sum of the losses.
 
-    def __init__(self) -> None:
+    Args:
+        report: collects the detailed metrics; None for none.
+    """
+
+    def __init__(self, report: ClassReport | None = None) -> None:
+        self._report = report
         self._pairs: Counter[tuple[int, int]] = Counter()
         self._loss = 0.0
 
@@ -45,11 +58,15 @@ class ClassTotals:
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
             self._pairs[(pair[0], pair[1])] += count
         self._loss += float(losses.sum(dtype=np.float64))
+        if self._report is not None:
+            self._report.add(output, target)
 
     def merge(self, other: ClassTotals) -> None:
         """See `Totals.merge`."""
         self._pairs.update(other._pairs)
         self._loss += other._loss
+        if self._report is not None and other._report is not None:
+            self._report.merge(other._report)
 
     def metrics(self) -> dict[str, float]:
         """See `Totals.metrics`."""
@@ -62,6 +79,10 @@ class ClassTotals:
             "macro_f1": float(f1_score(target, found, average="macro", sample_weight=weight)),
             "loss": self._loss / int(weight.sum()),
         }
+
+    def details(self) -> dict[str, Any]:
+        """See `Totals.details`."""
+        return {} if self._report is None else self._report.result()
 
 
 class NumberTotals:
@@ -99,15 +120,25 @@ class NumberTotals:
 
     def metrics(self) -> dict[str, float]:
         """See `Totals.metrics`."""
-        total = self._targets.deviation**2 * self._rows
-        with np.errstate(divide="ignore", invalid="ignore"):
-            shares = np.where(total > 0, 1 - self._own / total, np.where(self._own > 0, 0.0, 1.0))  # as scikit-learn
+        squares = self._squares / self._rows
         return {
-            "r2": float(shares.mean()) if self._rows > 1 else float("nan"),
-            "mse": float((self._squares / self._rows).mean()),
+            "r2": float(self._shares().mean()) if self._rows > 1 else float("nan"),
+            "mse": float(squares.mean()),
+            "rmse": float(np.sqrt(squares).mean()),
             "mae": float((self._sizes / self._rows).mean()),
             "loss": self._loss / self._rows,
         }
+
+    def details(self) -> dict[str, Any]:
+        """See `Totals.details`."""
+        squares, sizes = self._squares / self._rows, self._sizes / self._rows
+        return by_target(self._shares() if self._rows > 1 else None, squares, sizes)
+
+    def _shares(self) -> np.ndarray:
+        """Returns R² of each target, as scikit-learn defines it for constant targets."""
+        total = self._targets.deviation**2 * self._rows
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(total > 0, 1 - self._own / total, np.where(self._own > 0, 0.0, 1.0))
 
 
 class Sums:
@@ -115,15 +146,16 @@ class Sums:
 
     Args:
         names: the names.
-        new_totals: returns empty sums for the metrics.
+        new_totals: returns empty sums for the metrics; those of the network are detailed.
     """
 
-    def __init__(self, names: Sequence[str], new_totals: Callable[[], Totals]) -> None:
+    def __init__(self, names: Sequence[str], new_totals: Callable[[bool], Totals]) -> None:
         self.rows = 0
-        self.totals = {name: new_totals() for name in names}
+        self.totals = {name: new_totals(not name) for name in names}
         # what each sequence contributes to the compared metric, and the squared differences from the network
         self.each = dict.fromkeys(names, 0.0)
         self.squares = dict.fromkeys(names, 0.0)
+        self.groups: dict[str | None, tuple[int, Totals]] = {}
 
     def merge(self, other: Sums) -> None:
         """Adds the sums of other sequences."""
@@ -132,6 +164,22 @@ class Sums:
             totals.merge(other.totals[name])
             self.each[name] += other.each[name]
             self.squares[name] += other.squares[name]
+        for group, (count, totals) in other.groups.items():
+            self.add_group(group, count, totals)
+
+    def add_group(self, name: str | None, count: int, totals: Totals) -> None:
+        """Adds the sums of some sequences of a group.
+
+        Raises:
+            DataError: there are too many groups.
+        """
+        if name not in self.groups:
+            check_number(len(self.groups) + 1)
+            self.groups[name] = (count, totals)
+            return
+        before, known = self.groups[name]
+        known.merge(totals)
+        self.groups[name] = (before + count, known)
 
 
 class RunningEvaluation:
@@ -148,8 +196,13 @@ class RunningEvaluation:
         self._estimator, self._objective = estimator, estimator._evaluation_objective()
         self.sums = Sums(["", *(baseline.name for baseline in estimator.baselines_)], estimator.new_totals)
 
-    def add(self, X: Any, y: Any) -> None:
+    def add(self, X: Any, y: Any, by: Any = None) -> None:
         """Adds labelled sequences; those without a target are left out.
+
+        Args:
+            X: the sequences.
+            y: their targets.
+            by: the group of each sequence, for metrics of groups; None for none.
 
         Raises:
             DataError: the data cannot be used.
@@ -159,11 +212,14 @@ class RunningEvaluation:
         if is_missing(y).all():
             return
         batches: Batches = self._estimator._labelled(X, y, None)
+        groups = None if by is None else as_groups(by, len(y))
         self.sums.rows += batches.count
         with self._estimator._inference() as (network, device):
             for batch in batches:
                 output = network(*to_device(batch, device)[:2]).float().cpu()
                 own = self._count("", finite(output), batch.targets)
+                if groups is not None:
+                    self._count_groups(groups[batch.rows.numpy()], output, batch.targets)
                 for baseline in self._estimator.baselines_:
                     other = self._count(baseline.name, baseline(batch.values, batch.lengths), batch.targets)
                     self.sums.squares[baseline.name] += float(((own - other) ** 2).sum())
@@ -196,7 +252,18 @@ class RunningEvaluation:
             own, objective = Measured(metrics), self._objective
             comparison = compare(own, found, objective.monitor, objective.monitor_mode == "max", objective.perfect)
         baselines = {name: measured.metrics for name, measured in found.items()}
-        return {**metrics, "n": self.sums.rows, **beside(baselines, comparison)}
+        details = self.sums.totals[""].details()
+        groups = {name: (count, totals.metrics()) for name, (count, totals) in self.sums.groups.items()}
+        grouped = {"groups": described(groups)} if groups else {}
+        return {**metrics, **details, "n": self.sums.rows, **grouped, **beside(baselines, comparison)}
+
+    def _count_groups(self, groups: np.ndarray, output: torch.Tensor, target: Any) -> None:
+        """Adds outputs of the network to the sums of their groups."""
+        losses = self._objective.losses(output, target).numpy()
+        for name, mask in masks(groups):
+            totals = self._estimator.new_totals()
+            totals.add(output.numpy()[mask], target.numpy()[mask], losses[mask])
+            self.sums.add_group(name, int(mask.sum()), totals)
 
     def _count(self, name: str, output: torch.Tensor, target: Any) -> np.ndarray:
         """Adds the outputs of a model. Returns what each sequence contributes to the compared metric."""
