@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 LIMIT = 16.0
-"""Greatest log-odds with bins of their own in a histogram: a probability of 0.9999999."""
+"""Greatest log-odds in a histogram, of a probability of 0.9999999; scores beyond it are in the last bin."""
 BINS = 4096
 MOST_COUNTS = 1 << 20
 """Greatest number of counts in the histograms of all classes; many classes have fewer bins each."""
