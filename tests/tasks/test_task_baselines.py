@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 import recurra
 from recurra import BlankFiller, Forecaster, LanguageModel, SequenceTagger, Transcriber, Translator
+from recurra._util.schema import FileError
 from recurra.errors import ModelFolderError
 from recurra.inspect import health
+from recurra.tasks.baselines import dump, parse
 
 QUICK = {"hidden_size": 4, "epochs": 1, "verbose": 0}
 TEXT = "the cat sat on the mat and the dog ran far away. " * 60
@@ -27,6 +32,7 @@ def test_a_language_model_beside_frequencies(tmp_path):
     assert size > len(counts)
     assert alone["loss"] == pytest.approx(expected, rel=1e-6)
     assert pairs["loss"] < alone["loss"] / 2
+    assert found["baselines"]["frequency of sequences of three tokens"]["loss"] < pairs["loss"]
     assert pairs["perplexity"] == pytest.approx(np.exp(pairs["loss"]))
     assert found["comparison"]["light"] == "red"
     assert model.metrics_["comparison"]["light"] == "red"
@@ -45,10 +51,43 @@ def test_the_frequencies_of_pairs_are_probabilities():
         assert np.exp(baseline.log_probability(np.full(3, before), after)).sum() == pytest.approx(1)
 
 
+def batch_of(tokens):
+    values = torch.from_numpy(tokens)
+    return SimpleNamespace(values=values[:, :-1], targets=values[:, 1:])
+
+
+@pytest.mark.parametrize("most", [200_000, 12])
+def test_the_frequencies_of_triples_are_probabilities_also_if_most_are_left_out(monkeypatch, most):
+    from recurra.tasks import counts
+
+    monkeypatch.setattr(counts, "MAX_TRIPLES", most)
+    tokens = np.random.default_rng(0).integers(0, 5, (6, 30))
+    tokens[:, 2:][(tokens[:, :-2] == 1) & (tokens[:, 1:-1] == 2)] = 3
+    triples = counts.fit_frequencies([batch_of(tokens)], 6)[2]
+    assert len(triples.triples) <= most
+    after = np.arange(6)
+    for second in range(-1, 6):
+        for before in range(6):
+            found = np.exp(triples.log_probability(np.full(6, before), after, np.full(6, second)))
+            assert found.sum() == pytest.approx(1)
+            if (second, before) == (1, 2):
+                assert found[3] > 0.7
+    (again,) = parse(dump([triples]), [counts.TripleFrequency], {"tokens": 6})
+    arguments = tokens[:, 1:-1].ravel(), tokens[:, 2:].ravel(), tokens[:, :-2].ravel()
+    assert (again.log_probability(*arguments) == triples.log_probability(*arguments)).all()
+    for name, damage in (("triples", [-1]), ("triples", [6**3]), ("triple_counts", [0]), ("spread", [])):
+        (row,) = json.loads(dump([triples]))
+        row[name] = damage + row[name][len(damage) or 1 :] if name != "triples" else damage + row[name][:-1]
+        with pytest.raises(FileError):
+            parse(json.dumps([row]), [counts.TripleFrequency], {"tokens": 6})
+
+
 def test_a_language_model_of_labelled_texts_beside_frequencies():
     texts, labels = ["so good", "so bad"] * 40, ["p", "n"] * 40
     found = LanguageModel(**QUICK).fit(texts, labels).evaluate(texts, labels)
-    assert set(found["baselines"]) == {"frequency of the tokens", "frequency of pairs of tokens"}
+    assert list(found["baselines"]) == [
+        "frequency of the tokens", "frequency of pairs of tokens", "frequency of sequences of three tokens",
+    ]  # fmt: skip
 
 
 def tagged(count, seed=0):

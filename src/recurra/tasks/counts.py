@@ -17,8 +17,8 @@ from .baselines import Baseline
 
 MAX_TOKENS = 2_000_000
 """Tokens whose pairs are counted at most: the first ones."""
-MAX_PAIRS = 200_000
-"""Different pairs that are kept: the most frequent ones."""
+MAX_PAIRS, MAX_TRIPLES = 200_000, 100_000
+"""Different pairs, and different sequences of three tokens, that are kept: the most frequent ones."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,22 @@ class TokenFrequency(Baseline):
 
     def observe(self, objective: Any, batch: Any) -> tuple[float, float, float]:
         """Summed loss, tokens and characters of a batch, as `NextToken.observe`."""
-        before, after = _steps(batch)
-        return float(-self.log_probability(before, after).sum()), len(after), float(objective.characters[after].sum())
+        second, before, after = _steps(batch)
+        losses = -self.log_probability(before, after, second)
+        return float(losses.sum()), len(after), float(objective.characters[after].sum())
 
     def loss(self, objective: Any, batch: Any) -> tuple[float, float]:
         """See `Baseline.loss`."""
         return self.observe(objective, batch)[:2]
 
-    def log_probability(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """Of each token `after` in nats, given the one before."""
+    def log_probability(self, before: np.ndarray, after: np.ndarray, second: np.ndarray | None = None) -> np.ndarray:
+        """Computes the log-probability of tokens in nats.
+
+        Args:
+            before: the token before each, `(steps,)`.
+            after: the tokens, `(steps,)`.
+            second: the token two before each, -1 where there is none; None for none at all.
+        """
         return np.log((self.counts[after] + 1) / (self.counts.sum() + len(self.counts)))
 
 
@@ -71,15 +78,10 @@ class PairFrequency(TokenFrequency):
         if len(keys) and (keys[0] < 0 or keys[-1] >= sizes["tokens"] ** 2 or (counts <= 0).any()):
             raise ValueError("a pair of tokens or its count is out of range")
 
-    def log_probability(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """Of each token `after` in nats, given the one before."""
-        tokens = len(self.counts)
+    def log_probability(self, before: np.ndarray, after: np.ndarray, second: np.ndarray | None = None) -> np.ndarray:
+        """See `TokenFrequency.log_probability`."""
         followers, totals = self._after
-        wanted = before * tokens + after
-        at = np.minimum(np.searchsorted(self.pairs, wanted), max(len(self.pairs) - 1, 0))
-        known = (
-            np.where(self.pairs[at] == wanted, self.pair_counts[at], 0) if len(self.pairs) else np.zeros(len(wanted))
-        )
+        known = _look_up(before * len(self.counts) + after, self.pairs, self.pair_counts)
         alone = np.exp(super().log_probability(before, after))
         spread = np.maximum(followers[before], 1)
         return np.log((known + spread * alone) / (totals[before] + spread))
@@ -92,32 +94,102 @@ class PairFrequency(TokenFrequency):
         return np.bincount(first, minlength=tokens), np.bincount(first, self.pair_counts, minlength=tokens)
 
 
+@dataclass(frozen=True)
+class TripleFrequency(PairFrequency):
+    """Scores a token by how often it followed the two before it, interpolated with pairs by Witten and Bell's method.
+
+    Attributes:
+        triples: like `pairs`, for three tokens; rising, `(triples,)`.
+        triple_counts: how often each occurred, `(triples,)`.
+        spread: for each pair that begins a triple, the number of different tokens that followed it, and how often it
+            occurred in triples that are not kept, `(contexts,)`.
+    """
+
+    triples: np.ndarray
+    triple_counts: np.ndarray
+    spread: np.ndarray
+
+    def check(self, sizes: Mapping[str, int]) -> None:
+        """See `Baseline.check`."""
+        super().check(sizes)
+        keys, counts, tokens = self.triples, self.triple_counts, sizes["tokens"]
+        if keys.ndim != 1 or keys.shape != counts.shape or keys.dtype.kind != "i" or (np.diff(keys) <= 0).any():
+            raise ValueError("the triples of tokens must be rising whole numbers with one count each")
+        if not len(keys) or keys[0] < 0 or keys[-1] >= tokens**3 or (counts <= 0).any():
+            raise ValueError("a triple of tokens or its count is out of range")
+        if self.spread.shape != (len(np.unique(keys // tokens)),) or (self.spread <= 0).any():
+            raise ValueError("the spread of the triples does not fit them")
+
+    def log_probability(self, before: np.ndarray, after: np.ndarray, second: np.ndarray | None = None) -> np.ndarray:
+        """See `TokenFrequency.log_probability`."""
+        pairs = super().log_probability(before, after)
+        if second is None:
+            return pairs
+        tokens, (contexts, totals) = len(self.counts), self._contexts
+        context = np.where(second < 0, -1, second * tokens + before)
+        known = _look_up(context * tokens + after, self.triples, self.triple_counts)
+        spread, total = _look_up(context, contexts, self.spread), _look_up(context, contexts, totals)
+        seen = spread > 0
+        return np.log(np.where(seen, (known + spread * np.exp(pairs)) / np.maximum(total + spread, 1), np.exp(pairs)))
+
+    @cached_property
+    def _contexts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the pairs that begin a triple, and how often kept triples begin with each."""
+        contexts, place = np.unique(self.triples // len(self.counts), return_inverse=True)
+        return contexts, np.bincount(place, self.triple_counts)
+
+
+def _look_up(wanted: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Returns the value of each wanted key, 0 for an unknown one; `keys` rise."""
+    if not len(keys):
+        return np.zeros(len(wanted))
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[at] == wanted, values[at], 0)
+
+
 def fit_frequencies(batches: Iterable[Any], tokens: int) -> list[Baseline]:
-    """Counts tokens, and pairs of neighbouring tokens, in batches of a language model."""
-    counts, seen, found = np.zeros(tokens, np.int64), 0, []
+    """Counts tokens, and sequences of two and three tokens, in batches of a language model."""
+    counts, seen, pairs, triples = np.zeros(tokens, np.int64), 0, [], []
     for batch in batches:
-        before, after = _steps(batch)
+        second, before, after = _steps(batch)
         counts += np.bincount(after, minlength=tokens)
         if seen < MAX_TOKENS:
-            found.append(before * tokens + after)
+            pairs.append(before * tokens + after)
+            triples.append(((second * tokens + before) * tokens + after)[second >= 0])
         seen += len(after)
-    pairs, times = np.unique(np.concatenate(found) if found else np.zeros(0, np.int64), return_counts=True)
-    if len(pairs) > MAX_PAIRS:
-        kept = np.sort(np.argsort(-times, kind="stable")[:MAX_PAIRS])
-        pairs, times = pairs[kept], times[kept]
-    note = f"pairs of the first {MAX_TOKENS:,} of {seen:,} tokens" if seen > MAX_TOKENS else ""
-    return [
+    of_pairs = _most_frequent(pairs, MAX_PAIRS)[:2]
+    note = f" of the first {MAX_TOKENS:,} of {seen:,} tokens" if seen > MAX_TOKENS else ""
+    found: list[Baseline] = [
         TokenFrequency("frequency of the tokens", "", counts),
-        PairFrequency("frequency of pairs of tokens", note, counts, pairs, times),
+        PairFrequency("frequency of pairs of tokens", note and f"pairs{note}", counts, *of_pairs),
     ]
+    keys, times, every, all_times = _most_frequent(triples, MAX_TRIPLES)
+    if len(keys) and tokens**3 < 2**62:
+        contexts, place = np.unique(every // tokens, return_inverse=True)
+        spread = np.bincount(place) + np.bincount(place, all_times).astype(np.int64)
+        own, place = np.unique(keys // tokens, return_inverse=True)
+        spread = spread[np.searchsorted(contexts, own)] - np.bincount(place, times).astype(np.int64)
+        name = "frequency of sequences of three tokens"
+        found.append(TripleFrequency(name, note and f"sequences{note}", counts, *of_pairs, keys, times, spread))
+    return found
 
 
-def _steps(batch: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens that are read and those that follow, where these count."""
+def _most_frequent(found: list[np.ndarray], most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Counts keys. Returns the most frequent ones and their counts, then all keys and their counts; keys rise."""
+    keys, times = np.unique(np.concatenate(found) if found else np.zeros(0, np.int64), return_counts=True)
+    if len(keys) <= most:
+        return keys, times, keys, times
+    kept = np.sort(np.argsort(-times, kind="stable")[:most])
+    return keys[kept], times[kept], keys, times
+
+
+def _steps(batch: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tokens two before and one before each target, and the targets, where these count; -1 for no token."""
     values, targets = batch.values.cpu(), batch.targets.cpu()
     values = values[..., 0] if values.dim() > targets.dim() else values
+    second = torch.nn.functional.pad(values, (1, 0), value=-1)[..., :-1]
     real = targets != IGNORE
-    return values[real].numpy().astype(np.int64), targets[real].numpy().astype(np.int64)
+    return tuple(part[real].numpy().astype(np.int64) for part in (second, values, targets))  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)

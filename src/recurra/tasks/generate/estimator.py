@@ -35,7 +35,7 @@ from recurra.ops import batch_invariant, reproducible_algebra
 from recurra.tasks.base import PREDICT_BATCH, Estimator
 from recurra.tasks.baselines import FEWEST, Baseline
 from recurra.tasks.config import FolderConfig
-from recurra.tasks.counts import PairFrequency, TokenFrequency, fit_frequencies
+from recurra.tasks.counts import PairFrequency, TokenFrequency, TripleFrequency, fit_frequencies
 from recurra.tasks.finite import NOT_FINITE, answers_of, finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
@@ -123,7 +123,7 @@ class LanguageModel(Estimator):
     task = "generate"
     folder_config = GenerateConfig
     service_class = GenerateService
-    simple_models: ClassVar = (TokenFrequency, PairFrequency)
+    simple_models: ClassVar = (TokenFrequency, PairFrequency, TripleFrequency)
     aligned: ClassVar = True
     _search_by: ClassVar = "bits_per_character"  # comparable for different tokens
 
