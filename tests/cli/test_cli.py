@@ -87,10 +87,12 @@ def test_evaluate(recurra, model):
     found = json.loads(out)
     assert (found["accuracy"], found["macro_f1"], found["n"]) == (1.0, 1.0, 120)
     assert found["baselines"]["most frequent class"]["accuracy"] == 0.5
-    assert found["comparison"] == {"figure": "accuracy", "light": "green", "sentence": ""}
+    best = "logistic regression on TF-IDF"
+    assert found["comparison"] == {"figure": "accuracy", "light": "green", "sentence": "", "best": best}
     assert "120 rows" in err
     _, out, err = recurra("evaluate", model, model.parent / "reviews.csv")
     assert all(name in out for name in ("accuracy", "most frequent class", "logistic regression on TF-IDF"))
+    assert "best baseline: logistic regression on TF-IDF, accuracy 1.0000" in err
     assert "The network is" not in err
 
 

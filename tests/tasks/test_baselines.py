@@ -76,6 +76,24 @@ def test_the_margin_is_that_of_a_paired_t_test():
     assert (p < 0.05) == ((one - other).mean() > chance(*pair))
 
 
+def test_the_sentence_names_the_best_of_several_simple_models():
+    network = Measured({"loss": 0.5})
+    rivals = {
+        "mean": Measured({"loss": 0.9}, constant=True),
+        "one": Measured({"loss": 0.4}),
+        "two": Measured({"loss": 0.3}),
+    }
+    found = compare(network, rivals, "loss", False)
+    assert found.sentence == "The network is not better than the two: loss 0.5000 against 0.3000."
+    assert (found.best, found.light) == ("two", "red")
+    found = compare(Measured({"loss": 0.2}), rivals | {"three": Measured({"loss": math.nan})}, "loss", False)
+    assert found.best == "two"
+    assert compare(Measured({"loss": 1.0}), rivals, "loss", False).sentence == (
+        "The network is not better than the mean: loss 1.0000 against 0.9000; "
+        "it is not better than the two: loss 1.0000 against 0.3000."
+    )
+
+
 # what the baselines are
 
 
@@ -168,6 +186,7 @@ def test_many_sequences_are_a_random_choice_of_them_and_the_folder_says_so(monke
     model.save(tmp_path / "m")
     kept = json.loads((tmp_path / "m" / "baselines.json").read_text())
     assert [row["note"] for row in kept] == ["", *["fitted on 30 of 80 sequences"] * 2]
+    assert "resampled values: fitted on 30 of 80 sequences." in (tmp_path / "m" / "README.md").read_text()
 
 
 # where they are shown

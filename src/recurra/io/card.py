@@ -67,7 +67,8 @@ def model_card(
         tags: for catalogues of models.
         example: Python expression of an input.
         metrics: `best_epoch`, `epochs`, `valid` (metrics) and `evaluated_on`; optionally `baselines` and
-            `cross_validation` (metrics by the name of a baseline), `comparison`, and `tuning` after a search.
+            `cross_validation` (metrics by the name of a baseline), `comparison`, `notes` on how the baselines were
+            fitted, and `tuning` after a search.
         data: facts about the training data, with its hash.
         settings: constructor arguments of the estimator.
     """
@@ -77,9 +78,12 @@ def model_card(
     tables = [_metric_table(columns)]
     if crossed:
         tables += ["Simple models in cross-validation on the training data:", _metric_table(crossed)]
-    sentence = (metrics.get("comparison") or {}).get("sentence")
-    if sentence:
-        tables.append(sentence)
+    comparison = metrics.get("comparison") or {}
+    if comparison.get("best"):
+        tables.append(f"Best baseline ({comparison['figure']}): {comparison['best']}.")
+    if comparison.get("sentence"):
+        tables.append(comparison["sentence"])
+    tables += metrics.get("notes", [])
     return CARD.format(
         name=name,
         title=title,

@@ -558,7 +558,11 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
             f"direction: {self.hidden_size}, weights: {count:,}. Trained with Recurra.",
             tags=[self.task, name_of(self.cell), kind],
             example=example,
-            metrics={**self.metrics_, "evaluated_on": "The metrics are on the validation data."},
+            metrics={
+                **self.metrics_,
+                "evaluated_on": "The metrics are on the validation data.",
+                "notes": [f"{b.name}: {b.note}." for b in self.baselines_ if b.note],
+            },
             data={**self.data_, **self.provenance_.for_card()},
             settings=self._settings(),
         )

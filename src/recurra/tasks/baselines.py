@@ -127,16 +127,18 @@ class Comparison(NamedTuple):
     """Verdict on the network compared with its baselines.
 
     Attributes:
-        metric: the metric that is compared.
+        figure: the metric that is compared.
         light: `"green"`: better than each of them. `"yellow"`: better than a simple model by no more than chance
             explains, or the items are too few to tell. `"red"`: not better than a simple model, or not clearly better
             than a constant answer. `"unknown"`: no data were held out.
         sentence: for people; `""` where the light is green.
+        best: name of the baseline with the best metric; `""` if it is not known.
     """
 
     figure: str
     light: str
     sentence: str
+    best: str = ""
 
 
 class Measured(NamedTuple):
@@ -180,24 +182,49 @@ def compare(
         'The network is not better than the most frequent class: accuracy 0.5000 against 0.5000.'
     """
     own, sign = float(network.metrics[metric]), 1.0 if greater else -1.0
-    if perfect is not None and sign * own >= sign * perfect:
-        return Comparison(metric, "green", "")
-    found: list[tuple[str, str]] = []
+    found: list[Verdict] = []
     for name, other in baselines.items():
         theirs = float(other.metrics[metric])
         gain = sign * (own - theirs)
         margin = chance(network.items, other.items) if other.margin is None else other.margin
         said = f"the {name}: {metric} {readable(own)} against {readable(theirs)}"
+        value = -math.inf if math.isnan(theirs) else sign * theirs
         if not gain > 0:  # not the other way round: of NaN
-            found.append(("red", f"not better than {said}"))
+            found.append(Verdict(name, value, other.constant, "red", f"not better than {said}"))
         elif gain <= margin:
             light = "red" if other.constant and margin < math.inf else "yellow"
             why = "a difference within chance" if margin < math.inf else "too few items to tell"
-            found.append((light, f"not clearly better than {said} ({why})"))
-    lights = [light for light, _ in found]
+            found.append(Verdict(name, value, other.constant, light, f"not clearly better than {said} ({why})"))
+        else:
+            found.append(Verdict(name, value, other.constant, "green", ""))
+    best = max(found, key=lambda verdict: verdict.value).name if found else ""
+    if perfect is not None and sign * own >= sign * perfect:
+        return Comparison(metric, "green", "", best)
+    worse = [verdict for verdict in found if verdict.light != "green"]
+    lights = [verdict.light for verdict in worse]
     light = "red" if "red" in lights else "yellow" if lights else "green"
-    sentence = "The network is " + "; it is ".join(words for _, words in found) + "." if found else ""
-    return Comparison(metric, light, sentence)
+    rivals = [verdict for verdict in worse if not verdict.constant]
+    strongest = max(rivals, key=lambda verdict: verdict.value) if rivals else None
+    words = "; it is ".join(verdict.words for verdict in worse if verdict.constant or verdict is strongest)
+    return Comparison(metric, light, f"The network is {words}." if words else "", best)
+
+
+class Verdict(NamedTuple):
+    """The verdict on the network beside one baseline.
+
+    Attributes:
+        name: of the baseline.
+        value: its metric, greater if better.
+        constant: whether it is a constant answer.
+        light: see `Comparison`.
+        words: end of a sentence; `""` where the light is green.
+    """
+
+    name: str
+    value: float
+    constant: bool
+    light: str
+    words: str
 
 
 def chance(one: np.ndarray | None, other: np.ndarray | None) -> float:

@@ -42,6 +42,7 @@ class ComparisonRecord(Record):
     figure: str
     light: Literal["green", "yellow", "red", "unknown"]
     sentence: str
+    best: str = ""
 
 
 class Metrics(Record, forbid_unknown_fields=False):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recurra.cli.support.console import say, show_json, show_table
+from recurra.cli.support.console import say, say_best, show_json, show_table
 from recurra.cli.support.details import show_details
 from recurra.cli.support.files import located
 from recurra.cli.support.options import SharedPredictOptions, with_options
@@ -66,6 +66,7 @@ def evaluate(
         show_table(title, *metric_table(metrics))
         show_details(metrics)
     comparison = metrics.get("comparison")
+    say_best(metrics)
     if comparison and comparison["sentence"]:
         say(comparison["sentence"])
     if order is not None:

@@ -31,6 +31,20 @@ def fail(message: str) -> None:
     console.print("\n".join(lines), highlight=False, markup=False)
 
 
+def say_best(metrics: dict[str, Any]) -> None:
+    """Prints the name of the best baseline if there are several.
+
+    Args:
+        metrics: a dictionary with `baselines` and `comparison`.
+    """
+    from recurra._util.messages import readable
+
+    comparison, baselines = metrics.get("comparison") or {}, metrics.get("baselines") or {}
+    if comparison.get("best") and len(baselines) > 1:
+        value = baselines[comparison["best"]][comparison["figure"]]
+        say(f"best baseline: {comparison['best']}, {comparison['figure']} {readable(value)}")
+
+
 def show_table(
     title: str, columns: list[str], rows: list[list[str]], *, numbers: bool = True, stderr: bool = False
 ) -> None:

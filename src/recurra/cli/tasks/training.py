@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from recurra._util.atomic import locked, remove, tidy, unwritable
-from recurra.cli.support.console import on_terminal, say
+from recurra.cli.support.console import on_terminal, say, say_best
 from recurra.cli.support.files import Labelled, located
 from recurra.cli.support.options import FitOptions
 from recurra.cli.support.tuning import TuneOptions, tune
@@ -166,8 +166,11 @@ def _finish(estimator: Any, out: Path, run: Path) -> None:
     if not on_terminal():  # the progress line of a terminal has shown it
         say(f"best epoch {estimator.best_epoch_} of {estimator.n_iter_}: {_in_words(shown)}")
     own_table = hasattr(task_module(estimator.task), "show")
+    notes = {baseline.name: f" ({baseline.note})" for baseline in estimator.baselines_ if baseline.note}
     for name, values in ({} if own_table else metrics.get("baselines", {})).items():
-        say(f"{name}: {_in_words({key: value for key, value in values.items() if key in shown})}")
+        words = _in_words({key: value for key, value in values.items() if key in shown})
+        say(f"{name}{notes.get(name, '')}: {words}")
+    say_best(metrics)
     for name, values in metrics.get("cross_validation", {}).items():
         say(f"{name}, {FOLDS}-fold cross-validation of the training data: {_in_words(values)}")
     say(f"model saved to {out}")
