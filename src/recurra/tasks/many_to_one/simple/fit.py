@@ -12,6 +12,7 @@ from recurra.tasks.baselines import single_threaded_fit
 
 from .features import frequent_ngrams, ngram_counts, ngrams, resampled, summary, tf_idf
 from .models import (
+    MAX_FEATURES,
     Linear,
     LinearOnNgrams,
     LinearOnSpectrum,
@@ -33,8 +34,10 @@ MAX_WORK = 5e7
 """Sequences times features times outputs at most, so that a fit takes seconds."""
 RESAMPLED = 512
 """Values of a resampled series at most, over all features."""
-MAX_NGRAMS, MAX_NGRAM_WEIGHTS = 20_000, 400_000
-"""N-grams of tokens that count at most, and their weights for all outputs."""
+MAX_NGRAMS = 20_000
+"""N-grams of tokens that count at most."""
+MAX_WEIGHTS = 400_000
+"""Weights of a model for all outputs, so that the model folder stays small."""
 ORDERS = {"char": 4, "word": 2, "bpe": 2}
 """Tokens of an n-gram at most."""
 TOKENS_OF_A_TEXT = 50
@@ -217,7 +220,7 @@ def fit_models(batches: Batches, problem: Problem) -> list[Fitted]:
 def choose(batches: Batches, problem: Problem) -> Batches:
     """Chooses at random as many training sequences as linear models are fitted on at most."""
     text = problem.kind == "text"
-    features = TOKENS_OF_A_TEXT if text else max(statistics_of(problem.width), RESAMPLED)
+    features = TOKENS_OF_A_TEXT if text else min(max(statistics_of(problem.width), RESAMPLED), _most_features(problem))
     most = int(np.clip(MAX_WORK / (features * problem.outputs), FEWEST_ROWS, MAX_ROWS))
     rows = np.random.default_rng(0).permutation(batches.rows)[:most]
     sizes = np.cumsum(batches.store.lengths[rows] * (1 if text else problem.width))
@@ -226,12 +229,17 @@ def choose(batches: Batches, problem: Problem) -> Batches:
     return Batches(batches.store, rows, batches.targets, batches.weights, batch_size=CHOICE_ROWS)
 
 
+def _most_features(problem: Problem) -> int:
+    """Returns the greatest number of features of a model."""
+    return min(MAX_FEATURES if problem.kind != "text" else MAX_NGRAMS, max(MAX_WEIGHTS // problem.outputs, 50))
+
+
 def _recipes(problem: Problem, longest: int) -> list[tuple[str, type[Linear], Callable[[Batches], tuple[Any, Any]]]]:
     """Returns name, class and features of the linear models for a kind of sequences of at most `longest` steps."""
     if problem.kind == "text":
         return [("TF-IDF", LinearOnNgrams, lambda batches: _ngram_features(batches, problem))]
-    steps = max(1, min(longest, RESAMPLED // problem.width))
-    most = problem.sizes()["features"]
+    most = _most_features(problem)
+    steps = max(1, min(longest, min(RESAMPLED, most) // problem.width))
 
     def on(function: Callable[..., np.ndarray], most: int) -> Callable[[Batches], tuple[Any, Any]]:
         return lambda batches: (
@@ -242,15 +250,13 @@ def _recipes(problem: Problem, longest: int) -> list[tuple[str, type[Linear], Ca
     def values(series: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         return resampled(series, lengths, steps)
 
-    if problem.kind == "audio":
-        return [
-            ("statistics of the spectra", LinearOnStatistics, on(summary, most)),
-            ("resampled spectra", LinearOnValues, on(values, steps * problem.width)),
-        ]
-    return [
-        ("resampled values", LinearOnValues, on(values, steps * problem.width)),
-        ("statistics and spectrum", LinearOnSpectrum, on(summary_and_spectrum, statistics_of(problem.width))),
-    ]
+    audio = problem.kind == "audio"
+    on_values = ("resampled spectra" if audio else "resampled values", LinearOnValues, on(values, most))
+    if audio:
+        on_statistics = "statistics of the spectra", LinearOnStatistics, on(summary, most)
+    else:
+        on_statistics = "statistics and spectrum", LinearOnSpectrum, on(summary_and_spectrum, most)
+    return [on_values, on_statistics] if problem.width <= most else [on_statistics]
 
 
 def _ngram_features(batches: Batches, problem: Problem) -> tuple[Any, dict[str, Any]]:
@@ -263,5 +269,5 @@ def _ngram_features(batches: Batches, problem: Problem) -> tuple[Any, dict[str, 
         numbers.append(number)
         count += len(batch.lengths)
     found = np.concatenate(texts), np.concatenate(numbers)
-    known = frequent_ngrams(*found, min(MAX_NGRAMS, max(MAX_NGRAM_WEIGHTS // problem.outputs, 1000)))
+    known = frequent_ngrams(*found, _most_features(problem))
     return ngram_counts(*found, count, known), {"tokens": tokens, "order": order, "known": known}

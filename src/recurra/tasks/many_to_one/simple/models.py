@@ -71,7 +71,7 @@ class LinearOnSeries(Linear):
 
 @dataclass(frozen=True)
 class Standardized(Linear):
-    """A linear model on standardized features.
+    """A linear model on standardized features; of very many features the first.
 
     Attributes:
         mean: of each feature, `(features,)`.
@@ -80,6 +80,8 @@ class Standardized(Linear):
 
     mean: np.ndarray
     scale: np.ndarray
+
+    axes: ClassVar = {"bias": ("outputs",)}
 
     def features(self, values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Standardized features `(batch, features)` of padded sequences."""
@@ -92,8 +94,15 @@ class Standardized(Linear):
     def check(self, sizes: Mapping[str, int]) -> None:
         """See `Baseline.check`."""
         super().check(sizes)
-        if not self.mean.shape == self.scale.shape == self.weight.shape[:1] or not (self.scale > 0).all():
+        shape = self.weight.shape
+        if len(shape) != 2 or shape[1] != sizes["outputs"] or not self._fits(shape[0], sizes["width"]):
+            raise ValueError(f"weight of the baseline {self.name!r} has shape {shape}, which does not fit the series")
+        if not self.mean.shape == self.scale.shape == shape[:1] or not (self.scale > 0).all():
             raise ValueError(f"mean or scale of the baseline {self.name!r} does not fit its weights")
+
+    def _fits(self, features: int, width: int) -> bool:
+        """Returns whether steps of `width` features can give so many features."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -104,34 +113,32 @@ class LinearOnStatistics(Standardized):
         """See `summary`."""
         return summary(values, lengths)
 
+    def _fits(self, features: int, width: int) -> bool:
+        return 1 <= features <= 1 + STATISTICS * width
+
 
 @dataclass(frozen=True)
 class LinearOnSpectrum(Standardized):
     """A linear model on summary statistics, slope and spectrum of each feature of a series."""
 
-    axes: ClassVar = {"weight": ("statistics", "outputs"), "bias": ("outputs",)}
-
     def extract(self, values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """See `summary_and_spectrum`."""
         return summary_and_spectrum(values, lengths)
+
+    def _fits(self, features: int, width: int) -> bool:
+        return 1 <= features <= statistics_of(width)
 
 
 @dataclass(frozen=True)
 class LinearOnValues(Standardized):
     """A linear model on the values of a series, resampled to the same number of steps."""
 
-    axes: ClassVar = {"bias": ("outputs",)}
-
     def extract(self, values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """See `resampled`."""
         return resampled(values, lengths, len(self.mean) // values.shape[2])
 
-    def check(self, sizes: Mapping[str, int]) -> None:
-        """See `Baseline.check`."""
-        super().check(sizes)
-        shape, width = self.weight.shape, sizes["width"]
-        if len(shape) != 2 or shape[1] != sizes["outputs"] or not shape[0] or shape[0] % width:
-            raise ValueError(f"weight of the baseline {self.name!r} has shape {shape}, which does not fit the series")
+    def _fits(self, features: int, width: int) -> bool:
+        return features > 0 and features % width == 0
 
 
 @dataclass(frozen=True)
@@ -208,13 +215,13 @@ def greatest_order(base: int) -> int:
 
 
 def summary_and_spectrum(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Returns `summary` and `spectral` together, `(batch, statistics_of(features))` or more."""
+    """Returns `summary` and `spectral` together, `(batch, statistics_of(features))`."""
     return np.concatenate([summary(values, lengths), spectral(values, lengths)], 1)
 
 
 def statistics_of(features: int) -> int:
-    """Returns how many numbers of `summary_and_spectrum` are used."""
-    return min(1 + (STATISTICS + 1 + BANDS) * features, MAX_FEATURES)
+    """Returns how many numbers `summary_and_spectrum` takes of a series."""
+    return 1 + (STATISTICS + 1 + BANDS) * features
 
 
 class Problem(NamedTuple):
@@ -240,7 +247,6 @@ class Problem(NamedTuple):
         return {
             "tokens": self.width if text else 0,
             "features": min(1 + STATISTICS * self.width, MAX_FEATURES),
-            "statistics": statistics_of(self.width),
             "width": self.width,
             "outputs": self.outputs,
         }
