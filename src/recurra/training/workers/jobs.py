@@ -65,11 +65,12 @@ def _run_on_ray(ray: Any, job: Job, parts: Sequence[int], workers: Workers, thre
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     starts = ray.remote(Starts).options(num_cpus=0, scheduling_strategy=here).remote()
     rows = ray.data.from_items([{"part": number} for number in parts], override_num_blocks=len(parts))
+    least, most = (min(count, len(parts)) for count in (workers.least, workers.most))  # Ray warns of idle actors
     found = rows.map_batches(
         _Worker,
         fn_constructor_args=(job, starts, threads, workers.cluster != LOCAL),
         batch_size=1,
-        concurrency=workers.most if workers.least == workers.most else (workers.least, workers.most),
+        concurrency=most if least == most else (least, most),
         num_cpus=threads,
         num_gpus=1 if torch.cuda.is_available() else None,
     )
@@ -78,7 +79,7 @@ def _run_on_ray(ray: Any, job: Job, parts: Sequence[int], workers: Workers, thre
     try:
         for batch in found.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             for result in batch["result"]:
-                outcome = ray.cloudpickle.loads(result)
+                outcome = ray.cloudpickle.loads(result)  # pyright: ignore[reportAttributeAccessIssue]
                 if isinstance(outcome, RecurraError):
                     raise outcome
                 yield outcome
