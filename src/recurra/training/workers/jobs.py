@@ -108,5 +108,5 @@ class _Worker:
             outcome = error if isinstance(error, RecurraError) else RecurraError(f"{type(error).__name__}: {error}")
             if self.named:  # files may be missing on one machine only
                 outcome = type(outcome)(f"{outcome}\n(on the machine {socket.gethostname()})")
-        pickled = ray.cloudpickle.dumps(outcome)  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
-        return {"result": np.array([pickled], dtype=object)}
+        dumps: Any = ray.cloudpickle.dumps  # pyright: ignore
+        return {"result": np.array([dumps(outcome)], dtype=object)}
