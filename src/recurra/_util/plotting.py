@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from recurra.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -12,6 +15,9 @@ VERMILION, BLUE, ORANGE, GREEN = "#D55E00", "#0072B2", "#E69F00", "#009E73"
 PALETTE = ((VERMILION, "s"), (BLUE, "o"), (ORANGE, "^"), (GREEN, "v"), ("#CC79A7", "P"), ("#56B4E9", "X"))
 """Colours of lines, each with its marker: Okabe and Ito's palette."""
 GREY = ("#666666", "D")
+
+PICTURES = (".svg", ".png", ".pdf")
+"""Formats of plots, by the suffix of the file."""
 
 GATES_AND_STATES = {
     "light": {
@@ -32,6 +38,12 @@ GATES_AND_STATES = {
     },
 }
 """Colours of gates and states on a light and on a dark background."""
+
+
+def check_picture(path: Path) -> None:
+    """Raises UsageError if the suffix of a file is none of `PICTURES`."""
+    if path.suffix.lower() not in PICTURES:
+        raise UsageError(f"{path} should end in {', '.join(PICTURES)}")
 
 
 def panels(columns: int, rows: int = 1, width: float = 3.6) -> tuple[Figure, list[list[Any]]]:
@@ -61,3 +73,28 @@ def bars(axes: Any, names: Sequence[str], values: Sequence[float], colours: Sequ
     axes.invert_yaxis()
     axes.margins(x=0.2)
     axes.grid(visible=False, axis="y")
+
+
+def font_for(text: str) -> tuple[Any, str]:
+    """Returns a font of this machine that has all characters of a text, and the characters that it lacks.
+
+    The default font (None) has priority; of several that lack some, the one that lacks least is chosen.
+    """
+    from matplotlib import font_manager
+    from matplotlib.ft2font import FT2Font
+
+    needed = {ord(c) for c in text if not c.isspace()}
+    default = font_manager.findfont(font_manager.FontProperties())
+    best, lacking = None, needed
+    others = sorted(font_manager.findSystemFonts(), key=lambda path: ("Regular" not in path, path))
+    for path in [default, *others]:
+        try:
+            missing = needed - set(FT2Font(path).get_charmap())
+        except (OSError, RuntimeError):  # a damaged font, or a kind that cannot be drawn with
+            continue
+        if path == default or len(missing) < len(lacking):
+            best, lacking = (None if path == default else path), missing
+        if not lacking:
+            break
+    font = None if best is None else font_manager.FontProperties(fname=best)
+    return font, "".join(map(chr, sorted(lacking)))

@@ -296,7 +296,7 @@ def _name_steps(axes: Any, data: Any) -> None:
     """Labels the steps with their tokens if there are any and they fit, else with numbers."""
     import matplotlib.ticker
 
-    from recurra.tasks.translate.alignment import font_for
+    from recurra._util.plotting import font_for
 
     if "token" not in data.coords or data.sizes["time"] > MANY_TOKENS:
         first = int(data["time"].values[0])

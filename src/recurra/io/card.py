@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from recurra._util.messages import readable
 
+MOST_CLASSES = 50
+"""Classes in the table of classes."""
 CARD = """---
 library_name: recurra
 tags: [{tags}]
@@ -67,8 +69,8 @@ def model_card(
         tags: for catalogues of models.
         example: Python expression of an input.
         metrics: `best_epoch`, `epochs`, `valid` (metrics) and `evaluated_on`; optionally `baselines` and
-            `cross_validation` (metrics by the name of a baseline), `comparison`, `notes` on how the baselines were
-            fitted, and `tuning` after a search.
+            `cross_validation` (metrics by the name of a baseline), `classes` (metrics of each class), `comparison`,
+            `notes` on how the baselines were fitted, and `tuning` after a search.
         data: facts about the training data, with its hash.
         settings: constructor arguments of the estimator.
     """
@@ -78,6 +80,8 @@ def model_card(
     tables = [_metric_table(columns)]
     if crossed:
         tables += ["Simple models in cross-validation on the training data:", _metric_table(crossed)]
+    if metrics.get("classes"):
+        tables += _classes(metrics["classes"])
     comparison = metrics.get("comparison") or {}
     if comparison.get("best"):
         tables.append(f"Best baseline ({comparison['figure']}): {comparison['best']}.")
@@ -99,6 +103,19 @@ def model_card(
         search=_search(metrics.get("tuning")),
         versions=_table("package", {"version": versions()}),
     )
+
+
+def _classes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns a table of the metrics of each class on the validation data, with a heading."""
+    some, names = rows[:MOST_CLASSES], ("precision", "recall", "f1")
+    more = f" (the first {len(some)} of {len(rows):,} classes)" if len(rows) > len(some) else ""
+    labels = [str(row["class"]).replace("|", "/").replace("\n", " ") for row in some]
+    columns: dict[str, dict[str, Any]] = {"n": {}, **{name: {} for name in names}}
+    for label, row in zip(labels, some, strict=True):
+        columns["n"][label] = f"{row['n']:,.10g}"
+        for name in names:
+            columns[name][label] = "–" if row[name] is None else readable(row[name])
+    return [f"Each class{more}:", _table("class", columns)]
 
 
 def _search(found: Mapping[str, Any] | None) -> str:

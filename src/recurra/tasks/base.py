@@ -356,13 +356,19 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         objective = self._objective()
         self.baselines_, crossed = self._fit_baselines(batches, 0 if valid is not None else FOLDS)
         if valid is not None:
-            _, self.metrics_["baselines"], found = self._compared(valid, objective)
+            observed = self._observed(valid, objective)
+            _, self.metrics_["baselines"], found = self._judged(objective, observed, self._rivals(valid, objective))
+            self.metrics_.update(self._details(observed))
         else:
             self.metrics_["cross_validation"] = crossed
             found = no_held_out(objective.monitor, crossed)
         if found is not None and found.light != "green":
             found = self._not_learnt(batches, objective) or found
         self._conclude(found)
+
+    def _details(self, observed: list[Any]) -> dict[str, Any]:
+        """Returns more metrics of the validation data, for metrics.json and the model card."""
+        return {}
 
     def _conclude(self, found: Comparison | None) -> None:
         """Keeps the comparison with the baselines, and prints it to standard error unless the light is green."""

@@ -146,7 +146,7 @@ def _with_params(kind: type[E], params: dict[str, Any], cells: Iterable[CellLike
 
 def _take_metrics(estimator: Estimator, metrics: dict[str, Any]) -> None:
     """Gives an estimator the content of metrics.json."""
-    as_is = {k: v for k, v in metrics.items() if (v is None and k != "loss") or k == "tuning"}
+    as_is = {k: v for k, v in metrics.items() if (v is None and k != "loss") or k in ("tuning", "classes")}
     found: dict[str, Any] = {k: as_is[k] if k in as_is else _with_nan(v) for k, v in metrics.items()}
     estimator.history_, estimator.health_checks_ = found.pop("history"), found.pop("watch", [])
     estimator.metrics_ = found

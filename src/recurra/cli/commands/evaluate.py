@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from recurra._util.plotting import check_picture
 from recurra.cli.support.console import say, say_best, show_json, show_table
 from recurra.cli.support.details import show_details
 from recurra.cli.support.files import located
-from recurra.cli.support.options import SharedPredictOptions, with_options
+from recurra.cli.support.options import EvaluateOptions, with_options
 from recurra.cli.tasks import module_of
 from recurra.cli.tasks.parts import evaluate_parts
 from recurra.errors import UsageError
@@ -22,7 +23,7 @@ AllowNonfinite = Annotated[
 ]
 
 
-@with_options(SharedPredictOptions)
+@with_options(EvaluateOptions)
 def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(help="Labelled file.", metavar="DATA")],
@@ -31,7 +32,7 @@ def evaluate(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     *,
-    options: SharedPredictOptions,
+    options: EvaluateOptions,
 ) -> None:
     """Measure a model on labelled data.
 
@@ -40,11 +41,15 @@ def evaluate(
       recurra evaluate my-model test.csv
       recurra evaluate my-model test.csv --json
       recurra evaluate my-model test.csv --order-test
+      recurra evaluate my-model reviews.csv --by genre --plot confusions.svg
     """
     from recurra.tasks import load
 
     estimator: Any = load(model)
     commands = module_of(estimator, options)
+    draw = getattr(commands, "plot_evaluation", None) if options.plot is not None else None
+    if draw is not None:
+        check_picture(options.plot)
     in_parts = None if order_test else getattr(commands, "evaluate", None)
     if options.processes() is not None:
         if order_test:
@@ -54,8 +59,14 @@ def evaluate(
     if metrics is None:
         labelled = commands.read(estimator, data, options)
         with located(labelled.where):
-            metrics = estimator.evaluate(*labelled.arguments)
+            groups = {} if labelled.groups is None else {"by": labelled.groups}
+            metrics = estimator.evaluate(*labelled.arguments, **groups)
             order = estimator.order_test(*labelled.arguments) if order_test else None
+    if options.by is not None:
+        metrics = {**metrics, "by": options.by}
+    if draw is not None:
+        draw(metrics, options.plot)
+        say(f"picture written to {options.plot}")
     if json:
         show_json(metrics if order is None else {**metrics, "order_test": order})
         return
@@ -73,7 +84,7 @@ def evaluate(
         _show_order(order)
 
 
-def _on_workers(model: Path) -> Callable[[Any, Path, SharedPredictOptions], dict[str, Any]]:
+def _on_workers(model: Path) -> Callable[[Any, Path, EvaluateOptions], dict[str, Any]]:
     return lambda estimator, data, options: evaluate_parts(estimator, model, str(data), options)
 
 
@@ -88,7 +99,7 @@ def _show_order(order: dict[str, dict[str, float]]) -> None:
 
 NOT_SHOWN = (
     *("baselines", "comparison", "log_loss", "macro_precision", "macro_recall", "calibration_error"),
-    *("roc_auc_note", "roc_auc_margin", "confusion_matrix"),
+    *("roc_auc_note", "roc_auc_margin", "confusion_matrix", "by"),
 )
 """Keys without a row: nested ones, those in the tables of `show_details`, and `log_loss`, which equals `loss`."""
 ALIASES = ("unigram_", "nearest_neighbour_")

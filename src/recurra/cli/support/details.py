@@ -12,6 +12,8 @@ MOST_CLASSES = 20
 WIDEST_MATRIX = 8
 """Classes in a table of the confusion matrix; of more classes, the most frequent confusions are shown."""
 MOST_CONFUSIONS = 10
+MOST_GROUPS = 30
+"""Groups in the table of groups: the largest."""
 AVERAGED = ("precision", "recall", "f1")
 
 
@@ -25,6 +27,8 @@ def show_details(metrics: dict[str, Any]) -> None:
             say(f"roc_auc is {metrics['roc_auc_note']}")
     if "targets" in metrics:
         _show_rows("Each target", metrics["targets"], list(metrics["targets"][0]))
+    if "groups" in metrics:
+        _show_groups(metrics["groups"], metrics.get("by", "group"))
 
 
 def _show_classes(metrics: dict[str, Any]) -> None:
@@ -56,6 +60,20 @@ def _show_calibration(bins: Sequence[dict[str, Any]], error: float) -> None:
     ]
     title = f"Calibration, expected error {_cell(error)}"
     show_table(title, ["probability", "n", "mean", "accuracy"], rows)
+
+
+def _show_groups(groups: Sequence[dict[str, Any]], column: str) -> None:
+    from recurra._util.messages import listed
+    from recurra.tasks.many_to_one.metrics.groups import SMALL
+
+    names = ["(missing)" if row["group"] is None else row["group"] for row in groups]
+    more = f", the largest {MOST_GROUPS} of {len(groups)} (--json has all)" if len(groups) > MOST_GROUPS else ""
+    keys = [key for key in groups[0] if key not in ("group", "small")]
+    rows = [[name, *(_cell(row[key]) for key in keys)] for name, row in zip(names, groups, strict=True)]
+    show_table(f"Each {column}{more}", [column, *keys], rows[:MOST_GROUPS])
+    small = [name for name, row in zip(names, groups, strict=True) if row["small"]]
+    if small:
+        say(f"groups of fewer than {SMALL} sequences, whose metrics depend on chance: {listed(small, 10)}")
 
 
 def _show_rows(title: str, rows: Sequence[dict[str, Any]], columns: list[str]) -> None:

@@ -27,11 +27,13 @@ class Labelled:
         arguments: of the estimator's `fit` and `evaluate`, such as `(X, y)`.
         where: says file and line of a row counted from 0, for messages; None where rows have no lines.
         names: fields of the model's `Provenance`, such as names of columns.
+        groups: the values of the column of groups, or None.
     """
 
     arguments: tuple[Any, ...]
     where: Callable[[int], str] | None
     names: dict[str, Any]
+    groups: Sequence[Any] | None = None
 
 
 def read_columns(path: Path, columns: Sequence[str], options: FileOptions, cache: Path | None = None) -> DataFile:

@@ -194,7 +194,11 @@ class PredictOptions(FileOptions, TimeOptions):
     ] = None
     plot: Annotated[
         Path | None,
-        _data("--plot", text="Plot to write (.svg, .png, .pdf): the forecast, or the attention of a translator."),
+        _data(
+            "--plot",
+            text="Plot to write (.svg, .png, .pdf): forecasts, the attention of a translator, or in evaluate the "
+            "confusion matrix and the calibration of a classifier.",
+        ),
     ] = None
     part: Annotated[
         str | None,
@@ -260,14 +264,25 @@ class SharedPredictOptions(WorkerOptions, PredictOptions):
 
 
 @dataclass(frozen=True)
+class EvaluateOptions(SharedPredictOptions):
+    """Options of `recurra evaluate`."""
+
+    by: Annotated[
+        str | None, _data("--by", text="Classifiers, regressors: column of groups, each with its own metrics.")
+    ] = None
+
+
+@dataclass(frozen=True)
 class PartOptions(PredictOptions):
     """Options of a process that reads a part of the data.
 
     Attributes:
+        by: see `EvaluateOptions`.
         reader: yields the rows of some columns of a table, see `recurra.data.pieces.partitions.Partitions.files`; None
             if the data are those of the file that a function is given.
     """
 
+    by: str | None = None
     reader: Callable[[Sequence[str]], Iterator[Any]] | None = None
 
 

@@ -7,6 +7,7 @@ Each module has
 - `read(estimator, path, options)`: reads a labelled file as `Labelled`, for `recurra evaluate`;
 - `evaluate(estimator, path, options)`, if there is one: metrics on a labelled file of any size, as the estimator's
   `evaluate` returns them; None to use `read`;
+- `plot_evaluation(metrics, path)`, if `recurra evaluate` can draw the metrics;
 - `inputs(estimator, source, options)`: an iterator of tuples, the first arguments of the estimator's `subject` for some
   sequences at a time. `source` is a file name, `-` for standard input or, for models of texts, a list of texts;
 - `predict(estimator, source, options)`: an iterator of dictionaries, one for each row that `recurra predict` writes;
@@ -65,9 +66,10 @@ def module_of(estimator: Any, options: Any) -> ModuleType:
     fitting = (*module.OPTIONS, *(field.name for field in dataclasses.fields(FileOptions)))
     for field in dataclasses.fields(options):
         if field.name not in (*fitting, *_OF_PROCESSES) and getattr(options, field.name) != field.default:
+            others = ", ".join(_option(name) for name in fitting if hasattr(options, name))
             raise UsageError(
                 f"{_option(field.name)} does not fit this model, which is a {estimator.title.lower()}; "
-                f"options that fit: {', '.join(map(_option, fitting))}"
+                f"options that fit: {others}"
             )
     return module
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from recurra.cli.support.console import say
 from recurra.cli.support.options import with_options
 
 from . import TIMES, many_to_one
 from .many_to_one import SequenceFitOptions, Train, add, evaluate, inputs, predict, read, table_columns
 
-__all__ = ["OPTIONS", "add", "evaluate", "fit", "inputs", "predict", "read", "table_columns"]
+__all__ = ["OPTIONS", "add", "evaluate", "fit", "inputs", "plot_evaluation", "predict", "read", "table_columns"]
 
 
-OPTIONS = ("input", "target", "id", "time", "features", "proba", *TIMES)
+OPTIONS = ("input", "target", "id", "time", "features", "proba", "by", "plot", *TIMES)
 """See `recurra.cli.tasks`."""
 
 
@@ -39,3 +41,12 @@ def fit(
     Empty texts are empty sequences. Rows without a label are left out.
     """
     many_to_one.fit("classify", train, options, {"class_weight": class_weight} if class_weight else {})
+
+
+def plot_evaluation(metrics: dict[str, Any], path: Path) -> None:
+    """See `recurra.cli.tasks`."""
+    from recurra.tasks.many_to_one.metrics.plot import plot_classes
+
+    note = plot_classes(metrics, path)
+    if note:
+        say(note)

@@ -126,14 +126,15 @@ def add_parts(running: Any, estimator: Any, path: Path, columns: Columns, option
         options: how to read it.
     """
     mark = options.decimal
-    for part in column_chunks(path, [str(columns.input), str(columns.target)], options, ROWS):
+    for part in column_chunks(path, columns.of_rows, options, ROWS):
         with located(part.where):
             if estimator.task == "regress":
                 values, mark = _numbers_of(part, mark)
             else:
-                values = labels(part.table.column(1))
+                values = labels(part.table.column(part.table.num_columns - 1))
             text = estimator.encoder_.kind == "text"
-            running.add(part.table.column(0) if text else sequences_of(part, path, str(columns.input)), values)
+            groups = labels(part.table.column(1)) if columns.by else None
+            running.add(part.table.column(0) if text else sequences_of(part, path, str(columns.input)), values, groups)
 
 
 def _numbers_of(part: DataFile, decimal: str | None) -> tuple[np.ndarray, str]:

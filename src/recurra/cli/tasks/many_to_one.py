@@ -84,6 +84,8 @@ def predict(estimator: Any, source: str | list[str], options: PredictOptions) ->
     """Yields the answer for each sequence of a file or of standard input, in chunks."""
     from recurra.data.columns.inputs import as_sequences
 
+    if options.plot is not None:
+        raise UsageError("--plot of a classifier is an option of recurra evaluate")
     service = estimator.service()
     given = service.Options(proba=options.proba)
     for chunk, ids in _chunks(estimator, source, options):

@@ -85,7 +85,8 @@ class ModelJob:
         partitions = self.division.partitions
         if partitions is None:
             return self.division.files[number], PartOptions(**given)
-        return self.division.data, PartOptions(**given, reader=partial(partitions.files, number))
+        by = getattr(self.options, "by", None)
+        return self.division.data, PartOptions(**given, by=by, reader=partial(partitions.files, number))
 
 
 class Predictions(ModelJob):
@@ -129,7 +130,7 @@ class Evaluation(ModelJob):
             return number, running.sums
         labelled = commands.read(self.estimator, Path(source), options)
         with located(labelled.where):
-            running.add(*labelled.arguments)
+            running.add(*labelled.arguments, *(() if labelled.groups is None else (labelled.groups,)))
         return number, running.sums
 
 
@@ -231,7 +232,8 @@ def divide(estimator: Any, data: str, options: PredictOptions, folder: Path, tar
         files = [str(getattr(file, "url", file)) for file in find_files(data)]
         return Division(data, files)
     if target is not None:
-        columns = [*columns, target]
+        by = getattr(options, "by", None)
+        columns = [*columns, target, *([by] if by else [])]
     table = LargeTable(data, columns, folder, options.how(), say)
     say(table.summary)
     return Division(data, partitions=Partitions(table))

@@ -10,7 +10,7 @@ from .many_to_one import SequenceFitOptions, Train, add, evaluate, inputs, predi
 __all__ = ["OPTIONS", "add", "evaluate", "fit", "inputs", "predict", "read", "table_columns"]
 
 
-OPTIONS = ("input", "target", "id", "time", "features", *TIMES)
+OPTIONS = ("input", "target", "id", "time", "features", "by", *TIMES)
 """See `recurra.cli.tasks`."""
 
 

@@ -36,7 +36,10 @@ ROWS = 4096  # predicted together
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns of a table. `input` is for one row per sequence, `features` for one row per step."""
+    """Names of the columns of a table. `input` is for one row per sequence, `features` for one row per step.
+
+    `by` is the column of groups, for an evaluation.
+    """
 
     input: str | None = None
     target: str | None = None
@@ -44,6 +47,7 @@ class Columns:
     time: str | None = None
     features: tuple[str, ...] = ()
     reading: TimeReading | None = None
+    by: str | None = None
 
     @classmethod
     def of(cls, options: Any, known: Provenance | None = None) -> Columns:
@@ -52,7 +56,8 @@ class Columns:
 
         features = listed(options.features)
         reading = TimeReading.of(options.time_format, options.day_first, options.month_first)
-        given = cls(options.input, options.target, options.id, options.time, features, reading)
+        by = getattr(options, "by", None)
+        given = cls(options.input, options.target, options.id, options.time, features, reading, by)
         if given.input and features:
             raise UsageError("give --input for one row a sequence, or --features for one row a step, not both")
         if known is None:
@@ -69,6 +74,7 @@ class Columns:
                 given.time or known.time_column,
                 given.features or tuple(known.feature_columns),
                 given.reading,
+                by,
             )
         return given if given.features else replace(given, input=known.input_column)
 
@@ -84,6 +90,22 @@ class Columns:
         except UsageError as error:
             raise ModelFolderError(f"the time format of the model cannot be used: {error}") from None
         return replace(self, reading=self.reading.after(known))
+
+    @property
+    def groups(self) -> str | None:
+        """The column of groups; None if there is none.
+
+        Raises:
+            UsageError: it is the column of sequences or of targets.
+        """
+        if self.by is not None and self.by in (self.input, self.target):
+            raise UsageError(f"--by {self.by} is the column of sequences or of targets; give another column")
+        return self.by
+
+    @property
+    def of_rows(self) -> list[str]:
+        """Columns of tables with one row per sequence, for an evaluation: sequences, groups if given, and targets."""
+        return [str(name) for name in (self.input, self.groups, self.target) if name]
 
     def one_row_each(self, path: Path) -> bool:
         """Returns whether a file is a table with a sequence in each row, in the column `input`."""
@@ -110,10 +132,11 @@ class Source:
     where: Callable[[int], str]
     names: dict[str, Any] = field(default_factory=dict)
     ids: Sequence[Any] | None = None
+    groups: Sequence[Any] | None = None
 
     def labelled(self) -> Labelled:
         """Returns the arguments of `fit` and `evaluate`."""
-        return Labelled((self.sequences, self.targets), self.where, self.names)
+        return Labelled((self.sequences, self.targets), self.where, self.names, self.groups)
 
     def chunks(self) -> Iterator[tuple[Any, Sequence[Any] | None]]:
         """Yields chunks of sequences with their ids, for `predict`."""
@@ -145,6 +168,8 @@ def read_source(
         return Source(sounds, None, lambda row: sounds[row].name)
     kind = table_suffix(path)
     if kind in (".ts", ".npz"):
+        if columns.by is not None:
+            raise UsageError(f"{path.name} has no columns; --by is for tables")
         return _from_archive(task, path, kind, columns, options, targets)
     if columns.features:
         return _from_long(task, path, columns, options, cache, targets)
@@ -191,7 +216,24 @@ def _from_long(
     chosen = LongColumns(columns.id, columns.features, listed(columns.time), columns.target if targets else None)
     file = read_long(path, chosen, options.how(), numbers=task == "regress", reading=columns.reading, cache_dir=cache)
     format = {} if file.spelling is None or not file.spelling.format else {"time_format": file.spelling.format}
-    return _measured(task, file, columns.remembered | format, targets)
+    source = _measured(task, file, columns.remembered | format, targets)
+    return source if columns.by is None else replace(source, groups=_groups_of_ids(path, columns, options, file))
+
+
+def _groups_of_ids(path: Path, columns: Columns, options: FileOptions, file: SequenceFile) -> list[Any]:
+    """Returns the group of each sequence of a long table: the first value of its rows that is not missing.
+
+    Raises:
+        DataError: a sequence has several values.
+    """
+    from recurra.data.readers.tables import read_table
+
+    table = read_table(path, [str(columns.id), str(columns.groups)], options.how()).table
+    known: dict[str, str] = {}
+    for name, group in zip(labels(table.column(0)), labels(table.column(1)), strict=True):
+        if group is not None and known.setdefault(name, group) != group:
+            raise DataError(f"{path.name}: {columns.by} of {name} is {known[name]} and {group}; give one per sequence")
+    return [known.get(str(name)) for name in file.ids or ()]
 
 
 def _measured(task: str, file: SequenceFile, names: dict[str, Any], targets: bool) -> Source:
@@ -214,16 +256,15 @@ def _from_column(
         if name is None:
             hint = " (or for one row a step: --id, --features and --time)" if option == "--input" else ""
             raise UsageError(f"name a column of {path.name} with {option}{hint}")
-    names = [name for name in wanted.values() if name]
-    file = (
-        read_numbers(path, names, 1, options, cache) if task == "regress" else read_columns(path, names, options, cache)
-    )
+    names, numbers = columns.of_rows if targets else [str(columns.input)], task == "regress"
+    texts = len(names) - 1 if targets else 1
+    file = read_numbers(path, names, texts, options, cache) if numbers else read_columns(path, names, options, cache)
     sequences, found = sequences_of(file, path, str(columns.input)), None
     if targets:
-        column = file.table.column(1)
-        name = str(columns.target)
-        found = parse_numbers(column, name=name, where=file.where) if task == "regress" else labels(column)
-    return Source(sequences, found, file.where, columns.remembered)
+        column = file.table.column(len(names) - 1)
+        found = parse_numbers(column, name=names[-1], where=file.where) if numbers else labels(column)
+    groups = labels(file.table.column(1)) if targets and columns.by else None
+    return Source(sequences, found, file.where, columns.remembered, groups=groups)
 
 
 def sequences_of(file: DataFile, path: Path, name: str) -> Any:

@@ -16,7 +16,7 @@ from recurra._util.schema import Record, check_labels
 from recurra.data.columns.inputs import as_column, is_missing
 from recurra.errors import DataError, UsageError
 
-from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights
+from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights, joined
 from .metrics.classes import describe_classes, running_report
 from .running import ClassTotals
 from .scan import ClassScan
@@ -218,6 +218,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def _constant(self, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
         shares = np.bincount(targets, weights, minlength=len(self.classes_)) / weights.sum()
         return np.log(np.maximum(shares, 1e-12))
+
+    def _details(self, observed: list[Any]) -> dict[str, Any]:
+        return {"classes": self._objective().details(*joined(observed))["classes"]}
 
     def _objective(self) -> CrossEntropy:
         return CrossEntropy(self.classes_.tolist())

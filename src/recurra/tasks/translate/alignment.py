@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recurra._util.atomic import written
+from recurra._util.plotting import font_for
 from recurra.errors import DataError
 
 
@@ -74,28 +75,3 @@ class Alignment:
 
 def _plain(text: str) -> str:
     return text.replace("$", r"\$")  # a pair of them would begin mathematics
-
-
-def font_for(text: str) -> tuple[Any, str]:
-    """A font of this machine that has all characters of a text, and the characters that it lacks.
-
-    The default font (None) goes first; of several that lack some, the one that lacks least is chosen.
-    """
-    from matplotlib import font_manager
-    from matplotlib.ft2font import FT2Font
-
-    needed = {ord(c) for c in text if not c.isspace()}
-    default = font_manager.findfont(font_manager.FontProperties())
-    best, lacking = None, needed
-    others = sorted(font_manager.findSystemFonts(), key=lambda path: ("Regular" not in path, path))
-    for path in [default, *others]:
-        try:
-            missing = needed - set(FT2Font(path).get_charmap())
-        except (OSError, RuntimeError):  # a damaged font, or a kind that cannot be drawn with
-            continue
-        if path == default or len(missing) < len(lacking):
-            best, lacking = (None if path == default else path), missing
-        if not lacking:
-            break
-    font = None if best is None else font_manager.FontProperties(fname=best)
-    return font, "".join(map(chr, sorted(lacking)))
