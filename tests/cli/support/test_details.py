@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_a_reason(capsys):
 
 
 def test_groups(capsys):
-    found = {str(n): (n, {"accuracy": 0.5, "r2": float("nan")}) for n in range(1, 51)}
+    found: dict[str | None, Any] = {str(n): (n, {"accuracy": 0.5, "r2": float("nan")}) for n in range(1, 51)}
     show_details({"groups": described({**found, None: (1, {"accuracy": 1.0, "r2": 0.0})}), "by": "n"})
     out, err = capsys.readouterr()
     assert "Each n, the largest 30 of 51 (--json has all)" in " ".join(out.split())

@@ -33,7 +33,7 @@ class Labelled:
     arguments: tuple[Any, ...]
     where: Callable[[int], str] | None
     names: dict[str, Any]
-    groups: Sequence[Any] | None = None
+    groups: Sequence[Any] | np.ndarray | None = None
 
 
 def read_columns(path: Path, columns: Sequence[str], options: FileOptions, cache: Path | None = None) -> DataFile:

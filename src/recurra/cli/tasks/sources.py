@@ -132,7 +132,7 @@ class Source:
     where: Callable[[int], str]
     names: dict[str, Any] = field(default_factory=dict)
     ids: Sequence[Any] | None = None
-    groups: Sequence[Any] | None = None
+    groups: Sequence[Any] | np.ndarray | None = None
 
     def labelled(self) -> Labelled:
         """Returns the arguments of `fit` and `evaluate`."""
