@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from recurra.cli.support.options import PredictOptions
+from recurra.cli.support.options import EvaluateOptions, PredictOptions
 from recurra.cli.tasks import module_of, one, source_of, task_module
 from recurra.data.columns.panel import NUMBERS, Columns
 from recurra.errors import DataError, UsageError
@@ -141,3 +141,6 @@ def test_options_that_do_not_fit_a_model_are_refused(task):
             module_of(model(task), options)
         assert error.value.exit_code == 2
         assert f"--{module.OPTIONS[0].replace('_', '-')}, " in str(error.value)
+    if task not in ("classify", "regress"):
+        with pytest.raises(UsageError, match="--by does not fit this model"):
+            module_of(model(task), EvaluateOptions(by="city"))

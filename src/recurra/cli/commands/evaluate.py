@@ -48,7 +48,7 @@ def evaluate(
     estimator: Any = load(model)
     commands = module_of(estimator, options)
     draw = getattr(commands, "plot_evaluation", None) if options.plot is not None else None
-    if draw is not None:
+    if draw is not None and options.plot is not None:
         check_picture(options.plot)
     in_parts = None if order_test else getattr(commands, "evaluate", None)
     if options.processes() is not None:

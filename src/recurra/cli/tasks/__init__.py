@@ -4,6 +4,7 @@ Each module has
 
 - `fit`: the command `recurra fit TASK`;
 - `OPTIONS`: fields of `PredictOptions` that fit models of the task, beside those of `FileOptions`;
+- `EVALUATE_OPTIONS`, if there are any: further fields of `EvaluateOptions` that fit;
 - `read(estimator, path, options)`: reads a labelled file as `Labelled`, for `recurra evaluate`;
 - `evaluate(estimator, path, options)`, if there is one: metrics on a labelled file of any size, as the estimator's
   `evaluate` returns them; None to use `read`;
@@ -63,7 +64,11 @@ def module_of(estimator: Any, options: Any) -> ModuleType:
         UsageError: an option was given that does not fit the model.
     """
     module = task_module(estimator.task)
-    fitting = (*module.OPTIONS, *(field.name for field in dataclasses.fields(FileOptions)))
+    fitting = (
+        *module.OPTIONS,
+        *getattr(module, "EVALUATE_OPTIONS", ()),
+        *(field.name for field in dataclasses.fields(FileOptions)),
+    )
     for field in dataclasses.fields(options):
         if field.name not in (*fitting, *_OF_PROCESSES) and getattr(options, field.name) != field.default:
             others = ", ".join(_option(name) for name in fitting if hasattr(options, name))

@@ -13,10 +13,23 @@ from recurra.cli.support.options import with_options
 from . import TIMES, many_to_one
 from .many_to_one import SequenceFitOptions, Train, add, evaluate, inputs, predict, read, table_columns
 
-__all__ = ["OPTIONS", "add", "evaluate", "fit", "inputs", "plot_evaluation", "predict", "read", "table_columns"]
+__all__ = [
+    "EVALUATE_OPTIONS",
+    "OPTIONS",
+    "add",
+    "evaluate",
+    "fit",
+    "inputs",
+    "plot_evaluation",
+    "predict",
+    "read",
+    "table_columns",
+]
 
 
-OPTIONS = ("input", "target", "id", "time", "features", "proba", "by", "plot", *TIMES)
+OPTIONS = ("input", "target", "id", "time", "features", "proba", "plot", *TIMES)
+"""See `recurra.cli.tasks`."""
+EVALUATE_OPTIONS = ("by",)
 """See `recurra.cli.tasks`."""
 
 
