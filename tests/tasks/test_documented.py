@@ -35,10 +35,10 @@ from recurra.tasks.fill.estimator import Prediction
 from recurra.tasks.forecast import estimator as forecast
 from recurra.tasks.forecast.objective import ForecastObjective
 from recurra.tasks.generate.network import NextToken
-from recurra.tasks.many_to_one import baselines as simple
 from recurra.tasks.many_to_one import classify, regress
 from recurra.tasks.many_to_one import estimator as pooled
 from recurra.tasks.many_to_one.network import PooledNetwork
+from recurra.tasks.many_to_one.simple import fit as simple
 from recurra.tasks.tag import estimator as tag
 from recurra.tasks.tag.network import Tagging
 from recurra.tasks.transcribe.network import CTCObjective
@@ -211,7 +211,10 @@ def test_limits_are_those_of_the_code():
         f"at most {params.MAX_SIZE:,} units, {params.MAX_LAYERS} layers",
         f"{tag.MAX_SCHEME_TAGS:,} tags of a span scheme",
         f"fitted on at most {simple.MAX_ROWS:,} sequences",
-        f"counted over {counts.MAX_TOKENS:,} tokens and the {counts.MAX_PAIRS:,} most frequent",
+        f"{simple.MAX_VALUES['text']:,} tokens or {simple.MAX_VALUES['series']:,} numbers together",
+        f"at most {simple.MAX_WEIGHTS:,} weights",
+        f"counted over {counts.MAX_TOKENS:,} tokens; the {counts.MAX_PAIRS:,} most frequent pairs and the "
+        f"{counts.MAX_TRIPLES:,} most frequent sequences of three are kept",
     ):
         assert sentence in said
     assert "at most 2²⁸ samples" in said

@@ -45,7 +45,9 @@ TOKENS_OF_A_TEXT = 50
 FEWEST_FOLDS, CHOICE_FOLDS = 2, 3
 CHOICE_ROWS, CHOICE_WORK = 2000, 2e6
 """Sequences, and sequences times features times outputs, that choose the strength of the regularization at most."""
-C_DENSE, C_SPARSE = (0.01, 0.1, 1.0, 10.0, 100.0), (1.0, 3.0, 10.0, 30.0)
+CHOICE_TEXTS = 20_000
+"""The same for texts: texts times outputs. Fewer texts would choose too little regularization."""
+C_DENSE, C_SPARSE = (0.01, 0.1, 1.0, 10.0, 100.0), (1.0, 3.0, 10.0)
 """Strengths of logistic regression that are tried: the inverse of the penalty."""
 ALPHA_DENSE, ALPHA_SPARSE = (1e-3, 1e-2, 0.1, 1.0, 10.0, 1e2, 1e3, 1e4, 1e6), (0.1, 1.0, 10.0, 1e2, 1e6)
 """Penalties of ridge regression that are tried; the last one gives the mean."""
@@ -120,8 +122,10 @@ def choose_strength(examples: Examples) -> float:
         grid = ALPHA_SPARSE
     weights = examples.weights
     rows = np.arange(len(examples.targets)) if weights is None else np.flatnonzero(weights)
-    work = examples.outputs * (1 if examples.sparse else examples.features.shape[1])
-    most = int(np.clip(CHOICE_WORK / max(work, 1), 100, CHOICE_ROWS))
+    if examples.sparse:
+        most = max(CHOICE_TEXTS // examples.outputs, 100)
+    else:
+        most = int(np.clip(CHOICE_WORK / (examples.outputs * examples.features.shape[1]), 100, CHOICE_ROWS))
     some = examples.take(np.sort(np.random.default_rng(0).permutation(rows)[:most]))
     folds = min(CHOICE_FOLDS, len(some.targets))
     if folds < FEWEST_FOLDS:
