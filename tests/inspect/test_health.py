@@ -58,7 +58,7 @@ def test_an_untrained_layer_is_green(kind, options):
 def test_a_trained_model_is_green(classifier):
     model, X, y = classifier
     card = health(model, X, y)
-    history = ["training loss", "overfitting", "baselines"]
+    history = ["training loss", "overfitting", "baselines", "new data"]
     assert colours(card) == dict.fromkeys([*DATA_LIGHTS, "gradient norm", *history], "green")
     assert card.missing == []
 

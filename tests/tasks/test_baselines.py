@@ -241,6 +241,20 @@ def test_without_held_out_data_that_is_said(capfd):
     assert health(model, X, y)["baselines"].light in ("green", "yellow", "red")
 
 
+def test_data_that_differ_from_the_training_data_have_a_yellow_light():
+    X = series(120)
+    y = [int(x.mean() > 0) for x in X]
+    options = {"hidden_size": 8, "epochs": 15, "learning_rate": 0.02, "batch_size": 8, "verbose": 0}
+    model = SequenceClassifier(**options, validation_fraction=0.2).fit(X, y)
+    test = series(60, seed=1)
+    labels = [int(x.mean() > 0) for x in test]
+    assert health(model, test, labels)["new data"].light == "green"
+    card = health(model, test, [1 - label for label in labels])
+    assert card["new data"].light == "yellow"
+    assert card["new data"].where.startswith("loss ")
+    assert "new data" not in [light.name for light in health(model).lights]
+
+
 def test_a_model_of_an_earlier_version_has_no_baselines(tmp_path):
     X = series(40)
     y = [int(x.mean() > 0) for x in X]

@@ -238,6 +238,7 @@ def test_spectra_are_as_the_guide_says():
         ("gradient growth", signs.GROWTH, "100, 10,000"),
         ("gradient norm", signs.GRADIENT, "100, 10,000; or none at all"),
         ("overfitting", signs.OVERFIT, "50 %"),
+        ("new data", signs.NEW_DATA, "25 %"),
         ("update size, training gradient", signs.UPDATE, "20 %, 50 %; as above"),
     ],
 )

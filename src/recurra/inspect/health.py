@@ -35,6 +35,7 @@ from recurra.training.health.thresholds import (
     FINITE,
     GRADIENT,
     GROWTH,
+    NEW_DATA,
     OVERFIT,
     RADIUS,
     RADIUS_RELU,
@@ -235,14 +236,16 @@ def history_lights(history: list[dict[str, float]], best_epoch: int) -> list[Lig
 
 
 def _baseline_lights(model: Any, X: Any, y: Any, missing: list[str]) -> Iterator[Light]:
-    """Yields a light for the comparison with simple models, on labelled data if given, else as in training."""
+    """Yields lights for the comparison with simple models and, if labelled data are given, with the training data."""
     found = model.metrics_.get("comparison")
     if y is not None and not isinstance(X, Subject) and (found is None or found["figure"] != TRAINING_LOSS):
         try:
-            found = model.evaluate(X, y).get("comparison", found)
+            metrics = model.evaluate(X, y)
         except NonFiniteError:
             missing.append("comparison with simple models: the output of the model is not finite")
             return
+        found = metrics.get("comparison", found)
+        yield from _new_data_light(model, metrics)
     if found is None:
         missing.append("comparison with simple models: the model was saved by an earlier version, or without any")
     elif found["light"] == "unknown":
@@ -251,6 +254,18 @@ def _baseline_lights(model: Any, X: Any, y: Any, missing: list[str]) -> Iterator
         meaning = "the network compared with a constant prediction and with a simple model"
         advice = found["sentence"] and f"{found['sentence']} Use the simpler model, or train with more data or longer."
         yield Light("baselines", None, "", found["light"], found["figure"], meaning, advice)
+
+
+def _new_data_light(model: Any, metrics: dict[str, Any]) -> Iterator[Light]:
+    """Yields a light for the loss on labelled data beside that of the validation part or of training."""
+    constant = next((b for b in model.baselines_ if b.constant and b.has_loss), None)
+    before = model.metrics_["valid"].get("loss", model.metrics_["loss"])
+    if constant is None or not math.isfinite(before or math.nan) or "loss" not in metrics:
+        return
+    limit = metrics.get("baselines", {}).get(constant.name, {}).get("loss", math.nan)
+    if limit > 0:
+        excess = max(metrics["loss"] - before, 0.0) / limit
+        yield NEW_DATA.light(excess, f"loss {before:.3g} to {metrics['loss']:.3g}")
 
 
 def _network(model: Any) -> torch.nn.Module:

@@ -204,6 +204,17 @@ OVERFIT = Sign(
     too_high="the model learnt its data by heart: train fewer epochs, with more dropout, fewer units or more data",
 )
 
+NEW_DATA = Sign(
+    "new data",
+    "%",
+    "how far the loss on the given data is above that of the validation part, or of training where nothing was held "
+    "out, as a share of the loss of the constant answer",
+    # the loss of the constant answer is the loss without any input: a quarter of what can be learnt is lost
+    high=(0.25, INF),
+    too_high="the given data differ from the training data, or the model learnt its data by heart: compare both, train "
+    "with more data of this kind, more dropout or fewer units",
+)
+
 
 def run_lights(rows: list[dict[str, Any]]) -> list[Light]:
     """What the rows of a whole run say that only training itself shows: the largest of its epochs."""
