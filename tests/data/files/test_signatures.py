@@ -57,6 +57,11 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "tables.db": (_database, "an SQLite database"),
     "one.npy": (lambda path: np.save(path, np.ones(3)), "a NumPy array"),
     "tone.wav": (lambda path: soundfile.write(path, np.zeros(100), 8000), "a recording"),
+    "wines.arff": (
+        _bytes(b"% wines\n@RELATION w\n@ATTRIBUTE a REAL\n@DATA\n1\n"),
+        "an ARFF file.*\nWrite it as CSV",
+    ),
+    "sales.tsf": (_bytes(b"# sales\n@relation s\n@frequency daily\n@data\nT1:1,2\n"), "a TSF file.*\nWrite it as CSV"),
     "page.csv": (_bytes(b"<!DOCTYPE html><html><body>404"), "a web page"),
 }
 

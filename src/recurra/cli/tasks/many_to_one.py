@@ -15,7 +15,7 @@ from recurra.cli.support.stdin import text_batches
 from recurra.errors import UsageError
 
 from .large import add_parts, evaluate_parts, large_source
-from .sources import Columns, read_chunks, read_source
+from .sources import Columns, read_chunks, read_source, refuse_numbers
 from .training import train
 
 Train = Annotated[
@@ -55,6 +55,8 @@ def fit(task: str, path: Path, options: SequenceFitOptions, params: dict[str, An
         nonlocal columns
         large = large_source(task, file, columns, options, cache) if file is path and cache is not None else None
         found = large or read_labelled(task, file, columns, options, cache)
+        if file is path and options.tokens is None and large is None:
+            refuse_numbers(found.arguments[0], path, columns)
         columns = columns.after(found.names.get("time_format"))  # a validation file is read as the training file
         return found
 

@@ -176,6 +176,29 @@ def read_source(
     return _from_column(task, path, columns, options, cache, targets)
 
 
+def refuse_numbers(sequences: Any, path: Path, columns: Columns) -> None:
+    """Raises an error if the texts are numbers, which have an order that their digits do not show.
+
+    Args:
+        sequences: what `read_source` found.
+        path: the file.
+        columns: of tables.
+    """
+    import pyarrow as pa
+
+    from recurra.data.columns.numbers import is_number
+
+    if not isinstance(sequences, pa.Array | pa.ChunkedArray):
+        return
+    words = [word for value in sequences.slice(0, ROWS).drop_null().to_pylist() if (word := str(value).strip())]
+    if words and all(map(is_number, words)):
+        raise UsageError(
+            f"column {columns.input} of {path.name} contains numbers such as {words[0]:.20}, not texts\n"
+            "Sequences of numbers: one row for each step with --id and --features, or lists of numbers in the column. "
+            "If the digits are a text, add --tokens char."
+        )
+
+
 def read_chunks(
     task: str, path: Path, columns: Columns, options: FileOptions, *, sounds: bool
 ) -> Iterator[tuple[Any, Sequence[Any] | None]]:

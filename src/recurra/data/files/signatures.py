@@ -99,6 +99,15 @@ _MARKUP = (
     Signature(b"{\\rtf", "an RTF document", _DOCUMENT),
 )
 """Formats that are texts, which a language model can learn, but not tables."""
+_TAGGED = {
+    ".arff": ("an ARFF file", "Write it as CSV, for example with scipy.io.arff.loadarff and pandas' to_csv."),
+    ".tsf": (
+        "a TSF file",
+        "Write it as CSV with columns for the series, the time and the value, for example with sktime's "
+        "load_tsf_to_dataframe and pandas' to_csv.",
+    ),
+}
+"""Formats of machine learning that are texts with the line `@relation` or `@data`, by suffix."""
 _TABLE_SUFFIXES = (".csv", ".tsv", ".xls", ".xlsx")
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _IN_ZIP = (
@@ -135,6 +144,8 @@ def recognize(path: Path, head: bytes) -> DataError | None:
         found = _in_zip(path)
     elif head.startswith(_OLE):
         found = _in_ole(path)
+    elif path.suffix.lower() in _TAGGED and any(tag in head.lower() for tag in (b"@relation", b"@data", b"#", b"%")):
+        found = _TAGGED[path.suffix.lower()]
     else:
         # texts in UTF-16 contain NUL bytes too
         binary = b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff"))
