@@ -12,7 +12,7 @@ import pytest
 
 import recurra as package
 from alone import folder, needs_ray, run_alone
-from recurra.cli.support.options import SharedPredictOptions
+from recurra.cli.support.options import EvaluateOptions, SharedPredictOptions
 from recurra.cli.tasks.parts import evaluate_parts
 from recurra.data.readers.tables import read_table
 from recurra.errors import UsageError
@@ -137,15 +137,16 @@ def test_usage(recurra, tables):
 
 @pytest.mark.parametrize("task", ["classify", "regress"])
 def test_an_evaluation_in_parts_equals_one(tables, task):
-    target = {"classify": "label", "regress": "score"}[task]
+    target, by = {"classify": ("label", "score"), "regress": ("score", "label")}[task]
     kind = {"classify": package.SequenceClassifier, "regress": package.SequenceRegressor}[task]
-    data = read_table(tables / "data", ["text", target]).table
+    data = read_table(tables / "data", ["text", target, by]).table
     y = data[target].to_pylist() if task == "classify" else [float(value) for value in data[target].to_pylist()]
     model = kind(hidden_size=4, epochs=1, random_state=0, verbose=0).fit(data["text"], y)
     model.save(tables / "model")
-    options = SharedPredictOptions(input="text", target=target)
+    options = EvaluateOptions(input="text", target=target, by=by)
     found = evaluate_parts(model, tables / "model", str(tables / "data"), options)
-    whole = model.evaluate(data["text"], y)
+    whole = model.evaluate(data["text"], y, by=data[by].to_pylist())
+    assert len(found["groups"]) == {"score": 30, "label": 2}[by]
     compare(found, whole)
 
 

@@ -68,6 +68,13 @@ def test_classes():
     assert row["accuracy"] == pytest.approx(alone["accuracy"])
     assert row["loss"] == pytest.approx(alone["log_loss"], rel=1e-5)
     assert [row["small"] for row in found["groups"]] == [False, False, True, True]
+    weight, known = np.arange(len(X)) % 5 / 2.0, np.arange(len(X)) != 5
+    weighted, answers = model.evaluate(X, y, weight, by=own), model.predict(X)
+    assert weighted["macro_recall"] == pytest.approx(
+        sk.recall_score(y[known], answers[known], sample_weight=weight[known], average="macro", zero_division=0)
+    )
+    (row,) = [row for row in weighted["groups"] if row["group"] == "n1"]
+    assert row["accuracy"] == pytest.approx(sk.accuracy_score(y[1::3], answers[1::3], sample_weight=weight[1::3]))
     with pytest.raises(DataError, match="more than 1,000 groups"):
         model.evaluate([*X, *X, *X, *X, *X], [*y, *y, *y, *y, *y], by=range(1200))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from recurra.data.columns.inputs import as_column, is_missing
 from recurra.errors import DataError, UsageError
 
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights, joined
-from .metrics.classes import describe_classes, running_report
+from .metrics.classes import by_class, describe_classes, running_report
 from .running import ClassTotals
 from .scan import ClassScan
 from .service import ClassifyService
@@ -77,7 +77,9 @@ class CrossEntropy(PooledObjective):
         losses = self.losses(torch.from_numpy(output), torch.from_numpy(target)).numpy()
         return {
             "accuracy": float(accuracy_score(target, found, sample_weight=weight)),
-            "macro_f1": float(f1_score(target, found, average="macro", sample_weight=weight)),
+            "macro_f1": float(
+                f1_score(target, found, average="macro", sample_weight=weight, zero_division=cast(Any, 0))
+            ),
             "loss": float(np.average(losses, weights=weight)),
         }
 
@@ -220,7 +222,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return np.log(np.maximum(shares, 1e-12))
 
     def _details(self, observed: list[Any]) -> dict[str, Any]:
-        return {"classes": self._objective().details(*joined(observed))["classes"]}
+        output, target, weight = joined(observed)
+        return {"classes": by_class(self.classes_.tolist(), target, output.argmax(1), weight)}
 
     def _objective(self) -> CrossEntropy:
         return CrossEntropy(self.classes_.tolist())

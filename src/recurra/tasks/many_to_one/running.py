@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -76,7 +76,9 @@ class ClassTotals:
         weight = np.array(list(self._pairs.values()))
         return {
             "accuracy": float(accuracy_score(target, found, sample_weight=weight)),
-            "macro_f1": float(f1_score(target, found, average="macro", sample_weight=weight)),
+            "macro_f1": float(
+                f1_score(target, found, average="macro", sample_weight=weight, zero_division=cast(Any, 0))
+            ),
             "loss": self._loss / int(weight.sum()),
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from scipy.special import softmax
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from recurra.tasks.many_to_one.metrics.classes import describe_classes, running_report
+from recurra.tasks.many_to_one.metrics import groups, roc
+from recurra.tasks.many_to_one.metrics.classes import BINS, describe_classes, running_report
 
 
 def example(classes: int, rows: int = 500, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -124,6 +126,15 @@ def test_certain_answers():
     assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(target, p, multi_class="ovr"))
     assert found["log_loss"] == pytest.approx(1000 / 6)
     assert found["confusions"] == [{"class": "c", "predicted": "b", "n": 1}]
+
+
+def test_the_guide_has_the_numbers_of_the_code():
+    guide = (Path(__file__).parents[4] / "docs" / "guides" / "classify.md").read_text(encoding="utf-8")
+    most = roc.MOST_COUNTS // (2 * roc.BINS)
+    for words in (f"{roc.KEPT:,} scores", f"{roc.BINS:,} bins", f"fewer for more than {most} classes", "ten bins"):
+        assert words in " ".join(guide.split())
+    assert f"fewer than {groups.SMALL} sequences" in guide
+    assert BINS == 10
 
 
 def test_many_classes_have_no_matrix(monkeypatch):

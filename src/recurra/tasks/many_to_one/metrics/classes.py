@@ -13,6 +13,8 @@ from .roc import Areas, ExactRoc, Roc, RunningRoc, log_odds, log_probabilities
 
 BINS = 10
 """Number of bins of equal width for the probability of the answer."""
+CHUNK = 1 << 22
+"""Outputs that are converted to double precision at a time."""
 MOST_CLASSES = 1000
 """Greatest number of classes with a whole confusion matrix."""
 
@@ -90,7 +92,10 @@ class ClassReport:
             **self._roc_auc(areas),
             "log_loss": self._loss / total,
             "calibration_error": float(np.abs(self._bins[1] - self._bins[2]).sum() / total),
-            "classes": self._by_class(target, found, weight, areas),
+            "classes": [
+                {**row, "roc_auc": area}
+                for row, area in zip(by_class(self._classes, target, found, weight), areas.areas, strict=True)
+            ],
             "confusion_matrix": self._matrix(target, found, weight),
             "confusions": self._confusions(),
             "calibration": self._calibration(),
@@ -109,20 +114,6 @@ class ClassReport:
             return {"roc_auc": mean}
         note = f"computed from a histogram of the scores: at most {areas.margin:.1g} from the exact value"
         return {"roc_auc": mean, "roc_auc_margin": areas.margin, "roc_auc_note": note}
-
-    def _by_class(
-        self, target: np.ndarray, found: np.ndarray, weight: np.ndarray, areas: Areas
-    ) -> list[dict[str, Any]]:
-        from sklearn.metrics import precision_recall_fscore_support
-
-        how: Any = {"sample_weight": weight, "zero_division": np.nan}
-        values: Any = precision_recall_fscore_support(target, found, labels=np.arange(len(self._classes)), **how)
-        rows = []
-        for number, label in enumerate(self._classes):
-            precision, recall, f1, support = (_defined(column[number]) for column in values)
-            row = {"class": label, "n": _count(support or 0.0), "precision": precision, "recall": recall, "f1": f1}
-            rows.append({**row, "roc_auc": areas.areas[number]})
-        return rows
 
     def _matrix(self, target: np.ndarray, found: np.ndarray, weight: np.ndarray) -> list[list[float]] | None:
         if len(self._classes) > MOST_CLASSES:
@@ -154,12 +145,37 @@ class ClassReport:
         ]
 
 
+def by_class(
+    classes: Sequence[Any], target: np.ndarray, found: np.ndarray, weight: np.ndarray | None
+) -> list[dict[str, Any]]:
+    """Returns the number of sequences of each class, precision, recall and F1; None where one is not defined.
+
+    Args:
+        classes: the classes.
+        target: numbers of the true classes, `(batch,)`.
+        found: numbers of the predicted classes.
+        weight: of each sequence; None for 1.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    how: Any = {"sample_weight": weight, "zero_division": np.nan}
+    values: Any = precision_recall_fscore_support(target, found, labels=np.arange(len(classes)), **how)
+    rows = []
+    for label, precision, recall, f1, support in zip(classes, *values, strict=True):
+        scores = {"precision": _defined(precision), "recall": _defined(recall), "f1": _defined(f1)}
+        rows.append({"class": label, "n": _count(support), **scores})
+    return rows
+
+
 def describe_classes(
     classes: Sequence[Any], output: np.ndarray, target: np.ndarray, weight: np.ndarray | None
 ) -> dict[str, Any]:
     """Returns what `ClassReport.result` returns, with the exact ROC-AUC, for all outputs of a network."""
     report = ClassReport(classes, ExactRoc())
-    report.add(output, target, weight)
+    step = max(CHUNK // len(classes), 1)
+    for start in range(0, len(target), step):
+        part = slice(start, start + step)
+        report.add(output[part], target[part], None if weight is None else weight[part])
     return report.result()
 
 

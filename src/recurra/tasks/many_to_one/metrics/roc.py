@@ -55,13 +55,15 @@ class ExactRoc:
         """See `Roc.result`."""
         from sklearn.metrics import roc_auc_score
 
-        scores, target, weight = (np.concatenate(column) for column in zip(*self.parts, strict=True))
-        scores = np.clip(scores, -LARGEST, LARGEST)
+        target, weight = (np.concatenate([part[n] for part in self.parts]) for n in (1, 2))
         found: list[float | None] = []
-        for number in range(scores.shape[1]):
+        for number in range(self.parts[0][0].shape[1]):
             own = target == number
-            occurs = weight[own].sum() > 0 and weight[~own].sum() > 0
-            found.append(float(roc_auc_score(own, scores[:, number], sample_weight=weight)) if occurs else None)
+            if not (weight[own].sum() > 0 and weight[~own].sum() > 0):
+                found.append(None)
+                continue
+            scores = np.clip(np.concatenate([part[0][:, number] for part in self.parts]), -LARGEST, LARGEST)
+            found.append(float(roc_auc_score(own, scores, sample_weight=weight)))
         return Areas(found, 0.0)
 
 
