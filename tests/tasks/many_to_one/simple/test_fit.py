@@ -207,3 +207,14 @@ def test_a_damaged_model_is_refused(kept, number, field, damage):
     row[field] = damage(row[field])
     with pytest.raises(FileError, match="does not fit"):
         parse(json.dumps([row]), KINDS, sizes)
+
+
+def test_models_of_earlier_versions_are_read():
+    row = {"name": "n", "note": "", "weight": [[0.5]] * 21, "bias": [1.0]}
+    (model,) = parse(json.dumps([{"kind": "LinearOnSeries", **row}]), KINDS, Problem("series", "", 2, 1, False).sizes())
+    series = np.arange(6, dtype=np.float32).reshape(3, 2)
+    expected = 0.5 * features.summary(series[None], np.array([3])).sum() + 1
+    assert outputs(model, [series]) == pytest.approx(expected)
+    row = {"kind": "LinearOnTokens", **row, "weight": [[3.0], [5.0]], "idf": [1.0, 2.0]}
+    (model,) = parse(json.dumps([row]), KINDS, Problem("text", "bpe", 2, 1, False).sizes())
+    assert outputs(model, [np.array([1], np.int32)]) == pytest.approx(6)
