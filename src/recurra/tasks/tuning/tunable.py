@@ -14,6 +14,8 @@ class Tunable:
 
     _search_by: ClassVar[str | None] = None
     """Validation metric that trials are compared by; None for the one that chooses the best epoch."""
+    tuning_: dict[str, Any]
+    """Trials and metrics of the search; absent without one."""
 
     def tune(
         self,
