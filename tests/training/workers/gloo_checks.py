@@ -23,7 +23,7 @@ WORDS = ("good", "bad", "film", "very", "plot", "영화", "재미", "actor", "sc
 STEPS = 200
 
 
-def train_together(job: tuple[Any, ...], settings: Any, workers: Any) -> Any:
+def train_together(job: tuple[Any, ...], settings: Any, workers: Any, logs: Any = None) -> Any:
     """Trains in this process and the others, as the workers of Ray do."""
     torch.set_num_threads(1)
     network, objective, batches, valid = job
