@@ -69,7 +69,7 @@ def command() -> dict[str, Any]:
     table = FOLDER / "reviews.csv"
     rows = zip(*texts(640), strict=True)
     table.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows), encoding="utf-8")
-    options = ["--input", "text", "--target", "label", "--hidden-size", "16", "--epochs", "60", "--patience", "60"]
+    options = ["--input", "text", "--target", "label", "--hidden-size", "16", "--epochs", "600", "--patience", "600"]
     options += ["--checkpoint-minutes", "0"]
     fit = [sys.executable, "-m", "recurra", "fit", "classify", str(table), *options, "--out", str(FOLDER / "made")]
     run = subprocess.Popen([*fit, "--workers", "2", "--threads-per-worker", "1"], stderr=subprocess.PIPE, text=True)
