@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
 import socket
 import time
-from typing import Any
 
 import httpx
 import pytest
 from running import read_all, until
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
-from recurra.serve.process.connection import Answer
 
 HEAD = b"GET /echo HTTP/1.1\r\nhost: localhost\r\n"
 POST = b"POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
@@ -176,78 +169,3 @@ def test_a_slow_reader_of_a_small_answer_is_cut_off(serve):
 
 def _metric(running, line: str) -> bool:
     return line in httpx.get(f"{running.url}/metrics").text
-
-
-class Wire(asyncio.Transport):
-    """A transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes: list[bytes] = []
-
-    def write(self, data: Any) -> None:
-        self.writes.append(bytes(data))
-
-    def close(self) -> None:
-        self.writes.append(b"(closed)")
-
-
-def written(kind: type[RequestResponseCycle], messages: list[dict], **options: Any) -> list[bytes]:
-    """Returns what a class writes for the messages of an application; an exception is one of them."""
-    wire, method = Wire(), options.pop("method", "POST")
-    given = {"scope": {"method": method}, "transport": wire, "flow": FlowControl(wire), "access_log": False}
-    given |= {"logger": logging.getLogger("test"), "access_logger": None, "default_headers": [(b"date", b"today")]}
-    given |= {"expect_100_continue": False, "keep_alive": True, "on_response": lambda: None}
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        for message in messages:
-            if isinstance(message, Exception):
-                raise message
-            await send(message)
-
-    async def run() -> None:
-        await kind(message_event=asyncio.Event(), **(given | options)).run_asgi(app)
-
-    asyncio.run(run())
-    return wire.writes
-
-
-def head(status: int = 200, *headers: tuple[bytes, bytes]) -> dict:
-    return {"type": "http.response.start", "status": status, "headers": list(headers)}
-
-
-def body(data: bytes = b"", more: bool = False) -> dict:
-    return {"type": "http.response.body", "body": data, "more_body": more}
-
-
-FIVE, TYPE = (b"content-length", b"5"), (b"content-type", b"text/plain")
-
-
-@pytest.mark.parametrize(
-    ("messages", "options", "writes"),
-    [
-        ([head(200, FIVE, TYPE), body(b"hello")], {}, 1),
-        ([head(422, TYPE, FIVE), body(b"hello")], {}, 1),
-        ([head(204, (b"content-length", b"0")), body()], {}, 1),
-        ([head(200, FIVE), body(b"hel", True), body(b"lo")], {}, 3),
-        ([head(200, TYPE), body(b"hel", True), body(b"lo")], {}, 3),
-        ([head(200, FIVE), body(b"hello")], {"method": "HEAD"}, 1),
-        ([head(200, FIVE), body(b"hello")], {"keep_alive": False}, 3),
-        ([head(200, FIVE, (b"connection", b"close")), body(b"hello")], {}, 3),
-        ([head(200, FIVE, (b"x", b"a\r\nb: c")), body(b"hello")], {}, 1),
-        ([head(200, FIVE, (b"x y", b"a")), body(b"hello")], {}, 1),
-        ([head(200, FIVE), body(b"too long")], {}, 2),
-        ([head(200, FIVE), body(b"no")], {}, 3),
-    ],
-)
-def test_short_answers_are_one_write(caplog, messages, options, writes):
-    ours, usual = (written(kind, messages, **dict(options)) for kind in (Answer, RequestResponseCycle))
-    assert b"".join(ours) == b"".join(usual)
-    assert len(ours) == writes
-
-
-def test_a_failure_after_the_head_is_answered_with_500(caplog):
-    text = b"".join(written(Answer, [head(200, FIVE), ValueError("no body")]))  # type: ignore[list-item]
-    assert text.startswith(b"HTTP/1.1 500 ")
-    assert b"200" not in text
-    assert text.endswith(b"(closed)")

@@ -10,13 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import (
-    HEADER_RE,
-    HEADER_VALUE_RE,
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from recurra.serve.hosts import is_host
 from recurra.serve.settings import Settings
@@ -84,63 +78,6 @@ class LimitedWriting(asyncio.Protocol):
         self.transport.abort()
 
 
-class Answer(RequestResponseCycle):
-    """A request and its answer. The head of a short answer is written together with the body.
-
-    Each write is a system call here and another one in the client, more than the rest of `send` costs.
-    """
-
-    _head: Any = None
-    """Message with the head, which waits for the body."""
-
-    async def send(self, message: Any) -> None:
-        """Sends a message of the application."""
-        head, self._head = self._head, None
-        if message["type"] == "http.response.start" and not self.response_started:
-            self._head = message  # one that waited is replaced: the application failed after it
-            if not any(name == b"content-length" for name, _ in message["headers"]):
-                await self._send_head(message)  # the body comes in pieces, the first one later
-            return
-        whole = None if head is None else self._whole(head, message)
-        if whole is None:
-            if head is not None:
-                await self._send_head(head)
-            await super().send(message)
-            return
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
-        self.transport.write(whole)
-        self.response_started = self.response_complete = True
-        self.waiting_for_100_continue = False
-        self.message_event.set()
-        self.on_response()
-
-    async def _send_head(self, message: Any) -> None:
-        self._head = None
-        await super().send(message)
-
-    def _whole(self, head: Any, message: Any) -> bytes | None:
-        """Returns the bytes of an answer; None if the class of uvicorn has to send it."""
-        if self.access_log or not self.keep_alive or message.get("more_body") or self.scope["method"] == "HEAD":
-            return None
-        body, size = message.get("body", b""), None
-        lines = [STATUS_LINE[head["status"]]]
-        for name, value in (*self.default_headers, *head["headers"]):
-            if name == b"content-length":
-                size = value
-            elif name in (b"connection", b"transfer-encoding"):
-                return None
-            lines += (name, b": ", value, b"\r\n")
-        if size != b"%d" % len(body) or HEADER_RE.search(b"".join(lines[1::4])):
-            return None
-        if HEADER_VALUE_RE.search(b"".join(lines[3::4])):
-            return None
-        lines += (b"\r\n", body)
-        return b"".join(lines)
-
-
 class Connection(LimitedWriting, HttpToolsProtocol):
     """An HTTP connection with limits; see `LimitedWriting` for the arguments."""
 
@@ -187,10 +124,7 @@ class Connection(LimitedWriting, HttpToolsProtocol):
             self._reject(400, "the header Host must be one host, with or without a port", "host")
         else:
             self._enter("body", self._settings.body_timeout)
-            before = self.cycle
             super().on_headers_complete()
-            if self.cycle is not before:
-                self.cycle.__class__ = Answer  # uvicorn has no option for the class; its task has not begun
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser with a part of a body."""
