@@ -67,6 +67,19 @@ def connected(ray: Any, workers: Workers, threads: int) -> Iterator[str]:
             ray.shutdown()
 
 
+def start_here(ray: Any, kind: type) -> Any:
+    """Starts an actor on the machine of this process: on another one it would be lost with that machine.
+
+    Args:
+        ray: the module.
+        kind: class of the actor, whose constructor needs no argument.
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(kind).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
 def last_line(error: BaseException | None) -> str:
     """Returns the last line of the message of an error of Ray, which is the most specific one."""
     text = str(error or "there is no result").strip()

@@ -14,7 +14,7 @@ from recurra._util.extras import needs_extra
 from recurra.errors import EngineError, RecurraError
 
 from .board import Starts
-from .cluster import connected, last_line
+from .cluster import connected, last_line, start_here
 from .options import LOCAL, Workers
 
 ATTEMPTS = 10
@@ -58,12 +58,8 @@ def _run_on_ray(ray: Any, job: Job, parts: Sequence[int], workers: Workers, thre
     Ray Data moves only the numbers of the parts and their results. A worker reads its part where it is: Ray Data would
     read the files in other processes and copy the rows through its object store, which takes more memory.
     """
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    # on the machine of this process: on another one it would be lost with that machine
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    starts = ray.remote(Starts).options(num_cpus=0, scheduling_strategy=here).remote()
+    starts = start_here(ray, Starts)
     rows = ray.data.from_items([{"part": number} for number in parts], override_num_blocks=len(parts))
     least, most = (min(count, len(parts)) for count in (workers.least, workers.most))  # Ray warns of idle actors
     found = rows.map_batches(

@@ -24,7 +24,7 @@ from recurra.training.progress import Line, line_for
 from recurra.training.settings import Run, Settings
 
 from .board import STARTS_WITHOUT_PROGRESS, Board
-from .cluster import connected, last_line
+from .cluster import connected, last_line, start_here
 from .group import Group
 from .options import LOCAL, Workers
 
@@ -75,14 +75,11 @@ def train_on_ray(job: tuple[Any, ...], settings: Settings, workers: Workers, log
 def _run(ray: Any, job: tuple[Any, ...], settings: Settings, workers: Workers, threads: int, logs: Any) -> Run:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     assert settings.checkpoint is not None  # noqa: S101  (`train_on_ray` sets one)
     gpu = settings.device != "cpu" and torch.cuda.is_available()
     settings = replace(settings, checkpoint=settings.checkpoint.resolve())
-    # on the machine of this process: on another one it would be lost with that machine
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
+    board = start_here(ray, Board)
     count = workers.most if workers.least == workers.most else (workers.least, workers.most)
 
     class Trainer(TorchTrainer):
