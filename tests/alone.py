@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,9 @@ def run_alone(program: Path, check: str, folder: Path, *arguments: str) -> dict[
         pytest.skip("needs network namespaces")
     inner = f'ip link set lo up && exec "{sys.executable}" "$@"'
     command = [*_NAMESPACES, "sh", "-c", inner, "sh", str(program), check, str(folder), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1500)
+    helpers = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": helpers}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads((folder / f"{check}.json").read_text())
 

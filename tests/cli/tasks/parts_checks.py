@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ray.cluster_utils import Cluster
 
 import recurra
+from machines import machines, processes_of
 
 CHECK, FOLDER = sys.argv[1], Path(sys.argv[2])
 WORDS = ("good", "bad", "film", "very", "plot", "영화", "재미", "actor", "scene", "dull")
@@ -27,6 +27,22 @@ LONGEST = 300.0
 GROUPS, ROWS = 16, 1500
 COLUMNS = ("--input", "text")
 BOTH = (*COLUMNS, "--target", "label")
+
+FIRST = """
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return PathFinder.find_spec(name, [str(Path(__file__).parent)]) if name == "recurra" else None
+
+
+sys.meta_path.insert(0, Finder)
+"""
+"""Lets a folder of PYTHONPATH precede packages that are installed with `pip install --editable`."""
 
 
 def prepare() -> None:
@@ -64,27 +80,6 @@ def wait(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def machines(count: int) -> Any:
-    """A cluster of machines with one core each, which are processes of this one."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    for _ in range(count):
-        cluster.add_node(num_cpus=1)
-    return cluster
-
-
-def workers() -> list[int]:
-    """Numbers of the processes that predict."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            title = (entry / "cmdline").read_bytes()
-        except OSError:  # it has ended
-            continue
-        if b"MapWorker" in title:
-            found.append(int(entry.name))
-    return sorted(found)
-
-
 def files(name: str) -> dict[str, int]:
     """Names and times of the files of predictions."""
     return {path.name: path.stat().st_mtime_ns for path in (FOLDER / name).glob("part-*")}
@@ -102,24 +97,25 @@ def predict() -> dict[str, Any]:
         "alone": ended(run("predict", "model", "data", *COLUMNS, "--proba", "--out", "alone.parquet"))
     }
     alone = pq.read_table(FOLDER / "alone.parquet")
-    cluster = machines(2)
-    on = ["--cluster", cluster.address, "--threads-per-worker", "1", "--workers"]
-    first = run("predict", "model", "data", *COLUMNS, "--proba", "--out", "first", *on, "2")
-    wait(lambda: len(files("first")) >= 2 and workers(), first)
-    os.kill(workers()[-1], signal.SIGKILL)
-    answer["first"] = ended(first)
-    answer["equal"] = rows("first").equals(alone)
-    second = run("predict", "model", "data", *COLUMNS, "--proba", "--out", "second", *on, "1:2")
-    wait(lambda: len(files("second")) >= 4, second)
-    second.kill()
-    second.wait()
-    before = files("second")
-    answer["refused"] = ended(run("predict", "model", "data", *COLUMNS, "--proba", "--out", "second"))
-    answer["second"] = ended(run("predict", "model", "data", *COLUMNS, "--proba", "--out", "second", "--resume"))
-    answer["kept"] = [len(before), sum(files("second")[name] == when for name, when in before.items())]
-    answer["equal again"] = rows("second").equals(alone)
-    answer["metrics"] = [ended(run("evaluate", "model", "data", *BOTH, "--json", *words)) for words in ([], [*on, "2"])]
-    cluster.shutdown()
+    with machines(2) as cluster:
+        on = ["--cluster", cluster.address, "--threads-per-worker", "1", "--workers"]
+        first = run("predict", "model", "data", *COLUMNS, "--proba", "--out", "first", *on, "2")
+        wait(lambda: len(files("first")) >= 2 and processes_of("MapWorker"), first)
+        os.kill(processes_of("MapWorker")[-1], signal.SIGKILL)
+        answer["first"] = ended(first)
+        answer["equal"] = rows("first").equals(alone)
+        second = run("predict", "model", "data", *COLUMNS, "--proba", "--out", "second", *on, "1:2")
+        wait(lambda: len(files("second")) >= 4, second)
+        second.kill()
+        second.wait()
+        before = files("second")
+        answer["refused"] = ended(run("predict", "model", "data", *COLUMNS, "--proba", "--out", "second"))
+        answer["second"] = ended(run("predict", "model", "data", *COLUMNS, "--proba", "--out", "second", "--resume"))
+        answer["kept"] = [len(before), sum(files("second")[name] == when for name, when in before.items())]
+        answer["equal again"] = rows("second").equals(alone)
+        answer["metrics"] = [
+            ended(run("evaluate", "model", "data", *BOTH, "--json", *words)) for words in ([], [*on, "2"])
+        ]
     return answer
 
 
@@ -144,20 +140,20 @@ def errors() -> dict[str, Any]:
     answer["full checkpoint"]["left"] = [path.name for path in full.iterdir()]
     out = ["--out", "none", "--workers", "1", "--cluster"]
     answer["address"] = ended(run("predict", "model", "data", *COLUMNS, *out, "127.0.0.1:1"))
-    cluster = machines(1)
-    for name, code in (
-        ("other version", '__version__ = "0.0.1"\n'),
-        ("no package", "raise ModuleNotFoundError(\"No module named 'recurra'\", name='recurra')\n"),
-    ):
-        fake = FOLDER / name / "recurra"
-        fake.mkdir(parents=True)
-        (fake / "__init__.py").write_text(code)
-        node = cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": str(fake.parent)})
-        command = ["predict", "model", "data", *COLUMNS] if name == "other version" else fit
-        answer[name] = ended(run(*command, *out, cluster.address))
-        cluster.remove_node(node, allow_graceful=True)
+    with machines(1) as cluster:
+        for name, code in (
+            ("other version", '__version__ = "0.0.1"\n'),
+            ("no package", "raise ModuleNotFoundError(\"No module named 'recurra'\", name='recurra')\n"),
+        ):
+            fake = FOLDER / name / "recurra"
+            fake.mkdir(parents=True)
+            (fake / "__init__.py").write_text(code)
+            (fake.parent / "sitecustomize.py").write_text(FIRST)
+            node = cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": str(fake.parent)})
+            command = ["predict", "model", "data", *COLUMNS] if name == "other version" else fit
+            answer[name] = ended(run(*command, *out, cluster.address))
+            cluster.remove_node(node, allow_graceful=True)
     answer["left"] = (FOLDER / "none").exists()
-    cluster.shutdown()
     return answer
 
 

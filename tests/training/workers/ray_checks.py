@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import ray
 import torch
-from ray.cluster_utils import Cluster
 
 import recurra
+from machines import machines, processes_of
 from recurra.errors import DataError, EngineError
 from recurra.training.checkpoints import step_of
 from recurra.training.workers.options import Workers
@@ -107,7 +107,7 @@ def killed() -> dict[str, Any]:
         run = Run(epochs, Workers(2, 2, cluster.address))
         for _ in range(KILLS):
             run.wait_for_progress()
-            os.kill(workers()[-1], signal.SIGKILL)
+            os.kill(processes_of("RayTrainWorker")[-1], signal.SIGKILL)
         for _ in range(NODES):
             run.wait_for_progress()
             node = cluster.worker_nodes.copy().pop()
@@ -122,43 +122,13 @@ def added() -> dict[str, Any]:
     with machines(1) as cluster:
         run = Run(100_000, Workers(1, 2, cluster.address))  # ends before it is finished
         run.wait_for_progress()
-        before = len(workers())
+        before = len(processes_of("RayTrainWorker"))
         cluster.add_node(num_cpus=1)
-        run.wait(lambda: len(workers()) == 2)
+        run.wait(lambda: len(processes_of("RayTrainWorker")) == 2)
         run.wait_for_progress()
-        after = len(workers())
+        after = len(processes_of("RayTrainWorker"))
         run.stop()
     return {"before": before, "after": after}
-
-
-class machines:  # noqa: N801
-    """A cluster of several machines with one core each, which are processes of this one."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __enter__(self) -> Any:
-        # the first machine has the processes of Ray itself
-        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-        for _ in range(self.count):
-            self.cluster.add_node(num_cpus=1)
-        return self.cluster
-
-    def __exit__(self, *error: Any) -> None:
-        self.cluster.shutdown()
-
-
-def workers() -> list[int]:
-    """Numbers of the processes that train."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            title = (entry / "cmdline").read_bytes()
-        except OSError:  # it has ended
-            continue
-        if b"RayTrainWorker" in title:
-            found.append(int(entry.name))
-    return sorted(found)
 
 
 class Run:
@@ -180,7 +150,7 @@ class Run:
     def wait_for_progress(self) -> None:
         """Waits until workers have made steps since the last call."""
         before = self.step
-        self.wait(lambda: self._step() > before and bool(workers()))
+        self.wait(lambda: self._step() > before and bool(processes_of("RayTrainWorker")))
 
     def _step(self) -> int:
         self.step = max(self.step, step_of(self.folder / "last.ckpt"))
