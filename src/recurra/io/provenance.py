@@ -24,7 +24,9 @@ class Provenance(Record, kw_only=True, omit_defaults=True):
         condition_column: column of labels that texts depend on.
         id_column: column with the id of the sequence of each row.
         time_column: column of times.
-        feature_columns: columns of numbers, for files with one row per time step.
+        feature_columns: columns of numbers, for files with one row per time step; also columns of categories, for
+            files with one row per item, which have no ids.
+        categories: values of each column of categories.
         time_format: format of the times.
         file_of_translations: second file; its lines are translations of the lines of the training file.
         held_out: file of rows that were held out for a test.
@@ -34,6 +36,7 @@ class Provenance(Record, kw_only=True, omit_defaults=True):
     id_column: str | None = None
     time_column: str | None = None
     feature_columns: list[str] | None = None
+    categories: dict[str, list[str]] | None = None
     input_column: str | None = None
     source_column: str | None = None
     target_column: str | None = None

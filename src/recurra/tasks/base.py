@@ -570,7 +570,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
                 "notes": [f"{b.name}: {b.note}." for b in self.baselines_ if b.note],
             },
             data={**self.data_, **self.provenance_.for_card()},
-            settings=self._settings(),
+            settings={**self._settings(), "epochs": self.metrics_.get("epochs_planned") or self.epochs},
         )
 
     def _patience(self) -> float:

@@ -131,9 +131,11 @@ TS = "@univariate false\n@classLabel true a b\n@data\n1,2:3,4:a\n"
         ("a.csv", "i,t,x,y\n1,1,5,a\n1,2,5,b\n", ["--id", "i", "--features", "x", "--target", "y"], 3, "line 3"),
         ("a.csv", "i,t,x,y\n1,1,5,a\n", ["--id", "i", "--features", "x,z", "--target", "y"], 3, 'no column "z"'),
         ("a.csv", "i,x,y\n1,5,a\n", ["--id", "i", "--features", "x,y", "--target", "y"], 2, "would read the target"),
-        ("a.csv", "i,x,y\n1,5,a\n", ["--features", "x", "--target", "y"], 2, "--id"),
+        ("a.csv", "i,x,y\n1,5,a\n", ["--features", "x", "--time", "i", "--target", "y"], 2, "needs --id"),
         ("a.csv", "i,x,y\n1,5,a\n", ["--id", "i", "--features", "x"], 2, "--target"),
-        ("a.csv", "i,x,y\n1,5,a\n", ["--target", "y"], 2, "--input"),
+        ("a.csv", "x,y\nso good,a\nso bad,b\nfine,a\n", ["--target", "y"], 2, "--input, for column x has 3 different"),
+        ("a.csv", "x,y\n5,a\n6,b\n", ["--features", "x,y", "--target", "y"], 2, "it is the target"),
+        ("a.csv", "x,z,y\n5,a,a\n6,b,b\n", ["--features", "x,x", "--target", "y"], 2, "feature already"),
         ("a.csv", "i,x,y\n1,5,a\n", ["--input", "x", "--features", "x", "--target", "y"], 2, "not both"),
     ],
 )  # fmt: skip

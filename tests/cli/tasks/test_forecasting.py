@@ -287,3 +287,13 @@ def test_long_tables_read_times_in_the_same_way(recurra, tmp_path):
     assert recurra("predict", "m", across, "--month-first")[0] == 0
     code, _, err = recurra("predict", "m", across, "--time-format", "%Y-%m-%d")
     assert (code, "is not written as" in err) == (3, True)
+
+
+def test_rows_are_steps_without_a_time(recurra, tmp_path):
+    values = [f"{'ab'[s]},{(t % 7) + s}" for s in range(2) for t in range(60)]
+    (tmp_path / "a.csv").write_text("shop,sold\n" + "\n".join(values) + "\n")
+    fit = ["fit", "forecast", "a.csv", "--target", "sold", "--id", "shop", "--horizon", 3, "--epochs", 1]
+    code, _, err = recurra(*fit, "--hidden-size", 4)
+    assert (code, "without --time, the rows are the steps of a series in the order of the file" in err) == (0, True)
+    rows = [json.loads(line) for line in recurra("predict", "model", "a.csv")[1].splitlines()]
+    assert [(row["shop"], row["step"]) for row in rows] == [(s, t) for s in "ab" for t in (60, 61, 62)]

@@ -17,9 +17,8 @@ from recurra.data.files import packed
 from recurra.data.files.packed import check_expansion, max_expansion, open_binary
 from recurra.data.readers.conll import read_conll
 from recurra.data.readers.npz import read_npz
-from recurra.data.readers.running_text import read_text
 from recurra.data.readers.tables import read_table
-from recurra.data.readers.text_lines import read_lines
+from recurra.data.readers.text_lines import read_lines, read_text
 from recurra.data.readers.ts import read_ts
 from recurra.errors import DataError, UsageError
 

@@ -24,10 +24,9 @@ from recurra.data.readers.conll import read_conll
 from recurra.data.readers.long_table import LongColumns, read_long
 from recurra.data.readers.npz import read_npz
 from recurra.data.readers.parallel_text import read_parallel
-from recurra.data.readers.running_text import read_text
 from recurra.data.readers.sequence_file import labelled
 from recurra.data.readers.tables import read_table
-from recurra.data.readers.text_lines import read_lines
+from recurra.data.readers.text_lines import read_lines, read_text
 from recurra.data.readers.ts import read_ts
 from recurra.errors import DataError
 

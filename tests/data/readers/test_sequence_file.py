@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recurra.data.columns.inputs import Arrays
-from recurra.data.readers.sequence_file import SequenceFile, labelled
+from recurra.data.readers.sequence_file import SequenceFile, joined, labelled, without_values
 from recurra.errors import DataError
 
 
@@ -69,3 +69,25 @@ def test_files_do_not_change(value):
     field = dataclasses.fields(value)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(value, field, None)
+
+
+def test_sequences_without_a_value_are_named():
+    rows = [np.full((2, 1), np.nan), np.ones((1, 1)), np.zeros((0, 1)), *[np.full((1, 1), np.nan)] * 4]
+    found = without_values(Arrays(rows, 1), lambda row: f"a.ts, line {row + 2}")
+    assert found == (
+        "5 sequences without a value, all are missing: a.ts, line 2, a.ts, line 5, a.ts, line 6 and 2 more"
+    )
+    assert without_values(Arrays(rows[1:3], 1), str) == ""
+
+
+def test_several_files_are_joined_in_order():
+    one, other = file([np.ones((2, 1))], ["a"]), file([np.ones((1, 1)), np.zeros((3, 1))], ["b", None])
+    found = joined(Path("folder"), [one, other])
+    assert found.targets is not None
+    assert (found.targets.tolist(), [len(row) for row in found.sequences.rows]) == (["a", "b", None], [2, 1, 3])
+    assert [found.where(row) for row in range(3)] == ["a.ts, line 2", "a.ts, line 2", "a.ts, line 3"]
+    assert found.notes == ("2 files (a.ts, a.ts)",)
+    with pytest.raises(DataError, match=r"has 2 features, but a\.ts has 1"):
+        joined(Path("folder"), [one, file([np.ones((2, 2))], ["a"], features=2)])
+    with pytest.raises(DataError, match=r"has numbers as targets, but a\.ts has classes as targets"):
+        joined(Path("folder"), [one, file([np.ones((2, 1))], [1.5])])

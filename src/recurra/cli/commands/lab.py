@@ -149,7 +149,7 @@ def capacity(
       recurra lab capacity
       recurra lab capacity --data novel.txt --parameters 50000,500000 --epochs 5
     """
-    from recurra.data.readers.running_text import read_text
+    from recurra.data.readers.text_lines import read_text
 
     given: dict[str, Any] = {
         "budgets": _numbers("--parameters", budgets, int),

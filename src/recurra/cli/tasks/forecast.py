@@ -45,8 +45,14 @@ class ForecastFitOptions(FitOptions, TimeOptions):
 @with_options(ForecastFitOptions)
 def fit(
     train: Train,
-    time: Annotated[str, _data("--time", "Column of times, dates or whole numbers; or its parts: Date,Clock.")],
     target: Annotated[str, _data("--target", "Column to forecast, or several: load,price.")],
+    time: Annotated[
+        str | None,
+        _data(
+            "--time",
+            "Column of times, dates or whole numbers; or its parts: Date,Clock. Without it, rows are in order.",
+        ),
+    ] = None,
     features: Annotated[str | None, _data("--features", "Columns that are known for the past only.")] = None,
     known: Annotated[
         str | None, _data("--known", "Columns that are also known for the future, such as holidays.")
@@ -91,7 +97,7 @@ def fit(
     from recurra.data.columns.panel import Columns
 
     _refuse("--tokens, --bidirectional and other options for texts", options)
-    columns = Columns(listed(time), listed(target), listed(features), listed(known), id)
+    columns = Columns(listed(time) or None, listed(target), listed(features), listed(known), id)
     given = {
         "horizon": horizon,
         "context": context,
@@ -157,6 +163,8 @@ def _labelled(
     for note in empty:
         say(f"{path.name}: {note}")
     panel = panel_of_table(file.table, columns, file.where, frequency=frequency, fill_gaps=fill_gaps, reading=reading)
+    if not columns.times:
+        say(f"{path.name}: without --time, the rows are the steps of a series in the order of the file")
     for note in panel.notes:
         say(f"{path.name}: {note}")
     return Labelled((panel,), None, {})

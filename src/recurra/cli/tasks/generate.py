@@ -129,8 +129,8 @@ def _read(path: Path, input: str | None, condition: str | None, options: FileOpt
         UsageError: the file is a table, and no column is named.
     """
     from recurra.data.files.access import is_file
-    from recurra.data.readers.running_text import read_text
     from recurra.data.readers.sniff import TABLE_SUFFIXES, table_suffix
+    from recurra.data.readers.text_lines import read_text
 
     if input is not None:
         names = [input] if condition is None else [input, condition]

@@ -42,9 +42,14 @@ class SequenceFitOptions(FitOptions, TimeOptions):
     time: Annotated[
         str | None, _column("--time", "Long tables: column to sort the rows of an id by, or its parts Date,Clock.")
     ] = None
-    features: Annotated[str | None, _column("--features", "Long tables: columns of numbers, separated by commas.")] = (
-        None
-    )
+    features: Annotated[
+        str | None,
+        _column(
+            "--features",
+            "Columns of numbers, separated by commas. Without --id each row is one item, and columns may have "
+            "categories.",
+        ),
+    ] = None
 
 
 def fit(task: str, path: Path, options: SequenceFitOptions, params: dict[str, Any] | None = None) -> None:
@@ -57,7 +62,8 @@ def fit(task: str, path: Path, options: SequenceFitOptions, params: dict[str, An
         found = large or read_labelled(task, file, columns, options, cache)
         if file is path and options.tokens is None and large is None:
             refuse_numbers(found.arguments[0], path, columns)
-        columns = columns.after(found.names.get("time_format"))  # a validation file is read as the training file
+        if file is path and large is None:
+            columns = columns.as_trained(found.names)
         return found
 
     train(task, path, options, read, params)
@@ -101,6 +107,10 @@ def table_columns(estimator: Any, path: Path, options: PredictOptions) -> list[s
     from recurra.data.readers.sniff import TABLE_SUFFIXES, table_suffix
 
     columns = Columns.of(options, estimator.provenance_)
+    if columns.of_items and columns.features:
+        raise UsageError(
+            "items in rows with --features cannot be divided; leave --workers out, and give a file in --out"
+        )
     if columns.features:
         raise UsageError("a long table (--features) cannot be divided: the rows of a sequence may be anywhere in it")
     first = Path(find_files(path)[0].name)

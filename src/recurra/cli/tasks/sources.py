@@ -36,9 +36,10 @@ ROWS = 4096  # predicted together
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns of a table. `input` is for one row per sequence, `features` for one row per step.
+    """Names of the columns of a table.
 
-    `by` is the column of groups, for an evaluation.
+    `input` is for one sequence per row, `features` with `id` for one step per row, and `features` without `id` for one
+    item per row. `by` is the column of groups, for an evaluation. `known` is the record of the training data.
     """
 
     input: str | None = None
@@ -48,6 +49,7 @@ class Columns:
     features: tuple[str, ...] = ()
     reading: TimeReading | None = None
     by: str | None = None
+    known: Provenance | None = None
 
     @classmethod
     def of(cls, options: Any, known: Provenance | None = None) -> Columns:
@@ -57,7 +59,7 @@ class Columns:
         features = listed(options.features)
         reading = TimeReading.of(options.time_format, options.day_first, options.month_first)
         by = getattr(options, "by", None)
-        given = cls(options.input, options.target, options.id, options.time, features, reading, by)
+        given = cls(options.input, options.target, options.id, options.time, features, reading, by, known)
         if given.input and features:
             raise UsageError("give --input for one row a sequence, or --features for one row a step, not both")
         if known is None:
@@ -75,8 +77,22 @@ class Columns:
                 given.features or tuple(known.feature_columns),
                 given.reading,
                 by,
+                known,
             )
         return given if given.features else replace(given, input=known.input_column)
+
+    def as_trained(self, names: dict[str, Any]) -> Columns:
+        """Returns the columns for a validation file, which is read as the training file.
+
+        Args:
+            names: fields of the `Provenance` of the training file.
+        """
+        from recurra.io import Provenance
+
+        found = self.after(names.get("time_format"))
+        if not self.of_items or "feature_columns" not in names:
+            return found
+        return replace(found, features=tuple(names["feature_columns"]), known=Provenance(**names))
 
     def after(self, time_format: str | None) -> Columns:
         """Returns the same columns, with the time format of earlier data as the first choice."""
@@ -90,6 +106,16 @@ class Columns:
         except UsageError as error:
             raise ModelFolderError(f"the time format of the model cannot be used: {error}") from None
         return replace(self, reading=self.reading.after(known))
+
+    @property
+    def of_items(self) -> bool:
+        """Whether a table has one item per row: there is neither a column of sequences nor one of ids.
+
+        Without any names this is only possible for training data, whose columns are then detected.
+        """
+        if self.input is not None or self.id is not None or self.time is not None:
+            return False
+        return bool(self.features) or self.known is None
 
     @property
     def groups(self) -> str | None:
@@ -162,15 +188,15 @@ def read_source(
         DataError: the file cannot be read.
         UsageError: columns are missing, or are none of the file's.
     """
-    from recurra.data.readers.sniff import table_suffix
-
     if not targets and (sounds := sounds_at(str(path))) is not None:
         return Source(sounds, None, lambda row: sounds[row].name)
-    kind = table_suffix(path)
-    if kind in (".ts", ".npz"):
+    archives = _archives(path)
+    if archives:
         if columns.by is not None:
             raise UsageError(f"{path.name} has no columns; --by is for tables")
-        return _from_archive(task, path, kind, columns, options, targets)
+        return _from_archives(task, path, archives, options, targets)
+    if columns.of_items and (columns.features or columns.target):
+        return _from_items(task, path, columns, options, cache, targets)
     if columns.features:
         return _from_long(task, path, columns, options, cache, targets)
     return _from_column(task, path, columns, options, cache, targets)
@@ -194,8 +220,8 @@ def refuse_numbers(sequences: Any, path: Path, columns: Columns) -> None:
     if words and all(map(is_number, words)):
         raise UsageError(
             f"column {columns.input} of {path.name} contains numbers such as {words[0]:.20}, not texts\n"
-            "Sequences of numbers: one row for each step with --id and --features, or lists of numbers in the column. "
-            "If the digits are a text, add --tokens char."
+            "Items with numbers in columns: --features. Sequences of numbers: one row for each step with --id and "
+            "--features, or lists of numbers in the column. If the digits are a text, add --tokens char."
         )
 
 
@@ -219,12 +245,41 @@ def read_chunks(
         yield sequences_of(part, path, name), None
 
 
-def _from_archive(task: str, path: Path, kind: str, columns: Columns, options: FileOptions, targets: bool) -> Source:
+ARCHIVES = (".ts", ".npz")
+"""Suffixes of files that say themselves what is a sequence and what is a target."""
+
+
+def _archives(path: Path) -> list[Path]:
+    """Returns the files of a data set, if they are archives of sequences and not tables.
+
+    Raises:
+        DataError: some files of a folder or pattern are archives and others are not, or there are no files.
+    """
+    from recurra.data.files.places import find_files
+    from recurra.data.files.remote import url_of
+    from recurra.data.readers.sniff import table_suffix
+
+    files = [path] if url_of(path) is not None else [Path(str(file)) for file in find_files(path)]
+    kinds = {table_suffix(file): file.name for file in reversed(files)}
+    if not set(kinds) & set(ARCHIVES):
+        return []
+    if len(kinds) > 1:
+        one, other = sorted(kinds.values())[:2]
+        raise DataError(
+            f"{path} has files of different kinds, {one} and {other}\nName one kind with a pattern, such as "
+            f"'{path.name}/*{Path(one).suffix}'."
+        )
+    return files
+
+
+def _from_archives(task: str, path: Path, files: Sequence[Path], options: FileOptions, targets: bool) -> Source:
     from recurra.data.readers.npz import read_npz
+    from recurra.data.readers.sequence_file import joined
+    from recurra.data.readers.sniff import table_suffix
     from recurra.data.readers.ts import read_ts
 
-    file = read_npz(path) if kind == ".npz" else read_ts(path, options.encoding)
-    return _measured(task, file, {}, targets)
+    read = [read_npz(file) if table_suffix(file) == ".npz" else read_ts(file, options.encoding) for file in files]
+    return _measured(task, joined(path, read), {}, targets)
 
 
 def _from_long(
@@ -243,15 +298,34 @@ def _from_long(
     return source if columns.by is None else replace(source, groups=_groups_of_ids(path, columns, options, file))
 
 
+def _from_items(
+    task: str, path: Path, columns: Columns, options: FileOptions, cache: Path | None, targets: bool
+) -> Source:
+    from recurra.data.readers.row_table import RowColumns, read_row_table
+
+    if targets and columns.target is None:
+        raise UsageError("name the column to predict with --target")
+    known = columns.known
+    trained = () if known is None else tuple(known.feature_columns or ())
+    names = trained if len(trained) == len(columns.features) else ()
+    categories = None if known is None else known.categories or {}
+    target = columns.target if targets else None
+    chosen = RowColumns(columns.features, target, categories, names, columns.groups if targets else None)
+    found = read_row_table(path, chosen, options.how(), numbers=task == "regress", cache_dir=cache)
+    remembered = {"feature_columns": list(found.features), "categories": found.categories, "target_column": target}
+    source = _measured(task, found.file, {name: value for name, value in remembered.items() if value}, targets)
+    return source if found.group is None else replace(source, groups=labels(found.group))
+
+
 def _groups_of_ids(path: Path, columns: Columns, options: FileOptions, file: SequenceFile) -> list[Any]:
     """Returns the group of each sequence of a long table: the first value of its rows that is not missing.
 
     Raises:
         DataError: a sequence has several values.
     """
-    from recurra.data.readers.tables import read_table
+    from recurra.data.readers.tables import read_filled
 
-    table = read_table(path, [str(columns.id), str(columns.groups)], options.how()).table
+    table = read_filled(path, [str(columns.id), str(columns.groups)], options.how())[0].table
     known: dict[str, str] = {}
     for name, group in zip(labels(table.column(0)), labels(table.column(1)), strict=True):
         if group is not None and known.setdefault(name, group) != group:
@@ -260,9 +334,11 @@ def _groups_of_ids(path: Path, columns: Columns, options: FileOptions, file: Seq
 
 
 def _measured(task: str, file: SequenceFile, names: dict[str, Any], targets: bool) -> Source:
-    from recurra.data.readers.sequence_file import labelled
+    from recurra.data.readers.sequence_file import labelled, without_values
 
     say(file.summary)
+    if said := without_values(file.sequences, file.where):
+        say(said)
     for note in file.notes:
         say(f"{file.path.name}: {note}")
     found = labelled(file, task == "regress") if targets else None
@@ -295,6 +371,7 @@ def sequences_of(file: DataFile, path: Path, name: str) -> Any:
     import pyarrow as pa
 
     from recurra.data.columns.inputs import Texts, as_sequences
+    from recurra.data.readers.sequence_file import without_values
 
     sequences: Any = as_sounds(file.table.column(0), path, file.where)
     if not isinstance(sequences, list) and pa.types.is_nested(sequences.type):
@@ -304,4 +381,6 @@ def sequences_of(file: DataFile, path: Path, name: str) -> Any:
             raise DataError(f"{path.name}, column {name}: every value is missing")
         if sequences.missing:
             say(f"{path.name}: {sequences.missing:,} missing values")
+        if said := without_values(sequences, file.where):
+            say(said)
     return sequences

@@ -56,6 +56,11 @@ class Arrays:
         """Number of missing values."""
         return sum(int(np.isnan(row).sum()) for row in self.rows)
 
+    @property
+    def without_values(self) -> list[int]:
+        """Positions of the sequences that have steps, but no value in them."""
+        return [i for i, row in enumerate(self.rows) if row.size and bool(np.isnan(row).all())]
+
     def __len__(self) -> int:
         return len(self.rows)
 

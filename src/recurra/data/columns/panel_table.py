@@ -290,6 +290,9 @@ class _Sorting:
                 if count:
                     what = counted(count, "missing value")
                     yield f"{what} in {name}: the last value is used and marked as missing for the network"
+        empty = [str(s.id) for s in series if s.id is not None and len(s) and np.isnan(s.values).all()]
+        if empty:
+            yield f"{len(empty):,} series without a value, all are missing: {listed(empty, 8)}"
 
 
 def choose(table: pa.Table, columns: Columns) -> tuple[pa.Table, Columns]:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -86,6 +86,12 @@ class DataFile:
         line = self.line_of(row)
         return f"{file.path.name}, row {at + 1}" if line is None else f"{file.path.name}, line {line}"
 
+    def files(self) -> RowFiles:
+        """Returns the files that the rows come from."""
+        rows = np.arange(self.table.num_rows) if self._rows is None else self._rows
+        ends = np.cumsum([part.table.num_rows for part in self._parts[:-1]], dtype=np.int64)
+        return RowFiles(self._parts or (self,), np.searchsorted(ends, rows, side="right"))
+
     def _in_file(self, row: int) -> tuple[DataFile, int]:
         """Returns the file that a row comes from, and the number of the row in it."""
         row = row if self._rows is None else int(self._rows[row])
@@ -123,6 +129,18 @@ class DataFile:
         rows = np.flatnonzero(~empty)
         kept = dataclasses.replace(self, table=self.table.take(rows), _rows=rows)
         return kept, [f"{counted(int(empty.sum()), 'empty row')} left out"]
+
+
+class RowFiles(NamedTuple):
+    """The files of a table of several files.
+
+    Attributes:
+        files: the files.
+        of_rows: position of the file of each row, `(rows,)`.
+    """
+
+    files: Sequence[DataFile]
+    of_rows: np.ndarray
 
 
 @dataclass

@@ -24,7 +24,7 @@ from recurra.data.files.table import DETECT, DataFile, ReadOptions, decoded, enc
 from recurra.errors import DataError, UsageError
 
 from .sequence_file import SequenceFile
-from .tables import read_table
+from .tables import read_filled
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def read_long(
     r"""Reads a CSV, TSV, JSON Lines or Parquet file with one row per time step.
 
     Rows may be in any order. The order of the sequences is that of the first rows of their ids. Times only determine
-    the order of the steps. An empty cell of a feature is a missing value.
+    the order of the steps. An empty cell of a feature is a missing value. The columns `file` and `folder` are the names
+    of the files and of their folders, unless the table has columns of these names, see `read_filled`.
 
     Args:
         path: the file.
@@ -103,7 +104,7 @@ def read_long(
         >>> file.ids, [row.tolist() for row in file.sequences.rows], file.targets.tolist()
         (['A', 'B'], [[[4.0], [5.0]], [[7.0]]], ['ok', 'worn'])
     """
-    file, empty = read_table(path, columns.names, options, cache_dir=cache_dir).without_empty_rows()
+    file, empty = read_filled(path, columns.names, options, cache_dir=cache_dir)
     width = 1 + len(columns.features)
     measured = [*range(1, width), *([len(columns.names) - 1] if columns.target and numbers else [])]
     file, notes = with_decimal_points(file, measured, options.decimal)
@@ -133,6 +134,8 @@ def read_long(
         return f"{file.where(int(first[row]))} ({names[0]} {ids[row]})"
 
     features = tuple(names[1:width])
+    if not columns.times:
+        notes.append(f"without --time, the steps of each {names[0]} are its rows in the order of the file")
     notes += [*empty, *([f"{counted(file.skipped, 'bad row')} left out"] if file.skipped else [])]
     notes += [times.note] if times is not None and times.note else []
     spelling: Spelling | None = None if times is None else times.spelling

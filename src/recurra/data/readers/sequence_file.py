@@ -57,6 +57,70 @@ class SequenceFile:
         return f"{self.path.name}: {', '.join(facts)}"
 
 
+def joined(path: Path, files: Sequence[SequenceFile]) -> SequenceFile:
+    """Joins the sequences of several files.
+
+    Args:
+        path: the folder or pattern of the files.
+        files: at least one.
+
+    Raises:
+        DataError: the files have different numbers of features, or targets of different kinds.
+    """
+    first = files[0]
+    if len(files) == 1:
+        return first
+    for file in files[1:]:
+        if file.sequences.features != first.sequences.features:
+            raise DataError(
+                f"{file.path.name} has {counted(file.sequences.features, 'feature')}, but {first.path.name} has "
+                f"{first.sequences.features}: the files of one data set have the same features"
+            )
+        if _kind(file) != _kind(first):
+            raise DataError(
+                f"{file.path.name} has {_kind(file)}, but {first.path.name} has {_kind(first)}: the files of one data "
+                "set have targets of one kind"
+            )
+    ends = np.cumsum([len(file.sequences) for file in files])
+
+    def where(row: int) -> str:
+        at = int(np.searchsorted(ends, row, side="right"))
+        return files[at].where(row - (int(ends[at - 1]) if at else 0))
+
+    targets = None if first.targets is None else np.concatenate([np.asarray(file.targets) for file in files])
+    rows = [row for file in files for row in file.sequences.rows]
+    notes = [f"{file.path.name}: {note}" for file in files for note in file.notes]
+    files_read = f"{len(files):,} files ({listed([file.path.name for file in files], 8)})"
+    return SequenceFile(
+        path, Arrays(rows, first.sequences.features), first.names, targets, where, None, (files_read, *notes)
+    )
+
+
+def _kind(file: SequenceFile) -> str:
+    if file.targets is None:
+        return "no targets"
+    return "numbers as targets" if file.targets.dtype.kind in "iuf" else "classes as targets"
+
+
+MOST_NAMED = 3
+"""Sequences without values that are named; further ones are counted."""
+
+
+def without_values(sequences: Arrays, where: Callable[[int], str]) -> str:
+    """Returns a sentence that names the sequences whose values are all missing; an empty text if there are none.
+
+    Args:
+        sequences: the sequences.
+        where: returns the place of a sequence.
+    """
+    found = sequences.without_values
+    if not found:
+        return ""
+    places = ", ".join(where(row) for row in found[:MOST_NAMED])
+    more = f" and {len(found) - MOST_NAMED:,} more" if len(found) > MOST_NAMED else ""
+    return f"{counted(len(found), 'sequence')} without a value, all are missing: {places}{more}"
+
+
 def labelled(file: SequenceFile, numbers: bool) -> np.ndarray:
     """Returns the targets of a file as classes or, with `numbers`, as numbers.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -13,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from recurra._util.messages import counted, listed
-from recurra.data.files.access import reading, refuse_no_file
+from recurra._util.messages import counted, listed, plain_name
+from recurra.data.files.access import is_folder, reading, refuse_no_file
 from recurra.data.files.packed import PACKED_SUFFIXES
 from recurra.data.files.places import File, find_files
-from recurra.data.files.remote import RemoteFile
+from recurra.data.files.remote import RemoteFile, url_of
 from recurra.data.files.signatures import HEAD_BYTES, recognize
 from recurra.data.files.table import DETECT, DataFile, OpenTable, ReadOptions, collect
 from recurra.errors import DataError
@@ -32,6 +33,10 @@ __all__ = ["DataFile", "ReadOptions", "check_kind", "data_size", "open_table", "
 COMPRESSION = 4
 """Estimated ratio of unpacked to packed size of text and of Parquet files."""
 ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
+
+
+FILE, FOLDER = "file", "folder"
+"""Names of the columns with the name of the file, and with that of its folder."""
 
 
 def read_table(
@@ -79,6 +84,63 @@ def read_table(
             raise _no_rows(file.path, file.table.schema)
         return file
     return _read_several(Path(path), files, columns, options, cache_dir)
+
+
+def read_filled(
+    path: str | os.PathLike[str],
+    columns: Sequence[str] | None,
+    options: ReadOptions = DETECT,
+    *,
+    cache_dir: Path | None = None,
+) -> tuple[DataFile, list[str]]:
+    r"""Reads columns as `read_table` does, without empty rows. The names of the files can be columns too.
+
+    The column `file` has the name of the file of each row, below the folder `path` if it is one. The column `folder`
+    has the name of the folder of this file. A column of the table with one of these names comes first, and data behind
+    a URL have neither.
+
+    Args:
+        path: see `read_table`.
+        columns: see `read_table`; it may name `file` and `folder`.
+        options: see `read_table`.
+        cache_dir: see `read_table`.
+
+    Returns:
+        The file, and a note for the user if there were empty rows.
+
+    Raises:
+        DataError: see `read_table`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name, value in (("walk", 1), ("run", 2)):
+        ...         Path(folder, name).mkdir()
+        ...         _ = Path(folder, name, "a.csv").write_text(f"speed\n{value}\n")
+        ...     file, _ = read_filled(folder, ["file", "speed", "folder"])
+        >>> file.table.to_pydict()
+        {'file': ['run/a.csv', 'walk/a.csv'], 'speed': ['2', '1'], 'folder': ['run', 'walk']}
+    """
+    named = [] if columns is None or url_of(path) is not None else [c for c in columns if c in (FILE, FOLDER)]
+    if named:
+        known = set(map(plain_name, open_table(find_files(os.fspath(path))[0], None, options).names))
+        named = [name for name in named if name not in known]
+    wanted = None if columns is None else [name for name in columns if name not in named]
+    file, notes = read_table(path, wanted, options, cache_dir=cache_dir).without_empty_rows()
+    table, found = file.table, file.files()
+    for i, name in enumerate(columns or ()):
+        if name in named:
+            names = [_name(one.path, Path(path), name) for one in found.files]
+            column = pa.DictionaryArray.from_arrays(pa.array(found.of_rows, pa.int32()), pa.array(names, pa.string()))
+            table = table.add_column(i, name, column)
+    return dataclasses.replace(file, table=table), notes
+
+
+def _name(file: Path, given: Path, column: str) -> str:
+    """Returns the name of a file, or that of its folder."""
+    if column == FOLDER:
+        return file.resolve().parent.name
+    return file.relative_to(given).as_posix() if is_folder(given) else file.as_posix()
 
 
 def stream_table(

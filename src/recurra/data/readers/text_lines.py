@@ -1,4 +1,4 @@
-"""Reads plain text files with one text per line."""
+"""Reads plain text files: one text per line, or one running text."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from recurra._util.messages import counted
 from recurra.data.files.access import reading, refuse_no_file
 from recurra.data.files.encoding import encoding_name, find_encoding, open_text
 from recurra.data.files.table import DataFile, collect, in_batches
+from recurra.errors import DataError
 
 
 def read_lines(path: Path, encoding: str | None = None, *, cache_dir: Path | None = None) -> DataFile:
@@ -56,3 +57,25 @@ def _lines(path: Path, encoding: str) -> Iterator[str]:
             return
         for line in itertools.chain([first], file):
             yield line.rstrip("\r\n")
+
+
+def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
+    """Reads a text file, plain or compressed.
+
+    Args:
+        path: the file.
+        encoding: a Python codec; detected if None.
+
+    Returns:
+        The text, with a newline for every line end, and a one-line summary for the user.
+
+    Raises:
+        DataError: the file cannot be read, or has no text.
+    """
+    refuse_no_file(path, "text")
+    found = find_encoding(path, encoding)
+    with reading(path), open_text(path, found) as file:
+        text = file.read().replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise DataError(f"{path.name} is empty: there is no text in it")
+    return text, f"{path.name}: {len(text):,} characters, {encoding_name(found)}"
