@@ -19,7 +19,7 @@ Model = TypeVar("Model", bound=torch.nn.Module)
 
 _OURS: dict[type, type] = {torch.nn.RNN: RNN, torch.nn.GRU: GRU, torch.nn.LSTM: LSTM}
 _THEIRS: dict[type, type] = {ours: theirs for theirs, ours in _OURS.items()}
-_OWN_ATTRIBUTES = ("engine", "memory", "precision", "_fast_layers", "_weight_names")
+_OWN_ATTRIBUTES = ("engine", "memory", "precision", "weight_dropout", "_fast_layers", "_weight_names")
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class SequenceEncoder(torch.nn.Module):
         token_dropout: probability of replacing a token by the unknown token, in training.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory.
+        weight_dropout: probability of dropping a recurrent weight, in training.
 
     Raises:
         ValueError: the cell is unknown.
@@ -64,6 +65,7 @@ class SequenceEncoder(torch.nn.Module):
         token_dropout: float = 0.0,
         engine: str = "auto",
         memory: str = "full",
+        weight_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.dropout, self.token_dropout = dropout, token_dropout
@@ -71,7 +73,7 @@ class SequenceEncoder(torch.nn.Module):
         if embedding_size:
             self.embedding = torch.nn.Embedding(input_size, embedding_size)
             torch.nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
-        spec = RecurrentSpec(cell, hidden_size, num_layers, bidirectional, dropout, engine, memory)
+        spec = RecurrentSpec(cell, hidden_size, num_layers, bidirectional, dropout, engine, memory, weight_dropout)
         self.recurrent = spec.build(embedding_size or input_size)
         self.directions = spec.directions
         self.output_size = self.directions * hidden_size
@@ -156,6 +158,7 @@ class RecurrentSpec:
         dropout: probability of dropping a feature before each layer, in training.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory.
+        weight_dropout: probability of dropping a recurrent weight, in training.
 
     Example:
         >>> spec = RecurrentSpec("gru", hidden_size=4, num_layers=2, bidirectional=True, dropout=0.1)
@@ -172,6 +175,7 @@ class RecurrentSpec:
     dropout: float = 0.0
     engine: str = "auto"
     memory: str = "full"
+    weight_dropout: float = 0.0
 
     @property
     def directions(self) -> int:
@@ -189,6 +193,7 @@ class RecurrentSpec:
             dropout=self.dropout if self.num_layers > 1 else 0.0,
             engine=self.engine,
             memory=self.memory,
+            weight_dropout=self.weight_dropout,
         )
 
 
@@ -202,6 +207,7 @@ def build_recurrent(
     dropout: float = 0.0,
     engine: str = "auto",
     memory: str = "full",
+    weight_dropout: float = 0.0,
 ) -> Layer:
     """Builds a batch-first layer for a cell; the cell `"none"` has one direction only.
 
@@ -223,6 +229,7 @@ def build_recurrent(
         "dropout": dropout,
         "engine": engine,
         "memory": memory,
+        "weight_dropout": weight_dropout,
     }
     kind = torch_class(found)
     if kind:

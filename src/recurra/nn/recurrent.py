@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from recurra import cells
 from recurra.errors import EngineError, UsageError
-from recurra.ops import PRECISIONS, Explanation, Stack, explain, recurrence
+from recurra.ops import PRECISIONS, Explanation, Stack, dropout, explain, recurrence
 from recurra.ops.call import as_tensor
 from recurra.ops.registry import FastLayers
 from recurra.ops.tensor_memory import check_input, check_tensor
@@ -24,6 +24,18 @@ from .dynamo import admit
 from .session import ONE_DIRECTION, Session
 
 Lengths = Tensor | Sequence[int] | None
+
+
+def checked_share(name: str, value: float) -> float:
+    """Returns a probability of dropping something.
+
+    Raises:
+        UsageError: it is not in [0, 1).
+    """
+    if not 0 <= value < 1:
+        raise UsageError(f"{name} must lie in [0, 1), got {value}")
+    return value
+
 
 if TYPE_CHECKING:
     _Base = torch.nn.RNNBase
@@ -43,12 +55,28 @@ def _options(layer: Any) -> dict[str, Any]:
     }
 
 
+def _weights(layer: Any) -> list[Tensor]:
+    """Returns the weights in the order of `stack.named_shapes()`, in training with `weight_dropout`.
+
+    Dropping recurrent weights: Merity and others, "Regularizing and optimizing LSTM language models", 2018. One mask
+    serves all steps of a call.
+    """
+    # not torch's flat list: functional_call and parametrizations replace the tensors behind it
+    found = [(name, getattr(layer, name)) for name, _ in layer.stack.named_shapes()]
+    share = layer.weight_dropout if layer.training else 0.0
+    return [
+        dropout(weight, share, per_sequence=False) if share and name.startswith("weight_hh") else weight
+        for name, weight in found
+    ]
+
+
 class _TorchRecurrent(_Base):
     """Base of the three torch-compatible layers: torch's constructor and names with `recurrence`."""
 
     engine = "auto"
     memory = "full"
     precision = "float32"
+    weight_dropout = 0.0
 
     def __init__(
         self,
@@ -56,10 +84,12 @@ class _TorchRecurrent(_Base):
         engine: str = "auto",
         memory: str = "full",
         precision: str = "float32",
+        weight_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.engine, self.memory, self.precision = engine, memory, precision
+        self.weight_dropout = checked_share("weight_dropout", weight_dropout)
 
     def _cell(self) -> cells.Cell:
         raise NotImplementedError
@@ -157,15 +187,19 @@ class _TorchRecurrent(_Base):
         fast = self._fast_layers[self.engine]
         if fast is None:
             return None
-        dropout = self.dropout if self.training and self.num_layers > 1 else 0.0
+        between = self.dropout if self.training and self.num_layers > 1 else 0.0
         if not is_grad_enabled():
-            return None if dropout else fast.forward(self._parameters, input, hx, lengths, self.batch_first)
+            drops = between or (self.training and self.weight_dropout)
+            return None if drops else fast.forward(self._parameters, input, hx, lengths, self.batch_first)
         if self.memory != "full" or self.precision not in PRECISIONS:
             return None
-        parameters = self._parameters
-        weights = tuple([parameters.get(name) for name in self._weight_names])
+        if self.training and self.weight_dropout:
+            weights = tuple(_weights(self))
+        else:
+            parameters = self._parameters
+            weights = tuple([parameters.get(name) for name in self._weight_names])
         bf16 = self.precision == "bfloat16"
-        return fast.train(weights, input, hx, lengths, batch_first=self.batch_first, dropout=dropout, bf16=bf16)
+        return fast.train(weights, input, hx, lengths, batch_first=self.batch_first, dropout=between, bf16=bf16)
 
     @cached_property
     def _weight_names(self) -> tuple[str, ...]:
@@ -238,9 +272,8 @@ class _TorchRecurrent(_Base):
         return input, states, lengths
 
     def weights(self) -> list[Tensor]:
-        """Returns the weights in the order of `stack.named_shapes()`."""
-        # not torch's flat list: functional_call and parametrizations replace the tensors behind it
-        return [getattr(self, name) for name, _ in self.stack.named_shapes()]
+        """Returns the weights in the order of `stack.named_shapes()`, in training with `weight_dropout`."""
+        return _weights(self)
 
     def pack_state(self, last: tuple[Tensor, ...]) -> Any:
         """Returns final states in the form of torch's layer: a tensor, for an LSTM a pair."""
@@ -255,6 +288,8 @@ class RNN(_TorchRecurrent, torch.nn.RNN):
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
         precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
+        weight_dropout: probability of dropping a recurrent weight in training. One mask serves all steps of a call
+            (Merity and others, "Regularizing and optimizing LSTM language models", 2018).
         **kwargs: as in `torch.nn.RNN`.
 
     Example:
@@ -278,6 +313,8 @@ class GRU(_TorchRecurrent, torch.nn.GRU):
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
         precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
+        weight_dropout: probability of dropping a recurrent weight in training. One mask serves all steps of a call
+            (Merity and others, "Regularizing and optimizing LSTM language models", 2018).
         **kwargs: as in `torch.nn.GRU`.
 
     Example:
@@ -300,6 +337,8 @@ class LSTM(_TorchRecurrent, torch.nn.LSTM):
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
         precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
+        weight_dropout: probability of dropping a recurrent weight in training. One mask serves all steps of a call
+            (Merity and others, "Regularizing and optimizing LSTM language models", 2018).
         **kwargs: as in `torch.nn.LSTM`.
 
     Example:
@@ -340,6 +379,8 @@ class Recurrent(torch.nn.Module):
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
         precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
+        weight_dropout: probability of dropping a recurrent weight in training. One mask serves all steps of a call
+            (Merity and others, "Regularizing and optimizing LSTM language models", 2018).
         device: device of the weights.
         dtype: number type of the weights.
 
@@ -365,10 +406,12 @@ class Recurrent(torch.nn.Module):
         engine: str = "auto",
         memory: str = "full",
         precision: str = "float32",
+        weight_dropout: float = 0.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.weight_dropout = checked_share("weight_dropout", weight_dropout)
         self.stack = Stack(cell, input_size, hidden_size, num_layers, bidirectional, bias)
         self.batch_first, self.dropout = batch_first, dropout
         self.engine, self.memory, self.precision = engine, memory, precision
@@ -413,8 +456,8 @@ class Recurrent(torch.nn.Module):
         return f"{sizes}, bidirectional={stack.bidirectional}, batch_first={self.batch_first}"
 
     def weights(self) -> list[Tensor]:
-        """Returns the weights in the order of `stack.named_shapes()`."""
-        return [getattr(self, name) for name, _ in self.stack.named_shapes()]
+        """Returns the weights in the order of `stack.named_shapes()`, in training with `weight_dropout`."""
+        return _weights(self)
 
 
 admit((_TorchRecurrent,))

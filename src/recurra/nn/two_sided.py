@@ -33,6 +33,7 @@ class ContextNetwork(torch.nn.Module):
         token_dropout: probability of hiding a token from the others, in training.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"` or `"recompute"`.
+        weight_dropout: probability of dropping a recurrent weight, in training.
 
     Example:
         >>> import torch
@@ -62,6 +63,7 @@ class ContextNetwork(torch.nn.Module):
         token_dropout: float = 0.0,
         engine: str = "auto",
         memory: str = "full",
+        weight_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if direction not in DIRECTIONS:
@@ -70,7 +72,8 @@ class ContextNetwork(torch.nn.Module):
         self.embedding = torch.nn.Embedding(input_size, embedding_size)
         torch.nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
 
-        spec = RecurrentSpec(cell, hidden_size, num_layers, dropout=dropout, engine=engine, memory=memory)
+        options = {"engine": engine, "memory": memory, "weight_dropout": weight_dropout}
+        spec = RecurrentSpec(cell, hidden_size, num_layers, dropout=dropout, **options)
         self.forwards = None if direction == "backward" else spec.build(embedding_size)
         self.backwards = None if direction == "forward" else spec.build(embedding_size)
         self.combine = Linear((2 if direction == "both" else 1) * hidden_size, embedding_size)

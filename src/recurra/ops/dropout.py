@@ -15,13 +15,14 @@ from .registry import kernels
 from .tensor_memory import address, is_batched, materialize, needs_grad, watched
 
 
-def dropout(values: Tensor, p: float, *, training: bool = True) -> Tensor:
+def dropout(values: Tensor, p: float, *, training: bool = True, per_sequence: bool = True) -> Tensor:
     """Drops values like `torch.nn.functional.dropout`. The mask depends on torch's seed, but differs from torch's.
 
     Args:
         values: any shape.
         p: probability that a number becomes 0; the others are divided by `1 - p`.
         training: whether anything is dropped.
+        per_sequence: whether the first axis is that of the sequences; False for weights, see `batch_part`.
 
     Example:
         >>> import torch
@@ -35,7 +36,7 @@ def dropout(values: Tensor, p: float, *, training: bool = True) -> Tensor:
     if kernels.engine is None or transformed or not plain:
         return torch.nn.functional.dropout(values, p)
     seed = int(torch.randint(2**62, (), device="cpu"))
-    first = _first_element(values)
+    first = _first_element(values) if per_sequence else 0
     if forward_ad._current_level >= 0 or watched(values):  # they must see each operation
         return values * _dropped(torch.ones(values.shape, device="cpu"), p, seed, first)
     if needs_grad(values):

@@ -161,7 +161,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
 
     def _recurrent(self, **changes: Any) -> RecurrentSpec:
         """Returns the options of the recurrent layers: the parameters with their names, or `changes`."""
-        names = ("cell", "hidden_size", "num_layers", "dropout", "engine", "memory")
+        names = ("cell", "hidden_size", "num_layers", "dropout", "weight_dropout", "engine", "memory")
         return RecurrentSpec(**({name: getattr(self, name) for name in names} | changes))
 
     def _objective(self) -> Objective:

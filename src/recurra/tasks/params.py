@@ -181,6 +181,13 @@ class Parameters:
         share=True,
         search=Range(0.0, 0.6),
     )
+    weight_dropout: float = param(
+        0.0,
+        "Probability of dropping a recurrent weight in training.",
+        "probability of dropping a recurrent weight in training, with one mask for all steps of a batch.",
+        panel=_TRAINING,
+        share=True,
+    )
     epochs: int | None = param(
         None,
         "Passes over the data. By default 6, more for small data.",
@@ -320,6 +327,13 @@ class Shared:
         choices="recurra.nn:POOLINGS",
         panel=_NETWORK,
         search=("attention", "max", "mean", "last"),
+    )
+    variational_dropout: bool | None = param(
+        None,
+        "Drop the same features at all steps of a window.",
+        "whether `dropout` drops the same features at all steps of a window (Gal and Ghahramani, 2016).",
+        panel=_TRAINING,
+        option="--variational-dropout/--no-variational-dropout",
     )
     token_dropout: float | None = param(
         None, "Probability of hiding a token in training.", panel=_TRAINING, share=True, search=Range(0.0, 0.5)

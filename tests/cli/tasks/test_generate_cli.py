@@ -127,6 +127,14 @@ def test_packed_and_cp949_texts_with_a_validation_file_and_a_time_limit(recurra,
     assert recurra("evaluate", "model", "v.txt")[0] == 0
 
 
+def test_dynamic_evaluation(recurra, model, labelled, tmp_path):
+    (tmp_path / "other.txt").write_text("타하 파나\n" * 60, encoding="utf-8")
+    found = json.loads(recurra("evaluate", model, "other.txt", "--dynamic", "--json")[1])
+    assert found["dynamic"]["loss"] < found["loss"]
+    assert "dynamic" in recurra("evaluate", model, "other.txt", "--dynamic")[1]
+    assert "dynamic" in json.loads(recurra("evaluate", labelled, labelled.parent / "r.csv", "--dynamic", "--json")[1])
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -136,7 +144,7 @@ def test_packed_and_cp949_texts_with_a_validation_file_and_a_time_limit(recurra,
         (["fit", "generate", "r.csv", "--condition", "label"], 2, "--input"),
         (["fit", "generate", "r.csv", "--input", "words"], 3, "text, label"),
         (["fit", "generate", "a.txt", "--pooling", "last"], 2, "--pooling is not for generate"),
-        (["fit", "generate", "a.txt", "--tokens", "word"], 2, "char, bpe"),
+        (["fit", "generate", "a.txt", "--tokens", "syllable"], 2, "char, word, bpe"),
         (["fit", "generate", "a.txt", "--bptt", 0], 2, "bptt"),
         (["fit", "generate", "a.txt", "--max-minutes", -1], 2, "max_minutes"),
         (["fit", "generate", "a.txt", "--encoding", "klingon"], 3, "klingon"),

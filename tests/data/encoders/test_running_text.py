@@ -115,8 +115,19 @@ def test_documents_have_a_begin_and_an_end(bpe):
 def test_wrong_encoders():
     with pytest.raises(UsageError, match="at least 259"):
         RunningTextEncoder("bpe", 100)
-    with pytest.raises(UsageError, match="char, bpe"):
-        RunningTextEncoder("word")
+    with pytest.raises(UsageError, match="char, word, bpe"):
+        RunningTextEncoder("syllable")
+
+
+def test_words_stand_between_spaces_and_line_ends():
+    encoder = RunningTextEncoder("word").fit([[" = A 's <unk> = \n", "= a , A 's\u3000영화\n", "<unk> , 영화"]])
+    (ids,) = encoder.encode(["A 's  영화,\n\n = <unk> \tA"])
+    assert [encoder.tokenizer.id_to_token(i) for i in ids] == ["A", "'s", "[UNK]", "\n", "\n", "=", "<unk>", "A"]
+    assert encoder.decode(ids) == "A 's\n\n= <unk> A"
+    assert encoder.unknown("A 영화 b b\n영화,") == ["b", "영화,"]
+    again = RunningTextEncoder.from_files(encoder.to_config(), encoder.to_files())
+    assert again.encode(["A 's\n"])[0].tolist() == encoder.encode(["A 's\n"])[0].tolist()
+    assert again.words == encoder.words
 
 
 def test_pieces_end_at_lines_spaces_or_anywhere():

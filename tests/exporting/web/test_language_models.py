@@ -28,7 +28,7 @@ def lines(count: int, seed: int = 0) -> list[str]:
     return [" ".join(random.choice(LINES, random.integers(1, 5))) for _ in range(count)]
 
 
-@pytest.fixture(scope="module", params=["char", "bpe", "labels", "running text"])
+@pytest.fixture(scope="module", params=["char", "word", "bpe", "labels", "running text"])
 def writer(request, tmp_path_factory):
     """Models of separate texts, of texts with labels, and of a running text."""
     X = lines(60)

@@ -208,7 +208,7 @@ def test_texts_without_labels():
         (lambda m: m.fit(np.zeros((5, 3))), DataError, "learns from texts"),
         (lambda m: m.fit(["", " "]), DataError, "nothing to learn"),
         (lambda m: m.set_params(bptt=0).fit(TEXT), UsageError, "bptt"),
-        (lambda m: m.set_params(tokens="word").fit(TEXT), UsageError, "char, bpe"),
+        (lambda m: m.set_params(tokens="syllable").fit(TEXT), UsageError, "char, word, bpe"),
         (lambda m: m.set_params(tokens="bpe", vocab_size=5).fit(TEXT), UsageError, "259"),
         (lambda m: m.set_params(max_minutes=0).fit(TEXT), UsageError, "max_minutes"),
     ],

@@ -26,7 +26,7 @@ def fitted(tokens: str, labels: bool = True) -> recurra.LanguageModel:
     return model.fit(TEXTS, ["a", "b", "c", "a"] * 5) if labels else model.fit("\n".join(TEXTS))
 
 
-@pytest.fixture(scope="module", params=["char", "bpe"])
+@pytest.fixture(scope="module", params=["char", "word", "bpe"])
 def model(request):
     return fitted(request.param)
 

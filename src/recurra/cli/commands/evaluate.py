@@ -59,8 +59,10 @@ def evaluate(
     if metrics is None:
         labelled = commands.read(estimator, data, options)
         with located(labelled.where):
-            groups = {} if labelled.groups is None else {"by": labelled.groups}
-            metrics = estimator.evaluate(*labelled.arguments, **groups)
+            further: dict[str, Any] = {} if labelled.groups is None else {"by": labelled.groups}
+            if options.dynamic:
+                further["dynamic"] = True
+            metrics = estimator.evaluate(*labelled.arguments, **further)
             order = estimator.order_test(*labelled.arguments) if order_test else None
     if options.by is not None:
         metrics = {**metrics, "by": options.by}
@@ -103,7 +105,7 @@ def _show_order(order: dict[str, dict[str, float]], sequences: Any) -> None:
 
 NOT_SHOWN = (
     *("baselines", "comparison", "log_loss", "macro_precision", "macro_recall", "calibration_error"),
-    *("roc_auc_note", "roc_auc_margin", "confusion_matrix", "by"),
+    *("roc_auc_note", "roc_auc_margin", "confusion_matrix", "by", "dynamic"),
 )
 """Keys without a row: nested ones, those in the tables of `show_details`, and `log_loss`, which equals `loss`."""
 ALIASES = ("unigram_", "nearest_neighbour_")
@@ -117,6 +119,8 @@ def metric_table(metrics: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         metrics: what `evaluate` returns. Texts among them are shown as they are.
     """
     baselines = metrics.get("baselines", {})
+    if "dynamic" in metrics:
+        baselines = {"dynamic": metrics["dynamic"], **baselines}
     rows = []
     for name, value in metrics.items():
         if name not in NOT_SHOWN and not name.startswith(ALIASES) and not isinstance(value, list):

@@ -270,6 +270,9 @@ class EvaluateOptions(SharedPredictOptions):
     by: Annotated[
         str | None, _data("--by", text="Classifiers, regressors: column of groups, each with its own metrics.")
     ] = None
+    dynamic: Annotated[
+        bool, _data("--dynamic", text="Language models: also measure a copy that learns from the text as it reads it.")
+    ] = False
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ __all__ = ["OPTIONS", "fit", "inputs", "predict", "read", "table_columns"]
 OPTIONS = ("input", "condition", "top")
 """See `recurra.cli.tasks`."""
 
+EVALUATE_OPTIONS = ("dynamic",)
+
 ROWS = 4096  # predicted together
 
 

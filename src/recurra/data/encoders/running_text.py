@@ -1,4 +1,4 @@
-"""Encodes running text as tokens from which the text can be restored exactly."""
+"""Encodes running text as tokens from which the text can be restored; exactly, unless the tokens are words."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from functools import cached_property
 from typing import Literal, cast
 
 import numpy as np
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from recurra._util.schema import FileError, Record, Size
 from recurra.errors import UsageError
 
 from .text import TOKENIZER, UNKNOWN, TextEncoder, new_tokenizer
 
-TOKENS = ("char", "bpe")
+TOKENS = ("char", "word", "bpe")
 BEGIN, END = "[BEGIN]", "[END]"
 BEGIN_ID, END_ID = 1, 2
 PIECE = 512  # characters encoded as one piece; the tokenizer needs gigabytes of memory for megabytes of text at once
 _PIECES = re.compile(rf".{{1,{PIECE - 1}}}\n|.{{1,{PIECE}}}(?=\s)|.{{1,{PIECE}}}", re.DOTALL)
+_SPACES = Regex(r"[^\S\n]+")
 _BYTES = 256
 
 
@@ -38,7 +39,7 @@ def pieces(text: str) -> list[str]:
 class RunningTextConfig(Record, tag="plain", tag_field="kind"):
     """See `RunningTextEncoder.to_config`."""
 
-    tokens: Literal["char", "bpe"]
+    tokens: Literal["char", "word", "bpe"]
     vocab_size: Size
     specials: list[str]
 
@@ -49,13 +50,16 @@ class RunningTextConfig(Record, tag="plain", tag_field="kind"):
 
 
 class RunningTextEncoder(TextEncoder):
-    r"""Encodes text as tokens from which it can be restored with all its spaces and newlines.
+    r"""Encodes text as tokens from which it can be restored. Characters and byte-pair pieces keep all spaces.
 
-    Texts are NFC-normalised first. Characters that occur less than twice in the training text are unknown. Byte-pair
-    pieces consist of bytes, so they encode every character.
+    Texts are NFC-normalised first. Characters and words that occur less than twice in the training text are unknown.
+    Byte-pair pieces consist of bytes, so they encode every character.
+
+    Words are what stands between spaces, as in Penn Treebank and WikiText. The end of a line is a token. The number of
+    spaces between two words is not kept.
 
     Args:
-        tokens: `"char"` or `"bpe"`.
+        tokens: `"char"`, `"word"` or `"bpe"`.
         vocab_size: maximum number of different tokens; at least 259 for `"bpe"`, which has a token for every byte.
         specials: tokens before and after a text.
 
@@ -87,7 +91,10 @@ class RunningTextEncoder(TextEncoder):
         return encoder
 
     def _untrained(self) -> Tokenizer:
-        tokenizer = new_tokenizer("char") if self.tokens == "char" else Tokenizer(models.BPE())
+        tokenizer = Tokenizer(models.BPE()) if self.tokens == "bpe" else new_tokenizer("char")
+        if self.tokens == "word":
+            line_ends = pre_tokenizers.Split("\n", "isolated")
+            tokenizer.pre_tokenizer = pre_tokenizers.Sequence([line_ends, pre_tokenizers.Split(_SPACES, "removed")])
         if self.tokens == "bpe":
             tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
             tokenizer.normalizer = normalizers.NFC()
@@ -100,7 +107,7 @@ class RunningTextEncoder(TextEncoder):
         return [self._untrained()]
 
     def _trainer(self) -> trainers.Trainer:
-        if self.tokens == "char":
+        if self.tokens != "bpe":
             return super()._trainer()
         return trainers.BpeTrainer(
             min_frequency=2,
@@ -124,7 +131,8 @@ class RunningTextEncoder(TextEncoder):
     def decode(self, ids: Sequence[int]) -> str:
         """Returns the text of token numbers, without special and unknown tokens."""
         words = self.words
-        return b"".join(words[int(i)] for i in ids).decode("utf-8", "replace")
+        text = b"".join(words[int(i)] for i in ids).decode("utf-8", "replace")
+        return text.replace("\n ", "\n").removeprefix(" ") if self.tokens == "word" else text
 
     def writer(self) -> Writer:
         """Returns a writer that decodes token by token."""
@@ -132,10 +140,12 @@ class RunningTextEncoder(TextEncoder):
 
     @cached_property
     def words(self) -> list[bytes]:
-        """The bytes of each token in UTF-8; empty for special and unknown tokens."""
+        """The bytes of each token in UTF-8; empty for special and unknown tokens. Words have the space before them."""
         names = [self.tokenizer.id_to_token(i) or "" for i in range(self.input_size)]
         plain = names[1 + len(self.specials) :]
         alphabet = _byte_of() if self.tokens == "bpe" else None
+        if self.tokens == "word":
+            plain = [name if name == "\n" else f" {name}" for name in plain]
         found = [bytes(alphabet[c] for c in name) if alphabet else name.encode() for name in plain]
         return [b""] * (1 + len(self.specials)) + found
 
@@ -148,11 +158,13 @@ class RunningTextEncoder(TextEncoder):
         return np.array(counts, np.float64)
 
     def unknown(self, text: str) -> list[str]:
-        """Returns the distinct characters of a text that have no token, in order of appearance."""
+        """Returns the distinct characters or words of a text that have no token, in order of appearance."""
         if self.tokens == "bpe":
             return []
-        normal = unicodedata.normalize("NFC", text)
-        return [c for c in dict.fromkeys(normal) if self.tokenizer.token_to_id(c) is None]
+        found: Iterable[str] = unicodedata.normalize("NFC", text)
+        if self.tokens == "word":
+            found = [word for word, _ in self.tokenizer.pre_tokenizer.pre_tokenize_str(found)]
+        return [piece for piece in dict.fromkeys(found) if self.tokenizer.token_to_id(piece) is None]
 
 
 class Writer:

@@ -55,7 +55,8 @@ export class LanguageModel {
     checkSampling(length, temperature, topK, topP);
     const random = randomNumbers(seed);
     const choose = (scores) => draw(scores, random(), temperature, topK, topP);
-    return this.#write(this.#encode({ text: prompt, condition }), length, choose);
+    const pieces = this.#write(this.#encode({ text: prompt, condition }), length, choose);
+    return this.tokenizer.kind === "spaced" ? joined(pieces, prompt) : pieces;
   }
 
   *#write({ ids, label }, length, choose) {
@@ -151,6 +152,15 @@ export class LanguageModel {
       if (id === UNKNOWN_TOKEN || id === BEGIN_TOKEN || (id === END_TOKEN && !ends)) return -Infinity;
       return !possible || possible[id] ? score : -Infinity;
     });
+  }
+}
+
+// Words without the space before them at the beginning of a line and after a space.
+function* joined(pieces, prompt) {
+  let before = prompt || "\n";
+  for (const piece of pieces) {
+    yield /\p{White_Space}$/u.test(before) ? piece.replace(/^ /, "") : piece;
+    before = piece;
   }
 }
 

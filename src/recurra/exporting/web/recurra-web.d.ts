@@ -282,8 +282,8 @@ export class Model {
 }
 
 export interface TokenizerConfig {
-  /** `"bytes"` is the kind of language models with byte-pair pieces. */
-  kind: "char" | "word" | "bpe" | "bytes";
+  /** `"bytes"` and `"spaced"` are the kinds of language models with byte-pair pieces and with words. */
+  kind: "char" | "word" | "bpe" | "bytes" | "spaced";
   vocab: Record<string, number>;
   merges?: [string, string][] | null;
   specials: string[];

@@ -26,6 +26,7 @@ const MARKS = /([\p{P}!-/:-@[-`{-~])/u;
 const SPLITS = {
   char: (text) => Array.from(text),
   word: (text) => text.match(WORDS) ?? [],
+  spaced: (text) => text.match(/\n|\P{White_Space}+/gu) ?? [],
   bpe: (text) => {
     const spaced = text.replaceAll(" ", SPACE);
     return (spaced.startsWith(SPACE) ? spaced : SPACE + spaced).split(/(?=▁)/u);
@@ -104,7 +105,9 @@ export class Tokenizer {
 
   /** The bytes of a token in UTF-8. */
   bytes(id) {
-    return this.kind === "bytes" ? bytesOf(this.#pieces[id]) : new TextEncoder().encode(this.#pieces[id]);
+    const piece = this.#pieces[id];
+    if (this.kind === "bytes") return bytesOf(piece);
+    return new TextEncoder().encode(this.kind === "spaced" && piece !== "\n" ? ` ${piece}` : piece);
   }
 
   /** The token with a number. */

@@ -298,6 +298,7 @@ class BlankFiller(Estimator):
             token_dropout=self.token_dropout,
             engine=self.engine,
             memory=self.memory,
+            weight_dropout=self.weight_dropout,
         )
         with torch.no_grad():  # begins with what is known without looking
             network.bias.copy_(torch.from_numpy(np.log(np.maximum(self._frequencies(), 0.5))))

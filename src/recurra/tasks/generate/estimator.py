@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from recurra._util.schema import check_labels
-from recurra.data.batching.batches import IGNORE, Batch, Batches, BatchSource, batches_of
+from recurra.data.batching.batches import IGNORE, Batch, Batches, BatchSource, batches_of, to_device
 from recurra.data.batching.split import hold_out
 from recurra.data.batching.store import SequenceStore
 from recurra.data.batching.streams import Streams
@@ -41,7 +41,9 @@ from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
 from recurra.tasks.subject import Subject, unknown_notes
 from recurra.tasks.tuning.parts import SHARE, Data, cut_text
+from recurra.training.settings import choose_device, ready
 
+from .dynamic import observe_dynamically
 from .network import LanguageNetwork, NextToken, check_sampling, draw, most_probable, token_losses
 from .service import GenerateService
 
@@ -74,7 +76,8 @@ class LanguageModel(Estimator):
         cell: one of `recurra.nn.CELLS`, or a `Cell` of your own; `"none"` knows the last token only.
         hidden_size: units per layer.
         num_layers: recurrent layers on top of each other.
-        tokens: `"char"`, or `"bpe"` (frequent strings of bytes, with their spaces and newlines).
+        tokens: `"char"`, `"word"` (what stands between spaces, and line ends), or `"bpe"` (frequent strings of bytes,
+            with their spaces and newlines).
         vocab_size: greatest number of different tokens.
         embedding_size: size of a token's vector.
         bptt: steps of truncated backpropagation through a running text; the state is passed on beyond them.
@@ -118,6 +121,7 @@ class LanguageModel(Estimator):
     tokens: str = param("char", choices=TOKENS, search=("char", "bpe"))
     vocab_size: int = 4000
     embedding_size: int = 128
+    variational_dropout: bool = False
     bptt: int = param(128, at_least=1, search=(64, 128, 256))
 
     task = "generate"
@@ -279,8 +283,9 @@ class LanguageModel(Estimator):
             self.encoder_.input_size,
             self.embedding_size,
             len(self.classes_),
-            tied=self.tokens == "bpe",
+            tied=self.tokens != "char",
             recurrent=self._recurrent(),
+            variational=self.variational_dropout,
         )
 
     def _fit_baselines(self, batches: BatchSource, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
@@ -330,6 +335,43 @@ class LanguageModel(Estimator):
         if sample_weight is not None:
             raise UsageError("a language model knows no weights of texts")
         return self._batches(X, y)
+
+    def evaluate(self, X: Any, y: Any = None, sample_weight: Any = None, *, dynamic: bool = False) -> dict[str, float]:
+        r"""Returns metrics of the model on texts; see `Estimator.evaluate`.
+
+        Args:
+            X: texts as in `fit`.
+            y: their labels, if the model was trained with labels.
+            sample_weight: not supported.
+            dynamic: whether to measure as well how well the model predicts if it learns from the texts while it reads
+                them; see `recurra.tasks.generate.dynamic`. The model itself does not change.
+
+        Returns:
+            The metrics. With `dynamic`, the key `dynamic` has the metrics of dynamic evaluation.
+
+        Example:
+            >>> from recurra import LanguageModel
+            >>> model = LanguageModel(hidden_size=16, epochs=2, verbose=0).fit("a cat sat on the mat\n" * 60)
+            >>> found = model.evaluate("the dog ran in the park\n" * 20, dynamic=True)
+            >>> found["dynamic"]["loss"] < found["loss"]
+            True
+        """
+        found: dict[str, Any] = super().evaluate(X, y, sample_weight)
+        if dynamic:
+            found["dynamic"] = self._evaluate_dynamically(X, y)
+        return found
+
+    def _evaluate_dynamically(self, X: Any, y: Any) -> dict[str, float]:
+        """Returns the metrics of dynamic evaluation. All texts are read in their order."""
+        if isinstance(X, str) and not self.documents_:
+            batches: Any = Streams(self.encoder_.stream(X), BEGIN_ID, streams=1, window=EXACT_WINDOW)
+        else:
+            batches = self._batches(X, y)
+            batches.batch_size = 1
+        objective, device = self._objective(), choose_device(self.device)
+        network = cast(LanguageNetwork, ready(self.network_, device))
+        moved = (to_device(batch, device) for batch in batches)
+        return objective.metrics(observe_dynamically(network, moved, objective.characters))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-probability of a token in nats: greater is better. Data as in `fit`."""
@@ -501,7 +543,8 @@ class LanguageModel(Estimator):
         label = self._label_numbers(None if condition is None else np.array([str(condition)]), 1, None)[0]
         start = self._with_label(documents(self.encoder_, [prompt])[0][:-1], label)
         random = np.random.default_rng(seed)
-        return self._write(start, length, lambda logits: draw(logits, random, temperature, top_k, top_p))
+        pieces = self._write(start, length, lambda logits: draw(logits, random, temperature, top_k, top_p))
+        return _joined(pieces, prompt) if self.encoder_.tokens == "word" else pieces
 
     def _write(self, start: np.ndarray, length: int, choose: Callable[[np.ndarray], int]) -> Iterator[str]:
         network = cast(LanguageNetwork, self.network_.cpu().eval())
@@ -560,6 +603,14 @@ class LanguageModel(Estimator):
         tags.target_tags.required = False
         tags.non_deterministic = self.random_state is None
         return tags
+
+
+def _joined(pieces: Iterable[str], prompt: str) -> Iterator[str]:
+    """Yields words without the space before them at the beginning of a line and after a space."""
+    before = prompt or "\n"
+    for piece in pieces:
+        yield piece.removeprefix(" ") if before[-1].isspace() else piece
+        before = piece
 
 
 def _texts(X: Any) -> Texts:

@@ -32,6 +32,9 @@ class LanguageNetwork(torch.nn.Module):
         tied: whether the head scores with the vectors of the tokens themselves, which suits many rare tokens:
             Press and Wolf, "Using the output embedding to improve language models", 2017.
         recurrent: options of the recurrent layers; their dropout is also applied before the head.
+        variational: whether dropout before the layers and before the head drops the same features at all steps of a
+            window: Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks",
+            2016.
     """
 
     def __init__(
@@ -42,9 +45,10 @@ class LanguageNetwork(torch.nn.Module):
         *,
         tied: bool,
         recurrent: RecurrentSpec,
+        variational: bool = False,
     ) -> None:
         super().__init__()
-        self.dropout = recurrent.dropout
+        self.dropout, self.variational = recurrent.dropout, variational
         # the head wants vectors of length 1, the recurrent layer numbers of size 1: see `_embed`
         self.scale = embedding_size**0.5 if tied else 1.0
         self.embedding = torch.nn.Embedding(tokens, embedding_size)
@@ -96,6 +100,8 @@ class LanguageNetwork(torch.nn.Module):
         return output if self.bottleneck is None else self.bottleneck(output)
 
     def _drop(self, values: Tensor) -> Tensor:
+        if self.variational and self.training:
+            return values * drop(torch.ones_like(values[:, :1]), self.dropout)
         return drop(values, self.dropout, training=self.training)
 
 
@@ -177,15 +183,15 @@ def _read(network: Any, batch: Any, state: Any) -> tuple[Tensor, Any]:
     if first:
         state = None
     elif state is not None:
-        state = _moved(state, batch.values.device)
+        state = moved(state, batch.values.device)
     features, state = network(batch.values, batch.lengths, state)
-    return features, _moved(state, None) if hasattr(batch, "first") else None
+    return features, moved(state, None) if hasattr(batch, "first") else None
 
 
-def _moved(state: Any, device: torch.device | None) -> Any:
+def moved(state: Any, device: torch.device | None) -> Any:
     """The tensors of a state without their history, on a device if one is named."""
     if isinstance(state, tuple | list):
-        return tuple(_moved(s, device) for s in state)
+        return tuple(moved(s, device) for s in state)
     return state.detach() if device is None else state.detach().to(device)
 
 

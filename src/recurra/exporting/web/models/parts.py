@@ -70,10 +70,11 @@ def describe_tokenizer(encoder: Any) -> dict[str, Any]:
     written = json.loads(encoder.to_files()[TOKENIZER])
     split = written["pre_tokenizer"]["type"]
     special = [] if encoder.tokenizer.encode_special_tokens else written["added_tokens"]
+    running = {"bpe": "bytes", "word": "spaced"} if encoder.kind == "plain" else {}
     return {
-        "kind": "bytes" if split == "ByteLevel" else encoder.tokens,
+        "kind": running.get(encoder.tokens, encoder.tokens),
         "vocab": written["model"]["vocab"],
         "merges": written["model"].get("merges"),
         "specials": [token["content"] for token in special],
-        "apart": split == "Sequence",
+        "apart": split == "Sequence" and encoder.kind != "plain",
     }

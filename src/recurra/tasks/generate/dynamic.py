@@ -1,0 +1,86 @@
+"""Dynamic evaluation: the network also learns from the text that it has already predicted.
+
+Krause and others, "Dynamic evaluation of neural sequence models", 2018.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recurra.data.batching.batches import IGNORE
+from recurra.ops import batch_invariant, reproducible_algebra
+
+from .network import LanguageNetwork, moved
+
+WINDOW = 32
+"""Tokens that are predicted with the same weights."""
+RATE = 1e-3
+"""Size of a step, relative to the gradient's own mean size."""
+DECAY = 1e-3
+"""Share of the way back to the trained weights after each window."""
+MEMORY = 0.999
+"""Decay of the mean of the squared gradients."""
+_EPS = 1e-6
+
+
+def observe_dynamically(network: LanguageNetwork, batches: Iterable[Any], characters: Tensor) -> list[Any]:
+    """Observes texts in their order, and changes a copy of the weights after each window.
+
+    A window is predicted before the network learns from it, so no token is known when it is predicted. The size of a
+    change is the gradient divided by the root of its mean square so far, as in RMSProp. After each change the weights
+    move a little towards the trained ones.
+
+    Args:
+        network: the trained network; it does not change.
+        batches: batches of one text or one stream each, with `values` `(1, time)`, `lengths` and `targets`.
+        characters: number of characters that begin in each token, `(tokens,)`.
+
+    Returns:
+        For each window, summed loss in nats, tokens and characters, as `NextToken.observe`.
+    """
+    adapting = copy.deepcopy(network).eval()
+    weights = [weight.requires_grad_(True) for weight in adapting.parameters()]
+    trained = [weight.detach().clone() for weight in weights]
+    squares = [torch.zeros_like(weight) for weight in weights]
+    observed, state = [], None
+    with torch.enable_grad(), reproducible_algebra(), batch_invariant():
+        for values, targets, first in _windows(batches):
+            features, state = adapting(values, None, None if first else state)
+            state = moved(state, None)
+            real = targets[0] != IGNORE
+            total = torch.nn.functional.cross_entropy(
+                adapting.score(features[0][real]), targets[0][real].long(), reduction="sum"
+            )
+            count = int(real.sum())
+            known = float(characters[targets[0][real].long().cpu()].sum())
+            observed.append((float(total.detach().double()), count, known))
+            if count:
+                gradients = torch.autograd.grad(total / count, weights, allow_unused=True)
+                _learn(weights, gradients, squares, trained, len(observed))
+    return observed
+
+
+def _windows(batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor, bool]]:
+    """Yields inputs and targets of neighbouring tokens of a text, `(1, time)`, and whether the text begins there."""
+    for batch in batches:
+        length = int(batch.lengths[0])
+        for begin in range(0, length, WINDOW):
+            end = min(begin + WINDOW, length)
+            yield batch.values[:, begin:end], batch.targets[:, begin:end], begin == 0 and getattr(batch, "first", True)
+
+
+@torch.no_grad()
+def _learn(weights: list[Tensor], gradients: Any, squares: list[Tensor], trained: list[Tensor], step: int) -> None:
+    """Changes the weights after a window."""
+    unbiased = 1 - MEMORY**step
+    for weight, gradient, square, start in zip(weights, gradients, squares, trained, strict=True):
+        if gradient is None:
+            continue
+        square.mul_(MEMORY).addcmul_(gradient, gradient, value=1 - MEMORY)
+        weight.addcdiv_(gradient, (square / unbiased).sqrt_().add_(_EPS), value=-RATE)
+        weight.lerp_(start, DECAY)
