@@ -291,6 +291,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
             gradient_clip=self.gradient_clip,
             patience=patience,
             min_delta=self.min_delta,
+            average_weights=self.average_weights,
             max_minutes=None if self.max_minutes is None else max(self.max_minutes - prepared.minutes, 1e-3),
             seed=seed,
             device=self.device,

@@ -227,6 +227,13 @@ class Parameters:
         panel=_TRAINING,
         share=True,
     )
+    average_weights: bool = param(
+        False,
+        "Keep a moving average of the weights.",
+        "whether to validate and keep a moving average of the weights, over about one pass.",
+        panel=_TRAINING,
+        option="--average-weights/--no-average-weights",
+    )
     random_state: int | np.random.RandomState | None = param(  # noqa: RUF009  (it is a field)
         0,
         "The same seed gives the same result.",

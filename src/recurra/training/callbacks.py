@@ -14,6 +14,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from .averaging import AverageWeights
 from .workers.group import ALONE, Group
 
 TINY_LOSS = 1e-3
@@ -35,13 +36,20 @@ class KeepBest(pl.Callback):
         min_delta: share by which a metric must improve to count as clearly better.
         perfect: value of the metric that cannot be improved on; training stops once the validation loss is at
             most `TINY_LOSS` too. None for never.
+        average: has the weights to keep; None for those of the last step.
     """
 
     def __init__(
-        self, monitor: str, greater: bool, patience: int | None, min_delta: float = 0.0, perfect: float | None = None
+        self,
+        monitor: str,
+        greater: bool,
+        patience: int | None,
+        min_delta: float = 0.0,
+        perfect: float | None = None,
+        average: AverageWeights | None = None,
     ) -> None:
         self.monitor, self.sign, self.patience = monitor, 1.0 if greater else -1.0, patience
-        self.min_delta, self.perfect = min_delta, perfect
+        self.min_delta, self.perfect, self.average = min_delta, perfect, average
         self.best, self.epoch = [-float("inf")] * 2, 0
         self.reference, self.gained = [-float("inf")] * 2, 0
         self.weights: dict[str, torch.Tensor] = {}
@@ -59,7 +67,9 @@ class KeepBest(pl.Callback):
         score = [metric, -history[-1].get("valid_loss", 0.0)]
         if score > self.best:
             self.best, self.epoch = score, len(history)
-            self.weights = {k: v.detach().cpu().clone() for k, v in pl_module.network.state_dict().items()}
+            network = pl_module.network
+            weights = network.state_dict() if self.average is None else self.average.weights(network)
+            self.weights = {k: v.detach().cpu().clone() for k, v in weights.items()}
         if self._clearly_better(score):
             self.reference, self.gained = score, len(history)
         self._stop_if_done(trainer, history)

@@ -20,6 +20,7 @@ from recurra.data.batching.batches import BatchSource, to_device
 from recurra.errors import DataError, UsageError
 from recurra.nn import RECURRENT
 
+from .averaging import AverageWeights
 from .callbacks import Clock, Interrupt, KeepBest, SaveRun
 from .checkpoints import CheckedFiles
 from .health.monitor import HealthMonitor
@@ -73,18 +74,22 @@ def train(
     clock = None if settings.max_minutes is None else Clock(settings.max_minutes, group)
     save = None if settings.checkpoint is None else SaveRun(settings.checkpoint, settings.checkpoint_minutes)
     learner = Learner(network, objective, batches, valid, settings, clock, save, group)
+    average = AverageWeights(len(batches)) if settings.average_weights else None
     keep = KeepBest(
         f"valid_{objective.monitor}",
         objective.monitor_mode == "max",
         settings.patience,
         settings.min_delta,
         objective.perfect,
+        average,
     )
     interrupt = Interrupt(save)
     health = HealthMonitor(settings.gradient_clip) if settings.health_checks else None
     log = LogMetrics() if loggers else None
     # `log` before `save`: a checkpoint contains the metrics that the loggers do not have yet
-    callbacks: list[pl.Callback] = [callback for callback in (clock, keep, health, log, save) if callback is not None]
+    callbacks: list[pl.Callback] = [
+        callback for callback in (clock, average, keep, health, log, save) if callback is not None
+    ]
     shown = settings.verbose and not group.rank
     progress = ShowProgress(line or line_for(Console(stderr=True)), health) if shown else None
     callbacks += [progress] if progress else []

@@ -66,6 +66,7 @@ class Settings:
         gradient_clip: greatest norm of the gradient.
         patience: epochs without a clearly better metric after which training stops; None for never.
         min_delta: share by which the metric must improve to be clearly better.
+        average_weights: whether to validate and keep a moving average of the weights, with a time constant of one pass.
         max_minutes: training ends when they are over, and the learning rate falls with the clock; None for no limit.
         seed: of dropout.
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`, …
@@ -85,6 +86,7 @@ class Settings:
     gradient_clip: float = 1.0
     patience: int | None = None
     min_delta: float = 0.0
+    average_weights: bool = False
     max_minutes: float | None = None
     seed: int = 0
     device: str = "auto"
