@@ -375,6 +375,7 @@ OTHERS = {
     "counts": ("fill", edit(counts=[1]), "counts does not have"),
     "counts negative": ("fill", edit(counts=[-1]), "counts"),
     "spans": ("fill", edit(spans=[1.0] * 100), "spans"),
+    "spans of zero": ("fill", edit(spans=[0.0, 0.0]), "no positive share"),
     "blank": ("transcribe", edit(**{"text encoder__specials": []}), "specials"),
     "frames": ("transcribe", edit(params__frames=10**9), "frames must be at most"),
 }

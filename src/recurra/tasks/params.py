@@ -232,7 +232,7 @@ class Parameters:
         "Keep a moving average of the weights.",
         "whether to validate and keep a moving average of the weights, over about one pass.",
         panel=_TRAINING,
-        option="--average-weights/--no-average-weights",
+        option="--average-weights",
     )
     random_state: int | np.random.RandomState | None = param(  # noqa: RUF009  (it is a field)
         0,
@@ -340,7 +340,7 @@ class Shared:
         "Drop the same features at all steps of a window.",
         "whether `dropout` drops the same features at all steps of a window (Gal and Ghahramani, 2016).",
         panel=_TRAINING,
-        option="--variational-dropout/--no-variational-dropout",
+        option="--variational-dropout",
     )
     token_dropout: float | None = param(
         None, "Probability of hiding a token in training.", panel=_TRAINING, share=True, search=Range(0.0, 0.5)

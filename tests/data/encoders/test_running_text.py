@@ -119,7 +119,7 @@ def test_wrong_encoders():
         RunningTextEncoder("syllable")
 
 
-def test_words_stand_between_spaces_and_line_ends():
+def test_words_are_separated_by_spaces_and_line_ends():
     encoder = RunningTextEncoder("word").fit([[" = A 's <unk> = \n", "= a , A 's\u3000영화\n", "<unk> , 영화"]])
     (ids,) = encoder.encode(["A 's  영화,\n\n = <unk> \tA"])
     assert [encoder.tokenizer.id_to_token(i) for i in ids] == ["A", "'s", "[UNK]", "\n", "\n", "=", "<unk>", "A"]

@@ -135,6 +135,14 @@ def test_order_matters_to_this_language(filler):
     assert found["in order"]["top1"] > found["shuffled"]["top1"] + 0.2
 
 
+def test_words_of_more_pieces_than_a_blank_may_have():
+    model = BlankFiller(tokens="bpe", vocab_size=12, **{**QUICK, "epochs": 1}).fit(
+        ["abcdefgh hgfedcba", "bdfhaceg"] * 40
+    )
+    assert model.spans_.tolist() == [1.0]
+    assert model.predict(["[ ] hgfedcba"])
+
+
 def test_pieces_make_words_that_were_never_seen():
     rows = [f"{who} {what}{how} ." for who in ("나는", "너는") for what in "먹걷웃" for how in ("었다", "겠다")]
     model = BlankFiller(tokens="bpe", vocab_size=24, **QUICK).fit(rows * 15)

@@ -55,8 +55,8 @@ class RunningTextEncoder(TextEncoder):
     Texts are NFC-normalised first. Characters and words that occur less than twice in the training text are unknown.
     Byte-pair pieces consist of bytes, so they encode every character.
 
-    Words are what stands between spaces, as in Penn Treebank and WikiText. The end of a line is a token. The number of
-    spaces between two words is not kept.
+    Words are separated by spaces, as in Penn Treebank and WikiText. The end of a line is a token. The number of spaces
+    between two words is not kept.
 
     Args:
         tokens: `"char"`, `"word"` or `"bpe"`.

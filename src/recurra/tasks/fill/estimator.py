@@ -125,6 +125,8 @@ class FillConfig(FolderConfig):
             raise ValueError("encoder.specials is not empty")
         if not 1 <= len(self.spans) <= MAX_PIECES:
             raise ValueError(f"spans does not have 1 to {MAX_PIECES} shares")
+        if not any(self.spans):
+            raise ValueError("spans has no positive share")
 
 
 FREQUENCY = "frequency of the tokens"
@@ -282,7 +284,7 @@ class BlankFiller(Estimator):
             counts += np.bincount(tokens, minlength=len(counts))
             pieces = np.diff(np.flatnonzero(np.append(starts[tokens], True)))
             spans += np.bincount(pieces[pieces <= MAX_PIECES] - 1, minlength=MAX_PIECES)
-        if self.tokens != "bpe":
+        if self.tokens != "bpe" or not spans.any():  # every word may have more pieces than a blank
             spans = np.ones(1)
         return counts, spans / max(spans.sum(), 1)
 

@@ -76,10 +76,12 @@ class LanguageModel(Estimator):
         cell: one of `recurra.nn.CELLS`, or a `Cell` of your own; `"none"` knows the last token only.
         hidden_size: units per layer.
         num_layers: recurrent layers on top of each other.
-        tokens: `"char"`, `"word"` (what stands between spaces, and line ends), or `"bpe"` (frequent strings of bytes,
+        tokens: `"char"`, `"word"` (words separated by spaces, and line ends), or `"bpe"` (frequent strings of bytes,
             with their spaces and newlines).
         vocab_size: greatest number of different tokens.
         embedding_size: size of a token's vector.
+        variational_dropout: whether `dropout` drops the same features at all steps of a window (Gal and Ghahramani,
+            2016).
         bptt: steps of truncated backpropagation through a running text; the state is passed on beyond them.
         dropout: probability of dropping a feature, in training.
         epochs: passes over the data; None for 6, or more on small data: at least 1,500 steps, at most 300 passes.
