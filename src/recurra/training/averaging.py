@@ -56,9 +56,9 @@ class AverageWeights(pl.Callback):
         return {**network.state_dict(), **dict(zip(names, self.mean, strict=True))}
 
     def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
+        """Returns the state for the checkpoint."""
         return {"mean": self.mean, "steps": self.steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From the checkpoint."""
+        """Restores the state of a checkpoint."""
         self.mean, self.steps = state_dict["mean"], state_dict["steps"]

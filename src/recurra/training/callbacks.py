@@ -1,4 +1,4 @@
-"""What happens beside the training steps: best weights, checkpoints, the clock, Ctrl-C."""
+"""Callbacks of the training loop: best weights, checkpoints, time limit, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ TINY_LOSS = 1e-3
 
 
 class KeepBest(pl.Callback):
-    """Remembers the weights of the best epoch, and ends training when no better one comes or nothing is left to gain.
+    """Keeps the weights of the best epoch. Ends training without an improvement, or at a perfect metric.
 
-    Every better epoch is kept, however little better it is. The patience is measured from the last epoch that was
-    clearly better: by more than `min_delta` of the metric, or as good with a loss lower by more than `min_delta` of it.
+    An epoch is better even if the difference is very small. The patience counts from the last epoch that was clearly
+    better: the metric improved by more than the share `min_delta`, or it is equal and the loss fell by more than this
+    share.
 
-    All of it lives in the checkpoint, so that a resumed run stops where an uninterrupted one does.
+    The checkpoint contains the state, so a resumed run stops at the same epoch as an uninterrupted one.
 
     Args:
         monitor: name of the metric in the history.
-        greater: whether more of it is better.
-        patience: epochs without a clearly better one after which training stops; None for never.
-        min_delta: share by which a metric must improve to count as clearly better.
-        perfect: value of the metric that cannot be improved on; training stops once the validation loss is at
-            most `TINY_LOSS` too. None for never.
+        greater: whether a larger value of the metric is better.
+        patience: epochs without a clear improvement after which training stops; None for no limit.
+        min_delta: relative improvement of the metric that counts as clear.
+        perfect: best possible value of the metric. Training stops if it is reached and the validation loss is at most
+            `TINY_LOSS`. None if there is no best value.
         average: has the weights to keep; None for those of the last step.
     """
 
@@ -55,14 +56,14 @@ class KeepBest(pl.Callback):
         self.weights: dict[str, torch.Tensor] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Ends a resumed run that had stopped."""
+        """Ends a resumed run that had already stopped."""
         self._stop_if_done(trainer, pl_module.history)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Closes the epoch's metrics and compares them with the best so far."""
         pl_module.close_epoch()
         history = pl_module.history
-        # without validation data the last epoch counts as the best; of two equal metrics the lower loss does
+        # without validation data the last epoch is the best one; if the metrics are equal, the lower loss decides
         metric = self.sign * history[-1].get(self.monitor, self.sign * len(history))
         score = [metric, -history[-1].get("valid_loss", 0.0)]
         if score > self.best:
@@ -91,11 +92,11 @@ class KeepBest(pl.Callback):
         return self.sign * row[self.monitor] >= self.sign * self.perfect and row.get("valid_loss", 0.0) <= TINY_LOSS
 
     def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
+        """Returns the state for the checkpoint."""
         return {name: getattr(self, name) for name in ("best", "epoch", "weights", "reference", "gained")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From the checkpoint; those of earlier versions measure the patience from the best epoch."""
+        """Restores the state. Checkpoints of earlier versions measure the patience from the best epoch."""
         self.best, self.epoch, self.weights = (state_dict[k] for k in ("best", "epoch", "weights"))
         self.reference = state_dict.get("reference", self.best)
         self.gained = state_dict.get("gained", self.epoch)
@@ -108,14 +109,14 @@ class SaveRun(pl.Callback):
         self.path, self.seconds = path, 60 * minutes
         self._last = time.monotonic()
         self.agreed: float | None = None
-        """What `measure` gave on process 0; None if there is one process."""
+        """Result of `measure` on process 0; None if there is one process."""
 
     def measure(self) -> float:
         """Returns 1 if it is time to save, else 0."""
         return float(time.monotonic() - self._last >= self.seconds)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Saves if the last time is long ago."""
+        """Saves if the last checkpoint is too old."""
         if (self.measure() if self.agreed is None else self.agreed) and not _ends_epoch(trainer):
             self.save(trainer)
 
@@ -130,15 +131,15 @@ class SaveRun(pl.Callback):
 
 
 def _ends_epoch(trainer: pl.Trainer) -> bool:
-    """Whether the step was the last of its epoch: a run resumed from there would miss the validation."""
+    """Returns whether the step was the last of its epoch. A run resumed from there would skip the validation."""
     return trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
 
 
 class Clock(pl.Callback):
-    """Ends training when its time is up; validation counts, and the last one must still fit in.
+    """Ends training at a time limit. The limit includes the last validation.
 
     Args:
-        minutes: how long training may take; a resumed run goes on counting.
+        minutes: the limit. In a resumed run, the time before the interruption counts.
         group: the processes of the run; the clock of process 0 decides.
     """
 
@@ -146,7 +147,7 @@ class Clock(pl.Callback):
         self.seconds, self._validation, self.group = 60 * minutes, 0.0, group
         self._start = self._validating = time.monotonic()
         self.agreed: float | None = None
-        """What `measure` gave on process 0; None if there is one process."""
+        """Result of `measure` on process 0; None if there is one process."""
 
     @property
     def share(self) -> float:
@@ -158,7 +159,7 @@ class Clock(pl.Callback):
         return min((time.monotonic() - self._start) / max(self.seconds - self._validation, 1e-9), 1.0)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Starts the clock; a run whose time was up does not continue."""
+        """Starts the clock. A resumed run whose time is over ends."""
         if not trainer.global_step:
             self._start = time.monotonic()
         if self.group.several:
@@ -166,15 +167,15 @@ class Clock(pl.Callback):
         self._stop_if_over(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Ends the epoch, with its validation, in the middle."""
+        """Ends the epoch at the time limit, and starts its validation."""
         self._stop_if_over(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Begins to measure."""
+        """Remembers the start of the validation."""
         self._validating = time.monotonic()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Remembers the longest."""
+        """Remembers the longest validation."""
         self._validation = max(self._validation, time.monotonic() - self._validating)
 
     def _stop_if_over(self, trainer: pl.Trainer) -> None:
@@ -182,29 +183,29 @@ class Clock(pl.Callback):
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
+        """Returns the state for the checkpoint."""
         return {"gone": time.monotonic() - self._start, "validation": self._validation}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From the checkpoint."""
+        """Restores the state of a checkpoint."""
         self._start = time.monotonic() - state_dict["gone"]
         self._validation = state_dict["validation"]
 
 
 class RunInterruptedError(Exception):
-    """Leaves Lightning's loop after Ctrl-C, at a point from which the run can go on."""
+    """Ends Lightning's loop after Ctrl-C, at a point from which the run can be resumed."""
 
 
 class Interrupt(pl.Callback):
-    """Turns the first Ctrl-C into a stop at the end of the step, with a checkpoint; a second one is immediate."""
+    """Ends the run at the end of a step, with a checkpoint, after the first Ctrl-C. The second one ends it at once."""
 
     def __init__(self, save: SaveRun | None) -> None:
         self.save, self.happened = save, False
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Catches the signal while the block runs."""
-        if threading.current_thread() is not threading.main_thread():  # only the main thread may
+        """Handles the signal while the block runs."""
+        if threading.current_thread() is not threading.main_thread():  # only the main thread can set handlers
             yield
             return
 
@@ -224,13 +225,13 @@ class Interrupt(pl.Callback):
             signal.signal(signal.SIGINT, before)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Saves and leaves between two steps."""
+        """Saves, and ends the loop between two steps."""
         if self.happened and not _ends_epoch(trainer):
             if self.save is not None:
                 self.save.save(trainer)
             raise RunInterruptedError
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Leaves between two epochs; the epoch's own checkpoint has been written."""
+        """Ends the loop between two epochs. The checkpoint of the epoch has been written."""
         if self.happened:
             raise RunInterruptedError

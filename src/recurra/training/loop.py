@@ -1,4 +1,4 @@
-"""Back-propagation through time by Lightning: a network, an objective, batches, and a run that can resume."""
+"""The training loop, which uses Lightning: back-propagation through time, validation, checkpoints."""
 
 from __future__ import annotations
 
@@ -47,28 +47,28 @@ def train(
     line: Line | None = None,
     loggers: Sequence[Logger] = (),
 ) -> Run:
-    """Trains `network` in place and leaves it with the weights of its best epoch.
+    """Trains `network` in place. At the end it has the weights of its best epoch.
 
-    The same seed gives the same result, resumed or not, unless the clock ends the run; no global random generator is
-    changed.
+    The same seed gives the same result, also in a resumed run, unless the time limit ends the run. No global random
+    generator is changed.
 
     Args:
-        network: called by the objective.
-        objective: the task's loss and metrics.
+        network: the network that the objective calls.
+        objective: loss and metrics of the task.
         batches: training data.
         valid: validation data, which choose the best epoch; None to keep the last.
-        settings: how to train.
-        group: the processes that divide every batch; all of them call this function with the same arguments.
+        settings: settings of the run.
+        group: the processes that divide every batch. All of them call this function with the same arguments.
         line: shows the progress; None for a line on standard error.
         loggers: get the metrics; of several processes, those of process 0.
 
     Returns:
-        History and how the run ended.
+        The history, and how the run ended.
 
     Raises:
         DataError: the loss is not a finite number.
         UsageError: the checkpoint belongs to other data or settings.
-        EngineError: the device is not there.
+        EngineError: the device is not available.
     """
     device = choose_device(settings.device)
     clock = None if settings.max_minutes is None else Clock(settings.max_minutes, group)
@@ -173,7 +173,7 @@ class Learner(pl.LightningModule):
         return self._tokens / max(self._seconds, 1e-9)
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a short rise and a cosine fall of the learning rate."""
+        """Returns AdamW, with a learning rate that rises shortly and then falls as a cosine."""
         parameters = list(self.network.parameters())
         groups = [
             {"params": [p for p in parameters if p.dim() > 1], "weight_decay": self.settings.weight_decay},
@@ -189,20 +189,20 @@ class Learner(pl.LightningModule):
         return rise * 0.5 * (1 + math.cos(math.pi * min(max(step / self.total_steps, gone), 1.0)))
 
     def on_train_start(self) -> None:
-        """Puts the batches where a resumed run left them."""
+        """Moves the batches to the position of the checkpoint."""
         self.batches.seek(self.global_step)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Moves all but the lengths."""
+        """Moves everything except the lengths."""
         return to_device(batch, device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Dropout depends on the seed and the step alone, so a resumed run draws the same masks."""
+        """Seeds dropout. The masks depend on the seed and the step only, so a resumed run draws the same ones."""
         self._step_start = time.perf_counter()
         self._seed_step()
 
     def _seed_step(self) -> None:
-        # not `torch.manual_seed`: for every kind of device that is not in use it keeps a stack trace, at every step
+        # `torch.manual_seed` would store a stack trace at each step for every kind of device that is not in use
         # torch's CPU generator uses the lower 32 bits of a seed. The odd factor spreads the seeds of runs over them.
         seed = (self.settings.seed * 0x9E3779B1 + self.global_step) & 0xFFFFFFFF
         torch.default_generator.manual_seed(seed)
@@ -264,20 +264,20 @@ class Learner(pl.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """By the norm, as Lightning does it; but on the CPU short gradients are spared a multiplication by one."""
+        """Clips by the norm, as Lightning does. On the CPU, gradients below the limit are not multiplied by one."""
         if not gradient_clip_val:
             return
         weights = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = torch.nn.utils.get_total_norm([p.grad for p in weights])
-        if self.device.type != "cpu" or not norm + 1e-6 <= gradient_clip_val:  # not the other way round: of NaN
+        if self.device.type != "cpu" or not norm + 1e-6 <= gradient_clip_val:  # also true for NaN
             torch.nn.utils.clip_grads_with_norm_(weights, gradient_clip_val, norm)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Takes the time of the step, validation apart."""
+        """Adds the time of the step, without validation."""
         self._seconds += time.perf_counter() - self._step_start
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Collects observations; the metrics are taken over the whole set at the end of the epoch."""
+        """Collects observations. The metrics of the whole set are computed at the end of the epoch."""
         if isinstance(self.objective, Carrying):  # the batches depend on each other
             self._observed.append((batch_idx, self.objective.observe(self.network, batch)))
         else:
@@ -296,7 +296,7 @@ class Learner(pl.LightningModule):
         self._open_epoch()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds history, the metrics of the open epoch, and what the run belongs to."""
+        """Adds the history, the sums of the current epoch, and the fingerprint of the run."""
         checkpoint["recurra"] = {
             "fingerprint": self.settings.fingerprint,
             "history": self.history,
@@ -312,7 +312,7 @@ class Learner(pl.LightningModule):
         return join(self.group.gather(state)) if self.group.several else state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes them up again."""
+        """Restores them."""
         state = checkpoint["recurra"]
         self.history = state["history"]
         self._loss_sum, self._weight_sum, self._seconds, self._tokens = state["open_epoch"]
@@ -353,7 +353,7 @@ def _sole_user(checkpoint: Path | None) -> AbstractContextManager[None]:
 
 @contextmanager
 def _rounding(network: torch.nn.Module, precision: str) -> Iterator[None]:
-    """Recurrent layers that are set to nothing else train with products of this precision."""
+    """Sets the precision of recurrent layers that have the default precision, while the block runs."""
     layers = [layer for layer in network.modules() if isinstance(layer, RECURRENT) and layer.precision == "float32"]
     try:
         for layer in layers:

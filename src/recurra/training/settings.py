@@ -44,14 +44,14 @@ class Objective(Protocol):
 
 @runtime_checkable
 class Carrying(Protocol):
-    """An objective that carries something from one training batch to the next; it belongs into the checkpoint."""
+    """An objective with a state that one training batch passes to the next. The checkpoint contains the state."""
 
     def carried(self) -> Any:
-        """What is carried: tensors, numbers, tuples of them, or None."""
+        """Returns the state: tensors, numbers, tuples of them, or None."""
         ...
 
     def carry(self, state: Any) -> None:
-        """Goes on from what `carried` gave."""
+        """Continues from a state that `carried` returned."""
         ...
 
 
@@ -61,22 +61,22 @@ class Settings:
 
     Attributes:
         epochs: passes over the training data.
-        learning_rate: of AdamW at its peak; it rises over the first 5 % of the steps and falls as a cosine.
-        weight_decay: of AdamW, on weight matrices only.
-        gradient_clip: greatest norm of the gradient.
-        patience: epochs without a clearly better metric after which training stops; None for never.
-        min_delta: share by which the metric must improve to be clearly better.
+        learning_rate: peak learning rate of AdamW. It rises over the first 5 % of the steps and falls as a cosine.
+        weight_decay: weight decay of AdamW, for weight matrices only.
+        gradient_clip: largest norm of the gradient.
+        patience: epochs without a clear improvement after which training stops; None for no limit.
+        min_delta: relative improvement of the metric that counts as clear.
         average_weights: whether to validate and keep a moving average of the weights, with a time constant of one pass.
-        max_minutes: training ends when they are over, and the learning rate falls with the clock; None for no limit.
-        seed: of dropout.
+        max_minutes: time limit, with the learning rate at its end; None for no limit.
+        seed: seed of dropout.
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`, …
-        precision: of the products of recurrent layers, see `recurra.ops.recurrence`.
+        precision: precision of the products of recurrent layers, see `recurra.ops.recurrence`.
         verbose: 0 for silence, 1 for a progress line in a terminal or a notebook.
         health_checks: whether to measure signs of health.
         checkpoint: file for the state of the run, or None.
-        checkpoint_minutes: greatest time between two checkpoints; there is one at the end of each epoch too.
-        resume: whether to go on from `checkpoint` if it exists.
-        fingerprint: what must be equal for a checkpoint to be gone on from.
+        checkpoint_minutes: largest time between two checkpoints. Each epoch also ends with one.
+        resume: whether to continue from `checkpoint` if it exists.
+        fingerprint: values that must be equal in the checkpoint to resume from it.
         callbacks: Lightning's callbacks of the user.
     """
 
@@ -102,13 +102,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run leaves behind; the network itself holds the best weights.
+    """Result of a run. The network has the best weights.
 
     Attributes:
         history: metrics of each epoch.
         best_epoch: number of the epoch whose weights were kept, counted from 1; 0 if none was finished.
         interrupted: whether Ctrl-C ended it.
-        resumed: whether it went on from a checkpoint.
+        resumed: whether it continued from a checkpoint.
         health: signs of health of the measured epochs.
     """
 
@@ -120,10 +120,10 @@ class Run:
 
 
 def choose_device(device: str) -> torch.device:
-    """Turns `"auto"` or a device name into a device that is there.
+    """Returns the device for `"auto"` or a device name.
 
     Raises:
-        EngineError: the device is unknown or absent.
+        EngineError: the device is unknown or not available.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -18,18 +18,18 @@ from recurra.ops import Linear, linear, uniform
 from recurra.ops import dropout as drop
 from recurra.tasks.baselines import FEWEST
 
-LABEL_DROPOUT = 0.1  # share of training texts whose label is hidden, so that the model also writes without one
-LOGITS = 1 << 22  # scores held at a time where no gradient is needed
+LABEL_DROPOUT = 0.1  # share of training texts whose label is hidden, so that the model also works without a label
+LOGITS = 1 << 22  # scores in memory at the same time, if no gradient is needed
 
 
 class LanguageNetwork(torch.nn.Module):
-    """Reads tokens one after the other and scores what comes next.
+    """Recurrent network that reads tokens and computes a score of each possible next token.
 
     Args:
         tokens: number of different tokens.
         embedding_size: size of a token's vector.
-        labels: number of labels that a text may have, 0 for none; a label's vector is added to that of every token.
-        tied: whether the head scores with the vectors of the tokens themselves, which suits many rare tokens:
+        labels: number of labels that a text may have, 0 for none. Its vector is added to that of each token.
+        tied: whether the vectors of the tokens are also the weights of the head, which is better for many rare tokens:
             Press and Wolf, "Using the output embedding to improve language models", 2017.
         recurrent: options of the recurrent layers; their dropout is also applied before the head.
         variational: whether dropout before the layers and before the head drops the same features at all steps of a
@@ -49,7 +49,7 @@ class LanguageNetwork(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.dropout, self.variational = recurrent.dropout, variational
-        # the head wants vectors of length 1, the recurrent layer numbers of size 1: see `_embed`
+        # vectors of the head should have length 1, inputs of the recurrent layer numbers of size 1: see `_embed`
         self.scale = embedding_size**0.5 if tied else 1.0
         self.embedding = torch.nn.Embedding(tokens, embedding_size)
         torch.nn.init.normal_(self.embedding.weight, std=1 / self.scale)
@@ -64,12 +64,12 @@ class LanguageNetwork(torch.nn.Module):
         self.bias = torch.nn.Parameter(torch.zeros(tokens)) if tied else None
 
     def forward(self, values: Tensor, lengths: Tensor | None, state: Any = None) -> tuple[Tensor, Any]:
-        """Features of what comes after each step, for `score`.
+        """Returns features of each step from which `score` predicts the next token.
 
         Args:
             values: token numbers `(batch, time)`, with labels `(batch, time, 2)` of token and label numbers.
-            lengths: `(batch,)`, or None where all are equal.
-            state: what the window before returned; None to begin.
+            lengths: `(batch,)`, or None if all are equal.
+            state: the state that the previous window returned; None for the first one.
 
         Returns:
             `(batch, time, features)`, and the state after the last step as the recurrent layer returns it.
@@ -78,12 +78,12 @@ class LanguageNetwork(torch.nn.Module):
         return self._finish(output), state
 
     def step(self, values: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Features after one step, `(batch, features)`, for token numbers `(batch,)` or `(batch, 2)`; see `forward`."""
+        """Returns features of one step, `(batch, features)`, for tokens `(batch,)` or `(batch, 2)`; see `forward`."""
         output, state = self.recurrent.step(self._embed(values.unsqueeze(1))[:, 0], state)
         return self._finish(output), state
 
     def score(self, features: Tensor) -> Tensor:
-        """Logits of every token, `(…, tokens)`."""
+        """Returns the logits of all tokens, `(…, tokens)`."""
         return linear(features, self.embedding.weight, self.bias) if self.head is None else self.head(features)
 
     def _embed(self, values: Tensor) -> Tensor:
@@ -108,11 +108,11 @@ class LanguageNetwork(torch.nn.Module):
 class NextToken:
     """Loss and metrics of language models.
 
-    Where windows follow each other, the state goes on from one to the next, its gradient does not: truncated
+    In a running text, the state passes from one window to the next, but the gradient does not: truncated
     back-propagation through time.
 
     Args:
-        characters: how many characters begin in each token `(tokens,)`.
+        characters: number of characters that begin in each token, `(tokens,)`.
     """
 
     monitor = "loss"
@@ -125,25 +125,25 @@ class NextToken:
         self._reading: Any = None
 
     def loss(self, network: Any, batch: Any) -> tuple[Tensor, Tensor]:
-        """Sum over the steps of the negative log-probability of what came next, and their number."""
+        """Returns the sum of the negative log-probabilities of the next tokens, and their number."""
         features, self._training = _read(network, batch, self._training)
         real = batch.targets != IGNORE
         losses = cross_entropy(network.score(features[real]), batch.targets[real].long(), reduction="sum")
         return losses, self.weight(batch)
 
     def weight(self, batch: Any) -> Tensor:
-        """Number of the steps with a target."""
+        """Returns the number of steps with a target."""
         return (batch.targets != IGNORE).sum().float()
 
     def observe(self, network: Any, batch: Any) -> tuple[float, float, float]:
-        """Summed loss, tokens and characters of a batch."""
+        """Returns the summed loss, the tokens and the characters of a batch."""
         features, self._reading = _read(network, batch, self._reading)
         targets = batch.targets[batch.targets != IGNORE]
         losses = token_losses(network, features, batch.targets)
         return float(losses.double().sum()), len(targets), float(self.characters[targets.long().cpu()].sum())
 
     def metrics(self, observed: list[Any]) -> dict[str, float]:
-        """Nats per token (`loss`), the perplexity per token that it means, and bits per character."""
+        """Returns nats per token (`loss`), perplexity per token, and bits per character."""
         total, tokens, characters = (math.fsum(column) for column in zip(*observed, strict=True))
         loss = total / tokens
         return {
@@ -153,11 +153,11 @@ class NextToken:
         }
 
     def items(self, observed: list[Any]) -> np.ndarray | None:
-        """Loss and tokens of each batch, `(batches, 2)`; None where they are too few to say how much varies."""
+        """Returns loss and tokens of each batch, `(batches, 2)`; None for too few batches to estimate the variance."""
         return np.array([row[:2] for row in observed]) if len(observed) >= FEWEST else None
 
     def carried(self) -> Any:
-        """The state that training carries from window to window."""
+        """Returns the state that training passes from window to window."""
         return self._training
 
     def carry(self, state: Any) -> None:
@@ -166,7 +166,7 @@ class NextToken:
 
 
 def token_losses(network: Any, features: Tensor, targets: Tensor) -> Tensor:
-    """Negative log-probability of each target that is not `IGNORE`, one behind the other; without gradient."""
+    """Returns the negative log-probability of each target that is not `IGNORE`, `(targets,)`, without gradient."""
     real = targets != IGNORE
     features, targets = features[real], targets[real].long()
     rows = max(LOGITS // network.embedding.num_embeddings, 1)
@@ -178,7 +178,7 @@ def token_losses(network: Any, features: Tensor, targets: Tensor) -> Tensor:
 
 
 def _read(network: Any, batch: Any, state: Any) -> tuple[Tensor, Any]:
-    """Features of a batch, and the state to carry on where the batch is a window of streams."""
+    """Returns the features of a batch and, if it is a window of streams, the state for the next window."""
     first = getattr(batch, "first", True)
     if first:
         state = None
@@ -189,14 +189,14 @@ def _read(network: Any, batch: Any, state: Any) -> tuple[Tensor, Any]:
 
 
 def moved(state: Any, device: torch.device | None) -> Any:
-    """The tensors of a state without their history, on a device if one is named."""
+    """Returns the tensors of a state without gradient, on a device if one is given."""
     if isinstance(state, tuple | list):
         return tuple(moved(s, device) for s in state)
     return state.detach() if device is None else state.detach().to(device)
 
 
 def check_sampling(length: int, temperature: float, top_k: int | None, top_p: float | None) -> None:
-    """Checks how tokens are to be drawn.
+    """Checks the options of sampling.
 
     Raises:
         UsageError: an argument is out of its range.
@@ -217,12 +217,12 @@ def draw(
     """Draws a token number.
 
     Args:
-        logits: `(tokens,)`, minus infinity for what must not be drawn.
-        random: where the chance comes from; one number is taken.
-        temperature: what the logits are divided by; 0 takes the most probable token.
-        top_k: draw among so many of the most probable; of equals at the border those with the smaller number.
-        top_p: draw among the most probable that together reach this probability (nucleus sampling: Holtzman and
-            others, "The curious case of neural text degeneration", 2020); taken after `top_k`.
+        logits: `(tokens,)`, minus infinity for tokens that must not be drawn.
+        random: source of random numbers; one number is drawn.
+        temperature: the logits are divided by it; 0 takes the most probable token.
+        top_k: draw among this number of most probable tokens. Of equally probable ones, those with the smaller number.
+        top_p: draw among the most probable tokens that together reach this probability (nucleus sampling: Holtzman and
+            others, "The curious case of neural text degeneration", 2020); applied after `top_k`.
 
     Example:
         >>> import numpy as np
@@ -234,7 +234,7 @@ def draw(
         return int(logits.argmax())
     order = np.argsort(-logits, kind="stable")
     scores = logits[order].astype(np.float64)
-    # differences first: a tiny temperature must not make infinity minus infinity of them
+    # differences first: with a tiny temperature the quotients may be infinite
     weights = np.exp((scores - scores[0]) / temperature)
     if top_k is not None:
         weights[top_k:] = 0
