@@ -19,7 +19,7 @@ from recurra.training.checkpoints import CheckedFiles
 from recurra.training.learning_curve import plot_history
 from recurra.training.loop import WARM_UP, Learner, _rounding, checkpoint_to_resume, train
 from recurra.training.quiet import quiet_lightning
-from recurra.training.settings import Run, Settings, choose_device
+from recurra.training.settings import LayerRate, Run, Settings, choose_device
 
 X = [np.random.default_rng(i).normal(size=(i % 7, 2)) for i in range(80)]
 Y = [int(x.sum() > 0) for x in X]
@@ -427,3 +427,19 @@ def test_a_run_tells_what_became_of_it(monkeypatch, watched):
     assert source.sought == [0]
     assert not network.training
     assert Run([], 0, False, False).health == []
+
+
+def test_layers_train_at_their_own_rates():
+    network = torch.nn.ModuleDict({"early": torch.nn.Linear(2, 2), "late": torch.nn.Linear(2, 1)})
+    layers = (LayerRate("early", 0.5, begin=0.3),)
+    settings = Settings(epochs=2, learning_rate=0.1, weight_decay=0.2, layers=layers)
+    learner = Learner(network, None, range(50), None, settings)
+    parts = learner.configure_optimizers()
+    optimizer, schedule = parts["optimizer"], parts["lr_scheduler"]["scheduler"]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.2, 0.0, 0.2, 0.0]
+    assert optimizer.param_groups[2]["params"][0] is network["early"].weight
+    for step in range(60):
+        late, early = schedule.get_last_lr()[0], schedule.get_last_lr()[2]
+        assert early == (0.5 * late if step >= 30 else 0)
+        optimizer.step()
+        schedule.step()

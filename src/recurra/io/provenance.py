@@ -30,6 +30,7 @@ class Provenance(Record, kw_only=True, omit_defaults=True):
         time_format: format of the times.
         file_of_translations: second file; its lines are translations of the lines of the training file.
         held_out: file of rows that were held out for a test.
+        started_from: the model that training started from, with its task and the hash of its weights.
     """
 
     training_file: str | None = None
@@ -44,6 +45,7 @@ class Provenance(Record, kw_only=True, omit_defaults=True):
     time_format: str | None = None
     file_of_translations: str | None = None
     held_out: str | None = None
+    started_from: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the known names, for config.json."""

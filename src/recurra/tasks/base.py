@@ -6,8 +6,10 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
@@ -24,9 +26,9 @@ from recurra.nn import RECURRENT, RecurrentSpec
 from recurra.ops import Stack, batch_invariant, reproducible_algebra
 from recurra.training.health.statistics import bad_weights
 from recurra.training.logs.arguments import callbacks_of, kinds_of, loggers_of
-from recurra.training.settings import Objective, Run, Settings, choose_device, ready
+from recurra.training.settings import LayerRate, Objective, Run, Settings, choose_device, ready
 
-from . import registry
+from . import registry, starting
 from .aliases import RenamingType, alias, renamed
 from .baselines import FILE, Baseline, Comparison, Measured, compare, dump, no_held_out, parse
 from .config import METRICS, FolderConfig
@@ -36,6 +38,8 @@ from .params import Parameters, check_params, params_of, with_descriptions
 from .serving.default import PredictionService
 from .serving.service import Service
 from .size import refuse_too_large
+from .starting.language import Language
+from .starting.weights import put, with_classes
 from .subject import Subject
 from .subsample import select
 from .tuning.tunable import Tunable
@@ -50,7 +54,7 @@ FOLDS = 5
 MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
 """Passes over the data with `epochs=None`. Small data get more, up to `MAX_EPOCHS`, until `MIN_STEPS` are reached."""
 
-OF_THE_RUN = ("logger", "callbacks")
+OF_THE_RUN = ("logger", "callbacks", "start_from")
 """Parameters that are not saved: they belong to a run, not to the model."""
 
 PREDICT_BATCH = 256
@@ -83,6 +87,12 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
     """Classes of the baselines that `_fit_baselines` returns, for reading a model folder."""
     service_class: ClassVar[type[Service]] = PredictionService
     """Class of the object that `service` returns."""
+    starts_from_language: ClassVar[bool] = False
+    """True if training can start from a model with a `language`."""
+    class_axes: ClassVar[Mapping[str, tuple[int, ...]]] = MappingProxyType({})
+    """Axes of classes in the weights, by name of the weight."""
+    _start: ClassVar[Any] = None
+    """During `fit`, the model that training starts from: a `recurra.tasks.starting.source.Start`."""
 
     @property
     def title(self) -> str:
@@ -118,6 +128,29 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
             The selected sequences, their targets, and their positions in `X`; no positions if all are returned.
         """
         return select(X, y, rows)
+
+    def params_from(self, model: Any) -> dict[str, Any]:
+        """Returns the parameters that training takes from the model that it starts from.
+
+        Args:
+            model: a fitted estimator of the same task, or one with a `language`.
+        """
+        return {name: getattr(model, name) for name, spec in params_of(type(model)).items() if spec.of_network}
+
+    def language(self) -> Language | None:
+        """Returns what the model learnt from texts without labels, for other tasks; None if it is no language model."""
+        return None
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Returns the parameters, as scikit-learn does; those of a model in `start_from` are not among them."""
+        return super().get_params(deep=False)
+
+    def __sklearn_clone__(self) -> Self:
+        plain = copy(self)
+        plain.start_from = None
+        found = super(Estimator, plain).__sklearn_clone__()
+        found.start_from = self.start_from  # a clone of it would not be fitted
+        return found
 
     watch = alias("watch", "health_checks")
     watch_ = alias("watch_", "health_checks_")
@@ -254,8 +287,10 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
 
             check_loggers(loggers_of(self.logger))
         seed, config = self._seed(), CheckpointConfig.to(checkpoint, checkpoint_minutes, resume, workers)
-        prepared = self._prepare(*data, validation_data=validation_data, seed=seed, checkpoint=config)
         with ExitStack() as after:
+            after.callback(vars(self).pop, "_start", None)
+            vars(self)["_start"] = starting.begin(self, config.folder, config.resume)
+            prepared = self._prepare(*data, validation_data=validation_data, seed=seed, checkpoint=config)
             if prepared.close is not None:
                 after.callback(prepared.close)
             settings = self._settings_of_run(prepared, seed, config)
@@ -282,8 +317,9 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         specs = params_of(type(self))
         options = {k: repr(v) for k, v in self.get_params().items() if specs[k].fingerprint}
         self.data_: dict[str, Any] = {**prepared.summary, "hash (BLAKE2b)": batches.fingerprint()}
-        self.provenance_ = Provenance()
+        self.provenance_ = Provenance(started_from=self._start and self._start.name)
         hashes = {"training data": batches.fingerprint(), "validation data": valid and valid.fingerprint()}
+        hashes["start_from"] = self._start and self._start.name
         return Settings(
             epochs=epochs,
             learning_rate=self.learning_rate,
@@ -303,6 +339,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
             resume=checkpoint.resume,
             fingerprint={"task": self.task, **options, **hashes},
             callbacks=tuple(callbacks_of(self.callbacks)),
+            layers=() if self._start is None else self._layer_rates(self._start),
         )
 
     def _train(self, prepared: Prepared, settings: Settings, checkpoint: CheckpointConfig, logs: Any) -> None:
@@ -317,6 +354,8 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
                     refuse_too_large(self._build())
                 torch.manual_seed(settings.seed)
                 self.network_ = self._build()
+            if self._start is not None:
+                put(self.network_, self._start_weights(self._start))
             try:
                 job = (self.network_, self._objective(), batches, valid)
                 if checkpoint.workers is None:
@@ -331,6 +370,23 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         self.baselines_: list[Baseline] = []
         if run.best_epoch and not run.interrupted:
             self._compare_with_baselines(batches, valid)
+
+    def _learnt(self, name: str, learn: Callable[[], T]) -> T:
+        """Returns an attribute of the model that training starts from; of another model, what `learn` returns."""
+        return learn() if self._start is None or not self._start.same else getattr(self._start.model, name)
+
+    def _start_weights(self, start: Any) -> dict[str, torch.Tensor]:
+        """Returns the weights of this network that come from the model that training starts from, by name."""
+        weights = dict(start.model.network_.state_dict())
+        if self.class_axes and len(self.classes_) > len(start.model.classes_):
+            own, places = self.network_.state_dict(), np.searchsorted(self.classes_, start.model.classes_)
+            for name in weights.keys() & self.class_axes.keys():
+                weights[name] = with_classes(own[name], weights[name], places, self.class_axes[name])
+        return weights
+
+    def _layer_rates(self, start: Any) -> tuple[LayerRate, ...]:
+        """Returns how layers train whose weights come from the model that training starts from."""
+        return ()
 
     def _refuse_nonfinite(self) -> None:
         """Raises `DataError` if training left weights that are not finite."""
@@ -584,7 +640,8 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
 
     def _named_params(self) -> dict[str, Any]:
         """Returns the parameters with names in place of a cell, loggers and callbacks."""
-        kinds = {name: ", ".join(kinds_of(getattr(self, name))) or None for name in OF_THE_RUN}
+        kinds = {name: ", ".join(kinds_of(getattr(self, name))) or None for name in ("logger", "callbacks")}
+        kinds["start_from"] = getattr(self, "provenance_", Provenance()).started_from
         return {**self.get_params(), "cell": name_of(self.cell), **kinds}
 
 

@@ -59,6 +59,8 @@ class Param:
         none: meaning of None, for messages, such as `"for no limit"`.
         fingerprint: whether the value affects the trained weights. If it does, a run with another value cannot be
             resumed.
+        shapes: whether the value decides the shape or the meaning of weights. Training that starts from a model takes
+            the value of that model; this is so for all parameters of the panel Network.
         search: values that `tune` tries: a `Range` or a tuple of choices; None or `()` if it does not change the
             parameter.
     """
@@ -74,7 +76,13 @@ class Param:
     share: bool = False
     none: str | None = None
     fingerprint: bool = True
+    shapes: bool = False
     search: Search | None = None
+
+    @property
+    def of_network(self) -> bool:
+        """True if the value decides the shape or the meaning of weights."""
+        return self.shapes or self.panel == _NETWORK
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -272,6 +280,15 @@ class Parameters:
         panel=_TRAINING,
         positive=True,
         none="for no limit",
+    )
+    start_from: Any = param(  # noqa: RUF009  (it is a field)
+        None,
+        "Model folder whose weights training starts from: of the same task, or of a language model.",
+        "model whose weights training starts from: a model folder or a fitted estimator. It has the same task, or for "
+        "classes, numbers and tags it is a `BlankFiller` or a `LanguageModel`. Its tokens and sizes are taken with it. "
+        "It is not a part of the saved model.",
+        panel=_TRAINING,
+        fingerprint=False,
     )
     verbose: int = param(
         1, "", "1 for a progress line in a terminal or a notebook, 0 for no output.", fingerprint=False

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from .logs.callback import LogMetrics
 from .observer import CallObserver, current_observer
 from .progress import Line, ShowProgress, line_for
 from .quiet import quiet_lightning
-from .settings import Carrying, History, Objective, Run, Settings, choose_device
+from .settings import Carrying, History, LayerRate, Objective, Run, Settings, choose_device
 from .workers.division import Shares, add_gradients, all_observed, observe_own, own_part
 from .workers.group import ALONE, Group, join, own_share
 from .workers.sums import Sums
@@ -174,14 +175,28 @@ class Learner(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Returns AdamW, with a learning rate that rises shortly and then falls as a cosine."""
-        parameters = list(self.network.parameters())
-        groups = [
-            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": self.settings.weight_decay},
-            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-        ]
+        groups, rates = [], []
+        for layer, parameters in self._layers():
+            groups += [
+                {"params": [p for p in parameters if p.dim() > 1], "weight_decay": self.settings.weight_decay},
+                {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+            ]
+            rates += [partial(self._rate_of, layer)] * 2
         optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate, fused=True)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _layers(self) -> list[tuple[LayerRate, list[Tensor]]]:
+        """Returns the weights that train alike: first those of no layer of the settings."""
+        found: list[tuple[LayerRate, list[Tensor]]] = [(layer, []) for layer in (LayerRate(""), *self.settings.layers)]
+        for name, parameter in self.network.named_parameters():
+            place = next((i for i, layer in enumerate(self.settings.layers, 1) if name.startswith(layer.prefix)), 0)
+            found[place][1].append(parameter)
+        return found
+
+    def _rate_of(self, layer: LayerRate, step: int) -> float:
+        gone = max(step / self.total_steps, self.clock.share if self.clock else 0.0)
+        return layer.rate * self._rate(step) if gone >= layer.begin else 0.0
 
     def _rate(self, step: int) -> float:
         gone = self.clock.share if self.clock else 0.0

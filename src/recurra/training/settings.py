@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -55,6 +55,20 @@ class Carrying(Protocol):
         ...
 
 
+class LayerRate(NamedTuple):
+    """How the weights of one layer train, if not as all others.
+
+    Attributes:
+        prefix: beginning of the names of the weights.
+        rate: factor of the learning rate.
+        begin: share of the training before which the weights do not change.
+    """
+
+    prefix: str
+    rate: float = 1.0
+    begin: float = 0.0
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to train.
@@ -78,6 +92,7 @@ class Settings:
         resume: whether to continue from `checkpoint` if it exists.
         fingerprint: values that must be equal in the checkpoint to resume from it.
         callbacks: Lightning's callbacks of the user.
+        layers: layers that do not train as all others; a weight belongs to the first one that fits.
     """
 
     epochs: int = 10
@@ -98,6 +113,7 @@ class Settings:
     resume: bool = False
     fingerprint: dict[str, Any] = field(default_factory=dict)
     callbacks: tuple[Any, ...] = ()
+    layers: tuple[LayerRate, ...] = ()
 
 
 @dataclass(frozen=True)

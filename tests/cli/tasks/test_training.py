@@ -272,3 +272,28 @@ def test_the_demo_replaces_only_its_own_folder(recurra, monkeypatch, options, ov
     monkeypatch.setattr("recurra.cli.commands.demo.train", stop)
     assert recurra("demo", *options)[0] == 2
     assert found == [overwrite]
+
+
+def test_a_run_may_start_from_a_model(recurra, tmp_path, killed):
+    assert recurra(*FIT)[0] == 0
+    started = [*FIT[:7], "--epochs", 2, "--batch-size", 16, "--start-from", "model", "--out", "second"]
+    killed(*started)
+    assert "start" in names(tmp_path / "second.training")
+    code, _, err = recurra(*started, "--resume")
+    assert code == 0
+    assert "training starts from model (classify, weights " in err
+    assert "hidden_size 4" in err
+    assert names(tmp_path) == ["model", "r.csv", "second"]
+    assert '"started_from":"model (classify' in (tmp_path / "second" / "config.json").read_text().replace(": ", ":")
+
+
+def test_a_model_to_start_from_is_checked_first(recurra):
+    assert recurra(*FIT)[0] == 0
+    for options, status, message in (
+        (["--start-from", "none"], 4, "there is no model folder none"),
+        (["--start-from", "model", "--layers", 2], 2, "num_layers is 2, but the model that training starts from has 1"),
+    ):
+        code, out, err = recurra(*FIT[:7], *options, "--out", "second")
+        assert (code, out) == (status, "")
+        assert message in err
+        assert "Traceback" not in err

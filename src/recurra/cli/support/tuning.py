@@ -104,7 +104,8 @@ def tune(estimator: Any, train: Path, options: TuneOptions, read: Callable[[Path
         except KeyboardInterrupt:
             say(f"interrupted; the same command with --resume continues the search in {folder}")
             raise typer.Exit(130) from None
-    estimator.provenance_ = Provenance(training_file=train.name, **data.names)
+    started_from = estimator.provenance_.started_from
+    estimator.provenance_ = Provenance(training_file=train.name, started_from=started_from, **data.names)
     estimator.save(options.out)
     _show(estimator.tuning_, options, folder)
     return estimator

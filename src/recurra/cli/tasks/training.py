@@ -23,7 +23,7 @@ from . import task_module
 Read = Callable[[Path, Path | None], Labelled]
 """Reads a file of training or validation data; the second argument is a folder for large tables."""
 
-CHECKPOINT, PIECES, LOGS = "last.ckpt", "pieces", "logs"
+CHECKPOINT, PIECES, LOGS, START = "last.ckpt", "pieces", "logs", "start"
 """Content of the folder of a run that a resumed run uses."""
 
 
@@ -67,7 +67,8 @@ def train(task: str, train: Path, options: FitOptions, read: Read, params: dict[
                 resume=options.resume,
                 **({} if workers is None else {"workers": workers}),
             )
-        estimator.provenance_ = Provenance(training_file=train.name, **data.names)
+        started_from = estimator.provenance_.started_from
+        estimator.provenance_ = Provenance(training_file=train.name, started_from=started_from, **data.names)
         _finish(estimator, options.out, run)
     return estimator
 
@@ -134,16 +135,17 @@ def _decide(out: Path, run: Path, started: bool, options: FitOptions) -> None:
         )
     if not options.resume:
         (run / CHECKPOINT).unlink(missing_ok=True)
-        shutil.rmtree(run / LOGS, ignore_errors=True)
+        for name in (LOGS, START):
+            shutil.rmtree(run / name, ignore_errors=True)
     for entry in run.iterdir():  # the prepared data, which this run writes again; pieces are reused if they fit
-        if entry.name not in (CHECKPOINT, PIECES, LOGS):
+        if entry.name not in (CHECKPOINT, PIECES, LOGS, START):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def _is_run(run: Path) -> bool:
     """Returns whether a folder contains only the files of a run."""
     return all(
-        entry.name in (CHECKPOINT, PIECES, LOGS) or entry.suffix in (".arrow", ".partial", ".tsv")
+        entry.name in (CHECKPOINT, PIECES, LOGS, START) or entry.suffix in (".arrow", ".partial", ".tsv")
         for entry in run.iterdir()
     )
 

@@ -17,7 +17,7 @@ from recurra.data.batching.batches import Batch, Batches
 from recurra.data.batching.split import hold_out
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import Texts, as_sequences
-from recurra.data.encoders.text import UNKNOWN_ID, TextConfig
+from recurra.data.encoders.text import UNKNOWN_ID, TextConfig, TextEncoder
 from recurra.errors import DataError, UsageError
 from recurra.io import CONFIG
 from recurra.nn import DIRECTIONS, ContextNetwork, SampledSoftmax, step_mask
@@ -27,6 +27,7 @@ from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
+from recurra.tasks.starting.language import Language
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
 
@@ -171,7 +172,7 @@ class BlankFiller(Estimator):
     tokens: str = param("word", search=())  # the loss is per token, and known tokens only
     vocab_size: int = param(10_000, search=())
     embedding_size: int = 128
-    direction: str = param("both", choices=DIRECTIONS)
+    direction: str = param("both", choices=DIRECTIONS, shapes=True)
     token_dropout: float = 0.1
 
     task = "fill"
@@ -236,7 +237,9 @@ class BlankFiller(Estimator):
         texts = _as_texts(X)
         whole = np.ones(len(texts), bool)
         held_out = hold_out(whole, self.validation_fraction if validation_data is None else 0, seed)
-        self.encoder_ = BlankEncoder(self.tokens, self.vocab_size).fit(texts.chunks(~held_out))
+        self.encoder_ = self._learnt(
+            "encoder_", lambda: BlankEncoder(self.tokens, self.vocab_size).fit(texts.chunks(~held_out))
+        )
         store = self._store(texts, checkpoint.file("training.arrow"))
         batches = self._batches(store, ~held_out, seed)
         valid = None
@@ -314,6 +317,20 @@ class BlankFiller(Estimator):
         counts = np.maximum(self.counts_, 0.5).astype(np.float32)
         counts[UNKNOWN_ID] = 0
         return counts
+
+    def language(self) -> Language | None:
+        """See `Estimator.language`; None if the model does not read forwards."""
+        network: Any = self.network_
+        if network.forwards is None:
+            return None
+        names = ("cell", "hidden_size", "num_layers", "tokens", "vocab_size", "embedding_size")
+        return Language(
+            TextEncoder.from_files(self.encoder_.to_config(), self.encoder_.to_files()),
+            {name: getattr(self, name) for name in names} | {"bidirectional": network.backwards is not None},
+            network.embedding.weight.detach(),
+            dict(network.forwards.state_dict()),
+            None if network.backwards is None else dict(network.backwards.state_dict()),
+        )
 
     # predicting
 

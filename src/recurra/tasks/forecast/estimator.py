@@ -132,14 +132,14 @@ class Forecaster(SearchedForecaster, Estimator):
     cell: CellLike = "gru"
     dropout: float = 0.5
     learning_rate: float = 1e-3
-    horizon: int = param(24, at_least=1, at_most=MAX_STEPS)
-    context: int | None = param(None, at_least=1, at_most=MAX_STEPS, none="")
-    segment: int | None = param(None, at_least=1, at_most=MAX_STEPS, none="")
+    horizon: int = param(24, at_least=1, at_most=MAX_STEPS, shapes=True)
+    context: int | None = param(None, at_least=1, at_most=MAX_STEPS, none="", shapes=True)
+    segment: int | None = param(None, at_least=1, at_most=MAX_STEPS, none="", shapes=True)
     split: Sequence[float] | None = None
-    quantiles: Sequence[float] = (0.1, 0.5, 0.9)
+    quantiles: Sequence[float] = param((0.1, 0.5, 0.9), shapes=True)
     loss: str = param("l1", choices=LOSSES)
-    calendar: bool = param(True, search=(True, False))
-    decoding: str = param("direct", choices=DECODINGS)
+    calendar: bool = param(True, search=(True, False), shapes=True)
+    decoding: str = param("direct", choices=DECODINGS, shapes=True)
     fill_gaps: bool = False
 
     task = "forecast"
@@ -269,6 +269,10 @@ class Forecaster(SearchedForecaster, Estimator):
         if self.best_epoch_ or not self.interrupted_:
             with reproducible_algebra():
                 self._close(panel, spans, valid)
+
+    def params_from(self, model: Any) -> dict[str, Any]:
+        """See `Estimator.params_from`; context and segment are those that the model chose."""
+        return super().params_from(model) | {"context": model.context_, "segment": model.segment_}
 
     def _choose_sizes(self, panel: Panel, parts: Sequence[Parts]) -> None:
         """Context, season and segment, from the training part."""

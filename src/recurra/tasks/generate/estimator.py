@@ -39,6 +39,8 @@ from recurra.tasks.counts import PairFrequency, TokenFrequency, TripleFrequency,
 from recurra.tasks.finite import NOT_FINITE, answers_of, finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
+from recurra.tasks.starting.language import Start
+from recurra.tasks.starting.weights import joined_classes, with_classes
 from recurra.tasks.subject import Subject, unknown_notes
 from recurra.tasks.tuning.parts import SHARE, Data, cut_text
 from recurra.training.settings import choose_device, ready
@@ -189,7 +191,7 @@ class LanguageModel(Estimator):
         )
 
     def _prepare(self, X: Any, y: Any, *, validation_data: Any, seed: int, checkpoint: CheckpointConfig) -> Prepared:
-        self.encoder_ = RunningTextEncoder(self.tokens, self.vocab_size)
+        self.encoder_ = self._learnt("encoder_", lambda: RunningTextEncoder(self.tokens, self.vocab_size))
         self.documents_ = not isinstance(X, str)
         prepare = self._prepare_documents if self.documents_ else self._prepare_stream
         batches, valid, summary = prepare(X, y, validation_data is None, seed, checkpoint)[:3]
@@ -207,8 +209,9 @@ class LanguageModel(Estimator):
             kept = int(np.searchsorted(ends, len(text) * (1 - self.validation_fraction)))
             kept = min(max(kept, 1), len(cut))
         training, held_out = "".join(cut[:kept]), "".join(cut[kept:])
-        self.classes_ = np.array([], dtype=str)
-        self.encoder_.fit([pieces(training)])
+        self.classes_ = self._learnt("classes_", lambda: np.array([], dtype=str))
+        if self._start is None:
+            self.encoder_.fit([pieces(training)])
         parts = self.encoder_.stream(training)
         tokens = sum(map(len, parts))
         streams = min(self.batch_size, max(tokens // (STREAM_WINDOWS * self.bptt), 1))
@@ -221,13 +224,16 @@ class LanguageModel(Estimator):
         labels = None if y is None else as_column(y, len(texts), "y")
         held_out = hold_out(np.ones(len(texts), bool), self.validation_fraction if apart else 0, seed)
         training = ~held_out
-        self.classes_ = np.array([], dtype=str)
+        self.classes_ = self._learnt("classes_", lambda: np.array([], dtype=str))
         if labels is not None:
             known = labels[~is_missing(labels)]
             if not len(known):
                 raise DataError("every label is missing: leave y out")
-            self.classes_ = np.unique(known.astype(str))
-        self.encoder_.fit(texts.chunks(training))
+            found = np.unique(known.astype(str))
+            start = self._start
+            self.classes_ = found if start is None else joined_classes(self.classes_, found, bool(self.verbose))
+        if self._start is None:
+            self.encoder_.fit(texts.chunks(training))
         batches = self._document_batches(texts, labels, training, seed, checkpoint.file("training.arrow"))
         valid = None
         if held_out.any():
@@ -289,6 +295,13 @@ class LanguageModel(Estimator):
             recurrent=self._recurrent(),
             variational=self.variational_dropout,
         )
+
+    def _start_weights(self, start: Start) -> dict[str, Tensor]:
+        weights, name = super()._start_weights(start), "label_embedding.weight"
+        if name in weights:
+            rows = np.concatenate([[0], 1 + np.searchsorted(self.classes_, start.model.classes_)])
+            weights[name] = with_classes(self.network_.state_dict()[name], weights[name], rows, [0])
+        return weights
 
     def _fit_baselines(self, batches: BatchSource, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
         return fit_frequencies(batches, self.encoder_.input_size), {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from recurra._util.messages import listed
 from recurra._util.schema import Record, check_labels
 from recurra.data.columns.inputs import as_column, is_missing
 from recurra.errors import DataError, UsageError
+from recurra.tasks.starting.weights import joined_classes
 
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights, joined
 from .metrics.classes import by_class, describe_classes, running_report
@@ -140,6 +141,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     class_weight: str | dict[Any, float] | None = None
 
     task = "classify"
+    class_axes: ClassVar = {"head.weight": (0,), "head.bias": (0,)}
     folder_config = ClassifyConfig
     service_class = ClassifyService
 
@@ -174,6 +176,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         if y.dtype.kind == "f" and (y != np.round(y)).any():
             raise DataError(f"y holds numbers such as {y[y != np.round(y)][0]}, not classes; try a regressor")
         self.classes_ = np.unique(y if y.dtype.kind != "O" else _one_kind(y))
+        if self._start is not None and self._start.same:
+            self.classes_ = joined_classes(self._start.model.classes_, self.classes_, bool(self.verbose))
         if len(self.classes_) < 2:
             raise DataError(f"the target has only one class, {self.classes_[0]!s}; there is nothing to tell apart")
 

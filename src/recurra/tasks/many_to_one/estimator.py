@@ -33,9 +33,11 @@ from recurra.tasks.baselines import Baseline
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
+from recurra.tasks.starting.language import Start
 from recurra.tasks.subject import Subject, unknown_notes
 from recurra.tasks.tuning.parts import Data, cut_rows, share_of
 from recurra.tasks.tuning.space import Space, declared
+from recurra.training.settings import LayerRate
 
 from .metrics.groups import as_groups, measure_groups
 from .network import PooledNetwork
@@ -44,6 +46,8 @@ from .scan import TargetScan
 from .simple.fit import Fitted, cross_validate, fit_models
 from .simple.models import KINDS, Constant, Problem
 
+LAYER_RATES = (LayerRate("encoder.embedding", 0.4, 0.0), LayerRate("encoder.recurrent", 0.4, 0.0))
+"""How the layers of a language model train further; docs/decisions/0013 has the measurements."""
 AUDIO_FRAMES = 3
 """Spectra, one every 10 ms, that make one step of the network."""
 TEXT_DEFAULTS = {
@@ -179,6 +183,7 @@ class SequenceEstimator(Estimator):
     }
     """For each kind of sequences, what a parameter is that was left None; docs/decisions 0002 and 0005 say why."""
     simple_models: ClassVar = KINDS
+    starts_from_language: ClassVar = True
     held_out_of_few: ClassVar[float] = 0.0
     """Default of `validation_fraction` on few numeric sequences; without validation data the last epoch is kept."""
 
@@ -316,17 +321,20 @@ class SequenceEstimator(Estimator):
         seed: int,
         checkpoint: CheckpointConfig,
     ) -> Prepared:
+        if self._start is not None:
+            self._take_encoder(self._start)
         if isinstance(X, PieceColumn):
             from .large import prepare
 
             return prepare(self, X, y, sample_weight, validation_data, seed, checkpoint)
-        sequences = as_sequences(X)
+        sequences = as_sequences(X) if self._start is None else self._accept(X)
         y = as_column(y, len(sequences), "y")
         self.resolved_params_ = self._choose(sequences.kind, int((~is_missing(y)).sum()))
         weights = as_weights(sample_weight, len(sequences))
         training, held_out = self._split(y, validation_data is None, seed)
         self._fit_targets(y[training])
-        self.encoder_ = self._new_encoder(sequences)
+        if self._start is None:
+            self.encoder_ = self._new_encoder(sequences)
         store = self._learn(sequences, training, checkpoint.file("training.arrow"))
         targets = self._targets_of(y, training | held_out)
         weights = self._weigh(y, weights)
@@ -346,6 +354,31 @@ class SequenceEstimator(Estimator):
         if isinstance(sequences, Arrays):
             summary["missing values"] = Arrays(list(compress(sequences.rows, training)), sequences.features).missing
         return Prepared(batches, valid, summary)
+
+    def _take_encoder(self, start: Start) -> None:
+        """Takes the encoder of the model that training starts from."""
+        self.encoder_ = start.model.encoder_ if start.same else start.model.language().encoder
+        self._name_features(getattr(start.model, "feature_names_in_", None))
+        if self.encoder_.kind == "series":
+            self.n_features_in_ = self.encoder_.features
+
+    def params_from(self, model: Any) -> dict[str, Any]:
+        """See `Estimator.params_from`."""
+        if model.task != self.task:
+            return model.language().params
+        return super().params_from(model) | {
+            name: model.resolved_params_[name] for name in ("bidirectional", "pooling")
+        }
+
+    def _start_weights(self, start: Start) -> dict[str, Tensor]:
+        if start.same:
+            return super()._start_weights(start)
+        language = start.model.language()
+        recurrent = {f"encoder.recurrent.{name}": weight for name, weight in language.recurrent().items()}
+        return {"encoder.embedding.weight": language.embedding, **recurrent}
+
+    def _layer_rates(self, start: Start) -> tuple[LayerRate, ...]:
+        return () if start.same else LAYER_RATES
 
     def _choose(self, kind: str, count: int) -> dict[str, Any]:
         """The parameters that depend on the kind of sequences and their number: as given, else by default."""
@@ -408,9 +441,10 @@ class SequenceEstimator(Estimator):
 
     def _learn(self, sequences: Texts | Arrays | Recordings, training: np.ndarray, path: Path | None) -> SequenceStore:
         """Fits the encoder on the training rows, and stores all rows encoded."""
-        if isinstance(sequences, Recordings):
+        if self._start is None and isinstance(sequences, Recordings):
             return self.encoder_.learn(sequences, training, path)
-        self.encoder_.fit(sequences.chunks(training))
+        if self._start is None:
+            self.encoder_.fit(sequences.chunks(training))
         return self._store(sequences, path)
 
     def _fit_baselines(self, batches: Batches, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:

@@ -160,7 +160,8 @@ def _identity(estimator: Any, X: PieceColumn, y: PieceColumn, seed: int, apart: 
     names = ("tokens", "vocab_size", "validation_fraction")
     options = {name: getattr(estimator, name) for name in names}
     sizes = (SAMPLE_ROWS, SAMPLE_PIECES, SAMPLE_BYTES, VALID_ROWS, X.table.pieces)
-    content = (X.table.fingerprint(), X.index, y.index, estimator.task, options, seed, apart, sizes)
+    start = estimator._start and estimator._start.name
+    content = (X.table.fingerprint(), X.index, y.index, estimator.task, options, seed, apart, sizes, start)
     return hashlib.blake2b(repr(content).encode(), digest_size=16).hexdigest()
 
 
@@ -193,8 +194,8 @@ def _learn(estimator: Any, X: PieceColumn, y: PieceColumn, seed: int, folder: Pa
         rows = np.random.default_rng((seed, 1)).permutation(np.flatnonzero(known))
         validation[rows[: min(share, VALID_ROWS, len(rows) // 2)]] = True
     training = known & ~validation
-    estimator.encoder_ = estimator._new_encoder(texts)
-    estimator.encoder_.fit(texts.chunks(training))
+    if estimator._start is None:
+        estimator.encoder_ = estimator._new_encoder(texts).fit(texts.chunks(training))
     held = {int(p): places[validation & (places[:, 0] == p), 1] for p in np.unique(places[validation, 0])}
     store = estimator._store(texts, folder / "sample.arrow")
     codes = estimator._targets_of(targets, known).numpy()

@@ -153,7 +153,8 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         self.several_ = several
         if not moments.deviation.any():
             raise DataError(f"every target is {moments.mean[0]:g}; there is nothing to learn")
-        self.target_mean_, self.target_scale_ = moments.mean, moments.target_scale()
+        self.target_mean_ = self._learnt("target_mean_", lambda: moments.mean)
+        self.target_scale_ = self._learnt("target_scale_", moments.target_scale)
 
     def new_totals(self, detailed: bool = False) -> NumberTotals:
         """See `SequenceEstimator.new_totals`."""

@@ -29,6 +29,7 @@ from recurra.tasks.counts import FrequentTag, TagOfWord, fit_tags
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import param
+from recurra.tasks.starting.weights import joined_classes
 from recurra.tasks.subject import Subject
 from recurra.tasks.tuning.ranges import Range
 
@@ -110,13 +111,17 @@ class SequenceTagger(Estimator):
     bidirectional: bool = True
     embedding_size: int = 100
     vocab_size: int = param(50_000, at_least=1, search=())
-    characters: str = param("jamo", choices=CHARACTERS, search=("jamo", "char"))
-    char_embedding_size: int = param(64, at_least=1)
-    char_hidden_size: int = param(64, at_least=1, search=Range(32, 128, log=True))
+    characters: str = param("jamo", choices=CHARACTERS, search=("jamo", "char"), shapes=True)
+    char_embedding_size: int = param(64, at_least=1, shapes=True)
+    char_hidden_size: int = param(64, at_least=1, search=Range(32, 128, log=True), shapes=True)
     token_dropout: float = 0.3
-    crf: bool = param(False, search=(False, True))
+    crf: bool = param(False, search=(False, True), shapes=True)
 
     task = "tag"
+    class_axes: ClassVar = {
+        **dict.fromkeys(("head.weight", "head.bias", "chain.start", "chain.end"), (0,)),
+        "chain.pairs": (0, 1),
+    }
     folder_config = TagConfig
     service_class = TagService
     aligned = True
@@ -180,7 +185,7 @@ class SequenceTagger(Estimator):
         training, held_out = np.flatnonzero(~apart), np.flatnonzero(apart)
         words_of = [sentences[i] for i in training]
         self._fit_tags([tags[i] for i in training])
-        self.encoder_ = WordEncoder(self.characters, self.vocab_size).fit(words_of)
+        self.encoder_ = self._learnt("encoder_", lambda: WordEncoder(self.characters, self.vocab_size).fit(words_of))
         batches = self._batches(words_of, [tags[i] for i in training], seed, checkpoint.file("training.arrow"))
         valid = None
         if validation_data is not None:
@@ -205,6 +210,8 @@ class SequenceTagger(Estimator):
         known = sorted({tag for row in tags for tag in row if tag is not None})
         if not known:
             raise DataError("every tag is missing: there is nothing to learn")
+        if self._start is not None and self._start.same:
+            known = joined_classes(self._start.model.classes_, np.array(known), bool(self.verbose)).tolist()
         if len(known) < 2:
             raise DataError(f"there is only one tag, {known[0]}; there is nothing to tell apart")
         if self.crf and len(known) > MAX_CRF_TAGS:

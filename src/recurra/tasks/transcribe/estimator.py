@@ -116,7 +116,7 @@ class Transcriber(Estimator):
     batch_size: int = 16
     tokens: str = "char"
     vocab_size: int = param(4000, search=())
-    frames: int = param(3, at_least=1, at_most=1000, search=(2, 3, 4))
+    frames: int = param(3, at_least=1, at_most=1000, search=(2, 3, 4), shapes=True)
     beam_size: int = param(1, at_least=1, at_most=1000)
     length_bonus: float = 0.0
 
@@ -173,10 +173,16 @@ class Transcriber(Estimator):
         recordings, texts, known = _spoken(X, y)
         held_out = hold_out(known, self.validation_fraction if validation_data is None else 0, seed)
         training = known & ~held_out
-        self.text_encoder_ = TextEncoder(self.tokens, self.vocab_size, specials=[BLANK])
-        self.text_encoder_.fit([[text for text, used in zip(texts, training, strict=True) if used]])
-        self.encoder_ = AudioEncoder()
-        store = self.encoder_.learn(recordings, training, checkpoint.file("training.arrow"))
+        path = checkpoint.file("training.arrow")
+        store: SequenceStore
+        if self._start is not None:
+            self.text_encoder_, self.encoder_ = self._start.model.text_encoder_, self._start.model.encoder_
+            store = SequenceStore.build((self.encoder_.encode(chunk) for chunk in recordings.chunks()), path)
+        else:
+            self.text_encoder_ = TextEncoder(self.tokens, self.vocab_size, specials=[BLANK])
+            self.text_encoder_.fit([[text for text, used in zip(texts, training, strict=True) if used]])
+            self.encoder_ = AudioEncoder()
+            store = self.encoder_.learn(recordings, training, path)
         batches = self._batches(store, texts, training, seed)
         valid = None
         if validation_data is not None:

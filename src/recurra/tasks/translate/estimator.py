@@ -199,7 +199,12 @@ class Translator(Estimator):
         if validation_data is None and self.validation_fraction > 0:
             held_out = hold_out_groups(groups, self.validation_fraction, seed)
         training = np.flatnonzero(~held_out)
-        self._learn_tokens(pairs, training)
+        if self._start is None:
+            self._learn_tokens(pairs, training)
+        else:
+            model = self._start.model
+            self.source_encoder_, self.target_encoder_ = model.source_encoder_, model.target_encoder_
+            self.bleu_tokens_ = model.bleu_tokens_
         known = Pairs([pairs.sources[i] for i in training], [pairs.targets[i] for i in training], 0)
         self.neighbours_ = Neighbours.of(known, self.neighbours, seed)  # what training compares with has not seen more
         sources, targets = self._stores(pairs, checkpoint, "training")

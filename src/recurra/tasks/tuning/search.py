@@ -17,6 +17,7 @@ from recurra._util.atomic import locked, reason, remove, tidy
 from recurra._util.messages import counted
 from recurra.errors import UsageError
 from recurra.tasks.restore import load
+from recurra.tasks.starting import params_to_take
 from recurra.training.progress import line_for
 
 from .places import Place, local_places
@@ -114,6 +115,7 @@ def _space(estimator: Any, data: tuple[Any, ...], given: Space) -> Space:
         for name, value in estimator.get_params(deep=False).items()
         if value is not plain[name] and value != plain[name]
     }
+    fixed |= params_to_take(estimator).keys()
     own = {name: search for name, search in estimator._search_space(*data).items() if name not in fixed}
     space = {**own, **given}
     if not space:
