@@ -7,8 +7,12 @@ from .encoders.text import TextEncoder
 
 Encoder = TextEncoder | SeriesEncoder | AudioEncoder
 
-ENCODERS: dict[str, type[TextEncoder] | type[SeriesEncoder] | type[AudioEncoder]] = {
-    encoder.kind: encoder for encoder in (TextEncoder, SeriesEncoder, AudioEncoder)
+ENCODERS: dict[str, type[Encoder]] = {
+    TextEncoder.config_kind: TextEncoder,
+    RunningTextEncoder.config_kind: RunningTextEncoder,
+    SeriesEncoder.kind: SeriesEncoder,
+    AudioEncoder.kind: AudioEncoder,
 }
+"""Encoders by the key `kind` of their configuration."""
 
 __all__ = ["ENCODERS", "AudioEncoder", "Encoder", "RunningTextEncoder", "SeriesEncoder", "TextEncoder"]

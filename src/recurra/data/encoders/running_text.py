@@ -69,7 +69,7 @@ class RunningTextEncoder(TextEncoder):
         '새  text\n😀'
     """
 
-    kind = "plain"
+    config_kind = "plain"
 
     def __init__(self, tokens: str = "char", vocab_size: int = 4000, specials: Sequence[str] = (BEGIN, END)) -> None:
         if tokens not in TOKENS:

@@ -52,7 +52,7 @@ class TextEncoder:
         [[2, 3], [], [0]]
     """
 
-    kind = "text"
+    kind = config_kind = "text"
     dtype = np.int32
     features = 1
 
@@ -170,7 +170,7 @@ class TextEncoder:
     def to_config(self) -> dict:
         """Returns the settings that `from_files` needs in addition to the files."""
         return {
-            "kind": self.kind,
+            "kind": self.config_kind,
             "tokens": self.tokens,
             "vocab_size": self.vocab_size,
             "specials": list(self.specials),

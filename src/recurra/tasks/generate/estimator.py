@@ -39,7 +39,7 @@ from recurra.tasks.counts import PairFrequency, TokenFrequency, TripleFrequency,
 from recurra.tasks.finite import NOT_FINITE, answers_of, finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
-from recurra.tasks.starting.language import Start
+from recurra.tasks.starting.language import Language, Start
 from recurra.tasks.starting.weights import joined_classes, with_classes
 from recurra.tasks.subject import Subject, unknown_notes
 from recurra.tasks.tuning.parts import SHARE, Data, cut_text
@@ -294,6 +294,20 @@ class LanguageModel(Estimator):
             tied=self.tokens != "char",
             recurrent=self._recurrent(),
             variational=self.variational_dropout,
+        )
+
+    def language(self) -> Language:
+        """See `Estimator.language`; a text without a label is read."""
+        network: Any = self.network_
+        embedding = network.embedding.weight.detach()
+        if network.label_embedding is not None:
+            embedding = embedding + network.label_embedding.weight.detach()[0]
+        names = ("cell", "hidden_size", "num_layers", "tokens", "vocab_size", "embedding_size")
+        return Language(
+            self.encoder_,
+            {name: getattr(self, name) for name in names} | {"bidirectional": False},
+            network.scale * embedding,
+            dict(network.recurrent.state_dict()),
         )
 
     def _start_weights(self, start: Start) -> dict[str, Tensor]:

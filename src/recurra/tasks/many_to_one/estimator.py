@@ -20,6 +20,7 @@ from recurra.data.batching.split import hold_out_stratified
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import Arrays, Texts, as_column, as_sequences, is_empty, is_missing
 from recurra.data.encoders.logmel import HOP, AudioConfig
+from recurra.data.encoders.running_text import RunningTextConfig
 from recurra.data.encoders.series import SeriesConfig
 from recurra.data.encoders.text import TextConfig
 from recurra.data.files.audio import Recordings
@@ -89,7 +90,7 @@ class ChosenConfig(Record):
 class PooledConfig(FolderConfig, kw_only=True):
     """config.json of the many-to-one tasks, without their targets."""
 
-    encoder: TextConfig | SeriesConfig | AudioConfig
+    encoder: TextConfig | RunningTextConfig | SeriesConfig | AudioConfig
     chosen: ChosenConfig | None = None  # early models gave every parameter
     feature_names: list[str] | None = None
 

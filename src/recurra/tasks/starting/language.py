@@ -26,7 +26,7 @@ class Language(NamedTuple):
     params: dict[str, Any]
     embedding: Tensor
     forwards: Weights
-    backwards: Weights | None
+    backwards: Weights | None = None
 
     def recurrent(self) -> Weights:
         """Returns the weights of one layer stack of all directions, which computes the same as the stacks of both.
