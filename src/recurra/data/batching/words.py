@@ -27,6 +27,8 @@ class WordBatch(NamedTuple):
             `(words, longest, 1 + LETTERS)`; 0 for a missing letter and in the padding.
         character_lengths: number of characters of each distinct word, `(words,)`.
         rows: rows of the sentences in the data, `(batch,)`.
+        pieces: for each distinct word the tokens that a language model reads, `(words, longest)`, or None.
+        piece_lengths: number of these tokens of each distinct word, `(words,)`, or None.
     """
 
     values: Tensor
@@ -37,8 +39,11 @@ class WordBatch(NamedTuple):
     characters: Tensor
     character_lengths: Tensor
     rows: Tensor
+    pieces: Tensor | None = None
+    piece_lengths: Tensor | None = None
 
-    SHARED = ("words", "unseen", "characters", "character_lengths")  # see `recurra.data.batching.parts.part_of`
+    # see `recurra.data.batching.parts.part_of`
+    SHARED = ("words", "unseen", "characters", "character_lengths", "pieces", "piece_lengths")
 
 
 class Lexicon(NamedTuple):
@@ -48,17 +53,48 @@ class Lexicon(NamedTuple):
         words: number of each word, `(words,)`.
         unseen: True if a word does not occur in the training data, `(words,)`.
         characters: for each word the numbers of its characters and of their letters, `(time, 1 + LETTERS)`.
+        pieces: for each word the tokens that a language model reads, `(time,)`; None without one.
     """
 
     words: np.ndarray
     unseen: np.ndarray
     characters: list[np.ndarray]
+    pieces: list[np.ndarray] | None = None
+
+    def batch(
+        self, values: Tensor, lengths: Tensor, targets: Tensor | None, rows: Tensor, index: np.ndarray | None = None
+    ) -> WordBatch:
+        """Returns a batch of sentences.
+
+        Args:
+            values: see `WordBatch`.
+            lengths: likewise.
+            targets: likewise.
+            rows: likewise.
+            index: numbers of the distinct words of the batch among these words, `(words,)`; None for all of them.
+        """
+        index = np.arange(len(self.words)) if index is None else index
+        spelt = [self.characters[i] for i in index]
+        read = None if self.pieces is None else [self.pieces[i] for i in index]
+        return WordBatch(
+            values,
+            lengths,
+            targets,
+            torch.from_numpy(self.words[index]),
+            torch.from_numpy(self.unseen[index]),
+            pad(spelt),
+            torch.tensor([len(c) for c in spelt]),
+            rows,
+            None if read is None else pad(read),
+            None if read is None else torch.tensor([len(tokens) for tokens in read]),
+        )
 
     def fingerprint(self) -> str:
         """Hash of the content."""
         digest = hashlib.blake2b(self.words.tobytes() + self.unseen.tobytes(), digest_size=16)
         digest.update(np.cumsum([len(c) for c in self.characters], dtype=np.int64).tobytes())
         digest.update(np.concatenate(self.characters or [np.zeros(0, np.int32)]).tobytes())
+        digest.update(b"".join(tokens.tobytes() for tokens in self.pieces or []))
         return digest.hexdigest()
 
 
@@ -99,17 +135,7 @@ class WordBatches:
         values[real] = places
         # the network needs at least one word, even if all sentences are empty
         index = used.numpy() if len(used) else np.zeros(1, np.int64)
-        spelt = [self.lexicon.characters[i] for i in index]
-        return WordBatch(
-            values,
-            batch.lengths,
-            batch.targets,
-            torch.from_numpy(self.lexicon.words[index]),
-            torch.from_numpy(self.lexicon.unseen[index]),
-            pad(spelt),
-            torch.tensor([len(c) for c in spelt]),
-            batch.rows,
-        )
+        return self.lexicon.batch(values, batch.lengths, batch.targets, batch.rows, index)
 
     def seek(self, step: int) -> None:
         """Moves to the position after `step` batches since the beginning of the first epoch."""

@@ -52,7 +52,7 @@ def begin(estimator: Any, folder: Path | None, resume: bool) -> Start | None:
     estimator.source_params_ = taken
     if estimator.verbose:
         values = ", ".join(f"{name} {value}" for name, value in taken.items() if value is not None)
-        say(f"training starts from {found.name}; taken from it: {values}")
+        say(f"training starts from {found.name}" + (f"; taken from it: {values}" if values else ""))
     return found
 
 

@@ -29,12 +29,14 @@ from recurra.tasks.counts import FrequentTag, TagOfWord, fit_tags
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import param
+from recurra.tasks.starting.language import Start
 from recurra.tasks.starting.weights import joined_classes
 from recurra.tasks.subject import Subject
 from recurra.tasks.tuning.ranges import Range
 
 from .baselines import LinearTags, fit_linear_tags
 from .network import UNSEEN_TAG, TaggerNetwork, Tagging
+from .reader import Reader, ReaderConfig
 from .running import Observations
 from .service import TagService
 
@@ -63,6 +65,7 @@ class TagConfig(FolderConfig):
 
     targets: TagTargets
     encoder: WordConfig
+    reader: ReaderConfig | None = None
 
 
 @dataclass(eq=False, repr=False)
@@ -116,6 +119,8 @@ class SequenceTagger(Estimator):
     char_hidden_size: int = param(64, at_least=1, search=Range(32, 128, log=True), shapes=True)
     token_dropout: float = 0.3
     crf: bool = param(False, search=(False, True), shapes=True)
+
+    starts_from_language: ClassVar = True
 
     task = "tag"
     class_axes: ClassVar = {
@@ -186,6 +191,10 @@ class SequenceTagger(Estimator):
         words_of = [sentences[i] for i in training]
         self._fit_tags([tags[i] for i in training])
         self.encoder_ = self._learnt("encoder_", lambda: WordEncoder(self.characters, self.vocab_size).fit(words_of))
+        self.reader_: Reader | None = None
+        if self._start is not None:
+            model = self._start.model
+            self.reader_ = model.reader_ if self._start.same else Reader.of(model.language())
         batches = self._batches(words_of, [tags[i] for i in training], seed, checkpoint.file("training.arrow"))
         valid = None
         if validation_data is not None:
@@ -243,7 +252,10 @@ class SequenceTagger(Estimator):
             shuffle=seed is not None,
             seed=seed or 0,
         )
-        return WordBatches(batches, self.encoder_.lexicon(places or [""]))
+        lexicon = self.encoder_.lexicon(places or [""])
+        if self.reader_ is not None:
+            lexicon = lexicon._replace(pieces=self.reader_.pieces(list(places or [""])))
+        return WordBatches(batches, lexicon)
 
     def _build(self) -> TaggerNetwork:
         allowed = None
@@ -261,7 +273,19 @@ class SequenceTagger(Estimator):
             token_dropout=self.token_dropout,
             crf=self.crf,
             allowed=allowed,
+            reader=None if self.reader_ is None else self.reader_.build(),
         )
+
+    def params_from(self, model: Any) -> dict[str, Any]:
+        """See `Estimator.params_from`; of a language model no parameter is taken: it reads beside the own layers."""
+        return super().params_from(model) if model.task == self.task else {}
+
+    def _start_weights(self, start: Start) -> dict[str, torch.Tensor]:
+        if start.same:
+            return super()._start_weights(start)
+        language = start.model.language()
+        recurrent = {f"reader.recurrent.{name}": weight for name, weight in language.recurrent().items()}
+        return {"reader.embedding.weight": language.embedding, **recurrent}
 
     def _fit_baselines(self, batches: WordBatches, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
         tags = len(self.classes_)
@@ -373,10 +397,16 @@ class SequenceTagger(Estimator):
 
     def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
         targets = {"tags": self.classes_.tolist(), "scheme": self.scheme_}
-        return {"targets": targets, "encoder": self.encoder_.to_config()}, self.encoder_.to_files()
+        config, files = {"targets": targets, "encoder": self.encoder_.to_config()}, self.encoder_.to_files()
+        if self.reader_ is not None:
+            config["reader"] = self.reader_.to_config()
+            files |= self.reader_.encoder.to_files()
+        return config, files
 
     def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.encoder_ = WordEncoder.from_files(config["encoder"], files)
+        reader = config.get("reader")
+        self.reader_ = None if reader is None else Reader.from_files(reader, files)
         self.classes_ = np.array(config["targets"]["tags"])
         self.parts_, self.scheme_ = parts_of(config["targets"]["tags"]), config["targets"]["scheme"]
 

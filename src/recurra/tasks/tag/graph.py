@@ -19,6 +19,7 @@ from recurra.onnx.recurrence import Ragged
 from recurra.tasks.tag.estimator import SequenceTagger
 
 from .graph_chain import add_best_path, continued, draw_path, output_path
+from .reader import refuse_reader
 
 LONGEST = 6
 """Most characters of a random word."""
@@ -33,6 +34,7 @@ def tag(graph: Graph, estimator: SequenceTagger) -> Plan:
     `state.path.0`, the score of the best path to each tag, and `state.words.0`, the number of words so far. `labels`
     then are those of the new words on the best path through all words so far.
     """
+    refuse_reader(estimator, "be exported")
     network: Any = estimator.network_
     stack: Any = getattr(network.recurrent, "stack", None)
     stack = None if stack is None or stack.bidirectional else stack

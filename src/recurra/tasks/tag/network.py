@@ -18,6 +18,8 @@ from recurra.nn import LinearChainCRF, RecurrentSpec, last_hidden
 from recurra.ops import Linear, batch_part, uniform
 from recurra.ops import dropout as drop
 
+from .reader import ReaderNetwork
+
 UNSEEN_TAG = -1
 """Number of a tag that training never saw: always an error in the metrics, never in the loss."""
 
@@ -39,6 +41,7 @@ class TaggerNetwork(torch.nn.Module):
         token_dropout: probability of replacing a word's vector by that of the unknown word, in training.
         crf: whether transitions between tags are learnt.
         allowed: see `recurra.nn.LinearChainCRF`.
+        reader: language model whose states are features of the words; None for none.
     """
 
     def __init__(
@@ -54,8 +57,10 @@ class TaggerNetwork(torch.nn.Module):
         token_dropout: float,
         crf: bool,
         allowed: tuple[Tensor, Tensor, Tensor] | None,
+        reader: ReaderNetwork | None = None,
     ) -> None:
         super().__init__()
+        self.reader = reader
         self.dropout, self.token_dropout = recurrent.dropout, token_dropout
         self.embedding = _embedding(words, embedding_size)
         self.sign_embedding = self.spelling = None
@@ -66,7 +71,7 @@ class TaggerNetwork(torch.nn.Module):
             own = replace(recurrent, cell=cell, hidden_size=char_hidden_size, num_layers=1, bidirectional=True)
             self.spelling = own.build(char_embedding_size)
             size += 2 * char_hidden_size
-        self.recurrent = recurrent.build(size)
+        self.recurrent = recurrent.build(size + (reader.output_size if reader else 0))
         self.head = Linear(recurrent.directions * recurrent.hidden_size, tags)
         self.chain = LinearChainCRF(tags, learnt=crf, allowed=allowed)
 
@@ -88,6 +93,8 @@ class TaggerNetwork(torch.nn.Module):
                 _, state = self.spelling(signs, lengths=batch.character_lengths)
             spelt = last_hidden(state[0] if isinstance(state, tuple) else state, 2)
             vectors.append(torch.nn.functional.embedding(batch.values, spelt))
+        if self.reader is not None:
+            vectors.append(self.reader(batch))
         return drop(torch.cat(vectors, 2), self.dropout, training=self.training)
 
 

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recurra.data.batching.batches import pad
 from recurra.data.batching.words import WordBatch
 from recurra.nn import LinearChainCRF
 from recurra.tasks.serving.layer import States, StepLayer, exact
 from recurra.tasks.serving.service import InputError
 from recurra.tasks.serving.stepper import Advanced, StateSpec, Stepper
 from recurra.tasks.serving.text import padded
+
+from .reader import refuse_reader
 
 
 class TagStepper(Stepper):
@@ -29,6 +30,7 @@ class TagStepper(Stepper):
     """
 
     def __init__(self, estimator: Any) -> None:
+        refuse_reader(estimator, "run step by step")
         self.estimator, self.network = estimator, estimator.network_.eval()
         self.layer = StepLayer(self.network.recurrent, estimator.device)
         self.chain = StepChain(self.network.chain)
@@ -76,16 +78,7 @@ class TagStepper(Stepper):
         places: dict[str, int] = {}
         values, lengths = padded([np.array([places.setdefault(w, len(places)) for w in row], int) for row in items])
         lexicon = self.estimator.encoder_.lexicon(places or [""])
-        return WordBatch(
-            values,
-            lengths,
-            None,
-            torch.from_numpy(lexicon.words),
-            torch.from_numpy(lexicon.unseen),
-            pad(lexicon.characters),
-            torch.tensor([len(c) for c in lexicon.characters]),
-            torch.arange(len(items)),
-        )
+        return lexicon.batch(values, lengths, None, torch.arange(len(items)))
 
 
 class StepChain:

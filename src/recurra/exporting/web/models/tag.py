@@ -6,12 +6,14 @@ import json
 from typing import Any
 
 from recurra.data.encoders.words import UNKNOWN_ID, UNKNOWN_SIGN, WORDS
+from recurra.tasks.tag.reader import refuse_reader
 
 from .parts import Described, linear
 
 
 def describe_tagger(model: Any) -> Described:
     """Returns the settings and tensors of a tagger."""
+    refuse_reader(model, "be exported")
     network, encoder = model.network_, model.encoder_
     tensors = linear({"head": network.head, "embedding": network.embedding, "sign_embedding": network.sign_embedding})
     chain = network.chain
