@@ -63,3 +63,22 @@ def test_a_model_that_reads_backwards_only_is_refused():
         SequenceClassifier(start_from=filler, **QUICK).fit(TEXTS, LABELS)
     with pytest.raises(UsageError, match="bidirectional is False, but the model that training starts from has True"):
         SequenceClassifier(start_from=BlankFiller(**SMALL).fit(TEXTS), bidirectional=False, **QUICK).fit(TEXTS, LABELS)
+
+
+def topics(random, count):
+    """Texts of five words, of which each belongs to one of two topics; and the topics."""
+    found = random.integers(0, 2, count)
+    return [" ".join(f"{'ab'[topic]}{word}" for word in random.integers(0, 60, 5)) for topic in found], found
+
+
+def test_a_language_model_makes_up_for_missing_labels():
+    """Six labelled texts have a quarter of the words; 600 others show which words belong together."""
+    random = np.random.default_rng(0)
+    (plain, _), (X, y), test = (topics(random, count) for count in (600, 6, 200))
+    options = {"epochs": 20, "batch_size": 4, "learning_rate": 0.01, "validation_fraction": 0, "verbose": 0}
+    sizes = {"hidden_size": 12, "embedding_size": 12}
+    filler = BlankFiller(**{**options, "epochs": 6, "batch_size": 16, "learning_rate": 0.02}, **sizes, dropout=0.0)
+    filler.set_params(validation_fraction=0.1).fit(plain)
+    without = SequenceClassifier(**options, **sizes, tokens="word", bidirectional=True).fit(X, y)
+    assert without.score(*test) < 0.8
+    assert SequenceClassifier(start_from=filler, **options).fit(X, y).score(*test) > 0.95
