@@ -148,7 +148,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
     def __sklearn_clone__(self) -> Self:
         plain = copy(self)
         plain.start_from = None
-        found = super(Estimator, plain).__sklearn_clone__()
+        found = cast(Self, super(Estimator, plain).__sklearn_clone__())
         found.start_from = self.start_from  # a clone of it would not be fitted
         return found
 
@@ -378,8 +378,9 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
     def _start_weights(self, start: Any) -> dict[str, torch.Tensor]:
         """Returns the weights of this network that come from the model that training starts from, by name."""
         weights = dict(start.model.network_.state_dict())
-        if self.class_axes and len(self.classes_) > len(start.model.classes_):
-            own, places = self.network_.state_dict(), np.searchsorted(self.classes_, start.model.classes_)
+        classes: Any = getattr(self, "classes_", None)
+        if self.class_axes and len(classes) > len(start.model.classes_):
+            own, places = self.network_.state_dict(), np.searchsorted(classes, start.model.classes_)
             for name in weights.keys() & self.class_axes.keys():
                 weights[name] = with_classes(own[name], weights[name], places, self.class_axes[name])
         return weights

@@ -80,7 +80,7 @@ def _forget_taken(estimator: Any) -> None:
 def _model(estimator: Any, given: Any) -> Any:
     if isinstance(given, str | os.PathLike):
         cells = [] if isinstance(estimator.cell, str) else [estimator.cell]
-        return load(given, cells=cells)
+        return load(Path(given), cells=cells)
     if not isinstance(given, Estimator):
         raise UsageError(f"start_from is a model folder or a fitted estimator, not {given!r:.60}")
     if not hasattr(given, "network_"):
