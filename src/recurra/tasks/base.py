@@ -229,6 +229,10 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         """Returns everything `fit` learnt but the weights (classes, scale, tokens): configuration and text files."""
         raise NotImplementedError
 
+    def _further_files(self) -> dict[str, str]:
+        """Returns files of the model folder on which predictions without options do not depend."""
+        return {}
+
     def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
         """Sets what `_state` returned. The arguments are checked: `config` has every key of `folder_config`."""
         raise NotImplementedError
@@ -417,6 +421,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
             observed = self._observed(valid, objective)
             _, self.metrics_["baselines"], found = self._judged(objective, observed, self._rivals(valid, objective))
             self.metrics_.update(self._details(observed))
+            self._calibrate_on(observed)
         else:
             self.metrics_["cross_validation"] = crossed
             found = no_held_out(objective.monitor, crossed)
@@ -427,6 +432,9 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
     def _details(self, observed: list[Any]) -> dict[str, Any]:
         """Returns more metrics of the validation data, for metrics.json and the model card."""
         return {}
+
+    def _calibrate_on(self, observed: list[Any]) -> None:
+        """Keeps what predictions with a stated coverage need of the validation data, if the task has any."""
 
     def _conclude(self, found: Comparison | None) -> None:
         """Keeps the comparison with the baselines, and prints it to standard error unless the light is green."""
@@ -585,6 +593,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
                 stacklevel=2,
             )
         learnt, files = self._state()
+        files |= self._further_files()
         files[METRICS] = dumps({**self.metrics_, "history": self.history_, "watch": self.health_checks_})
         if self.baselines_:
             files[FILE] = dump(self.baselines_)

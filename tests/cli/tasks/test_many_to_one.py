@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
@@ -43,3 +45,27 @@ def test_numbers_are_not_texts(tmp_path, task):
 def test_digits_are_a_text_if_the_user_says_so(tmp_path, values, more):
     assert fit(tmp_path, "classify", values, *more) is None
     assert (tmp_path / "m" / "config.json").exists()
+
+
+def test_sets_and_intervals_with_a_stated_coverage(recurra, tmp_path, monkeypatch):
+    lines = [f"{'good' if i % 2 else 'bad'} film {i % 7},{'so good' if i % 2 else 'so bad'},{i % 2}" for i in range(60)]
+    (tmp_path / "a.csv").write_text("text,label,score\n" + "\n".join(lines) + "\n")
+    quick = ["--epochs", 2, "--hidden-size", 4, "--tokens", "word", "--valid", "a.csv", "--input", "text"]
+    assert recurra("fit", "classify", "a.csv", *quick, "--target", "label")[0] == 0
+    (answer,) = recurra("predict", "model", "good film", "--coverage", 0.8)[1].splitlines()
+    assert json.loads(answer)["set"][0] == json.loads(answer)["label"]
+    whole = json.loads(recurra("evaluate", "model", "a.csv", "--json", "--coverage", 0.8)[1])
+    assert whole["coverage"] >= whole["coverage_wanted"] == 0.8
+    assert 1 <= whole["mean_set_size"] <= 2
+    monkeypatch.setattr("recurra.cli.support.files.STREAM_BYTES", 1)  # in parts, as a large table
+    parts = json.loads(recurra("evaluate", "model", "a.csv", "--json", "--coverage", 0.8)[1])
+    assert [parts[k] for k in ("coverage", "mean_set_size")] == [whole[k] for k in ("coverage", "mean_set_size")]
+    code, _, err = recurra("predict", "model", "a.csv", "--coverage", 0.999, "--out", "p.csv")
+    assert (code, "needs a calibration on at least 999 sequences, and this model has 60" in err) == (0, True)
+    assert '"[""so good"", ""so bad""]"' in (tmp_path / "p.csv").read_text()
+    assert recurra("fit", "regress", "a.csv", *quick, "--target", "score", "--out", "numbers")[0] == 0
+    (answer,) = recurra("predict", "numbers", "good film", "--coverage", 0.9)[1].splitlines()
+    found = json.loads(answer)
+    assert found["lower"] < found["value"] < found["upper"]
+    assert json.loads(recurra("predict", "numbers", "good", "--coverage", 0.999)[1])["lower"] is None
+    assert recurra("predict", "numbers", "good", "--coverage", 1)[0] == 2

@@ -59,10 +59,8 @@ def evaluate(
     if metrics is None:
         labelled = commands.read(estimator, data, options)
         with located(labelled.where):
-            further: dict[str, Any] = {} if labelled.groups is None else {"by": labelled.groups}
-            if options.dynamic:
-                further["dynamic"] = True
-            metrics = estimator.evaluate(*labelled.arguments, **further)
+            given = {"by": labelled.groups, "coverage": options.coverage, "dynamic": options.dynamic or None}
+            metrics = estimator.evaluate(*labelled.arguments, **{k: v for k, v in given.items() if v is not None})
             order = estimator.order_test(*labelled.arguments) if order_test else None
     if options.by is not None:
         metrics = {**metrics, "by": options.by}

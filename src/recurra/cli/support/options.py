@@ -158,6 +158,15 @@ class PredictOptions(FileOptions, TimeOptions):
         _data("--top", text="Language models, blank fillers: number of most probable tokens.", min=1, max=MAX_TOP),
     ] = 5
     proba: Annotated[bool, _data("--proba", text="Add the probabilities of all classes, or of each tag.")] = False
+    coverage: Annotated[
+        float | None,
+        _data(
+            "--coverage",
+            text="Classifiers, regressors: add sets of classes, or intervals, that hold the true answer with this "
+            "probability, such as 0.9.",
+            metavar="SHARE",
+        ),
+    ] = None
     source: Annotated[
         str | None, _data("--source", text="Translators: column of source texts; by default that of the training data.")
     ] = None

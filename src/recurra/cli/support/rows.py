@@ -19,6 +19,10 @@ ROWS = 16_384
 """Rows that are held in memory and written together."""
 
 
+LISTS = ("set",)
+"""Columns whose lists are written as JSON in cells, because their texts may have spaces."""
+
+
 def write_rows(
     path: Path,
     rows: Iterable[dict[str, Any]],
@@ -96,7 +100,8 @@ def _table(path: Path, names: Sequence[str], rows: Sequence[dict[str, Any]], sch
 
     columns = {name: [row[name] for row in rows] for name in names}
     if path.suffix.lower() in TABLES:  # cells cannot contain lists
-        columns = {name: [_cell(value) for value in values] for name, values in columns.items()}
+        cells = {name: to_json if name in LISTS else _cell for name in columns}
+        columns = {name: [cells[name](value) for value in values] for name, values in columns.items()}
     try:
         return pa.table(columns, schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-OPTIONS = ("input", "target", "id", "time", "features", "proba", "plot", *TIMES)
+OPTIONS = ("input", "target", "id", "time", "features", "proba", "coverage", "plot", *TIMES)
 """See `recurra.cli.tasks`."""
 EVALUATE_OPTIONS = ("by",)
 """See `recurra.cli.tasks`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from recurra.cli.support.console import say
 from recurra.cli.support.files import Labelled, column_chunks, is_streamed, labels, located
-from recurra.cli.support.options import FileOptions
+from recurra.cli.support.options import FileOptions, PredictOptions
 from recurra.errors import UsageError
 
 from .sources import ROWS, Columns, sequences_of
@@ -88,7 +88,7 @@ def _numbers(table: LargeTable, decimal: str | None) -> Callable[[DataFile], np.
     return lambda file: _numbers_of(file, mark)[0]
 
 
-def evaluate_parts(estimator: Any, path: Path, columns: Columns, options: FileOptions) -> dict[str, Any] | None:
+def evaluate_parts(estimator: Any, path: Path, columns: Columns, options: PredictOptions) -> dict[str, Any] | None:
     """Evaluates a model of texts on a table that is read in parts; None for small tables and other inputs.
 
     Raises:
@@ -98,7 +98,7 @@ def evaluate_parts(estimator: Any, path: Path, columns: Columns, options: FileOp
         return None
     if not is_streamed(path, options):
         return None
-    running = estimator.running_evaluation()
+    running = estimator.running_evaluation(options.coverage)
     add_parts(running, estimator, path, columns, options)
     return running.result()
 

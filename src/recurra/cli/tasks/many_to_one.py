@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from recurra.cli.support.console import say
 from recurra.cli.support.files import Labelled
-from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, TimeOptions
+from recurra.cli.support.options import FileOptions, FitOptions, PartOptions, PredictOptions, TimeOptions
 from recurra.cli.support.stdin import text_batches
 from recurra.errors import UsageError
 
@@ -83,8 +84,17 @@ def read(estimator: Any, path: Path, options: PredictOptions) -> Labelled:
     return read_labelled(estimator.task, path, Columns.of(options, estimator.provenance_), options)
 
 
+def say_too_few(estimator: Any, options: PredictOptions) -> None:
+    """Reports if the data of the calibration do not suffice for --coverage; workers do not repeat it."""
+    if options.coverage is not None and not isinstance(options, PartOptions):
+        note = estimator.calibration().note(options.coverage, estimator.without_limit)
+        if note:
+            say(f"warning: {note}")
+
+
 def evaluate(estimator: Any, path: Path, options: PredictOptions) -> dict[str, Any] | None:
     """Evaluates a model on a large table in parts; None for other data, which `read` reads."""
+    say_too_few(estimator, options)
     return evaluate_parts(estimator, path, Columns.of(options, estimator.provenance_), options)
 
 
@@ -95,7 +105,8 @@ def predict(estimator: Any, source: str | list[str], options: PredictOptions) ->
     if options.plot is not None:
         raise UsageError("--plot of a classifier is an option of recurra evaluate")
     service = estimator.service()
-    given = service.Options(proba=options.proba)
+    say_too_few(estimator, options)
+    given = service.Options(proba=options.proba, coverage=options.coverage)
     for chunk, ids in _chunks(estimator, source, options):
         for i, answer in enumerate(service.answers(as_sequences(chunk), given)):
             yield answer if ids is None else {"id": ids[i], **answer}

@@ -124,7 +124,7 @@ class Evaluation(ModelJob):
     def run(self, number: int) -> Any:
         """Evaluates a part. Returns the `sums` of the running evaluation."""
         source, options = self.part(number)
-        commands, running = module_of(self.estimator, options), self.estimator.running_evaluation()
+        commands, running = module_of(self.estimator, options), self.estimator.running_evaluation(*_coverage(options))
         if options.reader is not None:
             commands.add(running, self.estimator, Path(source), options)
             return number, running.sums
@@ -193,13 +193,18 @@ def evaluate_parts(estimator: Any, model: Path, data: str, options: SharedPredic
             mark = decimal_mark(division.partitions.table, options.decimal)
             options = dataclasses.replace(options, decimal=mark)
         job = Evaluation(model, division, options)
-        running, waiting, merged = estimator.running_evaluation(), {}, 0
+        running, waiting, merged = estimator.running_evaluation(*_coverage(options)), {}, 0
         for number, sums in run_job(job, range(len(division)), workers):
             waiting[number] = sums
             while merged in waiting:  # in the order of the data, so that sums do not depend on the speed of workers
                 running.merge(waiting.pop(merged))
                 merged += 1
     return running.result()
+
+
+def _coverage(options: PredictOptions) -> tuple[float, ...]:
+    """Returns the argument of `running_evaluation`; tasks without coverage take none."""
+    return () if options.coverage is None else (options.coverage,)
 
 
 def divide(estimator: Any, data: str, options: PredictOptions, folder: Path, target: str | None = None) -> Division:

@@ -10,7 +10,7 @@ from .many_to_one import SequenceFitOptions, Train, add, evaluate, inputs, predi
 __all__ = ["EVALUATE_OPTIONS", "OPTIONS", "add", "evaluate", "fit", "inputs", "predict", "read", "table_columns"]
 
 
-OPTIONS = ("input", "target", "id", "time", "features", *TIMES)
+OPTIONS = ("input", "target", "id", "time", "features", "coverage", *TIMES)
 """See `recurra.cli.tasks`."""
 EVALUATE_OPTIONS = ("by",)
 """See `recurra.cli.tasks`."""

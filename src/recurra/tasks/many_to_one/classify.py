@@ -144,6 +144,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     class_axes: ClassVar = {"head.weight": (0,), "head.bias": (0,)}
     folder_config = ClassifyConfig
     service_class = ClassifyService
+    region_size = "mean_set_size"
+    without_limit = "every class is in each set"
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each sequence, `(batch,)`."""
@@ -153,6 +155,43 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of the classes, `(batch, classes)`, columns as in `classes_`."""
         return self._answers(self._outputs(X))
+
+    def predict_set(self, X: Any, coverage: float = 0.9) -> list[np.ndarray]:
+        """The classes that may be the true one, for each sequence: split conformal prediction.
+
+        If new sequences are like those of the calibration, the share of sets that hold the true class is at least
+        `coverage` on average. This holds over all sequences, not for each class.
+
+        Args:
+            X: sequences as in `fit`.
+            coverage: the share.
+
+        Returns:
+            For each sequence an array of classes, the most probable first. It has at least one class.
+
+        Raises:
+            UsageError: the model has no calibration, see `calibrate`.
+        """
+        limits, chances = self._limits(coverage), self.predict_proba(X)
+        return self.sets_of(chances, limits)
+
+    def sets_of(self, chances: np.ndarray, limits: np.ndarray) -> list[np.ndarray]:
+        """Returns the sets of `predict_set`.
+
+        Args:
+            chances: probabilities `(batch, classes)`.
+            limits: as `Calibration.limits` gives them.
+        """
+        order, inside = np.argsort(-chances, axis=1, kind="stable"), _inside(chances, limits)
+        return [self.classes_[row[mask[row]]] for row, mask in zip(order, inside, strict=True)]
+
+    def _scores(self, output: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return -self._answers(output)[np.arange(len(target)), target][:, None]
+
+    def regions(self, output: np.ndarray, target: np.ndarray, coverage: float) -> tuple[np.ndarray, np.ndarray]:
+        """See `SequenceEstimator.regions`."""
+        inside = _inside(self._answers(output), self.calibration().limits(coverage))
+        return inside[np.arange(len(target)), target][:, None], inside.sum(1)[:, None]
 
     def _answers(self, outputs: np.ndarray) -> np.ndarray:
         return torch.softmax(torch.from_numpy(outputs), dim=1).numpy()
@@ -286,6 +325,13 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     def _load_targets(self, config: dict[str, Any]) -> None:
         self.classes_ = np.array(config["classes"], dtype=config["dtype"])
+
+
+def _inside(chances: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Returns which classes are in the set of each sequence, `(batch, classes)`; the most probable one always is."""
+    inside = -chances.astype(np.float64) <= limits
+    inside[np.arange(len(chances)), chances.argmax(1)] = True
+    return inside
 
 
 def _one_kind(y: np.ndarray) -> np.ndarray:

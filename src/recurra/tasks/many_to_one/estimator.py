@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -40,6 +41,7 @@ from recurra.tasks.tuning.parts import Data, cut_rows, share_of
 from recurra.tasks.tuning.space import Space, declared
 from recurra.training.settings import LayerRate
 
+from .conformal import FILE, NOT_CALIBRATED, Calibration, coverage_metrics
 from .metrics.groups import as_groups, measure_groups
 from .network import PooledNetwork
 from .running import RunningEvaluation, Totals
@@ -222,6 +224,32 @@ class SequenceEstimator(Estimator):
         """The best constant output for encoded targets, `(outputs,)`."""
         raise NotImplementedError
 
+    def _targets_count(self) -> int:
+        """Number of answers of a sequence: one, or the number of targets of a regression."""
+        return 1
+
+    def _scores(self, output: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """How wrong the outputs are for encoded targets, for the calibration: `(batch, outputs)`."""
+        raise NotImplementedError
+
+    region_size: ClassVar[str]
+    """Key of the mean size of the answers with a stated coverage, in an evaluation."""
+    without_limit: ClassVar[str]
+    """What these answers are if there are too few data for the calibration."""
+
+    def regions(self, output: np.ndarray, target: np.ndarray, coverage: float) -> tuple[np.ndarray, np.ndarray]:
+        """Returns whether answers with a stated coverage hold the targets, and how large they are.
+
+        Args:
+            output: outputs of the network, `(batch, outputs)`.
+            target: encoded targets.
+            coverage: see `evaluate`.
+
+        Returns:
+            Two arrays `(batch, targets)`.
+        """
+        raise NotImplementedError
+
     def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         """Weight of each sequence in the loss and in the metric that chooses the best epoch."""
         return weights
@@ -234,10 +262,14 @@ class SequenceEstimator(Estimator):
         """
         raise NotImplementedError
 
-    def running_evaluation(self) -> RunningEvaluation:
-        """Returns an object that evaluates the model on parts of a data set, as `evaluate` does on all of it."""
+    def running_evaluation(self, coverage: float | None = None) -> RunningEvaluation:
+        """Returns an object that evaluates the model on parts of a data set, as `evaluate` does on all of it.
+
+        Args:
+            coverage: see `evaluate`.
+        """
         check_is_fitted(self, "network_")
-        return RunningEvaluation(self)
+        return RunningEvaluation(self, coverage)
 
     def target_scan(self) -> TargetScan:
         """Returns an object that learns the encoding of targets from parts of them."""
@@ -301,6 +333,7 @@ class SequenceEstimator(Estimator):
             DataError: the data cannot be used; the message says where and why.
             UsageError: an argument is out of its range (it is a ValueError).
         """
+        self.calibration_: Calibration | None = None
         return self._fit(
             X,
             y,
@@ -611,6 +644,44 @@ class SequenceEstimator(Estimator):
         """The answers in words."""
         raise NotImplementedError
 
+    # answers with a stated coverage
+
+    def calibrate(self, X: Any, y: Any) -> Self:
+        """Calibrates the sets or intervals of a fitted model, instead of the validation data of `fit`.
+
+        Args:
+            X: sequences that training did not use, as in `fit`.
+            y: their targets; sequences whose target is missing are left out.
+
+        Returns:
+            The estimator itself.
+        """
+        check_is_fitted(self, "network_")
+        self._calibrate_on(self._observed(self._labelled(X, y, None), self._objective()))
+        return self
+
+    def _calibrate_on(self, observed: list[Any]) -> None:
+        output, target, _ = joined(observed)
+        self.calibration_ = Calibration.of(self._scores(output, target))
+
+    def calibration(self) -> Calibration:
+        """Returns the scores behind answers with a stated coverage.
+
+        Raises:
+            UsageError: nothing was held out in training, and `calibrate` was not called.
+        """
+        check_is_fitted(self, "network_")
+        if self.calibration_ is None:
+            raise UsageError(NOT_CALIBRATED)
+        return self.calibration_
+
+    def _limits(self, coverage: float) -> np.ndarray:
+        """Limits of the scores `(outputs,)`, with a warning if there are too few data for the calibration."""
+        note = self.calibration().note(coverage, self.without_limit)
+        if note:
+            warnings.warn(note, stacklevel=3)
+        return self.calibration().limits(coverage)
+
     def _labelled(self, X: Any, y: Any, sample_weight: Any) -> Batches:
         sequences = self._accept(X)
         y = as_column(y, len(sequences), "y")
@@ -620,7 +691,9 @@ class SequenceEstimator(Estimator):
             raise DataError("every target is missing: there is nothing to compare with")
         return self._batches(self._store(sequences, None), known, self._targets_of(y, known), weights, None)
 
-    def evaluate(self, X: Any, y: Any = None, sample_weight: Any = None, *, by: Any = None) -> dict[str, Any]:
+    def evaluate(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, by: Any = None, coverage: float | None = None
+    ) -> dict[str, Any]:
         """Returns metrics of the model on labelled data. Items without a target are left out.
 
         Args:
@@ -629,6 +702,9 @@ class SequenceEstimator(Estimator):
             sample_weight: weight of each sequence, `(batch,)`.
             by: a value for each sequence, `(batch,)`, such as its source; `groups` then has the metrics of the
                 sequences with each value.
+            coverage: share of the sequences whose set of classes (or interval) should hold the true answer, such as
+                0.9. The result then has the measured `coverage` without weights, `coverage_wanted`, and
+                `mean_set_size` or `mean_interval_width`.
 
         Returns:
             The metrics of `Estimator.evaluate` and detailed ones: for classes those of
@@ -644,6 +720,9 @@ class SequenceEstimator(Estimator):
         if by is not None:
             groups = as_groups(by, len(batches.store))[np.concatenate(batches.plan(0))]
             found["groups"] = measure_groups(objective.measure, groups, *arrays)
+        if coverage is not None:
+            covered, sizes = self.regions(*arrays[:2], coverage)
+            found |= coverage_metrics(coverage, covered.mean(0), sizes.mean(0), self.region_size)
         return {**found, **beside(baselines, comparison)}
 
     # saving
@@ -657,9 +736,13 @@ class SequenceEstimator(Estimator):
         names = getattr(self, "feature_names_in_", None)
         return config | ({} if names is None else {"feature_names": names.tolist()}), self.encoder_.to_files()
 
+    def _further_files(self) -> dict[str, str]:
+        return {} if self.calibration_ is None else {FILE: self.calibration_.to_file()}
+
     def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
         self.encoder_: Any = ENCODERS[config["encoder"]["kind"]].from_files(config["encoder"], files)
         self._load_targets(config["targets"])
+        self.calibration_ = Calibration.from_file(files[FILE], self._targets_count()) if FILE in files else None
         self._name_features(config.get("feature_names"))
         self.resolved_params_ = config["chosen"] or self._choose(self.encoder_.kind, 0)
 

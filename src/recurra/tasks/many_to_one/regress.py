@@ -119,6 +119,8 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
     task = "regress"
     folder_config = RegressConfig
     service_class = RegressService
+    region_size = "mean_interval_width"
+    without_limit = "every interval is infinite"
     held_out_of_few: ClassVar = 0.2  # targets that are numbers are noisy: the last epoch would have learnt the noise
     defaults: ClassVar = {kind: {**chosen, "dropout": 0.1} for kind, chosen in SequenceEstimator.defaults.items()}
 
@@ -127,6 +129,48 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         found = self._answers(self._outputs(X))
         finite(torch.from_numpy(found))
         return found if self.several_ else found[:, 0]
+
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> np.ndarray:
+        """The interval of each sequence that should hold the true number: split conformal prediction.
+
+        If new sequences are like those of the calibration, the share of intervals that hold the true number is at least
+        `coverage` on average. All intervals of a target have the same width.
+
+        Args:
+            X: sequences as in `fit`.
+            coverage: the share.
+
+        Returns:
+            Lower and upper ends, `(batch, 2)`, or `(batch, outputs, 2)` for several targets, each with its own
+            intervals.
+
+        Raises:
+            UsageError: the model has no calibration, see `calibrate`.
+        """
+        limits = self._limits(coverage)
+        return self.intervals_of(self.predict(X), limits)
+
+    def intervals_of(self, answers: np.ndarray, limits: np.ndarray) -> np.ndarray:
+        """Returns the intervals of `predict_interval`.
+
+        Args:
+            answers: as `predict` gives them.
+            limits: as `Calibration.limits` gives them.
+        """
+        reach = limits * self.target_scale_ if self.several_ else limits[0] * self.target_scale_[0]
+        return np.stack([answers - reach, answers + reach], -1)
+
+    def _targets_count(self) -> int:
+        return len(self.target_mean_)
+
+    def _scores(self, output: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return np.abs(output.astype(np.float64) - target)
+
+    def regions(self, output: np.ndarray, target: np.ndarray, coverage: float) -> tuple[np.ndarray, np.ndarray]:
+        """See `SequenceEstimator.regions`."""
+        limits = self.calibration().limits(coverage)
+        inside = self._scores(output, target) <= limits
+        return inside, np.broadcast_to(2 * limits * self.target_scale_, inside.shape)
 
     def _answers(self, outputs: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # refused by the caller

@@ -15,6 +15,7 @@ from recurra.errors import DataError
 from recurra.tasks.baselines import Measured, compare, margin_of
 from recurra.tasks.finite import finite, finite_loss
 
+from .conformal import coverage_metrics
 from .metrics.classes import ClassReport
 from .metrics.groups import as_groups, check_number, described, masks
 from .metrics.numbers import by_target
@@ -158,10 +159,14 @@ class Sums:
         self.each = dict.fromkeys(names, 0.0)
         self.squares = dict.fromkeys(names, 0.0)
         self.groups: dict[str | None, tuple[int, Totals]] = {}
+        self.covered: Any = 0.0
+        self.sizes: Any = 0.0
 
     def merge(self, other: Sums) -> None:
         """Adds the sums of other sequences."""
         self.rows += other.rows
+        self.covered = self.covered + other.covered
+        self.sizes = self.sizes + other.sizes
         for name, totals in self.totals.items():
             totals.merge(other.totals[name])
             self.each[name] += other.each[name]
@@ -189,13 +194,15 @@ class RunningEvaluation:
 
     Args:
         estimator: the model.
+        coverage: see `SequenceEstimator.evaluate`.
 
     Attributes:
         sums: what was added so far.
     """
 
-    def __init__(self, estimator: Any) -> None:
+    def __init__(self, estimator: Any, coverage: float | None = None) -> None:
         self._estimator, self._objective = estimator, estimator._evaluation_objective()
+        self._coverage = coverage
         self.sums = Sums(["", *(baseline.name for baseline in estimator.baselines_)], estimator.new_totals)
 
     def add(self, X: Any, y: Any, by: Any = None) -> None:
@@ -220,6 +227,12 @@ class RunningEvaluation:
             for batch in batches:
                 output = network(*to_device(batch, device)[:2]).float().cpu()
                 own = self._count("", finite(output), batch.targets)
+                if self._coverage is not None:
+                    covered, sizes = self._estimator.regions(
+                        output.numpy(), cast(Any, batch.targets).numpy(), self._coverage
+                    )
+                    self.sums.covered = self.sums.covered + covered.sum(0)
+                    self.sums.sizes = self.sums.sizes + sizes.sum(0)
                 if groups is not None:
                     self._count_groups(groups[batch.rows.numpy()], output, batch.targets)
                 for baseline in self._estimator.baselines_:
@@ -256,7 +269,10 @@ class RunningEvaluation:
         baselines = {name: measured.metrics for name, measured in found.items()}
         details = self.sums.totals[""].details()
         groups = {name: (count, totals.metrics()) for name, (count, totals) in self.sums.groups.items()}
-        grouped = {"groups": described(groups)} if groups else {}
+        grouped: dict[str, Any] = {"groups": described(groups)} if groups else {}
+        if self._coverage is not None:
+            shares = self.sums.covered / self.sums.rows, self.sums.sizes / self.sums.rows
+            grouped |= coverage_metrics(self._coverage, *shares, self._estimator.region_size)
         return {**metrics, **details, "n": self.sums.rows, **grouped, **beside(baselines, comparison)}
 
     def _count_groups(self, groups: np.ndarray, output: torch.Tensor, target: Any) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
 
 from recurra.data.columns.inputs import Arrays, Texts
 from recurra.data.columns.scaling import standardize
 from recurra.data.files.audio import Recordings
 from recurra.tasks.serving.names import column_names
-from recurra.tasks.serving.service import InputError, Path, Service, text_of, text_schema
+from recurra.tasks.serving.service import InputError, Options, Path, Service, text_of, text_schema
 from recurra.tasks.serving.sounds import sound_example, sound_of, sound_schema, sound_steps
 from recurra.tasks.serving.stepper import Stepper
 from recurra.tasks.serving.values import NumberError, described, number_rows
@@ -18,8 +21,21 @@ from recurra.tasks.subject import Subject
 from .stepper import stepper
 
 
+class PooledOptions(Options, frozen=True, kw_only=True):
+    """Options of a classification or regression.
+
+    Attributes:
+        coverage: share of the sequences whose set of classes, or interval, should hold the true answer; None for
+            answers without sets and intervals.
+    """
+
+    coverage: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+
+
 class PooledService(Service):
     """What the services of both tasks share: texts, series and recordings."""
+
+    Options = PooledOptions
 
     def __init__(self, estimator: Any, **limits: Any) -> None:
         super().__init__(estimator, **limits)
@@ -118,14 +134,23 @@ class ClassifyService(PooledService):
 
     def answers(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:
         """See `Service.answers`."""
-        chances = self.estimator.predict_proba(self.sequences(items)).astype(float)
+        raw = self.estimator.predict_proba(self.sequences(items))
+        chances = raw.astype(float)
+        sets = self._sets(raw, options.coverage)
         found = []
-        for best, row in zip(chances.argmax(1).tolist(), chances.tolist(), strict=True):
+        for i, (best, row) in enumerate(zip(chances.argmax(1).tolist(), chances.tolist(), strict=True)):
             answer: dict[str, Any] = {"label": self.names[best], "probability": row[best]}
+            if sets is not None:
+                answer["set"] = [str(label) for label in sets[i]]
             if options.proba:
                 answer["probabilities"] = dict(zip(self.names, row, strict=True))
             found.append(answer)
         return found
+
+    def _sets(self, chances: np.ndarray, coverage: float | None) -> list[np.ndarray] | None:
+        if coverage is None:
+            return None
+        return self.estimator.sets_of(chances, self.estimator.calibration().limits(coverage))
 
 
 class RegressService(PooledService):
@@ -138,4 +163,12 @@ class RegressService(PooledService):
 
     def answers(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:
         """See `Service.answers`."""
-        return [{"value": value} for value in self.estimator.predict(self.sequences(items)).tolist()]
+        values = self.estimator.predict(self.sequences(items))
+        answers: list[dict[str, Any]] = [{"value": value} for value in values.tolist()]
+        if options.coverage is not None:
+            limits = self.estimator.calibration().limits(options.coverage)
+            ends = self.estimator.intervals_of(values, limits)
+            shown: Any = np.where(np.isfinite(ends), ends, None)  # JSON has no infinite numbers
+            for answer, lower, upper in zip(answers, shown[..., 0].tolist(), shown[..., 1].tolist(), strict=True):
+                answer |= {"lower": lower, "upper": upper}
+        return answers
