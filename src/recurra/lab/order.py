@@ -114,6 +114,7 @@ def _rows(model: SequenceClassifier, cell: str, how: str, data: Labelled) -> lis
     return [
         {**about, "tested": name, "accuracy": metrics["accuracy"], "loss": metrics["loss"]}
         for name, metrics in found.items()
+        if name != "sentence"
     ]
 
 

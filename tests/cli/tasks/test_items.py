@@ -38,7 +38,7 @@ def test_wines_need_no_order(recurra, tmp_path, wines, cell):
     assert found["order_test"]["in order"] == found["order_test"]["shuffled"]
     assert {row["group"] for row in found["groups"]} == {"high", "low"}
     assert (
-        "every sequence has one step, so there is no order"
+        "Every sequence has one step, so there is no order"
         in recurra("evaluate", "model", "test.csv", "--order-test")[2]
     )
     _, *lines = (tmp_path / "test.csv").read_text().splitlines()

@@ -135,4 +135,10 @@ def test_order_test_and_the_cell_without_memory():
     found = model.order_test(X, y)
     assert found["in order"]["accuracy"] > 0.95
     assert found["shuffled"]["accuracy"] < 0.75
-    assert SequenceClassifier("none", **{**QUICK, "epochs": 8}).fit(X, y).score(X, y) < 0.75
+    assert found["sentence"].startswith("The order of the steps matters to this model: accuracy is ")
+    memoryless = SequenceClassifier("none", **{**QUICK, "epochs": 8}).fit(X, y)
+    assert memoryless.score(X, y) < 0.75
+    assert "does not clearly matter to this model" in memoryless.order_test(X, y)["sentence"]
+    assert memoryless.order_test(X[:3], y[:3])["sentence"].endswith(
+        "(too few sequences to tell). Compare with cell none."
+    )

@@ -55,7 +55,7 @@ def evaluate(
         if order_test:
             raise UsageError("--order-test does not go with --workers")
         in_parts = _on_workers(model)
-    metrics, order, labelled = None if in_parts is None else in_parts(estimator, data, options), None, None
+    metrics, order = None if in_parts is None else in_parts(estimator, data, options), None
     if metrics is None:
         labelled = commands.read(estimator, data, options)
         with located(labelled.where):
@@ -80,25 +80,24 @@ def evaluate(
     say_best(metrics)
     if comparison and comparison["sentence"]:
         say(comparison["sentence"])
-    if order is not None and labelled is not None:
-        _show_order(order, labelled.arguments[0])
+    if order is not None:
+        _show_order(order)
 
 
 def _on_workers(model: Path) -> Callable[[Any, Path, EvaluateOptions], dict[str, Any]]:
     return lambda estimator, data, options: evaluate_parts(estimator, model, str(data), options)
 
 
-def _show_order(order: dict[str, dict[str, float]], sequences: Any) -> None:
+def _show_order(order: dict[str, Any]) -> None:
     from recurra._util.messages import readable
-    from recurra.data.columns.inputs import Arrays
 
     known, shuffled = order["in order"], order["shuffled"]
     rows = [[name, readable(known[name]), readable(shuffled[name])] for name in known]
     show_table("How much the order of the steps matters", ["metric", "in order", "shuffled"], rows)
-    if isinstance(sequences, Arrays) and all(len(row) < 2 for row in sequences.rows):
-        say("every sequence has one step, so there is no order: a model needs no memory for these data (--cell none)")
-        return
-    say("if they hardly differ, the order of the steps matters little: compare with a model trained with --cell none")
+    hardly = (
+        "if they hardly differ, the order of the steps matters little: compare with a model trained with --cell none"
+    )
+    say(order.get("sentence", hardly))
 
 
 NOT_SHOWN = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from recurra._util.messages import readable
 from recurra._util.schema import Flag, Record
 from recurra.data import ENCODERS, AudioEncoder, SeriesEncoder, TextEncoder
-from recurra.data.batching.batches import Batch, Batches, batches_of, to_device
+from recurra.data.batching.batches import Batch, Batches, Shuffled, batches_of, to_device
 from recurra.data.batching.split import hold_out_stratified
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import Arrays, Texts, as_column, as_sequences, is_empty, is_missing
@@ -31,7 +33,7 @@ from recurra.nn import POOLINGS
 from recurra.ops import total
 from recurra.tasks.aliases import alias
 from recurra.tasks.base import PREDICT_BATCH, Estimator, beside
-from recurra.tasks.baselines import Baseline
+from recurra.tasks.baselines import Baseline, chance
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
@@ -725,6 +727,24 @@ class SequenceEstimator(Estimator):
             found |= coverage_metrics(coverage, covered.mean(0), sizes.mean(0), self.region_size)
         return {**found, **beside(baselines, comparison)}
 
+    def order_test(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, Any]:
+        """See `Estimator.order_test`. The key `sentence` says whether the order of the steps matters to the model.
+
+        It matters if a paired one-sided t-test over the sequences finds it at 5 %.
+        """
+        check_is_fitted(self, "network_")
+        batches, objective = self._labelled(X, y, sample_weight), cast(Any, self._evaluation_objective())
+        both = [self._observed(source, objective) for source in (batches, Shuffled(batches))]
+        metrics = [self._judged(objective, observed, {})[0] for observed in both]
+        found: dict[str, Any] = dict(zip(("in order", "shuffled"), metrics, strict=True))
+        if (batches.store.lengths[batches.rows] < 2).all():
+            sentence = "Every sequence has one step, so there is no order: these data need no memory (cell none)."
+        else:
+            metric, sign = objective.monitor, 1 if objective.monitor_mode == "max" else -1
+            own, other = (values[metric] for values in metrics)
+            sentence = order_sentence(metric, own, other, sign, chance(*(objective.items(one) for one in both)))
+        return found | {"sentence": sentence}
+
     # saving
 
     def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
@@ -766,6 +786,27 @@ class SequenceEstimator(Estimator):
         tags.target_tags.required = True
         tags.non_deterministic = self.random_state is None
         return tags
+
+
+def order_sentence(metric: str, own: float, other: float, sign: int, margin: float) -> str:
+    """Returns a sentence on an order test.
+
+    Args:
+        metric: name of the compared metric.
+        own: its value in order.
+        other: its value with shuffled steps.
+        sign: 1 if more is better, else -1.
+        margin: difference that chance explains.
+
+    Example:
+        >>> order_sentence("accuracy", 0.9, 0.7, 1, 0.02)
+        'The order of the steps matters to this model: accuracy is 0.9000, and 0.7000 with shuffled steps.'
+    """
+    figures = f"{metric} is {readable(own)}, and {readable(other)} with shuffled steps"
+    if sign * (own - other) > margin:
+        return f"The order of the steps matters to this model: {figures}."
+    why = "a difference within chance" if math.isfinite(margin) else "too few sequences to tell"
+    return f"The order of the steps does not clearly matter to this model: {figures} ({why}). Compare with cell none."
 
 
 def as_weights(weights: Any, rows: int) -> np.ndarray | None:
