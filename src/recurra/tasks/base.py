@@ -33,7 +33,7 @@ from .aliases import RenamingType, alias, renamed
 from .baselines import FILE, Baseline, Comparison, Measured, compare, dump, no_held_out, parse
 from .config import METRICS, FolderConfig
 from .finite import finite_loss
-from .fitting import CheckpointConfig, Prepared, logs_of
+from .fitting import CHECKPOINT, CheckpointConfig, Prepared, logs_of
 from .params import Parameters, check_params, params_of, with_descriptions
 from .serving.default import PredictionService
 from .serving.service import Service
@@ -293,7 +293,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         seed, config = self._seed(), CheckpointConfig.to(checkpoint, checkpoint_minutes, resume, workers)
         with ExitStack() as after:
             after.callback(vars(self).pop, "_start", None)
-            vars(self)["_start"] = starting.begin(self, config.folder, config.resume)
+            vars(self)["_start"] = starting.begin(self, config.folder, config.resumes)
             prepared = self._prepare(*data, validation_data=validation_data, seed=seed, checkpoint=config)
             if prepared.close is not None:
                 after.callback(prepared.close)
@@ -338,7 +338,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
             precision=self.precision,
             verbose=self.verbose,
             health_checks=self.health_checks,
-            checkpoint=checkpoint.file("last.ckpt"),
+            checkpoint=checkpoint.file(CHECKPOINT),
             checkpoint_minutes=checkpoint.minutes,
             resume=checkpoint.resume,
             fingerprint={"task": self.task, **options, **hashes},

@@ -14,6 +14,9 @@ from recurra.io.card import versions
 from recurra.training.settings import Settings
 from recurra.training.workers.options import Workers
 
+CHECKPOINT = "last.ckpt"
+"""File with the state of a run, in its folder."""
+
 Validation = tuple[Any, Any] | None
 """Data `(X, y)` that choose the best epoch; None to hold out a part of the training data."""
 
@@ -47,6 +50,12 @@ class CheckpointConfig(NamedTuple):
             except OSError as error:
                 raise UsageError(f"the folder {path} for checkpoints cannot be created: {reason(error)}") from None
         return cls(path, minutes, resume, None if workers is None else Workers.of(workers))
+
+    @property
+    def resumes(self) -> bool:
+        """True if there is a checkpoint from which the run continues."""
+        checkpoint = self.file(CHECKPOINT)
+        return self.resume and checkpoint is not None and checkpoint.exists()
 
     def file(self, name: str) -> Path | None:
         """Returns the path of a file in the folder; None if there is no folder."""

@@ -22,13 +22,13 @@ COPY = "start"
 """Folder of the copy of the model in the folder of a run, so that the run can be resumed if the model changes."""
 
 
-def begin(estimator: Any, folder: Path | None, resume: bool) -> Start | None:
+def begin(estimator: Any, folder: Path | None, resumes: bool) -> Start | None:
     """Finds the model that `start_from` names, and sets the parameters that are taken from it.
 
     Args:
         estimator: the new model, not fitted.
         folder: folder of the run; None for none. It gets a copy of the model.
-        resume: whether the copy in `folder` is used if there is one.
+        resumes: whether the run continues, so that the copy in `folder` is used.
 
     Returns:
         The model; None if the parameter is None.
@@ -42,9 +42,12 @@ def begin(estimator: Any, folder: Path | None, resume: bool) -> Start | None:
     if given is None:
         return None
     copy = None if folder is None else folder / COPY
-    model = _model(estimator, copy if resume and copy is not None and copy.is_dir() else given)
-    if copy is not None:
-        model.save(copy)
+    if copy is not None and resumes and copy.is_dir():
+        model = _model(estimator, copy)
+    else:
+        model = _model(estimator, given)
+        if copy is not None:
+            model.save(copy)
     found = _checked(estimator, model, given)
     taken = _taken(estimator, found)
     for name, value in taken.items():
