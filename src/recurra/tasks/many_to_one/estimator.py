@@ -51,8 +51,8 @@ from .scan import TargetScan
 from .simple.fit import Fitted, cross_validate, fit_models
 from .simple.models import KINDS, Constant, Problem
 
-LAYER_RATES = (LayerRate("encoder.embedding", 0.4, 0.0), LayerRate("encoder.recurrent", 0.4, 0.0))
-"""How the layers of a language model train further; docs/decisions/0013 has the measurements."""
+LAYER_RATES: tuple[LayerRate, ...] = ()
+"""How the layers of a language model train, if not as the head does; docs/decisions/0013 has the measurements."""
 AUDIO_FRAMES = 3
 """Spectra, one every 10 ms, that make one step of the network."""
 TEXT_DEFAULTS = {
