@@ -51,6 +51,7 @@ def test_wines_need_no_order(recurra, tmp_path, wines, cell):
     model = package.load(tmp_path / "model")
     assert model.feature_names_in_.tolist() == ["alcohol", "flavanoids", "proline", "hue=high", "hue=low"]
     assert "| epochs | 8 |" in (tmp_path / "model" / "README.md").read_text()
+    assert [len(step) for step in model.service().example()] == [5]
     code, _, err = recurra("predict", "model", "test.csv", "--workers", 2, "--out", "found")
     assert (code, "cannot be divided" in err) == (2, True)
 

@@ -67,7 +67,9 @@ class PooledService(Service):
         if self.kind == "audio":
             return sound_example(self.estimator.encoder_.rate)
         mean = [float(f"{value:.4g}") for value in self.estimator.encoder_.mean.tolist()]
-        return [mean, mean, mean]
+        known = self.estimator.provenance_
+        items = known.feature_columns is not None and known.id_column is None  # rows of a table, of one step each
+        return [mean] if items else [mean, mean, mean]
 
     def about(self) -> dict[str, Any]:
         """See `Service.about`."""
