@@ -197,6 +197,7 @@ def epochs(keep, rows):
 def test_the_weights_of_the_best_epoch_are_copied():
     keep, nothing = KeepBest("valid_loss", False, None), [-math.inf] * 2
     state = {"best": nothing, "epoch": 0, "weights": {}, "reference": nothing, "gained": 0}
+    state |= {"falls": 0, "fell": 0, "least": math.inf}
     assert keep.state_dict() == state
     trainer = epochs(keep, [{"valid_loss": x} for x in (3.0, 1.0, 2.0)])
     assert (keep.epoch, float(keep.weights["weight"]), trainer.should_stop) == (2, 2.0, False)
@@ -244,3 +245,27 @@ def test_a_run_without_an_epoch_is_not_stopped():
     assert not trainer.should_stop
     keep.on_train_start(trainer, types.SimpleNamespace(history=[{"valid_f": 0.0}]))
     assert trainer.should_stop
+
+
+def plateaus(name, losses):
+    """Returns falls of the learning rate after epochs with these losses, whether training ends, and the callback."""
+    keep = KeepBest("valid_loss", False, None, follow=2)
+    stop = epochs(keep, [{"loss": 9.0, name: loss} for loss in losses]).should_stop
+    return keep.falls, stop, keep
+
+
+def test_the_rate_falls_at_plateaus_and_the_last_plateau_ends_training():
+    losses = [3.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    found = [plateaus("valid_loss", losses[: n + 1]) for n in range(len(losses))]
+    assert [falls for falls, _, _ in found] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert [stop for _, stop, _ in found] == [False] * 8 + [True]
+    assert found[-1][2].epoch == 5
+
+
+def test_without_validation_the_plateaus_are_those_of_the_training_loss():
+    assert plateaus("loss", [1 / n for n in range(1, 9)])[:2] == (0, False)
+    falls, stop, keep = plateaus("loss", [1.0] * 7)
+    assert (falls, stop, keep.epoch) == (2, True, 7)
+    again = KeepBest("valid_loss", False, None, follow=2)
+    again.load_state_dict(keep.state_dict())
+    assert again.state_dict() == keep.state_dict()

@@ -201,6 +201,10 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         """Returns the loss and the metrics."""
         raise NotImplementedError
 
+    def _training_objective(self) -> Objective:
+        """Returns the objective of training; it may differ from that of the comparison with the baselines."""
+        return self._objective()
+
     def _evaluation_objective(self) -> Objective:
         """Returns the objective of `evaluate`; it may be slower and more exact than that of training."""
         return self._objective()
@@ -361,7 +365,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
             if self._start is not None:
                 put(self.network_, self._start_weights(self._start))
             try:
-                job = (self.network_, self._objective(), batches, valid)
+                job = (self.network_, self._training_objective(), batches, valid)
                 if checkpoint.workers is None:
                     run = train(*job, settings, loggers=() if logs is None else logs.channels)
                 else:

@@ -17,6 +17,10 @@ import torch
 from .averaging import AverageWeights
 from .workers.group import ALONE, Group
 
+FALL, FALLS = 0.25, 2
+"""Factor of the learning rate at a plateau of the metric, and number of plateaus before the last one."""
+LOSS_DELTA = 0.01
+"""Share by which the training loss must fall to count, if nothing is held out."""
 TINY_LOSS = 1e-3
 """Greatest validation loss with which a perfect metric ends training: 0.001 nats, or 0.001 of the targets' variance."""
 
@@ -38,6 +42,7 @@ class KeepBest(pl.Callback):
         perfect: best possible value of the metric. Training stops if it is reached and the validation loss is at most
             `TINY_LOSS`. None if there is no best value.
         average: has the weights to keep; None for those of the last step.
+        follow: see `Settings.follow`.
     """
 
     def __init__(
@@ -48,12 +53,14 @@ class KeepBest(pl.Callback):
         min_delta: float = 0.0,
         perfect: float | None = None,
         average: AverageWeights | None = None,
+        follow: int | None = None,
     ) -> None:
         self.monitor, self.sign, self.patience = monitor, 1.0 if greater else -1.0, patience
         self.min_delta, self.perfect, self.average = min_delta, perfect, average
         self.best, self.epoch = [-float("inf")] * 2, 0
         self.reference, self.gained = [-float("inf")] * 2, 0
         self.weights: dict[str, torch.Tensor] = {}
+        self.follow, self.falls, self.fell, self.least = follow, 0, 0, float("inf")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Ends a resumed run that had already stopped."""
@@ -71,8 +78,10 @@ class KeepBest(pl.Callback):
             network = pl_module.network
             weights = network.state_dict() if self.average is None else self.average.weights(network)
             self.weights = {k: v.detach().cpu().clone() for k, v in weights.items()}
-        if self._clearly_better(score):
+        if self._clearly_better(score) if self.follow is None or self.monitor in history[-1] else self._learns(history):
             self.reference, self.gained = score, len(history)
+        if self.follow is not None and self.falls < FALLS and self._waited(history) >= self.follow:
+            self.falls, self.fell = self.falls + 1, len(history)
         self._stop_if_done(trainer, history)
 
     def _clearly_better(self, score: list[float]) -> bool:
@@ -81,8 +90,22 @@ class KeepBest(pl.Callback):
             return score > self.reference
         return gains[0] > 0 or (score[0] >= self.reference[0] and gains[1] > 0)
 
+    def _learns(self, history: list[dict[str, float]]) -> bool:
+        """Whether the training loss is clearly lower than ever."""
+        loss = history[-1]["loss"]
+        learns = loss < self.least * (1 - LOSS_DELTA)
+        self.least = loss if learns else self.least
+        return learns
+
+    def _waited(self, history: list[dict[str, float]]) -> int:
+        """Epochs since the last clearly better one or the last fall of the learning rate."""
+        return len(history) - max(self.gained, self.fell)
+
     def _stop_if_done(self, trainer: pl.Trainer, history: list[dict[str, float]]) -> None:
-        spent = self.patience is not None and len(history) - self.gained >= self.patience
+        if self.follow is None:
+            spent = self.patience is not None and len(history) - self.gained >= self.patience
+        else:
+            spent = self.falls == FALLS and self._waited(history) >= self.follow
         if spent or (history and self._perfect(history[-1])):
             trainer.should_stop = True
 
@@ -93,13 +116,16 @@ class KeepBest(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state for the checkpoint."""
-        return {name: getattr(self, name) for name in ("best", "epoch", "weights", "reference", "gained")}
+        names = ("best", "epoch", "weights", "reference", "gained", "falls", "fell", "least")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores the state. Checkpoints of earlier versions measure the patience from the best epoch."""
         self.best, self.epoch, self.weights = (state_dict[k] for k in ("best", "epoch", "weights"))
         self.reference = state_dict.get("reference", self.best)
         self.gained = state_dict.get("gained", self.epoch)
+        self.falls, self.fell = state_dict.get("falls", 0), state_dict.get("fell", 0)
+        self.least = state_dict.get("least", float("inf"))
 
 
 class SaveRun(pl.Callback):

@@ -22,7 +22,7 @@ from recurra.errors import DataError, UsageError
 from recurra.nn import RECURRENT
 
 from .averaging import AverageWeights
-from .callbacks import Clock, Interrupt, KeepBest, SaveRun
+from .callbacks import FALL, Clock, Interrupt, KeepBest, SaveRun
 from .checkpoints import CheckedFiles
 from .health.monitor import HealthMonitor
 from .health.nonfinite import first_bad
@@ -36,6 +36,7 @@ from .workers.group import ALONE, Group, join, own_share
 from .workers.sums import Sums
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
+RISE_STEPS = 50  # the same if their number is not known
 
 
 def train(
@@ -74,7 +75,6 @@ def train(
     device = choose_device(settings.device)
     clock = None if settings.max_minutes is None else Clock(settings.max_minutes, group)
     save = None if settings.checkpoint is None else SaveRun(settings.checkpoint, settings.checkpoint_minutes)
-    learner = Learner(network, objective, batches, valid, settings, clock, save, group)
     average = AverageWeights(len(batches)) if settings.average_weights else None
     keep = KeepBest(
         f"valid_{objective.monitor}",
@@ -83,7 +83,9 @@ def train(
         settings.min_delta,
         objective.perfect,
         average,
+        settings.follow,
     )
+    learner = Learner(network, objective, batches, valid, settings, clock, save, group, keep)
     interrupt = Interrupt(save)
     health = HealthMonitor(settings.gradient_clip) if settings.health_checks else None
     log = LogMetrics() if loggers else None
@@ -143,8 +145,10 @@ class Learner(pl.LightningModule):
         clock: Clock | None = None,
         save: SaveRun | None = None,
         group: Group = ALONE,
+        keep: KeepBest | None = None,
     ) -> None:
         super().__init__()
+        self.keep = keep
         self.network, self.objective, self.settings, self.group = network, objective, settings, group
         self.batches, self.valid, self.clock, self.save = batches, valid, clock, save
         self.total_steps = settings.epochs * len(batches)
@@ -174,7 +178,7 @@ class Learner(pl.LightningModule):
         return self._tokens / max(self._seconds, 1e-9)
 
     def configure_optimizers(self) -> Any:
-        """Returns AdamW, with a learning rate that rises shortly and then falls as a cosine."""
+        """Returns AdamW. Its learning rate rises and then falls: as a cosine, or at each plateau of the metric."""
         groups, rates = [], []
         for layer, parameters in self._layers():
             groups += [
@@ -199,6 +203,9 @@ class Learner(pl.LightningModule):
         return layer.rate * self._rate(step) if gone >= layer.begin else 0.0
 
     def _rate(self, step: int) -> float:
+        if self.settings.follow is not None:
+            falls = 0 if self.keep is None else self.keep.falls
+            return min(1.0, (step + 1) / RISE_STEPS) * FALL**falls  # type: ignore[no-any-return]
         gone = self.clock.share if self.clock else 0.0
         rise = min(1.0, max((step + 1) / max(WARM_UP * self.total_steps, 1.0), gone / WARM_UP))
         return rise * 0.5 * (1 + math.cos(math.pi * min(max(step / self.total_steps, gone), 1.0)))

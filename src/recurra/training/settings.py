@@ -80,6 +80,8 @@ class Settings:
         gradient_clip: largest norm of the gradient.
         patience: epochs without a clear improvement after which training stops; None for no limit.
         min_delta: relative improvement of the metric that counts as clear.
+        follow: epochs without a clearly better metric after which the learning rate falls, and finally training stops,
+            in place of the cosine and `patience`; None for these. Without validation data, the training loss counts.
         average_weights: whether to validate and keep a moving average of the weights, with a time constant of one pass.
         max_minutes: time limit, with the learning rate at its end; None for no limit.
         seed: seed of dropout.
@@ -102,6 +104,7 @@ class Settings:
     patience: int | None = None
     min_delta: float = 0.0
     average_weights: bool = False
+    follow: int | None = None
     max_minutes: float | None = None
     seed: int = 0
     device: str = "auto"

@@ -51,6 +51,29 @@ class SequenceFitOptions(FitOptions, TimeOptions):
             "categories.",
         ),
     ] = None
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            help="Numeric series: what the layers read: steps, segments, parts or spectra. Default: auto, which "
+            "chooses.",
+            rich_help_panel="Network",
+        ),
+    ] = None
+    members: Annotated[
+        int | None,
+        typer.Option(
+            "--members",
+            help="Numeric series: networks whose answers are averaged. Default: 5 for 20 to 499 series, else 1.",
+            rich_help_panel="Network",
+            min=1,
+        ),
+    ] = None
+
+    def params(self) -> dict[str, Any]:
+        """Returns the parameters that were given."""
+        given = {"preset": self.preset, "members": self.members}
+        return super().params() | {name: value for name, value in given.items() if value is not None}
 
 
 def fit(task: str, path: Path, options: SequenceFitOptions, params: dict[str, Any] | None = None) -> None:

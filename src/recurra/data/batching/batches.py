@@ -83,6 +83,7 @@ class Batches:
         seed: seed of that order.
         max_padded_tokens: maximum number of padded steps in a batch of several sequences; by default
             `MAX_PADDED_TOKENS`.
+        passes: passes over the rows in one epoch.
     """
 
     def __init__(
@@ -96,7 +97,9 @@ class Batches:
         shuffle: bool = False,
         seed: int = 0,
         max_padded_tokens: int | None = None,
+        passes: int = 1,
     ) -> None:
+        self.passes = passes
         self.store, self.targets, self.weights = store, targets, weights
         self.rows = np.arange(len(store)) if rows is None else rows
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
@@ -105,7 +108,7 @@ class Batches:
         if isinstance(targets, SequenceStore):
             lengths = np.maximum(lengths, targets.lengths[self.rows])
         self._capacity = capacities(lengths, batch_size, max_padded_tokens)
-        self._count = batch_count(self._capacity)
+        self._count = passes * batch_count(self._capacity)
 
     @classmethod
     def of_list(cls, sequences: Sequence[np.ndarray], rows: np.ndarray | None = None, **options: Any) -> Self:
@@ -136,8 +139,11 @@ class Batches:
 
     def plan(self, epoch: int) -> list[np.ndarray]:
         """Returns the rows of every batch of an epoch."""
+        return [rows for number in range(self.passes) for rows in self._pass(epoch * self.passes + number)]
+
+    def _pass(self, number: int) -> list[np.ndarray]:
         lengths = self.store.lengths
-        random = np.random.default_rng((self.seed, epoch))
+        random = np.random.default_rng((self.seed, number))
         plan: list[np.ndarray] = []
         for capacity in np.unique(self._capacity):
             rows = self.rows[self._capacity == capacity]

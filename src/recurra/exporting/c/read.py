@@ -12,6 +12,7 @@ from recurra.errors import UsageError
 from recurra.nn import RECURRENT, Memoryless
 from recurra.tasks.base import Estimator
 from recurra.tasks.forecast.estimator import Forecaster
+from recurra.tasks.many_to_one.ensemble import one_network
 from recurra.tasks.many_to_one.estimator import SequenceEstimator
 from recurra.tasks.serving.names import column_names, output_names
 
@@ -51,12 +52,13 @@ def _of_estimator(model: Any) -> Plan:
 
 def _of_sequences(model: Any) -> Plan:
     """Reads a classifier or regressor."""
-    encoder, network = model.encoder_, model.network_
+    encoder = model.encoder_
     if encoder.kind != "series":
         raise UsageError(
             f"the model reads {'texts' if encoder.kind == 'text' else 'recordings'}, but the C file takes numbers; "
             "train on numeric series of features that your device computes step by step"
         )
+    network = one_network(model, "a C file")
     cell, layers = layer_of(network.encoder.recurrent)
     inputs = column_names(model) or [f"x{i}" for i in range(encoder.features)]
     pooling = network.pooling

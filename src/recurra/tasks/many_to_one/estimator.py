@@ -10,8 +10,10 @@ from itertools import compress
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
+import msgspec
 import numpy as np
 import torch
+from rich.console import Console
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -24,7 +26,7 @@ from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import Arrays, Texts, as_column, as_sequences, is_empty, is_missing
 from recurra.data.encoders.logmel import HOP, AudioConfig
 from recurra.data.encoders.running_text import RunningTextConfig
-from recurra.data.encoders.series import SeriesConfig
+from recurra.data.encoders.series import SeriesConfig as SeriesEncoderConfig
 from recurra.data.encoders.text import TextConfig
 from recurra.data.files.audio import Recordings
 from recurra.data.pieces import PieceColumn
@@ -37,15 +39,26 @@ from recurra.tasks.baselines import Baseline, chance
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
+from recurra.tasks.params import param
 from recurra.tasks.starting.language import Start
 from recurra.tasks.subject import Subject, unknown_notes
 from recurra.tasks.tuning.parts import Data, cut_rows, share_of
 from recurra.tasks.tuning.space import Space, declared
-from recurra.training.settings import LayerRate
+from recurra.training.settings import LayerRate, Run, Settings
 
 from .conformal import FILE, NOT_CALIBRATED, Calibration, coverage_metrics
+from .ensemble import Ensemble
 from .metrics.groups import as_groups, measure_groups
 from .network import PooledNetwork
+from .presets import (
+    Selection,
+    SeriesConfig,
+    candidates,
+    explain_choice,
+    members_of,
+    network_for,
+    schedule,
+)
 from .running import RunningEvaluation, Totals
 from .scan import TargetScan
 from .simple.fit import Fitted, cross_validate, fit_models
@@ -72,6 +85,8 @@ SERIES_DEFAULTS = {
 AUDIO_DEFAULTS = TEXT_DEFAULTS | {"bidirectional": True}
 OF_TEXTS = ("tokens", "vocab_size", "embedding_size", "token_dropout")
 """Parameters that matter for texts only."""
+OF_SERIES = ("preset", "members")
+"""Parameters that matter for numeric series only."""
 SMALL = 500
 """Fewer numeric sequences than this are few: see `SequenceEstimator.held_out_of_few`."""
 
@@ -94,8 +109,9 @@ class ChosenConfig(Record):
 class PooledConfig(FolderConfig, kw_only=True):
     """config.json of the many-to-one tasks, without their targets."""
 
-    encoder: TextConfig | RunningTextConfig | SeriesConfig | AudioConfig
+    encoder: TextConfig | RunningTextConfig | SeriesEncoderConfig | AudioConfig
     chosen: ChosenConfig | None = None  # early models gave every parameter
+    series: SeriesConfig = msgspec.field(default_factory=SeriesConfig)
     feature_names: list[str] | None = None
 
     def check(self) -> None:
@@ -180,6 +196,26 @@ class SequenceEstimator(Estimator):
     embedding_size: int = 128
     pooling: str | None = None
     token_dropout: float = 0.3
+    preset: str = param(
+        "auto",
+        "",
+        'for numeric series, what a step of the recurrent layers is: `"steps"` (a step of the series), `"segments"` '
+        '(about 32 segments of neighbouring steps), `"parts"` (about 4) or `"spectra"` (of overlapping windows). '
+        '`"auto"` compares some of them by cross-validation if several networks are trained, else it is '
+        '`"segments"` for long series. With `epochs=` it is `"steps"`.',
+        choices="recurra.tasks.many_to_one.presets:CHOICES",
+        search=("auto", "steps", "segments", "parts", "spectra"),
+    )
+    members: int | None = param(
+        None,
+        "",
+        "for numeric series, number of networks whose answers are averaged. Each leaves out a part of the sequences, "
+        "and is tested on it. None for 5 if there are 20 to 499 sequences, and neither `epochs`, `max_minutes`, "
+        "`validation_fraction`, validation data nor workers are given; else 1.",
+        at_least=1,
+        at_most=1000,
+        none="for the default",
+    )
 
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "text": TEXT_DEFAULTS,
@@ -189,6 +225,10 @@ class SequenceEstimator(Estimator):
     """For each kind of sequences, what a parameter is that was left None; docs/decisions 0002 and 0005 say why."""
     simple_models: ClassVar = KINDS
     starts_from_language: ClassVar = True
+    series_ = SeriesConfig()
+    """What the layers read of numeric series, and the number of networks."""
+    _presets = {"steps": 1}  # noqa: RUF012  (replaced, not changed)
+    _selection = None
     held_out_of_few: ClassVar[float] = 0.0
     """Default of `validation_fraction` on few numeric sequences; without validation data the last epoch is kept."""
 
@@ -359,13 +399,19 @@ class SequenceEstimator(Estimator):
     ) -> Prepared:
         if self._start is not None:
             self._take_encoder(self._start)
+        self._presets, self._selection, self.series_ = {"steps": 1}, None, SeriesConfig()
         if isinstance(X, PieceColumn):
             from .large import prepare
 
             return prepare(self, X, y, sample_weight, validation_data, seed, checkpoint)
         sequences = as_sequences(X) if self._start is None else self._accept(X)
         y = as_column(y, len(sequences), "y")
-        self.resolved_params_ = self._choose(sequences.kind, int((~is_missing(y)).sum()))
+        count = int((~is_missing(y)).sum())
+        self.resolved_params_ = self._choose(sequences.kind, count)
+        alone = validation_data is None and checkpoint.workers is None
+        members = members_of(self, sequences.kind, count, alone)
+        if members > 1:
+            self.resolved_params_["validation_fraction"] = 0.0
         weights = as_weights(sample_weight, len(sequences))
         training, held_out = self._split(y, validation_data is None, seed)
         self._fit_targets(y[training])
@@ -380,6 +426,8 @@ class SequenceEstimator(Estimator):
             valid = self._validation_batches(validation_data, checkpoint)
         elif held_out.any():
             valid = self._batches(store, held_out, targets, weights, None)
+        if sequences.kind == "series":
+            batches, valid = self._plan(batches, valid, members, None if members == 1 else self._stratify(y[training]))
         summary = {
             "sequences": int(training.sum()),
             "steps": int(store.lengths[training].sum()),
@@ -415,6 +463,49 @@ class SequenceEstimator(Estimator):
 
     def _layer_rates(self, start: Start) -> tuple[LayerRate, ...]:
         return () if start.same else LAYER_RATES
+
+    def _plan(
+        self, batches: Batches, valid: Batches | None, members: int, strata: np.ndarray | None
+    ) -> tuple[Batches, Batches | None]:
+        """Chooses the presets of the network, and the data of several networks."""
+        self._steps = float(np.median(batches.store.lengths[batches.rows]))
+        self._presets = candidates(self, members, self._steps)
+        preset, segment = next(iter(self._presets.items()))
+        if members > 1:
+            regress = self.task == "regress"
+            self._selection = Selection(self._objective(), batches, members, strata, batches.seed, correct=regress)
+            batches, valid = self._selection.train, self._selection.valid
+        values = self._selection.values if self._selection else 0
+        self.series_ = SeriesConfig(preset, segment, members, values)
+        return batches, valid
+
+    def _training_objective(self) -> Any:
+        return self._selection.objective if self._selection else self._objective()
+
+    def _settings_of_run(self, prepared: Prepared, seed: int, checkpoint: CheckpointConfig) -> Settings:
+        settings = super()._settings_of_run(prepared, seed, checkpoint)
+        if self.encoder_.kind != "series":
+            return settings
+        return schedule(self, settings, cast(Batches, prepared.train), self._presets, self._steps)
+
+    def _keep(self, run: Run, epochs: int) -> None:
+        super()._keep(run, epochs)
+        network = self.network_
+        if self._selection and isinstance(network, Ensemble):
+            row = run.history[run.best_epoch - 1] if run.best_epoch else {}
+            self.metrics_["presets"] = losses = self._selection.finish(network, row)
+            preset = next(iter(network.presets))
+            self.series_ = SeriesConfig(preset, self._presets[preset], self.series_.members, self.series_.values)
+            if self.verbose and losses:
+                metric = "accuracy" if self.task == "classify" else "r2"
+                said = f"{'R²' if metric == 'r2' else metric} {row[f'valid_{metric}']:.4f}"
+                words = explain_choice(preset, self.series_.segment, self.series_.members, losses, said)
+                Console(stderr=True, soft_wrap=True).print(words, highlight=False, markup=False)
+        self._selection = None
+
+    def _compare_with_baselines(self, batches: Any, valid: Any) -> None:
+        ensemble = isinstance(self.network_, Ensemble)
+        super()._compare_with_baselines(batches, None if ensemble else valid)
 
     def _choose(self, kind: str, count: int) -> dict[str, Any]:
         """The parameters that depend on the kind of sequences and their number: as given, else by default."""
@@ -532,7 +623,13 @@ class SequenceEstimator(Estimator):
         if names is not None:
             self.feature_names_in_ = np.array(names, dtype=object)
 
-    def _build(self) -> PooledNetwork:
+    def _build(self) -> torch.nn.Module:
+        network = network_for(self, self._presets, self.series_, self._build_one)
+        if self._selection and isinstance(network, Ensemble):
+            self._selection.start(network)
+        return network
+
+    def _build_one(self, preset: str, segment: int) -> PooledNetwork:
         chosen = self.resolved_params_
         return PooledNetwork(
             self.encoder_.input_size,
@@ -541,16 +638,17 @@ class SequenceEstimator(Estimator):
             pooling=chosen["pooling"],
             frames=AUDIO_FRAMES if self.encoder_.kind == "audio" else 0,
             token_dropout=self.token_dropout,
+            preset=preset,
+            segment=segment,
             **vars(self._recurrent(bidirectional=chosen["bidirectional"], dropout=chosen["dropout"])),
         )
 
     # searching
 
     def _search_space(self, *data: Any) -> Space:
-        space = declared(type(self))
-        if as_sequences(data[0]).kind != "text":
-            space = {name: search for name, search in space.items() if name not in OF_TEXTS}
-        return space
+        kind = as_sequences(data[0]).kind
+        others = (() if kind == "text" else OF_TEXTS) + (() if kind == "series" else OF_SERIES)
+        return {name: search for name, search in declared(type(self)).items() if name not in others}
 
     def _search_defaults(self, *data: Any) -> dict[str, Any]:
         sequences = as_sequences(data[0])
@@ -628,7 +726,7 @@ class SequenceEstimator(Estimator):
             steps,
             answers=self._describe(output),
             seconds=frames * HOP if frames else None,
-            notes=[] if steps is None else unknown_notes(batch.values, batch.lengths, steps),
+            notes=self.series_.notes() if steps is None else unknown_notes(batch.values, batch.lengths, steps),
             title=self.title,
             words=words,
             any_length=True,
@@ -752,6 +850,7 @@ class SequenceEstimator(Estimator):
             "targets": self._target_config(),
             "encoder": self.encoder_.to_config(),
             "chosen": self.resolved_params_,
+            **({} if self.series_ == SeriesConfig() else {"series": msgspec.to_builtins(self.series_)}),
         }
         names = getattr(self, "feature_names_in_", None)
         return config | ({} if names is None else {"feature_names": names.tolist()}), self.encoder_.to_files()
@@ -764,6 +863,8 @@ class SequenceEstimator(Estimator):
         self._load_targets(config["targets"])
         self.calibration_ = Calibration.from_file(files[FILE], self._targets_count()) if FILE in files else None
         self._name_features(config.get("feature_names"))
+        self.series_ = SeriesConfig(**config.get("series", {}))
+        self._presets, self._selection = {self.series_.preset: self.series_.segment}, None
         self.resolved_params_ = config["chosen"] or self._choose(self.encoder_.kind, 0)
 
     def _patience(self) -> float:
@@ -771,7 +872,8 @@ class SequenceEstimator(Estimator):
         return 0.5 if self.encoder_.kind == "series" else super()._patience()
 
     def _settings(self) -> dict[str, Any]:
-        return super()._settings() | self.resolved_params_
+        series = {} if self.series_ == SeriesConfig() else msgspec.to_builtins(self.series_)
+        return super()._settings() | self.resolved_params_ | series
 
     def _card_info(self) -> tuple[str, str]:
         if self.encoder_.kind == "text":

@@ -27,6 +27,7 @@ from recurra.onnx.pooling import MAX, STEPS, SUM, WEIGHT, add_pooling_steps, dra
 from recurra.onnx.recurrence import Ragged, States
 from recurra.ops.registry import kernels
 from recurra.tasks.many_to_one.classify import SequenceClassifier
+from recurra.tasks.many_to_one.ensemble import one_network
 from recurra.tasks.many_to_one.estimator import SequenceEstimator
 from recurra.tasks.many_to_one.network import PooledNetwork
 from recurra.tasks.many_to_one.regress import SequenceRegressor
@@ -69,7 +70,7 @@ def regress(graph: Graph, estimator: SequenceRegressor) -> Plan:
 
 def _pooled(graph: Graph, estimator: SequenceEstimator) -> tuple[Plan, str]:
     """Returns a plan without the outputs of the task, and the output of the network."""
-    network: Any = estimator.network_
+    network: Any = one_network(estimator, "ONNX")
     stream = _streams(network)
     given = add_input(graph, estimator.encoder_, stateful=stream)
     values, ragged = given.values, given.ragged

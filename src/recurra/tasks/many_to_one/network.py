@@ -11,6 +11,8 @@ from recurra.nn import Pooling, SequenceEncoder, SpectrumMask, init_recurrent_, 
 from recurra.ops import Linear
 from recurra.ops import dropout as drop
 
+from .frames import SeriesFrames
+
 
 class PooledNetwork(torch.nn.Module):
     """Encoder, pooling over the steps, and a linear head: one output per sequence.
@@ -23,6 +25,8 @@ class PooledNetwork(torch.nn.Module):
         dropout: probability of dropping a feature before each layer and before the head, in training.
         frames: where the input is spectra, how many of them make a step; they are masked in training. 0 for
             other input.
+        preset: what the layers read of numeric series, see `recurra.tasks.many_to_one.frames.PRESETS`.
+        segment: steps of the series in a step of the layers.
         **encoder: further arguments of `recurra.nn.SequenceEncoder`.
     """
 
@@ -35,12 +39,16 @@ class PooledNetwork(torch.nn.Module):
         pooling: str,
         dropout: float,
         frames: int = 0,
+        preset: str = "steps",
+        segment: int = 1,
         **encoder: Any,
     ) -> None:
         super().__init__()
         self.frames = frames
         self.mask = SpectrumMask() if frames else None
-        self.encoder = SequenceEncoder(input_size * max(frames, 1), embedding_size, dropout=dropout, **encoder)
+        self.series = None if preset == "steps" else SeriesFrames(input_size, preset, segment)
+        size = input_size * max(frames, 1) if self.series is None else self.series.size
+        self.encoder = SequenceEncoder(size, embedding_size, dropout=dropout, **encoder)
         if not embedding_size and not frames:
             # series change little from step to step: docs/decisions/0005, which rejects orthogonal weights for them
             init_recurrent_(self.encoder.recurrent, orthogonal=False)
@@ -52,6 +60,8 @@ class PooledNetwork(torch.nn.Module):
         """Outputs `(batch, outputs)` for tokens `(batch, time)` or features `(batch, time, features)`."""
         if self.mask is not None:
             values, lengths = stack_frames(self.mask(values, lengths), lengths, self.frames)
+        if self.series is not None:
+            values, lengths = self.series(values, lengths)
         output, last = self.encoder(values, lengths)
         pooled = self.pooling(output, last, lengths.to(output.device))
         return self.head(drop(pooled, self.dropout, training=self.training))

@@ -16,6 +16,8 @@ from recurra.tasks.serving.service import InputError
 from recurra.tasks.serving.stepper import Advanced, Stepper
 from recurra.tasks.serving.text import TextSteps
 
+from .ensemble import one_network
+
 
 def stepper(estimator: Any) -> Stepper:
     """Returns the stepper of a fitted classifier or regressor.
@@ -41,7 +43,7 @@ class SequenceStepper(Stepper):
     """
 
     def __init__(self, estimator: Any) -> None:
-        self.estimator, self.network = estimator, estimator.network_.eval()
+        self.estimator, self.network = estimator, one_network(estimator, "running step by step").eval()
         encoder = self.network.encoder
         self.layer = StepLayer(encoder.recurrent, estimator.device)
         self.pooling = StepPooling(self.network.pooling, encoder.output_size)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from recurra.tasks.many_to_one.ensemble import one_network
+
 from .parts import Described, describe_tokenizer, linear
 
 
@@ -25,7 +27,7 @@ def describe_layer(layer: Any) -> Described:
 
 
 def _described(model: Any, target: dict[str, Any]) -> Described:
-    network = model.network_
+    network = one_network(model, "a model file for JavaScript")
     encoder = network.encoder
     tensors = linear({"head": network.head, "score": network.pooling.score, "embedding": encoder.embedding})
     settings = {"input": _inputs(model.encoder_, network.frames), "pooling": network.pooling.how, "target": target}

@@ -1,0 +1,293 @@
+"""Chooses what the recurrent layers read of numeric series, and how many networks are averaged."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recurra._util.schema import Record, Size
+from recurra.cells.registry import NO_MEMORY
+from recurra.data.batching.batches import Batches
+from recurra.errors import UsageError
+from recurra.tasks.base import MIN_EPOCHS
+from recurra.training.settings import Settings
+
+from .ensemble import MEMBERS, CrossFitted, Ensemble, ValuesMap, draw_parts
+from .frames import PRESETS, SeriesFrames, frame_length
+from .simple.features import resampled
+from .simple.fit import RESAMPLED, Examples, choose_strength, fit_linear
+
+AUTO = "auto"
+CHOICES = (AUTO, *PRESETS)
+FEWEST, MOST = 20, 500
+"""Sequences with which presets are compared by default: at least, and fewer than."""
+SHORT, MIDDLE, LONG = 16, 64, 128
+"""Median lengths from which other presets are compared."""
+EPOCH_STEPS = 24
+"""Training steps between two validations, at least."""
+CHANCE = 1.645
+"""Standard errors that a gain over the linear map must have."""
+PLATEAU_STEPS = {True: 150, False: 400}
+"""Training steps without a better metric after which the learning rate falls, of several networks and of one."""
+MOST_STEPS, MOST_FRAMES = 3000, 5e6
+"""Training steps, and frames that all networks read together, at most."""
+
+
+class SeriesConfig(Record):
+    """See `SequenceEstimator.series_`.
+
+    Attributes:
+        preset: what the layers read, see `recurra.tasks.many_to_one.frames.PRESETS`.
+        segment: steps of the series in a step of the layers.
+        members: networks that are averaged.
+        values: steps of the linear map that the networks correct; 0 without one.
+    """
+
+    preset: str = "steps"
+    segment: Size = 1
+    members: Size = 1
+    values: int = 0
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if self.preset not in PRESETS:
+            raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {self.preset!r:.40}")
+        if not 1 <= self.segment <= 1 << 20 or not 1 <= self.members <= 1000 or not 0 <= self.values <= RESAMPLED:
+            raise ValueError("series has a size that is out of range")
+
+    def notes(self) -> list[str]:
+        """Says what a step of a recurrent layer is, and which layers belong to which network."""
+        found = []
+        if self.preset == "spectra":
+            found.append(f"a step of the recurrent layers is a window of {self.segment} steps; windows overlap by half")
+        elif self.preset != "steps":
+            found.append(f"a step of the recurrent layers is a segment of {self.segment} steps")
+        if self.members > 1:
+            found.append(
+                f"the answer is the average of {self.members} networks; layers whose names begin with "
+                f"presets.{self.preset}.0 belong to the first"
+            )
+        return found
+
+
+def members_of(estimator: Any, kind: str, count: int, alone: bool) -> int:
+    """Returns how many networks are trained on parts of the sequences.
+
+    Args:
+        estimator: the estimator.
+        kind: kind of the sequences.
+        count: sequences with a target.
+        alone: whether there are neither validation data nor several workers.
+
+    Raises:
+        UsageError: the parameters ask for several networks, but they cannot be trained.
+    """
+    given = estimator.members
+    if estimator._start is not None:
+        if estimator._start.same and estimator._start.model.series_.members > 1:
+            raise UsageError("start_from needs a model of one network; train it with members=1 (--members 1)")
+        if given not in (None, 1):
+            raise UsageError("members above 1 cannot start from a model")
+        return 1
+    if kind != "series":
+        if given not in (None, 1) or estimator.preset != AUTO:
+            raise UsageError(f"preset and members are for numeric series, not for {kind}")
+        return 1
+    if given is not None:
+        if given > 1 and not alone:
+            raise UsageError("members above 1 are tested on the training data: leave out validation data and workers")
+        if given > count:
+            raise UsageError(f"there are {count} sequences for {given} members")
+        return int(given)
+    free = alone and estimator.epochs is None and estimator.validation_fraction is None
+    return MEMBERS if free and estimator.max_minutes is None and FEWEST <= count < MOST else 1
+
+
+def candidates(estimator: Any, members: int, steps: float) -> dict[str, int]:
+    """Returns the presets to compare, each with the steps of a frame.
+
+    Args:
+        estimator: the estimator.
+        members: networks of each preset.
+        steps: median length of the sequences.
+    """
+    if estimator._start is not None and estimator._start.same:
+        config = estimator._start.model.series_
+        return {config.preset: config.segment}
+    if estimator.preset != AUTO:
+        names: tuple[str, ...] = (estimator.preset,)
+    elif estimator.cell == NO_MEMORY or steps < SHORT or (members == 1 and estimator.epochs is not None):
+        names = ("steps",)
+    elif members == 1:
+        names = ("segments",) if steps >= MIDDLE else ("steps",)
+    elif steps < MIDDLE:
+        names = ("steps", "parts")
+    else:
+        names = PRESETS if steps < LONG else PRESETS[1:]
+    return {name: frame_length(name, steps) for name in names}
+
+
+def network_for(estimator: Any, presets: dict[str, int], config: SeriesConfig, build: Any) -> torch.nn.Module:
+    """Returns an untrained network, or an ensemble.
+
+    Args:
+        estimator: the estimator.
+        presets: steps of a frame, by preset.
+        config: number of members, and size of the linear map.
+        build: returns a `PooledNetwork` for a preset and the steps of its frame.
+    """
+    if config.members == 1:
+        return build(*next(iter(presets.items())))  # type: ignore[no-any-return]
+    width, outputs = estimator.encoder_.input_size, estimator._output_size()
+    values = ValuesMap(width, config.values, outputs) if config.values else None
+    members = {name: [build(name, size) for _ in range(config.members)] for name, size in presets.items()}
+    return Ensemble(members, estimator.task == "classify", values)
+
+
+class Selection:
+    """The training of the networks of all presets on parts of the sequences, and the choice of a preset.
+
+    Args:
+        objective: of the task.
+        batches: training data.
+        members: number of parts.
+        strata: group of each training sequence, whose proportions the parts keep; None for none.
+        seed: seed of the division.
+        correct: whether the networks correct a linear map.
+    """
+
+    def __init__(
+        self, objective: Any, batches: Batches, members: int, strata: np.ndarray | None, seed: int, *, correct: bool
+    ) -> None:
+        rows, store = batches.rows, batches.store
+        passes = -(-EPOCH_STEPS // len(batches))
+        common = (store, rows, batches.targets, batches.weights)
+        self.train = Batches(*common, batch_size=batches.batch_size, shuffle=True, seed=seed, passes=passes)
+        self.valid = Batches(*common, batch_size=256)
+        parts = draw_parts(rows, members, len(store), strata, seed)
+        self.weight, self.bias, offset = None, None, None
+        if correct:
+            self.weight, self.bias, offset = _fit_values(batches, parts, members)
+        self.objective = CrossFitted(objective, parts, offset)
+
+    @property
+    def values(self) -> int:
+        """Steps of the linear map; 0 without one."""
+        return 0 if self.weight is None else len(self.weight)
+
+    def start(self, network: Ensemble) -> None:
+        """Sets the weights of the linear map."""
+        if network.values is not None and self.weight is not None and self.bias is not None:
+            network.values.weight.copy_(self.weight)
+            network.values.bias.copy_(self.bias)
+
+    def finish(self, network: Ensemble, row: dict[str, float]) -> dict[str, float]:
+        """Keeps the networks of the best preset.
+
+        Args:
+            network: all networks.
+            row: metrics of the best epoch.
+
+        Returns:
+            The loss of each preset.
+        """
+        losses = {name: row[f"valid_loss_{name}"] for name in network.presets if f"valid_loss_{name}" in row}
+        network.choose(min(losses, key=losses.__getitem__) if losses else next(iter(network.presets)))
+        if network.values is not None:
+            network.share.fill_(self._share(network))
+        return losses
+
+    def _share(self, network: Ensemble) -> float:
+        """The factor of the correction with the lowest squared error on sequences that the networks did not see.
+
+        It is 0 if the error of the linear map falls by no more than chance explains (one-sided t-test, 5 %).
+        """
+        self.objective.active = []
+        errors, changes = [], []
+        with torch.inference_mode():
+            for batch in self.valid:
+                found, target, weight = self.objective.observe(network.eval(), batch)
+                base = self.objective.offset[batch.rows]  # type: ignore[index]
+                root = 1.0 if weight is None else weight.sqrt().unsqueeze(1)
+                errors.append((root * (target - base)).double())
+                changes.append((root * (next(iter(found.values())) - base)).double())
+        error, change = torch.cat(errors), torch.cat(changes)
+        share = float((error * change).sum() / (change**2).sum().clamp(min=1e-300))
+        share = min(max(share, 0.0), 1.0)
+        gain = (error**2 - (error - share * change) ** 2).mean(1)
+        return share if gain.mean() > CHANCE * gain.std() / len(gain) ** 0.5 else 0.0
+
+
+def _fit_values(batches: Batches, parts: np.ndarray, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Fits ridge regression on the resampled values.
+
+    Returns:
+        Weights `(steps, features, outputs)`, bias `(outputs,)`, and for each row of the store the prediction of a model
+        that did not see the part of the row, `(rows, outputs)`.
+    """
+    rows, targets = batches.rows, batches.targets
+    assert isinstance(targets, Tensor)  # noqa: S101  (training data of a regressor)
+    sequences = batches.store.take(rows)
+    width = sequences[0].shape[1]
+    steps = max(1, min(max(map(len, sequences)), RESAMPLED // width))
+    features = np.concatenate([resampled(row[None], np.array([len(row)]), steps) for row in sequences])
+    weights = None if batches.weights is None else batches.weights[rows].double().numpy()
+    examples = Examples(features, targets[rows].double().numpy(), weights, targets.shape[1], False)
+    strength = choose_strength(examples)
+    offset = torch.zeros(len(batches.store), targets.shape[1])
+    for number in range(count):
+        held = parts[rows] == number
+        weight, bias = _solved(examples.take(np.flatnonzero(~held)), strength)
+        offset[torch.from_numpy(rows[held])] = torch.from_numpy(features[held] @ weight + bias).float()
+    weight, bias = _solved(examples, strength)
+    return torch.from_numpy(weight).float().reshape(steps, width, -1), torch.from_numpy(bias).float(), offset
+
+
+def _solved(examples: Examples, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and bias for features that are not standardized."""
+    found = fit_linear(examples, strength)
+    weight = found["weight"] / found["scale"][:, None]
+    return weight, found["bias"] - found["mean"] @ weight
+
+
+def schedule(estimator: Any, settings: Settings, batches: Batches, presets: dict[str, int], steps: float) -> Settings:
+    """Returns the settings of a run on few numeric series whose length follows the metric.
+
+    Args:
+        estimator: the estimator.
+        settings: those without this rule.
+        batches: training data.
+        presets: steps of a frame, by preset.
+        steps: median length of the sequences.
+    """
+    fixed = estimator.epochs is not None or estimator.max_minutes is not None or settings.patience is None
+    if fixed or settings.epochs <= MIN_EPOCHS:
+        return settings
+    members = estimator.series_.members
+    frames = 0
+    for name, size in presets.items():
+        whole = torch.tensor(int(steps))
+        frames += int(steps) if name == "steps" else int(SeriesFrames(1, name, size).frames_of(whole))
+    work = batches.batch_size * max(frames, 1) * max(members - 1, 1)
+    most = min(MOST_STEPS, max(MOST_FRAMES / work, PLATEAU_STEPS[members > 1] * 3))
+    wait = max(math.ceil(PLATEAU_STEPS[members > 1] / len(batches)), 2)
+    return replace(settings, epochs=max(math.ceil(most / len(batches)), 3 * wait), follow=wait)
+
+
+def explain_choice(chosen: str, segment: int, members: int, losses: dict[str, float], metric: str) -> str:
+    """Returns a sentence on the choice of the preset.
+
+    Example:
+        >>> explain_choice("parts", 63, 5, {"parts": 0.5, "steps": 0.75}, "accuracy 0.8300").partition(";")[2]
+        ' loss 0.5 (steps 0.75).'
+    """
+    others = ", ".join(f"{name} {loss:.3g}" for name, loss in losses.items() if name != chosen)
+    size = "" if chosen == "steps" else f" ({segment} steps in a frame)"
+    beside = f" ({others})" if others else ""
+    loss = f"; loss {losses[chosen]:.3g}{beside}" if chosen in losses else ""
+    return f"Preset {chosen}{size}, average of {members} networks: cross-validated {metric}{loss}."
