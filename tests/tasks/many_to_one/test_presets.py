@@ -185,7 +185,7 @@ def test_inspection_says_what_a_layer_belongs_to():
     assert "a segment of 2 steps" in notes
     assert "the average of 2 networks" in notes
     found = model.order_test(X, y)
-    assert set(found) == {"in order", "shuffled"}
+    assert set(found) >= {"in order", "shuffled"}
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".c", ".safetensors"])
