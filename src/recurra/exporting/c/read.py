@@ -12,8 +12,8 @@ from recurra.errors import UsageError
 from recurra.nn import RECURRENT, Memoryless
 from recurra.tasks.base import Estimator
 from recurra.tasks.forecast.estimator import Forecaster
-from recurra.tasks.many_to_one.ensemble import one_network
 from recurra.tasks.many_to_one.estimator import SequenceEstimator
+from recurra.tasks.many_to_one.series.ensemble import one_network
 from recurra.tasks.serving.names import column_names, output_names
 
 from .forecast import read_forecaster

@@ -47,10 +47,12 @@ from recurra.tasks.tuning.space import Space, declared
 from recurra.training.settings import LayerRate, Run, Settings
 
 from .conformal import FILE, NOT_CALIBRATED, Calibration, coverage_metrics
-from .ensemble import Ensemble
 from .metrics.groups import as_groups, measure_groups
 from .network import PooledNetwork
-from .presets import (
+from .running import RunningEvaluation, Totals
+from .scan import TargetScan
+from .series.ensemble import Ensemble
+from .series.presets import (
     Selection,
     SeriesConfig,
     candidates,
@@ -59,8 +61,6 @@ from .presets import (
     network_for,
     schedule,
 )
-from .running import RunningEvaluation, Totals
-from .scan import TargetScan
 from .simple.fit import Fitted, cross_validate, fit_models
 from .simple.models import KINDS, Constant, Problem
 
@@ -203,7 +203,7 @@ class SequenceEstimator(Estimator):
         '(about 32 segments of neighbouring steps), `"parts"` (about 4) or `"spectra"` (of overlapping windows). '
         '`"auto"` compares some of them by cross-validation if several networks are trained, else it is '
         '`"segments"` for long series. With `epochs=` it is `"steps"`.',
-        choices="recurra.tasks.many_to_one.presets:CHOICES",
+        choices="recurra.tasks.many_to_one.series.presets:CHOICES",
         search=("auto", "steps", "segments", "parts", "spectra"),
     )
     members: int | None = param(

@@ -27,10 +27,10 @@ from recurra.onnx.pooling import MAX, STEPS, SUM, WEIGHT, add_pooling_steps, dra
 from recurra.onnx.recurrence import Ragged, States
 from recurra.ops.registry import kernels
 from recurra.tasks.many_to_one.classify import SequenceClassifier
-from recurra.tasks.many_to_one.ensemble import one_network
 from recurra.tasks.many_to_one.estimator import SequenceEstimator
 from recurra.tasks.many_to_one.network import PooledNetwork
 from recurra.tasks.many_to_one.regress import SequenceRegressor
+from recurra.tasks.many_to_one.series.ensemble import one_network
 from recurra.tasks.serving.layer import StepPooling
 
 

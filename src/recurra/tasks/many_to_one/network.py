@@ -11,7 +11,7 @@ from recurra.nn import Pooling, SequenceEncoder, SpectrumMask, init_recurrent_, 
 from recurra.ops import Linear
 from recurra.ops import dropout as drop
 
-from .frames import SeriesFrames
+from .series.frames import SeriesFrames
 
 
 class PooledNetwork(torch.nn.Module):
@@ -25,7 +25,7 @@ class PooledNetwork(torch.nn.Module):
         dropout: probability of dropping a feature before each layer and before the head, in training.
         frames: where the input is spectra, how many of them make a step; they are masked in training. 0 for
             other input.
-        preset: what the layers read of numeric series, see `recurra.tasks.many_to_one.frames.PRESETS`.
+        preset: what the layers read of numeric series, see `recurra.tasks.many_to_one.series.frames.PRESETS`.
         segment: steps of the series in a step of the layers.
         **encoder: further arguments of `recurra.nn.SequenceEncoder`.
     """

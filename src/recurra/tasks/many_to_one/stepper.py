@@ -16,7 +16,7 @@ from recurra.tasks.serving.service import InputError
 from recurra.tasks.serving.stepper import Advanced, Stepper
 from recurra.tasks.serving.text import TextSteps
 
-from .ensemble import one_network
+from .series.ensemble import one_network
 
 
 def stepper(estimator: Any) -> Stepper:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recurra.tasks.many_to_one.ensemble import one_network
+from recurra.tasks.many_to_one.series.ensemble import one_network
 
 from .parts import Described, describe_tokenizer, linear
 

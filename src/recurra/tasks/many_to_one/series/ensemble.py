@@ -14,8 +14,6 @@ from recurra.data.batching.batches import Batch
 from recurra.errors import UsageError
 from recurra.ops.reproducible import sum_steps, total
 
-from .network import PooledNetwork
-
 MEMBERS = 5
 """Networks, and parts of the training sequences."""
 BEHIND = 1.15
@@ -80,7 +78,7 @@ class Ensemble(torch.nn.Module):
     share: Tensor
 
     def __init__(
-        self, presets: Mapping[str, Sequence[PooledNetwork]], classes: bool, values: ValuesMap | None = None
+        self, presets: Mapping[str, Sequence[torch.nn.Module]], classes: bool, values: ValuesMap | None = None
     ) -> None:
         super().__init__()
         self.presets = torch.nn.ModuleDict({name: torch.nn.ModuleList(each) for name, each in presets.items()})
@@ -88,7 +86,7 @@ class Ensemble(torch.nn.Module):
         self.register_buffer("share", torch.ones(()))
 
     @property
-    def members(self) -> list[PooledNetwork]:
+    def members(self) -> list[torch.nn.Module]:
         """Networks of the chosen preset."""
         return list(next(iter(self.presets.values())))  # type: ignore[arg-type]
 
@@ -123,7 +121,7 @@ class CrossFitted:
         self.active: list[str] = []
         self.epochs = 0
 
-    def _output(self, member: PooledNetwork, batch: Batch, rows: Tensor) -> Tensor:
+    def _output(self, member: torch.nn.Module, batch: Batch, rows: Tensor) -> Tensor:
         lengths = batch.lengths[rows]
         steps = max(int(lengths.max()), 1)
         output = member(batch.values[rows, :steps], lengths)

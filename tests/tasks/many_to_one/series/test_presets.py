@@ -10,8 +10,8 @@ import recurra
 from recurra import SequenceClassifier, SequenceRegressor
 from recurra.errors import UsageError
 from recurra.ops import batch_invariant
-from recurra.tasks.many_to_one.ensemble import CrossFitted, Ensemble, ValuesMap, draw_parts
-from recurra.tasks.many_to_one.frames import PRESETS, SeriesFrames, frame_length
+from recurra.tasks.many_to_one.series.ensemble import CrossFitted, Ensemble, ValuesMap, draw_parts
+from recurra.tasks.many_to_one.series.frames import PRESETS, SeriesFrames, frame_length
 from recurra.tasks.many_to_one.simple.features import resampled
 
 QUICK = {"hidden_size": 8, "epochs": 3, "verbose": 0}

@@ -15,12 +15,12 @@ from recurra.cells.registry import NO_MEMORY
 from recurra.data.batching.batches import Batches
 from recurra.errors import UsageError
 from recurra.tasks.base import MIN_EPOCHS
+from recurra.tasks.many_to_one.simple.features import resampled
+from recurra.tasks.many_to_one.simple.fit import RESAMPLED, Examples, choose_strength, fit_linear
 from recurra.training.settings import Settings
 
 from .ensemble import MEMBERS, CrossFitted, Ensemble, ValuesMap, draw_parts
 from .frames import PRESETS, SeriesFrames, frame_length
-from .simple.features import resampled
-from .simple.fit import RESAMPLED, Examples, choose_strength, fit_linear
 
 AUTO = "auto"
 CHOICES = (AUTO, *PRESETS)
@@ -42,7 +42,7 @@ class SeriesConfig(Record):
     """See `SequenceEstimator.series_`.
 
     Attributes:
-        preset: what the layers read, see `recurra.tasks.many_to_one.frames.PRESETS`.
+        preset: what the layers read, see `recurra.tasks.many_to_one.series.frames.PRESETS`.
         segment: steps of the series in a step of the layers.
         members: networks that are averaged.
         values: steps of the linear map that the networks correct; 0 without one.

@@ -1,0 +1,1 @@
+"""Numeric series: frames, several networks on parts of the sequences, and the choice between presets."""
