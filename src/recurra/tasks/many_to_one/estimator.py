@@ -500,6 +500,8 @@ class SequenceEstimator(Estimator):
                 metric = "accuracy" if self.task == "classify" else "r2"
                 said = f"{'R²' if metric == 'r2' else metric} {row[f'valid_{metric}']:.4f}"
                 words = explain_choice(preset, self.series_.segment, self.series_.members, losses, said)
+                if network.values is not None and not network.share:
+                    words += " The networks do not improve the ridge regression, whose answer is given."
                 Console(stderr=True, soft_wrap=True).print(words, highlight=False, markup=False)
         self._selection = None
 
