@@ -25,6 +25,7 @@ from recurra.data.encoders.running_text import BEGIN_ID
 from recurra.errors import UsageError
 from recurra.exporting.onnx import build
 from recurra.tasks import registry
+from recurra.tasks.forecast.baselines.mixture import Shares
 
 RANDOM = np.random.default_rng(0)
 PAIRS = ["good day", "good night", "bad day"] * 20, ["bonjour", "bonne nuit", "mauvais jour"] * 20
@@ -207,6 +208,7 @@ def test_language_model_with_labels():
 def test_forecaster(options):
     y = np.round(np.sin(np.arange(300) / 5) * 10 + 1000 + RANDOM.normal(size=300), 3)
     model = Forecaster(**quick(horizon=7, **options)).fit(y)
+    model._network.season, model._network.shares = 5, Shares(0.1, 0.2, 0.3, 0.4)
     (forecast,) = model.forecast(y)
     session = Session(build(model))
     found = session(x=y[None, -model.context_ :, None].astype(np.float32))

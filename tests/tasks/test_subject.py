@@ -20,6 +20,7 @@ from recurra import (
 )
 from recurra.errors import DataError, UsageError
 from recurra.tasks.base import Estimator
+from recurra.tasks.forecast.baselines.mixture import Shares
 from recurra.tasks.subject import Subject, unknown_notes
 
 QUICK = {"hidden_size": 8, "epochs": 3, "batch_size": 8, "learning_rate": 0.02, "dropout": 0.0, "verbose": 0}
@@ -152,6 +153,9 @@ def test_tag(crf):
         np.testing.assert_allclose(scores, [np.log(row).sum() for row in sure], rtol=1e-4, atol=1e-5)
 
 
+SHARES = Shares(0.1, 0.0, 0.2, 0.7)  # a network that is not better than the baselines would have no share
+
+
 def test_forecast():
     table = pd.DataFrame(
         {"day": pd.date_range("2024-01-01", periods=96), "sold": wave(96), "open": 1.0, "rain": wave(96)[::-1]}
@@ -159,6 +163,7 @@ def test_forecast():
     sizes = {"horizon": 6, "context": 20, "segment": 4, "loss": "l1", "quantiles": ()}
     model = Forecaster(**QUICK, **sizes)
     model.fit(table, time="day", target="sold", features="rain", known="open")
+    model._network.shares = SHARES
     future = table.iloc[90:][["day", "open"]]
     subject = check(model, table.iloc[:90], table["sold"].iloc[90:], future=future)
     expected = model.predict(table.iloc[:90], future=future)["forecast"]
@@ -177,6 +182,7 @@ def test_forecast():
 def test_forecast_of_several_series():
     model = Forecaster(**QUICK, horizon=4, context=7, segment=3, loss="l1", quantiles=())
     model.fit([np.stack([wave(60), 2 * wave(60)], 1), np.stack([3 * wave(50), wave(50)], 1)])
+    model._network.shares = SHARES
     X = [np.stack([wave(20), wave(20)], 1), np.stack([wave(4), wave(4)], 1)]
     y = [X[0][:4], np.where(np.arange(8).reshape(4, 2) == 0, np.nan, 8.0)]
     subject = check(model, X, y)

@@ -11,6 +11,7 @@ import recurra
 from recurra.errors import UsageError
 from recurra.exporting.c.emulate_forecast import emulate_forecast
 from recurra.exporting.c.read import read
+from recurra.tasks.forecast.baselines.mixture import Shares
 
 STEPS = 1000
 SHAPE = {"context": 7, "horizon": 5, "segment": 2, "epochs": 1, "hidden_size": 4, "verbose": 0, "random_state": 0}
@@ -43,15 +44,22 @@ def difference(model, found: np.ndarray, wanted: np.ndarray) -> float:
     return float((np.abs(found - wanted).reshape(shape) / scale[1][:, None]).max())
 
 
+def mixed(model: recurra.Forecaster) -> recurra.Forecaster:
+    """The model with a share of every baseline."""
+    model.season_, model.shares_ = min(3, model.context_), Shares(0.1, 0.2, 0.3, 0.4)
+    model._network.season, model._network.shares = model.season_, model.shares_
+    return model
+
+
 @pytest.fixture(scope="module")
 def several():
     """Two targets and another column, with missing values."""
-    return recurra.Forecaster(**SHAPE).fit(waves(120, 2, 0.2), features=waves(120, 1, 0.2, 1))
+    return mixed(recurra.Forecaster(**SHAPE).fit(waves(120, 2, 0.2), features=waves(120, 1, 0.2, 1)))
 
 
 @pytest.fixture(scope="module")
 def plain():
-    return recurra.Forecaster(**SHAPE).fit(waves(120)[:, 0])
+    return mixed(recurra.Forecaster(**SHAPE).fit(waves(120)[:, 0]))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +91,7 @@ def test_several_targets_with_missing_values(several, cell, layers, compiler, tm
     ids=str,
 )
 def test_sizes_and_quantiles(options, tmp_path):
-    model = recurra.Forecaster(**(SHAPE | options)).fit(waves(120)[:, 0])
+    model = mixed(recurra.Forecaster(**(SHAPE | options)).fit(waves(120)[:, 0]))
     x = waves(100, seed=4)
     found = run_steps(recurra.export(model, tmp_path / "flow.c"), x, "gcc")
     assert difference(model, found, answers(model, x)) <= 1e-5

@@ -13,6 +13,7 @@ import recurra
 from recurra import Forecaster
 from recurra.data.columns.panel import panel_of_arrays
 from recurra.exporting import export
+from recurra.tasks.forecast.baselines.mixture import Shares
 
 STEPS = 260
 OPTIONS = {"horizon": 7, "hidden_size": 10, "epochs": 2, "random_state": 0, "verbose": 0}
@@ -50,6 +51,7 @@ def forecaster(request, folder):
     else:
         how: Any = {"decoding": "recursive", "segment": 2, "quantiles": ()} if request.param == "recursive" else {}
         model = Forecaster(cell="rnn" if how else "gru", **how, **OPTIONS).fit(waves(STEPS, 1)[:, 0])
+    model._network.season, model._network.shares = 4, Shares(0.1, 0.2, 0.3, 0.4)
     return model, export(model, folder / f"{request.param}.safetensors", format="web")
 
 

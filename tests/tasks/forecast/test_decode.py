@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from recurra.data.batching.windows import Layout
-from recurra.tasks.forecast.baselines import LAST_VALUE
+from recurra.tasks.forecast.baselines.simple import LAST_VALUE
 from recurra.tasks.forecast.decode import roll, score
 
 

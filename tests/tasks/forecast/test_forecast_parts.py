@@ -16,13 +16,16 @@ from recurra.data.columns.frequency import Frequency
 from recurra.data.columns.panel import Columns, Panel, Series, panel_of_arrays
 from recurra.errors import DataError, UsageError
 from recurra.nn import RecurrentSpec
-from recurra.tasks.forecast import baselines as references
 from recurra.tasks.forecast import intervals as bands
+from recurra.tasks.forecast.baselines import simple as references
+from recurra.tasks.forecast.baselines.linear import fit_linear, linear
+from recurra.tasks.forecast.baselines.mixture import Shares
 from recurra.tasks.forecast.decode import roll, score
 from recurra.tasks.forecast.intervals import nested, shifts
 from recurra.tasks.forecast.network import ForecastNetwork
 from recurra.tasks.forecast.objective import ForecastObjective
-from recurra.tasks.forecast.prepare import Preparation, choose_context, choose_segment
+from recurra.tasks.forecast.prepare import Preparation
+from recurra.tasks.forecast.sizes import choose_context, choose_segment
 from recurra.tasks.forecast.split import Parts, Seen, split_panel
 
 # splits
@@ -165,30 +168,15 @@ def test_linear_map_finds_a_linear_rule():
     for i in range(3, 300):
         y[i] = 1.5 * y[i - 1] - y[i - 2] + 0.5 * y[i - 3]
     found = windows(y, 3, 2)
-    weight, bias = references.fit_linear(found, found)
+    map = fit_linear(found, found)
     for batch in found:
-        np.testing.assert_allclose(references.linear(batch.values, weight, bias), batch.targets, atol=2e-2)
+        np.testing.assert_allclose(map(batch.values), batch.targets, atol=2e-2)
 
 
 def test_season_and_last_value():
     context = torch.arange(6.0).reshape(1, 6, 1)
     assert references.last_value(context, 2).flatten().tolist() == [5, 5]
     assert references.seasonal(context, 7, 3).flatten().tolist() == [3, 4, 5, 3, 4, 5, 3]
-
-
-@settings(max_examples=30)
-@given(st.integers(3, 40), st.integers(0, 1000))
-def test_season_is_found_in_noise_and_none_where_there_is_none(season, seed):
-    random = np.random.default_rng(seed)
-    y = np.tile(np.arange(float(season)), 10) + random.normal(scale=0.1, size=10 * season)
-    assert references.find_season([y[:, None]], 3 * season) == season
-    assert references.find_season([np.cumsum(random.normal(size=400))[:, None]], 100) == 1
-
-
-@given(st.integers(0, 1000))
-def test_season_of_a_smooth_wave_in_noise(seed):
-    y = 10 * np.sin(2 * np.pi * np.arange(420) / 24) + np.random.default_rng(seed).normal(size=420)
-    assert references.find_season([y[:, None]], 140) % 24 in (0, 1, 23)
 
 
 # bands
@@ -311,6 +299,28 @@ def test_level_and_size_of_a_context_pass_through():
     larger[:, :, :2] = larger[:, :, :2] * 10 + 1000
     expected = model(values, future) * 10 + 1000
     torch.testing.assert_close(model(larger, future), expected, rtol=1e-2, atol=1.0)
+
+
+def test_shares_are_a_weighted_mean_with_the_baselines():
+    model = network()
+    model.season = 5
+    torch.nn.init.normal_(model.linear_weight)
+    torch.nn.init.normal_(model.linear_bias)
+    values, future = torch.randn(3, 12, 5), torch.randn(3, 6, 2)
+    context, alone = values[:, :, :2], model(values, future)
+    parts = [
+        references.last_value(context, 6),
+        references.seasonal(context, 6, 5),
+        linear(context, model.linear_weight, model.linear_bias),
+        alone[..., 0],
+    ]
+    model.shares = Shares(0.1, 0.2, 0.3, 0.4)
+    found = model(values, future)
+    expected = sum(share * part for share, part in zip(model.shares, parts, strict=True))
+    torch.testing.assert_close(found[..., 0], expected)
+    torch.testing.assert_close(found[..., 1:] - found[..., :1], 0.4 * (alone[..., 1:] - alone[..., :1]))
+    model.shares = Shares(1.0, 0.0, 0.0, 0.0)
+    assert torch.equal(model(values, future)[..., 0], parts[0])
 
 
 def test_quantiles_do_not_move_the_point_forecast():

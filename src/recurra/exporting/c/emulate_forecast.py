@@ -40,6 +40,8 @@ def _forecast(plan: Plan, own: Forecasting, past: np.ndarray, begin: int) -> np.
     for k in range(own.targets):
         last = values[-1, k]
         size = np.float32(values[own.filling :, k].std(dtype=np.float64)) + np.float32(QUIET)
+        away = values[own.filling :, k] - last
+        base = np.zeros(own.horizon, np.float32) if own.base is None else apply(own.base, away)
         memory = _remembered(plan, own, values, known, k, (values[:, k] - last) / size)
         for segment, position in enumerate(own.positions):
             again = [(h.copy(), c.copy()) for h, c in memory]
@@ -47,7 +49,7 @@ def _forecast(plan: Plan, own: Forecasting, past: np.ndarray, begin: int) -> np.
             output = run_step(plan, again, query)
             rows = slice(segment * own.written, min((segment + 1) * own.written, own.horizon))
             count = rows.stop - rows.start
-            point = apply(own.write, output)[:count] * size + last
+            point = apply(own.write, output)[:count] * size + last + base[rows]
             found[rows, k, 0] = point
             if own.quantiles is not None:
                 distances = apply(own.quantiles, output).reshape(len(own.levels), -1)[:, :count].T

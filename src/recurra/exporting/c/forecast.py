@@ -8,8 +8,8 @@ import numpy as np
 
 from recurra.errors import UsageError
 
-from .plan import Calendar, Forecasting, Plan, title
-from .weights import layer_of, linear, matrix, numbers
+from .plan import Calendar, Forecasting, Linear, Plan, title
+from .weights import affine, layer_of, linear, matrix, numbers
 
 
 def read_forecaster(model: Any) -> Plan:
@@ -26,6 +26,7 @@ def read_forecaster(model: Any) -> Plan:
     columns, targets = learnt.columns, len(learnt.columns.target)
     ((mean, deviation),) = learnt.scales.values()
     split = len(columns.features)
+    share = network.shares.network
     levels = tuple(float(level) for level in model.quantiles or ())
     names = [f"{name}, step {step}" for step in range(1, model.horizon + 1) for name in columns.target]
     return Plan(
@@ -48,12 +49,17 @@ def read_forecaster(model: Any) -> Plan:
             beside=None if network.beside is None else matrix(network.beside.weight),
             positions=numbers(network.position).astype(np.float32),
             places=numbers(network.target).astype(np.float32),
-            write=linear(network.write),
-            quantiles=None if network.spread is None else linear(network.spread),
+            write=_times(network.write, share),
+            base=affine(*network.base()) if share < 1 else None,
+            quantiles=None if network.spread is None else _times(network.spread, share),
             shifts=numbers(network.shifts).astype(np.float32),
             calendar=_calendar(model),
         ),
     )
+
+
+def _times(layer: Any, share: float) -> Linear:
+    return affine(layer.weight * share, layer.bias * share)
 
 
 def _calendar(model: Any) -> Calendar | None:

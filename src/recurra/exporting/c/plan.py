@@ -125,8 +125,10 @@ class Forecasting:
         beside: from a segment of the other inputs `(size, segment * side)`; None if there is none.
         positions: vector of each segment to forecast `(segments, size of a position)`.
         places: vector of each target `(targets, size of a target)`.
-        write: steps of a segment.
-        quantiles: distances of the quantiles of a segment from the point forecast; None for no quantiles.
+        write: steps of a segment, times the share of the network.
+        base: share of the baselines, from the differences from the last value; None if there is none.
+        quantiles: distances of the quantiles of a segment from the point forecast, times the same share; None for no
+            quantiles.
         shifts: of the quantiles `(horizon, targets, levels)`.
         calendar: cycles of the time of the steps to forecast; None if the network does not use the time.
     """
@@ -144,6 +146,7 @@ class Forecasting:
     positions: np.ndarray
     places: np.ndarray
     write: Linear
+    base: Linear | None
     quantiles: Linear | None
     shifts: np.ndarray
     calendar: Calendar | None = None
@@ -175,6 +178,7 @@ class Forecasting:
             read=self.read.quantized(),
             beside=None if self.beside is None else self.beside.quantized(),
             write=self.write.quantized(),
+            base=None if self.base is None else self.base.quantized(),
             quantiles=None if self.quantiles is None else self.quantiles.quantized(),
             calendar=None if self.calendar is None else replace(self.calendar, ahead=self.calendar.ahead.quantized()),
         )

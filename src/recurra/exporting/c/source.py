@@ -159,6 +159,7 @@ def _conditions(plan: Plan) -> frozenset[str]:
         "complete": not own.masked,
         "beside": own.beside is not None,
         "alone": own.beside is None and not own.masked,
+        "base": own.base is not None,
         "quantiles": bool(own.levels),
         "calendar": own.calendar is not None,
         "timeless": own.calendar is None,
@@ -324,7 +325,8 @@ def _forecasting(plan: Plan, arrays: Arrays) -> list[str]:
         cycles = f"/* Cycles of the calendar in microseconds: {', '.join(own.calendar.cycles)}; 0 is the year. */\n"
         found += [interval, cycles + arrays.times("model_cycles", own.calendar.lengths)]
         found.append(arrays.matrix("model_ahead", own.calendar.ahead))
-    for name, part in (("reading", own.read), ("writing", own.write), ("quantiles", own.quantiles)):
+    parts = (("reading", own.read), ("writing", own.write), ("base", own.base), ("quantiles", own.quantiles))
+    for name, part in parts:
         if part is not None:
             found += [arrays.matrix(f"model_{name}", part.weight), arrays.floats(f"model_{name}_bias", part.bias)]
     if own.quantiles is not None:

@@ -77,7 +77,12 @@ def _weights(module: Any, i: int, cell: str) -> Layer:
 
 def linear(module: Any) -> Linear:
     """Returns the weights of a linear layer."""
-    return Linear(matrix(module.weight), numbers(module.bias).astype(np.float32))
+    return affine(module.weight, module.bias)
+
+
+def affine(weight: Tensor, bias: Tensor) -> Linear:
+    """Returns a matrix `(outputs, features)` and a bias in float32."""
+    return Linear(matrix(weight), numbers(bias).astype(np.float32))
 
 
 def matrix(weight: Tensor) -> Matrix:

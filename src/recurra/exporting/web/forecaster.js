@@ -98,7 +98,8 @@ export class Forecaster {
     const points = this.#network.linear(after.output, rows, "write.weight", "write.bias");
     const { levels } = this.#config;
     const spread = levels.length ? this.#network.linear(after.output, rows, "spread.weight", "spread.bias") : null;
-    const answers = contexts.map((_, row) => this.#inOrder(points, spread, series, row * targets));
+    const base = this.#base(series);
+    const answers = contexts.map((_, row) => this.#inOrder(points, base, spread, series, row * targets));
     return { answers, read: past.inspected, queried: after.inspected };
   }
 
@@ -154,16 +155,24 @@ export class Forecaster {
     return queries.map((value, i) => value + ahead[Math.floor(i / (block * targets)) * block + (i % block)]);
   }
 
+  // The share of the baselines in the forecast of each series, less its last value: `(series, horizon)`.
+  #base(series) {
+    if (!this.#network.has("base.weight")) return null;
+    const away = Float32Array.from(series.flatMap((one) => one.away));
+    return this.#network.linear(away, series.length, "base.weight", "base.bias");
+  }
+
   // What was written for the segments, in the order of time: `(horizon, targets, 1 + quantiles)`.
-  #inOrder(points, spread, series, first) {
-    const { sizes, horizon, levels } = this.#config;
+  #inOrder(points, base, spread, series, first) {
+    const { sizes, horizon, levels, share = 1 } = this.#config;
     return Array.from({ length: horizon }, (_, step) =>
       Array.from({ length: this.#config.input.targets }, (_, target) => {
         const { size, last } = series[first + target];
         const row = (first + target) * sizes.coming + Math.floor(step / sizes.written);
         const at = step % sizes.written;
-        const point = points[row * sizes.written + at] * size + last;
-        const away = (i) => spread[(row * levels.length + i) * sizes.written + at] * size;
+        const beside = base ? base[(first + target) * horizon + step] : 0;
+        const point = points[row * sizes.written + at] * size * share + beside + last;
+        const away = (i) => spread[(row * levels.length + i) * sizes.written + at] * size * share;
         return [point, ...levels.map((_, i) => point + away(i))];
       }),
     );
@@ -176,7 +185,8 @@ export class Forecaster {
     const shifts = levels.length ? this.#network.tensor("shifts").data : null;
     const moved = found.map((step, at) =>
       step.map(([point, ...rest], target) => {
-        const shift = (i) => shifts[(Math.min(at, horizon - 1) * step.length + target) * levels.length + i];
+        const growth = Math.sqrt(Math.floor(at / horizon) + 1);
+        const shift = (i) => growth * shifts[(Math.min(at, horizon - 1) * step.length + target) * levels.length + i];
         const all = nested(
           point,
           rest.map((value, i) => value + shift(i)),
@@ -216,7 +226,7 @@ function seriesOf(context, target) {
   const mean = away.reduce((sum, value) => sum + value, 0) / away.length;
   const variance = away.reduce((sum, value) => sum + (value - mean) ** 2, 0) / away.length;
   const size = Math.sqrt(variance) + QUIET;
-  return { steps: away.map((value) => value / size), last, size, target, context };
+  return { away, steps: away.map((value) => value / size), last, size, target, context };
 }
 
 // Calls `work` with the steps of each segment, and joins the lists that it returns.

@@ -23,8 +23,9 @@ from recurra.tasks.tuning.parts import Parts
 from recurra.tasks.tuning.space import Space
 from recurra.tasks.tuning.tunable import Tunable
 
-from .prepare import Preparation, most_context
+from .prepare import Preparation
 from .result import Forecast, rows_of
+from .sizes import most_context
 
 
 def new_panel(

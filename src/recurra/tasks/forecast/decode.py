@@ -13,7 +13,7 @@ from recurra.data.batching.windows import WindowBatch, Windows
 from recurra.ops import total
 from recurra.tasks.baselines import Measured
 
-from .baselines import LAST_VALUE
+from .baselines.simple import LAST_VALUE
 from .network import ForecastNetwork
 
 Way = Callable[[WindowBatch], Tensor]

@@ -15,8 +15,6 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from recurra._util.messages import counted
-from recurra._util.schema import Record, Size
 from recurra.cells import CellLike
 from recurra.data.batching.batches import Shuffled
 from recurra.data.batching.windows import Frame, Windows
@@ -24,47 +22,31 @@ from recurra.data.columns.panel import Panel, Series, with_future
 from recurra.data.columns.timestamps import TimeReading
 from recurra.errors import DataError, UsageError
 from recurra.ops import reproducible_algebra
-from recurra.tasks.base import PREDICT_BATCH, Estimator, beside
-from recurra.tasks.baselines import Comparison, compare, no_held_out
+from recurra.tasks.base import PREDICT_BATCH, Estimator
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
 from recurra.tasks.subject import Subject
 
-from . import baselines as references
+from .baselines.mixture import ALONE, Shares, SharesConfig
+from .closing.close import VALID_WINDOWS, close
+from .closing.measure import measure, spans_of
 from .coerce import SearchedForecaster, accept, accept_future, in_kind, kind_of, new_panel
-from .decode import Way, roll, score
+from .decode import roll
 from .inspection import subject_of_panel
-from .intervals import most_windows, nested, shifts
+from .intervals import nested
 from .network import ForecastNetwork
 from .objective import LOSSES, ForecastObjective
-from .prepare import Preparation, PreparationConfig, choose_context, choose_segment, most_context
+from .prepare import Preparation, PreparationConfig
 from .result import Forecast
 from .service import ForecastService
+from .sizes import MAX_STEPS, SizesConfig, choose_sizes
 from .split import Parts, Seen, SeenConfig, split_panel
 
-MAX_STEPS = 1_000_000
-"""Longest context, season and horizon; far above what is useful."""
 DECODINGS = ("direct", "recursive")
-PARTS = ("training", "validation", "test")
 EPOCH_BATCHES = 100
 """Batches in an epoch at most: windows of a long series overlap, and early stopping wants to look now and then."""
-VALID_WINDOWS = 1024
-"""Validation windows looked at after each epoch; the closing metrics are taken over all."""
-
-
-class SizesConfig(Record):
-    """Steps that a forecaster looks back on, of a season, and of a segment."""
-
-    context: Size
-    season: Size
-    segment: Size
-
-    def check(self) -> None:
-        """See `Record.check`."""
-        if not self.segment <= self.context <= MAX_STEPS or self.season > MAX_STEPS:
-            raise ValueError(f"a segment is at most the context, and context and season at most {MAX_STEPS:,} steps")
 
 
 class ForecastConfig(FolderConfig):
@@ -73,6 +55,7 @@ class ForecastConfig(FolderConfig):
     sizes: SizesConfig
     preparation: PreparationConfig
     seen: SeenConfig
+    shares: SharesConfig | None = None
 
 
 @dataclass(eq=False, repr=False)
@@ -115,6 +98,7 @@ class Forecaster(SearchedForecaster, Estimator):
     Attributes:
         context_: steps looked back on.
         season_: length of the season that was found, 1 for none.
+        shares_: weights of the last value, the last season, the linear map and the network in the point forecast.
         preparation_: columns, step of time and scales.
         notes_: what was shortened or left out, for a person.
         history_: a dictionary of metrics for each epoch.
@@ -228,7 +212,10 @@ class Forecaster(SearchedForecaster, Estimator):
         parts = split_panel(panel, self.split, fraction, self.horizon)
         self.preparation_ = Preparation.learn(panel, parts, self.calendar)
         self.notes_: list[str] = [] if isinstance(y, Panel) else list(panel.notes)
-        self._choose_sizes(panel, parts)
+        sizes = choose_sizes(panel, parts, self.preparation_, self.horizon, self.context, self.segment)
+        self.context_, self.season_, self.segment_, notes = sizes
+        self.notes_ += notes
+        self.shares_ = ALONE
         spans = [(0, p.train) for p in parts]
         if any(0 < p.train < self.context_ + self.horizon for p in parts):
             self.preparation_.masked = True  # short series are filled up in front
@@ -268,36 +255,11 @@ class Forecaster(SearchedForecaster, Estimator):
         self.tail_, self.kind_ = self._tail(panel), kind_of(y)
         if self.best_epoch_ or not self.interrupted_:
             with reproducible_algebra():
-                self._close(panel, spans, valid)
+                close(self, panel, spans, valid)
 
     def params_from(self, model: Any) -> dict[str, Any]:
         """See `Estimator.params_from`; context and segment are those that the model chose."""
         return super().params_from(model) | {"context": model.context_, "segment": model.segment_}
-
-    def _choose_sizes(self, panel: Panel, parts: Sequence[Parts]) -> None:
-        """Context, season and segment, from the training part."""
-        lengths = [p.train for p in parts]
-        longest = max(lengths, default=0)
-        whole = [(s, p.train) for s, p in zip(panel.series, parts, strict=True) if p.train > 2]
-        filled = [self.preparation_.frame(panel, s, n, n).steps[:n, : len(panel.columns.target)] for s, n in whole]
-        context, season, segment = choose_context(
-            lengths, self.horizon, lambda most: references.find_season(filled, most)
-        )
-        needed = (self.context or 1) + self.horizon
-        if longest < needed:
-            of = max(len(s) for s in panel.series)
-            raise DataError(
-                f"context {self.context or 1} + horizon {self.horizon} = {needed:,} steps, but the longest series has "
-                f"{longest:,} in its training part (of {of:,} in all)\n"
-                "take a smaller horizon or context, a larger training part, or more data"
-            )
-        if self.context is None and most_context(lengths, self.horizon) < 2 * self.horizon:
-            self.notes_.append(
-                f"the series are short: the context is {counted(context, 'step')} for a horizon of {self.horizon}"
-            )
-        self.context_, self.season_ = self.context or context, season
-        self.segment_ = self.segment or (segment if self.context is None else choose_segment(self.context, season))
-        self.segment_ = min(self.segment_, self.context_)
 
     def _refuse_no_validation(self, elsewhere: Any) -> None:
         if elsewhere is not None:
@@ -330,41 +292,13 @@ class Forecaster(SearchedForecaster, Estimator):
             found.append((begin or first, end))
         return found
 
-    def _close(self, panel: Panel, spans: Sequence[tuple[int, int]], valid: tuple[Panel, Any]) -> None:
-        """Fits the linear baseline, calibrates the bands, and computes the final metrics on all windows."""
-        targets, levels = len(panel.columns.target), self._levels()
-        most = max(2048, 50_000 // targets)
-        every = self._windows(panel, spans, PREDICT_BATCH, most=most)
-        watched = self._windows(*valid, PREDICT_BATCH, most=max(VALID_WINDOWS // targets, 128))
-        weight, bias = references.fit_linear(every, watched if watched.count else None)
-        self._network.linear_weight.copy_(weight)
-        self._network.linear_bias.copy_(bias)
-        if not watched.count:
-            self._conclude(no_held_out(self._compared_metric, {}))
-            return
-        if levels:
-            counted_on = self._windows(*valid, PREDICT_BATCH, most=most_windows(self.horizon, targets, len(levels)))
-            errors = [self._errors(batch) for batch in counted_on]
-            self._network.shifts.copy_(shifts(torch.cat(errors), levels))
-        metrics = self._measure(*valid)
-        self.metrics_["baselines"] = metrics.pop("baselines")
-        self._conclude(Comparison(**metrics.pop("comparison")))
-        self.metrics_["valid"] = {k: v for k, v in metrics.items() if k not in ("n", "coverage_wanted")}
-
     def _compare_with_baselines(self, batches: Any, valid: Any) -> None:
-        """Does nothing: `_close` compares with the baselines, on all windows of the validation part."""
+        """Does nothing: `close` compares with the baselines, on all windows of the validation part."""
 
     @property
     def _compared_metric(self) -> str:
         """The error that is compared with the baselines: the one that the loss measures."""
         return "mse" if self.loss == "l2" else "mae"
-
-    def _errors(self, batch: Any) -> Tensor:
-        """Observed values less uncalibrated quantiles of a batch, NaN where nothing was observed."""
-        found = batch.targets.unsqueeze(-1) - self._roll(batch.values, batch.future)[..., 1:]
-        if batch.weights is not None:
-            found[batch.weights == 0] = torch.nan
-        return found
 
     def _roll(self, values: Tensor, future: Tensor) -> Tensor:
         """Uncalibrated forecasts `(batch, steps, targets, 1 + quantiles)`, scaled, on the CPU."""
@@ -374,11 +308,12 @@ class Forecaster(SearchedForecaster, Estimator):
         return finite(found).clone()
 
     def _answer(self, values: Tensor, future: Tensor) -> Tensor:
-        """Forecasts with calibrated, nested quantiles. Beyond the horizon the shift of its last step is used."""
+        """Forecasts with calibrated, nested quantiles. Beyond the horizon the last shift grows with them."""
         found, levels = self._roll(values, future), self._levels()
         if levels:
-            at = torch.arange(found.shape[1]).clamp(max=self.horizon - 1)
-            found[..., 1:] += self._network.shifts.cpu()[at]
+            at = torch.arange(found.shape[1])
+            growth = (at // self.horizon + 1.0).sqrt()
+            found[..., 1:] += self._network.shifts.cpu()[at.clamp(max=self.horizon - 1)] * growth[:, None, None]
         return nested(found, levels)
 
     @property
@@ -396,6 +331,8 @@ class Forecaster(SearchedForecaster, Estimator):
             self.segment_,
             len(self._levels()),
             recurrent=self._recurrent(),
+            season=self.season_,
+            shares=self.shares_,
         )
 
     def _objective(self) -> ForecastObjective:
@@ -430,46 +367,8 @@ class Forecaster(SearchedForecaster, Estimator):
         """
         check_is_fitted(self, "network_")
         panel = self._accept(y, features, known)
-        spans, part = self._spans(panel, part)
-        return {**self._measure(panel, spans), "part": part}
-
-    def _spans(self, panel: Panel, part: str | None) -> tuple[list[tuple[int, int]], str]:
-        """Returns the steps of each series to evaluate."""
-        if part not in (None, "all", *PARTS):
-            raise UsageError(f"part is one of {', '.join(PARTS)} or all, not {part!r}")
-        parts = self.seen_.parts(panel)
-        lengths = [len(series) for series in panel.series]
-        spans = {
-            "test": [(p.valid, p.test if p.test > p.valid else n) for p, n in zip(parts, lengths, strict=True)],
-            "validation": [(p.train, p.valid) for p in parts],
-            "training": [(0, p.train) for p in parts],
-            "all": [(0, n) for n in lengths],
-        }
-        for name in (part,) if part else ("test", "validation"):
-            if self._windows(panel, spans[name], PREDICT_BATCH).count:
-                return spans[name], name
-        needed = f"{self.horizon} steps to forecast and some before them"
-        place = f"the {part} part of these data holds" if part else "these data hold"
-        raise DataError(f"{place} no series with {needed}; the longest has {counted(max(lengths, default=0), 'step')}")
-
-    def _measure(self, panel: Panel, spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
-        windows, levels, network = self._windows(panel, spans, PREDICT_BATCH), self._levels(), self._network
-        begun = zip(panel.series, self._begun(spans), strict=True)
-        sizes = np.stack([self.preparation_.scale(series, begin)[1] for series, (begin, _) in begun])
-        ways: dict[str, Way] = {
-            "network": lambda batch: self._answer(batch.values, batch.future),
-            **references.ways(windows, self.season_, network.linear_weight.cpu(), network.linear_bias.cpu()),
-        }
-        measured = score(windows, ways, sizes, self._compared_metric)
-        network = measured.pop("network")
-        comparison = compare(network, measured, self._compared_metric, greater=False)
-        own, metrics = network.metrics, {name: found.metrics for name, found in measured.items()}
-        if len(levels) < 2:
-            own.pop("coverage")
-        else:
-            own["coverage_wanted"] = round(levels[-1] - levels[0], 9)
-        baselines = {name: {k: v for k, v in f.items() if k != "coverage"} for name, f in metrics.items()}
-        return {**own, "n": windows.count, **beside(baselines, comparison)}
+        spans, part = spans_of(self, panel, part)
+        return {**measure(self, panel, spans), "part": part}
 
     def order_test(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, y: Any, features: Any = None, known: Any = None, part: str | None = None
@@ -482,7 +381,7 @@ class Forecaster(SearchedForecaster, Estimator):
         """
         check_is_fitted(self, "network_")
         panel = self._accept(y, features, known)
-        windows = self._windows(panel, self._spans(panel, part)[0], PREDICT_BATCH)
+        windows = self._windows(panel, spans_of(self, panel, part)[0], PREDICT_BATCH)
         return {"in order": self._metrics(windows), "shuffled": self._metrics(Shuffled(windows))}
 
     # predicting
@@ -618,13 +517,15 @@ class Forecaster(SearchedForecaster, Estimator):
 
     def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
         sizes = {"context": self.context_, "season": self.season_, "segment": self.segment_}
-        return {"sizes": sizes, "preparation": self.preparation_.to_config(), "seen": self.seen_._asdict()}, {}
+        found = {"sizes": sizes, "preparation": self.preparation_.to_config(), "seen": self.seen_._asdict()}
+        return {**found, "shares": self.shares_._asdict()}, {}
 
     def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
         sizes = config["sizes"]
         self.context_, self.season_, self.segment_ = sizes["context"], sizes["season"], sizes["segment"]
         self.preparation_ = Preparation.from_config(config["preparation"])
         self.seen_ = Seen(**config["seen"])
+        self.shares_ = Shares(**config["shares"]) if config.get("shares") else ALONE  # early models
 
     def _card_info(self) -> tuple[str, str]:
         columns = self.preparation_.columns

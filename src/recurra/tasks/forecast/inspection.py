@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,14 @@ from recurra.tasks.finite import NOT_FINITE, answers_of
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
 
+from .baselines.mixture import ALONE
 from .result import Forecast
 
 
 def subject_of_panel(forecaster: Any, panel: Panel, y: Any = None) -> Subject:
     """The subject of a fitted `Forecaster`: the network forecasts one horizon after the end of every series.
+
+    If the network has no share in the forecasts, its own forecasts are looked at.
 
     Raises:
         DataError: every series is empty, or `y` does not fit.
@@ -36,6 +40,10 @@ def subject_of_panel(forecaster: Any, panel: Panel, y: Any = None) -> Subject:
         batch = _with_targets(batch, y, scales, panel)
     batch = to_device(batch, choose_device(forecaster.device))
     network, objective = forecaster._network.to(batch.values.device).eval(), forecaster._objective()
+    whose = "forecasts"
+    if not network.shares.network:  # nothing in the network would move the forecast
+        network, whose = copy.copy(network), "network's forecasts"
+        network.shares = ALONE
     mean, size = torch.from_numpy(scales[:, :, :1]).to(batch.values.device).unbind(1)  # of the first target, float64
     names = prepare.columns
     sides = [f"{way} of the {cycle}" for cycle in prepare.cycles for way in ("sine", "cosine")]
@@ -47,7 +55,7 @@ def subject_of_panel(forecaster: Any, panel: Panel, y: Any = None) -> Subject:
         batch,
         lambda batch: network(batch.values, batch.future),
         lambda found: (found[:, :, 0, 0] * size + mean).mean(1),
-        f"mean of the forecasts of {names.target[0]} (in its own unit)",
+        f"mean of the {whose} of {names.target[0]} (in its own unit)",
         None if y is None else lambda batch: objective.loss(network, batch),
         layer_steps=_segments(forecaster, panel),
         features=features,

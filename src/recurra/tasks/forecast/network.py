@@ -4,7 +4,8 @@ The idea is that of SegRNN (Lin et al., 2023, arXiv:2308.11200): every target ru
 its last value taken off and put back in the end; a segment of the context is one step of the recurrence; the segments
 of the horizon are each one further step from the last state, told apart by an embedding of their position and of the
 target. Beyond that, here every context is also brought to the same spread, segments see what is known beside the
-targets, and quantiles are read off.
+targets, and quantiles are read off. After training, the point forecast becomes a weighted mean with the baselines, see
+`recurra.tasks.forecast.baselines.mixture`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from torch import Tensor
 
 from recurra.data.batching.windows import Layout
 from recurra.nn import Memoryless, RecurrentSpec
-from recurra.ops import Linear
+from recurra.ops import Linear, linear
 from recurra.ops import dropout as drop
+
+from .baselines.mixture import ALONE, Shares
 
 QUIET = 0.1  # in standard deviations of the training part
 
@@ -33,6 +36,9 @@ class ForecastNetwork(torch.nn.Module):
         quantiles: outputs for each step beside the point forecast.
         recurrent: options of the recurrent layers. `hidden_size` is also the size of a segment's vector. The dropout is
             also applied before the output. Without memory (`cell="none"`) the network sees the last segment only.
+        season: steps of a season, 1 for none.
+        shares: weights of the baselines and of the network in the point forecast; the network alone in training. The
+            distances of the quantiles have the weight of the network, too.
 
     Example:
         >>> network = ForecastNetwork(Layout(2), 48, 12, 6, recurrent=RecurrentSpec("gru", hidden_size=8))
@@ -49,9 +55,12 @@ class ForecastNetwork(torch.nn.Module):
         quantiles: int = 0,
         *,
         recurrent: RecurrentSpec,
+        season: int = 1,
+        shares: Shares = ALONE,
     ) -> None:
         super().__init__()
         self.layout, self.horizon, self.segment = layout, horizon, segment
+        self.season, self.shares = season, shares
         self.dropout = recurrent.dropout
         self.written = min(segment, horizon)
         self.filling = -context % segment
@@ -100,12 +109,28 @@ class ForecastNetwork(torch.nn.Module):
             output, _ = self.recurrent(queries, repeated if len(repeated) > 1 else repeated[0])
         features = drop(output[:, 0], self.dropout, training=self.training)
         size, last = size.unsqueeze(-1), last.unsqueeze(-1)
-        found = self._in_order(self.write(features), batch, 1) * size + last
+        found = self._in_order(self.write(features), batch, 1) * size
+        if self.shares.network < 1:
+            weight, bias = self.base()
+            found = found * self.shares.network + linear(steps.transpose(1, 2), weight, bias).mT.unsqueeze(-1)
+        found = found + last
         if self.spread is None:
             return found
         # quantiles are read off beside the point forecast: learning them moves neither it nor the features
-        spread = self._in_order(self.spread(features.detach()), batch, -1) * size
+        spread = self._in_order(self.spread(features.detach()), batch, -1) * size * self.shares.network
         return torch.cat([found, found.detach() + spread], -1)
+
+    def base(self) -> tuple[Tensor, Tensor]:
+        """The share of the baselines as a linear map of the differences from the last value.
+
+        Returns:
+            Weight `(horizon, context)` and bias `(horizon,)`.
+        """
+        weight = self.linear_weight * self.shares.linear
+        if self.shares.season:
+            steps = torch.arange(self.horizon, device=weight.device)
+            weight[steps % self.season - self.season, steps] += self.shares.season
+        return weight.T.contiguous(), self.linear_bias * self.shares.linear
 
     def _in_order(self, written: Tensor, batch: int, outputs: int) -> Tensor:
         """Segments `(batch * targets * segments, outputs * steps)` as `(batch, horizon, targets, outputs)`."""

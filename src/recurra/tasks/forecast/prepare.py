@@ -1,8 +1,8 @@
-"""From a panel to frames: scales of the training part, missing values filled, calendar, and how long a context."""
+"""From a panel to frames: scales of the training part, missing values filled, calendar."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -207,45 +207,3 @@ def _filled(values: np.ndarray) -> np.ndarray:
     first = np.where(missing.all(0), 0, (~missing).argmax(0))
     at = np.where(at < 0, first, at)
     return np.nan_to_num(np.take_along_axis(values, at, axis=0), copy=False)
-
-
-def most_context(lengths: Sequence[int], horizon: int) -> int:
-    """The longest context that leaves the longest series a fair number of windows to learn from."""
-    longest = max(lengths, default=0)
-    return longest - horizon - max(1, (longest - horizon) // 4)
-
-
-def choose_context(lengths: Sequence[int], horizon: int, season: Callable[[int], int]) -> tuple[int, int, int]:
-    """A context for these lengths of training parts: long where there is much to learn from, never too long.
-
-    Args:
-        lengths: steps of each training part.
-        horizon: steps to forecast.
-        season: finds the season up to a greatest length.
-
-    Returns:
-        Context, season and segment.
-    """
-    longest = max(lengths, default=0)
-    most = most_context(lengths, horizon)
-    found = season(max(1, min(longest // 3, 1000)))
-    wanted = max(2 * horizon, min(720, longest // 8), 2 * found if found <= longest // 4 else 0)
-    context = max(1, min(wanted, most))
-    segment = choose_segment(context, found)
-    if context >= 2 * segment:
-        context -= context % segment
-    return context, found, segment
-
-
-def choose_segment(context: int, season: int) -> int:
-    """Steps read together: fifteen to thirty segments, in step with the season where that is near.
-
-    Example:
-        >>> choose_segment(720, 24), choose_segment(24, 12), choose_segment(62, 24)
-        (48, 1, 4)
-    """
-    size = min(max(context // 15, 1), 48)
-    for near in range(size, size // 2, -1):
-        if season % near == 0 or near % season == 0:
-            return near
-    return size

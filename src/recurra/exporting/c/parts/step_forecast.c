@@ -123,6 +123,9 @@ static void model_forecast(const model_state *state, int k, float *y) {
     last = values[MODEL_CONTEXT - 1];
     size = model_spread_of(values);
     model_remember(state, k, values, size, &past);
+//if base
+    for (i = 0; i < MODEL_CONTEXT; i++) values[i] -= last; /* the baselines map differences from the last value */
+//end
     for (segment = 0; segment < MODEL_COMING; segment++) {
         const float *output;
 //if calendar
@@ -144,6 +147,10 @@ static void model_forecast(const model_state *state, int k, float *y) {
         for (i = 0; i < MODEL_WRITTEN && segment * MODEL_WRITTEN + i < MODEL_HORIZON; i++) {
             const int place = (segment * MODEL_WRITTEN + i) * MODEL_TARGETS + k;
             found[0] = (model_product(&model_writing, i, output) + model_writing_bias[i]) * size + last;
+//if base
+            j = segment * MODEL_WRITTEN + i;
+            found[0] += model_product(&model_base, j, values) + model_base_bias[j];
+//end
 //if quantiles
             for (j = 1; j < MODEL_VALUES; j++) {
                 const int row = (j - 1) * MODEL_WRITTEN + i;

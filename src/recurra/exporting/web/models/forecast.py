@@ -15,6 +15,8 @@ def describe_forecaster(model: Any) -> Described:
     layout, columns = prepare.layout, prepare.columns
     names = ("read", "beside", "ahead", "write", "spread")
     tensors = linear({name: getattr(network, name) for name in names})
+    if network.shares.network < 1:
+        tensors |= dict(zip(("base.weight", "base.bias"), network.base(), strict=True))
     tensors |= {"position": network.position, "target": network.target}
     if levels:
         tensors["shifts"] = network.shifts
@@ -35,6 +37,7 @@ def describe_forecaster(model: Any) -> Described:
         },
         "horizon": model.horizon,
         "levels": levels,
+        "share": network.shares.network,
         "step": str(prepare.frequency),
         "sizes": {
             "segment": network.segment,

@@ -129,11 +129,16 @@ def _add_network(graph: Graph, network: ForecastNetwork, values: str, future: st
         output, _ = add_layer(graph, network.recurrent, queries, ragged, States(repeated))
     features = graph.squeeze(output, 1)
     size, last = graph.unsqueeze(size, 3), graph.unsqueeze(last, 3)
-    written = graph.linear(features, network.write.weight, network.write.bias, "write")
-    found = graph.op("Add", graph.op("Mul", _in_order(graph, network, written, 1), size), last)
+    share = network.shares.network
+    written = graph.linear(features, network.write.weight * share, network.write.bias * share, "write")
+    found = graph.op("Mul", _in_order(graph, network, written, 1), size)
+    if share < 1:
+        mapped = graph.linear(graph.op("Transpose", steps, perm=[0, 2, 1]), *network.base(), "base")
+        found = graph.op("Add", found, graph.unsqueeze(graph.op("Transpose", mapped, perm=[0, 2, 1]), 3))
+    found = graph.op("Add", found, last)
     if network.spread is None:
         return found
-    written = graph.linear(features, network.spread.weight, network.spread.bias, "spread")
+    written = graph.linear(features, network.spread.weight * share, network.spread.bias * share, "spread")
     spread = graph.op("Mul", _in_order(graph, network, written, network.spread.out_features // network.written), size)
     return graph.concat([found, graph.op("Add", found, spread)], 3)
 

@@ -1,0 +1,1 @@
+"""Baselines of forecasts, the season that they need, and their shares in a forecast."""

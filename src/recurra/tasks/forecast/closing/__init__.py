@@ -1,0 +1,1 @@
+"""What follows the training of a forecaster: shares, calibration and metrics."""
