@@ -21,7 +21,7 @@ WINDOW = 32
 """Tokens that are predicted with the same weights."""
 RATE = 1e-3
 """Size of a step, relative to the gradient's own mean size."""
-DECAY = 1e-3
+DECAY = 1e-2
 """Share of the way back to the trained weights after each window."""
 MEMORY = 0.999
 """Decay of the mean of the squared gradients."""
