@@ -133,7 +133,7 @@ def test_the_inspection_tools_show_the_gates_and_states(model, tmp_path):
     recurra.inspect.write_report(model, ["good day"], tmp_path / "page.html")
     assert '"cell":"mgu"' in (tmp_path / "page.html").read_text().replace(" ", "")
     assert str(recurra.inspect.health(model, TEXTS, LABELS))
-    assert model.order_test(TEXTS, LABELS).keys() == {"in order", "shuffled"}
+    assert model.order_test(TEXTS, LABELS).keys() == {"in order", "shuffled", "sentence"}
 
 
 @pytest.mark.parametrize("cell", [MGU, MGU(), TwoStates(0.25)])

@@ -27,14 +27,14 @@ Lengths = Tensor | Sequence[int] | None
 
 
 def checked_share(name: str, value: float) -> float:
-    """Returns a probability of dropping something.
+    """Returns a probability of dropping something; for none an int, because torch.compile traces floats as inputs.
 
     Raises:
         UsageError: it is not in [0, 1).
     """
     if not 0 <= value < 1:
         raise UsageError(f"{name} must lie in [0, 1), got {value}")
-    return value
+    return value or 0
 
 
 if TYPE_CHECKING:
@@ -62,11 +62,14 @@ def _weights(layer: Any) -> list[Tensor]:
     serves all steps of a call.
     """
     # not torch's flat list: functional_call and parametrizations replace the tensors behind it
-    found = [(name, getattr(layer, name)) for name, _ in layer.stack.named_shapes()]
-    share = layer.weight_dropout if layer.training else 0.0
+    names = [name for name, _ in layer.stack.named_shapes()]
+    found = [getattr(layer, name) for name in names]
+    if not (layer.training and layer.weight_dropout):
+        return found
+    share = layer.weight_dropout
     return [
-        dropout(weight, share, per_sequence=False) if share and name.startswith("weight_hh") else weight
-        for name, weight in found
+        dropout(weight, share, per_sequence=False) if name.startswith("weight_hh") else weight
+        for name, weight in zip(names, found, strict=True)
     ]
 
 
@@ -76,7 +79,7 @@ class _TorchRecurrent(_Base):
     engine = "auto"
     memory = "full"
     precision = "float32"
-    weight_dropout = 0.0
+    weight_dropout = 0
 
     def __init__(
         self,

@@ -142,7 +142,8 @@ def test_pieces_end_at_lines_spaces_or_anywhere():
 
 def test_numbers_and_bytes_of_tokens():
     encoder = RunningTextEncoder("char").fit([["aab", "ab"]])
-    assert (encoder.kind, encoder.tokens, encoder.vocab_size, encoder.specials) == ("plain", "char", 4000, (BEGIN, END))
+    assert (encoder.kind, encoder.config_kind) == ("text", "plain")
+    assert (encoder.tokens, encoder.vocab_size, encoder.specials) == ("char", 4000, (BEGIN, END))
     assert encoder.words == [b"", b"", b"", b"a", b"b"]
     assert encoder.characters.tolist() == [1, 0, 0, 1, 1]
     assert encoder.decode([1, 3, 4, 0, 2]) == "ab"

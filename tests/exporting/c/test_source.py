@@ -95,6 +95,7 @@ def forecaster(cell: str, cycles: tuple[str, ...] = (), context: int = 5, units:
         positions=numbers(2, units - units // 2),
         places=numbers(1, units // 2),
         write=linear(2, units),
+        base=None if cell == "lstm" else linear(3, context),
         quantiles=linear(4, units),
         shifts=numbers(3, 1, 2),
         calendar=Calendar(cycles, 3_600_000_000, Matrix(numbers(units, 4 * len(cycles)))) if cycles else None,

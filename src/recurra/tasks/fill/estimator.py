@@ -31,7 +31,7 @@ from recurra.tasks.starting.language import Language
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
 
-from .blanks import BLANK, WORD_START, Blanked, BlankEncoder, parse, word_masks
+from .blanks import BLANK, FIRST, WORD_START, Blanked, BlankEncoder, parse, word_masks
 from .inspection import subject_of_blanks
 from .search import POSITIONS, Choice, Filler, Filling
 from .service import FillService
@@ -287,8 +287,10 @@ class BlankFiller(Estimator):
             counts += np.bincount(tokens, minlength=len(counts))
             pieces = np.diff(np.flatnonzero(np.append(starts[tokens], True)))
             spans += np.bincount(pieces[pieces <= MAX_PIECES] - 1, minlength=MAX_PIECES)
-        if self.tokens != "bpe" or not spans.any():  # every word may have more pieces than a blank
+        if self.tokens != "bpe":
             spans = np.ones(1)
+        if not spans.any():  # every word has more pieces than a blank can have
+            spans = np.ones(MAX_PIECES)
         return counts, spans / max(spans.sum(), 1)
 
     def _build(self) -> ContextNetwork:
@@ -414,6 +416,8 @@ class BlankFiller(Estimator):
         masks = word_masks(self.encoder_, marks)
         if bool(masks.isinf().all()):
             raise DataError("the model knows nothing but punctuation marks; allow them with marks=True (--marks)")
+        if bool(masks[FIRST].isinf().all()):
+            raise DataError("no token of the model begins a word; train with a larger vocab_size (--vocab-size)")
         return Filler(self.encoder_, scores, masks.to(device), self.spans_)
 
     # metrics

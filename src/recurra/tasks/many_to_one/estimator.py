@@ -227,7 +227,6 @@ class SequenceEstimator(Estimator):
     starts_from_language: ClassVar = True
     series_ = SeriesConfig()
     """What the layers read of numeric series, and the number of networks."""
-    _presets = {"steps": 1}  # noqa: RUF012  (replaced, not changed)
     _selection = None
     held_out_of_few: ClassVar[float] = 0.0
     """Default of `validation_fraction` on few numeric sequences; without validation data the last epoch is kept."""
@@ -399,7 +398,7 @@ class SequenceEstimator(Estimator):
     ) -> Prepared:
         if self._start is not None:
             self._take_encoder(self._start)
-        self._presets, self._selection, self.series_ = {"steps": 1}, None, SeriesConfig()
+        self._selection, self.series_ = None, SeriesConfig()
         if isinstance(X, PieceColumn):
             from .large import prepare
 
@@ -469,14 +468,12 @@ class SequenceEstimator(Estimator):
     ) -> tuple[Batches, Batches | None]:
         """Chooses the presets of the network, and the data of several networks."""
         self._steps = float(np.median(batches.store.lengths[batches.rows]))
-        self._presets = candidates(self, members, self._steps)
-        preset, segment = next(iter(self._presets.items()))
         if members > 1:
             regress = self.task == "regress"
             self._selection = Selection(self._objective(), batches, members, strata, batches.seed, correct=regress)
             batches, valid = self._selection.train, self._selection.valid
         values = self._selection.values if self._selection else 0
-        self.series_ = SeriesConfig(preset, segment, members, values)
+        self.series_ = SeriesConfig(candidates(self, members, self._steps), members, values)
         return batches, valid
 
     def _training_objective(self) -> Any:
@@ -486,7 +483,7 @@ class SequenceEstimator(Estimator):
         settings = super()._settings_of_run(prepared, seed, checkpoint)
         if self.encoder_.kind != "series":
             return settings
-        return schedule(self, settings, cast(Batches, prepared.train), self._presets, self._steps)
+        return schedule(self, settings, cast(Batches, prepared.train), self._steps)
 
     def _keep(self, run: Run, epochs: int) -> None:
         super()._keep(run, epochs)
@@ -494,12 +491,12 @@ class SequenceEstimator(Estimator):
         if self._selection and isinstance(network, Ensemble):
             row = run.history[run.best_epoch - 1] if run.best_epoch else {}
             self.metrics_["presets"] = losses = self._selection.finish(network, row)
-            preset = next(iter(network.presets))
-            self.series_ = SeriesConfig(preset, self._presets[preset], self.series_.members, self.series_.values)
+            presets = {name: self.series_.presets[name] for name in network.presets}
+            self.series_ = SeriesConfig(presets, self.series_.members, self.series_.values)
             if self.verbose and losses:
                 metric = "accuracy" if self.task == "classify" else "r2"
                 said = f"{'R²' if metric == 'r2' else metric} {row[f'valid_{metric}']:.4f}"
-                words = explain_choice(preset, self.series_.segment, self.series_.members, losses, said)
+                words = explain_choice(self.series_, losses, said)
                 if network.values is not None and not network.share:
                     words += " The networks do not improve the ridge regression, whose answer is given."
                 Console(stderr=True, soft_wrap=True).print(words, highlight=False, markup=False)
@@ -626,7 +623,7 @@ class SequenceEstimator(Estimator):
             self.feature_names_in_ = np.array(names, dtype=object)
 
     def _build(self) -> torch.nn.Module:
-        network = network_for(self, self._presets, self.series_, self._build_one)
+        network = network_for(self, self.series_, self._build_one)
         if self._selection and isinstance(network, Ensemble):
             self._selection.start(network)
         return network
@@ -866,7 +863,7 @@ class SequenceEstimator(Estimator):
         self.calibration_ = Calibration.from_file(files[FILE], self._targets_count()) if FILE in files else None
         self._name_features(config.get("feature_names"))
         self.series_ = SeriesConfig(**config.get("series", {}))
-        self._presets, self._selection = {self.series_.preset: self.series_.segment}, None
+        self._selection = None
         self.resolved_params_ = config["chosen"] or self._choose(self.encoder_.kind, 0)
 
     def _patience(self) -> float:

@@ -10,7 +10,7 @@ import recurra
 from recurra import SequenceClassifier, SequenceRegressor
 from recurra.errors import UsageError
 from recurra.ops import batch_invariant
-from recurra.tasks.many_to_one.series.ensemble import CrossFitted, Ensemble, ValuesMap, draw_parts
+from recurra.tasks.many_to_one.series.ensemble import TRIAL_EPOCHS, CrossFitted, Ensemble, ValuesMap, draw_parts
 from recurra.tasks.many_to_one.series.frames import PRESETS, SeriesFrames, frame_length
 from recurra.tasks.many_to_one.simple.features import resampled
 
@@ -119,26 +119,59 @@ def test_each_network_is_tested_on_sequences_that_it_did_not_see():
 def test_presets_of_few_series_are_compared():
     model = SequenceClassifier(hidden_size=8, verbose=0, learning_rate=0.01).fit(*waves(40))
     assert set(model.history_[0]) > {f"valid_loss_{name}" for name in PRESETS}
-    assert len(list(model.network_.presets)) == 1
+    assert list(model.network_.presets) == list(model.series_.presets)
     assert model.metrics_["epochs"] < model.metrics_["epochs_planned"]
     losses = model.metrics_["presets"]
-    assert model.series_.preset == min(losses, key=losses.get)
+    assert next(iter(model.series_.presets)) == min(losses, key=losses.get)
     assert model.score(*waves(40, seed=1)) > 0.9
 
 
-def test_presets_that_are_far_behind_are_dropped():
-    class Loss:
-        def metrics(self, observed):
-            return {"loss": observed[0][0]}
+class Error:
+    """Absolute errors, whose mean is the loss."""
 
-    objective = CrossFitted(Loss(), np.zeros(1, int))
-    for epoch in range(1, 7):
-        row = objective.metrics([({"steps": 1.0, "parts": 1.1, "spectra": 1.2}, None, None)])
-        assert row == {"loss": 1.0, "loss_steps": 1.0, "loss_parts": 1.1, "loss_spectra": 1.2}
-        assert objective.active == ([] if epoch < 6 else ["steps", "parts"])
-    again = CrossFitted(Loss(), np.zeros(1, int))
+    def losses(self, output, target):
+        return (output[:, 0] - target).abs()
+
+    def metrics(self, observed):
+        return {"loss": float(torch.cat([self.losses(output, target) for output, target, _ in observed]).mean())}
+
+
+def errors(**presets):
+    return [({name: torch.tensor(values).unsqueeze(1) for name, values in presets.items()}, torch.zeros(4), None)]
+
+
+def test_presets_that_are_worse_by_more_than_chance_are_dropped():
+    objective = CrossFitted(Error(), np.zeros(1, int))
+    observed = errors(
+        steps=[1.0, 2.0, 1.0, 2.0],
+        parts=[3.0, 1.0, 1.0, 2.0],  # a greater mean, but of one sequence only
+        spectra=[1.5, 2.6, 1.6, 2.5],
+    )
+    for epoch in range(1, TRIAL_EPOCHS + 1):
+        row = objective.metrics(observed)
+        assert (row["loss"], row["loss_parts"]) == (1.5, 1.75)
+        assert objective.active == ([] if epoch < TRIAL_EPOCHS else ["steps", "parts"])
+    assert objective.not_worse(observed, "steps") == ["steps", "parts"]
+    again = CrossFitted(Error(), np.zeros(1, int))
     again.carry(objective.carried())
     assert again.carried() == objective.carried()
+
+
+def test_networks_of_several_presets_are_averaged(tmp_path, monkeypatch):
+    monkeypatch.setattr(CrossFitted, "not_worse", lambda self, observed, best: ["parts", "spectra"])
+    X, y = waves()
+    model = SequenceClassifier(**{**QUICK, "epochs": None}, max_minutes=0.02, members=2).fit(X, y)
+    assert model.series_.presets == {"parts": 16, "spectra": 8}
+    values, lengths = torch.randn(3, 64, 1), torch.tensor([64, 20, 1])
+    with torch.inference_mode():
+        each = torch.stack([member(values, lengths).softmax(-1) for member in model.network_.members])
+        torch.testing.assert_close(model.network_(values, lengths).exp(), each.mean(0))
+    assert len(each) == 4
+    model.save(tmp_path / "m")
+    np.testing.assert_array_equal(recurra.load(tmp_path / "m").predict_proba(X), model.predict_proba(X))
+    notes = " ".join(model.subject(X[:2]).notes)
+    assert "presets.spectra is a window of 8 steps" in notes
+    assert "the average of 4 networks" in notes
 
 
 def test_where_ridge_regression_is_right_the_network_hardly_changes_it():
@@ -154,7 +187,7 @@ def test_where_ridge_regression_is_right_the_network_hardly_changes_it():
 
 def test_given_epochs_train_one_network_on_single_steps():
     model = SequenceClassifier(**QUICK).fit(*waves())
-    assert model.series_.preset == "steps"
+    assert model.series_.presets == {"steps": 1}
     assert not isinstance(model.network_, Ensemble)
 
 

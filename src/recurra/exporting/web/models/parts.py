@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recurra import nn
 from recurra.cells.registry import find
+from recurra.data.encoders.running_text import RunningTextEncoder
 from recurra.data.encoders.text import TOKENIZER
 from recurra.errors import UsageError
 
@@ -70,11 +71,12 @@ def describe_tokenizer(encoder: Any) -> dict[str, Any]:
     written = json.loads(encoder.to_files()[TOKENIZER])
     split = written["pre_tokenizer"]["type"]
     special = [] if encoder.tokenizer.encode_special_tokens else written["added_tokens"]
-    running = {"bpe": "bytes", "word": "spaced"} if encoder.kind == "plain" else {}
+    running_text = encoder.config_kind == RunningTextEncoder.config_kind
+    running = {"bpe": "bytes", "word": "spaced"} if running_text else {}
     return {
         "kind": running.get(encoder.tokens, encoder.tokens),
         "vocab": written["model"]["vocab"],
         "merges": written["model"].get("merges"),
         "specials": [token["content"] for token in special],
-        "apart": split == "Sequence" and encoder.kind != "plain",
+        "apart": split == "Sequence" and not running_text,
     }

@@ -16,10 +16,10 @@ from recurra.ops.reproducible import sum_steps, total
 
 MEMBERS = 5
 """Networks, and parts of the training sequences."""
-BEHIND = 1.15
-"""A preset whose loss was never below this multiple of the best preset's is not trained further."""
-TRIAL_EPOCHS = 6
-"""Epochs before a preset can be dropped."""
+CHANCE = 1.645
+"""Standard errors that a difference must have to be more than chance (one-sided, 5 %)."""
+TRIAL_EPOCHS = 18
+"""Epochs between two decisions on which presets are trained further."""
 
 
 class ValuesMap(torch.nn.Module):
@@ -64,10 +64,10 @@ def _shares(length: int, steps: int) -> Tensor:
 
 
 class Ensemble(torch.nn.Module):
-    """Networks of one or several presets. The answer is the average of the networks of the chosen preset.
+    """Networks of one or several presets. The answer is the average of all networks.
 
     Args:
-        presets: networks by the name of their preset; until one is chosen, the first counts.
+        presets: networks by the name of their preset.
         classes: whether probabilities are averaged, and outputs are logarithms of them.
         values: for numbers, a linear map to whose answer the average is added.
 
@@ -87,12 +87,12 @@ class Ensemble(torch.nn.Module):
 
     @property
     def members(self) -> list[torch.nn.Module]:
-        """Networks of the chosen preset."""
-        return list(next(iter(self.presets.values())))  # type: ignore[arg-type]
+        """All networks."""
+        return [member for members in self.presets.values() for member in members]  # type: ignore[attr-defined]
 
-    def choose(self, preset: str) -> None:
-        """Drops the networks of all other presets."""
-        self.presets = torch.nn.ModuleDict({preset: self.presets[preset]})
+    def choose(self, presets: Sequence[str]) -> None:
+        """Drops the networks of other presets."""
+        self.presets = torch.nn.ModuleDict({name: self.presets[name] for name in presets})
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Outputs `(batch, outputs)` for features `(batch, time, features)`."""
@@ -169,14 +169,29 @@ class CrossFitted:
         """Returns the observations of each preset, as the objective of the task takes them."""
         return {name: [(found[name], target, weight) for found, target, weight in observed] for name in observed[0][0]}
 
+    def not_worse(self, observed: list[Any], best: str) -> list[str]:
+        """Returns the best preset, and the others whose loss is not greater by more than chance (paired t-test)."""
+        losses = {
+            name: torch.cat(
+                [self.inner.losses(output, target) * (1.0 if w is None else w) for output, target, w in own]
+            )
+            for name, own in self.by_preset(observed).items()
+        }
+        kept = [best]
+        for name, own in losses.items():
+            more = (own - losses[best]).double()
+            if name != best and not more.mean() > CHANCE * more.std() / len(more) ** 0.5:
+                kept.append(name)
+        return kept
+
     def metrics(self, observed: list[Any]) -> dict[str, float]:
-        """Metrics of the best preset, and the loss of each; presets that are far behind are dropped."""
+        """Metrics of the best preset, and the loss of each. Presets that are worse are not trained further."""
         each = {name: self.inner.metrics(own) for name, own in self.by_preset(observed).items()}
         best = min(each, key=lambda name: each[name]["loss"])
         self.epochs += 1
         if self.epochs % TRIAL_EPOCHS == 0:
-            limit = each[best]["loss"] * BEHIND
-            self.active = [name for name, own in each.items() if own["loss"] <= limit]
+            kept = self.not_worse(observed, best)
+            self.active = [name for name in each if name in kept]
         return {**each[best], **{f"loss_{name}": own["loss"] for name, own in each.items()}}
 
     def carried(self) -> Any:
@@ -224,10 +239,11 @@ def one_network(estimator: Any, use: str) -> Any:
         UsageError: the model averages several networks, or reads frames.
     """
     config = estimator.series_
-    if config.members > 1 or config.preset != "steps":
-        several = f"averages {config.members} networks with" if config.members > 1 else "has"
+    if config.networks > 1 or "steps" not in config.presets:
+        several = f"averages {config.networks} networks with" if config.networks > 1 else "has"
+        names = " and ".join(config.presets)
         raise UsageError(
-            f"{use} needs one network that reads single steps, but this model {several} the preset {config.preset}; "
+            f"{use} needs one network that reads single steps, but this model {several} the preset {names}; "
             "train it with preset='steps' and members=1 (--preset steps --members 1)"
         )
     return estimator.network_

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from recurra.tasks.many_to_one.simple.features import resampled
 from recurra.tasks.many_to_one.simple.fit import RESAMPLED, Examples, choose_strength, fit_linear
 from recurra.training.settings import Settings
 
-from .ensemble import MEMBERS, CrossFitted, Ensemble, ValuesMap, draw_parts
+from .ensemble import CHANCE, MEMBERS, CrossFitted, Ensemble, ValuesMap, draw_parts
 from .frames import PRESETS, SeriesFrames, frame_length
 
 AUTO = "auto"
@@ -30,8 +31,6 @@ SHORT, MIDDLE, LONG = 16, 64, 128
 """Median lengths from which other presets are compared."""
 EPOCH_STEPS = 24
 """Training steps between two validations, at least."""
-CHANCE = 1.645
-"""Standard errors that a gain over the linear map must have."""
 PLATEAU_STEPS = {True: 150, False: 400}
 """Training steps without a better metric after which the learning rate falls, of several networks and of one."""
 MOST_STEPS, MOST_FRAMES = 3000, 5e6
@@ -42,35 +41,45 @@ class SeriesConfig(Record):
     """See `SequenceEstimator.series_`.
 
     Attributes:
-        preset: what the layers read, see `recurra.tasks.many_to_one.series.frames.PRESETS`.
-        segment: steps of the series in a step of the layers.
-        members: networks that are averaged.
+        presets: what the layers read, see `recurra.tasks.many_to_one.series.frames.PRESETS`, each with the steps of the
+            series in a step of the layers.
+        members: networks of each preset. All networks are averaged.
         values: steps of the linear map that the networks correct; 0 without one.
     """
 
-    preset: str = "steps"
-    segment: Size = 1
+    presets: dict[str, Size] = msgspec.field(default_factory=lambda: {"steps": 1})
     members: Size = 1
     values: int = 0
 
+    @property
+    def networks(self) -> int:
+        """Number of networks."""
+        return self.members * len(self.presets)
+
     def check(self) -> None:
         """See `Record.check`."""
-        if self.preset not in PRESETS:
-            raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {self.preset!r:.40}")
-        if not 1 <= self.segment <= 1 << 20 or not 1 <= self.members <= 1000 or not 0 <= self.values <= RESAMPLED:
+        unknown = [name for name in self.presets if name not in PRESETS]
+        if unknown or not self.presets:
+            raise ValueError(f"presets are some of {', '.join(PRESETS)}, not {', '.join(unknown)!r:.40}")
+        if self.members == 1 and len(self.presets) > 1:
+            raise ValueError("several presets need several members")
+        if max(self.presets.values()) > 1 << 20 or self.members > 1000 or not 0 <= self.values <= RESAMPLED:
             raise ValueError("series has a size that is out of range")
 
     def notes(self) -> list[str]:
         """Says what a step of a recurrent layer is, and which layers belong to which network."""
         found = []
-        if self.preset == "spectra":
-            found.append(f"a step of the recurrent layers is a window of {self.segment} steps; windows overlap by half")
-        elif self.preset != "steps":
-            found.append(f"a step of the recurrent layers is a segment of {self.segment} steps")
-        if self.members > 1:
+        for name, size in self.presets.items():
+            where = f" whose names begin with presets.{name}" if len(self.presets) > 1 else ""
+            step = (
+                f"window of {size} steps; windows overlap by half" if name == "spectra" else f"segment of {size} steps"
+            )
+            if name != "steps":
+                found.append(f"a step of the recurrent layers{where} is a {step}")
+        if self.networks > 1:
             found.append(
-                f"the answer is the average of {self.members} networks; layers whose names begin with "
-                f"presets.{self.preset}.0 belong to the first"
+                f"the answer is the average of {self.networks} networks; layers whose names begin with "
+                f"presets.{next(iter(self.presets))}.0 belong to the first"
             )
         return found
 
@@ -117,8 +126,7 @@ def candidates(estimator: Any, members: int, steps: float) -> dict[str, int]:
         steps: median length of the sequences.
     """
     if estimator._start is not None and estimator._start.same:
-        config = estimator._start.model.series_
-        return {config.preset: config.segment}
+        return dict(estimator._start.model.series_.presets)
     if estimator.preset != AUTO:
         names: tuple[str, ...] = (estimator.preset,)
     elif estimator.cell == NO_MEMORY or steps < SHORT or (members == 1 and estimator.epochs is not None):
@@ -132,20 +140,19 @@ def candidates(estimator: Any, members: int, steps: float) -> dict[str, int]:
     return {name: frame_length(name, steps) for name in names}
 
 
-def network_for(estimator: Any, presets: dict[str, int], config: SeriesConfig, build: Any) -> torch.nn.Module:
+def network_for(estimator: Any, config: SeriesConfig, build: Any) -> torch.nn.Module:
     """Returns an untrained network, or an ensemble.
 
     Args:
         estimator: the estimator.
-        presets: steps of a frame, by preset.
-        config: number of members, and size of the linear map.
+        config: presets, number of members, and size of the linear map.
         build: returns a `PooledNetwork` for a preset and the steps of its frame.
     """
     if config.members == 1:
-        return build(*next(iter(presets.items())))  # type: ignore[no-any-return]
+        return build(*next(iter(config.presets.items())))  # type: ignore[no-any-return]
     width, outputs = estimator.encoder_.input_size, estimator._output_size()
     values = ValuesMap(width, config.values, outputs) if config.values else None
-    members = {name: [build(name, size) for _ in range(config.members)] for name, size in presets.items()}
+    members = {name: [build(name, size) for _ in range(config.members)] for name, size in config.presets.items()}
     return Ensemble(members, estimator.task == "classify", values)
 
 
@@ -187,7 +194,7 @@ class Selection:
             network.values.bias.copy_(self.bias)
 
     def finish(self, network: Ensemble, row: dict[str, float]) -> dict[str, float]:
-        """Keeps the networks of the best preset.
+        """Keeps the networks of the best preset, and of those whose loss is not greater by more than chance.
 
         Args:
             network: all networks.
@@ -197,25 +204,32 @@ class Selection:
             The loss of each preset.
         """
         losses = {name: row[f"valid_loss_{name}"] for name in network.presets if f"valid_loss_{name}" in row}
-        network.choose(min(losses, key=losses.__getitem__) if losses else next(iter(network.presets)))
+        if losses:
+            self.objective.active = list(losses)
+            best = min(losses, key=losses.__getitem__)
+            network.choose(self.objective.not_worse(self._observed(network), best))
+        else:  # no epoch was finished
+            network.choose(list(network.presets)[:1])
+        self.objective.active = []
         if network.values is not None:
             network.share.fill_(self._share(network))
         return losses
+
+    def _observed(self, network: Ensemble) -> list[Any]:
+        with torch.inference_mode():
+            return [self.objective.observe(network.eval(), batch) for batch in self.valid]
 
     def _share(self, network: Ensemble) -> float:
         """The factor of the correction with the lowest squared error on sequences that the networks did not see.
 
         It is 0 if the error of the linear map falls by no more than chance explains (one-sided t-test, 5 %).
         """
-        self.objective.active = []
         errors, changes = [], []
-        with torch.inference_mode():
-            for batch in self.valid:
-                found, target, weight = self.objective.observe(network.eval(), batch)
-                base = self.objective.offset[batch.rows]  # type: ignore[index]
-                root = 1.0 if weight is None else weight.sqrt().unsqueeze(1)
-                errors.append((root * (target - base)).double())
-                changes.append((root * (next(iter(found.values())) - base)).double())
+        for batch, (found, target, weight) in zip(self.valid, self._observed(network), strict=True):
+            base = self.objective.offset[batch.rows]  # type: ignore[index]
+            root = 1.0 if weight is None else weight.sqrt().unsqueeze(1)
+            errors.append((root * (target - base)).double())
+            changes.append((root * (torch.stack(list(found.values())).mean(0) - base)).double())
         error, change = torch.cat(errors), torch.cat(changes)
         share = float((error * change).sum() / (change**2).sum().clamp(min=1e-300))
         share = min(max(share, 0.0), 1.0)
@@ -255,14 +269,13 @@ def _solved(examples: Examples, strength: float) -> tuple[np.ndarray, np.ndarray
     return weight, found["bias"] - found["mean"] @ weight
 
 
-def schedule(estimator: Any, settings: Settings, batches: Batches, presets: dict[str, int], steps: float) -> Settings:
+def schedule(estimator: Any, settings: Settings, batches: Batches, steps: float) -> Settings:
     """Returns the settings of a run on few numeric series whose length follows the metric.
 
     Args:
         estimator: the estimator.
         settings: those without this rule.
         batches: training data.
-        presets: steps of a frame, by preset.
         steps: median length of the sequences.
     """
     fixed = estimator.epochs is not None or estimator.max_minutes is not None or settings.patience is None
@@ -270,7 +283,7 @@ def schedule(estimator: Any, settings: Settings, batches: Batches, presets: dict
         return settings
     members = estimator.series_.members
     frames = 0
-    for name, size in presets.items():
+    for name, size in estimator.series_.presets.items():
         whole = torch.tensor(int(steps))
         frames += int(steps) if name == "steps" else int(SeriesFrames(1, name, size).frames_of(whole))
     work = batches.batch_size * max(frames, 1) * max(members - 1, 1)
@@ -279,15 +292,18 @@ def schedule(estimator: Any, settings: Settings, batches: Batches, presets: dict
     return replace(settings, epochs=max(math.ceil(most / len(batches)), 3 * wait), follow=wait)
 
 
-def explain_choice(chosen: str, segment: int, members: int, losses: dict[str, float], metric: str) -> str:
-    """Returns a sentence on the choice of the preset.
+def explain_choice(config: SeriesConfig, losses: dict[str, float], metric: str) -> str:
+    """Returns a sentence on the choice of the presets.
 
     Example:
-        >>> explain_choice("parts", 63, 5, {"parts": 0.5, "steps": 0.75}, "accuracy 0.8300").partition(";")[2]
-        ' loss 0.5 (steps 0.75).'
+        >>> explain_choice(SeriesConfig({"parts": 63}, 5), {"parts": 0.5}, "accuracy 0.83")
+        'Preset parts (63 steps in a frame), average of 5 networks: cross-validated accuracy 0.83; loss 0.5.'
     """
+    chosen, *further = config.presets
+    names = [name if name == "steps" else f"{name} ({size} steps in a frame)" for name, size in config.presets.items()]
     others = ", ".join(f"{name} {loss:.3g}" for name, loss in losses.items() if name != chosen)
-    size = "" if chosen == "steps" else f" ({segment} steps in a frame)"
     beside = f" ({others})" if others else ""
     loss = f"; loss {losses[chosen]:.3g}{beside}" if chosen in losses else ""
-    return f"Preset {chosen}{size}, average of {members} networks: cross-validated {metric}{loss}."
+    kind = "Presets" if further else "Preset"
+    best = " of the first" if further else ""
+    return f"{kind} {' and '.join(names)}, average of {config.networks} networks: cross-validated {metric}{best}{loss}."
