@@ -127,9 +127,8 @@ def test_compiles_as_c_and_cplusplus(plan, compiler, tmp_path):
     path = tmp_path / "net.c"
     path.write_text(source(plan, "net", "net"), encoding="utf-8")
     compile(compiler, *STRICT, "-c", path, "-o", tmp_path / "net.o")
-    compile(
-        {"gcc": "g++", "clang": "clang++"}[compiler], "-x", "c++", *STRICT[1:], "-c", path, "-o", tmp_path / "net.o"
-    )
+    cplusplus = compiler.replace("gcc", "g++").replace("clang", "clang++")
+    compile(cplusplus, "-x", "c++", *STRICT[1:], "-c", path, "-o", tmp_path / "net.o")
     assert max(map(len, path.read_text(encoding="utf-8").splitlines())) <= 120
 
 
