@@ -35,20 +35,25 @@ class AverageWeights(pl.Callback):
         """Adds the weights after a step."""
         self.steps += 1
         share = max(1 / self.steps, 1 / self.horizon)
-        torch._foreach_lerp_(self.mean, list(pl_module.network.parameters()), share)
+        for mean, weight in zip(self.mean, pl_module.network.parameters(), strict=True):
+            mean.lerp_(weight, share)
 
     @torch.no_grad()
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Puts the average into the network."""
-        weights = list(pl_module.network.parameters())
-        self._own = [weight.clone() for weight in weights]
-        torch._foreach_copy_(weights, self.mean)
+        self._own = [weight.clone() for weight in pl_module.network.parameters()]
+        self._put(pl_module, self.mean)
 
     @torch.no_grad()
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Puts the weights of training back."""
-        torch._foreach_copy_(list(pl_module.network.parameters()), self._own)
+        self._put(pl_module, self._own)
         self._own = []
+
+    @staticmethod
+    def _put(pl_module: Any, values: list[torch.Tensor]) -> None:
+        for weight, value in zip(pl_module.network.parameters(), values, strict=True):
+            weight.copy_(value)
 
     def weights(self, network: torch.nn.Module) -> dict[str, torch.Tensor]:
         """Returns the averages, and what else the network's `state_dict` contains."""
