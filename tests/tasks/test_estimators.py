@@ -180,7 +180,7 @@ def test_regressor_of_several_targets():
 @pytest.mark.slow
 def test_small_data_get_more_epochs():
     X, y = first_step(40)
-    model = SequenceClassifier(hidden_size=4, verbose=0, n_iter_no_change=None).fit(X, y)
+    model = SequenceClassifier(hidden_size=4, verbose=0, n_iter_no_change=None, members=1).fit(X, y)
     assert model.n_iter_ > 100
 
 
