@@ -39,7 +39,7 @@ def test_nothing_is_known_before_it_is_predicted(model):
 
     def losses(text):
         batches = Streams(model.encoder_.stream(text), BEGIN_ID, streams=1, window=1024)
-        return np.array(dynamic.observe_dynamically(model.network_, batches, model._objective().characters))
+        return np.array(dynamic.observe_dynamically(model.network_, model._objective(), batches))
 
     one, other = losses(OTHER), losses(OTHER[: len(OTHER) // 2] + "a cat sat on the mat\n" * 20)
     equal, half = (one[: len(other), 0] == other[: len(one), 0]).tolist(), len(one) // 2 - 1
@@ -54,9 +54,13 @@ def test_without_steps_it_is_the_static_evaluation(model, monkeypatch):
     assert found["dynamic"]["loss"] == pytest.approx(found["loss"], rel=1e-5)
 
 
-def test_separate_texts_with_labels_and_empty_ones():
+def test_separate_texts_with_labels_and_empty_ones(monkeypatch):
     texts, labels = ["good film", "bad film", "so good", ""] * 20, ["p", "n", None, "n"] * 20
     model = LanguageModel(**QUICK).fit(texts, labels)
     found = model.evaluate(texts, labels, dynamic=True)
     assert found["dynamic"]["loss"] == pytest.approx(found["loss"], rel=0.2)
     assert model.evaluate(texts[3:4], labels[3:4], dynamic=True)["dynamic"]["loss"] > 0
+    monkeypatch.setattr(dynamic, "RATE", 0.0)  # every text counts, with its label and its end
+    found = model.evaluate(texts, labels, dynamic=True)
+    assert found["dynamic"]["loss"] == pytest.approx(found["loss"], rel=1e-5)
+    assert found["dynamic"]["bits_per_character"] == pytest.approx(found["bits_per_character"], rel=1e-5)

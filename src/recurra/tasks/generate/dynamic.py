@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from recurra.data.batching.batches import IGNORE
+from recurra.data.batching.streams import Window
 from recurra.ops import batch_invariant, reproducible_algebra
 
-from .network import LanguageNetwork, moved
+from .network import LanguageNetwork, NextToken
 
 WINDOW = 32
 """Tokens that are predicted with the same weights."""
@@ -28,7 +29,7 @@ MEMORY = 0.999
 _EPS = 1e-6
 
 
-def observe_dynamically(network: LanguageNetwork, batches: Iterable[Any], characters: Tensor) -> list[Any]:
+def observe_dynamically(network: LanguageNetwork, objective: NextToken, windows: Iterable[Window]) -> list[Any]:
     """Observes texts in their order, and changes a copy of the weights after each window.
 
     A window is predicted before the network learns from it, so no token is known when it is predicted. The size of a
@@ -37,41 +38,36 @@ def observe_dynamically(network: LanguageNetwork, batches: Iterable[Any], charac
 
     Args:
         network: the trained network; it does not change.
-        batches: batches of one text or one stream each, with `values` `(1, time)`, `lengths` and `targets`.
-        characters: number of characters that begin in each token, `(tokens,)`.
+        objective: a new objective, whose state is changed.
+        windows: windows of one stream each, `(1, time)`, of any length.
 
     Returns:
-        For each window, summed loss in nats, tokens and characters, as `NextToken.observe`.
+        For each window of at most `WINDOW` tokens, summed loss in nats, tokens and characters, as `NextToken.observe`.
     """
     adapting = copy.deepcopy(network).eval()
     weights = [weight.requires_grad_(True) for weight in adapting.parameters()]
     trained = [weight.detach().clone() for weight in weights]
     squares = [torch.zeros_like(weight) for weight in weights]
-    observed, state = [], None
+    observed = []
     with torch.enable_grad(), reproducible_algebra(), batch_invariant():
-        for values, targets, first in _windows(batches):
-            features, state = adapting(values, None, None if first else state)
-            state = moved(state, None)
-            real = targets[0] != IGNORE
-            total = torch.nn.functional.cross_entropy(
-                adapting.score(features[0][real]), targets[0][real].long(), reduction="sum"
-            )
-            count = int(real.sum())
-            known = float(characters[targets[0][real].long().cpu()].sum())
-            observed.append((float(total.detach().double()), count, known))
+        for window in _cut(windows):
+            total, count = objective.loss(adapting, window)
+            targets = window.targets[window.targets != IGNORE]
+            characters = objective.characters[targets.long().cpu()].sum()
+            observed.append((float(total.detach().double()), int(count), float(characters)))
             if count:
                 gradients = torch.autograd.grad(total / count, weights, allow_unused=True)
                 _learn(weights, gradients, squares, trained, len(observed))
     return observed
 
 
-def _windows(batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor, bool]]:
-    """Yields inputs and targets of neighbouring tokens of a text, `(1, time)`, and whether the text begins there."""
-    for batch in batches:
-        length = int(batch.lengths[0])
-        for begin in range(0, length, WINDOW):
-            end = min(begin + WINDOW, length)
-            yield batch.values[:, begin:end], batch.targets[:, begin:end], begin == 0 and getattr(batch, "first", True)
+def _cut(windows: Iterable[Window]) -> Iterator[Window]:
+    """Yields windows of at most `WINDOW` tokens."""
+    for values, lengths, targets, first in windows:
+        for begin in range(0, int(lengths[0]), WINDOW):
+            part = slice(begin, min(begin + WINDOW, int(lengths[0])))
+            length = torch.tensor([part.stop - begin])
+            yield Window(values[:, part], length, targets[:, part], first and begin == 0)
 
 
 @torch.no_grad()

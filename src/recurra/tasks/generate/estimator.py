@@ -14,10 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from recurra._util.schema import check_labels
-from recurra.data.batching.batches import IGNORE, Batch, Batches, BatchSource, batches_of, to_device
+from recurra.data.batching.batches import IGNORE, Batch, Batches, BatchSource, batches_of, pad, to_device
 from recurra.data.batching.split import hold_out
 from recurra.data.batching.store import SequenceStore
-from recurra.data.batching.streams import Streams
+from recurra.data.batching.streams import Streams, Window
 from recurra.data.columns.inputs import Texts, as_column, as_sequences, is_missing
 from recurra.data.encoders.running_text import (
     BEGIN,
@@ -393,14 +393,18 @@ class LanguageModel(Estimator):
     def _evaluate_dynamically(self, X: Any, y: Any) -> dict[str, float]:
         """Returns the metrics of dynamic evaluation. All texts are read in their order."""
         if isinstance(X, str) and not self.documents_:
-            batches: Any = Streams(self.encoder_.stream(X), BEGIN_ID, streams=1, window=EXACT_WINDOW)
+            windows: Iterable[Window] = Streams(self.encoder_.stream(X), BEGIN_ID, streams=1, window=EXACT_WINDOW)
         else:
-            batches = self._batches(X, y)
-            batches.batch_size = 1
+            batches = cast(Batches, self._batches(X, y))
+            rows, following = range(len(batches.store)), cast(SequenceStore, batches.targets)
+            windows = (
+                Window(pad([read]), torch.tensor([len(read)]), pad([targets], IGNORE), first=True)
+                for read, targets in zip(batches.store.take(rows), following.take(rows), strict=True)
+            )
         objective, device = self._objective(), choose_device(self.device)
         network = cast(LanguageNetwork, ready(self.network_, device))
-        moved = (to_device(batch, device) for batch in batches)
-        return objective.metrics(observe_dynamically(network, moved, objective.characters))
+        moved = (to_device(window, device) for window in windows)
+        return objective.metrics(observe_dynamically(network, objective, moved))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-probability of a token in nats: greater is better. Data as in `fit`."""

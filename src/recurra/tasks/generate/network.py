@@ -183,15 +183,15 @@ def _read(network: Any, batch: Any, state: Any) -> tuple[Tensor, Any]:
     if first:
         state = None
     elif state is not None:
-        state = moved(state, batch.values.device)
+        state = _moved(state, batch.values.device)
     features, state = network(batch.values, batch.lengths, state)
-    return features, moved(state, None) if hasattr(batch, "first") else None
+    return features, _moved(state, None) if hasattr(batch, "first") else None
 
 
-def moved(state: Any, device: torch.device | None) -> Any:
+def _moved(state: Any, device: torch.device | None) -> Any:
     """Returns the tensors of a state without gradient, on a device if one is given."""
     if isinstance(state, tuple | list):
-        return tuple(moved(s, device) for s in state)
+        return tuple(_moved(s, device) for s in state)
     return state.detach() if device is None else state.detach().to(device)
 
 
