@@ -92,7 +92,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
     class_axes: ClassVar[Mapping[str, tuple[int, ...]]] = MappingProxyType({})
     """Axes of classes in the weights, by name of the weight."""
     _start: ClassVar[Any] = None
-    """During `fit`, the model that training starts from: a `recurra.tasks.starting.source.Start`."""
+    """During `fit`, the model that training starts from: a `recurra.tasks.starting.language.Start`."""
 
     @property
     def title(self) -> str:

@@ -78,7 +78,8 @@ class KeepBest(pl.Callback):
             network = pl_module.network
             weights = network.state_dict() if self.average is None else self.average.weights(network)
             self.weights = {k: v.detach().cpu().clone() for k, v in weights.items()}
-        if self._clearly_better(score) if self.follow is None or self.monitor in history[-1] else self._learns(history):
+        by_metric = self.follow is None or self.monitor in history[-1]
+        if self._clearly_better(score) if by_metric else self._learns(history):
             self.reference, self.gained = score, len(history)
         if self.follow is not None and self.falls < FALLS and self._waited(history) >= self.follow:
             self.falls, self.fell = self.falls + 1, len(history)

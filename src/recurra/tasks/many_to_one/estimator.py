@@ -44,7 +44,7 @@ from recurra.tasks.starting.language import Start
 from recurra.tasks.subject import Subject, unknown_notes
 from recurra.tasks.tuning.parts import Data, cut_rows, share_of
 from recurra.tasks.tuning.space import Space, declared
-from recurra.training.settings import LayerRate, Run, Settings
+from recurra.training.settings import Run, Settings
 
 from .conformal import FILE, NOT_CALIBRATED, Calibration, coverage_metrics
 from .metrics.groups import as_groups, measure_groups
@@ -64,8 +64,6 @@ from .series.presets import (
 from .simple.fit import Fitted, cross_validate, fit_models
 from .simple.models import KINDS, Constant, Problem
 
-LAYER_RATES: tuple[LayerRate, ...] = ()
-"""How the layers of a language model train, if not as the head does; docs/decisions/0013 has the measurements."""
 AUDIO_FRAMES = 3
 """Spectra, one every 10 ms, that make one step of the network."""
 TEXT_DEFAULTS = {
@@ -459,9 +457,6 @@ class SequenceEstimator(Estimator):
         language = start.model.language()
         recurrent = {f"encoder.recurrent.{name}": weight for name, weight in language.recurrent().items()}
         return {"encoder.embedding.weight": language.embedding, **recurrent}
-
-    def _layer_rates(self, start: Start) -> tuple[LayerRate, ...]:
-        return () if start.same else LAYER_RATES
 
     def _plan(
         self, batches: Batches, valid: Batches | None, members: int, strata: np.ndarray | None
