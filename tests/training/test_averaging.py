@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from killing import killed_after
 from recurra import SequenceClassifier
-from recurra.training import callbacks
 from recurra.training.averaging import AverageWeights
 
 X = [np.random.default_rng(i).normal(size=(3 + i % 7, 2)) for i in range(80)]
@@ -56,22 +56,11 @@ def test_the_metrics_are_those_of_the_kept_weights():
 
 
 @pytest.mark.parametrize("step", [1, STEPS, STEPS + 1, 3 * STEPS - 1])
-def test_a_killed_run_continues_with_the_same_average(step, monkeypatch, tmp_path):
-    whole, count, original = small(average_weights=True).fit(X, Y), [0], callbacks.SaveRun.on_train_batch_end
+def test_a_killed_run_continues_with_the_same_average(step, tmp_path):
+    whole = small(average_weights=True).fit(X, Y)
 
-    class KilledError(Exception):
-        pass
-
-    def killing(self, *args):
-        original(self, *args)
-        count[0] += 1
-        if count[0] == step:
-            raise KilledError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
-        with pytest.raises(KilledError):
-            small(average_weights=True).fit(X, Y, checkpoint=tmp_path, checkpoint_minutes=0.0)
+    with killed_after(step):
+        small(average_weights=True).fit(X, Y, checkpoint=tmp_path, checkpoint_minutes=0.0)
     again = small(average_weights=True).fit(X, Y, checkpoint=tmp_path, resume=True)
     for one, other in zip(whole.network_.parameters(), again.network_.parameters(), strict=True):
         assert torch.equal(one, other)

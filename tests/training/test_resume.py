@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 
+from killing import killed_after
 from recurra import SequenceClassifier
 from recurra._util.atomic import locked
 from recurra.errors import ModelFolderError, UsageError
@@ -16,10 +17,6 @@ from recurra.training import callbacks
 from recurra.training.checkpoints import CheckedFiles
 
 STEPS = 12  # of an epoch: 180 training sequences in batches of 16
-
-
-class KilledError(Exception):
-    pass
 
 
 def data():
@@ -42,18 +39,6 @@ def uninterrupted():
     return estimator().fit(*data())
 
 
-def kill_at(monkeypatch, step):
-    original, count = callbacks.SaveRun.on_train_batch_end, [0]
-
-    def killing(self, *args):
-        original(self, *args)
-        count[0] += 1
-        if count[0] == step:
-            raise KilledError
-
-    monkeypatch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
-
-
 @pytest.mark.parametrize(
     ("minutes", "step"),
     [
@@ -61,11 +46,9 @@ def kill_at(monkeypatch, step):
         *[(100.0, step) for step in (STEPS, STEPS + 1, 3 * STEPS)],  # after every epoch
     ],
 )
-def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, uninterrupted, step, minutes):
-    with monkeypatch.context() as patch:
-        kill_at(patch, step)
-        with pytest.raises(KilledError):
-            estimator().fit(*data(), checkpoint=tmp_path, checkpoint_minutes=minutes)
+def test_resumed_equals_uninterrupted(tmp_path, uninterrupted, step, minutes):
+    with killed_after(step):
+        estimator().fit(*data(), checkpoint=tmp_path, checkpoint_minutes=minutes)
     resumed = estimator().fit(*data(), checkpoint=tmp_path, checkpoint_minutes=minutes, resume=True)
     assert resumed.resumed_ == (step > STEPS or (minutes == 0 and step > 0))
     assert figures(resumed) == figures(uninterrupted)
@@ -135,11 +118,9 @@ def test_a_checkpoint_executes_nothing(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-def test_damaged_prepared_data_are_prepared_again(tmp_path, monkeypatch, uninterrupted):
-    with monkeypatch.context() as patch:
-        kill_at(patch, STEPS + 3)
-        with pytest.raises(KilledError):
-            estimator().fit(*data(), checkpoint=tmp_path, checkpoint_minutes=0)
+def test_damaged_prepared_data_are_prepared_again(tmp_path, uninterrupted):
+    with killed_after(STEPS + 3):
+        estimator().fit(*data(), checkpoint=tmp_path, checkpoint_minutes=0)
     for name in ("training.arrow", "validation.arrow"):
         if (tmp_path / name).exists():
             content = bytearray((tmp_path / name).read_bytes())

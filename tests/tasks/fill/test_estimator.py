@@ -14,11 +14,11 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import recurra
+from killing import killed_after
 from recurra import BlankFiller
 from recurra.errors import DataError, UsageError
 from recurra.nn import SampledSoftmax
 from recurra.tasks.fill.search import Filling
-from recurra.training import callbacks
 
 QUICK = {
     "hidden_size": 16,
@@ -205,28 +205,14 @@ def test_columns_of_every_library_train_the_same_model():
     assert BlankFiller(**{**quick, "random_state": 1}).fit(rows).evaluate(rows) != expected
 
 
-class KilledError(Exception):
-    pass
-
-
 def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     # a large vocabulary, so that the softmax is sampled
     monkeypatch.setattr("recurra.tasks.fill.estimator.SampledSoftmax", partial(SampledSoftmax, negatives=4))
     rows = [*texts(80), *(f"{i} {i} {i + 1} {i + 1}" for i in range(300, 340))]
     options = {**QUICK, "epochs": 3, "dropout": 0.2, "token_dropout": 0.2}
     whole = BlankFiller(**options).fit(rows)
-    original, count = callbacks.SaveRun.on_train_batch_end, [0]
-
-    def killing(self, *arguments):
-        original(self, *arguments)
-        count[0] += 1
-        if count[0] == 10:
-            raise KilledError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
-        with pytest.raises(KilledError):
-            BlankFiller(**options).fit(rows, checkpoint=tmp_path, checkpoint_minutes=0)
+    with killed_after(10):
+        BlankFiller(**options).fit(rows, checkpoint=tmp_path, checkpoint_minutes=0)
     resumed = BlankFiller(**options).fit(rows, checkpoint=tmp_path, checkpoint_minutes=0, resume=True)
     assert resumed.resumed_
     for name, weight in whole.network_.state_dict().items():

@@ -13,9 +13,9 @@ import pytest
 from sklearn.base import clone
 
 import recurra
+from killing import killed_after
 from recurra import Forecaster
 from recurra.errors import DataError, UsageError
-from recurra.training import callbacks
 
 QUICK = {"horizon": 6, "hidden_size": 16, "epochs": 3, "batch_size": 32, "learning_rate": 0.01, "verbose": 0}
 
@@ -73,24 +73,10 @@ def test_same_seed_same_model():
     assert first.history_[0]["loss"] != other.history_[0]["loss"]
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("step", [2, 9])
-def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, fitted, step):
-    original, count = callbacks.SaveRun.on_train_batch_end, [0]
-
-    def killing(self, *args):
-        original(self, *args)
-        count[0] += 1
-        if count[0] == step:
-            raise KilledError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
-        with pytest.raises(KilledError):
-            Forecaster(**QUICK).fit(wave(), checkpoint=tmp_path, checkpoint_minutes=0)
+def test_resumed_equals_uninterrupted(tmp_path, fitted, step):
+    with killed_after(step):
+        Forecaster(**QUICK).fit(wave(), checkpoint=tmp_path, checkpoint_minutes=0)
     resumed = Forecaster(**QUICK).fit(wave(), checkpoint=tmp_path, resume=True)
     assert resumed.resumed_
     np.testing.assert_array_equal(resumed.predict(), fitted.predict())

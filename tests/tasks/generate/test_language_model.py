@@ -11,9 +11,9 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import recurra
+from killing import killed_after
 from recurra import LanguageModel
 from recurra.errors import DataError, UsageError
-from recurra.training import callbacks
 
 LINE = "a cat sat on the mat\n"
 TEXT = LINE * 60
@@ -229,10 +229,6 @@ def test_an_unknown_label_is_named(labelled):
 # runs
 
 
-class KilledError(Exception):
-    pass
-
-
 def figures(fitted):
     return [{k: v for k, v in row.items() if k not in ("seconds", "tokens_per_second")} for row in fitted.history_]
 
@@ -243,21 +239,11 @@ def whole():
 
 
 @pytest.mark.parametrize("step", [3, 7, 9])
-def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, whole, step):
+def test_resumed_equals_uninterrupted(tmp_path, whole, step):
     changes = {"epochs": 2, "dropout": 0.3}
     assert len(whole.history_) == 2
-    original, count = callbacks.SaveRun.on_train_batch_end, [0]
-
-    def killing(self, *args):
-        original(self, *args)
-        count[0] += 1
-        if count[0] == step:
-            raise KilledError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
-        with pytest.raises(KilledError):
-            model(**changes).fit(TEXT[:900], checkpoint=tmp_path, checkpoint_minutes=0)
+    with killed_after(step):
+        model(**changes).fit(TEXT[:900], checkpoint=tmp_path, checkpoint_minutes=0)
     resumed = model(**changes).fit(TEXT[:900], checkpoint=tmp_path, checkpoint_minutes=0, resume=True)
     assert resumed.resumed_
     assert figures(resumed) == figures(whole)

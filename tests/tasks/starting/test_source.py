@@ -9,10 +9,10 @@ import pytest
 from sklearn.base import clone
 
 import recurra
+from killing import killed_after
 from recurra import BlankFiller, Forecaster, LanguageModel, SequenceClassifier, SequenceRegressor, SequenceTagger
 from recurra.errors import DataError, ModelFolderError, UsageError
 from recurra.tasks.tuning.search import _space
-from recurra.training import callbacks
 
 TEXTS, LABELS = ["good film", "bad film", "so good", "so bad"] * 12, ["pos", "neg"] * 24
 SERIES = [np.random.default_rng(i).normal(size=(i % 7, 2)) for i in range(60)]
@@ -141,24 +141,12 @@ def test_a_damaged_or_newer_model_is_refused(folder, tmp_path):
             SequenceClassifier(start_from=path, **QUICK).fit(TEXTS, LABELS)
 
 
-class KilledError(Exception):
-    pass
-
-
-def test_a_resumed_run_needs_no_source(folder, tmp_path, monkeypatch):
-    def killing(self, trainer, *args):
-        original(self, trainer, *args)
-        if trainer.global_step == 4:
-            raise KilledError
-
+def test_a_resumed_run_needs_no_source(folder, tmp_path):
     source = shutil.copytree(folder, tmp_path / "first")
     options = {**QUICK, "epochs": 2, "start_from": source}
     whole = SequenceClassifier(**options).fit(TEXTS, LABELS)
-    original = callbacks.SaveRun.on_train_batch_end
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
-        with pytest.raises(KilledError):
-            SequenceClassifier(**options).fit(TEXTS, LABELS, checkpoint=tmp_path / "run", checkpoint_minutes=0)
+    with killed_after(4):
+        SequenceClassifier(**options).fit(TEXTS, LABELS, checkpoint=tmp_path / "run", checkpoint_minutes=0)
     shutil.rmtree(source)
     resumed = SequenceClassifier(**options).fit(TEXTS, LABELS, checkpoint=tmp_path / "run", resume=True)
     assert resumed.resumed_

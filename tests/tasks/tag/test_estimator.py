@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import recurra
+from killing import killed_after
 from recurra import SequenceTagger
 from recurra.data.batching.batches import IGNORE
 from recurra.data.batching.words import WordBatch
@@ -23,7 +24,6 @@ from recurra.data.encoders.tag_schemes import OUT, Scheme, parts_of
 from recurra.errors import DataError, UsageError
 from recurra.nn import RecurrentSpec
 from recurra.tasks.tag.network import UNSEEN_TAG, Observed, TaggerNetwork, Tagging
-from recurra.training import callbacks
 
 QUICK = {
     "hidden_size": 8,
@@ -138,26 +138,13 @@ def test_the_same_seed_gives_the_same_model():
         assert len(three) == 0 or not np.array_equal(one, three)
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("crf", [False, True])
-def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, crf):
+def test_resumed_equals_uninterrupted(tmp_path, crf):
     X, y = names(40)
     y[3][0] = None
     model = SequenceTagger(crf=crf, **{**QUICK, "epochs": 3, "dropout": 0.2})
-    count, original = itertools.count(1), callbacks.SaveRun.on_train_batch_end
-
-    def killing(self, *args):
-        original(self, *args)
-        if next(count) == 7:
-            raise KilledError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
-        with pytest.raises(KilledError):
-            clone(model).fit(X, y, checkpoint=tmp_path, checkpoint_minutes=0)
+    with killed_after(7):
+        clone(model).fit(X, y, checkpoint=tmp_path, checkpoint_minutes=0)
     resumed = clone(model).fit(X, y, checkpoint=tmp_path, checkpoint_minutes=0, resume=True)
     assert resumed.resumed_
     for one, two in zip(resumed.predict_proba(X), model.fit(X, y).predict_proba(X), strict=True):

@@ -13,10 +13,10 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import recurra
+from killing import killed_after
 from recurra import SequenceClassifier, SequenceRegressor, Transcriber
 from recurra.errors import DataError, ModelFolderError, UsageError
 from recurra.tasks.transcribe.network import CTCObjective, as_read, ctc_losses
-from recurra.training import callbacks
 
 RATE = 8000
 HERTZ = {"가": 250, "나": 800, "다": 2000}
@@ -138,12 +138,9 @@ def test_order_matters_to_a_transcriber(model):
     assert found["shuffled"]["cer"] > 0.5
 
 
-def test_same_seed_same_model_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
+def test_same_seed_same_model_and_resumed_equals_uninterrupted(tmp_path):
     X, texts = spoken(20)
     arguments = {**QUICK, "epochs": 3, "dropout": 0.3}
-
-    class KilledError(Exception):
-        pass
 
     def figures(fitted):
         return [{k: v for k, v in row.items() if k not in ("seconds", "tokens_per_second")} for row in fitted.history_]
@@ -151,18 +148,8 @@ def test_same_seed_same_model_and_resumed_equals_uninterrupted(tmp_path, monkeyp
     whole = Transcriber(**arguments).fit(X, texts)
     other = Transcriber(**arguments, random_state=1).fit(X, texts)
     assert figures(other) != figures(whole)
-    original, count = callbacks.SaveRun.on_train_batch_end, [0]
-
-    def killing(self, *args):
-        original(self, *args)
-        count[0] += 1
-        if count[0] == 4:
-            raise KilledError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
-        with pytest.raises(KilledError):
-            Transcriber(**arguments).fit(X, texts, checkpoint=tmp_path, checkpoint_minutes=0.0)
+    with killed_after(4):
+        Transcriber(**arguments).fit(X, texts, checkpoint=tmp_path, checkpoint_minutes=0.0)
     resumed = Transcriber(**arguments).fit(X, texts, checkpoint=tmp_path, resume=True)
     assert resumed.resumed_
     assert figures(resumed) == figures(whole)

@@ -12,13 +12,13 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import recurra
+from killing import killed_after
 from recurra import Translator
 from recurra.errors import DataError, ModelFolderError, UsageError
 from recurra.nn import RecurrentSpec
 from recurra.tasks.translate.baselines import Neighbours
 from recurra.tasks.translate.metrics import bleu_tokens, corpus_metrics, signatures
 from recurra.tasks.translate.network import BEGIN, END, EncoderDecoder
-from recurra.training import callbacks
 
 NUMBERS = {"one": "일", "two": "이", "three": "삼", "four": "사"}
 SOURCES = [" ".join(words) for n in (1, 2, 3) for words in itertools.product(NUMBERS, repeat=n)]
@@ -113,24 +113,10 @@ def test_neighbours_stay_out_of_the_folder_if_asked(tmp_path):
     assert "nearest_neighbour_bleu" not in recurra.load(tmp_path / "m").evaluate(SOURCES, TARGETS)
 
 
-class KilledError(Exception):
-    pass
-
-
-def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
+def test_resumed_equals_uninterrupted(tmp_path):
     arguments = {**QUICK, "epochs": 2, "dropout": 0.2, "token_dropout": 0.2, "hidden_size": 8}
-    count, original = [0], callbacks.SaveRun.on_train_batch_end
-
-    def killing(self, *args):
-        original(self, *args)
-        count[0] += 1
-        if count[0] == 12:  # in the second epoch: one has 9 or 10 steps
-            raise KilledError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
-        with pytest.raises(KilledError):
-            Translator(**arguments).fit(SOURCES, TARGETS, checkpoint=tmp_path, checkpoint_minutes=0)
+    with killed_after(12):  # in the second epoch: one has 9 or 10 steps
+        Translator(**arguments).fit(SOURCES, TARGETS, checkpoint=tmp_path, checkpoint_minutes=0)
     resumed = Translator(**arguments).fit(SOURCES, TARGETS, checkpoint=tmp_path, checkpoint_minutes=0, resume=True)
     whole = Translator(**arguments).fit(SOURCES, TARGETS)
     assert resumed.resumed_

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import recurra
+from killing import killed_after
 from recurra import LanguageModel, SequenceClassifier, SequenceRegressor
 from recurra.errors import DataError
-from recurra.training import callbacks
 from recurra.training.health import monitor, thresholds
 from recurra.training.health.monitor import BUDGET, HealthMonitor, _Look, row_lights, said
 from recurra.training.health.nonfinite import _look
@@ -64,24 +64,10 @@ def test_a_state_carried_from_window_to_window_is_watched_too(every_step):
     assert len(models[1].health_checks_) == 2
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("flags", [(True, True), (True, False), (False, True)])
-def test_watched_runs_resume(tmp_path, monkeypatch, every_step, flags):
-    original, count = callbacks.SaveRun.on_train_batch_end, [0]
-
-    def killing(self, *args):
-        original(self, *args)
-        count[0] += 1
-        if count[0] == 8:
-            raise KilledError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
-        with pytest.raises(KilledError):
-            estimator(health_checks=flags[0]).fit(X, Y, checkpoint=tmp_path, checkpoint_minutes=0)
+def test_watched_runs_resume(tmp_path, every_step, flags):
+    with killed_after(8):
+        estimator(health_checks=flags[0]).fit(X, Y, checkpoint=tmp_path, checkpoint_minutes=0)
     resumed = estimator(health_checks=flags[1]).fit(X, Y, checkpoint=tmp_path, checkpoint_minutes=0, resume=True)
     whole = estimator(health_checks=True).fit(X, Y)
     assert resumed.resumed_

@@ -22,9 +22,9 @@ import pytest
 from pytorch_lightning.loggers import CSVLogger, Logger
 
 import recurra
+from killing import killed_after
 from recurra import SequenceClassifier
 from recurra.errors import RecurraError, UsageError
-from recurra.training import callbacks
 from recurra.training.logs import callback, channel
 from recurra.training.logs.arguments import LOGGERS
 
@@ -186,24 +186,10 @@ def check_points(model: SequenceClassifier, points: Points, params: dict[str, An
     assert (params["task"], params["cell"], float(params["data/sequences"])) == ("classify", "lstm", 180)
 
 
-class KilledError(Exception):
-    pass
-
-
-def test_a_resumed_run_continues_in_the_same_place(tmp_path, monkeypatch, alone):
-    original, count = callbacks.SaveRun.on_train_batch_end, [0]
-
-    def killing(self, *args):
-        original(self, *args)
-        count[0] += 1
-        if count[0] == STEPS + 5:  # the last checkpoint is at the end of the first epoch
-            raise KilledError
-
+def test_a_resumed_run_continues_in_the_same_place(tmp_path, alone):
     options = {"checkpoint": tmp_path / "mine.training", "checkpoint_minutes": 100.0}
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.SaveRun, "on_train_batch_end", killing)
-        with pytest.raises(KilledError):
-            fit(list(LOGGERS), **options)
+    with killed_after(STEPS + 5):  # the last checkpoint is at the end of the first epoch
+        fit(list(LOGGERS), **options)
     resumed = fit(list(LOGGERS), **options, resume=True)
     assert resumed.resumed_
     np.testing.assert_array_equal(resumed.predict_proba(data()[0]), alone.predict_proba(data()[0]))
