@@ -66,6 +66,20 @@ def test_shutdown_under_load_loses_no_accepted_request(serve):
     assert lost == []
 
 
+def test_a_connection_made_before_the_shutdown_may_send_its_request_late(serve):
+    running = serve(fresh=True)
+    with running.connect() as silent, running.connect() as halfway:
+        halfway.sendall(b"GET /v1/a/slow?seconds=0 HTTP/1.1\r\n")
+        time.sleep(0.1)
+        running.process.send_signal(signal.SIGTERM)
+        time.sleep(0.8)
+        silent.sendall(b"GET /v1/a/slow?seconds=0 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        halfway.sendall(b"host: localhost\r\n\r\n")
+        for connection in (silent, halfway):
+            assert connection.recv(12) == b"HTTP/1.1 503"
+    assert running.process.wait(20) == 0
+
+
 def test_streams_and_sockets_end_in_order(serve):
     running = serve(fresh=True)
     with (

@@ -148,6 +148,10 @@ class Connection(LimitedWriting, HttpToolsProtocol):
         if not self._rejected:
             super().handle_websocket_upgrade()
 
+    def awaits_request(self) -> bool:
+        """Returns whether a request has begun to arrive, or the first one of this connection has not arrived yet."""
+        return self._phase == "head" and not self.transport.is_closing()
+
     def check(self, now: float) -> None:
         """Closes the connection if a deadline is over.
 

@@ -27,6 +27,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LINGER = 0.2
 """Seconds in which open connections still get answers, which ask the client to close. A request that is on its way when
 its connection is closed would be lost."""
+AWAIT = 2.0
+"""Seconds in which a connection that was made before the listener was closed may still send its first request. At most
+a quarter of the time for the shutdown is spent so."""
 SLACK = 1.0
 """Seconds after the time for the shutdown until the process is ended by force."""
 
@@ -141,6 +144,10 @@ class Server(uvicorn.Server):
         for opened in (*self.servers, *sockets):
             opened.close()
         await asyncio.sleep(LINGER / 2)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + min(AWAIT, self._settings.grace / 4)
+        while loop.time() < end and any(map(_awaits_request, self.server_state.connections)):
+            await asyncio.sleep(LINGER / 10)
 
     async def _cut_off(self) -> None:
         """Ends connections and requests, and then the application."""
@@ -199,3 +206,7 @@ class Server(uvicorn.Server):
             event(logging.INFO, "keys were read again", keys=keys.reload())
         except DataError as error:
             event(logging.ERROR, f"the old keys are kept: {error}")
+
+
+def _awaits_request(connection: Any) -> bool:
+    return isinstance(connection, Connection) and connection.awaits_request()
