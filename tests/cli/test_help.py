@@ -24,7 +24,7 @@ def test_options_and_defaults_are_those_of_the_file():
 def test_help_of_every_command_shows_its_options(recurra):
     for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
         for words, found in [([name], command), *(([name, sub], c) for sub, c in _commands(command).items())]:
-            code, out, _ = recurra(*words, "--help")
+            code, out, _ = recurra(*words, "--help-all" if getattr(found, "shared", ()) else "--help")
             assert code == 0
             assert [p.opts[0] for p in found.params if _is_shown(p) and p.opts[0] not in out] == []
 

@@ -349,6 +349,7 @@ FOREIGN = {
     "--section-start",
     "--specs",
     "--help",
+    "--help-all",
     "--build",
     "--only",
     "--output-on-failure",

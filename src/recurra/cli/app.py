@@ -27,6 +27,7 @@ from .commands import (
     sample,
     serve,
 )
+from .commands.models.command import ModelCommand
 from .support.command import App
 from .support.suggest import SuggestingGroup
 
@@ -85,10 +86,10 @@ def recurra(
 app.command()(demo.demo)
 app.add_typer(fit.app, name="fit")
 app.add_typer(fit.tune_app, name="tune")
-app.command()(evaluate.evaluate)
-app.command()(predict.predict)
-app.command()(inspect.inspect)
-app.command()(health.health)
+app.command(cls=ModelCommand)(evaluate.evaluate)
+app.command(cls=ModelCommand)(predict.predict)
+app.command(cls=ModelCommand)(inspect.inspect)
+app.command(cls=ModelCommand)(health.health)
 app.command()(sample.sample)
 app.command()(generate.generate)
 app.command()(serve.serve)

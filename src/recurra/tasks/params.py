@@ -283,7 +283,8 @@ class Parameters:
     )
     start_from: Any = param(  # noqa: RUF009  (it is a field)
         None,
-        "Model folder whose weights training starts from: of the same task, or of a language model.",
+        "Model folder whose weights training starts from: of the same task, or of a language model. By default the "
+        "weights are random.",
         "model whose weights training starts from: a model folder or a fitted estimator. It has the same task, or for "
         "classes, numbers and tags it is a `BlankFiller` or a `LanguageModel`. Its tokens and sizes are taken with it. "
         "It is not a part of the saved model.",

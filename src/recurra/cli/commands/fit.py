@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from recurra.cli.support.command import App
+from recurra.cli.support.command import App, CommandOfTask
 from recurra.cli.support.options import with_options
 from recurra.cli.support.suggest import SuggestingGroup
 from recurra.cli.support.tuning import NOT_OF_TRIALS, TuneOptions
@@ -102,5 +102,5 @@ def tune() -> None:
 
 
 for task in BUILT_IN:
-    app.command(task.name)(task_module(task.name).fit)
-    tune_app.command(task.name)(tune_command(task.name))
+    app.command(task.name, cls=CommandOfTask)(task_module(task.name).fit)
+    tune_app.command(task.name, cls=CommandOfTask)(tune_command(task.name))

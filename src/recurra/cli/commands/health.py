@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 FAIL_ON = {"red": ("red",), "yellow": ("yellow", "red"), "never": ()}
 """Lights that make the command fail, by the value of --fail-on."""
 
+_NOT_READ = (
+    *("top", "proba", "coverage", "n_best", "bleu_tokens", "choices", "marks", "beam", "length_bonus"),
+    *("timestamps", "horizon", "future", "plot"),
+)
+"""Options of predictions that do not change how labelled data are read."""
 
-@with_options(PredictOptions)
+
+@with_options(PredictOptions, without=_NOT_READ)
 def health(
     model: Model,
     data: Annotated[

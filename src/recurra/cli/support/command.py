@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
+from .help.brief import BriefHelp, TaskCommand
 from .outputs import check_outputs
 
 MAX_COUNT = 2**31 - 1
@@ -18,7 +18,7 @@ MAX_COUNT = 2**31 - 1
 MAY_BE_EMPTY = ("--prompt",)
 
 
-class Command(TyperCommand):
+class Command(BriefHelp):
     """A command that refuses empty values, numbers that are not finite or beyond any use, and destructive outputs."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -49,6 +49,10 @@ class Command(TyperCommand):
         """
         check_outputs(ctx.params)
         return super().invoke(ctx)
+
+
+class CommandOfTask(Command, TaskCommand):
+    """The same for a command with the name of a task."""
 
 
 class App(typer.Typer):

@@ -376,7 +376,7 @@ class FitOptions(WorkerOptions, RunOptions):
         _run(
             "--logger",
             text="Log metrics: tensorboard, mlflow, wandb or csv, or NAME=PLACE with a folder or the URL of an MLflow "
-            "server. May be repeated. It needs recurra[loggers].",
+            "server; by default nowhere. May be repeated. It needs recurra[loggers].",
             metavar="NAME",
         ),
     ] = None
@@ -421,6 +421,7 @@ def with_options(options: type, *, without: tuple[str, ...] = ()) -> Callable[[C
         needed = [p for p in own if p.default is p.empty]
         parameters = [*needed, *shared, *(p for p in own if p not in needed)]  # the order of `--help`
         wrapper.declared = options, without  # type: ignore[attr-defined]  # for `recurra tune`
+        wrapper.shared = tuple(p.name for p in shared)  # type: ignore[attr-defined]  # for the help
         wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
         return wrapper

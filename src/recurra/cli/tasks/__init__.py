@@ -64,19 +64,23 @@ def module_of(estimator: Any, options: Any) -> ModuleType:
         UsageError: an option was given that does not fit the model.
     """
     module = task_module(estimator.task)
-    fitting = (
-        *module.OPTIONS,
-        *getattr(module, "EVALUATE_OPTIONS", ()),
-        *(field.name for field in dataclasses.fields(FileOptions)),
-    )
+    fitting = fitting_options(module)
     for field in dataclasses.fields(options):
-        if field.name not in (*fitting, *_OF_PROCESSES) and getattr(options, field.name) != field.default:
-            others = ", ".join(_option(name) for name in fitting if hasattr(options, name))
+        if field.name not in fitting and getattr(options, field.name) != field.default:
+            others = ", ".join(
+                _option(name) for name in fitting if hasattr(options, name) and name not in _OF_PROCESSES
+            )
             raise UsageError(
                 f"{_option(field.name)} does not fit this model, which is a {estimator.title.lower()}; "
                 f"options that fit: {others}"
             )
     return module
+
+
+def fitting_options(module: ModuleType) -> tuple[str, ...]:
+    """Returns the fields of `EvaluateOptions` and `PredictOptions` that fit the models of a task's module."""
+    of_files = (field.name for field in dataclasses.fields(FileOptions))
+    return (*module.OPTIONS, *getattr(module, "EVALUATE_OPTIONS", ()), *of_files, *_OF_PROCESSES)
 
 
 def _option(name: str) -> str:

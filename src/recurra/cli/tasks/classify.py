@@ -37,7 +37,10 @@ EVALUATE_OPTIONS = ("by",)
 def fit(
     train: Train,
     class_weight: Annotated[
-        str | None, typer.Option("--class-weight", help="balanced", rich_help_panel="Training")
+        str | None,
+        typer.Option(
+            "--class-weight", help="balanced; by default all classes count by their number.", rich_help_panel="Training"
+        ),
     ] = None,
     *,
     options: SequenceFitOptions,

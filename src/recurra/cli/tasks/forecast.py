@@ -60,16 +60,23 @@ def fit(
     id: Annotated[str | None, _data("--id", "Column of ids, for several series.")] = None,
     split: Annotated[
         str | None,
-        _data("--split", "Rows or shares to train on, to validate and to test: 8640,2880,2880 or 0.7,0.1,0.2."),
+        _data(
+            "--split",
+            "Rows or shares to train on, to validate and to test: 8640,2880,2880 or 0.7,0.1,0.2. By default the "
+            "last tenth validates.",
+        ),
     ] = None,
     fill_gaps: Annotated[
         bool, typer.Option("--fill-gaps", help="Insert missing steps.", rich_help_panel="Data")
     ] = False,
-    horizon: Annotated[int | None, _network("--horizon", "Steps to forecast; 24 by default.", min=1)] = None,
+    horizon: Annotated[int | None, _network("--horizon", "Steps to forecast.", min=1)] = None,
     context: Annotated[
         int | None, _network("--context", "Past steps that the network reads; chosen from the data by default.", min=1)
     ] = None,
-    segment: Annotated[int | None, _network("--segment", "Steps that the network reads as one.", min=1)] = None,
+    segment: Annotated[
+        int | None,
+        _network("--segment", "Steps that the network reads as one; chosen from the data by default.", min=1),
+    ] = None,
     quantiles: Annotated[
         str | None, _network("--quantiles", "Quantiles to forecast: 0.1,0.5,0.9; none for no intervals.")
     ] = None,
@@ -77,7 +84,7 @@ def fit(
     loss: Annotated[str | None, typer.Option("--loss", help="l1, l2 or huber.", rich_help_panel="Training")] = None,
     calendar: Annotated[
         bool | None,
-        _network("--calendar/--no-calendar", "Minute, hour, weekday and time of year as known columns; on by default."),
+        _network("--calendar/--no-calendar", "Minute, hour, weekday and time of year as known columns."),
     ] = None,
     *,
     options: ForecastFitOptions,

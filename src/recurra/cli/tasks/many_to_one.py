@@ -55,8 +55,7 @@ class SequenceFitOptions(FitOptions, TimeOptions):
         str | None,
         typer.Option(
             "--preset",
-            help="Numeric series: what the layers read: steps, segments, parts or spectra. Default: auto, which "
-            "chooses.",
+            help="Numeric series: what the layers read: steps, segments, parts or spectra. auto chooses.",
             rich_help_panel="Network",
         ),
     ] = None

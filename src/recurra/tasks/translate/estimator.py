@@ -129,7 +129,7 @@ class Translator(Estimator):
     n_iter_no_change: int | None = 8
     bidirectional: bool = True
     tokens: str = "bpe"
-    vocab_size: int | None = param(None, search=())
+    vocab_size: int | None = param(None, none="for 2,000 pieces or 10,000 words", search=())
     embedding_size: int = 192
     token_dropout: float = 0.1
     label_smoothing: float = param(0.1, share=True, search=Range(0.0, 0.2))

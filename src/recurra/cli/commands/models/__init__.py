@@ -1,0 +1,1 @@
+"""Commands about models: what they are, and which of two is better."""

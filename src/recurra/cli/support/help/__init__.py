@@ -1,0 +1,1 @@
+"""Which options the help of a command shows, and the defaults in it."""
