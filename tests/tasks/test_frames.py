@@ -208,7 +208,7 @@ def test_a_missing_label_among_texts_is_no_class():
         ([1.0] * 29, "30 sequences but sample_weight has 29 values"),
         ([-1.0] * 30, "not negative"),
         ([float("nan")] * 30, "finite"),
-        ([0.0] * 30, "not all 0"),
+        ([0.0] * 30, "not all zero"),
         (2.0, "sample_weight is one value, 2"),
     ],
 )

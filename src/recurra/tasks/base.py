@@ -152,6 +152,12 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         found.start_from = self.start_from  # a clone of it would not be fitted
         return found
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.non_deterministic = self.random_state is None
+        return tags
+
     watch = alias("watch", "health_checks")
     watch_ = alias("watch_", "health_checks_")
 

@@ -196,7 +196,7 @@ def test_what_has_no_order_or_no_numbers_is_named(X, message):
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (None, "^y is None; pass one value for each row$"),
+        (None, "requires y to be passed, but the target y is None$"),
         ("text", "^y is one text; pass a list or an array$"),
         (b"text", "^y is one text; pass a list or an array$"),
         (3, "^y is one value, 3; pass one value for each of 2 sequences$"),

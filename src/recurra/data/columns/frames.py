@@ -16,7 +16,7 @@ def refuse_complex(values: np.ndarray, name: str) -> None:
     held = values.dtype.kind == "O" and any(isinstance(v, complex | np.complexfloating) for v in values.flat)
     if held or values.dtype.kind == "c":
         raise DataError(
-            f"{name} holds complex numbers, which a real network cannot read; "
+            f"{name} holds complex numbers, which a real network cannot read. Complex data not supported: "
             "pass real and imaginary parts as two features, np.stack([x.real, x.imag], axis=-1)"
         )
 
@@ -38,6 +38,14 @@ def from_pandas(X: Any) -> Any:
             names = ", ".join(map(str, X.columns[:10]))
             raise DataError(f"X is a table of several columns ({names}); pass the column that holds the sequences")
     return X.to_numpy()
+
+
+def from_arrow(table: pa.Table) -> Any:
+    """Converts a table of one column to this column, and a table of several columns of numbers to an array."""
+    numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    if table.num_columns > 1 and all(any(fits(kind) for fits in numeric) for kind in table.schema.types):
+        return np.stack([column.to_numpy() for column in table.columns], 1)
+    return only_column(table)
 
 
 def only_column(table: pa.Table) -> pa.ChunkedArray:
@@ -81,6 +89,29 @@ def names_of(row: Any) -> tuple[str, ...] | None:
     if twice is not None:
         raise DataError(f'two columns have the name "{twice}"; give every column a different name')
     return found
+
+
+def step_names_of(X: Any) -> tuple[str, ...] | None:
+    """Returns the names of the columns of a table whose rows are sequences.
+
+    Args:
+        X: data of any type.
+
+    Returns:
+        The names; None for other data, for one column, and if the names are not different texts.
+
+    Example:
+        >>> step_names_of(pa.table({"t0": [1.0], "t1": [2.0]}))
+        ('t0', 't1')
+    """
+    if isinstance(X, pa.Table):
+        names = X.column_names
+    elif type(X).__module__.partition(".")[0] in ("pandas", "polars") and len(getattr(X, "shape", ())) == 2:
+        names = list(X.columns)
+    else:
+        return None
+    known = len(names) > 1 and all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
+    return tuple(names) if known else None
 
 
 def order_of(given: Sequence[str], wanted: Sequence[str], name: str) -> list[int]:

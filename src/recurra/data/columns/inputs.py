@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
@@ -13,7 +13,16 @@ import pyarrow as pa
 from recurra.data.files.audio import Recordings, as_recordings, first_known, is_audio_name
 from recurra.errors import DataError
 
-from .frames import from_pandas, matrix_of, names_of, only_column, order_of, refuse_complex, refuse_times
+from .frames import (
+    from_arrow,
+    from_pandas,
+    matrix_of,
+    names_of,
+    order_of,
+    refuse_complex,
+    refuse_times,
+    step_names_of,
+)
 
 CHUNK_ROWS = 4096
 
@@ -44,11 +53,15 @@ class Arrays:
         rows: the arrays.
         features: number of features.
         names: names of the features if the sequences were data frames, else None.
+        columns: number of columns if the sequences were the rows of a table, else None.
+        step_names: names of these columns, if they have any.
     """
 
     rows: Sequence[np.ndarray]
     features: int
     names: tuple[str, ...] | None = None
+    columns: int | None = None
+    step_names: tuple[str, ...] | None = None
     kind = "series"
 
     @property
@@ -65,18 +78,25 @@ class Arrays:
         return len(self.rows)
 
     def __getitem__(self, part: slice) -> Arrays:
-        return Arrays(self.rows[part], self.features, self.names)
+        return replace(self, rows=self.rows[part])
 
-    def in_order_of(self, names: Sequence[str] | None) -> Arrays:
+    def in_order_of(self, names: Sequence[str] | None, *, steps: bool = False) -> Arrays:
         """Returns the sequences with their features in the order of `names`; arrays without names do not change.
+
+        Args:
+            names: names of the features, or None for no change.
+            steps: whether they name the steps of the sequences, which are the columns of a table.
 
         Raises:
             DataError: the names differ. The message lists them.
         """
-        if names is None or self.names is None or tuple(names) == self.names:
+        own = self.step_names if steps else self.names
+        if names is None or own is None or tuple(names) == own:
             return self
-        order = order_of(self.names, names, "X")
-        return Arrays([row[:, order] for row in self.rows], self.features, tuple(names))
+        order = order_of(own, names, "X")
+        if steps:
+            return replace(self, rows=[row[order] for row in self.rows], step_names=tuple(names))
+        return replace(self, rows=[row[:, order] for row in self.rows], names=tuple(names))
 
     def chunks(self, keep: np.ndarray | None = None) -> Iterator[list[np.ndarray]]:
         """Yields lists of at most `CHUNK_ROWS` arrays, in order; with `keep`, only the rows where it is True."""
@@ -110,6 +130,7 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
         raise DataError("X is one text; pass a list of texts, such as [text]")
     if isinstance(X, Texts | Arrays | Recordings):
         return X
+    step_names = step_names_of(X)
     X = _unwrap(_ordered(X, "X"))
     if isinstance(X, pa.ChunkedArray):
         if _is_string(X.type):
@@ -122,11 +143,12 @@ def as_sequences(X: Any) -> Texts | Arrays | Recordings:
     if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
         if X.ndim not in (2, 3):
             raise DataError(
-                f"a numeric X has 2 axes (batch, time) or 3 (batch, time, features), not {X.ndim}; "
+                f"Reshape your data: a numeric X has 2 axes (batch, time) or 3 (batch, time, features), not {X.ndim}; "
                 "for sequences of unequal length pass a list of arrays"
             )
         values = X.reshape(*X.shape[:2], -1) if X.size else X.reshape(*X.shape[:2], *X.shape[2:] or (1,))
-        return _finite(Arrays(list(_floating(values)), values.shape[2]))
+        columns = X.shape[1] if X.ndim == 2 else None
+        return _finite(Arrays(list(_floating(values)), values.shape[2], None, columns, step_names))
     if not isinstance(X, Iterable) or getattr(X, "ndim", 1) == 0:
         raise DataError(f"X is {_kind(X)}; pass a list of texts or of arrays (time, features)")
     rows = list(X)
@@ -184,6 +206,8 @@ def _ordered(values: Any, name: str) -> Any:
     if isinstance(values, Iterator):
         return list(values)
     if values is None:
+        if name == "y":
+            raise DataError("this estimator requires y to be passed, but the target y is None")
         raise DataError(f"{name} is None; pass one {'sequence' if name == 'X' else 'value'} for each row")
     if isinstance(values, str | bytes | Mapping | Set) or hasattr(values, "tocsr"):
         advice = "call toarray() first" if hasattr(values, "tocsr") else "pass a list or an array"
@@ -242,17 +266,19 @@ def _unwrap(X: Any) -> Any:
     if isinstance(X, pa.Array):
         return pa.chunked_array([X])
     if isinstance(X, pa.Table):
-        return only_column(X)
+        return from_arrow(X)
     if type(X).__module__.partition(".")[0] == "pandas":
         return from_pandas(X)
     if hasattr(X, "detach") and hasattr(X, "cpu"):  # a tensor, without importing torch
         return _from_tensor(X)
     if isinstance(X, np.ma.MaskedArray):
         return _unmasked(X)
+    if not isinstance(X, np.ndarray | np.generic | Iterable) and hasattr(X, "__array__"):
+        return np.asarray(X)
     if not isinstance(X, pa.ChunkedArray) and hasattr(X, "__arrow_c_stream__"):
         column = pa.chunked_array(X)
         # a data frame is a column of structures
-        return only_column(pa.Table.from_struct_array(column)) if pa.types.is_struct(column.type) else column
+        return from_arrow(pa.Table.from_struct_array(column)) if pa.types.is_struct(column.type) else column
     return X
 
 

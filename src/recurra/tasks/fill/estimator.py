@@ -485,7 +485,6 @@ class BlankFiller(Estimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
-        tags.non_deterministic = self.random_state is None
         return tags
 
 

@@ -634,7 +634,6 @@ class LanguageModel(Estimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.target_tags.required = False
-        tags.non_deterministic = self.random_state is None
         return tags
 
 

@@ -213,7 +213,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
                 "for several labels of a sequence train one model per column"
             )
         if y.dtype.kind == "f" and (y != np.round(y)).any():
-            raise DataError(f"y holds numbers such as {y[y != np.round(y)][0]}, not classes; try a regressor")
+            example = y[y != np.round(y)][0]
+            raise DataError(f"y holds continuous numbers such as {example}, not classes; try a regressor")
         self.classes_ = np.unique(y if y.dtype.kind != "O" else _one_kind(y))
         if self._start is not None and self._start.same:
             self.classes_ = joined_classes(self._start.model.classes_, self.classes_, bool(self.verbose))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Annotated, Any, ClassVar, Self, cast
 
 import msgspec
 import numpy as np
@@ -46,6 +46,7 @@ from recurra.tasks.tuning.parts import Data, cut_rows, share_of
 from recurra.tasks.tuning.space import Space, declared
 from recurra.training.settings import Run, Settings
 
+from .columns import copy_columns, in_order, learn_columns, set_columns, step_columns
 from .conformal import FILE, NOT_CALIBRATED, Calibration, coverage_metrics
 from .metrics.groups import as_groups, measure_groups
 from .network import PooledNetwork
@@ -111,10 +112,11 @@ class PooledConfig(FolderConfig, kw_only=True):
     chosen: ChosenConfig | None = None  # early models gave every parameter
     series: SeriesConfig = msgspec.field(default_factory=SeriesConfig)
     feature_names: list[str] | None = None
+    columns: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
     def check(self) -> None:
         """See `Record.check`."""
-        names, features = self.feature_names, getattr(self.encoder, "features", 0)
+        names, features = self.feature_names, self.columns or getattr(self.encoder, "features", 0)
         if names is not None and (len(names) != features or len(set(names)) < len(names)):
             raise ValueError(f"feature_names are not {features} different names")
         if isinstance(self.encoder, TextConfig) and self.encoder.specials:
@@ -439,9 +441,7 @@ class SequenceEstimator(Estimator):
     def _take_encoder(self, start: Start) -> None:
         """Takes the encoder of the model that training starts from."""
         self.encoder_ = start.model.encoder_ if start.same else start.model.language().encoder
-        self._name_features(getattr(start.model, "feature_names_in_", None))
-        if self.encoder_.kind == "series":
-            self.n_features_in_ = self.encoder_.features
+        copy_columns(self, start.model)
 
     def params_from(self, model: Any) -> dict[str, Any]:
         """See `Estimator.params_from`."""
@@ -603,19 +603,13 @@ class SequenceEstimator(Estimator):
         return {name: measure(output.astype(np.float32), targets, weights) for name, output in outputs.items()}
 
     def _new_encoder(self, sequences: Texts | Arrays | Recordings) -> Any:
+        set_columns(self, None, None)
         if isinstance(sequences, Texts):
             return TextEncoder(self.tokens, self.vocab_size)
         if isinstance(sequences, Recordings):
             return AudioEncoder()
-        self.n_features_in_ = sequences.features
-        self._name_features(sequences.names)
+        learn_columns(self, sequences)
         return SeriesEncoder(sequences.features)
-
-    def _name_features(self, names: Sequence[str] | None) -> None:
-        """Sets `feature_names_in_` as scikit-learn does; without names the attribute is absent."""
-        vars(self).pop("feature_names_in_", None)
-        if names is not None:
-            self.feature_names_in_ = np.array(names, dtype=object)
 
     def _build(self) -> torch.nn.Module:
         network = network_for(self, self.series_, self._build_one)
@@ -667,7 +661,7 @@ class SequenceEstimator(Estimator):
             words = {"text": "texts", "series": "numeric sequences", "audio": "recordings"}
             raise DataError(f"the model was trained on {words[self.encoder_.kind]}, X holds {words[sequences.kind]}")
         if isinstance(sequences, Arrays):
-            sequences = sequences.in_order_of(getattr(self, "feature_names_in_", None))
+            sequences = in_order(self, sequences)
         if isinstance(sequences, Arrays) and not any(len(row) for row in sequences.rows):
             features = self.encoder_.features  # nothing in X says how many
             return Arrays([np.zeros((0, features))] * len(sequences), features)
@@ -847,7 +841,11 @@ class SequenceEstimator(Estimator):
             **({} if self.series_ == SeriesConfig() else {"series": msgspec.to_builtins(self.series_)}),
         }
         names = getattr(self, "feature_names_in_", None)
-        return config | ({} if names is None else {"feature_names": names.tolist()}), self.encoder_.to_files()
+        if names is not None:
+            config["feature_names"] = names.tolist()
+        if self.encoder_.kind == "series" and (columns := step_columns(self)) is not None:
+            config["columns"] = columns
+        return config, self.encoder_.to_files()
 
     def _further_files(self) -> dict[str, str]:
         return {} if self.calibration_ is None else {FILE: self.calibration_.to_file()}
@@ -856,7 +854,8 @@ class SequenceEstimator(Estimator):
         self.encoder_: Any = ENCODERS[config["encoder"]["kind"]].from_files(config["encoder"], files)
         self._load_targets(config["targets"])
         self.calibration_ = Calibration.from_file(files[FILE], self._targets_count()) if FILE in files else None
-        self._name_features(config.get("feature_names"))
+        features = getattr(self.encoder_, "features", None) if self.encoder_.kind == "series" else None
+        set_columns(self, config.get("columns") or features, config.get("feature_names"))
         self.series_ = SeriesConfig(**config.get("series", {}))
         self._selection = None
         self.resolved_params_ = config["chosen"] or self._choose(self.encoder_.kind, 0)
@@ -878,9 +877,9 @@ class SequenceEstimator(Estimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = tags.input_tags.three_d_array = True
+        given = tags.input_tags
+        given.string = given.two_d_array = given.three_d_array = given.allow_nan = True
         tags.target_tags.required = True
-        tags.non_deterministic = self.random_state is None
         return tags
 
 
@@ -918,5 +917,5 @@ def as_weights(weights: Any, rows: int) -> np.ndarray | None:
         first = values[0].item() if isinstance(values[0], np.generic) else values[0]
         raise DataError(f"sample_weight must hold numbers, got {first!r:.40}") from None
     if not np.isfinite(values).all() or (values < 0).any() or not values.any():
-        raise DataError("sample_weight must be finite, not negative, and not all 0")
+        raise DataError("sample_weight must be finite, not negative, and not all zero")
     return values

@@ -191,6 +191,8 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         return float(r2_score(values, found[known], sample_weight=None if weights is None else weights[known]))
 
     def _fit_targets(self, y: np.ndarray) -> None:
+        if len(y) == 1:
+            raise DataError("there is 1 sample with a target: a regressor needs several")
         self._keep_moments(moments_of(_numbers(y)), several=y.ndim == 2)
 
     def _keep_moments(self, moments: Moments, several: bool) -> None:
@@ -241,6 +243,11 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
     def _load_targets(self, config: dict[str, Any]) -> None:
         self.target_mean_, self.target_scale_ = np.array(config["mean"]), np.array(config["scale"])
         self.several_ = config["several"]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
 
 def _numbers(y: np.ndarray) -> np.ndarray:

@@ -15,6 +15,8 @@ def column_names(estimator: Any) -> list[str] | None:
         The names in the order of the features; None if they have no names.
     """
     names = getattr(estimator, "feature_names_in_", None)
+    if names is not None and len(names) != estimator.encoder_.features:  # the names of the steps of a table's rows
+        return None
     return estimator.provenance_.feature_columns if names is None else names.tolist()
 
 

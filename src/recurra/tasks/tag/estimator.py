@@ -417,7 +417,6 @@ class SequenceTagger(Estimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.target_tags.required = True
-        tags.non_deterministic = self.random_state is None
         return tags
 
 

@@ -429,7 +429,6 @@ class Translator(Estimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.target_tags.required = True
-        tags.non_deterministic = self.random_state is None
         return tags
 
 
