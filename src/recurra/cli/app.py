@@ -27,6 +27,7 @@ from .commands import (
     sample,
     serve,
 )
+from .commands.models import compare, info, listing
 from .commands.models.command import ModelCommand
 from .support.command import App
 from .support.suggest import SuggestingGroup
@@ -90,6 +91,9 @@ app.command(cls=ModelCommand)(evaluate.evaluate)
 app.command(cls=ModelCommand)(predict.predict)
 app.command(cls=ModelCommand)(inspect.inspect)
 app.command(cls=ModelCommand)(health.health)
+app.command()(info.info)
+app.command("list")(listing.list_models)
+app.command(cls=ModelCommand)(compare.compare)
 app.command()(sample.sample)
 app.command()(generate.generate)
 app.command()(serve.serve)

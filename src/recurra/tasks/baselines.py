@@ -239,14 +239,19 @@ def chance(one: np.ndarray | None, other: np.ndarray | None) -> float:
     """
     if one is None or other is None or len(one) != len(other):
         return 0.0
+    difference = influence_difference(one, other)
+    return margin_of(len(one), float((difference**2).sum()))
+
+
+def influence_difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Returns the difference of the influences of each item on the metric of two models, `(items,)`."""
     # a ratio of sums: the influence of an item is (numerator - ratio * denominator) / sum of the denominators
     influences = []
     for items in (one, other):
         top, bottom = items.astype(np.float64).T
         ratio = top.sum() / max(bottom.sum(), 1e-300)
         influences.append((top - ratio * bottom) / max(bottom.sum(), 1e-300))
-    difference = influences[0] - influences[1]
-    return margin_of(len(one), float((difference**2).sum()))
+    return influences[0] - influences[1]
 
 
 def margin_of(count: int, squares: float) -> float:
