@@ -12,12 +12,13 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from recurra.cells import CellLike
 from recurra.cells.registry import NO_MEMORY, find, names, torch_class
-from recurra.ops import dropout, reproducible_algebra, uniform
+from recurra.ops import dropout, reproducible_algebra
 from recurra.ops.reproducible import is_batch_invariant
 
 from . import recurrent
 from .memoryless import Memoryless
 from .pooling import last_hidden
+from .vector_embedding import Embedding, VectorEmbedding, embed_with_unknown
 
 CELLS = names()
 """Values of the parameter `cell`: the built-in cells and `"none"`."""
@@ -40,6 +41,8 @@ class SequenceEncoder(torch.nn.Module):
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory.
         weight_dropout: probability of dropping a recurrent weight, in training.
+        vectors: number of tokens with a trained vector, and size of the given vectors that all tokens have beside it
+            (see `VectorEmbedding`); None for trained vectors only.
 
     Raises:
         ValueError: the cell is unknown.
@@ -66,15 +69,19 @@ class SequenceEncoder(torch.nn.Module):
         engine: str = "auto",
         memory: str = "full",
         weight_dropout: float = 0.0,
+        vectors: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         self.dropout, self.token_dropout = dropout, token_dropout
-        self.embedding = None
-        if embedding_size:
+        self.embedding: Embedding | None = None
+        if embedding_size and vectors:
+            self.embedding = VectorEmbedding(input_size, vectors[0], size=embedding_size, given=vectors[1])
+            torch.nn.init.normal_(self.embedding.trained.weight, std=embedding_size**-0.5)
+        elif embedding_size:
             self.embedding = torch.nn.Embedding(input_size, embedding_size)
             torch.nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
         spec = RecurrentSpec(cell, hidden_size, num_layers, bidirectional, dropout, engine, memory, weight_dropout)
-        self.recurrent = spec.build(embedding_size or input_size)
+        self.recurrent = spec.build(self.embedding.embedding_dim if self.embedding else input_size)
         self.directions = spec.directions
         self.output_size = self.directions * hidden_size
 
@@ -92,10 +99,7 @@ class SequenceEncoder(torch.nn.Module):
         if self.embedding is None:
             output, state = self.recurrent(values, lengths=lengths)
         elif self.training:
-            if self.token_dropout > 0:
-                keep = uniform(values.shape, values.device) >= self.token_dropout
-                values = values * keep  # 0 is the unknown token
-            values = dropout(self.embedding(values), self.dropout)
+            values = dropout(embed_with_unknown(self.embedding, values, self.token_dropout), self.dropout)
             output, state = self.recurrent(values, lengths=lengths)
         else:
             output, state = run_embedded(self.embedding, self.recurrent, values, lengths)
@@ -103,7 +107,7 @@ class SequenceEncoder(torch.nn.Module):
         return output, last_hidden(h_n, self.directions)
 
 
-def run_embedded(embedding: torch.nn.Embedding, layer: Any, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Any]:
+def run_embedded(embedding: Embedding, layer: Any, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Any]:
     """Runs a layer over the vectors of tokens: `layer(embedding(tokens), lengths=lengths)`.
 
     In batch-invariant calls without gradients, the native engine looks up the tokens itself. It multiplies each token

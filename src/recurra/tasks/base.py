@@ -54,7 +54,7 @@ FOLDS = 5
 MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS = 6, 1500, 300
 """Passes over the data with `epochs=None`. Small data get more, up to `MAX_EPOCHS`, until `MIN_STEPS` are reached."""
 
-OF_THE_RUN = ("logger", "callbacks", "start_from")
+OF_THE_RUN = ("logger", "callbacks", "start_from", "vectors")
 """Parameters that are not saved: they belong to a run, not to the model."""
 
 PREDICT_BATCH = 256
@@ -368,8 +368,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
                     refuse_too_large(self._build())
                 torch.manual_seed(settings.seed)
                 self.network_ = self._build()
-            if self._start is not None:
-                put(self.network_, self._start_weights(self._start))
+            put(self.network_, self._initial_weights())
             try:
                 job = (self.network_, self._training_objective(), batches, valid)
                 if checkpoint.workers is None:
@@ -388,6 +387,10 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
     def _learnt(self, name: str, learn: Callable[[], T]) -> T:
         """Returns an attribute of the model that training starts from; of another model, what `learn` returns."""
         return learn() if self._start is None or not self._start.same else getattr(self._start.model, name)
+
+    def _initial_weights(self) -> dict[str, torch.Tensor]:
+        """Returns the weights of the new network that are given before training, by name."""
+        return {} if self._start is None else self._start_weights(self._start)
 
     def _start_weights(self, start: Any) -> dict[str, torch.Tensor]:
         """Returns the weights of this network that come from the model that training starts from, by name."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from unicodedata import normalize
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from recurra._util.schema import Record, Size, empty_list
+from recurra._util.schema import FileError, Flag, Record, Size, empty_list, plain
 from recurra.errors import DataError, UsageError
 
 from .tokenizer_file import read_tokenizer
@@ -20,7 +21,23 @@ from .tokenizer_file import read_tokenizer
 TOKENS = ("char", "word", "bpe")
 UNKNOWN = "[UNK]"
 UNKNOWN_ID = 0
+_WORD = re.compile(r"\w+|[^\w\s]+")
+"""What the tokenizer of words makes one token."""
 TOKENIZER = "tokenizer.json"
+
+
+class VectorConfig(Record):
+    """Given word vectors, see `TextEncoder.add_words`.
+
+    Attributes:
+        known: number of tokens that were learnt from the training texts; the further ones have only a given vector.
+        size: numbers of a given vector.
+        lowercase: whether texts are read in lower case.
+    """
+
+    known: Size
+    size: Size
+    lowercase: Flag = False
 
 
 class TextConfig(Record, tag="text", tag_field="kind"):
@@ -29,6 +46,12 @@ class TextConfig(Record, tag="text", tag_field="kind"):
     tokens: Literal["char", "word", "bpe"]
     vocab_size: Size
     specials: list[str] = empty_list()
+    vectors: VectorConfig | None = None
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if self.vectors and self.tokens != "word":
+            raise ValueError("vectors are for tokens that are words")
 
 
 class TextEncoder:
@@ -45,6 +68,10 @@ class TextEncoder:
             1, 2, … after the unknown token.
         alphabet: for `"bpe"`, maximum number of single characters among the tokens; None for half of `vocab_size`.
         apart: for `"bpe"`, True if a punctuation mark is always a separate token, as translation requires.
+        lowercase: whether texts are read in lower case.
+
+    Attributes:
+        vectors: sizes of the given word vectors; None without.
 
     Example:
         >>> encoder = TextEncoder("char").fit([["좋은 영화", "나쁜 영화"]])
@@ -64,6 +91,7 @@ class TextEncoder:
         *,
         alphabet: int | None = None,
         apart: bool = False,
+        lowercase: bool = False,
     ) -> None:
         if tokens not in TOKENS:
             raise UsageError(f"tokens is one of {', '.join(TOKENS)}, not {tokens!r}")
@@ -74,6 +102,10 @@ class TextEncoder:
         self.tokenizer = self._untrained()
         if apart and tokens == "bpe":
             _part_marks(self.tokenizer)
+        self.lowercase = lowercase
+        self.vectors: VectorConfig | None = None
+        if lowercase:
+            _lower(self.tokenizer)
 
     @property
     def input_size(self) -> int:
@@ -107,7 +139,7 @@ class TextEncoder:
         kinds = [self._untrained()]
         if self.tokens == "bpe":
             kinds.append(_part_marks(self._untrained()))
-        return kinds
+        return [_lower(kind) for kind in kinds] if self.lowercase else kinds
 
     def _trainer(self) -> trainers.Trainer:
         special = [UNKNOWN, *self.specials]
@@ -117,6 +149,25 @@ class TextEncoder:
             return trainers.BpeTrainer(min_frequency=2, limit_alphabet=self.alphabet, **common)
         # characters and words that occur once become the unknown token, so that its embedding is trained
         return trainers.WordLevelTrainer(min_frequency=2, **common)
+
+    def words(self) -> list[str]:
+        """Returns the token of each number."""
+        return [self.tokenizer.id_to_token(number) or "" for number in range(self.input_size)]
+
+    def add_words(self, words: Iterable[str], size: int) -> None:
+        """Adds words that have a given vector as tokens.
+
+        Args:
+            words: the words. Those that no text gives as one token are left out.
+            size: numbers of a vector.
+        """
+        vocabulary = self.tokenizer.get_vocab()
+        self.vectors = VectorConfig(len(vocabulary), size, self.lowercase)
+        for word in words:
+            key = normalize("NFC", word)
+            if _WORD.fullmatch(key) and not (self.lowercase and key != key.lower()):
+                vocabulary.setdefault(key, len(vocabulary))
+        self.tokenizer.model = models.WordLevel(vocabulary, unk_token=UNKNOWN)
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Returns the token numbers of each text, an array `(time,)` each; an empty text gives an empty array."""
@@ -174,6 +225,7 @@ class TextEncoder:
             "tokens": self.tokens,
             "vocab_size": self.vocab_size,
             "specials": list(self.specials),
+            **({} if self.vectors is None else {"vectors": plain(self.vectors)}),
         }
 
     @classmethod
@@ -189,8 +241,14 @@ class TextEncoder:
             FileError: the tokenizer is damaged, or not of this kind.
         """
         encoder = cls(config["tokens"], config["vocab_size"], config["specials"])
+        vectors: Mapping[str, Any] | None = config.get("vectors")
+        if vectors:
+            encoder.vectors = VectorConfig(**vectors)
+            encoder.lowercase = bool(encoder.vectors.lowercase)
         specials = [UNKNOWN, *encoder.specials]
         encoder.tokenizer = read_tokenizer(files[name], name, encoder._kinds(), specials)
+        if encoder.vectors and not len(specials) <= encoder.vectors.known <= encoder.input_size:
+            raise FileError(name, f"has {encoder.input_size:,} tokens, of which {encoder.vectors.known:,} were learnt")
         return encoder
 
 
@@ -222,6 +280,12 @@ def new_tokenizer(tokens: str) -> Tokenizer:
             else pre_tokenizers.Split(Regex(r"(?m)."), behavior="isolated")
         )
     tokenizer.normalizer = normalizers.NFC()
+    return tokenizer
+
+
+def _lower(tokenizer: Tokenizer) -> Tokenizer:
+    """Makes a tokenizer read texts in lower case."""
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     return tokenizer
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recurra._util.schema import Natural, Record, Size, parse_file
+from recurra._util.schema import Natural, Record, Size, empty_list, parse_file
 from recurra.data.batching.words import Lexicon
 from recurra.errors import UsageError
 
@@ -32,6 +32,7 @@ class WordConfig(Record, tag="words", tag_field="kind"):
 
     characters: Literal["jamo", "char", "none"]
     vocab_size: Size
+    vectors: Size | None = None
 
 
 class WordFile(Record):
@@ -39,6 +40,7 @@ class WordFile(Record):
 
     words: dict[str, Natural]
     characters: dict[str, Size]
+    further: list[str] = empty_list()
 
 
 class WordEncoder:
@@ -52,6 +54,9 @@ class WordEncoder:
             decomposition, such as the letters of a Hangul syllable, or a letter and its accents.
         vocab_size: maximum number of words with a separate number.
 
+    Attributes:
+        vectors: numbers of a given word vector; None without.
+
     Example:
         >>> encoder = WordEncoder("char").fit([["나는", "간다"], ["나는"]])
         >>> encoder.lexicon(["나는", "너는"]).words.tolist()
@@ -64,11 +69,40 @@ class WordEncoder:
         self.characters, self.vocab_size = characters, vocab_size
         self._words: dict[str, int] = {}
         self._signs: dict[str, int] = {}
+        self._further: dict[str, int] = {}
+        self.vectors: int | None = None
 
     @property
     def words(self) -> int:
-        """Number of word numbers, including that of unknown words."""
+        """Number of word numbers, including that of unknown words, and those of words with only a given vector."""
+        return self.known + len(self._further)
+
+    @property
+    def known(self) -> int:
+        """Number of word numbers that were learnt from the training data, including that of unknown words."""
         return 1 + max(self._words.values(), default=0)
+
+    def seen(self) -> list[str]:
+        """Returns the different words of the training data."""
+        return list(self._words)
+
+    def numbered(self) -> list[str]:
+        """Returns the word of each number; an empty text for number 0."""
+        known = sorted((number, word) for word, number in self._words.items() if number != UNKNOWN_ID)
+        return ["", *(word for _, word in known), *self._further]
+
+    def add_words(self, words: Iterable[str], size: int) -> None:
+        """Gives numbers to words that have a given vector, and no number yet.
+
+        Args:
+            words: the words.
+            size: numbers of a vector.
+        """
+        self.vectors, self._further = size, {}
+        first = self.known
+        for word in map(_composed, words):
+            if word and not self._words.get(word):
+                self._further.setdefault(word, first + len(self._further))
 
     @property
     def signs(self) -> int:
@@ -89,9 +123,16 @@ class WordEncoder:
     def lexicon(self, words: Iterable[str]) -> Lexicon:
         """Encodes distinct words."""
         keys = [_composed(word) for word in words]
-        numbers = np.array([self._words.get(key, UNKNOWN_ID) for key in keys], np.int64)
+        numbers = np.array([self._number(key) for key in keys], np.int64)
         unseen = np.array([key not in self._words for key in keys], bool)
         return Lexicon(numbers, unseen, [self._numbers(self._spell(key)) for key in keys])
+
+    def _number(self, word: str) -> int:
+        number = self._words.get(word, UNKNOWN_ID)
+        if number != UNKNOWN_ID or self.vectors is None:
+            return number
+        low = word.lower()
+        return self._further.get(word) or self._further.get(low) or self._words.get(low, UNKNOWN_ID)
 
     def shown(self, words: Iterable[str]) -> list[list[str]]:
         """Returns the characters of each word that the network reads."""
@@ -131,11 +172,15 @@ class WordEncoder:
 
     def to_files(self) -> dict[str, str]:
         """Returns the file of a model folder that holds words and characters."""
-        return {WORDS: json.dumps({"words": self._words, "characters": self._signs}, ensure_ascii=False)}
+        content: dict[str, Any] = {"words": self._words, "characters": self._signs}
+        if self.vectors is not None:
+            content["further"] = list(self._further)
+        return {WORDS: json.dumps(content, ensure_ascii=False)}
 
     def to_config(self) -> dict[str, Any]:
         """Returns the settings that `from_files` needs in addition to the file."""
-        return {"kind": "words", "characters": self.characters, "vocab_size": self.vocab_size}
+        given = {} if self.vectors is None else {"vectors": self.vectors}
+        return {"kind": "words", "characters": self.characters, "vocab_size": self.vocab_size, **given}
 
     @classmethod
     def from_files(cls, config: dict[str, Any], files: dict[str, str]) -> WordEncoder:
@@ -143,6 +188,8 @@ class WordEncoder:
         encoder = cls(config["characters"], config["vocab_size"])
         found = parse_file(WordFile, files[WORDS], WORDS)
         encoder._words, encoder._signs = found.words, found.characters
+        if config.get("vectors"):
+            encoder.add_words(found.further, config["vectors"])
         return encoder
 
 

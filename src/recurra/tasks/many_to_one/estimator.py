@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
+<<<<<<< HEAD
 from collections.abc import Iterator
+=======
+from collections.abc import Iterable, Iterator, Sequence
+>>>>>>> ee02bbf (Word vectors: --vectors reads GloVe, word2vec and fastText for texts and tags)
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -34,7 +38,7 @@ from recurra.errors import DataError, UsageError
 from recurra.nn import POOLINGS
 from recurra.ops import total
 from recurra.tasks.aliases import alias
-from recurra.tasks.base import PREDICT_BATCH, Estimator, beside
+from recurra.tasks.base import PREDICT_BATCH, beside
 from recurra.tasks.baselines import Baseline, chance
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
@@ -44,6 +48,7 @@ from recurra.tasks.starting.language import Start
 from recurra.tasks.subject import Subject, unknown_notes
 from recurra.tasks.tuning.parts import Data, cut_rows, share_of
 from recurra.tasks.tuning.space import Space, declared
+from recurra.tasks.vectors import WithVectors
 from recurra.training.settings import Run, Settings
 
 from .columns import copy_columns, in_order, learn_columns, set_columns, step_columns
@@ -184,7 +189,7 @@ def joined(observed: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray | No
 
 
 @dataclass(eq=False, repr=False)
-class SequenceEstimator(Estimator):
+class SequenceEstimator(WithVectors):
     """Base of the estimators that give each sequence one output, see `SequenceClassifier`."""
 
     dropout: float | None = None  # type: ignore[assignment]  # None: by the kind of the sequences, see `defaults`
@@ -225,6 +230,7 @@ class SequenceEstimator(Estimator):
     """For each kind of sequences, what a parameter is that was left None; docs/decisions 0002 and 0005 say why."""
     simple_models: ClassVar = KINDS
     starts_from_language: ClassVar = True
+    embedding_path: ClassVar = "encoder.embedding"
     series_ = SeriesConfig()
     """What the layers read of numeric series, and the number of networks."""
     _selection = None
@@ -404,6 +410,8 @@ class SequenceEstimator(Estimator):
 
             return prepare(self, X, y, sample_weight, validation_data, seed, checkpoint)
         sequences = as_sequences(X) if self._start is None else self._accept(X)
+        if self.vectors is not None and not isinstance(sequences, Texts):
+            raise UsageError("vectors are vectors of words, and these sequences are not texts")
         y = as_column(y, len(sequences), "y")
         count = int((~is_missing(y)).sum())
         self.resolved_params_ = self._choose(sequences.kind, count)
@@ -560,12 +568,24 @@ class SequenceEstimator(Estimator):
         encode: Any = self.encoder_.encode
         return SequenceStore.build((encode(chunk) for chunk in sequences.chunks()), path)
 
+    def _fit_encoder(self, chunks: Iterable[Any]) -> None:
+        """Fits the encoder on parts of the training data."""
+        file = self._vector_file()
+        if file is not None and self.encoder_.kind == "text":
+            self.encoder_ = TextEncoder("word", self.vocab_size, lowercase=not file.has_case())
+        self.encoder_.fit(chunks)
+        if file is not None:
+            self._read_vectors(file, self._numbered_words()[1:], self.encoder_.add_words)  # not the unknown one
+
+    def _numbered_words(self) -> Sequence[str]:
+        return self.encoder_.words()
+
     def _learn(self, sequences: Texts | Arrays | Recordings, training: np.ndarray, path: Path | None) -> SequenceStore:
         """Fits the encoder on the training rows, and stores all rows encoded."""
         if self._start is None and isinstance(sequences, Recordings):
             return self.encoder_.learn(sequences, training, path)
         if self._start is None:
-            self.encoder_.fit(sequences.chunks(training))
+            self._fit_encoder(sequences.chunks(training))
         return self._store(sequences, path)
 
     def _fit_baselines(self, batches: Batches, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
@@ -628,6 +648,7 @@ class SequenceEstimator(Estimator):
             token_dropout=self.token_dropout,
             preset=preset,
             segment=segment,
+            vectors=(given.known, given.size) if (given := getattr(self.encoder_, "vectors", None)) else None,
             **vars(self._recurrent(bidirectional=chosen["bidirectional"], dropout=chosen["dropout"])),
         )
 

@@ -195,7 +195,8 @@ def _learn(estimator: Any, X: PieceColumn, y: PieceColumn, seed: int, folder: Pa
         validation[rows[: min(share, VALID_ROWS, len(rows) // 2)]] = True
     training = known & ~validation
     if estimator._start is None:
-        estimator.encoder_ = estimator._new_encoder(texts).fit(texts.chunks(training))
+        estimator.encoder_ = estimator._new_encoder(texts)
+        estimator._fit_encoder(texts.chunks(training))
     held = {int(p): places[validation & (places[:, 0] == p), 1] for p in np.unique(places[validation, 0])}
     store = estimator._store(texts, folder / "sample.arrow")
     codes = estimator._targets_of(targets, known).numpy()

@@ -22,7 +22,7 @@ from recurra.data.encoders.tag_schemes import Scheme, find_scheme, parts_of
 from recurra.data.encoders.words import CHARACTERS, WordConfig, WordEncoder
 from recurra.errors import DataError, UsageError
 from recurra.ops import Stack
-from recurra.tasks.base import PREDICT_BATCH, Estimator
+from recurra.tasks.base import PREDICT_BATCH
 from recurra.tasks.baselines import Baseline
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.counts import FrequentTag, TagOfWord, fit_tags
@@ -33,6 +33,7 @@ from recurra.tasks.starting.language import Start
 from recurra.tasks.starting.weights import joined_classes
 from recurra.tasks.subject import Subject
 from recurra.tasks.tuning.ranges import Range
+from recurra.tasks.vectors import WithVectors
 
 from .baselines import LinearTags, fit_linear_tags
 from .network import UNSEEN_TAG, TaggerNetwork, Tagging
@@ -69,7 +70,7 @@ class TagConfig(FolderConfig):
 
 
 @dataclass(eq=False, repr=False)
-class SequenceTagger(Estimator):
+class SequenceTagger(WithVectors):
     """Recurrent network that gives each word of a sentence a tag: parts of speech, names, chunks.
 
     The input of a word is its vector and the output of a recurrent layer over its characters. So the model also uses
@@ -121,6 +122,7 @@ class SequenceTagger(Estimator):
     crf: bool = param(False, search=(False, True), shapes=True)
 
     starts_from_language: ClassVar = True
+    embedding_path: ClassVar = "embedding"
 
     task = "tag"
     class_axes: ClassVar = {
@@ -190,7 +192,7 @@ class SequenceTagger(Estimator):
         training, held_out = np.flatnonzero(~apart), np.flatnonzero(apart)
         words_of = [sentences[i] for i in training]
         self._fit_tags([tags[i] for i in training])
-        self.encoder_ = self._learnt("encoder_", lambda: WordEncoder(self.characters, self.vocab_size).fit(words_of))
+        self.encoder_ = self._learnt("encoder_", lambda: self._fitted_encoder(words_of))
         self.reader_: Reader | None = None
         if self._start is not None:
             model = self._start.model
@@ -213,6 +215,16 @@ class SequenceTagger(Estimator):
             "validation sentences": 0 if valid is None else len(valid.batches.rows),
         }
         return Prepared(batches, valid, summary)
+
+    def _fitted_encoder(self, sentences: list[list[str]]) -> WordEncoder:
+        """Returns a new encoder that knows the words of sentences, and those of the file of vectors."""
+        encoder, file = WordEncoder(self.characters, self.vocab_size).fit(sentences), self._vector_file()
+        if file is not None:
+            self._read_vectors(file, encoder.seen(), encoder.add_words)
+        return encoder
+
+    def _numbered_words(self) -> Sequence[str]:
+        return self.encoder_.numbered()
 
     def _fit_tags(self, tags: list[list[str | None]]) -> None:
         """Learns which tags there are and what may follow what."""
@@ -274,6 +286,7 @@ class SequenceTagger(Estimator):
             crf=self.crf,
             allowed=allowed,
             reader=None if self.reader_ is None else self.reader_.build(),
+            vectors=None if self.encoder_.vectors is None else (self.encoder_.known, self.encoder_.vectors),
         )
 
     def params_from(self, model: Any) -> dict[str, Any]:

@@ -15,11 +15,14 @@ from recurra.data.batching.words import WordBatch
 from recurra.data.encoders.tag_schemes import Part, spans
 from recurra.data.encoders.words import NO_SIGN
 from recurra.nn import LinearChainCRF, RecurrentSpec, last_hidden
-from recurra.ops import Linear, batch_part, uniform
+from recurra.nn.vector_embedding import Embedding, VectorEmbedding, embed_with_unknown
+from recurra.ops import Linear, batch_part
 from recurra.ops import dropout as drop
 
 from .reader import ReaderNetwork
 
+EMBEDDING_DEVIATION = 0.5
+"""Standard deviation of new vectors of words and characters."""
 UNSEEN_TAG = -1
 """Number of a tag that training never saw: always an error in the metrics, never in the loss."""
 
@@ -42,6 +45,7 @@ class TaggerNetwork(torch.nn.Module):
         crf: whether transitions between tags are learnt.
         allowed: see `recurra.nn.LinearChainCRF`.
         reader: language model whose states are features of the words; None for none.
+        vectors: see `recurra.nn.SequenceEncoder`.
     """
 
     def __init__(
@@ -58,13 +62,19 @@ class TaggerNetwork(torch.nn.Module):
         crf: bool,
         allowed: tuple[Tensor, Tensor, Tensor] | None,
         reader: ReaderNetwork | None = None,
+        vectors: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         self.reader = reader
         self.dropout, self.token_dropout = recurrent.dropout, token_dropout
-        self.embedding = _embedding(words, embedding_size)
+        self.embedding: Embedding
+        if vectors is None:
+            self.embedding = _embedding(words, embedding_size)
+        else:
+            self.embedding = VectorEmbedding(words, vectors[0], size=embedding_size, given=vectors[1])
+            torch.nn.init.normal_(self.embedding.trained.weight, std=EMBEDDING_DEVIATION)
         self.sign_embedding = self.spelling = None
-        size = embedding_size
+        size = self.embedding.embedding_dim
         if signs:
             self.sign_embedding = _embedding(signs, char_embedding_size, padding_idx=NO_SIGN)
             cell = "lstm" if recurrent.cell == NO_MEMORY else recurrent.cell
@@ -82,10 +92,8 @@ class TaggerNetwork(torch.nn.Module):
 
     def vectors(self, batch: WordBatch) -> Tensor:
         """Vectors of the words and their characters, `(batch, time, features)`."""
-        words = batch.words[batch.values]
-        if self.training and self.token_dropout > 0:
-            words = words * (uniform(words.shape, words.device) >= self.token_dropout)  # 0 is the unknown
-        vectors = [self.embedding(words)]
+        hidden = self.token_dropout if self.training else 0.0
+        vectors = [embed_with_unknown(self.embedding, batch.words[batch.values], hidden)]
         if self.sign_embedding is not None and self.spelling is not None:
             signs = self.sign_embedding(batch.characters).sum(2)  # a character and its letters
             with batch_part(0, 0, None):  # the words are those of the whole batch
@@ -100,7 +108,7 @@ class TaggerNetwork(torch.nn.Module):
 
 def _embedding(count: int, size: int, padding_idx: int | None = None) -> torch.nn.Embedding:
     embedding = torch.nn.Embedding(count, size, padding_idx)
-    torch.nn.init.normal_(embedding.weight, std=0.5)
+    torch.nn.init.normal_(embedding.weight, std=EMBEDDING_DEVIATION)
     if padding_idx is not None:
         torch.nn.init.zeros_(embedding.weight[padding_idx])
     return embedding

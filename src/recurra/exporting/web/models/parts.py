@@ -66,8 +66,15 @@ def linear(modules: Mapping[str, Any]) -> dict[str, Tensor]:
     }
 
 
+def refuse_vectors(encoder: Any) -> None:
+    """Raises `UsageError` for a model with given word vectors, which are too large for a web page."""
+    if getattr(encoder, "vectors", None) is not None:
+        raise UsageError("the format web has no word vectors: export as onnx, or train without --vectors (vectors)")
+
+
 def describe_tokenizer(encoder: Any) -> dict[str, Any]:
     """Returns the settings of the tokenizer of a text encoder."""
+    refuse_vectors(encoder)
     written = json.loads(encoder.to_files()[TOKENIZER])
     split = written["pre_tokenizer"]["type"]
     special = [] if encoder.tokenizer.encode_special_tokens else written["added_tokens"]

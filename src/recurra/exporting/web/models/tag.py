@@ -8,13 +8,14 @@ from typing import Any
 from recurra.data.encoders.words import UNKNOWN_ID, UNKNOWN_SIGN, WORDS
 from recurra.tasks.tag.reader import refuse_reader
 
-from .parts import Described, linear
+from .parts import Described, linear, refuse_vectors
 
 
 def describe_tagger(model: Any) -> Described:
     """Returns the settings and tensors of a tagger."""
     refuse_reader(model, "be exported")
     network, encoder = model.network_, model.encoder_
+    refuse_vectors(encoder)
     tensors = linear({"head": network.head, "embedding": network.embedding, "sign_embedding": network.sign_embedding})
     chain = network.chain
     if chain.learnt or chain.constrained:
