@@ -9,7 +9,7 @@ from .encoder import CELLS, RecurrentSpec, SequenceEncoder, build_recurrent, ini
 from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden
 from .recurrent import GRU, LSTM, RNN, Recurrent
-from .sampled_softmax import SampledSoftmax
+from .tokens.sampled_softmax import SampledSoftmax
 from .spec_augment import SpectrumMask, stack_frames, stacked_length
 from .two_sided import DIRECTIONS, ContextNetwork
 

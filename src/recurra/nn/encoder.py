@@ -18,7 +18,7 @@ from recurra.ops.reproducible import is_batch_invariant
 from . import recurrent
 from .memoryless import Memoryless
 from .pooling import last_hidden
-from .vector_embedding import Embedding, VectorEmbedding, embed_with_unknown
+from .tokens.vector_embedding import Embedding, VectorEmbedding, embed_with_unknown
 
 CELLS = names()
 """Values of the parameter `cell`: the built-in cells and `"none"`."""

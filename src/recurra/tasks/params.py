@@ -353,6 +353,14 @@ class Shared:
         panel=_NETWORK,
         search=("attention", "max", "mean", "last"),
     )
+    vectors: Any = param(  # noqa: RUF009  (it is a field)
+        None,
+        "File of word vectors: GloVe, word2vec or fastText. Texts are then read as words.",
+        "file of word vectors: text of GloVe, word2vec or fastText, binary file of word2vec, or `.bin` of fastText. "
+        "Words have them beside their trained vectors, and texts are then read as words. The vectors are saved with "
+        "the model, which does not need the file. None for none.",
+        panel=_TRAINING,
+    )
     variational_dropout: bool | None = param(
         None,
         "Drop the same features at all steps of a window.",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +97,7 @@ DAMAGED = {
 def test_damaged_text(tmp_path, content):
     path = tmp_path / "vectors.txt"
     path.write_text(content)
-    with pytest.raises(DataError, match="vectors.txt") as error:
+    with pytest.raises(DataError, match=r"vectors\.txt") as error:
         open_vectors(path).take([], most=10)
     assert DAMAGED[content] in str(error.value)
 
@@ -135,11 +135,8 @@ def test_any_damage_gives_an_error_or_vectors(tmp_path_factory, content, data):
     changed = content[:at] if cut else content[:at] + data.draw(st.binary(min_size=1, max_size=8)) + content[at + 8 :]
     path = tmp_path_factory.mktemp("damage") / "vectors"
     path.write_bytes(changed)
-    try:
+    with suppress(DataError):
         found = open_vectors(path).take(["the", "바다를"], most=50)
-    except DataError as error:
-        assert str(error)
-    else:
         assert np.isfinite(found.table).all()
         assert len(found.table) == len(found.rows)
-    os.remove(path)
+    path.unlink()

@@ -21,7 +21,7 @@ _PROBE = 64
 
 
 def open_vectors(path: str | os.PathLike[str]) -> VectorFile:
-    """Opens a file of word vectors.
+    r"""Opens a file of word vectors.
 
     Args:
         path: text of GloVe, word2vec or fastText (`.vec`), binary file of word2vec, or model of fastText (`.bin`).
@@ -33,7 +33,7 @@ def open_vectors(path: str | os.PathLike[str]) -> VectorFile:
     Example:
         >>> import pathlib, tempfile
         >>> path = pathlib.Path(tempfile.mkdtemp(), "vectors.txt")
-        >>> _ = path.write_text("sea 0.5 1.0\\nship 0.25 -1.0\\n")
+        >>> _ = path.write_text("sea 0.5 1.0\nship 0.25 -1.0\n")
         >>> found = open_vectors(path).take(["ship"], most=0)
         >>> dict(found.rows), found.table.tolist()
         ({'ship': 0}, [[0.25, -1.0]])

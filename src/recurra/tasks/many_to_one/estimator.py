@@ -48,7 +48,7 @@ from recurra.tasks.starting.language import Start
 from recurra.tasks.subject import Subject, unknown_notes
 from recurra.tasks.tuning.parts import Data, cut_rows, share_of
 from recurra.tasks.tuning.space import Space, declared
-from recurra.tasks.vectors import WithVectors
+from recurra.tasks.starting.vectors import WithVectors
 from recurra.training.settings import Run, Settings
 
 from .columns import copy_columns, in_order, learn_columns, set_columns, step_columns

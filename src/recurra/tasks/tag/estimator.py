@@ -33,7 +33,7 @@ from recurra.tasks.starting.language import Start
 from recurra.tasks.starting.weights import joined_classes
 from recurra.tasks.subject import Subject
 from recurra.tasks.tuning.ranges import Range
-from recurra.tasks.vectors import WithVectors
+from recurra.tasks.starting.vectors import WithVectors
 
 from .baselines import LinearTags, fit_linear_tags
 from .network import UNSEEN_TAG, TaggerNetwork, Tagging

@@ -15,7 +15,7 @@ from recurra.data.batching.words import WordBatch
 from recurra.data.encoders.tag_schemes import Part, spans
 from recurra.data.encoders.words import NO_SIGN
 from recurra.nn import LinearChainCRF, RecurrentSpec, last_hidden
-from recurra.nn.vector_embedding import Embedding, VectorEmbedding, embed_with_unknown
+from recurra.nn.tokens.vector_embedding import Embedding, VectorEmbedding, embed_with_unknown
 from recurra.ops import Linear, batch_part
 from recurra.ops import dropout as drop
 

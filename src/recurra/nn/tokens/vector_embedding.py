@@ -12,11 +12,11 @@ from recurra.ops import uniform
 class VectorEmbedding(torch.nn.Module):
     """A trained vector of each token, followed by a given one that is not trained.
 
-    Tokens from number `known` on have a given vector only; their trained vector is that of token 0, the unknown token.
+    Tokens from number `known` on have only a given vector. Their trained vector is that of token 0, the unknown token.
 
     Args:
         tokens: number of different tokens.
-        known: number of tokens with a trained vector of their own.
+        known: number of tokens that have a separate trained vector.
         size: size of the trained vectors.
         given: size of the given vectors.
 

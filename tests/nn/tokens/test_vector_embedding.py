@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from recurra.nn.vector_embedding import VectorEmbedding, embed_with_unknown
+from recurra.nn.tokens.vector_embedding import VectorEmbedding, embed_with_unknown
 
 
 def layer() -> VectorEmbedding:

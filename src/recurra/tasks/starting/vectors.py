@@ -13,13 +13,13 @@ import torch
 
 from recurra.data.vectors import VectorFile, Vectors, open_vectors
 from recurra.errors import UsageError
-from recurra.nn.vector_embedding import VectorEmbedding
+from recurra.nn.tokens.vector_embedding import VectorEmbedding
 from recurra.training.settings import Settings
 
-from .base import Estimator
-from .fitting import CheckpointConfig, Prepared
-from .params import param
-from .starting.weights import say
+from recurra.tasks.base import Estimator
+from recurra.tasks.fitting import CheckpointConfig, Prepared
+from recurra.tasks.params import param
+from .weights import say
 
 MOST_WORDS = 50_000
 
@@ -32,15 +32,7 @@ class WithVectors(Estimator):
     those of the training words and of the most frequent words of the file, so that it does not need the file.
     """
 
-    vectors: Any = param(  # noqa: RUF009  (it is a field)
-        None,
-        "File of word vectors: GloVe, word2vec or fastText. Texts are then read as words.",
-        "file of word vectors: text of GloVe, word2vec or fastText, binary file of word2vec, or `.bin` of fastText. "
-        "Words read them beside their trained vectors, and texts are then read as words. The vectors are saved with "
-        "the model, and the file is no longer needed. None for none.",
-        panel="Training",
-        none="for none",
-    )
+    vectors: Any = None
     vector_words: int = param(
         MOST_WORDS,
         "",
