@@ -9,8 +9,8 @@ from .encoder import CELLS, RecurrentSpec, SequenceEncoder, build_recurrent, ini
 from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden
 from .recurrent import GRU, LSTM, RNN, Recurrent
-from .tokens.sampled_softmax import SampledSoftmax
 from .spec_augment import SpectrumMask, stack_frames, stacked_length
+from .tokens.sampled_softmax import SampledSoftmax
 from .two_sided import DIRECTIONS, ContextNetwork
 
 RECURRENT = (RNN, GRU, LSTM, Recurrent)

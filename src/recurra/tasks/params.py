@@ -358,8 +358,9 @@ class Shared:
         "File of word vectors: GloVe, word2vec or fastText. Texts are then read as words.",
         "file of word vectors: text of GloVe, word2vec or fastText, binary file of word2vec, or `.bin` of fastText. "
         "Words have them beside their trained vectors, and texts are then read as words. The vectors are saved with "
-        "the model, which does not need the file. None for none.",
+        "the model, which does not need the file.",
         panel=_TRAINING,
+        none="for none",
     )
     variational_dropout: bool | None = param(
         None,

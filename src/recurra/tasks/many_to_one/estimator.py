@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-<<<<<<< HEAD
-from collections.abc import Iterator
-=======
 from collections.abc import Iterable, Iterator, Sequence
->>>>>>> ee02bbf (Word vectors: --vectors reads GloVe, word2vec and fastText for texts and tags)
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -45,10 +41,10 @@ from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
 from recurra.tasks.starting.language import Start
+from recurra.tasks.starting.vectors import WithVectors
 from recurra.tasks.subject import Subject, unknown_notes
 from recurra.tasks.tuning.parts import Data, cut_rows, share_of
 from recurra.tasks.tuning.space import Space, declared
-from recurra.tasks.starting.vectors import WithVectors
 from recurra.training.settings import Run, Settings
 
 from .columns import copy_columns, in_order, learn_columns, set_columns, step_columns

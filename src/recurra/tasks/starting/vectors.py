@@ -14,11 +14,11 @@ import torch
 from recurra.data.vectors import VectorFile, Vectors, open_vectors
 from recurra.errors import UsageError
 from recurra.nn.tokens.vector_embedding import VectorEmbedding
-from recurra.training.settings import Settings
-
 from recurra.tasks.base import Estimator
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
+from recurra.training.settings import Settings
+
 from .weights import say
 
 MOST_WORDS = 50_000

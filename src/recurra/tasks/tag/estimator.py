@@ -30,10 +30,10 @@ from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import param
 from recurra.tasks.starting.language import Start
+from recurra.tasks.starting.vectors import WithVectors
 from recurra.tasks.starting.weights import joined_classes
 from recurra.tasks.subject import Subject
 from recurra.tasks.tuning.ranges import Range
-from recurra.tasks.starting.vectors import WithVectors
 
 from .baselines import LinearTags, fit_linear_tags
 from .network import UNSEEN_TAG, TaggerNetwork, Tagging

@@ -18,7 +18,7 @@ RARE = frozenset(
         *("encoding", "delimiter", "header", "skip_bad_rows", "decimal", "time_format", "day_first", "month_first"),
         *("vocab_size", "embedding_size", "pooling", "preset", "members", "characters", "class_weight"),
         *("dropout", "weight_dropout", "variational_dropout", "token_dropout", "label_smoothing", "average_weights"),
-        *("n_iter_no_change", "min_delta", "device", "memory", "precision", "health_checks", "start_from"),
+        *("n_iter_no_change", "min_delta", "device", "memory", "precision", "health_checks", "start_from", "vectors"),
         *("fill_gaps", "segment", "decoding", "loss", "neighbours"),
         *("checkpoint_minutes", "workers", "cluster", "threads_per_worker", "logger"),
     }
