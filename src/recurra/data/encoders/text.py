@@ -150,7 +150,7 @@ class TextEncoder:
         # characters and words that occur once become the unknown token, so that its embedding is trained
         return trainers.WordLevelTrainer(min_frequency=2, **common)
 
-    def words(self) -> list[str]:
+    def numbered(self) -> list[str]:
         """Returns the token of each number."""
         return [self.tokenizer.id_to_token(number) or "" for number in range(self.input_size)]
 

@@ -574,7 +574,7 @@ class SequenceEstimator(WithVectors):
             self._read_vectors(file, self._numbered_words()[1:], self.encoder_.add_words)  # not the unknown one
 
     def _numbered_words(self) -> Sequence[str]:
-        return self.encoder_.words()
+        return self.encoder_.numbered()
 
     def _learn(self, sequences: Texts | Arrays | Recordings, training: np.ndarray, path: Path | None) -> SequenceStore:
         """Fits the encoder on the training rows, and stores all rows encoded."""
