@@ -39,6 +39,7 @@ from .serving.default import PredictionService
 from .serving.service import Service
 from .size import refuse_too_large
 from .starting.language import Language
+from .starting.reuse import fit_one_pass, freeze_names, frozen
 from .starting.weights import put, with_classes
 from .subject import Subject
 from .subsample import select
@@ -91,6 +92,8 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
     """True if training can start from a model with a `language`."""
     class_axes: ClassVar[Mapping[str, tuple[int, ...]]] = MappingProxyType({})
     """Axes of classes in the weights, by name of the weight."""
+    one_pass: ClassVar[bool] = False
+    """True in a call of `partial_fit`, which does not compare the network with baselines."""
     _start: ClassVar[Any] = None
     """During `fit`, the model that training starts from: a `recurra.tasks.starting.language.Start`."""
 
@@ -319,6 +322,20 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
                 logs.conclude(self.metrics_)
         return self
 
+    def partial_fit(self, *data: Any) -> Self:
+        """Trains for one pass over data, from the weights that the model has. The first call learns the encoding too.
+
+        Every call has its own learning rate schedule. Nothing is held out, and no baselines are fitted.
+
+        Args:
+            *data: positional arguments of `fit`.
+
+        Returns:
+            The estimator itself.
+        """
+        fit_one_pass(self, *data)
+        return self
+
     def _settings_of_run(self, prepared: Prepared, seed: int, checkpoint: CheckpointConfig) -> Settings:
         """Returns how to train on prepared data."""
         batches, valid = prepared.train, prepared.valid
@@ -362,13 +379,14 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         from recurra.training.workers.on_ray import train_on_ray
 
         batches, valid = prepared.train, prepared.valid
-        with reproducible_algebra():
+        with ExitStack() as after, reproducible_algebra():
             with torch.random.fork_rng(devices=[]):
                 with torch.device("meta"):  # shapes without memory
                     refuse_too_large(self._build())
                 torch.manual_seed(settings.seed)
                 self.network_ = self._build()
             put(self.network_, self._initial_weights())
+            after.enter_context(frozen(self.network_, self.freeze))
             try:
                 job = (self.network_, self._training_objective(), batches, valid)
                 if checkpoint.workers is None:
@@ -381,7 +399,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         self._refuse_nonfinite()
         self._keep(run, settings.epochs)
         self.baselines_: list[Baseline] = []
-        if run.best_epoch and not run.interrupted:
+        if run.best_epoch and not run.interrupted and not self.one_pass:
             self._compare_with_baselines(batches, valid)
 
     def _learnt(self, name: str, learn: Callable[[], T]) -> T:
@@ -476,6 +494,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         check_params(self)
         loggers_of(self.logger)
         callbacks_of(self.callbacks)
+        freeze_names(self.freeze)
         if self.cell != NO_MEMORY:
             find(self.cell, memoryless=True)
         choose_device(self.device)

@@ -291,6 +291,18 @@ class Parameters:
         panel=_TRAINING,
         fingerprint=False,
     )
+    warm_start: bool = param(
+        False,
+        "",
+        "whether another `fit` of this estimator starts from the weights that it has. Tokens, scales and sizes stay, "
+        "and new classes are added.",
+    )
+    freeze: Any = param(  # noqa: RUF009  (it is a field)
+        None,
+        "",
+        'name of a part of the network whose weights are not trained, such as `"encoder"` or `"encoder.embedding"`, or '
+        "a list of names. The names are those of `network_`.",
+    )
     verbose: int = param(
         1, "", "1 for a progress line in a terminal or a notebook, 0 for no output.", fingerprint=False
     )

@@ -5,9 +5,20 @@ from __future__ import annotations
 from recurra.cli.support.options import with_options
 
 from . import TIMES, many_to_one
-from .many_to_one import SequenceFitOptions, Train, add, evaluate, inputs, predict, read, table_columns
+from .many_to_one import SequenceFitOptions, Train, add, embed, evaluate, inputs, predict, read, table_columns
 
-__all__ = ["EVALUATE_OPTIONS", "OPTIONS", "add", "evaluate", "fit", "inputs", "predict", "read", "table_columns"]
+__all__ = [
+    "EVALUATE_OPTIONS",
+    "OPTIONS",
+    "add",
+    "embed",
+    "evaluate",
+    "fit",
+    "inputs",
+    "predict",
+    "read",
+    "table_columns",
+]
 
 
 OPTIONS = ("input", "target", "id", "time", "features", "coverage", *TIMES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from recurra._util.messages import listed
 from recurra._util.schema import Record, check_labels
 from recurra.data.columns.inputs import as_column, is_missing
 from recurra.errors import DataError, UsageError
+from recurra.tasks.starting.reuse import fit_one_pass
 from recurra.tasks.starting.weights import joined_classes
 
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights, joined
@@ -147,6 +148,27 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     region_size = "mean_set_size"
     without_limit = "every class is in each set"
 
+    declared: ClassVar[np.ndarray | None] = None
+    """In a call of `partial_fit`, the classes that the data may have."""
+
+    def partial_fit(  # pyright: ignore[reportIncompatibleMethodOverride]  (scikit-learn's order)
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Self:
+        """Trains for one pass over some sequences, see `SequenceEstimator.partial_fit`.
+
+        Args:
+            X: sequences as in `fit`.
+            y: their classes. A class that is new is added.
+            classes: all classes, for the first call; None for those in `y`.
+            sample_weight: weight of each sequence in the loss, `(batch,)`.
+
+        Returns:
+            The estimator itself.
+        """
+        known = None if classes is None else np.unique(as_column(classes, len(classes), "classes"))
+        fit_one_pass(self, X, y, sample_weight, declared=known)
+        return self
+
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each sequence, `(batch,)`."""
         outputs = self._outputs(X)
@@ -216,6 +238,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             example = y[y != np.round(y)][0]
             raise DataError(f"y holds continuous numbers such as {example}, not classes; try a regressor")
         self.classes_ = np.unique(y if y.dtype.kind != "O" else _one_kind(y))
+        if self.declared is not None:
+            self.classes_ = joined_classes(self.declared, self.classes_, False)
         if self._start is not None and self._start.same:
             self.classes_ = joined_classes(self._start.model.classes_, self.classes_, bool(self.verbose))
         if len(self.classes_) < 2:

@@ -41,6 +41,7 @@ from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
 from recurra.tasks.starting.language import Start
+from recurra.tasks.starting.reuse import fit_one_pass
 from recurra.tasks.starting.vectors import WithVectors
 from recurra.tasks.subject import Subject, unknown_notes
 from recurra.tasks.tuning.parts import Data, cut_rows, share_of
@@ -49,6 +50,7 @@ from recurra.training.settings import Run, Settings
 
 from .columns import copy_columns, in_order, learn_columns, set_columns, step_columns
 from .conformal import FILE, NOT_CALIBRATED, Calibration, coverage_metrics
+from .embedding import Embedding
 from .metrics.groups import as_groups, measure_groups
 from .network import PooledNetwork
 from .running import RunningEvaluation, Totals
@@ -185,7 +187,7 @@ def joined(observed: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray | No
 
 
 @dataclass(eq=False, repr=False)
-class SequenceEstimator(WithVectors):
+class SequenceEstimator(Embedding, WithVectors):
     """Base of the estimators that give each sequence one output, see `SequenceClassifier`."""
 
     dropout: float | None = None  # type: ignore[assignment]  # None: by the kind of the sequences, see `defaults`
@@ -387,6 +389,25 @@ class SequenceEstimator(WithVectors):
             resume=resume,
             workers=workers,
         )
+
+    def partial_fit(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, X: Any, y: Any, sample_weight: Any = None
+    ) -> Self:
+        """Trains for one pass over some sequences, from the weights that the model has.
+
+        The first call learns tokens and scales; of numeric series it trains one network. Every call has its own
+        learning rate schedule. Nothing is held out, and no baselines are fitted.
+
+        Args:
+            X: sequences as in `fit`.
+            y: their targets.
+            sample_weight: weight of each sequence in the loss, `(batch,)`.
+
+        Returns:
+            The estimator itself.
+        """
+        fit_one_pass(self, X, y, sample_weight)
+        return self
 
     def _prepare(
         self,

@@ -56,12 +56,19 @@ class PooledNetwork(torch.nn.Module):
         self.dropout = dropout
         self.head = Linear(self.encoder.output_size, output_size)
 
-    def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
-        """Outputs `(batch, outputs)` for tokens `(batch, time)` or features `(batch, time, features)`."""
+    def states(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns what the layers give: all steps `(batch, steps, size)`, the last state, and the number of steps."""
         if self.mask is not None:
             values, lengths = stack_frames(self.mask(values, lengths), lengths, self.frames)
         if self.series is not None:
             values, lengths = self.series(values, lengths)
         output, last = self.encoder(values, lengths)
-        pooled = self.pooling(output, last, lengths.to(output.device))
-        return self.head(drop(pooled, self.dropout, training=self.training))
+        return output, last, lengths.to(output.device)
+
+    def embed(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """Returns one vector per sequence, which the head reads, `(batch, size)`."""
+        return self.pooling(*self.states(values, lengths))
+
+    def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """Outputs `(batch, outputs)` for tokens `(batch, time)` or features `(batch, time, features)`."""
+        return self.head(drop(self.embed(values, lengths), self.dropout, training=self.training))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from recurra.tasks.registry import find
 from recurra.tasks.restore import load
 
 from .language import Start
-from .weights import say
+from .weights import digest, say
 
 COPY = "start"
 """Folder of the copy of the model in the folder of a run, so that the run can be resumed if the model changes."""
@@ -25,29 +25,37 @@ COPY = "start"
 def begin(estimator: Any, folder: Path | None, resumes: bool) -> Start | None:
     """Finds the model that `start_from` names, and sets the parameters that are taken from it.
 
+    With `warm_start`, a fitted estimator starts from its own weights.
+
     Args:
-        estimator: the new model, not fitted.
+        estimator: the new model.
         folder: folder of the run; None for none. It gets a copy of the model.
         resumes: whether the run continues, so that the copy in `folder` is used.
 
     Returns:
-        The model; None if the parameter is None.
+        The model; None to start from random weights.
 
     Raises:
         UsageError: the model has another task, or a parameter differs from that of the model.
         ModelFolderError: the folder is missing, damaged or of a newer version.
     """
-    _forget_taken(estimator)
+    place = None if folder is None else folder / COPY
+    stored = place is not None and resumes and place.is_dir()
+    fitted = hasattr(estimator, "network_")
+    own = estimator.warm_start and (fitted or (stored and estimator.start_from is None))
     given = estimator.start_from
-    if given is None:
-        return None
-    copy = None if folder is None else folder / COPY
-    if copy is not None and resumes and copy.is_dir():
-        model = _model(estimator, copy)
+    if not own:
+        _forget_taken(estimator)
+        if given is None:
+            return None
+    if place is not None and stored:
+        model = _model(estimator, place)
     else:
-        model = _model(estimator, given)
-        if copy is not None:
-            model.save(copy)
+        model = copy(estimator) if own else _model(estimator, given)
+        if place is not None:
+            model.save(place)
+    if own:
+        return Start(model, _name(type(estimator).__name__, model), True)
     found = _checked(estimator, model, given)
     taken = _taken(estimator, found)
     for name, value in taken.items():
@@ -102,7 +110,11 @@ def _checked(estimator: Any, model: Any, given: Any) -> Start:
             f"{listed(wanted, 10)}"
         )
     name = Path(given).resolve().name if isinstance(given, str | os.PathLike) else type(given).__name__
-    return Start(model, f"{name} ({model.task}, weights {digest(model.network_)})", same)
+    return Start(model, _name(name, model), same)
+
+
+def _name(name: str, model: Any) -> str:
+    return f"{name} ({model.task}, weights {digest(model.network_)})"
 
 
 def _taken(estimator: Any, start: Start) -> dict[str, Any]:
@@ -124,12 +136,3 @@ def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return list(one) == list(other)
     return bool(one == other)
-
-
-def digest(network: Any) -> str:
-    """Returns a hash of the weights of a network."""
-    found = hashlib.blake2b(digest_size=8)
-    for name, tensor in sorted(network.state_dict().items()):
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()

@@ -90,7 +90,7 @@ class WithVectors(Estimator):
 
     def _initial_weights(self) -> dict[str, torch.Tensor]:
         weights, given = super()._initial_weights(), vars(self).pop("_vectors", None)
-        if self.vectors is None:
+        if self.vectors is None or self._start is not None:
             return weights
         words, file = self._numbered_words(), open_vectors(self.vectors)
         if given is None:  # the encoder is that of a run that continues

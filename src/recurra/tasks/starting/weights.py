@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,6 +75,15 @@ def joined_classes(known: np.ndarray, found: np.ndarray, verbose: bool) -> np.nd
     if new and verbose:
         say(f"new classes, which the model that training starts from does not know: {listed(list(map(str, new)), 10)}")
     return np.union1d(known, found)
+
+
+def digest(network: Any) -> str:
+    """Returns a hash of the weights of a network."""
+    found = hashlib.blake2b(digest_size=8)
+    for name, tensor in sorted(network.state_dict().items()):
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def say(text: str) -> None:

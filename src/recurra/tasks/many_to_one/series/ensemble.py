@@ -94,6 +94,10 @@ class Ensemble(torch.nn.Module):
         """Drops the networks of other presets."""
         self.presets = torch.nn.ModuleDict({name: self.presets[name] for name in presets})
 
+    def embed(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """Returns the vectors of all networks beside each other, `(batch, size)`."""
+        return torch.cat([member.embed(values, lengths) for member in self.members], 1)  # type: ignore[operator]
+
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Outputs `(batch, outputs)` for features `(batch, time, features)`."""
         outputs = [member(values, lengths) for member in self.members]

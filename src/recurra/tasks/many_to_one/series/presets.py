@@ -99,7 +99,7 @@ def members_of(estimator: Any, kind: str, count: int, alone: bool) -> int:
     given = estimator.members
     if estimator._start is not None:
         if estimator._start.same and estimator._start.model.series_.members > 1:
-            raise UsageError("start_from needs a model of one network; train it with members=1 (--members 1)")
+            raise UsageError("training starts from one network; train the model with members=1 (--members 1)")
         if given not in (None, 1):
             raise UsageError("members above 1 cannot start from a model")
         return 1

@@ -1,0 +1,65 @@
+"""`recurra embed`: vectors of sequences, for other models."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recurra.cli.commands.evaluate import Model
+from recurra.cli.support.console import say, show_json
+from recurra.cli.support.files import TABLES
+from recurra.cli.support.options import PredictOptions, with_options
+from recurra.cli.support.rows import counted_on_terminal, write_rows
+from recurra.cli.tasks import module_of, source_of
+from recurra.errors import UsageError
+
+_OTHERS = ("top", "proba", "n_best", "bleu_tokens", "choices", "marks", "timestamps", "plot", "part", "horizon")
+
+
+@with_options(PredictOptions, without=_OTHERS)
+def embed(
+    model: Model,
+    data: Annotated[
+        str, typer.Argument(help="A text, a file, or - for one text per line on standard input.", metavar="TEXT|DATA|-")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write a .parquet, .jsonl, .csv or .tsv file instead, with a row for each vector."),
+    ] = None,
+    steps: Annotated[bool, typer.Option("--steps", help="One vector per step instead of one per sequence.")] = False,
+    *,
+    options: PredictOptions,
+) -> None:
+    """Write a vector per sequence: what the last layer of a classifier or regressor reads.
+
+    [bold]Examples[/bold]
+
+      recurra embed my-model new.csv --out vectors.parquet
+      recurra embed my-model "a fine film" --steps
+    """
+    from recurra.tasks import load
+
+    estimator: Any = load(model)
+    commands = module_of(estimator, options)
+    if not hasattr(commands, "embed"):
+        raise UsageError(f"a {estimator.title.lower()} gives no vectors; classifiers and regressors do")
+    rows = commands.embed(estimator, source_of(estimator, data), options, steps=steps)
+    rows = counted_on_terminal(rows, shown=data != "-" and (out is not None or not sys.stdout.isatty()))
+    if out is None:
+        for row in rows:
+            show_json(row)
+        sys.stdout.flush()
+        return
+    count = write_rows(out, _spread(rows) if out.suffix.lower() in TABLES else rows)
+    say(f"{count:,} vectors written to {out}")
+
+
+def _spread(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yields rows with a column for each number of the vector."""
+    for row in rows:
+        vector = row.pop("vector")
+        yield row | {f"v{i}": value for i, value in enumerate(vector)}
