@@ -98,7 +98,7 @@ def test_what_a_subclass_computes_is_its_own():
         UserWarning, match=r"accelerate skipped 1 recurrent layer\(s\): '0': Doubled is a subclass of GRU"
     ):
         assert accelerate(model) is model
-    assert [type(module) for module in model] == [Doubled, torch.nn.GRUCell]
+    assert [type(module) for module in model] == [Doubled, nn.GRUCell]
 
 
 def test_hooks_stay():

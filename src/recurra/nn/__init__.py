@@ -10,6 +10,7 @@ from .memoryless import Memoryless
 from .pooling import POOLINGS, Pooling, last_hidden
 from .recurrent import GRU, LSTM, RNN, Recurrent
 from .spec_augment import SpectrumMask, stack_frames, stacked_length
+from .step_cells import GRUCell, LSTMCell, RNNCell
 from .tokens.sampled_softmax import SampledSoftmax
 from .two_sided import DIRECTIONS, ContextNetwork
 
@@ -26,9 +27,12 @@ __all__ = [
     "RNN",
     "AccelerateReport",
     "ContextNetwork",
+    "GRUCell",
+    "LSTMCell",
     "LinearChainCRF",
     "Memoryless",
     "Pooling",
+    "RNNCell",
     "Recurrent",
     "RecurrentSpec",
     "SampledSoftmax",

@@ -14,11 +14,15 @@ from recurra.errors import UsageError
 
 from . import quantization
 from .recurrent import GRU, LSTM, RNN
+from .step_cells import GRUCell, LSTMCell, RNNCell
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 
-_OURS: dict[type, type] = {torch.nn.RNN: RNN, torch.nn.GRU: GRU, torch.nn.LSTM: LSTM}
+_OURS: dict[type, type] = {
+    getattr(torch.nn, kind.__name__): kind for kind in (RNN, GRU, LSTM, RNNCell, GRUCell, LSTMCell)
+}
 _THEIRS: dict[type, type] = {ours: theirs for theirs, ours in _OURS.items()}
+_NAMES = tuple(kind.__name__ for kind in _OURS)
 _OWN_ATTRIBUTES = ("engine", "memory", "precision", "weight_dropout", "_fast_layers", "_weight_names")
 
 
@@ -47,7 +51,7 @@ class AccelerateReport:
 
 
 def accelerate(model: Model) -> Model:
-    """Turns every `torch.nn.RNN`, `GRU` and `LSTM` in `model` into Recurra's, in place.
+    """Turns every `torch.nn.RNN`, `GRU`, `LSTM` and their cells (`LSTMCell`, …) in `model` into Recurra's, in place.
 
     The layers stay the same objects with the same parameters, parametrizations, hooks and names: optimisers, references
     and `state_dict` files keep working. Subclasses of torch's layers are skipped with a warning, because they may have
@@ -77,7 +81,7 @@ def accelerate(model: Model) -> Model:
 
 
 def restore(model: Model) -> Model:
-    """Turns every RNN, GRU and LSTM of `recurra.nn` in `model` into torch's, in place: undoes `accelerate`.
+    """Turns every layer and cell of `recurra.nn` in `model` that torch has into torch's, in place: undoes `accelerate`.
 
     Weights, parametrizations, hooks and names stay. The settings `engine`, `memory` and `precision` are lost.
     Subclasses of Recurra's layers are skipped with a warning.
@@ -160,10 +164,10 @@ def _reason(module: torch.nn.Module) -> str | None:
         return "recurra.accelerate was not called since it was added"
     if isinstance(module, tuple(_OURS)):
         return _subclass(module)
-    if isinstance(module, torch.jit.ScriptModule) and getattr(module, "original_name", "") in ("RNN", "GRU", "LSTM"):
+    if isinstance(module, torch.jit.ScriptModule) and getattr(module, "original_name", "") in _NAMES:
         return "compiled by torch.jit.script; accelerate the model instead of scripting it"
     kind = type(module)
-    if kind.__module__.startswith("torch.ao.nn") and kind.__name__ in ("RNN", "GRU", "LSTM"):
+    if kind.__module__.startswith("torch.ao.nn") and kind.__name__ in _NAMES:
         return "quantized by torch"
     return None
 

@@ -24,6 +24,10 @@ from .dynamo import admit
 from .session import ONE_DIRECTION, Session
 
 Lengths = Tensor | Sequence[int] | None
+NO_SCRIPT = (
+    "torch.jit.script cannot compile Recurra's layers; call recurra.restore(model) first, "
+    "or use torch.compile, torch.export or torch.jit.trace"
+)
 
 
 def checked_share(name: str, value: float) -> float:
@@ -218,10 +222,7 @@ class _TorchRecurrent(_Base):
         return state
 
     def __prepare_scriptable__(self) -> Any:
-        raise EngineError(
-            "torch.jit.script cannot compile Recurra's layers; call recurra.restore(model) first, "
-            "or use torch.compile, torch.export or torch.jit.trace"
-        )
+        raise EngineError(NO_SCRIPT)
 
     def _traced(self, *arguments: Any) -> Any:
         """Adds one node to the graph of torch.fx, as for torch's own layers."""

@@ -1,0 +1,158 @@
+"""RNNCell, LSTMCell and GRUCell of torch, one time step for each call, with the step kernel of the engine."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, is_grad_enabled
+from torch.compiler import is_dynamo_compiling
+from torch.fx import Proxy
+
+from recurra import cells
+from recurra.errors import EngineError
+from recurra.ops import Stack
+from recurra.ops.registry import FastLayers
+
+from .recurrent import NO_SCRIPT
+
+if TYPE_CHECKING:
+    _Base = torch.nn.RNNCellBase
+else:
+    _Base = object
+
+
+class _OneStep(Stack):
+    """A stack of one layer whose weights have the names of torch's cells, without `_l0`."""
+
+    def named_shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        return tuple(self.shapes(0).items())
+
+
+class _TorchCell(_Base):
+    """Base of the three cells: calls without gradients use the engine, all others torch."""
+
+    def _cell(self) -> cells.Cell:
+        raise NotImplementedError
+
+    @property
+    def stack(self) -> Stack:
+        """Cell and sizes."""
+        return _OneStep(self._cell(), self.input_size, self.hidden_size, bias=self.bias)
+
+    @cached_property
+    def _fast_layers(self) -> FastLayers:
+        return FastLayers(self.stack)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())  # type: ignore[misc]
+        state.pop("_fast_layers", None)  # made again at the next call
+        return state
+
+    def __prepare_scriptable__(self) -> Any:
+        raise EngineError(NO_SCRIPT)
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """Runs one time step like the cell of torch.
+
+        Args:
+            input: `(batch, features)`, or `(features,)` for one sequence.
+            hx: the state that the previous step returned; zeros when None.
+
+        Returns:
+            The new hidden state `(batch, hidden)`, of an LSTM the pair `(h, c)`.
+        """
+        if not is_grad_enabled() and not is_dynamo_compiling() and not isinstance(input, Proxy):
+            found = self._step(input, hx)
+            if found is not None:
+                return found
+        return super().forward(input, hx)
+
+    def _step(self, input: Any, hx: Any) -> Any:
+        """Returns the result of the engine; None for a call that torch computes, or explains the error of."""
+        fast = self._fast_layers["auto"]
+        if fast is None or not isinstance(input, Tensor) or input.dim() != 2:
+            return None
+        state = hx if hx is None else self._with_layer(hx)
+        found = None if hx is not None and state is None else fast.step(self._parameters, input, state)
+        return None if found is None else self._new_state(*found)
+
+    def _with_layer(self, hx: Any) -> Any:
+        """Returns a state with an axis of layers; None if it does not have the type of a state."""
+        return hx.unsqueeze(0) if isinstance(hx, Tensor) and hx.dim() == 2 else None
+
+    def _new_state(self, output: Tensor, state: Any) -> Any:
+        return output
+
+
+class RNNCell(_TorchCell, torch.nn.RNNCell):
+    """`torch.nn.RNNCell`: same arguments, same `state_dict`, same results. Calls without gradients are faster.
+
+    Args:
+        *args: as in `torch.nn.RNNCell`.
+        **kwargs: likewise.
+
+    Example:
+        >>> import torch
+        >>> from recurra import nn
+        >>> cell, h = nn.RNNCell(5, 8), None
+        >>> with torch.no_grad():
+        ...     for x in torch.randn(10, 3, 5):
+        ...         h = cell(x, h)
+        >>> tuple(h.shape)
+        (3, 8)
+    """
+
+    def _cell(self) -> cells.Cell:
+        return cells.RNN(self.nonlinearity)
+
+
+class GRUCell(_TorchCell, torch.nn.GRUCell):
+    """`torch.nn.GRUCell`: same arguments, same `state_dict`, same results. Calls without gradients are faster.
+
+    Args:
+        *args: as in `torch.nn.GRUCell`.
+        **kwargs: likewise.
+
+    Example:
+        >>> import torch
+        >>> from recurra import nn
+        >>> tuple(nn.GRUCell(5, 8)(torch.randn(3, 5)).shape)
+        (3, 8)
+    """
+
+    def _cell(self) -> cells.Cell:
+        return cells.GRU()
+
+
+class LSTMCell(_TorchCell, torch.nn.LSTMCell):
+    """`torch.nn.LSTMCell`: same arguments, same `state_dict`, same results. Calls without gradients are faster.
+
+    Args:
+        *args: as in `torch.nn.LSTMCell`.
+        **kwargs: likewise.
+
+    Example:
+        >>> import torch
+        >>> from recurra import nn
+        >>> cell, state = nn.LSTMCell(5, 8), None
+        >>> with torch.no_grad():
+        ...     for x in torch.randn(10, 3, 5):
+        ...         state = cell(x, state)
+        >>> h, c = state
+        >>> tuple(h.shape), tuple(c.shape)
+        ((3, 8), (3, 8))
+    """
+
+    def _cell(self) -> cells.Cell:
+        return cells.LSTM()
+
+    def _with_layer(self, hx: Any) -> Any:
+        if not isinstance(hx, tuple | list) or len(hx) != 2:
+            return None
+        h, c = (super(LSTMCell, self)._with_layer(part) for part in hx)
+        return None if h is None or c is None else (h, c)
+
+    def _new_state(self, output: Tensor, state: Any) -> Any:
+        return output, state[1].squeeze(0)
