@@ -24,6 +24,7 @@ from recurra.errors import DataError, NonFiniteError
 from recurra.io import ModelFolder, Provenance, dumps, model_card, write_folder
 from recurra.nn import RECURRENT, RecurrentSpec
 from recurra.ops import Stack, batch_invariant, reproducible_algebra
+from recurra.training.extensions import check_kinds, check_known, names_of
 from recurra.training.health.statistics import bad_weights
 from recurra.training.logs.arguments import callbacks_of, kinds_of, loggers_of
 from recurra.training.settings import LayerRate, Objective, Run, Settings, choose_device, ready
@@ -92,6 +93,8 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
     """True if training can start from a model with a `language`."""
     class_axes: ClassVar[Mapping[str, tuple[int, ...]]] = MappingProxyType({})
     """Axes of classes in the weights, by name of the weight."""
+    functions: ClassVar[tuple[str, ...]] = ("optimizer", "schedule")
+    """Parameters that may be functions, see `recurra.training.extensions`."""
     one_pass: ClassVar[bool] = False
     """True in a call of `partial_fit`, which does not compare the network with baselines."""
     _start: ClassVar[Any] = None
@@ -299,6 +302,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
             workers: see `fit` of the task.
         """
         self._check_params()
+        check_known(self)
         if self.logger is not None:
             from recurra.training.logs.open import check_loggers  # Lightning takes seconds to import
 
@@ -346,7 +350,8 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         if patience is not None and self.epochs is None:
             patience = max(patience, int(epochs * self._patience()))  # epochs of a few steps say little each
         specs = params_of(type(self))
-        options = {k: repr(v) for k, v in self.get_params().items() if specs[k].fingerprint}
+        params = {**self.get_params(), **names_of(self)}
+        options = {k: repr(v) for k, v in params.items() if specs[k].fingerprint}
         self.data_: dict[str, Any] = {**prepared.summary, "hash (BLAKE2b)": batches.fingerprint()}
         self.provenance_ = Provenance(started_from=self._start and self._start.name)
         hashes = {"training data": batches.fingerprint(), "validation data": valid and valid.fingerprint()}
@@ -370,6 +375,8 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
             resume=checkpoint.resume,
             fingerprint={"task": self.task, **options, **hashes},
             callbacks=tuple(callbacks_of(self.callbacks)),
+            optimizer=self.optimizer,
+            schedule=self.schedule,
             layers=() if self._start is None else self._layer_rates(self._start),
         )
 
@@ -495,6 +502,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         loggers_of(self.logger)
         callbacks_of(self.callbacks)
         freeze_names(self.freeze)
+        check_kinds(self)
         if self.cell != NO_MEMORY:
             find(self.cell, memoryless=True)
         choose_device(self.device)
@@ -681,10 +689,10 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         return self._named_params()
 
     def _named_params(self) -> dict[str, Any]:
-        """Returns the parameters with names in place of a cell, loggers and callbacks."""
+        """Returns the parameters with names in place of a cell, functions, loggers and callbacks."""
         kinds = {name: ", ".join(kinds_of(getattr(self, name))) or None for name in ("logger", "callbacks")}
         kinds["start_from"] = getattr(self, "provenance_", Provenance()).started_from
-        return {**self.get_params(), "cell": name_of(self.cell), **kinds}
+        return {**self.get_params(), "cell": name_of(self.cell), **names_of(self), **kinds}
 
 
 def _items(objective: Any, observed: list[Any]) -> np.ndarray | None:

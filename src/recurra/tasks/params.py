@@ -313,6 +313,19 @@ class Parameters:
         panel=_TRAINING,
         fingerprint=False,
     )
+    optimizer: Any = param(  # noqa: RUF009  (it is a field)
+        "adamw",
+        "",
+        '`"adamw"`, `"adam"`, `"nadam"`, `"radam"`, `"adagrad"`, `"rmsprop"`, `"sgd"`, or a function that is called as '
+        "a class of `torch.optim`, with groups of weights and `lr`.",
+    )
+    schedule: Any = param(  # noqa: RUF009  (it is a field)
+        None,
+        "",
+        '`"cosine"`, `"linear"` or `"constant"`: how the learning rate falls after its rise; or a function of the '
+        "optimizer and the number of steps that returns a schedule of torch, which also decides about the rise. None "
+        'for `"cosine"`; of few numeric series the rate falls when the loss no longer improves.',
+    )
     logger: Any = param(  # noqa: RUF009  (it is a field)
         None,
         "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from recurra.cells.registry import name_of, names
 from recurra.errors import ModelFolderError, UsageError
 from recurra.io import CONFIG, StoredModel, blaming, identity, read_folder, read_weights, with_provenance
 from recurra.ops.registry import engines
+from recurra.training.extensions import lost_in_folder
 
 from . import registry
 from .aliases import PARAMETERS
@@ -114,6 +116,8 @@ def _rebuild(kind: type[E], stored: StoredModel, allow_nonfinite: bool, cells: I
     estimator.baselines_ = estimator._baselines_of(stored.files)
     estimator.data_, estimator.provenance_ = config.data, config.provenance
     _take_metrics(estimator, metrics)
+    if lost := lost_in_folder(estimator):
+        warnings.warn(lost, stacklevel=4)
     return estimator
 
 

@@ -28,6 +28,7 @@ from .health.monitor import HealthMonitor
 from .health.nonfinite import first_bad
 from .logs.callback import LogMetrics
 from .observer import CallObserver, current_observer
+from .optimizers import SCHEDULES, make_optimizer, make_schedule
 from .progress import Line, ShowProgress, line_for
 from .quiet import quiet_lightning
 from .settings import Carrying, History, LayerRate, Objective, Run, Settings, choose_device
@@ -178,7 +179,7 @@ class Learner(pl.LightningModule):
         return self._tokens / max(self._seconds, 1e-9)
 
     def configure_optimizers(self) -> Any:
-        """Returns AdamW. Its learning rate rises and then falls: as a cosine, or at each plateau of the metric."""
+        """Returns the optimizer. Its learning rate rises and then falls: by the schedule, or at each plateau."""
         groups, rates = [], []
         for layer, parameters in self._layers():
             groups += [
@@ -186,8 +187,8 @@ class Learner(pl.LightningModule):
                 {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
             ]
             rates += [partial(self._rate_of, layer)] * 2
-        optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate, fused=True)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
+        optimizer = make_optimizer(self.settings.optimizer, groups, self.settings.learning_rate)
+        schedule = make_schedule(self.settings.schedule, optimizer, rates, self.total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _layers(self) -> list[tuple[LayerRate, list[Tensor]]]:
@@ -203,12 +204,12 @@ class Learner(pl.LightningModule):
         return layer.rate * self._rate(step) if gone >= layer.begin else 0.0
 
     def _rate(self, step: int) -> float:
-        if self.settings.follow is not None:
+        if self.settings.follow is not None and self.settings.schedule is None:
             falls = 0 if self.keep is None else self.keep.falls
             return min(1.0, (step + 1) / RISE_STEPS) * FALL**falls  # type: ignore[no-any-return]
         gone = self.clock.share if self.clock else 0.0
         rise = min(1.0, max((step + 1) / max(WARM_UP * self.total_steps, 1.0), gone / WARM_UP))
-        return rise * 0.5 * (1 + math.cos(math.pi * min(max(step / self.total_steps, gone), 1.0)))
+        return rise * SCHEDULES[self.settings.schedule or "cosine"](max(step / self.total_steps, gone))
 
     def on_train_start(self) -> None:
         """Moves the batches to the position of the checkpoint."""

@@ -94,6 +94,8 @@ class Settings:
         resume: whether to continue from `checkpoint` if it exists.
         fingerprint: values that must be equal in the checkpoint to resume from it.
         callbacks: Lightning's callbacks of the user.
+        optimizer: see `recurra.training.optimizers.make_optimizer`.
+        schedule: see `recurra.training.optimizers.make_schedule`; None for the cosine, or what `follow` says.
         layers: layers that do not train as all others; a weight belongs to the first one that fits.
     """
 
@@ -116,6 +118,8 @@ class Settings:
     resume: bool = False
     fingerprint: dict[str, Any] = field(default_factory=dict)
     callbacks: tuple[Any, ...] = ()
+    optimizer: Any = "adamw"
+    schedule: Any = None
     layers: tuple[LayerRate, ...] = ()
 
 

@@ -20,6 +20,7 @@ from recurra.tasks.starting.weights import joined_classes
 
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights, joined
 from .metrics.classes import by_class, describe_classes, running_report
+from .metrics.own import Judged, extended
 from .running import ClassTotals
 from .scan import ClassScan
 from .service import ClassifyService
@@ -294,7 +295,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return {"classes": by_class(self.classes_.tolist(), target, output.argmax(1), weight)}
 
     def _objective(self) -> CrossEntropy:
-        return CrossEntropy(self.classes_.tolist())
+        return extended(CrossEntropy(self.classes_.tolist()), self.loss, self.metrics, self._judged_by_class)
+
+    def _judged_by_class(self, output: np.ndarray, target: np.ndarray) -> Judged:
+        return Judged(self.classes_[target], self.classes_[output.argmax(1)], self._answers(output), target)
 
     def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:

@@ -209,6 +209,19 @@ class SequenceEstimator(Embedding, WithVectors):
         choices="recurra.tasks.many_to_one.series.presets:CHOICES",
         search=("auto", "steps", "segments", "parts", "spectra"),
     )
+    loss: Any = param(  # noqa: RUF009  (it is a field)
+        None,
+        "",
+        "function of the outputs of the network and the targets, as tensors, that returns one value per sequence, in "
+        "place of the loss of the task. Targets are numbers of classes `(batch,)`, or standardized numbers "
+        "`(batch, outputs)`.",
+    )
+    metrics: Any = param(  # noqa: RUF009  (it is a field)
+        None,
+        "",
+        "further metrics of the validation data and of `evaluate`: a function of true and predicted values, as in "
+        "`sklearn.metrics`, an object as those of torchmetrics, a list of them, or a dictionary by name.",
+    )
     members: int | None = param(
         None,
         "",
@@ -228,6 +241,7 @@ class SequenceEstimator(Embedding, WithVectors):
     """For each kind of sequences, what a parameter is that was left None; docs/decisions 0002 and 0005 say why."""
     simple_models: ClassVar = KINDS
     starts_from_language: ClassVar = True
+    functions: ClassVar = ("optimizer", "schedule", "loss", "metrics")
     embedding_path: ClassVar = "encoder.embedding"
     series_ = SeriesConfig()
     """What the layers read of numeric series, and the number of networks."""

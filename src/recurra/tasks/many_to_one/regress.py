@@ -18,6 +18,7 @@ from recurra.tasks.finite import finite
 
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights
 from .metrics.numbers import by_target
+from .metrics.own import Judged, extended
 from .running import NumberTotals
 from .scan import NumberScan
 from .service import RegressService
@@ -221,7 +222,14 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         return np.average(targets, axis=0, weights=weights)
 
     def _objective(self) -> SquaredError:
-        return SquaredError(self.target_mean_, self.target_scale_)
+        objective = SquaredError(self.target_mean_, self.target_scale_)
+        return extended(objective, self.loss, self.metrics, self._judged_by_number)
+
+    def _judged_by_number(self, output: np.ndarray, target: np.ndarray) -> Judged:
+        found, true = (self._answers(values.astype(np.float64)) for values in (output, target))
+        if not self.several_:
+            found, true = found[:, 0], true[:, 0]
+        return Judged(true, found, found.astype(np.float32), true.astype(np.float32))
 
     def _score(self, output: Tensor, first: Tensor) -> Tensor:
         return (output.double() @ torch.from_numpy(self.target_scale_).to(output.device)) + self.target_mean_.sum()

@@ -279,6 +279,7 @@ def schedule(estimator: Any, settings: Settings, batches: Batches, steps: float)
         steps: median length of the sequences.
     """
     fixed = estimator.epochs is not None or estimator.max_minutes is not None or settings.patience is None
+    fixed = fixed or settings.schedule is not None
     if fixed or settings.epochs <= MIN_EPOCHS:
         return settings
     members = estimator.series_.members
