@@ -16,6 +16,7 @@ import recurra
 from killing import killed_after
 from recurra import BlankFiller, SequenceClassifier, SequenceRegressor
 from recurra.errors import UsageError
+from recurra.tasks.params import params_of
 from recurra.training.optimizers import OPTIMIZERS, SCHEDULES, make_optimizer
 
 X = np.random.default_rng(0).normal(size=(48, 5, 1))
@@ -40,6 +41,13 @@ def weights(model: Any) -> dict[str, np.ndarray]:
 def same(one: Any, other: Any) -> bool:
     left, right = weights(one), weights(other)
     return all(np.array_equal(value, right[name]) for name, value in left.items())
+
+
+@pytest.mark.parametrize(("parameter", "names"), [("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)])
+def test_help_and_description_list_the_names(parameter, names):
+    spec = params_of(SequenceClassifier)[parameter]
+    for text in (spec.help, spec.description):
+        assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -299,9 +299,10 @@ class Parameters:
     )
     freeze: Any = param(  # noqa: RUF009  (it is a field)
         None,
-        "",
+        "Parts of the network whose weights are not trained, such as encoder, separated by commas.",
         'name of a part of the network whose weights are not trained, such as `"encoder"` or `"encoder.embedding"`, or '
         "a list of names. The names are those of `network_`.",
+        panel=_TRAINING,
     )
     verbose: int = param(
         1, "", "1 for a progress line in a terminal or a notebook, 0 for no output.", fingerprint=False
@@ -315,16 +316,18 @@ class Parameters:
     )
     optimizer: Any = param(  # noqa: RUF009  (it is a field)
         "adamw",
-        "",
+        "adamw, adam, nadam, radam, adagrad, rmsprop or sgd.",
         '`"adamw"`, `"adam"`, `"nadam"`, `"radam"`, `"adagrad"`, `"rmsprop"`, `"sgd"`, or a function that is called as '
         "a class of `torch.optim`, with groups of weights and `lr`.",
+        panel=_TRAINING,
     )
     schedule: Any = param(  # noqa: RUF009  (it is a field)
         None,
-        "",
+        "Fall of the learning rate: cosine, linear or constant.",
         '`"cosine"`, `"linear"` or `"constant"`: how the learning rate falls after its rise; or a function of the '
         "optimizer and the number of steps that returns a schedule of torch, which also decides about the rise. None "
         'for `"cosine"`; of few numeric series the rate falls when the loss no longer improves.',
+        panel=_TRAINING,
     )
     logger: Any = param(  # noqa: RUF009  (it is a field)
         None,

@@ -49,7 +49,9 @@ def freeze_names(freeze: Any) -> list[str]:
     """
     if freeze is None:
         return []
-    names: list[Any] = [freeze] if isinstance(freeze, str) else list(freeze if isinstance(freeze, Sequence) else [None])
+    names: list[Any] = (
+        freeze.split(",") if isinstance(freeze, str) else list(freeze if isinstance(freeze, Sequence) else [None])
+    )
     if not all(isinstance(name, str) and name for name in names):
         raise UsageError(f"freeze is a name or a list of names of parts of the network, got {freeze!r:.60}")
     return names
