@@ -277,7 +277,7 @@ def test_weights_of_another_model_are_refused(tmp_path, classifier):
         ([""] * 120, LABELS, "every text is empty"),
         ([np.zeros((0, 2))] * 120, LABELS, "every sequence is empty"),
         (TEXTS, [0.5, 1.5] * 60, "not classes"),
-        (TEXTS, np.zeros((120, 2)), "one class per sequence"),
+        (TEXTS, np.full((120, 2), 3), "one class per sequence"),
     ],
 )
 def test_classifier_refuses(X, y, message):

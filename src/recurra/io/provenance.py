@@ -21,6 +21,8 @@ class Provenance(Record, kw_only=True, omit_defaults=True):
         input_column: column of sequences.
         source_column: column of texts to translate.
         target_column: column of targets.
+        target_columns: columns of several targets.
+        labels_separator: text between the labels in a cell of the column of targets.
         condition_column: column of labels that texts depend on.
         id_column: column with the id of the sequence of each row.
         time_column: column of times.
@@ -41,6 +43,8 @@ class Provenance(Record, kw_only=True, omit_defaults=True):
     input_column: str | None = None
     source_column: str | None = None
     target_column: str | None = None
+    target_columns: list[str] | None = None
+    labels_separator: str | None = None
     condition_column: str | None = None
     time_format: str | None = None
     file_of_translations: str | None = None

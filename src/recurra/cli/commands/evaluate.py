@@ -62,6 +62,10 @@ def evaluate(
             given = {"by": labelled.groups, "coverage": options.coverage, "dynamic": options.dynamic or None}
             metrics = estimator.evaluate(*labelled.arguments, **{k: v for k, v in given.items() if v is not None})
             order = estimator.order_test(*labelled.arguments) if order_test else None
+    names = estimator.provenance_.target_columns
+    if names and len(metrics.get("targets", ())) == len(names):
+        rows = [{**row, "target": name} for name, row in zip(names, metrics["targets"], strict=True)]
+        metrics = {**metrics, "targets": rows}
     if options.by is not None:
         metrics = {**metrics, "by": options.by}
     if draw is not None:

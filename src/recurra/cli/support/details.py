@@ -25,6 +25,8 @@ def show_details(metrics: dict[str, Any]) -> None:
         _show_calibration(metrics["calibration"], metrics["calibration_error"])
         if "roc_auc_note" in metrics:
             say(f"roc_auc is {metrics['roc_auc_note']}")
+    if "labels" in metrics:
+        _show_rows("Each label", metrics["labels"], list(metrics["labels"][0]))
     if "targets" in metrics:
         _show_rows("Each target", metrics["targets"], list(metrics["targets"][0]))
     if "groups" in metrics:

@@ -109,10 +109,58 @@ def read_numbers(
 
 
 def labels(column: Any) -> np.ndarray:
-    """Converts classes to strings, so that all kinds of files agree; None for a missing class."""
+    """Converts classes to strings, so that all kinds of files agree; None for a missing class.
+
+    Lists of classes become lists of strings.
+    """
     import numpy as np
 
-    return np.array([None if v is None or v == "" else str(v) for v in column.to_pylist()], dtype=object)
+    found = np.empty(len(column), dtype=object)
+    for i, value in enumerate(column.to_pylist()):
+        found[i] = [str(v) for v in value] if isinstance(value, list) else None if value in (None, "") else str(value)
+    return found
+
+
+MARKS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+"""Cells of a column that says whether a sequence has a label."""
+
+
+def several_labels(found: Any, names: Sequence[str], separator: str | None, where: Callable[[int], str]) -> np.ndarray:
+    """Returns lists of labels, or the classes unchanged if each sequence has one.
+
+    Args:
+        found: classes `(batch,)` as `labels` gives them; of several columns `(batch, columns)`, with cells of 0 and 1.
+        names: of the columns.
+        separator: text between the labels of a cell; None if cells hold one class or a list. An empty cell then has no
+            label.
+        where: says file and line of a row.
+
+    Raises:
+        DataError: a cell of several columns is not 0 or 1.
+    """
+    import numpy as np
+
+    if found.ndim == 1 and separator is None:
+        return found
+    rows = np.empty(len(found), dtype=object)
+    if found.ndim == 1:
+        for i, cell in enumerate(found):
+            parts = cell if isinstance(cell, list) else (cell or "").split(separator)
+            rows[i] = [part.strip() for part in parts if part.strip()]
+        empty = sum(not row for row in rows)
+        if empty:
+            say(f"{empty:,} of {len(rows):,} sequences have no label")
+        return rows
+    for i, cells in enumerate(found):
+        marks = [None if cell is None else MARKS.get(cell.strip().lower(), cell) for cell in cells]
+        for name, mark in zip(names, marks, strict=True):
+            if isinstance(mark, str):
+                raise DataError(
+                    f"{where(i)}, column {name}: {mark!r:.40} is not 0 or 1\n"
+                    "Several columns of classify say with 0 and 1 which labels a sequence has."
+                )
+        rows[i] = None if None in marks else [name for name, mark in zip(names, marks, strict=True) if mark]
+    return rows
 
 
 @contextmanager

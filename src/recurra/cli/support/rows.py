@@ -19,7 +19,7 @@ ROWS = 16_384
 """Rows that are held in memory and written together."""
 
 
-LISTS = ("set",)
+LISTS = ("set", "labels")
 """Columns whose lists are written as JSON in cells, because their texts may have spaces."""
 
 
@@ -67,10 +67,14 @@ def write_rows(
 
 
 def flat(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yields predictions with a column for each probability, for tables."""
+    """Yields predictions with a column for each probability, and for each of several targets, for tables."""
     for row in rows:
-        found = {key: value for key, value in row.items() if key != "probabilities"}
-        yield found | {f"probability {label}": p for label, p in row.get("probabilities", {}).items()}
+        found: dict[str, Any] = {}
+        for key, value in row.items():
+            name = "probability" if key == "probabilities" else key
+            found |= {f"{name} {part}": v for part, v in value.items()} if isinstance(value, dict) else {key: value}
+        last = {name: found.pop(name) for name in list(found) if name.startswith("probability ")}
+        yield found | last
 
 
 def counted_on_terminal(rows: Iterable[dict[str, Any]], shown: bool = True) -> Iterator[dict[str, Any]]:

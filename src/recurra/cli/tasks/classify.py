@@ -43,21 +43,31 @@ def fit(
             "--class-weight", help="balanced; by default all classes count by their number.", rich_help_panel="Training"
         ),
     ] = None,
+    labels_separator: Annotated[
+        str | None,
+        typer.Option(
+            "--labels-separator",
+            help="Several labels in a cell: text between them, such as ';'. By default a cell is one class.",
+            rich_help_panel="Data",
+        ),
+    ] = None,
     *,
     options: SequenceFitOptions,
 ) -> None:
-    """Train a classifier: one class for each sequence.
+    """Train a classifier: one class for each sequence, or several labels.
 
     [bold]Examples[/bold]
 
       recurra fit classify reviews.csv --input text --target label
       recurra fit classify gestures_TRAIN.ts --out my-model
       recurra fit classify log.csv --id trip --time second --features speed,brake --target driver
-      recurra fit classify reviews.tsv --input text --target label --out my-model --resume
+      recurra fit classify mails.csv --input text --target topics --labels-separator ";"
 
-    Empty texts are empty sequences. Rows without a label are left out.
+    Empty texts are empty sequences. Rows without a class are left out. With several columns in --target,
+    such as joy,anger, each has 0 or 1 for a label.
     """
-    many_to_one.fit("classify", train, options, {"class_weight": class_weight} if class_weight else {})
+    params = {"class_weight": class_weight} if class_weight else {}
+    many_to_one.fit("classify", train, options, params, labels_separator)
 
 
 def plot_evaluation(metrics: dict[str, Any], path: Path) -> None:

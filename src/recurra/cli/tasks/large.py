@@ -40,11 +40,11 @@ def large_source(task: str, path: Path, columns: Columns, options: FileOptions, 
         DataError: a file cannot be read.
         UsageError: `RECURRA_LARGE_MB` is not a number.
     """
-    if columns.input is None or columns.target is None or columns.features:
+    if columns.input is None or len(columns.targets) != 1 or columns.separator or columns.features:
         return None
     from recurra.data.readers.sniff import table_suffix
 
-    names = [columns.input, columns.target]
+    names = [columns.input, *columns.targets]
     if table_suffix(path) in (".ts", ".npz") or not _is_large(path, names):
         return None
     from recurra.data.pieces import LargeTable, PieceColumn
@@ -94,7 +94,9 @@ def evaluate_parts(estimator: Any, path: Path, columns: Columns, options: Predic
     Raises:
         DataError: the table cannot be read; the message names file and line.
     """
-    if columns.target is None or estimator.encoder_.kind != "text" or not columns.one_row_each(path):
+    if len(columns.targets) != 1 or estimator.encoder_.kind != "text" or not columns.one_row_each(path):
+        return None
+    if getattr(estimator, "label_sets_", None) is not None:
         return None
     if not is_streamed(path, options):
         return None

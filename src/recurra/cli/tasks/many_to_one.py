@@ -3,7 +3,7 @@
 # no `from __future__ import annotations`: typer needs the annotations themselves
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,7 +38,7 @@ class SequenceFitOptions(FitOptions, TimeOptions):
     """Options of `recurra fit classify` and `recurra fit regress`."""
 
     input: Annotated[str | None, _column("--input", "Column of sequences, one per row.")] = None
-    target: Annotated[str | None, _column("--target", "Column to predict.")] = None
+    target: Annotated[str | None, _column("--target", "Column to predict; several: load,price.")] = None
     id: Annotated[str | None, _column("--id", "Long tables: column of ids; rows of one id are one sequence.")] = None
     time: Annotated[
         str | None, _column("--time", "Long tables: column to sort the rows of an id by, or its parts Date,Clock.")
@@ -75,9 +75,15 @@ class SequenceFitOptions(FitOptions, TimeOptions):
         return super().params() | {name: value for name, value in given.items() if value is not None}
 
 
-def fit(task: str, path: Path, options: SequenceFitOptions, params: dict[str, Any] | None = None) -> None:
-    """Trains on a file."""
-    columns = Columns.of(options)
+def fit(
+    task: str,
+    path: Path,
+    options: SequenceFitOptions,
+    params: dict[str, Any] | None = None,
+    separator: str | None = None,
+) -> None:
+    """Trains on a file; `separator` is the text between the labels in a cell."""
+    columns = replace(Columns.of(options), separator=separator)
 
     def read(file: Path, cache: Path | None) -> Labelled:
         nonlocal columns

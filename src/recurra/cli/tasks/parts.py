@@ -188,6 +188,8 @@ def evaluate_parts(estimator: Any, model: Path, data: str, options: SharedPredic
     workers = options.processes()
     with tempfile.TemporaryDirectory(prefix="recurra-") as prepared:
         target = options.target or estimator.provenance_.target_column
+        if estimator.provenance_.target_columns or "," in (target or ""):
+            raise UsageError("several targets are evaluated by one process; leave --workers out")
         division = divide(estimator, data, options, Path(prepared), target)
         if division.partitions is not None and estimator.task == "regress":
             mark = decimal_mark(division.partitions.table, options.decimal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from recurra.cli.support.console import say
 from recurra.cli.support.files import (
@@ -16,6 +16,7 @@ from recurra.cli.support.files import (
     located,
     read_columns,
     read_numbers,
+    several_labels,
 )
 from recurra.cli.support.options import FileOptions
 from recurra.cli.support.sounds import as_sounds, sounds_at
@@ -39,17 +40,20 @@ class Columns:
     """Names of the columns of a table.
 
     `input` is for one sequence per row, `features` with `id` for one step per row, and `features` without `id` for one
-    item per row. `by` is the column of groups, for an evaluation. `known` is the record of the training data.
+    item per row. Several `targets` are several numbers, or columns of 0 and 1 for several labels. `separator` is the
+    text between the labels in one column. `by` is the column of groups, for an evaluation. `known` is the record of the
+    training data.
     """
 
     input: str | None = None
-    target: str | None = None
+    targets: tuple[str, ...] = ()
     id: str | None = None
     time: str | None = None
     features: tuple[str, ...] = ()
     reading: TimeReading | None = None
     by: str | None = None
     known: Provenance | None = None
+    separator: str | None = None
 
     @classmethod
     def of(cls, options: Any, known: Provenance | None = None) -> Columns:
@@ -59,25 +63,29 @@ class Columns:
         features = listed(options.features)
         reading = TimeReading.of(options.time_format, options.day_first, options.month_first)
         by = getattr(options, "by", None)
-        given = cls(options.input, options.target, options.id, options.time, features, reading, by, known)
+        targets = listed(options.target)
+        given = cls(options.input, targets, options.id, options.time, features, reading, by, known)
         if given.input and features:
             raise UsageError("give --input for one row a sequence, or --features for one row a step, not both")
         if known is None:
             return given
         given = given.after(known.time_format)
-        given = replace(given, target=given.target or known.target_column)
+        if not targets:
+            targets = tuple(known.target_columns or ([known.target_column] if known.target_column else ()))
+        given = replace(given, targets=targets, separator=known.labels_separator)
         if given.input or (given.features and given.id):
             return given
         if known.feature_columns:
             return cls(
                 None,
-                given.target,
+                given.targets,
                 given.id or known.id_column,
                 given.time or known.time_column,
                 given.features or tuple(known.feature_columns),
                 given.reading,
                 by,
                 known,
+                given.separator,
             )
         return given if given.features else replace(given, input=known.input_column)
 
@@ -124,14 +132,14 @@ class Columns:
         Raises:
             UsageError: it is the column of sequences or of targets.
         """
-        if self.by is not None and self.by in (self.input, self.target):
+        if self.by is not None and self.by in (self.input, *self.targets):
             raise UsageError(f"--by {self.by} is the column of sequences or of targets; give another column")
         return self.by
 
     @property
     def of_rows(self) -> list[str]:
         """Columns of tables with one row per sequence, for an evaluation: sequences, groups if given, and targets."""
-        return [str(name) for name in (self.input, self.groups, self.target) if name]
+        return [str(name) for name in (self.input, self.groups, *self.targets) if name]
 
     def one_row_each(self, path: Path) -> bool:
         """Returns whether a file is a table with a sequence in each row, in the column `input`."""
@@ -146,7 +154,14 @@ class Columns:
             columns = {"id_column": self.id, "time_column": self.time, "feature_columns": list(self.features)}
         else:
             columns = {"input_column": self.input}
-        return {name: value for name, value in {**columns, "target_column": self.target}.items() if value}
+        return {name: value for name, value in {**columns, **self.remembered_targets}.items() if value}
+
+    @property
+    def remembered_targets(self) -> dict[str, Any]:
+        """The names of the targets as fields of `Provenance`."""
+        several = len(self.targets) > 1
+        names = {"target_columns": list(self.targets)} if several else {"target_column": (self.targets or (None,))[0]}
+        return {**names, "labels_separator": self.separator}
 
 
 @dataclass(frozen=True)
@@ -195,7 +210,7 @@ def read_source(
         if columns.by is not None:
             raise UsageError(f"{path.name} has no columns; --by is for tables")
         return _from_archives(task, path, archives, options, targets)
-    if columns.of_items and (columns.features or columns.target):
+    if columns.of_items and (columns.features or columns.targets):
         return _from_items(task, path, columns, options, cache, targets)
     if columns.features:
         return _from_long(task, path, columns, options, cache, targets)
@@ -279,7 +294,7 @@ def _from_archives(task: str, path: Path, files: Sequence[Path], options: FileOp
     from recurra.data.readers.ts import read_ts
 
     read = [read_npz(file) if table_suffix(file) == ".npz" else read_ts(file, options.encoding) for file in files]
-    return _measured(task, joined(path, read), {}, targets)
+    return _measured(task, joined(path, read), {}, targets and Columns())
 
 
 def _from_long(
@@ -289,12 +304,12 @@ def _from_long(
 
     if columns.id is None:
         raise UsageError("--features needs --id: the column that tells which sequence a row belongs to")
-    if targets and columns.target is None:
+    if targets and not columns.targets:
         raise UsageError("name the column to predict with --target")
-    chosen = LongColumns(columns.id, columns.features, listed(columns.time), columns.target if targets else None)
+    chosen = LongColumns(columns.id, columns.features, listed(columns.time), columns.targets if targets else ())
     file = read_long(path, chosen, options.how(), numbers=task == "regress", reading=columns.reading, cache_dir=cache)
     format = {} if file.spelling is None or not file.spelling.format else {"time_format": file.spelling.format}
-    source = _measured(task, file, columns.remembered | format, targets)
+    source = _measured(task, file, columns.remembered | format, targets and columns)
     return source if columns.by is None else replace(source, groups=_groups_of_ids(path, columns, options, file))
 
 
@@ -303,17 +318,18 @@ def _from_items(
 ) -> Source:
     from recurra.data.readers.row_table import RowColumns, read_row_table
 
-    if targets and columns.target is None:
+    if targets and not columns.targets:
         raise UsageError("name the column to predict with --target")
     known = columns.known
     trained = () if known is None else tuple(known.feature_columns or ())
     names = trained if len(trained) == len(columns.features) else ()
     categories = None if known is None else known.categories or {}
-    target = columns.target if targets else None
-    chosen = RowColumns(columns.features, target, categories, names, columns.groups if targets else None)
+    goals = columns.targets if targets else ()
+    chosen = RowColumns(columns.features, goals, categories, names, columns.groups if targets else None)
     found = read_row_table(path, chosen, options.how(), numbers=task == "regress", cache_dir=cache)
-    remembered = {"feature_columns": list(found.features), "categories": found.categories, "target_column": target}
-    source = _measured(task, found.file, {name: value for name, value in remembered.items() if value}, targets)
+    known_targets = columns.remembered_targets if targets else {}
+    remembered = {"feature_columns": list(found.features), "categories": found.categories, **known_targets}
+    source = _measured(task, found.file, {k: v for k, v in remembered.items() if v}, targets and columns)
     return source if found.group is None else replace(source, groups=labels(found.group))
 
 
@@ -333,7 +349,8 @@ def _groups_of_ids(path: Path, columns: Columns, options: FileOptions, file: Seq
     return [known.get(str(name)) for name in file.ids or ()]
 
 
-def _measured(task: str, file: SequenceFile, names: dict[str, Any], targets: bool) -> Source:
+def _measured(task: str, file: SequenceFile, names: dict[str, Any], columns: Columns | Literal[False]) -> Source:
+    """Returns sequences, and with `columns` their targets."""
     from recurra.data.readers.sequence_file import labelled, without_values
 
     say(file.summary)
@@ -341,7 +358,9 @@ def _measured(task: str, file: SequenceFile, names: dict[str, Any], targets: boo
         say(said)
     for note in file.notes:
         say(f"{file.path.name}: {note}")
-    found = labelled(file, task == "regress") if targets else None
+    found = labelled(file, task == "regress") if columns else None
+    if columns and found is not None and task == "classify":
+        found = several_labels(found, columns.targets, columns.separator, file.where)
     return Source(file.sequences, found, file.where, names, file.ids)
 
 
@@ -349,19 +368,27 @@ def _from_column(
     task: str, path: Path, columns: Columns, options: FileOptions, cache: Path | None, targets: bool
 ) -> Source:
     from recurra.data.columns.numbers import parse_numbers
+    from recurra.data.readers.sequence_file import side_by_side
 
-    wanted = {"--input": columns.input, **({"--target": columns.target} if targets else {})}
+    wanted = {"--input": columns.input, **({"--target": columns.targets} if targets else {})}
     for option, name in wanted.items():
-        if name is None:
+        if not name:
             hint = " (or for one row a step: --id, --features and --time)" if option == "--input" else ""
             raise UsageError(f"name a column of {path.name} with {option}{hint}")
     names, numbers = columns.of_rows if targets else [str(columns.input)], task == "regress"
-    texts = len(names) - 1 if targets else 1
+    goals = range(len(names) - len(columns.targets), len(names)) if targets else range(0)
+    texts = len(names) - len(goals)
     file = read_numbers(path, names, texts, options, cache) if numbers else read_columns(path, names, options, cache)
     sequences, found = sequences_of(file, path, str(columns.input)), None
     if targets:
-        column = file.table.column(len(names) - 1)
-        found = parse_numbers(column, name=names[-1], where=file.where) if numbers else labels(column)
+        values = [file.table.column(i) for i in goals]
+        if numbers:
+            read = [parse_numbers(one, name=names[i], where=file.where) for i, one in zip(goals, values, strict=True)]
+            found = side_by_side(read)
+        else:
+            found = several_labels(
+                side_by_side([labels(one) for one in values]), columns.targets, columns.separator, file.where
+            )
     groups = labels(file.table.column(1)) if targets and columns.by else None
     return Source(sequences, found, file.where, columns.remembered, groups=groups)
 

@@ -240,7 +240,7 @@ def _one_array(values: Any, name: str) -> np.ndarray:
         row = next((i for i, size in enumerate(sizes) if size != sizes[0]), 0)
         raise DataError(
             f"{name} holds lists of unequal length: {sizes[0]} values in row 0, {sizes[row]} in row {row}; "
-            "a sequence has one target (for several labels of a sequence train one model per label)"
+            "a sequence has one target (a classifier also takes a list of labels for each sequence)"
         ) from None
 
 
@@ -257,8 +257,14 @@ def is_missing(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind in "fc":
         return np.asarray(np.isnan(values.reshape(len(values), -1)).any(axis=1))
     if values.dtype.kind in "OUS":
-        return np.fromiter((is_missing_value(v) or v == "" for v in values), bool, len(values))
+        if values.ndim > 1:
+            return np.fromiter((any(_is_absent(v) for v in row.flat) for row in values), bool, len(values))
+        return np.fromiter(map(_is_absent, values), bool, len(values))
     return np.zeros(len(values), bool)
+
+
+def _is_absent(value: Any) -> bool:
+    return is_missing_value(value) or (isinstance(value, str) and value == "")
 
 
 def _unwrap(X: Any) -> Any:

@@ -23,7 +23,7 @@ from recurra.data.columns.timestamps import Spelling, TimeReading, Times, join_t
 from recurra.data.files.table import DETECT, DataFile, ReadOptions, decoded, encoded, is_blank, is_text
 from recurra.errors import DataError, UsageError
 
-from .sequence_file import SequenceFile
+from .sequence_file import SequenceFile, side_by_side
 from .tables import read_filled
 
 
@@ -36,7 +36,8 @@ class LongColumns:
         features: columns with the numbers of a step.
         time: column of numbers or dates, by which the rows of an id are sorted. Several columns if a time is written
             in parts, such as date and clock. None if the rows are in order.
-        target: column of targets: the same in all rows of an id, or empty in some of them; None if there is none.
+        target: column of targets: the same in all rows of an id, or empty in some of them. Several columns for several
+            targets, `()` or None if there is none.
 
     Raises:
         UsageError: there is no feature, or a column has two roles.
@@ -45,7 +46,12 @@ class LongColumns:
     id: str
     features: tuple[str, ...]
     time: str | tuple[str, ...] | None = None
-    target: str | None = None
+    target: str | tuple[str, ...] | None = None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The target columns: none, one or several."""
+        return (self.target,) if isinstance(self.target, str) else self.target or ()
 
     @property
     def times(self) -> tuple[str, ...]:
@@ -55,7 +61,7 @@ class LongColumns:
     def __post_init__(self) -> None:
         if not self.features:
             raise UsageError("name at least one feature")
-        taken = {plain_name(name): role for name, role in ((self.id, "id"), (self.target, "target")) if name}
+        taken = {plain_name(name): role for name, role in ((self.id, "id"), *((t, "target") for t in self.targets))}
         for feature in map(plain_name, self.features):
             if feature in taken:
                 given_away = "; the model would read the target" if taken[feature] == "target" else ""
@@ -65,7 +71,7 @@ class LongColumns:
     @property
     def names(self) -> list[str]:
         """Names of all columns in the order id, features, time, target."""
-        return [self.id, *self.features, *self.times, *([self.target] if self.target else [])]
+        return [self.id, *self.features, *self.times, *self.targets]
 
 
 def read_long(
@@ -106,7 +112,8 @@ def read_long(
     """
     file, empty = read_filled(path, columns.names, options, cache_dir=cache_dir)
     width = 1 + len(columns.features)
-    measured = [*range(1, width), *([len(columns.names) - 1] if columns.target and numbers else [])]
+    goals = range(len(columns.names) - len(columns.targets), len(columns.names))
+    measured = [*range(1, width), *(goals if numbers else ())]
     file, notes = with_decimal_points(file, measured, options.decimal)
     names = [file.table.column_names[i] for i in range(len(columns.names))]
     codes, ids = _ids(file, names[0])
@@ -126,7 +133,7 @@ def read_long(
         _refuse_same_times(file, name, parts, codes, keys, order, ids)
     bounds = np.flatnonzero(np.diff(codes[order])) + 1
     sequences = np.split(values[order], bounds)
-    targets = _targets(file, codes, ids, names[-1], numbers) if columns.target else None
+    targets = [_targets(file, codes, ids, i, numbers) for i in goals]
     first = np.full(len(ids), len(codes))
     np.minimum.at(first, codes, np.arange(len(codes)))
 
@@ -140,7 +147,7 @@ def read_long(
     notes += [times.note] if times is not None and times.note else []
     spelling: Spelling | None = None if times is None else times.spelling
     found = Arrays(sequences, len(features))
-    return SequenceFile(file.path, found, features, targets, where, ids, tuple(notes), spelling)
+    return SequenceFile(file.path, found, features, side_by_side(targets), where, ids, tuple(notes), spelling)
 
 
 def _ids(file: DataFile, name: str) -> tuple[np.ndarray, list[Any]]:
@@ -176,9 +183,9 @@ def _refuse_same_times(
     _fail(file, second, f"column {name}: {time} again for {ids[codes[second]]}, which has it in {before} already")
 
 
-def _targets(file: DataFile, codes: np.ndarray, ids: Sequence[Any], name: str, numbers: bool) -> np.ndarray:
-    """Returns the target of each id, from the rows that have one."""
-    column = decoded(file.table.column(file.table.num_columns - 1))
+def _targets(file: DataFile, codes: np.ndarray, ids: Sequence[Any], i: int, numbers: bool) -> np.ndarray:
+    """Returns the target of each id in the column `i`, from the rows that have one."""
+    column, name = decoded(file.table.column(i)), file.table.column_names[i]
     if numbers:
         values: np.ndarray = parse_numbers(column, name=name, where=file.where)
         given, targets = ~np.isnan(values), np.full(len(ids), np.nan)

@@ -22,7 +22,7 @@ from recurra.data.columns.numbers import COMMA_NUMBER, MISSING, NUMBER, parse_nu
 from recurra.data.files.table import DETECT, DataFile, ReadOptions, decoded, is_text
 from recurra.errors import DataError, UsageError
 
-from .sequence_file import SequenceFile
+from .sequence_file import SequenceFile, side_by_side
 from .tables import read_filled
 
 MOST_CATEGORIES = 50
@@ -35,7 +35,7 @@ class RowColumns:
 
     Args:
         features: columns of numbers and categories; empty for all columns that have no other role.
-        target: column of targets; None if there is none.
+        target: column of targets, or several; `()` or None if there is none.
         categories: the values of each column of categories in the training data; None to detect them.
         names: names of the features in the training data, in the order of `features`; those of the table if empty.
         group: a further column that is not a feature, such as one of groups; None if there is none.
@@ -45,23 +45,29 @@ class RowColumns:
     """
 
     features: tuple[str, ...] = ()
-    target: str | None = None
+    target: str | tuple[str, ...] | None = None
     categories: Mapping[str, Sequence[str]] | None = None
     names: tuple[str, ...] = ()
     group: str | None = None
 
     def __post_init__(self) -> None:
         features = [plain_name(name) for name in self.features]
-        if self.target is not None and plain_name(self.target) in features:
-            raise UsageError(f"{self.target} cannot be a feature: it is the target, which the model would read")
+        for target in self.targets:
+            if plain_name(target) in features:
+                raise UsageError(f"{target} cannot be a feature: it is the target, which the model would read")
         twice = next((name for i, name in enumerate(features) if name in features[:i]), None)
         if twice is not None:
             raise UsageError(f"{twice} cannot be a feature, for it is the feature already")
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The target columns: none, one or several."""
+        return (self.target,) if isinstance(self.target, str) else self.target or ()
+
+    @property
     def others(self) -> list[str]:
-        """The columns that are no features: target and group, if they are given."""
-        return [name for name in (self.target, self.group) if name is not None]
+        """The columns that are no features: targets and group, if they are given."""
+        return [name for name in (*self.targets, self.group) if name is not None]
 
 
 @dataclass(frozen=True)
@@ -118,11 +124,11 @@ def read_row_table(
     wanted = [*columns.others, *columns.features] if columns.features else None
     file, notes = read_filled(path, wanted, options, cache_dir=cache_dir)
     reader = _Rows(file, columns, notes)
-    features, target, group = reader.positions()
+    features, targets, group = reader.positions()
     taken = columns.names or tuple(file.table.column_names[i] for i in features)
     kinds = [reader.kind(i, name) for i, name in zip(features, taken, strict=True)]
     measured = [i for i, kind in zip(features, kinds, strict=True) if kind is None]
-    measured += [target] if numbers and target is not None else []
+    measured += targets if numbers else []
     file, said = with_decimal_points(file, measured, options.decimal)
     values: dict[str, np.ndarray] = {}
     for i, name, kind in zip(features, taken, kinds, strict=True):
@@ -133,7 +139,7 @@ def read_row_table(
         file.path,
         Arrays(list(matrix[:, None, :]), len(names), names),
         names,
-        None if target is None else _targets(file, target, numbers),
+        side_by_side([_targets(file, target, numbers) for target in targets]),
         file.where,
         None,
         (_how(columns), *notes),
@@ -157,8 +163,8 @@ class _Rows:
     columns: RowColumns
     notes: list[str] = field(default_factory=list)
 
-    def positions(self) -> tuple[list[int], int | None, int | None]:
-        """Returns the positions of the features, of the target and of the group in the table."""
+    def positions(self) -> tuple[list[int], list[int], int | None]:
+        """Returns the positions of the features, of the targets and of the group in the table."""
         names, given = self.file.table.column_names, self.columns
         others = len(given.others)
         if given.features:
@@ -169,7 +175,7 @@ class _Rows:
             features = [i for i in range(len(names)) if i not in where.values() and not self._counts_rows(i)]
         if not features:
             raise DataError(f"{self.file.path.name} has no columns but the target: there is nothing to learn from")
-        return features, where.get(given.target or ""), where.get(given.group or "")
+        return features, [where[name] for name in given.targets], where.get(given.group or "")
 
     def _counts_rows(self, i: int) -> bool:
         """Returns whether a column counts the rows, which a model could learn where the rows are sorted."""

@@ -25,7 +25,7 @@ class SequenceFile:
         sequences: arrays `(time, features)`, with NaN for missing values.
         names: names of the features if the file has them, else None.
         targets: one per sequence, `(batch,)`: labels as strings (None if missing), or numbers (NaN if missing); None
-            if the file has no targets.
+            if the file has no targets. `(batch, targets)` for several.
         where: returns the file and line of a sequence, counted from 0.
         ids: the id of each sequence in the file, or None.
         notes: remarks for the user about the reading of the file.
@@ -121,6 +121,11 @@ def without_values(sequences: Arrays, where: Callable[[int], str]) -> str:
     return f"{counted(len(found), 'sequence')} without a value, all are missing: {places}{more}"
 
 
+def side_by_side(targets: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Returns columns of targets as one array: None for no column, `(batch,)` for one, `(batch, targets)` for more."""
+    return None if not targets else targets[0] if len(targets) == 1 else np.stack(targets, 1)
+
+
 def labelled(file: SequenceFile, numbers: bool) -> np.ndarray:
     """Returns the targets of a file as classes or, with `numbers`, as numbers.
 
@@ -130,6 +135,8 @@ def labelled(file: SequenceFile, numbers: bool) -> np.ndarray:
     targets = file.targets
     if targets is None:
         raise DataError(f"{file.path.name} has no targets: there is nothing to learn from or to compare with")
+    if targets.ndim == 2:
+        return targets
     if not numbers:
         return targets if targets.dtype.kind == "O" else _classes(file, targets)
     found = np.empty(len(targets))

@@ -14,7 +14,7 @@ const outputLabels = (about) => about.task === "classify" ? about.classes.slice(
 
 function outputNumbers(output, about) {
   if (output.probabilities) return about.classes.slice(0, MOST_LINES).map((name) => output.probabilities[name]);
-  if ("value" in output) return [output.value].flat();
+  if ("value" in output) return output.value?.constructor === Object ? Object.values(output.value) : [output.value].flat();
   return [output.probability ?? output.confidence ?? null];
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -15,10 +15,14 @@ from recurra._util.messages import listed
 from recurra._util.schema import Record, check_labels
 from recurra.data.columns.inputs import as_column, is_missing
 from recurra.errors import DataError, UsageError
+from recurra.tasks.fitting import Prepared
 from recurra.tasks.starting.reuse import fit_one_pass
 from recurra.tasks.starting.weights import joined_classes
 
+from .conformal import Calibration
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights, joined
+from .labels.objective import LabelLoss, by_label, constant_labels
+from .labels.targets import LabelSets, as_label_lists, chosen, holds_labels, one_kind, refuse
 from .metrics.classes import by_class, describe_classes, running_report
 from .metrics.own import Judged, extended
 from .running import ClassTotals
@@ -35,6 +39,7 @@ class ClassTargets(Record):
 
     classes: list[str | bool | int | float]
     dtype: str
+    several: Literal["", "lists", "matrix"] = ""
 
     def check(self) -> None:
         """See `Record.check`."""
@@ -93,7 +98,11 @@ class CrossEntropy(PooledObjective):
 
 @dataclass(eq=False, repr=False)
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
-    """Recurrent network that gives each sequence a class.
+    """Recurrent network that gives each sequence a class, or several labels.
+
+    The targets decide: one class for each sequence, a list of labels for each sequence, or a matrix with a column of 0
+    and 1 for each label. With several labels `predict` answers in the same form, and `predict_proba` gives the
+    probability of each label; they do not sum to 1.
 
     Follows scikit-learn: `get_params`, `clone`, pipelines and `GridSearchCV` work.
 
@@ -148,6 +157,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     service_class = ClassifyService
     region_size = "mean_set_size"
     without_limit = "every class is in each set"
+    label_sets_ = cast("LabelSets | None", None)
+    _label_names = cast("Sequence[str] | None", None)
 
     declared: ClassVar[np.ndarray | None] = None
     """In a call of `partial_fit`, the classes that the data may have."""
@@ -171,8 +182,13 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable class of each sequence, `(batch,)`."""
+        """The most probable class of each sequence, `(batch,)`.
+
+        With several labels, those with a probability above 0.5: lists, or a matrix `(batch, labels)` of 0 and 1.
+        """
         outputs = self._outputs(X)
+        if self.label_sets_ is not None:
+            return self.label_sets_.decode(chosen(outputs))
         return self.classes_[outputs.argmax(1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -208,6 +224,16 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         order, inside = np.argsort(-chances, axis=1, kind="stable"), _inside(chances, limits)
         return [self.classes_[row[mask[row]]] for row, mask in zip(order, inside, strict=True)]
 
+    def calibration(self) -> Calibration:
+        """See `SequenceEstimator.calibration`; of several labels there is none."""
+        if self.label_sets_ is not None:
+            raise UsageError("a model of several labels has no sets of classes; predict_proba has the probabilities")
+        return super().calibration()
+
+    def _calibrate_on(self, observed: list[Any]) -> None:
+        if self.label_sets_ is None:
+            super()._calibrate_on(observed)
+
     def _scores(self, output: np.ndarray, target: np.ndarray) -> np.ndarray:
         return -self._answers(output)[np.arange(len(target)), target][:, None]
 
@@ -217,28 +243,61 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return inside[np.arange(len(target)), target][:, None], inside.sum(1)[:, None]
 
     def _answers(self, outputs: np.ndarray) -> np.ndarray:
+        if self.label_sets_ is not None:
+            return torch.sigmoid(torch.from_numpy(outputs)).numpy()
         return torch.softmax(torch.from_numpy(outputs), dim=1).numpy()
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy; labels are compared as `fit` read them, so that `1` is the class `"1"` of labels of mixed types."""
+        """Accuracy; labels are compared as `fit` read them, so that `1` is the class `"1"` of labels of mixed types.
+
+        With several labels it is the share of sequences whose labels are all right.
+        """
         outputs = self._outputs(X)
-        y = as_column(y, len(outputs), "y")
+        y = self._column(y, len(outputs))
         known, weights = ~is_missing(y), as_weights(sample_weight, len(y))
+        if self.label_sets_ is not None and known.any():
+            same = (chosen(outputs[known]) == (self.label_sets_.encode(y[known]).numpy() > 0)).all(1)
+            return float(np.average(same, weights=None if weights is None else weights[known]))
         if y.ndim != 1 or not known.any():
             raise DataError("y must hold one class per sequence" if y.ndim != 1 else "every target is missing")
         right = self._class_numbers(y[known]) == outputs.argmax(1)[known]
         return float(np.average(right, weights=None if weights is None else weights[known]))
 
+    def _column(self, y: Any, rows: int, name: str = "y") -> np.ndarray:
+        return as_column(as_label_lists(y), rows, name)
+
+    def _may_have_members(self, y: np.ndarray) -> bool:
+        if holds_labels(y) and self.members not in (None, 1):
+            refuse(["members"])
+        return not holds_labels(y)
+
+    def _prepare(self, X: Any, y: Any, sample_weight: Any, **options: Any) -> Prepared:
+        columns = getattr(y, "columns", None)  # of a data frame
+        self._label_names = None if columns is None else [str(name) for name in columns]
+        return super()._prepare(X, y, sample_weight, **options)
+
+    def _fit_labels(self, y: np.ndarray) -> None:
+        """Learns several labels, see `_fit_targets`."""
+        refuse(["class_weight"] if self.class_weight is not None else [])
+        found = LabelSets.of(y, self._label_names).joined(self.declared, False)
+        if self._start is not None and self._start.same:
+            found = found.joined(self._start.model.classes_, bool(self.verbose))
+        found.check(y)
+        self.label_sets_, self.classes_ = found, found.classes
+
     def _fit_targets(self, y: np.ndarray) -> None:
-        if y.ndim != 1:
-            raise DataError(
-                f"y must hold one class per sequence, got values of shape {y.shape[1:]} each; "
-                "for several labels of a sequence train one model per column"
-            )
+        self.label_sets_ = None
+        if self._start is not None and self._start.same:
+            before = self._start.model.label_sets_
+            if (before is not None) != holds_labels(y):
+                raise DataError("start_from: one of the models has several labels for each sequence, the other has not")
+        if holds_labels(y):
+            self._fit_labels(y)
+            return
         if y.dtype.kind == "f" and (y != np.round(y)).any():
             example = y[y != np.round(y)][0]
             raise DataError(f"y holds continuous numbers such as {example}, not classes; try a regressor")
-        self.classes_ = np.unique(y if y.dtype.kind != "O" else _one_kind(y))
+        self.classes_ = np.unique(y if y.dtype.kind != "O" else one_kind(y))
         if self.declared is not None:
             self.classes_ = joined_classes(self.declared, self.classes_, False)
         if self._start is not None and self._start.same:
@@ -248,6 +307,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     def new_totals(self, detailed: bool = False) -> ClassTotals:
         """See `SequenceEstimator.new_totals`."""
+        if self.label_sets_ is not None:
+            raise UsageError("several labels are evaluated on all data at once: leave out --workers")
         return ClassTotals(running_report(self.classes_.tolist()) if detailed else None)
 
     def target_scan(self) -> ClassScan:
@@ -268,7 +329,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def _class_numbers(self, y: np.ndarray) -> np.ndarray:
         """The number of each label among the classes, -1 for one that is none of them."""
         if y.dtype.kind == "O":
-            y = _one_kind(y)
+            y = one_kind(y)
         classes = self.classes_
         if (y.dtype.kind in "US") != (classes.dtype.kind in "US"):
             y, classes = y.astype(str), classes.astype(str)  # labels read from a file are strings
@@ -276,6 +337,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return np.array([known.get(label, -1) for label in y.tolist()], np.int64)
 
     def _encode_targets(self, y: np.ndarray) -> Tensor:
+        if self.label_sets_ is not None:
+            return self.label_sets_.encode(y)
+        if holds_labels(y):
+            raise DataError("y holds several labels for each sequence, but the model was trained on one class for each")
         found = self._class_numbers(y)
         if (found < 0).any():
             row = int((found < 0).argmax())
@@ -287,18 +352,39 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return len(self.classes_)
 
     def _constant(self, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        if self.label_sets_ is not None:
+            return constant_labels(targets, weights)
         shares = np.bincount(targets, weights, minlength=len(self.classes_)) / weights.sum()
         return np.log(np.maximum(shares, 1e-12))
 
+    def _constant_name(self) -> str:
+        return "most frequent class" if self.label_sets_ is None else "most frequent labels"
+
     def _details(self, observed: list[Any]) -> dict[str, Any]:
         output, target, weight = joined(observed)
+        if self.label_sets_ is not None:
+            rows = by_label(self.classes_.tolist(), output, target, weight)
+            return {"classes": [{"class": row.pop("label"), **row} for row in rows]}
         return {"classes": by_class(self.classes_.tolist(), target, output.argmax(1), weight)}
 
-    def _objective(self) -> CrossEntropy:
+    def _objective(self) -> CrossEntropy | LabelLoss:
+        if self.label_sets_ is not None:
+            return self._objective_of_labels()
         return extended(CrossEntropy(self.classes_.tolist()), self.loss, self.metrics, self._judged_by_class)
 
     def _judged_by_class(self, output: np.ndarray, target: np.ndarray) -> Judged:
         return Judged(self.classes_[target], self.classes_[output.argmax(1)], self._answers(output), target)
+
+    def _objective_of_labels(self, training: bool = False) -> LabelLoss:
+        objective = LabelLoss(self.classes_.tolist(), training)
+        return extended(objective, self.loss, self.metrics, self._judged_by_label)
+
+    def _judged_by_label(self, output: np.ndarray, target: np.ndarray) -> Judged:
+        true = target.astype(np.int64)
+        return Judged(true, chosen(output).astype(np.int64), self._answers(output), true)
+
+    def _training_objective(self) -> Any:
+        return super()._training_objective() if self.label_sets_ is None else self._objective_of_labels(training=True)
 
     def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:
@@ -333,16 +419,22 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
                 )
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
-        return y.astype(str) if y.ndim == 1 else None  # another shape is refused later
+        return None if holds_labels(y) else y.astype(str)
 
     def _score(self, output: Tensor, first: Tensor) -> Tensor:
-        chosen = torch.nn.functional.one_hot(first.argmax(1), first.shape[1]).bool()
-        return output[chosen] - output.masked_fill(chosen, -torch.inf).logsumexp(1)
+        best = torch.nn.functional.one_hot(first.argmax(1), first.shape[1]).bool()
+        if self.label_sets_ is not None:
+            return (output * torch.where((first > 0).any(1, keepdim=True), first > 0, best)).sum(1)
+        return output[best] - output.masked_fill(best, -torch.inf).logsumexp(1)
 
     def _score_name(self, output: Tensor) -> str:
-        return "log-odds of the answer"
+        return "log-odds of the answer" if self.label_sets_ is None else "sum of the log-odds of the labels"
 
     def _describe(self, output: Tensor) -> list[str]:
+        if self.label_sets_ is not None:
+            chances = output.sigmoid().tolist()
+            named = [[(p, c) for p, c in zip(row, self.classes_, strict=True) if p > 0.5] for row in chances]
+            return [", ".join(f"{c} ({p:.1%})" for p, c in row) or "no label" for row in named]
         found = output.softmax(1).max(1)
         return [
             f"{self.classes_[i]} ({p:.1%})" for p, i in zip(found.values.tolist(), found.indices.tolist(), strict=True)
@@ -350,10 +442,13 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     def _target_config(self) -> dict[str, Any]:
         kind = "str" if self.classes_.dtype.kind in "US" else self.classes_.dtype.name
-        return {"classes": self.classes_.tolist(), "dtype": kind}
+        several = {} if self.label_sets_ is None else {"several": "matrix" if self.label_sets_.matrix else "lists"}
+        return {"classes": self.classes_.tolist(), "dtype": kind, **several}
 
     def _load_targets(self, config: dict[str, Any]) -> None:
         self.classes_ = np.array(config["classes"], dtype=config["dtype"])
+        several = config.get("several", "")
+        self.label_sets_ = LabelSets(self.classes_, several == "matrix") if several else None
 
 
 def _inside(chances: np.ndarray, limits: np.ndarray) -> np.ndarray:
@@ -361,13 +456,3 @@ def _inside(chances: np.ndarray, limits: np.ndarray) -> np.ndarray:
     inside = -chances.astype(np.float64) <= limits
     inside[np.arange(len(chances)), chances.argmax(1)] = True
     return inside
-
-
-def _one_kind(y: np.ndarray) -> np.ndarray:
-    """An array of objects as strings, or as the numbers that they are."""
-    values = y.tolist()
-    if all(isinstance(v, str) for v in values):
-        return np.array(values, dtype=str)
-    if all(isinstance(v, int | float | bool | np.generic) for v in values):
-        return np.array(values)
-    return np.array([str(v) for v in values], dtype=str)

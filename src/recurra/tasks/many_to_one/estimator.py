@@ -257,11 +257,19 @@ class SequenceEstimator(Embedding, WithVectors):
     def rows_of(self, X: Any, y: Any) -> tuple[Any, Any]:
         """See `Estimator.rows_of`."""
         found: Any = as_sequences(X)
-        return found.rows, None if y is None else as_column(y, len(found), "y")
+        return found.rows, None if y is None else self._column(y, len(found))
 
     chosen_ = alias("chosen_", "resolved_params_")
 
     # what a task defines
+
+    def _column(self, y: Any, rows: int, name: str = "y") -> np.ndarray:
+        """Targets as an array with one row for each sequence, see `as_column`."""
+        return as_column(y, rows, name)
+
+    def _may_have_members(self, y: np.ndarray) -> bool:
+        """Whether several networks may be averaged for these targets."""
+        return True
 
     def _fit_targets(self, y: np.ndarray) -> None:
         """Learns from the training targets what their encoding needs (classes, scale)."""
@@ -443,10 +451,10 @@ class SequenceEstimator(Embedding, WithVectors):
         sequences = as_sequences(X) if self._start is None else self._accept(X)
         if self.vectors is not None and not isinstance(sequences, Texts):
             raise UsageError("vectors are vectors of words, and these sequences are not texts")
-        y = as_column(y, len(sequences), "y")
+        y = self._column(y, len(sequences))
         count = int((~is_missing(y)).sum())
         self.resolved_params_ = self._choose(sequences.kind, count)
-        alone = validation_data is None and checkpoint.workers is None
+        alone = validation_data is None and checkpoint.workers is None and self._may_have_members(y)
         members = members_of(self, sequences.kind, count, alone)
         if members > 1:
             self.resolved_params_["validation_fraction"] = 0.0
@@ -578,7 +586,7 @@ class SequenceEstimator(Embedding, WithVectors):
 
     def _validation_batches(self, data: tuple[Any, Any], checkpoint: CheckpointConfig) -> Batches:
         sequences = self._accept(data[0])
-        y = as_column(data[1], len(sequences), "the validation y")
+        y = self._column(data[1], len(sequences), "the validation y")
         known = ~is_missing(y)
         if not known.any():
             raise DataError("every validation target is missing")
@@ -624,13 +632,17 @@ class SequenceEstimator(Embedding, WithVectors):
         weights = np.ones(len(rows)) if batches.weights is None else batches.weights[rows].double().numpy()
         if not weights.any():
             return [], {}
-        name = "most frequent class" if self.task == "classify" else "mean of the training targets"
+        name = self._constant_name()
         constant = Constant(name, "", self._constant(targets[rows].numpy(), weights))
         models = fit_models(batches, self._problem())
         found = [constant, *(fitted.model for fitted in models)]
         folds = min(folds, *(len(fitted.examples.targets) for fitted in models), len(rows))
         every = (weights > 0).all()  # a part without weight has no metrics
         return found, self._crossed(constant, models, folds) if folds > 1 and models and every else {}
+
+    def _constant_name(self) -> str:
+        """Name of the constant answer."""
+        raise NotImplementedError
 
     def _problem(self) -> Problem:
         encoder = self.encoder_
@@ -698,7 +710,7 @@ class SequenceEstimator(Embedding, WithVectors):
         if isinstance(data[0], PieceColumn):
             raise UsageError("tune needs data that fit into memory: give a part of them, and train on all with fit")
         sequences = as_sequences(data[0])
-        y = as_column(data[1], len(sequences), "y")
+        y = self._column(data[1], len(sequences))
         weights = as_weights(data[2] if len(data) > 2 else None, len(sequences))
         known = ~is_missing(y)
         share = share_of(int(known.sum()))
@@ -743,7 +755,7 @@ class SequenceEstimator(Embedding, WithVectors):
         sequences = self._accept(X)
         targets = None
         if y is not None:
-            y = as_column(y, len(sequences), "y")
+            y = self._column(y, len(sequences))
             if is_missing(y).any():
                 raise DataError("a target is missing", int(is_missing(y).argmax()))
             targets = self._targets_of(y, np.ones(len(y), bool))
@@ -824,7 +836,7 @@ class SequenceEstimator(Embedding, WithVectors):
 
     def _labelled(self, X: Any, y: Any, sample_weight: Any) -> Batches:
         sequences = self._accept(X)
-        y = as_column(y, len(sequences), "y")
+        y = self._column(y, len(sequences))
         weights = as_weights(sample_weight, len(sequences))
         known = ~is_missing(y)
         if not known.any():

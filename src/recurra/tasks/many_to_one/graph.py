@@ -28,6 +28,7 @@ from recurra.onnx.recurrence import Ragged, States
 from recurra.ops.registry import kernels
 from recurra.tasks.many_to_one.classify import SequenceClassifier
 from recurra.tasks.many_to_one.estimator import SequenceEstimator
+from recurra.tasks.many_to_one.labels.targets import refuse_export
 from recurra.tasks.many_to_one.network import PooledNetwork
 from recurra.tasks.many_to_one.regress import SequenceRegressor
 from recurra.tasks.many_to_one.series.ensemble import one_network
@@ -36,6 +37,7 @@ from recurra.tasks.serving.layer import StepPooling
 
 def classify(graph: Graph, estimator: SequenceClassifier) -> Plan:
     """Returns the graph of a classifier: `scores` (logits), `probabilities` and `labels` (numbers of the classes)."""
+    refuse_export(estimator, "ONNX")
     plan, scores = _pooled(graph, estimator)
     classes = len(estimator.classes_)
     graph.output("scores", scores, np.float32, ["batch", classes])

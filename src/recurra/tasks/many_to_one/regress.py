@@ -10,6 +10,7 @@ import torch
 from sklearn.base import RegressorMixin
 from torch import Tensor
 
+from recurra._util.messages import counted
 from recurra._util.schema import Positive, Record
 from recurra.data.columns.inputs import as_column, is_missing
 from recurra.data.columns.scaling import Moments, moments_of, standardize
@@ -212,7 +213,10 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         return NumberScan()
 
     def _encode_targets(self, y: np.ndarray) -> Tensor:
-        values = standardize(_numbers(y), self.target_mean_, self.target_scale_, "the target")
+        numbers, count = _numbers(y), len(self.target_mean_)
+        if numbers.shape[1] != count:
+            raise DataError(f"y has {counted(numbers.shape[1], 'target')}, but the model was trained on {count}")
+        values = standardize(numbers, self.target_mean_, self.target_scale_, "the target")
         return torch.from_numpy(values.astype(np.float32))
 
     def _output_size(self) -> int:
@@ -220,6 +224,9 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
 
     def _constant(self, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return np.average(targets, axis=0, weights=weights)
+
+    def _constant_name(self) -> str:
+        return "mean of the training targets"
 
     def _objective(self) -> SquaredError:
         objective = SquaredError(self.target_mean_, self.target_scale_)

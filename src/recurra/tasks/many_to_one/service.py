@@ -11,13 +11,14 @@ import numpy as np
 from recurra.data.columns.inputs import Arrays, Texts
 from recurra.data.columns.scaling import standardize
 from recurra.data.files.audio import Recordings
-from recurra.tasks.serving.names import column_names
+from recurra.tasks.serving.names import column_names, target_names
 from recurra.tasks.serving.service import InputError, Options, Path, Service, text_of, text_schema
 from recurra.tasks.serving.sounds import sound_example, sound_of, sound_schema, sound_steps
 from recurra.tasks.serving.stepper import Stepper
 from recurra.tasks.serving.values import NumberError, described, number_rows
 from recurra.tasks.subject import Subject
 
+from .labels.targets import label_answer
 from .stepper import stepper
 
 
@@ -132,11 +133,15 @@ class ClassifyService(PooledService):
 
     def about(self) -> dict[str, Any]:
         """See `Service.about`."""
-        return {**super().about(), "classes": self.names}
+        several = {} if self.estimator.label_sets_ is None else {"several_labels": True}
+        return {**super().about(), "classes": self.names, **several}
 
     def answers(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:
         """See `Service.answers`."""
         raw = self.estimator.predict_proba(self.sequences(items))
+        if self.estimator.label_sets_ is not None:
+            self._sets(raw, options.coverage)  # refuses
+            return [label_answer(self.names, row, options.proba) for row in raw.astype(float).tolist()]
         chances = raw.astype(float)
         sets = self._sets(raw, options.coverage)
         found = []
@@ -156,16 +161,18 @@ class ClassifyService(PooledService):
 
 
 class RegressService(PooledService):
-    """Service of a regressor: a number, or a list of numbers for several targets."""
+    """Service of a regressor: a number; for several targets a list of numbers, or an object if they have names."""
 
     def about(self) -> dict[str, Any]:
         """See `Service.about`."""
-        targets = len(self.estimator.target_mean_)
-        return {**super().about(), "targets": targets, "target_name": self.estimator.provenance_.target_column}
+        targets, names = len(self.estimator.target_mean_), target_names(self.estimator)
+        found = {**super().about(), "targets": targets, "target_name": self.estimator.provenance_.target_column}
+        return found if names is None else {**found, "target_names": names}
 
     def answers(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:
         """See `Service.answers`."""
         values = self.estimator.predict(self.sequences(items))
+        names = target_names(self.estimator)
         answers: list[dict[str, Any]] = [{"value": value} for value in values.tolist()]
         if options.coverage is not None:
             limits = self.estimator.calibration().limits(options.coverage)
@@ -173,4 +180,6 @@ class RegressService(PooledService):
             shown: Any = np.where(np.isfinite(ends), ends, None)  # JSON has no infinite numbers
             for answer, lower, upper in zip(answers, shown[..., 0].tolist(), shown[..., 1].tolist(), strict=True):
                 answer |= {"lower": lower, "upper": upper}
-        return answers
+        if names is None:
+            return answers
+        return [{key: dict(zip(names, row, strict=True)) for key, row in answer.items()} for answer in answers]

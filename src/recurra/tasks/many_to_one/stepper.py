@@ -10,12 +10,13 @@ from torch import Tensor
 
 from recurra.errors import UsageError
 from recurra.tasks.serving.layer import States, StepLayer, StepPooling, exact
-from recurra.tasks.serving.names import column_names, output_names
+from recurra.tasks.serving.names import column_names, output_names, target_names
 from recurra.tasks.serving.series import LAST, SeriesSteps
 from recurra.tasks.serving.service import InputError
 from recurra.tasks.serving.stepper import Advanced, Stepper
 from recurra.tasks.serving.text import TextSteps
 
+from .labels.targets import label_answer
 from .series.ensemble import one_network
 
 
@@ -70,9 +71,13 @@ class SequenceStepper(Stepper):
     def answer(self, output: np.ndarray, states: dict[str, Tensor]) -> dict[str, Any]:
         """See `Stepper.answer`."""
         if self.estimator.task == "regress":
+            if (columns := target_names(self.estimator)) is not None:
+                return {"value": dict(zip(columns, output.tolist(), strict=True))}
             return {"value": output.tolist() if self.estimator.several_ else output.item()}
         names = [str(label) for label in self.estimator.classes_]
         probabilities = output.astype(float).tolist()
+        if self.estimator.label_sets_ is not None:
+            return label_answer(names, probabilities, proba=True)
         best = max(range(len(names)), key=probabilities.__getitem__)
         answer = {"label": names[best], "probability": probabilities[best]}
         return {**answer, "probabilities": dict(zip(names, probabilities, strict=True))}

@@ -27,10 +27,19 @@ def output_names(estimator: Any) -> list[str]:
         estimator: a fitted `SequenceClassifier` or `SequenceRegressor`.
 
     Returns:
-        The classes; the name of the target; or, for several targets, the places of the numbers in an answer.
+        The classes; the names of the targets; or, for several targets without names, the places of the numbers in an
+        answer.
     """
     if estimator.task != "regress":
         return [str(label) for label in estimator.classes_]
     if estimator.several_:
+        if (names := target_names(estimator)) is not None:
+            return names
         return [f"value[{i}]" for i in range(len(estimator.target_mean_))]
     return [estimator.provenance_.target_column or "value"]
+
+
+def target_names(estimator: Any) -> list[str] | None:
+    """Returns the names of the targets of a regressor of several; None if the training data had no names."""
+    names = estimator.provenance_.target_columns
+    return names if names is not None and len(names) == len(estimator.target_mean_) else None

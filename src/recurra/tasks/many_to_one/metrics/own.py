@@ -17,7 +17,7 @@ class Judged(NamedTuple):
     """Answers of a model and the truth, as metrics take them.
 
     Attributes:
-        true: classes or numbers, as `fit` got them.
+        true: classes or numbers, as `fit` got them; of several labels a matrix of 0 and 1, as all others.
         predicted: those that `predict` gives.
         scores: probabilities of the classes, or the predicted numbers.
         codes: numbers of the true classes, or the true numbers.

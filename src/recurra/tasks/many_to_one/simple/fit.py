@@ -62,10 +62,11 @@ class Examples(NamedTuple):
 
     Attributes:
         features: `(sequences, features)`: a sparse matrix of counts, or an array.
-        targets: numbers of classes `(sequences,)`, or numbers to predict `(sequences, outputs)`.
+        targets: numbers of classes `(sequences,)`; numbers to predict `(sequences, outputs)`; or of several labels, 1
+            for each label that a sequence has, `(sequences, outputs)`.
         weights: `(sequences,)`, or None.
         outputs: classes, or numbers to predict.
-        classes: whether the targets are numbers of classes.
+        classes: whether the targets are classes or labels.
     """
 
     features: Any
@@ -83,10 +84,11 @@ class Examples(NamedTuple):
         """Rows to fit on and rows to predict, for each part of a cross-validation."""
         from sklearn.model_selection import KFold, StratifiedKFold
 
-        sizes = np.bincount(self.targets) if self.classes else np.zeros(1, int)
-        kind = StratifiedKFold if self.classes and sizes[sizes > 0].min() >= count else KFold
+        one = self.classes and self.targets.ndim == 1
+        sizes = np.bincount(self.targets) if one else np.zeros(1, int)
+        kind = StratifiedKFold if one and sizes[sizes > 0].min() >= count else KFold
         rows = np.zeros(len(self.targets))
-        return kind(count, shuffle=True, random_state=0).split(rows, self.targets if self.classes else None)
+        return kind(count, shuffle=True, random_state=0).split(rows, self.targets if one else None)
 
     @property
     def sparse(self) -> bool:
@@ -95,7 +97,9 @@ class Examples(NamedTuple):
 
     def loss(self, outputs: np.ndarray) -> float:
         """Mean cross-entropy or squared error of outputs `(sequences, outputs)`."""
-        if self.classes:
+        if self.classes and self.targets.ndim == 2:
+            losses = (np.logaddexp(0, outputs) - outputs * self.targets).mean(1)
+        elif self.classes:
             from scipy.special import log_softmax
 
             losses = -log_softmax(outputs, 1)[np.arange(len(outputs)), self.targets]
@@ -168,6 +172,14 @@ def _solve(examples: Examples, strength: float) -> dict[str, np.ndarray]:
         model = Ridge(alpha=strength, solver="lsqr" if examples.sparse else "auto")
         model.fit(features, targets, sample_weight=weights)
         coefficients, bias = np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_)
+    elif targets.ndim == 2:
+        for i, label in enumerate(targets.T > 0):
+            if label.all() or not label.any():
+                bias[i] = -ABSENT if label.all() else ABSENT
+                continue
+            model = LogisticRegression(C=strength, max_iter=200)
+            model.fit(features, label, sample_weight=weights)
+            coefficients[:, i], bias[i] = model.coef_[0], model.intercept_[0]
     else:
         known = np.unique(targets)
         bias[np.setdiff1d(np.arange(outputs), known)] = ABSENT
