@@ -131,3 +131,31 @@ def test_a_column_has_the_type_that_holds_its_values(write: Write, values, kind,
 def test_values_of_unlike_kinds_are_named(write: Write, values) -> None:
     with pytest.raises(DataError, match=r"^a\.jsonl, line 2, column v: "):
         read_table(write("".join(json.dumps({"v": value}) + "\n" for value in values), "a.jsonl"))
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_of_objects(write: Write, indent: int | None) -> None:
+    rows = [{"text": "a]", "n": [1, 2]}, {"text": "b,", "n": []}, {"late": True}]
+    file = read_table(write(json.dumps(rows, indent=indent), "a.json"))
+    assert file.table.to_pydict() == {
+        "text": ["a]", "b,", None],
+        "n": [[1, 2], [], None],
+        "late": [None, None, True],
+    }
+    assert file.where(1) == ("a.json, line 1" if indent is None else "a.json, line 9")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('[{"a": 1},\n 2]', "line 2: not an object of names and values"),
+        ('[{"a": 1},\n {"a": }]', "line 2: the array is not valid JSON: Expecting value"),
+        ('[{"a": 1}\n {"a": 2}]', "line 1: there is no comma after this value"),
+        ('[{"a": 1},\n', "the array is not valid JSON"),
+        ('[{"a": 1}]\n{}', "there is text after the end of the array"),
+        ("[]", "is empty"),
+    ],
+)
+def test_a_damaged_array(write: Write, content: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_table(write(content, "a.json"))

@@ -1,11 +1,12 @@
-"""Reads columns of JSON Lines files. Every line holds one object."""
+"""Reads columns of JSON Lines files, with an object in every line, and of JSON arrays of objects."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 
@@ -48,19 +49,74 @@ def open_json(path: Path, columns: Sequence[str] | None, options: ReadOptions) -
 
 
 def _json_lines(path: Path, encoding: str, skip: bool) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """Yields `(line, object)` of every line that is not blank. With `skip`, the object of a bad line is None."""
+    """Yields `(line, object)` of every line that is not blank. With `skip`, the object of a bad line is None.
+
+    Of an array these are its objects, and the lines in which they begin.
+    """
     with open_text(path, encoding) as file:
-        for line, text in enumerate(file, 1):
-            if not text.strip():
-                continue
+        for line, text in _pieces(path, file):
             record, problem = _json_object(text)
             if problem and not skip:
                 raise DataError(
                     f"{path.name}, line {line}: {problem}: {shortened(text.strip())}\n"
-                    'Every line holds one JSON object, such as {"text": "good", "label": 1}.\n'
-                    "Correct the line, or leave out bad lines with --skip-bad-rows."
+                    'Every line holds one JSON object, such as {"text": "good", "label": 1}. An array of them is read '
+                    "too.\nCorrect the line, or leave out bad lines with --skip-bad-rows."
                 )
             yield line, record
+
+
+def _pieces(path: Path, file: TextIO) -> Iterator[tuple[int, str]]:
+    """Yields the lines that are not blank with their numbers; of an array the texts of its values."""
+    first = True
+    for line, text in enumerate(file, 1):
+        if not text.strip():
+            continue
+        if first and text.lstrip().startswith("["):
+            yield from _array_pieces(path, line, text.lstrip() + file.read())
+            return
+        first = False
+        yield line, text
+
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def _array_pieces(path: Path, line: int, text: str) -> Iterator[tuple[int, str]]:
+    """Yields the text of each value of an array and the line in which it begins.
+
+    Args:
+        path: the file.
+        line: number of the line in which the array begins.
+        text: the file from the opening bracket on.
+
+    Raises:
+        DataError: the array is not valid JSON.
+    """
+    decoder, at, counted = json.JSONDecoder(), 1, 0
+    while True:
+        begin = _end_of_space(text, at)
+        line, counted = line + text.count("\n", counted, begin), begin
+        if text[begin : begin + 1] == "]" and at == 1:
+            return
+        try:
+            end = decoder.raw_decode(text, begin)[1]
+        except (ValueError, RecursionError) as error:
+            what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            raise DataError(f"{path.name}, line {line}: the array is not valid JSON: {what}") from None
+        yield line, text[begin:end]
+        after = _end_of_space(text, end)
+        if text[after : after + 1] == "]":
+            if text[after + 1 :].strip():
+                raise DataError(f"{path.name}: there is text after the end of the array")
+            return
+        if text[after : after + 1] != ",":
+            raise DataError(f"{path.name}, line {line}: there is no comma after this value of the array")
+        at = after + 1
+
+
+def _end_of_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return at if found is None else found.end()
 
 
 def _json_object(text: str) -> tuple[dict[str, Any] | None, str]:
