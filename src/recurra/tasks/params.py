@@ -299,7 +299,7 @@ class Parameters:
     )
     freeze: Any = param(  # noqa: RUF009  (it is a field)
         None,
-        "Parts of the network whose weights are not trained, such as encoder, separated by commas.",
+        "Parts of the network whose weights are not trained, such as encoder, separated by commas; by default none.",
         'name of a part of the network whose weights are not trained, such as `"encoder"` or `"encoder.embedding"`, or '
         "a list of names. The names are those of `network_`.",
         panel=_TRAINING,
@@ -323,7 +323,7 @@ class Parameters:
     )
     schedule: Any = param(  # noqa: RUF009  (it is a field)
         None,
-        "Fall of the learning rate: cosine, linear or constant.",
+        "Fall of the learning rate: cosine, linear or constant; by default cosine.",
         '`"cosine"`, `"linear"` or `"constant"`: how the learning rate falls after its rise; or a function of the '
         "optimizer and the number of steps that returns a schedule of torch, which also decides about the rise. None "
         'for `"cosine"`; of few numeric series the rate falls when the loss no longer improves.',

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from recurra.cli.support.console import say, show_json
-from recurra.cli.support.files import TABLES, is_from_excel
+from recurra.cli.support.files import TABLES, is_from_excel, listed
 from recurra.cli.support.options import SharedPredictOptions, with_options
 from recurra.cli.support.parts import PartFolder
 from recurra.cli.support.rows import counted_on_terminal, flat, write_rows
 from recurra.cli.tasks import module_of, source_of
 from recurra.cli.tasks.parts import predict_parts
+from recurra.cli.tasks.tables.kept import with_columns
 from recurra.errors import UsageError
 
 from .evaluate import Model
@@ -43,6 +44,10 @@ def predict(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Write the files that are missing in the folder.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files in the folder.")] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option("--keep", help="Columns of the input table to copy beside the predictions, such as id,label."),
+    ] = None,
     excel: Annotated[
         bool | None,
         typer.Option(
@@ -61,7 +66,7 @@ def predict(
       echo "a fine film" | recurra predict my-model -
       recurra predict my-model "a fine film"
       recurra predict my-model new.csv --out predictions.csv
-      recurra predict my-model new.csv --out predictions.csv --excel
+      recurra predict my-model new.csv --keep id,label --out predictions.csv
       recurra predict my-model data --out predictions --workers 4
     """
     from recurra.tasks import load
@@ -73,12 +78,16 @@ def predict(
     source = source_of(estimator, data)
     folder = _folder(out, source, format, resume, overwrite, options)
     if folder is not None:
+        if keep is not None:
+            raise UsageError("--keep needs --out with the name of a file, or no --out")
         predict_parts(estimator, model, str(source), options, folder)
         return
     writes = isinstance(source, str) and out is not None and hasattr(commands, "write")
-    if writes and commands.write(estimator, source, options, out):
+    if writes and keep is None and commands.write(estimator, source, options, out):
         return
     rows = _number(map(estimator.service().rounded, commands.predict(estimator, source, options)))
+    if keep is not None:
+        rows = with_columns(rows, estimator, commands, source, options, listed(keep))
     rows = counted_on_terminal(rows, shown=source != "-" and (out is not None or not sys.stdout.isatty()))
     if out is None:
         for row in rows:

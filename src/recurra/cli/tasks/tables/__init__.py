@@ -1,0 +1,1 @@
+"""Columns of tables: their roles, and those that predictions keep."""
