@@ -13,8 +13,8 @@ Each module has
   sequences at a time. `source` is a file name, `-` for standard input or, for models of texts, a list of texts;
 - `predict(estimator, source, options)`: an iterator of dictionaries, one for each row that `recurra predict` writes;
   `source` as in `inputs`. The rows are those of `estimator.service()`;
-- `embed(estimator, source, options, steps)`, if the estimator has vectors: an iterator of dictionaries, one for each
-  row that `recurra embed` writes;
+- `chunks(estimator, source, options)`, if sequences may have ids: an iterator of pairs, some sequences and their ids or
+  None;
 - `table_columns(estimator, path, options)`, if predictions can be divided among processes: the columns that `predict`
   reads if the data are a table whose rows are independent; None if the data can only be divided into files;
 - `add(running, estimator, path, options)`, if there is `table_columns` and the estimator has `running_evaluation`:

@@ -11,13 +11,13 @@ from recurra.cli.support.console import say
 from recurra.cli.support.options import with_options
 
 from . import TIMES, many_to_one
-from .many_to_one import SequenceFitOptions, Train, add, embed, evaluate, inputs, predict, read, table_columns
+from .many_to_one import SequenceFitOptions, Train, add, chunks, evaluate, inputs, predict, read, table_columns
 
 __all__ = [
     "EVALUATE_OPTIONS",
     "OPTIONS",
     "add",
-    "embed",
+    "chunks",
     "evaluate",
     "fit",
     "inputs",

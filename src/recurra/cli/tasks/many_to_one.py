@@ -135,30 +135,9 @@ def predict(estimator: Any, source: str | list[str], options: PredictOptions) ->
     service = estimator.service()
     say_too_few(estimator, options)
     given = service.Options(proba=options.proba, coverage=options.coverage)
-    for chunk, ids in _chunks(estimator, source, options):
+    for chunk, ids in chunks(estimator, source, options):
         for i, answer in enumerate(service.answers(as_sequences(chunk), given)):
             yield answer if ids is None else {"id": ids[i], **answer}
-
-
-def embed(estimator: Any, source: str | list[str], options: PredictOptions, *, steps: bool) -> Iterator[dict[str, Any]]:
-    """Yields a row with the vector of each sequence, or of each step."""
-    from recurra.data.columns.inputs import Texts, as_sequences
-
-    first = 1
-    for chunk, ids in _chunks(estimator, source, options):
-        found = (estimator.transform_steps if steps else estimator.transform)(chunk)
-        sequences, tokens = as_sequences(chunk), None
-        if steps and isinstance(sequences, Texts):
-            tokens = estimator.encoder_.shown([text for part in sequences.chunks() for text in part])
-        for i, values in enumerate(found):
-            row = {"row": first + i} if ids is None else {"row": first + i, "id": ids[i]}
-            vectors = values.astype(str).astype(float).tolist()  # as short as float32 allows
-            if not steps:
-                yield row | {"vector": vectors}
-            for number, vector in enumerate(vectors if steps else (), 1):
-                token = {} if tokens is None else {"token": tokens[i][number - 1]}
-                yield {**row, "step": number, **token, "vector": vector}
-        first += len(found)
 
 
 def table_columns(estimator: Any, path: Path, options: PredictOptions) -> list[str] | None:
@@ -188,10 +167,10 @@ def add(running: Any, estimator: Any, path: Path, options: PredictOptions) -> No
 
 def inputs(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[tuple[Any]]:
     """Yields the sequences of a file or of standard input, in chunks."""
-    return ((chunk,) for chunk, _ in _chunks(estimator, source, options))
+    return ((chunk,) for chunk, _ in chunks(estimator, source, options))
 
 
-def _chunks(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[tuple[Any, Any]]:
+def chunks(estimator: Any, source: str | list[str], options: PredictOptions) -> Iterator[tuple[Any, Any]]:
     """Yields chunks of sequences with their ids."""
     lines = text_batches(source)
     if lines is not None:

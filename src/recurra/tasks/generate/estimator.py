@@ -39,6 +39,7 @@ from recurra.tasks.counts import PairFrequency, TokenFrequency, TripleFrequency,
 from recurra.tasks.finite import NOT_FINITE, answers_of, finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
+from recurra.tasks.starting.embedding import Embedding
 from recurra.tasks.starting.language import Language, Start
 from recurra.tasks.starting.weights import joined_classes, with_classes
 from recurra.tasks.subject import Subject, unknown_notes
@@ -68,7 +69,7 @@ class GenerateConfig(FolderConfig):
 
 
 @dataclass(eq=False, repr=False)
-class LanguageModel(Estimator):
+class LanguageModel(Embedding, Estimator):
     r"""Recurrent network that predicts the next token of a text, and so writes texts.
 
     It learns from one running text, whose windows pass the state on, or from many separate texts with a begin and an
@@ -502,6 +503,25 @@ class LanguageModel(Estimator):
         whole = (ids for chunk in texts.chunks() for ids in documents(self.encoder_, chunk))
         read = [self._with_label(ids[:-1], label) for ids, label in zip(whole, numbers, strict=True)]
         return batches_of(read, batch_size=PREDICT_BATCH)
+
+    def _embedded(self, X: Any, steps: bool) -> Iterator[np.ndarray]:
+        def answer(network: Any, batch: Any) -> Iterator[np.ndarray]:
+            features = finite(network(batch.values, batch.lengths)[0].float().cpu()).numpy()
+            for row, length in zip(features, batch.lengths.tolist(), strict=True):
+                yield row[1:length] if steps else row[length - 1]  # the first step is the begin of the text
+
+        if isinstance(X, str):
+            raise DataError("X is one text; hand over a list of texts, such as [text]")
+        found = self._run(self._read(X, None), answer)
+        return (found[row] for row in range(len(found)))
+
+    def _vector_size(self) -> int:
+        network = cast(LanguageNetwork, self.network_)
+        return network.embedding.embedding_dim if network.bottleneck is not None else self.hidden_size
+
+    def step_names(self, X: Any) -> list[list[str]]:
+        """See `Embedding.step_names`."""
+        return self.encoder_.shown([text for chunk in _texts(X).chunks() for text in chunk])
 
     def _each(
         self,

@@ -40,6 +40,7 @@ from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
+from recurra.tasks.starting.embedding import Embedding
 from recurra.tasks.starting.language import Start
 from recurra.tasks.starting.reuse import fit_one_pass
 from recurra.tasks.starting.vectors import WithVectors
@@ -50,12 +51,11 @@ from recurra.training.settings import Run, Settings
 
 from .columns import copy_columns, in_order, learn_columns, set_columns, step_columns
 from .conformal import FILE, NOT_CALIBRATED, Calibration, coverage_metrics
-from .embedding import Embedding
 from .metrics.groups import as_groups, measure_groups
-from .network import PooledNetwork
+from .network import PooledNetwork, states_of_steps, vectors_of_rows
 from .running import RunningEvaluation, Totals
 from .scan import TargetScan
-from .series.ensemble import Ensemble
+from .series.ensemble import Ensemble, one_network
 from .series.presets import (
     Selection,
     SeriesConfig,
@@ -694,6 +694,28 @@ class SequenceEstimator(Embedding, WithVectors):
             vectors=(given.known, given.size) if (given := getattr(self.encoder_, "vectors", None)) else None,
             **vars(self._recurrent(bidirectional=chosen["bidirectional"], dropout=chosen["dropout"])),
         )
+
+    # vectors
+
+    def _embedded(self, X: Any, steps: bool) -> Iterator[np.ndarray]:
+        if steps:
+            one_network(self, "a vector for each step")
+        encode: Any = self.encoder_.encode
+        for chunk in self._accept(X).chunks():
+            batches = batches_of(encode(chunk), batch_size=PREDICT_BATCH)
+            found = self._run(batches, states_of_steps if steps else vectors_of_rows)
+            yield from (found[row] for row in range(len(chunk)))
+
+    def _vector_size(self) -> int:
+        members: Any = getattr(self.network_, "members", [self.network_])
+        return sum(member.encoder.output_size for member in members)
+
+    def step_names(self, X: Any) -> list[list[str]] | None:
+        """See `Embedding.step_names`."""
+        sequences = self._accept(X)
+        if not isinstance(sequences, Texts):
+            return None
+        return self.encoder_.shown([text for chunk in sequences.chunks() for text in chunk])
 
     # searching
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from recurra.nn import Pooling, SequenceEncoder, SpectrumMask, init_recurrent_, stack_frames
 from recurra.ops import Linear
 from recurra.ops import dropout as drop
+from recurra.tasks.finite import finite
 
 from .series.frames import SeriesFrames
 
@@ -72,3 +74,15 @@ class PooledNetwork(torch.nn.Module):
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Outputs `(batch, outputs)` for tokens `(batch, time)` or features `(batch, time, features)`."""
         return self.head(drop(self.embed(values, lengths), self.dropout, training=self.training))
+
+
+def vectors_of_rows(network: Any, batch: Any) -> list[np.ndarray]:
+    """Returns the vector of each sequence that the head of a network reads, `(size,)`."""
+    return list(finite(network.embed(batch.values, batch.lengths).float().cpu()).numpy())
+
+
+def states_of_steps(network: Any, batch: Any) -> list[np.ndarray]:
+    """Returns the states after the steps of each sequence, `(steps, size)`."""
+    output, _, lengths = network.states(batch.values, batch.lengths)
+    values = finite(output.float().cpu()).numpy()
+    return [row[:length] for row, length in zip(values, lengths.tolist(), strict=True)]

@@ -1,4 +1,4 @@
-"""Training that starts from the weights of another model: the parameter `start_from`.
+"""Training that starts from the weights of a model (`start_from`, `warm_start`), and vectors for other models.
 
 Everything is imported at first use: the estimators use this package, and it reads model folders.
 """

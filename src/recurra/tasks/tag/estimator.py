@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from recurra.tasks.counts import FrequentTag, TagOfWord, fit_tags
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import param
+from recurra.tasks.starting.embedding import Embedding
 from recurra.tasks.starting.language import Start
 from recurra.tasks.starting.vectors import WithVectors
 from recurra.tasks.starting.weights import joined_classes
@@ -40,6 +41,8 @@ from .network import UNSEEN_TAG, TaggerNetwork, Tagging
 from .reader import Reader, ReaderConfig
 from .running import Observations
 from .service import TagService
+
+T = TypeVar("T")
 
 MAX_CRF_TAGS = 400
 
@@ -70,7 +73,7 @@ class TagConfig(FolderConfig):
 
 
 @dataclass(eq=False, repr=False)
-class SequenceTagger(WithVectors):
+class SequenceTagger(Embedding, WithVectors):
     """Recurrent network that gives each word of a sentence a tag: parts of speech, names, chunks.
 
     The input of a word is its vector and the output of a recurrent layer over its characters. So the model also uses
@@ -355,10 +358,30 @@ class SequenceTagger(WithVectors):
             for best, chance, steps in zip(tags, chances, batch.lengths.tolist(), strict=True):
                 yield self.classes_[best[:steps]].tolist(), chance[:steps]
 
+        yield from self._each(sentences, answer)
+
+    def _each(self, sentences: list[list[str]], answer: Callable[[Any, Any], Iterable[T]]) -> Iterator[T]:
+        """Yields the answer for each sentence, in order; see `Estimator._run`."""
         for start in range(0, len(sentences), CHUNK_ROWS):
             chunk = sentences[start : start + CHUNK_ROWS]
             found = self._run(self._batches(chunk, None, None, None), answer)
             yield from (found[row] for row in range(len(chunk)))
+
+    def _embedded(self, X: Any, steps: bool) -> Iterator[np.ndarray]:
+        def answer(network: Any, batch: Any) -> Iterator[np.ndarray]:
+            states = finite(network.states(batch).float().cpu()).numpy()
+            for row, words in zip(states, batch.lengths.tolist(), strict=True):
+                yield row[:words] if steps else row[:words].sum(0) / max(words, 1)
+
+        return self._each(as_sentences(X), answer)
+
+    def _vector_size(self) -> int:
+        network: Any = self.network_
+        return int(network.head.in_features)
+
+    def step_names(self, X: Any) -> list[list[str]]:
+        """See `Embedding.step_names`."""
+        return as_sentences(X)
 
     def subject(self, X: Any, y: Any = None) -> Subject:
         """See `Estimator.subject`."""

@@ -87,8 +87,11 @@ class TaggerNetwork(torch.nn.Module):
 
     def forward(self, batch: WordBatch) -> Tensor:
         """Scores of the tags, `(batch, time, tags)`."""
-        output, _ = self.recurrent(self.vectors(batch), lengths=batch.lengths)
-        return self.head(drop(output, self.dropout, training=self.training))
+        return self.head(drop(self.states(batch), self.dropout, training=self.training))
+
+    def states(self, batch: WordBatch) -> Tensor:
+        """States of the top layer after each word, `(batch, time, size)`."""
+        return self.recurrent(self.vectors(batch), lengths=batch.lengths)[0]  # type: ignore[no-any-return]
 
     def vectors(self, batch: WordBatch) -> Tensor:
         """Vectors of the words and their characters, `(batch, time, features)`."""

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from recurra import LanguageModel, SequenceClassifier
+from recurra import BlankFiller, LanguageModel, SequenceClassifier
 
 TEXTS, LABELS = ["good film", "bad film", "so good", "so bad"] * 6, ["pos", "neg"] * 12
 
@@ -20,6 +20,7 @@ def folder(tmp_path_factory):
     model = SequenceClassifier(hidden_size=3, epochs=1, tokens="word", verbose=0).fit(TEXTS, LABELS)
     model.save(path / "model")
     LanguageModel(hidden_size=3, epochs=1, verbose=0).fit(TEXTS).save(path / "language")
+    BlankFiller(hidden_size=3, epochs=1, verbose=0).fit(TEXTS).save(path / "filler")
     (path / "new.csv").write_text("name,text\na,so good film\nb,\n")
     return path, model
 
@@ -55,10 +56,17 @@ def test_vectors_of_steps(recurra, folder):
     np.testing.assert_array_equal(np.array([row["vector"] for row in rows], np.float32), expected)
 
 
+def test_vectors_of_a_language_model(recurra, folder):
+    path, _ = folder
+    code, out, _ = recurra("embed", path / "language", "good", "--steps")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert (code, "".join(row["token"] for row in rows)) == (0, "good")
+
+
 def test_what_is_refused(recurra, folder):
     path, _ = folder
-    code, _, err = recurra("embed", path / "language", "a text")
+    code, _, err = recurra("embed", path / "filler", "a text")
     assert code == 2
-    assert "gives no vectors; classifiers and regressors do" in err
+    assert "gives no vectors; classifiers, taggers and language models do" in err
     code, _, err = recurra("embed", path / "model", path / "new.csv", "--input", "text", "--out", path / "new.csv")
     assert (code, "would replace the input" in err) == (2, True)

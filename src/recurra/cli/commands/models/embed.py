@@ -34,7 +34,7 @@ def embed(
     *,
     options: PredictOptions,
 ) -> None:
-    """Write a vector per sequence: what the last layer of a classifier or regressor reads.
+    """Write a vector per sequence: what a network computes before its last layer.
 
     [bold]Examples[/bold]
 
@@ -45,9 +45,14 @@ def embed(
 
     estimator: Any = load(model)
     commands = module_of(estimator, options)
-    if not hasattr(commands, "embed"):
-        raise UsageError(f"a {estimator.title.lower()} gives no vectors; classifiers and regressors do")
-    rows = commands.embed(estimator, source_of(estimator, data), options, steps=steps)
+    if not hasattr(estimator, "transform"):
+        raise UsageError(f"a {estimator.title.lower()} gives no vectors; classifiers, taggers and language models do")
+    source = source_of(estimator, data)
+    if hasattr(commands, "chunks"):
+        chunks = commands.chunks(estimator, source, options)
+    else:
+        chunks = ((arguments[0], None) for arguments in commands.inputs(estimator, source, options))
+    rows = _rows(estimator, chunks, steps)
     rows = counted_on_terminal(rows, shown=data != "-" and (out is not None or not sys.stdout.isatty()))
     if out is None:
         for row in rows:
@@ -56,6 +61,23 @@ def embed(
         return
     count = write_rows(out, _spread(rows) if out.suffix.lower() in TABLES else rows)
     say(f"{count:,} vectors written to {out}")
+
+
+def _rows(estimator: Any, chunks: Iterator[tuple[Any, Any]], steps: bool) -> Iterator[dict[str, Any]]:
+    """Yields a row for the vector of each sequence, or of each step."""
+    first = 1
+    for chunk, ids in chunks:
+        found = (estimator.transform_steps if steps else estimator.transform)(chunk)
+        names = estimator.step_names(chunk) if steps else None
+        for i, values in enumerate(found):
+            row = {"row": first + i} if ids is None else {"row": first + i, "id": ids[i]}
+            vectors = values.astype(str).astype(float).tolist()  # as short as float32 allows
+            if not steps:
+                yield row | {"vector": vectors}
+            for number, vector in enumerate(vectors if steps else (), 1):
+                token = {} if names is None else {"token": names[i][number - 1]}
+                yield {**row, "step": number, **token, "vector": vector}
+        first += len(found)
 
 
 def _spread(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
