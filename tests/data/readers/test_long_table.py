@@ -146,3 +146,29 @@ def test_columns_do_not_change(value):
     field = dataclasses.fields(value)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(value, field, None)
+
+
+MODES = "id,t,flow,mode\na,1,5,eco\nb,1,7,boost\na,0,4,\nb,0,6,eco\n"
+
+
+def test_categories_are_features(write):
+    file = read_long(write(MODES), LongColumns("id", ("flow", "mode"), "t"))
+    assert file.names == file.sequences.names == ("flow", "mode=boost", "mode=eco")
+    assert [row.tolist() for row in file.sequences.rows] == [[[4, 0, 0], [5, 0, 1]], [[6, 0, 1], [7, 1, 0]]]
+    assert file.categories == {"mode": ["boost", "eco"]}
+
+
+def test_categories_of_the_training_data(write):
+    known = {"mode": ["eco", "turbo"]}
+    file = read_long(write(MODES), LongColumns("id", ("mode",), "t", categories=known))
+    assert file.names == ("mode=eco", "mode=turbo")
+    assert [row.tolist() for row in file.sequences.rows] == [[[0, 0], [1, 0]], [[1, 0], [0, 0]]]
+    assert 'column mode has texts that were not in the training data ("boost"): they count as missing' in file.notes
+    with pytest.raises(DataError, match="line 2, column mode"):
+        read_long(write(MODES), LongColumns("id", ("mode",), "t", categories={}))
+
+
+def test_a_column_of_free_texts_is_refused(write):
+    rows = "".join(f"a,{n},text {n}\n" for n in range(60))
+    with pytest.raises(DataError, match="column note has 60 different texts, such as"):
+        read_long(write("id,t,note\n" + rows), LongColumns("id", ("note",), "t"))

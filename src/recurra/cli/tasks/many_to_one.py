@@ -47,8 +47,7 @@ class SequenceFitOptions(FitOptions, TimeOptions):
         str | None,
         _column(
             "--features",
-            "Columns of numbers, separated by commas. Without --id each row is one item, and columns may have "
-            "categories.",
+            "Columns of numbers and categories, separated by commas. Without --id each row is one item.",
         ),
     ] = None
     preset: Annotated[

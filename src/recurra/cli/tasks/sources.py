@@ -177,10 +177,13 @@ def _from_long(
         raise UsageError("--features needs --id: the column that tells which sequence a row belongs to")
     if targets and not columns.targets:
         raise UsageError("name the column to predict with --target")
-    chosen = LongColumns(columns.id, columns.features, listed(columns.time), columns.targets if targets else ())
+    categories = None if columns.known is None else columns.known.categories or {}
+    goals = columns.targets if targets else ()
+    chosen = LongColumns(columns.id, columns.features, listed(columns.time), goals, categories)
     file = read_long(path, chosen, options.how(), numbers=task == "regress", reading=columns.reading, cache_dir=cache)
     format = {} if file.spelling is None or not file.spelling.format else {"time_format": file.spelling.format}
-    source = _measured(task, file, columns.remembered | format, targets and columns)
+    kinds = {"categories": dict(file.categories)} if file.categories else {}
+    source = _measured(task, file, columns.remembered | format | kinds, targets and columns)
     return source if columns.by is None else replace(source, groups=_groups_of_ids(path, columns, options, file))
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recurra._util.messages import counted, plain_name, shortened
+from recurra.data.columns.categories import NoCategoriesError, features_of, find_categories
 from recurra.data.columns.decimals import with_decimal_points
 from recurra.data.columns.inputs import Arrays
 from recurra.data.columns.numbers import parse_numbers
@@ -33,11 +34,12 @@ class LongColumns:
 
     Args:
         id: column of ids; rows with the same id are one sequence.
-        features: columns with the numbers of a step.
+        features: columns with the numbers and categories of a step.
         time: column of numbers or dates, by which the rows of an id are sorted. Several columns if a time is written
             in parts, such as date and clock. None if the rows are in order.
         target: column of targets: the same in all rows of an id, or empty in some of them. Several columns for several
             targets, `()` or None if there is none.
+        categories: the values of each column of categories in the training data; None to detect them.
 
     Raises:
         UsageError: there is no feature, or a column has two roles.
@@ -47,6 +49,7 @@ class LongColumns:
     features: tuple[str, ...]
     time: str | tuple[str, ...] | None = None
     target: str | tuple[str, ...] | None = None
+    categories: Mapping[str, Sequence[str]] | None = None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -86,7 +89,8 @@ def read_long(
     r"""Reads a CSV, TSV, JSON Lines or Parquet file with one row per time step.
 
     Rows may be in any order. The order of the sequences is that of the first rows of their ids. Times only determine
-    the order of the steps. An empty cell of a feature is a missing value. The columns `file` and `folder` are the names
+    the order of the steps. An empty cell of a feature is a missing value. A column of categories is one feature for
+    each category, which is 1 where the step has this category and else 0. The columns `file` and `folder` are the names
     of the files and of their folders, unless the table has columns of these names, see `read_filled`.
 
     Args:
@@ -113,13 +117,15 @@ def read_long(
     file, empty = read_filled(path, columns.names, options, cache_dir=cache_dir)
     width = 1 + len(columns.features)
     goals = range(len(columns.names) - len(columns.targets), len(columns.names))
-    measured = [*range(1, width), *(goals if numbers else ())]
+    kinds = [_kind(file, i, columns) for i in range(1, width)]
+    measured = [i for i, kind in enumerate(kinds, 1) if kind is None] + [*(goals if numbers else ())]
     file, notes = with_decimal_points(file, measured, options.decimal)
     names = [file.table.column_names[i] for i in range(len(columns.names))]
     codes, ids = _ids(file, names[0])
-    values = np.empty((len(codes), len(columns.features)))
-    for i in range(values.shape[1]):
-        values[:, i] = parse_numbers(file.table.column(i + 1), name=names[i + 1], where=file.where)
+    read: dict[str, np.ndarray] = {}
+    for i, kind in enumerate(kinds, 1):
+        read |= features_of(file, i, names[i], kind, notes)
+    values = np.stack(list(read.values()), 1)
     order = np.argsort(codes, kind="stable")
     times: Times | None = None
     if columns.times:
@@ -133,21 +139,37 @@ def read_long(
         _refuse_same_times(file, name, parts, codes, keys, order, ids)
     bounds = np.flatnonzero(np.diff(codes[order])) + 1
     sequences = np.split(values[order], bounds)
-    targets = [_targets(file, codes, ids, i, numbers) for i in goals]
+    goals_read = [_targets(file, codes, ids, i, numbers) for i in goals]
     first = np.full(len(ids), len(codes))
     np.minimum.at(first, codes, np.arange(len(codes)))
 
     def where(row: int) -> str:
         return f"{file.where(int(first[row]))} ({names[0]} {ids[row]})"
 
-    features = tuple(names[1:width])
+    features, categories = tuple(read), {names[i]: kind for i, kind in enumerate(kinds, 1) if kind is not None}
     if not columns.times:
         notes.append(f"without --time, the steps of each {names[0]} are its rows in the order of the file")
     notes += [*empty, *([f"{counted(file.skipped, 'bad row')} left out"] if file.skipped else [])]
     notes += [times.note] if times is not None and times.note else []
     spelling: Spelling | None = None if times is None else times.spelling
-    found = Arrays(sequences, len(features))
-    return SequenceFile(file.path, found, features, side_by_side(targets), where, ids, tuple(notes), spelling)
+    found = Arrays(sequences, len(features), features if categories else None)
+    targets = side_by_side(goals_read)
+    return SequenceFile(file.path, found, features, targets, where, ids, tuple(notes), spelling, categories)
+
+
+def _kind(file: DataFile, i: int, columns: LongColumns) -> list[str] | None:
+    """Returns the categories of a column; None for a column of numbers.
+
+    Raises:
+        DataError: it holds neither.
+    """
+    name, known = file.table.column_names[i], columns.categories
+    if known is not None:
+        return list(known[name]) if name in known else None
+    try:
+        return find_categories(file.table.column(i))
+    except NoCategoriesError as error:
+        raise DataError(f"{file.path.name}: column {name} {error}: these are neither numbers nor categories") from None
 
 
 def _ids(file: DataFile, name: str) -> tuple[np.ndarray, list[Any]]:

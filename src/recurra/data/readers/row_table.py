@@ -9,24 +9,22 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recurra._util.messages import counted, listed, plain_name, shortened
+from recurra._util.messages import counted, listed, plain_name
+from recurra.data.columns.categories import NoCategoriesError, features_of, find_categories
 from recurra.data.columns.decimals import with_decimal_points
 from recurra.data.columns.inputs import Arrays
-from recurra.data.columns.numbers import COMMA_NUMBER, MISSING, NUMBER, parse_numbers
-from recurra.data.files.table import DETECT, DataFile, ReadOptions, decoded, is_text
+from recurra.data.columns.numbers import parse_numbers
+from recurra.data.files.table import DETECT, DataFile, ReadOptions, decoded
 from recurra.errors import DataError, UsageError
 
 from .sequence_file import SequenceFile, side_by_side
 from .tables import read_filled
-
-MOST_CATEGORIES = 50
-"""A column of texts with more different values, or with more than half as many as rows, does not hold categories."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def read_row_table(
     file, said = with_decimal_points(file, measured, options.decimal)
     values: dict[str, np.ndarray] = {}
     for i, name, kind in zip(features, taken, kinds, strict=True):
-        values |= _encoded(file, i, name, kind, notes)
+        values |= features_of(file, i, name, kind, notes)
     matrix, names = np.stack(list(values.values()), 1), tuple(values)
     notes += [*said, *([f"{counted(file.skipped, 'bad row')} left out"] if file.skipped else [])]
     made = SequenceFile(
@@ -199,22 +197,12 @@ class _Rows:
         if self.columns.categories is not None:
             known = self.columns.categories.get(name)
             return None if known is None else list(known)
-        column = decoded(self.file.table.column(i))
-        if pa.types.is_nested(column.type) or pa.types.is_temporal(column.type):
-            self._refuse(name, f"has values of type {column.type}")
-        if not is_text(column) and not pa.types.is_boolean(column.type):
-            return None
-        text = _text(column)
-        numeric = pc.match_substring_regex(text, f"^(?:{NUMBER}|{COMMA_NUMBER})$")
-        there = len(text) - text.null_count
-        if 2 * (pc.sum(numeric).as_py() or 0) > there or not there:
-            return None
-        found = sorted(pc.unique(text).drop_null().to_pylist())
-        if len(found) > min(MOST_CATEGORIES, max(len(text) // 2, 2)):
-            self._refuse(name, f"has {len(found):,} different texts, such as {shortened(found[0])}")
-        return found
+        try:
+            return find_categories(self.file.table.column(i))
+        except NoCategoriesError as error:
+            self._refuse(name, str(error))
 
-    def _refuse(self, name: str, what: str) -> None:
+    def _refuse(self, name: str, what: str) -> NoReturn:
         if self.columns.features:
             raise DataError(f"{self.file.path.name}: column {name} {what}: these are neither numbers nor categories")
         raise UsageError(
@@ -229,28 +217,6 @@ def _position(file: DataFile, name: str) -> int:
     from recurra.data.files.table import choose_columns
 
     return choose_columns(file.path, file.table.column_names, [name])[0]
-
-
-def _text(column: Any) -> Any:
-    """Returns values as texts without surrounding spaces; missing values are null."""
-    text = pc.utf8_trim_whitespace(pc.cast(column, pa.large_string()))
-    return pc.if_else(pc.is_in(pc.utf8_lower(text), pa.array(MISSING, pa.large_string())), None, text)
-
-
-def _encoded(file: DataFile, i: int, name: str, known: Sequence[str] | None, notes: list[str]) -> dict[str, np.ndarray]:
-    """Returns the features of a column by their names."""
-    here = file.table.column_names[i]
-    if known is None:
-        return {name: parse_numbers(file.table.column(i), name=here, where=file.where)}
-    text = _text(decoded(file.table.column(i)))
-    other = pc.unique(pc.filter(text, pc.invert(pc.is_in(text, pa.array(known, pa.large_string()))))).drop_null()
-    if len(other):
-        some = listed(list(map(shortened, other.to_pylist())), 3)
-        notes.append(f"column {here} has texts that were not in the training data ({some}): they count as missing")
-    return {
-        f"{name}={category}": np.asarray(pc.fill_null(pc.equal(text, category), False)).astype(np.float64)
-        for category in known
-    }
 
 
 def _targets(file: DataFile, i: int, numbers: bool) -> np.ndarray:

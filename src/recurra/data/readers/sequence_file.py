@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class SequenceFile:
         ids: the id of each sequence in the file, or None.
         notes: remarks for the user about the reading of the file.
         spelling: format of the times, or None.
+        categories: the values of each column of categories.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class SequenceFile:
     ids: list[Any] | None = None
     notes: tuple[str, ...] = ()
     spelling: Spelling | None = None
+    categories: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:

@@ -77,6 +77,8 @@ class Columns:
         from recurra.io import Provenance
 
         found = self.after(names.get("time_format"))
+        if self.id is not None and "categories" in names:
+            return replace(found, known=Provenance(**names))
         if not self.of_items or "feature_columns" not in names:
             return found
         return replace(found, features=tuple(names["feature_columns"]), known=Provenance(**names))

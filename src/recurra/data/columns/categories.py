@@ -1,0 +1,93 @@
+"""Columns of categories: their detection, and a feature for each category."""
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute creates its functions at run time)
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recurra._util.messages import listed, shortened
+from recurra.data.files.table import DataFile, decoded, is_text
+
+from .numbers import COMMA_NUMBER, MISSING, NUMBER, parse_numbers
+
+MOST_CATEGORIES = 50
+"""A column of texts with more different values, or with more than half as many as rows, does not hold categories."""
+
+
+class NoCategoriesError(Exception):
+    """A column holds neither numbers nor categories. The text says what it holds."""
+
+
+def find_categories(column: Any) -> list[str] | None:
+    """Returns the categories in a column, in alphabetical order; None for a column of numbers.
+
+    A column of texts holds categories if at most half of them are numbers.
+
+    Args:
+        column: an Arrow column.
+
+    Raises:
+        NoCategoriesError: it holds lists, times, or too many different texts.
+
+    Example:
+        >>> find_categories(pa.array(["red", "white", "", "red"])), find_categories(pa.array(["1", "2", "x"]))
+        (['red', 'white'], None)
+    """
+    column = decoded(column)
+    if pa.types.is_nested(column.type) or pa.types.is_temporal(column.type):
+        raise NoCategoriesError(f"has values of type {column.type}")
+    if not is_text(column) and not pa.types.is_boolean(column.type):
+        return None
+    text = _text(column)
+    numeric = pc.match_substring_regex(text, f"^(?:{NUMBER}|{COMMA_NUMBER})$")
+    there = len(text) - text.null_count
+    if 2 * (pc.sum(numeric).as_py() or 0) > there or not there:
+        return None
+    found = sorted(pc.unique(text).drop_null().to_pylist())
+    if len(found) > min(MOST_CATEGORIES, max(len(text) // 2, 2)):
+        raise NoCategoriesError(f"has {len(found):,} different texts, such as {shortened(found[0])}")
+    return found
+
+
+def features_of(
+    file: DataFile, i: int, name: str, known: Sequence[str] | None, notes: list[str]
+) -> dict[str, np.ndarray]:
+    """Returns the features of a column by their names: its numbers, or for each category 1 where a row has it, else 0.
+
+    A missing category is 0 for all categories, and so is one that is not known.
+
+    Args:
+        file: the table.
+        i: position of the column.
+        name: its name in the training data.
+        known: its categories in the training data; None for a column of numbers.
+        notes: a note on categories that are not known is added.
+
+    Raises:
+        DataError: a cell is not a number.
+    """
+    here = file.table.column_names[i]
+    if known is None:
+        return {name: parse_numbers(file.table.column(i), name=here, where=file.where)}
+    text = _text(decoded(file.table.column(i)))
+    other = pc.unique(pc.filter(text, pc.invert(pc.is_in(text, pa.array(known, pa.large_string()))))).drop_null()
+    if len(other):
+        some = listed(list(map(shortened, other.to_pylist())), 3)
+        notes.append(f"column {here} has texts that were not in the training data ({some}): they count as missing")
+    return {
+        f"{name}={category}": np.asarray(pc.fill_null(pc.equal(text, category), False)).astype(np.float64)
+        for category in known
+    }
+
+
+def _text(column: Any) -> Any:
+    """Returns values as texts without surrounding spaces; missing values are null."""
+    text = pc.utf8_trim_whitespace(pc.cast(column, pa.large_string()))
+    return pc.if_else(pc.is_in(pc.utf8_lower(text), pa.array(MISSING, pa.large_string())), None, text)
