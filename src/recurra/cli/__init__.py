@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
+from functools import partial
+from typing import Any
 
 from recurra.errors import RecurraError
 
 from .app import app
-from .support.console import fail
+from .support.console import fail, say
 from .support.streams import checked
 
 
@@ -19,7 +22,8 @@ def main() -> None:
     0 ok, 1 failure, 2 usage, 3 data, 4 model folder, 5 no device or engine, 130 interrupted.
     """
     try:
-        with checked():
+        with checked(), warnings.catch_warnings():
+            warnings.showwarning = partial(_show_warning, show=warnings.showwarning)
             app()
     except RecurraError as error:
         _end(str(error), error.exit_code)
@@ -27,6 +31,14 @@ def main() -> None:
         if os.environ.get("RECURRA_DEBUG"):
             raise
         _end(_of_the_machine(error) or _of_the_program(error), 1)
+
+
+def _show_warning(message: Any, category: type[Warning], *place: Any, show: Any) -> None:
+    """Shows a warning of the package without the place in its code."""
+    if category is UserWarning:
+        say(f"warning: {message}")
+    else:
+        show(message, category, *place)
 
 
 def _end(message: str, code: int) -> None:

@@ -117,7 +117,7 @@ def _rebuild(kind: type[E], stored: StoredModel, allow_nonfinite: bool, cells: I
     estimator.data_, estimator.provenance_ = config.data, config.provenance
     _take_metrics(estimator, metrics)
     if lost := lost_in_folder(estimator):
-        warnings.warn(lost, stacklevel=4)
+        warnings.warn(lost, stacklevel=5)
     return estimator
 
 
