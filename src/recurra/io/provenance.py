@@ -29,6 +29,7 @@ class Provenance(Record, kw_only=True, omit_defaults=True):
         feature_columns: columns of numbers, for files with one row per time step; also columns of categories, for
             files with one row per item, which have no ids.
         categories: values of each column of categories.
+        elapsed: whether the time since the step before is a feature.
         time_format: format of the times.
         file_of_translations: second file; its lines are translations of the lines of the training file.
         held_out: file of rows that were held out for a test.
@@ -46,6 +47,7 @@ class Provenance(Record, kw_only=True, omit_defaults=True):
     target_columns: list[str] | None = None
     labels_separator: str | None = None
     condition_column: str | None = None
+    elapsed: bool | None = None
     time_format: str | None = None
     file_of_translations: str | None = None
     held_out: str | None = None

@@ -107,17 +107,18 @@ def test_a_folder_of_archives_is_one_data_set(recurra, tmp_path):
     assert (code, "files of different kinds, 2.ts and a.csv" in err or "0.ts and a.csv" in err) == (3, True)
 
 
-def test_categories_of_long_tables(recurra, tmp_path):
+def test_categories_and_elapsed_times_of_long_tables(recurra, tmp_path):
     """Training, validation, evaluation and prediction read the same features; unknown categories are named."""
     head, modes = "pump,t,flow,mode,state\n", ("eco", "boost")
     rows = [f"p{n},{t},{t},{modes[n % 2]},{'ab'[n % 2]}\n" for n in range(24) for t in range(3)]
     (tmp_path / "train.csv").write_text(head + "".join(rows))
     (tmp_path / "valid.csv").write_text(head + "".join(rows[:6]).replace("boost", "eco"))
     options = ["--id", "pump", "--time", "t", "--features", "flow,mode", "--target", "state", "--valid", "valid.csv"]
+    options += ["--elapsed"]
     code, _, err = recurra("fit", "classify", "train.csv", *options, "--epochs", 2, "--hidden-size", 4, "--out", "m")
     assert code == 0, err
     about = json.loads(recurra("info", "m", "--json")[1])
-    assert about["reads"]["feature_names"] == ["flow", "mode=boost", "mode=eco"]
+    assert about["reads"]["feature_names"] == ["flow", "mode=boost", "mode=eco", "elapsed"]
     assert recurra("evaluate", "m", "train.csv")[0] == 0
     (tmp_path / "new.csv").write_text(head + "x,0,1,turbo,\nx,1,2,eco,\n")
     code, out, err = recurra("predict", "m", "new.csv")

@@ -172,3 +172,33 @@ def test_a_column_of_free_texts_is_refused(write):
     rows = "".join(f"a,{n},text {n}\n" for n in range(60))
     with pytest.raises(DataError, match="column note has 60 different texts, such as"):
         read_long(write("id,t,note\n" + rows), LongColumns("id", ("note",), "t"))
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (("5", "1", "2.5", "7"), [[0.0, 1.5, 2.5], [0.0]]),
+        (
+            ("2024-01-02 00:00", "2024-01-01 23:59", "2024-01-01 23:59", "2024-01-09 00:00"),
+            [[0.0, 60.0], [0.0, 604860.0]],
+        ),
+    ],
+)
+def test_the_time_since_the_step_before(write, times, expected):
+    rows = "".join(
+        f"{name},{time},1\n" for name, time in zip("aabb" if ":" in times[0] else "aaab", times, strict=True)
+    )
+    file = read_long(write("id,t,x\n" + rows), LongColumns("id", ("x",), "t", elapsed=True))
+    assert file.sequences.names == ("x", "elapsed")
+    assert [row[:, 1].tolist() for row in file.sequences.rows] == expected
+
+
+def test_what_does_not_go_with_elapsed(write):
+    days = write("id,t,x\na,1/2/2024,1\na,1/3/2024,2\n")
+    assert len(read_long(days, LongColumns("id", ("x",), "t")).sequences.rows[0]) == 2
+    with pytest.raises(DataError, match="say which with --day-first"):
+        read_long(days, LongColumns("id", ("x",), "t", elapsed=True))
+    with pytest.raises(UsageError, match="--elapsed needs --time"):
+        LongColumns("id", ("x",), elapsed=True)
+    with pytest.raises(UsageError, match="has a column with this name"):
+        LongColumns("id", ("elapsed",), "t", elapsed=True)

@@ -50,6 +50,10 @@ class SequenceFitOptions(FitOptions, TimeOptions):
             "Columns of numbers and categories, separated by commas. Without --id each row is one item.",
         ),
     ] = None
+    elapsed: Annotated[
+        bool,
+        _column("--elapsed", "Long tables: add the time since the step before as a feature, for irregular times."),
+    ] = False
     preset: Annotated[
         str | None,
         typer.Option(

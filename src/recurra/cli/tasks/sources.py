@@ -179,7 +179,7 @@ def _from_long(
         raise UsageError("name the column to predict with --target")
     categories = None if columns.known is None else columns.known.categories or {}
     goals = columns.targets if targets else ()
-    chosen = LongColumns(columns.id, columns.features, listed(columns.time), goals, categories)
+    chosen = LongColumns(columns.id, columns.features, listed(columns.time), goals, categories, columns.elapsed)
     file = read_long(path, chosen, options.how(), numbers=task == "regress", reading=columns.reading, cache_dir=cache)
     format = {} if file.spelling is None or not file.spelling.format else {"time_format": file.spelling.format}
     kinds = {"categories": dict(file.categories)} if file.categories else {}

@@ -27,6 +27,9 @@ from recurra.errors import DataError, UsageError
 from .sequence_file import SequenceFile, side_by_side
 from .tables import read_filled
 
+ELAPSED = "elapsed"
+"""Name of the feature with the time since the step before."""
+
 
 @dataclass(frozen=True)
 class LongColumns:
@@ -40,9 +43,10 @@ class LongColumns:
         target: column of targets: the same in all rows of an id, or empty in some of them. Several columns for several
             targets, `()` or None if there is none.
         categories: the values of each column of categories in the training data; None to detect them.
+        elapsed: whether the time since the step before is a feature: in seconds, or in the unit of `time`.
 
     Raises:
-        UsageError: there is no feature, or a column has two roles.
+        UsageError: there is no feature, a column has two roles, or `elapsed` is asked for without `time`.
     """
 
     id: str
@@ -50,6 +54,7 @@ class LongColumns:
     time: str | tuple[str, ...] | None = None
     target: str | tuple[str, ...] | None = None
     categories: Mapping[str, Sequence[str]] | None = None
+    elapsed: bool = False
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -64,12 +69,16 @@ class LongColumns:
     def __post_init__(self) -> None:
         if not self.features:
             raise UsageError("name at least one feature")
+        if self.elapsed and not self.times:
+            raise UsageError("--elapsed needs --time: the times between which it has passed")
         taken = {plain_name(name): role for name, role in ((self.id, "id"), *((t, "target") for t in self.targets))}
         for feature in map(plain_name, self.features):
             if feature in taken:
                 given_away = "; the model would read the target" if taken[feature] == "target" else ""
                 raise UsageError(f"{feature} cannot be a feature, for it is the {taken[feature]}{given_away}")
             taken[feature] = "feature already"
+        if self.elapsed and ELAPSED in taken:
+            raise UsageError(f"--elapsed adds a feature {ELAPSED}, and the table has a column with this name")
 
     @property
     def names(self) -> list[str]:
@@ -125,18 +134,9 @@ def read_long(
     read: dict[str, np.ndarray] = {}
     for i, kind in enumerate(kinds, 1):
         read |= features_of(file, i, names[i], kind, notes)
+    order, times, elapsed = _order(file, columns, codes, ids, reading)
+    read |= elapsed
     values = np.stack(list(read.values()), 1)
-    order = np.argsort(codes, kind="stable")
-    times: Times | None = None
-    if columns.times:
-        last = width + len(columns.times)
-        parts = [file.table.column(i) for i in range(width, last)]
-        name = ",".join(names[width:last])
-        column = join_times(parts)
-        times = parse_times(column, name=name, where=file.where, reading=reading, groups=codes, order_only=True)
-        keys = times.instants.astype(np.int64) if times.dated else times.values
-        order = np.lexsort((keys, codes))
-        _refuse_same_times(file, name, parts, codes, keys, order, ids)
     bounds = np.flatnonzero(np.diff(codes[order])) + 1
     sequences = np.split(values[order], bounds)
     goals_read = [_targets(file, codes, ids, i, numbers) for i in goals]
@@ -152,9 +152,41 @@ def read_long(
     notes += [*empty, *([f"{counted(file.skipped, 'bad row')} left out"] if file.skipped else [])]
     notes += [times.note] if times is not None and times.note else []
     spelling: Spelling | None = None if times is None else times.spelling
-    found = Arrays(sequences, len(features), features if categories else None)
+    found = Arrays(sequences, len(features), features if categories or columns.elapsed else None)
     targets = side_by_side(goals_read)
     return SequenceFile(file.path, found, features, targets, where, ids, tuple(notes), spelling, categories)
+
+
+def _order(
+    file: DataFile, columns: LongColumns, codes: np.ndarray, ids: Sequence[Any], reading: TimeReading | None
+) -> tuple[np.ndarray, Times | None, dict[str, np.ndarray]]:
+    """Returns the rows sorted by id and time, the times, and the feature of the elapsed time if it is asked for."""
+    if not columns.times:
+        return np.argsort(codes, kind="stable"), None, {}
+    first = 1 + len(columns.features)
+    last = first + len(columns.times)
+    parts = [file.table.column(i) for i in range(first, last)]
+    name = ",".join(file.table.column_names[first:last])
+    column, how = join_times(parts), {"name": name, "where": file.where, "reading": reading, "groups": codes}
+    times = parse_times(column, **how, order_only=True)
+    keys = times.instants.astype(np.int64) if times.dated else times.values
+    order = np.lexsort((keys, codes))
+    _refuse_same_times(file, name, parts, codes, keys, order, ids)
+    if not columns.elapsed:
+        return order, times, {}
+    if times.dated and not times.spelling.format and is_text(column):
+        times = parse_times(column, **how)  # refuses texts whose readings have the same order
+    return order, times, {ELAPSED: _elapsed(times, column, codes, order)}
+
+
+def _elapsed(times: Times, column: Any, codes: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Returns the time of each row since the row before of the same id; 0 for the first row of an id."""
+    steps = np.diff(times.instants[order]) / np.timedelta64(1, "s") if times.dated else np.diff(times.values[order])
+    if not times.dated and pa.types.is_timestamp(column.type):  # nanoseconds
+        steps = steps / 1e9
+    found = np.zeros(len(order))
+    found[order[1:]] = np.where(np.diff(codes[order]) == 0, steps, 0.0)
+    return found
 
 
 def _kind(file: DataFile, i: int, columns: LongColumns) -> list[str] | None:

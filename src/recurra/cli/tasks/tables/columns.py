@@ -20,8 +20,8 @@ class Columns:
 
     `input` is for one sequence per row, `features` with `id` for one step per row, and `features` without `id` for one
     item per row. Several `targets` are several numbers, or columns of 0 and 1 for several labels. `separator` is the
-    text between the labels in one column. `by` is the column of groups, for an evaluation. `known` is the record of the
-    training data.
+    text between the labels in one column. With `elapsed` the time since the step before is a feature. `by` is the
+    column of groups, for an evaluation. `known` is the record of the training data.
     """
 
     input: str | None = None
@@ -33,6 +33,7 @@ class Columns:
     by: str | None = None
     known: Provenance | None = None
     separator: str | None = None
+    elapsed: bool = False
 
     @classmethod
     def of(cls, options: Any, known: Provenance | None = None) -> Columns:
@@ -47,11 +48,11 @@ class Columns:
         if given.input and features:
             raise UsageError("give --input for one row a sequence, or --features for one row a step, not both")
         if known is None:
-            return given
+            return replace(given, elapsed=getattr(options, "elapsed", False))
         given = given.after(known.time_format)
         if not targets:
             targets = tuple(known.target_columns or ([known.target_column] if known.target_column else ()))
-        given = replace(given, targets=targets, separator=known.labels_separator)
+        given = replace(given, targets=targets, separator=known.labels_separator, elapsed=bool(known.elapsed))
         if given.input or (given.features and given.id):
             return given
         if known.feature_columns:
@@ -65,6 +66,7 @@ class Columns:
                 by,
                 known,
                 given.separator,
+                given.elapsed,
             )
         return given if given.features else replace(given, input=known.input_column)
 
@@ -133,6 +135,7 @@ class Columns:
         """The names as fields of `Provenance`."""
         if self.features:
             columns = {"id_column": self.id, "time_column": self.time, "feature_columns": list(self.features)}
+            columns |= {"elapsed": self.elapsed or None}
         else:
             columns = {"input_column": self.input}
         return {name: value for name, value in {**columns, **self.remembered_targets}.items() if value}
