@@ -15,7 +15,6 @@ EXCLUDED = {
         "check_classifiers_train": ANY_LENGTH,
         "check_estimators_partial_fit_n_features": ANY_LENGTH,
         "check_transformer_general": ANY_LENGTH,
-        "check_supervised_y_2d": "A target of one column is read as one target for each row, without a warning.",
         "check_sample_weight_equivalence_on_dense_data": (
             "Training takes its batches and the scale of the features from the rows. "
             "A row of weight 2 is one row, and two equal rows are two."

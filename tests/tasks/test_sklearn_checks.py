@@ -32,11 +32,15 @@ READ_ARRAYS = [
 SLOW = {
     "check_classifier_data_not_an_array",
     "check_classifiers_classes",
+    "check_classifiers_multilabel_representation_invariance",
+    "check_classifiers_train",
     "check_dtype_object",
     "check_estimators_dtypes",
     "check_fit_score_takes_y",
     "check_regressor_data_not_an_array",
     "check_regressors_train",
+    "check_transformer_data_not_an_array",
+    "check_transformer_general",
 }
 
 

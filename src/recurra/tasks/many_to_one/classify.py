@@ -445,6 +445,11 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         several = {} if self.label_sets_ is None else {"several": "matrix" if self.label_sets_.matrix else "lists"}
         return {"classes": self.classes_.tolist(), "dtype": kind, **several}
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = tags.classifier_tags.multi_label = True
+        return tags
+
     def _load_targets(self, config: dict[str, Any]) -> None:
         self.classes_ = np.array(config["classes"], dtype=config["dtype"])
         several = config.get("several", "")
