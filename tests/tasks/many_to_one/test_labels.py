@@ -138,6 +138,17 @@ def test_service_steps_and_trace(model):
     assert reach is not None
 
 
+def test_the_onnx_graph_gives_the_same_labels(model, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(recurra.export(model, tmp_path / "m.onnx"))
+    text = "so mad glad"
+    tokens = model.encoder_.encode([text])[0][None].astype(np.int64)
+    names = [output.name for output in session.get_outputs()]
+    found = dict(zip(names, session.run(None, {"tokens": tokens, "lengths": np.array([3])}), strict=True))
+    assert found["labels"].tolist() == [[1, 0, 1]]
+    np.testing.assert_allclose(found["probabilities"], model.predict_proba([text]), atol=1e-5)
+
+
 def test_a_resumed_run_gives_the_same_weights(tmp_path):
     clf = SequenceClassifier(**SMALL, epochs=3)
     whole = clf.fit(TEXTS, LABELS).predict_proba(TEXTS)
@@ -211,7 +222,7 @@ def test_what_does_not_go_with_labels(model, tmp_path):
     with pytest.raises(DataError, match="2 columns of labels, but the model was trained on 3"):
         model.evaluate(TEXTS, MATRIX[:, :2])
     with pytest.raises(UsageError, match="not possible for a classifier with several labels"):
-        recurra.export(model, tmp_path / "m.onnx")
+        recurra.export(model, tmp_path / "m.html")
     with pytest.raises(DataError, match="trained on one class for each"):
         SequenceClassifier(**SMALL, epochs=1).fit(TEXTS, ["a", "b"] * 30).evaluate(TEXTS, LABELS)
     with pytest.raises(DataError, match="unequal length"):

@@ -28,7 +28,6 @@ from recurra.onnx.recurrence import Ragged, States
 from recurra.ops.registry import kernels
 from recurra.tasks.many_to_one.classify import SequenceClassifier
 from recurra.tasks.many_to_one.estimator import SequenceEstimator
-from recurra.tasks.many_to_one.labels.targets import refuse_export
 from recurra.tasks.many_to_one.network import PooledNetwork
 from recurra.tasks.many_to_one.regress import SequenceRegressor
 from recurra.tasks.many_to_one.series.ensemble import one_network
@@ -36,19 +35,29 @@ from recurra.tasks.serving.layer import StepPooling
 
 
 def classify(graph: Graph, estimator: SequenceClassifier) -> Plan:
-    """Returns the graph of a classifier: `scores` (logits), `probabilities` and `labels` (numbers of the classes)."""
-    refuse_export(estimator, "ONNX")
+    """Returns the graph of a classifier: `scores` (logits), `probabilities` and `labels` (numbers of the classes).
+
+    With several labels for each sequence, `labels` is `(batch, classes)` with 1 for each label that a sequence has.
+    """
+    several = estimator.label_sets_ is not None
     plan, scores = _pooled(graph, estimator)
     classes = len(estimator.classes_)
     graph.output("scores", scores, np.float32, ["batch", classes])
-    graph.output("probabilities", graph.op("Softmax", scores, axis=1), np.float32, ["batch", classes])
-    graph.output("labels", graph.op("ArgMax", scores, axis=1, keepdims=0), np.int64, ["batch"])
+    if several:
+        found = graph.cast(graph.op("Greater", scores, graph.const(0.0, np.float32)), np.int64)
+        graph.output("probabilities", graph.op("Sigmoid", scores), np.float32, ["batch", classes])
+        graph.output("labels", found, np.int64, ["batch", classes])
+    else:
+        graph.output("probabilities", graph.op("Softmax", scores, axis=1), np.float32, ["batch", classes])
+        graph.output("labels", graph.op("ArgMax", scores, axis=1, keepdims=0), np.int64, ["batch"])
     inner = plan.answer
 
     def answer(feed: Mapping[str, Any], found: Mapping[str, Any]) -> Arrays:
         answers = inner(feed, found)
         probabilities = estimator._answers(answers["scores"])
-        return {**answers, "probabilities": probabilities, "labels": found["scores"].argmax(1)}
+        scored = found["scores"]
+        labels = (scored > 0).astype(np.int64) if several else scored.argmax(1)
+        return {**answers, "probabilities": probabilities, "labels": labels}
 
     plan.answer = answer
     return plan
