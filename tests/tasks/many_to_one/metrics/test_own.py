@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchmetrics
 from sklearn.base import clone
 from sklearn.metrics import balanced_accuracy_score, fbeta_score, mean_absolute_error
 
@@ -88,16 +89,15 @@ def test_objects_as_those_of_torchmetrics():
         assert found["largest"] == pytest.approx(np.abs(model.predict(X) - NUMBERS).max(), rel=1e-5)
         assert found["mean_absolute_error"] == pytest.approx(found["mae"])
     assert clone(model).fit(X, NUMBERS).evaluate(X, NUMBERS)["largest"] == found["largest"]
-    classes = SequenceClassifier(**QUICK, metrics=_TopTwo()).fit(X, LABELS)
-    assert classes.evaluate(X, LABELS)["_toptwo"] == 1.0
 
 
-class _TopTwo(Largest):
-    """Whether probabilities and class numbers have the expected form."""
-
-    def update(self, preds: torch.Tensor, target: torch.Tensor) -> None:
-        rows = preds.topk(2).indices == target.unsqueeze(1)
-        self.found = rows.any(1).float().mean()
+def test_metrics_of_torchmetrics():
+    model = SequenceClassifier(**QUICK, metrics={"area": torchmetrics.AUROC("multiclass", num_classes=2)})
+    found = model.fit(X, LABELS).evaluate(X, LABELS)
+    assert found["area"] == pytest.approx(found["roc_auc"], rel=1e-6)
+    model = SequenceRegressor(**QUICK, metrics=torchmetrics.MeanAbsoluteError()).fit(X, NUMBERS)
+    found = model.evaluate(X, NUMBERS)
+    assert found["meanabsoluteerror"] == pytest.approx(found["mae"], rel=1e-5)
 
 
 def test_several_targets():
