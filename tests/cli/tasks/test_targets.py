@@ -55,13 +55,17 @@ def test_labels_in_a_cell(recurra, cells, tmp_path):
     assert recurra("inspect", "m", "so glad", "--json")[0] == 0
 
 
-def test_lists_and_columns_of_0_and_1_are_the_same_targets(recurra, cells, tmp_path):
+def test_lists_and_columns_of_0_and_1_are_the_same_targets(recurra, cells, tmp_path, monkeypatch):
     fit(recurra, "classify", cells, "--target", "topics", "--labels-separator", ";")
     known = read_folder("m")
     assert known.config["provenance"]["labels_separator"] == ";"
     pq.write_table(pa.table({"text": TEXTS, "topics": LABELS}), tmp_path / "lists.parquet")
     fit(recurra, "classify", tmp_path / "lists.parquet", "--target", "topics", "--overwrite")
     lists = read_folder("m")
+    monkeypatch.setenv("RECURRA_LARGE_MB", "0")  # larger tables are read as a whole too
+    fit(recurra, "classify", tmp_path / "lists.parquet", "--target", "topics", "--overwrite")
+    monkeypatch.delenv("RECURRA_LARGE_MB")
+    assert read_folder("m").config["targets"] == lists.config["targets"]
     rows = [(text, int("anger" in row), int("joy" in row)) for text, row in zip(TEXTS, LABELS, strict=True)]
     marks = write(tmp_path / "marks.csv", "text,anger,joy", rows)
     fit(recurra, "classify", marks, "--target", "anger,joy", "--overwrite")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, hamming_loss
@@ -14,6 +15,7 @@ from sklearn.metrics import accuracy_score, f1_score, hamming_loss
 import recurra
 from killing import killed_after
 from recurra import SequenceClassifier, SequenceRegressor
+from recurra.data.pieces import LargeTable, PieceColumn
 from recurra.errors import DataError, UsageError
 from recurra.tasks.many_to_one.labels.objective import LabelLoss, constant_labels
 from recurra.tasks.many_to_one.labels.targets import LabelSets, as_label_lists, holds_labels
@@ -208,6 +210,13 @@ def test_series_train_one_network():
 def test_wrong_targets(targets, message):
     with pytest.raises(DataError, match=message):
         SequenceClassifier(**SMALL, epochs=1).fit(TEXTS, targets)
+
+
+def test_large_tables_are_refused(tmp_path):
+    pq.write_table(pa.table({"text": TEXTS, "labels": LABELS}), tmp_path / "a.parquet")
+    table = LargeTable(tmp_path / "a.parquet", ["text", "labels"], tmp_path / "pieces")
+    with pytest.raises(DataError, match="several labels for each sequence need data that fit into memory"):
+        SequenceClassifier(**SMALL).fit(PieceColumn(table, 0), PieceColumn(table, 1), checkpoint=tmp_path / "run")
 
 
 def test_what_does_not_go_with_labels(model, tmp_path):

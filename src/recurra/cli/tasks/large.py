@@ -51,7 +51,7 @@ def large_source(task: str, path: Path, columns: Columns, options: FileOptions, 
     from recurra.tasks.many_to_one.large import FOLDER
 
     table = LargeTable(path, names, cache / FOLDER, options.how(), say)
-    if not _is_text(table):
+    if not _is_text(table) or _has_lists(table):
         return None
     say(table.summary)
     convert = _numbers(table, options.decimal) if task == "regress" else _labels
@@ -76,6 +76,15 @@ def _is_text(table: LargeTable) -> bool:
 
     first = PieceColumn(table, 0).read(0).table.column(0)
     return is_text(first) and not is_audio_name(first_known(first))
+
+
+def _has_lists(table: LargeTable) -> bool:
+    """Returns whether the second column holds lists, such as several labels."""
+    import pyarrow as pa
+
+    from recurra.data.pieces import PieceColumn
+
+    return pa.types.is_nested(PieceColumn(table, 1).read(0).table.column(0).type)
 
 
 def _labels(file: DataFile) -> np.ndarray:

@@ -50,6 +50,8 @@ class ClassScan:
 
     def add(self, column: PieceColumn, file: DataFile) -> None:
         """See `TargetScan.add`."""
+        if pa.types.is_nested(file.table.column(0).type):
+            raise DataError("several labels for each sequence need data that fit into memory: give a part of them")
         for found in file.table.column(0).value_counts().to_pylist():
             self._counts[found["values"]] += found["counts"]
         self._last = column, file
