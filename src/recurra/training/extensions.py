@@ -20,6 +20,10 @@ KNOWN: dict[str, tuple[str, ...]] = {
 """Parameters that may be functions, with the names that need none. `Estimator.functions` lists those of a task."""
 
 
+LOST = "the model was trained with"
+"""Beginning of the warning about a loaded model that lacks functions."""
+
+
 def name_of(value: Any) -> Any:
     """Returns the names of functions and objects for a model folder; names and None stay.
 
@@ -75,13 +79,21 @@ def check_known(estimator: Any) -> None:
         )
 
 
+def take_functions(model: Any, other: Any) -> None:
+    """Sets the functions that a loaded model lacks to those of another estimator with the same names."""
+    for name in model.functions:
+        given = getattr(other, name)
+        if getattr(model, name) == name_of(given):
+            setattr(model, name, given)
+
+
 def lost_in_folder(estimator: Any) -> str:
     """Returns a sentence on the functions that evaluations of a loaded model lack; empty if it lacks none."""
     lost = [f"{name}={given}" for name, given in _unknown(estimator) if name in ("loss", "metrics")]
     if not lost:
         return ""
     return (
-        f"the model was trained with {', '.join(lost)}, which its folder does not contain. Predictions are the same. "
+        f"{LOST} {', '.join(lost)}, which its folder does not contain. Predictions are the same. "
         "An evaluation uses the loss and the metrics of the task, unless set_params gives the functions again."
     )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import recurra
 from recurra import Forecaster, LanguageModel, SequenceClassifier, Translator
@@ -182,3 +184,14 @@ def test_series_are_cut_by_time():
 def test_too_few_items():
     with pytest.raises(DataError, match="cannot be divided"):
         cut_rows((["a"],), np.array([True]))
+
+
+def test_functions_of_the_estimator_stay(tmp_path):
+    own = partial(torch.nn.functional.cross_entropy, reduction="none")
+    momentum = partial(torch.optim.SGD, momentum=0.9)
+    given = {"trials": 1, "search": SEARCH, "workers": 1, "folder": tmp_path / "search"}
+    clf = SequenceClassifier(**TINY, loss=own, optimizer=momentum).tune(*texts(200), **given)
+    assert (clf.loss, clf.optimizer) == (own, momentum)
+    same = {"loss": partial(own), "optimizer": partial(momentum)}  # other objects with the same names
+    again = SequenceClassifier(**TINY, **same).tune(*texts(200), **given, resume=True)
+    assert len(again.tuning_["trials"]) == len(clf.tuning_["trials"])

@@ -7,6 +7,7 @@ import inspect
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from recurra._util.messages import counted
 from recurra.errors import UsageError
 from recurra.tasks.restore import load
 from recurra.tasks.starting import params_to_take
+from recurra.training.extensions import LOST, names_of, take_functions
 from recurra.training.progress import line_for
 
 from .places import Place, local_places
@@ -72,7 +74,7 @@ def tune(
         study = Study(folder / JOURNAL, space, {name: known[name] for name in space}, seed, identity)
         if study.counted():
             say(f"the search continues after {counted(study.counted(), 'trial')}")
-        models = Models(folder, lambda path: load(path, cells=_cells(estimator)))
+        models = Models(folder, lambda path: _loaded(estimator, path))
         run = Run(study, models, limits, begin, parts)
         with _places(problem, limits) as places:
             say(f"{counted(len(space), 'parameter')} to search; {_processes(places)}")
@@ -103,8 +105,13 @@ def _columns(given: Any) -> tuple[Any, ...] | None:
     return given if given is None or isinstance(given, tuple) else (given,)
 
 
-def _cells(estimator: Any) -> list[Any]:
-    return [] if isinstance(estimator.cell, str) else [estimator.cell]
+def _loaded(estimator: Any, path: Path) -> Any:
+    """Reads the model of a trial, with the cell and the functions of the estimator."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", LOST)
+        found = load(path, cells=[] if isinstance(estimator.cell, str) else [estimator.cell])
+    take_functions(found, estimator)
+    return found
 
 
 def _space(estimator: Any, data: tuple[Any, ...], given: Space) -> Space:
@@ -127,7 +134,8 @@ def _identity(estimator: Any, space: Space, parts: Any, seed: int) -> dict[str, 
     """Returns texts that must be equal for a search to be continued."""
     import joblib
 
-    fixed = {name: repr(value) for name, value in sorted(estimator.get_params(deep=False).items()) if name not in space}
+    params = {**estimator.get_params(deep=False), **names_of(estimator)}
+    fixed = {name: repr(value) for name, value in sorted(params.items()) if name not in space}
     fixed = {
         name: value
         for name, value in fixed.items()
