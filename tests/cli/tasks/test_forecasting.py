@@ -10,6 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from recurra import load as recurra_load
+from recurra.cli.support.options import PredictOptions
+from recurra.cli.tasks import forecast
+
 QUICK = ["--horizon", "6", "--hidden-size", "16", "--epochs", "2", "--learning-rate", "0.01"]
 COLUMNS = ["--time", "date", "--target", "load"]
 
@@ -297,3 +301,34 @@ def test_rows_are_steps_without_a_time(recurra, tmp_path):
     assert (code, "without --time, the rows are the steps of a series in the order of the file" in err) == (0, True)
     rows = [json.loads(line) for line in recurra("predict", "model", "a.csv")[1].splitlines()]
     assert [(row["shop"], row["step"]) for row in rows] == [(s, t) for s in "ab" for t in (60, 61, 62)]
+
+
+def test_known_columns_may_hold_categories(recurra, tmp_path):
+    """Training, evaluation and forecasts read the same features; unknown categories are named."""
+    skies, shops = ("wet", "dry", ""), ("closed", "open")
+    table = [(time, load + 30 * mark, shops[mark], skies[n % 3]) for n, (time, load, mark) in enumerate(rows())]
+    header = "date,load,shop,sky"
+    data = write(tmp_path / "load.csv", table, header)
+    columns = [*COLUMNS, "--known", "shop", "--features", "sky", "--split", "140,30,30"]
+    code, _, err = recurra("fit", "forecast", data, *columns, *QUICK, "--out", "m")
+    assert code == 0, err
+    found = recurra_load(tmp_path / "m")
+    assert found.provenance_.categories == {"sky": ["dry", "wet"], "shop": ["closed", "open"]}
+    assert found.preparation_.columns.known == ("shop=closed", "shop=open")
+    assert recurra("evaluate", "m", data, "--json")[0] == 0
+    end = [(f"2024-03-09 {8 + n:02d}:00", "", shops[n % 2], "") for n in range(6)]
+    whole = write(tmp_path / "whole.csv", table + end, header)
+    answers = recurra("predict", "m", whole)[1]
+    future = write(tmp_path / "future.csv", [(time, shop) for time, _, shop, _ in end], "date,shop")
+    assert recurra("predict", "m", data, "--future", future)[1] == answers
+    assert len(answers.splitlines()) == 6
+    odd = write(tmp_path / "odd.csv", [(time, "sale") for time, _, shop, _ in end], "date,shop")
+    code, out, err = recurra("predict", "m", data, "--future", odd)
+    assert (code, len(out.splitlines())) == (0, 6)
+    for file, expected in ((future, [[1, 0], [0, 1]] * 3), (odd, [[0, 0]] * 6)):
+        ((panel,),) = forecast.inputs(found, str(data), PredictOptions(future=file))
+        assert panel.series[0].known[-6:].tolist() == expected
+    assert 'texts that were not in the training data ("sale")' in err
+    texts = write(tmp_path / "texts.csv", [(*row[:3], f"text {n}") for n, row in enumerate(table)], header)
+    code, _, err = recurra("fit", "forecast", texts, *columns, *QUICK, "--out", "m2")
+    assert (code, "neither numbers nor categories" in err) == (3, True)

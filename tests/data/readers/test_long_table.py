@@ -158,6 +158,12 @@ def test_categories_are_features(write):
     assert file.categories == {"mode": ["boost", "eco"]}
 
 
+def test_truth_values_are_numbers(tmp_path):
+    pq.write_table(pa.table({"id": ["a", "a"], "on": [True, False]}), tmp_path / "a.parquet")
+    file = read_long(tmp_path / "a.parquet", LongColumns("id", ("on",)))
+    assert (file.names, file.sequences.rows[0].tolist(), file.categories) == (("on",), [[1], [0]], {})
+
+
 def test_categories_of_the_training_data(write):
     known = {"mode": ["eco", "turbo"]}
     file = read_long(write(MODES), LongColumns("id", ("mode",), "t", categories=known))

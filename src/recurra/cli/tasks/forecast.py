@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +14,7 @@ import typer
 from recurra.cli.support.console import say, show_table
 from recurra.cli.support.files import Labelled, listed, read_numbers
 from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, TimeOptions, parse_list, with_options
-from recurra.errors import UsageError
+from recurra.errors import DataError, UsageError
 
 from . import TIMES
 from .many_to_one import Train
@@ -21,6 +23,7 @@ from .training import train as run
 if TYPE_CHECKING:
     from recurra.data.columns.panel import Columns, Panel
     from recurra.data.columns.timestamps import TimeReading
+    from recurra.data.files.table import DataFile
 
 __all__ = ["OPTIONS", "fit", "inputs", "predict", "read", "show"]
 
@@ -53,9 +56,12 @@ def fit(
             "Column of times, dates or whole numbers; or its parts: Date,Clock. Without it, rows are in order.",
         ),
     ] = None,
-    features: Annotated[str | None, _data("--features", "Columns that are known for the past only.")] = None,
+    features: Annotated[
+        str | None, _data("--features", "Columns that are known for the past only: numbers or categories.")
+    ] = None,
     known: Annotated[
-        str | None, _data("--known", "Columns that are also known for the future, such as holidays.")
+        str | None,
+        _data("--known", "Columns that are also known for the future, such as holidays; also categories."),
     ] = None,
     id: Annotated[str | None, _data("--id", "Column of ids, for several series.")] = None,
     split: Annotated[
@@ -118,9 +124,12 @@ def fit(
     }
     reading = _reading(options)
 
+    categories: dict[str, list[str]] | None = None
+
     def read_file(path: Path, cache: Path | None) -> Labelled:
-        nonlocal reading
-        found = _labelled(path, columns, options, reading, cache=cache, fill_gaps=fill_gaps)
+        nonlocal reading, categories
+        found = _labelled(path, columns, options, reading, categories, cache=cache, fill_gaps=fill_gaps)
+        categories = found.names.get("categories", {})
         reading = reading.after(found.arguments[0].spelling)  # a validation file is read as the training file
         return found
 
@@ -158,6 +167,7 @@ def _labelled(
     columns: Columns,
     options: FileOptions,
     reading: TimeReading,
+    categories: Mapping[str, Sequence[str]] | None,
     *,
     cache: Path | None = None,
     frequency: Any = None,
@@ -169,12 +179,68 @@ def _labelled(
     file, empty = read_numbers(path, names, len(names) - len(measured), options, cache).without_empty_rows()
     for note in empty:
         say(f"{path.name}: {note}")
-    panel = panel_of_table(file.table, columns, file.where, frequency=frequency, fill_gaps=fill_gaps, reading=reading)
+    table, columns, kinds, said = _with_categories(file, columns, categories)
+    for note in said:
+        say(f"{path.name}: {note}")
+    panel = panel_of_table(table, columns, file.where, frequency=frequency, fill_gaps=fill_gaps, reading=reading)
     if not columns.times:
         say(f"{path.name}: without --time, the rows are the steps of a series in the order of the file")
     for note in panel.notes:
         say(f"{path.name}: {note}")
-    return Labelled((panel,), None, {})
+    return Labelled((panel,), None, {"categories": kinds} if kinds else {})
+
+
+def _with_categories(
+    file: DataFile, columns: Columns, known: Mapping[str, Sequence[str]] | None
+) -> tuple[Any, Columns, dict[str, list[str]], list[str]]:
+    """Replaces columns of categories by a column of 0 and 1 for each category.
+
+    Args:
+        file: the table.
+        columns: their roles.
+        known: the categories of the training data; None to detect them.
+
+    Returns:
+        The table, the roles of its columns, the categories, and notes for the user.
+
+    Raises:
+        DataError: a column holds neither numbers nor categories.
+    """
+    import pyarrow as pa
+
+    from recurra.data.columns.categories import NoCategoriesError, features_of, find_categories
+
+    table, kinds, notes, made = file.table, dict[str, list[str]](), list[str](), dict[str, tuple[str, ...]]()
+    first = len(columns.names) - len(columns.features) - len(columns.known)
+    for i, name in enumerate(columns.names[first:], first):
+        try:
+            kind = find_categories(file.table.column(i)) if known is None else known.get(name)
+        except NoCategoriesError as error:
+            raise DataError(
+                f"{file.path.name}: column {name} {error}: these are neither numbers nor categories"
+            ) from None
+        if kind is None:
+            continue
+        found = features_of(file, i, name, kind, notes)
+        at, kinds[name], made[name] = table.column_names.index(file.table.column_names[i]), list(kind), tuple(found)
+        table = table.remove_column(at)
+        for place, (feature, values) in enumerate(found.items(), at):
+            table = table.add_column(place, feature, pa.array(values))
+    expanded = (
+        tuple(chain.from_iterable(made.get(name, (name,)) for name in names))
+        for names in (columns.features, columns.known)
+    )
+    features, known_ahead = expanded
+    return table, dataclasses.replace(columns, features=features, known=known_ahead), kinds, notes
+
+
+def _without_categories(columns: Columns, categories: Mapping[str, Sequence[str]]) -> Columns:
+    """Returns the columns of the file: the reverse of `_with_categories`."""
+    origin = {f"{name}={category}": name for name, kind in categories.items() for category in kind}
+    features, known = (
+        tuple(dict.fromkeys(origin.get(name, name) for name in names)) for names in (columns.features, columns.known)
+    )
+    return dataclasses.replace(columns, features=features, known=known)
 
 
 def _reading(options: TimeOptions) -> TimeReading:
@@ -185,9 +251,10 @@ def _reading(options: TimeOptions) -> TimeReading:
 
 def _read(estimator: Any, path: Path, options: PredictOptions, columns: Columns | None = None) -> Panel:
     learnt = estimator.preparation_
-    chosen, frequency = columns or learnt.columns, learnt.frequency
+    categories = estimator.provenance_.categories or {}
+    chosen, frequency = _without_categories(columns or learnt.columns, categories), learnt.frequency
     reading = _reading(options).after(learnt.spelling)
-    found = _labelled(path, chosen, options, reading, frequency=frequency, fill_gaps=estimator.fill_gaps)
+    found = _labelled(path, chosen, options, reading, categories, frequency=frequency, fill_gaps=estimator.fill_gaps)
     return found.arguments[0]
 
 
@@ -233,8 +300,6 @@ def predict(estimator: Any, source: str, options: PredictOptions) -> Iterator[di
 
 def inputs(estimator: Any, source: str, options: PredictOptions) -> Iterator[tuple[Panel]]:
     """Yields all series of a file at once, with the known columns of the future."""
-    import dataclasses
-
     from recurra.data.columns.panel import with_future
 
     if source == "-":

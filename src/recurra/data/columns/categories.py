@@ -25,13 +25,14 @@ class NoCategoriesError(Exception):
     """A column holds neither numbers nor categories. The text says what it holds."""
 
 
-def find_categories(column: Any) -> list[str] | None:
+def find_categories(column: Any, *, booleans: bool = False) -> list[str] | None:
     """Returns the categories in a column, in alphabetical order; None for a column of numbers.
 
     A column of texts holds categories if at most half of them are numbers.
 
     Args:
         column: an Arrow column.
+        booleans: whether a column of truth values holds categories; else they are the numbers 0 and 1.
 
     Raises:
         NoCategoriesError: it holds lists, times, or too many different texts.
@@ -43,7 +44,7 @@ def find_categories(column: Any) -> list[str] | None:
     column = decoded(column)
     if pa.types.is_nested(column.type) or pa.types.is_temporal(column.type):
         raise NoCategoriesError(f"has values of type {column.type}")
-    if not is_text(column) and not pa.types.is_boolean(column.type):
+    if not is_text(column) and not (booleans and pa.types.is_boolean(column.type)):
         return None
     text = _text(column)
     numeric = pc.match_substring_regex(text, f"^(?:{NUMBER}|{COMMA_NUMBER})$")

@@ -198,7 +198,7 @@ class _Rows:
             known = self.columns.categories.get(name)
             return None if known is None else list(known)
         try:
-            return find_categories(self.file.table.column(i))
+            return find_categories(self.file.table.column(i), booleans=True)
         except NoCategoriesError as error:
             self._refuse(name, str(error))
 
