@@ -5,7 +5,7 @@ BIN := .venv/bin
 GCC ?= g++
 CLANG ?= $(notdir $(lastword $(shell ls /usr/bin/clang++ /usr/bin/clang++-[0-9]* 2>/dev/null | sort -V)))
 
-.PHONY: install demo test test-slow test-cluster test-data test-engine test-fuzz test-mutation bench wasm lint docs clean
+.PHONY: install demo test test-slow test-cluster test-data test-engine test-fuzz test-mutation bench wasm wheel lint docs clean
 install: .venv/installed          ## the package and its tools into .venv
 demo: install                     ## train on Korean film reviews and look at the result
 	$(BIN)/recurra demo
@@ -31,6 +31,11 @@ bench: .venv/measuring            ## our layers against torch's and ONNX Runtime
 wasm:                             ## the engine as WebAssembly, by Debian's emscripten 3.1.6; its bytes are committed
 	sh csrc/wasm/build.sh src/recurra/exporting/web/engine.wasm
 	cd src/recurra/exporting/web && sha256sum engine.wasm > ../../../../csrc/wasm/engine.wasm.sha256
+wheel: .venv/packaging            ## a wheel in dist/ for other machines, tested where no compiler is found. TESTS=tests/nn for fewer
+	rm -rf build/wheel && mkdir -p dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir dist build/wheel/recurra-*.whl
+	sh csrc/test_wheel.sh $(PYTHON) $$(ls -t dist/recurra-*.whl | head -1) $(TESTS)
 lint: .venv/developing            ## style, types, import direction
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp')
@@ -50,6 +55,9 @@ clean:                            ## what the other commands made
 	touch $@
 .venv/developing: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench,cluster]"
+	touch $@
+.venv/packaging: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[wheel]"
 	touch $@
 .venv/documenting: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"

@@ -177,7 +177,7 @@ private:
     template <class T>
     bool weights(nb::tuple all, Inputs<T>& in) {
         if (all.size() != shapes_.size()) return false;
-        return weights_from(in, [&](size_t i) { return PyTuple_GET_ITEM(all.ptr(), i); });
+        return weights_from(in, [&](size_t i) { return PyTuple_GetItem(all.ptr(), i); });
     }
     template <class T, class F>
     bool weights_from(Inputs<T>& in, F from) {
@@ -225,8 +225,8 @@ private:
         const bool lstm = spec_.cell == Cell::lstm;
         nb::handle h = state, c;
         if (lstm) {
-            if (!PyTuple_CheckExact(state.ptr()) || PyTuple_GET_SIZE(state.ptr()) != 2) return false;
-            h = PyTuple_GET_ITEM(state.ptr(), 0), c = PyTuple_GET_ITEM(state.ptr(), 1);
+            if (!PyTuple_CheckExact(state.ptr()) || PyTuple_Size(state.ptr()) != 2) return false;
+            h = PyTuple_GetItem(state.ptr(), 0), c = PyTuple_GetItem(state.ptr(), 1);
         }
         const auto find = [&](nb::handle t, int64_t size, const T*& data) {
             Tensor found;

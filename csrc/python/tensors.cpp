@@ -141,11 +141,11 @@ bool by_attributes(nb::handle t, Tensor& found) {
         else return false;
         if (nb::getattr(t, names.is_cpu).ptr() != Py_True || names.asked_negative(t)) return false;
         const nb::object shape = nb::getattr(t, names.shape), strides = method(names.stride);
-        found.dims = int(PyTuple_GET_SIZE(shape.ptr()));
+        found.dims = int(PyTuple_Size(shape.ptr()));
         if (found.dims > 3) return false;
         for (int i = 0; i < found.dims; ++i) {
-            found.shape[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(shape.ptr(), i));
-            found.strides[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(strides.ptr(), i));
+            found.shape[i] = PyLong_AsLongLong(PyTuple_GetItem(shape.ptr(), i));
+            found.strides[i] = PyLong_AsLongLong(PyTuple_GetItem(strides.ptr(), i));
         }
         found.data = PyLong_AsVoidPtr(method(names.data_ptr).ptr());
         return true;
