@@ -106,26 +106,39 @@ class VectorFile:
     def _take(self, wanted: Collection[str], most: int) -> Vectors:
         needed = {form.encode() for word in wanted for form in (word, word.lower())}
         rows: dict[str, int] = {}
-        table: list[np.ndarray] = []
+        table = _Table(self.size)
         for number, entry in enumerate(self.entries()):
             if number >= most and entry.word not in needed:
                 continue
             word, vector = entry.word.decode("utf-8", "replace"), self.vector(entry)
             if not np.isfinite(vector).all():
                 raise self.damaged(entry.place, f"the vector of {word!r:.40} has a number that is not finite")
-            if rows.setdefault(word, len(rows)) == len(table):  # of a word that is there twice, the first one counts
-                table.append(vector)
+            if rows.setdefault(word, len(rows)) == table.rows:  # of a word that is there twice, the first one counts
+                table.add(vector)
         for word in sorted(wanted):
             if word in rows or word.lower() in rows:
                 continue
             made = self.composed(word)
             if made is not None and np.isfinite(made).all():
                 rows[word] = len(rows)
-                table.append(made)
+                table.add(made)
         if not rows:
             raise DataError(f"{self.path.name} has no word vectors")
-        return Vectors(rows, np.stack(table))
+        return Vectors(rows, table.values[: table.rows])
 
     def damaged(self, place: int, what: str) -> DataError:
         """Returns the error for a place of the file."""
         return DataError(f"{self.path.name}, {self.unit} {place:,}: {what}")
+
+
+class _Table:
+    """A table that grows. Vectors in a list would need twice the memory at the end."""
+
+    def __init__(self, size: int) -> None:
+        self.values, self.rows = np.empty((1024, size), np.float32), 0
+
+    def add(self, vector: np.ndarray) -> None:
+        if self.rows == len(self.values):
+            self.values.resize((self.rows + self.rows // 4, len(vector)), refcheck=False)
+        self.values[self.rows] = vector
+        self.rows += 1

@@ -112,8 +112,9 @@ def _table(words: Sequence[str], given: Vectors, scale: float) -> np.ndarray:
     """
     missing = len(given.table)
     rows = np.array([given.rows.get(word, given.rows.get(word.lower(), missing)) for word in words])
-    mean = np.sqrt(np.mean(np.square(given.table), dtype=np.float64)) or 1.0
+    mean = np.linalg.norm(given.table.ravel()) / np.sqrt(given.table.size) or 1.0
     found = np.zeros((len(words), given.table.shape[1]), np.float16)
-    known = rows < missing
-    found[known] = np.clip(given.table[rows[known]] * np.float32(scale / mean), -6e4, 6e4)
+    for place, row in enumerate(rows):  # one by one: the tables are large
+        if row < missing:
+            found[place] = np.clip(given.table[row] * np.float32(scale / mean), -6e4, 6e4)
     return found
