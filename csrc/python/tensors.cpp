@@ -56,6 +56,10 @@ struct NegativeBit {
     bool in(const Described& d) const { return (uint64_t(d.shape[word]) & mask) != 0; }
 };
 
+PyObject* call_one(PyObject* f, PyObject* argument) {  // PyObject_CallOneArg is not in the stable ABI
+    return PyObject_Vectorcall(f, &argument, 1, nullptr);
+}
+
 // Objects of torch, looked up once.
 struct Torch {
     nb::object module = nb::module_::import_("torch");
@@ -71,7 +75,7 @@ struct Torch {
 
     bool asked_negative(nb::handle t) const {
         const nb::object held = nb::borrow(t);  // other Python threads may run during the call
-        const nb::object found = nb::steal(PyObject_CallOneArg(is_neg.ptr(), t.ptr()));
+        const nb::object found = nb::steal(call_one(is_neg.ptr(), t.ptr()));
         if (!found.is_valid()) nb::raise_python_error();
         return found.ptr() == Py_True;
     }
@@ -129,7 +133,8 @@ bool by_table(nb::handle t, Tensor& found) {
 bool by_attributes(nb::handle t, Tensor& found) {
     const Torch& names = torch();
     const auto method = [&](const nb::object& name) {
-        PyObject* result = PyObject_CallMethodNoArgs(t.ptr(), name.ptr());
+        PyObject* self = t.ptr();
+        PyObject* result = PyObject_VectorcallMethod(name.ptr(), &self, 1, nullptr);
         if (!result) nb::raise_python_error();
         return nb::steal(result);
     };
@@ -206,7 +211,7 @@ nb::object lend(Numbers kind, const int64_t* sizes, int dims, void** data) {
         auto* self = static_cast<Managed*>(PyCapsule_GetPointer(c, "dltensor"));
         self->deleter(self);
     }));
-    made = PyObject_CallOneArg(torch().from_dlpack.ptr(), capsule.ptr());
+    made = call_one(torch().from_dlpack.ptr(), capsule.ptr());
     if (!made) nb::raise_python_error();
     return nb::steal(made);
 }
