@@ -25,7 +25,7 @@ done
   python -m pip install --quiet --disable-pip-version-check --only-binary :all: -c constraints.txt "$wheel"
   recurra doctor > "$environment/doctor.txt"
   cat "$environment/doctor.txt"
-  python -c 'from recurra.ops.native import bindings; assert bindings.absent is None, bindings.absent'
+  python -c 'from recurra.ops.native import bindings; assert not bindings.absent, bindings.absent'
 )
 
 "$environment/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt "$wheel[dev,bench,cluster]"
