@@ -30,7 +30,7 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def run_alone(program: Path, check: str, folder: Path, *arguments: str) -> dict[str, Any]:
+def run_alone(program: Path, check: str, folder: Path, *arguments: str, seconds: float = 1500) -> dict[str, Any]:
     """Runs a program and returns what it wrote to the file `CHECK.json` in the folder.
 
     Args:
@@ -38,6 +38,7 @@ def run_alone(program: Path, check: str, folder: Path, *arguments: str) -> dict[
         check: what it checks.
         folder: for its files.
         arguments: the others.
+        seconds: time limit.
     """
     if not _can_be_alone():
         pytest.skip("needs network namespaces")
@@ -45,7 +46,7 @@ def run_alone(program: Path, check: str, folder: Path, *arguments: str) -> dict[
     command = [*_NAMESPACES, "sh", "-c", inner, "sh", str(program), check, str(folder), *arguments]
     helpers = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": helpers}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds)
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads((folder / f"{check}.json").read_text())
 

@@ -21,7 +21,8 @@ __all__ = ["folder"]
 
 def check(name: str, folder: Path) -> dict[str, Any]:
     """Runs a check of `ray_checks.py` and returns what it found."""
-    return run_alone(PROGRAM, name, folder, KILLS, NODES)
+    more = int(KILLS) + int(NODES) - 2
+    return run_alone(PROGRAM, name, folder, KILLS, NODES, seconds=1500 + 300 * more)
 
 
 @needs_ray
