@@ -116,7 +116,7 @@ def order(
     given: dict[str, Any] = {"cell": cell, "tokens": tokens, "hidden_size": hidden_size, "epochs": epochs}
     _needs_data(data, test=test, input=input, target=target, id=id, time=time, features=features)
     if data is not None:
-        columns = Columns(input, target, id, time, listed(features))
+        columns = Columns(input, listed(target), id, time, listed(features))
         given["X"], given["y"] = read_labelled("classify", data, columns, FileOptions()).arguments
         if test is not None:
             given["test"] = read_labelled("classify", test, columns, FileOptions()).arguments
