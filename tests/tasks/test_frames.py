@@ -174,8 +174,8 @@ def test_an_iterator_is_read_once(model):
         (np.array(1), "y is one value, 1"),
         (scipy.sparse.eye(30, format="csr"), "y is a sparse matrix"),
         ([0] * 29, "X has 30 sequences but y has 29 values"),
-        ([["a"], ["a", "b"]] * 15, "1 values in row 0, 2 in row 1; .* one model per label"),
-        (np.eye(30, 3).astype(int), r"got values of shape \(3,\) each; .* one model per column"),
+        ([[1], [1, 2], 3] * 10, "1 values in row 0, 2 in row 1; .* a list of labels for each sequence"),
+        (2 * np.eye(30, 3).astype(int), r"y has the shape \(\d+, 3\), but holds values other than 0 and 1"),
     ],
 )
 def test_targets_of_other_kinds(y, message):

@@ -43,7 +43,7 @@ def demo(
         options = FitOptions(out=out, random_state=seed, overwrite=overwrite or out == OUT)
 
         def read(path: Path, cache: Path | None) -> Labelled:
-            return read_labelled("classify", path, Columns("document", "label"), FileOptions(), cache)
+            return read_labelled("classify", path, Columns("document", ("label",)), FileOptions(), cache)
 
         estimator = train("classify", folder / "train.tsv", options, read)
         texts, truth = read(folder / "test.tsv", None).arguments
