@@ -179,7 +179,7 @@ def _solve(examples: Examples, strength: float) -> dict[str, np.ndarray]:
                 continue
             model = LogisticRegression(C=strength, max_iter=200)
             model.fit(features, label, sample_weight=weights)
-            coefficients[:, i], bias[i] = model.coef_[0], model.intercept_[0]
+            coefficients[:, i], bias[i] = model.coef_[0], np.atleast_1d(model.intercept_)[0]
     else:
         known = np.unique(targets)
         bias[np.setdiff1d(np.arange(outputs), known)] = ABSENT
