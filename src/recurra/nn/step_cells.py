@@ -89,10 +89,6 @@ class _TorchCell(_Base):
 class RNNCell(_TorchCell, torch.nn.RNNCell):
     """`torch.nn.RNNCell`: same arguments, same `state_dict`, same results. Calls without gradients are faster.
 
-    Args:
-        *args: as in `torch.nn.RNNCell`.
-        **kwargs: likewise.
-
     Example:
         >>> import torch
         >>> from recurra import nn
@@ -111,10 +107,6 @@ class RNNCell(_TorchCell, torch.nn.RNNCell):
 class GRUCell(_TorchCell, torch.nn.GRUCell):
     """`torch.nn.GRUCell`: same arguments, same `state_dict`, same results. Calls without gradients are faster.
 
-    Args:
-        *args: as in `torch.nn.GRUCell`.
-        **kwargs: likewise.
-
     Example:
         >>> import torch
         >>> from recurra import nn
@@ -128,10 +120,6 @@ class GRUCell(_TorchCell, torch.nn.GRUCell):
 
 class LSTMCell(_TorchCell, torch.nn.LSTMCell):
     """`torch.nn.LSTMCell`: same arguments, same `state_dict`, same results. Calls without gradients are faster.
-
-    Args:
-        *args: as in `torch.nn.LSTMCell`.
-        **kwargs: likewise.
 
     Example:
         >>> import torch
