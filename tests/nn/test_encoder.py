@@ -7,6 +7,7 @@ import torch
 
 from recurra import cells, nn
 from recurra.nn import LSTM, SequenceEncoder, build_recurrent, init_recurrent_
+from recurra.nn.tokens.vector_embedding import VectorEmbedding
 
 
 def test_by_default_it_is_one_lstm_of_128_units_that_reads_forwards():
@@ -134,3 +135,12 @@ def test_without_dropout_no_random_number_is_drawn():
     before = torch.get_rng_state()
     encoder(torch.ones(2, 3, dtype=torch.int64), torch.tensor([3, 2]))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_given_vectors_are_beside_the_trained_ones():
+    encoder = SequenceEncoder(10, 4, hidden_size=3, vectors=(6, 5))
+    embedding = encoder.embedding
+    assert isinstance(embedding, VectorEmbedding)
+    assert (embedding.num_embeddings, embedding.trained.num_embeddings, embedding.embedding_dim) == (10, 6, 9)
+    output, last = encoder(torch.tensor([[1, 9]]), torch.tensor([2]))
+    assert (output.shape, last.shape) == ((1, 2, 3), (1, 3))
