@@ -24,10 +24,6 @@ from .dynamo import admit
 from .session import ONE_DIRECTION, Session
 
 Lengths = Tensor | Sequence[int] | None
-NO_SCRIPT = (
-    "torch.jit.script cannot compile Recurra's layers; call recurra.restore(model) first, "
-    "or use torch.compile, torch.export or torch.jit.trace"
-)
 
 
 def checked_share(name: str, value: float) -> float:
@@ -77,7 +73,28 @@ def _weights(layer: Any) -> list[Tensor]:
     ]
 
 
-class _TorchRecurrent(_Base):
+class EngineModule:
+    """What the layers and cells with torch's interface have of the engine."""
+
+    stack: Any
+
+    @cached_property
+    def _fast_layers(self) -> FastLayers:
+        return FastLayers(self.stack)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[arg-type]
+        state.pop("_fast_layers", None)  # made again at the next call
+        return state
+
+    def __prepare_scriptable__(self) -> Any:
+        raise EngineError(
+            "torch.jit.script cannot compile Recurra's layers; call recurra.restore(model) first, "
+            "or use torch.compile, torch.export or torch.jit.trace"
+        )
+
+
+class _TorchRecurrent(EngineModule, _Base):
     """Base of the three torch-compatible layers: torch's constructor and names with `recurrence`."""
 
     engine = "auto"
@@ -211,18 +228,6 @@ class _TorchRecurrent(_Base):
     @cached_property
     def _weight_names(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.stack.named_shapes())
-
-    @cached_property
-    def _fast_layers(self) -> FastLayers:
-        return FastLayers(self.stack)
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())  # type: ignore[misc]
-        state.pop("_fast_layers", None)  # made again at the next call
-        return state
-
-    def __prepare_scriptable__(self) -> Any:
-        raise EngineError(NO_SCRIPT)
 
     def _traced(self, *arguments: Any) -> Any:
         """Adds one node to the graph of torch.fx, as for torch's own layers."""

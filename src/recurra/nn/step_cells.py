@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,11 +10,9 @@ from torch.compiler import is_dynamo_compiling
 from torch.fx import Proxy
 
 from recurra import cells
-from recurra.errors import EngineError
 from recurra.ops import Stack
-from recurra.ops.registry import FastLayers
 
-from .recurrent import NO_SCRIPT
+from .recurrent import EngineModule
 
 if TYPE_CHECKING:
     _Base = torch.nn.RNNCellBase
@@ -30,7 +27,7 @@ class _OneStep(Stack):
         return tuple(self.shapes(0).items())
 
 
-class _TorchCell(_Base):
+class _TorchCell(EngineModule, _Base):
     """Base of the three cells: calls without gradients use the engine, all others torch."""
 
     def _cell(self) -> cells.Cell:
@@ -40,18 +37,6 @@ class _TorchCell(_Base):
     def stack(self) -> Stack:
         """Cell and sizes."""
         return _OneStep(self._cell(), self.input_size, self.hidden_size, bias=self.bias)
-
-    @cached_property
-    def _fast_layers(self) -> FastLayers:
-        return FastLayers(self.stack)
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())  # type: ignore[misc]
-        state.pop("_fast_layers", None)  # made again at the next call
-        return state
-
-    def __prepare_scriptable__(self) -> Any:
-        raise EngineError(NO_SCRIPT)
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         """Runs one time step like the cell of torch.
