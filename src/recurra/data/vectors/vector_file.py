@@ -29,6 +29,10 @@ class Vectors(NamedTuple):
     rows: Mapping[str, int]
     table: np.ndarray
 
+    def row_of(self, word: str) -> int | None:
+        """Returns the row of a word, else that of the word in lower case; None if both are missing."""
+        return self.rows.get(word, self.rows.get(word.lower()))
+
 
 class Entry(NamedTuple):
     """A word of a file, whose vector is read only if it is needed.

@@ -77,7 +77,7 @@ class WithVectors(Estimator):
         vars(self)["_vectors"] = found = file.take(words, self.vector_words)
         add(found.rows, file.size)
         if self.verbose:
-            known = sum(word in found.rows or word.lower() in found.rows for word in words)
+            known = sum(found.row_of(word) is not None for word in words)
             share = f" ({known / len(words):.0%})" if words else ""
             say(
                 f"{file.path.name}: vectors with {file.size:,} numbers for {known:,} of {len(words):,} different words "
@@ -92,9 +92,9 @@ class WithVectors(Estimator):
         weights, given = super()._initial_weights(), vars(self).pop("_vectors", None)
         if self.vectors is None or self._start is not None:
             return weights
-        words, file = self._numbered_words(), open_vectors(self.vectors)
+        words = self._numbered_words()
         if given is None:  # the encoder is that of a run that continues
-            given = file.take(words, 0)
+            given = open_vectors(self.vectors).take(words, 0)
         layer = self.network_.get_submodule(self.embedding_path)
         if isinstance(layer, VectorEmbedding):
             scale = float(layer.trained.weight.detach().std())
@@ -110,11 +110,10 @@ def _table(words: Sequence[str], given: Vectors, scale: float) -> np.ndarray:
         given: vectors of words.
         scale: root mean square of the result.
     """
-    missing = len(given.table)
-    rows = np.array([given.rows.get(word, given.rows.get(word.lower(), missing)) for word in words])
     mean = np.linalg.norm(given.table.ravel()) / np.sqrt(given.table.size) or 1.0
     found = np.zeros((len(words), given.table.shape[1]), np.float16)
-    for place, row in enumerate(rows):  # one by one: the tables are large
-        if row < missing:
+    for place, word in enumerate(words):  # one by one: the tables are large
+        row = given.row_of(word)
+        if row is not None:
             found[place] = np.clip(given.table[row] * np.float32(scale / mean), -6e4, 6e4)
     return found
