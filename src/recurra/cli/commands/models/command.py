@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from recurra.cli.support.command import Command
 from recurra.cli.support.help.brief import RARE
 from recurra.cli.tasks import fitting_options, task_module
 from recurra.errors import UsageError
+
+from .listing import read_object
 
 OF_ANY_MODEL = ("input", "target", "workers")
 """Shared options that the help shows if the command line names no model."""
@@ -44,8 +45,5 @@ def _fitting(words: Sequence[str]) -> Collection[str]:
 
 def _task_of(word: str) -> str | None:
     """Returns the task of a model folder without loading it; None if the word names no model."""
-    try:
-        task = json.loads((Path(word) / "config.json").read_text(encoding="utf-8"))["task"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    task = read_object(Path(word, "config.json")).get("task")
     return task if isinstance(task, str) else None

@@ -68,13 +68,13 @@ def _models(folder: Path) -> Iterator[Path]:
     """Yields the model folders in and below a folder, in alphabetical order. Links to folders are not followed."""
     for name, below, files in os.walk(folder):
         below[:] = sorted(one for one in below if not one.startswith("."))
-        if "config.json" in files and _read(Path(name, "config.json")).get("format") == "recurra":
+        if "config.json" in files and read_object(Path(name, "config.json")).get("format") == "recurra":
             below.clear()
             yield Path(name)
 
 
 def _described(path: Path, folder: Path) -> dict[str, Any]:
-    config, metrics = _read(path / "config.json"), _read(path / "metrics.json")
+    config, metrics = read_object(path / "config.json"), read_object(path / "metrics.json")
     params, comparison = _object(config, "params"), _object(metrics, "comparison")
     figure = comparison.get("figure")
     return {
@@ -108,7 +108,7 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """Returns the JSON object in a file; an empty one if there is none."""
     try:
         found = _json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size <= MOST_BYTES else None
