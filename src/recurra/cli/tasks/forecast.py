@@ -14,7 +14,7 @@ import typer
 from recurra.cli.support.console import say, show_table
 from recurra.cli.support.files import Labelled, listed, read_numbers
 from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, TimeOptions, parse_list, with_options
-from recurra.errors import DataError, UsageError
+from recurra.errors import UsageError
 
 from . import TIMES
 from .many_to_one import Train
@@ -208,17 +208,12 @@ def _with_categories(
     """
     import pyarrow as pa
 
-    from recurra.data.columns.categories import NoCategoriesError, features_of, find_categories
+    from recurra.data.columns.categories import categories_of, features_of
 
     table, kinds, notes, made = file.table, dict[str, list[str]](), list[str](), dict[str, tuple[str, ...]]()
     first = len(columns.names) - len(columns.features) - len(columns.known)
     for i, name in enumerate(columns.names[first:], first):
-        try:
-            kind = find_categories(file.table.column(i)) if known is None else known.get(name)
-        except NoCategoriesError as error:
-            raise DataError(
-                f"{file.path.name}: column {name} {error}: these are neither numbers nor categories"
-            ) from None
+        kind = categories_of(file, i, name, known)
         if kind is None:
             continue
         found = features_of(file, i, name, kind, notes)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from recurra._util.messages import listed, shortened
 from recurra.data.files.table import DataFile, decoded, is_text
+from recurra.errors import DataError
 
 from .numbers import COMMA_NUMBER, MISSING, NUMBER, parse_numbers
 
@@ -55,6 +56,29 @@ def find_categories(column: Any, *, booleans: bool = False) -> list[str] | None:
     if len(found) > min(MOST_CATEGORIES, max(len(text) // 2, 2)):
         raise NoCategoriesError(f"has {len(found):,} different texts, such as {shortened(found[0])}")
     return found
+
+
+def categories_of(
+    file: DataFile, i: int, name: str, known: Mapping[str, Sequence[str]] | None, *, booleans: bool = False
+) -> list[str] | None:
+    """Returns the categories of a column of a table; None for a column of numbers.
+
+    Args:
+        file: the table.
+        i: position of the column.
+        name: its name in the training data.
+        known: the categories of the columns that have them in the training data; None to find them.
+        booleans: see `find_categories`.
+
+    Raises:
+        DataError: the column holds neither numbers nor categories.
+    """
+    if known is not None:
+        return list(known[name]) if name in known else None
+    try:
+        return find_categories(file.table.column(i), booleans=booleans)
+    except NoCategoriesError as error:
+        raise DataError(f"{file.path.name}: column {name} {error}: these are neither numbers nor categories") from None
 
 
 def features_of(

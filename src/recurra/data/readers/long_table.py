@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recurra._util.messages import counted, plain_name, shortened
-from recurra.data.columns.categories import NoCategoriesError, features_of, find_categories
+from recurra.data.columns.categories import categories_of, features_of
 from recurra.data.columns.decimals import with_decimal_points
 from recurra.data.columns.inputs import Arrays
 from recurra.data.columns.numbers import parse_numbers
@@ -126,7 +126,7 @@ def read_long(
     file, empty = read_filled(path, columns.names, options, cache_dir=cache_dir)
     width = 1 + len(columns.features)
     goals = range(len(columns.names) - len(columns.targets), len(columns.names))
-    kinds = [_kind(file, i, columns) for i in range(1, width)]
+    kinds = [categories_of(file, i, file.table.column_names[i], columns.categories) for i in range(1, width)]
     measured = [i for i, kind in enumerate(kinds, 1) if kind is None] + [*(goals if numbers else ())]
     file, notes = with_decimal_points(file, measured, options.decimal)
     names = [file.table.column_names[i] for i in range(len(columns.names))]
@@ -187,21 +187,6 @@ def _elapsed(times: Times, column: Any, codes: np.ndarray, order: np.ndarray) ->
     found = np.zeros(len(order))
     found[order[1:]] = np.where(np.diff(codes[order]) == 0, steps, 0.0)
     return found
-
-
-def _kind(file: DataFile, i: int, columns: LongColumns) -> list[str] | None:
-    """Returns the categories of a column; None for a column of numbers.
-
-    Raises:
-        DataError: it holds neither.
-    """
-    name, known = file.table.column_names[i], columns.categories
-    if known is not None:
-        return list(known[name]) if name in known else None
-    try:
-        return find_categories(file.table.column(i))
-    except NoCategoriesError as error:
-        raise DataError(f"{file.path.name}: column {name} {error}: these are neither numbers nor categories") from None
 
 
 def _ids(file: DataFile, name: str) -> tuple[np.ndarray, list[Any]]:

@@ -9,14 +9,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recurra._util.messages import counted, listed, plain_name
-from recurra.data.columns.categories import NoCategoriesError, features_of, find_categories
+from recurra.data.columns.categories import NoCategoriesError, categories_of, features_of, find_categories
 from recurra.data.columns.decimals import with_decimal_points
 from recurra.data.columns.inputs import Arrays
 from recurra.data.columns.numbers import parse_numbers
@@ -194,22 +194,16 @@ class _Rows:
             i: position of the column.
             name: its name in the training data.
         """
-        if self.columns.categories is not None:
-            known = self.columns.categories.get(name)
-            return None if known is None else list(known)
+        if self.columns.features or self.columns.categories is not None:
+            return categories_of(self.file, i, name, self.columns.categories, booleans=True)
         try:
             return find_categories(self.file.table.column(i), booleans=True)
         except NoCategoriesError as error:
-            self._refuse(name, str(error))
-
-    def _refuse(self, name: str, what: str) -> NoReturn:
-        if self.columns.features:
-            raise DataError(f"{self.file.path.name}: column {name} {what}: these are neither numbers nor categories")
-        raise UsageError(
-            f"name a column of {self.file.path.name} with --input, for column {name} {what}\n"
-            "For items in rows, give the columns of numbers and categories with --features; for one row a step also "
-            "--id and --time."
-        )
+            raise UsageError(
+                f"name a column of {self.file.path.name} with --input, for column {name} {error}\n"
+                "For items in rows, give the columns of numbers and categories with --features; for one row a step "
+                "also --id and --time."
+            ) from None
 
 
 def _position(file: DataFile, name: str) -> int:
