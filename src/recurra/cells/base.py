@@ -71,13 +71,13 @@ class Cell(ABC):
         keeps: the gate that determines how much of the last state is kept; `""` if there is none.
 
     Example:
-        A minimal gated unit, one gate fewer than a GRU:
+        One gate fewer than a GRU:
 
         >>> import torch
         >>> from recurra import nn
         >>> from recurra.cells import Cell, Step, linear
-        >>> class MGU(Cell):
-        ...     name, gates, states = "mgu", ("forget", "candidate"), ("hidden",)
+        >>> class OneGate(Cell):
+        ...     name, gates, states = "one_gate", ("forget", "candidate"), ("hidden",)
         ...     def step(self, x, state, weights):
         ...         (h,) = state
         ...         f_x, n_x = linear(x, weights, "ih").chunk(2, -1)
@@ -85,7 +85,7 @@ class Cell(ABC):
         ...         f = torch.sigmoid(f_x + f_h)
         ...         n = torch.tanh(n_x + f * n_h)
         ...         return Step(((1 - f) * h + f * n,), (f, n))
-        >>> layer = nn.Recurrent(MGU(), 5, 8, num_layers=2, bidirectional=True, batch_first=True)
+        >>> layer = nn.Recurrent(OneGate(), 5, 8, num_layers=2, bidirectional=True, batch_first=True)
         >>> output, (hidden,) = layer(torch.randn(3, 10, 5), lengths=[10, 0, 4])
         >>> tuple(output.shape), tuple(hidden.shape)
         ((3, 10, 16), (4, 3, 8))
@@ -130,6 +130,19 @@ class Cell(ABC):
             shapes["weight_hr"] = (proj_size, hidden_size)
         return shapes
 
+    def initial(self, name: str, shape: tuple[int, ...]) -> Tensor | None:
+        """Returns the values of a weight at the start; None for those of the layer, U(-1/√hidden, 1/√hidden).
+
+        Args:
+            name: name of the weight, as in `shapes`.
+            shape: its shape.
+        """
+        return None
+
+    def activation(self, gate: str) -> str:
+        """Returns the function of a gate: `"sigmoid"`, `"tanh"`, or another one, which does not saturate."""
+        return "tanh" if gate == "candidate" else "sigmoid"
+
     def state_sizes(self, hidden_size: int, *, proj_size: int = 0) -> tuple[int, ...]:
         """Size of each state; a projection narrows the hidden state only."""
         return (proj_size or hidden_size, *[hidden_size] * (len(self.states) - 1))
@@ -146,3 +159,53 @@ def linear(x: Tensor, weights: Mapping[str, Tensor], side: str) -> Tensor:
     product = x @ weights[f"weight_{side}"].T
     bias = weights.get(f"bias_{side}")
     return product if bias is None else product + bias
+
+
+def block_linear(h: Tensor, weight: Tensor, heads: int) -> Tensor:
+    """`W h` for a block-diagonal matrix: each head of the state is multiplied with its own block.
+
+    Args:
+        h: state `(batch, hidden)`; its units are divided evenly among the heads.
+        weight: `(gates * hidden, hidden // heads)`, for each gate the rows of its units, each with the columns of the
+            head of its unit.
+        heads: number of heads.
+
+    Returns:
+        `(batch, gates * hidden)`.
+
+    Example:
+        >>> import torch
+        >>> block_linear(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0]]), heads=2).tolist()
+        [[3.0, 8.0]]
+    """
+    import torch
+
+    size = h.shape[-1] // heads
+    parts = h.split(size, dim=-1)
+    return torch.cat([parts[i % heads] @ block.T for i, block in enumerate(weight.split(size))], dim=-1)
+
+
+def layer_norm(x: Tensor, gain: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Normalizes the units of a step to mean 0 and variance 1, multiplies by the gain and adds the bias.
+
+    Example:
+        >>> import torch
+        >>> layer_norm(torch.tensor([[0.0, 2.0]]), torch.ones(2)).round().tolist()
+        [[-1.0, 1.0]]
+    """
+    from torch.nn import functional
+
+    return functional.layer_norm(x, gain.shape, gain, bias)
+
+
+def softplus(x: Tensor) -> Tensor:
+    """`log(1 + exp(x))`; `-softplus(-x)` is the logarithm of the sigmoid.
+
+    Example:
+        >>> import torch
+        >>> softplus(torch.tensor(0.0)).exp().item()
+        2.0
+    """
+    from torch.nn import functional
+
+    return functional.softplus(x)

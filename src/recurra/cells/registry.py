@@ -11,9 +11,22 @@ from typing import NamedTuple, TypeVar
 from recurra.errors import UsageError
 
 from .base import Cell
+from .elementwise.indrnn import IndRNN
+from .elementwise.mingru import MinGRU
+from .elementwise.minlstm import MinLSTM
+from .elementwise.rglru import RGLRU
+from .elementwise.sru import SRU
 from .gru import GRU
 from .lstm import LSTM
 from .rnn import RNN
+from .variants.coupled_lstm import CoupledLSTM
+from .variants.layer_norm_gru import LayerNormGRU
+from .variants.layer_norm_lstm import LayerNormLSTM
+from .variants.mgu import MGU
+from .variants.mogrifier_lstm import MogrifierLSTM
+from .variants.peephole_lstm import PeepholeLSTM
+from .variants.reset_before_gru import ResetBeforeGRU
+from .variants.slstm import SLSTM
 
 CellLike = str | Cell | type[Cell]
 """A cell as a parameter: the name of a known one, or another cell as an instance or class.
@@ -49,11 +62,24 @@ _BUILT_IN = {
     "gru": Known(GRU(), "GRU", "GRU"),
     "rnn": Known(RNN(), "RNN", "RNN"),
     "rnn_relu": Known(RNN("relu"), "RNN (relu)", "RNN"),
+    "layer_norm_lstm": Known(LayerNormLSTM(), "LSTM, layer norm"),
+    "peephole_lstm": Known(PeepholeLSTM(), "peephole LSTM"),
+    "coupled_lstm": Known(CoupledLSTM(), "coupled LSTM"),
+    "mogrifier_lstm": Known(MogrifierLSTM(), "Mogrifier LSTM"),
+    "slstm": Known(SLSTM(), "sLSTM"),
+    "minlstm": Known(MinLSTM(), "minLSTM"),
+    "layer_norm_gru": Known(LayerNormGRU(), "GRU, layer norm"),
+    "reset_before_gru": Known(ResetBeforeGRU(), "GRU, reset before"),
+    "mgu": Known(MGU(), "MGU"),
+    "mingru": Known(MinGRU(), "minGRU"),
+    "indrnn": Known(IndRNN(), "IndRNN"),
+    "sru": Known(SRU(), "SRU"),
+    "rglru": Known(RGLRU(), "RG-LRU"),
 }
 _registered: dict[str, Known] = {}
 
 FAMILIES = ("rnn", "lstm", "gru")
-"""One cell of each built-in class, the simplest first."""
+"""The three basic cells, the simplest first."""
 
 
 def known() -> dict[str, Known]:
@@ -65,8 +91,8 @@ def names(*, memoryless: bool = True) -> tuple[str, ...]:
     """Returns the values that the parameter `cell` may have, with or without `"none"`.
 
     Example:
-        >>> names()
-        ('lstm', 'gru', 'rnn', 'rnn_relu', 'none')
+        >>> names()[:5], names()[-1]
+        (('lstm', 'gru', 'rnn', 'rnn_relu', 'layer_norm_lstm'), 'none')
     """
     return (*known(), NO_MEMORY) if memoryless else tuple(known())
 

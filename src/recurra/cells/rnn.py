@@ -42,3 +42,7 @@ class RNN(Cell):
         total = linear(x, weights, "ih") + linear(h, weights, "hh")
         n = alter("candidate", total.tanh() if self.nonlinearity == "tanh" else total.relu())
         return Step((n,), (n,))
+
+    def activation(self, gate: str) -> str:
+        """See `Cell.activation`."""
+        return self.nonlinearity

@@ -198,7 +198,7 @@ def _examine(network: torch.nn.Module, subject: Subject | None) -> tuple[list[Li
     bad, look, lights = bad_weights(network), None, []
     missing = ["saturation, dead units and gradients: give some data"] if subject is None else []
     if bad is None:
-        lights.append(_radius_light(radii))
+        lights += [_radius_light(radii)] if radii else []  # not every cell has a recurrent matrix
         look = subject and _DataPass(subject)
         bad = look and look.bad
     lights.insert(0, FINITE.light(bad.number if bad else 0, f"{bad.value} in {bad.where}" if bad else ""))

@@ -91,22 +91,24 @@ def init_long_memory(network: ProbeNetwork, lag: int) -> None:
     """Initializes a layer for long memory.
 
     Recurrent matrices become orthogonal, which preserves norms (Saxe and others 2014), or the identity for ReLU cells
-    (Le, Jaitly and Hinton, "A simple way to initialize recurrent networks of rectified linear units", 2015). In LSTM
-    and GRU, the biases of the forget and update gates are set so that units keep their state for 1 to `lag` steps
-    (Tallec and Ollivier, "Can recurrent neural networks warp time?", 2018).
+    (Le, Jaitly and Hinton, "A simple way to initialize recurrent networks of rectified linear units", 2015). The biases
+    of forget and update gates are set so that units keep their state for 1 to `lag` steps (Tallec and Ollivier, "Can
+    recurrent neural networks warp time?", 2018). Cells without these gates keep their own initialization.
     """
     layer = network.layer
     init_recurrent_(layer)
     gates, size = layer.stack.cell.gates, layer.stack.hidden_size
     weights = dict(layer.named_parameters())
-    if not {"forget", "update"} & {*gates}:
+    keeping = next((gate for gate in ("forget", "update") if gate in gates), None)
+    if keeping is None:
         if getattr(layer, "nonlinearity", "") == "relu":
             torch.nn.init.eye_(weights["weight_hh_l0"])
         return
-    for name in ("bias_ih_l0", "bias_hh_l0"):
-        torch.nn.init.zeros_(weights[name])
+    biases = [weights[name].detach() for name in ("bias_ih_l0", "bias_hh_l0") if name in weights]
+    for bias in biases:
+        torch.nn.init.zeros_(bias)
     steps = torch.empty(size).uniform_(1, max(lag - 1, 2))
-    bias = weights["bias_hh_l0"].detach().view(len(gates), size)
-    bias[gates.index("forget" if "forget" in gates else "update")] = steps.log()
-    if "forget" in gates:
-        bias[gates.index("input")] = -steps.log()
+    rows = biases[-1].split(size)  # in the order of the gates
+    rows[gates.index(keeping)].copy_(steps.log())
+    if "input" in gates:
+        rows[gates.index("input")].copy_(-steps.log())

@@ -221,8 +221,8 @@ def build_recurrent(
     Example:
         >>> build_recurrent("gru", 3, 4, 1)
         GRU(3, 4, batch_first=True)
-        >>> [type(build_recurrent(cell, 3, 4, 1)).__name__ for cell in CELLS]
-        ['LSTM', 'GRU', 'RNN', 'RNN', 'Memoryless']
+        >>> [type(build_recurrent(cell, 3, 4, 1)).__name__ for cell in (*CELLS[3:5], CELLS[-1])]
+        ['RNN', 'Recurrent', 'Memoryless']
     """
     if cell == NO_MEMORY:
         return Memoryless(input_size, hidden_size, num_layers, dropout=dropout)
@@ -247,6 +247,8 @@ def init_recurrent_(layer: Layer, *, orthogonal: bool = True) -> None:
     Saxe and others, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", 2014;
     Jozefowicz and others, "An empirical exploration of recurrent network architectures", 2015.
 
+    Weights for which the cell has initial values, see `Cell.initial`, are left.
+
     Args:
         layer: the layer, changed in place.
         orthogonal: whether each gate gets an orthogonal matrix.
@@ -266,11 +268,14 @@ def init_recurrent_(layer: Layer, *, orthogonal: bool = True) -> None:
     """
     if isinstance(layer, Memoryless):
         return
-    size, gates = layer.stack.hidden_size, layer.stack.cell.gates
+    stack = layer.stack
+    size, gates, known = stack.hidden_size, stack.cell.gates, dict(stack.named_shapes())
     for name, weight in layer.named_parameters():
+        if name not in known or stack.initial(name) is not None:
+            continue
         if name.startswith("weight_hh") and orthogonal:
             with reproducible_algebra():
-                for rows in weight.detach().split(size):
+                for rows in weight.detach().split(size if stack.proj_size else weight.shape[1]):
                     torch.nn.init.orthogonal_(rows)
         elif name.startswith("bias_hh") and "forget" in gates:
             rows = gates.index("forget") * size

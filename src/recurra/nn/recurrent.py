@@ -429,10 +429,14 @@ class Recurrent(torch.nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws every weight from U(-1/√hidden, 1/√hidden), like torch."""
+        """Draws every weight from U(-1/√hidden, 1/√hidden), like torch, if the cell has no initial values for it."""
         bound = 1 / math.sqrt(self.stack.hidden_size)
-        for weight in self.parameters():
-            torch.nn.init.uniform_(weight, -bound, bound)
+        for name, weight in self.named_parameters():
+            values = self.stack.initial(name)
+            if values is None:
+                torch.nn.init.uniform_(weight, -bound, bound)
+            else:
+                weight.detach().copy_(values)
 
     def forward(
         self, input: Tensor, states: Tensor | tuple[Tensor, ...] | None = None, lengths: Lengths = None

@@ -93,6 +93,12 @@ class Stack:
             for name, shape in self.shapes(layer).items()
         )
 
+    def initial(self, name: str) -> Tensor | None:
+        """Values of a weight at the start by its name in `named_shapes`; None if the cell has none for it."""
+        own = name.rpartition("_l")[0]
+        layer = int(name.removesuffix("_reverse")[len(own) + 2 :])
+        return self.cell.initial(own, self.shapes(layer)[own])
+
     def split(self, weights: Sequence[Tensor]) -> list[dict[str, Tensor]]:
         """Groups flat weights by layer and direction: one mapping per `layer * directions + direction`."""
         names = tuple(self.shapes(0))

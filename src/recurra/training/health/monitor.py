@@ -138,11 +138,10 @@ class HealthMonitor(pl.Callback):
         if not layers or not self._allows(cost):
             return {}
         begin = time.thread_time()
-        found = max(
-            (r for name, m in layers for r in spectral_radii(name, m.stack, m.weights())), key=lambda r: r.radius
-        )
+        radii = [r for name, m in layers for r in spectral_radii(name, m.stack, m.weights())]
+        found = max(radii, key=lambda r: r.radius, default=None)
         self._spent += time.thread_time() - begin
-        return {"radius": found.radius, "radius_at": found.where}
+        return {} if found is None else {"radius": found.radius, "radius_at": found.where}
 
 
 class _Look:

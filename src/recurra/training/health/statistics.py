@@ -213,11 +213,8 @@ class Activity:
 
 def _limits(cell: Cell, gate: str) -> tuple[float, float] | None:
     """Returns the limits between which a gate is not saturated; None for a gate without limits."""
-    if gate != "candidate":
-        return SATURATED_SIGMOID, 1 - SATURATED_SIGMOID
-    if getattr(cell, "nonlinearity", "tanh") != "tanh":
-        return None
-    return -SATURATED_TANH, SATURATED_TANH
+    limits = {"sigmoid": (SATURATED_SIGMOID, 1 - SATURATED_SIGMOID), "tanh": (-SATURATED_TANH, SATURATED_TANH)}
+    return limits.get(cell.activation(gate))
 
 
 def bad_weights(network: torch.nn.Module) -> Bad | None:
@@ -268,6 +265,8 @@ class Radius(NamedTuple):
 def spectral_radii(part: str, stack: Stack, weights: Sequence[Tensor]) -> Iterator[Radius]:
     """Largest absolute eigenvalue of each gate's block of `weight_hh`, after the projection where there is one.
 
+    Cells without a recurrent matrix have none.
+
     Example:
         >>> import torch
         >>> from recurra import nn
@@ -278,9 +277,13 @@ def spectral_radii(part: str, stack: Stack, weights: Sequence[Tensor]) -> Iterat
     """
     for index, group in enumerate(stack.split(weights)):
         layer, direction = divmod(index, stack.directions)
-        blocks = group["weight_hh"].detach().double().cpu().split(stack.hidden_size)
-        for gate, block in zip(stack.cell.gates, blocks, strict=True):
-            square = block @ group["weight_hr"].detach().double().cpu() if "weight_hr" in group else block
+        matrices = [w.detach().double().cpu() for name, w in group.items() if name.startswith("weight_hh")]
+        blocks = [block for matrix in matrices for block in matrix.split(stack.hidden_size)]
+        for gate, block in zip(stack.cell.gates, blocks, strict=bool(blocks)):
+            if "weight_hr" in group:
+                square = block @ group["weight_hr"].detach().double().cpu()
+            else:  # as many heads as blocks below each other
+                square = torch.block_diag(*block.split(block.shape[1]))
             radius = float("nan")
             if bool(torch.isfinite(square).all()):
                 radius = float(torch.linalg.eigvals(square).abs().max())

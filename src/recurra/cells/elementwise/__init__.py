@@ -1,0 +1,1 @@
+"""Cells without recurrent matrices: each unit sees the input and its own past."""

@@ -1,0 +1,1 @@
+"""Variants of LSTM and GRU, with recurrent matrices."""
