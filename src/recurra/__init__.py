@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from .inspect import gradient_reach as gradient_reach
     from .inspect import trace as trace
     from .nn import accelerate as accelerate
+    from .nn import from_keras as from_keras
+    from .nn import from_onnx as from_onnx
+    from .nn import from_torch as from_torch
     from .nn import restore as restore
+    from .nn import to_torch as to_torch
     from .tasks import *  # noqa: F403  (the estimators and `load`)
 
 __version__ = "0.1.0"
@@ -27,7 +31,7 @@ _PLACES = {
     **{name: f".{name}" for name in ("cells", "inspect", "lab", "nn", "ops")},
     **{name: f".inspect:{name}" for name in ("gradient_reach", "trace")},
     "export": ".exporting:export",
-    **{name: f".nn:{name}" for name in ("accelerate", "restore")},
+    **{name: f".nn:{name}" for name in ("accelerate", "from_keras", "from_onnx", "from_torch", "restore", "to_torch")},
     **{name: f".tasks:{name}" for name in (*(task.class_name for task in BUILT_IN), "load")},
 }
 

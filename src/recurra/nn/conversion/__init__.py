@@ -1,0 +1,1 @@
+"""Layers with the weights of other libraries: Keras, ONNX and torch."""
