@@ -43,8 +43,8 @@ def from_keras(source: Any, *, layer: str | None = None) -> Any:
     Returns:
         `nn.RNN`, `nn.LSTM`, `nn.GRU`, or `nn.Recurrent` with the cell `ResetBeforeGRU` for `reset_after=False`; with
         `go_backwards=True` inside an `nn.Reversed`. Input and output are `(batch, time, features)`. A call returns the
-        outputs of all steps and the last states, whatever `return_sequences` and `return_state` are. Dropout and masks
-        are not taken over; give `lengths` instead of a mask.
+        outputs of all steps and the last states; `return_sequences` and `return_state` have no effect. Dropout and
+        masks are not converted; give `lengths` instead of a mask.
 
     Raises:
         DataError: the file cannot be read.

@@ -18,6 +18,9 @@ from .reversed import Reversed
 ACTIVATIONS = {"RNN": ["Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"]}
 """The operators and their activations for one direction."""
 
+NO_CLIP = 1e30
+"""A limit of sums that nothing reaches; `recurra.export` writes one."""
+
 INITIAL = {"RNN": (5,), "LSTM": (5, 6), "GRU": (5,)}
 """Positions of the initial states among the inputs of a node."""
 
@@ -128,7 +131,7 @@ def _check(node: Any, attributes: Mapping[str, Any]) -> None:
     """
     kind, name = node.op_type, _name(node)
     for attribute in ("clip", "input_forget", "activation_alpha", "activation_beta"):
-        if attributes.get(attribute):
+        if attributes.get(attribute) and not (attribute == "clip" and attributes["clip"] >= NO_CLIP):
             raise UsageError(f"{name} has {attribute}={attributes[attribute]}, which Recurra's layers do not have")
     found = [each.decode().capitalize() for each in attributes.get("activations", [])]
     default, size = ACTIVATIONS[kind], len(ACTIVATIONS[kind])
