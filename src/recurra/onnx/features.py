@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,6 +100,13 @@ def _add_series(graph: Graph, encoder: SeriesEncoder, *, stateful: bool) -> Inpu
         return torch.nn.functional.pad(encoded, (0, 0, 0, feed["x"].shape[1] - encoded.shape[1]))
 
     return Input(values, ragged, sample, tensor, last)
+
+
+def last_known(feed: Mapping[str, Any], values: Tensor) -> np.ndarray:
+    """Returns the last known values, scaled; those of the feed for an empty sequence."""
+    features, ends = feed["x"].shape[2], feed["lengths"] - 1
+    found = values.numpy()[np.arange(len(ends)), np.maximum(ends, 0), :features]
+    return np.where(ends[:, None] >= 0, found, feed[LAST])
 
 
 def scaled(graph: Graph, values: str, mean: np.ndarray, scale: np.ndarray) -> str:

@@ -194,7 +194,7 @@ def _steps(batch: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class FrequentTag(Baseline):
-    """Gives every word the most frequent tag.
+    """Gives every step the most frequent tag.
 
     Attributes:
         shares: of each tag, `(tags,)`.
@@ -208,7 +208,7 @@ class FrequentTag(Baseline):
     def __call__(self, batch: Any) -> Tensor:
         """Scores `(batch, time, tags)`."""
         scores = torch.from_numpy(np.log(np.maximum(self.shares, 1e-12))).float()
-        return scores.expand(*batch.values.shape, -1)
+        return scores.expand(*batch.values.shape[:2], -1)
 
 
 @dataclass(frozen=True)

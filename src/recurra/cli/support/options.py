@@ -140,6 +140,24 @@ class TimeOptions:
 
 
 @dataclass(frozen=True)
+class LongTableOptions(TimeOptions):
+    """Columns of a table with one row per step, for training."""
+
+    id: Annotated[str | None, _data("--id", text="Long tables: column of ids; rows of one id are one sequence.")] = None
+    time: Annotated[
+        str | None,
+        _data("--time", text="Long tables: column to sort the rows of an id by, or its parts Date,Clock."),
+    ] = None
+    features: Annotated[
+        str | None, _data("--features", text="Columns of numbers and categories, separated by commas.")
+    ] = None
+    elapsed: Annotated[
+        bool,
+        _data("--elapsed", text="Long tables: add the time since the step before as a feature, for irregular times."),
+    ] = False
+
+
+@dataclass(frozen=True)
 class PredictOptions(FileOptions, TimeOptions):
     """Options of `recurra evaluate` and `recurra predict`. `OPTIONS` of a task lists those that fit its models."""
 

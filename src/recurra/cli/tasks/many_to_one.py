@@ -11,7 +11,7 @@ import typer
 
 from recurra.cli.support.console import say
 from recurra.cli.support.files import Labelled
-from recurra.cli.support.options import FileOptions, FitOptions, PartOptions, PredictOptions, TimeOptions
+from recurra.cli.support.options import FileOptions, FitOptions, LongTableOptions, PartOptions, PredictOptions
 from recurra.cli.support.stdin import text_batches
 from recurra.errors import UsageError
 
@@ -34,15 +34,11 @@ def _column(name: str, text: str) -> Any:
 
 
 @dataclass(frozen=True)
-class SequenceFitOptions(FitOptions, TimeOptions):
+class SequenceFitOptions(FitOptions, LongTableOptions):
     """Options of `recurra fit classify` and `recurra fit regress`."""
 
     input: Annotated[str | None, _column("--input", "Column of sequences, one per row.")] = None
     target: Annotated[str | None, _column("--target", "Column to predict; several: load,price.")] = None
-    id: Annotated[str | None, _column("--id", "Long tables: column of ids; rows of one id are one sequence.")] = None
-    time: Annotated[
-        str | None, _column("--time", "Long tables: column to sort the rows of an id by, or its parts Date,Clock.")
-    ] = None
     features: Annotated[
         str | None,
         _column(
@@ -50,10 +46,6 @@ class SequenceFitOptions(FitOptions, TimeOptions):
             "Columns of numbers and categories, separated by commas. Without --id each row is one item.",
         ),
     ] = None
-    elapsed: Annotated[
-        bool,
-        _column("--elapsed", "Long tables: add the time since the step before as a feature, for irregular times."),
-    ] = False
     preset: Annotated[
         str | None,
         typer.Option(

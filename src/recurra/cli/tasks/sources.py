@@ -37,7 +37,7 @@ ROWS = 4096  # predicted together
 
 @dataclass(frozen=True)
 class Source:
-    """Sequences from a file, and their targets if they were requested."""
+    """Sequences from a file, and their targets if they were requested; `order` as in `SequenceFile`."""
 
     sequences: Any
     targets: np.ndarray | None
@@ -45,6 +45,7 @@ class Source:
     names: dict[str, Any] = field(default_factory=dict)
     ids: Sequence[Any] | None = None
     groups: Sequence[Any] | np.ndarray | None = None
+    order: np.ndarray | None = None
 
     def labelled(self) -> Labelled:
         """Returns the arguments of `fit` and `evaluate`."""
@@ -63,7 +64,7 @@ def read_source(
     """Reads a file by its kind and reports its size.
 
     Args:
-        task: `"classify"` or `"regress"`.
+        task: `"classify"`, `"regress"`, or `"tag"` for a target in each row of a long table.
         path: the file.
         columns: of tables; the other kinds say themselves what is what.
         options: how to read tables.
@@ -179,7 +180,11 @@ def _from_long(
         raise UsageError("name the column to predict with --target")
     categories = None if columns.known is None else columns.known.categories or {}
     goals = columns.targets if targets else ()
-    chosen = LongColumns(columns.id, columns.features, listed(columns.time), goals, categories, columns.elapsed)
+    of_steps = task == "tag"
+    if of_steps and len(goals) > 1:
+        raise UsageError(f"tag learns one label for each row, and --target names {len(goals)} columns")
+    times = listed(columns.time)
+    chosen = LongColumns(columns.id, columns.features, times, goals, categories, columns.elapsed, of_steps)
     file = read_long(path, chosen, options.how(), numbers=task == "regress", reading=columns.reading, cache_dir=cache)
     format = {} if file.spelling is None or not file.spelling.format else {"time_format": file.spelling.format}
     kinds = {"categories": dict(file.categories)} if file.categories else {}
@@ -235,7 +240,7 @@ def _measured(task: str, file: SequenceFile, names: dict[str, Any], columns: Col
     found = labelled(file, task == "regress") if columns else None
     if columns and found is not None and task == "classify":
         found = several_labels(found, columns.targets, columns.separator, file.where)
-    return Source(file.sequences, found, file.where, names, file.ids)
+    return Source(file.sequences, found, file.where, names, file.ids, order=file.order)
 
 
 def _from_column(

@@ -9,6 +9,9 @@ from recurra.errors import DataError
 
 from .inputs import is_missing_value
 
+WORDS = ("sentences", "words")
+"""What a sequence and a step of a text are."""
+
 
 def as_sentences(X: Any) -> list[list[str]]:
     """Converts `X` to sentences.
@@ -32,23 +35,29 @@ def as_sentences(X: Any) -> list[list[str]]:
     return [_words(row, i) for i, row in enumerate(rows)]
 
 
-def as_tags(y: Any, sentences: Sequence[Sequence[str]], name: str) -> list[list[str | None]]:
-    """Converts tags to one list for each sentence, with None for a missing one.
+def as_tags(y: Any, rows: Sequence[Any], name: str, of: tuple[str, str] = WORDS) -> list[list[str | None]]:
+    """Converts tags to one list for each sequence, with None for a missing one.
+
+    Args:
+        y: the tags.
+        rows: the sequences.
+        name: name of `y` in error messages.
+        of: what a sequence and a step are, in error messages.
 
     Raises:
-        DataError: there are not as many tags as words.
+        DataError: there are not as many tags as steps.
     """
-    rows = _listed(y)
-    if not isinstance(rows, list) or len(rows) != len(sentences):
-        count = f"{len(rows):,} lists of tags" if isinstance(rows, list) else "no tags"
-        raise DataError(f"X has {len(sentences):,} sentences but {name} has {count}; they must pair up")
+    given = _listed(y)
+    if not isinstance(given, list) or len(given) != len(rows):
+        count = f"{len(given):,} lists of tags" if isinstance(given, list) else "no tags"
+        raise DataError(f"X has {len(rows):,} {of[0]} but {name} has {count}; they must pair up")
     found: list[list[str | None]] = []
-    for i, (row, words) in enumerate(zip(rows, sentences, strict=True)):
+    for i, (row, steps) in enumerate(zip(given, rows, strict=True)):
         tags = _listed(row)
         if not isinstance(tags, list):
             raise DataError(f"{name}[{i}] is no list of tags but {type(row).__name__}: {row!r:.60}", i)
-        if len(tags) != len(words):
-            raise DataError(f"X[{i}] has {len(words)} words but {name}[{i}] has {len(tags)} tags", i)
+        if len(tags) != len(steps):
+            raise DataError(f"X[{i}] has {len(steps)} {of[1]} but {name}[{i}] has {len(tags)} tags", i)
         found.append([None if is_missing_value(tag) or tag == "" else str(tag) for tag in tags])
     return found
 

@@ -63,6 +63,8 @@ class WordEncoder:
         [1, 0]
     """
 
+    kind = "words"
+
     def __init__(self, characters: str = "jamo", vocab_size: int = 50_000) -> None:
         if characters not in CHARACTERS:
             raise UsageError(f"characters is one of {', '.join(CHARACTERS)}, not {characters!r}")
@@ -180,7 +182,7 @@ class WordEncoder:
     def to_config(self) -> dict[str, Any]:
         """Returns the settings that `from_files` needs in addition to the file."""
         given = {} if self.vectors is None else {"vectors": self.vectors}
-        return {"kind": "words", "characters": self.characters, "vocab_size": self.vocab_size, **given}
+        return {"kind": self.kind, "characters": self.characters, "vocab_size": self.vocab_size, **given}
 
     @classmethod
     def from_files(cls, config: dict[str, Any], files: dict[str, str]) -> WordEncoder:

@@ -44,6 +44,7 @@ class LongColumns:
             targets, `()` or None if there is none.
         categories: the values of each column of categories in the training data; None to detect them.
         elapsed: whether the time since the step before is a feature: in seconds, or in the unit of `time`.
+        of_steps: whether each row has its own target, in place of one target for all rows of an id.
 
     Raises:
         UsageError: there is no feature, a column has two roles, or `elapsed` is asked for without `time`.
@@ -55,6 +56,7 @@ class LongColumns:
     target: str | tuple[str, ...] | None = None
     categories: Mapping[str, Sequence[str]] | None = None
     elapsed: bool = False
+    of_steps: bool = False
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -139,7 +141,10 @@ def read_long(
     values = np.stack(list(read.values()), 1)
     bounds = np.flatnonzero(np.diff(codes[order])) + 1
     sequences = np.split(values[order], bounds)
-    goals_read = [_targets(file, codes, ids, i, numbers) for i in goals]
+    if columns.of_steps:
+        targets = _tags_of_steps(file, goals[0], names, order, bounds, notes) if goals else None
+    else:
+        targets = side_by_side([_targets(file, codes, ids, i, numbers) for i in goals])
     first = np.full(len(ids), len(codes))
     np.minimum.at(first, codes, np.arange(len(codes)))
 
@@ -153,8 +158,7 @@ def read_long(
     notes += [times.note] if times is not None and times.note else []
     spelling: Spelling | None = None if times is None else times.spelling
     found = Arrays(sequences, len(features), features if categories or columns.elapsed else None)
-    targets = side_by_side(goals_read)
-    return SequenceFile(file.path, found, features, targets, where, ids, tuple(notes), spelling, categories)
+    return SequenceFile(file.path, found, features, targets, where, ids, tuple(notes), spelling, categories, order)
 
 
 def _order(
@@ -240,6 +244,28 @@ def _targets(file: DataFile, codes: np.ndarray, ids: Sequence[Any], i: int, numb
         had, has = (shortened(str(v)) for v in (targets[codes[row]], values[row]))
         _fail(file, row, f"column {name}: {has} where {ids[codes[row]]} had {had}; a sequence has one target")
     return targets
+
+
+def _tags_of_steps(
+    file: DataFile, i: int, names: Sequence[str], order: np.ndarray, bounds: np.ndarray, notes: list[str]
+) -> np.ndarray:
+    """Returns a list of tags for each id from the column `i`, with None for an empty cell.
+
+    Raises:
+        DataError: every cell is empty.
+    """
+    cells = decoded(file.table.column(i)).to_pylist()
+    tags = np.array([None if v is None or v != v or str(v).strip() == "" else str(v).strip() for v in cells], object)
+    missing = sum(tag is None for tag in tags)
+    if missing == len(tags):
+        raise DataError(f"{file.path.name}, column {names[i]}: every cell is empty; give a label for the rows")
+    if missing:
+        notes.append(f"{counted(missing, 'row')} without {names[i]}: read, but not used for training and metrics")
+    parts = np.split(tags[order], bounds)
+    found = np.empty(len(parts), object)
+    for place, part in enumerate(parts):
+        found[place] = part.tolist()
+    return found
 
 
 def _fail(file: DataFile, row: int, message: str) -> NoReturn:

@@ -25,12 +25,13 @@ class SequenceFile:
         sequences: arrays `(time, features)`, with NaN for missing values.
         names: names of the features if the file has them, else None.
         targets: one per sequence, `(batch,)`: labels as strings (None if missing), or numbers (NaN if missing); None
-            if the file has no targets. `(batch, targets)` for several.
+            if the file has no targets. `(batch, targets)` for several. Or lists of labels, one for each step.
         where: returns the file and line of a sequence, counted from 0.
         ids: the id of each sequence in the file, or None.
         notes: remarks for the user about the reading of the file.
         spelling: format of the times, or None.
         categories: the values of each column of categories.
+        order: of a table with one row per step, the row of each step of all sequences, `(steps,)`; else None.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class SequenceFile:
     notes: tuple[str, ...] = ()
     spelling: Spelling | None = None
     categories: Mapping[str, list[str]] = field(default_factory=dict)
+    order: np.ndarray | None = None
 
     @property
     def summary(self) -> str:

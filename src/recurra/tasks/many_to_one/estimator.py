@@ -36,6 +36,7 @@ from recurra.ops import total
 from recurra.tasks.aliases import alias
 from recurra.tasks.base import PREDICT_BATCH, beside
 from recurra.tasks.baselines import Baseline, chance
+from recurra.tasks.columns import copy_columns, in_order, learn_columns, set_columns, step_columns
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
@@ -49,7 +50,6 @@ from recurra.tasks.tuning.parts import Data, cut_rows, share_of
 from recurra.tasks.tuning.space import Space, declared
 from recurra.training.settings import Run, Settings
 
-from .columns import copy_columns, in_order, learn_columns, set_columns, step_columns
 from .conformal import FILE, NOT_CALIBRATED, Calibration, coverage_metrics
 from .metrics.groups import as_groups, measure_groups
 from .network import PooledNetwork, states_of_steps, vectors_of_rows

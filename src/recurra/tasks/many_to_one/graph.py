@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recurra.nn import Memoryless
-from recurra.onnx.features import LAST, add_input, unscaled
+from recurra.onnx.features import LAST, add_input, last_known, unscaled
 from recurra.onnx.frames import add_frames
 from recurra.onnx.graph import Graph
 from recurra.onnx.layers import add_encoder, add_pooling, state_sizes
@@ -107,7 +107,7 @@ def _pooled(graph: Graph, estimator: SequenceEstimator) -> tuple[Plan, str]:
             output, after = network.encoder.recurrent(values, layer_state(feed, sizes, count), lengths=lengths)
             hidden = (after[0] if isinstance(after, tuple) else after).transpose(0, 1)
             pooled, more = _pool(network.pooling, feed, output, hidden, lengths)
-            known = {} if given.last is None else {f"{LAST}.next": _last_known(feed, values)}
+            known = {} if given.last is None else {f"{LAST}.next": last_known(feed, values)}
             states = named_states(after, sizes) if sizes else {}
             return {"scores": network.head(pooled).float().numpy(), **states, **more, **known}
 
@@ -166,10 +166,3 @@ def _pool(pooling: Any, feed: Any, output: Tensor, hidden: Tensor, lengths: Tens
     return pooled, {
         f"state.{name}.0.next": value.float().reshape(len(value), -1).numpy() for name, value in after.items()
     }
-
-
-def _last_known(feed: Mapping[str, Any], values: Tensor) -> np.ndarray:
-    """Returns the last known values, scaled; those of the feed for an empty sequence."""
-    features, ends = feed["x"].shape[2], feed["lengths"] - 1
-    found = values.numpy()[np.arange(len(ends)), np.maximum(ends, 0), :features]
-    return np.where(ends[:, None] >= 0, found, feed[LAST])

@@ -9,13 +9,12 @@ import msgspec
 import numpy as np
 
 from recurra.data.columns.inputs import Arrays, Texts
-from recurra.data.columns.scaling import standardize
 from recurra.data.files.audio import Recordings
 from recurra.tasks.serving.names import column_names, target_names
-from recurra.tasks.serving.service import InputError, Options, Path, Service, text_of, text_schema
+from recurra.tasks.serving.series import series_example, series_of, series_schema
+from recurra.tasks.serving.service import Options, Path, Service, text_of, text_schema
 from recurra.tasks.serving.sounds import sound_example, sound_of, sound_schema, sound_steps
 from recurra.tasks.serving.stepper import Stepper
-from recurra.tasks.serving.values import NumberError, described, number_rows
 from recurra.tasks.subject import Subject
 
 from .labels.targets import label_answer
@@ -54,12 +53,7 @@ class PooledService(Service):
             return text_schema(self.max_steps)
         if self.kind == "audio":
             return sound_schema()
-        number = {"type": ["number", "null"]}
-        row = {"type": "array", "items": number, "minItems": self.features, "maxItems": self.features}
-        rows = {"type": "array", "items": row, "maxItems": self.max_steps}
-        if self.features > 1:
-            return rows
-        return {"anyOf": [rows, {"type": "array", "items": number, "maxItems": self.max_steps}]}
+        return series_schema(self.features, self.max_steps)
 
     def example(self) -> Any:
         """See `Service.example`."""
@@ -67,7 +61,7 @@ class PooledService(Service):
             return "a text"
         if self.kind == "audio":
             return sound_example(self.estimator.encoder_.rate)
-        mean = [float(f"{value:.4g}") for value in self.estimator.encoder_.mean.tolist()]
+        mean = series_example(self.estimator.encoder_)
         known = self.estimator.provenance_
         items = known.feature_columns is not None and known.id_column is None  # rows of a table, of one step each
         return [mean] if items else [mean, mean, mean]
@@ -91,17 +85,9 @@ class PooledService(Service):
             return text_of(value, path, self.max_steps)
         if self.kind == "audio":
             return sound_of(value, path, self.max_steps)
-        if not isinstance(value, list):
-            raise InputError(f"a series is a list of steps, not {described(value)}", path)
-        if len(value) > self.max_steps:
+        if isinstance(value, list) and len(value) > self.max_steps:
             raise self._too_long(len(value), path)
-        try:
-            rows = number_rows(value, self.features)
-        except NumberError as error:
-            raise InputError(str(error), (*path, *error.at)) from None
-        encoder = self.estimator.encoder_
-        standardize(rows, encoder.mean, encoder.scale, "the series")  # refuses values far outside the training data
-        return rows
+        return series_of(value, self.estimator.encoder_, path)
 
     def steps(self, item: Any) -> int:
         """See `Service.steps`."""

@@ -10,15 +10,46 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recurra.data.columns.scaling import FARTHEST
+from recurra.data.columns.scaling import FARTHEST, standardize
 from recurra.data.encoders.series import SeriesEncoder
 from recurra.errors import DataError
 
-from .service import InputError
+from .service import InputError, Path
 from .stepper import StateSpec
+from .values import NumberError, described, number_rows
 
 LAST = "series.last"
 """Name of the state with the last scaled value of each feature; 0, the mean, before the first one."""
+
+
+def series_schema(features: int, most: int) -> dict[str, Any]:
+    """Returns the JSON Schema of a numeric sequence of at most `most` steps."""
+    number = {"type": ["number", "null"]}
+    row = {"type": "array", "items": number, "minItems": features, "maxItems": features}
+    rows = {"type": "array", "items": row, "maxItems": most}
+    return rows if features > 1 else {"anyOf": [rows, {"type": "array", "items": number, "maxItems": most}]}
+
+
+def series_of(value: list[Any], encoder: SeriesEncoder, path: Path) -> np.ndarray:
+    """Converts a JSON value to a numeric sequence, with NaN for null.
+
+    Raises:
+        InputError: the value is no list of steps, or a number cannot be used.
+        DataError: a number is far outside the training data.
+    """
+    if not isinstance(value, list):
+        raise InputError(f"a series is a list of steps, not {described(value)}", path)
+    try:
+        rows = number_rows(value, encoder.features)
+    except NumberError as error:
+        raise InputError(str(error), (*path, *error.at)) from None
+    standardize(rows, encoder.mean, encoder.scale, "the series")
+    return rows
+
+
+def series_example(encoder: SeriesEncoder) -> list[float]:
+    """Returns a step of the mean values."""
+    return [float(f"{value:.4g}") for value in encoder.mean.tolist()]
 
 
 class SeriesSteps:

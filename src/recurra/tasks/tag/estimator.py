@@ -1,4 +1,4 @@
-"""Tagging, many-to-many aligned: a tag for each word of a sentence."""
+"""Tagging, many-to-many aligned: a tag for each word of a sentence, or for each step of a numeric sequence."""
 
 from __future__ import annotations
 
@@ -12,40 +12,47 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from recurra._util.schema import Record, check_labels
-from recurra.data.batching.batches import IGNORE, Batches
+from recurra.data.batching.batches import IGNORE
 from recurra.data.batching.split import hold_out
 from recurra.data.batching.store import SequenceStore
-from recurra.data.batching.words import WordBatches
-from recurra.data.columns.inputs import CHUNK_ROWS
-from recurra.data.columns.sentences import as_sentences, as_tags
-from recurra.data.encoders.tag_schemes import Scheme, find_scheme, parts_of
-from recurra.data.encoders.words import CHARACTERS, WordConfig, WordEncoder
+from recurra.data.columns.inputs import CHUNK_ROWS, is_empty
+from recurra.data.columns.steps import Tags, as_steps, holds_steps
+from recurra.data.encoders.series import SeriesConfig, SeriesEncoder
+from recurra.data.encoders.tag_schemes import find_scheme, parts_of
+from recurra.data.encoders.words import CHARACTERS, WordConfig
 from recurra.errors import DataError, UsageError
 from recurra.ops import Stack
 from recurra.tasks.base import PREDICT_BATCH
 from recurra.tasks.baselines import Baseline
+from recurra.tasks.columns import copy_columns, set_columns
 from recurra.tasks.config import FolderConfig
-from recurra.tasks.counts import FrequentTag, TagOfWord, fit_tags
+from recurra.tasks.counts import FrequentTag, TagOfWord
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import param
+from recurra.tasks.serving.service import Service
 from recurra.tasks.starting.embedding import Embedding
 from recurra.tasks.starting.language import Start
 from recurra.tasks.starting.vectors import WithVectors
 from recurra.tasks.starting.weights import joined_classes
 from recurra.tasks.subject import Subject
+from recurra.tasks.subsample import take
 from recurra.tasks.tuning.ranges import Range
+from recurra.tasks.tuning.space import Space
 
-from .baselines import LinearTags, fit_linear_tags
-from .network import UNSEEN_TAG, TaggerNetwork, Tagging
-from .reader import Reader, ReaderConfig
+from .baselines import LinearTags
+from .network import UNSEEN_TAG, StackNetwork, StepNetwork, TaggerNetwork, Tagging
+from .reader import ReaderConfig
 from .running import Observations
-from .service import TagService
+from .step_baselines import LinearSteps
+from .steps import Steps
+from .words import Words
 
 T = TypeVar("T")
 
 MAX_CRF_TAGS = 400
-
+OF_WORDS = ("embedding_size", "vocab_size", "characters", "char_embedding_size", "char_hidden_size", "token_dropout")
+"""Parameters that matter for sentences only."""
 
 MAX_SCHEME_TAGS = 2000
 """Most tags of a scheme: each pair of them is looked at."""
@@ -68,13 +75,23 @@ class TagConfig(FolderConfig):
     """config.json of a tagger."""
 
     targets: TagTargets
-    encoder: WordConfig
+    encoder: WordConfig | SeriesConfig
     reader: ReaderConfig | None = None
+    feature_names: list[str] | None = None
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        names, features = self.feature_names, getattr(self.encoder, "features", 0)
+        if names is not None and (len(names) != features or len(set(names)) < len(names)):
+            raise ValueError(f"feature_names are not {features} different names")
 
 
 @dataclass(eq=False, repr=False)
 class SequenceTagger(Embedding, WithVectors):
-    """Recurrent network that gives each word of a sentence a tag: parts of speech, names, chunks.
+    """Recurrent network that gives each word of a sentence, or each step of a numeric sequence, a tag.
+
+    Sentences have tags such as parts of speech, names or chunks. Steps of sensors have tags such as an activity or the
+    state of a machine; a step is read as in `SequenceClassifier`, and the parameters of words have no effect.
 
     The input of a word is its vector and the output of a recurrent layer over its characters. So the model also uses
     the form of words that were not in the training data. Tags that mark spans (BIO, IOBES, BILOU and similar) are
@@ -82,9 +99,9 @@ class SequenceTagger(Embedding, WithVectors):
 
     Args:
         cell: see `SequenceClassifier`; with `"none"` each word is judged by itself (by its characters, still in order).
-        hidden_size: units per layer and direction, over the words.
-        num_layers: recurrent layers over the words.
-        bidirectional: whether sentences are read from both ends.
+        hidden_size: units per layer and direction, over the words or steps.
+        num_layers: recurrent layers over the words or steps.
+        bidirectional: whether sequences are read from both ends.
         embedding_size: size of a word's vector.
         vocab_size: greatest number of words with a vector; words that occur once have none.
         characters: `"jamo"` (characters and the letters they are made of: those of a syllable of Hangul, a letter and
@@ -94,7 +111,7 @@ class SequenceTagger(Embedding, WithVectors):
         token_dropout: probability of replacing a word's vector by that of the unknown word, in training.
         crf: whether transitions between tags are learnt (a conditional random field); at most 400 different tags.
         dropout: probability of dropping a feature, in training.
-        batch_size: sentences per step.
+        batch_size: sequences per step.
 
     Attributes:
         classes_: the tags, in the order of the columns of `predict_proba`.
@@ -110,6 +127,15 @@ class SequenceTagger(Embedding, WithVectors):
         >>> tagger = SequenceTagger(hidden_size=16, epochs=15, batch_size=8, learning_rate=0.01).fit(words, tags)
         >>> tagger.predict([["Ben", "sleeps"]])
         [['NOUN', 'VERB']]
+
+        Numeric sequences are arrays `(time, features)`:
+
+        >>> import numpy as np
+        >>> flow = [np.random.default_rng(i).normal(size=(30, 1)) for i in range(40)]
+        >>> labels = [["high" if value > 0 else "low" for value in row[:, 0]] for row in flow]
+        >>> tagger = SequenceTagger(hidden_size=8, epochs=10, learning_rate=0.02).fit(flow, labels)
+        >>> tagger.predict([[-2.0, 2.0, 2.0]])
+        [['low', 'high', 'high']]
     """
 
     batch_size: int = 32
@@ -133,14 +159,13 @@ class SequenceTagger(Embedding, WithVectors):
         "chain.pairs": (0, 1),
     }
     folder_config = TagConfig
-    service_class = TagService
     aligned = True
-    simple_models: ClassVar = (FrequentTag, TagOfWord, LinearTags)
+    simple_models: ClassVar = (FrequentTag, TagOfWord, LinearTags, LinearSteps)
 
     @property
     def accepts_text(self) -> bool:
         """See `Estimator.accepts_text`."""
-        return True
+        return self.encoder_.kind != SeriesEncoder.kind
 
     # fitting
 
@@ -155,11 +180,14 @@ class SequenceTagger(Embedding, WithVectors):
         resume: bool = False,
         workers: Any = None,
     ) -> Self:
-        """Trains on sentences `X` and their tags `y`.
+        """Trains on sequences `X` and their tags `y`.
 
         Args:
-            X: a list of words for each sentence, or a text, which is split at white space.
-            y: a list of tags for each sentence, as many as it has words; None where one is not known.
+            X: a list of words for each sentence, or a text, which is split at white space. Or numeric sequences as in
+                `SequenceClassifier.fit`; also a pandas data frame with one row per step, whose index is the column of
+                ids: `table.set_index("id")[features]`.
+            y: a list of tags for each sequence, as many as it has words or steps; None where one is not known. Of a
+                data frame, also one tag for each row.
             validation_data: `(X, y)` that choose the best epoch, instead of a part of the training data.
             checkpoint: folder for the prepared data and the state of the run, from which it can be resumed.
             checkpoint_minutes: greatest time between two checkpoints; there is one after each epoch too.
@@ -188,49 +216,43 @@ class SequenceTagger(Embedding, WithVectors):
     def _prepare(
         self, X: Any, y: Any, *, validation_data: Validation, seed: int, checkpoint: CheckpointConfig
     ) -> Prepared:
-        sentences = as_sentences(X)
-        tags = as_tags(y, sentences, "y")
-        whole = np.ones(len(sentences), bool)
-        apart = hold_out(whole, self.validation_fraction if validation_data is None else 0, seed)
-        training, held_out = np.flatnonzero(~apart), np.flatnonzero(apart)
-        words_of = [sentences[i] for i in training]
-        self._fit_tags([tags[i] for i in training])
-        self.encoder_ = self._learnt("encoder_", lambda: self._fitted_encoder(words_of))
-        self.reader_: Reader | None = None
-        if self._start is not None:
-            model = self._start.model
-            self.reader_ = model.reader_ if self._start.same else Reader.of(model.language())
-        batches = self._batches(words_of, [tags[i] for i in training], seed, checkpoint.file("training.arrow"))
+        inputs = (Steps if holds_steps(X) else Words)(self)
+        vars(self).pop("encoder_", None)
+        copy_columns(self, self._start.model) if self._start is not None else set_columns(self, None, None)
+        rows, tags = inputs.pair(X, _given(y))
+        apart = hold_out(np.ones(len(rows), bool), self.validation_fraction if validation_data is None else 0, seed)
+        training, held_out = np.flatnonzero(~apart).tolist(), np.flatnonzero(apart).tolist()
+        trained, known = take(rows, training), take(tags, training)
+        self._fit_tags(known, inputs.marks_spans)
+        inputs.fit(trained, self._start)
+        batches = self._batches(trained, known, seed, checkpoint.file("training.arrow"))
         valid = None
         if validation_data is not None:
-            held_x = as_sentences(validation_data[0])
-            held_y = as_tags(validation_data[1], held_x, "the validation y")
-            if not any(tag is not None for row in held_y for tag in row):
+            held_x, held_y = inputs.pair(validation_data[0], _given(validation_data[1]), "the validation y")
+            if not _any_known(held_y):
                 raise DataError("every validation tag is missing")
             valid = self._batches(held_x, held_y, None, checkpoint.file("validation.arrow"))
-        elif len(held_out):
-            valid = self._batches([sentences[i] for i in held_out], [tags[i] for i in held_out], None, None)
+        elif held_out:
+            valid = self._batches(take(rows, held_out), take(tags, held_out), None, None)
         summary = {
-            "sentences": len(training),
-            "words": sum(map(len, words_of)),
-            "different words": len({word for words in words_of for word in words}),
-            "words without a tag": sum(tags[i].count(None) for i in training),
-            "validation sentences": 0 if valid is None else len(valid.batches.rows),
+            inputs.sequences: len(training),
+            inputs.steps: sum(map(len, known)),
+            **inputs.summary(trained),
+            f"{inputs.steps} without a tag": sum(row.count(None) for row in known),
+            f"validation {inputs.sequences}": 0 if valid is None else valid.count,
         }
         return Prepared(batches, valid, summary)
 
-    def _fitted_encoder(self, sentences: list[list[str]]) -> WordEncoder:
-        """Returns a new encoder that knows the words of sentences, and those of the file of vectors."""
-        encoder, file = WordEncoder(self.characters, self.vocab_size).fit(sentences), self._vector_file()
-        if file is not None:
-            self._read_vectors(file, encoder.seen(), encoder.add_words)
-        return encoder
+    @property
+    def _inputs(self) -> Words | Steps:
+        """What the tagger does with its kind of sequences."""
+        return (Steps if self.encoder_.kind == SeriesEncoder.kind else Words)(self)
 
     def _numbered_words(self) -> Sequence[str]:
         return self.encoder_.numbered()
 
-    def _fit_tags(self, tags: list[list[str | None]]) -> None:
-        """Learns which tags there are and what may follow what."""
+    def _fit_tags(self, tags: Tags, spans: bool) -> None:
+        """Learns which tags there are, and with `spans` what may follow what."""
         known = sorted({tag for row in tags for tag in row if tag is not None})
         if not known:
             raise DataError("every tag is missing: there is nothing to learn")
@@ -241,56 +263,27 @@ class SequenceTagger(Embedding, WithVectors):
         if self.crf and len(known) > MAX_CRF_TAGS:
             raise UsageError(f"crf is for at most {MAX_CRF_TAGS} different tags, and there are {len(known):,}")
         self.classes_ = np.array(known)
-        self.parts_, self.scheme_ = parts_of(known), None
+        self.parts_, self.scheme_ = parts_of(known) if spans else None, None
         if self.parts_:
             part = dict(zip(known, self.parts_, strict=True))
             whole = ([part[tag] for tag in row if tag is not None] for row in tags if None not in row)
             found = find_scheme(whole, {p.role for p in self.parts_})
             self.scheme_ = found and found.name
 
-    def _batches(
-        self, sentences: list[list[str]], tags: list[list[str | None]] | None, seed: int | None, path: Path | None
-    ) -> WordBatches:
-        """Batches of sentences; shuffled for training where a seed is given."""
-        places: dict[str, int] = {}
-        rows = [np.array([places.setdefault(w, len(places)) for w in row], np.int64) for row in sentences]
+    def _batches(self, rows: Any, tags: Tags | None, seed: int | None, path: Path | None) -> Any:
+        """Batches of rows; shuffled for training where a seed is given."""
         targets = None
         if tags is not None:
             number: dict[str | None, int] = {tag: i for i, tag in enumerate(self.classes_.tolist())} | {None: IGNORE}
             targets = SequenceStore.build(
                 [[np.array([number.get(tag, UNSEEN_TAG) for tag in row], np.int64) for row in tags]]
             )
-        batches = Batches(
-            SequenceStore.build([rows], path),
-            targets=targets,
-            batch_size=PREDICT_BATCH if seed is None else self.batch_size,
-            shuffle=seed is not None,
-            seed=seed or 0,
-        )
-        lexicon = self.encoder_.lexicon(places or [""])
-        if self.reader_ is not None:
-            lexicon = lexicon._replace(pieces=self.reader_.pieces(list(places or [""])))
-        return WordBatches(batches, lexicon)
+        size = PREDICT_BATCH if seed is None else self.batch_size
+        options = {"targets": targets, "batch_size": size, "shuffle": seed is not None, "seed": seed or 0}
+        return self._inputs.batches(rows, path, **options)
 
-    def _build(self) -> TaggerNetwork:
-        allowed = None
-        if self.parts_ and self.scheme_:
-            pairs, start, end = (torch.from_numpy(part) for part in Scheme(self.scheme_).table(self.parts_))
-            allowed = (pairs, start, end)
-        return TaggerNetwork(
-            self.encoder_.words,
-            self.encoder_.signs if self.characters != "none" else 0,
-            len(self.classes_),
-            embedding_size=self.embedding_size,
-            char_embedding_size=self.char_embedding_size,
-            char_hidden_size=self.char_hidden_size,
-            recurrent=self._recurrent(bidirectional=self.bidirectional),
-            token_dropout=self.token_dropout,
-            crf=self.crf,
-            allowed=allowed,
-            reader=None if self.reader_ is None else self.reader_.build(),
-            vectors=None if self.encoder_.vectors is None else (self.encoder_.known, self.encoder_.vectors),
-        )
+    def _build(self) -> TaggerNetwork | StepNetwork:
+        return self._inputs.build()
 
     def params_from(self, model: Any) -> dict[str, Any]:
         """See `Estimator.params_from`; of a language model no parameter is taken: it reads beside the own layers."""
@@ -303,37 +296,35 @@ class SequenceTagger(Embedding, WithVectors):
         recurrent = {f"reader.recurrent.{name}": weight for name, weight in language.recurrent().items()}
         return {"reader.embedding.weight": language.embedding, **recurrent}
 
-    def _fit_baselines(self, batches: WordBatches, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
-        tags = len(self.classes_)
-        counts = fit_tags(batches, self.encoder_.words, tags)
-        return counts + fit_linear_tags(batches, self.encoder_.kinds(), tags), {}
+    def _fit_baselines(self, batches: Any, folds: int) -> tuple[list[Baseline], dict[str, dict[str, float]]]:
+        return self._inputs.fit_baselines(batches), {}
 
     def _baseline_sizes(self) -> dict[str, int]:
-        return {"tags": len(self.classes_), "words": self.encoder_.words, "signs": self.encoder_.signs}
+        return {"tags": len(self.classes_), **self._inputs.sizes()}
 
     def _objective(self) -> Tagging:
-        return Tagging(self.parts_, cast(TaggerNetwork, self.network_).chain.without_learnt())
+        return Tagging(self.parts_, cast(StackNetwork, self.network_).chain.without_learnt())
 
     # predicting
 
     def predict(self, X: Any) -> list[list[str]]:
-        """The tags of each sentence.
+        """The tags of each sequence.
 
         Args:
-            X: a list of words for each sentence, or a text, which is split at white space.
+            X: sequences as in `fit`. The sequences of a data frame are answered in the order in which they begin.
         """
         return [tags for tags, _ in self._tagged(X, confident=False)]
 
     def predict_proba(self, X: Any) -> list[np.ndarray]:
-        """Probabilities of the tags of each word, `(words, tags)` for each sentence, columns as in `classes_`.
+        """Probabilities of the tags of each step, `(steps, tags)` for each sequence, columns as in `classes_`.
 
         With `crf` or where the tags mark spans, they are marginals over all valid sequences of tags; `predict` gives
-        the one best sequence, which need not hold the most probable tag of each word.
+        the one best sequence, which need not hold the most probable tag of each step.
         """
         return [chances for _, chances in self._tagged(X)]
 
     def predict_with_confidence(self, X: Any) -> tuple[list[list[str]], list[list[float]]]:
-        """The tags of each sentence, and the probability of each of them."""
+        """The tags of each sequence, and the probability of each of them."""
         place = {tag: i for i, tag in enumerate(self.classes_.tolist())}
         found, sure = [], []
         for tags, chances in self._tagged(X):
@@ -342,14 +333,14 @@ class SequenceTagger(Embedding, WithVectors):
         return found, sure
 
     def score(self, X: Any, y: Any) -> float:
-        """Accuracy over all words whose tag is known."""
+        """Accuracy over all steps whose tag is known."""
         check_is_fitted(self, "network_")
         return self._metrics(self._labelled(X, y, None))["accuracy"]
 
     def _tagged(self, X: Any, *, confident: bool = True) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yields tags and probabilities of each sentence, in order; with `confident=False` the latter are empty."""
+        """Yields tags and probabilities of each sequence, in order; with `confident=False` the latter are empty."""
         check_is_fitted(self, "network_")
-        sentences = as_sentences(X) if len(X) else []
+        rows = [] if is_empty(X) else self._inputs.pair(X)[0]
 
         def answer(network: Any, batch: Any) -> Iterator[tuple[list[str], np.ndarray]]:
             scores = finite(network(batch))
@@ -358,12 +349,12 @@ class SequenceTagger(Embedding, WithVectors):
             for best, chance, steps in zip(tags, chances, batch.lengths.tolist(), strict=True):
                 yield self.classes_[best[:steps]].tolist(), chance[:steps]
 
-        yield from self._each(sentences, answer)
+        yield from self._each(rows, answer)
 
-    def _each(self, sentences: list[list[str]], answer: Callable[[Any, Any], Iterable[T]]) -> Iterator[T]:
-        """Yields the answer for each sentence, in order; see `Estimator._run`."""
-        for start in range(0, len(sentences), CHUNK_ROWS):
-            chunk = sentences[start : start + CHUNK_ROWS]
+    def _each(self, rows: Any, answer: Callable[[Any, Any], Iterable[T]]) -> Iterator[T]:
+        """Yields the answer for each row, in order; see `Estimator._run`."""
+        for start in range(0, len(rows), CHUNK_ROWS):
+            chunk = rows[start : start + CHUNK_ROWS]
             found = self._run(self._batches(chunk, None, None, None), answer)
             yield from (found[row] for row in range(len(chunk)))
 
@@ -373,31 +364,34 @@ class SequenceTagger(Embedding, WithVectors):
             for row, words in zip(states, batch.lengths.tolist(), strict=True):
                 yield row[:words] if steps else row[:words].sum(0) / max(words, 1)
 
-        return self._each(as_sentences(X), answer)
+        return self._each(self._inputs.pair(X)[0], answer)
 
     def _vector_size(self) -> int:
         network: Any = self.network_
         return int(network.head.in_features)
 
-    def step_names(self, X: Any) -> list[list[str]]:
+    def step_names(self, X: Any) -> list[list[str]] | None:
         """See `Embedding.step_names`."""
-        return as_sentences(X)
+        return self._inputs.names(self._inputs.pair(X)[0])
+
+    def _search_space(self, *data: Any) -> Space:
+        others = OF_WORDS if holds_steps(data[0]) else ()
+        return {name: search for name, search in super()._search_space(*data).items() if name not in others}
+
+    def _search_cut(self, data: tuple[Any, ...], seed: int) -> tuple[Any, Any]:
+        paired = as_steps(*data[:2]) if holds_steps(data[0]) else data
+        return super()._search_cut(paired, seed)
 
     def subject(self, X: Any, y: Any = None) -> Subject:
         """See `Estimator.subject`."""
         check_is_fitted(self, "network_")
-        sentences = as_sentences(X)
-        batches = self._batches(sentences, None, None, None) if y is None else self._labelled(X, y, None)
+        rows = self._inputs.pair(X)[0]
+        batches = self._batches(rows, None, None, None) if y is None else self._labelled(X, y, None)
         batch, objective = self._whole(batches), self._objective()
         network: Any = self.network_.to(batch.values.device).eval()
         with torch.no_grad():
             best = network.chain.decode(network(batch), batch.lengths)
-        tags = [self.classes_[row[: len(words)]] for row, words in zip(best.cpu().numpy(), sentences, strict=True)]
-        answers = [
-            " ".join(f"{word}/{tag}" for word, tag in zip(*pair, strict=True))
-            for pair in zip(sentences, tags, strict=True)
-        ]
-        different = dict.fromkeys(word for words in sentences for word in words)  # in the order of the batch
+        found = zip(best.cpu().numpy(), batch.lengths.tolist(), strict=True)
         return Subject(
             network,
             batch,
@@ -405,25 +399,27 @@ class SequenceTagger(Embedding, WithVectors):
             lambda scores: network.chain.log_probability(scores, best, batch.lengths),
             "log-probability of the tags (nats)",
             None if y is None else lambda batch: objective.loss(network, batch),
-            sentences,
-            {"spelling": self.encoder_.shown(different)},
-            answers=answers,
             title=self.title,
+            **self._inputs.described(rows, [self.classes_[row[:steps]].tolist() for row, steps in found]),
         )
+
+    def service(self) -> Service:
+        """See `Estimator.service`."""
+        check_is_fitted(self, "network_")
+        return self._inputs.service_class(self)
 
     def running_evaluation(self) -> Observations:
         """Returns an object that evaluates the model on parts of a data set, as `evaluate` does on all of it."""
         check_is_fitted(self, "network_")
         return Observations(self)
 
-    def _labelled(self, X: Any, y: Any, sample_weight: Any) -> WordBatches:
+    def _labelled(self, X: Any, y: Any, sample_weight: Any) -> Any:
         if sample_weight is not None:
             raise UsageError("a tagger takes no sample_weight")
-        sentences = as_sentences(X)
-        tags = as_tags(y, sentences, "y")
-        if not any(tag is not None for row in tags for tag in row):
+        rows, tags = self._inputs.pair(X, _given(y))
+        if not _any_known(tags):
             raise DataError("every tag is missing: there is nothing to compare with")
-        return self._batches(sentences, tags, None, None)
+        return self._batches(rows, tags, None, None)
 
     # saving
 
@@ -432,28 +428,33 @@ class SequenceTagger(Embedding, WithVectors):
         return getattr(self.network_.recurrent, "stack", None)
 
     def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
-        targets = {"tags": self.classes_.tolist(), "scheme": self.scheme_}
-        config, files = {"targets": targets, "encoder": self.encoder_.to_config()}, self.encoder_.to_files()
-        if self.reader_ is not None:
-            config["reader"] = self.reader_.to_config()
-            files |= self.reader_.encoder.to_files()
-        return config, files
+        config, files = self._inputs.state()
+        return {"targets": {"tags": self.classes_.tolist(), "scheme": self.scheme_}, **config}, files
 
     def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
-        self.encoder_ = WordEncoder.from_files(config["encoder"], files)
-        reader = config.get("reader")
-        self.reader_ = None if reader is None else Reader.from_files(reader, files)
-        self.classes_ = np.array(config["targets"]["tags"])
-        self.parts_, self.scheme_ = parts_of(config["targets"]["tags"]), config["targets"]["scheme"]
+        tags, scheme = config["targets"]["tags"], config["targets"]["scheme"]
+        inputs = (Steps if config["encoder"]["kind"] == SeriesEncoder.kind else Words)(self)
+        inputs.load(config, files)
+        self.classes_ = np.array(tags)
+        self.parts_, self.scheme_ = parts_of(tags) if inputs.marks_spans else None, scheme
 
     def _card_info(self) -> tuple[str, str]:
-        return "text", '[["A", "sentence"]]'
+        return self._inputs.card()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.target_tags.required = True
         return tags
+
+
+def _given(y: Any) -> Any:
+    """Returns tags as lists of none, where they are None: they are reported as missing."""
+    return () if y is None else y
+
+
+def _any_known(tags: Tags | None) -> bool:
+    return any(tag is not None for row in tags or () for tag in row)
 
 
 def unseen_tags(estimator: SequenceTagger, tags: Sequence[Sequence[str | None]]) -> dict[str, int]:

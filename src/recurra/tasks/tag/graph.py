@@ -1,4 +1,4 @@
-"""Graph of taggers: words and their characters to scores and the best tags."""
+"""Graph of taggers: words and their characters, or numbers, to scores and the best tags."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from recurra.data.batching.words import WordBatch
+from recurra.data.encoders.series import SeriesEncoder
 from recurra.data.encoders.words import LETTERS
 from recurra.nn.crf import Transitions
-from recurra.onnx.features import add_tokens
+from recurra.onnx.features import LAST, Input, add_input, add_tokens, last_known
 from recurra.onnx.graph import Graph
 from recurra.onnx.layers import add_layer, last_hidden, state_sizes
 from recurra.onnx.plan import Arrays, Plan, add_states, draw_states, layer_state, named_states, output_states
@@ -32,7 +33,8 @@ def tag(graph: Graph, estimator: SequenceTagger) -> Plan:
     `(batch, time, characters, letters)` with `character_lengths` `(batch, time)`. The metadata `words` has the numbers.
     Without a chain of tags there are `probabilities` too. A model that reads in one direction has states. A chain adds
     `state.path.0`, the score of the best path to each tag, and `state.words.0`, the number of words so far. `labels`
-    then are those of the new words on the best path through all words so far.
+    then are those of the new words on the best path through all words so far. A tagger of numeric sequences has the
+    input `x`, as other models of numbers.
     """
     refuse_reader(estimator, "be exported")
     network: Any = estimator.network_
@@ -40,33 +42,34 @@ def tag(graph: Graph, estimator: SequenceTagger) -> Plan:
     stack = None if stack is None or stack.bidirectional else stack
     stream = stack is not None
     tags, chained = len(estimator.classes_), network.chain.learnt or network.chain.constrained
-    given = add_tokens(graph, network.embedding.num_embeddings)
-    vectors = [graph.rows(network.embedding.weight, given.values, "embedding")]
-    if network.spelling is not None:
-        vectors.append(_add_spelling(graph, network, given.values))
+    given, vectors = _add_vectors(graph, estimator, stream)
     sizes, layers = (state_sizes(stack), stack.num_layers) if stack else ({}, 0)
     initial = add_states(graph, sizes, layers, given.ragged.lengths) if stream else None
-    output, last = add_layer(graph, network.recurrent, graph.concat(vectors, 2), given.ragged, initial)
+    output, last = add_layer(graph, network.recurrent, vectors, given.ragged, initial)
     scores = graph.linear(output, network.head.weight, network.head.bias, "head")
     graph.output("scores", scores, np.float32, ["batch", "time", tags])
     chain = {"path": tags, "words": 1} if stream and chained else {}
     if stream:
         output_states(graph, last, sizes)
+    if given.last is not None:
+        graph.output(f"{LAST}.next", given.last, np.float32, ["batch", estimator.encoder_.features])
     _add_labels(graph, network.chain.decoding if chained else None, scores, given.ragged, chain, tags)
 
     def sample(rng: np.random.Generator) -> Arrays:
         feed = given.sample(rng)
         feed |= draw_states(rng, sizes, layers, len(feed["lengths"])) | draw_path(rng, chain, len(feed["lengths"]))
-        if network.spelling is None:
+        if getattr(network, "spelling", None) is None:
             return feed
         shape = feed["tokens"].shape
         signs = rng.integers(1, network.sign_embedding.num_embeddings, (*shape, LONGEST, 1 + LETTERS))
         return {**feed, "characters": signs, "character_lengths": rng.integers(0, LONGEST + 1, shape)}
 
     def answer(feed: Mapping[str, Any], found: Mapping[str, Any]) -> Arrays:
-        lengths, shape = torch.from_numpy(feed["lengths"]), feed["tokens"].shape
+        lengths = torch.from_numpy(feed["lengths"])
         with estimator._inference() as (network, _):
-            vectors, state = network.vectors(_word_batch(feed, shape)), layer_state(feed, sizes, layers)
+            words = "tokens" in feed
+            vectors = network.vectors(_word_batch(feed, feed["tokens"].shape)) if words else given.tensor(feed)
+            state = layer_state(feed, sizes, layers)
             output, after = network.recurrent(vectors, *([state] if stream else []), lengths=lengths)
             scores = network.head(output)
             own, more = torch.from_numpy(found["scores"]), {}
@@ -75,11 +78,26 @@ def tag(graph: Graph, estimator: SequenceTagger) -> Plan:
             answers = {"scores": scores.numpy(), "labels": network.chain.decode(own, lengths).numpy(), **more}
             if stream:
                 answers |= named_states(after, sizes)
+            if given.last is not None:
+                answers[f"{LAST}.next"] = last_known(feed, vectors)
             if not chained:
                 answers["probabilities"] = network.chain.probabilities(scores, lengths).numpy()
             return answers
 
     return Plan(graph, sample, answer)
+
+
+def _add_vectors(graph: Graph, estimator: SequenceTagger, stream: bool) -> tuple[Input, str]:
+    """Adds the inputs; returns them, and the vectors of the steps `(batch, time, features)`."""
+    network: Any = estimator.network_
+    if estimator.encoder_.kind == SeriesEncoder.kind:
+        given = add_input(graph, estimator.encoder_, stateful=stream)
+        return given, given.values
+    given = add_tokens(graph, network.embedding.num_embeddings)
+    vectors = [graph.rows(network.embedding.weight, given.values, "embedding")]
+    if network.spelling is not None:
+        vectors.append(_add_spelling(graph, network, given.values))
+    return given, graph.concat(vectors, 2)
 
 
 def _add_labels(

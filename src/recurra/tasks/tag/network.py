@@ -1,4 +1,4 @@
-"""Tagging's network (words and their characters, a recurrent stack over the words, a chain of tags) and its metrics."""
+"""Networks of tagging (a recurrent stack over words or numbers, a chain of tags), loss and metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recurra.cells.registry import NO_MEMORY
-from recurra.data.batching.batches import IGNORE
+from recurra.data.batching.batches import IGNORE, Batch
 from recurra.data.batching.words import WordBatch
 from recurra.data.encoders.tag_schemes import Part, spans
 from recurra.data.encoders.words import NO_SIGN
@@ -27,7 +27,50 @@ UNSEEN_TAG = -1
 """Number of a tag that training never saw: always an error in the metrics, never in the loss."""
 
 
-class TaggerNetwork(torch.nn.Module):
+class StackNetwork(torch.nn.Module):
+    """Base of the networks: a recurrent stack over a vector of each step, and a chain of tags."""
+
+    def _add_stack(
+        self, size: int, tags: int, recurrent: RecurrentSpec, crf: bool, allowed: tuple[Tensor, Tensor, Tensor] | None
+    ) -> None:
+        self.dropout = recurrent.dropout
+        self.recurrent = recurrent.build(size)
+        self.head = Linear(recurrent.directions * recurrent.hidden_size, tags)
+        self.chain = LinearChainCRF(tags, learnt=crf, allowed=allowed)
+
+    def forward(self, batch: Any) -> Tensor:
+        """Scores of the tags, `(batch, time, tags)`."""
+        return self.head(drop(self.states(batch), self.dropout, training=self.training))
+
+    def states(self, batch: Any) -> Tensor:
+        """States of the top layer after each step, `(batch, time, size)`."""
+        return self.recurrent(self.vectors(batch), lengths=batch.lengths)[0]  # type: ignore[no-any-return]
+
+    def vectors(self, batch: Any) -> Tensor:
+        """Vectors of the steps, `(batch, time, features)`."""
+        raise NotImplementedError
+
+
+class StepNetwork(StackNetwork):
+    """A stack over the numbers of each step.
+
+    Args:
+        features: numbers of a step.
+        tags: number of tags.
+        recurrent: options of the layers; their dropout is also applied before the head.
+        crf: whether transitions between tags are learnt.
+    """
+
+    def __init__(self, features: int, tags: int, *, recurrent: RecurrentSpec, crf: bool) -> None:
+        super().__init__()
+        self._add_stack(features, tags, recurrent, crf, None)
+
+    def vectors(self, batch: Batch) -> Tensor:
+        """See `StackNetwork.vectors`."""
+        return batch.values
+
+
+class TaggerNetwork(StackNetwork):
     """A vector of each word beside what a recurrent layer makes of its characters, then a stack over the words.
 
     The characters of equal words of a batch are read once. Without memory (`cell="none"`) each word is judged by
@@ -66,7 +109,7 @@ class TaggerNetwork(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.reader = reader
-        self.dropout, self.token_dropout = recurrent.dropout, token_dropout
+        self.token_dropout = token_dropout
         self.embedding: Embedding
         if vectors is None:
             self.embedding = _embedding(words, embedding_size)
@@ -81,17 +124,7 @@ class TaggerNetwork(torch.nn.Module):
             own = replace(recurrent, cell=cell, hidden_size=char_hidden_size, num_layers=1, bidirectional=True)
             self.spelling = own.build(char_embedding_size)
             size += 2 * char_hidden_size
-        self.recurrent = recurrent.build(size + (reader.output_size if reader else 0))
-        self.head = Linear(recurrent.directions * recurrent.hidden_size, tags)
-        self.chain = LinearChainCRF(tags, learnt=crf, allowed=allowed)
-
-    def forward(self, batch: WordBatch) -> Tensor:
-        """Scores of the tags, `(batch, time, tags)`."""
-        return self.head(drop(self.states(batch), self.dropout, training=self.training))
-
-    def states(self, batch: WordBatch) -> Tensor:
-        """States of the top layer after each word, `(batch, time, size)`."""
-        return self.recurrent(self.vectors(batch), lengths=batch.lengths)[0]  # type: ignore[no-any-return]
+        self._add_stack(size + (reader.output_size if reader else 0), tags, recurrent, crf, allowed)
 
     def vectors(self, batch: WordBatch) -> Tensor:
         """Vectors of the words and their characters, `(batch, time, features)`."""
@@ -118,7 +151,7 @@ def _embedding(count: int, size: int, padding_idx: int | None = None) -> torch.n
 
 
 class Observed(NamedTuple):
-    """Observations of a batch for the metrics: one row for each word, sentence by sentence."""
+    """Observations of a batch for the metrics: one row for each step, sequence by sequence."""
 
     found: np.ndarray
     targets: np.ndarray
@@ -142,33 +175,39 @@ class Tagging:
         self.parts, self.chain = parts, chain
         self.monitor = "f1" if parts else "accuracy"
 
-    def loss(self, network: Any, batch: WordBatch) -> tuple[Tensor, Tensor]:
-        """Sum of the losses of the sentences of a batch, and its number of known tags."""
+    def loss(self, network: Any, batch: WordBatch | Batch) -> tuple[Tensor, Tensor]:
+        """Sum of the losses of the sequences of a batch, and its number of known tags."""
         assert batch.targets is not None  # noqa: S101  (training and validation batches have them)
         losses = self._chain(network).loss(network(batch), batch.targets, batch.lengths)
         return losses.sum(), self.weight(batch)
 
-    def weight(self, batch: WordBatch) -> Tensor:
+    def weight(self, batch: WordBatch | Batch) -> Tensor:
         """Number of the known tags."""
         assert batch.targets is not None  # noqa: S101
         return (batch.targets >= 0).sum().float()
 
-    def observe(self, network: Any, batch: WordBatch) -> Observed:
+    def observe(self, network: Any, batch: WordBatch | Batch) -> Observed:
         """Tags found and tags given."""
         assert batch.targets is not None  # noqa: S101
         scores, chain = network(batch), self._chain(network)
         found = chain.decode(scores, batch.lengths).cpu()
         loss = float(chain.loss(scores, batch.targets, batch.lengths).sum())
         real = torch.arange(found.shape[1]) < batch.lengths.unsqueeze(1)
-        columns = (found, batch.targets.cpu(), batch.unseen.cpu()[batch.values.cpu()])
-        tags, targets, unseen = (column[real].numpy() for column in columns)
+        tags, targets = (column[real].numpy() for column in (found, batch.targets.cpu()))
+        unseen = np.zeros(len(tags), bool)
+        if isinstance(batch, WordBatch):
+            unseen = batch.unseen.cpu()[batch.values.cpu()][real].numpy()
         return Observed(tags, targets, unseen, batch.lengths.numpy(), loss)
 
     def _chain(self, network: Any) -> Any:
         return getattr(network, "chain", self.chain)
 
     def metrics(self, observed: list[Observed]) -> dict[str, float]:
-        """Accuracy, that on words never seen in training, of spans precision, recall and F1, and mean loss in nats."""
+        """Accuracy, that on words never seen in training, F1, and mean loss in nats.
+
+        F1 is that of exact spans, with precision and recall; without spans it is the mean of the tags that are given or
+        found.
+        """
         found, targets, unseen = (np.concatenate(c) for c in list(zip(*observed, strict=True))[:3])
         judged, right = targets != IGNORE, found == targets
         metrics = {"accuracy": _mean(right[judged])}
@@ -177,6 +216,8 @@ class Tagging:
         if self.parts:
             lengths = np.concatenate([o.lengths for o in observed])
             metrics |= _span_metrics(found, targets, lengths, self.parts)
+        else:
+            metrics["macro_f1"] = _macro_f1(found[judged], targets[judged])
         known = (targets >= 0).sum()
         return {**metrics, "loss": sum(o.loss for o in observed) / max(int(known), 1)}
 
@@ -192,6 +233,15 @@ class Tagging:
 
 def _mean(right: np.ndarray) -> float:
     return float(right.mean()) if len(right) else 0.0
+
+
+def _macro_f1(found: np.ndarray, targets: np.ndarray) -> float:
+    """Returns the mean F1 of the tags that occur; tags that training never saw count as one."""
+    tags, places = np.unique(np.concatenate([targets, found]), return_inverse=True)
+    given, answered = places[: len(targets)], places[len(targets) :]
+    both = np.bincount(given[given == answered], minlength=len(tags))
+    every = np.bincount(places, minlength=len(tags))
+    return _mean(2 * both / np.maximum(every, 1))
 
 
 def _span_metrics(found: np.ndarray, targets: np.ndarray, lengths: np.ndarray, parts: list[Part]) -> dict[str, float]:

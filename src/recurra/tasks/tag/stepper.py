@@ -1,4 +1,4 @@
-"""Tagging step by step: the tag of the newest word, given the words so far."""
+"""Tagging step by step: the tag of the newest word or step, given those so far."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from torch import Tensor
 from recurra.data.batching.words import WordBatch
 from recurra.nn import LinearChainCRF
 from recurra.tasks.serving.layer import States, StepLayer, exact
+from recurra.tasks.serving.names import column_names
+from recurra.tasks.serving.series import LAST, SeriesSteps
 from recurra.tasks.serving.service import InputError
 from recurra.tasks.serving.stepper import Advanced, StateSpec, Stepper
 from recurra.tasks.serving.text import padded
@@ -19,18 +21,17 @@ from recurra.tasks.serving.text import padded
 from .reader import refuse_reader
 
 
-class TagStepper(Stepper):
-    """Steps of a tagger; a step is a word.
+class BaseStepper(Stepper):
+    """Base of the steppers of taggers: recurrent layer, head and chain.
 
-    Earlier words keep the tags that they had when they were the newest one, because the answer is about the newest
-    word only. The outputs are the probabilities of its tags; zeros before the first word.
+    Earlier steps keep the tags that they had when they were the newest one, because the answer is about the newest
+    step only. The outputs are the probabilities of its tags; zeros before the first step.
 
     Args:
         estimator: the fitted `SequenceTagger`.
     """
 
     def __init__(self, estimator: Any) -> None:
-        refuse_reader(estimator, "run step by step")
         self.estimator, self.network = estimator, estimator.network_.eval()
         self.layer = StepLayer(self.network.recurrent, estimator.device)
         self.chain = StepChain(self.network.chain)
@@ -39,7 +40,36 @@ class TagStepper(Stepper):
 
     def about(self) -> dict[str, Any]:
         """See `Stepper.about`."""
-        return {**super().about(), "outputs": self.tags, "step": {"text": "a word"}}
+        return {**super().about(), "outputs": self.tags}
+
+    def run(self, states: States, vectors: Tensor, lengths: Tensor) -> tuple[States, np.ndarray]:
+        """Runs the vectors of new steps `(sequences, time, features)`; returns the new states and the outputs."""
+        network = self.network
+        output, after = self.layer.run(states, vectors, lengths)
+        last = network.head(after["hidden"][:, -1])
+        chances, more = self.chain.run(states, network.head(output), last, lengths)
+        found = chances.numpy()
+        found[~torch.isfinite(last).all(1).numpy()] = np.nan  # softmax may hide an infinite score
+        return {**after, **more}, found
+
+    def answer(self, output: np.ndarray, states: dict[str, Tensor]) -> dict[str, Any]:
+        """See `Stepper.answer`."""
+        tag = int(states["chain.tag"])
+        if tag < 0:
+            return {"tag": None, "confidence": None}
+        return {"tag": self.tags[tag], "confidence": float(output[tag])}
+
+
+class TagStepper(BaseStepper):
+    """Steps of a tagger of sentences; a step is a word."""
+
+    def __init__(self, estimator: Any) -> None:
+        refuse_reader(estimator, "run step by step")
+        super().__init__(estimator)
+
+    def about(self) -> dict[str, Any]:
+        """See `Stepper.about`."""
+        return {**super().about(), "step": {"text": "a word"}}
 
     def parse(self, inputs: Any) -> list[str]:
         """Returns the words of a request."""
@@ -56,22 +86,10 @@ class TagStepper(Stepper):
 
     def advance(self, states: dict[str, Tensor], rests: Sequence[str], items: Sequence[list[str]]) -> Advanced:
         """See `Stepper.advance`."""
-        network = self.network
         with exact():
             batch = self._batch(items)
-            output, after = self.layer.run(states, network.vectors(batch), batch.lengths)
-            last = network.head(after["hidden"][:, -1])
-            chances, more = self.chain.run(states, network.head(output), last, batch.lengths)
-            found = chances.numpy()
-            found[~torch.isfinite(last).all(1).numpy()] = np.nan  # softmax may hide an infinite score
-        return Advanced({**after, **more}, list(rests), found)
-
-    def answer(self, output: np.ndarray, states: dict[str, Tensor]) -> dict[str, Any]:
-        """See `Stepper.answer`."""
-        tag = int(states["chain.tag"])
-        if tag < 0:
-            return {"tag": None, "confidence": None}
-        return {"tag": self.tags[tag], "confidence": float(output[tag])}
+            after, found = self.run(states, self.network.vectors(batch), batch.lengths)
+        return Advanced(after, list(rests), found)
 
     def _batch(self, items: Sequence[list[str]]) -> WordBatch:
         """Returns words as a batch whose distinct words are read once."""
@@ -79,6 +97,29 @@ class TagStepper(Stepper):
         values, lengths = padded([np.array([places.setdefault(w, len(places)) for w in row], int) for row in items])
         lexicon = self.estimator.encoder_.lexicon(places or [""])
         return lexicon.batch(values, lengths, None, torch.arange(len(items)))
+
+
+class StepTagStepper(BaseStepper):
+    """Steps of a tagger of numeric sequences."""
+
+    def __init__(self, estimator: Any) -> None:
+        super().__init__(estimator)
+        self.series = SeriesSteps(estimator.encoder_)
+        self.specs.update(self.series.specs)
+        self.parse, self.parse_binary = self.series.parse, self.series.parse_binary  # type: ignore[method-assign]
+
+    def about(self) -> dict[str, Any]:
+        """See `Stepper.about`."""
+        names = column_names(self.estimator)
+        named = {} if names is None else {"names": names}
+        return {**super().about(), "step": {"features": self.series.features, **named}}
+
+    def advance(self, states: dict[str, Tensor], rests: Sequence[str], items: Sequence[np.ndarray]) -> Advanced:
+        """See `Stepper.advance`."""
+        with exact():
+            values, lengths, last = self.series.encode(states[LAST], items)
+            after, found = self.run(states, values, lengths)
+        return Advanced({**after, LAST: last}, list(rests), found)
 
 
 class StepChain:

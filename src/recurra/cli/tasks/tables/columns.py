@@ -109,6 +109,11 @@ class Columns:
         return bool(self.features) or self.known is None
 
     @property
+    def read(self) -> tuple[str, ...]:
+        """The columns that a prediction reads of a table with numbers in columns."""
+        return tuple(name for name in (self.id, *self.features, *listed(self.time)) if name)
+
+    @property
     def groups(self) -> str | None:
         """The column of groups; None if there is none.
 
@@ -146,3 +151,8 @@ class Columns:
         several = len(self.targets) > 1
         names = {"target_columns": list(self.targets)} if several else {"target_column": (self.targets or (None,))[0]}
         return {**names, "labels_separator": self.separator}
+
+
+def tags_steps(estimator: Any) -> bool:
+    """Returns whether a model is a tagger that was trained on numbers."""
+    return estimator.task == "tag" and estimator.encoder_.kind == "series"

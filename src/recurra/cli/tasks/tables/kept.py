@@ -10,7 +10,7 @@ from typing import Any
 
 from recurra.errors import DataError, UsageError
 
-from .columns import Columns
+from .columns import Columns, tags_steps
 
 Row = dict[str, Any]
 """A prediction, or the kept cells of a row by the names of their columns."""
@@ -43,16 +43,18 @@ def with_columns(
     if not isinstance(source, str) or source == "-":
         raise UsageError("--keep copies columns of a table; texts and standard input have none")
     path, columns = Path(source), _columns(estimator, options)
-    if columns is not None and columns.id is not None and columns.features:
-        return _by_id(rows, _first_of_ids(path, columns.id, keep, options))
-    if not _has_row_for_each_answer(commands, estimator, path, columns, options):
+    long = columns is not None and columns.id is not None and columns.features
+    if long and estimator.task != "tag":
+        return _by_id(rows, _first_of_ids(path, str(columns.id), keep, options))
+    if not long and not _has_row_for_each_answer(commands, estimator, path, columns, options):
         raise UsageError(f"{path.name} has no row for each answer; --keep is for tables that have one")
-    ignored = columns.features if columns is not None and columns.of_items else ()
+    ignored = columns.read if columns is not None and (long or columns.of_items) else ()
     return _by_row(rows, _cells(path, keep, ignored, options), path)
 
 
 def _columns(estimator: Any, options: Any) -> Columns | None:
-    return Columns.of(options, estimator.provenance_) if estimator.task in ("classify", "regress") else None
+    tables = estimator.task in ("classify", "regress") or tags_steps(estimator)
+    return Columns.of(options, estimator.provenance_) if tables else None
 
 
 def _has_row_for_each_answer(
@@ -122,6 +124,8 @@ def _by_row(rows: Iterator[Row], cells: Iterator[Row], path: Path) -> Iterator[R
         if not kept:
             raise DataError(f"{path.name} has fewer rows than there are answers; --keep cannot join them")
         yield _joined(row, kept)
+    for _ in cells:  # a reader that is not at its end may read ahead while the process ends, which aborts it
+        pass
 
 
 def _joined(row: Row, kept: Row) -> Row:

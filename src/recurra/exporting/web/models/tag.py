@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from recurra.data.encoders.words import UNKNOWN_ID, UNKNOWN_SIGN, WORDS
+from recurra.errors import UsageError
 from recurra.tasks.tag.reader import refuse_reader
 
 from .parts import Described, linear, refuse_vectors
@@ -13,6 +14,10 @@ from .parts import Described, linear, refuse_vectors
 
 def describe_tagger(model: Any) -> Described:
     """Returns the settings and tensors of a tagger."""
+    if model.encoder_.kind != "words":
+        raise UsageError(
+            "a tagger of numeric sequences cannot run in the browser; export it as ONNX, or use recurra serve"
+        )
     refuse_reader(model, "be exported")
     network, encoder = model.network_, model.encoder_
     refuse_vectors(encoder)
