@@ -152,6 +152,16 @@ def test_tagger(options):
     assert json.loads(session.texts["words"])["words"]["Anna"] == feed["tokens"][0, 0]
 
 
+@pytest.mark.parametrize(("missing", "options"), [(True, {"bidirectional": False, "crf": True}), (False, {})])
+def test_tagger_of_series(missing, options):
+    X = series(missing)
+    model = SequenceTagger(**quick(**options)).fit(X, [[str(step % 3) for step in range(len(row))] for row in X])
+    session, feed = Session(build(model)), padded(X)
+    found = session(x=feed["values"].astype(np.float32), lengths=feed["lengths"])
+    names = [[json.loads(session.texts["labels"])[i] for i in row] for row in found["labels"]]
+    assert [row[: len(steps)] for row, steps in zip(names, X, strict=True)] == model.predict(X)
+
+
 @pytest.mark.parametrize(
     ("places", "crf"), [(PLACES, False), (PLACES, True), ([["X", "Y"], ["X", "Y", "X", "X"]] * 10, False)]
 )
@@ -308,6 +318,10 @@ def random_model(seed: int) -> Any:
             return SequenceRegressor(**shared, **pooled).fit(X, [np.nansum(row) for row in X])
         case "tag":
             crf = bool(rng.integers(2))
+            if rng.integers(2):
+                X = series(bool(rng.integers(2)))
+                places = [[str(step % 3) for step in range(len(row))] for row in X]
+                return SequenceTagger(**shared, crf=crf, bidirectional=ways).fit(X, places)
             tagger = SequenceTagger(**shared, **embedded, crf=crf, bidirectional=ways, char_hidden_size=3)
             return tagger.fit(WORDS, PLACES)
         case "generate":

@@ -49,7 +49,7 @@ def test_evaluate(recurra, model, sample):
     figures = json.loads(out)
     assert code == 0
     assert figures["accuracy"] == figures["order_test"]["in order"]["accuracy"]
-    own = {"accuracy", "unseen_word_accuracy", "loss", "n", "order_test"}
+    own = {"accuracy", "macro_f1", "unseen_word_accuracy", "loss", "n", "order_test"}
     assert own | {"baselines", "comparison"} == set(figures)
     assert "CoNLL-U, UTF-8, tags in column 4 (UPOS)" in err
 

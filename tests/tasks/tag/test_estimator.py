@@ -112,7 +112,7 @@ def test_answers_agree(tagger):
     figures = tagger.evaluate(X, y)
     assert figures["accuracy"] == tagger.score(X, y) == np.mean(right)
     assert figures["n"] == len(right)
-    assert set(figures) == {"accuracy", "unseen_word_accuracy", "loss", "n", "baselines", "comparison"}
+    assert set(figures) == {"accuracy", "macro_f1", "unseen_word_accuracy", "loss", "n", "baselines", "comparison"}
 
 
 def test_pickle_and_saving(tmp_path, tagger, finder):

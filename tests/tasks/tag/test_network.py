@@ -157,9 +157,10 @@ def test_accuracy_and_loss_are_exact():
         observed([1], [1], [False], [1], 1.5),
     ]
     metrics = Tagging().metrics(rows)
+    assert metrics.pop("macro_f1") == pytest.approx((0 + 2 / 3 + 2 / 3 + 0) / 4)  # tags -1, 0, 1 and 2
     assert metrics == {"accuracy": 0.5, "unseen_word_accuracy": 0.5, "loss": 1.5}
     none = Tagging().metrics([observed([0], [IGNORE], [True], [1], 2.0)])
-    assert none == {"accuracy": 0.0, "loss": 2.0}
+    assert none == {"accuracy": 0.0, "macro_f1": 0.0, "loss": 2.0}
     assert Tagging().items(rows).tolist() == [[1, 2], [0, 1], [1, 1]]
     assert Tagging().monitor == "accuracy"
     assert Tagging.monitor_mode == "max"

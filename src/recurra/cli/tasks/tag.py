@@ -17,7 +17,8 @@ from recurra.cli.support.options import FileOptions, FitOptions, LongTableOption
 from recurra.cli.support.stdin import text_batches
 from recurra.errors import UsageError
 
-from . import TIMES, steps
+from . import TIMES
+from .tables import steps
 from .tables.columns import tags_steps
 from .training import train as run
 

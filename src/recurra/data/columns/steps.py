@@ -103,7 +103,7 @@ def _rows_of_sequences(frame: Any) -> Sequence[np.ndarray]:
         DataError: the index does not name sequences.
     """
     index = frame.index.get_level_values(0)
-    if index.name is None:  # the index of a table that nobody has set
+    if index.name is None:
         raise DataError("X is a table whose index has no name; make the column of ids the index: X.set_index(column)")
     codes = index.factorize()[0]
     if (codes < 0).any():

@@ -36,11 +36,11 @@ from recurra.ops import total
 from recurra.tasks.aliases import alias
 from recurra.tasks.base import PREDICT_BATCH, beside
 from recurra.tasks.baselines import Baseline, chance
-from recurra.tasks.columns import copy_columns, in_order, learn_columns, set_columns, step_columns
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
+from recurra.tasks.serving.names import copy_columns, in_order, learn_columns, set_columns, step_columns
 from recurra.tasks.starting.embedding import Embedding
 from recurra.tasks.starting.language import Start
 from recurra.tasks.starting.reuse import fit_one_pass

@@ -24,12 +24,12 @@ from recurra.errors import DataError, UsageError
 from recurra.ops import Stack
 from recurra.tasks.base import PREDICT_BATCH
 from recurra.tasks.baselines import Baseline
-from recurra.tasks.columns import copy_columns, set_columns
 from recurra.tasks.config import FolderConfig
 from recurra.tasks.counts import FrequentTag, TagOfWord
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import param
+from recurra.tasks.serving.names import copy_columns, set_columns
 from recurra.tasks.serving.service import Service
 from recurra.tasks.starting.embedding import Embedding
 from recurra.tasks.starting.language import Start
@@ -304,6 +304,9 @@ class SequenceTagger(Embedding, WithVectors):
 
     def _objective(self) -> Tagging:
         return Tagging(self.parts_, cast(StackNetwork, self.network_).chain.without_learnt())
+
+    def _patience(self) -> float:
+        return self._inputs.patience or super()._patience()
 
     # predicting
 

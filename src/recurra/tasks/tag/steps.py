@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,16 +17,12 @@ from recurra.data.columns.steps import Tags, as_steps
 from recurra.data.encoders.series import SeriesEncoder
 from recurra.errors import DataError, UsageError
 from recurra.tasks.baselines import Baseline
-from recurra.tasks.columns import set_columns
-from recurra.tasks.serving.names import column_names
+from recurra.tasks.serving.names import column_names, set_columns
 from recurra.tasks.starting.language import Start
 
 from .network import StepNetwork
 from .service import StepService
 from .step_baselines import fit_steps
-
-if TYPE_CHECKING:
-    from .estimator import SequenceTagger
 
 LONGEST = 12
 """Runs of equal tags in an answer in words."""
@@ -36,14 +32,15 @@ class Steps:
     """Rows are numeric sequences, `Arrays`.
 
     Args:
-        estimator: the tagger, whose fitted attributes are read and set.
+        estimator: the `SequenceTagger`, whose fitted attributes are read and set.
     """
 
     sequences, steps = "sequences", "steps"
+    patience = 0.5  # as of classifiers of series: long ones look the same for many passes before anything is learnt
     service_class = StepService
     marks_spans = False
 
-    def __init__(self, estimator: SequenceTagger) -> None:
+    def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
     def pair(self, X: Any, y: Any = None, name: str = "y") -> tuple[Arrays, Tags | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +25,6 @@ from .network import TaggerNetwork
 from .reader import Reader
 from .service import TagService
 
-if TYPE_CHECKING:
-    from .estimator import SequenceTagger
-
 Tags = list[list[str | None]]
 
 
@@ -35,15 +32,17 @@ class Words:
     """Rows are sentences, lists of words.
 
     Args:
-        estimator: the tagger, whose fitted attributes are read and set.
+        estimator: the `SequenceTagger`, whose fitted attributes are read and set.
     """
 
     sequences, steps = "sentences", "words"
+    patience = None
+    """See `Estimator._patience`; None for the default."""
     service_class = TagService
     marks_spans = True
     """Whether tags such as `B-PER` are read as marks of spans."""
 
-    def __init__(self, estimator: SequenceTagger) -> None:
+    def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
     def pair(self, X: Any, y: Any = None, name: str = "y") -> tuple[list[list[str]], Tags | None]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from recurra.cli.support.files import Labelled
 from recurra.cli.support.options import PredictOptions
+from recurra.cli.tasks.sources import Source, read_source
 from recurra.errors import UsageError
 
-from .sources import Source, read_source
-from .tables.columns import Columns
+from .columns import Columns
 
 
 def is_table(options: Any) -> bool:
