@@ -216,7 +216,7 @@ class SequenceTagger(Embedding, WithVectors):
     def _prepare(
         self, X: Any, y: Any, *, validation_data: Validation, seed: int, checkpoint: CheckpointConfig
     ) -> Prepared:
-        inputs = (Steps if holds_steps(X) else Words)(self)
+        inputs: Any = (Steps if holds_steps(X) else Words)(self)
         vars(self).pop("encoder_", None)
         copy_columns(self, self._start.model) if self._start is not None else set_columns(self, None, None)
         rows, tags = inputs.pair(X, _given(y))
@@ -224,7 +224,8 @@ class SequenceTagger(Embedding, WithVectors):
         training, held_out = np.flatnonzero(~apart).tolist(), np.flatnonzero(apart).tolist()
         trained, known = take(rows, training), take(tags, training)
         self._fit_tags(known, inputs.marks_spans)
-        inputs.fit(trained, self._start)
+        self.encoder_: Any
+        self.encoder_, self.reader_ = inputs.fit(trained, self._start)
         batches = self._batches(trained, known, seed, checkpoint.file("training.arrow"))
         valid = None
         if validation_data is not None:
@@ -244,8 +245,8 @@ class SequenceTagger(Embedding, WithVectors):
         return Prepared(batches, valid, summary)
 
     @property
-    def _inputs(self) -> Words | Steps:
-        """What the tagger does with its kind of sequences."""
+    def _inputs(self) -> Any:
+        """What the tagger does with its kind of sequences: `Words` or `Steps`."""
         return (Steps if self.encoder_.kind == SeriesEncoder.kind else Words)(self)
 
     def _numbered_words(self) -> Sequence[str]:
@@ -283,7 +284,7 @@ class SequenceTagger(Embedding, WithVectors):
         return self._inputs.batches(rows, path, **options)
 
     def _build(self) -> TaggerNetwork | StepNetwork:
-        return self._inputs.build()
+        return self._inputs.build()  # type: ignore[no-any-return]
 
     def params_from(self, model: Any) -> dict[str, Any]:
         """See `Estimator.params_from`; of a language model no parameter is taken: it reads beside the own layers."""
@@ -437,7 +438,7 @@ class SequenceTagger(Embedding, WithVectors):
     def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
         tags, scheme = config["targets"]["tags"], config["targets"]["scheme"]
         inputs = (Steps if config["encoder"]["kind"] == SeriesEncoder.kind else Words)(self)
-        inputs.load(config, files)
+        self.encoder_, self.reader_ = inputs.load(config, files)
         self.classes_ = np.array(tags)
         self.parts_, self.scheme_ = parts_of(tags) if inputs.marks_spans else None, scheme
 

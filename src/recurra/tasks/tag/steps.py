@@ -54,17 +54,16 @@ class Steps:
             return Arrays([np.zeros((0, features))] * len(rows), features), tags
         return rows.in_order_of(getattr(self.estimator, "feature_names_in_", None)), tags
 
-    def fit(self, rows: Arrays, start: Start | None) -> None:
-        """Learns the encoding of the training rows, or takes that of the model that training starts from."""
+    def fit(self, rows: Arrays, start: Start | None) -> tuple[SeriesEncoder, None]:
+        """Returns the encoder for the training rows, or that of the model that training starts from; no reader."""
         estimator = self.estimator
         if start is not None and not (start.same and start.model.encoder_.kind == SeriesEncoder.kind):
             raise UsageError("start_from is a model of words, and these sequences are numbers")
         if estimator.vectors is not None:
             raise UsageError("vectors are vectors of words, and these sequences are numbers")
-        estimator.encoder_ = estimator._learnt("encoder_", lambda: SeriesEncoder(rows.features).fit(rows.chunks()))
-        estimator.reader_ = None
         if start is None:
             set_columns(estimator, rows.features, rows.names)
+        return estimator._learnt("encoder_", lambda: SeriesEncoder(rows.features).fit(rows.chunks())), None
 
     def batches(self, rows: Arrays, path: Path | None, **options: Any) -> Batches:
         """Returns batches of rows; see `Batches` for the options."""
@@ -107,11 +106,11 @@ class Steps:
         named = {} if names is None else {"feature_names": names.tolist()}
         return {"encoder": self.estimator.encoder_.to_config(), **named}, {}
 
-    def load(self, config: Mapping[str, Any], files: dict[str, str]) -> None:
-        """Sets what `state` returned."""
-        estimator = self.estimator
-        estimator.encoder_, estimator.reader_ = SeriesEncoder.from_files(config["encoder"], files), None
-        set_columns(estimator, estimator.encoder_.features, config.get("feature_names"))
+    def load(self, config: Mapping[str, Any], files: dict[str, str]) -> tuple[SeriesEncoder, None]:
+        """Returns the encoder of what `state` returned; no reader."""
+        encoder = SeriesEncoder.from_files(config["encoder"], files)
+        set_columns(self.estimator, encoder.features, config.get("feature_names"))
+        return encoder, None
 
     def card(self) -> tuple[str, str]:
         """See `Estimator._card_info`."""

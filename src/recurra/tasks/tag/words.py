@@ -50,15 +50,15 @@ class Words:
         rows = as_sentences(X)
         return rows, None if y is None else as_tags(y, rows, name)
 
-    def fit(self, rows: list[list[str]], start: Start | None) -> None:
-        """Learns the encoding of the training rows, or takes that of the model that training starts from."""
+    def fit(self, rows: list[list[str]], start: Start | None) -> tuple[WordEncoder, Reader | None]:
+        """Returns encoder and reader for the training rows, or those of the model that training starts from."""
         estimator = self.estimator
         if start is not None and start.same and start.model.encoder_.kind != WordEncoder.kind:
             raise UsageError("start_from is a model of numbers, and these sequences are words")
-        estimator.encoder_ = estimator._learnt("encoder_", lambda: self._encoder(rows))
-        estimator.reader_ = None
-        if start is not None:
-            estimator.reader_ = start.model.reader_ if start.same else Reader.of(start.model.language())
+        encoder = estimator._learnt("encoder_", lambda: self._encoder(rows))
+        if start is None:
+            return encoder, None
+        return encoder, start.model.reader_ if start.same else Reader.of(start.model.language())
 
     def _encoder(self, rows: list[list[str]]) -> WordEncoder:
         """Returns a new encoder that knows the words of sentences, and those of the file of vectors."""
@@ -134,11 +134,11 @@ class Words:
             files |= reader.encoder.to_files()
         return config, files
 
-    def load(self, config: Mapping[str, Any], files: dict[str, str]) -> None:
-        """Sets what `state` returned."""
-        self.estimator.encoder_ = WordEncoder.from_files(config["encoder"], files)
+    def load(self, config: Mapping[str, Any], files: dict[str, str]) -> tuple[WordEncoder, Reader | None]:
+        """Returns encoder and reader of what `state` returned."""
         reader = config.get("reader")
-        self.estimator.reader_ = None if reader is None else Reader.from_files(reader, files)
+        encoder = WordEncoder.from_files(config["encoder"], files)
+        return encoder, None if reader is None else Reader.from_files(reader, files)
 
     def card(self) -> tuple[str, str]:
         """See `Estimator._card_info`."""

@@ -44,7 +44,7 @@ def with_columns(
         raise UsageError("--keep copies columns of a table; texts and standard input have none")
     path, columns = Path(source), _columns(estimator, options)
     long = columns is not None and columns.id is not None and columns.features
-    if long and estimator.task != "tag":
+    if long and columns is not None and estimator.task != "tag":
         return _by_id(rows, _first_of_ids(path, str(columns.id), keep, options))
     if not long and not _has_row_for_each_answer(commands, estimator, path, columns, options):
         raise UsageError(f"{path.name} has no row for each answer; --keep is for tables that have one")

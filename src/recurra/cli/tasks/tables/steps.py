@@ -75,4 +75,4 @@ def predict(estimator: Any, source: Any, options: PredictOptions) -> Iterator[di
     assert found.order is not None and found.ids is not None  # noqa: PT018, S101  (those of a long table)
     for at in np.argsort(found.order).tolist():
         confidence = {"confidence": sure[at]} if options.proba else {}
-        yield {"id": found.ids[of_row[at]], "tag": tags[at], **confidence}
+        yield {"id": found.ids[int(of_row[at])], "tag": tags[at], **confidence}
