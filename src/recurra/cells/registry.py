@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from recurra.errors import UsageError
 
 from .base import Cell
+from .checks import check_declaration, place_of
 from .elementwise.indrnn import IndRNN
 from .elementwise.mingru import MinGRU
 from .elementwise.minlstm import MinLSTM
@@ -131,7 +132,7 @@ def find(cell: CellLike, *, memoryless: bool = False) -> Cell:
         memoryless: whether the message of the error lists `"none"` among the names.
 
     Raises:
-        UsageError: the name is unknown, or a cell has no usable name.
+        UsageError: the name is unknown, or a cell has no usable name, gates or states.
     """
     if isinstance(cell, str):
         if cell not in known():
@@ -146,10 +147,16 @@ def find(cell: CellLike, *, memoryless: bool = False) -> Cell:
         raise UsageError(f"cell is a name, a Cell or its class, not {cell!r:.60}")
     name = getattr(cell, "name", "")
     if not isinstance(name, str) or not name:
-        raise UsageError(f"the cell {type(cell).__name__} needs a name: set the attribute `name` of its class")
+        raise UsageError(
+            f"{place_of(type(cell))}the cell {type(cell).__name__} needs a name: set the attribute `name` of its class"
+        )
     taken = name == NO_MEMORY or (name in _BUILT_IN and type(_BUILT_IN[name].cell) is not type(cell))
     if taken:
-        raise UsageError(f"the cell {type(cell).__name__} has the name {name!r} of a built-in cell; use another name")
+        raise UsageError(
+            f"{place_of(type(cell))}the cell {type(cell).__name__} has the name {name!r} of a built-in cell; "
+            "use another name"
+        )
+    check_declaration(cell)
     return cell
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from recurra import __version__
+from recurra.cells.from_module import import_from_here
 from recurra.errors import UsageError
 
 from .commands import (
@@ -76,11 +74,9 @@ def recurra(
       recurra inspect my-model "a fine film"
       recurra generate my-language-model --prompt "Once"
     """
-    if modules:
-        sys.path.append(str(Path.cwd()))  # last, so that no file there replaces an installed package
     for name in modules or ():
         try:
-            import_module(name)
+            import_from_here(name)
         except Exception as error:
             raise UsageError(f"--import {name} failed: {type(error).__name__}: {error}") from error
 

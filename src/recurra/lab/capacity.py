@@ -177,7 +177,7 @@ def _draw(result: Result) -> Figure:
         "microseconds": "one step of inference (µs)",
     }
     for axes, (name, title) in zip(grid, axes_of.items(), strict=True):
-        for style in styles().values():
+        for style in styles(row["cell"] for row in result.rows).values():
             rows = [row for row in result.rows if row["cell"] == style["label"]]
             if rows:
                 axes.plot([row["parameters"] for row in rows], [row[name] for row in rows], **style, markersize=5)

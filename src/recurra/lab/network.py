@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import cycle
 from typing import Any
 
@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from recurra._util.plotting import GREY, PALETTE
-from recurra.cells.registry import NO_MEMORY, label, names
+from recurra.cells.registry import NO_MEMORY, known, label, names
 from recurra.nn import build_recurrent, init_recurrent_
 
 from .problems import Problem
 
 INITS = ("long", "torch")
+
+TORCH_CELLS = [name for name, entry in known().items() if entry.torch_class]
+"""Cells that have the same colour in every figure."""
 
 
 class ProbeNetwork(torch.nn.Module):
@@ -39,9 +42,14 @@ class ProbeNetwork(torch.nn.Module):
         return self.answer(output[:, -targets:])
 
 
-def styles() -> dict[str, dict[str, str]]:
-    """Returns the colour, the marker and the label of each cell in figures."""
-    drawn = [*zip(names(memoryless=False), cycle(PALETTE), strict=False), (NO_MEMORY, GREY)]
+def styles(shown: Iterable[str] = ()) -> dict[str, dict[str, str]]:
+    """Returns the colour, the marker and the label of each cell in figures.
+
+    Args:
+        shown: labels of the cells of the figure. Cells that are shown have different colours if there are enough.
+    """
+    order = sorted(names(memoryless=False), key=lambda name: name not in TORCH_CELLS and label(name) not in {*shown})
+    drawn = [*zip(order, cycle(PALETTE), strict=False), (NO_MEMORY, GREY)]
     return {name: {"color": colour, "marker": mark, "label": label(name)} for name, (colour, mark) in drawn}
 
 

@@ -153,7 +153,7 @@ def _row(problem: Problem, lag: int, cell: str, found: Trained, seed: int, secon
         "problem": problem.name,
         "lag": lag,
         "cell": label(cell),
-        "units": found.network.layer.hidden_size,
+        "units": found.network.layer.stack.hidden_size,
         "parameters": parameter_count(found.network),
         **metrics,
         "baseline": baseline,
@@ -208,7 +208,7 @@ def _draw(result: Result) -> Figure:
 
 def _draw_losses(axes: Any, problem: Problem, rows: Sequence[Row]) -> None:
     """Plots the loss against the lag, as a share of the baseline, which depends on the lag in the copy problem."""
-    for style in styles().values():
+    for style in styles(row["cell"] for row in rows).values():
         some = [row for row in rows if row["cell"] == style["label"]]
         if some:
             axes.plot([r["lag"] for r in some], [r["loss"] / r["baseline"] for r in some], **style, markersize=5)
@@ -224,10 +224,11 @@ def _draw_losses(axes: Any, problem: Problem, rows: Sequence[Row]) -> None:
 
 
 def _draw_reach(axes: Any, curves: Sequence[Row]) -> None:
+    shown = styles(label(curve["cell"]) for curve in curves)
     for curve in curves:
         points = [step for step in curve["steps"] if step["relative"]]  # zero has no logarithm
         lags, values = [step["lag"] for step in points], [step["relative"] for step in points]
-        axes.plot(lags, values, **styles()[curve["cell"]], markersize=3.5)
+        axes.plot(lags, values, **shown[curve["cell"]], markersize=3.5)
     axes.set_yscale("log")
     axes.set_xlabel("steps back, k")
     axes.set_ylabel("‖∂L$_T$/∂h$_{T-k}$‖ / ‖∂L$_T$/∂h$_T$‖")

@@ -14,6 +14,8 @@ from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from recurra import cells
+from recurra.cells.checks import check_declaration
+from recurra.cells.registry import find
 from recurra.errors import EngineError, UsageError
 from recurra.ops import PRECISIONS, Explanation, Stack, dropout, explain, recurrence
 from recurra.ops.call import as_tensor
@@ -377,7 +379,7 @@ class Recurrent(torch.nn.Module):
     """Stacked, bidirectional recurrence of any `Cell`, over ragged batches.
 
     Args:
-        cell: the cell. Your own cell runs on the reference engine.
+        cell: a `Cell`, its class, or a name such as `"mgu"`. Your own cell runs on the reference engine.
         input_size: features of the input.
         hidden_size: units per layer and direction.
         num_layers: layers on top of each other.
@@ -403,7 +405,7 @@ class Recurrent(torch.nn.Module):
 
     def __init__(
         self,
-        cell: cells.Cell,
+        cell: cells.CellLike,
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
@@ -421,6 +423,8 @@ class Recurrent(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.weight_dropout = checked_share("weight_dropout", weight_dropout)
+        cell = cell if isinstance(cell, cells.Cell) else find(cell)
+        check_declaration(cell)
         self.stack = Stack(cell, input_size, hidden_size, num_layers, bidirectional, bias)
         self.batch_first, self.dropout = batch_first, dropout
         self.engine, self.memory, self.precision = engine, memory, precision

@@ -13,9 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recurra.cells import Cell, State, Step
+from recurra.cells import State, Step
+from recurra.cells.checks import check_step
 
 from .call_spec import CallSpec
+from .stack import Stack
 
 name = "reference"
 
@@ -101,7 +103,7 @@ def run(
         for direction in range(stack.directions):
             index = layer * stack.directions + direction
             initial = tuple(s[index] for s in states)
-            output, last = _scan(stack.cell, x, initial, groups[index], active, layer, direction, watcher)
+            output, last = _scan(stack, x, initial, groups[index], active, layer, direction, watcher)
             outputs.append(output)
             final.append(last)
         x = torch.cat(outputs, dim=-1)
@@ -110,7 +112,7 @@ def run(
 
 
 def _scan(
-    cell: Cell,
+    stack: Stack,
     x: Tensor,
     state: State,
     weights: Mapping[str, Tensor],
@@ -123,7 +125,7 @@ def _scan(
     steps = range(x.shape[0])
     outputs: list[Tensor] = [x.new_empty(0)] * len(steps)
     for t in reversed(steps) if direction else steps:
-        new = _step(cell, x[t], state, weights, Place(layer, direction, t), watcher)
+        new = _step(stack, x[t], state, weights, Place(layer, direction, t), watcher)
         if active is None:
             state, outputs[t] = new, new[0]
         else:
@@ -134,10 +136,10 @@ def _scan(
 
 
 def _step(
-    cell: Cell, x: Tensor, state: State, weights: Mapping[str, Tensor], place: Place, watcher: Watcher | None
+    stack: Stack, x: Tensor, state: State, weights: Mapping[str, Tensor], place: Place, watcher: Watcher | None
 ) -> State:
-    if watcher is None:
-        return cell.step(x, state, weights).state
-    if watcher.alters:
-        return watcher.stepped(place, cell.step(x, state, weights, partial(watcher.gate, place)))
-    return watcher.stepped(place, cell.step(x, state, weights))
+    alter = () if watcher is None or not watcher.alters else (partial(watcher.gate, place),)
+    step = stack.cell.step(x, state, weights, *alter)
+    if place.time == 0 and not torch._C._get_tracing_state():
+        check_step(stack.cell, step, state, stack.hidden_size)
+    return step.state if watcher is None else watcher.stepped(place, step)

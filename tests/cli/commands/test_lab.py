@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
+
+from recurra.cells import registry
 
 QUICK = ("--lags", "10", "--cells", "gru", "--quick")
 
@@ -30,6 +33,17 @@ def test_vanishing_for_machines(recurra, tmp_path):
     assert {curve["when"] for curve in found["curves"]} == {"start", "trained"}
     assert "<svg" in picture.read_text(encoding="utf-8")
     assert [path.name for path in tmp_path.iterdir()] == ["a.svg"]
+
+
+def test_a_cell_of_a_users_own(recurra, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(registry, "_registered", {})
+    own = "from recurra.cells import GRU\n\nclass Own(GRU):\n    name = 'own_of_lab'\n"
+    (tmp_path / "own_cell_of_lab.py").write_text(own)
+    arguments = ("--lags", "10", "--cell", "rnn,own_cell_of_lab:Own", "--quick", "--steps", 2)
+    code, out, _ = recurra("lab", "vanishing", *arguments, "--json")
+    assert code == 0
+    assert [row["cell"] for row in json.loads(out)["rows"]] == ["RNN", "OWN_OF_LAB"]
 
 
 def test_order_of_a_users_own(recurra, tmp_path):
@@ -69,6 +83,13 @@ def test_capacity_of_a_users_own(recurra, tmp_path):
         (("order", "--data", "none.csv", "--input", "a", "--target", "b"), 3, "none.csv"),
         (("capacity", "--data", "none.txt"), 3, "none.txt"),
         (("bidirectional", "--test", "a.txt"), 2, "--test goes with --data"),
+        (("vanishing", "--cell", "none_here:Own"), 2, "--cells: 'none_here' cannot be imported: ModuleNotFoundError"),
+        (("order", "--cell", "json:Own"), 2, "--cell: the module 'json' has no cell 'Own'; it has no cells"),
+        (
+            ("capacity", "--cells", "recurra.cells.gru:Own"),
+            2,
+            "'recurra.cells.gru' has no cell 'Own'; its cells are GRU",
+        ),
     ],
 )
 def test_clear_messages(recurra, arguments, code, words):

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from recurra.cells.from_module import cell_name
 from recurra.cli.support.command import App
 from recurra.cli.support.console import progress_bar, say, show_json, show_table
 from recurra.cli.support.files import listed
@@ -30,6 +31,11 @@ Epochs = Annotated[
     typer.Option("--epochs", help="Passes over the data; chosen from their size by default.", min=1, max=EPOCHS_LIMIT),
 ]
 Units = Annotated[int | None, typer.Option("--hidden-size", help="Units per layer and direction.", min=1, max=MAX_SIZE)]
+OneCell = Annotated[str | None, typer.Option("--cell", help=f"{CELLS}; or MODULE:CLASS for one of your own.")]
+Cells = Annotated[
+    str | None,
+    typer.Option("--cells", "--cell", help=f"Of {CELLS}; or MODULE:CLASS for one of your own; commas between."),
+]
 Test = Annotated[Path | None, typer.Option("--test", help="File to test on; by default a part of --data.")]
 
 
@@ -50,7 +56,7 @@ def lab() -> None:
 def vanishing(
     problem: Annotated[str | None, typer.Option("--problem", help="adding (the default), copy, order or all.")] = None,
     lags: Annotated[str | None, typer.Option("--lags", help="Steps, with commas between, such as 10,100.")] = None,
-    cells: Annotated[str | None, typer.Option("--cells", help=f"Of {CELLS}; commas between.")] = None,
+    cells: Cells = None,
     parameters: Annotated[int | None, typer.Option("--parameters", help="Of each network, about.", min=1)] = None,
     start: Annotated[
         str | None, typer.Option("--start", help="long: every cell begins as it remembers best; torch: as torch does.")
@@ -78,7 +84,7 @@ def vanishing(
     given = {
         "problem": problem,
         "lags": _numbers("--lags", lags, int),
-        "cells": _words(cells),
+        "cells": _cells(cells),
         "parameters": parameters,
         "start": start,
         "learning_rates": _numbers("--learning-rates", learning_rates, float),
@@ -96,7 +102,7 @@ def order(
     id: Annotated[str | None, typer.Option("--id", help="Long tables: column of ids.")] = None,
     time: Annotated[str | None, typer.Option("--time", help="Long tables: column to sort an id's rows by.")] = None,
     features: Annotated[str | None, typer.Option("--features", help="Long tables: columns, commas between.")] = None,
-    cell: Annotated[str | None, typer.Option("--cell", help=f"With memory: {CELLS}.")] = None,
+    cell: OneCell = None,
     tokens: Annotated[str | None, typer.Option("--tokens", help="What the steps of texts are: word or char.")] = None,
     hidden_size: Units = None,
     epochs: Epochs = None,
@@ -113,6 +119,7 @@ def order(
       recurra lab order --data gestures_TRAIN.ts --test gestures_TEST.ts
       recurra lab order --data reviews.csv --input text --target label --cell gru
     """
+    cell = None if cell is None else cell_name("--cell", cell)
     given: dict[str, Any] = {"cell": cell, "tokens": tokens, "hidden_size": hidden_size, "epochs": epochs}
     _needs_data(data, test=test, input=input, target=target, id=id, time=time, features=features)
     if data is not None:
@@ -130,7 +137,7 @@ def capacity(
     budgets: Annotated[
         str | None, typer.Option("--parameters", help="Numbers of parameters, such as 20000,80000.")
     ] = None,
-    cells: Annotated[str | None, typer.Option("--cells", help=f"Of {CELLS}; commas between.")] = None,
+    cells: Cells = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", help="Passes over the text.", min=1, max=EPOCHS_LIMIT)
     ] = None,
@@ -153,7 +160,7 @@ def capacity(
 
     given: dict[str, Any] = {
         "budgets": _numbers("--parameters", budgets, int),
-        "cells": _words(cells),
+        "cells": _cells(cells),
         "epochs": epochs,
         "learning_rates": _numbers("--learning-rates", learning_rates, float),
     }
@@ -172,7 +179,7 @@ def bidirectional(
     ] = None,
     test: Test = None,
     input: Annotated[str | None, typer.Option("--input", help="Column of a table that holds the texts.")] = None,
-    cell: Annotated[str | None, typer.Option("--cell", help=f"One of {CELLS}.")] = None,
+    cell: OneCell = None,
     tokens: Annotated[str | None, typer.Option("--tokens", help="word, bpe or char.")] = None,
     hidden_size: Units = None,
     epochs: Epochs = None,
@@ -188,6 +195,7 @@ def bidirectional(
       recurra lab bidirectional
       recurra lab bidirectional --data reviews.csv --input text --out both.svg
     """
+    cell = None if cell is None else cell_name("--cell", cell)
     given: dict[str, Any] = {"cell": cell, "tokens": tokens, "hidden_size": hidden_size, "epochs": epochs}
     _needs_data(data, test=test, input=input)
     for name, path in (("texts", data), ("test", test)):
@@ -233,8 +241,8 @@ def _needs_data(data: Path | None, **options: Any) -> None:
             raise UsageError(f"--{name} goes with --data")
 
 
-def _words(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else listed(text)
+def _cells(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(cell_name("--cells", each) for each in listed(text))
 
 
 def _numbers(option: str, text: str | None, kind: type[int] | type[float]) -> tuple[Any, ...] | None:
