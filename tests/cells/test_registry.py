@@ -214,3 +214,9 @@ def test_the_name_of_no_memory_is_compared_by_value():
 
     with pytest.raises(UsageError, match="of a built-in cell"):
         registry.find(Nameless())
+
+
+def test_to_register_a_built_in_cell_changes_nothing():
+    before = registry.known()
+    assert cells.register(cells.GRU) is cells.GRU
+    assert registry.known() == before

@@ -149,6 +149,19 @@ def test_seven_chunks_with_carried_state_equal_one_call(kind, runtime):
     assert np.abs(optional(x=x, lengths=lengths)["scores"] - whole["scores"]).max() <= 1e-6
 
 
+@pytest.mark.parametrize("cell", [cells.SLSTM(heads=2), cells.RGLRU(), cells.MogrifierLSTM(), cells.SRU()], ids=repr)
+def test_built_in_variants_equal_their_files(cell):
+    torch.manual_seed(0)
+    made = nn.Recurrent(cell, 3, 4, num_layers=2, bidirectional=True, batch_first=True)
+    x, lengths = torch.randn(3, 7, 3), [7, 0, 4]
+    with torch.no_grad():
+        output, states = made(x, lengths=lengths)
+    found = Session(build(made))(x=x.numpy(), lengths=np.array(lengths))
+    near(found["scores"], output)
+    for name, part in zip(cell.states, states, strict=True):
+        near(found[f"state.{name}.3.next"], part[3])
+
+
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_built_in_cells_are_operators(kind, bidirectional):

@@ -67,7 +67,8 @@ class Cell(ABC):
     Attributes:
         name: short name, such as `"lstm"`.
         gates: gate names in the order of their rows in `weight_ih` and `weight_hh`.
-        states: state names; the first is the hidden state, which is also the output of a step.
+        states: state names; the first is the hidden state, which is also the output of a step. The last is the memory,
+            which `keeps` acts on.
         keeps: the gate that determines how much of the last state is kept; `""` if there is none.
 
     Example:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .memory.half_lives import UnitMemory
 
 COLOURS = GATES_AND_STATES["light"]
-SHARES = ("forget", "input", "output", "reset", "update")
+SHARES = ("forget", "input", "output", "reset", "update", "decay")
 STATES = ("cell", "hidden")
 MANY_TOKENS = 60
 """Labels of more steps than this would overlap."""
@@ -117,8 +117,10 @@ def plot_unit(
         axes[0].legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
     for at, name in zip(axes[bool(states) :], gates, strict=True):
         at.bar(steps, one[name].values, width=0.9, color=COLOURS.get(name, "0.4"))
-        at.set_ylim((0, 1) if name in SHARES else (-1, 1))
-        at.set_yticks([0, 1] if name in SHARES else [-1, 1])
+        most = float(np.nanmax(np.abs(one[name].values), initial=1.0))  # a candidate without tanh may be any number
+        at.set_ylim((0, 1) if name in SHARES else (-most, most))
+        at.set_yticks([0, 1] if name in SHARES else [-most, most])
+        at.yaxis.set_major_formatter("{x:.3g}")
         at.set_ylabel(name, rotation=0, ha="right", va="center")
     for at in axes[:-1]:
         at.tick_params(labelbottom=False)

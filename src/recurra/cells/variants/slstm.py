@@ -37,14 +37,14 @@ class SLSTM(Cell):
 
     Example:
         >>> SLSTM().states
-        ('hidden', 'cell', 'normalizer', 'stabilizer')
+        ('hidden', 'normalizer', 'stabilizer', 'cell')
         >>> SLSTM(heads=2).shapes(5, 8)["weight_hh"]
         (32, 4)
     """
 
     name = "slstm"
     gates = ("input", "forget", "candidate", "output")
-    states = ("hidden", "cell", "normalizer", "stabilizer")
+    states = ("hidden", "normalizer", "stabilizer", "cell")
     keeps = "forget"
 
     def __init__(self, heads: int = 1) -> None:
@@ -54,7 +54,7 @@ class SLSTM(Cell):
 
     def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor], alter: Alter = as_is) -> Step:
         """One time step; see the class for the equations."""
-        h, c, n, m = state
+        h, n, m, c = state
         sums = linear(x, weights, "ih") + block_linear(h, weights["weight_hh"], self.heads)
         i, f, g, o = sums.chunk(4, dim=-1)
         kept = m - softplus(-f)  # log σ(f̃_t) + m_{t-1}
@@ -64,7 +64,7 @@ class SLSTM(Cell):
         c = f * c + i * g
         n = f * n.abs() + i  # a normalizer is positive; initial states of a caller may be anything
         h = o * c / n.clamp(min=1e-30)  # i_1 may be 0 in float32
-        return Step((h, c, n, m), (i, f, g, o))
+        return Step((h, n, m, c), (i, f, g, o))
 
     def activation(self, gate: str) -> str:
         """See `Cell.activation`."""
