@@ -48,11 +48,9 @@ def check_picture(path: Path) -> None:
 
 def panels(columns: int, rows: int = 1, width: float = 3.6) -> tuple[Figure, list[list[Any]]]:
     """Creates a figure with a grid of panels of a width in inches; returns it with its rows of axes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from .picture import Picture
 
-    figure = Figure(figsize=(width * columns, 3.2 * rows), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = Picture(figsize=(width * columns, 3.2 * rows), layout="constrained", facecolor="white")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.spines[["top", "right"]].set_visible(False)

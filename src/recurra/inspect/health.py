@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from recurra._util import strict_json
+from recurra._util.html import html_note, html_table
 from recurra.cells import State
 from recurra.errors import NonFiniteError, UsageError
 from recurra.tasks.base import TRAINING_LOSS, Estimator
@@ -123,6 +124,20 @@ class HealthCard:
         radii = [{"where": r.where, "radius": r.radius if math.isfinite(r.radius) else None} for r in self.radii]
         card = {"title": self.title, "worst": self.worst, "ok": self.ok, "lights": self.rows(), "missing": self.missing}
         return strict_json.dump(card | {"gates": gates, "units": units, "radii": radii})
+
+    def _repr_html_(self) -> str:
+        rows = [
+            {
+                "": f"{MARKS[light.light]} {light.light}",
+                "what": light.name,
+                "value": light.shown,
+                "where": light.where,
+                "advice": f"{light.meaning} {light.advice}" if light.advice else "",
+            }
+            for light in self.lights
+        ]
+        missing = "".join(html_note(f"not measured: {words}") for words in self.missing)
+        return html_note(f"Health of {self.title}: {self.worst}") + html_table(rows, len(rows)) + missing
 
     def __repr__(self) -> str:
         """The card as text."""

@@ -1,6 +1,7 @@
 """Figures of the inspection measures for papers, by matplotlib: the same figures as on the page of `write_report`.
 
-Each `plot_…` returns a `matplotlib.figure.Figure`; its `savefig` writes PNG, SVG or PDF by the suffix of the file.
+Each `plot_…` returns a `matplotlib.figure.Figure`, which a notebook shows; its `savefig` writes PNG, SVG or PDF by the
+suffix of the file.
 """
 
 from __future__ import annotations
@@ -263,11 +264,9 @@ def plot_attribution(attribution: Attribution, *, row: int = 0) -> Figure:
 
 
 def _figure(width: float, height: float, rows: int = 1, heights: list[float] | None = None) -> tuple[Figure, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from recurra._util.picture import Picture
 
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=150)
-    FigureCanvasAgg(figure)
+    figure = Picture(figsize=(width, height), layout="constrained", dpi=150)
     axes = figure.subplots(rows, sharex=True, gridspec_kw={"height_ratios": heights} if heights else None)
     for one in np.atleast_1d(axes):
         one.spines[["top", "right"]].set_visible(False)

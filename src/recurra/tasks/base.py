@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 import torch
@@ -20,12 +20,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from recurra.cells.registry import NO_MEMORY, find, name_of
 from recurra.data.batching.batches import BatchSource, Shuffled, to_device
-from recurra.errors import DataError, NonFiniteError
+from recurra.errors import DataError, NonFiniteError, UsageError
 from recurra.io import ModelFolder, Provenance, dumps, model_card, write_folder
 from recurra.nn import RECURRENT, RecurrentSpec
 from recurra.ops import Stack, batch_invariant, reproducible_algebra
 from recurra.training.extensions import check_kinds, check_known, names_of
 from recurra.training.health.statistics import bad_weights
+from recurra.training.learning_curve import Epochs, draw_history
 from recurra.training.logs.arguments import callbacks_of, kinds_of, loggers_of
 from recurra.training.settings import LayerRate, Objective, Run, Settings, choose_device, ready
 
@@ -45,6 +46,9 @@ from .starting.weights import put, with_classes
 from .subject import Subject
 from .subsample import select
 from .tuning.tunable import Tunable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 T = TypeVar("T")
 
@@ -438,7 +442,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
             raise DataError(f"training ended with {bad.where} = {bad.value}; {REMEDY}")
 
     def _keep(self, run: Run, epochs: int) -> None:
-        self.history_, self.health_checks_ = run.history, run.health
+        self.history_, self.health_checks_ = Epochs(run.history), run.health
         self.best_epoch_, self.n_iter_ = run.best_epoch, len(run.history)
         self.interrupted_, self.resumed_ = run.interrupted, run.resumed
         best = run.history[run.best_epoch - 1] if run.best_epoch else {}
@@ -470,6 +474,27 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
     def _details(self, observed: list[Any]) -> dict[str, Any]:
         """Returns more metrics of the validation data, for metrics.json and the model card."""
         return {}
+
+    def _pictures(self) -> list[Callable[[Any], Any]]:
+        """Returns functions that draw on axes beside the learning curve."""
+        return []
+
+    def plot(self) -> Figure:
+        """Draws the learning curve; of a classifier also the confusion matrix of the validation data.
+
+        Returns:
+            A `matplotlib.figure.Figure`, which a notebook shows. Its `savefig` writes a file.
+
+        Example:
+            >>> from recurra import SequenceClassifier
+            >>> clf = SequenceClassifier(hidden_size=4, epochs=2, verbose=0).fit(["ab", "cd"] * 10, ["x", "y"] * 10)
+            >>> [axes.get_ylabel() for axes in clf.plot().axes]
+            ['loss', 'validation score', 'true class']
+        """
+        check_is_fitted(self, "network_")
+        if not self.history_:
+            raise UsageError("there is no learning curve: training ended before the first epoch")
+        return draw_history(self.history_, self._pictures())
 
     def _calibrate_on(self, observed: list[Any]) -> None:
         """Keeps what predictions with a stated coverage need of the validation data, if the task has any."""

@@ -18,6 +18,7 @@ from recurra.errors import ModelFolderError, UsageError
 from recurra.io import CONFIG, StoredModel, blaming, identity, read_folder, read_weights, with_provenance
 from recurra.ops.registry import engines
 from recurra.training.extensions import lost_in_folder
+from recurra.training.learning_curve import Epochs
 
 from . import registry
 from .aliases import PARAMETERS
@@ -152,7 +153,7 @@ def _take_metrics(estimator: Estimator, metrics: dict[str, Any]) -> None:
     """Gives an estimator the content of metrics.json."""
     as_is = {k: v for k, v in metrics.items() if (v is None and k != "loss") or k in ("tuning", "classes")}
     found: dict[str, Any] = {k: as_is[k] if k in as_is else _with_nan(v) for k, v in metrics.items()}
-    estimator.history_, estimator.health_checks_ = found.pop("history"), found.pop("watch", [])
+    estimator.history_, estimator.health_checks_ = Epochs(found.pop("history")), found.pop("watch", [])
     estimator.metrics_ = found
     if "tuning" in found:
         estimator.tuning_ = found["tuning"]

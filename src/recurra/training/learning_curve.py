@@ -1,13 +1,57 @@
-"""Learning curves as a picture."""
+"""Learning curves: the metrics of each epoch, as a table and as a picture."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from recurra._util.atomic import written
-from recurra._util.plotting import BLUE, GREEN, VERMILION
+from recurra._util.html import html_table
+from recurra._util.plotting import BLUE, GREEN, VERMILION, panels
 
 from .settings import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+OTHERS = ("epoch", "loss", "valid_loss", "tokens_per_second", "seconds")
+"""Keys of an epoch that are no score."""
+
+
+class Epochs(list[dict[str, float]]):
+    """The metrics of each epoch: a list of dictionaries that a notebook shows as a table.
+
+    Example:
+        >>> Epochs([{"epoch": 1, "loss": 0.5}])
+        [{'epoch': 1, 'loss': 0.5}]
+    """
+
+    def _repr_html_(self) -> str:
+        return html_table(self, len(self))
+
+
+def draw_history(history: History, beside: Sequence[Callable[[Any], Any]] = (), title: str = "") -> Figure:
+    """Draws loss and score of each epoch.
+
+    Args:
+        history: `history_` of a fitted estimator.
+        beside: functions that draw on further axes beside the curves.
+        title: heading.
+    """
+    epochs = [row["epoch"] for row in history]
+    scores = [name for name in history[0] if name not in OTHERS]
+    losses = [name for name in ("loss", "valid_loss") if name in history[0]]
+    drawn = {"loss": losses, **({"validation score": scores} if scores else {})}
+    figure, (axes,) = panels(len(drawn) + len(beside), width=4.5)
+    for (label, names), one in zip(drawn.items(), axes, strict=False):
+        _lines(one, epochs, history, names)
+        one.set_ylabel(label)
+    for draw, one in zip(beside, axes[len(drawn) :], strict=True):
+        draw(one)
+    if title:
+        figure.suptitle(title)
+    return figure
 
 
 def plot_history(history: History, path: str | Path, title: str = "Learning curve") -> None:
@@ -21,32 +65,15 @@ def plot_history(history: History, path: str | Path, title: str = "Learning curv
     Raises:
         DataError: the picture cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    epochs = [row["epoch"] for row in history]
-    skip = ("epoch", "loss", "valid_loss", "tokens_per_second", "seconds")
-    scores = [name for name in history[0] if name not in skip]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    _lines(left, epochs, history, [n for n in ("loss", "valid_loss") if n in history[0]])
-    _lines(right, epochs, history, scores)
-    left.set_ylabel("loss")
-    right.set_ylabel("validation score")
-    figure.suptitle(title)
     with written(path) as partial:
-        figure.savefig(partial, dpi=150)
+        draw_history(history, title=title).savefig(partial, dpi=150)
 
 
-def _lines(axes, epochs: list[float], history: History, names: list[str]) -> None:
+def _lines(axes: Any, epochs: list[float], history: History, names: list[str]) -> None:
     for name, colour, marker in zip(names, (BLUE, VERMILION, GREEN), "os^", strict=False):
         label = name.removeprefix("valid_").replace("_", " ") if name != "valid_loss" else "validation loss"
         label = "training loss" if name == "loss" else label
         axes.plot(epochs, [row[name] for row in history], color=colour, marker=marker, label=label)
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
-    if names:
-        axes.legend(frameon=False)
+    axes.legend(frameon=False)

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recurra._util.html import html_marked, html_note
 from recurra._util.messages import readable
+from recurra._util.plotting import BLUE, VERMILION
 from recurra.errors import UsageError
 from recurra.inspect.core.layer_input import LayerInput, by_step
 from recurra.inspect.core.registry import Measure, PageLayers, Section, Text, register
@@ -240,18 +242,32 @@ class Attribution(JsonResult):
 
     def __repr__(self) -> str:
         """The first sequences by words or steps."""
-        name = f"{self.method}, {self.values.attrs['score']}, baseline {self.values.attrs['baseline']}"
-        lines = [f"Attribution ({name})"]
+        lines = [self._heading]
+        for said, pairs in self._first():
+            lines.append(said)
+            lines.append("  " + "  ".join(f"{word} {readable(value, 3, signed=True)}" for word, value in pairs[:40]))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same, with words or steps on a background of their value: blue supports the prediction."""
+        rows = (html_note(said) + html_marked(pairs, (BLUE, VERMILION)) for said, pairs in self._first())
+        return html_note(self._heading) + "".join(rows)
+
+    @property
+    def _heading(self) -> str:
+        attributes = self.values.attrs
+        return f"Attribution ({self.method}, {attributes['score']}, baseline {attributes['baseline']})"
+
+    def _first(self) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+        """Yields score and values of the first sequences, by words or steps."""
         for b in range(min(3, self.values.sizes["batch"])):
             answer = f" {self.subject.answers[b]}" if self.subject.answers else ""
-            lines.append(
+            said = (
                 f"[{b}]{answer}: score {readable(self.score[b], 3)}, "
                 f"of the baseline {readable(self.baseline_score[b], 3)}"
             )
-            tokens = self._tokens(b)
-            pairs = self.words(b) if tokens is not None else [(str(t), v) for t, v in enumerate(self._row(b).tolist())]
-            lines.append("  " + "  ".join(f"{word} {readable(value, 3, signed=True)}" for word, value in pairs[:40]))
-        return "\n".join(lines)
+            steps = [(str(t), value) for t, value in enumerate(self._row(b).tolist())]
+            yield said, steps if self._tokens(b) is None else self.words(b)
 
     def _row(self, row: int) -> np.ndarray:
         return self.values.values[row, : int(self.values["length"][row])]

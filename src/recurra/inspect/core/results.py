@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from recurra._util.html import html_note, html_table
 from recurra.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ class Reportable(JsonResult):
     def to_dict(self) -> dict[str, Any]:
         """The verdict and the rows."""
         return {"verdict": self.verdict, "rows": self.rows()}
+
+    def _repr_html_(self) -> str:
+        return html_note(f"{type(self).__name__}: {self.verdict}") + html_table(self.rows())
 
     def __repr__(self) -> str:
         """The verdict and the rows as a table."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recurra._util.html import html_note
 from recurra.cells import State
 from recurra.errors import UsageError
 from recurra.tasks.subject import Subject
@@ -129,6 +130,11 @@ class Trace(LayerResults):
             f"{name or 'layer'}: {', '.join(map(str, d.data_vars))} {dict(d.sizes)}" for name, d in self.parts.items()
         ]
         return "\n".join(["Trace", *lines])
+
+    def _repr_html_(self) -> str:
+        """Sizes and arrays of each part, as xarray shows them."""
+        parts = (html_note(f"{name or 'layer'}:") + data._repr_html_() for name, data in self.parts.items())
+        return html_note("Trace") + "".join(parts)
 
     @property
     def nbytes(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, cast
 
@@ -23,8 +23,9 @@ from .conformal import Calibration
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights, joined
 from .labels.objective import LabelLoss, by_label, constant_labels
 from .labels.targets import LabelSets, as_label_lists, chosen, holds_labels, one_kind, refuse
-from .metrics.classes import by_class, describe_classes, running_report
+from .metrics.classes import by_class, confusions, describe_classes, running_report
 from .metrics.own import Judged, extended
+from .metrics.plot import MOST_NAMES, draw_matrix
 from .running import ClassTotals
 from .scan import ClassScan
 from .service import ClassifyService
@@ -365,7 +366,17 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         if self.label_sets_ is not None:
             rows = by_label(self.classes_.tolist(), output, target, weight)
             return {"classes": [{"class": row.pop("label"), **row} for row in rows]}
-        return {"classes": by_class(self.classes_.tolist(), target, output.argmax(1), weight)}
+        found, classes = output.argmax(1), self.classes_.tolist()
+        matrix = confusions(len(classes), target, found, weight) if len(classes) <= MOST_NAMES else None
+        kept = {} if matrix is None else {"confusion_matrix": matrix}
+        return {"classes": by_class(classes, target, found, weight), **kept}
+
+    def _pictures(self) -> list[Callable[[Any], Any]]:
+        matrix = self.metrics_.get("confusion_matrix")
+        if matrix is None:
+            return []
+        names = [str(label) for label in self.classes_]
+        return [lambda axes: draw_matrix(axes, names, np.array(matrix, np.float64))]
 
     def _objective(self) -> CrossEntropy | LabelLoss:
         if self.label_sets_ is not None:

@@ -96,7 +96,7 @@ class ClassReport:
                 {**row, "roc_auc": area}
                 for row, area in zip(by_class(self._classes, target, found, weight), areas.areas, strict=True)
             ],
-            "confusion_matrix": self._matrix(target, found, weight),
+            "confusion_matrix": confusions(len(self._classes), target, found, weight),
             "confusions": self._confusions(),
             "calibration": self._calibration(),
         }
@@ -114,14 +114,6 @@ class ClassReport:
             return {"roc_auc": mean}
         note = f"computed from a histogram of the scores: at most {areas.margin:.1g} from the exact value"
         return {"roc_auc": mean, "roc_auc_margin": areas.margin, "roc_auc_note": note}
-
-    def _matrix(self, target: np.ndarray, found: np.ndarray, weight: np.ndarray) -> list[list[float]] | None:
-        if len(self._classes) > MOST_CLASSES:
-            return None
-        from sklearn.metrics import confusion_matrix
-
-        matrix = confusion_matrix(target, found, labels=np.arange(len(self._classes)), sample_weight=weight)
-        return [[_count(value) for value in row] for row in matrix.tolist()]
 
     def _confusions(self) -> list[dict[str, Any]]:
         wrong = [(count, *pair) for pair, count in self._pairs.items() if pair[0] != pair[1] and count > 0]
@@ -143,6 +135,25 @@ class ClassReport:
             for number, (weight, probability, right) in enumerate(self._bins.T)
             if weight > 0
         ]
+
+
+def confusions(
+    classes: int, target: np.ndarray, found: np.ndarray, weight: np.ndarray | None
+) -> list[list[float]] | None:
+    """Returns the number of sequences by true (row) and predicted class; None for too many classes.
+
+    Args:
+        classes: number of classes.
+        target: numbers of the true classes `(batch,)`.
+        found: numbers of the predicted classes `(batch,)`.
+        weight: of each sequence `(batch,)`; None for 1.
+    """
+    if classes > MOST_CLASSES:
+        return None
+    from sklearn.metrics import confusion_matrix
+
+    matrix = confusion_matrix(target, found, labels=np.arange(classes), sample_weight=weight)
+    return [[_count(value) for value in row] for row in matrix.tolist()]
 
 
 def by_class(

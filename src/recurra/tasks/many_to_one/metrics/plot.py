@@ -40,7 +40,7 @@ def plot_classes(metrics: dict[str, Any], path: str | Path) -> str | None:
     size = min(max(3.6, 0.35 * len(names) + 2), 14.0)
     figure, ((left, right),) = panels(2, width=size)
     figure.set_size_inches(2 * size, size * 0.9)
-    missing = _draw_matrix(left, names, np.array(metrics["confusion_matrix"], np.float64))
+    missing = draw_matrix(left, names, np.array(metrics["confusion_matrix"], np.float64))
     figure.colorbar(left.images[0], ax=left, label="share of the true class", shrink=0.8)
     _draw_calibration(right, metrics)
     with written(path) as partial, warnings.catch_warnings():
@@ -51,8 +51,8 @@ def plot_classes(metrics: dict[str, Any], path: str | Path) -> str | None:
     return f"no font on this machine has all the characters ({missing[:5]} …); install one, such as fonts-noto-cjk"
 
 
-def _draw_matrix(axes: Any, names: list[str], matrix: np.ndarray) -> str:
-    """Returns the characters that no font has."""
+def draw_matrix(axes: Any, names: list[str], matrix: np.ndarray) -> str:
+    """Draws a confusion matrix `(classes, classes)`; returns the characters that no font has."""
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1e-300)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
