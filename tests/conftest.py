@@ -7,6 +7,8 @@ import os
 
 # two spinning thread pools on a busy machine make small kernels many times slower
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# messages are compared in English; tests of other languages change the environment themselves
+os.environ["LANGUAGE"] = "en"
 
 from pathlib import Path
 

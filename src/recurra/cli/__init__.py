@@ -9,6 +9,7 @@ import warnings
 from functools import partial
 from typing import Any
 
+from recurra._util.language import language_of_environment, use_language
 from recurra.errors import RecurraError
 
 from .app import app
@@ -21,6 +22,7 @@ def main() -> None:
 
     0 ok, 1 failure, 2 usage, 3 data, 4 model folder, 5 no device or engine, 130 interrupted.
     """
+    use_language(language_of_environment())
     try:
         with checked(), warnings.catch_warnings():
             warnings.showwarning = partial(_show_warning, show=warnings.showwarning)

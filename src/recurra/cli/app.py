@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from recurra import __version__
+from recurra._util.language import LANGUAGES, use_language
 from recurra.cells.from_module import import_from_here
 from recurra.errors import UsageError
 
@@ -42,6 +43,14 @@ app = App(
 )
 
 
+def _use_language(name: str | None) -> str | None:
+    if name is not None and name not in LANGUAGES:
+        raise typer.BadParameter(f"the language is one of {', '.join(LANGUAGES)}, not {name!r:.80}")
+    if name is not None:
+        use_language(name)
+    return name
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
@@ -53,6 +62,16 @@ def recurra(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language",
+            help="Language of messages and help: en or ko; by default that of the environment.",
+            metavar="NAME",
+            is_eager=True,
+            callback=_use_language,
+        ),
+    ] = None,
     modules: Annotated[
         list[str] | None,
         typer.Option(

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 import torch
-from rich.console import Console
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from recurra._util.terminal import say
 from recurra.cells.registry import NO_MEMORY, find, name_of
 from recurra.data.batching.batches import BatchSource, Shuffled, to_device
 from recurra.errors import DataError, NonFiniteError, UsageError
@@ -503,7 +503,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         """Keeps the comparison with the baselines, and prints it to standard error unless the light is green."""
         self.metrics_["comparison"] = None if found is None else found._asdict()
         if found is not None and found.sentence and self.verbose:
-            Console(stderr=True, soft_wrap=True).print(found.sentence, highlight=False, markup=False)
+            say(found.sentence)
 
     def _not_learnt(self, batches: BatchSource, objective: Objective) -> Comparison | None:
         """Returns a red comparison if the training loss is not below that of a constant answer; else None."""

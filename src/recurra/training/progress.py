@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from recurra._util.language import translated
 from recurra._util.messages import counted, readable
 
 from .health.monitor import HealthMonitor
@@ -52,11 +53,11 @@ class TerminalLine:
             self.bar = Progress(*columns, console=self.console, transient=True, expand=True)
             self.task = self.bar.add_task("", total=total)
             self.bar.start()
-        self.bar.update(self.task, completed=done, description=text)
+        self.bar.update(self.task, completed=done, description=translated(text))
 
     def note(self, text: str) -> None:
         """See `Line.note`."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(translated(text), highlight=False, markup=False, soft_wrap=True)
 
     def close(self, text: str) -> None:
         """See `Line.close`."""
@@ -109,7 +110,7 @@ class NoLine:
 
     def note(self, text: str) -> None:
         """Prints it."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(translated(text), highlight=False, markup=False, soft_wrap=True)
 
     def close(self, text: str) -> None:
         """Shows nothing."""

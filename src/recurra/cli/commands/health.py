@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from recurra._util.language import translated
 from recurra.cli.support.console import say
 from recurra.cli.support.files import located
 from recurra.cli.support.options import PredictOptions, with_options
@@ -79,17 +80,18 @@ def _show(card: HealthCard, title: str) -> None:
 
     from recurra.inspect.health import MARKS
 
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=translated(title), title_justify="left", title_style="bold")
     for column in ("light", "measure", "value", "where"):
-        table.add_column(column, justify="right" if column == "value" else "left", overflow="fold")
+        table.add_column(translated(column, "table"), justify="right" if column == "value" else "left", overflow="fold")
     for light in card.lights:
-        colour = Text(f"{MARKS[light.light]} {light.light}", style=light.light)
-        table.add_row(colour, light.name, light.shown, Text(light.where))
+        colour = Text(f"{MARKS[light.light]} {translated(light.light, 'table')}", style=light.light)
+        table.add_row(colour, translated(light.name, "table"), translated(light.shown), Text(translated(light.where)))
     console = Console(highlight=False, markup=False)
     console.print(table)
     for light in card.lights:
         if light.advice:
-            console.print(Text.assemble((f"{MARKS[light.light]} {light.name}", light.light), f": {light.meaning}"))
-            console.print(f"  → {light.advice}")
+            name, meaning = translated(light.name, "table"), translated(light.meaning)
+            console.print(Text.assemble((f"{MARKS[light.light]} {name}", light.light), f": {meaning}"))
+            console.print(f"  → {translated(light.advice)}")
     for words in card.missing:
         say(f"not measured: {words}")

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
 from recurra._util import strict_json
+from recurra._util.language import translated
+from recurra._util.terminal import say
 
-
-def say(message: str) -> None:
-    """Writes a message for a person to standard error."""
-    Console(stderr=True, soft_wrap=True).print(message, highlight=False, markup=False)
+__all__ = ["fail", "on_terminal", "progress_bar", "say", "say_best", "show_json", "show_table", "to_json"]
 
 
 def on_terminal() -> bool:
@@ -26,8 +26,8 @@ def on_terminal() -> bool:
 def fail(message: str) -> None:
     """Writes an error, at most three lines of it, to standard error."""
     console = Console(stderr=True, soft_wrap=True)
-    lines = [line for line in str(message).splitlines() if line.strip()][:3]
-    console.print("error: ", style="bold red", end="", markup=False)
+    lines = [line for line in translated(str(message)).splitlines() if line.strip()][:3]
+    console.print(translated("error: "), style="bold red", end="", markup=False)
     console.print("\n".join(lines), highlight=False, markup=False)
 
 
@@ -50,11 +50,14 @@ def show_table(
 ) -> None:
     """Writes a table to standard output or standard error, with numbers aligned to the right."""
     console = Console(highlight=False, markup=False, stderr=stderr)
-    table = Table(title=title, title_justify="left", title_style="bold")
-    longest = max((len(row[0]) for row in rows), default=0)
+    table = Table(title=translated(title, "" if " " in title else "table"), title_justify="left", title_style="bold")
+    rows = [[translated(name, "table"), *(translated(cell, "cell") for cell in cells)] for name, *cells in rows]
+    longest = max((cell_len(row[0]) for row in rows), default=0)
     for i, column in enumerate(columns):
         whole = numbers and not i and longest <= console.width // 3  # names of metrics stay on one line
-        table.add_column(column, justify="right" if i and numbers else "left", overflow="fold", no_wrap=whole)
+        table.add_column(
+            translated(column, "table"), justify="right" if i and numbers else "left", overflow="fold", no_wrap=whole
+        )
     for row in rows:
         table.add_row(*row)
     console.print(table)
@@ -79,4 +82,4 @@ def progress_bar() -> Iterator[Any]:
     columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("")
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+        yield lambda what, done, total: bar.update(task, description=translated(what), completed=done, total=total)

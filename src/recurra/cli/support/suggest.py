@@ -8,8 +8,10 @@ from typer.core import TyperGroup
 
 from recurra._util.similar import similar_names
 
+from .localized import Localized, localized_errors
 
-class SuggestingGroup(TyperGroup):
+
+class SuggestingGroup(Localized, TyperGroup):
     """A group of commands with the same rule for suggestions as columns and files.
 
     typer suggests `--cell, --help, --layers` for `--lr`: it counts the dashes as characters in common.
@@ -28,11 +30,17 @@ class SuggestingGroup(TyperGroup):
                 error.message = f"{error.message} Did you mean {similar[0]!r}?"  # type: ignore[attr-defined]
             raise
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Reads the words of the command line up to the name of a command."""
+        with localized_errors():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
         """Runs a command; the error for an unknown option suggests similar ones."""
-        try:
-            return super().invoke(ctx)
-        except Exception as error:
-            if possible := getattr(error, "possibilities", None):
-                error.possibilities = similar_names(error.option_name, possible)  # type: ignore[attr-defined]
-            raise
+        with localized_errors():
+            try:
+                return super().invoke(ctx)
+            except Exception as error:
+                if possible := getattr(error, "possibilities", None):
+                    error.possibilities = similar_names(error.option_name, possible)  # type: ignore[attr-defined]
+                raise

@@ -70,7 +70,7 @@ def _refuse_bad_row(path: Path, dialect: Dialect, rows: int | None = None) -> No
     for line, fields in itertools.islice(read_rows(path, dialect), rows):
         if len(fields) != width:
             text = shortened((dialect.delimiter or "").join(fields))
-            expected = f"{width} {'is' if width == 1 else 'are'} expected"
+            expected = "1 is expected" if width == 1 else f"{width:,} are expected"
             raise DataError(
                 f"{path.name}, line {line}: {counted(len(fields), 'column')} where {expected}: {text}\n"
                 "Fix the row, give another --delimiter, or leave out bad rows with --skip-bad-rows."

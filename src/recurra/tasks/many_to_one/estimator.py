@@ -13,12 +13,12 @@ from typing import Annotated, Any, ClassVar, Self, cast
 import msgspec
 import numpy as np
 import torch
-from rich.console import Console
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from recurra._util.messages import readable
 from recurra._util.schema import Flag, Record
+from recurra._util.terminal import say
 from recurra.data import ENCODERS, AudioEncoder, SeriesEncoder, TextEncoder
 from recurra.data.batching.batches import Batch, Batches, Shuffled, batches_of, to_device
 from recurra.data.batching.split import hold_out_stratified
@@ -541,7 +541,7 @@ class SequenceEstimator(Embedding, WithVectors):
                 words = explain_choice(self.series_, losses, said)
                 if network.values is not None and not network.share:
                     words += " The networks do not improve the ridge regression, whose answer is given."
-                Console(stderr=True, soft_wrap=True).print(words, highlight=False, markup=False)
+                say(words)
         self._selection = None
 
     def _compare_with_baselines(self, batches: Any, valid: Any) -> None:

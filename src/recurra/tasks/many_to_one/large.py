@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import torch
-from rich.console import Console
 
 from recurra._util.atomic import written
+from recurra._util.terminal import say
 from recurra.data.batching.batches import Batches
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import Texts, is_missing
@@ -120,7 +120,7 @@ def prepare(
     }
     if estimator.verbose:
         words = ", ".join(f"{name} {value:,}" for name, value in summary.items())
-        Console(stderr=True, soft_wrap=True).print(words, highlight=False, markup=False)
+        say(words)
     return Prepared(batches, valid, summary, close=batches.close, minutes=(time.monotonic() - start) / 60)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recurra._util.messages import listed
+from recurra._util.terminal import say
 from recurra.errors import UsageError
 from recurra.tasks.base import Estimator
 from recurra.tasks.params import params_of
@@ -16,7 +17,7 @@ from recurra.tasks.registry import find
 from recurra.tasks.restore import load
 
 from .language import Start
-from .weights import digest, say
+from .weights import digest
 
 COPY = "start"
 """Folder of the copy of the model in the folder of a run, so that the run can be resumed if the model changes."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from recurra._util.terminal import say
 from recurra.data.vectors import VectorFile, Vectors, open_vectors
 from recurra.errors import UsageError
 from recurra.nn.tokens.vector_embedding import VectorEmbedding
@@ -18,8 +19,6 @@ from recurra.tasks.base import Estimator
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
 from recurra.training.settings import Settings
-
-from .weights import say
 
 MOST_WORDS = 50_000
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from recurra._util.messages import listed
+from recurra._util.terminal import say
 from recurra.errors import UsageError
 
 
@@ -84,8 +84,3 @@ def digest(network: Any) -> str:
         found.update(name.encode())
         found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()
-
-
-def say(text: str) -> None:
-    """Prints a line to standard error."""
-    Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from recurra._util.terminal import say
 
 from .arguments import Named, loggers_of
 from .channel import Channel, Journal
@@ -75,7 +75,7 @@ def run_logs(
         for item in loggers_of(value):
             channels.append(_channel(item, folder, name, checkpoint, continues))
             if verbose and channels[-1].opened.where:
-                tell(f"{channels[-1].opened.name}: {channels[-1].opened.where}")
+                say(f"{channels[-1].opened.name}: {channels[-1].opened.where}")
         found = RunLogs(channels, params)
         yield found
     finally:
@@ -87,12 +87,7 @@ def _channel(item: Any, folder: Path, name: str, checkpoint: Path | None, contin
     kept = checkpoint / FOLDER / f"{item.name}.json" if checkpoint is not None and isinstance(item, Named) else None
     journal = Journal(kept)
     run, step = journal.read() if continues else (None, -1)
-    return Channel(open_logger(item, folder, name, run), journal, step, tell)
-
-
-def tell(text: str) -> None:
-    """Prints a message to standard error."""
-    Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)
+    return Channel(open_logger(item, folder, name, run), journal, step, say)
 
 
 def _name(text: str) -> str:

@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 
 from recurra._util.extras import needs_extra
+from recurra._util.terminal import say
 from recurra.errors import DataError, EngineError, RecurraError, UsageError
 from recurra.ops import reproducible_algebra
 from recurra.training.checkpoints import step_of
@@ -65,7 +66,7 @@ def train_on_ray(job: tuple[Any, ...], settings: Settings, workers: Workers, log
     try:
         with connected(ray, workers, threads) as dashboard:
             if dashboard and settings.verbose:
-                Console(stderr=True, soft_wrap=True).print(f"Ray's dashboard: {dashboard}", highlight=False)
+                say(f"Ray's dashboard: {dashboard}")
             return _run(ray, job, settings, workers, threads, logs)
     finally:
         if own is not None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from recurra._util.language import translated
 from recurra.cli.support.command import Command
 from recurra.cli.support.help.brief import RARE
 from recurra.cli.tasks import fitting_options, task_module
@@ -24,7 +25,9 @@ class ModelCommand(Command):
         """Returns the option for help."""
         option = super().get_help_option(ctx)
         if option is not None:
-            option.help = "Show help; --help-all: all options. After a model folder: the options of the model."
+            option.help = translated(
+                "Show help; --help-all: all options. After a model folder: the options of the model."
+            )
         return option
 
     def is_left_out(self, name: str, words: Sequence[str]) -> bool:

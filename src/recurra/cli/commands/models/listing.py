@@ -11,7 +11,9 @@ from shutil import get_terminal_size
 from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 
+from recurra._util.language import translated
 from recurra.cli.support.console import say, show_json, show_table
 from recurra.errors import DataError
 
@@ -58,10 +60,15 @@ def _fitting(rows: list[dict[str, str]]) -> list[str]:
     """Returns the names of the columns that fit the width of the terminal."""
     width, columns = get_terminal_size().columns, list(rows[0])
     for name in LEAST_IMPORTANT:
-        if 1 + sum(3 + max(len(column), *(len(row[column]) for row in rows)) for column in columns) <= width:
+        if 1 + sum(3 + max(_width(column), *(_width(row[column]) for row in rows)) for column in columns) <= width:
             break
         columns.remove(name)
     return columns
+
+
+def _width(text: str) -> int:
+    """Returns the width of a text of the table on a terminal, where Hangul takes two columns."""
+    return cell_len(translated(text, "table"))
 
 
 def _models(folder: Path) -> Iterator[Path]:
@@ -102,7 +109,7 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
         "task": str(row["task"]),
         "network": "no memory" if row["cell"] == "none" else f"{row['cell']} {row['layers']} × {row['hidden_size']}",
         "metric": f"{row['metric']} {readable(value)}" if isinstance(value, int | float) else "–",
-        "beats baselines": words.get(light, "–"),
+        "beats baselines": translated(words.get(light, "–"), "answer"),
         "trained on": str(row["training_file"] or "–"),
         "written": row["written"][:10],
     }

@@ -8,6 +8,8 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from recurra._util.language import translated
+from recurra.cli.support.localized import DEFAULT, Localized
 from recurra.tasks.params import params_of
 
 from .defaults import DEFAULTS
@@ -27,7 +29,7 @@ RARE = frozenset(
 """Parameters of commands that only `--help-all` shows."""
 
 
-class BriefHelp(TyperCommand):
+class BriefHelp(Localized, TyperCommand):
     """A command whose help shows what fits: the common options, with `--help-all` all of them."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -51,7 +53,7 @@ class BriefHelp(TyperCommand):
         """Returns the option for help."""
         option = super().get_help_option(ctx)
         if option is not None and self.shared:
-            option.help = "Show help; --help-all: all options."
+            option.help = translated("Show help; --help-all: all options.")
         return option
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -103,7 +105,7 @@ class TaskCommand(BriefHelp):
             if name in known and name in self.shared and name not in defaults:
                 parameter.hidden = True  # type: ignore[attr-defined]  # the command says why it is not for the task
             elif defaults.get(name) and "default" not in parameter.help.lower():  # type: ignore[attr-defined]
-                parameter.help += rf"  \[default: {defaults[name]}]"  # type: ignore[attr-defined]
+                parameter.help += f"{DEFAULT}{defaults[name]}]"  # type: ignore[attr-defined]
 
 
 def default_texts(estimator: type) -> dict[str, str]:
