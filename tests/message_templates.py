@@ -18,7 +18,7 @@ import typer
 
 from recurra._util.catalogue import Template
 from recurra.cli.app import app
-from recurra.cli.support.localized import DEFAULT
+from recurra.cli.support.help.localized import DEFAULT
 from recurra.io.provenance import Provenance
 from recurra.tasks.registry import BUILT_IN
 

@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 from recurra._util.similar import similar_names
 
-from .localized import Localized, localized_errors
+from .help.localized import Localized, localized_errors
 
 
 class SuggestingGroup(Localized, TyperGroup):

@@ -9,10 +9,10 @@ from typing import Any
 from typer.core import TyperCommand
 
 from recurra._util.language import translated
-from recurra.cli.support.localized import DEFAULT, Localized
 from recurra.tasks.params import params_of
 
 from .defaults import DEFAULTS
+from .localized import DEFAULT, Localized
 
 ALL = "--help-all"
 RARE = frozenset(
