@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from recurra.cells.base import Alter, Cell, State, Step, as_is, block_linear, linear, softplus
+from recurra.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +76,7 @@ class SLSTM(Cell):
     ) -> dict[str, tuple[int, ...]]:
         """See `Cell.shapes`."""
         if hidden_size % self.heads:
-            raise ValueError(f"hidden_size must be a multiple of the {self.heads} heads, got {hidden_size}")
+            raise UsageError(f"hidden_size must be a multiple of the {self.heads} heads, got {hidden_size}")
         rows = 4 * hidden_size
         shapes: dict[str, tuple[int, ...]] = {
             "weight_ih": (rows, input_size),
