@@ -186,6 +186,7 @@ def test_generated_text_appears_piece_by_piece(tab, monkeypatch):
 
 SHAPES = {
     "tags": ".tagged",
+    "tagged steps": ".tagged",
     "translations": ".written",
     "blanks": ".bars",
     "speech": ".answer-body .hint",

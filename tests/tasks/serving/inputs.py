@@ -29,6 +29,7 @@ INPUTS: dict[str, list[Any]] = {
 }
 INPUTS["sounds"] = INPUTS["speech"] = [sound(0), sound(500), sound(2000), {"sound": sound(500, 16000)}]
 INPUTS["tags"] = ["Anna sleeps", "", [], ["New York", "sleeps", ""], " Ben  and\tAnna sing "]
+INPUTS["tagged steps"] = INPUTS["series"]
 INPUTS["translations"] = ["good day", "", "  bad night ☃", "day " * 60]
 INPUTS["blanks"] = ["the [ ] drinks milk", "___ cat  [ ] water", "☃[ ]"]
 INPUTS["numbers in time"] = [

@@ -13,6 +13,7 @@ QUICK = {"hidden_size": 8, "epochs": 1, "verbose": 0, "random_state": 0}
 TEXTS = ["a good film", "a bad film", "so good", "so bad", "the film is good", "the film is bad"] * 8
 KINDS = (
     *("texts", "series", "one feature", "sounds", "numbers", "running text", "labelled texts", "tags"),
+    "tagged steps",
     *("translations", "blanks", "speech", "numbers in time", "several numbers in time", "table", "shops"),
 )
 
@@ -48,6 +49,9 @@ def model(kind: str) -> Any:
     if kind == "tags":
         words = [["Anna", "sleeps"], ["Ben", "and", "Anna", "sing"]] * 20
         return recurra.SequenceTagger(**QUICK).fit(words, [["N", "V"], ["N", "C", "N", "V"]] * 20)
+    if kind == "tagged steps":
+        X = _series(2)
+        return recurra.SequenceTagger(**QUICK).fit(X, [["on" if step[0] > 0 else "off" for step in x] for x in X])
     if kind == "translations":
         quick = {**QUICK, "epochs": 4, "learning_rate": 0.02}
         sources, targets = ["good day", "good night", "bad day"], ["bonjour", "bonne nuit", "mauvais jour"]

@@ -37,11 +37,12 @@ const forms = {
     if (!Array.isArray(value)) return R.el("p.big", {}, number(value, 6), about.target_name ? R.el("span.hint", {}, ` ${about.target_name}`) : null);
     return grid([t("target", { n: "" }), t("value")], value.map((one, i) => [String(i + 1), one]));
   },
-  tags({ words, tags, confidence }) {
+  tags({ words: given, tags, confidence }) {
+    const words = given ?? numbered(tags); // steps of numbers have none
     if (!words.length) return R.el("p.hint", {}, t("noWords"));
     const names = [...new Set(tags)].sort();
     const sentence = words.map((word, i) => [R.el("span.tagged", { "data-tag": names.indexOf(tags[i]) % 8, title: confidence ? percent(confidence[i]) : null }, R.el("span.tag", {}, tags[i]), R.el("span", {}, word)), " "]);
-    return [R.el("p.sentence", {}, sentence), details(t("asTable"), grid([t("word"), t("tag"), t("probability")], words.map((word, i) => [word, tags[i], confidence?.[i]])))];
+    return [R.el("p.sentence", {}, sentence), details(t("asTable"), grid([t(given ? "word" : "step"), t("tag"), t("probability")], words.map((word, i) => [word, tags[i], confidence?.[i]])))];
   },
   forecast({ forecast }, about, input) {
     const [target] = about.targets, rows = forecastRows(forecast, about);
@@ -73,6 +74,7 @@ const forms = {
   },
 };
 
+const numbered = (tags) => tags.map((_, i) => String(i + 1));
 const formOf = (answer) => answer.probabilities ? "probabilities" : "value" in answer ? "value" : answer.tags ? "tags" : "tag" in answer ? "tag" : answer.forecast ? "forecast"
   : "translation" in answer ? "translation" : answer.blanks ? "blanks" : "text" in answer ? "transcript" : "next" in answer ? "next" : "other";
 
@@ -84,7 +86,7 @@ export function inWords(answer) {
   switch (formOf(answer)) {
     case "probabilities": return `${answer.label} ${percent(answer.probabilities[answer.label])}`;
     case "value": return [answer.value].flat().map((one) => number(one)).join(", ");
-    case "tags": return answer.words.map((word, i) => `${word} ${answer.tags[i]}`).join(", ");
+    case "tags": return (answer.words ?? numbered(answer.tags)).map((word, i) => `${word} ${answer.tags[i]}`).join(", ");
     case "forecast": return answer.forecast.slice(0, 3).map((row) => number(row.forecast ?? Object.values(row).find((v) => typeof v === "number"))).join(", ");
     case "translation": return answer.translation;
     case "tag": return `${answer.tag ?? "—"} ${percent(answer.confidence ?? 0)}`;

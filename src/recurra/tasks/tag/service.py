@@ -81,9 +81,15 @@ class StepService(Service):
 
     def about(self) -> dict[str, Any]:
         """See `Service.about`."""
-        encoder, classes = self.estimator.encoder_, self.estimator.classes_.tolist()
-        names = column_names(self.estimator)
-        return {"kind": encoder.kind, "classes": classes, "features": encoder.features, "feature_names": names}
+        encoder = self.estimator.encoder_
+        return {
+            "kind": encoder.kind,
+            "classes": self.estimator.classes_.tolist(),
+            "features": encoder.features,
+            "feature_names": column_names(self.estimator),
+            "mean": encoder.mean.tolist(),
+            "scale": encoder.scale.tolist(),
+        }
 
     def item(self, value: Any, path: Path) -> np.ndarray:
         """See `Service.item`."""
