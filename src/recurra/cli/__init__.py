@@ -26,7 +26,7 @@ def main() -> None:
     try:
         with checked(), warnings.catch_warnings():
             warnings.showwarning = partial(_show_warning, show=warnings.showwarning)
-            app()
+            app(prog_name="recurra")
     except RecurraError as error:
         _end(str(error), error.exit_code)
     except Exception as error:

@@ -31,12 +31,12 @@ from .commands.models.command import ModelCommand
 from .commands.models.embed import embed
 from .support.command import App
 from .support.suggest import SuggestingGroup
+from .support.values.completion import completing
 
 app = App(
     name="recurra",
     cls=SuggestingGroup,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -70,6 +70,7 @@ def recurra(
             metavar="NAME",
             is_eager=True,
             callback=_use_language,
+            autocompletion=completing(*LANGUAGES),
         ),
     ] = None,
     modules: Annotated[

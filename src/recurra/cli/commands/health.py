@@ -11,6 +11,7 @@ from recurra._util.language import translated
 from recurra.cli.support.console import say
 from recurra.cli.support.files import located
 from recurra.cli.support.options import PredictOptions, with_options
+from recurra.cli.support.values.completion import completing
 from recurra.cli.tasks import module_of
 from recurra.errors import UsageError
 
@@ -37,7 +38,12 @@ def health(
         typer.Argument(help="Labelled file. Without it, only weights and training are checked.", metavar="[DATA]"),
     ] = None,
     fail_on: Annotated[
-        str, typer.Option("--fail-on", help="Exit with code 1 from this light on: yellow, red, or never.")
+        str,
+        typer.Option(
+            "--fail-on",
+            help="Exit with code 1 from this light on: yellow, red, or never.",
+            autocompletion=completing(*FAIL_ON),
+        ),
     ] = "red",
     allow_nonfinite: AllowNonfinite = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,

@@ -10,6 +10,7 @@ import typer
 from recurra.cli.support.console import say, show_json, show_table
 from recurra.cli.support.files import listed
 from recurra.cli.support.options import PredictOptions, with_options
+from recurra.cli.support.values.completion import completing
 from recurra.cli.tasks import one, source_of
 from recurra.errors import UsageError
 
@@ -36,7 +37,9 @@ def inspect(
         str | None, typer.Option("--units", help="Units to keep, such as 0:16 or 3,5,9; by default all.")
     ] = None,
     time: Annotated[str | None, typer.Option("--time", help="Steps to keep, A:B; by default all.")] = None,
-    language: Annotated[str, typer.Option("--language", help="Language of the page: en or ko.")] = "en",
+    language: Annotated[
+        str, typer.Option("--language", help="Language of the page: en or ko.", autocompletion=completing("en", "ko"))
+    ] = "en",
     netcdf: Annotated[Path | None, typer.Option("--netcdf", help="Write the trace as netCDF.")] = None,
     parquet: Annotated[Path | None, typer.Option("--parquet", help="Write the trace as a Parquet table.")] = None,
     max_megabytes: Annotated[

@@ -14,6 +14,7 @@ from recurra.cli.support.files import TABLES, is_from_excel, listed
 from recurra.cli.support.options import SharedPredictOptions, with_options
 from recurra.cli.support.parts import PartFolder
 from recurra.cli.support.rows import counted_on_terminal, flat, write_rows
+from recurra.cli.support.values.completion import completing
 from recurra.cli.tasks import module_of, source_of
 from recurra.cli.tasks.parts import predict_parts
 from recurra.cli.tasks.tables.kept import with_columns
@@ -39,7 +40,9 @@ def predict(
     format: Annotated[
         str | None,
         typer.Option(
-            "--format", help="Format of the files in a folder: parquet, csv, tsv or jsonl.  [default: parquet]"
+            "--format",
+            help="Format of the files in a folder: parquet, csv, tsv or jsonl.  [default: parquet]",
+            autocompletion=completing("parquet", "csv", "tsv", "jsonl"),
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Write the files that are missing in the folder.")] = False,

@@ -18,8 +18,10 @@ from recurra.cells.registry import names
 from recurra.errors import UsageError
 from recurra.tasks.params import MAX_BEAMS, MAX_TOP, Parameters, Shared, params_of
 
-from .command import MAX_COUNT, check_number, kind_of
+from .command import MAX_COUNT
 from .console import say
+from .values.completion import completing_parameter
+from .values.config import apply_config
 
 CELLS = ", ".join(names(memoryless=False))
 """The cells with memory, for help texts."""
@@ -48,59 +50,6 @@ def parse_list(option: str, text: str, kind: type[int] | type[float]) -> tuple[A
         what = "whole numbers" if kind is int else "numbers"
         raise UsageError(f"{option} takes {what} with commas between, not {text!r:.80}")
     return found
-
-
-def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Sets the values of a TOML file as the defaults of a command."""
-    import tomllib
-
-    if path is None:
-        return None
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, RecursionError) as error:
-        raise typer.BadParameter(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is not valid TOML: {error}") from None
-    parameters = {option.lstrip("-"): p for p in context.command.params for option in p.opts if option[0] == "-"}
-    known = sorted(name for name in parameters if name not in ("help", "config", "watch"))
-    unknown = [key for key in values if key.replace("_", "-") not in (*known, "watch")]
-    if unknown:
-        raise typer.BadParameter(
-            f"{path} has unknown options: {', '.join(unknown):.200}. Known are: {', '.join(known)}"
-        )
-    found = {}
-    for key, value in values.items():
-        parameter = parameters[key.replace("_", "-")]
-        found[parameter.name] = _config_value(path, key, value, parameter)
-    context.default_map = {**(context.default_map or {}), **found}
-    return path
-
-
-def _config_value(path: Path, key: str, value: Any, parameter: Any) -> Any:
-    """Checks that a value of a TOML file has the type of its option.
-
-    Raises:
-        typer.BadParameter: it is not.
-    """
-    kind = kind_of(parameter)
-    if getattr(parameter, "multiple", False):
-        values = value if isinstance(value, list) else [value]
-        if not all(isinstance(item, str) and item for item in values):
-            raise typer.BadParameter(f"{path}: {key} should be a text or a list of texts, not {value!r:.80}")
-        return values
-    if kind is bool:
-        fits, wanted = isinstance(value, bool), "true or false"
-    elif kind is int:
-        fits, wanted = type(value) is int, "a whole number"
-    elif kind is float:
-        fits, wanted = type(value) in (int, float), "a number"
-    else:  # names, files, and lists with commas between
-        fits, wanted = type(value) in (int, float, str) and value != "", "a text"
-    if not fits:
-        raise typer.BadParameter(f"{path}: {key} should be {wanted}, not {value!r:.80}")
-    check_number(parameter, value)
-    return value
 
 
 @dataclass(frozen=True)
@@ -286,7 +235,23 @@ class WorkerOptions:
 
 
 @dataclass(frozen=True)
-class SharedPredictOptions(WorkerOptions, PredictOptions):
+class ConfigOptions:
+    """The option of commands that read options from a file."""
+
+    config: Annotated[
+        Path | None,
+        _run(
+            "--config",
+            text="TOML file of options, such as hidden-size = 64, also in sections such as [fit.classify]. The command "
+            "line has priority.",
+            is_eager=True,
+            callback=apply_config,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class SharedPredictOptions(ConfigOptions, WorkerOptions, PredictOptions):
     """Options of commands that several processes can share, with a model on data from files."""
 
 
@@ -336,7 +301,13 @@ def options_of(estimator: type) -> Any:
     for name, spec in params_of(estimator).items():
         if spec.panel is not None:
             limits = {"min": spec.at_least, "max": spec.at_most} if kinds[name] is int else {}
-            option = _option(spec.panel, spec.option or f"--{name.replace('_', '-')}", text=spec.help, **limits)
+            option = _option(
+                spec.panel,
+                spec.option or f"--{name.replace('_', '-')}",
+                text=spec.help,
+                autocompletion=completing_parameter(name),
+                **limits,
+            )
             made.append((name, Annotated[kinds[name] | None, option], dataclasses.field(default=None)))
     return dataclasses.make_dataclass("ParameterOptions", made, frozen=True)
 
@@ -386,7 +357,7 @@ class RunOptions(Network, FileOptions):
 
 
 @dataclass(frozen=True)
-class FitOptions(WorkerOptions, RunOptions):
+class FitOptions(ConfigOptions, WorkerOptions, RunOptions):
     """Options of every `recurra fit` command."""
 
     logger: Annotated[
@@ -396,15 +367,6 @@ class FitOptions(WorkerOptions, RunOptions):
             text="Log metrics: tensorboard, mlflow, wandb or csv, or NAME=PLACE with a folder or the URL of an MLflow "
             "server; by default nowhere. May be repeated. It needs recurra[loggers].",
             metavar="NAME",
-        ),
-    ] = None
-    config: Annotated[
-        Path | None,
-        _run(
-            "--config",
-            text="TOML file of options, such as hidden-size = 64. The command line has priority.",
-            is_eager=True,
-            callback=_apply_config,
         ),
     ] = None
 

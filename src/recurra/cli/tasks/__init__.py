@@ -38,7 +38,7 @@ TIMES = ("time_format", "day_first", "month_first")
 """Options of tasks whose tables have a column of times."""
 
 
-_OF_PROCESSES = (*(field.name for field in dataclasses.fields(WorkerOptions)), "reader")
+_OF_PROCESSES = (*(field.name for field in dataclasses.fields(WorkerOptions)), "config", "reader")
 """Options that say nothing about the data and the model."""
 
 

@@ -13,6 +13,7 @@ from recurra.cli.support.console import say
 from recurra.cli.support.files import Labelled, column_chunks, located, read_columns
 from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, with_options
 from recurra.cli.support.stdin import text_batches
+from recurra.cli.support.values.completion import completing_parameter
 from recurra.errors import UsageError
 
 from .training import train as run
@@ -38,6 +39,7 @@ def fit(
             "--direction",
             help="Direction in which the model reads: both, forward or backward.",
             rich_help_panel="Network",
+            autocompletion=completing_parameter("direction"),
         ),
     ] = None,
     *,

@@ -14,6 +14,7 @@ import typer
 from recurra.cli.support.console import say, show_table
 from recurra.cli.support.files import Labelled, listed, read_numbers
 from recurra.cli.support.options import FileOptions, FitOptions, PredictOptions, TimeOptions, parse_list, with_options
+from recurra.cli.support.values.completion import completing_parameter
 from recurra.errors import UsageError
 
 from . import TIMES
@@ -86,8 +87,15 @@ def fit(
     quantiles: Annotated[
         str | None, _network("--quantiles", "Quantiles to forecast: 0.1,0.5,0.9; none for no intervals.")
     ] = None,
-    decoding: Annotated[str | None, _network("--decoding", "direct, or recursive.")] = None,
-    loss: Annotated[str | None, typer.Option("--loss", help="l1, l2 or huber.", rich_help_panel="Training")] = None,
+    decoding: Annotated[
+        str | None, _network("--decoding", "direct, or recursive.", autocompletion=completing_parameter("decoding"))
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            "--loss", help="l1, l2 or huber.", rich_help_panel="Training", autocompletion=completing_parameter("loss")
+        ),
+    ] = None,
     calendar: Annotated[
         bool | None,
         _network("--calendar/--no-calendar", "Minute, hour, weekday and time of year as known columns."),

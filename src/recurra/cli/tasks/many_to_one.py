@@ -13,6 +13,7 @@ from recurra.cli.support.console import say
 from recurra.cli.support.files import Labelled
 from recurra.cli.support.options import FileOptions, FitOptions, LongTableOptions, PartOptions, PredictOptions
 from recurra.cli.support.stdin import text_batches
+from recurra.cli.support.values.completion import completing_parameter
 from recurra.errors import UsageError
 
 from .large import add_parts, evaluate_parts, large_source
@@ -52,6 +53,7 @@ class SequenceFitOptions(FitOptions, LongTableOptions):
             "--preset",
             help="Numeric series: what the layers read: steps, segments, parts or spectra. auto chooses.",
             rich_help_panel="Network",
+            autocompletion=completing_parameter("preset"),
         ),
     ] = None
     members: Annotated[

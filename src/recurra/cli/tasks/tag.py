@@ -15,6 +15,7 @@ from recurra.cli.support.console import say
 from recurra.cli.support.files import Labelled
 from recurra.cli.support.options import FileOptions, FitOptions, LongTableOptions, PredictOptions, with_options
 from recurra.cli.support.stdin import text_batches
+from recurra.cli.support.values.completion import completing_parameter
 from recurra.errors import UsageError
 
 from . import TIMES
@@ -38,7 +39,10 @@ Crf = Annotated[
 Characters = Annotated[
     str | None,
     typer.Option(
-        "--characters", help="jamo: also the letters of Hangul; char; none: words only.", rich_help_panel="Network"
+        "--characters",
+        help="jamo: also the letters of Hangul; char; none: words only.",
+        rich_help_panel="Network",
+        autocompletion=completing_parameter("characters"),
     ),
 ]
 

@@ -17,6 +17,7 @@ from recurra.cli.support.help import defaults
 from recurra.cli.support.help.brief import RARE, default_texts
 from recurra.cli.support.options import FitOptions, Network
 from recurra.cli.tasks import task_module
+from recurra.tasks.params import params_of
 from recurra.tasks.registry import BUILT_IN
 
 TASKS = [task.name for task in BUILT_IN]
@@ -53,7 +54,12 @@ def test_defaults_are_those_of_the_estimators():
         lines.append(f'    "{task.name}": {{')
         lines += [f'        "{name}": "{text}",' for name, text in default_texts(task.load()).items()]
         lines.append("    },")
-    pinned.check(Path(defaults.__file__), "\n".join([*lines, "}", ""]))
+    lines += ["}", "", "CHOICES = {"]
+    for name, allowed in sorted({n: s.allowed for t in BUILT_IN for n, s in params_of(t.load()).items()}.items()):
+        if allowed:
+            lines.append(f'    "{name}": ({", ".join(json.dumps(value) for value in allowed)}),')
+    lines += ["}", '"""Values of parameters that are names, for the completion of a shell."""', ""]
+    pinned.check(Path(defaults.__file__), "\n".join(lines))
 
 
 @pytest.mark.parametrize("task", TASKS)

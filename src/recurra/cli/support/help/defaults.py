@@ -321,3 +321,16 @@ DEFAULTS = {
         "length_bonus": "0",
     },
 }
+
+CHOICES = {
+    "characters": ("jamo", "char", "none"),
+    "decoding": ("direct", "recursive"),
+    "direction": ("both", "forward", "backward"),
+    "loss": ("l1", "l2", "huber"),
+    "memory": ("full", "recompute"),
+    "pooling": ("last", "mean", "max", "attention"),
+    "precision": ("float32", "bfloat16"),
+    "preset": ("auto", "steps", "segments", "parts", "spectra"),
+    "tokens": ("char", "word", "bpe"),
+}
+"""Values of parameters that are names, for the completion of a shell."""

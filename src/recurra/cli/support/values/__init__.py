@@ -1,0 +1,1 @@
+"""Values of options: from a TOML file, and those that a shell completes."""
