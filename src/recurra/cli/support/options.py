@@ -242,8 +242,7 @@ class ConfigOptions:
         Path | None,
         _run(
             "--config",
-            text="TOML file of options, such as hidden-size = 64, also in sections such as [fit.classify]. The command "
-            "line has priority.",
+            text="TOML file of options, such as hidden-size = 64; sections such as [fit.classify].",
             is_eager=True,
             callback=apply_config,
         ),

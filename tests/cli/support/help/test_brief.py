@@ -80,7 +80,7 @@ def test_help_of_a_model_has_no_option_that_it_does_not_use(recurra, tmp_path, t
         command = commands(verb)
         fitting = {*module.OPTIONS, *getattr(module, "EVALUATE_OPTIONS", ())} - RARE
         assert code == 0
-        assert shown(out, command) & set(command.shared) == {*fitting, "workers"} & set(command.shared)
+        assert shown(out, command) & set(command.shared) == {*fitting, "workers", "config"} & set(command.shared)
 
 
 def test_help_is_at_most_half_as_long_as_before(recurra):
