@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
@@ -25,6 +26,10 @@ FEATURES = LOG.set_index("run")[["x", "y"]]
         ([LOG[["x"]]], True),
         ([torch.zeros(3, 2)], True),
         (FEATURES, True),
+        (pd.Series([[1.0], [2.0, 3.0]]), True),
+        (pa.chunked_array([[[1.0], [2.0]]]), True),
+        (pa.chunked_array([[["a"], ["b"]]]), False),
+        (pd.Series(["a b"]), False),
         ([["a"]], False),
         (["a b"], False),
         (np.array([["a", "b"]]), False),

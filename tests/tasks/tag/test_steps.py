@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 import recurra
 from killing import killed_after
 from recurra import SequenceTagger
-from recurra.errors import DataError, UsageError
+from recurra.errors import DataError, ModelFolderError, UsageError
 from recurra.tasks.serving.service import InputError
 
 QUICK = {"hidden_size": 8, "dropout": 0.0, "epochs": 12, "batch_size": 8, "learning_rate": 0.03, "verbose": 0}
@@ -95,7 +97,7 @@ def test_a_saved_model_answers_the_same(tagger, tmp_path):
     assert "time-series" in (tmp_path / "m/README.md").read_text(encoding="utf-8")
 
 
-def test_a_table_equals_its_sequences():
+def test_a_table_equals_its_sequences(tmp_path):
     X, y = walks(20)
     parts = [
         pd.DataFrame(row, columns=["a", "b"]).assign(id=i, tag=tags)
@@ -105,6 +107,15 @@ def test_a_table_equals_its_sequences():
     model = SequenceTagger(**QUICK | {"epochs": 1})
     fitted = clone(model).fit(table[["a", "b"]], table["tag"])
     assert fitted.predict(table[["b", "a"]]) == clone(model).fit(X, y).predict(X)
+    whole = recurra.inspect.health(fitted, table[["a", "b"]], table["tag"], rows=5)
+    parts = [part[["a", "b"]] for part in parts]
+    assert whole.rows() == recurra.inspect.health(fitted, parts, y, rows=5).rows()
+    fitted.save(tmp_path / "m")
+    config = json.loads((tmp_path / "m/config.json").read_text(encoding="utf-8"))
+    assert config["feature_names"] == ["a", "b"]
+    (tmp_path / "m/config.json").write_text(json.dumps(config | {"feature_names": ["a"]}), encoding="utf-8")
+    with pytest.raises(ModelFolderError, match="feature_names are not 2 different names"):
+        recurra.load(tmp_path / "m")
     with pytest.raises(DataError, match=r"unknown c"):
         fitted.predict(table[["a", "b"]].rename(columns={"a": "c"}))
 

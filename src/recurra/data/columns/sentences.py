@@ -29,7 +29,7 @@ def as_sentences(X: Any) -> list[list[str]]:
     """
     if isinstance(X, str | bytes):
         raise DataError("X is one text; pass a list of sentences, such as [text] or [[word, word]]")
-    rows = _listed(X)
+    rows = as_list(X)
     if not isinstance(rows, list) or not rows:
         raise DataError("X is empty: there is nothing to learn from or to predict")
     return [_words(row, i) for i, row in enumerate(rows)]
@@ -47,13 +47,13 @@ def as_tags(y: Any, rows: Sequence[Any], name: str, of: tuple[str, str] = WORDS)
     Raises:
         DataError: there are not as many tags as steps.
     """
-    given = _listed(y)
+    given = as_list(y)
     if not isinstance(given, list) or len(given) != len(rows):
         count = f"{len(given):,} lists of tags" if isinstance(given, list) else "no tags"
         raise DataError(f"X has {len(rows):,} {of[0]} but {name} has {count}; they must pair up")
     found: list[list[str | None]] = []
     for i, (row, steps) in enumerate(zip(given, rows, strict=True)):
-        tags = _listed(row)
+        tags = as_list(row)
         if not isinstance(tags, list):
             raise DataError(f"{name}[{i}] is no list of tags but {type(row).__name__}: {row!r:.60}", i)
         if len(tags) != len(steps):
@@ -65,7 +65,7 @@ def as_tags(y: Any, rows: Sequence[Any], name: str, of: tuple[str, str] = WORDS)
 def _words(row: Any, i: int) -> list[str]:
     if isinstance(row, str):
         return row.split()
-    words = [] if is_missing_value(row) else _listed(row)
+    words = [] if is_missing_value(row) else as_list(row)
     if not isinstance(words, list):
         raise DataError(f"X[{i}] is no list of words but {type(row).__name__}: {row!r:.60}", i)
     for j, word in enumerate(words):
@@ -74,7 +74,7 @@ def _words(row: Any, i: int) -> list[str]:
     return [str(word) for word in words]
 
 
-def _listed(rows: Any) -> Any:
+def as_list(rows: Any) -> Any:
     """Converts arrays, columns of pandas and Arrow, and tuples to lists."""
     for name in ("to_pylist", "tolist"):
         if hasattr(rows, name):

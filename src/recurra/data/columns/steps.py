@@ -12,7 +12,7 @@ from recurra.errors import DataError
 
 from .frames import names_of
 from .inputs import Arrays, as_sequences
-from .sentences import as_tags
+from .sentences import as_list, as_tags
 
 STEPS = ("sequences", "steps")
 """What a sequence and a step of numbers are, in error messages."""
@@ -31,9 +31,10 @@ def holds_steps(X: Any) -> bool:
     """
     if isinstance(X, Arrays) or _is_long(X) or _has_numbers(X):
         return True
-    if not isinstance(X, list | tuple):
+    rows = None if isinstance(X, str | bytes) else as_list(X)
+    if not isinstance(rows, list):
         return False
-    for row in X:
+    for row in rows:
         if isinstance(row, str):
             return False
         if names_of(row) is not None or _has_numbers(row):

@@ -167,6 +167,14 @@ class SequenceTagger(Embedding, WithVectors):
         """See `Estimator.accepts_text`."""
         return self.encoder_.kind != SeriesEncoder.kind
 
+    def rows_of(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """See `Estimator.rows_of`."""
+        return self._inputs.pair(X, y) if self.encoder_.kind == SeriesEncoder.kind else (X, y)
+
+    def subsample(self, X: Any, y: Any, rows: int) -> tuple[Any, Any, list[int]]:
+        """See `Estimator.subsample`."""
+        return super().subsample(*self.rows_of(X, y), rows)
+
     # fitting
 
     def fit(
