@@ -75,6 +75,15 @@ WITH_PROGRAMS = "docs/guides/export.md"
 TRANSLATED = [name for name in GUIDES if name.endswith(".ko.md")]
 
 
+NOT_TRANSLATED = "audio baselines export fill lab monitoring scale serving transcribe transfer translate tune workers"
+"""Guides without a Korean version. A new guide has one, so this list only becomes shorter."""
+
+
+def test_each_guide_has_a_korean_version():
+    names = {Path(name).stem for name in GUIDES if name not in TRANSLATED}
+    assert sorted(names - {Path(name).name.removesuffix(".ko.md") for name in TRANSLATED}) == NOT_TRANSLATED.split()
+
+
 @pytest.mark.parametrize("name", TRANSLATED)
 def test_translated_guides_have_the_same_commands_and_examples(name):
     for language in ("bash", "python"):
