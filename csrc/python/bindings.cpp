@@ -9,6 +9,7 @@
 #include <string>
 
 #include "../engine/pool.h"
+#include "compiled.h"
 #include "isa.h"
 #include "layer.h"
 
@@ -146,7 +147,9 @@ NB_MODULE(_engine, m) {
         new (self) Spec{Cell(cell), steps,   batch, input,   hidden, projected, layers,      bidirectional,
                         bias,       dropout, seed,  threads, chunk,  bf16,      invariant(), part().first_row(batch)};
     });
-    bind<float>(m.def_submodule("float32"));
-    bind<double>(m.def_submodule("float64"));
+    auto floats = m.def_submodule("float32"), doubles = m.def_submodule("float64");
+    bind<float>(floats);
+    bind<double>(doubles);
+    bind_compiled(floats, doubles);
     bind_layer(m);
 }
