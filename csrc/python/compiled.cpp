@@ -3,10 +3,12 @@
 
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/pair.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include <array>
 #include <cstring>
+#include <mutex>
 
 #include "isa.h"
 #include "layer.h"
@@ -41,7 +43,8 @@ template <class S>
 std::vector<S> structures(const Table& table) {
     std::vector<S> found(table.size());
     for (size_t i = 0; i < table.size(); ++i) {
-        if (table[i].size() * sizeof(int) != sizeof(S)) throw std::invalid_argument("a row of a program has a wrong size");
+        if (table[i].size() * sizeof(int) != sizeof(S))
+            throw std::invalid_argument("a row of a program has a wrong size");
         std::memcpy(&found[i], table[i].data(), sizeof(S));
     }
     return found;
@@ -50,10 +53,10 @@ std::vector<S> structures(const Table& table) {
 template <class T>
 std::unique_ptr<CompiledCell<T>> compile(const CellProgram& program) {
     const std::string isa = chosen();
-#define RECURRA_CHOOSE(name)                                                    \
-    if (isa == #name) {                                                         \
+#define RECURRA_CHOOSE(name)                                                         \
+    if (isa == #name) {                                                              \
         if constexpr (sizeof(T) == 4) return recurra::name::compile_floats(program); \
-        else return recurra::name::compile_doubles(program);                    \
+        else return recurra::name::compile_doubles(program);                         \
     }
 #ifdef RECURRA_X86
     RECURRA_CHOOSE(avx512)
@@ -71,6 +74,24 @@ struct Cell {
 
     const CellProgram program;
     const std::unique_ptr<CompiledCell<T>> compiled;
+
+    // Returns packed weights for a call without gradients. Those of the last calls are reused if no weight has changed.
+    std::shared_ptr<const CellPack> recent(const std::vector<const T*>& weights, int threads) {
+        constexpr size_t kRecent = 4;  // layers and directions may share a program
+        const std::lock_guard<std::mutex> lock(mutex_);
+        for (auto& [first, pack] : recent_)
+            if (first == weights.front()) {
+                if (!compiled->fits(*pack, weights, threads)) pack = compiled->pack(weights, threads);
+                return pack;
+            }
+        if (recent_.size() == kRecent) recent_.erase(recent_.begin());
+        recent_.emplace_back(weights.front(), compiled->pack(weights, threads));
+        return recent_.back().second;
+    }
+
+private:
+    std::mutex mutex_;
+    std::vector<std::pair<const T*, std::shared_ptr<const CellPack>>> recent_;  // with the first weight
 };
 
 // Batch, steps, threads; whether the layer runs from the end to the beginning.
@@ -115,30 +136,39 @@ void bind(nb::module_ m) {
                  for (const auto& [value, place] : constants) program.constants.push_back({value, place});
                  new (self) Cell<T>(program);
              })
-        .def("tape_size", [](const Cell<T>& self, int64_t batch, int64_t steps) {
-            return self.compiled->tape_size(batch, steps);
-        })
-        .def("forward",
+        .def("tape_size",
+             [](const Cell<T>& self, int64_t batch, int64_t steps) { return self.compiled->tape_size(batch, steps); })
+        .def(
+            "forward",
+            [](const Cell<T>& self, const Sizes& sizes, bool reverse, const Strided& x, Address lengths, In weights,
+               In states, const Strided& out, In last, Address tape, const CellPack* pack) {
+                const auto call = call_of<T>(sizes, reverse, x, lengths, weights, states, out, last, tape);
+                nb::gil_scoped_release release;
+                self.compiled->forward(call, pack);
+            },
+            nb::arg("sizes"), nb::arg("reverse"), nb::arg("x"), nb::arg("lengths"), nb::arg("weights"),
+            nb::arg("states"), nb::arg("out"), nb::arg("last"), nb::arg("tape"), nb::arg("pack").none() = nb::none())
+        .def(
+            "pack",
+            [](const Cell<T>& self, In weights, int threads) {
+                return self.compiled->pack(pointers<const T>(weights), threads);
+            },
+            nb::keep_alive<0, 1>())
+        .def("backward",
              [](const Cell<T>& self, const Sizes& sizes, bool reverse, const Strided& x, Address lengths, In weights,
-                In states, const Strided& out, In last, Address tape) {
-                 const auto call = call_of<T>(sizes, reverse, x, lengths, weights, states, out, last, tape);
+                In states, Address tape, const Strided& gout, In glast, const Strided& gx, In gweights, In gstates) {
+                 const auto call = call_of<T>(sizes, reverse, x, lengths, weights, states, {0, 0, 0}, {}, tape);
+                 const CellGradients<T> to{view<const T>(gout), pointers<const T>(glast), view<T>(gx),
+                                           pointers<T>(gweights), pointers<T>(gstates)};
                  nb::gil_scoped_release release;
-                 self.compiled->forward(call);
-             })
-        .def("backward", [](const Cell<T>& self, const Sizes& sizes, bool reverse, const Strided& x, Address lengths,
-                            In weights, In states, Address tape, const Strided& gout, In glast, const Strided& gx,
-                            In gweights, In gstates) {
-            const auto call = call_of<T>(sizes, reverse, x, lengths, weights, states, {0, 0, 0}, {}, tape);
-            const CellGradients<T> to{view<const T>(gout), pointers<const T>(glast), view<T>(gx),
-                                      pointers<T>(gweights), pointers<T>(gstates)};
-            nb::gil_scoped_release release;
-            self.compiled->backward(call, to);
-        });
+                 self.compiled->backward(call, to);
+             });
 }
 
 }  // namespace
 
 void bind_compiled(nb::module_ floats, nb::module_ doubles) {
+    nb::class_<CellPack>(floats, "CellPack");
     bind<float>(floats);
     bind<double>(doubles);
 }

@@ -17,12 +17,12 @@ public:
           to_(to),
           batch_(batch),
           rows_{batch, call},
-          weights_(layout, call),
+          weights_(layout, call.weights, call.threads),
           code_(layout, layout.program.backward),
           threads_(rows_.threads(layout)) {}
 
     void run() {
-        weights_.pack_backward(to_.x.data);
+        weights_.pack_backward(call_.weights, to_.x.data);
         step_of_.resize(batch_.tokens), row_of_.resize(batch_.tokens);
         for (int step = 0, token = 0; step < batch_.steps; ++step)
             for (int row = 0; row < batch_.active[step]; ++row, ++token) step_of_[token] = step, row_of_[token] = row;
@@ -63,7 +63,7 @@ private:
         const int count = rows.end - rows.begin, s = layout_.width(Space::dafter);
         if (!count) return;
         Work work;
-        work.scratch.resize(int64_t(count) * layout_.width(Space::scratch) + 1);
+        work.scratch.resize(int64_t(count) * layout_.width(Space::scratch) + lanes<T>);
         work.carried.resize(int64_t(2 * count) * s);
         work.input.resize(int64_t(count) * layout_.width(Space::input) + 1);
         work.frames.resize(count), work.from.resize(count), work.to.resize(count);
@@ -85,8 +85,8 @@ private:
         for (size_t k = 0; k < program_.states.size(); ++k) {
             const StateShape& state = program_.states[k];
             const int64_t width = int64_t(state.segments) * state.width;
-            layout_.spread(state.segments, state.width, to_.last[k] ? to_.last[k] + batch_.order[row] * width : nullptr, carried,
-                           state.dafter);
+            layout_.spread(state.segments, state.width, to_.last[k] ? to_.last[k] + batch_.order[row] * width : nullptr,
+                           carried, state.dafter);
         }
     }
 
@@ -159,16 +159,15 @@ private:
     // ---- sums over all tokens
 
     void sum_weights() {
-        for (size_t i = 0; i < to_.weights.size(); ++i)
-            std::fill_n(to_.weights[i], program_.weight_sizes[i], T(0));
+        for (size_t i = 0; i < to_.weights.size(); ++i) std::fill_n(to_.weights[i], program_.weight_sizes[i], T(0));
         for (const Product& product : program_.products)
             if (product.gradient >= 0) sum_product(product);
         for (const Param& param : program_.params) {
             if (param.gradient < 0) continue;
             T* to = to_.weights[param.weight] + param.first;
             for (int part = 0; part < rows_.parts(); ++part) {
-                const T* from = dparam_.get() + int64_t(part) * layout_.width(Space::dparam) +
-                                layout_.offset[param.gradient];
+                const T* from =
+                    dparam_.get() + int64_t(part) * layout_.width(Space::dparam) + layout_.offset[param.gradient];
                 for (int i = 0; i < layout_.program.places[param.place].width; ++i) to[i] += from[i];
             }
         }
@@ -189,21 +188,20 @@ private:
             const int n = int(std::min<int64_t>(kChunk, batch_.tokens - begin));
             for (int i = 0; i < n; ++i) from[i] = source(product, step_of_[begin + i], row_of_[begin + i]);
             outer.right.shape(n, product.depth);
-            in_turn(outer.right.strips(), threads, [&](int strip) {
-                outer.right.pack_rows(strip, product.depth, [&](int k) { return from[k]; });
-            });
+            in_turn(outer.right.strips(), threads,
+                    [&](int strip) { outer.right.pack_rows(strip, product.depth, [&](int k) { return from[k]; }); });
             in_turn(product.segments * pieces, threads, [&](int item) {
                 const int segment = item / pieces, first = item % pieces * kPiece,
                           last = std::min(first + kPiece, product.width);
                 const T* g = grad_.get() + begin * stride + layout_.offset[product.gradient + segment];
-                outer.add(g, stride, first, last, sums.get() + (int64_t(segment) * product.width + first) * ld, ld,
-                          begin == 0);
+                outer.add(g, stride, first, last, sums.get() + int64_t(segment) * product.width * ld, ld, begin == 0);
             });
         }
         if (!batch_.tokens) return;
         T* to = to_.weights[product.weight] + int64_t(product.first_row) * product.columns + product.first_column;
         for (int m = 0; m < all; ++m)
-            for (int j = 0; j < product.depth; ++j) to[int64_t(m) * product.columns + j] += sums.get()[int64_t(m) * ld + j];
+            for (int j = 0; j < product.depth; ++j)
+                to[int64_t(m) * product.columns + j] += sums.get()[int64_t(m) * ld + j];
         if (product.bias >= 0) sum_bias(product);
     }
     const T* source(const Product& product, int step, int row) const {
@@ -250,8 +248,7 @@ private:
                 const Product& product = program_.products[p];
                 if (product.source >= 0 || product.gradient < 0) continue;
                 for (int i = 0; i < n; ++i)
-                    from[i] = grad_.get() + (first + i) * layout_.width(Space::grad) +
-                              layout_.offset[product.gradient];
+                    from[i] = grad_.get() + (first + i) * layout_.width(Space::grad) + layout_.offset[product.gradient];
                 rows_times(n, from, to, weights_.backward[p], begun ? Start::old : Start::zero);
                 begun = true;
             }

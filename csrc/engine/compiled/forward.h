@@ -18,15 +18,11 @@ struct CellRows {
     const Batch& batch;
     const CellCall<T>& call;
 
-    int parts() const {
-        return std::min(batch.rows, std::max(2, (batch.rows + kPartRows - 1) / kPartRows));
-    }
+    int parts() const { return std::min(batch.rows, std::max(2, (batch.rows + kPartRows - 1) / kPartRows)); }
     RowRange part(int i) const { return batch.share_of({0, batch.rows}, i, parts()); }
     int active(int step, RowRange rows) const { return batch.active_rows(step, rows).end - rows.begin; }
     int64_t token(int step, int row) const { return batch.first[step] + row; }
-    const T* x(int step, int row) const {
-        return call.x.data + batch.order[row] * call.x.batch + step * call.x.time;
-    }
+    const T* x(int step, int row) const { return call.x.data + batch.order[row] * call.x.batch + step * call.x.time; }
     // The step of number i in the order of the recurrence.
     int step(int i) const { return call.reverse ? batch.steps - 1 - i : i; }
     int threads(const CellLayout<T>& layout) const {
@@ -50,17 +46,16 @@ struct CellRows {
 template <class T>
 class CellForward {
 public:
-    CellForward(const CellLayout<T>& layout, const CellCall<T>& call, const Batch& batch)
+    CellForward(const CellLayout<T>& layout, const CellCall<T>& call, const Batch& batch, const CellWeights<T>& weights)
         : layout_(layout),
           program_(layout.program),
           call_(call),
           batch_(batch),
           rows_{batch, call},
-          weights_(layout, call),
+          weights_(weights),
           code_(layout, layout.program.forward) {}
 
     void run() {
-        weights_.pack_forward();
         for (int64_t row = batch_.rows; row < batch_.size; ++row) finish(int(row), nullptr);
         clear_padding();
         in_turn(rows_.parts(), rows_.threads(layout_), [&](int part) { walk(rows_.part(part)); });
@@ -72,7 +67,7 @@ private:
     const CellCall<T>& call_;
     const Batch& batch_;
     const CellRows<T> rows_;
-    CellWeights<T> weights_;
+    const CellWeights<T>& weights_;
     const Interpreter<T> code_;
 
     struct Work {
@@ -87,7 +82,7 @@ private:
         if (!count) return;
         const int s = layout_.width(Space::before), at_once = std::max(1, kCachedTokens / count);
         Work work;
-        work.scratch.resize(int64_t(count) * layout_.width(Space::scratch) + 1);
+        work.scratch.resize(int64_t(count) * layout_.width(Space::scratch) + lanes<T>);
         work.tokens.resize(int64_t(at_once) * count * layout_.width(Space::token) + 1);
         work.input.resize(int64_t(count) * layout_.width(Space::input) + 1);
         if (!call_.tape) {
@@ -122,7 +117,8 @@ private:
         for (size_t k = 0; k < program_.states.size(); ++k) {
             const StateShape& state = program_.states[k];
             const int64_t width = int64_t(state.segments) * state.width;
-            layout_.spread(state.segments, state.width, call_.states[k] ? call_.states[k] + batch_.order[row] * width : nullptr, initial,
+            layout_.spread(state.segments, state.width,
+                           call_.states[k] ? call_.states[k] + batch_.order[row] * width : nullptr, initial,
                            state.before);
         }
     }

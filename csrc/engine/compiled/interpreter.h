@@ -36,7 +36,8 @@ private:
     }
 
     template <class F>
-    inline __attribute__((always_inline)) void each(const Instruction& code, const Frame<T>* frames, int rows, F f) const {
+    inline __attribute__((always_inline)) void each(const Instruction& code, const Frame<T>* frames, int rows,
+                                                    F f) const {
         const Operand a = operand(code.a), b = operand(code.b), c = operand(code.c), to = operand(code.to);
         const int n = layout_.size[code.to];
         for (int row = 0; row < rows; ++row) {
@@ -47,15 +48,18 @@ private:
         }
     }
     template <class F>
-    inline __attribute__((always_inline)) void one(const Instruction& code, const Frame<T>* frames, int rows, F f) const {
+    inline __attribute__((always_inline)) void one(const Instruction& code, const Frame<T>* frames, int rows,
+                                                   F f) const {
         each(code, frames, rows, [&](T*, const T* a, const T*, const T*) { return f(load(a)); });
     }
     template <class F>
-    inline __attribute__((always_inline)) void two(const Instruction& code, const Frame<T>* frames, int rows, F f) const {
+    inline __attribute__((always_inline)) void two(const Instruction& code, const Frame<T>* frames, int rows,
+                                                   F f) const {
         each(code, frames, rows, [&](T*, const T* a, const T* b, const T*) { return f(load(a), load(b)); });
     }
     template <class F>
-    inline __attribute__((always_inline)) void three(const Instruction& code, const Frame<T>* frames, int rows, F f) const {
+    inline __attribute__((always_inline)) void three(const Instruction& code, const Frame<T>* frames, int rows,
+                                                     F f) const {
         each(code, frames, rows, [&](T*, const T* a, const T* b, const T* c) { return f(load(a), load(b), load(c)); });
     }
 
@@ -77,8 +81,7 @@ private:
             case Op::softplus: return one(code, frames, rows, [](V a) { return softplus<T>(a); });
             case Op::sqrt: return one(code, frames, rows, [](V a) { return sqrt(a); });
             case Op::abs: return one(code, frames, rows, [](V a) { return absolute<T>(a); });
-            case Op::sign:
-                return one(code, frames, rows, [&](V a) { return a > T(0) ? unit : a < T(0) ? -unit : a; });
+            case Op::sign: return one(code, frames, rows, [&](V a) { return a > T(0) ? unit : a < T(0) ? -unit : a; });
             // NaN in one of the two gives NaN, as in torch
             case Op::min: return two(code, frames, rows, [](V a, V b) { return a == a ? (a < b ? a : b) : a; });
             case Op::max: return two(code, frames, rows, [](V a, V b) { return a == a ? (a > b ? a : b) : a; });
@@ -119,7 +122,8 @@ private:
             const T* from = layout_.of(frames[row], code.a);
             V acc[2] = {};
             int i = 0;
-            for (; i + 2 * lanes<T> <= n; i += 2 * lanes<T>) acc[0] += load(from + i), acc[1] += load(from + i + lanes<T>);
+            for (; i + 2 * lanes<T> <= n; i += 2 * lanes<T>)
+                acc[0] += load(from + i), acc[1] += load(from + i + lanes<T>);
             for (; i < n; i += lanes<T>) acc[0] += load_part(from + i, n - i);
             const V both = acc[0] + acc[1];
             T total = 0;

@@ -42,15 +42,17 @@ public:
     }
 
     const CellProgram& program;  // owned by the caller of `compile_floats`
-    Vector<int> offset, size;  // by place
-    int wide[kSpaces];         // numbers per row of each space
+    Vector<int> offset, size;    // by place
+    int wide[kSpaces];           // numbers per row of each space
     Vector<Phase> forward, backward;
 
     int width(Space space) const { return wide[int(space)]; }
     int space(int place) const { return program.places[place].space; }
     bool single(int place) const { return program.places[place].width == 0; }
     T* of(const Frame<T>& frame, int place) const { return frame.at[space(place)] + offset[place]; }
-    int vectors(const Product& product) const { return product.segments * (round_up(product.width, lanes<T>) / lanes<T>); }
+    int vectors(const Product& product) const {
+        return product.segments * (round_up(product.width, lanes<T>) / lanes<T>);
+    }
 
     // The tape: the states after each token, the kept values of each token, and the initial states of each row.
     int64_t tape_size(int64_t batch, int64_t steps) const {

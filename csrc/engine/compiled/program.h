@@ -38,7 +38,7 @@ enum class Op : int {
     sub,
     mul,
     div,
-    fma,       // a * b + c
+    fma,  // a * b + c
     neg,
     sigmoid,
     tanh,
@@ -51,13 +51,13 @@ enum class Op : int {
     sign,
     min,
     max,
-    greater,   // 1 if a > b, else 0
-    where,     // b if a is not 0, else c
-    dsigmoid,  // a * b * (1 - b)
-    dtanh,     // a * (1 - b * b)
-    sum,       // over the units; one number
-    add_to,    // to += a
-    clean,     // sets the numbers between the width and the end of the vectors to 0
+    greater,       // 1 if a > b, else 0
+    where,         // b if a is not 0, else c
+    dsigmoid,      // a * b * (1 - b)
+    dtanh,         // a * (1 - b * b)
+    sum,           // over the units; one number
+    add_to,        // to += a
+    clean,         // sets the numbers between the width and the end of the vectors to 0
     product,       // the product with number b of a
     product_back,  // its gradient: `a` is the first place of the gradients of its results
 };
@@ -74,7 +74,7 @@ struct Instruction {
 struct Product {
     int weight, columns;  // number of the weight, and its number of columns
     int first_row, segments, width, first_column, depth;
-    int bias, bias_row;  // number of the weight that is added, or -1; its first element
+    int bias, bias_row;            // number of the weight that is added, or -1; its first element
     int result, source, gradient;  // first places; gradient -1 if nothing needs it
 };
 struct Param {
@@ -97,7 +97,7 @@ struct CellProgram {
     std::vector<StateShape> states;
     // Size of the input; its first place and that of its gradient, or -1; number of its places.
     int input, input_place, dinput_place, input_segments;
-    std::vector<int64_t> weight_sizes;     // numbers of each weight
+    std::vector<int64_t> weight_sizes;  // numbers of each weight
 };
 
 // One layer in one direction. States are (batch, size). Null initial states are zeros.
@@ -121,19 +121,28 @@ struct CellGradients {  // null for zeros, or if not needed
     std::vector<T*> weights, states;  // `weights` is empty if not needed; it is overwritten
 };
 
+// Packed weights of one layer in one direction, for many calls.
+struct CellPack {
+    virtual ~CellPack() = default;
+};
+
 template <class T>
 struct CompiledCell {
     virtual ~CompiledCell() = default;
     virtual int64_t tape_size(int64_t batch, int64_t steps) const = 0;
-    virtual void forward(const CellCall<T>&) const = 0;
+    virtual std::unique_ptr<CellPack> pack(const std::vector<const T*>& weights, int threads) const = 0;
+    // Returns whether the weights have not changed since.
+    virtual bool fits(const CellPack&, const std::vector<const T*>& weights, int threads) const = 0;
+    // Without `pack`, the weights are packed for this call.
+    virtual void forward(const CellCall<T>&, const CellPack* pack) const = 0;
     virtual void backward(const CellCall<T>&, const CellGradients<T>&) const = 0;
 };
 
 // The program must live as long as the result.
-#define RECURRA_DECLARE(isa)                                                       \
-    namespace isa {                                                                \
-    std::unique_ptr<CompiledCell<float>> compile_floats(const CellProgram&);       \
-    std::unique_ptr<CompiledCell<double>> compile_doubles(const CellProgram&);     \
+#define RECURRA_DECLARE(isa)                                                   \
+    namespace isa {                                                            \
+    std::unique_ptr<CompiledCell<float>> compile_floats(const CellProgram&);   \
+    std::unique_ptr<CompiledCell<double>> compile_doubles(const CellProgram&); \
     }
 RECURRA_DECLARE(avx512)
 RECURRA_DECLARE(avx2)

@@ -6,37 +6,41 @@
 namespace recurra::RECURRA_ISA {
 
 template <class T>
-class CellWeights {
+class CellWeights final : public CellPack {
 public:
     Vector<PackedMatrix<T>> forward, backward;  // by product
     Vector<Buffer<T>> bias;                     // by product; no memory without a bias
+    Vector<uint32_t> print;                     // fingerprint of the weights
     Buffer<T> params;                           // the space `param`
 
-    CellWeights(const CellLayout<T>& layout, const CellCall<T>& call)
+    CellWeights(const CellLayout<T>& layout, const std::vector<const T*>& weights, int threads)
         : forward(layout.program.products.size()),
           backward(forward.size()),
           bias(forward.size()),
           layout_(layout),
-          call_(call) {
+          threads_(threads) {
         params.resize(layout.width(Space::param) + 1);
         for (const Param& param : layout.program.params) {
             const int width = layout.program.places[param.place].width, at = layout.offset[param.place];
             std::fill_n(params.get() + at, layout.size[param.place], T(0));
-            std::copy_n(call.weights[param.weight] + param.first, width, params.get() + at);
+            std::copy_n(weights[param.weight] + param.first, width, params.get() + at);
         }
         for (const Constant& constant : layout.program.constants)
             std::fill_n(params.get() + layout.offset[constant.place], layout.size[constant.place], T(constant.value));
     }
 
-    void pack_forward() {
-        each(forward, [&](PackedMatrix<T>& matrix, const Product& product, int strip) {
-            const int units = round_up(product.width, lanes<T>);
-            matrix.pack_columns(strip, [&](int c) {
-                return c % units < product.width && c / units < product.segments
-                           ? row(product, c / units, c % units)
-                           : nullptr;
-            });
-        }, [&](const Product& product) { return std::pair(product.depth, layout_.vectors(product) * lanes<T>); });
+    void pack_forward(const std::vector<const T*>& weights) {
+        each(
+            forward,
+            [&](PackedMatrix<T>& matrix, const Product& product, int strip) {
+                const int units = round_up(product.width, lanes<T>);
+                matrix.pack_columns(strip, [&](int c) {
+                    return c % units < product.width && c / units < product.segments
+                               ? row(weights, product, c / units, c % units)
+                               : nullptr;
+                });
+            },
+            [&](const Product& product) { return std::pair(product.depth, layout_.vectors(product) * lanes<T>); });
         for (size_t i = 0; i < bias.size(); ++i) {
             const Product& product = layout_.program.products[i];
             if (product.bias < 0) continue;
@@ -44,31 +48,34 @@ public:
             bias[i].resize(product.segments * units);
             std::fill_n(bias[i].get(), product.segments * units, T(0));
             for (int s = 0; s < product.segments; ++s)
-                std::copy_n(call_.weights[product.bias] + product.bias_row + s * product.width, product.width,
+                std::copy_n(weights[product.bias] + product.bias_row + s * product.width, product.width,
                             bias[i].get() + s * units);
         }
     }
 
     // Without `inputs`, products of the input are left out.
-    void pack_backward(bool inputs) {
-        each(backward, [&](PackedMatrix<T>& matrix, const Product& product, int strip) {
-            const int units = round_up(product.width, lanes<T>);
-            matrix.pack_rows(strip, product.depth, [&](int k) {
-                return k % units < product.width ? row(product, k / units, k % units) : nullptr;
+    void pack_backward(const std::vector<const T*>& weights, bool inputs) {
+        each(
+            backward,
+            [&](PackedMatrix<T>& matrix, const Product& product, int strip) {
+                const int units = round_up(product.width, lanes<T>);
+                matrix.pack_rows(strip, product.depth, [&](int k) {
+                    return k % units < product.width ? row(weights, product, k / units, k % units) : nullptr;
+                });
+            },
+            [&](const Product& product) {
+                const bool wanted = product.gradient >= 0 && (product.source >= 0 || inputs);
+                return wanted ? std::pair(layout_.vectors(product) * lanes<T>, product.depth) : std::pair(0, 0);
             });
-        }, [&](const Product& product) {
-            const bool wanted = product.gradient >= 0 && (product.source >= 0 || inputs);
-            return wanted ? std::pair(layout_.vectors(product) * lanes<T>, product.depth) : std::pair(0, 0);
-        });
     }
 
 private:
     const CellLayout<T>& layout_;
-    const CellCall<T>& call_;
+    const int threads_;
 
-    const T* row(const Product& product, int segment, int unit) const {
-        return call_.weights[product.weight] +
-               int64_t(product.first_row + segment * product.width + unit) * product.columns + product.first_column;
+    static const T* row(const std::vector<const T*>& weights, const Product& product, int segment, int unit) {
+        return weights[product.weight] + int64_t(product.first_row + segment * product.width + unit) * product.columns +
+               product.first_column;
     }
     // Sets the shapes of all matrices and fills their strips on all threads.
     template <class Fill, class Shape>
@@ -85,7 +92,7 @@ private:
             total += int64_t(depth) * columns;
             for (int strip = 0; depth && strip < matrices[i].strips(); ++strip) items.push_back({i, strip});
         }
-        in_turn(int(items.size()), threads_for(total, 1 << 14, call_.threads), [&](int i) {
+        in_turn(int(items.size()), threads_for(total, 1 << 14, threads_), [&](int i) {
             fill(matrices[items[i].product], layout_.program.products[items[i].product], items[i].strip);
         });
     }
