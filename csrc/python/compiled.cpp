@@ -140,10 +140,12 @@ void bind(nb::module_ m) {
              [](const Cell<T>& self, int64_t batch, int64_t steps) { return self.compiled->tape_size(batch, steps); })
         .def(
             "forward",
-            [](const Cell<T>& self, const Sizes& sizes, bool reverse, const Strided& x, Address lengths, In weights,
+            [](Cell<T>& self, const Sizes& sizes, bool reverse, const Strided& x, Address lengths, In weights,
                In states, const Strided& out, In last, Address tape, const CellPack* pack) {
                 const auto call = call_of<T>(sizes, reverse, x, lengths, weights, states, out, last, tape);
                 nb::gil_scoped_release release;
+                std::shared_ptr<const CellPack> known;
+                if (!pack && !call.tape) known = self.recent(call.weights, call.threads), pack = known.get();
                 self.compiled->forward(call, pack);
             },
             nb::arg("sizes"), nb::arg("reverse"), nb::arg("x"), nb::arg("lengths"), nb::arg("weights"),
