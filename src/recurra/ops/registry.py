@@ -12,6 +12,7 @@ from recurra.errors import EngineError, UsageError
 
 from . import reference, torch_kernels
 from .call_spec import CallSpec
+from .compiled import engine as compiled
 from .native import bindings
 from .native import engine as native
 from .stack import Stack
@@ -83,7 +84,7 @@ class Engine(Protocol):
     Example:
         >>> from recurra.ops import ENGINES
         >>> [engine.name for engine in ENGINES]
-        ['native', 'builtin', 'reference']
+        ['native', 'builtin', 'compiled', 'reference']
     """
 
     name: str
@@ -105,7 +106,7 @@ class Engine(Protocol):
         ...
 
 
-ENGINES: tuple[Any, ...] = (native, torch_kernels, reference)
+ENGINES: tuple[Any, ...] = (native, torch_kernels, compiled, reference)
 """The built-in engines, fastest first; `engine="auto"` takes the first that does not refuse."""
 
 kernels: Any = bindings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -11,17 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from recurra.cells import Cell, State
-from recurra.errors import EngineError
+from recurra.cells import State
+from recurra.ops import reference
 from recurra.ops.call_spec import CallSpec
 from recurra.ops.native import bindings
 from recurra.ops.stack import Stack
-from recurra.ops.tensor_memory import transformed, watched
+from recurra.ops.tensor_memory import materialize, transformed, watched
 
-from .adjoint import differentiate
-from .lower import lower
-from .symbols import CannotCompile
-from .trace import Traced, trace
+from .cell import CompiledCell, cells_of
+from .session import CompiledSession
 
 name = "compiled"
 
@@ -40,13 +37,15 @@ def refuses(call: CallSpec) -> str | None:
         return "compiled cells cannot be traced or transformed by torch"
     if forward_ad._current_level >= 0:
         return "compiled cells have no forward-mode derivatives"
-    reason = _cells_of(call.stack)
-    return reason if isinstance(reason, str) else None
+    cells = cells_of(call.stack)
+    return cells if isinstance(cells, str) else None
 
 
 def run(call: CallSpec, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State | None):
     """Runs the stack; see `recurra.ops.recurrence` for the shapes."""
-    stack, cells = call.stack, _cells_of(call.stack)
+    stack, cells = call.stack, cells_of(call.stack)
+    if isinstance(cells, str) or watched(values, *weights, *(states or ())):
+        return reference.run(call, values, weights, lengths, states)  # torch must see each operation
     lengths = None if lengths is None else lengths.cpu().contiguous()
     groups = stack.split(weights)
     final: list[tuple[Tensor, ...]] = []
@@ -65,45 +64,12 @@ def run(call: CallSpec, values: Tensor, weights: Sequence[Tensor], lengths: Tens
     return values, tuple(torch.stack(s) for s in zip(*final, strict=True))
 
 
-class CompiledCell:
-    """A traced cell for one size of the input, with its programs for inference and training."""
-
-    def __init__(self, traced: Traced) -> None:
-        self.traced = traced
-        self.state_sizes = traced.state_sizes
-        self._programs: dict[tuple[torch.dtype, bool], Any] = {}
-
-    def program(self, dtype: torch.dtype, *, training: bool) -> Any:
-        """Returns the C++ object, which is built when it is first needed."""
-        key = dtype, training
-        if key not in self._programs:
-            made = lower(self.traced, differentiate(self.traced) if training else None)
-            numbers = bindings.engine.float32 if dtype == torch.float32 else bindings.engine.float64
-            tables = made.places, made.forward, made.backward, made.products, made.params
-            self._programs[key] = numbers.CompiledCell(*tables, made.constants, made.states, made.input, made.weights)
-        return self._programs[key]
-
-
-def _cells_of(stack: Stack) -> tuple[CompiledCell, CompiledCell] | str:
-    """The compiled cells of the first and of the other layers, or the reason why there is none."""
-    if stack.cell.__class__.step is Cell.step:
-        return "the cell has no step"
-    try:
-        return _compiled(stack)
-    except CannotCompile as error:
-        return f"the cell {stack.cell.name!r} cannot be compiled: {error}"
-
-
-
-@lru_cache(maxsize=64)
-def _compiled(stack: Stack) -> tuple[CompiledCell, CompiledCell]:
-    def compile_for(inputs: int) -> CompiledCell:
-        traced = trace(stack.cell, inputs, stack.hidden_size, bias=stack.bias, proj_size=stack.proj_size)
-        return CompiledCell(traced)
-
-    first = compile_for(stack.input_size)
-    inner = stack.directions * stack.state_shapes(1)[0][-1]
-    return first, first if stack.num_layers == 1 or inner == stack.input_size else compile_for(inner)
+def open_session(stack: Stack, weights: Sequence[Tensor], batch: int, *, bf16: bool) -> CompiledSession | None:
+    """Returns a session with the weights packed; None if the cell cannot be compiled, or for bfloat16 weights."""
+    if bindings.engine is None or bf16:
+        return None
+    cells = cells_of(stack)
+    return None if isinstance(cells, str) else CompiledSession(stack, cells, weights, batch)
 
 
 class _LayerRun:
@@ -157,7 +123,7 @@ class _LayerRun:
         batch, steps = self._sizes(values)
         sizes = self.cell.state_sizes
         output = None if grads[0] is None else self._plain(grads[0])
-        last = [None if g is None else g.contiguous() for g in grads[1:]]
+        last = [None if g is None else materialize(g).contiguous() for g in grads[1:]]
         of_values = torch.empty(values.shape, dtype=values.dtype) if needs[0] else None
         of_states = [torch.empty_like(s) if need else None for s, need in zip(states, needs[1:], strict=False)]
         of_weights = [torch.empty_like(w) for w in weights] if any(needs[1 + count :]) else []
@@ -187,12 +153,12 @@ class _LayerRun:
 
     @staticmethod
     def _plain(values: Tensor) -> Tensor:
-        values = values.detach()
+        values = materialize(values.detach())
         return values if values.stride(-1) == 1 or values.shape[-1] == 1 else values.contiguous()
 
     @staticmethod
     def _contiguous(tensors: Sequence[Tensor]) -> list[Tensor]:
-        return [t.detach().contiguous() for t in tensors]
+        return [materialize(t.detach()).contiguous() for t in tensors]
 
 
 class _Recurrence(torch.autograd.Function):

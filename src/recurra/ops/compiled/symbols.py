@@ -107,8 +107,12 @@ class _Rows(int):
     def __new__(cls) -> _Rows:
         return super().__new__(cls, 0)
 
-    def __index__(self) -> int:
-        raise CannotCompile("the number of rows of the batch")
+    def _refuse(self, *_: Any) -> Any:
+        raise CannotCompile("an operation that depends on the number of rows of the batch")
+
+    __index__ = __int__ = __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __floordiv__ = _refuse
+    __hash__ = int.__hash__
 
 
 class Matrix:
@@ -193,8 +197,6 @@ def _aligned(name: str, *values: Any) -> tuple[Graph, list[tuple[Node, ...]], in
                 raise CannotCompile(f"{name} of values with {value.width} and {wide} units")
             found.append(value.parts * count if len(value.parts) != count else value.parts)
         elif isinstance(value, numbers.Real):
-            found.append((graph.constant(float(value)),) * count)
-        elif getattr(value, "ndim", None) == 0:  # a tensor with one number
             found.append((graph.constant(float(value)),) * count)
         else:
             raise CannotCompile(f"{name} with a {type(value).__name__} that is no weight, state or input")

@@ -44,8 +44,11 @@ def trace(cell: Cell, input_size: int, hidden_size: int, *, bias: bool, proj_siz
     x = _leaves(graph, "input", input_size, "x", is_input=True)
     states = tuple(_leaves(graph, "before", size, number) for number, size in enumerate(sizes))
     weights = {name: _weight(graph, name, shape) for name, shape in shapes.items()}
+    attributes = dict(vars(cell))
     try:
         step = cell.step(x, states, weights)  # type: ignore[arg-type]
+        if vars(cell).keys() != attributes.keys() or any(vars(cell)[k] is not v for k, v in attributes.items()):
+            raise CannotCompile("the step changes an attribute of the cell")
         found = _new_states(cell, step, sizes)
     except CannotCompile as error:
         raise CannotCompile(f"{error}{_line(error, cell)}") from None
