@@ -198,10 +198,14 @@ private:
             });
         }
         if (!batch_.tokens) return;
-        T* to = to_.weights[product.weight] + int64_t(product.first_row) * product.columns + product.first_column;
-        for (int m = 0; m < all; ++m)
-            for (int j = 0; j < product.depth; ++j)
-                to[int64_t(m) * product.columns + j] += sums.get()[int64_t(m) * ld + j];
+        for (int m = 0; m < all; ++m) {
+            T* to =
+                to_.weights[product.weight] + int64_t(product.first_row + m) * product.columns + product.first_column;
+            const bool blocks = product.heads > 1;
+            const T* sum =
+                sums.get() + int64_t(m) * ld + (blocks ? m % product.width / product.columns * product.columns : 0);
+            for (int j = 0; j < (blocks ? product.columns : product.depth); ++j) to[j] += sum[j];
+        }
         if (product.bias >= 0) sum_bias(product);
     }
     const T* source(const Product& product, int step, int row) const {

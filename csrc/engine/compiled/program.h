@@ -76,6 +76,7 @@ struct Product {
     int first_row, segments, width, first_column, depth;
     int bias, bias_row;            // number of the weight that is added, or -1; its first element
     int result, source, gradient;  // first places; gradient -1 if nothing needs it
+    int heads;                     // diagonal blocks of the matrix. If there are several, `columns` is the width of one
 };
 struct Param {
     int weight, first, place, gradient;  // place of the gradient, or -1

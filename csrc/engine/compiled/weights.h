@@ -18,7 +18,9 @@ public:
           backward(forward.size()),
           bias(forward.size()),
           layout_(layout),
+          dense_(forward.size()),
           threads_(threads) {
+        for (size_t i = 0; i < dense_.size(); ++i) expand(layout.program.products[i], weights, dense_[i]);
         params.resize(layout.width(Space::param) + 1);
         for (const Param& param : layout.program.params) {
             const int width = layout.program.places[param.place].width, at = layout.offset[param.place];
@@ -32,11 +34,12 @@ public:
     void pack_forward(const std::vector<const T*>& weights) {
         each(
             forward,
-            [&](PackedMatrix<T>& matrix, const Product& product, int strip) {
+            [&](PackedMatrix<T>& matrix, int i, int strip) {
+                const Product& product = layout_.program.products[i];
                 const int units = round_up(product.width, lanes<T>);
                 matrix.pack_columns(strip, [&](int c) {
                     return c % units < product.width && c / units < product.segments
-                               ? row(weights, product, c / units, c % units)
+                               ? row(weights, i, c / units, c % units)
                                : nullptr;
                 });
             },
@@ -57,10 +60,11 @@ public:
     void pack_backward(const std::vector<const T*>& weights, bool inputs) {
         each(
             backward,
-            [&](PackedMatrix<T>& matrix, const Product& product, int strip) {
+            [&](PackedMatrix<T>& matrix, int i, int strip) {
+                const Product& product = layout_.program.products[i];
                 const int units = round_up(product.width, lanes<T>);
                 matrix.pack_rows(strip, product.depth, [&](int k) {
-                    return k % units < product.width ? row(weights, product, k / units, k % units) : nullptr;
+                    return k % units < product.width ? row(weights, i, k / units, k % units) : nullptr;
                 });
             },
             [&](const Product& product) {
@@ -71,11 +75,23 @@ public:
 
 private:
     const CellLayout<T>& layout_;
+    Vector<Buffer<T>> dense_;  // by product: a matrix of diagonal blocks with its zeros
     const int threads_;
 
-    static const T* row(const std::vector<const T*>& weights, const Product& product, int segment, int unit) {
-        return weights[product.weight] + int64_t(product.first_row + segment * product.width + unit) * product.columns +
-               product.first_column;
+    const T* row(const std::vector<const T*>& weights, int i, int segment, int unit) const {
+        const Product& product = layout_.program.products[i];
+        const int64_t line = segment * product.width + unit;
+        if (product.heads > 1) return dense_[i].get() + line * product.depth;
+        return weights[product.weight] + (product.first_row + line) * product.columns + product.first_column;
+    }
+    static void expand(const Product& product, const std::vector<const T*>& weights, Buffer<T>& to) {
+        if (product.heads == 1) return;
+        const int64_t lines = int64_t(product.segments) * product.width;
+        to.resize(lines * product.depth);
+        std::fill_n(to.get(), lines * product.depth, T(0));
+        for (int64_t line = 0; line < lines; ++line)
+            std::copy_n(weights[product.weight] + (product.first_row + line) * product.columns, product.columns,
+                        to.get() + line * product.depth + line % product.width / product.columns * product.columns);
     }
     // Sets the shapes of all matrices and fills their strips on all threads.
     template <class Fill, class Shape>
@@ -92,9 +108,8 @@ private:
             total += int64_t(depth) * columns;
             for (int strip = 0; depth && strip < matrices[i].strips(); ++strip) items.push_back({i, strip});
         }
-        in_turn(int(items.size()), threads_for(total, 1 << 14, threads_), [&](int i) {
-            fill(matrices[items[i].product], layout_.program.products[items[i].product], items[i].strip);
-        });
+        in_turn(int(items.size()), threads_for(total, 1 << 14, threads_),
+                [&](int i) { fill(matrices[items[i].product], items[i].product, items[i].strip); });
     }
 };
 

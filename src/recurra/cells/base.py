@@ -180,7 +180,10 @@ def block_linear(h: Tensor, weight: Tensor, heads: int) -> Tensor:
         [[3.0, 8.0]]
     """
     import torch
+    from torch.overrides import handle_torch_function, has_torch_function
 
+    if has_torch_function((h, weight)):  # an engine that compiles the cell has its own product
+        return handle_torch_function(block_linear, (h, weight), h, weight, heads)
     size = h.shape[-1] // heads
     parts = h.split(size, dim=-1)
     return torch.cat([parts[i % heads] @ block.T for i, block in enumerate(weight.split(size))], dim=-1)

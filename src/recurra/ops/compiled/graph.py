@@ -73,6 +73,7 @@ class Product:
         depth: number of columns that are used, the width of the source.
         source: the value; None for the input of the step.
         bias: name and first row of a vector that is added, or None.
+        heads: number of diagonal blocks of the matrix; 1 for a dense one. With blocks, `columns` is the width of one.
     """
 
     weight: str
@@ -84,6 +85,7 @@ class Product:
     depth: int
     source: Node | None
     bias: tuple[str, int] | None = None
+    heads: int = 1
 
 
 @dataclass

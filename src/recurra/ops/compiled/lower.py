@@ -159,7 +159,7 @@ def lower(traced: Traced, adjoint: Adjoint | None) -> Program:
         source = -1 if product.source is None else lowered.home.get(product.source, 0)
         shape = (product.first_row, product.segments, product.width, product.first_column, product.depth)
         tables = (*bias, places[number], source, gradients.get(number, -1))
-        program.products.append((names.index(product.weight), product.columns, *shape, *tables))
+        program.products.append((names.index(product.weight), product.columns, *shape, *tables, product.heads))
     _tables(lowered, adjoint)
     program.forward = _renumber(program.forward, list(places))
     program.backward = _renumber(program.backward, list(places))

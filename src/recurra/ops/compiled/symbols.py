@@ -22,23 +22,27 @@ class Symbol:
         parts: its segments.
         width: total width; 1 for a number per row that is equal for all units.
         is_input: whether this is the whole input of the step.
+        is_vector: whether this is a weight with one dimension.
     """
 
-    def __init__(self, graph: Graph, parts: Sequence[Node], width: int, *, is_input: bool = False) -> None:
-        self.graph, self.parts, self.width, self.is_input = graph, tuple(parts), width, is_input
+    def __init__(
+        self, graph: Graph, parts: Sequence[Node], width: int, *, is_input: bool = False, is_vector: bool = False
+    ) -> None:
+        self.graph, self.parts, self.width = graph, tuple(parts), width
+        self.is_input, self.is_vector = is_input, is_vector
 
     # ---- what a cell may ask of a tensor
 
     @property
-    def shape(self) -> tuple[Any, int]:
-        return (_Rows(), self.width)
+    def shape(self) -> tuple[Any, ...]:
+        return (self.width,) if self.is_vector else (_Rows(), self.width)
 
     @property
     def ndim(self) -> int:
-        return 2
+        return len(self.shape)
 
     def dim(self) -> int:
-        return 2
+        return self.ndim
 
     def size(self, dim: int | None = None) -> Any:
         return self.shape if dim is None else self.shape[dim]
@@ -298,6 +302,8 @@ def layer_norm(value: Symbol, shape: Any, weight: Any = None, bias: Any = None, 
 
 def take(value: Symbol, index: Any) -> Symbol:
     parts = index if isinstance(index, tuple) else (index,)
+    if value.is_vector and len(parts) == 1:
+        parts = (Ellipsis, *parts)
     if len(parts) != 2 or parts[0] not in (Ellipsis, slice(None)) or not isinstance(parts[1], slice):
         raise CannotCompile(f"the index {index!r}")
     begin, end, step = parts[1].indices(value.width)
@@ -312,11 +318,12 @@ def _between(value: Symbol, begin: int, end: int) -> Symbol:
     hidden = value.graph.hidden
     if begin % hidden or end % hidden or len(value.parts) == 1:
         raise CannotCompile(f"units {begin} to {end} of a value with {value.width}, which are no multiple of {hidden}")
-    return Symbol(value.graph, value.parts[begin // hidden : end // hidden], end - begin)
+    parts = value.parts[begin // hidden : end // hidden]
+    return Symbol(value.graph, parts, end - begin, is_vector=value.is_vector)
 
 
 def _last(value: Any, dim: int) -> None:
-    if not isinstance(value, Symbol) or dim not in (-1, 1):
+    if not isinstance(value, Symbol) or dim not in (-1, value.ndim - 1):
         raise CannotCompile("a division of a value along its first axis")
 
 
@@ -344,7 +351,9 @@ def cat(values: Sequence[Any], dim: int = 0) -> Symbol:
     graph = _graph(*values)
     if any(part.width != graph.hidden for value in values for part in value.parts):
         raise CannotCompile("torch.cat of values whose widths are no multiple of the hidden size")
-    return Symbol(graph, [part for value in values for part in value.parts], sum(v.width for v in values))
+    parts = [part for value in values for part in value.parts]
+    vector = all(value.is_vector for value in values)
+    return Symbol(graph, parts, sum(v.width for v in values), is_vector=vector)
 
 
 # ---- products
@@ -363,16 +372,41 @@ def matmul(value: Any, matrix: Any) -> Symbol:
         return Symbol(graph, graph.product(whole), rows)
     first, found = matrix.used[0], None
     for part in value.parts:
-        if part.op == "input":  # stored, because the gradient of the weight reads it
-            part = graph.node("move", part)
-        if part.op in ("const", "param"):
-            raise CannotCompile("a product of a constant value with a weight")
-        one = Product(matrix.name, **shape, first_column=first, depth=part.width, source=part)
+        source = _source(graph, part)
+        one = Product(matrix.name, **shape, first_column=first, depth=part.width, source=source)
         term = Symbol(graph, graph.product(one), rows)
         found = term if found is None else found + term
         first += part.width
     assert found is not None  # noqa: S101  (a value has a part)
     return found
+
+
+def block_linear(value: Any, weight: Any, heads: int) -> Symbol:
+    """See `recurra.cells.block_linear`."""
+    if not isinstance(value, Symbol) or not isinstance(weight, Matrix) or weight.transposed or len(value.parts) != 1:
+        raise CannotCompile("a product by heads of another value than a state with a weight")
+    graph, rows, (part,) = value.graph, weight.shape[0], value.parts
+    if heads * weight.shape[1] != value.width or rows % value.width or weight.used != (0, weight.columns):
+        raise CannotCompile(f"a product of {value.width} units by {heads} heads with a matrix {weight.shape}")
+    one = Product(
+        weight.name,
+        columns=weight.columns,
+        first_row=weight.rows[0],
+        segments=rows // value.width,
+        width=value.width,
+        first_column=0,
+        depth=value.width,
+        source=_source(graph, part),
+        heads=heads,
+    )
+    return Symbol(graph, graph.product(one), rows)
+
+
+def _source(graph: Graph, part: Node) -> Node:
+    if part.op in ("const", "param"):
+        raise CannotCompile("a product of a constant value with a weight")
+    # an input is stored, because the gradient of the weight reads it
+    return graph.node("move", part) if part.op == "input" else part
 
 
 def linear(value: Any, weight: Any, bias: Any = None) -> Symbol:
@@ -434,6 +468,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "matmul": matmul,
     "mm": matmul,
     "linear": linear,
+    "block_linear": block_linear,
     "contiguous": _same,
     "clone": _same,
     "zeros_like": lambda value, **_: _filled(value, 0),

@@ -67,7 +67,8 @@ def _leaves(graph: Graph, op: str, size: int, name: str | int, *, is_input: bool
 
 def _weight(graph: Graph, name: str, shape: tuple[int, ...]) -> Symbol | Matrix:
     if len(shape) == 1:
-        return _leaves(graph, "param", shape[0], name)
+        found = _leaves(graph, "param", shape[0], name)
+        return Symbol(graph, found.parts, shape[0], is_vector=True)
     if len(shape) == 2:
         return Matrix(name, shape[1], (0, shape[0]), (0, shape[1]))
     raise CannotCompile(f"the weight {name!r} with {len(shape)} dimensions")
