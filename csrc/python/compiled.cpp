@@ -94,6 +94,12 @@ private:
     std::vector<std::pair<const T*, std::shared_ptr<const CellPack>>> recent_;  // with the first weight
 };
 
+// What a call stores for its backward pass, in memory that the engine reuses.
+template <class T>
+struct Tape {
+    Buffer<T> data;
+};
+
 // Batch, steps, threads; whether the layer runs from the end to the beginning.
 using Sizes = std::array<int64_t, 3>;
 template <class T>
@@ -116,14 +122,16 @@ CellCall<T> call_of(const Sizes& sizes, bool reverse, const Strided& x, Address 
 template <class T>
 void bind(nb::module_ m) {
     using In = const Addresses&;
+    nb::class_<Tape<T>>(m, "CellTape").def("data_ptr", [](const Tape<T>& self) { return Address(self.data.get()); });
     nb::class_<Cell<T>>(m, "CompiledCell")
         .def("__init__",
-             [](Cell<T>* self, const Table& places, const Table& forward, const Table& backward, const Table& products,
-                const Table& params, const std::vector<std::pair<double, int>>& constants, const Table& states,
-                std::array<int, 4> input, const std::vector<int64_t>& weights) {
+             [](Cell<T>* self, const Table& places, const Table& forward, const Table& backward,
+                std::array<int, 4> stages, const Table& products, const Table& params,
+                const std::vector<std::pair<double, int>>& constants, const Table& states, std::array<int, 4> input,
+                const std::vector<int64_t>& weights) {
                  CellProgram program{structures<Place>(places),
-                                     structures<Instruction>(forward),
-                                     structures<Instruction>(backward),
+                                     {structures<Instruction>(forward), stages[0], stages[1]},
+                                     {structures<Instruction>(backward), stages[2], stages[3]},
                                      structures<Product>(products),
                                      structures<Param>(params),
                                      {},
@@ -136,8 +144,12 @@ void bind(nb::module_ m) {
                  for (const auto& [value, place] : constants) program.constants.push_back({value, place});
                  new (self) Cell<T>(program);
              })
-        .def("tape_size",
-             [](const Cell<T>& self, int64_t batch, int64_t steps) { return self.compiled->tape_size(batch, steps); })
+        .def("tape",
+             [](const Cell<T>& self, int64_t batch, int64_t steps) {
+                 Tape<T> tape;
+                 tape.data.resize(self.compiled->tape_size(batch, steps) + 1);
+                 return tape;
+             })
         .def(
             "forward",
             [](Cell<T>& self, const Sizes& sizes, bool reverse, const Strided& x, Address lengths, In weights,

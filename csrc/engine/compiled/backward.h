@@ -16,10 +16,9 @@ public:
           call_(call),
           to_(to),
           batch_(batch),
-          rows_{batch, call},
-          weights_(layout, call.weights, call.threads),
-          code_(layout, layout.program.backward),
-          threads_(rows_.threads(layout)) {}
+          rows_(layout, batch, call),
+          tape_{layout, batch, call.tape},
+          weights_(layout, call.weights, call.threads) {}
 
     void run() {
         weights_.pack_backward(call_.weights, to_.x.data);
@@ -31,8 +30,8 @@ public:
         const int64_t sums = int64_t(rows_.parts()) * layout_.width(Space::dparam);
         dparam_.resize(sums + 1);
         std::fill_n(dparam_.get(), sums, T(0));
-        for (int64_t row = batch_.rows; row < batch_.size; ++row) finish(int(row), nullptr);
-        in_turn(rows_.parts(), threads_, [&](int part) { walk(part, rows_.part(part)); });
+        for (int64_t row = batch_.rows; row < batch_.size; ++row) finish(int(row), nullptr, {0, 1 << 30});
+        in_turn(rows_.shares(), rows_.threads, [&](int i) { walk(rows_.share(i)); });
         if (!to_.weights.empty()) sum_weights();
         if (to_.x.data) inputs();
     }
@@ -44,113 +43,137 @@ private:
     const CellGradients<T>& to_;
     const Batch& batch_;
     const CellRows<T> rows_;
+    const CellTape<T> tape_;
     CellWeights<T> weights_;
-    const Interpreter<T> code_;
-    const int threads_;
     Buffer<T> grad_, dinput_, dparam_;
     Vector<int> step_of_, row_of_;  // by token
 
+    // ---- the walk back through time
+
     struct Work {
-        Buffer<T> scratch, carried, input;
-        Vector<Frame<T>> frames;
+        Buffer<T> scratch, tokens, carried, input;
+        Vector<T*> dafter;         // by row: the gradients of its current states
+        Vector<Frame<T>> frames;   // by token of some steps
+        Vector<int> steps, first;  // step of each token; first token of each step
         Vector<const T*> from;
         Vector<T*> to;
     };
 
-    // ---- the walk back through time
-
-    void walk(int part, RowRange rows) {
-        const int count = rows.end - rows.begin, s = layout_.width(Space::dafter);
+    void walk(const Share& share) const {
+        const int count = share.rows.end - share.rows.begin, s = layout_.width(Space::dafter);
         if (!count) return;
+        const int at_once = std::max(1, kCachedTokens / count), most = at_once * count;
+        const Interpreter<T> code(layout_, program_.backward, share.units);
         Work work;
-        work.scratch.resize(int64_t(count) * layout_.width(Space::scratch) + lanes<T>);
+        work.scratch.resize(int64_t(std::max(count, code.kMostRows)) * layout_.width(Space::scratch) + lanes<T>);
+        work.tokens.resize(int64_t(most) * layout_.width(Space::dtoken) + 1);
+        work.input.resize(int64_t(most) * layout_.width(Space::input) + 1);
         work.carried.resize(int64_t(2 * count) * s);
-        work.input.resize(int64_t(count) * layout_.width(Space::input) + 1);
-        work.frames.resize(count), work.from.resize(count), work.to.resize(count);
-        for (int i = 0; i < count; ++i) start(i, rows.begin + i, part, work);
-        for (int i = batch_.steps; i-- > 0;) step(rows_.step(i), rows, work);
-        for (int i = 0; i < count; ++i) finish(rows.begin + i, work.frames[i].at[int(Space::dafter)]);
+        work.dafter.resize(count), work.frames.resize(most), work.from.resize(count), work.to.resize(count);
+        for (int i = 0; i < count; ++i) start(i, share, work);
+        for (int i = batch_.steps; i > 0; i -= at_once) {
+            const int n = std::min(at_once, i);
+            place(i, n, share, work);
+            const int tokens = int(work.steps.size());
+            for (const Phase& phase : layout_.backward.before) code.run(phase, work.frames.data(), tokens);
+            for (int k = 0; k < n; ++k) step(k, code, share, work);
+            for (const Phase& phase : layout_.backward.after) code.run(phase, work.frames.data(), tokens);
+        }
+        for (int i = 0; i < count; ++i) finish(share.rows.begin + i, work.dafter[i], share.units);
     }
 
-    void start(int i, int row, int part, Work& work) const {
-        Frame<T>& frame = work.frames[i];
-        const int s = layout_.width(Space::dafter);
-        std::fill_n(frame.at, kSpaces, nullptr);
-        frame.at[int(Space::scratch)] = work.scratch.get() + int64_t(i) * layout_.width(Space::scratch);
-        frame.at[int(Space::param)] = weights_.params.get();
-        frame.at[int(Space::input)] = work.input.get() + int64_t(i) * layout_.width(Space::input);
-        frame.at[int(Space::dparam)] = dparam_.get() + int64_t(part) * layout_.width(Space::dparam);
-        T* carried = work.carried.get() + int64_t(2 * i) * s;
-        frame.at[int(Space::dafter)] = carried, frame.at[int(Space::dbefore)] = carried + s;
+    void start(int i, const Share& share, Work& work) const {
+        const int row = share.rows.begin + i;
+        work.dafter[i] = work.carried.get() + int64_t(2 * i) * layout_.width(Space::dafter);
         for (size_t k = 0; k < program_.states.size(); ++k) {
             const StateShape& state = program_.states[k];
             const int64_t width = int64_t(state.segments) * state.width;
             layout_.spread(state.segments, state.width, to_.last[k] ? to_.last[k] + batch_.order[row] * width : nullptr,
-                           carried, state.dafter);
+                           work.dafter[i], state.dafter, share.units);
         }
     }
 
-    T* states_after(int step, int row) const {
-        return call_.tape + rows_.token(step, row) * layout_.width(Space::after);
-    }
     T* states_before(int step, int row) const {
         const int previous = call_.reverse ? step + 1 : step - 1;
-        if (previous >= 0 && previous < batch_.length[row]) return states_after(previous, row);
-        return call_.tape + batch_.tokens * (layout_.width(Space::after) + layout_.width(Space::kept)) +
-               int64_t(row) * layout_.width(Space::before);
-    }
-    T* kept(int step, int row) const {
-        return call_.tape + batch_.tokens * layout_.width(Space::after) +
-               rows_.token(step, row) * layout_.width(Space::kept);
+        return previous >= 0 && previous < batch_.length[row] ? tape_.after(rows_.token(previous, row))
+                                                              : tape_.initial(row);
     }
 
-    void step(int step, RowRange rows, Work& work) const {
-        const int active = rows_.active(step, rows);
+    // Sets the pointers of all tokens of the steps of number i - 1 … i - n, except those of the gradients of states.
+    void place(int i, int n, const Share& share, Work& work) const {
+        const int scratch_rows = std::max(share.rows.end - share.rows.begin, Interpreter<T>::kMostRows);
+        work.steps.clear(), work.first.clear();
+        for (int k = 0; k < n; ++k) {
+            const int step = rows_.step(i - 1 - k), active = rows_.active(step, share.rows);
+            work.first.push_back(int(work.steps.size()));
+            for (int r = 0; r < active; ++r) {
+                const int index = int(work.steps.size()), row = share.rows.begin + r;
+                const int64_t token = rows_.token(step, row);
+                const auto at = [&](const Buffer<T>& buffer, int64_t number, Space space) {
+                    return buffer.get() + number * layout_.width(space);
+                };
+                Frame<T>& frame = work.frames[index];
+                std::fill_n(frame.at, kSpaces, nullptr);
+                frame.at[int(Space::scratch)] = at(work.scratch, index % scratch_rows, Space::scratch);
+                frame.at[int(Space::dtoken)] = at(work.tokens, index, Space::dtoken);
+                frame.at[int(Space::input)] = at(work.input, index, Space::input);
+                frame.at[int(Space::param)] = weights_.params.get();
+                frame.at[int(Space::dparam)] = at(dparam_, share.part, Space::dparam);
+                frame.at[int(Space::kept)] = tape_.kept(token);
+                frame.at[int(Space::before)] = states_before(step, row);
+                frame.at[int(Space::after)] = tape_.after(token);
+                frame.at[int(Space::grad)] = at(grad_, token, Space::grad);
+                frame.at[int(Space::dinput)] = at(dinput_, token, Space::dinput);
+                layout_.spread_input(rows_.x(step, row), frame, share.units);
+                work.steps.push_back(step);
+            }
+        }
+        work.first.push_back(int(work.steps.size()));
+    }
+
+    void step(int k, const Interpreter<T>& code, const Share& share, Work& work) const {
+        const int first = work.first[k], active = work.first[k + 1] - first, s = layout_.width(Space::dafter);
+        if (!active) return;
+        Frame<T>* frames = work.frames.data() + first;
         for (int r = 0; r < active; ++r) {
-            Frame<T>& frame = work.frames[r];
-            const int row = rows.begin + r;
-            const int64_t token = rows_.token(step, row);
-            frame.at[int(Space::kept)] = kept(step, row);
-            frame.at[int(Space::before)] = states_before(step, row);
-            frame.at[int(Space::after)] = states_after(step, row);
-            frame.at[int(Space::grad)] = grad_.get() + token * layout_.width(Space::grad);
-            frame.at[int(Space::dinput)] = dinput_.get() + token * layout_.width(Space::dinput);
-            layout_.spread_input(rows_.x(step, row), frame);
-            if (to_.out.data) add_output(step, row, frame);
+            T* own = work.carried.get() + int64_t(2 * r) * s;  // two sets of gradients alternate
+            frames[r].at[int(Space::dafter)] = work.dafter[r];
+            frames[r].at[int(Space::dbefore)] = own + (work.dafter[r] == own ? s : 0);
+            if (to_.out.data) add_output(work.steps[first], share.rows.begin + r, frames[r], share.units);
         }
-        for (const Phase& phase : layout_.backward) {
-            if (phase.product) multiply(program_.backward[phase.begin], active, work);
-            else code_.run(phase, work.frames.data(), active);
+        for (const Phase& phase : layout_.backward.recurrent) {
+            if (phase.product) multiply(program_.backward.all[phase.begin], frames, active, work);
+            else code.run(phase, frames, active);
         }
-        for (int r = 0; r < active; ++r)
-            std::swap(work.frames[r].at[int(Space::dafter)], work.frames[r].at[int(Space::dbefore)]);
+        for (int r = 0; r < active; ++r) work.dafter[r] = frames[r].at[int(Space::dbefore)];
     }
     // The hidden state is also the output of the step.
-    void add_output(int step, int row, const Frame<T>& frame) const {
+    void add_output(int step, int row, const Frame<T>& frame, Units units) const {
         const StateShape& state = program_.states[0];
         const T* from = to_.out.data + batch_.order[row] * to_.out.batch + step * to_.out.time;
+        const int end = std::min(units.end, state.width);
         for (int s = 0; s < state.segments; ++s, from += state.width) {
             T* to = layout_.of(frame, state.dafter + s);
-            for (int i = 0; i < state.width; i += lanes<T>)
+            for (int i = units.begin; i < end; i += lanes<T>)
                 store(to + i, load(to + i) + load_part(from + i, state.width - i));
         }
     }
-    void multiply(const Instruction& code, int rows, Work& work) const {
+    void multiply(const Instruction& code, const Frame<T>* frames, int rows, Work& work) const {
         for (int r = 0; r < rows; ++r) {
-            work.from[r] = layout_.of(work.frames[r], code.a);
-            work.to[r] = layout_.of(work.frames[r], code.to);
+            work.from[r] = layout_.of(frames[r], code.a);
+            work.to[r] = layout_.of(frames[r], code.to);
         }
         rows_.multiply(rows, work.from.data(), work.to.data(), weights_.backward[code.b], nullptr);
     }
 
     // Writes the gradients of the initial states of a row.
-    void finish(int row, const T* carried) const {
+    void finish(int row, const T* carried, Units units) const {
         for (size_t k = 0; k < program_.states.size(); ++k) {
             if (to_.states.empty() || !to_.states[k]) continue;
             const StateShape& state = program_.states[k];
             const int64_t width = int64_t(state.segments) * state.width, at = batch_.order[row] * width;
             T* to = to_.states[k] + at;
-            if (carried) layout_.collect(state, carried, state.dafter, to);
+            if (carried) layout_.collect(state, carried, state.dafter, to, units);
             else if (to_.last[k]) std::copy_n(to_.last[k] + at, width, to);
             else std::fill_n(to, width, T(0));
         }
@@ -212,8 +235,8 @@ private:
         if (product.source < 0) return rows_.x(step, row);
         const int space = layout_.space(product.source), at = layout_.offset[product.source];
         if (space == int(Space::before)) return states_before(step, row) + at;
-        if (space == int(Space::after)) return states_after(step, row) + at;
-        return kept(step, row) + at;
+        if (space == int(Space::after)) return tape_.after(rows_.token(step, row)) + at;
+        return tape_.kept(rows_.token(step, row)) + at;
     }
     void sum_bias(const Product& product) {
         const int64_t stride = layout_.width(Space::grad);
@@ -239,7 +262,7 @@ private:
             for (int64_t step = batch_.length[row]; step < call_.steps; ++step)
                 std::fill_n(to_.x.data + batch_.order[row] * to_.x.batch + step * to_.x.time, width, T(0));
         constexpr int64_t kTokens = 48;
-        in_turn(int((batch_.tokens + kTokens - 1) / kTokens), threads_, [&](int item) {
+        in_turn(int((batch_.tokens + kTokens - 1) / kTokens), rows_.threads, [&](int item) {
             const int64_t first = item * kTokens;
             const int n = int(std::min(kTokens, batch_.tokens - first));
             Buffer<T> sums;

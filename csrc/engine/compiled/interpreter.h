@@ -8,14 +8,19 @@ namespace recurra::RECURRA_ISA {
 template <class T>
 class Interpreter {
 public:
-    Interpreter(const CellLayout<T>& layout, const std::vector<Instruction>& code) : layout_(layout), code_(code) {}
+    Interpreter(const CellLayout<T>& layout, const Code& code, Units units)
+        : layout_(layout),
+          code_(code.all),
+          units_(units) {}
+
+    static constexpr int kMostRows = 8;  // rows of a block
 
     // Runs instructions on vectors. A block of rows runs each instruction before the next one: its values stay in the
     // cache, and choosing an instruction costs little.
     void run(const Phase& phase, const Frame<T>* frames, int rows) const {
         constexpr int64_t kCache = 16384;  // bytes of scratch in the L1 cache
         const int64_t bytes = int64_t(layout_.width(Space::scratch)) * sizeof(T);
-        const int block = int(std::clamp<int64_t>(kCache / std::max<int64_t>(bytes, 1), 1, 8));
+        const int block = int(std::clamp<int64_t>(kCache / std::max<int64_t>(bytes, 1), 1, kMostRows));
         for (int row = 0; row < rows; row += block)
             for (int i = phase.begin; i < phase.end; ++i) step(code_[i], frames + row, std::min(block, rows - row));
     }
@@ -23,6 +28,7 @@ public:
 private:
     const CellLayout<T>& layout_;
     const std::vector<Instruction>& code_;
+    const Units units_;
 
     using V = Vec<T>;
 
@@ -30,6 +36,11 @@ private:
         int space, offset, stride;  // stride 0: one number for all units
         const T* of(const Frame<T>& frame) const { return frame.at[space] + offset; }
     };
+    // The numbers of a place that this part computes.
+    Units range(int place) const {
+        if (layout_.single(place)) return {0, lanes<T>};
+        return {std::min(units_.begin, layout_.size[place]), std::min(units_.end, layout_.size[place])};
+    }
     Operand operand(int place) const {
         if (place < 0) return {int(Space::scratch), 0, 0};
         return {layout_.space(place), layout_.offset[place], layout_.single(place) ? 0 : 1};
@@ -39,11 +50,11 @@ private:
     inline __attribute__((always_inline)) void each(const Instruction& code, const Frame<T>* frames, int rows,
                                                     F f) const {
         const Operand a = operand(code.a), b = operand(code.b), c = operand(code.c), to = operand(code.to);
-        const int n = layout_.size[code.to];
+        const auto [begin, end] = range(code.to);
         for (int row = 0; row < rows; ++row) {
             const T *x = a.of(frames[row]), *y = b.of(frames[row]), *z = c.of(frames[row]);
             T* out = frames[row].at[to.space] + to.offset;
-            for (int i = 0; i < n; i += lanes<T>)
+            for (int i = begin; i < end; i += lanes<T>)
                 store(out + i, f(out + i, x + i * a.stride, y + i * b.stride, z + i * c.stride));
         }
     }
@@ -89,6 +100,8 @@ private:
             case Op::where: return three(code, frames, rows, [](V a, V b, V c) { return a != T(0) ? b : c; });
             case Op::dsigmoid: return two(code, frames, rows, [&](V a, V b) { return a * b * (unit - b); });
             case Op::dtanh: return two(code, frames, rows, [&](V a, V b) { return a * (unit - b * b); });
+            case Op::chosen:
+                return three(code, frames, rows, [&](V a, V b, V c) { return b > c ? a : b < c ? nil : a * T(0.5); });
             case Op::sum: return sum(code, frames, rows);
             case Op::add_to:
                 return each(code, frames, rows,
@@ -100,20 +113,20 @@ private:
     }
 
     void tanh_of(const Instruction& code, const Frame<T>* frames, int rows) const {
-        const int n = layout_.size[code.to];
+        const auto [begin, end] = range(code.to);
         if (layout_.single(code.a)) return one(code, frames, rows, [](V a) { return tanh(a); });
         constexpr int kTogether = 4;  // one vector alone would wait for its own results
         for (int row = 0; row < rows; ++row) {
             const T* from = layout_.of(frames[row], code.a);
             T* to = layout_.of(frames[row], code.to);
-            int i = 0;
-            for (; i + kTogether * lanes<T> <= n; i += kTogether * lanes<T>) {
+            int i = begin;
+            for (; i + kTogether * lanes<T> <= end; i += kTogether * lanes<T>) {
                 V x[kTogether];
                 for (int v = 0; v < kTogether; ++v) x[v] = load(from + i + v * lanes<T>);
                 tanh(x);
                 for (int v = 0; v < kTogether; ++v) store(to + i + v * lanes<T>, x[v]);
             }
-            for (; i < n; i += lanes<T>) store(to + i, tanh(load(from + i)));
+            for (; i < end; i += lanes<T>) store(to + i, tanh(load(from + i)));
         }
     }
     void sum(const Instruction& code, const Frame<T>* frames, int rows) const {

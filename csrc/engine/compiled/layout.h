@@ -20,6 +20,30 @@ struct Phase {
     bool product;
 };
 
+struct Stages {
+    explicit Stages(const Code& code)
+        : before(phases(code, 0, code.recurrent)),
+          recurrent(phases(code, code.recurrent, code.after)),
+          after(phases(code, code.after, int(code.all.size()))) {}
+    const Vector<Phase> before, recurrent, after;
+
+private:
+    static Vector<Phase> phases(const Code& code, int begin, int end) {
+        Vector<Phase> found;
+        for (int i = begin; i < end; ++i) {
+            const bool product = code.all[i].op >= int(Op::product);
+            if (product || found.empty() || found.back().product) found.push_back({i, i + 1, product});
+            else found.back().end = i + 1;
+        }
+        return found;
+    }
+};
+
+// The units of a part: numbers [begin, end) of each vector of units.
+struct Units {
+    int begin, end;
+};
+
 template <class T>
 class CellLayout {
 public:
@@ -27,8 +51,9 @@ public:
         : program(program_),
           offset(program.places.size()),
           size(program.places.size()),
-          forward(phases(program.forward)),
-          backward(phases(program.backward)) {
+          forward(program.forward),
+          backward(program.backward),
+          by_unit(is_by_unit()) {
         std::fill_n(wide, kSpaces, 0);
         for (size_t i = 0; i < program.places.size(); ++i) {
             const Place& place = program.places[i];
@@ -44,7 +69,8 @@ public:
     const CellProgram& program;  // owned by the caller of `compile_floats`
     Vector<int> offset, size;    // by place
     int wide[kSpaces];           // numbers per row of each space
-    Vector<Phase> forward, backward;
+    const Stages forward, backward;
+    const bool by_unit;  // whether no unit reads another one after the products of the input
 
     int width(Space space) const { return wide[int(space)]; }
     int space(int place) const { return program.places[place].space; }
@@ -59,34 +85,36 @@ public:
         return steps * batch * (width(Space::after) + width(Space::kept)) + batch * width(Space::before);
     }
 
-    // Copies a state or an input between contiguous numbers and its places.
-    void spread(int segments, int width, const T* from, T* row, int place) const {
+    // Copies the units of a state or an input between contiguous numbers and its places.
+    void spread(int segments, int width, const T* from, T* row, int place, Units units) const {
         for (int s = 0; s < segments; ++s) {
             T* to = row + offset[place + s];
-            if (from) std::copy_n(from + s * width, width, to);
-            else std::fill_n(to, width, T(0));
-            std::fill(to + width, to + size[place + s], T(0));
+            const int begin = std::min(units.begin, width), end = std::min(units.end, width);
+            if (from) std::copy(from + s * width + begin, from + s * width + end, to + begin);
+            else std::fill(to + begin, to + end, T(0));
+            if (units.end > width) std::fill(to + width, to + size[place + s], T(0));
         }
     }
-    void collect(const StateShape& state, const T* row, int place, T* to) const {
+    void collect(const StateShape& state, const T* row, int place, T* to, Units units) const {
+        const int begin = std::min(units.begin, state.width), end = std::min(units.end, state.width);
         for (int s = 0; s < state.segments; ++s)
-            std::copy_n(row + offset[place + s], state.width, to + s * state.width);
+            std::copy(row + offset[place + s] + begin, row + offset[place + s] + end, to + s * state.width + begin);
     }
-    void spread_input(const T* from, const Frame<T>& frame) const {
+    void spread_input(const T* from, const Frame<T>& frame, Units units) const {
         if (program.input_place < 0) return;
         spread(program.input_segments, program.input / program.input_segments, from, frame.at[int(Space::input)],
-               program.input_place);
+               program.input_place, units);
     }
 
 private:
-    static Vector<Phase> phases(const std::vector<Instruction>& of) {
-        Vector<Phase> found;
-        for (int i = 0; i < int(of.size()); ++i) {
-            const bool product = of[i].op >= int(Op::product);
-            if (product || found.empty() || found.back().product) found.push_back({i, i + 1, product});
-            else found.back().end = i + 1;
-        }
-        return found;
+    bool is_by_unit() const {
+        for (const Code* code : {&program.forward, &program.backward})
+            for (const Instruction& one : code->all)
+                if (one.op == int(Op::sum) || one.op >= int(Op::product)) return false;
+        const int hidden = program.states[0].width;
+        for (const Place& place : program.places)
+            if (place.width && place.width != hidden) return false;
+        return hidden % (kStrip * lanes<T>) == 0;
     }
 };
 

@@ -3,6 +3,8 @@
 // Python traces the equations of a cell into a program (src/recurra/ops/compiled). A program works on values: vectors
 // over the units of one row, and single numbers. A value has a place in one of the spaces. Each space is an array per
 // row, per token, or for the whole layer.
+//
+// Instructions that do not depend on the recurrence run for many tokens at once, before or after it.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -12,9 +14,11 @@
 
 namespace recurra {
 
-// `scratch`: per row, for one step. `kept`: per token, stored for the backward pass. `token`: products of the input.
-// `before`, `after`: states. `param`: weights and constants. `input`: the row of the input. The other spaces are
-// gradients: `grad` of products, `dafter` and `dbefore` of states, `dinput` of the input, `dparam` of weights.
+// `scratch`: per row, for a few instructions. `kept`: per token, stored for the backward pass. `token`: per token, for
+// some steps: products of the input, and values of one stage that another one reads. `before`, `after`: states.
+// `param`: weights and constants. `input`: the row of the input. The other spaces belong to the backward pass: `dtoken`
+// is its `token`; gradients are `grad` of products, `dafter` and `dbefore` of states, `dinput` of the input, `dparam` of
+// weights.
 enum class Space : int {
     scratch,
     kept,
@@ -28,6 +32,7 @@ enum class Space : int {
     dbefore,
     dinput,
     dparam,
+    dtoken,
     count
 };
 
@@ -55,6 +60,7 @@ enum class Op : int {
     where,         // b if a is not 0, else c
     dsigmoid,      // a * b * (1 - b)
     dtanh,         // a * (1 - b * b)
+    chosen,        // a if b > c, 0 if b < c, half of a if both are equal
     sum,           // over the units; one number
     add_to,        // to += a
     clean,         // sets the numbers between the width and the end of the vectors to 0
@@ -67,6 +73,11 @@ struct Place {
 };
 struct Instruction {
     int op, to, a, b, c;  // places; -1 for none
+};
+// The instructions of a pass in three stages: for all tokens before the recurrence, step by step, and afterwards.
+struct Code {
+    std::vector<Instruction> all;
+    int recurrent = 0, after = 0;  // first instructions of the second and third stage
 };
 
 // A product with rows [first_row, first_row + segments * width) and columns [first_column, first_column + depth) of a
@@ -91,7 +102,7 @@ struct StateShape {  // consecutive places in `before`, `after`, `dbefore` and `
 
 struct CellProgram {
     std::vector<Place> places;
-    std::vector<Instruction> forward, backward;
+    Code forward, backward;
     std::vector<Product> products;
     std::vector<Param> params;
     std::vector<Constant> constants;

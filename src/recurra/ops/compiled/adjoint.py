@@ -90,11 +90,9 @@ def _div(graph: Graph, node: Node, g: Node) -> tuple[Node, Node]:
     return of_a, graph.node("neg", graph.node("mul", of_a, node))
 
 
-def _chosen(graph: Graph, g: Node, a: Node, b: Node) -> Node:
-    """The gradient of a value that is chosen if a > b: half of it where both are equal, as in torch."""
-    half = graph.node("mul", g, graph.constant(0.5))
-    otherwise = graph.node("where", graph.node("greater", b, a), graph.constant(0), half)
-    return graph.node("where", graph.node("greater", a, b), g, otherwise)
+def _chosen(graph: Graph, g: Node, a: Node, b: Node) -> tuple[Node, Node]:
+    """The gradients of two values of which the larger one is chosen."""
+    return graph.node("chosen", g, a, b), graph.node("chosen", g, b, a)
 
 
 def _where(graph: Graph, node: Node, g: Node) -> tuple[None, Node, Node]:
@@ -119,8 +117,8 @@ RULES: dict[str, Rule] = {
     "softplus": lambda graph, node, g: (graph.node("mul", g, graph.node("sigmoid", node.args[0])),),
     "sqrt": lambda graph, node, g: (graph.node("div", graph.node("mul", g, graph.constant(0.5)), node),),
     "abs": lambda graph, node, g: (graph.node("mul", g, graph.node("sign", node.args[0])),),
-    "min": lambda graph, node, g: (_chosen(graph, g, *node.args[::-1]), _chosen(graph, g, *node.args)),
-    "max": lambda graph, node, g: (_chosen(graph, g, *node.args), _chosen(graph, g, *node.args[::-1])),
+    "min": lambda graph, node, g: _chosen(graph, g, *node.args[::-1]),
+    "max": lambda graph, node, g: _chosen(graph, g, *node.args),
     "greater": lambda graph, node, g: (None, None),
     "where": _where,
     "sum": lambda graph, node, g: (g,),

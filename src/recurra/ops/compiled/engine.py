@@ -86,7 +86,7 @@ class _LayerRun:
 
     def forward(
         self, values: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], *, keep: bool
-    ) -> tuple[Tensor, list[Tensor], Tensor | None]:
+    ) -> tuple[Tensor, list[Tensor], Any]:
         """Returns the output, the final states, and what the backward pass reads."""
         program = self.cell.program(values.dtype, training=keep)
         values, states, weights = self._plain(values), self._contiguous(states), self._contiguous(weights)
@@ -94,7 +94,7 @@ class _LayerRun:
         sizes = self.cell.state_sizes
         output = values.new_empty(*values.shape[:2], sizes[0])
         last = [values.new_empty(batch, size) for size in sizes]
-        tape = values.new_empty(program.tape_size(batch, steps)) if keep else None
+        tape = program.tape(batch, steps) if keep else None
         pointers = [s.data_ptr() for s in states] or [0] * len(sizes)
         program.forward(
             (batch, steps, torch.get_num_threads()),
@@ -114,7 +114,7 @@ class _LayerRun:
         grads: Sequence[Tensor | None],
         inputs: Sequence[Tensor],
         count: int,
-        tape: Tensor,
+        tape: Any,
         needs: Sequence[bool],
     ) -> list[Tensor | None]:
         """Returns the gradients of the values, of `count` states and of the weights, each as `needs` says."""

@@ -29,6 +29,7 @@ OPERATIONS = (
     "where",
     "dsigmoid",
     "dtanh",
+    "chosen",
     "sum",
     "add_to",
     "clean",
