@@ -37,6 +37,7 @@ int main(int count, char**) {
     test_attention();
     test_linear();
     test_engine();
+    test_compiled();
     if (count > 1) measure_gemm();
     std::printf("%d failed\n", failures);
     return failures != 0;

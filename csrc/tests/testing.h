@@ -16,6 +16,7 @@ void test_gemm();
 void test_attention();
 void test_linear();
 void test_engine();
+void test_compiled();
 void measure_gemm();  // prints the speed of matrix products
 
 // Counts and prints a failure unless `good`.
