@@ -197,7 +197,7 @@ def test_a_layer_of_any_cell_runs_and_steps_as_torchs(batch_first):
         steps.append(y)
     torch.testing.assert_close(torch.stack(steps, 1 if batch_first else 0), expected)
     torch.testing.assert_close(states[0], ends)
-    assert layer.explain(x).engine == "reference"
+    assert layer.explain(x).engine == "compiled"
     with pytest.raises(UsageError, match="both ends"):
         nn.Recurrent(Own(), 3, 4, bidirectional=True).step(x[0])
 

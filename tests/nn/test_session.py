@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -121,6 +123,9 @@ def test_sessions_that_cannot_be(build, message):
 
 def test_sessions_need_the_engine(monkeypatch):
     monkeypatch.setattr(session_module, "open_session", lambda *args, **options: None)
+    with pytest.raises(EngineError, match=r"no engine has sessions of the cell 'gru'; use layer\.step"):
+        nn.GRU(3, 4).session()
+    monkeypatch.setattr(session_module, "kernels", SimpleNamespace(engine=None))
     with pytest.raises(EngineError, match="need the native engine"):
         nn.GRU(3, 4).session()
 

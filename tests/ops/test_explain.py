@@ -53,6 +53,7 @@ REFUSED = {
         {
             "native": "the native engine computes in float32 and float64, not torch.complex64",
             "builtin": "torch has no kernel for torch.complex64",
+            "compiled": "compiled cells compute in float32 and float64, not torch.complex64",
         },
     ),
     "another cell": (
@@ -61,6 +62,7 @@ REFUSED = {
         {
             "native": "the native engine has no kernel for the cell 'nothing'",
             "builtin": "torch has no kernel for the cell 'nothing'",
+            "compiled": "the cell 'nothing' cannot be compiled: NotImplementedError:  (test_explain.py, line 22)",
         },
     ),
 }

@@ -1,6 +1,6 @@
 // The interface of the engine for compiled cells: the program of one time step, a call, and the functions that run it.
 //
-// Python traces the equations of a cell into a program (src/recurra/ops/compiled). A program works on values: vectors
+// Python traces the equations of a cell into a program (src/recurra/ops/native/compiled). A program works on values: vectors
 // over the units of one row, and single numbers. A value has a place in one of the spaces. Each space is an array per
 // row, per token, or for the whole layer.
 //
@@ -36,7 +36,7 @@ enum class Space : int {
     count
 };
 
-// Operations on whole vectors. src/recurra/ops/compiled/operations.py lists them in the same order.
+// Operations on whole vectors. src/recurra/ops/native/compiled/operations.py lists them in the same order.
 enum class Op : int {
     move,
     add,

@@ -379,7 +379,8 @@ class Recurrent(torch.nn.Module):
     """Stacked, bidirectional recurrence of any `Cell`, over ragged batches.
 
     Args:
-        cell: a `Cell`, its class, or a name such as `"mgu"`. Your own cell runs on the reference engine.
+        cell: a `Cell`, its class, or a name such as `"mgu"`. Your own cell is compiled if its operations allow it; see
+            `explain`.
         input_size: features of the input.
         hidden_size: units per layer and direction.
         num_layers: layers on top of each other.
@@ -461,6 +462,10 @@ class Recurrent(torch.nn.Module):
         time = 1 if self.batch_first else 0
         output, states = self(input.unsqueeze(time), states)
         return output.squeeze(time), states
+
+    def session(self, batch: int = 1, weights: torch.dtype = torch.float32) -> Session:
+        """Packs the weights for running step by step at the lowest latency; see `Session`."""
+        return Session(self, batch, weights, tuples=True)
 
     def explain(self, input: Tensor, states: tuple[Tensor, ...] | None = None, lengths: Lengths = None) -> Explanation:
         """Returns which engine would serve this input, and why the others would not."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from recurra.errors import EngineError, UsageError
-from recurra.ops.registry import open_session
+from recurra.ops.registry import kernels, open_session
 from recurra.ops.tensor_memory import check_readable, materialize
 
 ONE_DIRECTION = "a bidirectional layer reads both ends of a sequence; it cannot run step by step"
@@ -20,9 +20,12 @@ class Session:
     The session copies the weights when it is made. Later training does not change it.
 
     Args:
-        layer: an RNN, LSTM or GRU in one direction, in float32 on the CPU.
+        layer: an RNN, LSTM, GRU, or `Recurrent` with a cell that can be compiled, in one direction, in float32 on the
+            CPU.
         batch: number of sequences that run in parallel.
-        weights: `torch.bfloat16` rounds the weights, which halves what every step reads; sums stay in float32.
+        weights: `torch.bfloat16` rounds the weights of an RNN, LSTM or GRU, which halves what every step reads; sums
+            stay in float32.
+        tuples: whether a single state is a tuple with one tensor, as in `Recurrent`.
 
     Raises:
         UsageError: the layer is bidirectional, not in float32 on the CPU, or its weights have no memory.
@@ -38,7 +41,9 @@ class Session:
         ((1, 8), [(1, 1, 8), (1, 1, 8)])
     """
 
-    def __init__(self, layer: Any, batch: int = 1, weights: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, layer: Any, batch: int = 1, weights: torch.dtype = torch.float32, *, tuples: bool = False
+    ) -> None:
         if weights not in (torch.float32, torch.bfloat16):
             raise UsageError(f"the weights of a session are float32 or bfloat16, not {weights}")
         stack, tensors = layer.stack, [w.detach() for w in layer.weights()]
@@ -53,8 +58,12 @@ class Session:
         self._stack, self._batch = stack, batch
         bf16 = weights == torch.bfloat16
         self._engine: Any = open_session(stack, tensors, batch, bf16=bf16, engine=layer.engine)
-        if self._engine is None:
+        self._single = len(stack.cell.states) == 1 and not tuples
+        if self._engine is None and kernels.engine is None:
             raise EngineError("sessions need the native engine, which was not built; use layer.step")
+        if self._engine is None:
+            rounded = " with bfloat16 weights" if bf16 else ""
+            raise EngineError(f"no engine has sessions of the cell {stack.cell.name!r}{rounded}; use layer.step")
 
     def step(self, input: Tensor) -> Tensor:
         """Runs one step: `(batch, features)` to the output of the last layer `(batch, hidden)`, without gradients.
@@ -76,7 +85,7 @@ class Session:
         """The states in the form of the layer: `h`, for an LSTM `(h, c)`. They may be set."""
         states = self._states()
         self._engine.read(states)
-        return states if len(states) == 2 else states[0]
+        return states[0] if self._single else states
 
     @state.setter
     def state(self, value: Any) -> None:

@@ -12,9 +12,9 @@ from recurra.errors import EngineError, UsageError
 
 from . import reference, torch_kernels
 from .call_spec import CallSpec
-from .compiled import engine as compiled
 from .native import bindings
 from .native import engine as native
+from .native.compiled import engine as compiled
 from .stack import Stack
 
 

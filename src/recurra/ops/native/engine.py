@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from recurra.cells import Cell, State
-from recurra.errors import EngineError
 from recurra.ops.call_spec import CallSpec
 from recurra.ops.stack import Stack
 from recurra.ops.tensor_memory import address, materialize, transformed, watched
@@ -19,6 +18,7 @@ from recurra.ops.tensor_memory import address, materialize, transformed, watched
 from . import bindings, forking, operators, transforms
 from .build_report import build_log
 from .config import RecurrenceConfig, kernel_of
+from .first_derivatives import first_only
 
 name = "native"
 
@@ -231,22 +231,8 @@ class _Recurrence(torch.autograd.Function):
                 found = bindings.backward(
                     ctx.config, grads, saved, count, ctx.lengths, ctx.seed, ctx.tape.data_ptr(), needs
                 )
-        if torch.is_grad_enabled():  # create_graph=True
-            inputs = [*saved, *(g for g in grads if g is not None)]
-            found = _Last.apply(len(inputs), *inputs, *found)  # type: ignore[misc]
-        return None, None, None, None, None, *found
-
-
-class _Last(torch.autograd.Function):
-    """Returns gradients unchanged. A second derivative raises an error instead of treating them as constants."""
-
-    @staticmethod
-    def forward(ctx: Any, count: int, *tensors: Tensor | None):
-        return tensors[count:]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor):
-        raise EngineError(bindings.FIRST_ONLY)
+        inputs = [*saved, *(g for g in grads if g is not None)]
+        return None, None, None, None, None, *first_only(bindings.FIRST_ONLY, inputs, found)
 
 
 def _draw() -> Tensor:

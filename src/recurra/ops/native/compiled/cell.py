@@ -12,7 +12,7 @@ from recurra.ops.stack import Stack
 
 from .adjoint import differentiate
 from .lower import lower
-from .symbols import CannotCompile
+from .symbols import CompileError
 from .trace import Traced, trace
 
 
@@ -66,5 +66,5 @@ def _compile(stack: Stack) -> tuple[CompiledCell, CompiledCell] | str:
         first = for_input(stack.input_size)
         same = stack.num_layers == 1 or stack.output_size == stack.input_size
         return first, first if same else for_input(stack.output_size)
-    except CannotCompile as error:
+    except CompileError as error:
         return f"the cell {stack.cell.name!r} cannot be compiled: {error}"

@@ -66,7 +66,7 @@ def _needed(order: Iterable[Node], adjoint: Adjoint, graph: Graph) -> set[Node]:
 
 def _forward(lowered: Lowered, order: list[Node], needed: set[Node]) -> tuple[dict[int, int], int, int]:
     """Emits the forward pass. Returns the first place of the results of each product, and the stages."""
-    program, graph = lowered.program, lowered.traced.graph
+    program = lowered.program
     routine = Routine(lowered, "token")
     recurrent = depending(order, ("before",)) | {n for n in order if n.op == "product" and n.args}
     recurrent = recurrent | {n for n in order if n not in recurrent and any(a in recurrent for a in n.args)}
@@ -84,10 +84,10 @@ def _forward(lowered: Lowered, order: list[Node], needed: set[Node]) -> tuple[di
             routine.emit(RECURRENT if node in recurrent else BEFORE, op, node, *args)
     for node, place in moved:
         routine.emit(RECURRENT, "move", place, node)
-    code, *stages = routine.finish()
+    code, recurrent_from, after_from = routine.finish()
     results |= {number: target for op, target, _, number, _ in code if op == NUMBERS["product"]}
     program.forward = _renumber(code, list(results))
-    return results, *stages
+    return results, recurrent_from, after_from
 
 
 def _place_new_states(lowered: Lowered, recurrent: set[Node]) -> list[tuple[Node, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .adjoint import Adjoint
-from .graph import LEAVES, Graph, Node, ordered
+from .graph import LEAVES, Node, ordered
 from .routine import AFTER, BEFORE, RECURRENT, Lowered, Routine, depending, fuse
 
 
@@ -25,9 +25,9 @@ def lower_backward(lowered: Lowered, order: list[Node], adjoint: Adjoint) -> tup
     found.place_gradients()
     found.place_inputs_and_states()
     found.emit_all()
-    code, *stages = found.routine.finish()
+    code, recurrent, after = found.routine.finish()
     lowered.program.backward = code
-    return found.first, *stages
+    return found.first, recurrent, after
 
 
 class _Backward:
@@ -115,10 +115,9 @@ class _Backward:
         states = {place for state in self.lowered.program.states for place in range(state[3], state[3] + state[4])}
         for node, place in self._moves:
             self._emit(RECURRENT if place in states else self.stage(node), "move", place, node)
-        for (name, begin), node in self.adjoint.params.items():
-            width = self.graph.widths(self.lowered.traced.weights[name][0])[0]
-            place = self.lowered.program.place("dparam", width)
-            self.lowered.home[self.graph.node("dparam", width=width, info=(name, begin))] = place
+        for param, node in self.adjoint.params.items():
+            place = self.lowered.program.place("dparam", param.width)
+            self.lowered.home[self.graph.node("dparam", width=param.width, info=param.info)] = place
             self._emit(self.stage(node), "add_to", place, node)
 
     def _emit(self, stage: int, op: str, to: Node | int, *args: Node) -> None:

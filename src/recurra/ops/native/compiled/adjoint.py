@@ -16,13 +16,13 @@ class Adjoint:
     Attributes:
         states: of the segments of each previous state.
         inputs: of the segments of the input, where the step reads the input itself.
-        params: of the vectors of weights, by name and first element.
+        params: of the vectors of weights.
         products: of the results of each product.
     """
 
     states: dict[tuple[int, int], Node] = field(default_factory=dict)
     inputs: dict[int, Node] = field(default_factory=dict)
-    params: dict[tuple[str, int], Node] = field(default_factory=dict)
+    params: dict[Node, Node] = field(default_factory=dict)
     products: dict[int, list[Node | None]] = field(default_factory=dict)
 
 
@@ -53,7 +53,7 @@ def differentiate(traced: Traced) -> Adjoint:
         elif node.op == "input":
             found.inputs[node.info[1]] = grad
         elif node.op == "param":
-            found.params[node.info] = grad
+            found.params[node] = grad
         elif node.op != "const":
             for arg, term in zip(node.args, RULES[node.op](graph, node, grad), strict=True):
                 if term is not None and arg.op != "const":
@@ -123,4 +123,3 @@ RULES: dict[str, Rule] = {
     "where": _where,
     "sum": lambda graph, node, g: (g,),
 }
-

@@ -14,6 +14,7 @@ from recurra.cells import State
 from recurra.ops import reference
 from recurra.ops.call_spec import CallSpec
 from recurra.ops.native import bindings
+from recurra.ops.native.first_derivatives import first_only
 from recurra.ops.stack import Stack
 from recurra.ops.tensor_memory import materialize, transformed, watched
 
@@ -21,6 +22,8 @@ from .cell import CompiledCell, cells_of
 from .session import CompiledSession
 
 name = "compiled"
+
+_FIRST_ONLY = 'compiled cells give first derivatives only; use engine="reference"'
 
 
 def refuses(call: CallSpec) -> str | None:
@@ -176,7 +179,9 @@ class _Recurrence(torch.autograd.Function):
         return output, *last
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor | None):
-        found = ctx.run.backward(grads, ctx.saved_tensors, ctx.count, ctx.tape, ctx.needs_input_grad[2:])
-        return None, None, *found
+        saved = ctx.saved_tensors
+        with torch.no_grad():
+            found = ctx.run.backward(grads, saved, ctx.count, ctx.tape, ctx.needs_input_grad[2:])
+        inputs = [*saved, *(g for g in grads if g is not None)]
+        return None, None, *first_only(_FIRST_ONLY, inputs, found)

@@ -54,7 +54,8 @@ class Program:
 
     def row(self, space: str, widths: Iterable[int]) -> int:
         """Adds consecutive places and returns the number of the first one."""
-        return [self.place(space, width) for width in widths][0]
+        first, *_ = (self.place(space, width) for width in widths)
+        return first
 
 
 @dataclass
@@ -173,7 +174,7 @@ def fuse(order: list[Node], fixed: set[Node]) -> tuple[dict[Node, tuple[Node, No
     """Makes one instruction of a sum and a product that nothing else reads: a * b + c.
 
     Returns:
-        The operands of each such sum, and the products that have no instruction of their own.
+        The operands of each sum, and the products that then need no instruction.
     """
     uses = Counter(arg for node in order for arg in node.args)
     known = set(order)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from recurra.cells import Cell, Step
 
+from . import functions  # noqa: F401  (adds the operations of symbols)
 from .graph import Graph, Node, ordered
-from .symbols import CannotCompile, Matrix, Symbol
+from .symbols import CompileError, Matrix, Symbol, vector_of_weights
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def trace(cell: Cell, input_size: int, hidden_size: int, *, bias: bool, proj_siz
     """Returns the graph of a cell's step.
 
     Raises:
-        CannotCompile: the step has an operation that cannot be compiled. The message names it and its line.
+        CompileError: the step has an operation that cannot be compiled. The message names it and its line.
     """
     shapes = cell.shapes(input_size, hidden_size, bias=bias, proj_size=proj_size)
     sizes = cell.state_sizes(hidden_size, proj_size=proj_size)
@@ -48,12 +49,12 @@ def trace(cell: Cell, input_size: int, hidden_size: int, *, bias: bool, proj_siz
     try:
         step = cell.step(x, states, weights)  # type: ignore[arg-type]
         if vars(cell).keys() != attributes.keys() or any(vars(cell)[k] is not v for k, v in attributes.items()):
-            raise CannotCompile("the step changes an attribute of the cell")
-        found = _new_states(cell, step, sizes)
-    except CannotCompile as error:
-        raise CannotCompile(f"{error}{_line(error, cell)}") from None
+            raise CompileError("the step changes an attribute of the cell")
+        found = _new_states(cell, step, sizes, hidden_size)
+    except CompileError as error:
+        raise CompileError(f"{error}{_line(error, cell)}") from None
     except Exception as error:
-        raise CannotCompile(f"{type(error).__name__}: {error}{_line(error, cell)}") from None
+        raise CompileError(f"{type(error).__name__}: {error}{_line(error, cell)}") from None
     traced = Traced(graph, found, tuple(sizes), input_size, dict(shapes))
     _add_biases(traced)
     return traced
@@ -67,19 +68,21 @@ def _leaves(graph: Graph, op: str, size: int, name: str | int, *, is_input: bool
 
 def _weight(graph: Graph, name: str, shape: tuple[int, ...]) -> Symbol | Matrix:
     if len(shape) == 1:
-        found = _leaves(graph, "param", shape[0], name)
-        return Symbol(graph, found.parts, shape[0], is_vector=True)
+        return vector_of_weights(graph, name, 0, shape[0])
     if len(shape) == 2:
-        return Matrix(name, shape[1], (0, shape[0]), (0, shape[1]))
-    raise CannotCompile(f"the weight {name!r} with {len(shape)} dimensions")
+        return Matrix(graph, name, shape[1], (0, shape[0]), (0, shape[1]))
+    raise CompileError(f"the weight {name!r} with {len(shape)} dimensions")
 
 
-def _new_states(cell: Cell, step: Step, sizes: tuple[int, ...]) -> tuple[tuple[Node, ...], ...]:
+def _new_states(cell: Cell, step: Step, sizes: tuple[int, ...], hidden_size: int) -> tuple[tuple[Node, ...], ...]:
     if len(step.state) != len(sizes):
-        raise CannotCompile(f"the step returns {len(step.state)} states, but the cell has {len(sizes)}")
+        raise CompileError(f"the step returns {len(step.state)} states, but the cell has {len(sizes)}")
     for name, state, size in zip(cell.states, step.state, sizes, strict=True):
         if not isinstance(state, Symbol) or state.width != size:
-            raise CannotCompile(f"the new {name} state is not a value with {size} units")
+            raise CompileError(f"the new {name} state is not a value with {size} units")
+    # the reference engine reports these faults
+    if len(step.gates) != len(cell.gates) or any(getattr(gate, "width", 0) != hidden_size for gate in step.gates):
+        raise CompileError("the step returns other gates than the cell has")
     return tuple(state.parts for state in step.state)  # type: ignore[attr-defined]
 
 
@@ -113,10 +116,10 @@ def _add_biases(traced: Traced) -> None:
         for segment, (node, _) in found.items():
             replaced[node] = next(arg for arg in node.args if arg.info == (number, segment))
     if replaced:
-        _replace(traced, replaced)
+        _substitute(traced, replaced)
 
 
-def _replace(traced: Traced, replaced: dict[Node, Node]) -> None:
+def _substitute(traced: Traced, replaced: dict[Node, Node]) -> None:
     graph = traced.graph
     new: dict[Node, Node] = {}
     for node in ordered([part for state in traced.states for part in state]):
@@ -124,7 +127,9 @@ def _replace(traced: Traced, replaced: dict[Node, Node]) -> None:
             new[node] = new[replaced[node]]
         else:
             args = [new[arg] for arg in node.args]
-            new[node] = node if args == list(node.args) else graph.node(node.op, *args, width=node.width, info=node.info)
+            new[node] = (
+                node if args == list(node.args) else graph.node(node.op, *args, width=node.width, info=node.info)
+            )
     for product in graph.products:
         if product.source is not None:
             product.source = new.get(product.source, product.source)
