@@ -120,6 +120,7 @@ FORECAST = (
 )
 LONG_FIT = ("fit", "classify", "FILE", "--id", "id", "--time", "t", "--features", "speed,brake", "--target", "driver")
 REGRESS = ("fit", "regress", "FILE", "--id", "id", "--features", "speed", "--target", "weight")
+STEPS = ("fit", "tag", "FILE", "--id", "id", "--time", "t", "--features", "speed,weight", "--target", "brake")
 SERIES_FIT = ("fit", "classify", "FILE")
 SPEECH = ("fit", "transcribe", "list.csv", "--input", "path", "--target", "text")
 
@@ -133,7 +134,7 @@ SEEDS: dict[str, Seed] = {
         Seed("reviews.jsonl", _text(_jsonl()), (CLASSIFY,)),
         Seed("reviews.parquet", _parquet, (CLASSIFY,)),
         Seed("sales.csv", _text(SALES), (FORECAST, (*FORECAST, "--known", "promotion", "--fill-gaps"))),
-        Seed("long.csv", _text(LONG), (LONG_FIT, REGRESS)),
+        Seed("long.csv", _text(LONG), (LONG_FIT, REGRESS, STEPS)),
         Seed("series.ts", _text(SERIES), (SERIES_FIT,)),
         Seed("series.npz", _npz, (SERIES_FIT,)),
         Seed("tagged.conll", _text(TAGGED), (("fit", "tag", "FILE"),)),
@@ -201,19 +202,20 @@ MODELS: dict[str, tuple[str, list[str], list[list[str]]]] = {
     "series": ("series.ts", [], [["predict", "M", "F", "--proba"], ["evaluate", "M", "F", "--json"]]),
     "regress": ("long.csv", [], [["predict", "M", "F"], ["evaluate", "M", "F"]]),
     "tag": ("tagged.conllu", [], [["predict", "M", "F"], ["evaluate", "M", "F"]]),
+    "steps": ("long.csv", [], [["predict", "M", "F", "--keep", "id"], ["evaluate", "M", "F"], ["health", "M", "F"]]),
     "forecast": ("sales.csv", [], [["predict", "M", "F"], ["evaluate", "M", "F"]]),
     "generate": ("lines.txt", [], [["generate", "M", "--length", "5"], ["evaluate", "M", "F"]]),
     "translate": ("pairs.tsv", [], [["predict", "M", "F"]]),
     "fill": ("lines.txt", [], [["predict", "M", "blanks.txt"]]),
     "transcribe": ("wav", [], [["evaluate", "M", "list.csv"], ["predict", "M", "0.wav"]]),
 }
-"""One trained model for each task; `series` and `classify` are two kinds of the same task."""
+"""One trained model for each task; `series` and `steps` are further kinds of `classify` and `tag`."""
 
 
 def fit_command(task: str) -> list[str]:
     """The command that trains the model of `MODELS` in a folder that holds its seed file."""
     name = MODELS[task][0]
     commands = SEEDS[name].commands
-    verb = {"series": "classify"}.get(task, task)
+    verb = {"series": "classify", "steps": "tag"}.get(task, task)
     command = next(c for c in commands if c[1] == verb)
     return [name if word == "FILE" else word for word in command] + [*QUICK, "--out", "m"]
