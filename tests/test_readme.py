@@ -75,7 +75,7 @@ WITH_PROGRAMS = "docs/guides/export.md"
 TRANSLATED = [name for name in GUIDES if name.endswith(".ko.md")]
 
 
-NOT_TRANSLATED = "export serving"
+NOT_TRANSLATED = "serving"
 """Guides without a Korean version. A new guide has one, so this list only becomes shorter."""
 
 
