@@ -11,7 +11,7 @@ import torch
 
 import recurra
 from recurra import nn
-from recurra.errors import EngineError, UsageError
+from recurra.errors import UsageError
 from recurra.nn import accelerate, accelerate_report, restore
 
 EXACT = {"rtol": 0, "atol": 0}
@@ -319,19 +319,6 @@ def test_quantizing_other_layers_leaves_ours_alone():
     found = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear})
     assert type(found[0]) is nn.LSTM
     assert type(found[1]) is not torch.nn.Linear
-
-
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
-@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")
-def test_scripting_says_what_to_do():
-    model = Tagger()
-    with pytest.raises(EngineError, match=r"call recurra\.restore"):
-        torch.jit.script(accelerate(model))
-    assert type(model.recurrent) is nn.LSTM
-    tokens = torch.randint(10, (2, 7))
-    model.eval()
-    expected = model(tokens)
-    torch.testing.assert_close(torch.jit.script(restore(model))(tokens), expected, **CLOSE)
 
 
 def test_a_graph_of_torch_fx_has_one_node_for_a_layer():

@@ -9,7 +9,6 @@ import torch
 
 import recurra
 from recurra import nn
-from recurra.errors import EngineError
 
 PAIRS = [(nn.RNNCell, torch.nn.RNNCell), (nn.GRUCell, torch.nn.GRUCell), (nn.LSTMCell, torch.nn.LSTMCell)]
 
@@ -91,7 +90,6 @@ def test_changed_weights_are_used(pair):
             torch.testing.assert_close(one, two, equal_nan=True)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 @pytest.mark.parametrize("pair", PAIRS)
 def test_copies_and_conversion(pair):
     cell = pair[0](4, 6)
@@ -99,8 +97,6 @@ def test_copies_and_conversion(pair):
     with torch.no_grad():
         found = parts(cell(x))
         assert all(map(torch.equal, parts(copy.deepcopy(cell)(x)), found))
-    with pytest.raises(EngineError, match="restore"):
-        torch.jit.script(cell)
     model = torch.nn.ModuleList([pair[1](4, 6)])
     assert type(recurra.accelerate(model)[0]) is pair[0]
     assert nn.accelerate_report(model).accelerated == {"0": pair[0].__name__}

@@ -15,6 +15,7 @@ from recurra.errors import UsageError
 from . import quantization
 from .recurrent import GRU, LSTM, RNN
 from .step_cells import GRUCell, LSTMCell, RNNCell
+from .tooling import OPTIONS
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 
@@ -23,7 +24,7 @@ _OURS: dict[type, type] = {
 }
 _THEIRS: dict[type, type] = {ours: theirs for theirs, ours in _OURS.items()}
 _NAMES = tuple(kind.__name__ for kind in _OURS)
-_OWN_ATTRIBUTES = ("engine", "memory", "precision", "weight_dropout", "_fast_layers", "_weight_names")
+_OWN_ATTRIBUTES = (*OPTIONS, "_fast_layers", "_weight_names")
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,9 @@ def accelerate(model: Model) -> Model:
 def restore(model: Model) -> Model:
     """Turns every layer and cell of `recurra.nn` in `model` that torch has into torch's, in place: undoes `accelerate`.
 
-    Weights, parametrizations, hooks and names stay. The settings `engine`, `memory` and `precision` are lost.
-    Subclasses of Recurra's layers are skipped with a warning.
+    Weights, parametrizations, hooks and names stay, so that an optimizer keeps working. The options `engine`, `memory`,
+    `precision` and `weight_dropout` are lost, and torch's layers take no `lengths`. Subclasses of Recurra's layers are
+    skipped with a warning. `nn.Recurrent` stays; `recurra.to_torch` converts it if torch has the cell.
 
     Args:
         model: any module; it may itself be a recurrent layer.

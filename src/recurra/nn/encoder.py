@@ -167,7 +167,7 @@ class RecurrentSpec:
     Example:
         >>> spec = RecurrentSpec("gru", hidden_size=4, num_layers=2, bidirectional=True, dropout=0.1)
         >>> spec.build(3)
-        GRU(3, 4, num_layers=2, batch_first=True, dropout=0.1, bidirectional=True)
+        recurra.nn.GRU(3, 4, num_layers=2, batch_first=True, dropout=0.1, bidirectional=True)
         >>> spec.directions
         2
     """
@@ -220,7 +220,7 @@ def build_recurrent(
 
     Example:
         >>> build_recurrent("gru", 3, 4, 1)
-        GRU(3, 4, batch_first=True)
+        recurra.nn.GRU(3, 4, batch_first=True)
         >>> [type(build_recurrent(cell, 3, 4, 1)).__name__ for cell in (*CELLS[3:5], CELLS[-1])]
         ['RNN', 'Recurrent', 'Memoryless']
     """

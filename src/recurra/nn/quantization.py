@@ -22,6 +22,7 @@ def admit(classes: Mapping[type, type], restore: Callable[[Any], Any]) -> None:
 
 def _patch(quantize: Any, classes: Mapping[type, type], restore: Callable[[Any], Any]) -> None:
     original_type, original_swap = quantize.type_before_parametrizations, quantize.swap_module
+    original_propagate = quantize.propagate_qconfig_
 
     def type_before_parametrizations(module: Any) -> type:
         found = original_type(module)
@@ -33,4 +34,9 @@ def _patch(quantize: Any, classes: Mapping[type, type], restore: Callable[[Any],
             restore(mod)  # it is converted next
         return original_swap(mod, mapping, *args, **kwargs)
 
+    def propagate_qconfig_(module: Any, qconfig_dict: Any = None, *args: Any, **kwargs: Any) -> None:
+        named = {classes.get(key, key): value for key, value in (qconfig_dict or {}).items()}
+        original_propagate(module, named, *args, **kwargs)
+
     quantize.type_before_parametrizations, quantize.swap_module = type_before_parametrizations, swap_module
+    quantize.propagate_qconfig_ = propagate_qconfig_

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import torch
 from torch import Tensor, is_grad_enabled
 from torch.compiler import is_dynamo_compiling
-from torch.fx import Proxy
 
 from recurra import cells
 from recurra.ops import Stack
 
-from .recurrent import EngineModule
+from .torch_layer import EngineModule, State
 
 if TYPE_CHECKING:
     _Base = torch.nn.RNNCellBase
@@ -27,8 +26,12 @@ class _OneStep(Stack):
         return tuple(self.shapes(0).items())
 
 
-class _TorchCell(EngineModule, _Base):
+class _TorchCell(EngineModule, Generic[State], _Base):
     """Base of the three cells: calls without gradients use the engine, all others torch."""
+
+    if TYPE_CHECKING:  # torch declares calls of all modules as Callable[..., Any]
+
+        def __call__(self, input: Tensor, hx: State | None = None) -> State: ...
 
     def _cell(self) -> cells.Cell:
         raise NotImplementedError
@@ -38,7 +41,7 @@ class _TorchCell(EngineModule, _Base):
         """Cell and sizes."""
         return _OneStep(self._cell(), self.input_size, self.hidden_size, bias=self.bias)
 
-    def forward(self, input: Any, hx: Any = None) -> Any:
+    def forward(self, input: Tensor, hx: Tensor | tuple[Tensor, Tensor] | None = None) -> Any:
         """Runs one time step like the cell of torch.
 
         Args:
@@ -48,8 +51,10 @@ class _TorchCell(EngineModule, _Base):
         Returns:
             The new hidden state `(batch, hidden)`, of an LSTM the pair `(h, c)`.
         """
-        if not is_grad_enabled() and not is_dynamo_compiling() and not isinstance(input, Proxy):
-            found = self._step(input, hx)
+        if not is_dynamo_compiling():
+            found = None if is_grad_enabled() else self._step(input, hx)
+            if found is None:
+                found = self._traced(input, hx)
             if found is not None:
                 return found
         return super().forward(input, hx)
@@ -71,7 +76,7 @@ class _TorchCell(EngineModule, _Base):
         return output
 
 
-class RNNCell(_TorchCell, torch.nn.RNNCell):
+class RNNCell(_TorchCell[Tensor], torch.nn.RNNCell):
     """`torch.nn.RNNCell`: same arguments, same `state_dict`, same results. Calls without gradients are faster.
 
     Example:
@@ -89,7 +94,7 @@ class RNNCell(_TorchCell, torch.nn.RNNCell):
         return cells.RNN(self.nonlinearity)
 
 
-class GRUCell(_TorchCell, torch.nn.GRUCell):
+class GRUCell(_TorchCell[Tensor], torch.nn.GRUCell):
     """`torch.nn.GRUCell`: same arguments, same `state_dict`, same results. Calls without gradients are faster.
 
     Example:
@@ -103,7 +108,7 @@ class GRUCell(_TorchCell, torch.nn.GRUCell):
         return cells.GRU()
 
 
-class LSTMCell(_TorchCell, torch.nn.LSTMCell):
+class LSTMCell(_TorchCell[tuple[Tensor, Tensor]], torch.nn.LSTMCell):
     """`torch.nn.LSTMCell`: same arguments, same `state_dict`, same results. Calls without gradients are faster.
 
     Example:

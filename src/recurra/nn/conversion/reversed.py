@@ -6,13 +6,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling
 
 from recurra.errors import UsageError
-from recurra.nn.recurrent import Lengths
+from recurra.nn.tooling import Tooling
+from recurra.nn.torch_layer import Lengths
 from recurra.ops.call import as_tensor
 
 
-class Reversed(torch.nn.Module):
+class Reversed(Tooling, torch.nn.Module):
     """Runs a recurrent layer from the end of each sequence to its beginning.
 
     Args:
@@ -40,9 +42,13 @@ class Reversed(torch.nn.Module):
 
     def forward(self, input: Tensor, hx: Any = None, lengths: Lengths = None) -> Any:
         """Runs the layer; arguments and results are those of the layer."""
+        found = None if is_dynamo_compiling() else self._traced(input, hx, lengths=lengths)
+        if found is not None:
+            return found
         time = 1 if self.layer.batch_first else 0
         lengths = None if lengths is None else as_tensor(lengths)
-        output, state = self.layer(_flip(input, lengths, time), hx, lengths=lengths)
+        options = {} if lengths is None else {"lengths": lengths}  # a restored layer takes none
+        output, state = self.layer(_flip(input, lengths, time), hx, **options)
         return (_flip(output, lengths, time) if self.input_order else output), state
 
 
