@@ -12,10 +12,10 @@ from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizat
 
 from recurra.errors import UsageError
 
-from . import quantization
 from .recurrent import GRU, LSTM, RNN
 from .step_cells import GRUCell, LSTMCell, RNNCell
-from .tooling import OPTIONS
+from .torch_tools import quantization
+from .torch_tools.tooling import OPTIONS
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 

@@ -17,8 +17,8 @@ from recurra.ops import Explanation, Stack, explain, recurrence
 from recurra.ops.tensor_memory import check_input
 
 from .session import ONE_DIRECTION
-from .tooling import Tooling, changed_options
 from .torch_layer import Lengths, TorchLayer, checked_share, engine_options, weights_of
+from .torch_tools.tooling import Tooling, changed_options
 
 
 class RNN(TorchLayer[Tensor], torch.nn.RNN):

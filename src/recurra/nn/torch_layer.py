@@ -19,9 +19,9 @@ from recurra.ops.call import as_tensor
 from recurra.ops.registry import FastLayers
 from recurra.ops.tensor_memory import check_input, check_tensor
 
-from .dynamo import admit
 from .session import ONE_DIRECTION, Session
-from .tooling import Tooling, changed_options
+from .torch_tools.dynamo import admit
+from .torch_tools.tooling import Tooling, changed_options
 
 Lengths = Tensor | Sequence[int] | None
 State = TypeVar("State")

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.compiler import is_dynamo_compiling
 
 from recurra.errors import UsageError
-from recurra.nn.tooling import Tooling
 from recurra.nn.torch_layer import Lengths
+from recurra.nn.torch_tools.tooling import Tooling
 from recurra.ops.call import as_tensor
 
 

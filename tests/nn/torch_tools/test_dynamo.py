@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from recurra.nn import dynamo
+from recurra.nn.torch_tools import dynamo
 
 
 class Ours:

@@ -13,6 +13,8 @@ _MODULE = "torch.ao.quantization.quantize"
 def admit(classes: Mapping[type, type], restore: Callable[[Any], Any]) -> None:
     """Makes torch quantize modules of these classes as the classes of torch to which they are mapped.
 
+    Both kinds of classes may be given to torch as those to quantize.
+
     Args:
         classes: our classes, each to torch's.
         restore: turns a module of ours into torch's.

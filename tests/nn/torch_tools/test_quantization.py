@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recurra.nn import quantization
+from recurra.nn.torch_tools import quantization
 
 
 class Ours:
@@ -25,6 +25,9 @@ class Quantize:
     def __init__(self):
         self.swapped = []
         self.type_before_parametrizations = type
+
+    def propagate_qconfig_(self, module, qconfig_dict=None, prepare=None):
+        self.propagated = (module, qconfig_dict, prepare)
 
     def swap_module(self, mod, mapping, extra=None, *, option=None):
         self.swapped.append((type(mod), mapping, extra, option))
@@ -51,3 +54,13 @@ def test_a_layer_of_ours_is_restored_where_torch_would_quantize_it(kind, qconfig
     assert quantize.swap_module(module, mapping, 5, option=6) == "swapped"
     assert quantize.swapped == [(kind, mapping, 5, 6)]
     assert found == [module] * restored
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [({Ours: 1, Heir: 2, "a.b": 3}, {Theirs: 1, Heir: 2, "a.b": 3}), (None, {})]
+)
+def test_our_types_may_be_given_instead_of_torchs(given, expected):
+    quantize = Quantize()
+    quantization._patch(quantize, {Ours: Theirs}, lambda module: None)
+    quantize.propagate_qconfig_("model", given, prepare=5)
+    assert quantize.propagated == ("model", expected, 5)
