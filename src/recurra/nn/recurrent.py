@@ -16,7 +16,7 @@ from recurra.errors import UsageError
 from recurra.ops import Explanation, Stack, explain, recurrence
 from recurra.ops.tensor_memory import check_input
 
-from .session import ONE_DIRECTION
+from .session import ONE_DIRECTION, Session
 from .torch_layer import Lengths, TorchLayer, checked_share, engine_options, weights_of
 from .torch_tools.tooling import Tooling, changed_options
 
