@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from recurra import nn
-from recurra.cells import GRU, LSTM, RNN, SLSTM, Cell, Step, linear, registry
+from recurra.cells import GRU, LSTM, SLSTM, Cell, Step, linear, registry
 from recurra.errors import EngineError
 from recurra.ops import Stack, explain, recurrence
 
@@ -215,10 +215,12 @@ def test_second_derivatives_are_refused():
         grad.sum().backward()
 
 
-def test_memory_of_a_call_is_bounded_and_recomputing_is_left_to_the_reference():
-    layer = nn.Recurrent(RNN("relu"), 2, 3, engine="compiled", memory="recompute")
-    with pytest.raises(EngineError, match='no memory="recompute"'):
-        layer(torch.randn(4, 1, 2))
+@every_cell
+def test_recomputed_chunks_give_the_same_gradients(cell):
+    for seed in (1, 2, 7):
+        arguments = draw(cell, seed)
+        found, wanted = results(arguments, "compiled", memory="recompute"), results(arguments, "reference")
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-10)
 
 
 class Odd(GRU):
