@@ -160,7 +160,7 @@ class Parameters:
 
     cell: CellLike = param(  # noqa: RUF009  (it is a field)
         "lstm",
-        f"{', '.join(names(memoryless=False))}, or {NO_MEMORY}: a baseline without memory.",
+        f"lstm, gru, rnn or one of {len(names(memoryless=False)) - 3} others; {NO_MEMORY}: no memory.",
         'one of `recurra.nn.CELLS`, or a `Cell` of your own. `"none"` is a baseline without memory.',
         panel=_NETWORK,
         search=("lstm", "gru"),
