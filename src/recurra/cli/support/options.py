@@ -242,7 +242,7 @@ class ConfigOptions:
         Path | None,
         _run(
             "--config",
-            text="TOML file of options and sections such as [fit.tag].",
+            text="TOML file of options; sections: [fit.tag].",
             is_eager=True,
             callback=apply_config,
         ),
