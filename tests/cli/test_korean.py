@@ -30,21 +30,20 @@ def english(text: str) -> list[str]:
 
 @pytest.mark.slow
 def test_fit_evaluate_and_other_commands(recurra, tmp_path):
-    reviews = write_reviews(tmp_path / "reviews.csv")
-    code, out, said = recurra(
-        "fit", "classify", reviews, "--input", "text", "--target", "label", "--out", model, *QUICK
-    )
+    reviews, out_folder = write_reviews(tmp_path / "reviews.csv"), tmp_path / "m"
+    options = ("--input", "text", "--target", "label", "--out", out_folder, *QUICK)
+    code, out, said = recurra("fit", "classify", reviews, *options)
     assert (code, out, english(said)) == (0, "", [])
-    assert f"모델을 {model}에 저장했습니다" in said
+    assert f"모델을 {out_folder}에 저장했습니다" in said
     for words in (
-        ("evaluate", model, reviews, "--order-test"),
-        ("predict", model, reviews, "--out", "p.csv"),
-        ("health", model, reviews),
-        ("info", model),
+        ("evaluate", out_folder, reviews, "--order-test"),
+        ("predict", out_folder, reviews, "--out", "p.csv"),
+        ("health", out_folder, reviews),
+        ("info", out_folder),
         ("list", tmp_path),
-        ("compare", model, model, reviews),
-        ("inspect", model, "정말 좋다"),
-        ("embed", model, reviews, "--out", "e.csv"),
+        ("compare", out_folder, out_folder, reviews),
+        ("inspect", out_folder, "정말 좋다"),
+        ("embed", out_folder, reviews, "--out", "e.csv"),
         ("doctor",),
         ("sample",),
     ):
