@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
+from io import StringIO
+from pathlib import Path
 
 import pytest
 import typer.main
 
 from recurra import cli
+from small_reviews import QUICK, write_reviews
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,3 +36,19 @@ def recurra(monkeypatch, capfd, tmp_path):
         return stop.value.code, *capfd.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    reviews = write_reviews(folder / "reviews.csv")
+    command = ["fit", "classify", reviews, "--input", "text", "--target", "label", "--out", folder / "m", *QUICK]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        patch.setattr(sys, "argv", ["recurra", *map(str, command)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    assert stop.value.code == 0, err.getvalue()
+    assert out.getvalue() == ""
+    assert "model saved to" in err.getvalue()
+    assert sorted(p.name for p in folder.iterdir()) == ["m", "reviews.csv"]
+    return folder / "m"

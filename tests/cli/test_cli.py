@@ -5,42 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recurra import cli
-
-GOOD, BAD = ["정말 재미있다", "최고의 영화", "so good"], ["정말 지루하다", "최악의 영화", "so bad"]
-QUICK = ["--hidden-size", "8", "--embedding-size", "8", "--token-dropout", "0"]
-QUICK += ["--epochs", "10", "--batch-size", "16", "--learning-rate", "0.03"]
-
-
-def write_reviews(path: Path) -> Path:
-    rows = [(t, "good") for t in GOOD] + [(t, "bad") for t in BAD]
-    path.write_text("text,label\n" + "".join(f"{t},{label}\n" for t, label in rows * 20), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("cli")
-    reviews = write_reviews(folder / "reviews.csv")
-    command = ["fit", "classify", reviews, "--input", "text", "--target", "label", "--out", folder / "m", *QUICK]
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
-        patch.setattr(sys, "argv", ["recurra", *map(str, command)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-    assert stop.value.code == 0, err.getvalue()
-    assert out.getvalue() == ""
-    assert "model saved to" in err.getvalue()
-    assert sorted(p.name for p in folder.iterdir()) == ["m", "reviews.csv"]
-    return folder / "m"
-
+from small_reviews import BAD, GOOD, QUICK, write_reviews
 
 # help
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.cells import cell_len
 
-from .test_cli import QUICK, model, write_reviews
+from small_reviews import QUICK, write_reviews
 
 ENGLISH = re.compile(r"(?<![\w-])[a-z]{2,} (?:[a-z]+ )+[a-z]{2,}(?![\w.])")
 """Three English words in a row."""
