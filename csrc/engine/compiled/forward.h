@@ -209,15 +209,14 @@ private:
     }
 
     void step(int k, const Interpreter<T>& code, const Share& share, Work& work) const {
-        const int first = work.first[k], active = work.first[k + 1] - first, s = layout_.width(Space::before);
+        const int first = work.first[k], active = work.first[k + 1] - first;
         if (!active) return;
         const int step = work.steps[first];
         Frame<T>* frames = work.frames.data() + first;
         for (int r = 0; r < active; ++r) {
             frames[r].at[int(Space::before)] = work.before[r];
-            T* own = work.states.get() + int64_t(2 * r) * s;  // without a tape, two sets of states alternate
-            frames[r].at[int(Space::after)] = call_.tape ? tape_.after(rows_.token(step, share.rows.begin + r))
-                                                         : own + (work.before[r] == own ? s : 0);
+            frames[r].at[int(Space::after)] =
+                call_.tape ? tape_.after(rows_.token(step, share.rows.begin + r)) : other_states(work, r);
         }
         for (const Phase& phase : layout_.forward.recurrent) {
             if (phase.product) multiply(program_.forward.all[phase.begin], frames, active, work);
@@ -230,6 +229,12 @@ private:
                 call_.out.data + batch_.order[share.rows.begin + r] * call_.out.batch + step * call_.out.time,
                 share.units);
         }
+    }
+    // Without a tape, two sets of states of a row alternate.
+    T* other_states(const Work& work, int r) const {
+        const int s = layout_.width(Space::before);
+        T* first = work.states.get() + int64_t(2 * r) * s;
+        return work.before[r] == first ? first + s : first;
     }
     void multiply(const Instruction& code, const Frame<T>* frames, int rows, Work& work) const {
         for (int r = 0; r < rows; ++r) {
