@@ -83,7 +83,8 @@ def _plan(quick: bool) -> list[tuple[str, str, Sizes, list[str]]]:
         (hand, cell, sizes, ["kernel, inference", "kernel, training"]) for cell in ("lstm", "gru") for sizes in wide
     ]
     middle = Sizes(32, 100, 128)
-    plan += [(gated, cell, middle, ["LSTM", "loop"]) for cell in (GATED[:2] if quick else GATED)]
+    for cell in GATED[:2] if quick else GATED:
+        plan += [(gated, cell, sizes, ["LSTM", "loop"]) for sizes in (middle, Sizes(1, 100, 128))]
     long = Sizes(1, 1000 if quick else 10_000, 256)
     for cell in BY_UNIT[:1] if quick else BY_UNIT:
         plan += [(by_unit, cell, middle, ["LSTM", "loop"]), (by_unit, cell, Sizes(32, 100, 256), ["LSTM"])]
