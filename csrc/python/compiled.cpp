@@ -78,14 +78,15 @@ struct Cell {
     // Returns packed weights for a call without gradients. Those of the last calls are reused if no weight has changed.
     std::shared_ptr<const CellPack> recent(const std::vector<const T*>& weights, int threads) {
         constexpr size_t kRecent = 4;  // layers and directions may share a program
+        const T* const key = weights.empty() ? nullptr : weights.front();
         const std::lock_guard<std::mutex> lock(mutex_);
         for (auto& [first, pack] : recent_)
-            if (first == weights.front()) {
+            if (first == key) {
                 if (!compiled->fits(*pack, weights, threads)) pack = compiled->pack(weights, threads);
                 return pack;
             }
         if (recent_.size() == kRecent) recent_.erase(recent_.begin());
-        recent_.emplace_back(weights.front(), compiled->pack(weights, threads));
+        recent_.emplace_back(key, compiled->pack(weights, threads));
         return recent_.back().second;
     }
 

@@ -103,4 +103,5 @@ class Stack:
         """Groups flat weights by layer and direction: one mapping per `layer * directions + direction`."""
         names = tuple(self.shapes(0))
         step = len(names)
-        return [dict(zip(names, weights[i : i + step], strict=True)) for i in range(0, len(weights), step)]
+        starts = [i * step for i in range(self.num_layers * self.directions)]
+        return [dict(zip(names, weights[i : i + step], strict=True)) for i in starts]

@@ -208,6 +208,24 @@ def test_a_changed_attribute_of_the_cell_is_compiled_again():
         torch.testing.assert_close(layer(x)[0], wanted)
 
 
+def test_a_cell_without_weights():
+    class Mean(Cell):
+        name, gates, states = "mean", (), ("hidden",)
+
+        def step(self, x, state, weights):
+            return Step((state[0] * 0.5 + x * 0.5,), ())
+
+        def shapes(self, input_size, hidden_size, *, bias=True, proj_size=0):
+            return {}
+
+    x = torch.randn(4, 2, 3, requires_grad=True)
+    found = [nn.Recurrent(Mean(), 3, 3, engine=engine)(x)[0] for engine in ("compiled", "reference")]
+    torch.testing.assert_close(*found)
+    with torch.no_grad():
+        torch.testing.assert_close(nn.Recurrent(Mean(), 3, 3)(x)[0], found[0])
+    torch.testing.assert_close(*(torch.autograd.grad(one.square().sum(), x)[0] for one in found))
+
+
 def test_second_derivatives_are_refused():
     layer, x = nn.Recurrent(MyLSTM(), 2, 3), torch.randn(4, 1, 2, requires_grad=True)
     (grad,) = torch.autograd.grad(layer(x)[0].sum(), x, create_graph=True)
