@@ -68,8 +68,8 @@ def _forward(lowered: Lowered, order: list[Node], needed: set[Node]) -> tuple[di
     """Emits the forward pass. Returns the first place of the results of each product, and the stages."""
     program = lowered.program
     routine = Routine(lowered, "token")
-    recurrent = depending(order, ("before",)) | {n for n in order if n.op == "product" and n.args}
-    recurrent = recurrent | {n for n in order if n not in recurrent and any(a in recurrent for a in n.args)}
+    # products of other values than the input run step by step
+    recurrent = depending(order, lambda node: node.op == "before" or (node.op == "product" and bool(node.args)))
     moved = _place_new_states(lowered, recurrent)
     roots = {part for state in lowered.traced.states for part in state}
     fused, skipped = fuse(order, needed | roots)

@@ -44,7 +44,7 @@ class _Backward:
         self.first: dict[int, int] = {}
         self.own = gradients_of(adjoint, set(order))
         everything = ordered(roots_of(adjoint))
-        self._carried = depending(everything, ("carry", "back"))
+        self._carried = depending(everything, lambda node: node.op in ("carry", "back"))
         # what the gradients of previous states depend on
         self._chain = set(ordered([*adjoint.states.values(), *(n for n in everything if n.op == "back")]))
         self._moves: list[tuple[Node, int]] = []

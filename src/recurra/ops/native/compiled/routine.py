@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -189,11 +189,10 @@ def fuse(order: list[Node], fixed: set[Node]) -> tuple[dict[Node, tuple[Node, No
     return found, skipped
 
 
-def depending(order: list[Node], on: Iterable[str]) -> set[Node]:
-    """Returns the nodes that depend on nodes of some kinds, with these."""
-    kinds = set(on)
+def depending(order: list[Node], on: Callable[[Node], bool]) -> set[Node]:
+    """Returns the nodes for which `on` is true, and all that depend on them."""
     found: set[Node] = set()
     for node in order:
-        if node.op in kinds or any(arg in found for arg in node.args):
+        if on(node) or any(arg in found for arg in node.args):
             found.add(node)
     return found
