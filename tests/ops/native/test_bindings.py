@@ -56,16 +56,16 @@ def test_tapes_are_identified_by_the_sizes_of_every_kernel(monkeypatch):
 def test_features_side_by_side_are_not_copied():
     values = torch.randn(4, 3, 6)
     for view in (values, values.transpose(0, 1), values[:, :, 1:4], values[:, :, 2:3], values[::2]):
-        assert bindings._plain(view).data_ptr() == view.data_ptr()
+        assert bindings.plain(view).data_ptr() == view.data_ptr()
     apart = values[:, :, ::2]
-    assert bindings._plain(apart).data_ptr() != apart.data_ptr()
-    assert bindings._plain(apart).is_contiguous()
-    assert torch.equal(bindings._plain(apart), apart)
+    assert bindings.plain(apart).data_ptr() != apart.data_ptr()
+    assert bindings.plain(apart).is_contiguous()
+    assert torch.equal(bindings.plain(apart), apart)
 
 
 def test_weights_and_lengths_are_made_contiguous():
     weight = torch.randn(4, 6, requires_grad=True)
-    same, turned, none = bindings._contiguous([weight, weight.T, None])
+    same, turned, none = bindings.contiguous([weight, weight.T, None])
     assert same.data_ptr() == weight.data_ptr()
     assert turned.is_contiguous()
     assert torch.equal(turned, weight.T)
@@ -80,9 +80,9 @@ def test_weights_and_lengths_are_made_contiguous():
 def test_views_and_pairs_of_addresses():
     values = torch.randn(4, 3, 6)
     place = values.data_ptr()
-    assert bindings._view(values, True) == (place, 18, 6)
-    assert bindings._view(values, False) == (place, 6, 18)
-    assert bindings._view(None, True) == (0, 0, 0)
+    assert bindings.view(values, True) == (place, 18, 6)
+    assert bindings.view(values, False) == (place, 6, 18)
+    assert bindings.view(None, True) == (0, 0, 0)
     assert bindings._pair(()) == (0, 0)
     assert bindings._pair((values,)) == bindings._pair((values, None)) == (place, 0)
     assert bindings._pair((None, values)) == (0, place)

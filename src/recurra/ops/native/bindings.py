@@ -43,19 +43,19 @@ def forward(
     tape: Any = None,
 ) -> tuple[Tensor, Tensor, Tensor | None, Any]:
     """Returns the output, the last hidden states, an LSTM's last cell states, and with `keep` the tape for backward."""
-    values, states, weights = _plain(values.detach()), _contiguous(states), _contiguous(weights)
+    values, states, weights = plain(values.detach()), contiguous(states), contiguous(weights)
     lengths = _index(lengths)
     spec = _spec(config, values, seed)
     output, h, c = config.new_results(values)
-    numbers = _of(values.dtype)
+    numbers = numbers_of(values.dtype)
     tape = numbers.Tape(spec) if keep and tape is None else tape
     arguments = (
         spec,
-        _view(values, config.batch_first),
+        view(values, config.batch_first),
         0 if lengths is None else lengths.data_ptr(),
         [w.data_ptr() for w in weights],
         *_pair(states),
-        _view(output, config.batch_first),
+        view(output, config.batch_first),
         *_pair((h, c)),
     )
     if keep:
@@ -77,25 +77,25 @@ def backward(
 ) -> list[Tensor | None]:
     """Gradients of the inputs: values, `count` states, weights, each as `needs` says, from those of the outputs."""
     values, states, weights = (
-        _plain(inputs[0].detach()),
-        _contiguous(inputs[1 : 1 + count]),
-        _contiguous(inputs[1 + count :]),
+        plain(inputs[0].detach()),
+        contiguous(inputs[1 : 1 + count]),
+        contiguous(inputs[1 + count :]),
     )
-    output, last = None if grads[0] is None else _plain(grads[0]), _contiguous(grads[1:])
+    output, last = None if grads[0] is None else plain(grads[0]), contiguous(grads[1:])
     lengths = _index(lengths)
     spec = _spec(config, values, seed)
     of_values = torch.empty(values.shape, dtype=values.dtype, device=values.device) if needs[0] else None
     of_states = [torch.empty_like(s) if needs[1] else None for s in states]
     of_weights = [torch.empty_like(w) if needs[2] else None for w in weights]
-    _of(values.dtype).backward(
+    numbers_of(values.dtype).backward(
         spec,
-        _view(values, config.batch_first),
+        view(values, config.batch_first),
         0 if lengths is None else lengths.data_ptr(),
         [w.data_ptr() for w in weights],
         *_pair(states),
-        _view(output, config.batch_first),
+        view(output, config.batch_first),
         *_pair(last if config.has_cell_state else last[:1]),
-        _view(of_values, config.batch_first),
+        view(of_values, config.batch_first),
         [g.data_ptr() for g in of_weights if g is not None],
         *_pair(of_states),
         tape,
@@ -118,18 +118,18 @@ def export_gates(
     found = {name: values.new_empty(*rows, size) for name, size in sizes.items()}
     lengths = _index(lengths)
     addresses = [found[name].data_ptr() if name in found else 0 for name in names]
-    _of(values.dtype).export_gates(spec, address(lengths), tape.data_ptr(), addresses)
+    numbers_of(values.dtype).export_gates(spec, address(lengths), tape.data_ptr(), addresses)
     return found
 
 
 def linear(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Returns `values @ weight.T + bias` `(rows, outputs)` for `(rows, features)`. Each sum has a fixed order."""
-    values = _plain(values.detach())
-    weight, bias = _contiguous([weight, bias])
+    values = plain(values.detach())
+    weight, bias = contiguous([weight, bias])
     out = values.new_empty(len(values), len(weight))
     sizes = (len(values), len(weight), weight.shape[1])
     pointers = (address(weight), 0 if bias is None else address(bias), address(out))
-    _of(values.dtype).linear(address(values), values.stride(0), sizes, *pointers, torch.get_num_threads())
+    numbers_of(values.dtype).linear(address(values), values.stride(0), sizes, *pointers, torch.get_num_threads())
     return out
 
 
@@ -142,7 +142,7 @@ def tape_size(config: RecurrenceConfig, dtype: torch.dtype, steps: Any, batch: A
     """Returns how many numbers a call stores for its backward pass at most; steps and batch may be symbols."""
 
     def size(steps: int, chunk: int) -> int:
-        return _of(dtype).tape_size(spec_of(config._replace(chunk=chunk), 1, steps, 1))
+        return numbers_of(dtype).tape_size(spec_of(config._replace(chunk=chunk), 1, steps, 1))
 
     chunk = config.chunk
     if not chunk:
@@ -164,7 +164,8 @@ def identify_tapes() -> int:
     return zlib.crc32(repr(sizes).encode())
 
 
-def _of(dtype: torch.dtype) -> Any:
+def numbers_of(dtype: torch.dtype) -> Any:
+    """Returns the functions of the engine for a number type."""
     return engine.float32 if dtype == torch.float32 else engine.float64
 
 
@@ -184,13 +185,14 @@ def _spec(config: RecurrenceConfig, values: Tensor, seed: Tensor | int | None) -
     )
 
 
-def _plain(values: Tensor) -> Tensor:
-    """`values` in memory, with contiguous features."""
+def plain(values: Tensor) -> Tensor:
+    """Returns values in memory, with contiguous features."""
     values = materialize(values)
     return values if values.stride(-1) == 1 or values.shape[-1] == 1 else values.contiguous()
 
 
-def _contiguous(tensors: Sequence[Tensor | None]) -> list[Any]:
+def contiguous(tensors: Sequence[Tensor | None]) -> list[Any]:
+    """Returns tensors in memory without gaps; None stays None."""
     return [None if t is None else materialize(t.detach()).contiguous() for t in tensors]
 
 
@@ -198,8 +200,8 @@ def _index(lengths: Tensor | None) -> Tensor | None:
     return None if lengths is None else materialize(lengths.cpu().long()).contiguous()
 
 
-def _view(values: Tensor | None, batch_first: bool) -> tuple[int, int, int]:
-    """Address and strides of batch and time."""
+def view(values: Tensor | None, batch_first: bool) -> tuple[int, int, int]:
+    """Returns the address and the strides of batch and time; zeros for None."""
     if values is None:
         return 0, 0, 0
     batch, time = (0, 1) if batch_first else (1, 0)

@@ -33,9 +33,10 @@ class CompiledCell:
         key = dtype, training
         if key not in self._programs:
             made = lower(self._traced, differentiate(self._traced) if training else None)
-            numbers = bindings.engine.float32 if dtype == torch.float32 else bindings.engine.float64
             tables = made.places, made.forward, made.backward, made.stages, made.products, made.params
-            self._programs[key] = numbers.CompiledCell(*tables, made.constants, made.states, made.input, made.weights)
+            self._programs[key] = bindings.numbers_of(dtype).CompiledCell(
+                *tables, made.constants, made.states, made.input, made.weights
+            )
         return self._programs[key]
 
 

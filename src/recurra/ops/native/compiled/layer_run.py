@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from recurra.cells import State
+from recurra.ops.native import bindings
 from recurra.ops.native.first_derivatives import first_only
-from recurra.ops.tensor_memory import materialize
 
 from .cell import CompiledCell
 
@@ -37,7 +37,11 @@ class LayerRun:
     ) -> tuple[Tensor, list[Tensor], Any]:
         """Returns the output, the final states, and what the backward pass reads."""
         program = self.cell.program(values.dtype, training=keep)
-        values, states, weights = self._plain(values), self._contiguous(states), self._contiguous(weights)
+        values, states, weights = (
+            bindings.plain(values.detach()),
+            bindings.contiguous(states),
+            bindings.contiguous(weights),
+        )
         batch, steps = self._sizes(values)
         sizes = self.cell.state_sizes
         output = values.new_empty(*values.shape[:2], sizes[0])
@@ -47,11 +51,11 @@ class LayerRun:
         program.forward(
             (batch, steps, torch.get_num_threads()),
             self.reverse,
-            self._view(values),
+            bindings.view(values, self.batch_first),
             0 if self.lengths is None else self.lengths.data_ptr(),
             [w.data_ptr() for w in weights],
             pointers,
-            self._view(output),
+            bindings.view(output, self.batch_first),
             [s.data_ptr() for s in last],
             0 if tape is None else tape.data_ptr(),
         )
@@ -66,26 +70,26 @@ class LayerRun:
         needs: Sequence[bool],
     ) -> list[Tensor | None]:
         """Returns the gradients of the values, of `count` states and of the weights, each as `needs` says."""
-        values = self._plain(inputs[0])
-        states, weights = self._contiguous(inputs[1 : 1 + count]), self._contiguous(inputs[1 + count :])
+        values = bindings.plain(inputs[0].detach())
+        states, weights = bindings.contiguous(inputs[1 : 1 + count]), bindings.contiguous(inputs[1 + count :])
         batch, steps = self._sizes(values)
         sizes = self.cell.state_sizes
-        output = None if grads[0] is None else self._plain(grads[0])
-        last = [None if g is None else materialize(g).contiguous() for g in grads[1:]]
+        output = None if grads[0] is None else bindings.plain(grads[0].detach())
+        last = bindings.contiguous(grads[1:])
         of_values = torch.empty(values.shape, dtype=values.dtype) if needs[0] else None
         of_states = [torch.empty_like(s) if need else None for s, need in zip(states, needs[1:], strict=False)]
         of_weights = [torch.empty_like(w) for w in weights] if any(needs[1 + count :]) else []
         self.cell.program(values.dtype, training=True).backward(
             (batch, steps, torch.get_num_threads()),
             self.reverse,
-            self._view(values),
+            bindings.view(values, self.batch_first),
             0 if self.lengths is None else self.lengths.data_ptr(),
             [w.data_ptr() for w in weights],
             [s.data_ptr() for s in states] or [0] * len(sizes),
             tape.data_ptr(),
-            (0, 0, 0) if output is None else self._view(output),
+            bindings.view(output, self.batch_first),
             [0 if g is None else g.data_ptr() for g in last],
-            (0, 0, 0) if of_values is None else self._view(of_values),
+            bindings.view(of_values, self.batch_first),
             [w.data_ptr() for w in of_weights],
             [0 if s is None else s.data_ptr() for s in of_states],
         )
@@ -114,19 +118,6 @@ class LayerRun:
     def _sizes(self, values: Tensor) -> tuple[int, int]:
         first, second = values.shape[:2]
         return (first, second) if self.batch_first else (second, first)
-
-    def _view(self, values: Tensor) -> tuple[int, int, int]:
-        batch, time = (0, 1) if self.batch_first else (1, 0)
-        return values.data_ptr(), values.stride(batch), values.stride(time)
-
-    @staticmethod
-    def _plain(values: Tensor) -> Tensor:
-        values = materialize(values.detach())
-        return values if values.stride(-1) == 1 or values.shape[-1] == 1 else values.contiguous()
-
-    @staticmethod
-    def _contiguous(tensors: Sequence[Tensor]) -> list[Tensor]:
-        return [materialize(t.detach()).contiguous() for t in tensors]
 
 
 class _Recurrence(torch.autograd.Function):
