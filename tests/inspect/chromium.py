@@ -93,9 +93,12 @@ class Chromium:
             case "Page.loadEventFired":
                 self.loaded += 1
 
-    def open(self, page: Path, width: int = 1280, height: int = 900, **features: str) -> None:
+    def open(
+        self, page: Path, width: int = 1280, height: int = 900, *, language: str = "en-US", **features: str
+    ) -> None:
         """Opens a file in a window of this size; `features` are media features such as `prefers_color_scheme`."""
         self.problems.clear()
+        self.call("Emulation.setUserAgentOverride", userAgent="Chromium", acceptLanguage=language)
         self.requests.clear()
         chosen = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         self.call("Emulation.setEmulatedMedia", features=chosen)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 
 LANGUAGES = ("en", "ko")
 
@@ -34,14 +35,29 @@ def use_language(name: str) -> None:
     global _translate
     _translate = None
     if name != "en":
-        from .catalogue import Catalogue
-
-        _translate = Catalogue.of(name).translate
+        _translate = _catalogue(name)
 
 
 def is_english() -> bool:
     """Returns whether texts are shown as they are in the code."""
     return _translate is None
+
+
+@cache
+def _catalogue(name: str) -> Callable[[str, str], str]:
+    from .catalogue import Catalogue
+
+    return Catalogue.of(name).translate
+
+
+def translated_to(name: str, text: str) -> str:
+    """Returns a message in a language, whichever is selected; the text itself if the catalogue does not contain it.
+
+    Args:
+        name: one of `LANGUAGES`.
+        text: a message of the code, also with values in it.
+    """
+    return text if name == "en" else _catalogue(name)(text, "")
 
 
 def translated(text: str, context: str = "") -> str:

@@ -44,7 +44,7 @@ def words_subject(kind: str = "LSTM", **options) -> Subject:
         lambda output: output[:, -1].sum(-1),
         steps=[WORDS],
         answers=["bad <i>(90 %)</i>"],
-        notes=["the model does not know 'x'"],
+        notes=["the model does not know 'x': read as unknown tokens"],
         title="Sequence classifier",
     )
 
@@ -167,6 +167,38 @@ def test_equations_with_their_numbers_give_the_trace(browser, tmp_path, kind, ch
     assert browser.problems == []
 
 
+TERMS = """
+[...document.querySelectorAll(".equations .line")].filter((line) => line.querySelector(".labelled")).map((line) =>
+  [[...line.querySelectorAll(".labelled")].map((term) => [term.dataset.label, Number(term.dataset.value)]),
+   Number(line.querySelector(".result").dataset.value)])
+"""
+
+
+@pytest.mark.parametrize(("kind", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+def test_the_bias_is_a_term_of_its_own(browser, tmp_path, kind, gates):
+    subject = words_subject(kind)
+    found = write_report(subject, path=tmp_path / "page.html")
+    browser.open(tmp_path / "page.html")
+    browser.run("R.set({step: 4, unit: 2})")
+    lines = browser.run(TERMS)
+    assert len(lines) == gates
+    for terms, result in lines:
+        names, values = zip(*terms, strict=True)
+        if len(values) == 4:  # the candidate of a GRU
+            assert names == ("from the input", "bias", "from the previous state", "bias")
+            reset = float(found["reset"].values[0, 0, 0, 4, 2])
+            drive = values[0] + values[1] + reset * (values[2] + values[3])
+            biases = [float(getattr(subject.network, f"bias_{side}_l0")[2 * 6 + 2].detach()) for side in ("ih", "hh")]
+            assert [values[1], values[3]] == pytest.approx(biases, abs=1e-7)
+        else:
+            assert names == ("from the input", "from the previous state", "bias")
+            drive = sum(values)
+        assert pytest.approx(result, abs=1e-6) in (np.tanh(drive), 1 / (1 + np.exp(-drive)))
+    write_report(words_subject(kind, bias=False), path=tmp_path / "page.html")
+    browser.open(tmp_path / "page.html")
+    assert "bias" not in browser.run("document.querySelector('main').textContent")
+
+
 def test_the_ride_through_the_cell(browser, page):
     browser.open(page[0], prefers_reduced_motion="no-preference")
     browser.run("R.set({step: 1, stage: 1})")
@@ -247,6 +279,52 @@ def test_a_page_that_opens_in_korean(browser, tmp_path):
     assert browser.run("document.querySelector('#map-update h3').textContent") == "업데이트 게이트"
 
 
+@pytest.mark.parametrize(
+    ("language", "shown"), [("ko-KR,en", "ko"), ("fr-FR,ko", "ko"), ("en-US,ko", "en"), ("fr", "en")]
+)
+def test_the_language_of_the_browser(browser, page, language, shown):
+    browser.open(page[0], language=language)
+    assert browser.run("document.documentElement.lang") == shown
+
+
+ENGLISH = """
+(() => {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), words = [];
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const { parentElement: parent } = node;
+    if (!parent.closest("script, noscript, pre, h1, .chip, .axis, .tools, .brand, b, i, [data-step], option[value]"))
+      words.push(...(node.textContent.match(/[A-Za-z]{3,}/g) ?? []));
+  }
+  for (const element of document.body.querySelectorAll("[aria-label]"))
+    words.push(...(element.getAttribute("aria-label").match(/[A-Za-z]{3,}/g) ?? []));
+  return words;
+})()
+"""
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_a_korean_page_has_no_english_words(browser, tmp_path, kind):
+    write_report(words_subject(kind), path=tmp_path / "page.html")
+    browser.open(tmp_path / "page.html", language="ko-KR")
+    names = {
+        "Recurra",
+        "LSTM",
+        "GRU",
+        "RNN",
+        "tanh",
+        "SVG",
+        "PNG",
+        "Python",
+        "Gradients",
+        "Integrated",
+        "script",
+        "Whn",
+    }
+    assert set(browser.run(ENGLISH)) <= names
+    browser.open(tmp_path / "page.html")
+    assert len(set(browser.run(ENGLISH)) - names) > 50
+
+
 GROUND = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
 
 
@@ -262,7 +340,7 @@ def test_light_and_dark(browser, page):
     assert min(browser.run(GROUND)) > 200
 
 
-@pytest.mark.parametrize("width", [400, 800, 1280])
+@pytest.mark.parametrize("width", [375, 800, 1280])
 def test_nothing_sticks_out(browser, page, width):
     browser.open(page[0], width)
     assert browser.run("document.documentElement.scrollWidth") <= width
@@ -271,6 +349,21 @@ def test_nothing_sticks_out(browser, page, width):
         " && e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 80))"
     )
     assert wide == []
+
+
+def test_a_phone(browser, page):
+    browser.open(page[0], 375)
+    sizes = browser.run(
+        "[...document.querySelectorAll('.tools button')].map((button) => [button.getBoundingClientRect().height,"
+        " parseFloat(getComputedStyle(button).fontSize)])"
+    )
+    assert len(sizes) == 3 * 13
+    assert min(height for height, _ in sizes) >= 36
+    assert min(size for _, size in sizes) >= 14
+    box = "document.querySelector('#cell-step .body')"
+    assert browser.run(f"{box}.scrollWidth > 2 * {box}.clientWidth")
+    assert browser.run(f"R.set({{stage: 1}}), {box}.scrollLeft") < browser.run(f"R.set({{stage: 4}}), {box}.scrollLeft")
+    assert "Swipe" in browser.run("document.querySelector('#cell-step figcaption').innerText")
 
 
 def test_what_cannot_be_shown_says_why(browser, tmp_path):

@@ -76,10 +76,17 @@ def test_what_drives_a_gate_makes_the_gate(tmp_path, kind, bias):
     assert part["steps"] == 4
     arrays = {name: unpack(packed) for name, packed in part["arrays"].items()}
     for gate in layer.stack.cell.gates:
-        share = arrays["reset"] if (kind, gate) == ("GRU", "candidate") else 1.0
-        drive = arrays[f"input of {gate}"] + share * arrays[f"past of {gate}"]
+        apart = (kind, gate) == ("GRU", "candidate")
+        assert (f"bias of {gate}" in arrays, f"past bias of {gate}" in arrays) == (bias, bias and apart)
+        past = arrays[f"past of {gate}"] + arrays.get(f"past bias of {gate}", 0)
+        share = arrays["reset"] if apart else 1.0
+        drive = arrays[f"input of {gate}"] + arrays.get(f"bias of {gate}", 0) + share * past
         expected = np.tanh(drive) if gate == "candidate" else 1 / (1 + np.exp(-drive))
         np.testing.assert_allclose(arrays[gate], expected, atol=1e-6)
+        if bias:  # the second layer, read backwards
+            rows = slice(5 * layer.stack.cell.gates.index(gate), 5 * layer.stack.cell.gates.index(gate) + 5)
+            inner, outer = (getattr(layer, f"bias_{side}_l1_reverse")[rows].detach().numpy() for side in ("ih", "hh"))
+            np.testing.assert_array_equal(arrays[f"bias of {gate}"][1, 1, :, 0], inner if apart else inner + outer)
 
 
 class _Takes(torch.nn.Module):

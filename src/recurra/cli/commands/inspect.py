@@ -38,8 +38,13 @@ def inspect(
     ] = None,
     time: Annotated[str | None, typer.Option("--time", help="Steps to keep, A:B; by default all.")] = None,
     language: Annotated[
-        str, typer.Option("--language", help="Language of the page: en or ko.", autocompletion=completing("en", "ko"))
-    ] = "en",
+        str | None,
+        typer.Option(
+            "--language",
+            help="Language of the page: en or ko; by default that of the reader's browser.",
+            autocompletion=completing("en", "ko"),
+        ),
+    ] = None,
     netcdf: Annotated[Path | None, typer.Option("--netcdf", help="Write the trace as netCDF.")] = None,
     parquet: Annotated[Path | None, typer.Option("--parquet", help="Write the trace as a Parquet table.")] = None,
     max_megabytes: Annotated[
@@ -96,7 +101,7 @@ def inspect(
     _show(found, str(model), outputs, json)
 
 
-def _write(found: Any, out: Path, language: str, model: Path, source: str | list[str], row: int) -> None:
+def _write(found: Any, out: Path, language: str | None, model: Path, source: str | list[str], row: int) -> None:
     from recurra.inspect.report.payload import Code
     from recurra.inspect.report.write import write_page
 

@@ -141,7 +141,7 @@ class Trace(LayerResults):
         """Size of all arrays in bytes."""
         return sum(data.nbytes for data in self.parts.values())
 
-    def to_html(self, path: str | Path, *, row: int = 0, language: str = "en") -> None:
+    def to_html(self, path: str | Path, *, row: int = 0, language: str | None = None) -> None:
         """Writes the report page of one sequence; see `recurra.inspect.write_report`."""
         PAGE_WRITERS[0](self, path, row=row, language=language)
 

@@ -24,6 +24,6 @@ export function frame(build) {
 export function begin(changed) {
   const chosen = kept(LANGUAGE), theme = kept(THEME);
   if (theme) document.documentElement.dataset.theme = theme;
-  speak(languages.includes(chosen) ? chosen : navigator.language.startsWith("ko") ? "ko" : "en");
+  speak(languages.includes(chosen) ? chosen : R.browserLanguage());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
 }

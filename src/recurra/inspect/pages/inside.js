@@ -51,7 +51,7 @@ export function insideView(about, choice = null) {
     }
     [kept, sections] = [shape(data) + chosen, chosen];
     if (focused >= 0) fields()[focused]?.focus({ preventScroll: true }); // the figures were built again
-    notes.replaceChildren(...data.notes.map(({ say, ...numbers }) => el("li", {}, t(`note ${say}`, numbers))), ...data.remarks.map((text) => el("li", {}, text)));
+    notes.replaceChildren(...data.notes.map(({ say, ...numbers }) => el("li", {}, t(`note ${say}`, numbers))), ...data.remarks.map((text) => el("li", {}, R.term(text))));
     notes.hidden = !notes.childElementCount;
     fillTable();
   };

@@ -1,30 +1,30 @@
-"""Contributions to the argument of each gate: from the input of the step, and from the previous state."""
+"""Terms of the argument of each gate: the product of the input, the product of the previous state, the bias."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from recurra.cells import State, linear
+from recurra.cells import Cell, State
 from recurra.cells.registry import torch_class
 from recurra.inspect.core.layers import LayerCall, serving
 from recurra.ops import record, recurrence
 from recurra.tasks.subject import Subject
 
-GateInputs = dict[str, tuple[Tensor, Tensor]]
-"""For each gate the contributions of the input and of the previous state, including biases, each
-`(layer, direction, time, unit)`."""
+GateInputs = dict[str, dict[str, Tensor]]
+"""For each gate its terms by name, each `(layer, direction, time, unit)`; biases have one step."""
 
 
 def gate_inputs(subject: Subject, row: int = 0) -> dict[str, GateInputs]:
-    """Computes the contributions to the gates of one sequence, for each call of a recurrent layer by its name.
+    """Computes the terms of the gates of one sequence, for each call of a recurrent layer by its name.
 
     Custom cells are left out, because the meaning of their weights is unknown.
 
-    The argument of a gate is the sum of both parts. For the candidate of a GRU it is the first part plus the reset gate
-    times the second (see `recurra.cells.GRU`).
+    The argument of a gate is the sum of `input`, `past` and `bias`. The candidate of a GRU has a second bias, `past
+    bias`. Its argument is `input + bias + reset * (past + past bias)` (see `recurra.cells.GRU`). A layer without biases
+    has no such terms.
 
     Args:
         subject: the model and its inputs.
@@ -50,7 +50,7 @@ def _of_call(call: LayerCall, row: int) -> GateInputs:
     states = None if call.states is None else tuple(s[:, one].contiguous() for s in call.states)
     hidden = record(stack, x, call.weights, None, states, names=stack.cell.states[:1]).arrays[stack.cell.states[0]]
     groups = stack.split(call.weights)
-    rows: list[list[tuple[Any, Any]]] = []
+    rows: list[list[dict[str, Tensor]]] = []
     for layer in range(stack.num_layers):
         below = x[0] if layer == 0 else torch.cat([*hidden[layer - 1, :, 0]], -1)
         rows.append([])
@@ -59,9 +59,28 @@ def _of_call(call: LayerCall, row: int) -> GateInputs:
             first = hidden.new_zeros(hidden.shape[-1]) if states is None else states[0][index, 0]
             h = hidden[layer, direction, 0]
             before = torch.cat([h[1:], first[None]]) if direction else torch.cat([first[None], h[:-1]])
-            rows[-1].append((linear(below, groups[index], "ih"), linear(before[:steps], groups[index], "hh")))
-    sides = [torch.stack([torch.stack([d[side] for d in layer]) for layer in rows]) for side in (0, 1)]
-    gates = len(stack.cell.gates)
-    return {
-        gate: (sides[0].chunk(gates, -1)[i], sides[1].chunk(gates, -1)[i]) for i, gate in enumerate(stack.cell.gates)
-    }
+            rows[-1].append(_terms(stack.cell, below, before[:steps], groups[index]))
+    terms = {name: torch.stack([torch.stack([d[name] for d in layer]) for layer in rows]) for name in rows[0][0]}
+    count = len(stack.cell.gates)
+    found: GateInputs = {gate: {} for gate in stack.cell.gates}
+    for name, values in terms.items():
+        for gate, chosen in zip(stack.cell.gates, values.chunk(count, -1), strict=True):
+            if name != "past bias" or _resets(stack.cell, gate):
+                found[gate][name] = chosen
+    return found
+
+
+def _terms(cell: Cell, x: Tensor, h: Tensor, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the terms of all gates of one layer and direction, `(time, gates * unit)`; biases have one step."""
+    found = {"input": x @ weights["weight_ih"].T, "past": h @ weights["weight_hh"].T}
+    if "bias_ih" not in weights:
+        return found
+    inner, outer = weights["bias_ih"][None], weights["bias_hh"][None]
+    apart = [_resets(cell, gate) for gate in cell.gates]
+    own = torch.tensor(apart, device=outer.device).repeat_interleave(outer.shape[-1] // len(apart))
+    return {**found, "bias": torch.where(own, inner, inner + outer), "past bias": outer}
+
+
+def _resets(cell: Cell, gate: str) -> bool:
+    """Returns whether the reset gate scales the part of the previous state, together with its bias."""
+    return "reset" in cell.gates and gate == "candidate"

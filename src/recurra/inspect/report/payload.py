@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from recurra._util.language import translated_to
 from recurra._util.plotting import GATES_AND_STATES
 from recurra.errors import UsageError
 from recurra.inspect.core.layers import recurrent_layers
@@ -73,6 +75,8 @@ def page_payload(
         notes.append({"say": "parts", "shown": PARTS, "of": len(found.parts)})
     inputs = _inputs(subject, row, parts)
     measured = compute_sections(subject, parts, choice)
+    whole = measured.to_json(parts, row)
+    remarks = [cut(note, REMARK) for note in subject.notes]
     about = {
         "version": version("recurra"),
         "title": cut(_title(subject, row, parts) if title is None else title, TITLE),
@@ -82,13 +86,14 @@ def page_payload(
         "seconds": subject.seconds,
         "inputs": None if inputs is None else {"names": _names(subject), "values": pack(inputs)},
         "deviation": found.deviation,
-        "remarks": [cut(note, REMARK) for note in subject.notes],
+        "remarks": remarks,
+        "translations": _korean([*remarks, *(found["text"] for found in whole.values() if found.get("why") == "said")]),
         "code": _code(code, row),
         "sections": choice.headings(),
         "colours": GATES_AND_STATES,
     }
     # the title is on the page twice
-    fixed = json_bytes([about, about["title"], measured.to_json(parts, row)]) + sum(map(_part_bytes, parts.values()))
+    fixed = json_bytes([about, about["title"], whole]) + sum(map(_part_bytes, parts.values()))
     fitted = _fit(parts, budget - fixed)
     inputs_of_gates = gate_inputs(subject, row) if fitted.gate_inputs else {}
     return {
@@ -105,6 +110,12 @@ def _title(subject: Subject, row: int, parts: dict[str, xarray.Dataset]) -> str:
         return subject.title if count == 1 else f"{subject.title}, {row + 1} / {count}"
     shown = subject.steps[row][: TITLE + 1]  # some steps may be empty strings
     return "".join(shown) if all(len(t) == 1 for t in shown) else " ".join(shown)
+
+
+def _korean(texts: Iterable[str]) -> dict[str, str]:
+    """Returns the Korean translations of messages; without those that have none."""
+    found = {text: translated_to("ko", text) for text in texts}
+    return {text: korean for text, korean in found.items() if korean != text}
 
 
 def _names(subject: Subject) -> list[str] | None:
@@ -150,8 +161,11 @@ class _Fitted:
 def _fit(parts: dict[str, xarray.Dataset], budget: int) -> _Fitted:
     """Chooses the precision, and drops steps and units if the lower precision is still too large."""
     own = sum(array.size for data in parts.values() for array in data.data_vars.values())
-    both = own + 2 * sum(
-        array.size for data in parts.values() for n, array in data.data_vars.items() if n not in STATES
+    both = own + sum(
+        2 * array.size + 2 * array.size // data.sizes["time"]  # two products of each step, two biases
+        for data in parts.values()
+        for n, array in data.data_vars.items()
+        if n not in STATES
     )
     long = max(int(data["length"]) for data in parts.values()) > 4 * MANY_STEPS
     text = _TokenBytes(parts)
@@ -225,11 +239,11 @@ def _part(
     if inputs_of_gates is not None:
         time = data["time"].values
         units = data["unit"].values
-        for gate, sides in inputs_of_gates.items():
-            if gate in data:
-                for side, values in zip(("input", "past"), sides, strict=True):
-                    chosen = values.cpu().numpy()[:, :, time][..., units]
-                    arrays[f"{side} of {gate}"] = pack(np.moveaxis(chosen, -1, -2), fitted.exact)
+        for gate, terms in inputs_of_gates.items():
+            for term, values in terms.items() if gate in data else ():
+                steps = time if values.shape[2] > 1 else [0]  # a bias has one step
+                chosen = values.cpu().numpy()[:, :, steps][..., units]
+                arrays[f"{term} of {gate}"] = pack(np.moveaxis(chosen, -1, -2), fitted.exact)
     time = data["time"].values
     return {
         "name": name,

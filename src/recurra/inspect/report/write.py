@@ -35,7 +35,7 @@ def write_report(
     time: int | slice | None = None,
     max_bytes: int = MAX_BYTES,
     say: Callable[[str], Any] | None = None,
-    language: str = "en",
+    language: str | None = None,
     title: str | None = None,
     code: Code | None = None,
 ) -> Trace:
@@ -55,7 +55,8 @@ def write_report(
         time: steps to keep; None for all.
         max_bytes: maximum size of the trace.
         say: called before the run with a message about the size of the trace.
-        language: initial language of the page, `"en"` or `"ko"`; readers can change it.
+        language: initial language of the page, `"en"` or `"ko"`; None for that of the reader's browser. Readers can
+            change it.
         title: title of the page, at most 400 characters; None for the text, or a description of the inputs.
         code: expressions for the model and the inputs in the Python code on the page.
 
@@ -85,7 +86,7 @@ def write_page(
     path: str | Path,
     *,
     row: int = 0,
-    language: str = "en",
+    language: str | None = None,
     title: str | None = None,
     code: Code | None = None,
 ) -> None:
@@ -103,9 +104,9 @@ def write_page(
 PAGE_WRITERS.append(write_page)
 
 
-def check_language(language: str) -> None:
+def check_language(language: str | None) -> None:
     """Raises UsageError for a language that the page does not support."""
-    if language not in LANGUAGES:
+    if language is not None and language not in LANGUAGES:
         raise UsageError(f"language is one of {', '.join(LANGUAGES)}, not {language!r}")
 
 
@@ -120,10 +121,10 @@ def figures_style() -> str:
     return _read("report.css")
 
 
-def _values(language: str) -> dict[str, str]:
+def _values(language: str | None) -> dict[str, str]:
     """Values of the placeholders of the page, except the data."""
     script = f"{figures_script()}\n{_read('main.js')}"
-    return {"language": language, "style": figures_style(), "script": script}
+    return {"language": language or "en", "style": figures_style(), "script": script}
 
 
 def _read(name: str) -> str:

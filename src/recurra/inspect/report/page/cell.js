@@ -7,7 +7,10 @@
   const numbers = () => {
     const part = R.part(), v = {}, { step } = R.state, before = R.before(step);
     for (const name of part.names) v[name] = R.value(name);
-    for (const gate of part.names) for (const side of ["input", "past"]) v[`${side} of ${gate}`] = R.value(`${side} of ${gate}`);
+    for (const gate of part.names) {
+      for (const side of ["input", "past"]) v[`${side} of ${gate}`] = R.value(`${side} of ${gate}`);
+      for (const side of ["bias", "past bias"]) v[`${side} of ${gate}`] = R.value(`${side} of ${gate}`, R.state.unit, 0); // has one step
+    }
     const memory = part.cell === "lstm" ? "cell" : "hidden";
     v.before = before === null ? null : R.value(memory, R.state.unit, before);
     v.start = before === null && R.atBeginning(step) && starts(part, v, memory);
@@ -113,7 +116,7 @@
       ];
     },
     rnn(v) {
-      const ink = R.plain(), part = R.part(), squash = part.relu ? "relu" : "tanh", past = v["past of candidate"], input = v["input of candidate"];
+      const ink = R.plain(), part = R.part(), squash = part.relu ? "relu" : "tanh", past = v["past of candidate"], input = v["input of candidate"], bias = v["bias of candidate"];
       return [
         belt(20, 250), belt(690, 940),
         wire(1, `M150 ${BELT} H 318`, ink.soft), wire(1, `M447 ${BELT} H 518`, ink.soft), wire(2, `M540 154 V ${BELT + 22}`, ink.soft), wire(3, `M562 ${BELT} H 606`, ink.soft), wire(3, `M654 ${BELT} H 722`, ink.soft), wire(3, `M822 ${BELT} H 926`, ink.soft),
@@ -121,7 +124,8 @@
         group(1, R.svg("path", { d: `M318 ${BELT - 44} V ${BELT + 44} L346 ${BELT + 22} V ${BELT - 22} Z`, fill: ink.belt, stroke: ink.soft })),
         crate(1, 398, BELT, [sub("W", "hn"), " ", sub("h", "t−1")].flat(), past, R.t("past")),
         source(398, 300, sub("x", "t"), part.token(R.state.step)), thin(2, "M456 300 H 540 V 200"),
-        crate(2, 540, 176, null, input), R.svg("text", { x: 598, y: 181, fill: ink.ink, "font-size": 14, opacity: shade(2) }, sub("W", "in"), R.svg("tspan", { dy: -4 }, " "), sub("x", "t")),
+        bias === null ? null : [wire(2, "M643 176 H 606 V 132 L 560 106", ink.soft), crate(2, 690, 176, null, bias), R.svg("text", { x: 748, y: 181, fill: ink.ink, "font-size": 14, opacity: shade(2) }, sub("b"), R.svg("tspan", { "font-size": 12, fill: ink.soft }, `  ${R.t("biasPart")}`))],
+        crate(2, 540, 176, null, input), R.svg("text", { x: 482, y: 181, "text-anchor": "end", fill: ink.ink, "font-size": 14, opacity: shade(2) }, sub("W", "in"), R.svg("tspan", { dy: -4 }, " "), sub("x", "t")),
         round(2, 540, BELT, "+"), round(3, 630, BELT, squash, 23), crate(3, 773, BELT, sub("h", "t"), v.hidden),
         R.text(936, BELT - HALF - 8, R.t("toNext"), { "text-anchor": "end", fill: ink.soft, "font-size": 11.5, opacity: shade(3) }),
       ];
@@ -151,10 +155,13 @@
     return list;
   };
   const drive = (v, gate, symbol, name, times) => {
-    const input = v[`input of ${gate}`], past = v[`past of ${gate}`];
+    const [input, past, bias, pastBias] = ["input", "past", "bias", "past bias"].map((term) => v[`${term} of ${gate}`]);
     if (input === null || past === null) return [variable(symbol, "t"), " = ", R.el("b.result", {}, R.number(v[gate]))];
-    const sum = input + (times ?? 1) * past, value = name === "σ" ? 1 / (1 + Math.exp(-sum)) : name === "relu" ? Math.max(0, sum) : Math.tanh(sum);
-    return [variable(symbol, "t"), ` = ${name}( `, R.el("span.labelled", { "data-label": R.t("inputPart") }, n(input)), " + ", times === undefined ? null : [n(times), " × "], R.el("span.labelled", { "data-label": R.t("pastPart") }, n(past)), " )", result(value, v[gate])];
+    const labelled = (value, key) => R.el("span.labelled", { "data-label": R.t(key), "data-value": String(value) }, n(value));
+    const withBias = (product, key, own) => own === null ? [labelled(product, key)] : [labelled(product, key), " + ", labelled(own, "biasPart")];
+    const fromPast = withBias(past, "pastPart", pastBias), scaled = times === undefined ? fromPast : [n(times), " × ", ...(pastBias === null ? fromPast : ["( ", ...fromPast, " )"])];
+    const sum = input + (bias ?? 0) + (times ?? 1) * (past + (pastBias ?? 0)), value = name === "σ" ? 1 / (1 + Math.exp(-sum)) : name === "relu" ? Math.max(0, sum) : Math.tanh(sum);
+    return [variable(symbol, "t"), ` = ${name}( `, withBias(input, "inputPart", times === undefined ? null : bias), " + ", scaled, times === undefined && bias !== null ? [" + ", labelled(bias, "biasPart")] : null, " )", result(value, v[gate])];
   };
   const equations = {
     lstm: (v) => [
@@ -173,7 +180,7 @@
       const known = v["past of candidate"] !== null && v["input of candidate"] !== null;
       return [
         [[variable("W", "hn"), " ", variable("h", "t−1"), " = ", known ? n(v["past of candidate"]) : "—"]],
-        [[variable("W", "in"), " ", variable("x", "t"), " = ", known ? n(v["input of candidate"]) : "—"]],
+        [[variable("W", "in"), " ", variable("x", "t"), " = ", known ? n(v["input of candidate"]) : "—"], ...(v["bias of candidate"] === null ? [] : [[variable("b"), " = ", n(v["bias of candidate"])]])],
         [known ? drive(v, "candidate", "h", R.part().relu ? "relu" : "tanh") : [variable("h", "t"), " = ", R.el("b.result", {}, R.number(v.hidden))]],
       ];
     },
@@ -187,10 +194,17 @@
     }
     const kind = R.part().cell, count = stages();
     const figure = R.figure({
-      id: "cell-step", title: R.t("cellFigure"), caption: null, picture: drawing,
+      id: "cell-step", title: R.t("cellFigure"), caption: R.t("cellWide"), picture: drawing,
       python: () => R.python(`step = dict(batch=${R.data.code.row}, time=${R.state.step}, unit=${R.state.unit}, layer=${R.state.layer}, direction=${R.state.direction})\nfor name, array in ${R.parts.length > 1 ? `trace.part(${JSON.stringify(R.part().name)})` : "trace"}.to_xarray().data_vars.items():\n    print(name, float(array.isel(step)))`),
     });
     figure.body.tabIndex = 0;
+    // on a narrow screen the drawing is wider than its box: shows the elements of the stage
+    const follow = () => {
+      const { body } = figure, boxes = [...body.querySelectorAll(`[data-stage="${R.state.stage}"]`)].map((piece) => piece.getBoundingClientRect());
+      if (!boxes.length || body.scrollWidth <= body.clientWidth) return;
+      const left = Math.min(...boxes.map((box) => box.left)), right = Math.max(...boxes.map((box) => box.right));
+      body.scrollLeft += (left + right) / 2 - body.getBoundingClientRect().left - body.clientWidth / 2;
+    };
     const steps = R.el("div.stages", { role: "group", "aria-label": R.t("stage") }), formula = R.el("div.equations"), words = R.el("p.says", { "aria-live": "polite" });
     for (let stage = 1; stage <= count; stage++) steps.append(R.el("button", { type: "button", "data-stage": stage, onclick: () => R.setStage(stage) }, R.el("span.count", {}, String(stage)), R.t(`${kind} ${stage}`)));
     const play = R.el("button.play", { type: "button", onclick: () => R.play() }, `▶ ${R.t("play")}`);
@@ -201,9 +215,10 @@
       figure.body.replaceChildren(drawing());
       const v = numbers(), gate = { lstm: ["forget", "input", null, "output"], gru: ["reset", null, "update", null], rnn: [null, null, null] }[kind][R.state.stage - 1];
       for (const button of steps.querySelectorAll("[data-stage]")) button.setAttribute("aria-pressed", String(Number(button.dataset.stage) === R.state.stage));
-      words.textContent = R.t(`${kind} ${R.state.stage} says`, { p: gate ? R.percent(v[gate]) : "", f: R.part().relu ? "relu" : "tanh" });
+      words.textContent = R.t(kind === "rnn" && R.state.stage === 2 && v["bias of candidate"] !== null ? "rnn 2 bias" : `${kind} ${R.state.stage} says`, { p: gate ? R.percent(v[gate]) : "", f: R.part().relu ? "relu" : "tanh" });
       formula.replaceChildren(...equations[kind](v).map((lines, i) => R.el("div.stage", { "data-stage": i + 1, class: `stage${i + 1 === R.state.stage ? " now" : i + 1 < R.state.stage ? " done" : ""}` },
         R.el("span.count", {}, String(i + 1)), R.el("div", {}, lines.map((line) => R.el("div.line", {}, line))))), v.before === null ? R.el("p.hint", {}, R.t("noBefore")) : "");
+      follow();
       figure.body.firstChild.setAttribute("aria-label", `${R.t("cellFigure")}: ${R.t(`${kind} ${R.state.stage}`)}. ${formula.querySelector(".now")?.textContent ?? ""}`);
     };
     R.setStage = (stage) => { if (stage <= count) { const from = R.state.stage; R.set({ stage }); if (from < stage) move(stage); } };
@@ -229,6 +244,6 @@
       timer = setInterval(() => { if (R.state.stage < count) R.setStage(R.state.stage + 1); else advance(); }, R.calm() ? 2200 : 1400);
     };
     R.watch((changed) => { if (["layer", "direction", "unit", "step", "stage"].some((key) => changed.has(key))) draw(); });
-    return { section: R.section("cell", R.t("cellTitle"), R.t("cellLead"), steps, words, figure.root, formula), draw, fit: () => {} };
+    return { section: R.section("cell", R.t("cellTitle"), R.t("cellLead"), steps, words, figure.root, formula), draw, fit: follow };
   };
 }

@@ -12,7 +12,7 @@
   R.measures = (place) => R.data.sections.filter(({ name }) => drawings[name].place === place).map(({ name, title, description }) => {
     const found = R.data.measured[name], about = { name, title: title[R.language], description: description[R.language] };
     if (!found.why) return drawings[name].draw(found, about);
-    const reason = found.why === "said" ? found.text : R.t(`why ${found.why}`, { most: found.most?.toLocaleString("en") });
+    const reason = found.why === "said" ? R.term(found.text) : R.t(`why ${found.why}`, { most: found.most?.toLocaleString("en") });
     return place === "main" ? R.together(R.section(name, about.title, reason), []) : { node: R.el("p.hint", {}, `${about.title}: ${reason}`), draw: () => {} };
   }).filter(Boolean);
 
@@ -37,17 +37,19 @@
         out.push(R.svg("path", { d, fill: "none", stroke: line.colour, "stroke-width": 2.4, "stroke-linejoin": "round", "stroke-dasharray": line.dash ?? null }));
       }
     }
-    let at = LEFT;
+    let at = LEFT, row = TOP + HIGH + 58;
     const legend = lines.map((line) => {
-      const key = line.dots ? R.svg("circle", { cx: at + 11, cy: TOP + HIGH + 58, r: 4, fill: line.colour }) : R.svg("line", { x1: at, x2: at + 22, y1: TOP + HIGH + 58, y2: TOP + HIGH + 58, stroke: line.colour, "stroke-width": 2.5, "stroke-dasharray": line.dash ?? null });
-      const label = R.text(at + 28, TOP + HIGH + 62, line.label);
-      at += 46 + [...line.label].reduce((sum, c) => sum + (c > "\u1100" ? 12 : 6.6), 0);
+      const long = 46 + [...line.label].reduce((sum, c) => sum + (c > "\u1100" ? 12 : 6.6), 0);
+      if (at > LEFT && at + long > width) { at = LEFT; row += 20; }
+      const key = line.dots ? R.svg("circle", { cx: at + 11, cy: row, r: 4, fill: line.colour }) : R.svg("line", { x1: at, x2: at + 22, y1: row, y2: row, stroke: line.colour, "stroke-width": 2.5, "stroke-dasharray": line.dash ?? null });
+      const label = R.text(at + 28, row + 4, line.label);
+      at += long;
       return [key, label];
     });
     out.push(R.text(LEFT + wide / 2, TOP + HIGH + 38, xlabel, { "text-anchor": "middle", fill: ink.soft }), R.text(0, 0, ylabel, { transform: `translate(14 ${TOP + HIGH / 2}) rotate(-90)`, "text-anchor": "middle", fill: ink.soft }), legend);
     if (mark !== undefined && mark !== null) out.push(R.svg("line", { x1: x(mark), x2: x(mark), y1: TOP, y2: TOP + HIGH, stroke: ink.accent, "stroke-dasharray": "2 3" }));
     const nearest = (pixels) => { let best = 0; xs.forEach((value, i) => { if (Math.abs(x(value) - pixels) < Math.abs(x(xs[best]) - pixels)) best = i; }); return best; };
-    return { picture: R.picture(width, TOP + HIGH + 74, { role: "img" }, out), nearest };
+    return { picture: R.picture(width, row + 16, { role: "img" }, out), nearest };
   };
 
   // A figure with such lines. It is drawn again when one of `keys` changes, shows a tooltip, and handles a click.

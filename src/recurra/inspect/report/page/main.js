@@ -18,7 +18,7 @@
           R.el("button", { type: "button", id: "theme", "aria-label": R.t("theme"), onclick: () => { document.documentElement.dataset.theme = dark ? "light" : "dark"; build("theme"); } }, dark ? `☀ ${R.t("toLight")}` : `☾ ${R.t("toDark")}`))),
       R.el("h1", { class: data.title.length > 60 ? "long" : null }, part.tokens ? `“${data.title.slice(0, 400)}${data.title.length > 400 ? "…" : ""}”` : data.title),
       data.answer ? R.el("p.answer", {}, `${R.t("answers")}: `, R.el("b", {}, data.answer)) : null,
-      data.remarks.length ? R.el("p.remark", {}, data.remarks.join("; ")) : null,
+      data.remarks.length ? R.el("p.remark", {}, data.remarks.map(R.term).join("; ")) : null,
       R.el("dl.facts", {}, facts.map(([name, value]) => R.el("div", {}, R.el("dt", {}, name), R.el("dd", {}, String(value))))),
     ];
   };
@@ -47,7 +47,7 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => build());
   R.keys(document);
   R.load(JSON.parse(document.getElementById("data").textContent));
-  R.language = R.data.language;
+  R.language = R.data.language ?? R.browserLanguage();
   R.begin();
   build();
 }

@@ -21,11 +21,11 @@
       gatesLead: "Each row is a unit, each column a step.",
       mapHelp: "{units} units by {steps} steps. Arrow keys move the cursor.",
       unitTitle: "One unit, step by step", unitLead: "States and gates of one unit while the model reads the input.", linesTitle: "States and gates of the unit", linesCaption: "Top: states. Bottom: how far each gate is open, from 0 to 1. The candidate is between −1 and 1.",
-      cellTitle: "Inside one step", cellLead: "How the cell computes its new state. All numbers are the actual values of the selected unit and step.", cellFigure: "How the cell works",
+      cellTitle: "Inside one step", cellLead: "How the cell computes its new state. All numbers are the actual values of the selected unit and step.", cellFigure: "How the cell works", cellWide: "The drawing is wider than the screen. Swipe it sideways.",
       stage: "Stage", play: "Play", stop: "Stop", nextStep: "Next step", recorded: "in the trace", same: "equal", differs: "differs",
       "noCell": "There is no drawing of this cell: it is a custom cell, or the trace does not contain all of its gates.",
       noBefore: "The previous step is not on this page, so its state is unknown here.", start: "start: 0",
-      inputPart: "from the input", pastPart: "from the previous state", word: "input", past: "previous state", toNext: "to the next step", keeps: "keeps {p}", writes: "writes {p}", shows: "shows {p}", sees: "sees {p}", takes: "takes {p}",
+      inputPart: "from the input", pastPart: "from the previous state", biasPart: "bias", word: "input", past: "previous state", toNext: "to the next step", keeps: "keeps {p}", writes: "writes {p}", shows: "shows {p}", sees: "sees {p}", takes: "takes {p}",
       "lstm 1": "Forget", "lstm 1 says": "The cell state comes from the previous step. The forget gate keeps {p} of it.",
       "lstm 2": "Write", "lstm 2 says": "The input and the previous hidden state give a candidate between −1 and 1. The input gate writes {p} of it.",
       "lstm 3": "Update", "lstm 3 says": "The new cell state is the sum of the kept part and the written part. Because it is a sum, information and gradients can persist.",
@@ -35,9 +35,8 @@
       "gru 3": "Mix", "gru 3 says": "The update gate keeps {p} of the previous state and takes the rest from the candidate.",
       "gru 4": "Update", "gru 4 says": "The sum of both is the new hidden state. It is both the memory and the output.",
       "rnn 1": "Previous state", "rnn 1 says": "The whole previous state is multiplied by weights and reaches this unit as one number.",
-      "rnn 2": "The input", "rnn 2 says": "The weighted input of this step is added.",
+      "rnn 2": "The input", "rnn 2 says": "The weighted input of this step is added.", "rnn 2 bias": "The weighted input of this step and the bias are added.",
       "rnn 3": "Activation", "rnn 3 says": "{f} turns the sum into the new state. Every step transforms the whole state again, so information from earlier steps fades, and gradients vanish.",
-      sumOf: "= {f} of {a} from the input and {b} from the previous state",
       feature: "feature",
       "why broken": "Not measured: some values are not finite numbers.",
       "why long": "Not measured: the sequence has more than {most} steps.",
@@ -67,11 +66,11 @@
       gatesLead: "행은 유닛, 열은 스텝입니다.",
       mapHelp: "유닛 {units}개, 스텝 {steps}개. 화살표 키로 커서를 옮깁니다.",
       unitTitle: "유닛 하나의 변화", unitLead: "모델이 입력을 읽는 동안 유닛 하나의 상태와 게이트입니다.", linesTitle: "유닛의 상태와 게이트", linesCaption: "위: 상태. 아래: 게이트가 열린 정도(0~1). 후보값의 범위는 −1~1입니다.",
-      cellTitle: "한 스텝의 계산", cellLead: "셀이 새 상태를 계산하는 과정입니다. 모든 숫자는 선택한 유닛과 스텝의 실제 값입니다.", cellFigure: "셀의 동작",
+      cellTitle: "한 스텝의 계산", cellLead: "셀이 새 상태를 계산하는 과정입니다. 모든 숫자는 선택한 유닛과 스텝의 실제 값입니다.", cellFigure: "셀의 동작", cellWide: "그림이 화면보다 넓습니다. 옆으로 밀어서 보세요.",
       stage: "단계", play: "재생", stop: "정지", nextStep: "다음 스텝", recorded: "기록된 값", same: "일치", differs: "불일치",
       "noCell": "이 셀의 그림은 없습니다. 사용자 정의 셀이거나 일부 게이트가 기록되지 않았습니다.",
       noBefore: "이전 스텝이 이 페이지에 없어 그 상태를 알 수 없습니다.", start: "시작: 0",
-      inputPart: "입력 기여", pastPart: "이전 상태 기여", word: "입력", past: "이전 상태", toNext: "다음 스텝으로", keeps: "{p} 유지", writes: "{p} 쓰기", shows: "{p} 출력", sees: "{p} 반영", takes: "{p} 사용",
+      inputPart: "입력 기여", pastPart: "이전 상태 기여", biasPart: "편향", word: "입력", past: "이전 상태", toNext: "다음 스텝으로", keeps: "{p} 유지", writes: "{p} 쓰기", shows: "{p} 출력", sees: "{p} 반영", takes: "{p} 사용",
       "lstm 1": "망각", "lstm 1 says": "이전 스텝의 셀 상태가 들어옵니다. 망각 게이트는 그중 {p}를 유지합니다.",
       "lstm 2": "쓰기", "lstm 2 says": "입력과 이전 은닉 상태로 −1과 1 사이의 후보값을 계산합니다. 입력 게이트는 그중 {p}를 씁니다.",
       "lstm 3": "갱신", "lstm 3 says": "유지한 값과 새로 쓴 값을 더하면 새 셀 상태가 됩니다. 값을 더하는 구조이므로 정보와 기울기가 오래 보존됩니다.",
@@ -81,9 +80,8 @@
       "gru 3": "혼합", "gru 3 says": "업데이트 게이트는 이전 상태의 {p}를 유지하고 나머지는 후보값으로 채웁니다.",
       "gru 4": "갱신", "gru 4 says": "둘을 더하면 새 은닉 상태가 됩니다. 이 값이 기억이자 출력입니다.",
       "rnn 1": "이전 상태", "rnn 1 says": "이전 상태 전체가 가중치와 곱해져 이 유닛에 숫자 하나로 전달됩니다.",
-      "rnn 2": "입력", "rnn 2 says": "이 스텝의 입력에 가중치를 곱해 더합니다.",
+      "rnn 2": "입력", "rnn 2 says": "이 스텝의 입력에 가중치를 곱해 더합니다.", "rnn 2 bias": "이 스텝의 입력에 가중치를 곱한 값과 편향을 더합니다.",
       "rnn 3": "활성화", "rnn 3 says": "{f} 함수가 합을 새 상태로 바꿉니다. 스텝마다 상태 전체를 다시 변환하므로 오래된 정보는 희미해지고 기울기는 소실됩니다.",
-      sumOf: "= {f}(입력 기여 {a} + 이전 상태 기여 {b})",
       feature: "특성",
       "why broken": "유한하지 않은 값이 있어 측정하지 않았습니다.",
       "why long": "시퀀스가 {most}스텝보다 길어 측정하지 않았습니다.",
@@ -98,12 +96,12 @@
       deviation: "기록은 가중치로 다시 계산한 값입니다. 층의 실제 출력과의 차이는 최대 {d}입니다.",
     },
   };
-  // Korean titles of models and names of scores
+  // Korean titles of models and names of scores; `translations` of the data has the messages of Python
   const TERMS = {
     "Sequence classifier": "시퀀스 분류기", "Sequence regressor": "시퀀스 회귀 모델", "Sequence tagger": "시퀀스 태거", "Language model": "언어 모델", Forecaster: "예측 모델",
     Translator: "번역기", "Blank filler": "빈칸 채우기 모델", Transcriber: "음성 인식 모델", "log-odds of the answer": "예측의 로그 오즈", score: "점수",
   };
-  R.term = (text) => (R.language === "ko" && TERMS[text]) || text;
+  R.term = (text) => (R.language === "ko" && (TERMS[text] ?? R.data.translations?.[text])) || text;
 
   R.t = (key, values = {}, otherwise = key) => {
     const words = STRINGS[R.language], text = words[key] ?? words[otherwise] ?? otherwise;
@@ -114,6 +112,8 @@
     return form === "short" ? text.replace(/ (gate|state|게이트)$/, "") : text;
   };
   R.languages = Object.keys(STRINGS);
+  // the first language of the browser that the page has
+  R.browserLanguage = () => navigator.languages.map((name) => name.slice(0, 2).toLowerCase()).find((name) => R.languages.includes(name)) ?? "en";
   // adds the texts of a section: { en: { key: text }, ko: { key: text } }
   R.addStrings = (more) => { for (const language of R.languages) Object.assign(STRINGS[language], more[language]); };
   R.strings = STRINGS;
