@@ -41,6 +41,8 @@ def use_commands(run, folder, *options: str) -> None:
     assert (code, json.loads(out)["answer"][-6:]) == (0, " steps")
     assert len(json.loads(out)["layers"]) == 6  # four gates and two states
     assert "Length regressor" in (folder / "page.html").read_text()
+    code, _, err = run(*options, "embed", "model", "data.jsonl")
+    assert (code, "a length regressor gives no vectors: it has no transform" in err) == (2, True)
 
 
 def test_import_makes_a_task_known(recurra, tmp_path):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from recurra.data.columns.timestamps import TimeReading
     from recurra.data.files.table import DataFile
 
-__all__ = ["OPTIONS", "fit", "inputs", "predict", "read", "show"]
+__all__ = ["OPTIONS", "chunks", "fit", "inputs", "predict", "read", "show"]
 
 
 OPTIONS = ("horizon", "future", "plot", "part", *TIMES)
@@ -299,6 +299,12 @@ def predict(estimator: Any, source: str, options: PredictOptions) -> Iterator[di
         plot_forecasts(found, estimator.preparation_.columns, options.plot)
         say(f"picture written to {options.plot}")
     return iter(service.rows(service.answer(found)))
+
+
+def chunks(estimator: Any, source: str, options: PredictOptions) -> Iterator[tuple[Panel, list[Any] | None]]:
+    """Yields all series of a file, and their ids."""
+    ((panel,),) = inputs(estimator, source, options)
+    yield panel, None if panel.columns.id is None else [series.id for series in panel.series]
 
 
 def inputs(estimator: Any, source: str, options: PredictOptions) -> Iterator[tuple[Panel]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +27,7 @@ from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
+from recurra.tasks.starting.embedding import Embedding, vectors_of
 from recurra.tasks.starting.language import Language
 from recurra.tasks.subject import Subject
 from recurra.training.settings import choose_device
@@ -135,7 +136,7 @@ FREQUENCY = "frequency of the tokens"
 
 
 @dataclass(eq=False, repr=False)
-class BlankFiller(Estimator):
+class BlankFiller(Embedding, Estimator):
     """Recurrent network that fills the blanks of texts, from both sides.
 
     It learns from plain texts without labels: each token is predicted from the state of a network that has read
@@ -398,6 +399,20 @@ class BlankFiller(Estimator):
         """See `Estimator.subject`; the loss is that of every token of the filled texts, and `y` is not used."""
         check_is_fitted(self, "network_")
         return subject_of_blanks(self, X)
+
+    def _embedded(self, X: Any, steps: bool) -> Iterator[np.ndarray]:
+        def answer(network: Any, batch: Any) -> Iterator[np.ndarray]:
+            context = finite(network(batch.values, batch.lengths).float().cpu()).numpy()
+            return vectors_of(context, batch.lengths.tolist(), steps)
+
+        return self._in_chunks(_as_texts(X).chunks(), self.encoder_.encode, answer)
+
+    def _vector_size(self) -> int:
+        return self.embedding_size
+
+    def step_names(self, X: Any) -> list[list[str]]:
+        """See `Embedding.step_names`."""
+        return self.encoder_.shown([text for chunk in _as_texts(X).chunks() for text in chunk])
 
     def _parse(self, X: Any) -> list[Blanked]:
         texts = [text for chunk in _as_texts(X).chunks() for text in chunk] if len(X) else []

@@ -27,6 +27,7 @@ from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
+from recurra.tasks.starting.embedding import Embedding
 from recurra.tasks.subject import Subject
 
 from .baselines.mixture import ALONE, Shares, SharesConfig
@@ -59,7 +60,7 @@ class ForecastConfig(FolderConfig):
 
 
 @dataclass(eq=False, repr=False)
-class Forecaster(SearchedForecaster, Estimator):
+class Forecaster(Embedding, SearchedForecaster, Estimator, auto_wrap_output_keys=None):
     """Recurrent network that forecasts the next steps of one or several series.
 
     Args:
@@ -484,6 +485,43 @@ class Forecaster(SearchedForecaster, Estimator):
         panel = self._history(history, features, known, future)
         kind = self.kind_ if history is None else kind_of(history)
         return in_kind(self.forecast_panels([panel], horizon)[0], panel, kind)
+
+    def transform(self, X: Any = None, *, features: Any = None, known: Any = None) -> np.ndarray:
+        """Returns a vector for each series: the state after its last steps, for each target.
+
+        Args:
+            X: the history, as in `forecast`.
+            features: as in `forecast`.
+            known: as in `forecast`, up to the end of the history.
+
+        Returns:
+            `(series, targets * hidden_size)`.
+        """
+        check_is_fitted(self, "network_")
+        return super().transform(self._history(X, features, known, None))
+
+    def transform_steps(self, X: Any = None, *, features: Any = None, known: Any = None) -> list[np.ndarray]:
+        """Returns a vector for each segment of the context of each series, with the arguments of `transform`.
+
+        Returns:
+            Arrays `(segments, targets * hidden_size)`; the last segment ends with the series.
+        """
+        check_is_fitted(self, "network_")
+        return super().transform_steps(self._history(X, features, known, None))
+
+    def _embedded(self, X: Panel, steps: bool) -> Iterator[np.ndarray]:
+        prepare = self.preparation_
+        frames = [prepare.frame(X, series, len(series), len(series)) for series in X.series]
+        with self._inference() as (network, device):
+            for batch in Windows(frames, self.context_, 0, prepare.layout, batch_size=PREDICT_BATCH):
+                states = finite(network.states(batch.values.to(device)).float().cpu()).numpy()
+                yield from states if steps else states[:, -1]
+
+    def _vector_size(self) -> int:
+        return self.preparation_.layout.targets * self.hidden_size
+
+    def step_names(self, X: Any) -> None:
+        """Returns None: segments have no names."""
 
     def subject(
         self, X: Any = None, y: Any = None, *, features: Any = None, known: Any = None, future: Any = None

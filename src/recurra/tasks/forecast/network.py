@@ -94,12 +94,10 @@ class ForecastNetwork(torch.nn.Module):
         Returns:
             `(batch, horizon, targets, 1 + quantiles)`: the point forecast, then the quantiles.
         """
-        batch, targets = len(values), self.layout.targets
-        last = values[:, -1:, :targets]
-        steps = values[:, :, :targets] - last
-        # contexts of any size look alike; nearly constant ones are not blown up; without memory no past is seen
-        size = torch.ones_like(last) if self.memoryless else steps.std(1, correction=0, keepdim=True) + QUIET
-        state = self._state(values, steps / size)
+        batch = len(values)
+        last, steps, size = self._centred(values)
+        state: Any = self._read(values, steps / size)[1]
+        state = state if isinstance(state, tuple) else (state,)
         queries = self._queries(future, batch)
         queries = queries.reshape(-1, 1, queries.shape[-1])
         repeated: Any = tuple(s.repeat_interleave(self.coming, 1) for s in state)  # one run for each segment to come
@@ -120,6 +118,21 @@ class ForecastNetwork(torch.nn.Module):
         spread = self._in_order(self.spread(features.detach()), batch, -1) * size * self.shares.network
         return torch.cat([found, found.detach() + spread], -1)
 
+    def states(self, values: Tensor) -> Tensor:
+        """States of the top layer for each segment of the context `(batch, segments, targets * size)`."""
+        _, steps, size = self._centred(values)
+        output = self._read(values, steps / size)[0].unflatten(0, (len(values), self.layout.targets))
+        return output.transpose(1, 2).flatten(2)
+
+    def _centred(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The last targets, the differences of all targets from them, and the size of these differences."""
+        targets = values[:, :, : self.layout.targets]
+        last = targets[:, -1:]
+        steps = targets - last
+        # contexts of any size look alike; nearly constant ones are not blown up; without memory no past is seen
+        size = torch.ones_like(last) if self.memoryless else steps.std(1, correction=0, keepdim=True) + QUIET
+        return last, steps, size
+
     def base(self) -> tuple[Tensor, Tensor]:
         """The share of the baselines as a linear map of the differences from the last value.
 
@@ -137,8 +150,8 @@ class ForecastNetwork(torch.nn.Module):
         steps = written.unflatten(0, (batch, self.layout.targets, self.coming)).unflatten(3, (outputs, self.written))
         return steps.permute(0, 2, 4, 1, 3).flatten(1, 2)[:, : self.horizon]
 
-    def _state(self, values: Tensor, steps: Tensor) -> tuple[Tensor, ...]:
-        """State after the context, each `(layers, batch * targets, size)`."""
+    def _read(self, values: Tensor, steps: Tensor) -> tuple[Tensor, Any]:
+        """Output for the segments of the context `(batch * targets, segments, size)`, and state after them."""
         layout, batch = self.layout, len(values)
         if self.filling:
             values = torch.cat([values[:, :1].expand(-1, self.filling, -1), values], 1)
@@ -155,8 +168,7 @@ class ForecastNetwork(torch.nn.Module):
             beside = torch.cat(parts, -1)
             read = read + self.beside(beside.reshape(batch, 1, steps.shape[2], -1))
         read = torch.relu(read)
-        state: Any = self.recurrent(read.reshape(-1, *read.shape[2:]))[1]
-        return state if isinstance(state, tuple) else (state,)
+        return self.recurrent(read.reshape(-1, *read.shape[2:]))
 
     def _segments(self, columns: Tensor) -> Tensor:
         """Segments of each column alone: `(batch, columns, segments, segment)`."""

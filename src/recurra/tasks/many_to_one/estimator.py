@@ -700,11 +700,8 @@ class SequenceEstimator(Embedding, WithVectors):
     def _embedded(self, X: Any, steps: bool) -> Iterator[np.ndarray]:
         if steps:
             one_network(self, "a vector for each step")
-        encode: Any = self.encoder_.encode
-        for chunk in self._accept(X).chunks():
-            batches = batches_of(encode(chunk), batch_size=PREDICT_BATCH)
-            found = self._run(batches, states_of_steps if steps else vectors_of_rows)
-            yield from (found[row] for row in range(len(chunk)))
+        answer = states_of_steps if steps else vectors_of_rows
+        return self._in_chunks(self._accept(X).chunks(), self.encoder_.encode, answer)
 
     def _vector_size(self) -> int:
         members: Any = getattr(self.network_, "members", [self.network_])

@@ -31,7 +31,7 @@ from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import param
 from recurra.tasks.serving.names import copy_columns, set_columns
 from recurra.tasks.serving.service import Service
-from recurra.tasks.starting.embedding import Embedding
+from recurra.tasks.starting.embedding import Embedding, vectors_of
 from recurra.tasks.starting.language import Start
 from recurra.tasks.starting.vectors import WithVectors
 from recurra.tasks.starting.weights import joined_classes
@@ -373,8 +373,7 @@ class SequenceTagger(Embedding, WithVectors):
     def _embedded(self, X: Any, steps: bool) -> Iterator[np.ndarray]:
         def answer(network: Any, batch: Any) -> Iterator[np.ndarray]:
             states = finite(network.states(batch).float().cpu()).numpy()
-            for row, words in zip(states, batch.lengths.tolist(), strict=True):
-                yield row[:words] if steps else row[:words].sum(0) / max(words, 1)
+            return vectors_of(states, batch.lengths.tolist(), steps)
 
         return self._each(self._inputs.pair(X)[0], answer)
 

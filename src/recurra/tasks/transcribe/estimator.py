@@ -31,6 +31,7 @@ from recurra.tasks.counts import FrequentText
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import param
+from recurra.tasks.starting.embedding import Embedding, vectors_of
 from recurra.tasks.subject import Subject
 
 from .decode import align, needed_steps
@@ -79,7 +80,7 @@ class TranscribeConfig(FolderConfig):
 
 
 @dataclass(eq=False, repr=False)
-class Transcriber(Estimator):
+class Transcriber(Embedding, Estimator):
     """Recurrent network that writes down what is said in a recording.
 
     It learns from recordings and their texts. The start of a word need not be marked (CTC).
@@ -300,6 +301,20 @@ class Transcriber(Estimator):
             if token > BLANK_ID
         ]
         return Transcript(self.text_encoder_.decode(ids), float(np.exp(-loss / max(len(ids), 1))), tokens)
+
+    def _embedded(self, X: Any, steps: bool) -> Iterator[np.ndarray]:
+        def answer(network: Any, batch: Any) -> Iterator[np.ndarray]:
+            states, lengths = network.states(batch.values, batch.lengths)
+            return vectors_of(finite(states.float().cpu()).numpy(), lengths.tolist(), steps)
+
+        return self._in_chunks(_recordings(X).chunks(), self.encoder_.encode, answer)
+
+    def _vector_size(self) -> int:
+        network: Any = self.network_
+        return int(network.encoder.output_size)
+
+    def step_names(self, X: Any) -> None:
+        """Returns None: pieces of sound have no names."""
 
     def subject(self, X: Any, y: Any = None) -> Subject:
         """See `Estimator.subject`."""

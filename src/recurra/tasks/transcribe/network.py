@@ -63,11 +63,14 @@ class TranscribingNetwork(torch.nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities `(batch, steps, tokens)` and the number of steps of each recording `(batch,)`."""
-        values = self.mask(values, lengths)
-        values, lengths = stack_frames(values, lengths, self.frames)
-        output, _ = self.encoder(values, lengths)
+        output, lengths = self.states(values, lengths)
         output = drop(output, self.dropout, training=self.training)
         return self.head(output).float().log_softmax(-1), lengths
+
+    def states(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """States of the top layer `(batch, steps, size)` and the number of steps of each recording `(batch,)`."""
+        values, lengths = stack_frames(self.mask(values, lengths), lengths, self.frames)
+        return self.encoder(values, lengths)[0], lengths
 
 
 class CTCObjective:

@@ -24,8 +24,10 @@ from recurra.errors import DataError, UsageError
 from recurra.tasks.base import PREDICT_BATCH, Estimator, beside
 from recurra.tasks.baselines import Measured
 from recurra.tasks.config import FolderConfig
+from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import param
+from recurra.tasks.starting.embedding import Embedding, vectors_of
 from recurra.tasks.subject import Subject
 from recurra.tasks.tuning.parts import Data, cut_rows, share_of
 from recurra.tasks.tuning.ranges import Range
@@ -72,7 +74,7 @@ class Candidate(NamedTuple):
 
 
 @dataclass(eq=False, repr=False)
-class Translator(Estimator):
+class Translator(Embedding, Estimator):
     """Recurrent encoder–decoder with attention that turns a text into a text, such as its translation.
 
     Args:
@@ -359,11 +361,8 @@ class Translator(Estimator):
         check_is_fitted(self, "network_")
         if len(X) == 0:
             return []
-        sequences = as_sequences(X)
-        if not isinstance(sequences, Texts):
-            raise DataError("the model translates texts, X holds numbers")
         judge = self._objective(beam_size or self.beam_size)
-        return [found for chunk in sequences.chunks() for found in self._translate(chunk, judge)]
+        return [found for chunk in _texts(X).chunks() for found in self._translate(chunk, judge)]
 
     def _translate(self, texts: list[str], judge: Translating) -> Iterator[list[Candidate]]:
         def answer(network: Any, batch: Any) -> Iterator[list[Candidate]]:
@@ -373,10 +372,29 @@ class Translator(Estimator):
                     scores.setdefault(self.target_encoder_.decode(hypothesis.tokens), hypothesis.score)
                 yield [Candidate(text, score) for text, score in scores.items() if text]
 
-        ids = self.source_encoder_.encode([text.strip() for text in texts])
+        ids = self._source(texts)
         rows = np.flatnonzero([len(row) for row in ids])
         found = self._run(Batches.of_list(ids, rows, batch_size=SEARCHED), answer)
         return (found.get(row) or [Candidate("", 0.0)] for row in range(len(texts)))
+
+    def _source(self, texts: list[str]) -> list[np.ndarray]:
+        """Returns the numbers of the tokens of texts."""
+        return self.source_encoder_.encode([text.strip() for text in texts])
+
+    def _embedded(self, X: Any, steps: bool) -> Iterator[np.ndarray]:
+        def answer(network: Any, batch: Any) -> Iterator[np.ndarray]:
+            output, last = (finite(part.float().cpu()).numpy() for part in network.encoder(batch.values, batch.lengths))
+            return vectors_of(output, batch.lengths.tolist(), steps) if steps else iter(last)
+
+        return self._in_chunks(_texts(X).chunks(), self._source, answer)
+
+    def _vector_size(self) -> int:
+        network: Any = self.network_
+        return int(network.encoder.output_size)
+
+    def step_names(self, X: Any) -> list[list[str]]:
+        """See `Embedding.step_names`."""
+        return self.source_encoder_.shown([text.strip() for chunk in _texts(X).chunks() for text in chunk])
 
     def subject(self, X: Any, y: Any = None) -> Subject:
         """See `Estimator.subject`; `y` holds translations to judge, and the best found are judged without it."""
@@ -430,6 +448,13 @@ class Translator(Estimator):
         tags.input_tags.string = True
         tags.target_tags.required = True
         return tags
+
+
+def _texts(X: Any) -> Texts:
+    sequences = as_sequences(X)
+    if not isinstance(sequences, Texts):
+        raise DataError("the model translates texts, X holds numbers")
+    return sequences
 
 
 def _chunks(texts: list[str]) -> Iterator[list[str]]:

@@ -63,10 +63,27 @@ def test_vectors_of_a_language_model(recurra, folder):
     assert (code, "".join(row["token"] for row in rows)) == (0, "good")
 
 
+def test_vectors_of_a_filler(recurra, folder):
+    path, _ = folder
+    code, out, _ = recurra("embed", path / "filler", "so good film", "--steps")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert (code, [row["token"] for row in rows]) == (0, ["so", "good", "film"])
+
+
+def test_vectors_of_series(recurra, tmp_path):
+    rows = [f"{shop},{day},{(day * 7 + len(shop)) % 5}" for shop in ("a", "bb") for day in range(40)]
+    (tmp_path / "sold.csv").write_text("\n".join(["shop,day,sold", *rows]))
+    fit = ("--time", "day", "--target", "sold", "--id", "shop", "--horizon", 3, "--hidden-size", 4, "--epochs", 1)
+    assert recurra("fit", "forecast", tmp_path / "sold.csv", *fit, "--out", tmp_path / "m")[0] == 0
+    code, out, _ = recurra("embed", tmp_path / "m", tmp_path / "sold.csv")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert (code, [(row["row"], row["id"], len(row["vector"])) for row in rows]) == (0, [(1, "a", 4), (2, "bb", 4)])
+
+
 def test_what_is_refused(recurra, folder):
     path, _ = folder
-    code, _, err = recurra("embed", path / "filler", "a text")
+    code, _, err = recurra("embed", path / "filler", "a text", "--marks")
     assert code == 2
-    assert "gives no vectors; classifiers, taggers and language models do" in err
+    assert "no such option" in err.lower()
     code, _, err = recurra("embed", path / "model", path / "new.csv", "--input", "text", "--out", path / "new.csv")
     assert (code, "would replace the input" in err) == (2, True)

@@ -17,7 +17,10 @@ from recurra.cli.support.rows import counted_on_terminal, write_rows
 from recurra.cli.tasks import module_of, source_of
 from recurra.errors import UsageError
 
-_OTHERS = ("top", "proba", "n_best", "bleu_tokens", "choices", "marks", "timestamps", "plot", "part", "horizon")
+_OTHERS = (
+    *("top", "proba", "n_best", "bleu_tokens", "target_file", "beam", "length_bonus"),
+    *("choices", "marks", "timestamps", "plot", "part", "horizon", "future"),
+)
 
 
 @with_options(PredictOptions, without=_OTHERS)
@@ -46,7 +49,7 @@ def embed(
     estimator: Any = load(model)
     commands = module_of(estimator, options)
     if not hasattr(estimator, "transform"):
-        raise UsageError(f"a {estimator.title.lower()} gives no vectors; classifiers, taggers and language models do")
+        raise UsageError(f"a {estimator.title.lower()} gives no vectors: it has no transform")
     source = source_of(estimator, data)
     if hasattr(commands, "chunks"):
         chunks = commands.chunks(estimator, source, options)
