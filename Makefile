@@ -17,11 +17,9 @@ test-cluster: .venv/developing    ## several processes and Ray, one test at a ti
 	$(BIN)/python -m pytest -m cluster
 test-data: .venv/developing       ## on the real data sets, where they are; minutes
 	$(BIN)/python -m pytest -n auto -m data
-test-engine:                      ## the C++ engine by itself, with GCC and Clang, plain and under the sanitizers
+test-engine:                      ## the C++ engine by itself: GCC and Clang, plain and under the sanitizers; Arm; WebAssembly
 	@command -v $(firstword $(CLANG) clang++) || { echo "no clang++: install Clang 14 or newer, or name it: make test-engine CLANG=…"; exit 1; }
-	for c in $(GCC) $(CLANG); do for s in "" address,undefined thread; do echo "== $$c $$s"; \
-	  cmake -S . -B build/tests-$$c -DCMAKE_CXX_COMPILER=$$c -DRECURRA_TESTS=ON -DRECURRA_SANITIZE=$$s > /dev/null && \
-	  cmake --build build/tests-$$c --parallel 2 && ctest --test-dir build/tests-$$c --output-on-failure || exit 1; done; done
+	sh csrc/tests/run.sh $(GCC) $(CLANG)
 test-fuzz: .venv/developing       ## damaged files, folders, checkpoints and commands; SECONDS=1200 SEED=1 for more
 	RECURRA_FUZZ_SECONDS=$(or $(SECONDS),240) RECURRA_FUZZ_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -n auto -m fuzz tests/fuzz
 test-mutation: .venv/mutating     ## changes the code at random places; the fast tests must notice. SECONDS=3600 SEED=1 for more

@@ -14,6 +14,8 @@
 #define RECURRA_REGISTER(v) "v"(v)
 #elif defined(__x86_64__)
 #define RECURRA_REGISTER(v) "x"(v)
+#elif defined(__wasm__)
+#define RECURRA_REGISTER(v) "r"(v)
 #else
 #define RECURRA_REGISTER(v) "w"(v)
 #endif

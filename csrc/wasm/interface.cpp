@@ -2,6 +2,8 @@
 //
 // Arrays are addresses in the memory of the module. A stack of layers is opened once and packs its weights; the caller
 // may release them then. All arguments are checked by the caller, src/recurra/exporting/web/recurra-web.js.
+#include <wasi/api.h>
+
 #include <cstdlib>
 
 #include "../engine/attention.h"
@@ -119,5 +121,9 @@ void attend_rows(const float* rows, const int32_t* lengths, int batch, int steps
         {{rows, int64_t(steps) * features, features}, wide.data(), batch, steps, features, vector, bias, weights, 1},
         out);
 }
+
+// The C library would import these two functions from JavaScript. With them, the module imports nothing.
+void emscripten_notify_memory_growth(size_t) {}
+void __wasi_proc_exit(__wasi_exitcode_t) { __builtin_trap(); }
 
 }  // extern "C"

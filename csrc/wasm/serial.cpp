@@ -1,6 +1,4 @@
 // The thread pool and the memory of the engine for one thread, in place of pool.cpp and memory.cpp.
-#include <wasi/api.h>
-
 #include <cstdlib>
 
 #include "../engine/memory.h"
@@ -28,7 +26,3 @@ void* borrow(size_t& bytes) {
 void give_back(void* block, size_t) { std::free(block); }
 
 }  // namespace recurra
-
-// The C library would import these two functions from JavaScript. With them, the module imports nothing.
-extern "C" void emscripten_notify_memory_growth(size_t) {}
-extern "C" void __wasi_proc_exit(__wasi_exitcode_t) { __builtin_trap(); }
