@@ -7,7 +7,7 @@ from .result import Result
 from .vanishing import vanishing
 
 QUICK = {
-    "vanishing": {"lags": (10, 20), "parameters": 2000, "learning_rates": (1e-2,), "steps": 200},
+    "vanishing": {"lags": (10, 50), "parameters": 2000, "learning_rates": (1e-2,), "steps": 600},
     "order": {"rows": 120, "epochs": 12, "hidden_size": 32},
     "capacity": {"budgets": (6000,), "learning_rates": (1e-2,), "epochs": 1},
     "bidirectional": {"rows": 300, "epochs": 2, "hidden_size": 32},

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recurra._util.plotting import panels
-from recurra.cells.registry import FAMILIES, label
+from recurra.cells.registry import FAMILIES, find, label
 from recurra.cells.registry import names as cell_names
 from recurra.errors import UsageError
 
+from .lesson import lesson
 from .network import INITS, ProbeNetwork, build, parameter_count, styles
 from .problems import PROBLEMS, Problem
 from .reach import reach
@@ -85,7 +86,7 @@ def vanishing(
     Returns:
         A `Result` with a row for each problem, lag and cell. A loss of at most a tenth of the baseline is "solved", a
         loss of at least nine tenths is "at chance". `curves` has the gradient at the largest lag by steps back, before
-        and after training.
+        and after training. The first of `notes` is the conclusion, or the reason why the run allows none.
 
     Raises:
         UsageError: there is no such problem or cell, or a number is out of its range.
@@ -118,7 +119,8 @@ def vanishing(
     settings = {**asdict(plan), "parameters": parameters, "start": start, "threads": torch.get_num_threads()}
     columns = COLUMNS if len(names) > 1 else {key: title for key, title in COLUMNS.items() if key != "problem"}
     title = f"Learning across increasing lags: {', '.join(PROBLEMS[name].title for name in names)}"
-    return Result("vanishing", title, columns, rows, settings, _draw, curves, _notes(plan, start, rows))
+    notes = [*_lessons(names, cells, rows), *_notes(plan, start, rows)]
+    return Result("vanishing", title, columns, rows, settings, _draw, curves, notes)
 
 
 def _check_names(problems: Sequence[str], cells: Sequence[str], start: str) -> None:
@@ -171,6 +173,14 @@ def _curve(problem: Problem, cell: str, lag: int, when: str, network: ProbeNetwo
     for step in steps:
         step["relative"] = step["state"] / last if last else None
     return {"problem": problem.name, "cell": cell, "lag": lag, "when": when, "steps": steps}
+
+
+def _lessons(problems: Sequence[str], cells: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """Returns the conclusion for each problem."""
+    gated = {label(cell) for cell in cells if find(cell).keeps}
+    found = {name: lesson([row for row in rows if row["problem"] == name], gated) for name in problems}
+    several = len(problems) > 1
+    return [f"{name}: {text}" if several else text for name, text in found.items() if text is not None]
 
 
 def _notes(plan: Plan, start: str, rows: Sequence[Row]) -> list[str]:
