@@ -24,7 +24,7 @@ from recurra.errors import DataError, NonFiniteError, UsageError
 from recurra.io import ModelFolder, Provenance, dumps, model_card, write_folder
 from recurra.nn import RECURRENT, RecurrentSpec
 from recurra.ops import Stack, batch_invariant, reproducible_algebra
-from recurra.training.extensions import check_kinds, check_known, names_of
+from recurra.training.extensions import KNOWN, check_kinds, check_known, names_of
 from recurra.training.health.statistics import bad_weights
 from recurra.training.learning_curve import Epochs, draw_history
 from recurra.training.logs.arguments import callbacks_of, kinds_of, loggers_of
@@ -97,8 +97,8 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
     """True if training can start from a model with a `language`."""
     class_axes: ClassVar[Mapping[str, tuple[int, ...]]] = MappingProxyType({})
     """Axes of classes in the weights, by name of the weight."""
-    functions: ClassVar[tuple[str, ...]] = ("optimizer", "schedule")
-    """Parameters that may be functions, see `recurra.training.extensions`."""
+    functions: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(KNOWN)
+    """Parameters that may be functions, with the names that need none; see `recurra.training.extensions`."""
     one_pass: ClassVar[bool] = False
     """True in a call of `partial_fit`, which does not compare the network with baselines."""
     _start: ClassVar[Any] = None

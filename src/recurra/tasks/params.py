@@ -397,6 +397,12 @@ class Shared:
         panel=_TRAINING,
         option="--variational-dropout",
     )
+    metrics: Any = param(  # noqa: RUF009  (it is a field)
+        None,
+        "",
+        "further metrics of the validation data and of `evaluate`: a function of true and predicted values, as in "
+        "`sklearn.metrics`, an object as those of torchmetrics, a list of them, or a dictionary by name.",
+    )
     token_dropout: float | None = param(
         None, "Probability of hiding a token in training.", panel=_TRAINING, share=True, search=Range(0.0, 0.5)
     )

@@ -11,14 +11,8 @@ from recurra.errors import UsageError
 
 from .optimizers import OPTIMIZERS, SCHEDULES
 
-KNOWN: dict[str, tuple[str, ...]] = {
-    "optimizer": tuple(OPTIMIZERS),
-    "schedule": tuple(SCHEDULES),
-    "loss": (),
-    "metrics": (),
-}
-"""Parameters that may be functions, with the names that need none. `Estimator.functions` lists those of a task."""
-
+KNOWN: dict[str, tuple[str, ...]] = {"optimizer": tuple(OPTIMIZERS), "schedule": tuple(SCHEDULES)}
+"""Parameters of all tasks that may be functions, with the names that need none; see `Estimator.functions`."""
 
 LOST = "the model was trained with"
 """Beginning of the warning about a loaded model that lacks functions."""
@@ -71,7 +65,7 @@ def check_known(estimator: Any) -> None:
         UsageError: a name is unknown, such as that of a function in a loaded model.
     """
     for name, given in _unknown(estimator):
-        kinds = KNOWN[name]
+        kinds = estimator.functions[name]
         words = f"one of {', '.join(kinds)}, or a function" if kinds else "a function"
         raise UsageError(
             f"{name} is {words}, not {given!r:.80}{hint(given, kinds)}\n"
@@ -99,9 +93,9 @@ def lost_in_folder(estimator: Any) -> str:
 
 
 def _unknown(estimator: Any) -> Iterator[tuple[str, str]]:
-    for name in estimator.functions:
+    for name, known in estimator.functions.items():
         for item in _items(getattr(estimator, name)):
-            if isinstance(item, str) and item not in KNOWN[name]:
+            if isinstance(item, str) and item not in known:
                 yield name, item
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from recurra.data.batching.windows import WindowBatch, Windows
 from recurra.ops import total
 from recurra.tasks.baselines import Measured
+from recurra.training.own import OwnMetrics
 
 from .baselines.simple import LAST_VALUE
 from .network import ForecastNetwork
@@ -67,15 +68,22 @@ def _as_context(network: ForecastNetwork, values: Tensor, known: Tensor, point: 
     return torch.cat(parts, -1)
 
 
-def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray, metric: str = "mse") -> dict[str, Measured]:
+def score(
+    windows: Windows,
+    ways: Mapping[str, Way],
+    scales: np.ndarray,
+    metric: str = "mse",
+    further: OwnMetrics | None = None,
+) -> dict[str, Measured]:
     """Errors of several ways to forecast the same windows.
 
     Args:
         windows: what to forecast.
         ways: each gives `(batch, horizon, targets, …)` in scaled values; the first along the last axis is the point
             forecast, the others, where there are at least two, hold the ends of the band.
-        sizes: one scaled unit in the data's own, for each series, `(series, targets)`.
+        scales: mean and size of one scaled unit in the data's own, for each series, `(series, 2, targets)`.
         metric: `"mse"` or `"mae"`, for the items.
+        further: metrics of a user, of the values that were observed, in the data's own units.
 
     Returns:
         For each way, mean squared and absolute errors in scaled values and in the data's own units, and the share of
@@ -84,9 +92,11 @@ def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray, metric: 
     """
     sums = {name: torch.zeros(6, dtype=torch.float64) for name in ways}
     items: dict[str, list[np.ndarray]] = {name: [] for name in ways}
+    values: dict[str, list[np.ndarray]] = {name: [] for name in ("", *ways)}
     blocks: list[np.ndarray] = []
     for batch in windows:
-        size = torch.from_numpy(sizes[windows.series[batch.rows.numpy()]])[:, None]
+        scale = torch.from_numpy(scales[windows.series[batch.rows.numpy()]])[:, None]
+        mean, size = scale[:, :, 0], scale[:, :, 1]
         weights = torch.ones_like(batch.targets) if batch.weights is None else batch.weights
         for name, way in ways.items():
             forecast = way(batch)
@@ -100,6 +110,10 @@ def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray, metric: 
             chosen = parts[0] if metric == "mse" else parts[1]
             each = [(part.double() * weights).numpy().sum((1, 2)) for part in (chosen, parts[-1])]
             items[name].append(np.stack(each, 1))
+            if further:
+                values[name].append((forecast[..., 0] * size + mean)[weights > 0].numpy())
+        if further:
+            values[""].append((batch.targets * size + mean)[weights > 0].numpy())
         rows = batch.rows.numpy()
         blocks.append(np.stack([windows.series[rows], windows.begins[rows] // windows.horizon], 1))
     names = ["mse", "mae", "mse_units", "mae_units", "coverage"]
@@ -108,7 +122,9 @@ def score(windows: Windows, ways: Mapping[str, Way], sizes: np.ndarray, metric: 
     for way, sums_of in sums.items():
         together = np.concatenate(items[way])
         columns = [np.bincount(block.ravel(), column) for column in together.T]
-        values = (sums_of[:-1] / sums_of[-1].clamp(min=1)).tolist()
-        metrics: dict[str, Any] = dict(zip(names, values, strict=True))
+        means = (sums_of[:-1] / sums_of[-1].clamp(min=1)).tolist()
+        metrics: dict[str, Any] = dict(zip(names, means, strict=True))
+        if further:
+            metrics = further.beside(metrics, np.concatenate(values[""]), np.concatenate(values[way]))
         found[way] = Measured(metrics, np.stack(columns, 1), way == LAST_VALUE)
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -29,6 +30,7 @@ from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
 from recurra.tasks.starting.embedding import Embedding
 from recurra.tasks.subject import Subject
+from recurra.training.extensions import KNOWN
 
 from .baselines.mixture import ALONE, Shares, SharesConfig
 from .closing.close import VALID_WINDOWS, close
@@ -71,7 +73,10 @@ class Forecaster(Embedding, SearchedForecaster, Estimator, auto_wrap_output_keys
         split: rows, or shares, of the training, the validation and the test part, such as `(8640, 2880, 2880)` or
             `(0.7, 0.1, 0.2)`; None for `validation_fraction`, and no test part.
         quantiles: levels of the quantiles that are forecast beside the point; the outermost are the band. None: `()`.
-        loss: of the point forecast, `"l1"`, `"l2"` or `"huber"`.
+        loss: of the point forecast, `"l1"`, `"l2"`, `"huber"`, or a function of forecasts and targets, both scaled
+            `(batch, horizon, targets)`, that returns losses of the same shape.
+        metrics: further metrics of the validation part and of `evaluate`, of the observed values in their own units:
+            a function of true values and forecasts, an object as those of torchmetrics, a list or a dictionary by name.
         calendar: whether minute, hour, weekday and time of the year are known columns, where times are dates. A cycle
             is used if it is longer than two steps and the training part covers it twice.
         decoding: `"direct"` answers the whole horizon at once, `"recursive"` one segment after the other, each from
@@ -122,15 +127,17 @@ class Forecaster(Embedding, SearchedForecaster, Estimator, auto_wrap_output_keys
     segment: int | None = param(None, at_least=1, at_most=MAX_STEPS, none="", shapes=True)
     split: Sequence[float] | None = None
     quantiles: Sequence[float] = param((0.1, 0.5, 0.9), shapes=True)
-    loss: str = param("l1", choices=LOSSES)
+    loss: Any = param("l1")  # noqa: RUF009  (it is a field)
     calendar: bool = param(True, search=(True, False), shapes=True)
     decoding: str = param("direct", choices=DECODINGS, shapes=True)
     fill_gaps: bool = False
+    metrics: Any = None
 
     task = "forecast"
     folder_config = ForecastConfig
     service_class = ForecastService
     min_steps: ClassVar = 600
+    functions: ClassVar = MappingProxyType({**KNOWN, "loss": LOSSES, "metrics": ()})
 
     def rows_of(self, X: Any, y: Any) -> None:
         """Returns None: a history cannot be cut into rows."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recurra.data.batching.windows import WindowBatch
+from recurra.errors import UsageError
 from recurra.ops import total
 
 LOSSES = ("l1", "l2", "huber")
@@ -18,7 +19,7 @@ class ForecastObjective:
     """Loss of the point forecast plus the pinball loss of every quantile, each step and target weighing the same.
 
     Args:
-        kind: of the point forecast: `"l1"` (little moved by outliers), `"l2"`, or `"huber"`.
+        kind: of the point forecast: `"l1"` (little moved by outliers), `"l2"`, `"huber"`, or a function of a user.
         quantiles: the levels of the network's further outputs.
     """
 
@@ -26,7 +27,7 @@ class ForecastObjective:
     monitor_mode = "min"
     perfect: float | None = None
 
-    def __init__(self, kind: str, quantiles: Sequence[float]) -> None:
+    def __init__(self, kind: Any, quantiles: Sequence[float]) -> None:
         self.kind = kind
         self.levels = torch.tensor(list(quantiles), dtype=torch.float32)
 
@@ -34,7 +35,9 @@ class ForecastObjective:
         """Loss of each step and target: `(batch, horizon, targets)` for outputs `(…, 1 + quantiles)`."""
         error = targets.unsqueeze(-1) - output
         point = error[..., 0]
-        if self.kind == "l1":
+        if callable(self.kind):
+            losses = _own(self.kind, output[..., 0], targets)
+        elif self.kind == "l1":
             losses = point.abs()
         elif self.kind == "l2":
             losses = point.square()
@@ -67,3 +70,15 @@ class ForecastObjective:
         loss, square, absolute, count = torch.stack(observed).sum(0).tolist()
         count = max(count, 1.0)
         return {"mse": square / count, "mae": absolute / count, "loss": loss / count}
+
+
+def _own(function: Any, output: Tensor, targets: Tensor) -> Tensor:
+    """Returns the losses by a function of a user, in the shape of the targets."""
+    found = function(output, targets)
+    if not isinstance(found, Tensor) or found.shape != targets.shape:
+        given = f"the shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        raise UsageError(
+            f"loss must return a tensor of the shape (batch, horizon, targets) = {tuple(targets.shape)}, but it "
+            f'returned {given}; a loss of torch does so with reduction="none"'
+        )
+    return found

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Self, cast
 
 import msgspec
@@ -48,6 +49,7 @@ from recurra.tasks.starting.vectors import WithVectors
 from recurra.tasks.subject import Subject, unknown_notes
 from recurra.tasks.tuning.parts import Data, cut_rows, share_of
 from recurra.tasks.tuning.space import Space, declared
+from recurra.training.extensions import KNOWN
 from recurra.training.settings import Run, Settings
 
 from .conformal import FILE, NOT_CALIBRATED, Calibration, coverage_metrics
@@ -216,12 +218,7 @@ class SequenceEstimator(Embedding, WithVectors):
         "place of the loss of the task. Targets are numbers of classes `(batch,)`, or standardized numbers "
         "`(batch, outputs)`.",
     )
-    metrics: Any = param(  # noqa: RUF009  (it is a field)
-        None,
-        "",
-        "further metrics of the validation data and of `evaluate`: a function of true and predicted values, as in "
-        "`sklearn.metrics`, an object as those of torchmetrics, a list of them, or a dictionary by name.",
-    )
+    metrics: Any = None
     members: int | None = param(
         None,
         "",
@@ -241,7 +238,7 @@ class SequenceEstimator(Embedding, WithVectors):
     """For each kind of sequences, what a parameter is that was left None; docs/decisions 0002 and 0005 say why."""
     simple_models: ClassVar = KINDS
     starts_from_language: ClassVar = True
-    functions: ClassVar = ("optimizer", "schedule", "loss", "metrics")
+    functions: ClassVar = MappingProxyType({**KNOWN, "loss": (), "metrics": ()})
     embedding_path: ClassVar = "encoder.embedding"
     series_ = SeriesConfig()
     """What the layers read of numeric series, and the number of networks."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 
 import numpy as np
@@ -39,6 +40,8 @@ from recurra.tasks.subject import Subject
 from recurra.tasks.subsample import take
 from recurra.tasks.tuning.ranges import Range
 from recurra.tasks.tuning.space import Space
+from recurra.training.extensions import KNOWN
+from recurra.training.own import OwnMetrics
 
 from .baselines import LinearTags
 from .network import UNSEEN_TAG, StackNetwork, StepNetwork, TaggerNetwork, Tagging
@@ -149,6 +152,13 @@ class SequenceTagger(Embedding, WithVectors):
     char_hidden_size: int = param(64, at_least=1, search=Range(32, 128, log=True), shapes=True)
     token_dropout: float = 0.3
     crf: bool = param(False, search=(False, True), shapes=True)
+    loss: Any = param(  # noqa: RUF009  (it is a field)
+        None,
+        "",
+        "function of scores `(tags, classes)` and numbers of classes `(tags,)` over all known tags of a batch, as "
+        "tensors, that returns one value per tag, in place of the cross entropy. Not with `crf`.",
+    )
+    metrics: Any = param(None)  # noqa: RUF009  (it is a field)
 
     starts_from_language: ClassVar = True
     embedding_path: ClassVar = "embedding"
@@ -161,11 +171,17 @@ class SequenceTagger(Embedding, WithVectors):
     folder_config = TagConfig
     aligned = True
     simple_models: ClassVar = (FrequentTag, TagOfWord, LinearTags, LinearSteps)
+    functions: ClassVar = MappingProxyType({**KNOWN, "loss": (), "metrics": ()})
 
     @property
     def accepts_text(self) -> bool:
         """See `Estimator.accepts_text`."""
         return self.encoder_.kind != SeriesEncoder.kind
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        if self.crf and self.loss is not None:
+            raise UsageError("crf=True has its own loss, that of the whole sequence of tags; give either crf or loss")
 
     def rows_of(self, X: Any, y: Any) -> tuple[Any, Any]:
         """See `Estimator.rows_of`."""
@@ -312,7 +328,8 @@ class SequenceTagger(Embedding, WithVectors):
         return {"tags": len(self.classes_), **self._inputs.sizes()}
 
     def _objective(self) -> Tagging:
-        return Tagging(self.parts_, cast(StackNetwork, self.network_).chain.without_learnt())
+        chain = cast(StackNetwork, self.network_).chain.without_learnt()
+        return Tagging(self.parts_, chain, loss=self.loss, own=OwnMetrics(self.metrics), classes=self.classes_)
 
     def _patience(self) -> float:
         return self._inputs.patience or super()._patience()

@@ -18,6 +18,7 @@ from recurra.nn import LinearChainCRF, RecurrentSpec, last_hidden
 from recurra.nn.tokens.vector_embedding import Embedding, VectorEmbedding, embed_with_unknown
 from recurra.ops import Linear, batch_part
 from recurra.ops import dropout as drop
+from recurra.training.own import OwnMetrics, own_losses
 
 from .reader import ReaderNetwork
 
@@ -166,20 +167,38 @@ class Tagging:
     Args:
         parts: what the tags say of spans, None where they mark none.
         chain: decodes the scores of baselines, which have no chain.
+        loss: function of a user for the loss of each known tag; anything else keeps the loss.
+        own: further metrics, of the tags that training knows.
+        classes: the tags, for these metrics.
     """
 
     monitor_mode = "max"
     perfect: float | None = 1.0
 
-    def __init__(self, parts: list[Part] | None = None, chain: LinearChainCRF | None = None) -> None:
+    def __init__(
+        self,
+        parts: list[Part] | None = None,
+        chain: LinearChainCRF | None = None,
+        *,
+        loss: Any = None,
+        own: OwnMetrics | None = None,
+        classes: np.ndarray | None = None,
+    ) -> None:
         self.parts, self.chain = parts, chain
+        self.function, self.own, self.classes = loss if callable(loss) else None, own, classes
         self.monitor = "f1" if parts else "accuracy"
 
     def loss(self, network: Any, batch: WordBatch | Batch) -> tuple[Tensor, Tensor]:
         """Sum of the losses of the sequences of a batch, and its number of known tags."""
         assert batch.targets is not None  # noqa: S101  (training and validation batches have them)
-        losses = self._chain(network).loss(network(batch), batch.targets, batch.lengths)
-        return losses.sum(), self.weight(batch)
+        return self._losses(network, network(batch), batch).sum(), self.weight(batch)
+
+    def _losses(self, network: Any, scores: Tensor, batch: Any) -> Tensor:
+        """Losses that add up to that of the batch."""
+        if self.function is None:
+            return self._chain(network).loss(scores, batch.targets, batch.lengths)  # type: ignore[no-any-return]
+        known = batch.targets >= 0
+        return own_losses(self.function, scores[known], batch.targets[known].long(), "tag")
 
     def weight(self, batch: WordBatch | Batch) -> Tensor:
         """Number of the known tags."""
@@ -191,7 +210,7 @@ class Tagging:
         assert batch.targets is not None  # noqa: S101
         scores, chain = network(batch), self._chain(network)
         found = chain.decode(scores, batch.lengths).cpu()
-        loss = float(chain.loss(scores, batch.targets, batch.lengths).sum())
+        loss = float(self._losses(network, scores, batch).sum())
         real = torch.arange(found.shape[1]) < batch.lengths.unsqueeze(1)
         tags, targets = (column[real].numpy() for column in (found, batch.targets.cpu()))
         unseen = np.zeros(len(tags), bool)
@@ -218,8 +237,12 @@ class Tagging:
             metrics |= _span_metrics(found, targets, lengths, self.parts)
         else:
             metrics["macro_f1"] = _macro_f1(found[judged], targets[judged])
-        known = (targets >= 0).sum()
-        return {**metrics, "loss": sum(o.loss for o in observed) / max(int(known), 1)}
+        known = targets >= 0
+        metrics["loss"] = sum(o.loss for o in observed) / max(int(known.sum()), 1)
+        if not self.own or self.classes is None:
+            return metrics
+        predicted, true = found[known], targets[known]
+        return self.own.beside(metrics, self.classes[true], self.classes[predicted], scores=predicted, codes=true)
 
     def items(self, observed: list[Observed]) -> np.ndarray | None:
         """Right tags and known tags of each sentence, `(sentences, 2)`; None where F1 is compared."""

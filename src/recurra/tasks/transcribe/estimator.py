@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self
 
 import msgspec
@@ -33,6 +34,8 @@ from recurra.tasks.fitting import CheckpointConfig, Prepared, Validation
 from recurra.tasks.params import param
 from recurra.tasks.starting.embedding import Embedding, vectors_of
 from recurra.tasks.subject import Subject
+from recurra.training.extensions import KNOWN
+from recurra.training.own import OwnMetrics
 
 from .decode import align, needed_steps
 from .network import BLANK, BLANK_ID, CTCObjective, SpokenBatches, TranscribingNetwork, ctc_losses
@@ -120,11 +123,13 @@ class Transcriber(Embedding, Estimator):
     frames: int = param(3, at_least=1, at_most=1000, search=(2, 3, 4), shapes=True)
     beam_size: int = param(1, at_least=1, at_most=1000)
     length_bonus: float = 0.0
+    metrics: Any = param(None)  # noqa: RUF009  (it is a field)
 
     task = "transcribe"
     folder_config = TranscribeConfig
     service_class = TranscribeService
     simple_models: ClassVar = (FrequentText,)
+    functions: ClassVar = MappingProxyType({**KNOWN, "metrics": ()})
 
     def fit(
         self,
@@ -241,7 +246,7 @@ class Transcriber(Embedding, Estimator):
         return [FrequentText("most frequent text", "", max(texts, key=lambda text: (texts[text], text)))], {}
 
     def _objective(self) -> CTCObjective:
-        return CTCObjective(self.text_encoder_, self.beam_size, self.length_bonus)
+        return CTCObjective(self.text_encoder_, self.beam_size, self.length_bonus, OwnMetrics(self.metrics))
 
     # predicting
 

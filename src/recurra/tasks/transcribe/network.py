@@ -16,6 +16,7 @@ from recurra.data.files.audio import needed
 from recurra.nn import SequenceEncoder, SpectrumMask, stack_frames
 from recurra.ops import Linear
 from recurra.ops import dropout as drop
+from recurra.training.own import OwnMetrics
 
 from .decode import beam_search, greedy
 
@@ -80,14 +81,15 @@ class CTCObjective:
         encoder: of the texts.
         beam: see `Transcriber`.
         length_bonus: see `Transcriber`.
+        own: further metrics of the texts.
     """
 
     monitor = "cer"
     monitor_mode = "min"
     perfect: float | None = 0.0
 
-    def __init__(self, encoder: TextEncoder, beam: int, length_bonus: float) -> None:
-        self.encoder, self.beam, self.length_bonus = encoder, beam, length_bonus
+    def __init__(self, encoder: TextEncoder, beam: int, length_bonus: float, own: OwnMetrics | None = None) -> None:
+        self.encoder, self.beam, self.length_bonus, self.own = encoder, beam, length_bonus, own
 
     def loss(self, network: torch.nn.Module, batch: SpokenBatch) -> tuple[Tensor, Tensor]:
         """Sum of the negative log-probabilities of the texts, and the number of their tokens."""
@@ -125,12 +127,13 @@ class CTCObjective:
         letters = sum(len(text) for text, _ in pairs)
         words = sum(len(text.split()) for text, _ in pairs)
         spelled = [(loss, tokens) for _, _, loss, tokens in rows if not np.isposinf(loss)]
-        return {
+        metrics = {
             "cer": sum(distance(*pair) for pair in pairs) / max(letters, 1),
             "wer": sum(distance(text.split(), found.split()) for text, found in pairs) / max(words, 1),
             "exact": sum(text == found for text, found in pairs) / len(pairs),
             "loss": sum(loss for loss, _ in spelled) / max(sum(tokens for _, tokens in spelled), 1),
         }
+        return self.own.beside(metrics, [row[0] for row in rows], [row[1] for row in rows]) if self.own else metrics
 
     def items(self, observed: list[Any]) -> np.ndarray:
         """Edits and letters of each recording, `(recordings, 2)`."""

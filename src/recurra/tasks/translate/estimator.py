@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import msgspec
@@ -31,6 +32,8 @@ from recurra.tasks.starting.embedding import Embedding, vectors_of
 from recurra.tasks.subject import Subject
 from recurra.tasks.tuning.parts import Data, cut_rows, share_of
 from recurra.tasks.tuning.ranges import Range
+from recurra.training.extensions import KNOWN
+from recurra.training.own import OwnMetrics
 
 from .alignment import Alignment
 from .baselines import Neighbours
@@ -138,11 +141,24 @@ class Translator(Embedding, Estimator):
     beam_size: int = param(5, at_least=1, at_most=1000)
     length_penalty: float = 1.0
     neighbours: int = param(20_000, at_least=0)
+    loss: Any = param(  # noqa: RUF009  (it is a field)
+        None,
+        "",
+        "function of scores `(tokens, vocabulary)` and numbers of the next tokens `(tokens,)`, as tensors, that "
+        "returns one value per token, in place of the cross entropy with `label_smoothing`.",
+    )
+    metrics: Any = param(  # noqa: RUF009  (it is a field)
+        None,
+        "",
+        "further metrics of the validation data and of `evaluate`: a function of the references of each source, a list "
+        "of texts, and its translation; an object as those of torchmetrics for texts; a list, or a dictionary by name.",
+    )
 
     task = "translate"
     folder_config = TranslateConfig
     service_class = TranslateService
     min_steps: ClassVar = 4000
+    functions: ClassVar = MappingProxyType({**KNOWN, "loss": (), "metrics": ()})
 
     @property
     def accepts_text(self) -> bool:
@@ -274,8 +290,9 @@ class Translator(Embedding, Estimator):
         if self.neighbours_ is None:
             return {}
         nearest = self.neighbours_.translate([batches.texts[row] for row in batches.references])
-        metrics = corpus_metrics(nearest, list(batches.references.values()), self.bleu_tokens_)
-        return {NEAREST: Measured(metrics)}
+        references = list(batches.references.values())
+        metrics = corpus_metrics(nearest, references, self.bleu_tokens_)
+        return {NEAREST: Measured(objective.own.beside(metrics, references, nearest))}
 
     def _build(self) -> EncoderDecoder:
         return EncoderDecoder(
@@ -295,6 +312,8 @@ class Translator(Embedding, Estimator):
             beams=beams,
             length_penalty=self.length_penalty,
             bleu_tokens=self.bleu_tokens_,
+            loss=self.loss,
+            own=OwnMetrics(self.metrics),
         )
 
     def _evaluation_objective(self) -> Translating:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recurra.data import TextEncoder
 from recurra.data.batching.pairs import PairBatch
+from recurra.training.own import OwnMetrics, own_losses
 
 from .metrics import corpus_metrics
 from .network import EncoderDecoder, is_known, shifted
@@ -44,6 +45,8 @@ class Translating:
         beams: of the search; 1 for greedy decoding.
         length_penalty: of the search.
         bleu_tokens: how BLEU cuts texts.
+        loss: function of a user for the loss of each token; anything else keeps the loss.
+        own: further metrics of the translations, with the references of each.
     """
 
     monitor = "bleu"  # chrF praises a lone full stop, which is what an untrained decoder says; BLEU gives it nothing
@@ -59,7 +62,10 @@ class Translating:
         beams: int,
         length_penalty: float,
         bleu_tokens: str,
+        loss: Any = None,
+        own: OwnMetrics | None = None,
     ) -> None:
+        self.function, self.own = loss if callable(loss) else None, own
         self.encoder, self.limit, self.smoothing, self.bleu_tokens = encoder, limit, smoothing, bleu_tokens
         self.search = {"beams": beams, "length_penalty": length_penalty}
 
@@ -93,9 +99,12 @@ class Translating:
         found = [text for row in observed for text in row[2]]
         references = [known for row in observed for known in row[3]]
         metrics = {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
-        return {**corpus_metrics(found, references, self.bleu_tokens), **metrics}
+        metrics = {**corpus_metrics(found, references, self.bleu_tokens), **metrics}
+        return self.own.beside(metrics, references, found) if self.own else metrics
 
     def _cross_entropy(self, network: torch.nn.Module, batch: PairBatch, smoothing: float) -> tuple[Tensor, Tensor]:
         scores, expected = network(batch.values, batch.lengths, batch.targets, batch.target_lengths)
+        if self.function is not None:
+            return own_losses(self.function, scores, expected, "token").sum(), self.weight(batch)
         total = torch.nn.functional.cross_entropy(scores, expected, reduction="sum", label_smoothing=smoothing)
         return total, self.weight(batch)

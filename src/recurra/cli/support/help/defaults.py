@@ -130,6 +130,8 @@ DEFAULTS = {
         "char_hidden_size": "64",
         "token_dropout": "0.3",
         "crf": "no",
+        "loss": "",
+        "metrics": "",
     },
     "forecast": {
         "cell": "gru",
@@ -170,6 +172,7 @@ DEFAULTS = {
         "calendar": "yes",
         "decoding": "direct",
         "fill_gaps": "no",
+        "metrics": "",
     },
     "generate": {
         "cell": "lstm",
@@ -246,6 +249,8 @@ DEFAULTS = {
         "beam_size": "5",
         "length_penalty": "1",
         "neighbours": "20000",
+        "loss": "",
+        "metrics": "",
     },
     "fill": {
         "cell": "lstm",
@@ -319,6 +324,7 @@ DEFAULTS = {
         "frames": "3",
         "beam_size": "1",
         "length_bonus": "0",
+        "metrics": "",
     },
 }
 
@@ -326,7 +332,6 @@ CHOICES = {
     "characters": ("jamo", "char", "none"),
     "decoding": ("direct", "recursive"),
     "direction": ("both", "forward", "backward"),
-    "loss": ("l1", "l2", "huber"),
     "memory": ("full", "recompute"),
     "pooling": ("last", "mean", "max", "attention"),
     "precision": ("float32", "bfloat16"),

@@ -11,6 +11,7 @@ _VALUES = {
     **CHOICES,
     "cell": (*names(memoryless=False), NO_MEMORY),
     "device": ("auto", "cpu", "cuda"),
+    "loss": ("l1", "l2", "huber"),
     "optimizer": ("adamw", "adam", "nadam", "radam", "adagrad", "rmsprop", "sgd"),
     "schedule": ("cosine", "linear", "constant"),
 }

@@ -14,6 +14,7 @@ from recurra.tasks.base import PREDICT_BATCH, beside
 from recurra.tasks.baselines import compare
 from recurra.tasks.forecast.baselines import simple as references
 from recurra.tasks.forecast.decode import Way, score
+from recurra.training.own import OwnMetrics
 
 PARTS = ("training", "validation", "test")
 
@@ -43,18 +44,19 @@ def measure(forecaster: Any, panel: Panel, spans: Sequence[tuple[int, int]]) -> 
     windows, levels = forecaster._windows(panel, spans, PREDICT_BATCH), forecaster._levels()
     weight, bias = (tensor.cpu() for tensor in (forecaster._network.linear_weight, forecaster._network.linear_bias))
     begun = zip(panel.series, forecaster._begun(spans), strict=True)
-    sizes = np.stack([forecaster.preparation_.scale(series, begin)[1] for series, (begin, _) in begun])
+    scales = np.stack([forecaster.preparation_.scale(series, begin) for series, (begin, _) in begun])
     ways: dict[str, Way] = {
         "network": lambda batch: forecaster._answer(batch.values, batch.future),
         **references.ways(windows, forecaster.season_, weight, bias),
     }
-    measured = score(windows, ways, sizes, forecaster._compared_metric)
+    own = OwnMetrics(forecaster.metrics)
+    measured = score(windows, ways, scales, forecaster._compared_metric, own)
     found = measured.pop("network")
     comparison = compare(found, measured, forecaster._compared_metric, greater=False)
-    own, metrics = found.metrics, {name: one.metrics for name, one in measured.items()}
+    metrics, others = found.metrics, {name: one.metrics for name, one in measured.items()}
     if len(levels) < 2:
-        own.pop("coverage")
+        metrics.pop("coverage")
     else:
-        own["coverage_wanted"] = round(levels[-1] - levels[0], 9)
-    baselines = {name: {k: v for k, v in f.items() if k != "coverage"} for name, f in metrics.items()}
-    return {**own, "n": windows.count, **beside(baselines, comparison)}
+        metrics["coverage_wanted"] = round(levels[-1] - levels[0], 9)
+    baselines = {name: {k: v for k, v in f.items() if k != "coverage"} for name, f in others.items()}
+    return {**metrics, "n": windows.count, **beside(baselines, comparison)}
