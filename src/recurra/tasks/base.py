@@ -468,7 +468,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
             self.metrics_["cross_validation"] = crossed
             found = no_held_out(objective.monitor, crossed)
         if found is not None and found.light != "green":
-            found = self._not_learnt(batches, objective) or found
+            found = self._not_learnt(batches, self._training_objective()) or found
         self._conclude(found)
 
     def _details(self, observed: list[Any]) -> dict[str, Any]:

@@ -171,6 +171,15 @@ class MyCell(cells.GRU):
     name = "mine"
 
 
+def test_several_labels(tmp_path):
+    labels = [["hot"], [], ["hot", "loud"], ["loud"]] * 10
+    model = fitted(recurra.SequenceClassifier, drawn(40), labels)
+    x = drawn(1, 3, 1, 50)[0]
+    path = recurra.export(model, tmp_path / "labels.c")
+    assert difference(run_steps(path, x, "gcc"), answers(model, x)) <= 1e-5
+    assert "labels above 0.5" in path.read_text(encoding="utf-8")
+
+
 REFUSED = [
     (nn.GRU(3, 4, bidirectional=True), r"bidirectional.*train with --one-direction"),
     (nn.Recurrent(MyCell(), 3, 4), "the cell mine has no form in C; train with one of the cells lstm, gru"),

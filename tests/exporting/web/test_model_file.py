@@ -43,6 +43,19 @@ def test_200_texts_have_the_same_probabilities(classifier, run):
     assert [answer["label"] for answer in found] == model.predict(X).tolist()
 
 
+@pytest.mark.parametrize("matrix", [False, True])
+def test_several_labels(matrix, tmp_path):
+    X = texts(60)
+    labels = [[name for name, word in (("film", "영화"), ("good", "good")) if word in text] for text in X]
+    y = [[int(name in row) for name in ("film", "good")] for row in labels] if matrix else labels
+    options = {"hidden_size": 8, "tokens": "word", "epochs": 4, "learning_rate": 0.05}
+    model = SequenceClassifier(**options, verbose=0).fit(X, y)
+    (found,) = run([{"model": export(model, tmp_path / "m.safetensors"), "call": "predict", "inputs": X}])
+    chances = model.predict_proba(X)
+    np.testing.assert_allclose([answer["probabilities"] for answer in found], chances, **TOLERANCE)
+    assert [answer["labels"] for answer in found] == [model.classes_[row > 0.5].tolist() for row in chances]
+
+
 def test_steps_end_with_the_answer_for_the_text(classifier):
     model, path = classifier
     X = texts(5, seed=2)

@@ -189,11 +189,61 @@ def test_partial_fit_takes_parts_with_some_of_the_labels():
 
 
 def test_series_train_one_network():
-    clf, series = SequenceClassifier(), [np.ones((4, 1))] * 60
+    clf = SequenceClassifier()
     assert not clf._may_have_members(clf._column(LABELS, 60))
     assert clf._may_have_members(clf._column(["a", "b"] * 30, 60))
-    with pytest.raises(UsageError, match="several labels for each sequence do not go with members"):
-        SequenceClassifier(hidden_size=4, verbose=0, members=3).fit(series, LABELS)
+
+
+def test_networks_that_are_averaged():
+    rows = np.random.default_rng(0).normal(size=(40, 6, 2)).astype(np.float32)
+    several = [[name for name, there in zip("ab", row.mean(0) > 0, strict=True) if there] for row in rows]
+    clf = SequenceClassifier(hidden_size=4, epochs=2, members=3, preset="steps", verbose=0).fit(rows, several)
+    values = torch.from_numpy(((rows - clf.encoder_.mean) / clf.encoder_.scale).astype(np.float32))
+    with torch.no_grad():
+        alone = [torch.sigmoid(member(values, torch.full((40,), 6))) for member in clf.network_.members]
+    np.testing.assert_allclose(clf.predict_proba(rows), torch.stack(alone).mean(0), atol=1e-5)
+    assert {"micro_f1", "loss_steps"} <= {name.removeprefix("valid_") for name in clf.history_[0]}
+    assert clf.evaluate(rows, several)["micro_f1"] > 0
+
+
+@pytest.mark.parametrize("given", ["balanced", {"joy": 5.0, "fear": 0.0}])
+def test_weights_of_labels(given):
+    clf = SequenceClassifier(**SMALL, epochs=1, class_weight=given, validation_fraction=0.0).fit(TEXTS, LABELS)
+    weights = clf._label_weights.numpy()
+    if given == "balanced":
+        sums = weights * np.stack([1 - MATRIX, MATRIX]).sum(1)
+        np.testing.assert_allclose(sums, 30, rtol=1e-5)
+    else:
+        assert weights.tolist() == [[1, 1, 1], [1, 0, 5]]
+    output, target = torch.randn(60, 3), torch.from_numpy(MATRIX).float()
+    each = torch.nn.functional.binary_cross_entropy_with_logits(output, target, reduction="none").numpy()
+    expected = (each * np.where(MATRIX, weights[1], weights[0])).mean(1)
+    np.testing.assert_allclose(clf._training_objective().losses(output, target), expected, rtol=1e-5)
+    np.testing.assert_allclose(clf._objective().losses(output, target), each.mean(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("weight", "share"), [(None, 0.25), ("balanced", 0.5)])
+def test_weights_move_the_probability_of_a_rare_label(weight, share):
+    texts, labels = ["so odd"] * 60, [["rare", "other"]] * 15 + [["other"]] * 15 + [[]] * 30
+    options = {**SMALL, "epochs": 20, "learning_rate": 0.02, "validation_fraction": 0.0, "dropout": 0.0}
+    model = SequenceClassifier(**options, class_weight=weight).fit(texts, labels)
+    assert model.predict_proba(["so odd"])[0, 1] == pytest.approx(share, abs=0.07)
+
+
+def test_sets_hold_all_labels_with_the_stated_share():
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(900, 5, 3)).astype(np.float32)
+    several = (rows.mean(1) + random.normal(size=(900, 3)) * 0.3 > 0).astype(int)
+    clf = SequenceClassifier(hidden_size=8, epochs=6, validation_fraction=0.3, verbose=0).fit(rows[:600], several[:600])
+    for coverage in (0.8, 0.95):
+        found = clf.evaluate(rows[600:], several[600:], coverage=coverage)
+        sets = clf.predict_set(rows[600:], coverage)
+        held = [set(np.flatnonzero(row)) <= set(labels) for row, labels in zip(several[600:], sets, strict=True)]
+        assert found["coverage"] == np.mean(held) == pytest.approx(coverage, abs=0.05)
+        assert found["mean_set_size"] == np.mean([len(labels) for labels in sets])
+    service = clf.service()
+    (answer,) = service.answers([rows[0]], service.Options(coverage=0.95))
+    assert answer["set"] == [str(label) for label in clf.predict_set(rows[:1], 0.95)[0]]
 
 
 @pytest.mark.parametrize(
@@ -219,19 +269,18 @@ def test_large_tables_are_refused(tmp_path):
         SequenceClassifier(**SMALL).fit(PieceColumn(table, 0), PieceColumn(table, 1), checkpoint=tmp_path / "run")
 
 
-def test_what_does_not_go_with_labels(model, tmp_path):
-    with pytest.raises(UsageError, match="do not go with class_weight"):
-        SequenceClassifier(**SMALL, class_weight="balanced").fit(TEXTS, LABELS)
-    with pytest.raises(UsageError, match="has no sets of classes"):
-        model.predict_set(TEXTS[:1])
+def test_what_does_not_go_with_labels(model):
+    own = {"class_weight": "balanced", "loss": torch.nn.functional.binary_cross_entropy_with_logits}
+    with pytest.raises(UsageError, match="class_weight of several labels weighs the loss of each label"):
+        SequenceClassifier(**SMALL, **own).fit(TEXTS, LABELS)
+    with pytest.raises(UsageError, match="class_weight names the class 'odd'"):
+        SequenceClassifier(**SMALL, class_weight={"odd": 2}).fit(TEXTS, LABELS)
     with pytest.raises(UsageError, match="several labels are evaluated on all data at once"):
         model.running_evaluation()
     with pytest.raises(DataError, match="the label 'odd' was not in the training data"):
         model.evaluate(TEXTS[:2], [["joy"], ["odd", "joy"]])
     with pytest.raises(DataError, match="2 columns of labels, but the model was trained on 3"):
         model.evaluate(TEXTS, MATRIX[:, :2])
-    with pytest.raises(UsageError, match="not possible for a classifier with several labels"):
-        recurra.export(model, tmp_path / "m.html")
     with pytest.raises(DataError, match="trained on one class for each"):
         SequenceClassifier(**SMALL, epochs=1).fit(TEXTS, ["a", "b"] * 30).evaluate(TEXTS, LABELS)
     with pytest.raises(DataError, match="unequal length"):

@@ -25,6 +25,8 @@ def emulate(plan: Plan, x: np.ndarray) -> np.ndarray:
     if plan.head is None:
         return output
     scores = apply(plan.head, _pooled(plan, output))
+    if plan.task == "labels":
+        return _sigmoid(scores)
     if plan.target is None:
         shares = np.exp(scores - scores.max(1, keepdims=True))
         return shares / shares.sum(1, keepdims=True)

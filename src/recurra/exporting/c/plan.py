@@ -194,8 +194,8 @@ class Plan:
         layers: the recurrent layers.
         inputs: names of the inputs of a step.
         outputs: names of the outputs.
-        task: `"classify"`, `"regress"` or `"forecast"`; `"layer"` for a layer alone, which has its hidden state
-            as outputs.
+        task: `"classify"`, `"labels"`, `"regress"` or `"forecast"`; `"layer"` for a layer alone, which has its
+            hidden state as outputs.
         scaling: scaling of the inputs; None for a layer alone.
         pooling: `"last"`, `"mean"`, `"max"` or `"attention"`.
         attention: score of a step, for the pooling `"attention"`.

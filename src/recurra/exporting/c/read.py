@@ -13,7 +13,6 @@ from recurra.nn import RECURRENT, Memoryless
 from recurra.tasks.base import Estimator
 from recurra.tasks.forecast.estimator import Forecaster
 from recurra.tasks.many_to_one.estimator import SequenceEstimator
-from recurra.tasks.many_to_one.labels.targets import refuse_export
 from recurra.tasks.many_to_one.series.ensemble import one_network
 from recurra.tasks.serving.names import column_names, output_names
 
@@ -59,7 +58,6 @@ def _of_sequences(model: Any) -> Plan:
             f"the model reads {'texts' if encoder.kind == 'text' else 'recordings'}, but the C file takes numbers; "
             "train on numeric series of features that your device computes step by step"
         )
-    refuse_export(model, "a C file")
     network = one_network(model, "a C file")
     cell, layers = layer_of(network.encoder.recurrent)
     inputs = column_names(model) or [f"x{i}" for i in range(encoder.features)]
@@ -70,7 +68,7 @@ def _of_sequences(model: Any) -> Plan:
         layers=layers,
         inputs=tuple(map(str, inputs)),
         outputs=tuple(output_names(model)),
-        task=model.task,
+        task="labels" if model.target_kind == "labels" else model.task,
         scaling=Scaling(encoder.mean, encoder.scale, encoder.masked),
         pooling=pooling.how,
         attention=None if pooling.score is None else linear(pooling.score),

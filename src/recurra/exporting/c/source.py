@@ -172,6 +172,7 @@ def _interface(plan: Plan) -> str:
     missing = "" if plan.task == "layer" else ", in the units of the training data; NAN is a missing value"
     outputs = {
         "classify": "the probability of each class, given all steps so far",
+        "labels": "the probability of each label, given all steps so far; labels above 0.5 are the answer",
         "regress": "the prediction in the units of the training data, given all steps so far",
         "forecast": "the forecast of the next steps, in the units of the training data",
         "layer": "the hidden state of the top layer",

@@ -163,9 +163,13 @@ export class Sequences {
   }
 
   #answer(scores) {
-    const { classes, mean, scale } = this.#config.target;
+    const { classes, several, mean, scale } = this.#config.target;
     finite(scores);
     if (!classes) return { scores, values: Array.from(scores, (score, i) => score * scale[i] + mean[i]) };
+    if (several) {
+      const probabilities = scores.map((score) => 1 / (1 + Math.exp(-score)));
+      return { scores, probabilities, labels: classes.filter((_, i) => scores[i] > 0) };
+    }
     const top = largest(scores);
     const powers = Array.from(scores, (score) => Math.exp(score - top));
     const sum = powers.reduce((total, power) => total + power, 0);

@@ -28,9 +28,9 @@ export function forecastRows(forecast, about) {
 }
 
 const forms = {
-  probabilities({ probabilities, label }) {
+  probabilities({ probabilities, label, labels }) {
     const rows = Object.entries(probabilities).sort((a, b) => b[1] - a[1]);
-    return [R.el("p.result-line", {}, R.el("b", {}, label), ` ${percent(probabilities[label])}`), bars(rows.slice(0, SHOWN), t("class")),
+    return [R.el("p.result-line", {}, R.el("b", {}, labels ? labelsOf(labels) : label), labels ? null : ` ${percent(probabilities[label])}`), bars(rows.slice(0, SHOWN), t("class")),
       rows.length > SHOWN ? details(t("asTable"), grid([t("class"), t("probability")], rows)) : null];
   },
   value({ value }, about) {
@@ -74,6 +74,7 @@ const forms = {
   },
 };
 
+const labelsOf = (labels) => labels.join(", ") || "—";
 const numbered = (tags) => tags.map((_, i) => String(i + 1));
 const formOf = (answer) => answer.probabilities ? "probabilities" : "value" in answer ? "value" : answer.tags ? "tags" : "tag" in answer ? "tag" : answer.forecast ? "forecast"
   : "translation" in answer ? "translation" : answer.blanks ? "blanks" : "text" in answer ? "transcript" : "next" in answer ? "next" : "other";
@@ -84,7 +85,7 @@ export const shown = (answer, about, input) => [forms[formOf(answer)](answer, ab
 // One sentence for screen readers.
 export function inWords(answer) {
   switch (formOf(answer)) {
-    case "probabilities": return `${answer.label} ${percent(answer.probabilities[answer.label])}`;
+    case "probabilities": return answer.labels ? labelsOf(answer.labels) : `${answer.label} ${percent(answer.probabilities[answer.label])}`;
     case "value": return [answer.value].flat().map((one) => number(one)).join(", ");
     case "tags": return (answer.words ?? numbered(answer.tags)).map((word, i) => `${word} ${answer.tags[i]}`).join(", ");
     case "forecast": return answer.forecast.slice(0, 3).map((row) => number(row.forecast ?? Object.values(row).find((v) => typeof v === "number"))).join(", ");

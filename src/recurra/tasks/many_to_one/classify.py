@@ -19,10 +19,9 @@ from recurra.tasks.fitting import Prepared
 from recurra.tasks.starting.reuse import fit_one_pass
 from recurra.tasks.starting.weights import joined_classes
 
-from .conformal import Calibration
 from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights, joined
-from .labels.objective import LabelLoss, by_label, constant_labels
-from .labels.targets import LabelSets, as_label_lists, chosen, holds_labels, one_kind, refuse
+from .labels.objective import LabelLoss, balanced, by_label, constant_labels
+from .labels.targets import LabelSets, as_label_lists, chosen, holds_labels, one_kind
 from .metrics.classes import by_class, confusions, describe_classes, running_report
 from .metrics.own import Judged, extended
 from .metrics.plot import MOST_NAMES, draw_matrix
@@ -160,6 +159,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     without_limit = "every class is in each set"
     label_sets_ = cast("LabelSets | None", None)
     _label_names = cast("Sequence[str] | None", None)
+    _label_weights = cast("Tensor | None", None)
+    """During `fit`, the weights of several labels in the loss, see `LabelLoss`."""
 
     declared: ClassVar[np.ndarray | None] = None
     """In a call of `partial_fit`, the classes that the data may have."""
@@ -200,14 +201,16 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         """The classes that may be the true one, for each sequence: split conformal prediction.
 
         If new sequences are like those of the calibration, the share of sets that hold the true class is at least
-        `coverage` on average. This holds over all sequences, not for each class.
+        `coverage` on average. This holds over all sequences, not for each class. With several labels, a set holds all
+        true labels with this share.
 
         Args:
             X: sequences as in `fit`.
             coverage: the share.
 
         Returns:
-            For each sequence an array of classes, the most probable first. It has at least one class.
+            For each sequence an array of classes, the most probable first. It has at least one class; of several
+            labels it may have none.
 
         Raises:
             UsageError: the model has no calibration, see `calibrate`.
@@ -222,25 +225,30 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             chances: probabilities `(batch, classes)`.
             limits: as `Calibration.limits` gives them.
         """
-        order, inside = np.argsort(-chances, axis=1, kind="stable"), _inside(chances, limits)
+        order, inside = np.argsort(-chances, axis=1, kind="stable"), self._inside(chances, limits)
         return [self.classes_[row[mask[row]]] for row, mask in zip(order, inside, strict=True)]
 
-    def calibration(self) -> Calibration:
-        """See `SequenceEstimator.calibration`; of several labels there is none."""
-        if self.label_sets_ is not None:
-            raise UsageError("a model of several labels has no sets of classes; predict_proba has the probabilities")
-        return super().calibration()
+    def _inside(self, chances: np.ndarray, limits: np.ndarray) -> np.ndarray:
+        """Returns which classes are in the set of each sequence, `(batch, classes)`; the most probable one always is.
 
-    def _calibrate_on(self, observed: list[Any]) -> None:
+        Of several labels, a set may be empty.
+        """
+        inside = -chances.astype(np.float64) <= limits
         if self.label_sets_ is None:
-            super()._calibrate_on(observed)
+            inside[np.arange(len(chances)), chances.argmax(1)] = True
+        return inside
 
     def _scores(self, output: np.ndarray, target: np.ndarray) -> np.ndarray:
-        return -self._answers(output)[np.arange(len(target)), target][:, None]
+        chances = self._answers(output)
+        if self.label_sets_ is not None:  # of the true label that is found last
+            return -np.where(target > 0, chances, 1.0).min(1, keepdims=True)
+        return -chances[np.arange(len(target)), target][:, None]
 
     def regions(self, output: np.ndarray, target: np.ndarray, coverage: float) -> tuple[np.ndarray, np.ndarray]:
         """See `SequenceEstimator.regions`."""
-        inside = _inside(self._answers(output), self.calibration().limits(coverage))
+        inside = self._inside(self._answers(output), self.calibration().limits(coverage))
+        if self.label_sets_ is not None:
+            return (inside | (target <= 0)).all(1, keepdims=True), inside.sum(1)[:, None]
         return inside[np.arange(len(target)), target][:, None], inside.sum(1)[:, None]
 
     def _answers(self, outputs: np.ndarray) -> np.ndarray:
@@ -268,9 +276,12 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return as_column(as_label_lists(y), rows, name)
 
     def _may_have_members(self, y: np.ndarray) -> bool:
-        if holds_labels(y) and self.members not in (None, 1):
-            refuse(["members"])
-        return not holds_labels(y)
+        return not holds_labels(y) or self.members is not None
+
+    @property
+    def target_kind(self) -> str:
+        """See `SequenceEstimator.target_kind`."""
+        return "classes" if self.label_sets_ is None else "labels"
 
     def _prepare(self, X: Any, y: Any, sample_weight: Any, **options: Any) -> Prepared:
         columns = getattr(y, "columns", None)  # of a data frame
@@ -279,12 +290,28 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     def _fit_labels(self, y: np.ndarray) -> None:
         """Learns several labels, see `_fit_targets`."""
-        refuse(["class_weight"] if self.class_weight is not None else [])
         found = LabelSets.of(y, self._label_names).joined(self.declared, False)
         if self._start is not None and self._start.same:
             found = found.joined(self._start.model.classes_, bool(self.verbose))
         found.check(y)
         self.label_sets_, self.classes_ = found, found.classes
+        self._label_weights = self._weights_of_labels(y)
+
+    def _weights_of_labels(self, y: np.ndarray) -> Tensor | None:
+        """Returns the weights of several labels in the loss; None for no weights."""
+        if self.class_weight is None or self.label_sets_ is None:
+            return None
+        self._check_class_weight()
+        if self.loss is not None:
+            raise UsageError(
+                "class_weight of several labels weighs the loss of each label; leave out class_weight or loss"
+            )
+        if isinstance(self.class_weight, str):
+            return torch.from_numpy(balanced(self.label_sets_.encode(y).numpy())).float()
+        weights = torch.ones(2, len(self.classes_))
+        for at, label in enumerate(self.classes_.tolist()):
+            weights[1, at] = self.class_weight.get(label, 1.0)
+        return weights
 
     def _fit_targets(self, y: np.ndarray) -> None:
         self.label_sets_ = None
@@ -387,19 +414,19 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return Judged(self.classes_[target], self.classes_[output.argmax(1)], self._answers(output), target)
 
     def _objective_of_labels(self, training: bool = False) -> LabelLoss:
-        objective = LabelLoss(self.classes_.tolist(), training)
+        objective = LabelLoss(self.classes_.tolist(), training, self._label_weights if training else None)
         return extended(objective, self.loss, self.metrics, self._judged_by_label)
 
     def _judged_by_label(self, output: np.ndarray, target: np.ndarray) -> Judged:
         true = target.astype(np.int64)
         return Judged(true, chosen(output).astype(np.int64), self._answers(output), true)
 
-    def _training_objective(self) -> Any:
-        return super()._training_objective() if self.label_sets_ is None else self._objective_of_labels(training=True)
+    def _trained_objective(self) -> Any:
+        return super()._trained_objective() if self.label_sets_ is None else self._objective_of_labels(training=True)
 
     def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
-        if self.class_weight is None:
-            return weights
+        if self.class_weight is None or self.label_sets_ is not None:
+            return weights  # those of several labels are in the loss
         self._check_class_weight()
         from sklearn.utils.class_weight import compute_class_weight
 
@@ -465,10 +492,3 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         self.classes_ = np.array(config["classes"], dtype=config["dtype"])
         several = config.get("several", "")
         self.label_sets_ = LabelSets(self.classes_, several == "matrix") if several else None
-
-
-def _inside(chances: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Returns which classes are in the set of each sequence, `(batch, classes)`; the most probable one always is."""
-    inside = -chances.astype(np.float64) <= limits
-    inside[np.arange(len(chances)), chances.argmax(1)] = True
-    return inside

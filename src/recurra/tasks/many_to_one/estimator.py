@@ -224,7 +224,7 @@ class SequenceEstimator(Embedding, WithVectors):
         "",
         "for numeric series, number of networks whose answers are averaged. Each leaves out a part of the sequences, "
         "and is tested on it. None for 5 if there are 20 to 499 sequences, and neither `epochs`, `max_minutes`, "
-        "`validation_fraction`, validation data nor workers are given; else 1.",
+        "`validation_fraction`, validation data, workers nor several labels are given; else 1.",
         at_least=1,
         at_most=1000,
         none="for the default",
@@ -263,6 +263,11 @@ class SequenceEstimator(Embedding, WithVectors):
     def _column(self, y: Any, rows: int, name: str = "y") -> np.ndarray:
         """Targets as an array with one row for each sequence, see `as_column`."""
         return as_column(y, rows, name)
+
+    @property
+    def target_kind(self) -> str:
+        """What a sequence has: a class (`"classes"`), `"labels"` or `"numbers"`."""
+        raise NotImplementedError
 
     def _may_have_members(self, y: np.ndarray) -> bool:
         """Whether several networks may be averaged for these targets."""
@@ -508,15 +513,19 @@ class SequenceEstimator(Embedding, WithVectors):
         """Chooses the presets of the network, and the data of several networks."""
         self._steps = float(np.median(batches.store.lengths[batches.rows]))
         if members > 1:
-            regress = self.task == "regress"
-            self._selection = Selection(self._objective(), batches, members, strata, batches.seed, correct=regress)
+            objective, regress = self._trained_objective(), self.target_kind == "numbers"
+            self._selection = Selection(objective, batches, members, strata, batches.seed, correct=regress)
             batches, valid = self._selection.train, self._selection.valid
         values = self._selection.values if self._selection else 0
         self.series_ = SeriesConfig(candidates(self, members, self._steps), members, values)
         return batches, valid
 
     def _training_objective(self) -> Any:
-        return self._selection.objective if self._selection else self._objective()
+        return self._selection.objective if self._selection else self._trained_objective()
+
+    def _trained_objective(self) -> Any:
+        """Returns the objective of a single network in training."""
+        return self._objective()
 
     def _settings_of_run(self, prepared: Prepared, seed: int, checkpoint: CheckpointConfig) -> Settings:
         settings = super()._settings_of_run(prepared, seed, checkpoint)
@@ -533,7 +542,7 @@ class SequenceEstimator(Embedding, WithVectors):
             presets = {name: self.series_.presets[name] for name in network.presets}
             self.series_ = SeriesConfig(presets, self.series_.members, self.series_.values)
             if self.verbose and losses:
-                metric = "accuracy" if self.task == "classify" else "r2"
+                metric = {"classes": "accuracy", "labels": "micro_f1", "numbers": "r2"}[self.target_kind]
                 said = f"{'R²' if metric == 'r2' else metric} {row[f'valid_{metric}']:.4f}"
                 words = explain_choice(self.series_, losses, said)
                 if network.values is not None and not network.share:

@@ -192,6 +192,11 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
             raise DataError(f"y has {values.shape[1]} targets, but the model was trained on {found.shape[1]}")
         return float(r2_score(values, found[known], sample_weight=None if weights is None else weights[known]))
 
+    @property
+    def target_kind(self) -> str:
+        """See `SequenceEstimator.target_kind`."""
+        return "numbers"
+
     def _fit_targets(self, y: np.ndarray) -> None:
         if len(y) == 1:
             raise DataError("there is 1 sample with a target: a regressor needs several")

@@ -126,8 +126,7 @@ class ClassifyService(PooledService):
         """See `Service.answers`."""
         raw = self.estimator.predict_proba(self.sequences(items))
         if self.estimator.label_sets_ is not None:
-            self._sets(raw, options.coverage)  # refuses
-            return [label_answer(self.names, row, options.proba) for row in raw.astype(float).tolist()]
+            return self._answers_of_labels(raw, options)
         chances = raw.astype(float)
         sets = self._sets(raw, options.coverage)
         found = []
@@ -138,6 +137,13 @@ class ClassifyService(PooledService):
             if options.proba:
                 answer["probabilities"] = dict(zip(self.names, row, strict=True))
             found.append(answer)
+        return found
+
+    def _answers_of_labels(self, raw: np.ndarray, options: Any) -> list[dict[str, Any]]:
+        """Returns the answers of a model of several labels, for probabilities `(batch, labels)`."""
+        found = [label_answer(self.names, row, options.proba) for row in raw.astype(float).tolist()]
+        for answer, labels in zip(found, self._sets(raw, options.coverage) or (), strict=False):
+            answer["set"] = [str(label) for label in labels]
         return found
 
     def _sets(self, chances: np.ndarray, coverage: float | None) -> list[np.ndarray] | None:

@@ -42,7 +42,7 @@ const numbered = (count) => Array.from({ length: count }, (_, i) => count > 1 ? 
 
 const classify = {
   ...sequence,
-  answer: ({ probabilities, label }, { about }) => ({ label: String(label), probabilities: Object.fromEntries(about.classes.map((name, i) => [name, probabilities[i]])) }),
+  answer: ({ probabilities, label, labels }, { about }) => ({ ...(labels ? { labels: labels.map(String) } : { label: String(label) }), probabilities: Object.fromEntries(about.classes.map((name, i) => [name, probabilities[i]])) }),
   lines: (about) => about.classes,
   outputs: afterEach(({ probabilities }) => [...probabilities]),
   shares: true,

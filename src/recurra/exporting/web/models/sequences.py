@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from recurra.tasks.many_to_one.labels.targets import refuse_export
 from recurra.tasks.many_to_one.series.ensemble import one_network
 
 from .parts import Described, describe_tokenizer, linear
@@ -12,8 +11,8 @@ from .parts import Described, describe_tokenizer, linear
 
 def describe_classifier(model: Any) -> Described:
     """Returns the settings and tensors of a classifier."""
-    refuse_export(model, "a model file for JavaScript")
-    return _described(model, {"classes": model.classes_.tolist()})
+    several = {} if model.label_sets_ is None else {"several": True}
+    return _described(model, {"classes": model.classes_.tolist(), **several})
 
 
 def describe_regressor(model: Any) -> Described:

@@ -21,20 +21,24 @@ class LabelLoss(PooledObjective):
         classes: the labels.
         training: True to choose the best epoch by the loss. The F1 of a network that has hardly been trained is high by
             chance, as all its probabilities are near 0.5.
+        weights: weights of each label in the loss, `(2, labels)`: of the sequences without and with it; None for 1.
     """
 
     monitor = "micro_f1"
     monitor_mode = "max"
     perfect: float | None = 1.0
 
-    def __init__(self, classes: Sequence[Any], training: bool = False) -> None:
-        self.classes = classes
+    def __init__(self, classes: Sequence[Any], training: bool = False, weights: Tensor | None = None) -> None:
+        self.classes, self.weights = classes, weights
         if training:
             self.monitor, self.monitor_mode, self.perfect = "loss", "min", 1e-3
 
     def losses(self, output: Tensor, target: Any) -> Tensor:
         """Mean over the labels of the negative log-probability of the truth, `(batch,)`."""
         losses = torch.nn.functional.binary_cross_entropy_with_logits(output, target, reduction="none")
+        if self.weights is not None:
+            without, of_label = self.weights.to(losses)
+            losses = losses * torch.where(target > 0, of_label, without)
         return losses.mean(1)
 
     def measure(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
@@ -103,6 +107,24 @@ def by_label(
         }
         rows.append({"label": label, "n": n, **scores})
     return rows
+
+
+def balanced(targets: np.ndarray) -> np.ndarray:
+    """Returns weights with which the sequences with a label, and those without it, have the same sum.
+
+    Args:
+        targets: `(batch, labels)`, 1 for each label that a sequence has.
+
+    Returns:
+        `(2, labels)`, without and with the label. They are 1 if all sequences, or none, have it.
+
+    Example:
+        >>> balanced(np.array([[1, 1], [0, 1], [0, 1], [0, 1]])).round(2).tolist()
+        [[0.67, 1.0], [2.0, 1.0]]
+    """
+    count = (targets > 0).sum(0)
+    both = np.stack([len(targets) - count, count])
+    return np.where((both > 0).all(0), len(targets) / (2 * np.maximum(both, 1)), 1.0)
 
 
 def _share(part: float, whole: float) -> float | None:

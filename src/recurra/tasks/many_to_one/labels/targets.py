@@ -12,12 +12,11 @@ from torch import Tensor
 
 from recurra._util.messages import listed
 from recurra.data.columns.inputs import is_missing_value
-from recurra.errors import DataError, UsageError
+from recurra.errors import DataError
 from recurra.tasks.starting.weights import joined_classes
 
 LISTS = (list, tuple, set, frozenset, np.ndarray)
 """Types of the labels of a sequence."""
-ONLY_ONE_LABEL = "several labels for each sequence do not go with {}; leave it out"
 
 
 def as_label_lists(y: Any) -> Any:
@@ -161,18 +160,6 @@ def _check_matrix(y: np.ndarray) -> None:
             f"y has the shape {y.shape}, but holds values other than 0 and 1; give one class per sequence, a list of "
             "labels per sequence, or a matrix with a column of 0 and 1 for each label"
         )
-
-
-def refuse(names: Sequence[str]) -> None:
-    """Raises `UsageError` if there are parameters that do not go with several labels."""
-    if names:
-        raise UsageError(ONLY_ONE_LABEL.format(" or ".join(names)))
-
-
-def refuse_export(estimator: Any, what: str) -> None:
-    """Raises `UsageError` for a model with several labels for each sequence."""
-    if getattr(estimator, "label_sets_", None) is not None:
-        raise UsageError(f"{what} is not possible for a classifier with several labels; recurra serve runs it")
 
 
 def label_answer(names: Sequence[str], chances: Sequence[float], proba: bool) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Ensemble(torch.nn.Module):
 
     Args:
         presets: networks by the name of their preset.
-        classes: whether probabilities are averaged, and outputs are logarithms of them.
+        kind: `"classes"` or `"labels"` to average probabilities, of which the outputs are logits; else `"numbers"`.
         values: for numbers, a linear map to whose answer the average is added.
 
     Attributes:
@@ -78,11 +78,11 @@ class Ensemble(torch.nn.Module):
     share: Tensor
 
     def __init__(
-        self, presets: Mapping[str, Sequence[torch.nn.Module]], classes: bool, values: ValuesMap | None = None
+        self, presets: Mapping[str, Sequence[torch.nn.Module]], kind: str, values: ValuesMap | None = None
     ) -> None:
         super().__init__()
         self.presets = torch.nn.ModuleDict({name: torch.nn.ModuleList(each) for name, each in presets.items()})
-        self.classes, self.values = classes, values
+        self.kind, self.values = kind, values
         self.register_buffer("share", torch.ones(()))
 
     @property
@@ -101,7 +101,10 @@ class Ensemble(torch.nn.Module):
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Outputs `(batch, outputs)` for features `(batch, time, features)`."""
         outputs = [member(values, lengths) for member in self.members]
-        if self.classes:
+        if self.kind == "labels":
+            shares = reduce(torch.add, [output.double().sigmoid() for output in outputs]) / len(outputs)
+            return shares.logit(eps=1e-12).to(values.dtype)
+        if self.kind == "classes":
             chances = [output.double().softmax(-1) for output in outputs]
             return (reduce(torch.add, chances) / len(chances)).clamp(min=1e-12).log().to(values.dtype)
         average = reduce(torch.add, outputs) / len(outputs)

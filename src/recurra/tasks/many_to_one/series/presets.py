@@ -153,7 +153,7 @@ def network_for(estimator: Any, config: SeriesConfig, build: Any) -> torch.nn.Mo
     width, outputs = estimator.encoder_.input_size, estimator._output_size()
     values = ValuesMap(width, config.values, outputs) if config.values else None
     members = {name: [build(name, size) for _ in range(config.members)] for name, size in config.presets.items()}
-    return Ensemble(members, estimator.task == "classify", values)
+    return Ensemble(members, estimator.target_kind, values)
 
 
 class Selection:
