@@ -7,6 +7,7 @@
 #include "export_gates.h"
 #include "fingerprint.h"
 #include "linear.h"
+#include "masks.h"
 #include "single_step.h"
 #include "step_session.h"
 
@@ -127,33 +128,18 @@ std::unique_ptr<StepSession<T>> open_session(const Spec& spec, const std::vector
     else return std::make_unique<PackedStepSession<T>>(spec, weights, bf16);
 }
 
-typedef uint32_t Words __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
-
-// 32 random bits per lane, by a hash of the seed and the index; the first index is `at`.
-inline Words draw(Words lane, int64_t at, uint64_t seed) {
-    Words x = (lane + uint32_t(at)) ^ uint32_t(seed);
-    for (uint32_t factor : {0x7feb352du, 0x846ca68bu}) x = (x ^ x >> 16) * factor, x ^= x >> 15;
-    x += uint32_t(seed >> 32) ^ uint32_t(at >> 32);
-    for (uint32_t factor : {0x7feb352du, 0x846ca68bu}) x = (x ^ x >> 16) * factor, x ^= x >> 15;
-    return x;
-}
-
 // Multiplies each number by 0 or 1 / (1 - dropped). A product keeps NaN. `first` is the number of the first one in a
 // larger tensor, which decides the mask.
 void drop(const float* from, float* to, int64_t n, int64_t first, double dropped, uint64_t seed, int threads) {
     constexpr int wide = lanes<float>;
-    const uint32_t limit = uint32_t(std::min(dropped * 0x1p32, 0x1p32 - 1));
-    const Vec<float> zero{}, scale = splat(dropped < 1 ? float(1 / (1 - dropped)) : 0.f);
-    Words lane;
-    for (int i = 0; i < wide; ++i) lane[i] = uint32_t(i);
+    const DropMask mask(dropped, seed);
     const int shares = threads_for(n, 1 << 15, threads);
     parallel(shares, [&](int share) {
         const int64_t begin = n / wide * share / shares * wide, end = n / wide * (share + 1) / shares * wide;
         for (int64_t i = begin; i < end; i += wide)
-            store(to + i, load(from + i) * (draw(lane, first + i, seed) < limit ? zero : scale));
+            store(to + i, load(from + i) * mask.at(first + i, 0.f));
         if (share + 1 < shares || end == n) return;
-        const Vec<float> last =
-            load_part(from + end, int(n - end)) * (draw(lane, first + end, seed) < limit ? zero : scale);
+        const Vec<float> last = load_part(from + end, int(n - end)) * mask.at(first + end, 0.f);
         std::memcpy(to + end, &last, (n - end) * sizeof(float));
     });
 }

@@ -101,6 +101,15 @@ struct Tape {
     Buffer<T> data;
 };
 
+// Seed and probability of each mask; first row, first step and steps; see `Masks`.
+using MaskTable = std::pair<std::vector<std::pair<uint64_t, double>>, std::array<int64_t, 3>>;
+Masks masks_of(const MaskTable& table) {
+    const auto [row, step, steps] = table.second;
+    Masks found{{}, row, step, steps};
+    for (const auto& [seed, dropped] : table.first) found.draws.push_back({seed, dropped});
+    return found;
+}
+
 // Batch, steps, threads; whether the layer runs from the end to the beginning.
 using Sizes = std::array<int64_t, 3>;
 template <class T>
@@ -154,15 +163,16 @@ void bind(nb::module_ m) {
         .def(
             "forward",
             [](Cell<T>& self, const Sizes& sizes, bool reverse, const Strided& x, Address lengths, In weights,
-               In states, const Strided& out, In last, Address tape, const CellPack* pack) {
-                const auto call = call_of<T>(sizes, reverse, x, lengths, weights, states, out, last, tape);
+               In states, const Strided& out, In last, Address tape, const MaskTable& masks, const CellPack* pack) {
+                auto call = call_of<T>(sizes, reverse, x, lengths, weights, states, out, last, tape);
+                call.masks = masks_of(masks);
                 nb::gil_scoped_release release;
                 std::shared_ptr<const CellPack> known;
                 if (!pack && !call.tape) known = self.recent(call.weights, call.threads), pack = known.get();
                 self.compiled->forward(call, pack);
             },
             nb::arg("sizes"), nb::arg("reverse"), nb::arg("x"), nb::arg("lengths"), nb::arg("weights"),
-            nb::arg("states"), nb::arg("out"), nb::arg("last"), nb::arg("tape"), nb::arg("pack").none() = nb::none())
+            nb::arg("states"), nb::arg("out"), nb::arg("last"), nb::arg("tape"), nb::arg("masks"), nb::arg("pack").none() = nb::none())
         .def(
             "pack",
             [](const Cell<T>& self, In weights, int threads) {

@@ -63,7 +63,7 @@ private:
         const int count = share.rows.end - share.rows.begin, s = layout_.width(Space::dafter);
         if (!count) return;
         const int at_once = std::max(1, kCachedTokens / count), most = at_once * count;
-        const Interpreter<T> code(layout_, program_.backward, share.units);
+        const Interpreter<T> code(layout_, program_.backward, share.units, call_.masks);
         Work work;
         work.scratch.resize(int64_t(std::max(count, code.kMostRows)) * layout_.width(Space::scratch) + lanes<T>);
         work.tokens.resize(int64_t(most) * layout_.width(Space::dtoken) + 1);

@@ -135,7 +135,7 @@ private:
         const int count = share.rows.end - share.rows.begin, s = layout_.width(Space::before);
         if (!count) return;
         const int at_once = std::max(1, kCachedTokens / count), most = at_once * count;
-        const Interpreter<T> code(layout_, program_.forward, share.units);
+        const Interpreter<T> code(layout_, program_.forward, share.units, call_.masks);
         Work work;
         work.scratch.resize(int64_t(std::max(count, code.kMostRows)) * layout_.width(Space::scratch) + lanes<T>);
         work.tokens.resize(int64_t(most) * layout_.width(Space::token) + 1);
@@ -185,6 +185,8 @@ private:
                 frame.at[int(Space::input)] = at(work.input, token, Space::input);
                 frame.at[int(Space::param)] = weights_.params.get();
                 if (call_.tape) frame.at[int(Space::kept)] = tape_.kept(rows_.token(step, row));
+                frame.sequence = call_.masks.first_row + batch_.order[row];
+                frame.step = call_.masks.first_step + step;
                 layout_.spread_input(rows_.x(step, row), frame, share.units);
                 work.steps.push_back(step);
             }

@@ -1,5 +1,6 @@
 // Runs the instructions of a program for some rows at one step.
 #pragma once
+#include "../masks.h"
 #include "layout.h"
 #include "math.h"
 
@@ -8,10 +9,11 @@ namespace recurra::RECURRA_ISA {
 template <class T>
 class Interpreter {
 public:
-    Interpreter(const CellLayout<T>& layout, const Code& code, Units units)
+    Interpreter(const CellLayout<T>& layout, const Code& code, Units units, const Masks& masks)
         : layout_(layout),
           code_(code.all),
-          units_(units) {}
+          units_(units),
+          masks_(masks) {}
 
     static constexpr int kMostRows = 8;  // rows of a block
 
@@ -29,6 +31,7 @@ private:
     const CellLayout<T>& layout_;
     const std::vector<Instruction>& code_;
     const Units units_;
+    const Masks& masks_;
 
     using V = Vec<T>;
 
@@ -107,6 +110,7 @@ private:
                 return each(code, frames, rows,
                             [](T* to, const T* a, const T*, const T*) { return load(to) + load(a); });
             case Op::clean: return clean(code, frames, rows);
+            case Op::mask: return mask(code, frames, rows);
             case Op::product:
             case Op::product_back: return;  // run by the passes
         }
@@ -142,6 +146,17 @@ private:
             T total = 0;
             for (int j = 0; j < lanes<T>; ++j) total += both[j];
             store(layout_.of(frames[row], code.to), splat(total));
+        }
+    }
+    void mask(const Instruction& code, const Frame<T>* frames, int rows) const {
+        const DropMask mask(masks_.draws[code.a].dropped, masks_.draws[code.a].seed);
+        const auto [begin, end] = range(code.to);
+        for (int row = 0; row < rows; ++row) {
+            const auto& [at, sequence, step] = frames[row];
+            const int64_t first =
+                (code.c < 0 ? sequence * -code.c : (sequence * masks_.steps + step) * code.c) + code.b;
+            T* to = layout_.of(frames[row], code.to);
+            for (int i = begin; i < end; i += lanes<T>) store(to + i, mask.at(first + i, T()));
         }
     }
     void clean(const Instruction& code, const Frame<T>* frames, int rows) const {

@@ -12,6 +12,7 @@ constexpr int kSpaces = int(Space::count);
 template <class T>
 struct Frame {
     T* at[kSpaces];
+    int64_t sequence, step;  // they decide the masks
 };
 
 // Instructions on vectors, which run row by row, or one product, which runs for all rows.

@@ -36,7 +36,7 @@ enum class Space : int {
     count
 };
 
-// Operations on whole vectors. src/recurra/ops/native/compiled/operations.py lists them in the same order.
+// Operations on whole vectors. src/recurra/ops/native/compiled/graph.py lists them in the same order.
 enum class Op : int {
     move,
     add,
@@ -64,6 +64,7 @@ enum class Op : int {
     sum,           // over the units; one number
     add_to,        // to += a
     clean,         // sets the numbers between the width and the end of the vectors to 0
+    mask,          // random numbers: units from b on of mask a, whose width is c; for all steps the same if c < 0
     product,       // the product with number b of a
     product_back,  // its gradient: `a` is the first place of the gradients of its results
 };
@@ -112,6 +113,17 @@ struct CellProgram {
     std::vector<int64_t> weight_sizes;  // numbers of each weight
 };
 
+// A random mask of a call: 0 with a probability, otherwise its inverse; see masks.h.
+struct MaskDraw {
+    uint64_t seed;
+    double dropped;
+};
+// The masks of a call, and where its tokens are in the larger batch and sequences that decide the numbers.
+struct Masks {
+    std::vector<MaskDraw> draws;
+    int64_t first_row = 0, first_step = 0, steps = 0;
+};
+
 // One layer in one direction. States are (batch, size). Null initial states are zeros.
 template <class T>
 struct CellCall {
@@ -124,6 +136,7 @@ struct CellCall {
     View<T> out;           // zeros are written beyond the length of a sequence
     std::vector<T*> last;  // final states
     T* tape;               // null without a backward pass
+    Masks masks{};
 };
 template <class T>
 struct CellGradients {  // null for zeros, or if not needed

@@ -1,6 +1,6 @@
 """Recurrent cells: the equations, the gate names and their order, each written down once."""
 
-from .base import Alter, Cell, State, Step, as_is, block_linear, layer_norm, linear, softplus
+from .base import Alter, Cell, Mask, State, Step, as_is, block_linear, layer_norm, linear, softplus
 from .elementwise.indrnn import IndRNN
 from .elementwise.mingru import MinGRU
 from .elementwise.minlstm import MinLSTM
@@ -9,6 +9,7 @@ from .elementwise.sru import SRU
 from .gru import GRU
 from .lstm import LSTM
 from .registry import CellLike, register
+from .regularized import PER, Regularized
 from .rnn import RNN
 from .variants.coupled_lstm import CoupledLSTM
 from .variants.layer_norm_gru import LayerNormGRU
@@ -23,6 +24,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "MGU",
+    "PER",
     "RGLRU",
     "RNN",
     "SLSTM",
@@ -34,10 +36,12 @@ __all__ = [
     "IndRNN",
     "LayerNormGRU",
     "LayerNormLSTM",
+    "Mask",
     "MinGRU",
     "MinLSTM",
     "MogrifierLSTM",
     "PeepholeLSTM",
+    "Regularized",
     "ResetBeforeGRU",
     "State",
     "Step",

@@ -61,6 +61,24 @@ class Step(NamedTuple):
     gates: tuple[Tensor, ...]
 
 
+class Mask(NamedTuple):
+    """Random numbers of a step in training: 0, or `1 / (1 - dropped)`.
+
+    Attributes:
+        width: numbers per sequence.
+        dropped: probability of a 0.
+        per_step: whether each step has its own numbers; otherwise all steps of a sequence have the same ones.
+
+    Example:
+        >>> Mask(8, 0.5)
+        Mask(width=8, dropped=0.5, per_step=False)
+    """
+
+    width: int
+    dropped: float
+    per_step: bool = False
+
+
 class Cell(ABC):
     """Equations of one recurrent cell, with the names of its gates and states.
 
@@ -70,6 +88,7 @@ class Cell(ABC):
         states: state names; the first is the hidden state, which is also the output of a step. The last is the memory,
             which `keeps` acts on.
         keeps: the gate that determines how much of the last state is kept; `""` if there is none.
+        mean_is_state: whether a mean of two values of each state is a state, which zoneout needs.
 
     Example:
         One gate fewer than a GRU:
@@ -96,6 +115,7 @@ class Cell(ABC):
     gates: ClassVar[tuple[str, ...]]
     states: ClassVar[tuple[str, ...]]
     keeps: ClassVar[str] = ""
+    mean_is_state: ClassVar[bool] = True
 
     def __repr__(self) -> str:
         """The class and its settings; equal for equal cells, because a checkpoint is identified by it."""
@@ -108,7 +128,7 @@ class Cell(ABC):
         Args:
             x: input of the step, `(batch, features)`.
             state: one tensor `(batch, size)` per name in `states`.
-            weights: tensors named as in `shapes`.
+            weights: tensors named as in `shapes`; in training also the masks, `(batch, width)`, named as in `masks`.
             alter: function that every gate passes through as soon as it is computed; for interventions. Your own cell
                 may omit the argument. Then its states can be altered, but not its gates.
 
@@ -143,6 +163,10 @@ class Cell(ABC):
     def activation(self, gate: str) -> str:
         """Returns the function of a gate: `"sigmoid"`, `"tanh"`, or another one, which does not saturate."""
         return "tanh" if gate == "candidate" else "sigmoid"
+
+    def masks(self, hidden_size: int, *, proj_size: int = 0) -> Mapping[str, Mask]:
+        """Returns the masks that the engine draws in training, by name; none unless a cell has its own dropout."""
+        return {}
 
     def state_sizes(self, hidden_size: int, *, proj_size: int = 0) -> tuple[int, ...]:
         """Size of each state; a projection narrows the hidden state only."""

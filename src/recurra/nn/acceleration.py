@@ -85,8 +85,9 @@ def restore(model: Model) -> Model:
     """Turns every layer and cell of `recurra.nn` in `model` that torch has into torch's, in place: undoes `accelerate`.
 
     Weights, parametrizations, hooks and names stay, so that an optimizer keeps working. The options `engine`, `memory`,
-    `precision` and `weight_dropout` are lost, and torch's layers take no `lengths`. Subclasses of Recurra's layers are
-    skipped with a warning. `nn.Recurrent` stays; `recurra.to_torch` converts it if torch has the cell.
+    `precision`, `weight_dropout` and `recurrent_dropout` are lost, and torch's layers take no `lengths`. Subclasses of
+    Recurra's layers, and layers with `zoneout`, which torch does not have, are skipped with a warning. `nn.Recurrent`
+    stays; `recurra.to_torch` converts it if torch has the cell.
 
     Args:
         model: any module; it may itself be a recurrent layer.
@@ -106,7 +107,9 @@ def restore(model: Model) -> Model:
     _check_module("restore", model)
     skipped = {}
     for name, module in model.named_modules():
-        if _exchange(module, _THEIRS):
+        if getattr(module, "zoneout", 0) and isinstance(module, tuple(_THEIRS)):
+            skipped[name] = "torch has no zoneout"
+        elif _exchange(module, _THEIRS):
             for attribute in _OWN_ATTRIBUTES:
                 module.__dict__.pop(attribute, None)
         elif isinstance(module, tuple(_THEIRS)):

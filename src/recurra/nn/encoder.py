@@ -41,6 +41,9 @@ class SequenceEncoder(torch.nn.Module):
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory.
         weight_dropout: probability of dropping a recurrent weight, in training.
+        recurrent_dropout: as in `nn.Recurrent`.
+        recurrent_dropout_per: as in `nn.Recurrent`.
+        zoneout: as in `nn.Recurrent`.
         vectors: number of tokens with a trained vector, and size of the given vectors that all tokens have beside it
             (see `VectorEmbedding`); None for trained vectors only.
 
@@ -69,6 +72,9 @@ class SequenceEncoder(torch.nn.Module):
         engine: str = "auto",
         memory: str = "full",
         weight_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        recurrent_dropout_per: str = "sequence",
+        zoneout: float | tuple[float, float] = 0.0,
         vectors: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
@@ -80,7 +86,13 @@ class SequenceEncoder(torch.nn.Module):
         elif embedding_size:
             self.embedding = torch.nn.Embedding(input_size, embedding_size)
             torch.nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
-        spec = RecurrentSpec(cell, hidden_size, num_layers, bidirectional, dropout, engine, memory, weight_dropout)
+        noise: dict[str, Any] = {
+            "weight_dropout": weight_dropout,
+            "recurrent_dropout": recurrent_dropout,
+            "recurrent_dropout_per": recurrent_dropout_per,
+            "zoneout": zoneout,
+        }
+        spec = RecurrentSpec(cell, hidden_size, num_layers, bidirectional, dropout, engine, memory, **noise)
         self.recurrent = spec.build(self.embedding.embedding_dim if self.embedding else input_size)
         self.directions = spec.directions
         self.output_size = self.directions * hidden_size
@@ -163,6 +175,9 @@ class RecurrentSpec:
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory.
         weight_dropout: probability of dropping a recurrent weight, in training.
+        recurrent_dropout: as in `nn.Recurrent`.
+        recurrent_dropout_per: as in `nn.Recurrent`.
+        zoneout: as in `nn.Recurrent`.
 
     Example:
         >>> spec = RecurrentSpec("gru", hidden_size=4, num_layers=2, bidirectional=True, dropout=0.1)
@@ -180,6 +195,9 @@ class RecurrentSpec:
     engine: str = "auto"
     memory: str = "full"
     weight_dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    recurrent_dropout_per: str = "sequence"
+    zoneout: float | tuple[float, float] = 0.0
 
     @property
     def directions(self) -> int:
@@ -198,6 +216,9 @@ class RecurrentSpec:
             engine=self.engine,
             memory=self.memory,
             weight_dropout=self.weight_dropout,
+            recurrent_dropout=self.recurrent_dropout,
+            recurrent_dropout_per=self.recurrent_dropout_per,
+            zoneout=self.zoneout,
         )
 
 
@@ -212,6 +233,9 @@ def build_recurrent(
     engine: str = "auto",
     memory: str = "full",
     weight_dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    recurrent_dropout_per: str = "sequence",
+    zoneout: float | tuple[float, float] = 0.0,
 ) -> Layer:
     """Builds a batch-first layer for a cell; the cell `"none"` has one direction only.
 
@@ -234,6 +258,9 @@ def build_recurrent(
         "engine": engine,
         "memory": memory,
         "weight_dropout": weight_dropout,
+        "recurrent_dropout": recurrent_dropout,
+        "recurrent_dropout_per": recurrent_dropout_per,
+        "zoneout": zoneout,
     }
     kind = torch_class(found)
     if kind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from recurra.errors import UsageError
 from recurra.ops import Explanation, Stack, explain, recurrence
 from recurra.ops.tensor_memory import check_input
 
+from .noise import noisy, set_noise
 from .session import ONE_DIRECTION, Session
 from .torch_layer import Lengths, TorchLayer, checked_share, engine_options, weights_of
 from .torch_tools.tooling import Tooling, changed_options
@@ -40,6 +42,11 @@ class RNN(TorchLayer[Tensor], torch.nn.RNN):
         precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
         weight_dropout: probability of dropping a recurrent weight in training. One mask serves all steps of a call
             (Merity and others, "Regularizing and optimizing LSTM language models", 2018).
+        recurrent_dropout: probability of a 0 in training; see `recurra.cells.Regularized`.
+        recurrent_dropout_per: `"sequence"` for the same units of the state at all steps, in products with recurrent
+            weights; `"step"` for the candidate, other units at each step.
+        zoneout: probability that a unit keeps its state at a step in training; in evaluation, units get the mean. A
+            pair gives that of the hidden state and that of the other states.
 
     Example:
         >>> import torch
@@ -67,6 +74,9 @@ class RNN(TorchLayer[Tensor], torch.nn.RNN):
         memory: str = "full",
         precision: str = "float32",
         weight_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        recurrent_dropout_per: str = "sequence",
+        zoneout: float | tuple[float, float] = 0.0,
     ) -> None:
         super().__init__(
             input_size,
@@ -81,6 +91,7 @@ class RNN(TorchLayer[Tensor], torch.nn.RNN):
             dtype=dtype,
         )
         self._set_options(engine, memory, precision, weight_dropout)
+        set_noise(self, recurrent_dropout, recurrent_dropout_per, zoneout)
 
     def _cell(self) -> cells.Cell:
         return cells.RNN(self.nonlinearity)
@@ -104,6 +115,11 @@ class GRU(TorchLayer[Tensor], torch.nn.GRU):
         precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
         weight_dropout: probability of dropping a recurrent weight in training. One mask serves all steps of a call
             (Merity and others, "Regularizing and optimizing LSTM language models", 2018).
+        recurrent_dropout: probability of a 0 in training; see `recurra.cells.Regularized`.
+        recurrent_dropout_per: `"sequence"` for the same units of the state at all steps, in products with recurrent
+            weights; `"step"` for the candidate, other units at each step.
+        zoneout: probability that a unit keeps its state at a step in training; in evaluation, units get the mean. A
+            pair gives that of the hidden state and that of the other states.
 
     Example:
         >>> import torch
@@ -129,6 +145,9 @@ class GRU(TorchLayer[Tensor], torch.nn.GRU):
         memory: str = "full",
         precision: str = "float32",
         weight_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        recurrent_dropout_per: str = "sequence",
+        zoneout: float | tuple[float, float] = 0.0,
     ) -> None:
         super().__init__(
             input_size,
@@ -142,6 +161,7 @@ class GRU(TorchLayer[Tensor], torch.nn.GRU):
             dtype=dtype,
         )
         self._set_options(engine, memory, precision, weight_dropout)
+        set_noise(self, recurrent_dropout, recurrent_dropout_per, zoneout)
 
     def _cell(self) -> cells.Cell:
         return cells.GRU()
@@ -166,6 +186,11 @@ class LSTM(TorchLayer[tuple[Tensor, Tensor]], torch.nn.LSTM):
         precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
         weight_dropout: probability of dropping a recurrent weight in training. One mask serves all steps of a call
             (Merity and others, "Regularizing and optimizing LSTM language models", 2018).
+        recurrent_dropout: probability of a 0 in training; see `recurra.cells.Regularized`.
+        recurrent_dropout_per: `"sequence"` for the same units of the state at all steps, in products with recurrent
+            weights; `"step"` for the candidate, other units at each step.
+        zoneout: probability that a unit keeps its state at a step in training; in evaluation, units get the mean. A
+            pair gives that of the hidden state and that of the other states.
 
     Example:
         >>> import torch
@@ -193,6 +218,9 @@ class LSTM(TorchLayer[tuple[Tensor, Tensor]], torch.nn.LSTM):
         memory: str = "full",
         precision: str = "float32",
         weight_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        recurrent_dropout_per: str = "sequence",
+        zoneout: float | tuple[float, float] = 0.0,
     ) -> None:
         super().__init__(
             input_size,
@@ -207,6 +235,7 @@ class LSTM(TorchLayer[tuple[Tensor, Tensor]], torch.nn.LSTM):
             dtype=dtype,
         )
         self._set_options(engine, memory, precision, weight_dropout)
+        set_noise(self, recurrent_dropout, recurrent_dropout_per, zoneout)
 
     def _cell(self) -> cells.Cell:
         return cells.LSTM()
@@ -240,6 +269,11 @@ class Recurrent(Tooling, torch.nn.Module):
         precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
         weight_dropout: probability of dropping a recurrent weight in training. One mask serves all steps of a call
             (Merity and others, "Regularizing and optimizing LSTM language models", 2018).
+        recurrent_dropout: probability of a 0 in training; see `recurra.cells.Regularized`.
+        recurrent_dropout_per: `"sequence"` for the same units of the state at all steps, in products with recurrent
+            weights; `"step"` for the candidate, other units at each step.
+        zoneout: probability that a unit keeps its state at a step in training; in evaluation, units get the mean. A
+            pair gives that of the hidden state and that of the other states.
         device: device of the weights.
         dtype: number type of the weights.
 
@@ -268,6 +302,9 @@ class Recurrent(Tooling, torch.nn.Module):
         memory: str = "full",
         precision: str = "float32",
         weight_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        recurrent_dropout_per: str = "sequence",
+        zoneout: float | tuple[float, float] = 0.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -275,12 +312,18 @@ class Recurrent(Tooling, torch.nn.Module):
         self.weight_dropout = checked_share("weight_dropout", weight_dropout)
         cell = cell if isinstance(cell, cells.Cell) else find(cell)
         check_declaration(cell)
-        self.stack = Stack(cell, input_size, hidden_size, num_layers, bidirectional, bias)
+        self._stack = Stack(cell, input_size, hidden_size, num_layers, bidirectional, bias)
+        set_noise(self, recurrent_dropout, recurrent_dropout_per, zoneout)
         self.batch_first, self.dropout = batch_first, dropout
         self.engine, self.memory, self.precision = engine, memory, precision
         for name, shape in self.stack.named_shapes():
             self.register_parameter(name, torch.nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.reset_parameters()
+
+    @property
+    def stack(self) -> Stack:
+        """Cell, sizes, layers and directions of this layer."""
+        return replace(self._stack, cell=noisy(self, self._stack.cell))
 
     def reset_parameters(self) -> None:
         """Draws every weight from U(-1/√hidden, 1/√hidden), like torch, if the cell has no initial values for it."""

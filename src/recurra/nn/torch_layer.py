@@ -19,23 +19,13 @@ from recurra.ops.call import as_tensor
 from recurra.ops.registry import FastLayers
 from recurra.ops.tensor_memory import check_input, check_tensor
 
+from .noise import checked_share, noisy
 from .session import ONE_DIRECTION, Session
 from .torch_tools.dynamo import admit
 from .torch_tools.tooling import Tooling, changed_options
 
 Lengths = Tensor | Sequence[int] | None
 State = TypeVar("State")
-
-
-def checked_share(name: str, value: float) -> float:
-    """Returns a probability of dropping something; for none an int, because torch.compile traces floats as inputs.
-
-    Raises:
-        UsageError: it is not in [0, 1).
-    """
-    if not 0 <= value < 1:
-        raise UsageError(f"{name} must lie in [0, 1), got {value}")
-    return value or 0
 
 
 if TYPE_CHECKING:
@@ -97,6 +87,9 @@ class TorchLayer(EngineModule, Generic[State], _Base):
     memory = "full"
     precision = "float32"
     weight_dropout = 0
+    recurrent_dropout = 0
+    recurrent_dropout_per = "sequence"
+    zoneout: Any = 0
 
     def _set_options(self, engine: str, memory: str, precision: str, weight_dropout: float) -> None:
         self.engine, self.memory, self.precision = engine, memory, precision
@@ -118,8 +111,11 @@ class TorchLayer(EngineModule, Generic[State], _Base):
     @property
     def stack(self) -> Stack:
         """Cell, sizes, layers and directions of this layer."""
+        return self._stack_with(noisy(self, self._cell()))
+
+    def _stack_with(self, cell: cells.Cell) -> Stack:
         return Stack(
-            self._cell(),
+            cell,
             self.input_size,
             self.hidden_size,
             self.num_layers,
@@ -189,7 +185,7 @@ class TorchLayer(EngineModule, Generic[State], _Base):
             >>> tuple(y.shape)
             (1, 8)
         """
-        if not is_dynamo_compiling():
+        if not is_dynamo_compiling() and not (self.training and self.recurrent_dropout):
             fast = self._fast_layers[self.engine]
             if fast is not None:
                 found = fast.step(self._parameters, input, state)
@@ -211,7 +207,7 @@ class TorchLayer(EngineModule, Generic[State], _Base):
     def _fast_path(self, input: Any, hx: Any, lengths: Any) -> Any:
         """Returns the result of the engine's `FastLayer`; None for a call that needs `recurrence`."""
         fast = self._fast_layers[self.engine]
-        if fast is None:
+        if fast is None or (self.training and self.recurrent_dropout):
             return None
         between = self.dropout if self.training and self.num_layers > 1 else 0.0
         if not is_grad_enabled():
@@ -226,6 +222,10 @@ class TorchLayer(EngineModule, Generic[State], _Base):
             weights = tuple([parameters.get(name) for name in self._weight_names])
         bf16 = self.precision == "bfloat16"
         return fast.train(weights, input, hx, lengths, batch_first=self.batch_first, dropout=between, bf16=bf16)
+
+    @cached_property
+    def _fast_layers(self) -> FastLayers:
+        return FastLayers(self._stack_with(noisy(self, self._cell(), training=False)))
 
     @cached_property
     def _weight_names(self) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -34,6 +36,9 @@ class ContextNetwork(torch.nn.Module):
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"` or `"recompute"`.
         weight_dropout: probability of dropping a recurrent weight, in training.
+        recurrent_dropout: as in `nn.Recurrent`.
+        recurrent_dropout_per: as in `nn.Recurrent`.
+        zoneout: as in `nn.Recurrent`.
 
     Example:
         >>> import torch
@@ -64,6 +69,9 @@ class ContextNetwork(torch.nn.Module):
         engine: str = "auto",
         memory: str = "full",
         weight_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        recurrent_dropout_per: str = "sequence",
+        zoneout: float | tuple[float, float] = 0.0,
     ) -> None:
         super().__init__()
         if direction not in DIRECTIONS:
@@ -72,7 +80,14 @@ class ContextNetwork(torch.nn.Module):
         self.embedding = torch.nn.Embedding(input_size, embedding_size)
         torch.nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
 
-        options = {"engine": engine, "memory": memory, "weight_dropout": weight_dropout}
+        options: dict[str, Any] = {
+            "engine": engine,
+            "memory": memory,
+            "weight_dropout": weight_dropout,
+            "recurrent_dropout": recurrent_dropout,
+            "recurrent_dropout_per": recurrent_dropout_per,
+            "zoneout": zoneout,
+        }
         spec = RecurrentSpec(cell, hidden_size, num_layers, dropout=dropout, **options)
         self.forwards = None if direction == "backward" else spec.build(embedding_size)
         self.backwards = None if direction == "forward" else spec.build(embedding_size)

@@ -83,7 +83,7 @@ def _recorded(stack: Stack, shapes: Mapping[str, tuple[int, ...]]) -> torch.fx.G
 
 
 def _translated(graph: Graph, stack: Stack, node: Any, arguments: Any) -> Any:
-    name = type(stack.cell).__name__
+    name = stack.cell.name
     translate = _OPERATIONS.get(node.target)
     if translate is None:
         raise UsageError(

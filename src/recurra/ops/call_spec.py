@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from recurra.cells import State
+from recurra.cells import Mask, State
 
 from .stack import Stack
 
@@ -16,6 +18,22 @@ MEMORIES = ("full", "recompute")
 
 PRECISIONS = ("float32", "bfloat16")
 """Values of `precision`: the type of the factors of matrix products in training. Sums and states keep their type."""
+
+
+class Draws(Protocol):
+    """Source of random masks. All engines use the same one, so their masks are equal."""
+
+    def mask(self, shape: Sequence[int], dropped: float, like: Tensor) -> Tensor:
+        """Returns a mask whose first axis is that of the sequences, with the device and type of `like`."""
+        ...
+
+    def seed(self) -> int:
+        """Returns the seed of a mask that the engine draws itself."""
+        ...
+
+    def first_row(self) -> int:
+        """Returns the number of the first sequence of the batch in a larger one."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,6 +54,7 @@ class CallSpec:
         training: whether dropout is on.
         chunk: steps that are stored at a time for the backward pass, 0 for all.
         precision: one of `PRECISIONS`.
+        draws: source of the masks of the cell, `recurra.ops.dropout.Draws`; None for a call without masks.
 
     Example:
         An engine reads the call to decide whether it serves it:
@@ -66,6 +85,12 @@ class CallSpec:
     training: bool
     chunk: int = 0
     precision: str = "float32"
+    draws: Draws | None = None
+
+    @property
+    def masks(self) -> dict[str, Mask]:
+        """The masks of each layer and direction, by name; none outside of training."""
+        return {} if self.draws is None else self.stack.masks
 
     def zeros(self, like: Tensor) -> State:
         """Returns initial states of zeros, with the device and type of `like`."""

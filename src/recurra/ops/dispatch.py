@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -13,6 +13,7 @@ from recurra.errors import EngineError
 
 from .call import prepare
 from .call_spec import CallSpec
+from .dropout import DRAWS
 from .onnx import torch_export
 from .registry import candidates
 from .stack import Stack
@@ -66,7 +67,7 @@ def recurrence(
         states: initial states, each `(layers * directions, batch, size)`; zeros when None.
         batch_first: layout of `values` and of the output.
         dropout: probability of dropping an output between layers, in training.
-        training: whether dropout is on.
+        training: whether dropout is on, and the masks of the cell.
         memory: `"full"` stores every gate of every step for the backward pass; `"recompute"` stores the states of
             √T steps and computes the rest again, which takes about a third longer.
         precision: `"float32"`, or `"bfloat16"` to round the factors of matrix products in training, for float32 values
@@ -97,6 +98,8 @@ def recurrence(
     """
     options = {"batch_first": batch_first, "dropout": dropout, "training": training, "memory": memory}
     call, checked = prepare(stack, values, weights, lengths, states, **options, precision=precision)
+    if training and stack.masks:
+        call = replace(call, draws=DRAWS)
     if torch_export.exports(call):
         return torch_export.run(call, values, weights, checked, states)
     choice = _choose(call, engine)

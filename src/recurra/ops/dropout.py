@@ -35,13 +35,44 @@ def dropout(values: Tensor, p: float, *, training: bool = True, per_sequence: bo
     plain = values.device.type == "cpu" and values.dtype == torch.float32 and type(values) is Tensor
     if kernels.engine is None or transformed or not plain:
         return torch.nn.functional.dropout(values, p)
-    seed = int(torch.randint(2**62, (), device="cpu"))
+    seed = _draw_seed()
     first = _first_element(values) if per_sequence else 0
     if forward_ad._current_level >= 0 or watched(values):  # they must see each operation
         return values * _dropped(torch.ones(values.shape, device="cpu"), p, seed, first)
     if needs_grad(values):
         return _Dropout.apply(values, p, seed, first)  # type: ignore[no-any-return]
     return _dropped(values, p, seed, first)
+
+
+class Draws:
+    """Source of the masks of recurrent cells; see `recurra.cells.Cell.masks`.
+
+    Example:
+        >>> import torch
+        >>> sorted({*DRAWS.mask((4, 8), 0.5, torch.zeros(1)).flatten().tolist()})
+        [0.0, 2.0]
+    """
+
+    def mask(self, shape: Sequence[int], dropped: float, like: Tensor) -> Tensor:
+        """Returns a mask whose first axis is that of the sequences, with the device and type of `like`."""
+        if like.device.type != "cpu":
+            return torch.nn.functional.dropout(like.new_ones(*shape), dropped)
+        return dropout(torch.ones(*shape, device="cpu"), dropped).to(like.dtype)
+
+    def seed(self) -> int:
+        """Returns the seed of a mask that the engine draws itself: the one that `mask` would use."""
+        return _draw_seed()
+
+    def first_row(self) -> int:
+        """Returns the number of the first sequence of the batch in a larger one; see `batch_part`."""
+        return _part.first if _part.rows is not None else 0
+
+
+DRAWS = Draws()
+
+
+def _draw_seed() -> int:
+    return int(torch.randint(2**62, (), device="cpu"))
 
 
 class _Dropout(torch.autograd.Function):

@@ -103,7 +103,8 @@ def run(
         for direction in range(stack.directions):
             index = layer * stack.directions + direction
             initial = tuple(s[index] for s in states)
-            output, last = _scan(stack, x, initial, groups[index], active, layer, direction, watcher)
+            masks = _masks(call, x)
+            output, last = _scan(stack, x, initial, groups[index], masks, active, layer, direction, watcher)
             outputs.append(output)
             final.append(last)
         x = torch.cat(outputs, dim=-1)
@@ -111,11 +112,22 @@ def run(
     return output, tuple(torch.stack(s) for s in zip(*final, strict=True))
 
 
+def _masks(call: CallSpec, x: Tensor) -> dict[str, Tensor]:
+    """The masks of one layer in one direction: `(batch, width)`, or `(time, batch, width)`."""
+    found = {}
+    for name, mask in call.masks.items():
+        shape = (call.batch, call.steps, mask.width) if mask.per_step else (call.batch, mask.width)
+        values = call.draws.mask(shape, mask.dropped, x)  # type: ignore[union-attr]
+        found[name] = values.transpose(0, 1) if mask.per_step else values
+    return found
+
+
 def _scan(
     stack: Stack,
     x: Tensor,
     state: State,
     weights: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor],
     active: Tensor | None,
     layer: int,
     direction: int,
@@ -125,6 +137,8 @@ def _scan(
     steps = range(x.shape[0])
     outputs: list[Tensor] = [x.new_empty(0)] * len(steps)
     for t in reversed(steps) if direction else steps:
+        if masks:
+            weights = {**weights, **{name: m[t] if m.dim() == 3 else m for name, m in masks.items()}}
         new = _step(stack, x[t], state, weights, Place(layer, direction, t), watcher)
         if active is None:
             state, outputs[t] = new, new[0]

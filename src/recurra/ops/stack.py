@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from recurra.cells import Cell
+from recurra.cells import Cell, Mask
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class Stack:
     def state_sizes(self) -> tuple[int, ...]:
         """Size of each state of the cell."""
         return self.cell.state_sizes(self.hidden_size, proj_size=self.proj_size)
+
+    @property
+    def masks(self) -> dict[str, Mask]:
+        """The masks that a layer in one direction draws in training, by name."""
+        return dict(self.cell.masks(self.hidden_size, proj_size=self.proj_size))
 
     @property
     def inner_sizes(self) -> dict[str, int]:

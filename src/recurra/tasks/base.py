@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
@@ -210,7 +210,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
 
     def _recurrent(self, **changes: Any) -> RecurrentSpec:
         """Returns the options of the recurrent layers: the parameters with their names, or `changes`."""
-        names = ("cell", "hidden_size", "num_layers", "dropout", "weight_dropout", "engine", "memory")
+        names = {field.name for field in fields(RecurrentSpec)} & {field.name for field in fields(Parameters)}
         return RecurrentSpec(**({name: getattr(self, name) for name in names} | changes))
 
     def _objective(self) -> Objective:

@@ -196,6 +196,29 @@ class Parameters:
         panel=_TRAINING,
         share=True,
     )
+    recurrent_dropout: float = param(
+        0.0,
+        "Probability of a 0 within the recurrence in training.",
+        "probability of a 0 within the recurrence in training; see `recurra.cells.Regularized`.",
+        panel=_TRAINING,
+        share=True,
+    )
+    recurrent_dropout_per: str = param(
+        "sequence",
+        "sequence: same zeros at all steps, in the state; step: in the candidate.",
+        '`"sequence"` for the same units of the state at all steps, in products with recurrent weights; `"step"` for '
+        "the candidate, other units at each step.",
+        panel=_TRAINING,
+        choices="recurra.cells:PER",
+    )
+    zoneout: float = param(
+        0.0,
+        "Probability that a unit keeps its state at a step in training.",
+        "probability that a unit keeps its state at a step in training; otherwise units get the mean of both states.",
+        panel=_TRAINING,
+        share=True,
+        shapes=True,
+    )
     epochs: int | None = param(
         None,
         "Passes over the data. By default 6, more for small data.",

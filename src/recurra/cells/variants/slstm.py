@@ -47,6 +47,7 @@ class SLSTM(Cell):
     gates = ("input", "forget", "candidate", "output")
     states = ("hidden", "normalizer", "stabilizer", "cell")
     keeps = "forget"
+    mean_is_state = False  # the stabilizer is the scale of the cell state and the normalizer
 
     def __init__(self, heads: int = 1) -> None:
         if heads < 1:

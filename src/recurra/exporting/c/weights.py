@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from recurra.cells import RNN
+from recurra.cells import RNN, Regularized
 from recurra.cells.registry import is_same, known, name_of
 from recurra.errors import UsageError
 from recurra.nn import RECURRENT, Memoryless
@@ -49,8 +49,12 @@ def _cell(module: Any) -> str:
             f"{kind.__name__} may compute something else than its base class, so it has no form in C; "
             "export a layer of recurra.nn or torch.nn itself"
         )
-    name = name_of(module.stack.cell)
-    if name not in CELLS or not is_same(module.stack.cell, known()[name].cell):
+    if module.zoneout:
+        raise UsageError("zoneout has no form in C; train without it, or export the format onnx")
+    cell = module.stack.cell
+    cell = cell.cell if isinstance(cell, Regularized) else cell  # recurrent dropout has no effect after training
+    name = name_of(cell)
+    if name not in CELLS or not is_same(cell, known()[name].cell):
         raise UsageError(f"the cell {name} has no form in C; train with one of the cells {', '.join(CELLS)}")
     return name
 

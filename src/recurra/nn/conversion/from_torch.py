@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from recurra.cells import Regularized
 from recurra.cells.registry import torch_class
 from recurra.errors import UsageError
 from recurra.nn.acceleration import accelerate, restore
@@ -66,7 +67,10 @@ def to_torch(module: torch.nn.Module) -> Any:
 
 def _of_torch(layer: Recurrent) -> torch.nn.RNNBase:
     stack, weights = layer.stack, layer.state_dict()
-    kind = torch_class(stack.cell)
+    cell = stack.cell.cell if isinstance(stack.cell, Regularized) else stack.cell
+    kind = torch_class(cell)
+    if layer.zoneout:
+        raise UsageError("torch has no zoneout; its layers would give other results")
     if not kind:
         raise UsageError(f"torch has no layer for the cell {stack.cell.name!r}; it has RNN, LSTM and GRU")
     weight = next(iter(weights.values()))
@@ -77,7 +81,7 @@ def _of_torch(layer: Recurrent) -> torch.nn.RNNBase:
         "bidirectional": stack.bidirectional,
         "device": weight.device,
         "dtype": weight.dtype,
-        **vars(stack.cell),
+        **vars(cell),
     }
     made = getattr(torch.nn, kind)(stack.input_size, stack.hidden_size, stack.num_layers, **options)
     made.load_state_dict(weights)

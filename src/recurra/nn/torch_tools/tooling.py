@@ -9,7 +9,15 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from recurra.errors import EngineError, UsageError
 
-OPTIONS: dict[str, Any] = {"engine": "auto", "memory": "full", "precision": "float32", "weight_dropout": 0}
+OPTIONS: dict[str, Any] = {
+    "engine": "auto",
+    "memory": "full",
+    "precision": "float32",
+    "weight_dropout": 0,
+    "recurrent_dropout": 0,
+    "recurrent_dropout_per": "sequence",
+    "zoneout": 0,
+}
 """The options that layers have beside those of torch, with their defaults."""
 
 

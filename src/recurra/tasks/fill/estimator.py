@@ -307,6 +307,9 @@ class BlankFiller(Embedding, Estimator):
             engine=self.engine,
             memory=self.memory,
             weight_dropout=self.weight_dropout,
+            recurrent_dropout=self.recurrent_dropout,
+            recurrent_dropout_per=self.recurrent_dropout_per,
+            zoneout=self.zoneout,
         )
         with torch.no_grad():  # begins with what is known without looking
             network.bias.copy_(torch.from_numpy(np.log(np.maximum(self._frequencies(), 0.5))))

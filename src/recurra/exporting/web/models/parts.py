@@ -40,6 +40,8 @@ def describe_stack(layer: Any) -> dict[str, Any]:
     """
     if type(layer) not in LAYERS:
         raise UsageError(f"the format web represents the cells rnn, gru and lstm, not the layer {type(layer).__name__}")
+    if layer.zoneout:
+        raise UsageError("the format web has no zoneout; train without it, or export the format onnx")
     cell = {"LSTM": "lstm", "GRU": "gru"}.get(layer.mode) or layer.mode.lower()  # RNN_TANH, RNN_RELU
     equations = find(cell.removesuffix("_tanh"))
     return {

@@ -54,9 +54,9 @@ def differentiate(traced: Traced) -> Adjoint:
             found.inputs[node.info[1]] = grad
         elif node.op == "param":
             found.params[node] = grad
-        elif node.op != "const":
+        elif node.op not in ("const", "mask"):
             for arg, term in zip(node.args, RULES[node.op](graph, node, grad), strict=True):
-                if term is not None and arg.op != "const":
+                if term is not None and arg.op not in ("const", "mask"):
                     terms.setdefault(arg, []).append(term)
     return found
 

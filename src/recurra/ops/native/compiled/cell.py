@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
+from recurra.cells import Mask
 from recurra.ops.native import bindings
 from recurra.ops.stack import Stack
 
@@ -44,24 +46,29 @@ _MOST = 64
 _known: OrderedDict[Any, tuple[CompiledCell, CompiledCell] | str] = OrderedDict()
 
 
-def cells_of(stack: Stack) -> tuple[CompiledCell, CompiledCell] | str:
-    """Returns the compiled cells of the first and of the other layers, or the reason why there are none."""
-    # the representation of a cell has its attributes, which may change between calls
-    layers = stack.num_layers > 1
-    key = (type(stack.cell), repr(stack.cell), stack.input_size, stack.hidden_size, layers)
-    key += (stack.directions, stack.bias, stack.proj_size)
+def cells_of(stack: Stack, masks: Mapping[str, Mask] | None = None) -> tuple[CompiledCell, CompiledCell] | str:
+    """Returns the compiled cells of the first and of the other layers, or the reason why there are none.
+
+    Args:
+        stack: cell, sizes, layers and directions.
+        masks: the masks of a call in training.
+    """
+    # the representation of a cell has its attributes, which may change between calls, but not their modules
+    layers, kinds = stack.num_layers > 1, tuple(map(type, vars(stack.cell).values()))
+    key = (type(stack.cell), repr(stack.cell), kinds, stack.input_size, stack.hidden_size, layers)
+    key += (stack.directions, stack.bias, stack.proj_size, bool(masks))
     found = _known.get(key)
     if found is None:
-        found = _known[key] = _compile(stack)
+        found = _known[key] = _compile(stack, masks)
         if len(_known) > _MOST:
             _known.popitem(last=False)
     return found
 
 
-def _compile(stack: Stack) -> tuple[CompiledCell, CompiledCell] | str:
+def _compile(stack: Stack, masks: Mapping[str, Mask] | None) -> tuple[CompiledCell, CompiledCell] | str:
     def for_input(size: int) -> CompiledCell:
-        traced = trace(stack.cell, size, stack.hidden_size, bias=stack.bias, proj_size=stack.proj_size)
-        return CompiledCell(traced)
+        options: dict[str, Any] = {"bias": stack.bias, "proj_size": stack.proj_size, "masks": masks}
+        return CompiledCell(trace(stack.cell, size, stack.hidden_size, **options))
 
     try:
         first = for_input(stack.input_size)

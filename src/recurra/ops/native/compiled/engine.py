@@ -17,7 +17,7 @@ from recurra.ops.stack import Stack
 from recurra.ops.tensor_memory import transformed, watched
 
 from .cell import cells_of
-from .layer_run import LayerRun
+from .layer_run import NO_MASKS, Drawn, LayerRun
 from .session import CompiledSession
 
 name = "compiled"
@@ -35,13 +35,13 @@ def refuses(call: CallSpec) -> str | None:
         return "compiled cells cannot be traced or transformed by torch"
     if forward_ad._current_level >= 0:
         return "compiled cells have no forward-mode derivatives"
-    cells = cells_of(call.stack)
+    cells = cells_of(call.stack, call.masks)
     return cells if isinstance(cells, str) else None
 
 
 def run(call: CallSpec, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State | None):
     """Runs the stack; see `recurra.ops.recurrence` for the shapes."""
-    stack, cells = call.stack, cells_of(call.stack)
+    stack, cells = call.stack, cells_of(call.stack, call.masks)
     if isinstance(cells, str) or watched(values, *weights, *(states or ())):
         return reference.run(call, values, weights, lengths, states)  # torch must see each operation
     lengths = None if lengths is None else lengths.cpu().contiguous()
@@ -54,13 +54,20 @@ def run(call: CallSpec, values: Tensor, weights: Sequence[Tensor], lengths: Tens
         for direction in range(stack.directions):
             index = layer * stack.directions + direction
             initial = () if states is None else tuple(s[index] for s in states)
-            layer_run = LayerRun(cells[layer > 0], bool(direction), call.batch_first, lengths)
+            layer_run = LayerRun(cells[layer > 0], bool(direction), call.batch_first, lengths, _drawn(call))
             inputs = values, initial, tuple(groups[index].values())
             output, *last = layer_run(*inputs, needs_grad=call.needs_grad, chunk=call.chunk)
             outputs.append(output)
             final.append(tuple(last))
         values = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
     return values, tuple(torch.stack(s) for s in zip(*final, strict=True))
+
+
+def _drawn(call: CallSpec) -> Drawn:
+    if call.draws is None:
+        return NO_MASKS
+    masks = [(call.draws.seed(), mask.dropped) for mask in call.masks.values()]
+    return Drawn(masks, (call.draws.first_row(), 0, call.steps))
 
 
 def open_session(stack: Stack, weights: Sequence[Tensor], batch: int, *, bf16: bool) -> CompiledSession | None:

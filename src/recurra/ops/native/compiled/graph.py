@@ -33,6 +33,7 @@ OPERATIONS = (
     "sum",
     "add_to",
     "clean",
+    "mask",
     "product",
     "product_back",
 )
@@ -51,7 +52,7 @@ class Node:
             gradient of its source, `"carry"` for the gradient of a new state.
         args: the operands.
         width: units, 0 for a single number.
-        info: the value of a constant, the name and first row of a weight, or numbers of states and products.
+        info: the value of a constant, the name and first row of a weight, or numbers of states, masks and products.
     """
 
     op: str

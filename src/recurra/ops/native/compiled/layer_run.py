@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,11 +17,29 @@ from .cell import CompiledCell
 _FIRST_ONLY = 'compiled cells give first derivatives only; use engine="reference"'
 
 
+class Drawn(NamedTuple):
+    """The masks of a call; see `Masks` in csrc/engine/compiled/program.h.
+
+    Attributes:
+        masks: seed and probability of each mask.
+        where: number of the first sequence in a larger batch, first step, and all steps.
+    """
+
+    masks: list[tuple[int, float]]
+    where: tuple[int, int, int]
+
+
+NO_MASKS = Drawn([], (0, 0, 0))
+
+
 class LayerRun:
     """One layer in one direction: what its calls of the engine have in common."""
 
-    def __init__(self, cell: CompiledCell, reverse: bool, batch_first: bool, lengths: Tensor | None) -> None:
+    def __init__(
+        self, cell: CompiledCell, reverse: bool, batch_first: bool, lengths: Tensor | None, drawn: Drawn = NO_MASKS
+    ) -> None:
         self.cell, self.reverse, self.batch_first, self.lengths = cell, reverse, batch_first, lengths
+        self.drawn = drawn
 
     def __call__(self, values: Tensor, states: State, weights: tuple[Tensor, ...], *, needs_grad: bool, chunk: int):
         """Returns the output and the final states; `chunk` steps are stored at a time, 0 for all."""
@@ -58,6 +76,7 @@ class LayerRun:
             bindings.view(output, self.batch_first),
             [s.data_ptr() for s in last],
             0 if tape is None else tape.data_ptr(),
+            self.drawn,
         )
         return output, last, tape
 
@@ -98,7 +117,9 @@ class LayerRun:
     def part(self, begin: int, steps: int) -> LayerRun:
         """Returns the run of some consecutive steps."""
         lengths = None if self.lengths is None else (self.lengths - begin).clamp(0, steps)
-        return LayerRun(self.cell, self.reverse, self.batch_first, lengths)
+        row, first, all_steps = self.drawn.where
+        drawn = Drawn(self.drawn.masks, (row, first + begin, all_steps))
+        return LayerRun(self.cell, self.reverse, self.batch_first, lengths, drawn)
 
     def parts(self, values: Tensor, chunk: int) -> list[tuple[int, int]]:
         """Returns begin and number of the steps of each chunk, in the order of the recurrence."""
@@ -113,7 +134,7 @@ class LayerRun:
     def kept(self) -> LayerRun:
         """Returns the run with a copy of the lengths: the caller may reuse the tensor."""
         lengths = None if self.lengths is None else self.lengths.clone()
-        return LayerRun(self.cell, self.reverse, self.batch_first, lengths)
+        return LayerRun(self.cell, self.reverse, self.batch_first, lengths, self.drawn)
 
     def _sizes(self, values: Tensor) -> tuple[int, int]:
         first, second = values.shape[:2]

@@ -66,12 +66,12 @@ def _needed(order: Iterable[Node], adjoint: Adjoint, graph: Graph) -> set[Node]:
 
 def _forward(lowered: Lowered, order: list[Node], needed: set[Node]) -> tuple[dict[int, int], int, int]:
     """Emits the forward pass. Returns the first place of the results of each product, and the stages."""
-    program = lowered.program
+    program, traced = lowered.program, lowered.traced
     routine = Routine(lowered, "token")
     # products of other values than the input run step by step
     recurrent = depending(order, lambda node: node.op == "before" or (node.op == "product" and bool(node.args)))
     moved = _place_new_states(lowered, recurrent)
-    roots = {part for state in lowered.traced.states for part in state}
+    roots = {part for state in traced.states for part in state}
     fused, skipped = fuse(order, needed | roots)
     results: dict[int, int] = {}
     for node in order:
@@ -81,6 +81,9 @@ def _forward(lowered: Lowered, order: list[Node], needed: set[Node]) -> tuple[di
             if node in needed and node not in lowered.home:
                 lowered.home[node] = program.place("kept", node.width)
             op, args = ("fma", fused[node]) if node in fused else (node.op, node.args)
+            if op == "mask":
+                number, first = node.info
+                args = (number, first, traced.masks[number].width * (1 if traced.masks[number].per_step else -1))
             routine.emit(RECURRENT if node in recurrent else BEFORE, op, node, *args)
     for node, place in moved:
         routine.emit(RECURRENT, "move", place, node)

@@ -13,6 +13,7 @@ from recurra.ops.stack import Stack
 from recurra.ops.tensor_memory import materialize
 
 from .cell import CompiledCell
+from .layer_run import NO_MASKS
 
 
 class _Layer:
@@ -37,6 +38,7 @@ class _Layer:
             (output.data_ptr(), output.shape[1], 0),
             [s.data_ptr() for s in after],
             0,
+            NO_MASKS,
             self.pack,
         )
         self.current = 1 - self.current

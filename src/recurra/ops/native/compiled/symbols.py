@@ -62,6 +62,8 @@ class Symbol:
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+        if any(getattr(kind, "takes_over", False) for kind in types):
+            return NotImplemented
         name = getattr(function, "__name__", str(function))
         if name not in METHODS:
             raise CompileError(f"torch.{name}")
@@ -99,6 +101,8 @@ class Symbol:
         return METHODS["pow"](self, power)
 
     def __matmul__(self, matrix: Any) -> Symbol:
+        if getattr(type(matrix), "takes_over", False):
+            return NotImplemented
         return METHODS["matmul"](self, matrix)
 
     def __getitem__(self, index: Any) -> Symbol:

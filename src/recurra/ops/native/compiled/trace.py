@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from recurra.cells import Cell, Step
+from recurra.cells import Cell, Mask, Step
 
 from . import functions  # noqa: F401  (adds the operations of symbols)
 from .graph import Graph, Node, ordered
@@ -24,6 +26,7 @@ class Traced:
         state_sizes: size of each state.
         input_size: features of the input.
         weights: shape of each weight, by name.
+        masks: the masks, in the order of their numbers.
     """
 
     graph: Graph
@@ -31,10 +34,19 @@ class Traced:
     state_sizes: tuple[int, ...]
     input_size: int
     weights: dict[str, tuple[int, ...]]
+    masks: tuple[Mask, ...] = ()
 
 
-def trace(cell: Cell, input_size: int, hidden_size: int, *, bias: bool, proj_size: int) -> Traced:
-    """Returns the graph of a cell's step.
+def trace(
+    cell: Cell,
+    input_size: int,
+    hidden_size: int,
+    *,
+    bias: bool,
+    proj_size: int,
+    masks: Mapping[str, Mask] | None = None,
+) -> Traced:
+    """Returns the graph of a cell's step, with the given masks.
 
     Raises:
         CompileError: the step has an operation that cannot be compiled. The message names it and its line.
@@ -44,7 +56,9 @@ def trace(cell: Cell, input_size: int, hidden_size: int, *, bias: bool, proj_siz
     graph = Graph(hidden_size)
     x = _leaves(graph, "input", input_size, "x", is_input=True)
     states = tuple(_leaves(graph, "before", size, number) for number, size in enumerate(sizes))
-    weights = {name: _weight(graph, name, shape) for name, shape in shapes.items()}
+    weights: dict[str, Any] = {name: _weight(graph, name, shape) for name, shape in shapes.items()}
+    masks = masks or {}
+    weights |= {name: _leaves(graph, "mask", mask.width, i) for i, (name, mask) in enumerate(masks.items())}
     attributes = dict(vars(cell))
     try:
         step = cell.step(x, states, weights)  # type: ignore[arg-type]
@@ -55,7 +69,7 @@ def trace(cell: Cell, input_size: int, hidden_size: int, *, bias: bool, proj_siz
         raise CompileError(f"{error}{_line(error, cell)}") from None
     except Exception as error:
         raise CompileError(f"{type(error).__name__}: {error}{_line(error, cell)}") from None
-    traced = Traced(graph, found, tuple(sizes), input_size, dict(shapes))
+    traced = Traced(graph, found, tuple(sizes), input_size, dict(shapes), tuple(masks.values()))
     _add_biases(traced)
     return traced
 
