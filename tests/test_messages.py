@@ -39,8 +39,10 @@ def catalogue() -> polib.POFile:
             context, _, text = name.rpartition("\4")
             catalogue.append(polib.POEntry(msgid=text, msgctxt=context or None))
         catalogue.sort(key=key)
-        catalogue.save()
-        catalogue.save_as_mofile(str(PO.with_suffix(".mo")))
+        whole = PO.with_suffix(f".{os.getpid()}")  # pytest may run several processes, which read the file
+        for save, to in ((catalogue.save, PO), (catalogue.save_as_mofile, PO.with_suffix(".mo"))):
+            save(str(whole))
+            whole.replace(to)
     return catalogue
 
 

@@ -9,7 +9,7 @@ from .elementwise.sru import SRU
 from .gru import GRU
 from .lstm import LSTM
 from .registry import CellLike, register
-from .regularized import PER, Regularized
+from .regularized import Regularized
 from .rnn import RNN
 from .variants.coupled_lstm import CoupledLSTM
 from .variants.layer_norm_gru import LayerNormGRU
@@ -24,7 +24,6 @@ __all__ = [
     "GRU",
     "LSTM",
     "MGU",
-    "PER",
     "RGLRU",
     "RNN",
     "SLSTM",

@@ -205,11 +205,12 @@ class Parameters:
     )
     recurrent_dropout_per: str = param(
         "sequence",
-        "sequence: same zeros at all steps, in the state; step: in the candidate.",
+        "sequence: zeros in the state, the same at all steps; step: in the candidate.",
         '`"sequence"` for the same units of the state at all steps, in products with recurrent weights; `"step"` for '
         "the candidate, other units at each step.",
         panel=_TRAINING,
-        choices="recurra.cells:PER",
+        option="--recurrent-per",
+        choices="recurra.cells.regularized:PER",
     )
     zoneout: float = param(
         0.0,
