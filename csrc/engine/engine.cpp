@@ -136,8 +136,7 @@ void drop(const float* from, float* to, int64_t n, int64_t first, double dropped
     const int shares = threads_for(n, 1 << 15, threads);
     parallel(shares, [&](int share) {
         const int64_t begin = n / wide * share / shares * wide, end = n / wide * (share + 1) / shares * wide;
-        for (int64_t i = begin; i < end; i += wide)
-            store(to + i, load(from + i) * mask.at(first + i, 0.f));
+        for (int64_t i = begin; i < end; i += wide) store(to + i, load(from + i) * mask.at(first + i, 0.f));
         if (share + 1 < shares || end == n) return;
         const Vec<float> last = load_part(from + end, int(n - end)) * mask.at(first + end, 0.f);
         std::memcpy(to + end, &last, (n - end) * sizeof(float));

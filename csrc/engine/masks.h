@@ -29,9 +29,7 @@ public:
           seed_(seed) {}
 
     // The numbers from position `at` on.
-    Vec<float> at(int64_t at, float) const {
-        return draw(at, seed_) < limit_ ? Vec<float>{} : splat(scale_);
-    }
+    Vec<float> at(int64_t at, float) const { return draw(at, seed_) < limit_ ? Vec<float>{} : splat(scale_); }
     Vec<double> at(int64_t at, double) const {
         const Words words = draw(at, seed_);
         Vec<double> found;

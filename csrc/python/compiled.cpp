@@ -172,7 +172,8 @@ void bind(nb::module_ m) {
                 self.compiled->forward(call, pack);
             },
             nb::arg("sizes"), nb::arg("reverse"), nb::arg("x"), nb::arg("lengths"), nb::arg("weights"),
-            nb::arg("states"), nb::arg("out"), nb::arg("last"), nb::arg("tape"), nb::arg("masks"), nb::arg("pack").none() = nb::none())
+            nb::arg("states"), nb::arg("out"), nb::arg("last"), nb::arg("tape"), nb::arg("masks"),
+            nb::arg("pack").none() = nb::none())
         .def(
             "pack",
             [](const Cell<T>& self, In weights, int threads) {
