@@ -287,6 +287,46 @@ def test_the_index_is_kept():
     assert found.loc["b"].index.equals(later)
 
 
+def weather(steps: int) -> pd.DataFrame:
+    """A table whose load depends on the kind of day, which is known ahead."""
+    table = pd.DataFrame({"when": pd.date_range("2024-01-01", periods=steps, freq="D")})
+    table["day"] = np.where(table["when"].dt.day_of_week >= 5, "free", "work")
+    table["sky"] = pd.Series(["dry", "wet", None] * steps)[:steps]
+    table["load"] = np.where(table["day"] == "free", 10.0, 20.0) + wave(steps)
+    return table
+
+
+@pytest.mark.parametrize("kind", ["text", "category", "polars"])
+def test_columns_of_categories(kind, tmp_path):
+    table = weather(90)
+    past, future = table[:84], table[84:][["when", "day"]]
+    if kind == "category":
+        past = past.astype({"day": "category", "sky": "category"})
+    if kind == "polars":
+        past, future = pl.from_pandas(past), pl.from_pandas(future)
+    roles = {"time": "when", "target": "load", "features": ["sky"], "known": ["day"]}
+    model = Forecaster(**TINY).fit(past, **roles)
+    assert model.preparation_.categories == {"sky": ["dry", "wet"], "day": ["free", "work"]}
+    assert model.preparation_.columns.known == ("day=free", "day=work")
+    expected = model.predict(past, 6, future=future)
+    model.save(tmp_path / "m")
+    found = recurra.load(tmp_path / "m").predict(past, 6, future=future)
+    assert type(found) is type(past)
+    assert found.equals(expected)
+    assert model.evaluate(past)["n"] > 0
+
+
+def test_unknown_categories_are_named():
+    table = weather(84)
+    model = Forecaster(**TINY, validation_fraction=0.2).fit(table, time="when", target="load", features=["day"])
+    other = table.assign(day=table["day"].replace("work", "strike"))
+    with pytest.warns(UserWarning, match=r'column day has texts that were not in the training data \("strike"\)'):
+        model.predict(other)
+    many = table.assign(day=[f"day {n}" for n in range(84)])
+    with pytest.raises(DataError, match=r"column day has 84 different texts, such as .*neither numbers nor categories"):
+        Forecaster(**TINY).fit(many, time="when", target="load", features=["day"])
+
+
 def test_arrow_tables_keep_their_types():
     table = pa.Table.from_pandas(two_shops(pd.date_range("2024-01-01", periods=80, freq="D"), [1, 2]))
     table = table.set_column(0, "when", table["when"].cast(pa.date32()))

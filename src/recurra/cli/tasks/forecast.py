@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +23,6 @@ from .training import train as run
 if TYPE_CHECKING:
     from recurra.data.columns.panel import Columns, Panel
     from recurra.data.columns.timestamps import TimeReading
-    from recurra.data.files.table import DataFile
 
 __all__ = ["OPTIONS", "chunks", "fit", "inputs", "predict", "read", "show"]
 
@@ -181,69 +179,23 @@ def _labelled(
     frequency: Any = None,
     fill_gaps: bool,
 ) -> Labelled:
+    from recurra.data.columns.categories import with_categories
     from recurra.data.columns.panel_table import panel_of_table
 
     names, measured = columns.names, (*columns.target, *columns.features, *columns.known)
     file, empty = read_numbers(path, names, len(names) - len(measured), options, cache).without_empty_rows()
     for note in empty:
         say(f"{path.name}: {note}")
-    table, columns, kinds, said = _with_categories(file, columns, categories)
+    table, columns, kinds, said = with_categories(file, columns, categories)
     for note in said:
         say(f"{path.name}: {note}")
     panel = panel_of_table(table, columns, file.where, frequency=frequency, fill_gaps=fill_gaps, reading=reading)
+    panel = dataclasses.replace(panel, categories=kinds)
     if not columns.times:
         say(f"{path.name}: without --time, the rows are the steps of a series in the order of the file")
     for note in panel.notes:
         say(f"{path.name}: {note}")
     return Labelled((panel,), None, {"categories": kinds} if kinds else {})
-
-
-def _with_categories(
-    file: DataFile, columns: Columns, known: Mapping[str, Sequence[str]] | None
-) -> tuple[Any, Columns, dict[str, list[str]], list[str]]:
-    """Replaces columns of categories by a column of 0 and 1 for each category.
-
-    Args:
-        file: the table.
-        columns: their roles.
-        known: the categories of the training data; None to detect them.
-
-    Returns:
-        The table, the roles of its columns, the categories, and notes for the user.
-
-    Raises:
-        DataError: a column holds neither numbers nor categories.
-    """
-    import pyarrow as pa
-
-    from recurra.data.columns.categories import categories_of, features_of
-
-    table, kinds, notes, made = file.table, dict[str, list[str]](), list[str](), dict[str, tuple[str, ...]]()
-    first = len(columns.names) - len(columns.features) - len(columns.known)
-    for i, name in enumerate(columns.names[first:], first):
-        kind = categories_of(file, i, name, known)
-        if kind is None:
-            continue
-        found = features_of(file, i, name, kind, notes)
-        at, kinds[name], made[name] = table.column_names.index(file.table.column_names[i]), list(kind), tuple(found)
-        table = table.remove_column(at)
-        for place, (feature, values) in enumerate(found.items(), at):
-            table = table.add_column(place, feature, pa.array(values))
-    expanded = (
-        tuple(chain.from_iterable(made.get(name, (name,)) for name in names))
-        for names in (columns.features, columns.known)
-    )
-    features, known_ahead = expanded
-    return table, dataclasses.replace(columns, features=features, known=known_ahead), kinds, notes
-
-
-def _without_categories(columns: Columns, categories: Mapping[str, Sequence[str]]) -> Columns:
-    """Returns the columns of the file: the reverse of `_with_categories`."""
-    origin = {f"{name}={category}": name for name, kind in categories.items() for category in kind}
-    features, known = (
-        tuple(dict.fromkeys(origin.get(name, name) for name in names)) for names in (columns.features, columns.known)
-    )
-    return dataclasses.replace(columns, features=features, known=known)
 
 
 def _reading(options: TimeOptions) -> TimeReading:
@@ -253,9 +205,11 @@ def _reading(options: TimeOptions) -> TimeReading:
 
 
 def _read(estimator: Any, path: Path, options: PredictOptions, columns: Columns | None = None) -> Panel:
+    from recurra.data.columns.categories import without_categories
+
     learnt = estimator.preparation_
-    categories = estimator.provenance_.categories or {}
-    chosen, frequency = _without_categories(columns or learnt.columns, categories), learnt.frequency
+    categories = learnt.categories or estimator.provenance_.categories or {}  # early models have the latter only
+    chosen, frequency = without_categories(columns or learnt.columns, categories), learnt.frequency
     reading = _reading(options).after(learnt.spelling)
     found = _labelled(path, chosen, options, reading, categories, frequency=frequency, fill_gaps=estimator.fill_gaps)
     return found.arguments[0]

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from recurra.data.files.table import DataFile, decoded, is_text
 from recurra.errors import DataError
 
 from .numbers import COMMA_NUMBER, MISSING, NUMBER, parse_numbers
+from .panel import Columns
 
 MOST_CATEGORIES = 50
 """A column of texts with more different values, or with more than half as many as rows, does not hold categories."""
@@ -110,6 +113,54 @@ def features_of(
         f"{name}={category}": np.asarray(pc.fill_null(pc.equal(text, category), False)).astype(np.float64)
         for category in known
     }
+
+
+def with_categories(
+    file: DataFile, columns: Columns, known: Mapping[str, Sequence[str]] | None
+) -> tuple[pa.Table, Columns, dict[str, list[str]], list[str]]:
+    """Replaces columns of categories among the features and known columns by a column of 0 and 1 for each category.
+
+    Args:
+        file: the table, with the columns `columns.names` in this order.
+        columns: their roles.
+        known: the categories of the training data; None to detect them.
+
+    Returns:
+        The table, the roles of its columns, the categories, and notes for the user.
+
+    Raises:
+        DataError: a column holds neither numbers nor categories.
+    """
+    table, kinds, notes, made = file.table, dict[str, list[str]](), list[str](), dict[str, tuple[str, ...]]()
+    first = len(columns.names) - len(columns.features) - len(columns.known)
+    for i, name in enumerate(columns.names[first:], first):
+        kind = categories_of(file, i, name, known)
+        if kind is None:
+            continue
+        found = features_of(file, i, name, kind, notes)
+        at, kinds[name], made[name] = table.column_names.index(file.table.column_names[i]), list(kind), tuple(found)
+        table = table.remove_column(at)
+        for place, (feature, values) in enumerate(found.items(), at):
+            table = table.add_column(place, feature, pa.array(values))
+    features, ahead = (
+        tuple(chain.from_iterable(made.get(name, (name,)) for name in names))
+        for names in (columns.features, columns.known)
+    )
+    return table, dataclasses.replace(columns, features=features, known=ahead), kinds, notes
+
+
+def without_categories(columns: Columns, categories: Mapping[str, Sequence[str]]) -> Columns:
+    """Returns the columns of the table: the reverse of `with_categories`.
+
+    Example:
+        >>> without_categories(Columns(None, ("y",), ("sky=dry", "sky=wet", "wind")), {"sky": ["dry", "wet"]}).features
+        ('sky', 'wind')
+    """
+    origin = {f"{name}={category}": name for name, kind in categories.items() for category in kind}
+    features, known = (
+        tuple(dict.fromkeys(origin.get(name, name) for name in names)) for names in (columns.features, columns.known)
+    )
+    return dataclasses.replace(columns, features=features, known=known)
 
 
 def _text(column: Any) -> Any:

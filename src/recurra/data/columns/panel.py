@@ -103,6 +103,7 @@ class Panel:
         types: types of the time columns in the table.
         labels: ids of the series in the type of the table, or None.
         notes: repairs of the data, for the user.
+        categories: categories of the columns of the table that became columns of 0 and 1.
     """
 
     series: list[Series]
@@ -113,6 +114,7 @@ class Panel:
     types: tuple[pa.DataType, ...] = ()
     labels: Any = None
     notes: list[str] = field(default_factory=list)
+    categories: dict[str, list[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.series)

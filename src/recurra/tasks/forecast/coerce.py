@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recurra._util.messages import counted
+from recurra.data.columns.categories import with_categories, without_categories
 from recurra.data.columns.frames import as_table
 from recurra.data.columns.panel import Columns, Panel, panel_of_arrays
 from recurra.data.columns.panel_table import choose, panel_of_table
 from recurra.data.columns.timestamps import TimeReading
+from recurra.data.files.table import DataFile
 from recurra.errors import DataError, UsageError
 from recurra.tasks.tuning.parts import Parts
 from recurra.tasks.tuning.space import Space
@@ -57,7 +61,7 @@ def new_panel(
     named = (times[0] if len(times) == 1 else times) or index
     columns = Columns(named, _names(target), _names(features), _names(known), id)
     table, columns = choose(table, columns)
-    return panel_of_table(table, columns, _row, fill_gaps=fill_gaps, reading=reading)
+    return _panel(table, columns, None, fill_gaps=fill_gaps, reading=reading)
 
 
 def accept(data: Any, features: Any, known: Any, learnt: Preparation, *, fill_gaps: bool) -> Panel:
@@ -70,7 +74,7 @@ def accept(data: Any, features: Any, known: Any, learnt: Preparation, *, fill_ga
         data = data[0]
     if isinstance(data, Panel):
         return data
-    columns = learnt.columns
+    columns = without_categories(learnt.columns, learnt.categories)
     found = as_table(data, columns.names)
     if found is not None:
         return _learnt_panel(choose(found[0], columns)[0], columns, learnt, fill_gaps)
@@ -93,7 +97,8 @@ def accept_future(data: Any, learnt: Preparation, *, fill_gaps: bool) -> Panel:
     """
     if isinstance(data, Panel):
         return data
-    columns = dataclasses.replace(learnt.columns, target=(), features=())
+    columns = without_categories(learnt.columns, learnt.categories)
+    columns = dataclasses.replace(columns, target=(), features=())
     found = as_table(data, columns.names)
     if found is None or not columns.known:
         raise DataError("future values are a table with the columns of time and of what is known")
@@ -106,7 +111,24 @@ def accept_future(data: Any, learnt: Preparation, *, fill_gaps: bool) -> Panel:
 def _learnt_panel(table: pa.Table, columns: Columns, learnt: Preparation, fill_gaps: bool) -> Panel:
     """A panel with the step of time of a model, whose times are read as in training."""
     reading = TimeReading(known=learnt.spelling)
-    return panel_of_table(table, columns, _row, frequency=learnt.frequency, fill_gaps=fill_gaps, reading=reading)
+    kinds = learnt.categories
+    return _panel(table, columns, kinds, frequency=learnt.frequency, fill_gaps=fill_gaps, reading=reading)
+
+
+def _panel(table: pa.Table, columns: Columns, categories: Mapping[str, list[str]] | None, **options: Any) -> Panel:
+    """A panel of a table in memory, with columns of 0 and 1 for those of categories.
+
+    Args:
+        table: see `panel_of_table`.
+        columns: see `panel_of_table`.
+        categories: those of the training data; None to detect them.
+        **options: see `panel_of_table`.
+    """
+    file = DataFile(Path("the table"), table, "", 0)
+    table, columns, kinds, said = with_categories(file, columns, categories)
+    for note in said:
+        warnings.warn(note, stacklevel=2)
+    return dataclasses.replace(panel_of_table(table, columns, _row, **options), categories=kinds)
 
 
 def kind_of(data: Any) -> tuple[str, Any]:

@@ -30,6 +30,7 @@ class PreparationConfig(Record):
     scales: list[tuple[str | None, tuple[list[float], list[float]]]]
     side: tuple[list[float], list[float]]
     times: dict[str, Any] | None = None
+    categories: dict[str, list[str]] | None = None
 
     def check(self) -> None:
         """See `Record.check`."""
@@ -71,6 +72,7 @@ class Preparation:
         side: those of features and known columns over all series, `(2, features + known)`; a column with deviation 0
             is constant and always becomes 0.
         spelling: how times were written in training; None in early models.
+        categories: categories of the columns of the table that became columns of 0 and 1.
     """
 
     columns: Columns
@@ -80,13 +82,14 @@ class Preparation:
     scales: dict[str | None, np.ndarray] = field(default_factory=dict)
     side: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))
     spelling: Spelling | None = None
+    categories: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def learn(cls, panel: Panel, parts: Sequence[Parts], calendar: bool) -> Preparation:
         """Learns scales, cycles and whether values are missing from the training part."""
         longest = max((p.train for p in parts), default=0)
         cycles = find_cycles(panel.frequency, longest) if calendar else []
-        made = cls(panel.columns, panel.frequency, cycles, spelling=panel.spelling)
+        made = cls(panel.columns, panel.frequency, cycles, spelling=panel.spelling, categories=panel.categories)
         training = [(s, s.values[: p.train], p.train) for s, p in zip(panel.series, parts, strict=True)]
         found = {series.id: moments_of(values) for series, values, _ in training}
         found = {id: moments for id, moments in found.items() if moments.count.min() >= 2}
@@ -169,6 +172,7 @@ class Preparation:
             "scales": [[id, scale.tolist()] for id, scale in self.scales.items()],
             "side": self.side.tolist(),
             "times": None if self.spelling is None else vars(self.spelling).copy(),
+            **({"categories": self.categories} if self.categories else {}),
         }
 
     @classmethod
@@ -179,7 +183,8 @@ class Preparation:
         side = np.array(config["side"]).reshape(2, -1)
         frequency = Frequency(**config["frequency"])
         spelling = Spelling(**config["times"]) if config.get("times") else None
-        return cls(Columns(**columns), frequency, config["cycles"], config["masked"], scales, side, spelling)
+        kinds = config.get("categories") or {}
+        return cls(Columns(**columns), frequency, config["cycles"], config["masked"], scales, side, spelling, kinds)
 
 
 def _scale(moments: Moments, usual: np.ndarray | float = 1.0) -> np.ndarray:

@@ -201,7 +201,7 @@ class ForecastService(Service):
         table = pa.table({name: self._column(name, cells, place) for name, cells in columns.items()})
         if not table.num_rows:
             raise InputError("the history has no rows", path)
-        learnt = self.estimator.preparation_
+        learnt = dataclasses.replace(self.estimator.preparation_, categories={})  # the columns of 0 and 1 are given
         if self.columns.id and self.columns.id not in columns:
             learnt = dataclasses.replace(learnt, columns=dataclasses.replace(self.columns, id=None))
         return accept(table, None, None, learnt, fill_gaps=self.estimator.fill_gaps)

@@ -233,7 +233,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
         Of several labels, a set may be empty.
         """
-        inside = -chances.astype(np.float64) <= limits
+        inside = np.less_equal(-chances.astype(np.float64), limits)
         if self.label_sets_ is None:
             inside[np.arange(len(chances)), chances.argmax(1)] = True
         return inside
@@ -248,7 +248,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         """See `SequenceEstimator.regions`."""
         inside = self._inside(self._answers(output), self.calibration().limits(coverage))
         if self.label_sets_ is not None:
-            return (inside | (target <= 0)).all(1, keepdims=True), inside.sum(1)[:, None]
+            return np.all(inside | (target <= 0), axis=1, keepdims=True), inside.sum(1)[:, None]
         return inside[np.arange(len(target)), target][:, None], inside.sum(1)[:, None]
 
     def _answers(self, outputs: np.ndarray) -> np.ndarray:
