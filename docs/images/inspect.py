@@ -1,9 +1,10 @@
 """Makes the pictures of `recurra inspect`: docs/images/inspect-*.png, each below 250 kB.
 
-    python docs/images/inspect.py reviews "이 영화 정말 재미없다" JapaneseVowels-model JapaneseVowels_TEST.ts
+    python docs/images/inspect.py reviews "이 영화 정말 재미없다" vowels JapaneseVowels_TEST.ts rnn lstm gru
 
-The two models are what `recurra fit classify` made of film reviews and of the Japanese vowels
-(docs/guides/classify.md). Needs Chromium, a Korean font, and Pillow, which matplotlib brings along.
+The first two models are what `recurra fit classify` made of film reviews and of the Japanese vowels
+(docs/guides/classify.md). The last three are classifiers of the reviews with `--cell`, `--hidden-size 24`, `--epochs 2`
+and `--pooling last`. Needs Chromium, a Korean font, and Pillow, which matplotlib brings along.
 """
 
 from __future__ import annotations
@@ -28,18 +29,21 @@ SHOTS = [
     ("inspect-cell", 0, 1280, "light", "R.set({stage: 3})", "#cell"),
     ("inspect-series", 1, 1280, "dark", "R.set({order: 'likeness'})", None),
     ("inspect-memory", 1, 1280, "light", "", "#memory"),
+    ("inspect-comparison", 2, 1280, "light", "", "#compare"),
 ]
+REVIEW = "배우들의 연기는 좋았지만 이야기가 너무 길고 지루해서 다시는 보고 싶지 않다"
 
 
-def main(text_model: str, text: str, series_model: str, series: str) -> None:
+def main(text_model: str, text: str, series_model: str, series: str, *cells: str) -> None:
     """Writes the pages and their pictures."""
     program = find_chromium()
     if program is None:
         raise SystemExit("no Chromium: install one (Debian: chromium) or name it in $CHROMIUM")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pages = [folder / "text.html", folder / "series.html"]
-        for arguments, page in zip([(text_model, text), (series_model, series, "--row", "40")], pages, strict=True):
+        pages = [folder / "text.html", folder / "series.html", folder / "comparison.html"]
+        inputs = [(text_model, text), (series_model, series, "--row", "40"), (*cells, REVIEW)]
+        for arguments, page in zip(inputs, pages, strict=True):
             subprocess.run([sys.executable, "-m", "recurra", "inspect", *arguments, "--out", str(page)], check=True)
         browser = Chromium(program, folder / "profile")
         for shot in SHOTS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from chromium import Chromium, find_chromium
 
 from recurra.tasks.base import Estimator
 
@@ -16,3 +17,13 @@ def untrained(monkeypatch):
         self.baselines_ = []
 
     monkeypatch.setattr(Estimator, "_train", build)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    program = find_chromium()
+    if program is None:
+        pytest.skip("no Chromium: install one (Debian: chromium) or name it in $CHROMIUM")
+    found = Chromium(program, tmp_path_factory.mktemp("profile"))
+    yield found
+    found.close()

@@ -16,6 +16,7 @@ from .memory.half_lives import UnitMemory, half_lives
 from .memory.horizon import Horizon, memory_horizon
 from .memory.impulse import impulse_response
 from .memory.trajectory import Trajectory, trajectory
+from .report.comparison import write_comparison
 from .report.write import write_report
 from .units.label_association import LabelAssociation, Relation, label_association
 from .units.max_activating import TokenActivity, UnitPage, max_activating
@@ -67,6 +68,7 @@ __all__ = [
     "trace",
     "trajectory",
     "unit_ablation",
+    "write_comparison",
     "write_report",
 ]
 

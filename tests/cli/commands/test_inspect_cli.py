@@ -48,7 +48,7 @@ def test_a_text(recurra, models, tmp_path):
     assert data["title"] == "정말 재미있다"
     assert data["parts"][0]["tokens"] == list("정말 재미있다")
     assert data["code"]["x"] == "['정말 재미있다']"
-    assert data["language"] == "en"
+    assert data["language"] is None
 
 
 def test_a_row_of_a_file(recurra, models, tmp_path):
@@ -129,3 +129,24 @@ def test_a_million_steps(recurra, models, tmp_path):
     data = page_data(tmp_path / "report.html")
     assert data["parts"][0]["steps"] == steps // 100
     assert (tmp_path / "report.html").stat().st_size < 5_000_000
+
+
+def test_models_side_by_side(recurra, models, tmp_path):
+    gru = SequenceClassifier(cell="gru", embedding_size=8, tokens="char", **QUICK)
+    gru.fit(TEXTS, ["good"] * 3 + ["bad"] * 3).save(tmp_path / "gru")
+    code, out, err = recurra("inspect", models / "words", "gru", "정말", "--json")
+    assert code == 0
+    rows = json.loads(out)["models"]
+    assert [(row["model"], row["cell"], row["steps"]) for row in rows] == [("words", "lstm", 2), ("gru", "gru", 2)]
+    assert rows[1]["answer"] == load(tmp_path / "gru").subject(["정말"]).answers[0]
+    data = page_data(tmp_path / "comparison.html")
+    assert (data["title"], [part["name"] for part in data["parts"]]) == ("정말", ["words", "gru"])
+    assert data["parts"][1]["code"]["model"] == "recurra.load('gru')"
+    for wrong, words in [
+        ((models / "words", "gru", "정말", "--units", "0:2"), "--units is for one model"),
+        ((models / "words", "gru", "-"), "standard input can be read by one model"),
+        (("gru", "gru", "정말"), "a model is named twice"),
+        ((models / "words", "gru", "정말", "--out", tmp_path / "gru" / "config.json"), "config.json"),
+    ]:
+        code, _, err = recurra("inspect", *wrong)
+        assert (code, words in err) == (2, True)

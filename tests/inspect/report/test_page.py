@@ -10,43 +10,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
-from chromium import Chromium, find_chromium
 from PIL import Image
+from report_subjects import ENGLISH, WORDS, words_subject
 
 import recurra
 from recurra import nn
-from recurra.inspect import Subject, write_report
-from recurra.inspect.core.subject import Plain
+from recurra.inspect import write_report
 from recurra.inspect.report.payload import Code
-
-WORDS = ["이", "영화", "정말", "재미", "없다", "</script><b>&", " "]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    program = find_chromium()
-    if program is None:
-        pytest.skip("no Chromium: install one (Debian: chromium) or name it in $CHROMIUM")
-    found = Chromium(program, tmp_path_factory.mktemp("profile"))
-    yield found
-    found.close()
-
-
-def words_subject(kind: str = "LSTM", **options) -> Subject:
-    """A layer that reads words, as an estimator would hand it over."""
-    torch.manual_seed(0)
-    layer = getattr(nn, kind)(3, 6, batch_first=True, **options)
-    batch = Plain(torch.randn(1, len(WORDS), 3), None)
-    return Subject(
-        layer,
-        batch,
-        lambda batch: layer(batch.values)[0],
-        lambda output: output[:, -1].sum(-1),
-        steps=[WORDS],
-        answers=["bad <i>(90 %)</i>"],
-        notes=["the model does not know 'x': read as unknown tokens"],
-        title="Sequence classifier",
-    )
 
 
 @pytest.fixture(scope="module")
@@ -285,21 +255,6 @@ def test_a_page_that_opens_in_korean(browser, tmp_path):
 def test_the_language_of_the_browser(browser, page, language, shown):
     browser.open(page[0], language=language)
     assert browser.run("document.documentElement.lang") == shown
-
-
-ENGLISH = """
-(() => {
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), words = [];
-  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    const { parentElement: parent } = node;
-    if (!parent.closest("script, noscript, pre, h1, .chip, .axis, .tools, .brand, b, i, [data-step], option[value]"))
-      words.push(...(node.textContent.match(/[A-Za-z]{3,}/g) ?? []));
-  }
-  for (const element of document.body.querySelectorAll("[aria-label]"))
-    words.push(...(element.getAttribute("aria-label").match(/[A-Za-z]{3,}/g) ?? []));
-  return words;
-})()
-"""
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from known import MGU
+from report_subjects import read_page
 
 import recurra
 from recurra import nn
@@ -19,12 +20,6 @@ from recurra.inspect.core.subject import Plain
 from recurra.inspect.report import write as report
 from recurra.inspect.report.payload import Code, page_payload
 from recurra.tasks.subject import Subject
-
-
-def read_page(path) -> dict:
-    """The data of a page."""
-    text = path.read_text(encoding="utf-8")
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
 
 
 @pytest.mark.parametrize("exact", [True, False])

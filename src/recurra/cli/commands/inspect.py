@@ -7,15 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from recurra.cli.support.comparison import compare_models, open_model
 from recurra.cli.support.console import say, show_json, show_table
 from recurra.cli.support.files import listed
 from recurra.cli.support.options import PredictOptions, with_options
 from recurra.cli.support.values.completion import completing
-from recurra.cli.tasks import one, source_of
 from recurra.errors import UsageError
 
-from .evaluate import AllowNonfinite, Model
+from .evaluate import AllowNonfinite
 
+Models = Annotated[
+    list[Path], typer.Argument(help="Model folder. Several models are shown side by side.", metavar="MODEL…")
+]
 MEGABYTES = 500
 """Default of the largest size of a trace."""
 
@@ -24,11 +27,14 @@ _OTHERS = ("top", "proba", "n_best", "bleu_tokens", "choices", "marks", "timesta
 
 @with_options(PredictOptions, without=_OTHERS)
 def inspect(
-    model: Model,
+    model: Models,
     data: Annotated[str, typer.Argument(help="A text, a file, or - for standard input.", metavar="TEXT|DATA|-")],
     row: Annotated[int, typer.Option("--row", help="Number of the sequence in the file, counted from 1.", min=1)] = 1,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Page to write; report.html if no other output is given.")
+        Path | None,
+        typer.Option(
+            "--out", help="Page to write; report.html if no other output is given, comparison.html of models."
+        ),
     ] = None,
     gates: Annotated[
         str | None, typer.Option("--gates", help="Gates and states to keep, such as forget,cell; by default all.")
@@ -55,32 +61,39 @@ def inspect(
     *,
     options: PredictOptions,
 ) -> None:
-    """Show every gate and state of a model on a sequence, as a page, a table or a file.
+    """Show every gate and state of a model on a sequence, as a page, a table or a file; or several models side by side.
 
     [bold]Examples[/bold]
 
       recurra inspect my-model "a fine film" --out report.html
       recurra inspect my-model test.csv --row 3 --language ko
       recurra inspect my-model test.ts --row 1 --units 0:16 --time 0:100 --netcdf trace.nc
+      recurra inspect my-rnn my-lstm my-gru "a fine film" --out comparison.html
     """
     from recurra.inspect import trace
     from recurra.inspect.core.trace import TooLargeError
-    from recurra.inspect.report.write import check_language
-    from recurra.tasks import load
+    from recurra.inspect.report.write import check_language, write_page
 
     check_language(language)
+    max_bytes = int(max_megabytes * 1e6)
+    if len(model) > 1:
+        one_only = {"--gates": gates, "--units": units, "--time": time, "--netcdf": netcdf, "--parquet": parquet}
+        for option, value in one_only.items():
+            if value is not None:
+                raise UsageError(f"{option} is for one model; leave it out to compare models")
+        more = {"language": language, "max_bytes": max_bytes, "allow_nonfinite": allow_nonfinite}
+        compare_models(model, data, row, options, out or Path("comparison.html"), json=json, **more)
+        return
     chosen: dict[str, Any] = {
         "names": None if gates is None else list(listed(gates)),
         "units": None if units is None else _units(units),
         "time": None if time is None else _slice("--time", time),
     }
-    estimator: Any = load(model, allow_nonfinite=allow_nonfinite)
-    source = source_of(estimator, data)
-    subject = estimator.subject(*one(estimator, source, options, row))
-    for note in subject.notes:
+    opened = open_model(model[0], "", data, row, options, allow_nonfinite=allow_nonfinite)
+    for note in opened.subject.notes:
         say(note)
     try:
-        found = trace(subject, **chosen, max_bytes=int(max_megabytes * 1e6), say=say)
+        found = trace(opened.subject, **chosen, max_bytes=max_bytes, say=say)
     except TooLargeError as error:
         raise UsageError(
             f"{error.what}\nchoose steps (--time 0:{error.steps}), units (--units 0:{error.units}) or gates "
@@ -96,20 +109,9 @@ def inspect(
     if out is None and not (outputs or json):
         out = Path("report.html")
     if out is not None:
-        _write(found, out, language, model, source, row)
+        write_page(found, out, language=language, title=opened.title, code=opened.code)
         outputs["report"] = str(out)
-    _show(found, str(model), outputs, json)
-
-
-def _write(found: Any, out: Path, language: str | None, model: Path, source: str | list[str], row: int) -> None:
-    from recurra.inspect.report.payload import Code
-    from recurra.inspect.report.write import write_page
-
-    is_text = isinstance(source, list)
-    where = source[0] if isinstance(source, list) else f"{Path(source).name}, row {row}"
-    title = where if is_text or found.subject.steps is None else None
-    x = f"[{where!r}]" if is_text else f"...  # {where}, as recurra predict reads it"
-    write_page(found, out, language=language, title=title, code=Code(f"recurra.load({str(model)!r})", x))
+    _show(found, str(model[0]), outputs, json)
 
 
 def _units(text: str) -> list[int] | slice:

@@ -22,9 +22,10 @@ def check_outputs(params: dict[str, Any]) -> None:
         UsageError: an output would replace an input, a file of a model, or another output.
     """
     outputs = {f"--{name}": Path(params[name]) for name in OUTPUTS if params.get(name) is not None}
+    given = [(name, one) for name, value in params.items() for one in (value if isinstance(value, list) else [value])]
     inputs = [
         value
-        for name, value in params.items()
+        for name, value in given
         if name not in OUTPUTS and (isinstance(value, Path) or (name == "data" and isinstance(value, str)))
     ]
     seen: dict[str, str] = {}

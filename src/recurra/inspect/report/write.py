@@ -22,6 +22,8 @@ PAGE_BYTES = 4_900_000
 LANGUAGES = ("en", "ko")
 SCRIPTS = ("core", "strings", "colours", "figure", "input", "rasters", "lines", "cell", "charts", "view")
 """Scripts of the figures in the order of their dependencies. The scripts of the measures follow."""
+PAGE_SCRIPTS = ("comparison", "main")
+"""Scripts of the page of the report only."""
 
 
 def write_report(
@@ -91,10 +93,20 @@ def write_page(
     code: Code | None = None,
 ) -> None:
     """Writes the page of a trace; see `write_report`."""
+    write_data(lambda budget: page_payload(found, row, budget, code or Code(), title), path, language)
+
+
+def write_data(make: Callable[[int], dict[str, Any]], path: str | Path, language: str | None) -> None:
+    """Writes a page with data.
+
+    Args:
+        make: returns the data, given their maximum size as JSON in bytes.
+        path: file to write.
+        language: see `write_report`.
+    """
     check_language(language)
     values = _values(language)
-    budget = PAGE_BYTES - sum(len(value.encode()) for value in values.values()) - 4096
-    data = {"language": language, **page_payload(found, row, budget, code or Code(), title)}
+    data = {"language": language, **make(PAGE_BYTES - sum(len(value.encode()) for value in values.values()) - 4096)}
     values |= {"data": as_json(data), "title": html.escape(data["title"])}
     page = re.sub(r"{{(\w+)}}", lambda place: values[place[1]], _read("report.html"))
     with written(Path(path)) as partial:
@@ -123,7 +135,7 @@ def figures_style() -> str:
 
 def _values(language: str | None) -> dict[str, str]:
     """Values of the placeholders of the page, except the data."""
-    script = f"{figures_script()}\n{_read('main.js')}"
+    script = "\n".join([figures_script(), *(_read(f"{name}.js") for name in PAGE_SCRIPTS)])
     return {"language": language or "en", "style": figures_style(), "script": script}
 
 

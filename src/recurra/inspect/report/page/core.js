@@ -46,24 +46,32 @@ R.Part = class {
 
 // The selection, as positions (not the numbers of units and steps).
 R.state = { part: 0, layer: 0, direction: 0, unit: 0, step: 0, stage: 1, order: "index" };
+R.units = []; // the unit last selected of each recurrent layer
 R.listeners = [];
 R.watch = (listener) => R.listeners.push(listener);
 R.part = () => R.parts[R.state.part];
 R.set = (change) => {
   const old = { ...R.state }, state = Object.assign(R.state, change);
-  if (change.part !== undefined && change.part !== old.part) Object.assign(state, { layer: 0, direction: 0, unit: 0, step: 0 });
+  if (state.part !== old.part) Object.assign(state, { layer: 0, direction: 0, unit: R.units[state.part] ?? 0, step: R.part().steps === R.parts[old.part].steps ? old.step : 0 }, change);
   const part = R.part(), clamp = (value, count) => Math.max(0, Math.min(count - 1, value));
   state.layer = clamp(state.layer, part.layers);
   state.direction = clamp(state.direction, part.directions.length);
   state.unit = clamp(state.unit, part.units.length);
   state.step = clamp(state.step, part.steps);
+  R.units[state.part] = state.unit;
   const changed = new Set(Object.keys(state).filter((key) => state[key] !== old[key]));
   if (changed.size) for (const listener of R.listeners) listener(changed);
 };
-R.value = (name, unit = R.state.unit, step = R.state.step) => {
-  const part = R.part();
-  if (!part.has(name) || unit >= part.unitsOf(name) || step < 0 || step >= part.steps) return null;
-  return part.course(name, R.state.layer, R.state.direction, unit)[step];
+// the layer, direction and unit that a figure of a part shows: those of the selection, if the part is selected
+R.shown = (index = R.state.part) => {
+  const part = R.parts[index], { layer, direction, unit } = R.state;
+  if (index === R.state.part) return { part, layer, direction, unit };
+  return { part, layer: Math.min(layer, part.layers - 1), direction: Math.min(direction, part.directions.length - 1), unit: Math.min(R.units[index] ?? 0, part.units.length - 1) };
+};
+R.value = (name, unit, step = R.state.step, index = R.state.part) => {
+  const { part, layer, direction, unit: own } = R.shown(index), at = unit ?? own;
+  if (!part.has(name) || at >= part.unitsOf(name) || step < 0 || step >= part.steps) return null;
+  return part.course(name, layer, direction, at)[step];
 };
 // the previous step in the direction of reading; null for the first step, or if it is not on the page
 R.before = (step) => {

@@ -60,18 +60,18 @@
     R.el("section.section", { id, "aria-labelledby": `${id}-title` }, R.el("h2", { id: `${id}-title` }, title), lead ? R.el("p.lead", {}, lead) : null, ...children);
 
   // Python code: lines that all figures share, then the line of this figure
-  R.python = (line, uses = "trace") => {
-    const { model, x } = R.data.code, begin = ["import recurra", "from recurra.inspect import plots", ""];
+  R.python = (line, uses = "trace", part = R.part()) => {
+    const { model, x } = part.code ?? R.data.code, begin = ["import recurra", "from recurra.inspect import plots", ""];
     begin.push(`model, x = ${model}, ${x}`);
     if (uses === "trace") begin.push("trace = recurra.trace(model, x)");
     return [...begin, line].join("\n");
   };
-  R.where = () => {
-    const { state } = R, part = R.part(), list = [];
-    if (R.parts.length > 1) list.push(`part=${JSON.stringify(part.name)}`);
+  R.where = (index) => {
+    const { part, layer, direction } = R.shown(index), list = [];
+    if (part.code ? part.several : R.parts.length > 1) list.push(`part=${JSON.stringify(part.origin ?? part.name)}`);
     if (R.data.code.row) list.push(`row=${R.data.code.row}`);
-    if (part.layers > 1) list.push(`layer=${state.layer}`);
-    if (part.directions.length > 1) list.push(`direction="${part.directions[state.direction]}"`);
+    if (part.layers > 1) list.push(`layer=${layer}`);
+    if (part.directions.length > 1) list.push(`direction="${part.directions[direction]}"`);
     return list;
   };
   R.wherePart = () => R.where().filter((argument) => argument.startsWith("part"));

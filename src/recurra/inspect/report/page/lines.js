@@ -13,8 +13,8 @@
   };
   const area = (values, x, y, base) => values.length ? `${path(values, x, y)}L${x(values.length - 1).toFixed(1)} ${base}L${x(0).toFixed(1)} ${base}Z` : "";
 
-  const drawing = (width) => {
-    const part = R.part(), { layer, direction, unit } = R.state, ink = R.plain(), narrow = width < 560, TOP = narrow ? 48 : 30, left = narrow ? 92 : 128, wide = width - left - 14;
+  const drawing = (width, index) => {
+    const { part, layer, direction, unit } = R.shown(index), ink = R.plain(), narrow = width < 560, TOP = narrow ? 48 : 30, left = narrow ? 92 : 128, wide = width - left - 14;
     const has = (name) => part.has(name) && unit < part.unitsOf(name), course = (name) => part.course(name, layer, direction, unit);
     const states = ["cell", "hidden"].filter(has), gates = R.storyOrder(part.names.filter((name) => !["cell", "hidden"].includes(name))).filter(has);
     const x = (step) => left + (step + 0.5) * wide / part.steps, out = [], moving = [];
@@ -70,32 +70,39 @@
     return { picture, mark, stepAt };
   };
 
-  R.lines = () => {
+  // The figure of one unit. `index` is the number of its recurrent layer; by default the selected one is shown.
+  R.unitFigure = (id, title, caption, index) => {
     let shown = null;
+    const of = () => R.shown(index), number = () => of().part.units[of().unit];
     const figure = R.figure({
-      id: "unit-lines", title: R.t("linesTitle"), caption: R.t("linesCaption"),
-      python: () => R.python(`plots.plot_unit(${["trace", `unit=${R.part().units[R.state.unit]}`, ...R.where()].join(", ")}).savefig("unit.svg")`),
-      picture: () => drawing(900).picture,
+      id, title, caption,
+      python: () => R.python(`plots.plot_unit(${["trace", `unit=${number()}`, ...R.where(index)].join(", ")}).savefig("unit.svg")`, "trace", of().part),
+      picture: () => drawing(900, index).picture,
     });
     figure.body.tabIndex = 0;
     const draw = () => {
-      shown = drawing(Math.max(320, figure.body.clientWidth || 900));
-      shown.picture.setAttribute("aria-label", `${R.t("linesTitle")}: ${R.t("unit")} ${R.part().units[R.state.unit]}`);
+      shown = drawing(Math.max(320, figure.body.clientWidth || 900), index);
+      shown.picture.setAttribute("aria-label", `${title}: ${R.t("unit")} ${number()}`);
       figure.body.replaceChildren(shown.picture);
     };
     const at = (event) => shown.stepAt((event.clientX - shown.picture.getBoundingClientRect().left) / shown.picture.getBoundingClientRect().width * shown.picture.viewBox.baseVal.width);
     figure.body.addEventListener("pointerdown", (event) => R.set({ step: at(event) }));
     figure.body.addEventListener("pointermove", (event) => {
-      const step = at(event), part = R.part();
+      const step = at(event), { part, unit } = of();
       shown.mark(step);
       const names = [...["cell", "hidden"].filter((name) => part.has(name)), ...R.storyOrder(part.names.filter((name) => !["cell", "hidden"].includes(name)))];
-      R.tip([R.stepText(part, step), ...names.map((name) => `${R.name(name)} ${R.number(R.value(name, R.state.unit, step))}`)], event.clientX, event.clientY);
+      R.tip([R.stepText(part, step), ...names.map((name) => `${R.name(name)} ${R.number(R.value(name, unit, step, index))}`)], event.clientX, event.clientY);
     });
     figure.body.addEventListener("pointerleave", () => { R.tip(null); shown.mark(R.state.step); });
     R.watch((changed) => {
       if (["part", "layer", "direction", "unit"].some((key) => changed.has(key))) draw();
       else if (changed.has("step")) shown.mark(R.state.step);
     });
-    return { section: R.section("unit", R.t("unitTitle"), R.t("unitLead"), figure.root), draw, fit: draw };
+    return { root: figure.root, draw };
+  };
+
+  R.lines = () => {
+    const figure = R.unitFigure("unit-lines", R.t("linesTitle"), R.t("linesCaption"));
+    return R.together(R.section("unit", R.t("unitTitle"), R.t("unitLead"), figure.root), [figure]);
   };
 }

@@ -24,7 +24,7 @@
   };
 
   const footer = () => {
-    const notes = R.data.notes.map(({ say, ...values }) => R.t(`note ${say}`, Object.fromEntries(Object.entries(values).map(([k, v]) => [k, v.toLocaleString("en")]))));
+    const notes = R.data.notes.map(({ say, model, ...values }) => (model ? `${model}: ` : "") + R.t(`note ${say}`, Object.fromEntries(Object.entries(values).map(([k, v]) => [k, v.toLocaleString("en")]))));
     for (const part of R.parts) if (part.steps < part.of && !R.data.notes.some((n) => n.say === "steps")) notes.push(R.t("note subset", { from: part.first, to: part.stepNumber(part.steps - 1), of: part.of.toLocaleString("en") }));
     if (R.data.deviation) notes.push(R.t("deviation", { d: R.data.deviation.toExponential(1).replace("-", "−") }));
     return [

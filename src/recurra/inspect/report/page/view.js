@@ -11,7 +11,7 @@
       R.el("button", { type: "button", "aria-label": `${label}: ${R.t("next")}`, onclick: () => R.set({ [key]: state[key] + 1 }) }, "›"), extra);
     const part = R.part(), word = R.el("span.word");
     const items = [
-      select("part", R.t("part"), R.parts.map((p) => p.name || p.cell)),
+      select("part", R.t(R.data.comparison ? "task" : "part"), R.parts.map((p) => p.name || p.cell)),
       select("layer", R.t("layer"), Array.from({ length: part.layers }, (_, i) => String(i))),
       select("direction", R.t("direction"), part.directions.map((name) => R.t(name))),
       stepper("unit", R.t("Unit")), stepper("step", R.t("Step"), word),
@@ -22,7 +22,12 @@
       word.textContent = token === null ? (R.data.seconds ? `${(R.part().stepNumber(state.step) * R.data.seconds).toFixed(2)} s` : "") : `“${token}”`;
     };
     R.watch((changed) => {
-      if (changed.has("part")) { R.build(place); return; }
+      if (changed.has("part")) {
+        const figure = document.activeElement?.closest("figure")?.id;
+        R.build(place);
+        if (figure) document.getElementById(figure)?.querySelector(".plot, .body")?.focus({ preventScroll: true });
+        return;
+      }
       show();
       R.say(`${R.t("unit")} ${R.part().units[state.unit]}, ${R.stepText(R.part(), state.step)}`);
     });
@@ -43,7 +48,8 @@
     R.stop?.();
     const controls = current = bar(), drawers = { input: R.input, gates: R.rasters, unit: R.lines, cell: R.cell }, wanted = (name) => !figures || figures.includes(name);
     toolbar.replaceChildren(...controls.items.filter(Boolean));
-    pictures = [...Object.keys(drawers).filter(wanted).map((name) => drawers[name]()), ...(wanted("measures") ? R.measures("main") : [])].filter(Boolean);
+    pictures = R.data.comparison ? [R.input(), ...R.comparison(), R.cell()]
+      : [...Object.keys(drawers).filter(wanted).map((name) => drawers[name]()), ...(wanted("measures") ? R.measures("main") : [])].filter(Boolean);
     main.replaceChildren(...pictures.map((picture) => picture.section));
     controls.show();
     for (const picture of pictures) picture.draw();
@@ -58,7 +64,8 @@
   // initial selection: the unit that changes most, at the step at which its memory changes most
   R.begin = () => {
     const part = R.part(), name = part.has("cell") ? "cell" : "hidden";
-    const unit = part.orders.activity ? part.orders.activity[0][0][0] : 0;
+    R.units = R.parts.map(({ orders }) => orders.activity ? orders.activity[0][0][0] : 0);
+    const unit = R.units[R.parts.indexOf(part)];
     let step = 0, most = -1;
     if (part.has(name) && unit < part.unitsOf(name)) {
       const course = part.course(name, 0, 0, unit);
