@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from recurra.cli.support.comparison import compare_models, open_model
 from recurra.cli.support.console import say, show_json, show_table
 from recurra.cli.support.files import listed
 from recurra.cli.support.options import PredictOptions, with_options
@@ -15,6 +14,7 @@ from recurra.cli.support.values.completion import completing
 from recurra.errors import UsageError
 
 from .evaluate import AllowNonfinite
+from .models.several import compare_models, open_model
 
 Models = Annotated[
     list[Path], typer.Argument(help="Model folder. Several models are shown side by side.", metavar="MODEL…")

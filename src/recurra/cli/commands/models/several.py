@@ -1,4 +1,4 @@
-"""The part of `recurra inspect` for several models."""
+"""`recurra inspect` with several models."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from recurra.cli.support.console import say, show_json, show_table
 from recurra.cli.tasks import one, source_of
 from recurra.errors import UsageError
-
-from .console import say, show_json, show_table
 
 if TYPE_CHECKING:
     from recurra.inspect import Trace
