@@ -40,7 +40,6 @@ def _database(path: Path) -> None:
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512)
 FILES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "sales.xlsx": (_zip("[Content_Types].xml", "xl/workbook.xml"), r"an Excel workbook \(\.xlsx\).*\n.*CSV UTF-8"),
     "named.csv": (_zip("[Content_Types].xml", "xl/workbook.xml"), r"an Excel workbook"),
     "old.xls": (_bytes(OLE + "Workbook".encode("utf-16-le")), r"an Excel workbook \(\.xls\)"),
     "sheet.ods": (_zip("mimetype", "content.xml"), r"an OpenDocument file.*\n.*LibreOffice"),

@@ -129,10 +129,12 @@ def source_of(estimator: Any, given: str) -> str | list[str]:
     """
     from recurra.data.files.access import is_file, is_folder, refuse_no_file
     from recurra.data.files.places import is_pattern
+    from recurra.data.readers.typed.workbook import split_sheet
 
-    if given == "-" or (given and (is_file(given) or is_folder(given) or is_pattern(given) or _is_url(given))):
+    file = str(split_sheet(Path(given))[0])
+    if given == "-" or (given and (is_file(file) or is_folder(given) or is_pattern(given) or _is_url(given))):
         return given
-    named = given.lower().endswith(FILES) or given.startswith(("/", "./", "../", "~"))
+    named = file.lower().endswith(FILES) or given.startswith(("/", "./", "../", "~"))
     if not estimator.accepts_text or (named and not any(map(str.isspace, given))):
         try:
             refuse_no_file(Path(given))

@@ -17,8 +17,8 @@ from recurra.data.files.access import reading
 from recurra.data.files.places import File, find_files
 from recurra.data.files.remote import RemoteFile
 from recurra.data.files.table import BATCH_ROWS, DETECT, DataFile, OpenTable, ReadOptions, decoded
-from recurra.data.readers.columnar import PARQUET, parquet_file
 from recurra.data.readers.tables import check_kind, data_size, open_table
+from recurra.data.readers.typed.columnar import PARQUET, parquet_file
 from recurra.errors import DataError
 
 from .convert import converted

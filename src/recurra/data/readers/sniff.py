@@ -17,8 +17,10 @@ from recurra.data.files.encoding import find_encoding, open_text
 from recurra.data.files.packed import PACKED_SUFFIXES
 from recurra.errors import DataError
 
+from .typed.workbook import split_sheet
+
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 1000, 1 << 20
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather", ".ipc")
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather", ".ipc", ".xlsx")
 """Suffixes of files that are tables and not plain text."""
 _MAX_COLUMNS = 1_000_000
 _DELIMITERS = "\t;|,"
@@ -100,7 +102,8 @@ def read_rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
 
 
 def table_suffix(path: Path) -> str:
-    """Returns the suffix of the format, in lower case: `.csv` for `reviews.CSV.gz`."""
+    """Returns the suffix of the format, in lower case: `.csv` for `reviews.CSV.gz`, `.xlsx` for `a.xlsx#Sheet`."""
+    path = split_sheet(path)[0]
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in PACKED_SUFFIXES:
         suffixes.pop()

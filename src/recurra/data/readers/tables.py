@@ -1,4 +1,4 @@
-"""Reads columns of CSV, TSV, JSON Lines, Parquet and Arrow files into an Arrow table."""
+"""Reads columns of CSV, TSV, JSON, Parquet, Arrow and Excel files into an Arrow table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -23,10 +24,11 @@ from recurra.data.files.signatures import HEAD_BYTES, recognize
 from recurra.data.files.table import DETECT, DataFile, OpenTable, ReadOptions, collect
 from recurra.errors import DataError
 
-from .columnar import STREAM, open_arrow, open_parquet
 from .delimited import open_delimited
 from .jsonl import open_json
 from .sniff import table_suffix
+from .typed.columnar import STREAM, open_arrow, open_parquet
+from .typed.workbook import SUFFIX, ZIP, open_workbook, split_sheet
 
 __all__ = ["DataFile", "ReadOptions", "check_kind", "data_size", "open_table", "read_table", "stream_table"]
 
@@ -46,10 +48,11 @@ def read_table(
     *,
     cache_dir: Path | None = None,
 ) -> DataFile:
-    r"""Reads columns of a CSV, TSV, JSON Lines, Parquet or Arrow file, or of several files.
+    r"""Reads columns of a CSV, TSV, JSON Lines, Parquet, Arrow or Excel file, or of several files.
 
-    The text formats may be compressed with gzip, bzip2, xz or Zstandard. Encoding, delimiter, quoting and header of
-    text tables are detected, for each file.
+    `file.xlsx#Sheet` names a sheet of a workbook; without it, the first one is read. The text formats may be compressed
+    with gzip, bzip2, xz or Zstandard. Encoding, delimiter, quoting and header of text tables are detected, for each
+    file.
 
     Args:
         path: a file, a folder, a pattern such as `data/part-*.csv`, or a URL of any of these, such as
@@ -204,12 +207,15 @@ def open_table(file: File, columns: Sequence[str] | None = None, options: ReadOp
     Raises:
         DataError: the file cannot be read, or lacks a column.
     """
+    file, sheet = (file, None) if isinstance(file, RemoteFile) else split_sheet(file)
     suffix, head = table_suffix(_local(file)), _head(file)
     if suffix == ".parquet" or head.startswith(b"PAR1"):
         return open_parquet(file, columns)
     if suffix in ARROW_SUFFIXES or head.startswith((b"ARROW1", STREAM)):
         return open_arrow(file, columns)
     opener = open_json if suffix in (".jsonl", ".ndjson", ".json") else open_delimited
+    if suffix == SUFFIX and head.startswith(ZIP):
+        opener = partial(open_workbook, sheet=sheet)
     if not isinstance(file, RemoteFile):
         return opener(file, columns, options)
     folder = tempfile.mkdtemp(prefix="recurra-")  # text is read several times

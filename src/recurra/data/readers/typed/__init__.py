@@ -1,0 +1,1 @@
+"""Readers of tables whose columns have types: Parquet, Arrow, Excel workbooks."""
