@@ -96,6 +96,8 @@ struct StepSession {
     virtual void write_state(const T* h, const T* c) = 0;
 };
 
+enum class StepWeights { exact, bf16, int8 };  // how a session stores its weights
+
 // The functions of one instruction set.
 template <class T>
 struct Engine {
@@ -112,7 +114,7 @@ struct Engine {
     // Returns whether the call is too small for packed weights.
     bool (*is_small)(const Spec&);
     std::unique_ptr<PackedStack<T>> (*pack)(const Spec&, const std::vector<const T*>& weights);
-    std::unique_ptr<StepSession<T>> (*open_session)(const Spec&, const std::vector<const T*>& weights, bool bf16);
+    std::unique_ptr<StepSession<T>> (*open_session)(const Spec&, const std::vector<const T*>& weights, StepWeights);
     // Dropout.
     void (*drop)(const float* from, float* to, int64_t n, int64_t first, double dropped, uint64_t seed, int threads);
     void (*linear)(const Linear<T>&);

@@ -22,6 +22,9 @@
 #endif
 
 namespace recurra::RECURRA_ISA {
+namespace portable {
+std::unique_ptr<StepSession<float>> open_int8(const Spec&, const std::vector<const float*>& weights);  // int8.cpp
+}
 namespace {
 
 template <class T>
@@ -123,9 +126,15 @@ std::unique_ptr<PackedStack<T>> pack(const Spec& spec, const std::vector<const T
     return std::make_unique<PackedStackOf<T>>(spec, weights);
 }
 template <class T>
-std::unique_ptr<StepSession<T>> open_session(const Spec& spec, const std::vector<const T*>& weights, bool bf16) {
+std::unique_ptr<StepSession<T>> open_session(const Spec& spec, const std::vector<const T*>& weights, StepWeights as) {
     if constexpr (is_bf16<T>) throw std::logic_error("a session rounds its weights itself");
-    else return std::make_unique<PackedStepSession<T>>(spec, weights, bf16);
+    else {
+        if constexpr (sizeof(T) == 4) {
+            if (as == StepWeights::int8) return portable::open_int8(spec, weights);
+            if (as == StepWeights::bf16) return std::make_unique<PackedStepSession<T, Bf16Matrix>>(spec, weights);
+        }
+        return std::make_unique<PackedStepSession<T, ExactMatrix<T>>>(spec, weights);
+    }
 }
 
 // Multiplies each number by 0 or 1 / (1 - dropped). A product keeps NaN. `first` is the number of the first one in a

@@ -137,9 +137,11 @@ inline Vec<float> at_least(Vec<float> x, float low) {
 #endif
 }
 
+// With RECURRA_PORTABLE, the functions below give the same bits for every instruction set.
+
 // 1 / x for 1 <= x < 2^127, with an error of at most one unit in the last place.
 inline Vec<float> reciprocal(Vec<float> x) {
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && !defined(RECURRA_PORTABLE)
     const Vec<float> y = _mm512_rcp14_ps(x);
     return y + y * (1.f - x * y);
 #else
@@ -154,9 +156,9 @@ inline void exp_parts(Vec<float> x, Vec<float>& scale, Vec<float>& q) {
     const Vec<float> rounded = x * 1.44269504f + rounder;
     const Vec<float> n = rounded - rounder;
     // Fused explicitly: the product must not be rounded. The constant has an error of 2e-9.
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && !defined(RECURRA_PORTABLE)
     const Vec<float> r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693147182f), x);
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif defined(__AVX2__) && defined(__FMA__) && !defined(RECURRA_PORTABLE)
     const Vec<float> r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693147182f), x);
 #else
     const Vec<float> r = x - n * 0.693359375f + n * 2.12194440e-4f;
@@ -179,7 +181,7 @@ inline Vec<float> sigmoid(Vec<float> x) {
     exp_parts(at_least(at_most(-x, 88.02f), -87.f), scale, q);
     return reciprocal((scale + 1.f) + scale * q);
 }
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && !defined(RECURRA_PORTABLE)
 // Computes N vectors at once: one alone would mostly wait for its own results. The error is about half a unit in the
 // last place.
 template <int N>

@@ -38,7 +38,12 @@ using Addresses = std::vector<Address>;
 
 template <class T>
 Inputs<T> inputs(const nb::tuple& x, Address lengths, const Addresses& weights, Address h0, Address c0) {
-    return {view<const T>(x), at<const int64_t>(lengths), pointers<const T>(weights), at<const T>(h0), at<const T>(c0)};
+    return {view<const T>(x),
+            at<const int64_t>(lengths),
+            pointers<const T>(weights),
+            at<const T>(h0),
+            at<const T>(c0),
+            false};
 }
 
 // View of the rows; batch, steps, features; addresses of lengths, vector, bias and weights; threads.

@@ -68,7 +68,7 @@ class Layer {
 public:
     Layer(int cell, int64_t input, int64_t hidden, int64_t projected, int layers, bool bidirectional, bool bias,
           nb::tuple names, nb::list shapes)
-        : spec_{Cell(cell), 1, 1, input, hidden, projected, layers, bidirectional, bias, 0, 0, 1, 0, false, false},
+        : spec_{Cell(cell), 1, 1, input, hidden, projected, layers, bidirectional, bias, 0, 0, 1, 0, false, false, 0},
           directions_(bidirectional ? 2 : 1),
           out_(projected ? projected : hidden) {
         for (nb::handle name : names) names_.push_back(nb::borrow(name));
@@ -410,11 +410,11 @@ nb::object gradients(const Kept<T>& kept, bool batch_first, nb::tuple grads, nb:
 // A step session: packed weights and states. Python has checked the tensors of the addresses.
 class Session {
 public:
-    Session(const Spec& s, const std::vector<uintptr_t>& weights, bool bf16) : spec_(s) {
+    Session(const Spec& s, const std::vector<uintptr_t>& weights, int as) : spec_(s) {
         std::vector<const float*> flat;
         for (uintptr_t w : weights) flat.push_back(reinterpret_cast<const float*>(w));
         nb::gil_scoped_release release;
-        steps_ = engine<float>().open_session(s, flat, bf16);
+        steps_ = engine<float>().open_session(s, flat, StepWeights(as));
     }
     // Returns None if x does not fit.
     nb::object step(nb::handle x) {
@@ -479,7 +479,7 @@ void bind_layer(nb::module_& m) {
     m.def("exchange", &exchange, nb::arg("wanted"),
           "Whether DLPack's C functions are to serve; returns whether they do.");
     nb::class_<Session>(m, "StepSession")
-        .def(nb::init<const Spec&, const std::vector<uintptr_t>&, bool>())
+        .def(nb::init<const Spec&, const std::vector<uintptr_t>&, int>())
         .def("step", &Session::step)
         .def("reset", &Session::reset)
         .def("read_state", &Session::read)

@@ -1,7 +1,7 @@
 # Fails if an object of one instruction set defines a function that another object may define under the same name.
 # The linker keeps one copy of such a function. With a copy for AVX-512, other processors would crash.
 execute_process(COMMAND ${NM} --defined-only ${OBJECT} OUTPUT_VARIABLE output RESULT_VARIABLE status)
-if(NOT status EQUAL 0 OR NOT output MATCHES "floats")
+if(NOT status EQUAL 0 OR NOT output MATCHES "floats|int8")
   message(FATAL_ERROR "${NM} cannot list the symbols of ${OBJECT}")
 endif()
 string(LENGTH ${ISA} length)

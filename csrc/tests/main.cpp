@@ -42,6 +42,7 @@ int main(int count, char**) {
     test_linear();
     test_engine();
     test_compiled();
+    test_int8();
     if (count > 1) measure_gemm();
     std::printf("%d failed\n", failures);
     return failures != 0;

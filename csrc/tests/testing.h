@@ -17,6 +17,7 @@ void test_attention();
 void test_linear();
 void test_engine();
 void test_compiled();
+void test_int8();
 void measure_gemm();  // prints the speed of matrix products
 
 // Counts and prints a failure unless `good`.

@@ -56,10 +56,10 @@ struct Call {
 
 struct Session {
     Layout layout;
-    PackedStepSession<float> steps;
+    PackedStepSession<float, ExactMatrix<float>> steps;
     Session(const Layout& layout_, const float* const* from)
         : layout(layout_),
-          steps(layout.spec(1, 1), layout.flat(from), false) {}
+          steps(layout.spec(1, 1), layout.flat(from)) {}
 };
 
 }  // namespace

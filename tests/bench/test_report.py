@@ -77,12 +77,15 @@ def test_targets_are_met_missed_or_not_measured():
     assert found["step of nn.LSTM(64, 64), µs"] is True
 
 
-def test_bfloat16_is_held_against_our_own_float32():
+def test_rounded_weights_are_held_against_our_own_larger_ones():
     times = {
         Case("float32 session", "GRU", 1, 1, 256): {"recurra": 3e-6, "torch": 1e-6},
         Case("bfloat16 session", "GRU", 1, 1, 256): {"recurra": 2e-6, "torch": 1e-6},
+        Case("int8 session", "GRU", 1, 1, 256): {"recurra": 1e-6, "torch": 1e-6},
     }
-    assert result(times)["summary"]["bfloat16 session"]["all"] == pytest.approx(1.5)
+    found = result(times)["summary"]
+    assert found["bfloat16 session"]["all"] == pytest.approx(1.5)
+    assert found["int8 session"]["all"] == pytest.approx(2)
 
 
 def test_hardware_limit_of_a_batch_is_arithmetic_and_of_a_single_sequence_reading():

@@ -59,7 +59,7 @@ def test_the_usual_peers_compute_the_same(name, cell, mode, batch, steps):
 
 
 @pytest.mark.parametrize("cell", GATES)
-@pytest.mark.parametrize("mode", ["float32 session", "bfloat16 session", "step"])
+@pytest.mark.parametrize("mode", ["float32 session", "bfloat16 session", "int8 session", "step"])
 def test_our_streams_compute_what_torch_does(mode, cell):
     case = Case(mode, cell, 1, 1, 32)
     ours, torch = load("recurra", 1), load("torch", 1)

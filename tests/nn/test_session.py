@@ -109,7 +109,7 @@ def test_states_that_do_not_fit():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: nn.GRU(3, 4).session(2, torch.float64), "float32 or bfloat16, not torch.float64"),
+        (lambda: nn.GRU(3, 4).session(2, torch.float64), "float32, bfloat16 or int8, not torch.float64"),
         (lambda: nn.GRU(3, 4, bidirectional=True).session(), "both ends of a sequence"),
         (lambda: nn.GRU(3, 4).session(0), "batch must be at least 1, got 0"),
         (lambda: nn.GRU(3, 4).double().session(), "a layer in float32 on the CPU"),

@@ -34,9 +34,9 @@ class Case:
 
     Attributes:
         mode: `"training"` (output and all gradients), `"bfloat16 training"` (our engine multiplies in bfloat16),
-            `"inference"` (with one step: a stream that feeds its state back), `"float32 session"` or
-            `"bfloat16 session"` (a streaming session with weights of this type), `"call"` (one call of the layer) or
-            `"step"` (one call of `layer.step`).
+            `"inference"` (with one step: a stream that feeds its state back), `"float32 session"`,
+            `"bfloat16 session"` or `"int8 session"` (a streaming session with weights of this type), `"call"` (one call
+            of the layer) or `"step"` (one call of `layer.step`).
         cell: `"RNN"`, `"GRU"` or `"LSTM"`.
         batch: sequences.
         steps: time steps.
@@ -73,6 +73,11 @@ class Case:
         return self.mode.startswith("bfloat16")
 
     @property
+    def weight_bytes(self) -> int:
+        """Bytes of each weight."""
+        return {"bfloat16": 2, "int8": 1}.get(self.mode.split()[0], 4)
+
+    @property
     def flops(self) -> float:
         """Number of operations in the matrix products. The backward pass needs twice as many as the forward pass."""
         products = 2 * 2.0 * self.batch * self.steps * GATES[self.cell] * self.hidden**2
@@ -81,7 +86,7 @@ class Case:
     @property
     def matrix_bytes(self) -> int:
         """Size of one of the two weight matrices."""
-        return GATES[self.cell] * self.hidden**2 * (2 if self.halves else 4)
+        return GATES[self.cell] * self.hidden**2 * self.weight_bytes
 
     @property
     def working_set(self) -> int:
@@ -105,7 +110,7 @@ def grid(quick: bool = False) -> list[Case]:
     shapes = ((32, 100, 128),) if quick else HALF_SHAPES
     cases += [Case("bfloat16 training", cell, *shape) for cell in GATES for shape in shapes]
     widths = (256,) if quick else (256, 512, 1024)
-    for mode in ("float32 session", "bfloat16 session"):
+    for mode in ("float32 session", "bfloat16 session", "int8 session"):
         cases += [Case(mode, cell, 1, 1, hidden) for cell in GATES for hidden in widths]
     return cases + [Case(mode, "LSTM", 1, 1, 64) for mode in ("call", "step")]
 

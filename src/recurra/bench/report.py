@@ -24,6 +24,7 @@ TITLES = {
     "inference": ("Inference", "µs of"),
     "float32 session": ("Streaming session, float32 weights", "µs of a step of"),
     "bfloat16 session": ("Streaming session, bfloat16 weights compared with our float32", "µs of a step of"),
+    "int8 session": ("Streaming session, int8 weights compared with our bfloat16", "µs of a step of"),
     "call": ("One call of the layer", "µs of"),
     "step": ("One step of the layer", "µs of"),
 }
@@ -59,12 +60,13 @@ def _compare(row: Row, measured: dict[str, Any]) -> Row:
 
 
 def _pair_sessions(rows: list[Row]) -> None:
-    """Adds the ratios of sessions with bfloat16 weights to those with float32 weights."""
+    """Adds the ratios of sessions with bfloat16 weights to float32, and of those with int8 weights to bfloat16."""
     found = {case_of(row): row for row in rows}
     for case, row in found.items():
-        twin = found.get(Case("float32 session", case.cell, case.batch, case.steps, case.hidden))
-        if case.mode == "bfloat16 session" and twin and OURS in row["seconds"] and OURS in twin["seconds"]:
-            row |= {"against": "float32 session", "ratio": twin["seconds"][OURS] / row["seconds"][OURS]}
+        against = {"bfloat16 session": "float32 session", "int8 session": "bfloat16 session"}.get(case.mode)
+        twin = against and found.get(Case(against, case.cell, case.batch, case.steps, case.hidden))
+        if twin and OURS in row["seconds"] and OURS in twin["seconds"]:
+            row |= {"against": against, "ratio": twin["seconds"][OURS] / row["seconds"][OURS]}
 
 
 def geometric_mean(values: Iterable[float]) -> float:
@@ -80,7 +82,7 @@ def geometric_mean(values: Iterable[float]) -> float:
 def summarise(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """Computes for each mode the geometric mean of the ratios by cell and over all cells, and the smallest ratio."""
     found: dict[str, dict[str, Any]] = {}
-    for mode in ("training", "bfloat16 training", "inference", "bfloat16 session"):
+    for mode in ("training", "bfloat16 training", "inference", "bfloat16 session", "int8 session"):
         some = [row for row in rows if row["mode"] == mode and "ratio" in row]
         if not some:
             continue
@@ -143,6 +145,7 @@ def targets(rows: Sequence[Row]) -> list[dict[str, Any]]:
         Target("inference, geometric mean", of("inference", "all"), 1.3),
         Target("inference, smallest ratio", of("inference", "smallest"), 0.95),
         Target("bfloat16 weights, geometric mean", of("bfloat16 session", "all"), 1.5),
+        Target("int8 weights against bfloat16, smallest ratio", of("int8 session", "smallest"), 1.6),
         *(
             Target(
                 f"share of the hardware limit, {mode}, B32 H≥256, smallest",

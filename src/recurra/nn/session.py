@@ -12,6 +12,8 @@ from recurra.ops.registry import kernels, open_session
 from recurra.ops.tensor_memory import check_readable, materialize
 
 ONE_DIRECTION = "a bidirectional layer reads both ends of a sequence; it cannot run step by step"
+INT8_FEATURES = 1 << 17
+"""Most numbers of a vector whose products with 8-bit weights have sums of 32 bits."""
 
 
 class Session:
@@ -23,12 +25,15 @@ class Session:
         layer: an RNN, LSTM, GRU, or `Recurrent` with a cell that can be compiled, in one direction, in float32 on the
             CPU.
         batch: number of sequences that run in parallel.
-        weights: `torch.bfloat16` rounds the weights of an RNN, LSTM or GRU, which halves what every step reads; sums
-            stay in float32.
+        weights: `torch.bfloat16` or `torch.int8` rounds the weights of an RNN, LSTM or GRU. A step reads a half or a
+            quarter of the bytes. With bfloat16, sums stay in float32. With int8, each row of a weight matrix has a
+            scale, inputs and states are rounded to 16 bits with a scale for each vector, and sums are exact integers;
+            biases, gates and a projection stay in float32. An infinite input then gives NaN.
         tuples: whether a single state is a tuple with one tensor, as in `Recurrent`.
 
     Raises:
-        UsageError: the layer is bidirectional, not in float32 on the CPU, or its weights have no memory.
+        UsageError: the layer is bidirectional, not in float32 on the CPU, or its weights have no memory; or it has
+            more than 131,072 features for int8.
         EngineError: the native engine does not serve the layer.
 
     Example:
@@ -44,8 +49,8 @@ class Session:
     def __init__(
         self, layer: Any, batch: int = 1, weights: torch.dtype = torch.float32, *, tuples: bool = False
     ) -> None:
-        if weights not in (torch.float32, torch.bfloat16):
-            raise UsageError(f"the weights of a session are float32 or bfloat16, not {weights}")
+        if weights not in (torch.float32, torch.bfloat16, torch.int8):
+            raise UsageError(f"the weights of a session are float32, bfloat16 or int8, not {weights}")
         stack, tensors = layer.stack, [w.detach() for w in layer.weights()]
         if stack.bidirectional:
             raise UsageError(ONE_DIRECTION)
@@ -56,14 +61,18 @@ class Session:
         for (name, _), tensor in zip(stack.named_shapes(), tensors, strict=True):
             check_readable(name, tensor)
         self._stack, self._batch = stack, batch
-        bf16 = weights == torch.bfloat16
-        self._engine: Any = open_session(stack, tensors, batch, bf16=bf16, engine=layer.engine)
+        rounded: dict[str, bool] = {"bf16": weights == torch.bfloat16}
+        if weights == torch.int8:
+            if max(stack.input_size, stack.hidden_size) > INT8_FEATURES:
+                raise UsageError(f"a session with int8 weights takes at most {INT8_FEATURES:,} features and units")
+            rounded["int8"] = True
+        self._engine: Any = open_session(stack, tensors, batch, engine=layer.engine, **rounded)
         self._single = len(stack.cell.states) == 1 and not tuples
         if self._engine is None and kernels.engine is None:
             raise EngineError("sessions need the native engine, which was not built; use layer.step")
         if self._engine is None:
-            rounded = " with bfloat16 weights" if bf16 else ""
-            raise EngineError(f"no engine has sessions of the cell {stack.cell.name!r}{rounded}; use layer.step")
+            suffix = "" if weights == torch.float32 else f" with {str(weights).removeprefix('torch.')} weights"
+            raise EngineError(f"no engine has sessions of the cell {stack.cell.name!r}{suffix}; use layer.step")
 
     def step(self, input: Tensor) -> Tensor:
         """Runs one step: `(batch, features)` to the output of the last layer `(batch, hidden)`, without gradients.

@@ -78,7 +78,8 @@ class Engine(Protocol):
     - `fast_layer(stack)` returns a `FastLayer` for the layers of `recurra.nn`, or None.
     - `record(call, values, weights, lengths, states, sizes)` runs the stack and returns the output, the last states and
       the gates and states named in `sizes`, as in `Record`; or None.
-    - `open_session(stack, weights, batch, *, bf16)` returns a `StepSession`, or None.
+    - `open_session(stack, weights, batch, *, bf16)` returns a `StepSession`, or None. Weights in 8 bits are
+      requested by `int8=True` too.
     - `describe()` returns facts for `recurra doctor` by name.
 
     Example:
@@ -178,9 +179,10 @@ def fast_layer(stack: Stack, engine: str = "auto") -> FastLayer | None:
 
 
 def open_session(
-    stack: Stack, weights: Sequence[Tensor], batch: int, *, bf16: bool, engine: str = "auto"
+    stack: Stack, weights: Sequence[Tensor], batch: int, *, bf16: bool, int8: bool = False, engine: str = "auto"
 ) -> StepSession | None:
     """Returns a session of the named engine, or else of the first built-in one that has sessions; None without any."""
     offers = [getattr(e, "open_session", None) for e in (*candidates(engine), *ENGINES)]
-    sessions = (offer(stack, weights, batch, bf16=bf16) for offer in offers if offer is not None)
+    rounded = {"bf16": bf16, "int8": True} if int8 else {"bf16": bf16}
+    sessions = (offer(stack, weights, batch, **rounded) for offer in offers if offer is not None)
     return next((session for session in sessions if session is not None), None)

@@ -14,7 +14,7 @@ from recurra.ops.native import bindings
 
 from . import torch as pytorch
 
-WEIGHTS = {"float32 session": None, "bfloat16 session": torch.bfloat16}
+WEIGHTS = {"float32 session": None, "bfloat16 session": torch.bfloat16, "int8 session": torch.int8}
 
 
 class Peer(pytorch.Peer):

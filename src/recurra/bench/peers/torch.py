@@ -17,7 +17,16 @@ class Peer(base.Peer):
     """Training by autograd, inference without gradients; a stream feeds the returned state back."""
 
     # all in float32
-    modes = ("training", "bfloat16 training", "inference", "call", "step", "float32 session", "bfloat16 session")
+    modes = (
+        "training",
+        "bfloat16 training",
+        "inference",
+        "call",
+        "step",
+        "float32 session",
+        "bfloat16 session",
+        "int8 session",
+    )
     layers: Any = torch.nn
 
     def __init__(self, threads: int) -> None:

@@ -165,7 +165,7 @@ def record(
     return output, (h,) if c is None else (h, c), arrays
 
 
-def open_session(stack: Stack, weights: Sequence[Tensor], batch: int, *, bf16: bool) -> Any:
+def open_session(stack: Stack, weights: Sequence[Tensor], batch: int, *, bf16: bool, int8: bool = False) -> Any:
     """Returns a session with the weights packed; None without the engine."""
     kernel, threads = kernel_of(stack.cell), torch.get_num_threads()
     if bindings.engine is None or kernel is None:
@@ -174,7 +174,7 @@ def open_session(stack: Stack, weights: Sequence[Tensor], batch: int, *, bf16: b
     config = RecurrenceConfig(kernel, *sizes, batch_first=True, dropout=0.0, chunk=0, bf16=False)
     spec = bindings.spec_of(config, batch, 1, stack.input_size, threads=threads)
     flat = [materialize(w).contiguous() for w in weights]
-    return _StepSession(spec, [address(w) for w in flat], bf16)
+    return _StepSession(spec, [address(w) for w in flat], 2 if int8 else int(bf16))
 
 
 class _StepSession(_built.StepSession):

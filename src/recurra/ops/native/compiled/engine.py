@@ -70,9 +70,11 @@ def _drawn(call: CallSpec) -> Drawn:
     return Drawn(masks, (call.draws.first_row(), 0, call.steps))
 
 
-def open_session(stack: Stack, weights: Sequence[Tensor], batch: int, *, bf16: bool) -> CompiledSession | None:
-    """Returns a session with the weights packed; None if the cell cannot be compiled, or for bfloat16 weights."""
-    if bindings.engine is None or bf16:
+def open_session(
+    stack: Stack, weights: Sequence[Tensor], batch: int, *, bf16: bool, int8: bool = False
+) -> CompiledSession | None:
+    """Returns a session with the weights packed; None if the cell cannot be compiled, or for rounded weights."""
+    if bindings.engine is None or bf16 or int8:
         return None
     cells = cells_of(stack)
     return None if isinstance(cells, str) else CompiledSession(stack, cells, weights, batch)
