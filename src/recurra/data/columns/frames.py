@@ -27,6 +27,24 @@ def refuse_times(values: np.ndarray, name: str) -> None:
         raise DataError(f"{name} holds times; pass numbers, such as the days since a date")
 
 
+def loaded(X: Any, name: str) -> Any:
+    """Returns the values of an xarray, and the table of a data set of Hugging Face; other data unchanged.
+
+    Raises:
+        DataError: the values are not computed, or they are several arrays.
+    """
+    module, kind = type(X).__module__.partition(".")[0], type(X).__name__
+    if module == "polars" and hasattr(X, "collect"):
+        raise DataError(f"{name} is a LazyFrame, whose rows are not computed; call its collect()")
+    if module == "xarray" and kind == "Dataset":
+        raise DataError(f"{name} is a Dataset of several arrays; pass one of them, or its to_dataframe().reset_index()")
+    if module == "xarray":
+        return X.values
+    if module == "datasets" and kind == "Dataset":
+        return X.with_format("arrow")[:]
+    return X
+
+
 def from_pandas(X: Any) -> Any:
     """Converts a pandas series, or a data frame of one column or of numbers only, to an array."""
     if X.ndim == 2:
@@ -139,6 +157,7 @@ def as_table(data: Any, names: Sequence[str] = ()) -> tuple[pa.Table, str | None
     Returns:
         The table, and the name of the column with the pandas index if the index holds times.
     """
+    data = loaded(data, "y")
     if type(data).__module__.partition(".")[0] == "pandas":
         return _of_pandas(data, names)
     if isinstance(data, pa.Table):

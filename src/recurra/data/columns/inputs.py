@@ -16,6 +16,7 @@ from recurra.errors import DataError
 from .frames import (
     from_arrow,
     from_pandas,
+    loaded,
     matrix_of,
     names_of,
     order_of,
@@ -203,6 +204,7 @@ def _ordered(values: Any, name: str) -> Any:
     Raises:
         DataError: the values are None, or their type has no order.
     """
+    values = loaded(values, name)
     if isinstance(values, Iterator):
         return list(values)
     if values is None:
@@ -269,6 +271,7 @@ def _is_absent(value: Any) -> bool:
 
 def _unwrap(X: Any) -> Any:
     """Converts data frames, series, tensors and Arrow arrays to a numpy array or an Arrow column."""
+    X = loaded(X, "X")
     if isinstance(X, pa.Array):
         return pa.chunked_array([X])
     if isinstance(X, pa.Table):
@@ -279,12 +282,12 @@ def _unwrap(X: Any) -> Any:
         return _from_tensor(X)
     if isinstance(X, np.ma.MaskedArray):
         return _unmasked(X)
-    if not isinstance(X, np.ndarray | np.generic | Iterable) and hasattr(X, "__array__"):
-        return np.asarray(X)
     if not isinstance(X, pa.ChunkedArray) and hasattr(X, "__arrow_c_stream__"):
         column = pa.chunked_array(X)
         # a data frame is a column of structures
         return from_arrow(pa.Table.from_struct_array(column)) if pa.types.is_struct(column.type) else column
+    if not isinstance(X, np.ndarray | np.generic | Iterable) and hasattr(X, "__array__"):
+        return np.asarray(X)
     return X
 
 
