@@ -17,6 +17,7 @@ from .memory.horizon import Horizon, memory_horizon
 from .memory.impulse import impulse_response
 from .memory.trajectory import Trajectory, trajectory
 from .report.comparison import write_comparison
+from .report.training import write_training
 from .report.write import write_report
 from .units.label_association import LabelAssociation, Relation, label_association
 from .units.max_activating import TokenActivity, UnitPage, max_activating
@@ -70,6 +71,7 @@ __all__ = [
     "unit_ablation",
     "write_comparison",
     "write_report",
+    "write_training",
 ]
 
 __getattr__ = earlier_names(

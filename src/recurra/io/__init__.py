@@ -1,6 +1,7 @@
 """Model folders: written completely or not at all, read without executing anything."""
 
 from .card import model_card
+from .epochs import StoredEpochs
 from .folder import CONFIG, CURVE, SCHEMA_VERSION, ModelFolder, check_target, dumps, is_model, write_folder
 from .provenance import Provenance, with_provenance
 from .read import StoredModel, blaming, identity, read_folder
@@ -12,6 +13,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "ModelFolder",
     "Provenance",
+    "StoredEpochs",
     "StoredModel",
     "blaming",
     "check_target",

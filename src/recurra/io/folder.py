@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ SCHEMA_VERSION = 1
 
 FORMAT = "recurra"
 CONFIG, WEIGHTS, CURVE = "config.json", "model.safetensors", "learning_curve.png"
+EPOCHS = "epochs.safetensors"
+"""Weights of several epochs, if the run kept them. The tensors are named `epoch/name`."""
 MAX_FILES = 16
 """Largest number of text files in addition to the configuration."""
 
@@ -38,11 +41,13 @@ class ModelFolder:
         config: the data that rebuilds the estimator. `write_folder` adds `schema_version` and `format`.
         weights: the network's tensors by name.
         files: further text files by name (`tokenizer.json`, `metrics.json`, `README.md`).
+        epochs: weights of epochs by their numbers, if the run kept them.
     """
 
     config: dict[str, Any]
     weights: dict[str, Tensor]
     files: dict[str, str]
+    epochs: Mapping[int, Mapping[str, Tensor]] = field(default_factory=dict)
 
 
 def write_folder(path: str | Path, folder: ModelFolder) -> None:
@@ -61,12 +66,19 @@ def write_folder(path: str | Path, folder: ModelFolder) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replaced(target) as partial:
             _write(partial / WEIGHTS, save_tensors(weights, metadata={"format": "pt"}))
+            if folder.epochs:
+                _write(partial / EPOCHS, save_tensors(_by_epoch(folder.epochs), metadata={"format": "pt"}))
             for name, text in {CONFIG: dumps(config), **folder.files}.items():
                 _write(partial / name, _readable(name, text))
             if target.is_dir():
                 _keep_others(target, partial)
     except OSError as error:
         raise unwritable(ModelFolderError, f"the model cannot be written to {path}", error) from None
+
+
+def _by_epoch(epochs: Mapping[int, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Returns the tensors of all epochs with their names in the file."""
+    return {f"{epoch}/{name}": tensor.contiguous() for epoch in epochs for name, tensor in epochs[epoch].items()}
 
 
 def _readable(name: str, text: str) -> bytes:
@@ -106,7 +118,7 @@ def own_files(path: Path) -> set[str]:
     """Returns the names of the files that belong to the model in a folder; none if it contains no model."""
     if not is_model(path):
         return set()
-    return {CONFIG, WEIGHTS, CURVE, *map(str, _read_json(path / CONFIG).get("files", []))}
+    return {CONFIG, WEIGHTS, EPOCHS, CURVE, *map(str, _read_json(path / CONFIG).get("files", []))}
 
 
 def _keep_others(old: Path, new: Path) -> None:

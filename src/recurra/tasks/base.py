@@ -40,6 +40,7 @@ from .params import Parameters, check_params, params_of, with_descriptions
 from .serving.default import PredictionService
 from .serving.service import Service
 from .size import refuse_too_large
+from .starting.epochs import at_epoch
 from .starting.language import Language
 from .starting.reuse import fit_one_pass, freeze_names, frozen
 from .starting.weights import put, with_classes
@@ -374,6 +375,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
             precision=self.precision,
             verbose=self.verbose,
             health_checks=self.health_checks,
+            keep_epochs=self.keep_epochs,
             checkpoint=checkpoint.file(CHECKPOINT),
             checkpoint_minutes=checkpoint.minutes,
             resume=checkpoint.resume,
@@ -445,6 +447,7 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
         self.history_, self.health_checks_ = Epochs(run.history), run.health
         self.best_epoch_, self.n_iter_ = run.best_epoch, len(run.history)
         self.interrupted_, self.resumed_ = run.interrupted, run.resumed
+        self.epoch_weights_: Mapping[int, dict[str, torch.Tensor]] = run.epochs
         best = run.history[run.best_epoch - 1] if run.best_epoch else {}
         self.metrics_ = {
             "best_epoch": run.best_epoch,
@@ -674,7 +677,26 @@ class Estimator(Parameters, Tunable, BaseEstimator, metaclass=RenamingType):
             **({"provenance": known} if (known := self.provenance_.to_dict()) else {}),
             "files": sorted(files),
         }
-        write_folder(path, ModelFolder(config, self.network_.state_dict(), files))
+        write_folder(path, ModelFolder(config, self.network_.state_dict(), files, getattr(self, "epoch_weights_", {})))
+
+    def at_epoch(self, epoch: int) -> Self:
+        """Returns a copy of the model with the weights of an epoch, which `keep_epochs=True` kept in training.
+
+        Args:
+            epoch: number of finished epochs; 0 for the weights before training.
+
+        Raises:
+            UsageError: the weights of this epoch were not kept.
+
+        Example:
+            >>> from recurra import SequenceClassifier
+            >>> clf = SequenceClassifier(hidden_size=4, epochs=2, keep_epochs=True, verbose=0)
+            >>> clf = clf.fit(["ab", "cd"] * 10, ["x", "y"] * 10)
+            >>> sorted(clf.epoch_weights_), clf.at_epoch(0).predict(["ab"]).shape
+            ([0, 1, 2], (1,))
+        """
+        check_is_fitted(self, "network_")
+        return at_epoch(self, epoch)
 
     def _baselines_of(self, files: Mapping[str, str]) -> list[Baseline]:
         """Reads the baselines of a model folder; models of earlier versions have none."""

@@ -338,6 +338,15 @@ class Parameters:
         panel=_TRAINING,
         fingerprint=False,
     )
+    keep_epochs: bool = param(
+        False,
+        "Keep the weights of up to 16 epochs, for recurra inspect --training.",
+        "whether to keep the weights before training and of up to 16 evenly spaced epochs, in the model folder too; "
+        "see `at_epoch` and `recurra.inspect.write_training`.",
+        panel=_TRAINING,
+        option="--keep-epochs",
+        fingerprint=False,
+    )
     optimizer: Any = param(  # noqa: RUF009  (it is a field)
         "adamw",
         "adamw, adam, nadam, radam, adagrad, rmsprop or sgd.",

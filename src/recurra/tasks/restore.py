@@ -15,7 +15,7 @@ from recurra._util.schema import FileError, check, parse_json, plain
 from recurra.cells import CellLike
 from recurra.cells.registry import name_of, names
 from recurra.errors import ModelFolderError, UsageError
-from recurra.io import CONFIG, StoredModel, blaming, identity, read_folder, read_weights, with_provenance
+from recurra.io import CONFIG, StoredEpochs, StoredModel, blaming, identity, read_folder, read_weights, with_provenance
 from recurra.ops.registry import engines
 from recurra.training.extensions import lost_in_folder
 from recurra.training.learning_curve import Epochs
@@ -114,6 +114,7 @@ def _rebuild(kind: type[E], stored: StoredModel, allow_nonfinite: bool, cells: I
     with torch.random.fork_rng(devices=[]):
         estimator.network_ = estimator._build().eval()
     estimator.network_.load_state_dict(weights)
+    estimator.epoch_weights_ = StoredEpochs(stored.path, expected)
     estimator.baselines_ = estimator._baselines_of(stored.files)
     estimator.data_, estimator.provenance_ = config.data, config.provenance
     _take_metrics(estimator, metrics)

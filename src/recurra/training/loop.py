@@ -24,6 +24,7 @@ from recurra.nn import RECURRENT
 from .averaging import AverageWeights
 from .callbacks import FALL, Clock, Interrupt, KeepBest, SaveRun
 from .checkpoints import CheckedFiles
+from .epoch_weights import KeepEpochs
 from .health.monitor import HealthMonitor
 from .health.nonfinite import first_bad
 from .logs.callback import LogMetrics
@@ -86,13 +87,14 @@ def train(
         average,
         settings.follow,
     )
+    epochs = KeepEpochs(average) if settings.keep_epochs else None
     learner = Learner(network, objective, batches, valid, settings, clock, save, group, keep)
     interrupt = Interrupt(save)
     health = HealthMonitor(settings.gradient_clip) if settings.health_checks else None
     log = LogMetrics() if loggers else None
     # `log` before `save`: a checkpoint contains the metrics that the loggers do not have yet
     callbacks: list[pl.Callback] = [
-        callback for callback in (clock, average, keep, health, log, save) if callback is not None
+        callback for callback in (clock, average, keep, epochs, health, log, save) if callback is not None
     ]
     shown = settings.verbose and not group.rank
     progress = ShowProgress(line or line_for(Console(stderr=True)), health) if shown else None
@@ -127,7 +129,8 @@ def train(
     if keep.weights:
         network.load_state_dict(keep.weights)
     network.eval()
-    run = Run(learner.history, keep.epoch, interrupt.happened, checkpoint is not None, health.rows if health else [])
+    rows, weights = health.rows if health else [], epochs.weights if epochs else {}
+    run = Run(learner.history, keep.epoch, interrupt.happened, checkpoint is not None, rows, weights)
     if progress:
         progress.close(run)
     return run

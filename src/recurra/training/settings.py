@@ -89,6 +89,7 @@ class Settings:
         precision: precision of the products of recurrent layers, see `recurra.ops.recurrence`.
         verbose: 0 for silence, 1 for a progress line in a terminal or a notebook.
         health_checks: whether to measure signs of health.
+        keep_epochs: whether to keep the weights of several epochs, see `recurra.training.epoch_weights`.
         checkpoint: file for the state of the run, or None.
         checkpoint_minutes: largest time between two checkpoints. Each epoch also ends with one.
         resume: whether to continue from `checkpoint` if it exists.
@@ -113,6 +114,7 @@ class Settings:
     precision: str = "float32"
     verbose: int = 1
     health_checks: bool = False
+    keep_epochs: bool = False
     checkpoint: Path | None = None
     checkpoint_minutes: float = 10.0
     resume: bool = False
@@ -133,6 +135,7 @@ class Run:
         interrupted: whether Ctrl-C ended it.
         resumed: whether it continued from a checkpoint.
         health: signs of health of the measured epochs.
+        epochs: weights of the kept epochs, by their numbers.
     """
 
     history: History
@@ -140,6 +143,7 @@ class Run:
     interrupted: bool
     resumed: bool
     health: list[dict[str, Any]] = field(default_factory=list)
+    epochs: dict[int, dict[str, Tensor]] = field(default_factory=dict)
 
 
 def choose_device(device: str) -> torch.device:

@@ -143,10 +143,23 @@ def test_models_side_by_side(recurra, models, tmp_path):
     assert (data["title"], [part["name"] for part in data["parts"]]) == ("정말", ["words", "gru"])
     assert data["parts"][1]["code"]["model"] == "recurra.load('gru')"
     for wrong, words in [
-        ((models / "words", "gru", "정말", "--units", "0:2"), "--units is for one model"),
+        ((models / "words", "gru", "정말", "--units", "0:2"), "--units is for a page of one model"),
         ((models / "words", "gru", "-"), "standard input can be read by one model"),
         (("gru", "gru", "정말"), "a model is named twice"),
         ((models / "words", "gru", "정말", "--out", tmp_path / "gru" / "config.json"), "config.json"),
     ]:
         code, _, err = recurra("inspect", *wrong)
         assert (code, words in err) == (2, True)
+
+
+def test_a_model_over_its_training(recurra, models, tmp_path):
+    kept = SequenceClassifier(tokens="char", keep_epochs=True, **{**QUICK, "epochs": 2})
+    kept.fit(TEXTS, ["good"] * 3 + ["bad"] * 3).save(tmp_path / "kept")
+    code, out, _ = recurra("inspect", "kept", "정말", "--training", "--json")
+    assert (code, json.loads(out)["epochs"]) == (0, [0, 1, 2])
+    frames = page_data(tmp_path / "training.html")["frames"]
+    assert [frame["data"]["answer"] for frame in frames] == [
+        kept.at_epoch(epoch).subject(["정말"]).answers[0] for epoch in range(3)
+    ]
+    code, _, err = recurra("inspect", models / "words", "정말", "--training")
+    assert (code, "--keep-epochs" in err) == (2, True)

@@ -14,7 +14,7 @@ from recurra.cli.support.values.completion import completing
 from recurra.errors import UsageError
 
 from .evaluate import AllowNonfinite
-from .models.several import compare_models, open_model
+from .models.several import compare_models, open_model, write_training_page
 
 Models = Annotated[
     list[Path], typer.Argument(help="Model folder. Several models are shown side by side.", metavar="MODEL…")
@@ -51,6 +51,9 @@ def inspect(
             autocompletion=completing("en", "ko"),
         ),
     ] = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="A page with a slider over the epochs that --keep-epochs kept.")
+    ] = False,
     netcdf: Annotated[Path | None, typer.Option("--netcdf", help="Write the trace as netCDF.")] = None,
     parquet: Annotated[Path | None, typer.Option("--parquet", help="Write the trace as a Parquet table.")] = None,
     max_megabytes: Annotated[
@@ -69,6 +72,7 @@ def inspect(
       recurra inspect my-model test.csv --row 3 --language ko
       recurra inspect my-model test.ts --row 1 --units 0:16 --time 0:100 --netcdf trace.nc
       recurra inspect my-rnn my-lstm my-gru "a fine film" --out comparison.html
+      recurra inspect my-lstm "a fine film" --training --out training.html
     """
     from recurra.inspect import trace
     from recurra.inspect.core.trace import TooLargeError
@@ -76,13 +80,15 @@ def inspect(
 
     check_language(language)
     max_bytes = int(max_megabytes * 1e6)
-    if len(model) > 1:
+    if len(model) > 1 or training:
         one_only = {"--gates": gates, "--units": units, "--time": time, "--netcdf": netcdf, "--parquet": parquet}
         for option, value in one_only.items():
             if value is not None:
-                raise UsageError(f"{option} is for one model; leave it out to compare models")
+                raise UsageError(f"{option} is for a page of one model at the end of its training; leave it out")
         more = {"language": language, "max_bytes": max_bytes, "allow_nonfinite": allow_nonfinite}
-        compare_models(model, data, row, options, out or Path("comparison.html"), json=json, **more)
+        out = out or Path("training.html" if training else "comparison.html")
+        write = write_training_page if training else compare_models
+        write(model, data, row, options, out, json=json, **more)
         return
     chosen: dict[str, Any] = {
         "names": None if gates is None else list(listed(gates)),

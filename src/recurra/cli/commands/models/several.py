@@ -25,6 +25,7 @@ class Opened(NamedTuple):
         subject: the model and the sequence.
         code: expressions for both in the Python code on the page.
         title: title of the page; None for a description of the inputs.
+        arguments: the sequence, as arguments of `estimator.subject`.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Opened(NamedTuple):
     subject: Subject
     code: Code
     title: str | None
+    arguments: tuple[Any, ...]
 
 
 def open_model(path: Path, name: str, data: str, row: int, options: Any, *, allow_nonfinite: bool) -> Opened:
@@ -50,12 +52,13 @@ def open_model(path: Path, name: str, data: str, row: int, options: Any, *, allo
 
     estimator: Any = load(path, allow_nonfinite=allow_nonfinite)
     source = source_of(estimator, data)
-    subject = estimator.subject(*one(estimator, source, options, row))
+    arguments = one(estimator, source, options, row)
+    subject = estimator.subject(*arguments)
     is_text = isinstance(source, list)
     where = source[0] if isinstance(source, list) else f"{Path(source).name}, row {row}"
     title = where if is_text or subject.steps is None else None
     x = f"[{where!r}]" if is_text else f"...  # {where}, as recurra predict reads it"
-    return Opened(name, estimator, subject, Code(f"recurra.load({str(path)!r})", x), title)
+    return Opened(name, estimator, subject, Code(f"recurra.load({str(path)!r})", x), title, arguments)
 
 
 def names_of(models: Sequence[Path]) -> list[str]:
@@ -88,15 +91,7 @@ def compare_models(
     """
     from recurra.inspect import write_comparison
 
-    if data == "-":
-        raise UsageError("standard input can be read by one model; give the text or a file to compare models")
-    allow = more.pop("allow_nonfinite")
-    opened = [
-        open_model(path, name, data, row, options, allow_nonfinite=allow)
-        for path, name in zip(models, names_of(models), strict=True)
-    ]
-    for note in dict.fromkeys(note for model in opened for note in model.subject.notes):
-        say(note)
+    opened = _open(models, data, row, options, more.pop("allow_nonfinite"))
     found = write_comparison(
         {model.name: model.subject for model in opened},
         path=out,
@@ -106,6 +101,40 @@ def compare_models(
         **more,
     )
     _show(found, out, json)
+
+
+def write_training_page(
+    models: Sequence[Path], data: str, row: int, options: Any, out: Path, *, json: bool, **more: Any
+) -> None:
+    """Writes the page that shows models over their training; the arguments are those of `compare_models`."""
+    from recurra.inspect import write_training
+
+    opened = _open(models, data, row, options, more.pop("allow_nonfinite"))
+    epochs = write_training(
+        {model.name: model.estimator for model in opened},
+        path=out,
+        title=opened[0].title,
+        codes={model.name: model.code for model in opened},
+        read={model.name: lambda found, given=model.arguments: found.subject(*given) for model in opened},
+        **more,
+    )
+    if json:
+        show_json({"models": [model.name for model in opened], "epochs": epochs, "written": {"report": str(out)}})
+        return
+    say(f"report of the epochs {', '.join(map(str, epochs))} written to {out}")
+
+
+def _open(models: Sequence[Path], data: str, row: int, options: Any, allow_nonfinite: bool) -> list[Opened]:
+    """Opens the models, and shows the notes about their sequences."""
+    if data == "-" and len(models) > 1:
+        raise UsageError("standard input can be read by one model; give the text or a file to compare models")
+    opened = [
+        open_model(path, name, data, row, options, allow_nonfinite=allow_nonfinite)
+        for path, name in zip(models, names_of(models), strict=True)
+    ]
+    for note in dict.fromkeys(note for model in opened for note in model.subject.notes):
+        say(note)
+    return opened
 
 
 def _show(found: dict[str, Trace], out: Path, json: bool) -> None:

@@ -21,6 +21,7 @@ RARE = frozenset(
         *("vocab_size", "embedding_size", "pooling", "preset", "members", "characters", "class_weight"),
         *("dropout", "weight_dropout", "variational_dropout", "token_dropout", "label_smoothing", "average_weights"),
         *("n_iter_no_change", "min_delta", "device", "memory", "precision", "health_checks", "start_from", "vectors"),
+        "keep_epochs",
         *("optimizer", "schedule", "freeze", "elapsed", "recurrent_dropout", "recurrent_dropout_per", "zoneout"),
         *("fill_gaps", "segment", "decoding", "loss", "neighbours"),
         *("checkpoint_minutes", "workers", "cluster", "threads_per_worker", "logger"),

@@ -27,9 +27,9 @@ R.addStrings({
   };
 
   const table = () => {
-    const { comparison } = R.data, predicts = comparison.some(({ answer }) => answer);
-    const head = ["model", "cell", "units", ...(predicts ? ["answers"] : [])].map((key) => R.el("th", { scope: "col" }, R.t(key === "model" ? "task" : key)));
-    const body = R.parts.map((part, i) => R.el("tr", {}, R.el("th", { scope: "row" }, part.name), R.el("td", {}, part.cell.toUpperCase()), R.el("td", {}, String(part.units.length)), predicts ? R.el("td", {}, comparison[i].answer ?? "—") : null));
+    const { comparison, metrics } = R.data, measured = [...new Set((metrics ?? []).flatMap(({ values }) => Object.keys(values)))], predicts = comparison.some(({ answer }) => answer);
+    const head = ["model", "cell", "units", ...(predicts ? ["answers"] : [])].map((key) => R.el("th", { scope: "col" }, R.t(key === "model" ? "task" : key))).concat(measured.map((key) => R.el("th", { scope: "col" }, R.metric(key))));
+    const body = R.parts.map((part, i) => R.el("tr", {}, R.el("th", { scope: "row" }, part.name), R.el("td", {}, part.cell.toUpperCase()), R.el("td", {}, String(part.units.length)), predicts ? R.el("td", {}, comparison[i].answer ?? "—") : null, measured.map((key) => R.el("td", {}, R.number(metrics[i].values[key])))));
     return R.el("div.scroll", {}, R.el("table.models", {}, R.el("thead", {}, R.el("tr", {}, head)), R.el("tbody", {}, body)));
   };
 

@@ -34,20 +34,50 @@
     ];
   };
 
+  // The weights of several epochs: the same data for each. A page without them has one frame.
+  const found = JSON.parse(document.getElementById("data").textContent), frames = found.frames ?? [{ data: found }];
+  const last = frames.length - 1, controls = R.el("span.controls");
+  let at = last;
+
+  const slider = () => {
+    const output = R.el("output", { for: "epoch" });
+    const input = R.el("input", { type: "range", id: "epoch", min: 0, max: last, step: 1, value: at, "aria-label": R.t("epoch"), oninput: () => {
+      const top = scrollY;
+      at = Number(input.value);
+      load();
+      name();
+      draw();
+      scrollTo(0, top);
+    } });
+    const name = () => {
+      const { epoch, metrics } = frames[at], values = metrics.length > 1 ? [] : Object.entries(metrics[0].values).map(([key, value]) => `${R.metric(key)} ${R.number(value)}`);
+      output.textContent = [epoch ? String(epoch) : R.t("beforeTraining"), ...values].join(" · ");
+      input.setAttribute("aria-valuetext", output.textContent);
+    };
+    name();
+    return R.el("label.epochs", {}, R.el("span", {}, R.t("epoch")), input, output);
+  };
+
+  const load = () => R.load({ ...frames[at].data, inputs: frames[last].data.inputs, metrics: frames[at].metrics });
+  const draw = () => {
+    document.getElementById("top").replaceChildren(...header().filter(Boolean));
+    R.build({ bar: controls, main: document.getElementById("main") });
+    document.getElementById("foot").replaceChildren(...footer().filter(Boolean));
+  };
+
   // builds the whole page: at the beginning, and after a change of language or colours
   const build = (focus) => {
     document.documentElement.lang = R.language;
     for (const element of document.querySelectorAll("[data-text]")) element.textContent = R.t(element.dataset.text);
-    document.getElementById("top").replaceChildren(...header().filter(Boolean));
-    R.build({ bar: document.getElementById("bar"), main: document.getElementById("main") });
-    document.getElementById("foot").replaceChildren(...footer().filter(Boolean));
+    document.getElementById("bar").replaceChildren(...(last ? [slider()] : []), controls);
+    draw();
     if (focus) document.getElementById(focus)?.focus();
   };
 
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => build());
   R.keys(document);
-  R.load(JSON.parse(document.getElementById("data").textContent));
-  R.language = R.data.language ?? R.browserLanguage();
+  load();
+  R.language = found.language ?? R.browserLanguage();
   R.begin();
   build();
 }

@@ -37,7 +37,7 @@
       "rnn 1": "Previous state", "rnn 1 says": "The whole previous state is multiplied by weights and reaches this unit as one number.",
       "rnn 2": "The input", "rnn 2 says": "The weighted input of this step is added.", "rnn 2 bias": "The weighted input of this step and the bias are added.",
       "rnn 3": "Activation", "rnn 3 says": "{f} turns the sum into the new state. Every step transforms the whole state again, so information from earlier steps fades, and gradients vanish.",
-      feature: "feature",
+      feature: "feature", epoch: "Epoch", beforeTraining: "before training",
       "why broken": "Not measured: some values are not finite numbers.",
       "why long": "Not measured: the sequence has more than {most} steps.",
       copied: "copied", copy: "Copy", select: "selected: press Ctrl+C",
@@ -82,7 +82,7 @@
       "rnn 1": "이전 상태", "rnn 1 says": "이전 상태 전체가 가중치와 곱해져 이 유닛에 숫자 하나로 전달됩니다.",
       "rnn 2": "입력", "rnn 2 says": "이 스텝의 입력에 가중치를 곱해 더합니다.", "rnn 2 bias": "이 스텝의 입력에 가중치를 곱한 값과 편향을 더합니다.",
       "rnn 3": "활성화", "rnn 3 says": "{f} 함수가 합을 새 상태로 바꿉니다. 스텝마다 상태 전체를 다시 변환하므로 오래된 정보는 희미해지고 기울기는 소실됩니다.",
-      feature: "특성",
+      feature: "특성", epoch: "에포크", beforeTraining: "학습 전",
       "why broken": "유한하지 않은 값이 있어 측정하지 않았습니다.",
       "why long": "시퀀스가 {most}스텝보다 길어 측정하지 않았습니다.",
       copied: "복사했습니다", copy: "복사", select: "선택했습니다. Ctrl+C를 누르세요",
@@ -99,9 +99,12 @@
   // Korean titles of models and names of scores; `translations` of the data has the messages of Python
   const TERMS = {
     "Sequence classifier": "시퀀스 분류기", "Sequence regressor": "시퀀스 회귀 모델", "Sequence tagger": "시퀀스 태거", "Language model": "언어 모델", Forecaster: "예측 모델",
-    Translator: "번역기", "Blank filler": "빈칸 채우기 모델", Transcriber: "음성 인식 모델", "log-odds of the answer": "예측의 로그 오즈", score: "점수",
+    Translator: "번역기", "Blank filler": "빈칸 채우기 모델", Transcriber: "음성 인식 모델", "log-odds of the answer": "예측의 로그 오즈", score: "점수", loss: "손실", accuracy: "정확도",
   };
   R.term = (text) => (R.language === "ko" && (TERMS[text] ?? R.data.translations?.[text])) || text;
+
+  // the name of a metric in the history of a run, such as "valid_accuracy"
+  R.metric = (key) => R.term(key.replace(/^valid_/, ""));
 
   R.t = (key, values = {}, otherwise = key) => {
     const words = STRINGS[R.language], text = words[key] ?? words[otherwise] ?? otherwise;
