@@ -310,6 +310,33 @@ def test_a_chain_of_too_many_tags():
         SequenceTagger(crf=True, validation_fraction=0, **QUICK).fit(X, X)
 
 
+@pytest.mark.parametrize(
+    ("crf", "data", "learnt"), [(None, names, True), (None, forms, False), (False, names, False), (True, forms, True)]
+)
+def test_transitions_are_learnt_by_default_where_tags_mark_spans(crf, data, learnt, tmp_path):
+    model = SequenceTagger(crf=crf, **{**QUICK, "epochs": 1}).fit(*data(30))
+    model.save(tmp_path / "m")
+    for one in (model, recurra.load(tmp_path / "m")):
+        assert one.crf is crf
+        assert one.crf_ == one.network_.chain.learnt == learnt
+
+
+def test_a_model_that_goes_on_keeps_its_transitions():
+    short = {**QUICK, "epochs": 1}
+    model, (X, y) = SequenceTagger(**short).fit(*names(30)), names(30, seed=1)
+    more = SequenceTagger(start_from=model, **short).fit([*X, ["zoo"]], [*y, ["OTHER"]])
+    assert more.parts_ is None  # the new tag marks no span
+    assert more.crf_
+    with pytest.raises(UsageError, match="has its own loss"):
+        SequenceTagger(start_from=model, loss=torch.nn.functional.cross_entropy, **short).fit(X, y)
+
+
+def test_many_tags_of_spans_have_no_transitions_by_default():
+    X = [[str(i), str(i + 1)] for i in range(0, 60, 2)]
+    model = SequenceTagger(validation_fraction=0, **{**QUICK, "epochs": 1}).fit(X, [[f"B-{w}" for w in x] for x in X])
+    assert (len(model.classes_), model.crf_) == (60, False)
+
+
 def test_wrong_evaluation(tagger):
     with pytest.raises(UsageError, match="no sample_weight"):
         tagger.evaluate([["a"]], [["NOUN"]], [1.0])

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from recurra._util.schema import Record, check_labels
+from recurra._util.schema import Flag, Record, check_labels
 from recurra.data.batching.batches import IGNORE
 from recurra.data.batching.split import hold_out
 from recurra.data.batching.store import SequenceStore
@@ -54,6 +54,8 @@ from .words import Words
 T = TypeVar("T")
 
 MAX_CRF_TAGS = 400
+MAX_DEFAULT_CRF_TAGS = 50
+"""Most tags of spans whose transitions are learnt by default: the time grows with the square of their number."""
 OF_WORDS = ("embedding_size", "vocab_size", "characters", "char_embedding_size", "char_hidden_size", "token_dropout")
 """Parameters that matter for sentences only."""
 
@@ -66,6 +68,8 @@ class TagTargets(Record):
 
     tags: list[str]
     scheme: Literal["BIO", "IOB1", "IOE1", "IOE2", "IOBES"] | None = None
+    crf: Flag | None = None
+    """Whether transitions are learnt; None in folders of versions in which the parameter decided it."""
 
     def check(self) -> None:
         """See `Record.check`."""
@@ -112,12 +116,14 @@ class SequenceTagger(Embedding, WithVectors):
         char_embedding_size: size of a character's vector.
         char_hidden_size: units per direction, over the characters of a word.
         token_dropout: probability of replacing a word's vector by that of the unknown word, in training.
-        crf: whether transitions between tags are learnt (a conditional random field); at most 400 different tags.
+        crf: whether transitions between tags are learnt (a conditional random field); at most 400 different tags. None
+            for yes if the tags mark spans, there are at most 50, and no `loss` is given.
         dropout: probability of dropping a feature, in training.
         batch_size: sequences per step.
 
     Attributes:
         classes_: the tags, in the order of the columns of `predict_proba`.
+        crf_: whether transitions between tags are learnt.
         scheme_: scheme of the tags, such as `"BIO"` or `"IOBES"`; None where they mark no spans, or in no known way.
         history_: a dictionary of metrics for each epoch.
         best_epoch_: the epoch, counted from 1, whose weights were kept.
@@ -151,7 +157,7 @@ class SequenceTagger(Embedding, WithVectors):
     char_embedding_size: int = param(64, at_least=1, shapes=True)
     char_hidden_size: int = param(64, at_least=1, search=Range(32, 128, log=True), shapes=True)
     token_dropout: float = 0.3
-    crf: bool = param(False, search=(False, True), shapes=True)
+    crf: bool | None = param(None, search=(False, True), shapes=True, none="for spans")
     loss: Any = param(  # noqa: RUF009  (it is a field)
         None,
         "",
@@ -177,11 +183,6 @@ class SequenceTagger(Embedding, WithVectors):
     def accepts_text(self) -> bool:
         """See `Estimator.accepts_text`."""
         return self.encoder_.kind != SeriesEncoder.kind
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        if self.crf and self.loss is not None:
-            raise UsageError("crf=True has its own loss, that of the whole sequence of tags; give either crf or loss")
 
     def rows_of(self, X: Any, y: Any) -> tuple[Any, Any]:
         """See `Estimator.rows_of`."""
@@ -294,6 +295,10 @@ class SequenceTagger(Embedding, WithVectors):
             whole = ([part[tag] for tag in row if tag is not None] for row in tags if None not in row)
             found = find_scheme(whole, {p.role for p in self.parts_})
             self.scheme_ = found and found.name
+        by_default = bool(self.parts_) and len(known) <= MAX_DEFAULT_CRF_TAGS and self.loss is None
+        self.crf_: bool = self._learnt("crf_", lambda: by_default if self.crf is None else self.crf)
+        if self.crf_ and self.loss is not None:
+            raise UsageError("crf=True has its own loss, that of the whole sequence of tags; give either crf or loss")
 
     def _batches(self, rows: Any, tags: Tags | None, seed: int | None, path: Path | None) -> Any:
         """Batches of rows; shuffled for training where a seed is given."""
@@ -457,7 +462,7 @@ class SequenceTagger(Embedding, WithVectors):
 
     def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
         config, files = self._inputs.state()
-        return {"targets": {"tags": self.classes_.tolist(), "scheme": self.scheme_}, **config}, files
+        return {"targets": {"tags": self.classes_.tolist(), "scheme": self.scheme_, "crf": self.crf_}, **config}, files
 
     def _load_state(self, config: dict[str, Any], files: dict[str, str]) -> None:
         tags, scheme = config["targets"]["tags"], config["targets"]["scheme"]
@@ -465,6 +470,11 @@ class SequenceTagger(Embedding, WithVectors):
         self.encoder_, self.reader_ = inputs.load(config, files)
         self.classes_ = np.array(tags)
         self.parts_, self.scheme_ = parts_of(tags) if inputs.marks_spans else None, scheme
+        known = config["targets"].get("crf")
+        self.crf_ = bool(self.crf) if known is None else known
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"crf": self.crf_}
 
     def _card_info(self) -> tuple[str, str]:
         return self._inputs.card()

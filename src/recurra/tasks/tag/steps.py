@@ -79,7 +79,7 @@ class Steps:
         estimator = self.estimator
         recurrent = estimator._recurrent(bidirectional=estimator.bidirectional)
         features, tags = estimator.encoder_.input_size, len(estimator.classes_)
-        return StepNetwork(features, tags, recurrent=recurrent, crf=estimator.crf)
+        return StepNetwork(features, tags, recurrent=recurrent, crf=estimator.crf_)
 
     def fit_baselines(self, batches: Batches) -> list[Baseline]:
         """Returns the baselines, the constant one first."""

@@ -97,7 +97,7 @@ class Words:
             char_hidden_size=estimator.char_hidden_size,
             recurrent=estimator._recurrent(bidirectional=estimator.bidirectional),
             token_dropout=estimator.token_dropout,
-            crf=estimator.crf,
+            crf=estimator.crf_,
             allowed=allowed,
             reader=None if estimator.reader_ is None else estimator.reader_.build(),
             vectors=None if encoder.vectors is None else (encoder.known, encoder.vectors),

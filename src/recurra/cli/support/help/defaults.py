@@ -141,7 +141,7 @@ DEFAULTS = {
         "char_embedding_size": "64",
         "char_hidden_size": "64",
         "token_dropout": "0.3",
-        "crf": "no",
+        "crf": "spans",
         "loss": "",
         "metrics": "",
     },
