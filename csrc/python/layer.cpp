@@ -105,7 +105,12 @@ public:
     // One step without gradients. Returns None as `forward` does, and if gradients are on.
     nb::object step(nb::dict parameters, nb::handle x, nb::handle state) {
         if (spec_.bidirectional || trains()) return nb::none();
-        return served(parameters, x, [&](const Tensor& values, auto& in) { return step_as(values, in, state); });
+        return served(parameters, x, [&](const Tensor& values, auto& in) { return step_as(values, in, state, false); });
+    }
+    // The same for one layer, with states (batch, size). Returns the new state.
+    nb::object cell(nb::dict parameters, nb::handle x, nb::handle state) {
+        if (trains()) return nb::none();
+        return served(parameters, x, [&](const Tensor& values, auto& in) { return step_as(values, in, state, true); });
     }
 
 private:
@@ -218,9 +223,31 @@ private:
         return false;
     }
 
-    // Reads the initial states. Returns false if they do not fit.
+    // Reads lengths: a tensor, or a list or tuple of whole numbers, which is copied. Returns false if they do not fit.
+    static bool read_lengths(nb::handle lengths, int64_t batch, std::vector<int64_t>& copy, const int64_t*& found) {
+        PyObject* given = lengths.ptr();
+        const bool list = PyList_CheckExact(given);
+        if (!list && !PyTuple_CheckExact(given)) {
+            Tensor tensor;
+            if (!compact(lengths, Numbers::int64, tensor) || !tensor.has_shape(std::array{batch})) return false;
+            found = at<int64_t>(tensor);
+            return true;
+        }
+        if ((list ? PyList_Size(given) : PyTuple_Size(given)) != batch) return false;
+        for (int64_t i = 0; i < batch; ++i) {
+            PyObject* one = list ? PyList_GetItem(given, i) : PyTuple_GetItem(given, i);
+            if (!PyLong_CheckExact(one)) return false;
+            int overflow = 0;
+            copy.push_back(PyLong_AsLongLongAndOverflow(one, &overflow));
+            if (overflow) return false;
+        }
+        found = copy.data();
+        return true;
+    }
+
+    // Reads the initial states. Returns false if they do not fit. `flat`: they have no axis of layers.
     template <class T>
-    bool states(nb::handle state, int64_t batch, Inputs<T>& in) const {
+    bool states(nb::handle state, int64_t batch, Inputs<T>& in, bool flat = false) const {
         if (state.is_none()) return true;
         const bool lstm = spec_.cell == Cell::lstm;
         nb::handle h = state, c;
@@ -232,6 +259,7 @@ private:
             Tensor found;
             if (!compact(t, numbers<T>, found)) return false;
             data = at<T>(found);
+            if (flat) return found.has_shape(std::array{batch, size});
             return found.has_shape(std::array<int64_t, 3>{spec_.layers * directions_, batch, size});
         };
         return find(h, out_, in.h0) && (!lstm || find(c, spec_.hidden, in.c0));
@@ -302,11 +330,9 @@ private:
         spec.invariant = invariant();
         spec.batch = shape[batch_first ? 0 : 1], spec.steps = shape[batch_first ? 1 : 0];
         if (!states(state, spec.batch, in)) return nb::none();
-        if (!lengths.is_none()) {
-            Tensor found;
-            if (!compact(lengths, Numbers::int64, found) || !found.has_shape(std::array{spec.batch})) return nb::none();
-            in.lengths = at<int64_t>(found);
-        }
+        std::vector<int64_t> copy;
+        if (!lengths.is_none() && !read_lengths(lengths, spec.batch, copy, in.lengths)) return nb::none();
+        if (how && !copy.empty()) return nb::none();  // the backward pass needs a tensor
         const int64_t width = directions_ * out_;
         Outputs<T> out{{nullptr, batch_first ? spec.steps * width : width, batch_first ? width : spec.batch * width},
                        nullptr,
@@ -332,21 +358,26 @@ private:
     }
 
     template <class T>
-    nb::object step_as(const Tensor& x, Inputs<T>& in, nb::handle state) {
+    nb::object step_as(const Tensor& x, Inputs<T>& in, nb::handle state, bool flat) {
         if (x.dims != 2 || x.shape[1] != spec_.input || !x.contiguous()) return nb::none();
         Spec spec = spec_;
         spec.invariant = invariant();
         spec.batch = x.shape[0];
         in.x = {at<T>(x), spec.input, 0};
-        if (!states(state, spec.batch, in)) return nb::none();
+        if (!states(state, spec.batch, in, flat)) return nb::none();
         Outputs<T> out{};
         nb::object output = lend<T, 2>({spec.batch, out_}, &out.out.data);
         out.out.batch = out_;
-        nb::object h = lend<T, 3>({spec.layers, spec.batch, out_}, &out.hn), c;
-        if (spec.cell == Cell::lstm) c = lend<T, 3>({spec.layers, spec.batch, spec.hidden}, &out.cn);
+        nb::object h, c;
+        if (flat) out.hn = out.out.data;
+        else h = lend<T, 3>({spec.layers, spec.batch, out_}, &out.hn);
+        if (spec.cell == Cell::lstm)
+            c = flat ? lend<T, 2>({spec.batch, spec.hidden}, &out.cn)
+                     : lend<T, 3>({spec.layers, spec.batch, spec.hidden}, &out.cn);
         if (!in.h0) in.finite = finite(spec, in);
         run(spec, in, out);
-        return pair(output, h, c);
+        if (!flat) return pair(output, h, c);
+        return c.is_valid() ? nb::make_tuple(output, c) : output;
     }
 };
 
@@ -496,5 +527,6 @@ void bind_layer(nb::module_& m) {
         .def("keep", &Layer::keep, nb::arg("weights"), nb::arg("x").none(), nb::arg("state").none(),
              nb::arg("lengths").none(), nb::arg("batch_first"), nb::arg("dropout"), nb::arg("draw_seed"),
              nb::arg("bf16"))
-        .def("step", &Layer::step, nb::arg("parameters"), nb::arg("x").none(), nb::arg("state").none());
+        .def("step", &Layer::step, nb::arg("parameters"), nb::arg("x").none(), nb::arg("state").none())
+        .def("cell", &Layer::cell, nb::arg("parameters"), nb::arg("x").none(), nb::arg("state").none());
 }

@@ -62,18 +62,7 @@ class _TorchCell(EngineModule, Generic[State], _Base):
     def _step(self, input: Any, hx: Any) -> Any:
         """Returns the result of the engine; None for a call that torch computes, or explains the error of."""
         fast = self._fast_layers["auto"]
-        if fast is None or not isinstance(input, Tensor) or input.dim() != 2:
-            return None
-        state = hx if hx is None else self._with_layer(hx)
-        found = None if hx is not None and state is None else fast.step(self._parameters, input, state)
-        return None if found is None else self._new_state(*found)
-
-    def _with_layer(self, hx: Any) -> Any:
-        """Returns a state with an axis of layers; None if it does not have the type of a state."""
-        return hx.unsqueeze(0) if isinstance(hx, Tensor) and hx.dim() == 2 else None
-
-    def _new_state(self, output: Tensor, state: Any) -> Any:
-        return output
+        return fast.cell(self._parameters, input, hx) if fast is not None and isinstance(input, Tensor) else None
 
 
 class RNNCell(_TorchCell[Tensor], torch.nn.RNNCell):
@@ -125,12 +114,3 @@ class LSTMCell(_TorchCell[tuple[Tensor, Tensor]], torch.nn.LSTMCell):
 
     def _cell(self) -> cells.Cell:
         return cells.LSTM()
-
-    def _with_layer(self, hx: Any) -> Any:
-        if not isinstance(hx, tuple | list) or len(hx) != 2:
-            return None
-        h, c = (super(LSTMCell, self)._with_layer(part) for part in hx)
-        return None if h is None or c is None else (h, c)
-
-    def _new_state(self, output: Tensor, state: Any) -> Any:
-        return output, state[1].squeeze(0)

@@ -35,6 +35,10 @@ class FastLayer(Protocol):
         """Runs one step `(batch, features)` if gradients are off."""
         ...
 
+    def cell(self, parameters: Mapping[str, Tensor], values: Any, states: Any, /) -> Any:
+        """Runs one step of a single layer if gradients are off; states `(batch, hidden)`. Returns the new states."""
+        ...
+
     def train(
         self,
         weights: tuple[Tensor | None, ...],

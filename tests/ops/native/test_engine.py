@@ -171,6 +171,42 @@ def test_the_short_way_draws_a_seed_for_its_dropout(monkeypatch):
     assert fast.train(weights, sample.values.double(), None, None, batch_first=True, dropout=0.0, bf16=False) is None
 
 
+@pytest.mark.parametrize("form", [list, tuple])
+def test_the_short_way_reads_lists_of_lengths_without_gradients(form):
+    sample = draw(Stack(GRU(), 3, 4, 2), 3, 5, dtype=torch.float32)
+    fast, parameters = engine.fast_layer(sample.stack), dict(zip(names(sample.stack), sample.weights, strict=True))
+    expected, state = fast.forward(parameters, sample.values, None, torch.tensor([3, 0, 5]), True)
+    found, last = fast.forward(parameters, sample.values, None, form([3, 0, 5]), True)
+    assert torch.equal(found, expected)
+    assert torch.equal(last, state)
+    for wrong in ([3, 0], [3, 0, 6], [3, 0, -1], [3, 0, True], [3, 0, 2.0], [3, 0, 1 << 70], [3, 0, None]):
+        assert fast.forward(parameters, sample.values, None, form(wrong), True) is None
+    weights = tuple(w.requires_grad_() for w in sample.weights)
+    options = {"batch_first": True, "dropout": 0.0, "bf16": False}
+    assert fast.train(weights, sample.values, None, form([3, 0, 5]), **options) is None  # the backward pass keeps them
+
+
+@every_cell
+def test_a_step_of_a_cell_has_states_without_layers(cell):
+    sample = draw(Stack(cell, 3, 4), 3, 1, dtype=torch.float32, initial=True)
+    fast, parameters = engine.fast_layer(sample.stack), dict(zip(names(sample.stack), sample.weights, strict=True))
+    x, states = sample.values[:, 0].contiguous(), tuple(sample.states)
+    given = states if len(states) == 2 else states[0]
+    flat = tuple(s[0] for s in states) if len(states) == 2 else states[0][0]
+    with torch.no_grad():
+        output, last = fast.step(parameters, x, given)
+        found = fast.cell(parameters, x, flat)
+        wrong = fast.cell(parameters, x, given)
+    expected = (output, last[1][0]) if len(states) == 2 else output
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert wrong is None
+    assert fast.cell(parameters, x, flat) is None  # with gradients
+
+
+def names(stack):
+    return [name for name, _ in stack.named_shapes()]
+
+
 def test_a_second_derivative_of_every_input_is_refused():
     sample = draw(Stack(LSTM(), 3, 4), 2, 3, initial=True)
     leaves = [t.clone().requires_grad_() for t in (sample.values, *sample.states, *sample.weights)]
