@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from . import hardware_limit
 from .run import Tell
 
 ROUNDS, QUICK_ROUNDS = 9, 3
@@ -53,7 +54,10 @@ def measure(*, quick: bool, threads: int, compiled_loop: bool, tell: Tell) -> di
         for i, (group, cell, sizes, rivals) in enumerate(plan):
             tell(f"timing {cell}", i, len(plan))
             wanted = [*rivals, "torch.compile"] if compiled_loop and "loop" in rivals else rivals
-            rows.append({"group": group, "cell": cell, "sizes": str(sizes), **_row(cell, sizes, wanted, quick)})
+            row = {"group": group, "cell": cell, "sizes": str(sizes), **_row(cell, sizes, wanted, quick)}
+            if cell in BY_UNIT:
+                row["limits"] = _limits(cell, sizes, row["seconds"]["training"], threads)
+            rows.append(row)
     finally:
         torch.set_num_threads(before)
     return {"threads": threads, "cells": rows}
@@ -69,8 +73,11 @@ def tables(result: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
         for row in rows:
             times = [f"{row['seconds'][mode] * 1e3:.3g}" for mode in ("inference", "training")]
             ratios = [f"{row['ratios'][name]:.2f}" if name in row["ratios"] else "" for name in rivals]
-            body.append([row["cell"], row["sizes"], *times, *ratios])
-        found.append((group, ["cell", "sizes", "inference, ms", "training, ms", *(f"× {n}" for n in rivals)], body))
+            limits = [f"{share:.0%}" for share in row.get("limits", {}).values()]
+            body.append([row["cell"], row["sizes"], *times, *ratios, *limits])
+        names = [f"of {name}" for name in rows[0].get("limits", {})]
+        columns = ["cell", "sizes", "inference, ms", "training, ms", *(f"× {n}" for n in rivals), *names]
+        found.append((group, columns, body))
     return found
 
 
@@ -113,6 +120,24 @@ def _row(cell: str, sizes: Sizes, rivals: Sequence[str], quick: bool) -> dict[st
     seconds |= found
     ratios = {name: found[name] / found["inference" if "inference" in name else "training"] for name in rivals}
     return {"seconds": seconds, "ratios": ratios}
+
+
+def _limits(cell: str, sizes: Sizes, seconds: float, threads: int) -> dict[str, float]:
+    """Shares of the measured bandwidth and peak that training reaches, for a cell whose products are of the input.
+
+    The bytes are the least that training must move: it reads the input twice, writes and reads the products of the
+    input and their gradients, and reads or writes the output and the gradients of output and input once.
+    """
+    layer, _ = _layer(cell, sizes, "compiled")
+    rows, tokens, size = layer.weight_ih_l0.shape[0], sizes.batch * sizes.steps, sizes.hidden
+    bytes_moved = 4 * tokens * (2 * size + 4 * rows + 3 * size)
+    limit = hardware_limit.measure(threads, [bytes_moved])
+    bandwidth = 1e9 * limit["bandwidth_gbytes"][str(bytes_moved)]
+    operations = 3 * 2 * tokens * rows * size  # the products of the input, and their two gradients
+    return {
+        "the bandwidth": bytes_moved / bandwidth / seconds,
+        "the peak": operations / (1e9 * limit["peak_gflops"]) / seconds,
+    }
 
 
 def _interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
