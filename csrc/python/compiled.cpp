@@ -154,6 +154,8 @@ void bind(nb::module_ m) {
                  for (const auto& [value, place] : constants) program.constants.push_back({value, place});
                  new (self) Cell<T>(program);
              })
+        .def("tape_size",
+             [](const Cell<T>& self, int64_t batch, int64_t steps) { return self.compiled->tape_size(batch, steps); })
         .def("tape",
              [](const Cell<T>& self, int64_t batch, int64_t steps) {
                  Tape<T> tape;

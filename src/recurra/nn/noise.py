@@ -36,11 +36,16 @@ def set_noise(layer: Any, recurrent_dropout: float, per: str, zoneout: float | t
     stack.cell.masks(stack.hidden_size, proj_size=stack.proj_size)
 
 
-def noisy(layer: Any, cell: Cell, *, training: bool | None = None) -> Cell:
-    """Returns the cell of a layer with its recurrent dropout, in training, and its zoneout."""
-    training = layer.training if training is None else training
-    dropped, zoneout = layer.recurrent_dropout if training else 0, layer.zoneout
+def noisy(cell: Cell, training: bool, recurrent_dropout: float, per: str, zoneout: float | tuple[float, float]) -> Cell:
+    """Returns a cell with recurrent dropout, in training, and zoneout."""
+    dropped = recurrent_dropout if training else 0
     if not dropped and not zoneout:
         return cell
     both = zoneout if isinstance(zoneout, tuple) else (zoneout, zoneout)
-    return Regularized(cell, dropped, layer.recurrent_dropout_per, both)
+    return Regularized(cell, dropped, per, both)
+
+
+def noise_of(layer: Any, *, training: bool | None = None) -> tuple[bool, float, str, float | tuple[float, float]]:
+    """Returns the arguments of `noisy` after the cell for a layer."""
+    training = layer.training if training is None else training
+    return training, layer.recurrent_dropout, layer.recurrent_dropout_per, layer.zoneout

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.compiler import is_dynamo_compiling
+from torch.compiler import is_dynamo_compiling, is_exporting
 
 from recurra import cells
 from recurra.cells.checks import check_declaration
@@ -17,9 +17,10 @@ from recurra.errors import UsageError
 from recurra.ops import Explanation, Stack, explain, recurrence
 from recurra.ops.tensor_memory import check_input
 
-from .noise import noisy, set_noise
+from .noise import noise_of, noisy, set_noise
 from .session import ONE_DIRECTION, Session
 from .torch_layer import Lengths, TorchLayer, checked_share, engine_options, weights_of
+from .torch_tools import in_graph
 from .torch_tools.tooling import Tooling, changed_options
 
 
@@ -314,16 +315,25 @@ class Recurrent(Tooling, torch.nn.Module):
         check_declaration(cell)
         self._stack = Stack(cell, input_size, hidden_size, num_layers, bidirectional, bias)
         set_noise(self, recurrent_dropout, recurrent_dropout_per, zoneout)
+        self._number = in_graph.register(self)
         self.batch_first, self.dropout = batch_first, dropout
         self.engine, self.memory, self.precision = engine, memory, precision
         for name, shape in self.stack.named_shapes():
             self.register_parameter(name, torch.nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.reset_parameters()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._number = in_graph.register(self)  # a copy is another layer
+
     @property
     def stack(self) -> Stack:
         """Cell, sizes, layers and directions of this layer."""
-        return replace(self._stack, cell=noisy(self, self._stack.cell))
+        return self.stack_with(*noise_of(self))
+
+    def stack_with(self, *noise: Any) -> Stack:
+        """Returns the stack for some options of dropout within the recurrence, see `recurra.nn.noise.noisy`."""
+        return replace(self._stack, cell=noisy(self._stack.cell, *noise))
 
     def reset_parameters(self) -> None:
         """Draws every weight from U(-1/√hidden, 1/√hidden), like torch, if the cell has no initial values for it."""
@@ -340,6 +350,11 @@ class Recurrent(Tooling, torch.nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs the stack; shapes as in `recurra.ops.recurrence`. A single state may be given without its tuple."""
         states = (states,) if isinstance(states, Tensor) else states
+        if is_dynamo_compiling() and not is_exporting():
+            options = [part for option in engine_options(self).items() for part in option]
+            arguments = input, states, lengths, self.weights()
+            output, *last = in_graph.run(self._number, noise_of(self), options, *arguments)
+            return output, tuple(last)
         found = None if is_dynamo_compiling() else self._traced(input, states, lengths=lengths)
         if found is not None:
             return found

@@ -19,7 +19,7 @@ from recurra.ops.call import as_tensor
 from recurra.ops.registry import FastLayers
 from recurra.ops.tensor_memory import check_input, check_tensor
 
-from .noise import checked_share, noisy
+from .noise import checked_share, noise_of, noisy
 from .session import ONE_DIRECTION, Session
 from .torch_tools.dynamo import admit
 from .torch_tools.tooling import Tooling, changed_options
@@ -111,7 +111,7 @@ class TorchLayer(EngineModule, Generic[State], _Base):
     @property
     def stack(self) -> Stack:
         """Cell, sizes, layers and directions of this layer."""
-        return self._stack_with(noisy(self, self._cell()))
+        return self._stack_with(noisy(self._cell(), *noise_of(self)))
 
     def _stack_with(self, cell: cells.Cell) -> Stack:
         return Stack(
@@ -225,7 +225,7 @@ class TorchLayer(EngineModule, Generic[State], _Base):
 
     @cached_property
     def _fast_layers(self) -> FastLayers:
-        return FastLayers(self._stack_with(noisy(self, self._cell(), training=False)))
+        return FastLayers(self._stack_with(noisy(self._cell(), *noise_of(self, training=False))))
 
     @cached_property
     def _weight_names(self) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ class Recurrence(Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple, *args: Any):  # noqa: D102
-        return _each(Recurrence.apply, info, in_dims, args)
+        return for_each_sample(Recurrence.apply, info, in_dims, args)
 
 
 class Gradients(Function):
@@ -89,10 +89,12 @@ class Gradients(Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple, *args: Any):  # noqa: D102
-        return _each(Gradients.apply, info, in_dims, args)
+        return for_each_sample(Gradients.apply, info, in_dims, args)
 
 
-def _each(function: Callable[..., tuple[Tensor, ...]], info: Any, in_dims: tuple, args: tuple) -> tuple[Any, Any]:
+def for_each_sample(
+    function: Callable[..., tuple[Tensor, ...]], info: Any, in_dims: tuple, args: tuple
+) -> tuple[Any, Any]:
     """Runs one call per sample, because per-sample gradients need separate sums."""
 
     def sample(i: int) -> list:

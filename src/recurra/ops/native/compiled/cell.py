@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -21,14 +23,33 @@ from .trace import Traced, trace
 class CompiledCell:
     """A traced cell for one size of the input.
 
+    Args:
+        name: name of the cell.
+        traced: its graph.
+
     Attributes:
         state_sizes: size of each state.
     """
 
-    def __init__(self, traced: Traced) -> None:
+    def __init__(self, name: str, traced: Traced) -> None:
         self.state_sizes = traced.state_sizes
         self._traced = traced
         self._programs: dict[tuple[torch.dtype, bool], Any] = {}
+        self._name = name
+
+    @cached_property
+    def key(self) -> str:
+        """A name that stands for the program of the cell and the instruction set."""
+        made = vars(lower(self._traced, differentiate(self._traced)))
+        tapes = [self.tape_size(dtype, 1, steps) for dtype in (torch.float32, torch.float64) for steps in (0, 1)]
+        digest = hashlib.sha256(repr((sorted(made.items()), tapes, bindings.TAPES)).encode())
+        return f"{self._name}:{digest.hexdigest()[:32]}"
+
+    def tape_size(self, dtype: torch.dtype, batch: int, steps: int) -> int:
+        """Returns how many numbers training stores; the sizes may be symbols of a compiler."""
+        program = self.program(dtype, training=True)
+        of_row = program.tape_size(1, 0)
+        return batch * (of_row + steps * (program.tape_size(1, 1) - of_row))
 
     def program(self, dtype: torch.dtype, *, training: bool) -> Any:
         """Returns the C++ object. It is built when it is first needed."""
@@ -68,7 +89,7 @@ def cells_of(stack: Stack, masks: Mapping[str, Mask] | None = None) -> tuple[Com
 def _compile(stack: Stack, masks: Mapping[str, Mask] | None) -> tuple[CompiledCell, CompiledCell] | str:
     def for_input(size: int) -> CompiledCell:
         options: dict[str, Any] = {"bias": stack.bias, "proj_size": stack.proj_size, "masks": masks}
-        return CompiledCell(trace(stack.cell, size, stack.hidden_size, **options))
+        return CompiledCell(stack.cell.name, trace(stack.cell, size, stack.hidden_size, **options))
 
     try:
         first = for_input(stack.input_size)

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from recurra.cells import State
-from recurra.ops import reference
 from recurra.ops.call_spec import CallSpec
 from recurra.ops.native import bindings
 from recurra.ops.stack import Stack
-from recurra.ops.tensor_memory import transformed, watched
+from recurra.ops.tensor_memory import transforming, watched
 
-from .cell import cells_of
+from . import operators
+from .cell import CompiledCell, cells_of
 from .layer_run import NO_MASKS, Drawn, LayerRun
 from .session import CompiledSession
 
@@ -31,8 +31,8 @@ def refuses(call: CallSpec) -> str | None:
         return f"compiled cells run on the CPU, the values lie on {call.device}"
     if call.dtype not in (torch.float32, torch.float64) or call.mixed:
         return f"compiled cells compute in float32 and float64, not {'mixed precision' if call.mixed else call.dtype}"
-    if torch._C._get_tracing_state() or torch.compiler.is_compiling() or transformed():
-        return "compiled cells cannot be traced or transformed by torch"
+    if torch._C._get_tracing_state() or torch.compiler.is_exporting() or torch.compiler.is_dynamo_compiling():
+        return "compiled cells cannot be traced by torch.jit or torch.export"
     if forward_ad._current_level >= 0:
         return "compiled cells have no forward-mode derivatives"
     cells = cells_of(call.stack, call.masks)
@@ -42,8 +42,7 @@ def refuses(call: CallSpec) -> str | None:
 def run(call: CallSpec, values: Tensor, weights: Sequence[Tensor], lengths: Tensor | None, states: State | None):
     """Runs the stack; see `recurra.ops.recurrence` for the shapes."""
     stack, cells = call.stack, cells_of(call.stack, call.masks)
-    if isinstance(cells, str) or watched(values, *weights, *(states or ())):
-        return reference.run(call, values, weights, lengths, states)  # torch must see each operation
+    assert not isinstance(cells, str)  # noqa: S101  (see `refuses`)
     lengths = None if lengths is None else lengths.cpu().contiguous()
     groups = stack.split(weights)
     final: list[tuple[Tensor, ...]] = []
@@ -54,13 +53,38 @@ def run(call: CallSpec, values: Tensor, weights: Sequence[Tensor], lengths: Tens
         for direction in range(stack.directions):
             index = layer * stack.directions + direction
             initial = () if states is None else tuple(s[index] for s in states)
-            layer_run = LayerRun(cells[layer > 0], bool(direction), call.batch_first, lengths, _drawn(call))
             inputs = values, initial, tuple(groups[index].values())
-            output, *last = layer_run(*inputs, needs_grad=call.needs_grad, chunk=call.chunk)
+            output, *last = _run(call, cells[layer > 0], bool(direction), lengths, *inputs)
             outputs.append(output)
             final.append(tuple(last))
         values = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
     return values, tuple(torch.stack(s) for s in zip(*final, strict=True))
+
+
+def _run(
+    call: CallSpec,
+    cell: CompiledCell,
+    reverse: bool,
+    lengths: Tensor | None,
+    values: Tensor,
+    states: State,
+    weights: tuple[Tensor, ...],
+) -> Sequence[Tensor]:
+    """Runs one layer in one direction. Returns the output and the final states."""
+    transforms = transforming()
+    if not transforms and not watched(values, *states, *weights):
+        run = LayerRun(cell, reverse, call.batch_first, lengths, _drawn(call))
+        return run(values, states, weights, needs_grad=call.needs_grad, chunk=call.chunk)
+    dropped = [mask.dropped for mask in call.masks.values()]
+    seeds = torch.randint(2**62, (len(dropped),), device="cpu") if dropped else None
+    first_row = 0 if call.draws is None else call.draws.first_row()
+    options = (dropped, first_row, operators.key_of(cell), reverse, call.batch_first)
+    if transforms:
+        found = operators.Transformed.apply(options, len(states), values, lengths, seeds, *states, *weights)  # type: ignore[misc]
+    else:
+        keep = torch.is_grad_enabled()
+        found = operators.forward(values, list(states), list(weights), lengths, seeds, *options, keep)
+    return found[:-1]
 
 
 def _drawn(call: CallSpec) -> Drawn:

@@ -14,7 +14,7 @@ from recurra.ops.native.first_derivatives import first_only
 
 from .cell import CompiledCell
 
-_FIRST_ONLY = 'compiled cells give first derivatives only; use engine="reference"'
+FIRST_ONLY = 'compiled cells give first derivatives only; use engine="reference"'
 
 
 class Drawn(NamedTuple):
@@ -51,20 +51,21 @@ class LayerRun:
         return output, *last
 
     def forward(
-        self, values: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], *, keep: bool
+        self, values: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], *, keep: bool, tape: Any = None
     ) -> tuple[Tensor, list[Tensor], Any]:
-        """Returns the output, the final states, and what the backward pass reads."""
+        """Returns the output, the final states, and what the backward pass reads: `tape` if it is given."""
         program = self.cell.program(values.dtype, training=keep)
         values, states, weights = (
             bindings.plain(values.detach()),
             bindings.contiguous(states),
             bindings.contiguous(weights),
         )
-        batch, steps = self._sizes(values)
+        batch, steps = self.sizes(values)
         sizes = self.cell.state_sizes
         output = values.new_empty(*values.shape[:2], sizes[0])
         last = [values.new_empty(batch, size) for size in sizes]
-        tape = program.tape(batch, steps) if keep else None
+        if keep and tape is None:
+            tape = program.tape(batch, steps)
         pointers = [s.data_ptr() for s in states] or [0] * len(sizes)
         program.forward(
             (batch, steps, torch.get_num_threads()),
@@ -75,7 +76,7 @@ class LayerRun:
             pointers,
             bindings.view(output, self.batch_first),
             [s.data_ptr() for s in last],
-            0 if tape is None else tape.data_ptr(),
+            tape.data_ptr() if keep else 0,
             self.drawn,
         )
         return output, last, tape
@@ -91,7 +92,7 @@ class LayerRun:
         """Returns the gradients of the values, of `count` states and of the weights, each as `needs` says."""
         values = bindings.plain(inputs[0].detach())
         states, weights = bindings.contiguous(inputs[1 : 1 + count]), bindings.contiguous(inputs[1 + count :])
-        batch, steps = self._sizes(values)
+        batch, steps = self.sizes(values)
         sizes = self.cell.state_sizes
         output = None if grads[0] is None else bindings.plain(grads[0].detach())
         last = bindings.contiguous(grads[1:])
@@ -123,7 +124,7 @@ class LayerRun:
 
     def parts(self, values: Tensor, chunk: int) -> list[tuple[int, int]]:
         """Returns begin and number of the steps of each chunk, in the order of the recurrence."""
-        steps = self._sizes(values)[1]
+        steps = self.sizes(values)[1]
         found = [(begin, min(chunk, steps - begin)) for begin in range(0, steps, chunk)]
         return found[::-1] if self.reverse else found
 
@@ -136,7 +137,8 @@ class LayerRun:
         lengths = None if self.lengths is None else self.lengths.clone()
         return LayerRun(self.cell, self.reverse, self.batch_first, lengths, self.drawn)
 
-    def _sizes(self, values: Tensor) -> tuple[int, int]:
+    def sizes(self, values: Tensor) -> tuple[int, int]:
+        """Returns the number of sequences and of steps."""
         first, second = values.shape[:2]
         return (first, second) if self.batch_first else (second, first)
 
@@ -159,7 +161,7 @@ class _Recurrence(torch.autograd.Function):
         with torch.no_grad():
             found = ctx.run.backward(grads, saved, ctx.count, ctx.tape, ctx.needs_input_grad[2:])
         inputs = [*saved, *(g for g in grads if g is not None)]
-        return None, None, *first_only(_FIRST_ONLY, inputs, found)
+        return None, None, *first_only(FIRST_ONLY, inputs, found)
 
 
 class _Recomputed(torch.autograd.Function):
@@ -188,7 +190,7 @@ class _Recomputed(torch.autograd.Function):
         with torch.no_grad():
             found = _recompute(ctx.run, ctx.parts, ctx.before, grads, saved, ctx.count, ctx.needs_input_grad[3:])
         inputs = [*saved, *(g for g in grads if g is not None)]
-        return None, None, None, *first_only(_FIRST_ONLY, inputs, found)
+        return None, None, None, *first_only(FIRST_ONLY, inputs, found)
 
 
 def _recompute(
