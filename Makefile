@@ -13,8 +13,8 @@ test: .venv/developing            ## the fast tests, under three minutes
 	$(BIN)/python -m pytest -n auto
 test-slow: .venv/developing       ## kills and resumes runs, runs the README; minutes
 	$(BIN)/python -m pytest -n auto -m "slow and not data and not cluster"
-test-cluster: .venv/developing    ## several processes and Ray, one test at a time, in network namespaces; minutes
-	$(BIN)/python -m pytest -m cluster
+test-cluster: .venv/developing    ## several processes and Ray, in network namespaces; minutes
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m cluster
 test-data: .venv/developing       ## on the real data sets, where they are; minutes
 	$(BIN)/python -m pytest -n auto -m data
 test-engine:                      ## the C++ engine by itself: GCC and Clang, plain and under the sanitizers; Arm; WebAssembly

@@ -47,5 +47,5 @@ def noisy(cell: Cell, training: bool, recurrent_dropout: float, per: str, zoneou
 
 def noise_of(layer: Any, *, training: bool | None = None) -> tuple[bool, float, str, float | tuple[float, float]]:
     """Returns the arguments of `noisy` after the cell for a layer."""
-    training = layer.training if training is None else training
-    return training, layer.recurrent_dropout, layer.recurrent_dropout_per, layer.zoneout
+    active = layer.training if training is None else training
+    return active, layer.recurrent_dropout, layer.recurrent_dropout_per, layer.zoneout

@@ -33,7 +33,7 @@ def run(
     noise: tuple[Any, ...],
     options: Sequence[Any],
     input: Tensor,
-    states: Sequence[Tensor] | None,
+    states: tuple[Tensor, ...] | None,
     lengths: Any,
     weights: Sequence[Tensor],
 ) -> tuple[Tensor, ...]:

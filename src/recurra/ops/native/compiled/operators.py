@@ -153,7 +153,7 @@ class Transformed(Function):
     @staticmethod
     def forward(options: tuple, count: int, *tensors: Any):  # noqa: D102
         values, lengths, seeds, *rest = tensors
-        return tuple(_forward(values, rest[:count], rest[count:], lengths, seeds, *options, True))
+        return tuple(_forward(values, rest[:count], rest[count:], lengths, seeds, *options, True))  # type: ignore[call-arg]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:  # noqa: D102
@@ -180,7 +180,7 @@ class _Gradients(Function):
     def forward(options: tuple, count: int, needs: tuple, tape: Tensor, *tensors: Any):
         grads = len(_cells[options[0]].state_sizes) + 1
         values, lengths, _, *rest = tensors[grads:]
-        return tuple(_backward(tensors[:grads], tape, values, rest[:count], rest[count:], lengths, *options, needs))
+        return tuple(_backward(tensors[:grads], tape, values, rest[:count], rest[count:], lengths, *options, needs))  # type: ignore[call-arg]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
