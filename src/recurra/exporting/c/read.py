@@ -46,7 +46,7 @@ def _of_estimator(model: Any) -> Plan:
         return _of_sequences(model)
     raise UsageError(
         f"the format c is for classifiers, regressors and forecasters of numbers, and for layers, not for the task "
-        f"{model.task}; recurra serve runs other models step by step"
+        f"{model.task}; export it as ONNX, or use recurra serve, which runs it step by step"
     )
 
 
