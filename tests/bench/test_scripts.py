@@ -56,6 +56,25 @@ def test_trace():
     assert all(number(row[1]) > 0 and number(row[2]) > 0 for row in rows)
 
 
+def test_small_calls():
+    command = [sys.executable, ROOT / "benchmarks" / "small_calls.py", "--rounds", "1", "--seconds", "0.01"]
+    done = subprocess.run([*command, "--units", "8"], capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr  # 1: a ratio that counts with more units only
+    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert len(rows) == 1 + 9 + 1 + 5
+    assert all(number(row[-1]) > 0 for row in (*rows[1:10], *rows[11:]))
+
+
+def test_session_weights():
+    files = [SAMPLES / "train.tsv", SAMPLES / "test.tsv"]
+    command = [sys.executable, ROOT / "benchmarks" / "session_weights.py", *files, "--epochs", "2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    same = re.findall(r"(\w+): accuracy [\d.]+ %, same class ([\d.]+) %", done.stdout)
+    assert [name for name, _ in same] == ["float32", "bfloat16", "int8"]
+    assert all(float(share) > 95 for _, share in same)
+
+
 def test_nsmc(tmp_path):
     lines = (SAMPLES / "train.tsv").read_text(encoding="utf-8").splitlines()
     files = [tmp_path / "train.tsv", tmp_path / "valid.tsv"]
