@@ -29,6 +29,7 @@ from .commands import (
 from .commands.models import compare, info, listing
 from .commands.models.command import ModelCommand
 from .commands.models.embed import embed
+from .commands.models.pattern import pattern
 from .support.command import App
 from .support.suggest import SuggestingGroup
 from .support.values.completion import completing
@@ -107,6 +108,7 @@ app.add_typer(fit.tune_app, name="tune")
 app.command(cls=ModelCommand)(evaluate.evaluate)
 app.command(cls=ModelCommand)(predict.predict)
 app.command(cls=ModelCommand)(embed)
+app.command(cls=ModelCommand)(pattern)
 app.command(cls=ModelCommand)(inspect.inspect)
 app.command(cls=ModelCommand)(health.health)
 app.command()(info.info)

@@ -24,6 +24,7 @@ from .units.max_activating import TokenActivity, UnitPage, max_activating
 from .units.similar_states import Match, Similar, similar
 from .units.spans import Span, UnitName
 from .units.unit_ablation import UnitAblation, unit_ablation
+from .units.unit_pattern import PatternMatch, UnitPattern, unit_pattern
 
 __all__ = [
     "METHODS",
@@ -36,6 +37,7 @@ __all__ = [
     "Horizon",
     "LabelAssociation",
     "Match",
+    "PatternMatch",
     "Reach",
     "Relation",
     "Sanity",
@@ -50,6 +52,7 @@ __all__ = [
     "UnitMemory",
     "UnitName",
     "UnitPage",
+    "UnitPattern",
     "ablate",
     "attribute",
     "clamp",
@@ -69,6 +72,7 @@ __all__ = [
     "trace",
     "trajectory",
     "unit_ablation",
+    "unit_pattern",
     "write_comparison",
     "write_report",
     "write_training",

@@ -163,3 +163,24 @@ def test_a_model_over_its_training(recurra, models, tmp_path):
     ]
     code, _, err = recurra("inspect", models / "words", "정말", "--training")
     assert (code, "--keep-epochs" in err) == (2, True)
+
+
+def test_a_pattern_of_units(recurra, models):
+    data = models / "reviews.csv"
+    search = ("pattern", models / "words", data, "--threshold", "-0.9", "--units", "0,1", "--json")
+    code, out, _ = recurra(*search, "--row", 2, "--time", "0:3", "--top", 2)
+    found = json.loads(out)
+    assert (code, found["units"]) == (0, [0, 1])
+    assert [(match["active"], len(match["tokens"]) >= 3) for match in found["matches"]] == [(2, True)] * 2
+    assert all(match["end"] - match["begin"] == 3 for match in found["matches"])
+    code, out, _ = recurra(*search, "--text", TEXTS[4], "--time", "0:6")
+    matches = json.loads(out)["matches"]
+    assert (code, sorted(match["row"] for match in matches)) == (0, [1, 2, 3, 4, 5, 6])
+    assert all("".join(match["tokens"]) == TEXTS[match["row"] - 1] for match in matches)
+    for wrong, words in [
+        (("--time", "0:2"), "either --row or --text"),
+        (("--time", "2", "--row", "1"), "--time takes A:B"),
+        (("--time", "0:2", "--row", "7"), "rows are counted from 1 to 6"),
+    ]:
+        code, _, err = recurra("pattern", models / "words", data, *wrong)
+        assert (code, words in err.replace("\n", " ")) == (2, True)

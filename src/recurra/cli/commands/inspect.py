@@ -11,6 +11,7 @@ from recurra.cli.support.console import say, show_json, show_table
 from recurra.cli.support.files import listed
 from recurra.cli.support.options import PredictOptions, with_options
 from recurra.cli.support.values.completion import completing
+from recurra.cli.support.values.slices import slice_of, units_of
 from recurra.errors import UsageError
 
 from .evaluate import AllowNonfinite
@@ -92,8 +93,8 @@ def inspect(
         return
     chosen: dict[str, Any] = {
         "names": None if gates is None else list(listed(gates)),
-        "units": None if units is None else _units(units),
-        "time": None if time is None else _slice("--time", time),
+        "units": None if units is None else units_of(units),
+        "time": None if time is None else slice_of("--time", time),
     }
     opened = open_model(model[0], "", data, row, options, allow_nonfinite=allow_nonfinite)
     for note in opened.subject.notes:
@@ -118,25 +119,6 @@ def inspect(
         write_page(found, out, language=language, title=opened.title, code=opened.code)
         outputs["report"] = str(out)
     _show(found, str(model[0]), outputs, json)
-
-
-def _units(text: str) -> list[int] | slice:
-    if ":" in text:
-        return _slice("--units", text)
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--units takes 0:16 or 3,5,9, not {text!r}") from None
-
-
-def _slice(option: str, text: str) -> slice:
-    parts = text.split(":")
-    try:
-        if not 2 <= len(parts) <= 3:
-            raise ValueError
-        return slice(*[int(part) if part.strip() else None for part in parts])
-    except ValueError:
-        raise UsageError(f"{option} takes A:B, such as 0:100, not {text!r}") from None
 
 
 def _show(found: Any, model: str, outputs: dict[str, str], json: bool) -> None:
