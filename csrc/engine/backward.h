@@ -72,7 +72,7 @@ private:
         const int64_t work =
             batch.tokens * sizes.units * (sizes.out + sizes.input) * sizes.products * sizes.directions * spec.layers;
         // With more threads than parts, all threads work on one part after the other.
-        together_ = spec.threads > n ? 1 : threads_for(work, 1 << 16, std::min<int64_t>(n, spec.threads));
+        together_ = spec.threads > n ? 1 : threads_for(work, kMicrosecond<T>, std::min<int64_t>(n, spec.threads));
         const int threads = spec.threads > n ? int(spec.threads) : n == 1 ? int(spec.threads) : 1;
         for (int i = 0; i < n; ++i)
             parts.push_back(std::make_unique<BackwardChunk<T>>(forward, to, dh.get(), dc.get(), side, ld,
@@ -203,7 +203,7 @@ private:
     }
 
     void again(const LayerSpan<T>& span) {
-        forward.deal(1, sizes.strips, {0, batch.rows}, int(spec.threads),
+        forward.deal(1, sizes.strips, {0, batch.rows}, spec.threads, forward.load_of(1, span.layer),
                      [&](int, RowRange rows, ThreadSlice slice) { forward.walk(span, rows, slice, true); });
     }
 
@@ -212,7 +212,7 @@ private:
             WeightSums<T>& any = parts[0]->results;
             if (!any.has(which)) continue;
             const int height = any.height(which),
-                      n = threads_for(int64_t(height) * sizes.hidden, 1 << 16, spec.threads);
+                      n = threads_for(int64_t(height) * sizes.hidden, 1 << 15, spec.threads);
             parallel(n, [&](int share) {
                 for (auto& part : parts)
                     part->results.hand_over(index, which, height * share / n, height * (share + 1) / n);

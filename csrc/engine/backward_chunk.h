@@ -136,7 +136,8 @@ public:
             grads[span.direction].resize(tokens * sizes.gate_stride + 1);
             if (sizes.projects) hidden[span.direction].resize(tokens * (sizes.units + sizes.outs) + 1);
         }
-        forward.deal(int(spans.size()), (sizes.units / lanes<T> + side - 1) / side, rows, threads,
+        const int64_t work = tokens * sizes.products * sizes.units * sizes.out * int64_t(spans.size());
+        forward.deal(int(spans.size()), (sizes.units / lanes<T> + side - 1) / side, rows, threads, {work, end - begin},
                      [&](int i, RowRange rows_, ThreadSlice slice) { walk(spans[i], rows_, slice, above); });
         if (spans[0].layer || to.x.data) input_gradient(spans, below);
         if (!to.weights.empty())
@@ -156,7 +157,7 @@ private:
     T* hidden_of(const LayerSpan<T>& span, int64_t token) {
         return hidden[span.direction].get() + token * (sizes.units + sizes.outs);
     }
-    int shares(int64_t work) const { return threads_for(work, 1 << 17, threads); }
+    int shares(int64_t work) const { return threads_for(work, kMicrosecond<T>, threads); }
 
     void walk(const LayerSpan<T>& span, RowRange rows_, ThreadSlice slice, const T* above) {
         DirectionWeights<T>& dir = weights.at(span.layer, span.direction);

@@ -21,7 +21,7 @@ public:
             for (size_t at = 0; at < piece.words; at += kPart)
                 parts.push_back({static_cast<const uint32_t*>(piece.data) + at, std::min(kPart, piece.words - at)});
         Vector<uint32_t> found(parts.size() * kLanes);
-        const int n = threads_for(int64_t(parts.size()), 2, threads);
+        const int n = threads_for(int64_t(parts.size()), 1, threads);
         parallel(n, [&](int share) {
             for (size_t i = share; i < parts.size(); i += n) part(parts[i], &found[i * kLanes]);
         });

@@ -86,7 +86,7 @@ public:
                 spans.back().joined = stored_joined(tape, layer);
                 if (layer) below(spans.back(), stored(tape, layer - 1, 0).h, stored_joined(tape, layer - 1));
             }
-            deal(int(spans.size()), sizes.strips, {0, batch.rows}, int(spec.threads),
+            deal(int(spans.size()), sizes.strips, {0, batch.rows}, spec.threads, load_of(int(spans.size()), layer),
                  [&](int i, RowRange rows, ThreadSlice slice) { walk(spans[i], rows, slice, true); });
         }
         clear_padding();
@@ -122,20 +122,30 @@ public:
         }
     }
 
+    // What is divided: multiply-adds of all tokens, and the steps after which threads meet that share a row.
+    struct Load {
+        int64_t work, meetings;
+    };
+    Load load_of(int spans, int layer, int layers = 1) const {
+        int64_t work = 0;
+        for (int i = layer; i < layer + layers; ++i) work += sizes.work(i);
+        return {batch.tokens * work * spans, int64_t(batch.steps) * layers};
+    }
+
     // Divides the rows of all spans among the threads: f(span, rows, slice). A single row is divided by strips if
-    // `strips` > 1.
+    // `strips` > 1 and a step has enough work.
     template <class F>
-    void deal(int spans, int strips, RowRange rows, int threads, F f) const {
-        const int64_t work = batch.tokens * sizes.units * (sizes.out + sizes.input) * sizes.products * spans;
-        const int most = threads_for(work, 1 << 16, threads);
+    void deal(int spans, int strips, RowRange rows, int threads, Load load, F f) const {
         if (batch.rows == 1 && spans == 1 && !sizes.projects) {
-            const int n = std::min(most, strips);
+            const int n = threads_for(load.work, kMicrosecond<T>, std::min(threads, strips), load.meetings);
             Barrier meeting(n);
             if (n > 1 && together(n, [&](int i) {
                     f(0, RowRange{0, 1}, ThreadSlice{strips * i / n, strips * (i + 1) / n, i, &meeting});
                 }))
                 return;
         }
+        const int64_t count = int64_t(std::max(1, rows.end - rows.begin)) * spans;
+        const int most = threads_for(load.work, kMicrosecond<T>, std::min<int64_t>(threads, count));
         const int across = std::max(1, std::min(rows.end - rows.begin, spans == 2 && most % 2 == 0 ? most / 2 : most));
         const int total = across * spans, n = std::min(most, total);
         parallel(n, [&](int share) {
@@ -279,7 +289,8 @@ private:
             tapes.emplace_back(chunk, Workspace<T>::per_token(sizes), batch.rows, int(spec.threads));
             joined.emplace_back(chunk, joins(layer) ? sizes.joined : 0, batch.rows, int(spec.threads));
         }
-        deal(1, sizes.strips, {0, batch.rows}, int(spec.threads), [&](int, RowRange rows, ThreadSlice slice) {
+        const Load load = load_of(1, 0, spec.layers);
+        deal(1, sizes.strips, {0, batch.rows}, spec.threads, load, [&](int, RowRange rows, ThreadSlice slice) {
             for (int begin = 0, i = 0; begin < batch.steps; begin += chunk, ++i)
                 for (int layer = 0; layer < spec.layers; ++layer) {
                     T* states_ = states.get() + layer * carried();
@@ -312,7 +323,7 @@ private:
         for (int layer = 0; layer < spec.layers; ++layer) {
             for (int direction = 0; direction < 2; ++direction)
                 initial(layer, direction, states.get() + direction * carried());
-            deal(2, sizes.strips, {0, batch.rows}, int(spec.threads),
+            deal(2, sizes.strips, {0, batch.rows}, spec.threads, load_of(2, layer),
                  [&](int direction, RowRange rows, ThreadSlice slice) {
                      const int n = (batch.steps + chunk - 1) / chunk;
                      for (int k = 0; k < n; ++k) {

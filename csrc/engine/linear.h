@@ -14,7 +14,7 @@ void linear(const Linear<T>& call) {
     // A strip of the weights is packed once for each block of rows: large enough that packing costs little.
     constexpr int64_t kBlockRows = 4096;
     const int64_t blocks = std::max<int64_t>(1, (call.rows + kBlockRows - 1) / kBlockRows);
-    const int threads = threads_for(call.rows * call.columns * depth, 1 << 17, call.threads);
+    const int threads = threads_for(call.rows * call.columns * depth, kMicrosecond<T>, call.threads);
     in_turn(int(strips * blocks), threads, [&](int item) {
         const int64_t first = item / strips * kBlockRows, last = std::min(first + kBlockRows, call.rows);
         const int begin = item % strips * wide, n = int(std::min<int64_t>(wide, call.columns - begin));

@@ -27,6 +27,15 @@ namespace {
 
 constexpr int kSpins = 4000;  // some tens of microseconds: the gap between two parallel parts of a call
 
+int64_t now() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
+
+const int cores = std::max(1, int(std::thread::hardware_concurrency()));
+MovingCost start_cost(2000), meeting_cost(1000);  // until they are measured
+std::atomic<const ThreadCosts*> replaced{nullptr};
+
+// Waits a little, for the `i`th time. Without a core for each thread, the thread that is waited for needs this one.
+void pause(int i, int threads) { i < kSpins&& threads <= cores ? RECURRA_PAUSE() : std::this_thread::yield(); }
+
 // Treats denormal numbers as zero during its lifetime.
 class ScopedFlushDenormals {
 #if defined(__x86_64__)
@@ -87,12 +96,8 @@ public:
                 t.done.fetch_add(1, std::memory_order_acq_rel);
                 int64_t began = 0;
                 for (int i = 0; t.done.load(std::memory_order_acquire) < t.shares; ++i) {
-                    if (i < kSpins) {
-                        RECURRA_PAUSE();
-                        continue;
-                    }
-                    began = began ? began : now();
-                    std::this_thread::yield();
+                    if (i == kSpins) began = now();
+                    pause(i, t.shares);
                 }
                 if (t.self->number_() == 0) t.self->waits_.fetch_add(1, std::memory_order_relaxed);
                 // long, also compared with the work: shares are never quite equal
@@ -115,7 +120,6 @@ private:
         if (long_waits_.exchange(0) > 4) crowded_until_.store(now() + kApart);
         waits_.store(0, std::memory_order_relaxed);
     }
-    static int64_t now() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
 
     void (*run_)(void (*)(void*), void*, unsigned, unsigned) = nullptr;
     int (*number_)() = nullptr;
@@ -149,7 +153,7 @@ public:
     bool run(int shares, Work work) {
         std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
         if (!turn.owns_lock()) return false;
-        work_ = &work;
+        work_ = &work, shares_ = shares, begun_ = now();
         if (openmp_ && openmp_->available()) {
             const bool done = openmp_->run(shares, [this](int share) { guarded(share); });
             if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
@@ -160,7 +164,6 @@ public:
             workers_.emplace_back([this, index, seen = round_.load()] { serve(index, seen); });
             workers_.back().detach();
         }
-        shares_ = shares;
         left_.store(int(workers_.size()), std::memory_order_relaxed);
         {
             std::lock_guard<std::mutex> lock(mutex_);
@@ -168,8 +171,7 @@ public:
         }
         if (asleep_.load() > 0) wake_.notify_all();
         guarded(0);
-        for (int i = 0; left_.load(std::memory_order_acquire) > 0; ++i)
-            i < kSpins ? RECURRA_PAUSE() : std::this_thread::yield();
+        for (int i = 0; left_.load(std::memory_order_acquire) > 0; ++i) pause(i, shares);
         if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
         return true;
     }
@@ -191,6 +193,7 @@ private:
     }
 
     void guarded(int share) {
+        if (share && share + 1 == shares_) start_cost.observe(double(now() - begun_), shares_);
         try {
             ScopedFlushDenormals flush;
             (*work_)(share);
@@ -208,20 +211,58 @@ private:
     std::atomic<int> left_{0}, asleep_{0};
     const Work* work_ = nullptr;
     int shares_ = 0;
+    int64_t begun_ = 0;  // time at the start of the work
     std::exception_ptr error_;
 };
 
 Pool* pool = nullptr;
-std::once_flag once;
+std::once_flag once, measured;
 
 void start() {
     pool = new Pool(false);  // never destroyed: its threads may outlive every static object
     pthread_atfork(nullptr, nullptr, [] { pool = new Pool(true); });  // a child has the memory but not the threads
 }
 
+// Observes some starts and meetings of two threads. Takes some tens of microseconds, and at most a millisecond or two
+// if other programs use the cores.
+void measure() {
+    constexpr int kStarts = 16, kMeetings = 32;
+    const int64_t end = now() + 1'000'000;
+    if (cores == 1) return;
+    for (int i = 0; i < kStarts && now() < end; ++i)
+        if (!together(2, [](int) {})) return;
+    Barrier meeting(2, 1);
+    std::atomic<bool> late{false};
+    together(2, [&](int share) {
+        for (int i = 0; i < kMeetings; ++i) {
+            if (!share) late.store(now() > end, std::memory_order_relaxed);
+            meeting.wait();
+            const bool stop = late.load(std::memory_order_relaxed);
+            meeting.wait();  // both have read the same
+            if (stop) return;
+        }
+    });
+}
+
 }  // namespace
 
-int threads_for(int64_t work, int64_t grain, int64_t most) { return int(std::clamp<int64_t>(work / grain, 1, most)); }
+int threads_for(int64_t work, int64_t microsecond, int64_t most, int64_t meetings) {
+    const double nanoseconds = 1000. * double(work) / double(microsecond);
+    if (most <= 1) return 1;
+    if (const ThreadCosts* costs = replaced.load()) return costs->threads_for(nanoseconds, most, meetings);
+    if (nanoseconds < 100) return 1;  // less than any cost: a program with only small calls starts no threads
+    std::call_once(measured, measure);
+    const bool old = start_cost.is_old(nanoseconds);
+    if ((meetings && meeting_cost.is_old(nanoseconds)) || old) measure();
+    return thread_costs().threads_for(nanoseconds, most, meetings);
+}
+
+ThreadCosts thread_costs() {
+    const ThreadCosts* costs = replaced.load();
+    return costs ? *costs : ThreadCosts{start_cost.value(), meeting_cost.value(), cores};
+}
+
+void replace_costs(const ThreadCosts* costs) { replaced.store(costs); }
 
 void parallel(int shares, Work work) {
     if (shares > 1 && together(shares, work)) return;
@@ -236,13 +277,14 @@ bool together(int shares, Work work) {
 
 void Barrier::wait() {
     const uint32_t round = round_.load(std::memory_order_acquire);
+    const int64_t start = round % every_ == every_ / 2 ? now() : 0;
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == shares_) {
         arrived_.store(0, std::memory_order_relaxed);
         round_.store(round + 1, std::memory_order_release);
         return;
     }
-    for (int i = 0; round_.load(std::memory_order_acquire) == round; ++i)
-        i < kSpins ? RECURRA_PAUSE() : std::this_thread::yield();
+    for (int i = 0; round_.load(std::memory_order_acquire) == round; ++i) pause(i, shares_);
+    if (start) meeting_cost.observe(double(now() - start), shares_);
 }
 
 }  // namespace recurra

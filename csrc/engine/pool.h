@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "costs.h"
+
 namespace recurra {
 
 // A reference to a function of the number of a share.
@@ -20,8 +22,15 @@ private:
     void (*call_)(const void*, int);
 };
 
-// Returns the number of threads for some work: one per `grain`, at least one and at most `most`.
-int threads_for(int64_t work, int64_t grain, int64_t most);
+// Returns the number of threads for some work, at least one and at most `most`. `microsecond` is the work that one
+// thread does in about a microsecond, and `meetings` how often the threads wait for each other meanwhile. The costs of
+// threads are measured before the first decision. They follow what the calls observe.
+int threads_for(int64_t work, int64_t microsecond, int64_t most, int64_t meetings = 0);
+
+// Returns the costs that decide now.
+ThreadCosts thread_costs();
+// Replaces the measured costs, for tests. Null: the measured ones decide again.
+void replace_costs(const ThreadCosts* costs);
 
 // Calls work(0) … work(shares - 1), each once, on several threads if they are free. Returns when all calls are done.
 void parallel(int shares, Work work);
@@ -40,14 +49,15 @@ void in_turn(int items, int threads, const F& work) {
 // if the threads are not free.
 bool together(int shares, Work work);
 
-// A barrier for the shares of one call of `together`.
+// A barrier for the shares of one call of `together`. Observes the waiting time of one round in `every`.
 class Barrier {
 public:
-    explicit Barrier(int shares) : shares_(shares) {}
+    explicit Barrier(int shares, uint32_t every = 16) : shares_(shares), every_(every) {}
     void wait();
 
 private:
     const int shares_;
+    const uint32_t every_;
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<uint32_t> round_{0};
 };

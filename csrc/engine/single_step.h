@@ -31,8 +31,8 @@ public:
     }
 
     void run() {
-        const int64_t work = int64_t(sizes.products) * sizes.units * (sizes.input + sizes.out);
-        const int n = threads_for(work, 1 << 16, std::min(spec.threads, sizes.units / lanes<T>));
+        const int64_t cells = spec.batch * spec.layers, work = cells * sizes.work(0);
+        const int n = threads_for(work, kMicrosecond<T>, std::min(spec.threads, sizes.units / lanes<T>), 2 * cells);
         Barrier meeting(n);
         if (n > 1 && together(n, [&](int share) { rows(share, n, &meeting); })) return;
         parallel(1, [&](int) { rows(0, 1, nullptr); });

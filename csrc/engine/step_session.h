@@ -29,8 +29,9 @@ public:
     void reset() override { std::fill_n(h_, 2 * spec.layers * spec.batch * (sizes.outs + sizes.units), T(0)); }
 
     void step(const T* x, T* y) override {
-        const int64_t work = int64_t(sizes.products) * sizes.units * (sizes.input + sizes.out) / Matrix::kPart;
-        const int n = sizes.projects ? 1 : threads_for(work, 1 << 16, std::min(spec.threads, sizes.strips));
+        const int64_t cells = spec.batch * spec.layers, work = cells * sizes.work(0) / Matrix::kPart;
+        const int n =
+            sizes.projects ? 1 : threads_for(work, kMicrosecond<T>, std::min(spec.threads, sizes.strips), cells);
         Barrier meeting(n);
         const auto share = [&](int i) {
             rows(x, sizes.strips * i / n, sizes.strips * (i + 1) / n, n > 1 ? &meeting : nullptr);

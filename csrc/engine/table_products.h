@@ -90,7 +90,7 @@ private:
         const int apart = sizes_.stored * lanes<T> * sizes_.unit_vectors;
         const int64_t work = int64_t(entries.size()) * sizes_.units * sizes_.products * sizes_.input;
         const int items = int((entries.size() + kAtOnce - 1) / kAtOnce);
-        in_turn(items, threads_for(work, 1 << 16, threads), [&](int item) {
+        in_turn(items, threads_for(work, kMicrosecond<T>, threads), [&](int item) {
             const T* from[kAtOnce];
             T* to[kAtOnce];
             const size_t first = item * kAtOnce, n = std::min(kAtOnce, entries.size() - first);

@@ -34,6 +34,8 @@ struct Sizes {
     int unit_vectors, strips;  // vectors of units in a strip of the forward products; number of strips
     int weights_per_direction(bool bias) const { return 2 + (bias ? 2 : 0) + (projects ? 1 : 0); }
     int inputs(int layer) const { return layer ? joined : input; }
+    // Multiply-adds of a token in one direction of a layer, forward.
+    int64_t work(int layer) const { return int64_t(products) * units * (out + inputs(layer)); }
     // The gate of weight_hh that a block of gradients is multiplied by. The blocks for weight_ih are in order, from
     // `input_block` on.
     int recurrent_gate(int block) const { return gru ? (block + 2) % 3 : block; }

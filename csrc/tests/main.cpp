@@ -34,6 +34,7 @@ int main(int count, char**) {
     std::printf("skipped: the pool of threads and reused memory, which WebAssembly does not have\n");
 #else
     test_memory();
+    test_costs();
     test_pool();
 #endif
     test_simd();

@@ -10,6 +10,7 @@
 
 void test_batch();
 void test_memory();
+void test_costs();
 void test_pool();
 void test_simd();
 void test_gemm();

@@ -6,7 +6,9 @@
 
 namespace recurra {
 
-int threads_for(int64_t, int64_t, int64_t) { return 1; }
+int threads_for(int64_t, int64_t, int64_t, int64_t) { return 1; }
+
+void replace_costs(const ThreadCosts*) {}
 
 void parallel(int shares, Work work) {
     for (int i = 0; i < shares; ++i) work(i);

@@ -202,7 +202,7 @@ private:
         const int64_t stride = layout_.width(Space::grad);
         constexpr int kPiece = kBlock;  // rows of the weight per item
         const int pieces = (product.width + kPiece - 1) / kPiece;
-        const int threads = threads_for(batch_.tokens * int64_t(all) * product.depth, 1 << 16, call_.threads);
+        const int threads = threads_for(batch_.tokens * int64_t(all) * product.depth, kMicrosecond<T>, call_.threads);
         Buffer<T> sums;
         sums.resize(int64_t(all) * ld + 1);
         OuterSum<T> outer;

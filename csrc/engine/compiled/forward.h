@@ -76,7 +76,7 @@ private:
         int64_t work = layout.width(Space::scratch);
         for (const Product& product : layout.program.products)
             work += int64_t(product.segments) * product.width * product.depth;
-        return threads_for(batch.tokens * work, 1 << 16, call.threads);
+        return threads_for(batch.tokens * work, kMicrosecond<T>, call.threads);
     }
 };
 
