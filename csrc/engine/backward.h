@@ -1,17 +1,14 @@
 // Back-propagation through time for a whole call.
 //
-// The batch is divided into parts. Each part has its own sums for the gradients of the weights, so no two threads write
-// to the same memory. If the forward pass stored only the states before each chunk, the chunk is computed again first.
+// The batch is divided into parts. Each part has its own sums for the gradients of the weights. Up to as many threads as
+// parts take one part each, without waiting for each other. More threads share all parts. If the forward pass stored only the states before each chunk, the chunk is computed again first.
 #pragma once
-#include <memory>
-
-#include "backward_chunk.h"
+#include "backward_team.h"
 
 namespace recurra::RECURRA_ISA {
 
 constexpr int kLeast = 512, kMost = 4096;  // tokens of a chunk of the backward pass
 constexpr int kRowsToCut = 8;              // with fewer rows there is one part, and the threads share both directions
-constexpr int kParts = 2;                  // constant, so that results do not depend on the number of threads
 
 template <class T>
 class Backward {
@@ -25,7 +22,8 @@ class Backward {
     const int side, ld;  // as in BackwardChunk
     Buffer<T> dh, dc;    // gradients of the states, by layer, direction and row
     Vector<std::unique_ptr<BackwardChunk<T>>> parts;
-    int together_ = 1;  // parts computed at the same time
+    Vector<BackwardTeam<T>> teams;
+    int together_ = 1;  // teams that compute at the same time
 
 public:
     Backward(const Spec& spec_, const Batch& batch_, Weights<T>& weights_, const Inputs<T>& in, const Gradients<T>& to_)
@@ -69,20 +67,26 @@ private:
 
     void divide() {
         const int n = cut() ? kParts : 1;
-        const int64_t work =
-            batch.tokens * sizes.units * (sizes.out + sizes.input) * sizes.products * sizes.directions * spec.layers;
-        // With more threads than parts, all threads work on one part after the other.
-        together_ = spec.threads > n ? 1 : threads_for(work, kMicrosecond<T>, std::min<int64_t>(n, spec.threads));
-        const int threads = spec.threads > n ? int(spec.threads) : n == 1 ? int(spec.threads) : 1;
         for (int i = 0; i < n; ++i)
             parts.push_back(std::make_unique<BackwardChunk<T>>(forward, to, dh.get(), dc.get(), side, ld,
-                                                               batch.share_of({0, batch.rows}, i, n), threads, i == 0));
+                                                               batch.share_of({0, batch.rows}, i, n), i == 0));
+        if (spec.threads > n) {
+            teams.emplace_back(forward, to, side, spec.threads);
+            for (auto& part : parts) teams.back().parts.push_back(part.get());
+            return;
+        }
+        for (auto& part : parts) {
+            teams.emplace_back(forward, to, side, 1);
+            teams.back().parts.push_back(part.get());
+        }
+        together_ = threads_for(forward.load_of(sizes.directions, 0, spec.layers).work, kMicrosecond<T>,
+                                std::min<int64_t>(n, spec.threads));
     }
     template <class F>
-    void each_part(F f) {
-        const int n = int(parts.size());
+    void each_team(F f) {
+        const int n = int(teams.size());
         parallel(together_, [&](int share) {
-            for (int i = share; i < n; i += together_) f(*parts[i]);
+            for (int i = share; i < n; i += together_) f(teams[i]);
         });
     }
 
@@ -106,18 +110,18 @@ private:
                                   forward.stored_joined(tape, layer - 1));
             }
         const Vector<int> cuts = cuts_for(stretch());
-        each_part([&](BackwardChunk<T>& part) {
+        each_team([&](BackwardTeam<T>& team) {
             for (int layer = spec.layers - 1; layer >= 0; --layer) {
                 const T* above = gradients[(layer + 1) % 2].get();
                 T* below = gradients[layer % 2].get();
                 if (!cut()) {
-                    part.run(spans[layer], 0, batch.steps, above, below);
+                    team.run(spans[layer], 0, batch.steps, above, below);
                     continue;
                 }
                 for (const LayerSpan<T>& span : spans[layer])
                     for (size_t i = 1; i < cuts.size(); ++i) {
                         const size_t last = span.direction ? i : cuts.size() - i;
-                        part.run({span}, cuts[last - 1], cuts[last], above, below);
+                        team.run({span}, cuts[last - 1], cuts[last], above, below);
                     }
             }
         });
@@ -164,9 +168,9 @@ private:
                 std::copy_n(forward.stored_states(tape, i, layer, 0), states, before);  // `walk` has overwritten them
                 spans.push_back(here);
             }
-            each_part([&](BackwardChunk<T>& part) {
+            each_team([&](BackwardTeam<T>& team) {
                 for (int layer = spec.layers - 1; layer >= 0; --layer)
-                    part.run({spans[layer]}, begin, end, gradients.get() + (layer + 1) % 2 * most * ld,
+                    team.run({spans[layer]}, begin, end, gradients.get() + (layer + 1) % 2 * most * ld,
                              gradients.get() + layer % 2 * most * ld);
             });
         }
@@ -193,8 +197,8 @@ private:
                                       forward.stored_outputs(tape, layer - 1) + here.origin * sizes.joined);
                     again(here);
                     std::copy_n(forward.stored_states(tape, i, layer, direction), states, start.get());
-                    each_part([&](BackwardChunk<T>& part) {
-                        part.run({here}, begin, end, above.get() ? above.get() + here.origin * ld : nullptr,
+                    each_team([&](BackwardTeam<T>& team) {
+                        team.run({here}, begin, end, above.get() ? above.get() + here.origin * ld : nullptr,
                                  below.get() + here.origin * ld);
                     });
                 }

@@ -2,82 +2,12 @@
 //
 // The loop over the steps computes only the gradients of the gates and of the previous states. The gradients of weights
 // and inputs are large products over all tokens of the chunk, computed while the gradients of the gates are in the
-// cache.
+// cache. Each function here can be called for several rows, tokens or weights at the same time; see backward_team.h.
 #pragma once
+#include "backward_sums.h"
 #include "forward.h"
 
 namespace recurra::RECURRA_ISA {
-
-// The memory in which a gradient of weights is summed.
-template <class T>
-struct Sum {
-    T* data;
-    int ld;
-};
-
-// The weight gradients of one part of the batch. Those of the first part are summed in the result if its rows are whole
-// vectors.
-template <class T>
-class WeightSums {
-public:
-    Vector<bool> begun;  // by layer and direction: whether the sums have a first value
-
-    WeightSums(const Spec& spec_, const Gradients<T>& to, bool straight)
-        : begun(spec_.layers * (spec_.bidirectional ? 2 : 1), false),
-          spec(spec_),
-          sizes(spec),
-          to_(to),
-          straight_(straight),
-          beside_(begun.size() * 5) {}
-
-    // `which`: weight_ih, weight_hh, bias_ih, bias_hh, weight_hr
-    Sum<T> at(int index, int which) {
-        const int columns = columns_of(index, which), ld = wide(index, which);
-        if (straight_ && columns == ld) return {result(index, which), columns};
-        Buffer<T>& beside = beside_[index * 5 + which];
-        if (!beside.get()) beside.resize(int64_t(height(which)) * ld);
-        return {beside.get(), ld};
-    }
-
-    // Adds the sums that are not in the result to it, for the rows `first` … `last` - 1 of one weight.
-    void hand_over(int index, int which, int first, int last) {
-        const int columns = columns_of(index, which);
-        T* to = result(index, which);
-        if (straight_ && !begun[index]) std::fill(to + int64_t(first) * columns, to + int64_t(last) * columns, T(0));
-        const T* from = beside_[index * 5 + which].get();
-        if (!from || !begun[index]) return;
-        const int ld = wide(index, which);
-        for (int m = first; m < last; ++m)
-            for (int j = 0; j < columns; ++j) {
-                T& sum = to[int64_t(m) * columns + j];
-                sum = straight_ ? from[int64_t(m) * ld + j] : sum + from[int64_t(m) * ld + j];
-            }
-    }
-    int height(int which) const { return which == 4 ? sizes.out : sizes.products * sizes.hidden; }
-    bool has(int which) const { return which < 2 || (which < 4 ? spec.bias : sizes.projects); }
-
-private:
-    const Spec& spec;
-    const Sizes<T> sizes;
-    const Gradients<T>& to_;
-    const bool straight_;
-    Vector<Buffer<T>> beside_;
-
-    int columns_of(int index, int which) const {
-        return which == 0   ? sizes.inputs(index / sizes.directions)
-               : which == 1 ? sizes.out
-               : which == 4 ? sizes.hidden
-                            : 1;
-    }
-    // Products are written in whole vectors, biases one number at a time.
-    int wide(int index, int which) const {
-        return which == 2 || which == 3 ? 1 : round_up(columns_of(index, which), lanes<T>);
-    }
-    T* result(int index, int which) const {
-        const int names = sizes.weights_per_direction(spec.bias);
-        return to_.weights[index * names + (which == 4 ? names - 1 : which)];
-    }
-};
 
 template <class T>
 class BackwardChunk {
@@ -88,11 +18,12 @@ class BackwardChunk {
     const Gradients<T>& to;
     const Forward<T>& forward;
     const bool direct;
-    const int side, ld, threads;
-    T *const dh, *const dc;  // gradients of the states, by layer, direction and row; shared by all parts
-    Buffer<T> grads[2];      // gradients of the gates, by direction
-    Buffer<T> hidden[2];     // with projection: hidden states before it, and gradients of those after it
-    int begin = 0, end = 0;  // steps of the current chunk
+    const int side, ld;
+    T *const dh, *const dc;             // gradients of the states, by layer, direction and row; shared by all parts
+    Buffer<T> grads[2];                 // gradients of the gates, by direction
+    Buffer<T> hidden[2];                // with projection: hidden states before it, and gradients of those after it
+    Vector<const T*> x_of[2], h_of[2];  // by direction and token: the input, and the state before
+    int begin = 0, end = 0;             // steps of the current chunk
     struct Token {
         int step, row;
     };
@@ -105,7 +36,7 @@ public:
 
     // `side`: vectors of units per strip. `ld`: row stride of the gradients of layer outputs.
     BackwardChunk(const Forward<T>& forward_, const Gradients<T>& to_, T* dh_, T* dc_, int side_, int ld_,
-                  RowRange rows_, int threads_, bool straight)
+                  RowRange rows_, bool straight)
         : spec(forward_.spec),
           sizes(spec),
           batch(forward_.batch),
@@ -115,51 +46,33 @@ public:
           direct(forward_.direct),
           side(side_),
           ld(ld_),
-          threads(threads_),
           dh(dh_),
           dc(dc_),
           rows(rows_),
           results(spec, to_, straight) {}
 
-    // Computes the steps `begin_` … `end_` - 1 of a layer in one or both directions. `above` and `below` are gradients
-    // of layer outputs, from the first token of the spans on.
-    void run(const Vector<LayerSpan<T>>& spans, int begin_, int end_, const T* above, T* below) {
+    // Begins with the steps `begin_` … `end_` - 1 of a layer in one or both directions. Returns the number of tokens.
+    int64_t start(const Vector<LayerSpan<T>>& spans, int begin_, int end_) {
         begin = begin_, end = end_;
         places.clear(), first.clear();
         for (int step = begin; step < end; ++step) {
             first.push_back(int64_t(places.size()));
             for (int row = rows.begin; row < batch.active_rows(step, rows).end; ++row) places.push_back({step, row});
         }
-        const int64_t tokens = places.size();
-        if (!tokens) return;
         for (const LayerSpan<T>& span : spans) {
-            grads[span.direction].resize(tokens * sizes.gate_stride + 1);
-            if (sizes.projects) hidden[span.direction].resize(tokens * (sizes.units + sizes.outs) + 1);
+            grads[span.direction].resize(tokens() * sizes.gate_stride + 1);
+            x_of[span.direction].resize(tokens()), h_of[span.direction].resize(tokens());
+            if (sizes.projects) hidden[span.direction].resize(tokens() * (sizes.units + sizes.outs) + 1);
         }
-        const int64_t work = tokens * sizes.products * sizes.units * sizes.out * int64_t(spans.size());
-        forward.deal(int(spans.size()), (sizes.units / lanes<T> + side - 1) / side, rows, threads, {work, end - begin},
-                     [&](int i, RowRange rows_, ThreadSlice slice) { walk(spans[i], rows_, slice, above); });
-        if (spans[0].layer || to.x.data) input_gradient(spans, below);
-        if (!to.weights.empty())
-            for (const LayerSpan<T>& span : spans) weight_gradients(span);
+        return tokens();
     }
+    int64_t tokens() const { return int64_t(places.size()); }
 
-private:
-    T* dh_of(int i) const { return dh + int64_t(i) * spec.batch * sizes.outs; }
-    T* dc_of(int i) const { return dc + int64_t(i) * spec.batch * sizes.units; }
-    int64_t token_of(int step, int row) const { return first[step - begin] + row - rows.begin; }
-    int64_t place_of(const LayerSpan<T>& span, int64_t token) const {
-        return batch.first[places[token].step] + places[token].row - span.origin;
-    }
-    T* grads_of(const LayerSpan<T>& span, int64_t token) {
-        return grads[span.direction].get() + token * sizes.gate_stride;
-    }
-    T* hidden_of(const LayerSpan<T>& span, int64_t token) {
-        return hidden[span.direction].get() + token * (sizes.units + sizes.outs);
-    }
-    int shares(int64_t work) const { return threads_for(work, kMicrosecond<T>, threads); }
-
+    // Computes the gradients of the gates and states of some rows. `above`: gradients of the outputs of the layer, from
+    // the first token of the span on.
     void walk(const LayerSpan<T>& span, RowRange rows_, ThreadSlice slice, const T* above) {
+        rows_ = {std::max(rows_.begin, rows.begin), std::min(rows_.end, rows.end)};
+        if (rows_.begin >= rows_.end) return;
         DirectionWeights<T>& dir = weights.at(span.layer, span.direction);
         const int wide = side * lanes<T>, u0 = slice.begin * wide, u1 = std::min(slice.end * wide, sizes.units);
         Vector<const T*> in;
@@ -182,6 +95,60 @@ private:
                 for (size_t i = 0; i < in.size(); ++i) direct_back(dir, in[i], out[i], u0, std::min(u1, sizes.out));
             else back_products(dir, in, out, slice, step % 2);
         }
+    }
+
+    // below (+)= gradients of the gates · weight_ih, for the tokens `i` … `i` + `m` - 1. For the lowest layer the result
+    // is the gradient of the values, written directly or through a buffer of whole vectors.
+    void input_gradient(const Vector<LayerSpan<T>>& spans, T* below, int64_t i, int m) {
+        const int columns = sizes.inputs(spans[0].layer);
+        const bool lowest = spans[0].layer == 0, through = lowest && columns % lanes<T>;
+        const T* in[kTogether];
+        T* out[kTogether];
+        Buffer<T> rest;
+        if (through) rest.resize(int64_t(kTogether) * ld);
+        for (const LayerSpan<T>& span : spans) {
+            for (int j = 0; j < m; ++j) {
+                in[j] = grads_of(span, i + j) + sizes.input_block() * sizes.units;
+                out[j] = through  ? rest.get() + j * ld
+                         : lowest ? values_row(i + j)
+                                  : below + place_of(span, i + j) * ld;
+                if (through && span.direction) std::copy_n(values_row(i + j), columns, out[j]);
+            }
+            if (direct)
+                for (int j = 0; j < m; ++j) direct_input(span, in[j], out[j], columns);
+            else {
+                const bool streams = lowest && !through && should_stream<T>(batch.tokens, columns) &&
+                                     std::all_of(out, out + m, is_aligned);
+                rows_times<T>(m, in, out, weights.at(span.layer, span.direction).in_back,
+                              span.direction ? Start::old
+                              : streams      ? Start::stream
+                                             : Start::zero);
+                if (streams) stream_fence();
+            }
+            for (int j = 0; j < m && through; ++j) std::copy_n(out[j], columns, values_row(i + j));
+        }
+    }
+
+    // Adds to the gradients of some rows of a weight. The sums over all tokens have one order.
+    void weight_gradient(const LayerSpan<T>& span, int which, int first_row, int last_row) {
+        if (!tokens()) return;
+        if (which == 0) input_weight(span, first_row, last_row);
+        if (which == 1) recurrent_weight(span, first_row, last_row);
+        if (which == 4) projection_weight(span, first_row, last_row);
+    }
+
+private:
+    T* dh_of(int i) const { return dh + int64_t(i) * spec.batch * sizes.outs; }
+    T* dc_of(int i) const { return dc + int64_t(i) * spec.batch * sizes.units; }
+    int64_t token_of(int step, int row) const { return first[step - begin] + row - rows.begin; }
+    int64_t place_of(const LayerSpan<T>& span, int64_t token) const {
+        return batch.first[places[token].step] + places[token].row - span.origin;
+    }
+    T* grads_of(const LayerSpan<T>& span, int64_t token) {
+        return grads[span.direction].get() + token * sizes.gate_stride;
+    }
+    T* hidden_of(const LayerSpan<T>& span, int64_t token) {
+        return hidden[span.direction].get() + token * (sizes.units + sizes.outs);
     }
 
     // dh += gradients of the gates · weight_hh
@@ -236,6 +203,10 @@ private:
                 store(dh_ + u, load(dh_ + u) + arriving);
             }
         const RowPointers<T> here = forward.row_pointers(span, step, row);
+        if (!u0) {  // of the threads that share a row, one
+            x_of[span.direction][token] = forward.input_row(span, step, row);
+            h_of[span.direction][token] = here.h_before;
+        }
         T* dhidden = dh_;
         if (sizes.projects) dhidden = before_projection, unproject(span, token, here, dh_, dhidden);
         with_kernel(spec.cell,
@@ -262,44 +233,6 @@ private:
         std::fill_n(dh_, sizes.outs, T(0));
     }
 
-    // below (+)= gradients of the gates · weight_ih. For the lowest layer the result is the gradient of the values,
-    // written directly or through a buffer of whole vectors.
-    void input_gradient(const Vector<LayerSpan<T>>& spans, T* below) {
-        const int columns = sizes.inputs(spans[0].layer);
-        const bool lowest = spans[0].layer == 0, through = lowest && columns % lanes<T>;
-        const int64_t tokens = places.size();
-        const int n = shares(tokens * columns * sizes.units * sizes.products);
-        const int most = int(std::min<int64_t>(kTogether, (tokens + n - 1) / n));
-        in_turn(int((tokens + most - 1) / std::max(most, 1)), n, [&](int item) {
-            const T* in[kTogether];
-            T* out[kTogether];
-            Buffer<T> rest;
-            if (through) rest.resize(int64_t(kTogether) * ld);
-            const int64_t i = int64_t(item) * most;
-            for (const LayerSpan<T>& span : spans) {
-                const int m = int(std::min<int64_t>(most, tokens - i));
-                for (int j = 0; j < m; ++j) {
-                    in[j] = grads_of(span, i + j) + sizes.input_block() * sizes.units;
-                    out[j] = through  ? rest.get() + j * ld
-                             : lowest ? values_row(i + j)
-                                      : below + place_of(span, i + j) * ld;
-                    if (through && span.direction) std::copy_n(values_row(i + j), columns, out[j]);
-                }
-                if (direct)
-                    for (int j = 0; j < m; ++j) direct_input(span, in[j], out[j], columns);
-                else {
-                    const bool streams = lowest && !through && should_stream<T>(batch.tokens, columns) &&
-                                         std::all_of(out, out + m, is_aligned);
-                    rows_times<T>(m, in, out, weights.at(span.layer, span.direction).in_back,
-                                  span.direction ? Start::old
-                                  : streams      ? Start::stream
-                                                 : Start::zero);
-                    if (streams) stream_fence();
-                }
-                for (int j = 0; j < m && through; ++j) std::copy_n(out[j], columns, values_row(i + j));
-            }
-        });
-    }
     void direct_input(const LayerSpan<T>& span, const T* from, T* target, int columns) {
         if (!span.direction) std::fill_n(target, columns, T(0));
         for (int gate = 0; gate < sizes.products; ++gate)
@@ -314,97 +247,86 @@ private:
 
     // The range of tokens without those of the first or last step if all of these start from zeros: zeros times finite
     // gradients are zeros. Returns all tokens if no others remain, because a sum needs a first value.
-    std::pair<int64_t, int64_t> with_state(int direction, int64_t tokens) const {
-        if (first.size() < 2 || forward.moving(direction, direction ? end - 1 : begin, rows)) return {0, tokens};
-        const int64_t from = direction ? 0 : first[1], until = direction ? first.back() : tokens;
+    std::pair<int64_t, int64_t> with_state(int direction) const {
+        if (first.size() < 2 || forward.moving(direction, direction ? end - 1 : begin, rows)) return {0, tokens()};
+        const int64_t from = direction ? 0 : first[1], until = direction ? first.back() : tokens();
         const auto finite = [&](int64_t token) {
             return all_finite(grads[direction].get() + token * sizes.gate_stride, sizes.products * sizes.units);
         };
         bool leave = from < until;
         for (int64_t i = 0; i < from && leave; ++i) leave = finite(i);
-        for (int64_t i = until; i < tokens && leave; ++i) leave = finite(i);
-        return leave ? std::pair(from, until) : std::pair(int64_t(0), tokens);
+        for (int64_t i = until; i < tokens() && leave; ++i) leave = finite(i);
+        return leave ? std::pair(from, until) : std::pair(int64_t(0), tokens());
     }
 
-    // Sums over all tokens in one order. The threads share the rows of the results.
-    void weight_gradients(const LayerSpan<T>& span) {
-        const int64_t tokens = places.size();
-        const int inputs = sizes.inputs(span.layer), index = span.layer * sizes.directions + span.direction;
-        Vector<const T*> x(tokens), h(tokens);
-        const T *const g = grads_of(span, 0), *const gi = g + sizes.input_block() * sizes.units;
-        for (int64_t i = 0; i < tokens; ++i) {
-            const auto [step, row] = places[i];
-            x[i] = forward.input_row(span, step, row);
-            h[i] = forward.row_pointers(span, step, row).h_before;
+    // Calls f(block, first unit, last unit) for the blocks of gates in some rows of a weight.
+    template <class F>
+    void blocks(int first_row, int last_row, F f) const {
+        for (int block = 0; block < sizes.products; ++block) {
+            const int u0 = std::max(first_row - block * sizes.hidden, 0),
+                      u1 = std::min(last_row - block * sizes.hidden, sizes.hidden);
+            if (u0 < u1) f(block, u0, u1);
         }
-        const Sum<T> ih = results.at(index, 0), hh = results.at(index, 1);
-        T *const bi = spec.bias ? results.at(index, 2).data : nullptr, *const bh = spec.bias ? results.at(index, 3).data
-                                                                                             : nullptr;
-        const bool fresh = !results.begun[index];
-        const auto [from_, until] = with_state(span.direction, tokens);
+    }
+    int index_of(const LayerSpan<T>& span) const { return span.layer * sizes.directions + span.direction; }
+
+    void recurrent_weight(const LayerSpan<T>& span, int first_row, int last_row) {
+        const auto [from_, until] = with_state(span.direction);
         const int64_t from = from_;  // C++17 has no captures of structured bindings
-        h.erase(h.begin() + until, h.end()), h.erase(h.begin(), h.begin() + from);
-        const int height = sizes.products * sizes.hidden, n = shares(tokens * height * (inputs + sizes.out));
-        const int items =
-            n == 1 ? 1 : n * std::max(1, height / n / 128);  // enough rows per item that packing x again costs little
-        in_turn(items, n, [&](int item) {
-            const int begin = int(int64_t(height) * item / items), end = int(int64_t(height) * (item + 1) / items);
-            const auto blocks = [&](auto f) {  // f(block, first row, last row)
-                for (int block = 0; block < sizes.products; ++block) {
-                    const int u0 = std::max(begin - block * sizes.hidden, 0),
-                              u1 = std::min(end - block * sizes.hidden, sizes.hidden);
-                    if (u0 < u1) f(block, u0, u1);
-                }
-            };
-            outer_sums(h, sizes.out, [&](auto& sum, int64_t token, bool first) {
-                blocks([&](int block, int u0, int u1) {
-                    add(sum, g + (from + token) * sizes.gate_stride, sizes.gate_stride, block * sizes.units, u0, u1, hh,
-                        sizes.recurrent_gate(block), first && fresh);
-                });
-            });
-            outer_sums(x, inputs, [&](auto& sum, int64_t token, bool first) {
-                blocks([&](int block, int u0, int u1) {
-                    add(sum, gi + token * sizes.gate_stride, sizes.gate_stride, block * sizes.units, u0, u1, ih, block,
-                        first && fresh);
-                });
-            });
-            if (bi)
-                blocks([&](int block, int u0, int u1) {
-                    T* to_ = bi + block * sizes.hidden;
-                    add_bias(tokens, gi, block * sizes.units, u0, u1, to_, fresh);
-                    if (sizes.gru)
-                        add_bias(tokens, g, block * sizes.units, u0, u1,
-                                 bh + sizes.recurrent_gate(block) * sizes.hidden, fresh);
-                    else std::copy(to_ + u0, to_ + u1, bh + block * sizes.hidden + u0);
-                });
-        });
-        if (sizes.projects) projection_gradient(span, index);
-        results.begun[index] = true;
+        const Sum<T> hh = results.at(index_of(span), 1);
+        const bool fresh = !results.begun[index_of(span)];
+        const T* const g = grads_of(span, from);
+        outer_sums(h_of[span.direction].data() + from, until - from, sizes.out,
+                   [&](auto& sum, int64_t at, bool begins) {
+                       blocks(first_row, last_row, [&](int block, int u0, int u1) {
+                           add(sum, g + at * sizes.gate_stride, sizes.gate_stride, block * sizes.units, u0, u1, hh,
+                               sizes.recurrent_gate(block), begins && fresh);
+                       });
+                   });
     }
 
-    void projection_gradient(const LayerSpan<T>& span, int index) {
-        const int64_t tokens = places.size();
-        Vector<const T*> hidden_(tokens);
-        for (int64_t i = 0; i < tokens; ++i) hidden_[i] = hidden_of(span, i);
-        const Sum<T> hr = results.at(index, 4);
+    // Also the gradients of the biases.
+    void input_weight(const LayerSpan<T>& span, int first_row, int last_row) {
+        const int index = index_of(span);
+        const Sum<T> ih = results.at(index, 0);
         const bool fresh = !results.begun[index];
-        const int n = shares(tokens * sizes.out * sizes.hidden);
-        parallel(n, [&](int share) {
-            outer_sums(hidden_, sizes.hidden, [&](auto& sum, int64_t token, bool first) {
-                const int64_t stride = sizes.units + sizes.outs;
-                add(sum, hidden_of(span, token) + sizes.units, stride, 0, sizes.out * share / n,
-                    sizes.out * (share + 1) / n, hr, 0, first && fresh);
-            });
+        const T *const g = grads_of(span, 0), *const gi = g + sizes.input_block() * sizes.units;
+        outer_sums(x_of[span.direction].data(), tokens(), sizes.inputs(span.layer),
+                   [&](auto& sum, int64_t at, bool begins) {
+                       blocks(first_row, last_row, [&](int block, int u0, int u1) {
+                           add(sum, gi + at * sizes.gate_stride, sizes.gate_stride, block * sizes.units, u0, u1, ih,
+                               block, begins && fresh);
+                       });
+                   });
+        if (!spec.bias) return;
+        T *const bi = results.at(index, 2).data, *const bh = results.at(index, 3).data;
+        blocks(first_row, last_row, [&](int block, int u0, int u1) {
+            T* to_ = bi + block * sizes.hidden;
+            add_bias(gi, block * sizes.units, u0, u1, to_, fresh);
+            if (sizes.gru)
+                add_bias(g, block * sizes.units, u0, u1, bh + sizes.recurrent_gate(block) * sizes.hidden, fresh);
+            else std::copy(to_ + u0, to_ + u1, bh + block * sizes.hidden + u0);
+        });
+    }
+
+    void projection_weight(const LayerSpan<T>& span, int first_row, int last_row) {
+        Vector<const T*> hidden_(tokens());
+        for (int64_t i = 0; i < tokens(); ++i) hidden_[i] = hidden_of(span, i);
+        const Sum<T> hr = results.at(index_of(span), 4);
+        const bool fresh = !results.begun[index_of(span)];
+        outer_sums(hidden_.data(), tokens(), sizes.hidden, [&](auto& sum, int64_t token, bool begins) {
+            add(sum, hidden_of(span, token) + sizes.units, sizes.units + sizes.outs, 0, first_row, last_row, hr, 0,
+                begins && fresh);
         });
     }
 
     // Calls f(sum, first token, whether it is the first call) for up to kChunk tokens at a time, after `sum` has packed
     // their x.
     template <class F>
-    static void outer_sums(const Vector<const T*>& x, int columns, F f) {
+    static void outer_sums(const T* const* x, int64_t tokens, int columns, F f) {
         OuterSum<T> sum;
-        for (int64_t token = 0, tokens = x.size(); token < tokens; token += kChunk) {
-            sum.take(int(std::min<int64_t>(kChunk, tokens - token)), x.data() + token, columns);
+        for (int64_t token = 0; token < tokens; token += kChunk) {
+            sum.take(int(std::min<int64_t>(kChunk, tokens - token)), x + token, columns);
             f(sum, token, token == 0);
         }
     }
@@ -415,9 +337,9 @@ private:
                (int64_t(gate) * sizes.hidden - at) * result_.ld;  // such that row `at` is the first of the gate
         sum.add(g, stride, at + u0, at + u1, c, result_.ld, begin);
     }
-    void add_bias(int64_t tokens, const T* g, int at, int u0, int u1, T* result_, bool begin) {
+    void add_bias(const T* g, int at, int u0, int u1, T* result_, bool begin) {
         Vector<double> total(u1 - u0);  // a float sum would lose digits
-        for (int64_t i = 0; i < tokens; ++i)
+        for (int64_t i = 0; i < tokens(); ++i)
             for (int u = u0; u < u1; ++u) total[u - u0] += g[i * sizes.gate_stride + at + u];
         for (int u = u0; u < u1; ++u) result_[u] = T(begin ? total[u - u0] : result_[u] + total[u - u0]);
     }

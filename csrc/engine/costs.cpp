@@ -6,7 +6,7 @@
 namespace recurra {
 namespace {
 
-constexpr double kMove = 1.1, kLeast = 10, kMost = 1e8, kOld = 5e7;  // nanoseconds, except kMove
+constexpr double kMove = 1.1, kLeast = 10, kMost = 1e8;  // nanoseconds, except kMove
 
 }  // namespace
 
@@ -23,10 +23,10 @@ void MovingCost::observe(double nanoseconds, int threads) {
     decided_.store(0, std::memory_order_relaxed);
 }
 
-bool MovingCost::is_old(double nanoseconds) {
+bool MovingCost::is_old(double nanoseconds, double limit) {
     const double decided = decided_.load(std::memory_order_relaxed) + nanoseconds;
-    decided_.store(decided < kOld ? decided : 0, std::memory_order_relaxed);
-    return decided >= kOld;
+    decided_.store(decided < limit ? decided : 0, std::memory_order_relaxed);
+    return decided >= limit;
 }
 
 }  // namespace recurra

@@ -25,9 +25,9 @@ public:
     double value() const { return value_.load(std::memory_order_relaxed); }
     // `threads`: the number of threads that were used.
     void observe(double nanoseconds, int threads);
-    // Adds work that was decided about. Returns true if there was so much since the last observation that the cost may
-    // have changed, and measuring it again takes little time in comparison.
-    bool is_old(double nanoseconds);
+    // Adds work that was decided about. Returns true if it has reached `limit` since the last observation, and then
+    // counts from zero again.
+    bool is_old(double nanoseconds, double limit);
 
 private:
     alignas(64) std::atomic<double> value_;

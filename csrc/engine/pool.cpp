@@ -32,6 +32,7 @@ int64_t now() { return std::chrono::steady_clock::now().time_since_epoch() / std
 const int cores = std::max(1, int(std::thread::hardware_concurrency()));
 MovingCost start_cost(2000), meeting_cost(1000);  // until they are measured
 std::atomic<const ThreadCosts*> replaced{nullptr};
+std::atomic<double> measure_after{5e7};  // nanoseconds of work without an observation
 
 // Waits a little, for the `i`th time. Without a core for each thread, the thread that is waited for needs this one.
 void pause(int i, int threads) { i < kSpins&& threads <= cores ? RECURRA_PAUSE() : std::this_thread::yield(); }
@@ -223,11 +224,11 @@ void start() {
     pthread_atfork(nullptr, nullptr, [] { pool = new Pool(true); });  // a child has the memory but not the threads
 }
 
-// Observes some starts and meetings of two threads. Takes some tens of microseconds, and at most a millisecond or two
-// if other programs use the cores.
+// Observes some starts and meetings of two threads. Takes some tens of microseconds, or some milliseconds if other
+// programs use the cores. It is repeated so seldom that it takes less than a hundredth of the time.
 void measure() {
     constexpr int kStarts = 16, kMeetings = 32;
-    const int64_t end = now() + 1'000'000;
+    const int64_t begin = now(), end = begin + 1'000'000;
     if (cores == 1) return;
     for (int i = 0; i < kStarts && now() < end; ++i)
         if (!together(2, [](int) {})) return;
@@ -242,6 +243,7 @@ void measure() {
             if (stop) return;
         }
     });
+    measure_after.store(std::max(5e7, 500. * double(now() - begin)));
 }
 
 }  // namespace
@@ -252,8 +254,9 @@ int threads_for(int64_t work, int64_t microsecond, int64_t most, int64_t meeting
     if (const ThreadCosts* costs = replaced.load()) return costs->threads_for(nanoseconds, most, meetings);
     if (nanoseconds < 100) return 1;  // less than any cost: a program with only small calls starts no threads
     std::call_once(measured, measure);
-    const bool old = start_cost.is_old(nanoseconds);
-    if ((meetings && meeting_cost.is_old(nanoseconds)) || old) measure();
+    const double limit = measure_after.load(std::memory_order_relaxed);
+    const bool old = start_cost.is_old(nanoseconds, limit);
+    if ((meetings && meeting_cost.is_old(nanoseconds, limit)) || old) measure();
     return thread_costs().threads_for(nanoseconds, most, meetings);
 }
 

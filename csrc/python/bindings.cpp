@@ -145,6 +145,22 @@ NB_MODULE(_engine, m) {
         },
         nb::arg("threads"), nb::arg("bytes"), nb::arg("seconds") = 0.2,
         "Most GB/s of reading so many bytes again and again, each thread its own part.");
+    m.def(
+        "thread_costs",
+        [] {
+            const ThreadCosts costs = thread_costs();
+            return std::make_tuple(costs.start, costs.meeting, costs.cores);
+        },
+        "Nanoseconds to start a thread and to wait at a barrier, and the number of cores; see engine/costs.h.");
+    m.def(
+        "replace_thread_costs",
+        [](double start, double meeting, int cores) {
+            static ThreadCosts given;  // calls of other threads may read them meanwhile, so this is for tests only
+            given = {start, meeting, cores};
+            replace_costs(&given);
+        },
+        nb::arg("start"), nb::arg("meeting"), nb::arg("cores"), "Replaces the measured costs, for tests.");
+    m.def("measure_thread_costs", [] { replace_costs(nullptr); }, "The measured costs decide again.");
     nb::class_<Spec>(m, "Spec").def("__init__", [](Spec* self, int cell, int64_t steps, int64_t batch, int64_t input,
                                                    int64_t hidden, int64_t projected, int layers, bool bidirectional,
                                                    bool bias, double dropout, uint64_t seed, int threads, int64_t chunk,

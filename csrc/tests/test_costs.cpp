@@ -39,9 +39,9 @@ void test_moving() {
     check(threads() == 1, "meetings have become slow: one thread");
     for (int i = 0; i < 100; ++i) meeting.observe(4000, 16);
     check(std::abs(meeting.value() - 1000) < 150, "the cost of one doubling", meeting.value());
-    check(!meeting.is_old(3e7) && meeting.is_old(3e7) && !meeting.is_old(3e7), "old after much work");
+    check(!meeting.is_old(3, 5) && meeting.is_old(3, 5) && !meeting.is_old(3, 5), "old after much work");
     meeting.observe(1000, 2);
-    check(!meeting.is_old(3e7), "an observation makes the cost new");
+    check(!meeting.is_old(3, 5), "an observation makes the cost new");
 }
 
 void test_replaced() {

@@ -1,5 +1,5 @@
 // Whole calls: results are the same for any number of threads and with chunks; stored gates can be exported.
-#include "../engine/api.h"
+#include "../engine/backward_sums.h"
 
 #include <algorithm>
 #include <cmath>
@@ -125,6 +125,29 @@ void embed(recurra::Cell cell, int projected, int layers, bool both, int threads
     }
 }
 
+// The sums of all parts, beside the results, are at most twice as large as the weights in whole vectors.
+void sum_weights() {
+    for (int64_t hidden : {19, 64})
+        for (int projected : {0, 7}) {
+            const recurra::Spec spec{
+                recurra::Cell::lstm, 1, 1, 5, hidden, projected, 2, true, true, 0, 0, 1, 0, false, false, 0};
+            const Sizes<float> sizes(spec);
+            int64_t weights = 0, sums = 0;
+            for (int i = 0; i < 4; ++i)
+                weights += 4 * hidden * (round_up(sizes.inputs(i / 2), lanes<float>) + sizes.outs + 2) +
+                           projected * sizes.units;
+            recurra::Gradients<float> to{};
+            std::vector<float> result(size_t(8 * hidden * 2 * hidden));  // its content does not matter here
+            to.weights.assign(4 * sizes.weights_per_direction(true), result.data());
+            for (int part = 0; part < kParts; ++part) {
+                WeightSums<float> each(spec, to, part == 0);
+                for (int i = 0; i < 4; ++i) each.reserve(i);
+                sums += each.numbers();
+            }
+            check(sums > 0 && sums <= 2 * weights, "memory of the sums", double(sums) / double(weights));
+        }
+}
+
 // More threads than cores, also where threads wait for each other: random calls give the same as on one thread.
 void oversubscribe() {
 #ifdef RECURRA_SANITIZED
@@ -146,7 +169,10 @@ void oversubscribe() {
         };
         const auto one = results(1);
         recurra::replace_costs(&free);
-        check(one == results(16), "16 threads give the same", i);
+        const auto many = results(16);
+        for (size_t k = 0; k < one.size(); ++k)  // as bytes: the relu of a random network may overflow
+            check(!std::memcmp(one[k].data(), many[k].data(), one[k].size() * sizeof(float)),
+                  "16 threads give the same", i);
         recurra::replace_costs(nullptr);
     }
 }
@@ -156,6 +182,7 @@ void oversubscribe() {
 void test_engine() {
     using recurra::Cell;
     const recurra::ThreadCosts free{0, 0, 64};
+    sum_weights();
     oversubscribe();
     for (Cell cell : {Cell::rnn_tanh, Cell::rnn_relu, Cell::lstm, Cell::gru})
         for (int projected : {0, 7})
