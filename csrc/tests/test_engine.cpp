@@ -150,7 +150,7 @@ void sum_weights() {
 
 // More threads than cores, also where threads wait for each other: random calls give the same as on one thread.
 void oversubscribe() {
-#ifdef RECURRA_SANITIZED
+#if defined(RECURRA_SANITIZED) || defined(RECURRA_EMULATED)
     const int usual = 15;
 #else
     const int usual = 60;
