@@ -49,6 +49,16 @@ def test_long():
     assert all(number(row[4]) > 0 for row in rows if not row[3].startswith("not measured"))
 
 
+def test_scaling():
+    tiny = ["--rounds", 1, "--seconds", 0.01, "--scale", 0.1]
+    rows = run("scaling", "--most", 2, *tiny)
+    assert len(rows) == 36
+    assert all(number(cell) > 0 for row in rows for cell in (row[1], row[2], row[4], row[5], *row[7:]))
+    rows = run("scaling", "--single", *tiny)
+    assert len(rows) == 21
+    assert all(number(row[1]) > 0 and number(row[2]) > 0 for row in rows)
+
+
 def test_trace():
     rows = run("trace", "--rounds", 1, "--seconds", 0.05, "--scale", 0.1)
     assert len(rows) == 3
