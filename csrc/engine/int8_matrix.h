@@ -51,7 +51,8 @@ public:
         const Vec<float> inverse = splat(!finite || zero ? 0.f : kMost / largest);
         Ints high_total{}, low_total{};
         for (int i = 0; i < n; i += L) {
-            const Ints q = bits_of(load_part(x + i, n - i) * inverse + kRound) - 0x4b400000;
+            const Vec<float> taken = finite ? load_part(x + i, n - i) : Vec<float>{};
+            const Ints q = bits_of(taken * inverse + kRound) - 0x4b400000;
             const Ints lower = ((q + 128) & 255) - 128, upper = (q - lower) >> 8;
             high_total += upper, low_total += lower;
             store_bytes(&high[i], upper), store_bytes(&low[i], lower);
