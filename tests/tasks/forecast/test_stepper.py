@@ -32,7 +32,7 @@ def plain():
     return recurra.Forecaster(**SHAPE).fit(waves(120, 2, 0.2), features=waves(120, 1, 0.2) * 3)
 
 
-@pytest.mark.parametrize(("cell", "layers", "size"), [("lstm", 2, 17), ("gru", 1, 16), ("rnn", 1, 5)])
+@pytest.mark.parametrize(("cell", "layers", "size"), [("lstm", 2, 17), ("gru", 1, 16), ("rnn", 1, 5), ("mgu", 2, 9)])
 def test_any_division_into_steps(plain, cell, layers, size):
     model = rebuilt(plain, cell=cell, num_layers=layers, hidden_size=size)
     steps = model.service().stepper()

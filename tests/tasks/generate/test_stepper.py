@@ -31,7 +31,10 @@ def model(request):
     return fitted(request.param)
 
 
-@pytest.mark.parametrize(("cell", "layers", "size"), [("lstm", 1, 17), ("gru", 3, 16), ("rnn", 2, 5), ("none", 1, 8)])
+@pytest.mark.parametrize(
+    ("cell", "layers", "size"),
+    [("lstm", 1, 17), ("gru", 3, 16), ("rnn", 2, 5), ("none", 1, 8), ("mgu", 2, 9), ("slstm", 1, 16)],
+)
 def test_any_division_into_steps(model, cell, layers, size):
     model = rebuilt(model, cell=cell, num_layers=layers, hidden_size=size)
     steps = LanguageStepper(model)

@@ -42,6 +42,8 @@ NETWORKS = [
     *[("lstm", 1, 17, "last"), ("lstm", 1, 17, "attention"), ("lstm", 3, 5, "mean"), ("lstm", 3, 5, "max")],
     *[("gru", 2, 33, "last"), ("gru", 2, 33, "attention"), ("gru", 1, 16, "mean"), ("gru", 1, 16, "max")],
     *[("rnn", 3, 19, "last"), ("rnn", 3, 19, "max"), ("none", 2, 7, "mean"), ("none", 2, 7, "attention")],
+    *[("mgu", 2, 17, "last"), ("layer_norm_lstm", 2, 33, "max"), ("slstm", 1, 19, "mean")],
+    *[("mingru", 3, 16, "attention"), ("sru", 2, 48, "last"), ("mogrifier_lstm", 1, 21, "max")],
 ]
 
 
@@ -50,6 +52,18 @@ def test_any_division_into_steps(classifier, cell, layers, size, pooling):
     model = rebuilt(
         classifier, cell=cell, num_layers=layers, hidden_size=size, bidirectional=False, pooling=pooling, device="cpu"
     )
+    steps, X = stepper(model), drawn(5, 3)
+
+    @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.data())
+    def check(data):
+        check_divisions(data, steps, X, model.predict_proba, most=7)
+
+    check()
+
+
+def test_any_division_into_steps_with_zoneout(classifier):
+    model = rebuilt(classifier, hidden_size=17, bidirectional=False, zoneout=0.3, recurrent_dropout=0.2, device="cpu")
     steps, X = stepper(model), drawn(5, 3)
 
     @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])

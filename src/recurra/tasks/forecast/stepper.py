@@ -39,7 +39,7 @@ class ForecastStepper(Stepper):
                 f"the forecast needs the future values of {', '.join(columns.known)}, which no step contains; "
                 "train without known columns (--known) to run step by step"
             )
-        StepLayer(estimator.network_.recurrent, estimator.device)  # refuses other engines than the native one
+        StepLayer(estimator.network_.recurrent, estimator.device)  # refuses engines whose steps are not exact
         self.names = (*columns.target, *columns.features)
         self.ids: list[str | None] = list(self.learnt.scales)
         self.shape = (estimator.horizon, len(columns.target), 1 + len(estimator._levels()))

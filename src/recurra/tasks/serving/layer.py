@@ -21,6 +21,9 @@ from .stepper import StateSpec
 
 States = dict[str, Tensor]
 
+ENGINES = ("native", "compiled")
+"""Engines whose steps give the same bits as whole sequences."""
+
 
 @contextmanager
 def exact() -> Iterator[None]:
@@ -56,11 +59,12 @@ class StepLayer:
             )
         with torch.no_grad():
             found = layer.explain(torch.zeros(1, 1, stack.input_size))
-        if found.engine != "native":
-            reason = found.refusals.get("native", f'the model was trained with engine="{layer.engine}"')
+        if found.engine not in ENGINES:
+            reasons = [reason for name, reason in found.refusals.items() if name in ENGINES]
+            reason = reasons[-1] if reasons else f'the model was trained with engine="{layer.engine}"'
             raise UsageError(
-                f"the model does not run on the native engine ({reason}); only there do steps give the same bits as "
-                "whole sequences. Train with a built-in cell (lstm, gru or rnn) and --engine auto"
+                f"the model does not run on the engines native and compiled ({reason}); only there do steps give the "
+                "same bits as whole sequences. Train with a built-in cell and --engine auto"
             )
         self.specs = {
             name: StateSpec((shape[0], shape[2]), torch.float32)
@@ -86,7 +90,8 @@ class StepLayer:
             going = (lengths > 0).view(-1, 1, 1)
             return output, {"hidden": torch.where(going, last.transpose(0, 1), states["hidden"])}
         before = tuple(states[name].transpose(0, 1).contiguous() for name in self.specs)
-        output, after = self.layer(values, self.layer.pack_state(before), lengths=lengths)
+        pack = getattr(self.layer, "pack_state", None)  # the states of nn.Recurrent are always a tuple
+        output, after = self.layer(values, before if pack is None else pack(before), lengths=lengths)
         after = after if isinstance(after, tuple) else (after,)
         return output, {name: state.transpose(0, 1) for name, state in zip(self.specs, after, strict=True)}
 
