@@ -220,3 +220,27 @@ def test_to_register_a_built_in_cell_changes_nothing():
     before = registry.known()
     assert cells.register(cells.GRU) is cells.GRU
     assert registry.known() == before
+
+
+def test_names_may_have_settings():
+    cell = registry.find("slstm(heads=4)")
+    assert (cell.heads, registry.name_of(cell)) == (4, "slstm(heads=4)")
+    assert registry.name_of("mogrifier_lstm(rounds=2)") == "mogrifier_lstm(rounds=2)"
+    assert registry.name_of(registry.find("rnn(nonlinearity='relu')")) == "rnn_relu"
+    assert registry.label("slstm(heads=4)") == "slstm(heads=4)"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("slstm(heads=0)", r"heads must be at least 1.*write slstm\(heads=1\)"),
+        ("slstm(4)", "settings have the form name=value"),
+        ("slstm(heads=", "is not understood"),
+        ("gru(heads=2)", "the cell gru has no settings"),
+        ("slstm(heads=open('x'))", "is not understood"),
+        ("sltm(heads=2)", "cell is one of"),
+    ],
+)
+def test_wrong_settings_are_named(name, message):
+    with pytest.raises(UsageError, match=message):
+        registry.find(name)

@@ -6,6 +6,7 @@ list the cells in its help.
 
 from __future__ import annotations
 
+import ast
 from typing import NamedTuple, TypeVar
 
 from recurra.errors import UsageError
@@ -130,16 +131,17 @@ def find(cell: CellLike, *, memoryless: bool = False) -> Cell:
     """Returns the cell for a name, an instance or a class.
 
     Args:
-        cell: the cell.
+        cell: the cell. A name may have settings: `"slstm(heads=4)"`.
         memoryless: whether the message of the error lists `"none"` among the names.
 
     Raises:
         UsageError: the name is unknown, or a cell has no usable name, gates or states.
     """
     if isinstance(cell, str):
-        if cell not in known():
+        name = cell.partition("(")[0]
+        if name not in known():
             raise UsageError(f"cell is one of {', '.join(names(memoryless=memoryless))}, not {cell!r}")
-        return known()[cell].cell
+        return known()[name].cell if name == cell else _with_settings(known()[name].cell, cell)
     if isinstance(cell, type) and issubclass(cell, Cell):
         try:
             cell = cell()
@@ -166,14 +168,36 @@ def name_of(cell: CellLike) -> str:
     """Returns the name under which a model folder stores a cell.
 
     Example:
-        >>> name_of(RNN("relu")), name_of(LSTM), name_of("none")
-        ('rnn_relu', 'lstm', 'none')
+        >>> name_of(RNN("relu")), name_of(LSTM), name_of("none"), name_of(SLSTM(heads=4))
+        ('rnn_relu', 'lstm', 'none', 'slstm(heads=4)')
     """
     if isinstance(cell, str):
         return cell
     cell = find(cell)
-    same = (name for name, entry in _BUILT_IN.items() if is_same(entry.cell, cell))
-    return next(same, cell.name)
+    for name, entry in _BUILT_IN.items():
+        if is_same(entry.cell, cell):
+            return name
+    full = f"{cell.name}({', '.join(f'{name}={value!r}' for name, value in vars(cell).items())})"
+    try:
+        return full if cell.name in _BUILT_IN and is_same(find(full), cell) else cell.name
+    except UsageError:
+        return cell.name
+
+
+def _with_settings(cell: Cell, text: str) -> Cell:
+    """Returns a cell of the same class with the settings of a text such as `"slstm(heads=4)"`."""
+    try:
+        call = ast.parse(text, mode="eval").body
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError("settings have the form name=value")
+        settings = {str(one.arg): ast.literal_eval(one.value) for one in call.keywords}
+        return type(cell)(**vars(cell) | settings)
+    except (SyntaxError, TypeError, ValueError) as error:
+        wanted = ", ".join(f"{name}={value!r}" for name, value in vars(cell).items())
+        raise UsageError(
+            f"cell {text!r:.60} is not understood ({error}); "
+            + (f"write {cell.name}({wanted})" if wanted else f"the cell {cell.name} has no settings")
+        ) from None
 
 
 def label(name: str) -> str:
@@ -183,7 +207,9 @@ def label(name: str) -> str:
         >>> label("rnn_relu"), label("none")
         ('RNN (relu)', 'no memory')
     """
-    return "no memory" if name == NO_MEMORY else known()[name].label
+    if name == NO_MEMORY:
+        return "no memory"
+    return known()[name].label if name in known() else name
 
 
 def torch_class(cell: Cell) -> str:

@@ -13,7 +13,7 @@ import torch
 
 from recurra._util.schema import FileError, check, parse_json, plain
 from recurra.cells import CellLike
-from recurra.cells.registry import name_of, names
+from recurra.cells.registry import find, name_of, names
 from recurra.errors import ModelFolderError, UsageError
 from recurra.io import CONFIG, StoredEpochs, StoredModel, blaming, identity, read_folder, read_weights, with_provenance
 from recurra.ops.registry import engines
@@ -128,10 +128,11 @@ def _with_params(kind: type[E], params: dict[str, Any], cells: Iterable[CellLike
     params = {PARAMETERS.get(name, name): value for name, value in params.items()}
     check(params_type(kind), params, CONFIG, "params")
     values = {name: _from_json(value) for name, value in params.items()}
-    given = {name_of(cell): cell for cell in cells}
+    given = {name: cell for cell in cells for name in (find(cell).name, name_of(cell))}
     if "cell" in values:
         values["cell"] = given.get(values["cell"], values["cell"])
-        if values["cell"] not in (*names(), *given.values()):
+        named = isinstance(values["cell"], str) and values["cell"].partition("(")[0]
+        if named not in names() and values["cell"] not in given.values():
             raise FileError(
                 CONFIG,
                 f"needs the cell {values['cell']!r:.40}, which is not one of {', '.join(names())}: "
