@@ -112,7 +112,7 @@ def test_sentences_series_and_sounds(tmp_path):
 
 def test_one_of_several_series_with_its_future(tmp_path):
     columns = Columns("day", ("sold",), (), ("open",), "shop")
-    preparation = SimpleNamespace(columns=columns, frequency=NUMBERS, spelling=None)
+    preparation = SimpleNamespace(columns=columns, categories={}, frequency=NUMBERS, spelling=None)
     forecaster = model("forecast", preparation_=preparation, fill_gaps=False)
     history, future = tmp_path / "history.csv", tmp_path / "future.csv"
     history.write_text("day,sold,open,shop\n1,5,0,a\n2,6,1,a\n1,7,0,b\n2,8,1,b\n", encoding="utf-8")

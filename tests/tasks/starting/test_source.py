@@ -45,7 +45,7 @@ def test_tokens_sizes_and_weights_are_taken(folder, source, tmp_path):
         "pooling": "mean",
         "tokens": "word",
     }
-    assert taken.keys() == {"cell", "hidden_size", "bidirectional", "vocab_size", "embedding_size"}
+    assert taken.keys() == {"cell", "hidden_size", "zoneout", "bidirectional", "vocab_size", "embedding_size"}
     np.testing.assert_array_equal(started.predict_proba(TEXTS), source.predict_proba(TEXTS))
     started.save(tmp_path / "second")
     loaded = recurra.load(tmp_path / "second")
