@@ -199,5 +199,5 @@ def test_layers_of_torch_and_versions_of_the_operators():
 
 
 def test_a_cell_with_an_unknown_operation_is_refused():
-    with pytest.raises(UsageError, match=r"the cell Sorted uses aten.sort.default, which has no translation to ONNX"):
+    with pytest.raises(UsageError, match=r"the cell sorted uses aten.sort.default, which has no translation to ONNX"):
         build(nn.Recurrent(Sorted(), 3, 4))

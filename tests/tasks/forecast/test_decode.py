@@ -93,6 +93,7 @@ class Given:
 
 
 SIZES = np.array([[2.0, 3.0], [5.0, 7.0]])
+SCALES = np.stack([np.ones_like(SIZES), SIZES], 1)  # mean and size of a unit
 
 
 def ways(batch):
@@ -113,7 +114,7 @@ NAMES = ["no band", "one quantile", "band", "above", "below", LAST_VALUE]
 @pytest.mark.parametrize("figure", ["mse", "mae"])
 def test_errors_of_every_way(figure):
     calls = {name: (lambda batch, name=name: ways(batch)[name]) for name in NAMES}
-    found = score(Given(), calls, SIZES, figure)
+    found = score(Given(), calls, SCALES, figure)
     assert list(found) == NAMES
     for name, measured in found.items():
         assert measured.metrics == {
@@ -129,7 +130,7 @@ def test_errors_of_every_way(figure):
 
 def test_the_metric_of_the_items_is_the_squared_error_unless_otherwise_said():
     calls = {"point": lambda batch: ways(batch)["no band"]}
-    assert score(Given(), calls, SIZES)["point"].items[0].tolist() == [20.0, 8.0]
+    assert score(Given(), calls, SCALES)["point"].items[0].tolist() == [20.0, 8.0]
 
 
 def test_windows_without_any_weight():
@@ -139,7 +140,7 @@ def test_windows_without_any_weight():
                 batch.weights = torch.zeros_like(batch.targets)
                 yield batch
 
-    found = score(Nothing(), {"point": lambda batch: ways(batch)["no band"]}, SIZES)["point"]
+    found = score(Nothing(), {"point": lambda batch: ways(batch)["no band"]}, SCALES)["point"]
     assert set(found.metrics.values()) == {0.0}
     assert not found.items.any()
 
@@ -151,6 +152,6 @@ def other(text):
 
 def test_names_are_compared_by_value():
     calls = {other(LAST_VALUE): lambda batch: ways(batch)["no band"]}
-    found = score(Given(), calls, SIZES, other("mse"))[LAST_VALUE]  # type: ignore[arg-type]
+    found = score(Given(), calls, SCALES, other("mse"))[LAST_VALUE]  # type: ignore[arg-type]
     assert found.items[0].tolist() == [20.0, 8.0]
     assert found.constant

@@ -391,8 +391,8 @@ def off(batch):
 
 
 def test_errors_and_coverage_are_exact():
-    sizes = np.array([[10.0], [100.0]])
-    found = score(Given(None), {"off": off}, sizes)["off"]  # type: ignore[arg-type]
+    scales = np.array([[[0.0], [10.0]], [[0.0], [100.0]]])  # mean and size of a unit
+    found = score(Given(None), {"off": off}, scales)["off"]  # type: ignore[arg-type]
     assert found.metrics == {
         "mse": 2.5,
         "mae": 1.5,
@@ -401,13 +401,13 @@ def test_errors_and_coverage_are_exact():
         "coverage": 0.5,
     }
     assert found.items.tolist() == [[10.0, 4.0], [5.0, 2.0]]  # windows 0 and 1 begin in the same block
-    mae = score(Given(None), {"off": off}, sizes, "mae")["off"]  # type: ignore[arg-type]
+    mae = score(Given(None), {"off": off}, scales, "mae")["off"]  # type: ignore[arg-type]
     assert mae.items.tolist() == [[6.0, 4.0], [3.0, 2.0]]
 
 
 def test_steps_without_weight_do_not_count():
     weights = torch.tensor([[[1.0], [0.0]], [[1.0], [1.0]], [[0.0], [0.0]]])
-    found = score(Given(weights), {"off": off}, np.ones((2, 1)))["off"]  # type: ignore[arg-type]
+    found = score(Given(weights), {"off": off}, np.ones((2, 2, 1)))["off"]  # type: ignore[arg-type]
     assert found.metrics["mse"] == (1 + 1 + 4) / 3
     assert found.metrics["coverage"] == 2 / 3
     assert found.items.tolist() == [[6.0, 3.0], [0.0, 0.0]]
