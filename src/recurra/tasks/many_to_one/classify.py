@@ -19,12 +19,14 @@ from recurra.tasks.fitting import Prepared
 from recurra.tasks.starting.reuse import fit_one_pass
 from recurra.tasks.starting.weights import joined_classes
 
-from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights, joined
+from .config import PooledConfig
+from .estimator import SequenceEstimator
 from .labels.objective import LabelLoss, balanced, by_label, constant_labels
 from .labels.targets import LabelSets, as_label_lists, chosen, holds_labels, one_kind
 from .metrics.classes import by_class, confusions, describe_classes, running_report
 from .metrics.own import Judged, extended
 from .metrics.plot import MOST_NAMES, draw_matrix
+from .objective import PooledObjective, as_weights, joined
 from .running import ClassTotals
 from .scan import ClassScan
 from .service import ClassifyService

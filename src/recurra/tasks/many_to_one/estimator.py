@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import msgspec
 import numpy as np
@@ -17,27 +16,19 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from recurra._util.messages import readable
-from recurra._util.schema import Flag, Record
 from recurra._util.terminal import say
 from recurra.data import ENCODERS, AudioEncoder, SeriesEncoder, TextEncoder
-from recurra.data.batching.batches import Batch, Batches, Shuffled, batches_of, to_device
+from recurra.data.batching.batches import Batches, Shuffled, batches_of, to_device
 from recurra.data.batching.split import hold_out_stratified
 from recurra.data.batching.store import SequenceStore
 from recurra.data.columns.inputs import Arrays, Texts, as_column, as_sequences, is_empty, is_missing
-from recurra.data.encoders.logmel import HOP, AudioConfig
-from recurra.data.encoders.running_text import RunningTextConfig
-from recurra.data.encoders.series import SeriesConfig as SeriesEncoderConfig
-from recurra.data.encoders.text import TextConfig
+from recurra.data.encoders.logmel import HOP
 from recurra.data.files.audio import Recordings
 from recurra.data.pieces import PieceColumn
 from recurra.errors import DataError, UsageError
-from recurra.nn import POOLINGS
-from recurra.ops import total
 from recurra.tasks.aliases import alias
 from recurra.tasks.base import PREDICT_BATCH, beside
 from recurra.tasks.baselines import Baseline, chance
-from recurra.tasks.config import FolderConfig
 from recurra.tasks.finite import finite
 from recurra.tasks.fitting import CheckpointConfig, Prepared
 from recurra.tasks.params import param
@@ -55,6 +46,7 @@ from recurra.training.settings import Run, Settings
 from .conformal import FILE, NOT_CALIBRATED, Calibration, coverage_metrics
 from .metrics.groups import as_groups, measure_groups
 from .network import PooledNetwork, states_of_steps, vectors_of_rows
+from .objective import PooledObjective, as_weights, joined, order_sentence
 from .running import RunningEvaluation, Totals
 from .scan import TargetScan
 from .series.ensemble import Ensemble, one_network
@@ -93,99 +85,6 @@ OF_SERIES = ("preset", "members")
 """Parameters that matter for numeric series only."""
 SMALL = 500
 """Fewer numeric sequences than this are few: see `SequenceEstimator.held_out_of_few`."""
-
-
-class ChosenConfig(Record):
-    """See `SequenceEstimator.resolved_params_`."""
-
-    bidirectional: Flag
-    pooling: str
-    dropout: float
-    batch_size: int
-    validation_fraction: float
-
-    def check(self) -> None:
-        """See `Record.check`."""
-        if self.pooling not in POOLINGS:
-            raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not {self.pooling!r:.40}")
-
-
-class PooledConfig(FolderConfig, kw_only=True):
-    """config.json of the many-to-one tasks, without their targets."""
-
-    encoder: TextConfig | RunningTextConfig | SeriesEncoderConfig | AudioConfig
-    chosen: ChosenConfig | None = None  # early models gave every parameter
-    series: SeriesConfig = msgspec.field(default_factory=SeriesConfig)
-    feature_names: list[str] | None = None
-    columns: Annotated[int, msgspec.Meta(ge=1)] | None = None
-
-    def check(self) -> None:
-        """See `Record.check`."""
-        names, features = self.feature_names, self.columns or getattr(self.encoder, "features", 0)
-        if names is not None and (len(names) != features or len(set(names)) < len(names)):
-            raise ValueError(f"feature_names are not {features} different names")
-        if isinstance(self.encoder, TextConfig) and self.encoder.specials:
-            raise ValueError("encoder.specials is not empty")
-
-
-class PooledObjective:
-    """Loss and metrics where the network gives one output for each sequence."""
-
-    monitor: str
-    monitor_mode: str
-
-    def losses(self, output: Tensor, target: Any) -> Tensor:
-        """Loss of each sequence, `(batch,)`."""
-        raise NotImplementedError
-
-    def measure(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
-        """Returns the metrics of a whole data set."""
-        raise NotImplementedError
-
-    def details(self, output: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> dict[str, Any]:
-        """Returns the detailed metrics of a whole data set, such as those of each class."""
-        raise NotImplementedError
-
-    def each(self, output: Tensor, target: Tensor) -> Tensor:
-        """Returns the contribution of each sequence to the metric that is compared with the baselines, `(batch,)`."""
-        raise NotImplementedError
-
-    def loss(self, network: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Weighted sum of the losses of a batch, and the sum of the weights."""
-        losses = self.losses(network(batch.values, batch.lengths), batch.targets)
-        return total(losses if batch.weights is None else losses * batch.weights), self.weight(batch)
-
-    def weight(self, batch: Batch) -> Tensor:
-        """Sum of the weights of the sequences."""
-        return torch.tensor(float(len(batch.lengths))) if batch.weights is None else total(batch.weights)
-
-    def observe(self, network: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Outputs, targets and weights of a batch."""
-        output = network(batch.values, batch.lengths).float().cpu()
-        target, weight = (None if t is None else t.cpu() for t in (batch.targets, batch.weights))
-        return output, target, weight
-
-    def metrics(self, observed: list[Any]) -> dict[str, float]:
-        """Returns the metrics over all batches."""
-        return self.measure(*joined(observed))
-
-    def items(self, observed: list[Any]) -> np.ndarray:
-        """Numerator and denominator of the compared metric for each sequence, `(batch, 2)`."""
-        each = torch.cat([self.each(output, target) for output, target, _ in observed]).double()
-        weights = torch.ones_like(each) if observed[0][2] is None else torch.cat([w for _, _, w in observed]).double()
-        return torch.stack([each * weights, weights], 1).numpy()
-
-
-def joined(observed: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Returns the outputs, targets and weights of all batches.
-
-    Raises:
-        NonFiniteError: an output is not finite.
-    """
-    columns = zip(*observed, strict=True)
-    output, target, weight = (None if c[0] is None else torch.cat(c) for c in columns)
-    finite(output)  # type: ignore[arg-type]
-    return tuple(None if values is None else values.numpy() for values in (output, target, weight))  # type: ignore[return-value]
 
 
 @dataclass(eq=False, repr=False)
@@ -970,41 +869,3 @@ class SequenceEstimator(Embedding, WithVectors):
         given.string = given.two_d_array = given.three_d_array = given.allow_nan = True
         tags.target_tags.required = True
         return tags
-
-
-def order_sentence(metric: str, own: float, other: float, sign: int, margin: float) -> str:
-    """Returns a sentence on an order test.
-
-    Args:
-        metric: name of the compared metric.
-        own: its value in order.
-        other: its value with shuffled steps.
-        sign: 1 if more is better, else -1.
-        margin: difference that chance explains.
-
-    Example:
-        >>> order_sentence("accuracy", 0.9, 0.7, 1, 0.02)
-        'The order of the steps matters to this model: accuracy is 0.9000, and 0.7000 with shuffled steps.'
-    """
-    figures = f"{metric} is {readable(own)}, and {readable(other)} with shuffled steps"
-    if sign * (own - other) > margin:
-        return f"The order of the steps matters to this model: {figures}."
-    why = "a difference within chance" if math.isfinite(margin) else "too few sequences to tell"
-    return f"The order of the steps does not clearly matter to this model: {figures} ({why}). Compare with cell none."
-
-
-def as_weights(weights: Any, rows: int) -> np.ndarray | None:
-    """One weight per sequence `(rows,)`, None for none; `DataError` says what is wrong with others."""
-    if weights is None:
-        return None
-    values = as_column(weights, rows, "sample_weight")
-    if values.ndim != 1:
-        raise DataError(f"sample_weight has shape {values.shape}; give one weight per sequence, shape ({rows},)")
-    try:
-        values = values.astype(np.float64)
-    except (TypeError, ValueError):
-        first = values[0].item() if isinstance(values[0], np.generic) else values[0]
-        raise DataError(f"sample_weight must hold numbers, got {first!r:.40}") from None
-    if not np.isfinite(values).all() or (values < 0).any() or not values.any():
-        raise DataError("sample_weight must be finite, not negative, and not all zero")
-    return values

@@ -17,9 +17,11 @@ from recurra.data.columns.scaling import Moments, moments_of, standardize
 from recurra.errors import DataError
 from recurra.tasks.finite import finite
 
-from .estimator import PooledConfig, PooledObjective, SequenceEstimator, as_weights
+from .config import PooledConfig
+from .estimator import SequenceEstimator
 from .metrics.numbers import by_target
 from .metrics.own import Judged, extended
+from .objective import PooledObjective, as_weights
 from .running import NumberTotals
 from .scan import NumberScan
 from .service import RegressService

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recurra.tasks.many_to_one.estimator import PooledObjective
+from recurra.tasks.many_to_one.objective import PooledObjective
 
 from .targets import chosen
 
