@@ -160,6 +160,6 @@ def test_the_command(tmp_path):
     result = json.loads(done.stdout)
     assert result == json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     assert {"training", "inference"} <= result["summary"].keys()
-    assert len(result["targets"]) == 10
+    assert len(result["targets"]) == 11
     said = [line for line in done.stderr.splitlines() if not line.startswith("warning: other programs")]
     assert said == [f"written: {tmp_path / 'r.json'}", f"written: {tmp_path / 'r.md'}"]

@@ -213,11 +213,11 @@ class Rounding(TorchDispatchMode):
 
 
 def roundings(sample: Sample, exact: dict[str, Tensor]) -> dict[str, float]:
-    """What rounding does to each tensor: its largest error in five runs of the reference that round."""
+    """What rounding does to each tensor: its largest error in twenty runs of the reference that round."""
     if sample.whole:  # nothing is rounded
         return dict.fromkeys(exact, 0.0)
     found = []
-    for seed in range(5):
+    for seed in range(20):
         with Rounding(sample.dtype, seed) as mode:
             results = sample.measure("reference", torch.float64)
         found.append(errors({name: mode.round(t) for name, t in results.items()}, exact))
