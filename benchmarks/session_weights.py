@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from nsmc_pytorch import BATCH, CLIP, EMBEDDING, HIDDEN, LEARNING_RATE, WEIGHT_DECAY, Classifier, load
+from nsmc_pytorch import BATCH, EMBEDDING, HIDDEN, LEARNING_RATE, WEIGHT_DECAY, Classifier, load, train_epoch
 from torch import Tensor
 
 from recurra import nn
@@ -36,15 +36,8 @@ def train(model: Classifier, batches, epochs: int) -> None:
     """Trains with Adam and a learning rate that falls linearly."""
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0.01, epochs * len(batches))
-    model.train()
     for epoch in range(epochs):
-        for values, lengths, targets, *_ in batches:
-            loss = torch.nn.functional.cross_entropy(model(values, lengths), targets)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimizer.step()
-            schedule.step()
+        train_epoch(model, batches, optimizer, schedule)
         print(f"epoch {epoch + 1} of {epochs}", flush=True)
 
 

@@ -206,20 +206,8 @@ class RecurrentSpec:
 
     def build(self, input_size: int) -> Layer:
         """Returns a new batch-first layer; see `build_recurrent`. Dropout is between layers only."""
-        return build_recurrent(
-            self.cell,
-            input_size,
-            self.hidden_size,
-            self.num_layers,
-            bidirectional=self.bidirectional,
-            dropout=self.dropout if self.num_layers > 1 else 0.0,
-            engine=self.engine,
-            memory=self.memory,
-            weight_dropout=self.weight_dropout,
-            recurrent_dropout=self.recurrent_dropout,
-            recurrent_dropout_per=self.recurrent_dropout_per,
-            zoneout=self.zoneout,
-        )
+        options: dict[str, Any] = {**vars(self), "dropout": self.dropout if self.num_layers > 1 else 0.0}
+        return build_recurrent(input_size=input_size, **options)
 
 
 def build_recurrent(

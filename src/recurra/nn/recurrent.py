@@ -333,7 +333,8 @@ class Recurrent(Tooling, torch.nn.Module):
 
     def stack_with(self, *noise: Any) -> Stack:
         """Returns the stack for some options of dropout within the recurrence, see `recurra.nn.noise.noisy`."""
-        return replace(self._stack, cell=noisy(self._stack.cell, *noise))
+        cell = noisy(self._stack.cell, *noise)
+        return self._stack if cell is self._stack.cell else replace(self._stack, cell=cell)
 
     def reset_parameters(self) -> None:
         """Draws every weight from U(-1/√hidden, 1/√hidden), like torch, if the cell has no initial values for it."""

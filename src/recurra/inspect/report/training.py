@@ -81,7 +81,7 @@ def write_training(
     def traces(epoch: int, **chosen: Any) -> dict[str, Trace]:
         found = {}
         for name, model in named.items():
-            last = own[name][max(0, bisect_right(own[name], epoch) - 1)]
+            last = _kept(own[name], epoch)
             found[name] = trace(read[name](at_epoch(model, last)), max_bytes=max_bytes, **chosen.get(name, {}))
         return found
 
@@ -99,6 +99,11 @@ def write_training(
     check_aligned(traces(epochs[-1]), row)
     write_data(payload, path, language)
     return epochs
+
+
+def _kept(epochs: Sequence[int], epoch: int) -> int:
+    """Returns the last kept epoch up to an epoch, else the first one."""
+    return epochs[max(0, bisect_right(epochs, epoch) - 1)]
 
 
 def _payload(
@@ -124,7 +129,7 @@ def _metrics(models: Mapping[str, Estimator], own: Mapping[str, list[int]], epoc
     """Returns the loss and the metric of validation of each model after an epoch."""
     found = []
     for name, model in models.items():
-        last = own[name][max(0, bisect_right(own[name], epoch) - 1)]
+        last = _kept(own[name], epoch)
         line = model.history_[last - 1] if 0 < last <= len(model.history_) else {}
         chosen = next((key for key in line if key.startswith("valid_") and key != "valid_loss"), None)
         values = {key: line[key] for key in ("loss", chosen) if key in line}

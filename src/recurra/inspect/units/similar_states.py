@@ -12,7 +12,7 @@ from recurra.inspect.core.corpus import Corpus, Progress
 from recurra.inspect.core.registry import Measure, Text, register
 from recurra.inspect.core.results import JsonResult
 
-from .spans import Span, UnitName, chunk_activations, free_windows, unit_named
+from .spans import Span, UnitName, best_windows, chunk_activations, row_activations, unit_named
 
 
 def similar(
@@ -161,15 +161,10 @@ class _Pattern:
         known = values[~np.isnan(values).any(-1)]
         self.mean, self.deviation = known.mean(0), known.std(0)
         self.deviation[self.deviation == 0] = 1
-        if not 0 <= row < corpus.count:
-            raise UsageError(f"there is no row {row} among {corpus.count} sequences")
-        states, steps = known, 0
-        for first, subject in corpus.chunk_of(row):
-            seen = chunk_activations(subject, name.part, of)
-            steps = seen.lengths[row - first]
-            states = self.standard(seen.values[name.layer, self.direction, row - first, :steps])
-        if not 0 <= begin < end <= steps:
-            raise UsageError(f"row {row} has {steps} steps; there is no span {begin} to {end}")
+        own = row_activations(corpus, name, of, row)
+        if not 0 <= begin < end <= len(own):
+            raise UsageError(f"row {row} has {len(own)} steps; there is no span {begin} to {end}")
+        states = self.standard(own)
         self.vectors = states[begin:end] / (np.linalg.norm(states[begin:end]) or 1)  # (width, units)
         self.units = np.arange(states.shape[1])
         self.units = self.units[self._kept(states, begin)]
@@ -188,17 +183,7 @@ class _Pattern:
         sizes = np.sqrt(np.maximum(squares[:, width:] - squares[:, :-width], 1e-12))
         cosines = sum(states[:, k : k + windows] @ vector for k, vector in enumerate(self.vectors)) / sizes
         cosines[np.arange(windows) > np.array(lengths)[:, None] - width] = -np.inf
-        taken = np.zeros((len(states), steps), bool)
-        if 0 <= own < len(states):
-            taken[own, self.begin : self.begin + width] = True
-        found: list[tuple[int, int, float]] = []
-        peaks = np.argsort(-cosines.max(1), kind="stable")[: top + 1]  # only these rows can contain the best windows
-        for b in peaks.tolist():
-            order = np.argsort(-cosines[b], kind="stable")
-            order = order[np.isfinite(cosines[b][order])]
-            for _, at in zip(range(top), free_windows(order, taken[b], width), strict=False):
-                found.append((b, at, float(cosines[b, at])))
-        return sorted(found, key=lambda item: -item[2])[:top]
+        return [(b, at, float(cosines[b, at])) for b, at in best_windows(cosines, width, top, (own, self.begin))]
 
     def shared(self, states: np.ndarray, begin: int) -> int:
         return int(self._kept(states[:, self.units], begin).sum())

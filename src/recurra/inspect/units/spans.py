@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recurra.errors import UsageError
+from recurra.inspect.core.corpus import Corpus
 from recurra.inspect.core.layers import DIRECTIONS, as_ours, recurrent_layers
 from recurra.inspect.core.trace import trace
 from recurra.inspect.interventions.changes import part_of
@@ -99,6 +100,22 @@ def chunk_activations(subject: Subject, part: str, of: str, units: list[int] | N
     return ChunkActivations(data[of].values, lengths, subject.steps_of(part, lengths))
 
 
+def row_activations(corpus: Corpus, unit: UnitName, of: str, row: int) -> np.ndarray:
+    """Returns one gate or state of a sequence `(steps, units)`, in the layer and direction of a unit.
+
+    Raises:
+        UsageError: there is no such row, or the layer does not run once per sequence.
+    """
+    if not 0 <= row < corpus.count:
+        raise UsageError(f"there is no row {row} among {corpus.count} sequences")
+    found = np.zeros((0, 0))
+    for first, subject in corpus.chunk_of(row):
+        seen = chunk_activations(subject, unit.part, of)
+        values = seen.values[unit.layer, DIRECTIONS.index(unit.direction), row - first]
+        found = values[: seen.lengths[row - first]]
+    return found
+
+
 @dataclass(frozen=True)
 class Span:
     """A span of steps of a sequence, with its context.
@@ -147,6 +164,27 @@ class Span:
         """All fields as numbers and strings."""
         label = self.label.item() if isinstance(self.label, np.generic | Tensor) else self.label
         return {**vars(self), "unit": str(self.unit), "label": label}
+
+
+def best_windows(scores: np.ndarray, width: int, top: int, own: tuple[int, int]) -> list[tuple[int, int]]:
+    """Returns rows and first steps of the best windows of a chunk, the best first. Windows of a row do not overlap.
+
+    Args:
+        scores: of the window that begins at each step, `(batch, windows)`; -inf for those that do not count.
+        width: number of steps of a window.
+        top: number of windows.
+        own: row and first step of a window that is left out; the row may be outside of the chunk.
+    """
+    rows, windows = scores.shape
+    taken = np.zeros((rows, windows + width - 1), bool)
+    if 0 <= own[0] < rows:
+        taken[own[0], own[1] : own[1] + width] = True
+    found: list[tuple[int, int]] = []
+    for b in np.argsort(-scores.max(1), kind="stable")[: top + 1].tolist():  # only these rows contain the best windows
+        order = np.argsort(-scores[b], kind="stable")
+        order = order[np.isfinite(scores[b][order])]
+        found += [(b, at) for _, at in zip(range(top), free_windows(order, taken[b], width), strict=False)]
+    return sorted(found, key=lambda place: -scores[place])[:top]
 
 
 def free_windows(order: np.ndarray, taken: np.ndarray, width: int) -> Iterator[int]:

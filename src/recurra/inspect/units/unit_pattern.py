@@ -13,7 +13,7 @@ from recurra.inspect.core.corpus import Corpus, Progress
 from recurra.inspect.core.registry import Measure, Text, register
 from recurra.inspect.core.results import JsonResult
 
-from .spans import Span, UnitName, chunk_activations, free_windows, unit_named
+from .spans import Span, UnitName, best_windows, chunk_activations, row_activations, unit_named
 
 THRESHOLD = 0.3
 
@@ -165,15 +165,9 @@ def _units(
 ) -> list[int]:
     """Returns the units of the pattern, after a check of the span."""
     row, begin, end = span
-    if not 0 <= row < corpus.count:
-        raise UsageError(f"there is no row {row} among {corpus.count} sequences")
-    steps, values = 0, np.zeros((0, 0))
-    for first, subject in corpus.chunk_of(row):
-        seen = chunk_activations(subject, name.part, of)
-        steps = seen.lengths[row - first]
-        values = seen.values[name.layer, 0 if name.direction == "forward" else 1, row - first]
-    if not 0 <= begin < end <= steps:
-        raise UsageError(f"the sequence has {steps} steps; there is no span {begin} to {end}")
+    values = row_activations(corpus, name, of, row)
+    if not 0 <= begin < end <= len(values):
+        raise UsageError(f"the sequence has {len(values)} steps; there is no span {begin} to {end}")
     if units is None:
         found = np.flatnonzero((values[begin:end] >= threshold).all(0)).tolist()
         if not found:
@@ -201,7 +195,7 @@ def _windows(
         top: number of windows.
         own: row and first step of the given span, which is left out; the row may be outside of the chunk.
     """
-    batch, steps, count = values.shape
+    _, steps, count = values.shape
     if steps < width:
         return []
     on = values >= threshold  # False in the padding
@@ -214,17 +208,8 @@ def _windows(
     means = (sums[:, width:] - sums[:, :-width]) / (width * count)
     order = active * (count + 1.0) + exact + 0.5 + np.arctan(means) / np.pi  # by all three, the mean last
     order[active == 0] = -np.inf
-    taken = np.zeros((batch, steps), bool)
-    if 0 <= own[0] < batch:
-        taken[own[0], own[1] : own[1] + width] = True
-    found: list[tuple[float, tuple[int, int, int, int, float]]] = []
-    for b in np.argsort(-order.max(1), kind="stable")[: top + 1].tolist():  # only these rows contain the best windows
-        places = np.argsort(-order[b], kind="stable")
-        places = places[np.isfinite(order[b][places])]
-        for _, at in zip(range(top), free_windows(places, taken[b], width), strict=False):
-            place = (b, at, int(active[b, at]), int(exact[b, at]), float(means[b, at]))
-            found.append((float(order[b, at]), place))
-    return [place for _, place in sorted(found, key=lambda item: -item[0])[:top]]
+    best = best_windows(order, width, top, own)
+    return [(b, at, int(active[b, at]), int(exact[b, at]), float(means[b, at])) for b, at in best]
 
 
 register(

@@ -295,22 +295,10 @@ class BlankFiller(Embedding, Estimator):
         return counts, spans / max(spans.sum(), 1)
 
     def _build(self) -> ContextNetwork:
-        network = ContextNetwork(
-            self.encoder_.input_size,
-            self.embedding_size,
-            cell=self.cell,
-            hidden_size=self.hidden_size,
-            num_layers=self.num_layers,
-            direction=self.direction,
-            dropout=self.dropout,
-            token_dropout=self.token_dropout,
-            engine=self.engine,
-            memory=self.memory,
-            weight_dropout=self.weight_dropout,
-            recurrent_dropout=self.recurrent_dropout,
-            recurrent_dropout_per=self.recurrent_dropout_per,
-            zoneout=self.zoneout,
-        )
+        options: dict[str, Any] = vars(self._recurrent()).copy()
+        del options["bidirectional"]  # both sides are networks in one direction
+        options |= {"direction": self.direction, "token_dropout": self.token_dropout}
+        network = ContextNetwork(self.encoder_.input_size, self.embedding_size, **options)
         with torch.no_grad():  # begins with what is known without looking
             network.bias.copy_(torch.from_numpy(np.log(np.maximum(self._frequencies(), 0.5))))
         return network

@@ -61,19 +61,8 @@ def _forward(
     return [output, *last, tape]
 
 
-def _forward_fake(
-    values: Tensor,
-    states: Any,
-    weights: Any,
-    lengths: Any,
-    seeds: Any,
-    dropped: Any,
-    first_row: int,
-    cell: str,
-    reverse: bool,
-    batch_first: bool,
-    keep: bool,
-) -> list[Tensor]:
+def _forward_fake(values: Tensor, *rest: Any) -> list[Tensor]:
+    *_, cell, reverse, batch_first, keep = rest
     compiled = _cells[cell]
     batch, steps = LayerRun(compiled, reverse, batch_first, None).sizes(values)
     sizes = compiled.state_sizes
