@@ -32,7 +32,7 @@ public:
     Vec<float> at(int64_t at, float) const { return draw(at, seed_) < limit_ ? Vec<float>{} : splat(scale_); }
     Vec<double> at(int64_t at, double) const {
         const Words words = draw(at, seed_);
-        Vec<double> found;
+        Vec<double> found{};
         for (int i = 0; i < lanes<double>; ++i) found[i] = words[i] < limit_ ? 0. : double(scale_);
         return found;
     }
