@@ -137,7 +137,7 @@ public:
     template <class F>
     void deal(int spans, int strips, RowRange rows, int threads, Load load, F f) const {
         if (batch.rows == 1 && spans == 1 && !sizes.projects) {
-            const int n = threads_for(load.work, kMicrosecond<T>, std::min(threads, strips), load.meetings);
+            const int n = threads_for(load.work, kRowMicrosecond<T>, std::min(threads, strips), load.meetings);
             Barrier meeting(n);
             if (n > 1 && together(n, [&](int i) {
                     f(0, RowRange{0, 1}, ThreadSlice{strips * i / n, strips * (i + 1) / n, i, &meeting});

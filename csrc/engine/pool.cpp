@@ -227,12 +227,12 @@ void start() {
 // Observes some starts and meetings of two threads. Takes some tens of microseconds, or some milliseconds if other
 // programs use the cores. It is repeated so seldom that it takes less than a hundredth of the time.
 void measure() {
-    constexpr int kStarts = 16, kMeetings = 32;
+    constexpr int kStarts = 16, kMeetings = 64;
     const int64_t begin = now(), end = begin + 1'000'000;
     if (cores == 1) return;
     for (int i = 0; i < kStarts && now() < end; ++i)
         if (!together(2, [](int) {})) return;
-    Barrier meeting(2, 1);
+    Barrier meeting(2, 2);
     std::atomic<bool> late{false};
     together(2, [&](int share) {
         for (int i = 0; i < kMeetings; ++i) {
@@ -279,15 +279,21 @@ bool together(int shares, Work work) {
 }
 
 void Barrier::wait() {
-    const uint32_t round = round_.load(std::memory_order_acquire);
-    const int64_t start = round % every_ == every_ / 2 ? now() : 0;
+    // After long work most of the waiting is due to unequal shares, which says nothing about short work.
+    constexpr int64_t kLong = 50'000;
+    static thread_local int64_t begun = 0;  // time at the start of the work before an observed round
+    const uint32_t round = round_.load(std::memory_order_acquire), turn = round % every_;
+    const bool next = turn + 1 == every_ / 2;
+    const int64_t start = turn == every_ / 2 ? now() : 0;
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == shares_) {
         arrived_.store(0, std::memory_order_relaxed);
         round_.store(round + 1, std::memory_order_release);
+        if (next) begun = now();
         return;
     }
     for (int i = 0; round_.load(std::memory_order_acquire) == round; ++i) pause(i, shares_);
-    if (start) meeting_cost.observe(double(now() - start), shares_);
+    if (next) begun = now();
+    if (start && start - begun < kLong) meeting_cost.observe(double(now() - start), shares_);
 }
 
 }  // namespace recurra

@@ -33,6 +33,12 @@ constexpr int lanes = Simd<T>::lanes;
 // Multiply-adds that one thread does in about a microsecond, as measured with AVX-512 for small and large layers.
 template <class T>
 constexpr int64_t kMicrosecond = int64_t(lanes<T>) << 12;
+// The same for one step of a single row, where loading the weights takes longer than multiplying, and for all steps of a
+// single row. There the input products of several steps share the weights.
+template <class T>
+constexpr int64_t kStepMicrosecond = kMicrosecond<T> / 4;
+template <class T>
+constexpr int64_t kRowMicrosecond = kMicrosecond<T> * 2 / 3;
 
 template <class T>
 inline Vec<T> load(const T* p) {

@@ -32,7 +32,7 @@ public:
 
     void run() {
         const int64_t cells = spec.batch * spec.layers, work = cells * sizes.work(0);
-        const int n = threads_for(work, kMicrosecond<T>, std::min(spec.threads, sizes.units / lanes<T>), 2 * cells);
+        const int n = threads_for(work, kStepMicrosecond<T>, std::min(spec.threads, sizes.units / lanes<T>), 2 * cells);
         Barrier meeting(n);
         if (n > 1 && together(n, [&](int share) { rows(share, n, &meeting); })) return;
         parallel(1, [&](int) { rows(0, 1, nullptr); });

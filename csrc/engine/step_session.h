@@ -31,7 +31,7 @@ public:
     void step(const T* x, T* y) override {
         const int64_t cells = spec.batch * spec.layers, work = cells * sizes.work(0) / Matrix::kPart;
         const int n =
-            sizes.projects ? 1 : threads_for(work, kMicrosecond<T>, std::min(spec.threads, sizes.strips), cells);
+            sizes.projects ? 1 : threads_for(work, kStepMicrosecond<T>, std::min(spec.threads, sizes.strips), cells);
         Barrier meeting(n);
         const auto share = [&](int i) {
             rows(x, sizes.strips * i / n, sizes.strips * (i + 1) / n, n > 1 ? &meeting : nullptr);
