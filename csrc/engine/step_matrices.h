@@ -24,68 +24,20 @@ private:
     PackedMatrix<T> data_;
 };
 
-// A vector for products with a Bf16Matrix. `plain` has its numbers. For processors with a bfloat16 instruction, `high`
-// and `low` have it as a sum of two bfloat16 numbers, exact except for the last bit.
+// A vector for products with a Bf16Matrix: a copy of an even length.
 struct Bf16Input {
     Vector<float> plain;
-    Vector<uint32_t> high, low;
-
     void set(const float* x, int n) {
-        const int pairs = (n + 1) / 2;
-        plain.resize(2 * pairs), high.resize(pairs), low.resize(pairs);
+        plain.resize(n + n % 2);
         std::copy_n(x, n, plain.data());
         if (n % 2) plain[n] = 0;
-        for (int j = 0; j < pairs; ++j) {
-            uint32_t first, second, first_rest, second_rest;
-            split(plain[2 * j], first, first_rest), split(plain[2 * j + 1], second, second_rest);
-            high[j] = first >> 16 | second, low[j] = first_rest >> 16 | (second_rest & 0xffff0000u);
-        }
-    }
-
-private:
-    static void split(float x, uint32_t& high, uint32_t& rest) {
-        std::memcpy(&high, &x, sizeof high);
-        high &= 0xffff0000u;
-        float upper;
-        std::memcpy(&upper, &high, sizeof upper);
-        const float lower = std::isinf(upper) ? 0 : x - upper;
-        std::memcpy(&rest, &lower, sizeof rest);
     }
 };
 
-#if defined(__AVX512F__) && defined(__x86_64__)
-inline bool has_bf16_instruction() {
-    static const bool found = __builtin_cpu_supports("avx512bf16");
-    return found;
-}
+// acc[v] += sum over k of x[k] * packed[k][v]. If depth is odd, x has one more number. Not with the instruction for
+// bfloat16: x would be a sum of two such numbers, and these two instructions take longer than the four here.
 template <int V>
-__attribute__((target("avx512bf16"), noinline)) void tile_bf16_instruction(int depth, const Bf16Input& x,
-                                                                           const uint32_t* __restrict packed,
-                                                                           Vec<float> (&acc)[1][V]) {
-    __m512 sum[V], rest[V];
-    for (int v = 0; v < V; ++v) sum[v] = acc[0][v], rest[v] = _mm512_setzero_ps();
-    const uint32_t *high = x.high.data(), *low = x.low.data();
-    for (int j = 0; j < (depth + 1) / 2; ++j, packed += V * 16) {
-        const __m512bh upper = (__m512bh)_mm512_set1_epi32(int(high[j])),
-                       lower = (__m512bh)_mm512_set1_epi32(int(low[j]));
-#pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) {
-            const __m512bh w = (__m512bh)_mm512_loadu_si512(packed + v * 16);
-            sum[v] = _mm512_dpbf16_ps(sum[v], w, upper);
-            rest[v] = _mm512_dpbf16_ps(rest[v], w, lower);
-        }
-    }
-    for (int v = 0; v < V; ++v) acc[0][v] = sum[v] + rest[v];
-}
-#else
-inline bool has_bf16_instruction() { return false; }
-template <int V>
-void tile_bf16_instruction(int, const Bf16Input&, const uint32_t*, Vec<float> (&)[1][V]) {}
-#endif
-
-// acc[v] += sum over k of x[k] * packed[k][v]. If depth is odd, x has one more number.
-template <int V>
-inline __attribute__((always_inline)) void tile_bf16_emulated(int depth, const float* x,
+inline __attribute__((always_inline)) void tile_bf16_words(int depth, const float* x,
                                                               const uint32_t* __restrict packed,
                                                               Vec<float> (&acc)[1][V]) {
     typedef uint32_t Words __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
@@ -113,7 +65,7 @@ public:
     static constexpr int kPart = 2;
     typedef Bf16Input Input;
     void pack(PackedMatrix<float>& m) {
-        depth = m.depth, side = m.side, finite = all_finite(m.data.get(), int64_t(m.depth) * m.vectors * lanes<float>);
+        depth = m.depth, side = m.side;
         const int pairs = (depth + 1) / 2, wide = lanes<float>;
         data.resize(size_t(pairs) * m.vectors * wide);
         for (int index = 0; index < m.strips(); ++index) {
@@ -129,15 +81,12 @@ public:
 
     template <int V>
     inline __attribute__((always_inline)) void times(int index, const Input& in, Vec<float> (&acc)[1][V]) const {
-        // the lower part may be zero, and zero times infinity is NaN
-        if (has_bf16_instruction() && finite) return tile_bf16_instruction<V>(depth, in, strip(index), acc);
-        tile_bf16_emulated<V>(depth, in.plain.data(), strip(index), acc);
+        tile_bf16_words<V>(depth, in.plain.data(), strip(index), acc);
     }
 
 private:
     Buffer<uint32_t> data;
     int depth = 0, side = 0;
-    bool finite = true;
 
     uint32_t* strip(int index) const { return data.get() + size_t(index) * side * lanes<float> * ((depth + 1) / 2); }
     static uint32_t rounded(float x) {  // rounds to nearest, ties to even; the upper half is the bfloat16
