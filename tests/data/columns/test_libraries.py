@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 import narwhals as nw
+import narwhals.stable.v1 as stable
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -39,6 +40,8 @@ LIBRARIES: dict[str, Callable[[pa.Table], Any]] = {
     "duckdb": in_duckdb,
     "narwhals on pandas": lambda data: nw.from_native(data.to_pandas()),
     "narwhals on polars": lambda data: nw.from_native(pl.from_arrow(data)),
+    "narwhals on arrow": nw.from_native,
+    "narwhals, stable": lambda data: stable.from_native(pl.from_arrow(data)),
     "arrow": lambda data: data,
 }
 
@@ -102,7 +105,7 @@ def test_data_sets_of_hugging_face():
     assert converted[0].column_names == ["text", "label"]
 
 
-@pytest.mark.parametrize("library", ["pandas", "polars", "duckdb", "narwhals on polars"])
+@pytest.mark.parametrize("library", ["pandas", "polars", "duckdb", *(name for name in LIBRARIES if "narwhals" in name)])
 def test_forecasts_come_back_and_are_merged(library):
     days = pd.date_range("2024-01-01", periods=40, unit="us")
     parts = [pd.DataFrame({"shop": shop, "day": days, "sold": np.sin(np.arange(40.0))}) for shop in "ab"]
@@ -111,7 +114,11 @@ def test_forecasts_come_back_and_are_merged(library):
     found = model.predict(frame)
     if library == "pandas":
         merged = frame.merge(found, on=["shop", "day"], how="outer")
-    else:  # other tables than those of pandas and polars give an Arrow table
+    elif "narwhals" in library:
+        assert type(found) is type(frame)
+        assert type(found.to_native()) is type(frame.to_native())
+        merged = frame.join(found, on=["shop", "day"], how="full")
+    else:  # a relation of DuckDB gives an Arrow table, which every connection can read
         assert isinstance(found, pl.DataFrame if library == "polars" else pa.Table)
         merged = pl.DataFrame(frame).join(pl.DataFrame(found), on=["shop", "day"], how="full", coalesce=True)
     assert len(merged) == 86

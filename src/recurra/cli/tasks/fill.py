@@ -53,8 +53,8 @@ def fit(
       recurra fit fill book.txt --out my-filler
       recurra fit fill reviews.csv --input document --tokens bpe --hidden-size 256 --out my-filler
 
-    A table is a CSV, TSV, JSON Lines, Parquet or Arrow file, or a folder, pattern or URL of them. Without --input,
-    TRAIN has one text a line.
+    A table is a CSV, TSV, Excel, JSON Lines, Parquet or Arrow file, or a folder, pattern or URL of them. Without
+    --input, TRAIN has one text a line.
     """
     for name in ("bidirectional", "pooling"):
         if getattr(options, name) is not None:

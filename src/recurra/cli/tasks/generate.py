@@ -34,8 +34,8 @@ def fit(
     train: Annotated[
         Path,
         typer.Argument(
-            help="Plain text; with --input a table, CSV, TSV, JSON Lines, Parquet or Arrow, or a folder, pattern or "
-            "URL of tables.",
+            help="Plain text; with --input a table, CSV, TSV, Excel, JSON Lines, Parquet or Arrow, or a folder, "
+            "pattern or URL of tables.",
             metavar="TRAIN",
         ),
     ],

@@ -23,8 +23,8 @@ from .training import train
 Train = Annotated[
     Path,
     typer.Argument(
-        help="CSV, TSV, JSON Lines, Parquet or Arrow table, or a folder, pattern or URL of tables; .ts or .npz. Text "
-        "files may be compressed.",
+        help="CSV, TSV, Excel, JSON Lines, Parquet or Arrow table, or a folder, pattern or URL of tables; .ts or .npz. "
+        "Text files may be compressed.",
         metavar="TRAIN",
     ),
 ]

@@ -33,7 +33,7 @@ ROWS = 256  # translated together
 Train = Annotated[
     Path,
     typer.Argument(
-        help="CSV, TSV, JSON Lines, Parquet or Arrow table, or a folder, pattern or URL of tables; or, with "
+        help="CSV, TSV, Excel, JSON Lines, Parquet or Arrow table, or a folder, pattern or URL of tables; or, with "
         "--target-file, one text a line.",
         metavar="TRAIN",
     ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -191,8 +192,10 @@ def _cast(values: list[Any], kind: pa.DataType) -> Any:
 
 
 def template_of(data: Any) -> Any:
-    """A data frame of pandas or polars without rows, which keeps its types; None for other tables."""
+    """A data frame of pandas, polars or narwhals without rows, which keeps its types; None for other tables."""
     module = type(data).__module__.partition(".")[0]
+    if module == "narwhals":
+        return data.head(0)
     if module == "pandas":
         return data.to_frame().iloc[:0] if data.ndim == 1 else data.iloc[:0]
     return data.clear() if module == "polars" and hasattr(data, "clear") else None
@@ -202,6 +205,10 @@ def in_frame(table: pa.Table, panel: Panel, template: Any) -> Any:
     """A table of forecasts as a data frame like the template, with the same types of times, ids and index."""
     if template is None:
         return table
+    if type(template).__module__.partition(".")[0] == "narwhals":
+        narwhals = import_module("narwhals.stable.v1" if "stable.v1" in type(template).__module__ else "narwhals")
+        native = template.to_native()
+        return narwhals.from_native(in_frame(table, panel, None if isinstance(native, pa.Table) else native))
     names = [*panel.columns.times, *filter(None, (panel.columns.id,))]
     if type(template).__module__.partition(".")[0] == "pandas":
         return _in_pandas(table, names, template)
