@@ -37,9 +37,8 @@ struct Bf16Input {
 // acc[v] += sum over k of x[k] * packed[k][v]. If depth is odd, x has one more number. Not with the instruction for
 // bfloat16: x would be a sum of two such numbers, and these two instructions take longer than the four here.
 template <int V>
-inline __attribute__((always_inline)) void tile_bf16_words(int depth, const float* x,
-                                                              const uint32_t* __restrict packed,
-                                                              Vec<float> (&acc)[1][V]) {
+inline __attribute__((always_inline)) void tile_bf16_words(int depth, const float* x, const uint32_t* __restrict packed,
+                                                           Vec<float> (&acc)[1][V]) {
     typedef uint32_t Words __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
     Vec<float> odd[V] = {};
     for (int k = 0; k < depth; k += 2, packed += V * lanes<float>) {

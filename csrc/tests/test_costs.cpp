@@ -1,6 +1,7 @@
 // The number of threads follows from costs: given ones, and ones that change.
 #include "../engine/pool.h"
 
+#include <chrono>
 #include <cmath>
 
 #include "testing.h"
@@ -58,10 +59,27 @@ void test_replaced() {
     for (int i = 0; i < 1000; ++i) recurra::threads_for(1 << 24, 1000, 2, 1 << 20);  // many decisions: measured again
 }
 
+// After long work, the wait for a thread with a larger share is not a cost of the meeting.
+void test_unequal_shares() {
+    using std::chrono::microseconds;
+    using std::chrono::steady_clock;
+    const double before = recurra::thread_costs().meeting;
+    recurra::Barrier meeting(2, 2);
+    recurra::together(2, [&](int share) {
+        for (int i = 0; i < 40; ++i) {
+            const auto end = steady_clock::now() + microseconds(share ? 160 : 100);
+            while (steady_clock::now() < end) continue;
+            meeting.wait();
+        }
+    });
+    check(recurra::thread_costs().meeting == before, "unequal shares of long work", recurra::thread_costs().meeting);
+}
+
 }  // namespace
 
 void test_costs() {
     test_decisions();
     test_moving();
     test_replaced();
+    test_unequal_shares();
 }
