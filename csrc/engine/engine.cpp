@@ -166,14 +166,17 @@ double peak(double seconds) {
     const double start = seconds_now();
     int64_t rounds = 0;
     while (seconds_now() - start < seconds) {
-        for (int k = 0; k < 4096; ++k)
+        for (int k = 0; k < 1024; ++k)
 #pragma GCC unroll 16
-            for (int i = 0; i < n; ++i) acc[i] = acc[i] * factor + factor;
-        rounds += 4096;
+            for (int i = 0; i < n; ++i) {
+                if constexpr (is_bf16<T>) acc[i] = add_products(acc[i], factor, kPairOfOnes);
+                else acc[i] = acc[i] * factor + factor;
+            }
+        rounds += 1024;
     }
 #pragma GCC unroll 16
     for (int i = 0; i < n; ++i) asm volatile("" : "+" RECURRA_REGISTER(acc[i]));
-    return double(rounds) * n * lanes<T> * 2 / (seconds_now() - start);
+    return double(rounds) * n * lanes<T> * (is_bf16<T> ? 4 : 2) / (seconds_now() - start);
 }
 
 template <class T>

@@ -1,4 +1,5 @@
-// Products of bfloat16: one instruction multiplies two pairs and adds them in float32, at twice the speed of float32.
+// Products of bfloat16: one instruction multiplies two pairs and adds them in float32. Some processors need as long for
+// it as for one product of float32, others four times as long; see `has_bf16`.
 //
 // If the engine is compiled with RECURRA_BF16, an element of a packed float matrix is a word with the bfloat16 numbers
 // of k and k + 1. The other factor is rounded to bfloat16 before the product. Everything else is float32.
@@ -11,7 +12,8 @@ namespace recurra::RECURRA_ISA {
 template <class T>
 constexpr bool is_bf16 = sizeof(T) == 4;
 
-constexpr int kPaired = 256;  // numbers of a row that are rounded at a time
+constexpr int kPaired = 256;                  // numbers of a row that are rounded at a time
+constexpr uint32_t kPairOfOnes = 0x3f803f80;  // a word with two ones
 
 // Returns for each lane the word with the numbers of `first` (lower half) and `second`.
 inline Vec<float> words(Vec<float> first, Vec<float> second) {
@@ -101,8 +103,11 @@ inline __attribute__((always_inline)) void tile_bf16_alone(int depth, const floa
 #else
 template <class T>
 constexpr bool is_bf16 = false;
+constexpr uint32_t kPairOfOnes = 0;
 // declared only, never called
 Vec<float> words(Vec<float>, Vec<float>);
+template <class T>
+Vec<T> add_products(Vec<T>, Vec<T>, uint32_t);
 template <int R, int V>
 void tile_bf16(int, const float* const*, const float*, Vec<float> (&)[R][V]);
 template <int R, int V>

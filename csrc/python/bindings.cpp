@@ -121,7 +121,15 @@ NB_MODULE(_engine, m) {
     m.doc() = "Recurrence over ragged batches, forward and backward.";
     m.def("instruction_sets", &instruction_sets, "Those of this processor, best first.");
     m.def("chosen", &chosen, "The one in use.");
-    m.def("has_bf16", &has_bf16, "Returns whether the processor multiplies bfloat16.");
+    m.def("has_bf16", &has_bf16,
+          "Returns whether products of bfloat16 are used: they are faster than those of float32.");
+    m.def(
+        "use_bf16",
+        [](nb::object use) {
+            bf16_use = use.is_none() ? Bf16Use::measured : nb::cast<bool>(use) ? Bf16Use::always : Bf16Use::never;
+            return has_bf16();
+        },
+        nb::arg("use").none(), "For tests: uses products of bfloat16 where they exist, or never; None: if faster.");
     m.def("drop", [](Address from, Address to, int64_t n, int64_t first, double dropped, uint64_t seed, int threads) {
         nb::gil_scoped_release release;
         engine<float>().drop(at<const float>(from), at<float>(to), n, first, dropped, seed, threads);

@@ -1,5 +1,7 @@
 // The choice of the instruction set.
 #pragma once
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -53,11 +55,25 @@ inline const Engine<T>& engine() {
     return found;
 }
 
-// Returns whether the engine has products of bfloat16 on this processor; see engine/gemm_bf16.h.
+enum class Bf16Use { measured, never, always };
+// For tests: `always` is on every processor that has the instruction.
+inline std::atomic<Bf16Use> bf16_use{Bf16Use::measured};
+
+// Returns whether the engine uses products of bfloat16 on this processor; see engine/gemm_bf16.h. They round, so they
+// must be clearly faster than those of float32. The measurement takes less than a millisecond.
 inline bool has_bf16() {
 #ifdef RECURRA_X86
-    static const bool found = chosen() == "avx512" && __builtin_cpu_supports("avx512bf16");
-    return found;
+    static const bool known = chosen() == "avx512" && __builtin_cpu_supports("avx512bf16");
+    static const bool faster = [] {
+        double plain = 0, halves = 0;
+        for (int i = 0; known && i < 5; ++i) {
+            plain = std::max(plain, avx512::floats().peak(3e-5));
+            halves = std::max(halves, avx512_bf16::floats().peak(3e-5));
+        }
+        return halves > 1.2 * plain;
+    }();
+    const Bf16Use use = bf16_use.load(std::memory_order_relaxed);
+    return use == Bf16Use::measured ? faster : known && use == Bf16Use::always;
 #else
     return false;
 #endif

@@ -113,6 +113,15 @@ def test_slstm_survives_exponents_that_float32_cannot_hold():
     assert stabilizer.item() == pytest.approx(200 - 2 * np.log(2), rel=1e-6)
 
 
+def test_the_state_of_an_indrnn_does_not_explode():
+    layer = nn.Recurrent("indrnn", 1, 3)
+    with torch.no_grad():
+        layer.get_parameter("bias_ih_l0").fill_(0)
+        layer.get_parameter("recurrent_l0")[:] = torch.tensor([5.0, 0.5, -5.0])
+        _, (last,) = layer(torch.zeros(1000, 1, 1), torch.ones(1, 1, 3))
+    assert last.flatten().tolist() == [1, 0, 0]
+
+
 def test_an_estimator_with_a_built_in_cell_saves_and_loads(tmp_path):
     texts, labels = ["good day", "bad day"] * 8, ["good", "bad"] * 8
     model = recurra.SequenceClassifier(cell="mgu", hidden_size=8, epochs=1, verbose=0).fit(texts, labels)

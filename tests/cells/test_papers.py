@@ -155,10 +155,10 @@ def mgu(of, xs):
 
 
 def indrnn(of, xs):
-    """Li and others 2018, equation 2."""
+    """Li and others 2018, equation 2, with the recurrent weights limited to 1 as in section 3.1 for endless sequences."""
     h = np.zeros(HIDDEN)
     for x in xs:
-        h = np.maximum(of("weight_ih") @ x + of("recurrent") * h + of("bias_ih"), 0)
+        h = np.maximum(of("weight_ih") @ x + np.clip(of("recurrent"), -1, 1) * h + of("bias_ih"), 0)
         yield h, (h,)
 
 

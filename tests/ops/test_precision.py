@@ -1,9 +1,10 @@
-"""Products of bfloat16 in training: faster, where the processor has them, and all else as it was."""
+"""Products of bfloat16 in training: used where they are faster, and all else as it was."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from recurra.ops import Stack
 from recurra.ops.native import bindings
 
 pytestmark = pytest.mark.skipif(bindings.engine is None, reason=f"the native engine was not built: {bindings.absent}")
-halves = bindings.engine is not None and bindings.engine.has_bf16()
+halves = bindings.engine is not None and bindings.engine.use_bf16(True)
+if bindings.engine is not None:
+    bindings.engine.use_bf16(None)
 needs_halves = pytest.mark.skipif(not halves, reason="this processor does not multiply bfloat16")
 EXACT = {"rtol": 0, "atol": 0}
 
@@ -32,6 +35,14 @@ STACKS = {
 }
 every_stack = pytest.mark.parametrize("stack", STACKS.values(), ids=STACKS.keys())
 LENGTHS = (7, 3, 0, 6, 7, 7, 1, 5, 2, 7)
+
+
+@pytest.fixture(autouse=True)
+def used() -> Iterator[Any]:
+    """Uses these products also where they are slower. The value changes this."""
+    bindings.engine.use_bf16(True)
+    yield bindings.engine.use_bf16
+    bindings.engine.use_bf16(None)
 
 
 def case(stack: Stack, lengths: tuple[int, ...], memory: str) -> Sample:
@@ -78,11 +89,16 @@ def test_the_number_of_threads_changes_no_bit(stack, lengths):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_without_such_products_nothing_is_rounded(dtype):
-    if dtype == torch.float32 and halves:
-        pytest.skip("this processor multiplies bfloat16")
+def test_without_such_products_nothing_is_rounded(dtype, used):
+    assert not used(False)
     plain = Sample(STACKS["gru"], 10, 7, LENGTHS, dtype=dtype)
     torch.testing.assert_close(dataclasses.replace(plain, precision="bfloat16").measure(), plain.measure(), **EXACT)
+
+
+def test_by_default_they_are_used_only_where_they_exist(used):
+    assert used(True) == halves
+    assert used(None) <= halves
+    assert used(None) == bindings.engine.has_bf16()
 
 
 def twins(**options: Any) -> tuple[nn.LSTM, nn.LSTM, Tensor]:

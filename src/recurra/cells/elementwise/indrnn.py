@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 class IndRNN(Cell):
     """Plain cell whose units are independent: each sees the input and its own past.
 
-    n_t = relu(W x_t + u ∘ h_{t-1} + b)
+    n_t = relu(W x_t + clamp(u, -1, 1) ∘ h_{t-1} + b)
     h_t = n_t
 
     Li and others, "Independently recurrent neural network (IndRNN)", 2018. u is the weight `recurrent`, one number per
-    unit. A unit keeps the share u of its state, so at the start u is drawn from U(0, 1), where nothing explodes.
+    unit. A unit keeps the share u of its state, so at the start u is drawn from U(0, 1). Above 1 the state would grow
+    with every step. The paper limits u in training to 2^(1/T) for T steps; sequences of any length need the limit 1.
 
     Use it in deep stacks: the layer above lets the units of a layer see each other.
 
@@ -34,7 +35,7 @@ class IndRNN(Cell):
     def step(self, x: Tensor, state: State, weights: Mapping[str, Tensor], alter: Alter = as_is) -> Step:
         """One time step; see the class for the equations."""
         (h,) = state
-        n = alter("candidate", (linear(x, weights, "ih") + weights["recurrent"] * h).relu())
+        n = alter("candidate", (linear(x, weights, "ih") + weights["recurrent"].clamp(-1, 1) * h).relu())
         return Step((n,), (n,))
 
     def activation(self, gate: str) -> str:
