@@ -155,7 +155,7 @@ def mgu(of, xs):
 
 
 def indrnn(of, xs):
-    """Li and others 2018, equation 2, with the recurrent weights limited to 1 as in section 3.1 for endless sequences."""
+    """Li and others 2018, equation 2, with recurrent weights of at most 1 (section 3.1, for endless sequences)."""
     h = np.zeros(HIDDEN)
     for x in xs:
         h = np.maximum(of("weight_ih") @ x + np.clip(of("recurrent"), -1, 1) * h + of("bias_ih"), 0)

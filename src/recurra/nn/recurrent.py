@@ -40,7 +40,7 @@ class RNN(TorchLayer[Tensor], torch.nn.RNN):
         dtype: number type of the weights.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
-        precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
+        precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it faster.
         weight_dropout: probability of dropping a recurrent weight in training. One mask serves all steps of a call
             (Merity and others, "Regularizing and optimizing LSTM language models", 2018).
         recurrent_dropout: probability of a 0 in training; see `recurra.cells.Regularized`.
@@ -113,7 +113,7 @@ class GRU(TorchLayer[Tensor], torch.nn.GRU):
         dtype: number type of the weights.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
-        precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
+        precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it faster.
         weight_dropout: probability of dropping a recurrent weight in training. One mask serves all steps of a call
             (Merity and others, "Regularizing and optimizing LSTM language models", 2018).
         recurrent_dropout: probability of a 0 in training; see `recurra.cells.Regularized`.
@@ -184,7 +184,7 @@ class LSTM(TorchLayer[tuple[Tensor, Tensor]], torch.nn.LSTM):
         dtype: number type of the weights.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
-        precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
+        precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it faster.
         weight_dropout: probability of dropping a recurrent weight in training. One mask serves all steps of a call
             (Merity and others, "Regularizing and optimizing LSTM language models", 2018).
         recurrent_dropout: probability of a 0 in training; see `recurra.cells.Regularized`.
@@ -267,7 +267,7 @@ class Recurrent(Tooling, torch.nn.Module):
         bidirectional: whether every layer also runs from the end to the beginning.
         engine: `"auto"`, or the name of one engine of `recurra.ops`.
         memory: `"full"`, or `"recompute"` to train in O(√time) memory; see `recurra.ops.recurrence`.
-        precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it; likewise.
+        precision: `"float32"`, or `"bfloat16"` for faster training if the processor multiplies it faster.
         weight_dropout: probability of dropping a recurrent weight in training. One mask serves all steps of a call
             (Merity and others, "Regularizing and optimizing LSTM language models", 2018).
         recurrent_dropout: probability of a 0 in training; see `recurra.cells.Regularized`.

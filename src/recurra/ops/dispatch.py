@@ -71,7 +71,7 @@ def recurrence(
         memory: `"full"` stores every gate of every step for the backward pass; `"recompute"` stores the states of
             √T steps and computes the rest again, which takes about a third longer.
         precision: `"float32"`, or `"bfloat16"` to round the factors of matrix products in training, for float32 values
-            on a processor that multiplies bfloat16. Sums, states and gradients stay float32.
+            on a processor that multiplies bfloat16 faster. Sums, states and gradients stay float32.
         engine: `"auto"`, or the name of one engine.
 
     Returns:
