@@ -28,7 +28,7 @@ class Peer(pytorch.Peer):
         if needed in ("session", "step") and not hasattr(getattr(nn, case.cell), needed):
             return f"the layers of this version have no {needed}"
         if case.trains and case.halves and not (bindings.engine and bindings.engine.has_bf16()):
-            return "this processor has no bfloat16 multiplication"
+            return "products of bfloat16 are not faster on this processor"
         return None
 
     def _layer(self, case: Case, given: Numbers) -> torch.nn.Module:
