@@ -97,7 +97,8 @@ class Load:
         """
         start, meeting, _ = costs
         passes, alone = (3 if case.trains else 1), case.batch == 1
-        work = case.flops / passes / 2 / 65.536  # nanoseconds; see kMicrosecond in csrc/engine/simd.h
+        # nanoseconds; see kMicrosecond and kRowMicrosecond in csrc/engine/simd.h
+        work = case.flops / passes / 2 / 65.536 * (1.5 if alone else 1)
         threads = max(1, min(threads, int(work / 2 / (start + ((case.steps if alone else 0) + 1) * meeting))))
         rows = math.ceil(case.batch / threads)
         share = 1 / threads if alone else rows / case.batch
