@@ -184,9 +184,9 @@ def scaling(rounds: int, seconds: float, most: int, scale: float) -> None:
         cells = []
         for count, spent in found.items():
             share = case.flops / spent / peaks[count]
-            cells += [f"{1e3 * spent:.3f}", f"{found[1] / spent / count:.2f}", f"{share:.2f}"]
+            cells += [f"{1e3 * spent:.4f}", f"{found[1] / spent / count:.2f}", f"{share:.2f}"]
             errors[count].append(abs(model.predict(case, count) / spent - 1))
-        cells += [f"{1e3 * model.predict(case, count):.3f}" for count in more]
+        cells += [f"{1e3 * model.predict(case, count):.4f}" for count in more]
         print(f"| {case} | {' | '.join(cells)} |", flush=True)
     print("\nerror of the model:")
     for count, each in errors.items():

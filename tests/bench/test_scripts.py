@@ -53,7 +53,9 @@ def test_scaling():
     tiny = ["--rounds", 1, "--seconds", 0.01, "--scale", 0.1]
     rows = run("scaling", "--most", 2, *tiny)
     assert len(rows) == 36
-    assert all(number(cell) > 0 for row in rows for cell in (row[1], row[2], row[4], row[5], *row[7:]))
+    assert all(number(row[1]) > 0 and number(row[2]) == 1 and number(row[4]) > 0 for row in rows)
+    # on a busy machine two threads may need a hundred times as long, and an efficiency of .002 is printed as 0.00
+    assert all(number(row[5]) >= 0 and min(map(number, row[7:])) > 0 for row in rows)
     rows = run("scaling", "--single", *tiny)
     assert len(rows) == 21
     assert all(number(row[1]) > 0 and number(row[2]) > 0 for row in rows)
