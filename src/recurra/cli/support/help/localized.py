@@ -72,11 +72,12 @@ def _paragraph(text: str) -> str:
 
 @contextmanager
 def _translated_texts(command: Any) -> Iterator[None]:
-    """Inside the block, the texts of a command, its parameters and its subcommands are translated."""
-    if is_english() and not _english:
-        yield
-        return
-    _set_words()
+    """Inside the block, the texts of a command, its parameters and its subcommands are translated.
+
+    In English, lines of a paragraph are joined.
+    """
+    if _english or not is_english():
+        _set_words()
     shown = [command, *command.params, *getattr(command, "commands", {}).values()]
     before = [(one, name, getattr(one, name, None)) for one in shown for name in ("help", PANEL)]
     before = [(one, name, text) for one, name, text in before if isinstance(text, str)]
