@@ -68,7 +68,7 @@ def show_table(
 def _parts(columns: list[str], rows: list[list[str]], width: int) -> Iterator[tuple[list[int], list[int] | None, bool]]:
     """Yields the parts of a table of numbers that is too wide: columns, their widths, and whether it is narrow.
 
-    Each part has the first column and as many of the others as there is room for, one at least.
+    Each part has the first column and as many of the others as fit, one at least.
     """
     first, end = 1, len(columns)
     while first < max(end, 2):
