@@ -13,6 +13,7 @@ import pytest
 import typer.main
 
 from recurra import cli
+from recurra.training import callbacks
 from small_reviews import QUICK, write_reviews
 
 
@@ -34,6 +35,28 @@ def recurra(monkeypatch, capfd, tmp_path):
         with pytest.raises(SystemExit) as stop:
             cli.main()
         return stop.value.code, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def killed(recurra, monkeypatch):
+    """Runs a command that is killed after its first checkpoint."""
+
+    class KilledError(BaseException):
+        pass
+
+    def run(*arguments):
+        save = callbacks.SaveRun.save
+
+        def dying(self, trainer):
+            save(self, trainer)
+            raise KilledError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(callbacks.SaveRun, "save", dying)
+            with pytest.raises(KilledError):
+                recurra(*arguments)
 
     return run
 

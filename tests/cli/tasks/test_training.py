@@ -11,7 +11,6 @@ import pytest
 
 from recurra.errors import UsageError
 from recurra.tasks.registry import BUILT_IN
-from recurra.training import callbacks
 
 QUICK = ["--hidden-size", 4, "--embedding-size", 4, "--batch-size", 16, "--epochs", 2]
 FIT = ["fit", "classify", "r.csv", "--input", "text", "--target", "label", *QUICK]
@@ -29,28 +28,6 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-@pytest.fixture
-def killed(recurra, monkeypatch):
-    """Runs a command that is killed after its first checkpoint."""
-
-    class KilledError(BaseException):
-        pass
-
-    def run(*arguments):
-        save = callbacks.SaveRun.save
-
-        def dying(self, trainer):
-            save(self, trainer)
-            raise KilledError
-
-        with monkeypatch.context() as patch:
-            patch.setattr(callbacks.SaveRun, "save", dying)
-            with pytest.raises(KilledError):
-                recurra(*arguments)
-
-    return run
 
 
 def test_every_task_has_the_options(recurra):

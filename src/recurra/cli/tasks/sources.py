@@ -251,6 +251,8 @@ def _from_column(
 
     wanted = {"--input": columns.input, **({"--target": columns.targets} if targets else {})}
     for option, name in wanted.items():
+        if not name and option == "--input" and (columns.id or columns.time):
+            raise UsageError(f"name the columns of {path.name} that are read at each step with --features")
         if not name:
             hint = " (or for one row a step: --id, --features and --time)" if option == "--input" else ""
             raise UsageError(f"name a column of {path.name} with {option}{hint}")
