@@ -8,6 +8,7 @@
 namespace recurra::RECURRA_ISA {
 
 constexpr int kLeast = 512, kMost = 4096;  // tokens of a chunk of the backward pass
+constexpr int kDirectBack = 12;            // up to this number of tokens, packing the weights costs more than it saves
 constexpr int kRowsToCut = 8;              // with fewer rows there is one part, and the threads share both directions
 
 template <class T>
@@ -33,13 +34,13 @@ public:
           weights(weights_),
           to(to_),
           forward(spec, batch, weights, in, nullptr, false),
-          direct(forward.direct),
+          direct(!spec.invariant && batch.tokens <= kDirectBack),
           side(batch.rows == 1 ? 2 : kStrip),
           ld(round_up(std::max(sizes.joined, sizes.input), lanes<T>)) {}
 
     void run(T* tape) {
         if (!direct) weights.pack_backward(to.x.data, side);
-        if (!direct && spec.chunk) weights.pack_forward();
+        if (!forward.direct && spec.chunk) weights.pack_forward();
         if (spec.chunk) forward.check_finite();
         const int all = spec.layers * sizes.directions;
         dh.resize(int64_t(all) * spec.batch * sizes.outs + 1);
@@ -68,7 +69,7 @@ private:
     void divide() {
         const int n = cut() ? kParts : 1;
         for (int i = 0; i < n; ++i)
-            parts.push_back(std::make_unique<BackwardChunk<T>>(forward, to, dh.get(), dc.get(), side, ld,
+            parts.push_back(std::make_unique<BackwardChunk<T>>(forward, to, direct, dh.get(), dc.get(), side, ld,
                                                                batch.share_of({0, batch.rows}, i, n), i == 0));
         if (spec.threads > n) {
             teams.emplace_back(forward, to, side, spec.threads);

@@ -35,7 +35,7 @@ public:
     WeightSums<T> results;
 
     // `side`: vectors of units per strip. `ld`: row stride of the gradients of layer outputs.
-    BackwardChunk(const Forward<T>& forward_, const Gradients<T>& to_, T* dh_, T* dc_, int side_, int ld_,
+    BackwardChunk(const Forward<T>& forward_, const Gradients<T>& to_, bool direct_, T* dh_, T* dc_, int side_, int ld_,
                   RowRange rows_, bool straight)
         : spec(forward_.spec),
           sizes(spec),
@@ -43,7 +43,7 @@ public:
           weights(forward_.weights),
           to(to_),
           forward(forward_),
-          direct(forward_.direct),
+          direct(direct_),
           side(side_),
           ld(ld_),
           dh(dh_),

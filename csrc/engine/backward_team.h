@@ -37,8 +37,8 @@ public:
         if (!tokens) return;
         const RowRange rows{parts.front()->rows.begin, parts.back()->rows.end};
         const int64_t work = tokens * sizes.products * sizes.units * sizes.out * int64_t(spans.size());
-        forward.deal(int(spans.size()), (sizes.units / lanes<T> + side - 1) / side, rows, threads, {work, end - begin},
-                     [&](int i, RowRange rows_, ThreadSlice slice) {
+        forward.deal(int(spans.size()), (sizes.units / lanes<T> + side - 1) / side, rows, threads,
+                     {work, end - begin, forward.batch.rows == 1}, [&](int i, RowRange rows_, ThreadSlice slice) {
                          for (BackwardChunk<T>* part : parts) part->walk(spans[i], rows_, slice, above);
                      });
         if (spans[0].layer || to.x.data) inputs(spans, below, tokens);

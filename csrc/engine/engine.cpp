@@ -40,7 +40,7 @@ int64_t tape_size(const Spec& spec) {
 
 template <class T>
 bool is_small(const Spec& spec) {
-    return !spec.invariant && spec.steps * spec.batch <= kDirect;
+    return !spec.invariant && spec.steps * spec.batch <= direct_tokens<T>(Sizes<T>(spec).work(0));
 }
 
 template <class T>

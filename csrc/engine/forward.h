@@ -13,7 +13,14 @@
 namespace recurra::RECURRA_ISA {
 
 constexpr int kTogether = 96;  // tokens whose gates stay in the cache between input products and recurrence
-constexpr int kDirect = 12;    // up to this number of tokens, packing the weights costs more than it saves
+
+// Up to this number of tokens, packing the weights, or reading packed ones and those from which they were packed, costs
+// more than it saves. Results of benchmarks/small_calls.py; `work`: weights of a layer.
+template <class T>
+int direct_tokens(int64_t work) {
+    const int64_t megabytes = work * int64_t(sizeof(T)) >> 20;
+    return megabytes < 1 ? 12 : megabytes < 4 ? 24 : 36;
+}
 
 // Write large outputs with non-temporal stores. They would not stay in the cache, and a normal store would first read
 // the line. Short rows are better written through the cache.
@@ -43,7 +50,7 @@ public:
           weights(weights_),
           in(in_),
           out(out_),
-          direct(!packed && !spec.invariant && batch.tokens <= kDirect),
+          direct(!packed && !spec.invariant && batch.tokens <= direct_tokens<T>(sizes.work(0))),
           streams(should_stream<T>(batch.tokens, sizes.out)) {}
 
     // ---- the tape
@@ -122,26 +129,27 @@ public:
         }
     }
 
-    // What is divided: multiply-adds of all tokens, and the steps after which threads meet that share a row.
+    // What is divided: multiply-adds of all tokens, and the steps after which threads meet that share a row. Threads
+    // share a single row, and read unpacked weights once if they share all rows.
     struct Load {
         int64_t work, meetings;
+        bool by_strips;
     };
     Load load_of(int spans, int layer, int layers = 1) const {
         int64_t work = 0;
         for (int i = layer; i < layer + layers; ++i) work += sizes.work(i);
-        return {batch.tokens * work * spans, int64_t(batch.steps) * layers};
+        return {batch.tokens * work * spans, int64_t(batch.steps) * layers, batch.rows == 1 || direct};
     }
 
-    // Divides the rows of all spans among the threads: f(span, rows, slice). A single row is divided by strips if
-    // `strips` > 1 and a step has enough work.
+    // Divides the rows of all spans among the threads: f(span, rows, slice). If the load is divided
+    // by strips, threads share the rows of a single span, provided that a step has enough work.
     template <class F>
     void deal(int spans, int strips, RowRange rows, int threads, Load load, F f) const {
-        if (batch.rows == 1 && spans == 1 && !sizes.projects) {
+        if (load.by_strips && spans == 1 && !sizes.projects) {
             const int n = threads_for(load.work, kRowMicrosecond<T>, std::min(threads, strips), load.meetings);
             Barrier meeting(n);
-            if (n > 1 && together(n, [&](int i) {
-                    f(0, RowRange{0, 1}, ThreadSlice{strips * i / n, strips * (i + 1) / n, i, &meeting});
-                }))
+            if (n > 1 &&
+                together(n, [&](int i) { f(0, rows, ThreadSlice{strips * i / n, strips * (i + 1) / n, i, &meeting}); }))
                 return;
         }
         const int64_t count = int64_t(std::max(1, rows.end - rows.begin)) * spans;
@@ -160,7 +168,7 @@ public:
         const int mine = widest.end - widest.begin;
         if (!mine) return;
         const int sub = std::max(1, kTogether / mine);
-        Work work(sizes, mine);
+        Work work(sizes, mine, direct ? int(batch.tokens) : 0);
         for (int i = span.begin; i < span.end; i += sub) {
             const int n = std::min(sub, span.end - i), low = span.direction ? span.begin + span.end - i - n : i;
             project(span, low, low + n, rows, slice, work);
@@ -241,9 +249,11 @@ private:
         Vector<const T*> in;
         Vector<T*> to;
         Vector<RowPointers<T>> rows;
-        Buffer<T> hidden;  // hidden states before the projection; products of a single row
-        Work(const Sizes<T>& sizes, int rows_) {
-            hidden.resize(std::max(rows_ * sizes.units, sizes.products * sizes.units));
+        Buffer<T> hidden;    // hidden states before the projection
+        Buffer<T> products;  // of some tokens and unpacked weights
+        Work(const Sizes<T>& sizes, int rows_, int tokens) {
+            if (sizes.projects) hidden.resize(rows_ * sizes.units);
+            products.resize(tokens * sizes.products * sizes.units);
         }
     };
 
@@ -272,6 +282,7 @@ private:
                                 Workspace<T>::kSkew);
         };
         if (!slice.meeting) return at(rows.begin, slice.share);
+        if (batch.rows > 1) return at(rows.begin, 0);
         Workspace<T> own = at(slice.share, slice.share);  // for a single row
         own.h = at(0, 0).h;                               // shared by all threads
         if (sizes.products == 1) own.gates = own.h;
@@ -357,25 +368,16 @@ private:
         DirectionWeights<T>& dir = weights.at(span.layer, span.direction);
         const int apart = sizes.stored * lanes<T> * sizes.unit_vectors;
         const auto flush = [&] {
-            rows_times<T>(int(work.in.size()), work.in.data(), work.to.data(), dir.in, slice.begin, slice.end, apart,
-                          Start::bias, dir.bias.get());
+            if (direct) direct_input(dir, sizes.inputs(span.layer), slice, work);
+            else
+                rows_times<T>(int(work.in.size()), work.in.data(), work.to.data(), dir.in, slice.begin, slice.end,
+                              apart, Start::bias, dir.bias.get());
             work.in.clear(), work.to.clear();
         };
         for (int step = begin; step < end; ++step)
             for (int row = rows.begin; row < batch.active_rows(step, rows).end; ++row) {
                 T* gates = span.tape.gates + place(span, step, row) * span.tape.gate_stride;
                 const T* x = input_row(span, step, row);
-                if (direct) {
-                    direct_products(dir.ih, sizes.inputs(span.layer), x, slice, work.hidden.get());
-                    for_panels(slice, [&](int u) {
-                        for (int g = 0; g < sizes.products; ++g) {
-                            T* to = gates + u * sizes.stored + g * lanes<T>;
-                            const T* bias = dir.bias.get() + u * sizes.stored + g * lanes<T>;
-                            store(to, load(bias) + load(work.hidden.get() + g * sizes.units + u));
-                        }
-                    });
-                    continue;
-                }
                 work.in.push_back(x), work.to.push_back(gates);
                 if (work.in.size() == kTogether) flush();
             }
@@ -387,13 +389,27 @@ private:
         for (int u = first_unit(slice); u < last_unit(slice); u += lanes<T>) f(u);
     }
 
-    // Products of one row with an unpacked weight matrix, gate by gate.
-    void direct_products(const T* w, int depth, const T* x, ThreadSlice slice, T* to) const {
+    // Products of some rows with an unpacked weight matrix, row by row and gate by gate.
+    void direct_products(const T* w, int depth, const Vector<const T*>& rows, int n, ThreadSlice slice, T* to) const {
         const int begin = first_unit(slice), end = last_unit(slice), real = std::min(end, sizes.hidden);
+        const int64_t apart = int64_t(sizes.products) * sizes.units;
         for (int gate = 0; gate < sizes.products; ++gate, to += sizes.units) {
-            matrix_times<T>(real - begin, w + (int64_t(gate) * sizes.hidden + begin) * depth, depth, x, to + begin);
-            std::fill(to + real, to + end, T(0));
+            const T* from = w + (int64_t(gate) * sizes.hidden + begin) * depth;
+            matrix_times<T>(real - begin, from, depth, rows.data(), n, to + begin, apart);
+            for (int i = 0; i < n; ++i) std::fill(to + i * apart + real, to + i * apart + end, T(0));
         }
+    }
+    void direct_input(DirectionWeights<T>& dir, int inputs, ThreadSlice slice, Work& work) const {
+        const int n = int(work.in.size());
+        direct_products(dir.ih, inputs, work.in, n, slice, work.products.get());
+        for (int i = 0; i < n; ++i)
+            for_panels(slice, [&](int u) {
+                for (int g = 0; g < sizes.products; ++g) {
+                    const int at = u * sizes.stored + g * lanes<T>;
+                    const T* product = work.products.get() + (int64_t(i) * sizes.products + g) * sizes.units + u;
+                    store(work.to[i] + at, load(dir.bias.get() + at) + load(product));
+                }
+            });
     }
 
     void run_step(const LayerSpan<T>& span, int step, RowRange rows, ThreadSlice slice, Work& work, bool keep) {
@@ -406,9 +422,7 @@ private:
         RowPointers<T>* row_ = work.rows.data();
         const int n = int(work.rows.size()), moved = multiplied(span, step, rows);
         const bool down = step % 2;  // alternates: the strips used last are still in the L1 cache
-        if (direct)
-            for (int i = 0; i < n; ++i)
-                step_direct(dir, row_[i], slice, sizes.projects ? nullptr : work.hidden.get(), i >= moved, keep);
+        if (direct) step_direct(dir, row_, moved, n, slice, work, keep);
         else with_kernel(spec.cell, [&](auto kernel) { panels(kernel, dir, row_, moved, n, slice, down, keep); });
         if (sizes.projects) project_hidden(span, dir, step, rows, work);
     }
@@ -457,20 +471,24 @@ private:
         kernel.forward(spec.cell, keep, sums, rows, unit, dir.bias_hn.get());
     }
 
-    void step_direct(DirectionWeights<T>& dir, const RowPointers<T>& here, ThreadSlice slice, T* products, bool rests,
-                     bool keep) {
-        Buffer<T> own;
-        if (!products) own.resize(sizes.products * sizes.units), products = own.get();
-        if (rests) std::fill_n(products, sizes.products * sizes.units, T(0));
-        else direct_products(dir.hh, sizes.out, here.h_before, slice, products);
-        for_panels(slice, [&](int u) {
-            with_kernel(spec.cell, [&](auto kernel) {
-                constexpr int P = kernel.products;
-                Vec<T> acc[1][P];
-                for (int gate = 0; gate < P; ++gate) acc[0][gate] = load(products + gate * sizes.units + u);
-                kernel.forward(spec.cell, keep, acc, &here, u, dir.bias_hn.get());
+    void step_direct(DirectionWeights<T>& dir, const RowPointers<T>* rows, int moved, int n, ThreadSlice slice,
+                     Work& work, bool keep) {
+        work.in.clear();
+        for (int i = 0; i < moved; ++i) work.in.push_back(rows[i].h_before);
+        const int64_t apart = int64_t(sizes.products) * sizes.units;
+        std::fill(work.products.get() + moved * apart, work.products.get() + n * apart, T(0));
+        direct_products(dir.hh, sizes.out, work.in, moved, slice, work.products.get());
+        work.in.clear();
+        for (int i = 0; i < n; ++i)
+            for_panels(slice, [&](int u) {
+                with_kernel(spec.cell, [&](auto kernel) {
+                    constexpr int P = kernel.products;
+                    Vec<T> acc[1][P];
+                    for (int gate = 0; gate < P; ++gate)
+                        acc[0][gate] = load(work.products.get() + i * apart + gate * sizes.units + u);
+                    kernel.forward(spec.cell, keep, acc, rows + i, u, dir.bias_hn.get());
+                });
             });
-        });
     }
 
     // h = hidden · weight_hr'.

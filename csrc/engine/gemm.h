@@ -334,6 +334,53 @@ private:
     }
 };
 
+// The same for up to kMost vectors, for which the matrix is read once. Each sum has the order of `Dots`.
+template <class T>
+struct ManyDots {
+    static constexpr int kMost = kRows;
+    Dots<T> of[kMost];
+
+    void add(const T* w, int first, int rows, int depth, const T* const* x, int vectors) {
+        constant<kMost>(vectors, [&](auto n) { add_to<n()>(w, first, rows, depth, x); });
+    }
+
+private:
+    static constexpr int kAtOnce = std::min(4, lanes<T>);  // rows of the matrix whose sums fill the registers
+
+    template <int N>
+    void add_to(const T* w, int first, int rows, int depth, const T* const* x) {
+        constexpr int L = lanes<T>;
+        for (int from = 0; from < L; from += kAtOnce) {
+            const T* row[kAtOnce];
+            Vec<T> sums[N][kAtOnce];
+#pragma GCC unroll 4
+            for (int i = 0; i < kAtOnce; ++i) row[i] = w + int64_t(std::min(first + from + i, rows - 1)) * depth;
+#pragma GCC unroll 8
+            for (int j = 0; j < N; ++j)
+#pragma GCC unroll 4
+                for (int i = 0; i < kAtOnce; ++i) sums[j][i] = of[j].acc[from + i];
+            const auto add_at = [&](auto at) __attribute__((always_inline)) {
+                Vec<T> part[kAtOnce];
+#pragma GCC unroll 4
+                for (int i = 0; i < kAtOnce; ++i) part[i] = at(row[i]);
+#pragma GCC unroll 8
+                for (int j = 0; j < N; ++j) {
+                    const Vec<T> v = at(x[j]);
+#pragma GCC unroll 4
+                    for (int i = 0; i < kAtOnce; ++i) sums[j][i] += part[i] * v;
+                }
+            };
+            int k = 0;
+            for (; k + L <= depth; k += L) add_at([&](const T* p) { return load(p + k); });
+            if (k < depth) add_at([&](const T* p) { return load_part(p + k, depth - k); });
+#pragma GCC unroll 8
+            for (int j = 0; j < N; ++j)
+#pragma GCC unroll 4
+                for (int i = 0; i < kAtOnce; ++i) of[j].acc[from + i] = sums[j][i];
+        }
+    }
+};
+
 // out[i] = sum over k of w[i][k] * x[k]. The size of `out` is a whole number of vectors.
 template <class T>
 void matrix_times(int rows, const T* w, int depth, const T* x, T* out) {
@@ -342,6 +389,18 @@ void matrix_times(int rows, const T* w, int depth, const T* x, T* out) {
         dots.add(w, i, rows, depth, x);
         store(out + i, dots.total());
     }
+}
+// The same for several vectors. The results of vector j begin at out + j * apart.
+template <class T>
+void matrix_times(int rows, const T* w, int depth, const T* const* x, int vectors, T* out, int64_t apart) {
+    if (vectors == 1) return matrix_times<T>(rows, w, depth, *x, out);
+    for (int i = 0; i < rows; i += lanes<T>)
+        for (int j = 0; j < vectors; j += ManyDots<T>::kMost) {
+            const int n = std::min(ManyDots<T>::kMost, vectors - j);
+            ManyDots<T> dots;
+            dots.add(w, i, rows, depth, x + j, n);
+            for (int k = 0; k < n; ++k) store(out + (j + k) * apart + i, dots.of[k].total());
+        }
 }
 
 // out[column] += sum over i of x[i] * w[i][column]

@@ -198,8 +198,8 @@ private:
         return true;
     }
 
-    // Returns whether every weight_hh is finite. For a single step, reading the weights costs as much as the step. So
-    // they are read again only after torch has counted a change. A write through `.data` is not counted; longer calls
+    // Returns whether every weight_hh is finite. For few tokens, reading the weights costs as much as a step. So they are
+    // read again only after torch has counted a change. A write through `.data` is not counted; calls with more tokens
     // read the weights every time.
     template <class T>
     bool finite(const Spec& spec, const Inputs<T>& in) {
@@ -340,7 +340,7 @@ private:
         nb::object output = lend<T, 3>({shape[0], shape[1], width}, &out.out.data);
         nb::object h = lend<T, 3>({spec.layers * directions_, spec.batch, out_}, &out.hn), c;
         if (spec.cell == Cell::lstm) c = lend<T, 3>({spec.layers * directions_, spec.batch, spec.hidden}, &out.cn);
-        if (spec.steps == 1 && !in.h0) in.finite = finite(spec, in);
+        if (!in.h0 && engine<T>().is_small(spec)) in.finite = finite(spec, in);
         if (!how) {
             run(spec, in, out);
             return pair(output, h, c);

@@ -45,9 +45,9 @@ bool shows(const recurra::Spec& s, const std::vector<int64_t>& lengths, const st
 // Returns outputs and gradients of one random ragged call. Each array has its exact size, so that a sanitizer detects
 // any access beyond it.
 std::vector<std::vector<float>> run(recurra::Cell cell, int projected, int layers, bool both, int64_t batch,
-                                    int threads, int64_t chunk, int64_t hidden = 19, int seed = 7) {
+                                    int threads, int64_t chunk, int64_t hidden = 19, int seed = 7, int64_t steps = 13) {
     generator.seed(seed);
-    const int64_t steps = 13, input = 5, out = projected ? projected : hidden, d = both ? 2 : 1;
+    const int64_t input = 5, out = projected ? projected : hidden, d = both ? 2 : 1;
     const recurra::Spec spec{cell, steps,   batch, input, hidden, projected, layers, both, true, layers > 1 ? 0.3 : 0,
                              5,    threads, chunk, false, false,  0};
     const int64_t gates = cell == recurra::Cell::lstm ? 4 : cell == recurra::Cell::gru ? 3 : 1;
@@ -163,9 +163,9 @@ void oversubscribe() {
         const auto cell = recurra::Cell(random() % 4);
         const int projected = cell == recurra::Cell::lstm ? draw_of({0, 0, 7}) : 0, layers = draw_of({1, 1, 2, 3}),
                   both = draw_of({0, 1}), batch = draw_of({1, 1, 2, 9, 33}), chunk = draw_of({0, 0, 4}),
-                  hidden = draw_of({3, 19, 64, 130});
+                  hidden = draw_of({3, 19, 64, 130}), steps = draw_of({2, 13});
         const auto results = [&](int threads) {
-            return run(cell, projected, layers, both, batch, threads, chunk, hidden, i);
+            return run(cell, projected, layers, both, batch, threads, chunk, hidden, i, steps);
         };
         const auto one = results(1);
         recurra::replace_costs(&free);
@@ -199,10 +199,16 @@ void test_engine() {
                         if (projected && cell != Cell::lstm) continue;
                         const auto one = run(cell, projected, layers, both, batch, 1, 0);
                         check(one[0] == one[1], "with and without a tape the same");
+                        const auto few = [&](int threads) {  // few tokens, whose weights are not packed
+                            return run(cell, projected, layers, both, batch, threads, 0, 50, 7, 2);
+                        };
+                        const auto few_on_one = few(1);
                         recurra::replace_costs(&free);  // also little work is shared
                         for (int threads : {2, 3})
                             check(one == run(cell, projected, layers, both, batch, threads, 0),
                                   "on any number of threads the same");
+                        for (int threads : {2, 3})
+                            check(few_on_one == few(threads), "few tokens on any number of threads the same");
                         recurra::replace_costs(nullptr);
                         const auto chunks = run(cell, projected, layers, both, batch, 2, 4);
                         check(one[1] == chunks[1], "in chunks the same output");

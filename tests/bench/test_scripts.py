@@ -73,8 +73,8 @@ def test_small_calls():
     done = subprocess.run([*command, "--units", "8"], capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr  # 1: a ratio that counts with more units only
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")]
-    assert len(rows) == 1 + 9 + 1 + 5
-    assert all(number(row[-1]) > 0 for row in (*rows[1:10], *rows[11:]))
+    assert len(rows) == 1 + 9 + 15 + 1 + 5
+    assert all(number(row[-1]) > 0 for row in (*rows[1:25], *rows[26:]))
 
 
 def test_session_weights():

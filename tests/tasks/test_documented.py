@@ -288,7 +288,7 @@ def test_defaults_of_texts_are_those_of_decision_2():
 @pytest.mark.parametrize(
     ("file", "constant", "sentence"),
     [
-        ("forward.h", "kDirect = 12;", "Up to 12 tokens use unpacked weights"),
+        ("forward.h", "megabytes < 1 ? 12 : megabytes < 4 ? 24 : 36;", "Up to 12 tokens use unpacked weights (24 if"),
         ("forward.h", "kTogether = 96;", "the input products of about a hundred tokens"),
         ("forward.h", "kApart = int64_t(1) << 14;", "separate memory for each thread, 64 KiB apart"),
         ("backward.h", "kLeast = 512,", "large products over ranges of 512 tokens or more"),
