@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from recurra import nn
-from recurra.cells import GRU, LSTM, SLSTM, Cell, Step, linear, registry
+from recurra.cells import GRU, LSTM, SLSTM, Cell, Mask, Step, linear, registry
 from recurra.errors import EngineError
 from recurra.ops import Stack, explain, recurrence
 
@@ -282,3 +282,31 @@ def test_a_cell_that_cannot_be_compiled_runs_on_the_reference_and_the_line_is_na
         line = next(i for i, text in enumerate(source, 1) if text.endswith(f"# {fault.upper()}"))
         assert f"test_engine.py, line {line}" in choice.refusals["compiled"]
     assert layer(x)[0].isfinite().all()
+
+
+class Masked(Cell):
+    """Shows its masks: the new state is the sum of both."""
+
+    name, gates, states = "masked", (), ("hidden",)
+
+    def masks(self, hidden_size, *, proj_size=0):
+        return {"fixed": Mask(hidden_size, 0.5), "fresh": Mask(hidden_size, 0.5, per_step=True)}
+
+    def step(self, x, state, weights):
+        h = 0 * state[0] + 0 * linear(x, weights, "ih").chunk(1, -1)[0]
+        h = h + weights.get("fixed", torch.ones_like(h)) + 10 * weights.get("fresh", torch.ones_like(h))
+        return Step((h,), ())
+
+    def shapes(self, input_size, hidden_size, *, bias=True, proj_size=0):
+        return {"weight_ih": (hidden_size, input_size)}
+
+
+def test_masks_differ_by_sequence_and_some_by_step():
+    layer, x = nn.Recurrent(Masked(), 2, 64), torch.zeros(4, 3, 2)
+    assert str(explain(layer, x)).startswith("served by compiled")
+    output = layer(x)[0]
+    fixed, fresh = output % 10, output // 10
+    assert set(fixed.unique().tolist()) == {0, 2}
+    assert torch.equal(fixed, fixed[:1].expand(4, -1, -1))
+    assert len(fixed[0].unique(dim=0)) == 3
+    assert len(fresh.reshape(12, 64).unique(dim=0)) == 12

@@ -93,7 +93,7 @@ class _Backward:
 
     def _settle(self, node: Node, place: int, *, alone: bool = True) -> None:
         """Lets a value be computed at a place, or moved there if it has another place."""
-        if not alone or node in self.routine.home or node.width == 0 or node not in self.own:
+        if not alone or node in self.routine.home or node not in self.own:
             self._moves.append((node, place))
         else:
             self.routine.home[node] = place
