@@ -435,34 +435,36 @@ private:
             const int p = down ? slice.begin + slice.end - 1 - i : i;
             constant<kStrip>(dir.recurrent.width(p), [&](auto v) {
                 constexpr int V = v();
-                if constexpr (Kernel::products == 1 || Kernel::products == V)
-                    for (int i = 0, count; i < n; i += count) {
-                        count = std::min(rows_for(V), (i < moved ? moved : n) - i);
-                        constant<rows_for(V)>(
-                            count, [&](auto n_) { panel<n_(), V>(kernel, dir, rows + i, i < moved, p, keep); });
-                    }
+                if constexpr (Kernel::products == 1 || Kernel::products == V) {
+                    for_tiles<T, V>(moved, sizes.out, [&](auto r, int i, const Part<T>& part) {
+                        panel<r(), V>(kernel, dir, rows + i, part, p, keep);
+                    });
+                    for_tiles<T, V>(n - moved, 0, [&](auto r, int i, const Part<T>& part) {
+                        panel<r(), V>(kernel, dir, rows + moved + i, part, p, keep);
+                    });
+                }
             });
         }
     }
 
     template <int R, int V, class Kernel>
-    void panel(Kernel kernel, DirectionWeights<T>& dir, const RowPointers<T>* rows, bool moved, int p, bool keep) {
+    void panel(Kernel kernel, DirectionWeights<T>& dir, const RowPointers<T>* rows, const Part<T>& part, int p,
+               bool keep) {
         const T* before[R];
         for (int i = 0; i < R; ++i) before[i] = rows[i].h_before;
         const int unit = p * sizes.unit_vectors * lanes<T>;
-        if (products) {  // the table is larger than the nearest caches
+        if (products && part.last) {  // the table is larger than the nearest caches
             constexpr int kLine = 64 / sizeof(T);
             for (int i = 0; i < R; ++i)
                 for (int at = 0; at < V * lanes<T>; at += kLine)
                     __builtin_prefetch(rows[i].gates + unit * Kernel::stored + at);
         }
         Vec<T> acc[R][V];
-        clear<T>(acc);
-        const bool alone = R == 1 && batch.rows == 1 && !spec.invariant;
-        const int depth = moved ? sizes.out : 0;
-        if (alone) {
-            if constexpr (R == 1) tile_alone<T, V>(depth, before[0], dir.recurrent.strip(p), acc);
-        } else tile<T, R, V>(depth, before, dir.recurrent.strip(p), acc);
+        if (R == 1 && batch.rows == 1 && !spec.invariant) {
+            clear<T>(acc);
+            if constexpr (R == 1) tile_alone<T, V>(part.depth, before[0], dir.recurrent.strip(p), acc);
+        } else part.times(before, dir.recurrent.strip(p), acc);
+        if (!part.last) return;
         Vec<T> sums[R][V];  // a copy: loops over rows would keep `acc` itself in memory
 #pragma GCC unroll 8
         for (int i = 0; i < R; ++i)

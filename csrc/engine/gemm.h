@@ -12,9 +12,11 @@ namespace recurra::RECURRA_ISA {
 
 constexpr int kStrip = 4;                                  // vectors of columns in a strip of B
 constexpr int kRows = RECURRA_VECTOR_BYTES >= 64 ? 6 : 3;  // rows of a tile: its sums fill the registers
-constexpr int kChunk = 2048;                               // tokens of a weight gradient that are packed at a time
-constexpr int kBlock = 48;                                 // rows of a weight gradient that are computed together
-constexpr int kFew = 16;  // up to this number of tokens, an outer sum is mostly writing
+constexpr int kChunk = 256;  // tokens of a weight gradient that are packed at a time: they stay in the L2 cache
+constexpr int kBlock = 48;   // rows of a weight gradient that are computed together
+constexpr int kStripBytes = 32 << 10;  // of a strip that stay in the L1 cache for several tiles
+constexpr int kTiles = 8;              // tiles that read these bytes before the next ones
+constexpr int kFew = 16;               // up to this number of tokens, an outer sum is mostly writing
 
 inline int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
@@ -27,15 +29,16 @@ inline __attribute__((always_inline)) void clear(Vec<T> (&acc)[R][V]) {
         for (int v = 0; v < V; ++v) acc[i][v] = Vec<T>{};
 }
 
-// acc[i][v] += sum over k of a(i, k) * b[k][v]. `a` has one pointer per row.
+// acc[i][v] += sum over k of a(i, k) * b[k][v]. `a` has one pointer per row. `ahead`: what is read later, from b on.
 template <class T, int R, int V>
 inline __attribute__((always_inline)) void tile(int depth, const T* const* a, const T* __restrict b,
-                                                Vec<T> (&acc)[R][V]) {
+                                                Vec<T> (&acc)[R][V], int64_t ahead = 0) {
     if constexpr (is_bf16<T>) return tile_bf16<R, V>(depth, a, b, acc);
     const T* rows[R];
 #pragma GCC unroll 8
     for (int i = 0; i < R; ++i) rows[i] = a[i];
     for (int k = 0; k < depth; ++k, b += V * lanes<T>) {
+        if (R > 1) __builtin_prefetch(b + ahead, 0, 2);  // into the L2 cache
         Vec<T> column[V];
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) column[v] = load(b + v * lanes<T>);
@@ -175,11 +178,41 @@ private:
 // The value a product is added to; stream: zero, with non-temporal stores.
 enum class Start { zero, bias, old, stream };
 
+// A part of a product: some numbers of each row, with the lines of the strip that belong to them. The sums of other
+// parts are read from and written to `sums`, so the order of additions is that of the whole.
+template <class T>
+struct Part {
+    int begin, depth;
+    bool last;
+    Vec<T>* sums;
+    int64_t ahead;  // distance to a line of the next part
+
+    // acc[i][v] = the sums up to the end of this part.
+    template <int R, int V>
+    inline __attribute__((always_inline)) void times(const T* const* a, const T* strip, Vec<T> (&acc)[R][V]) const {
+        const T* from[R];
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i) from[i] = a[i] + begin;
+        if (!begin) clear<T>(acc);
+        else
+#pragma GCC unroll 8
+            for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
+                for (int v = 0; v < V; ++v) acc[i][v] = sums[i * V + v];
+        tile<T, R, V>(depth, from, strip + size_t(begin) / PackedMatrix<T>::kWord * V * lanes<T>, acc, ahead);
+        if (last) return;
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
+            for (int v = 0; v < V; ++v) sums[i * V + v] = acc[i][v];
+    }
+};
+
 template <class T, int R, int V>
-void row_tile(const T* const* a, T* const* c, int depth, const T* b, Start start, const T* bias) {
+void row_tile(const T* const* a, T* const* c, const Part<T>& part, const T* strip, Start start, const T* bias) {
     Vec<T> acc[R][V];
-    clear<T>(acc);
-    tile<T, R, V>(depth, a, b, acc);
+    part.times(a, strip, acc);
+    if (!part.last) return;
 #pragma GCC unroll 8
     for (int i = 0; i < R; ++i) {
         T* to = c[i];
@@ -203,21 +236,36 @@ inline void constant(int n, F f) {
     }
 }
 
+// Divides the product of some rows with a strip of V vectors into tiles: f(rows of the tile, its first row, part). A
+// strip that is larger than the L1 cache is divided too, so that several tiles read a part of it from there.
+template <class T, int V, class F>
+void for_tiles(int rows, int depth, F f) {
+    constexpr int most = rows_for(V), group = kTiles * most;
+    constexpr int line = V * RECURRA_VECTOR_BYTES / PackedMatrix<T>::kWord, part = kStripBytes / line / 64 * 64;
+    constexpr int64_t next = kStripBytes / sizeof(T);  // each tile fetches one of the V vectors
+    const int step = rows > most ? part : std::max(depth, 1);
+    Vec<T> sums[group * V];
+    for (int first = 0; first < rows; first += group)
+        for (int k = 0; k == 0 || k < depth; k += step)
+            for (int i = first; i < std::min(first + group, rows); i += most)
+                constant<most>(std::min(most, std::min(first + group, rows) - i), [&](auto n) {
+                    f(n, i,
+                      Part<T>{k, std::min(step, depth - k), k + step >= depth, sums + (i - first) * V,
+                              next + i / most % V * lanes<T>});
+                });
+}
+
 // c(i) (+)= a(i) · B for rows given by pointers and the strips [begin, end). The stride of strips in c is `apart`.
 template <class T>
 void rows_times(int rows, const T* const* a, T* const* c, const PackedMatrix<T>& b, int begin, int end, int apart,
                 Start start, const T* bias = nullptr) {
     for (int s = begin; s < end; ++s)
         constant<kStrip>(b.width(s), [&](auto v) {
-            constexpr int most = rows_for(v());
-            for (int i = 0; i < rows; i += most) {
-                const int r = std::min(most, rows - i);
-                T* out[most];
-                for (int j = 0; j < r; ++j) out[j] = c[i + j] + s * apart;
-                constant<most>(r, [&](auto n) {
-                    row_tile<T, n(), v()>(a + i, out, b.depth, b.strip(s), start, bias ? bias + s * apart : nullptr);
-                });
-            }
+            for_tiles<T, v()>(rows, b.depth, [&](auto n, int i, const Part<T>& part) {
+                T* out[n()];
+                for (int j = 0; j < n(); ++j) out[j] = c[i + j] + s * apart;
+                row_tile<T, n(), v()>(a + i, out, part, b.strip(s), start, bias ? bias + s * apart : nullptr);
+            });
         });
 }
 template <class T>

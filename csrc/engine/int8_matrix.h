@@ -37,6 +37,7 @@ public:
     void set(const float* x, int n) {
         constexpr int L = lanes<float>;
         high.resize(round_up(n, 4 * L)), low.resize(high.size());
+        std::fill(high.begin() + round_up(n, L), high.end(), 0), std::fill(low.begin() + round_up(n, L), low.end(), 0);
         Ints most{};
         for (int i = 0; i < n; i += L) {
             const Ints size = bits_of(load_part(x + i, n - i)) & INT32_MAX;
@@ -161,7 +162,7 @@ void tile_int8(int words, const Int8Input& x, const uint8_t* __restrict packed, 
 
 class Int8Matrix {
 public:
-    static constexpr int kPart = 4;
+    static constexpr int kFaster = 3;
     typedef Int8Input Input;
 
     void pack(PackedMatrix<float>& m) {

@@ -30,7 +30,8 @@ constexpr int kSpins = 4000;  // some tens of microseconds: the gap between two 
 int64_t now() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
 
 const int cores = std::max(1, int(std::thread::hardware_concurrency()));
-MovingCost start_cost(2000), meeting_cost(1000);  // until they are measured
+MovingCost start_costs[] = {MovingCost(2000), MovingCost(1000)}, meeting_cost(1000);  // until they are measured
+MovingCost& start_cost(Team team) { return start_costs[int(team)]; }
 std::atomic<const ThreadCosts*> replaced{nullptr};
 std::atomic<double> measure_after{5e7};  // nanoseconds of work without an observation
 
@@ -61,6 +62,25 @@ public:
 #endif
 };
 
+// Notices that other programs or threads hold up the threads of a team. One long wait may be chance. More than a third of
+// the last dozen is not; then the team is not used for a while.
+class Crowding {
+public:
+    bool noticed() const { return until_.load() && now() <= until_.load(); }
+    void count_wait() { waits_.fetch_add(1, std::memory_order_relaxed); }
+    void count_long_wait() { long_waits_.fetch_add(1, std::memory_order_relaxed); }
+    void look_back() {
+        if (waits_.load(std::memory_order_relaxed) < 12) return;
+        if (long_waits_.exchange(0) > 4) until_.store(now() + kApart);
+        waits_.store(0, std::memory_order_relaxed);
+    }
+
+private:
+    static constexpr int64_t kApart = 500'000'000;  // nanoseconds
+    std::atomic<int64_t> until_{0};
+    std::atomic<int> waits_{0}, long_waits_{0};
+};
+
 // The OpenMP threads of torch. After an operation of torch they spin for milliseconds; additional threads would compete
 // with them for the cores. So if the GNU OpenMP library is loaded, the work runs on its threads. The library is not
 // linked, only looked up. If other programs use the cores, the spinning costs us our share of them: when threads wait
@@ -71,10 +91,7 @@ public:
         static const OpenMPPool found;
         return found;
     }
-    bool available() const {
-        return run_ && number_ && size_ && inside_ && !inside_() &&
-               (!crowded_until_.load() || now() > crowded_until_.load());
-    }
+    bool available() const { return run_ && number_ && size_ && inside_ && !inside_() && !crowding_.noticed(); }
 
     // Does nothing and returns false if there are fewer threads than shares.
     template <class F>
@@ -100,27 +117,18 @@ public:
                     if (i == kSpins) began = now();
                     pause(i, t.shares);
                 }
-                if (t.self->number_() == 0) t.self->waits_.fetch_add(1, std::memory_order_relaxed);
+                if (t.self->number_() == 0) t.self->crowding_.count_wait();
                 // long, also compared with the work: shares are never quite equal
-                if (began && now() - began > std::max(kLong, (began - start) / 3))
-                    t.self->long_waits_.fetch_add(1, std::memory_order_relaxed);
+                if (began && now() - began > std::max(kLong, (began - start) / 3)) t.self->crowding_.count_long_wait();
             },
             &team, unsigned(shares), 0);
-        look_back();
+        crowding_.look_back();
         return team.complete.load(std::memory_order_relaxed);
     }
 
 private:
-    static constexpr int64_t kLong = 2'000'000, kApart = 500'000'000;  // nanoseconds
-    mutable std::atomic<int64_t> crowded_until_{0};
-    mutable std::atomic<int> waits_{0}, long_waits_{0};
-
-    // One long wait may be chance. More than a third of the last dozen is not.
-    void look_back() const {
-        if (waits_.load(std::memory_order_relaxed) < 12) return;
-        if (long_waits_.exchange(0) > 4) crowded_until_.store(now() + kApart);
-        waits_.store(0, std::memory_order_relaxed);
-    }
+    static constexpr int64_t kLong = 2'000'000;  // nanoseconds
+    mutable Crowding crowding_;
 
     void (*run_)(void (*)(void*), void*, unsigned, unsigned) = nullptr;
     int (*number_)() = nullptr;
@@ -151,11 +159,11 @@ public:
     explicit Pool(bool child) : openmp_(child ? nullptr : &OpenMPPool::threads()) {}
 
     // Does nothing and returns false if another thread of the program uses the pool.
-    bool run(int shares, Work work) {
+    bool run(int shares, Work work, Team team) {
         std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
         if (!turn.owns_lock()) return false;
-        work_ = &work, shares_ = shares, begun_ = now();
-        if (openmp_ && openmp_->available()) {
+        work_ = &work, shares_ = shares, team_ = team, begun_ = now();
+        if (openmp_ && (team == Team::shared || crowding_.noticed()) && openmp_->available()) {
             const bool done = openmp_->run(shares, [this](int share) { guarded(share); });
             if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
             return done;
@@ -170,9 +178,16 @@ public:
             std::lock_guard<std::mutex> lock(mutex_);
             round_.fetch_add(1, std::memory_order_release);
         }
-        if (asleep_.load() > 0) wake_.notify_all();
+        const bool asleep = asleep_.load() > 0;
+        if (asleep) wake_.notify_all();
         guarded(0);
+        const int64_t began = team == Team::brief ? now() : 0;
         for (int i = 0; left_.load(std::memory_order_acquire) > 0; ++i) pause(i, shares);
+        if (team == Team::brief && !asleep) {
+            crowding_.count_wait();
+            if (now() - began > kLong) crowding_.count_long_wait();
+            crowding_.look_back();
+        }
         if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
         return true;
     }
@@ -194,7 +209,7 @@ private:
     }
 
     void guarded(int share) {
-        if (share && share + 1 == shares_) start_cost.observe(double(now() - begun_), shares_);
+        if (share && share + 1 == shares_) start_cost(team_).observe(double(now() - begun_), shares_);
         try {
             ScopedFlushDenormals flush;
             (*work_)(share);
@@ -204,7 +219,10 @@ private:
         }
     }
 
+    static constexpr int64_t kLong = 50'000;  // nanoseconds, for work of some microseconds
+
     const OpenMPPool* const openmp_;
+    Crowding crowding_;  // of threads with brief work, for example by spinning threads of torch
     std::mutex turn_, mutex_;
     std::condition_variable wake_;
     std::vector<std::thread> workers_;
@@ -212,12 +230,13 @@ private:
     std::atomic<int> left_{0}, asleep_{0};
     const Work* work_ = nullptr;
     int shares_ = 0;
+    Team team_ = Team::shared;
     int64_t begun_ = 0;  // time at the start of the work
     std::exception_ptr error_;
 };
 
 Pool* pool = nullptr;
-std::once_flag once, measured;
+std::once_flag once, measured[2];
 
 void start() {
     pool = new Pool(false);  // never destroyed: its threads may outlive every static object
@@ -226,43 +245,46 @@ void start() {
 
 // Observes some starts and meetings of two threads. Takes some tens of microseconds, or some milliseconds if other
 // programs use the cores. It is repeated so seldom that it takes less than a hundredth of the time.
-void measure() {
+void measure(Team team) {
     constexpr int kStarts = 16, kMeetings = 64;
     const int64_t begin = now(), end = begin + 1'000'000;
     if (cores == 1) return;
     for (int i = 0; i < kStarts && now() < end; ++i)
-        if (!together(2, [](int) {})) return;
+        if (!together(2, [](int) {}, team)) return;
     Barrier meeting(2, 2);
     std::atomic<bool> late{false};
-    together(2, [&](int share) {
-        for (int i = 0; i < kMeetings; ++i) {
-            if (!share) late.store(now() > end, std::memory_order_relaxed);
-            meeting.wait();
-            const bool stop = late.load(std::memory_order_relaxed);
-            meeting.wait();  // both have read the same
-            if (stop) return;
-        }
-    });
+    together(
+        2,
+        [&](int share) {
+            for (int i = 0; i < kMeetings; ++i) {
+                if (!share) late.store(now() > end, std::memory_order_relaxed);
+                meeting.wait();
+                const bool stop = late.load(std::memory_order_relaxed);
+                meeting.wait();  // both have read the same
+                if (stop) return;
+            }
+        },
+        team);
     measure_after.store(std::max(5e7, 500. * double(now() - begin)));
 }
 
 }  // namespace
 
-int threads_for(int64_t work, int64_t microsecond, int64_t most, int64_t meetings) {
+int threads_for(int64_t work, int64_t microsecond, int64_t most, int64_t meetings, Team team) {
     const double nanoseconds = 1000. * double(work) / double(microsecond);
     if (most <= 1) return 1;
     if (const ThreadCosts* costs = replaced.load()) return costs->threads_for(nanoseconds, most, meetings);
     if (nanoseconds < 100) return 1;  // less than any cost: a program with only small calls starts no threads
-    std::call_once(measured, measure);
+    std::call_once(measured[int(team)], measure, team);
     const double limit = measure_after.load(std::memory_order_relaxed);
-    const bool old = start_cost.is_old(nanoseconds, limit);
-    if ((meetings && meeting_cost.is_old(nanoseconds, limit)) || old) measure();
-    return thread_costs().threads_for(nanoseconds, most, meetings);
+    const bool old = start_cost(team).is_old(nanoseconds, limit);
+    if ((meetings && meeting_cost.is_old(nanoseconds, limit)) || old) measure(team);
+    return thread_costs(team).threads_for(nanoseconds, most, meetings);
 }
 
-ThreadCosts thread_costs() {
+ThreadCosts thread_costs(Team team) {
     const ThreadCosts* costs = replaced.load();
-    return costs ? *costs : ThreadCosts{start_cost.value(), meeting_cost.value(), cores};
+    return costs ? *costs : ThreadCosts{start_cost(team).value(), meeting_cost.value(), cores};
 }
 
 void replace_costs(const ThreadCosts* costs) { replaced.store(costs); }
@@ -273,9 +295,9 @@ void parallel(int shares, Work work) {
     for (int i = 0; i < shares; ++i) work(i);  // one thread is faster than waiting
 }
 
-bool together(int shares, Work work) {
+bool together(int shares, Work work, Team team) {
     std::call_once(once, start);
-    return pool->run(shares, work);
+    return pool->run(shares, work, team);
 }
 
 void Barrier::wait() {

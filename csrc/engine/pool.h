@@ -22,13 +22,18 @@ private:
     void (*call_)(const void*, int);
 };
 
+// The threads that work. shared: those of torch where there are any. They spin after each operation of torch, and more
+// threads would compete with them. brief: threads of the engine, for work of some microseconds. They begin and end three
+// times as fast. If they are held up, because those of torch spin, the threads of torch work instead for a while.
+enum class Team { shared, brief };
+
 // Returns the number of threads for some work, at least one and at most `most`. `microsecond` is the work that one
 // thread does in about a microsecond, and `meetings` how often the threads wait for each other meanwhile. The costs of
 // threads are measured before the first decision. They follow what the calls observe.
-int threads_for(int64_t work, int64_t microsecond, int64_t most, int64_t meetings = 0);
+int threads_for(int64_t work, int64_t microsecond, int64_t most, int64_t meetings = 0, Team team = Team::shared);
 
 // Returns the costs that decide now.
-ThreadCosts thread_costs();
+ThreadCosts thread_costs(Team team = Team::shared);
 // Replaces the measured costs, for tests. Null: the measured ones decide again.
 void replace_costs(const ThreadCosts* costs);
 
@@ -47,7 +52,7 @@ void in_turn(int items, int threads, const F& work) {
 
 // Like `parallel`, but all shares run at the same time, so they may wait for each other. Does nothing and returns false
 // if the threads are not free.
-bool together(int shares, Work work);
+bool together(int shares, Work work, Team team = Team::shared);
 
 // A barrier for the shares of one call of `together`. Observes the waiting time of one round in `every`.
 class Barrier {

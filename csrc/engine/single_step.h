@@ -34,11 +34,13 @@ public:
 
     void run() {
         const int64_t work = spec.batch * spec.layers * sizes.work(0);
-        const int n =
-            threads_for(work, kStepMicrosecond<T>, std::min(spec.threads, sizes.units / lanes<T>), 2 * spec.layers);
+        const int n = threads_for(work, kStepMicrosecond<T>, std::min(spec.threads, sizes.units / lanes<T>),
+                                  2 * (spec.layers - 1) + (sizes.projects ? spec.layers : 0), Team::brief);
         Barrier meeting(n);
-        if (n > 1 && together(n, [&](int share) { rows(share, n, &meeting); })) return;
-        parallel(1, [&](int) { rows(0, 1, nullptr); });
+        read(0);
+        if (n == 1 || !together(n, [&](int share) { rows(share, n, &meeting); }, Team::brief))
+            parallel(1, [&](int) { rows(0, 1, nullptr); });
+        write(spec.layers - 1);
     }
 
 private:
@@ -50,15 +52,16 @@ private:
             if (meeting) meeting->wait();
         };
         for (int layer = 0; layer < spec.layers; ++layer) {
-            for (int64_t seq = 0; seq < spec.batch && !share; ++seq) read(seq, layer);
-            meet();
+            if (layer) {
+                meet();
+                if (!share) write(layer - 1), read(layer);
+                meet();
+            }
             if (spec.batch == 1) units<OneRow>(layer, begin, end, recurrent);
             else units<SomeRows>(layer, begin, end, recurrent);
+            if (!sizes.projects) continue;
             meet();
-            for (int64_t seq = 0; seq < spec.batch && !share; ++seq) {
-                if (sizes.projects) project(seq, layer);
-                write(seq, layer);
-            }
+            for (int64_t seq = 0; seq < spec.batch && !share; ++seq) project(seq, layer);
         }
     }
     Row row(int64_t seq) const {
@@ -81,12 +84,18 @@ private:
     static void fill(T* to, const T* from, int n) {
         for (int i = 0; i < n; i += lanes<T>) store(to + i, from ? load_part(from + i, n - i) : Vec<T>{});
     }
+    void read(int layer) {
+        for (int64_t seq = 0; seq < spec.batch; ++seq) read(seq, layer);
+    }
     void read(int64_t seq, int layer) {
         const int64_t index = layer * spec.batch + seq;
         const Row to = row(seq);
         fill(to.x, layer ? to.h : in.x.data + seq * in.x.batch, sizes.inputs(layer));
         fill(to.h_before, in.h0 ? in.h0 + index * sizes.out : nullptr, sizes.out);
         if (sizes.lstm) fill(to.c_before, in.c0 ? in.c0 + index * sizes.hidden : nullptr, sizes.hidden);
+    }
+    void write(int layer) {
+        for (int64_t seq = 0; seq < spec.batch; ++seq) write(seq, layer);
     }
     void write(int64_t seq, int layer) {
         const int64_t index = layer * spec.batch + seq;

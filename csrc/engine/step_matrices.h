@@ -1,5 +1,5 @@
 // Packed weights of a step session, in float32 (float64) and in bfloat16. A matrix has a type `Input` for the vector that
-// it is multiplied with, and the weights that a step reads per float32 weight: `kPart`.
+// it is multiplied with. `kFaster`: how many times faster than float32 a step is about.
 #pragma once
 #include "weights.h"
 
@@ -8,7 +8,7 @@ namespace recurra::RECURRA_ISA {
 template <class T>
 class ExactMatrix {
 public:
-    static constexpr int kPart = 1;
+    static constexpr int kFaster = 1;
     struct Input {
         const T* x;
         void set(const T* x_, int) { x = x_; }
@@ -61,7 +61,7 @@ inline __attribute__((always_inline)) void tile_bf16_words(int depth, const floa
 // Weights in bfloat16, in the order of a packed matrix. The numbers of k and k + 1 share a word.
 class Bf16Matrix {
 public:
-    static constexpr int kPart = 2;
+    static constexpr int kFaster = 2;
     typedef Bf16Input Input;
     void pack(PackedMatrix<float>& m) {
         depth = m.depth, side = m.side;

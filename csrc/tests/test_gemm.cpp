@@ -38,7 +38,7 @@ double tolerance() {
 template <class T>
 void test_rows_times_matrix() {
     for (int rows : {1, 2, 5, 6, 7, 13, 100})
-        for (int depth : {1, 3, 64})
+        for (int depth : {1, 3, 64, 700})
             for (int columns : {1, 15, 16, 17, 64, 65, 150}) {
                 const auto a = draw<T>(size_t(rows) * depth), b = draw<T>(size_t(depth) * columns);
                 const int ld = round_up(columns, lanes<T>);

@@ -13,7 +13,14 @@ void test_pool() {
     const auto count = [](int shares) {
         std::atomic<int> sum{0};
         recurra::parallel(shares, [&](int i) { sum += i + 1; });
-        return sum == shares * (shares + 1) / 2;
+        if (sum != shares * (shares + 1) / 2) return false;
+        for (recurra::Team team : {recurra::Team::brief, recurra::Team::shared}) {
+            sum = 0;
+            const bool done = recurra::together(shares, [&](int i) { sum += i + 1; }, team);
+            if (sum != (done ? shares * (shares + 1) / 2 : 0))
+                return false;  // not done: another caller has the threads
+        }
+        return true;
     };
     for (int i = 0; i < 2000; ++i) check(count(1 + i % 5), "pool");
     bool thrown = false;

@@ -6,7 +6,7 @@
 
 namespace recurra {
 
-int threads_for(int64_t, int64_t, int64_t, int64_t) { return 1; }
+int threads_for(int64_t, int64_t, int64_t, int64_t, Team) { return 1; }
 
 void replace_costs(const ThreadCosts*) {}
 
@@ -14,7 +14,7 @@ void parallel(int shares, Work work) {
     for (int i = 0; i < shares; ++i) work(i);
 }
 
-bool together(int, Work) { return false; }
+bool together(int, Work, Team) { return false; }
 
 void Barrier::wait() {}
 
