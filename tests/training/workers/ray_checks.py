@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import ray
 import torch
 
@@ -66,19 +68,23 @@ def local() -> dict[str, Any]:
 
 def command() -> dict[str, Any]:
     """The command line: a run with two workers, which Ctrl-C ends and one process continues."""
-    table = FOLDER / "reviews.csv"
-    rows = zip(*texts(640), strict=True)
-    table.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows), encoding="utf-8")
+    os.chdir(FOLDER)  # relative names, as users write them
+    os.environ["RECURRA_LARGE_MB"] = "0"  # the workers read the data in pieces
+    Path("reviews").mkdir()
+    columns = dict(zip(("text", "label"), texts(640), strict=True))
+    for i in range(16):  # more than one pool: the workers encode pieces too
+        pq.write_table(pa.table({name: rows[i::16] for name, rows in columns.items()}), f"reviews/{i}.parquet")
     options = ["--input", "text", "--target", "label", "--hidden-size", "16", "--epochs", "600", "--patience", "600"]
     options += ["--checkpoint-minutes", "0"]
-    fit = [sys.executable, "-m", "recurra", "fit", "classify", str(table), *options, "--out", str(FOLDER / "made")]
+    fit = [sys.executable, "-m", "recurra", "fit", "classify", "reviews", *options, "--out", "made"]
     run = subprocess.Popen([*fit, "--workers", "2", "--threads-per-worker", "1"], stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + LONGEST
-    while not step_of(FOLDER / "made.training" / "last.ckpt") and time.monotonic() < end:
+    last = Path("made.training", "last.ckpt")
+    while not step_of(last) and run.poll() is None and time.monotonic() < end:
         time.sleep(0.2)
     run.send_signal(signal.SIGINT)
     said = run.communicate(timeout=LONGEST)[1]
-    step = step_of(FOLDER / "made.training" / "last.ckpt")
+    step = step_of(last)
     again = subprocess.run([*fit, "--resume"], stderr=subprocess.PIPE, text=True)
     return {"code": run.returncode, "said": said, "step": step, "resumed": again.returncode, "end": again.stderr}
 

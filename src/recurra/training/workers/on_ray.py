@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,7 @@ def _run(ray: Any, job: tuple[Any, ...], settings: Settings, workers: Workers, t
                 "threads": threads,
                 "board": board,
                 "logs": logs is not None,
+                "folder": os.getcwd(),
             },
             torch_config=TorchConfig(backend="nccl" if gpu else "gloo", timeout_s=600),
             scaling_config=ScalingConfig(
@@ -147,6 +149,8 @@ def _work(config: dict[str, Any]) -> None:
     from recurra.training.logs.relay import BoardLogger
     from recurra.training.loop import train
 
+    with suppress(OSError):  # Ray has changed it; the folder of the command is missing where disks are not shared
+        os.chdir(config["folder"])
     context, board = get_context(), config["board"]
     group = Group(context.get_world_rank(), context.get_world_size())
     group = replace(group, hosts=tuple(group.gather(socket.gethostname())))
