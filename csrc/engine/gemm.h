@@ -386,13 +386,16 @@ private:
 template <class T>
 struct ManyDots {
     static constexpr int kMost = kRows;
-    Dots<T> of[kMost];
+
+    // Returns the sums of a vector, see `Dots::total`.
+    Vec<T> total(int vector) { return of[vector].total(); }
 
     void add(const T* w, int first, int rows, int depth, const T* const* x, int vectors) {
         constant<kMost>(vectors, [&](auto n) { add_to<n()>(w, first, rows, depth, x); });
     }
 
 private:
+    Dots<T> of[kMost];
     static constexpr int kAtOnce = std::min(4, lanes<T>);  // rows of the matrix whose sums fill the registers
 
     template <int N>
@@ -447,7 +450,7 @@ void matrix_times(int rows, const T* w, int depth, const T* const* x, int vector
             const int n = std::min(ManyDots<T>::kMost, vectors - j);
             ManyDots<T> dots;
             dots.add(w, i, rows, depth, x + j, n);
-            for (int k = 0; k < n; ++k) store(out + (j + k) * apart + i, dots.of[k].total());
+            for (int k = 0; k < n; ++k) store(out + (j + k) * apart + i, dots.total(k));
         }
 }
 

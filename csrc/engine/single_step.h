@@ -58,7 +58,7 @@ private:
                 meet();
             }
             if (spec.batch == 1) units<OneRow>(layer, begin, end, recurrent);
-            else units<SomeRows>(layer, begin, end, recurrent);
+            else units<ManyDots<T>>(layer, begin, end, recurrent);
             if (!sizes.projects) continue;
             meet();
             for (int64_t seq = 0; seq < spec.batch && !share; ++seq) project(seq, layer);
@@ -109,7 +109,7 @@ private:
         return spec.bias ? load_part(weight(layer, which) + gate * sizes.hidden + u, sizes.hidden - u) : Vec<T>{};
     }
 
-    // Products with one or several sequences.
+    // Products with one sequence, with the names of `ManyDots`.
     struct OneRow {
         static constexpr int kMost = 1;
         Dots<T> dots;
@@ -118,14 +118,6 @@ private:
             dots.add(w, first, rows, depth, *x);
         }
         inline __attribute__((always_inline)) Vec<T> total(int) { return dots.total(); }
-    };
-    struct SomeRows {
-        static constexpr int kMost = ManyDots<T>::kMost;
-        ManyDots<T> dots;
-        void add(const T* w, int first, int rows, int depth, const T* const* x, int n) {
-            dots.add(w, first, rows, depth, x, n);
-        }
-        Vec<T> total(int i) { return dots.of[i].total(); }
     };
 
     template <class Products>

@@ -99,7 +99,7 @@ def _run(ray: Any, job: tuple[Any, ...], settings: Settings, workers: Workers, t
                 "threads": threads,
                 "board": board,
                 "logs": logs is not None,
-                "folder": os.getcwd(),
+                "folder": Path.cwd(),
             },
             torch_config=TorchConfig(backend="nccl" if gpu else "gloo", timeout_s=600),
             scaling_config=ScalingConfig(
