@@ -99,6 +99,7 @@ template <int V>
 __attribute__((target(RECURRA_VNNI), noinline)) void tile_vnni(int words, const Int8Input& x,
                                                                const uint8_t* __restrict packed, Int8Sums<V>& sums) {
     Ints high[V], low[V];
+#pragma GCC unroll 4
     for (int v = 0; v < V; ++v) high[v] = low[v] = Ints{};
     for (int j = 0; j < words; ++j, packed += V * RECURRA_VECTOR_BYTES) {
         int32_t upper, lower;
@@ -116,6 +117,7 @@ __attribute__((target(RECURRA_VNNI), noinline)) void tile_vnni(int words, const 
 #endif
         }
     }
+#pragma GCC unroll 4
     for (int v = 0; v < V; ++v) sums.high[v] = high[v], sums.low[v] = low[v];
 }
 #else
@@ -141,6 +143,7 @@ template <int V>
 void tile_int8(int words, const Int8Input& x, const uint8_t* __restrict packed, Int8Sums<V>& sums) {
     typedef int16_t Shorts __attribute__((vector_size(RECURRA_VECTOR_BYTES)));
     Ints high[V], low[V];
+#pragma GCC unroll 4
     for (int v = 0; v < V; ++v) high[v] = low[v] = Ints{};
     for (int j = 0; j < words; ++j, packed += V * RECURRA_VECTOR_BYTES) {
         int32_t upper, lower;
@@ -157,6 +160,7 @@ void tile_int8(int words, const Int8Input& x, const uint8_t* __restrict packed, 
             low[v] = add_pairs(add_pairs(low[v], even, even_low), odd, odd_low);
         }
     }
+#pragma GCC unroll 4
     for (int v = 0; v < V; ++v) sums.high[v] = high[v], sums.low[v] = low[v];
 }
 

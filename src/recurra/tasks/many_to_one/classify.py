@@ -28,8 +28,8 @@ from .metrics.own import Judged, extended
 from .metrics.plot import MOST_NAMES, draw_matrix
 from .objective import PooledObjective, as_weights, joined
 from .running import ClassTotals
-from .scan import ClassScan
 from .service import ClassifyService
+from .targets import ClassScan
 
 DTYPES = ("str", "bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
 DTYPES += ("float16", "float32", "float64")

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from recurra._util.schema import Record, check, parse_json
 from recurra.errors import UsageError
+from recurra.tasks.base import Estimator
+
+from .objective import joined
 
 FILE = "calibration.json"
 """Name of the file of scores in a model folder."""
@@ -118,6 +123,74 @@ class Calibration:
         if len(found.scores) != outputs:
             raise ValueError(f"{FILE} has {len(found.scores)} lists of scores, not {outputs}")
         return cls(np.array(found.scores, np.float64).T)
+
+
+class WithCoverage(Estimator):
+    """Base of the estimators whose answers are sets or intervals with a stated coverage."""
+
+    calibration_: Calibration | None
+
+    # what a task defines
+
+    def _scores(self, output: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """How wrong the outputs are for encoded targets, for the calibration: `(batch, outputs)`."""
+        raise NotImplementedError
+
+    region_size: ClassVar[str]
+    """Key of the mean size of the answers with a stated coverage, in an evaluation."""
+    without_limit: ClassVar[str]
+    """What these answers are if there are too few data for the calibration."""
+
+    def regions(self, output: np.ndarray, target: np.ndarray, coverage: float) -> tuple[np.ndarray, np.ndarray]:
+        """Returns whether answers with a stated coverage hold the targets, and how large they are.
+
+        Args:
+            output: outputs of the network, `(batch, outputs)`.
+            target: encoded targets.
+            coverage: see `evaluate`.
+
+        Returns:
+            Two arrays `(batch, targets)`.
+        """
+        raise NotImplementedError
+
+    # for users
+
+    def calibrate(self, X: Any, y: Any) -> Self:
+        """Calibrates the sets or intervals of a fitted model, instead of the validation data of `fit`.
+
+        Args:
+            X: sequences that training did not use, as in `fit`.
+            y: their targets; sequences whose target is missing are left out.
+
+        Returns:
+            The estimator itself.
+        """
+        check_is_fitted(self, "network_")
+        self._calibrate_on(self._observed(self._labelled(X, y, None), self._objective()))
+        return self
+
+    def _calibrate_on(self, observed: list[Any]) -> None:
+        output, target, _ = joined(observed)
+        self.calibration_ = Calibration.of(self._scores(output, target))
+
+    def calibration(self) -> Calibration:
+        """Returns the scores behind answers with a stated coverage.
+
+        Raises:
+            UsageError: nothing was held out in training, and `calibrate` was not called.
+        """
+        check_is_fitted(self, "network_")
+        if self.calibration_ is None:
+            raise UsageError(NOT_CALIBRATED)
+        return self.calibration_
+
+    def _limits(self, coverage: float) -> np.ndarray:
+        """Limits of the scores `(outputs,)`, with a warning if there are too few data for the calibration."""
+        note = self.calibration().note(coverage, self.without_limit)
+        if note:
+            warnings.warn(note, stacklevel=3)
+        return self.calibration().limits(coverage)
 
 
 def coverage_metrics(coverage: float, covered: Any, sizes: Any, name: str) -> dict[str, Any]:

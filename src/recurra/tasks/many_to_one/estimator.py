@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -21,7 +20,7 @@ from recurra.data import ENCODERS, AudioEncoder, SeriesEncoder, TextEncoder
 from recurra.data.batching.batches import Batches, Shuffled, batches_of, to_device
 from recurra.data.batching.split import hold_out_stratified
 from recurra.data.batching.store import SequenceStore
-from recurra.data.columns.inputs import Arrays, Texts, as_column, as_sequences, is_empty, is_missing
+from recurra.data.columns.inputs import Arrays, Texts, as_sequences, is_empty, is_missing
 from recurra.data.encoders.logmel import HOP
 from recurra.data.files.audio import Recordings
 from recurra.data.pieces import PieceColumn
@@ -43,12 +42,11 @@ from recurra.tasks.tuning.space import Space, declared
 from recurra.training.extensions import KNOWN
 from recurra.training.settings import Run, Settings
 
-from .conformal import FILE, NOT_CALIBRATED, Calibration, coverage_metrics
+from .conformal import FILE, Calibration, WithCoverage, coverage_metrics
 from .metrics.groups import as_groups, measure_groups
 from .network import PooledNetwork, states_of_steps, vectors_of_rows
 from .objective import PooledObjective, as_weights, joined, order_sentence
-from .running import RunningEvaluation, Totals
-from .scan import TargetScan
+from .running import RunningEvaluation
 from .series.ensemble import Ensemble, one_network
 from .series.presets import (
     Selection,
@@ -61,6 +59,7 @@ from .series.presets import (
 )
 from .simple.fit import Fitted, cross_validate, fit_models
 from .simple.models import KINDS, Constant, Problem
+from .targets import WithTargets
 
 AUDIO_FRAMES = 3
 """Spectra, one every 10 ms, that make one step of the network."""
@@ -88,7 +87,7 @@ SMALL = 500
 
 
 @dataclass(eq=False, repr=False)
-class SequenceEstimator(Embedding, WithVectors):
+class SequenceEstimator(WithTargets, Embedding, WithVectors, WithCoverage):
     """Base of the estimators that give each sequence one output, see `SequenceClassifier`."""
 
     dropout: float | None = None  # type: ignore[assignment]  # None: by the kind of the sequences, see `defaults`
@@ -157,112 +156,6 @@ class SequenceEstimator(Embedding, WithVectors):
 
     chosen_ = alias("chosen_", "resolved_params_")
 
-    # what a task defines
-
-    def _column(self, y: Any, rows: int, name: str = "y") -> np.ndarray:
-        """Targets as an array with one row for each sequence, see `as_column`."""
-        return as_column(y, rows, name)
-
-    @property
-    def target_kind(self) -> str:
-        """What a sequence has: a class (`"classes"`), `"labels"` or `"numbers"`."""
-        raise NotImplementedError
-
-    def _may_have_members(self, y: np.ndarray) -> bool:
-        """Whether several networks may be averaged for these targets."""
-        return True
-
-    def _fit_targets(self, y: np.ndarray) -> None:
-        """Learns from the training targets what their encoding needs (classes, scale)."""
-        raise NotImplementedError
-
-    def _encode_targets(self, y: np.ndarray) -> Tensor:
-        """Targets as the loss wants them."""
-        raise NotImplementedError
-
-    def _output_size(self) -> int:
-        """Width of the network's output."""
-        raise NotImplementedError
-
-    def _answers(self, outputs: np.ndarray) -> np.ndarray:
-        """Returns probabilities or numbers in the unit of the targets for outputs of the network."""
-        raise NotImplementedError
-
-    def _constant(self, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """The best constant output for encoded targets, `(outputs,)`."""
-        raise NotImplementedError
-
-    def _targets_count(self) -> int:
-        """Number of answers of a sequence: one, or the number of targets of a regression."""
-        return 1
-
-    def _scores(self, output: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """How wrong the outputs are for encoded targets, for the calibration: `(batch, outputs)`."""
-        raise NotImplementedError
-
-    region_size: ClassVar[str]
-    """Key of the mean size of the answers with a stated coverage, in an evaluation."""
-    without_limit: ClassVar[str]
-    """What these answers are if there are too few data for the calibration."""
-
-    def regions(self, output: np.ndarray, target: np.ndarray, coverage: float) -> tuple[np.ndarray, np.ndarray]:
-        """Returns whether answers with a stated coverage hold the targets, and how large they are.
-
-        Args:
-            output: outputs of the network, `(batch, outputs)`.
-            target: encoded targets.
-            coverage: see `evaluate`.
-
-        Returns:
-            Two arrays `(batch, targets)`.
-        """
-        raise NotImplementedError
-
-    def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
-        """Weight of each sequence in the loss and in the metric that chooses the best epoch."""
-        return weights
-
-    def new_totals(self, detailed: bool = False) -> Totals:
-        """Returns empty sums for the metrics of the task.
-
-        Args:
-            detailed: whether they give the detailed metrics too.
-        """
-        raise NotImplementedError
-
-    def running_evaluation(self, coverage: float | None = None) -> RunningEvaluation:
-        """Returns an object that evaluates the model on parts of a data set, as `evaluate` does on all of it.
-
-        Args:
-            coverage: see `evaluate`.
-        """
-        check_is_fitted(self, "network_")
-        return RunningEvaluation(self, coverage)
-
-    def target_scan(self) -> TargetScan:
-        """Returns an object that learns the encoding of targets from parts of them."""
-        raise NotImplementedError
-
-    def target_weights(self, counts: np.ndarray) -> np.ndarray | None:
-        """Returns the weight of each class in the loss, for data larger than memory; None for no weights.
-
-        Args:
-            counts: number of sequences of each class.
-        """
-        return None
-
-    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
-        """Returns the groups whose proportions the validation split keeps; None for none."""
-        return None
-
-    def _target_config(self) -> dict[str, Any]:
-        """Returns the result of `_fit_targets`, for the model folder."""
-        raise NotImplementedError
-
-    def _load_targets(self, config: dict[str, Any]) -> None:
-        """The reverse of `_target_config`."""
-        raise NotImplementedError
-
     # fitting
 
     def fit(
@@ -301,7 +194,7 @@ class SequenceEstimator(Embedding, WithVectors):
             DataError: the data cannot be used; the message says where and why.
             UsageError: an argument is out of its range (it is a ValueError).
         """
-        self.calibration_: Calibration | None = None
+        self.calibration_ = None
         return self._fit(
             X,
             y,
@@ -498,16 +391,6 @@ class SequenceEstimator(Embedding, WithVectors):
         store = self._store(sequences, checkpoint.file("validation.arrow"))
         return self._batches(store, known, self._targets_of(y, known), self._weigh(y, None), None)
 
-    def _targets_of(self, y: np.ndarray, known: np.ndarray) -> Tensor:
-        """Encoded targets of all rows; 0 where they are not known."""
-        try:
-            encoded = self._encode_targets(y[known])
-        except DataError as error:
-            raise DataError(str(error), None if error.row is None else int(np.flatnonzero(known)[error.row])) from None
-        targets = encoded.new_zeros(len(y), *encoded.shape[1:])
-        targets[torch.from_numpy(known)] = encoded
-        return targets
-
     def _store(self, sequences: Texts | Arrays | Recordings, path: Path | None) -> SequenceStore:
         encode: Any = self.encoder_.encode
         return SequenceStore.build((encode(chunk) for chunk in sequences.chunks()), path)
@@ -544,10 +427,6 @@ class SequenceEstimator(Embedding, WithVectors):
         folds = min(folds, *(len(fitted.examples.targets) for fitted in models), len(rows))
         every = (weights > 0).all()  # a part without weight has no metrics
         return found, self._crossed(constant, models, folds) if folds > 1 and models and every else {}
-
-    def _constant_name(self) -> str:
-        """Name of the constant answer."""
-        raise NotImplementedError
 
     def _problem(self) -> Problem:
         encoder = self.encoder_
@@ -720,44 +599,6 @@ class SequenceEstimator(Embedding, WithVectors):
         """The answers in words."""
         raise NotImplementedError
 
-    # answers with a stated coverage
-
-    def calibrate(self, X: Any, y: Any) -> Self:
-        """Calibrates the sets or intervals of a fitted model, instead of the validation data of `fit`.
-
-        Args:
-            X: sequences that training did not use, as in `fit`.
-            y: their targets; sequences whose target is missing are left out.
-
-        Returns:
-            The estimator itself.
-        """
-        check_is_fitted(self, "network_")
-        self._calibrate_on(self._observed(self._labelled(X, y, None), self._objective()))
-        return self
-
-    def _calibrate_on(self, observed: list[Any]) -> None:
-        output, target, _ = joined(observed)
-        self.calibration_ = Calibration.of(self._scores(output, target))
-
-    def calibration(self) -> Calibration:
-        """Returns the scores behind answers with a stated coverage.
-
-        Raises:
-            UsageError: nothing was held out in training, and `calibrate` was not called.
-        """
-        check_is_fitted(self, "network_")
-        if self.calibration_ is None:
-            raise UsageError(NOT_CALIBRATED)
-        return self.calibration_
-
-    def _limits(self, coverage: float) -> np.ndarray:
-        """Limits of the scores `(outputs,)`, with a warning if there are too few data for the calibration."""
-        note = self.calibration().note(coverage, self.without_limit)
-        if note:
-            warnings.warn(note, stacklevel=3)
-        return self.calibration().limits(coverage)
-
     def _labelled(self, X: Any, y: Any, sample_weight: Any) -> Batches:
         sequences = self._accept(X)
         y = self._column(y, len(sequences))
@@ -800,6 +641,15 @@ class SequenceEstimator(Embedding, WithVectors):
             covered, sizes = self.regions(*arrays[:2], coverage)
             found |= coverage_metrics(coverage, covered.mean(0), sizes.mean(0), self.region_size)
         return {**found, **beside(baselines, comparison)}
+
+    def running_evaluation(self, coverage: float | None = None) -> RunningEvaluation:
+        """Returns an object that evaluates the model on parts of a data set, as `evaluate` does on all of it.
+
+        Args:
+            coverage: see `evaluate`.
+        """
+        check_is_fitted(self, "network_")
+        return RunningEvaluation(self, coverage)
 
     def order_test(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, Any]:
         """See `Estimator.order_test`. The key `sentence` says whether the order of the steps matters to the model.

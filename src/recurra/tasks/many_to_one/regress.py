@@ -23,8 +23,8 @@ from .metrics.numbers import by_target
 from .metrics.own import Judged, extended
 from .objective import PooledObjective, as_weights
 from .running import NumberTotals
-from .scan import NumberScan
 from .service import RegressService
+from .targets import NumberScan
 
 
 class NumberTargets(Record):
