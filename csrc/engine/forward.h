@@ -436,12 +436,13 @@ private:
             constant<kStrip>(dir.recurrent.width(p), [&](auto v) {
                 constexpr int V = v();
                 if constexpr (Kernel::products == 1 || Kernel::products == V) {
-                    for_tiles<T, V>(moved, sizes.out, [&](auto r, int i, const Part<T>& part) {
-                        panel<r(), V>(kernel, dir, rows + i, part, p, keep);
-                    });
-                    for_tiles<T, V>(n - moved, 0, [&](auto r, int i, const Part<T>& part) {
-                        panel<r(), V>(kernel, dir, rows + moved + i, part, p, keep);
-                    });
+                    const auto tiles = [&](int first, int last, int depth) {
+                        for_tiles<T, V>(last - first, depth, [&](auto r, int i, const Part<T>& part) {
+                            panel<r(), V>(kernel, dir, rows + first + i, part, p, keep);
+                        });
+                    };
+                    tiles(0, moved, sizes.out);
+                    tiles(moved, n, 0);
                 }
             });
         }

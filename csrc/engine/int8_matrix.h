@@ -37,7 +37,6 @@ public:
     void set(const float* x, int n) {
         constexpr int L = lanes<float>;
         high.resize(round_up(n, 4 * L)), low.resize(high.size());
-        std::fill(high.begin() + round_up(n, L), high.end(), 0), std::fill(low.begin() + round_up(n, L), low.end(), 0);
         Ints most{};
         for (int i = 0; i < n; i += L) {
             const Ints size = bits_of(load_part(x + i, n - i)) & INT32_MAX;
