@@ -77,6 +77,7 @@ public:
         const int wide = side * lanes<T>, u0 = slice.begin * wide, u1 = std::min(slice.end * wide, sizes.units);
         Vector<const T*> in;
         Vector<T*> out;
+        Rows<T> left;
         Buffer<T> before_projection;
         if (sizes.projects) before_projection.resize(sizes.units);
         for (int k = 0; k < end - begin; ++k) {
@@ -93,7 +94,11 @@ public:
             slice.meet();
             if (direct)
                 for (size_t i = 0; i < in.size(); ++i) direct_back(dir, in[i], out[i], u0, std::min(u1, sizes.out));
-            else back_products(dir, in, out, slice, step % 2);
+            else {
+                const TileUse use;
+                left.take(int(in.size()), in.data(), sizes.products * sizes.units);
+                back_products(dir, left, out, slice, step % 2);
+            }
         }
     }
 
@@ -152,21 +157,15 @@ private:
     }
 
     // dh += gradients of the gates · weight_hh
-    void back_products(DirectionWeights<T>& dir, const Vector<const T*>& in, const Vector<T*>& out, ThreadSlice slice,
+    void back_products(DirectionWeights<T>& dir, const Rows<T>& in, const Vector<T*>& out, ThreadSlice slice,
                        bool down) {
         const int n = dir.recurrent_back.strips(), first = slice.meeting ? slice.begin : 0,
                   last = slice.meeting ? slice.end : n;
-        if (batch.rows == 1) {
-            for (int i = first; i < last && !in.empty(); ++i) {
-                const int strip = down ? first + last - 1 - i : i;  // alternates as in the forward pass
-                row_times<T>(in[0], out[0], dir.recurrent_back, strip, strip + 1);
-            }
-            return;
-        }
         for (int i = first; i < last; ++i) {
-            const int strip = down ? first + last - 1 - i : i;
-            rows_times<T>(int(in.size()), in.data(), out.data(), dir.recurrent_back, strip, strip + 1, side * lanes<T>,
-                          Start::old);
+            const int strip = down ? first + last - 1 - i : i;  // alternates as in the forward pass
+            if (in_tiles<T> || batch.rows > 1)
+                strip_times<T>(in, out.data(), dir.recurrent_back, strip, side * lanes<T>, Start::old);
+            else if (in.count) row_times<T>(*in.from(0), out[0], dir.recurrent_back, strip, strip + 1);
         }
     }
     void direct_back(DirectionWeights<T>& dir, const T* from, T* dh_, int begin, int end) {

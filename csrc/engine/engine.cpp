@@ -156,8 +156,23 @@ double seconds_now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+#if defined(RECURRA_AMX)
+double tile_peak(double seconds) {
+    const TileUse use;
+    const double start = seconds_now();
+    int64_t rounds = 0;
+    for (; seconds_now() - start < seconds; rounds += 256)
+        for (int k = 0; k < 256; ++k)
+            tile_multiply<0, 4, 6>(), tile_multiply<1, 4, 7>(), tile_multiply<2, 5, 6>(), tile_multiply<3, 5, 7>();
+    return double(rounds) * 4 * kTileSize * kTileWords * 4 / (seconds_now() - start);
+}
+#endif
+
 template <class T>
 double peak(double seconds) {
+#if defined(RECURRA_AMX)
+    if constexpr (in_tiles<T>) return tile_peak(seconds);
+#endif
     constexpr int n = RECURRA_VECTOR_BYTES >= 64 ? 16 : 12;  // enough sums to hide the latency
     Vec<T> acc[n], factor = splat(T(0.999));
 #pragma GCC unroll 16

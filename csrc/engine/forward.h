@@ -249,6 +249,8 @@ private:
         Vector<const T*> in;
         Vector<T*> to;
         Vector<RowPointers<T>> rows;
+        Vector<const T*> states;  // before a step
+        Rows<T> moving, others;   // those that are multiplied, and those that are not
         Buffer<T> hidden;    // hidden states before the projection
         Buffer<T> products;  // of some tokens and unpacked weights
         Work(const Sizes<T>& sizes, int rows_, int tokens) {
@@ -414,35 +416,39 @@ private:
 
     void run_step(const LayerSpan<T>& span, int step, RowRange rows, ThreadSlice slice, Work& work, bool keep) {
         DirectionWeights<T>& dir = weights.at(span.layer, span.direction);
-        work.rows.clear();
+        work.rows.clear(), work.states.clear();
         for (int row = rows.begin; row < batch.active_rows(step, rows).end; ++row) {
             work.rows.push_back(row_pointers(span, step, row));
+            work.states.push_back(work.rows.back().h_before);
             if (sizes.projects) work.rows.back().h = work.hidden.get() + (work.rows.size() - 1) * sizes.units;
         }
         RowPointers<T>* row_ = work.rows.data();
         const int n = int(work.rows.size()), moved = multiplied(span, step, rows);
         const bool down = step % 2;  // alternates: the strips used last are still in the L1 cache
         if (direct) step_direct(dir, row_, moved, n, slice, work, keep);
-        else with_kernel(spec.cell, [&](auto kernel) { panels(kernel, dir, row_, moved, n, slice, down, keep); });
+        else with_kernel(spec.cell, [&](auto kernel) { panels(kernel, dir, moved, slice, work, down, keep); });
         if (sizes.projects) project_hidden(span, dir, step, rows, work);
     }
 
     // Rows from `moved` on start from zeros and are not multiplied.
     template <class Kernel>
-    void panels(Kernel kernel, DirectionWeights<T>& dir, const RowPointers<T>* rows, int moved, int n,
-                ThreadSlice slice, bool down, bool keep) {
+    void panels(Kernel kernel, DirectionWeights<T>& dir, int moved, ThreadSlice slice, Work& work, bool down,
+                bool keep) {
+        const TileUse use;
+        work.moving.take(moved, work.states.data(), sizes.out);
+        work.others.take(int(work.rows.size()) - moved, work.states.data() + moved, 0);
         for (int i = slice.begin; i < slice.end; ++i) {
             const int p = down ? slice.begin + slice.end - 1 - i : i;
             constant<kStrip>(dir.recurrent.width(p), [&](auto v) {
                 constexpr int V = v();
                 if constexpr (Kernel::products == 1 || Kernel::products == V) {
-                    const auto tiles = [&](int first, int last, int depth) {
-                        for_tiles<T, V>(last - first, depth, [&](auto r, int i, const Part<T>& part) {
-                            panel<r(), V>(kernel, dir, rows + first + i, part, p, keep);
+                    const auto tiles = [&](const Rows<T>& states, const RowPointers<T>* rows) {
+                        for_tiles<T, V>(states, dir.recurrent.strip(p), [&](auto r, int i, const Part<T>& part) {
+                            panel<r(), V>(kernel, dir, rows + i, part, p, keep);
                         });
                     };
-                    tiles(0, moved, sizes.out);
-                    tiles(moved, n, 0);
+                    tiles(work.moving, work.rows.data());
+                    tiles(work.others, work.rows.data() + moved);
                 }
             });
         }
@@ -451,8 +457,6 @@ private:
     template <int R, int V, class Kernel>
     void panel(Kernel kernel, DirectionWeights<T>& dir, const RowPointers<T>* rows, const Part<T>& part, int p,
                bool keep) {
-        const T* before[R];
-        for (int i = 0; i < R; ++i) before[i] = rows[i].h_before;
         const int unit = p * sizes.unit_vectors * lanes<T>;
         if (products && part.last) {  // the table is larger than the nearest caches
             constexpr int kLine = 64 / sizeof(T);
@@ -461,10 +465,10 @@ private:
                     __builtin_prefetch(rows[i].gates + unit * Kernel::stored + at);
         }
         Vec<T> acc[R][V];
-        if (R == 1 && batch.rows == 1 && !spec.invariant) {
+        if (!in_tiles<T> && R == 1 && batch.rows == 1 && !spec.invariant) {
             clear<T>(acc);
-            if constexpr (R == 1) tile_alone<T, V>(part.depth, before[0], dir.recurrent.strip(p), acc);
-        } else part.times(before, dir.recurrent.strip(p), acc);
+            if constexpr (R == 1) tile_alone<T, V>(part.depth, part.rows[0], part.strip, acc);
+        } else part.times(acc);
         if (!part.last) return;
         Vec<T> sums[R][V];  // a copy: loops over rows would keep `acc` itself in memory
 #pragma GCC unroll 8
@@ -476,12 +480,9 @@ private:
 
     void step_direct(DirectionWeights<T>& dir, const RowPointers<T>* rows, int moved, int n, ThreadSlice slice,
                      Work& work, bool keep) {
-        work.in.clear();
-        for (int i = 0; i < moved; ++i) work.in.push_back(rows[i].h_before);
         const int64_t apart = int64_t(sizes.products) * sizes.units;
         std::fill(work.products.get() + moved * apart, work.products.get() + n * apart, T(0));
-        direct_products(dir.hh, sizes.out, work.in, moved, slice, work.products.get());
-        work.in.clear();
+        direct_products(dir.hh, sizes.out, work.states, moved, slice, work.products.get());
         for (int i = 0; i < n; ++i)
             for_panels(slice, [&](int u) {
                 with_kernel(spec.cell, [&](auto kernel) {

@@ -5,8 +5,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "gemm_bf16.h"
-#include "memory.h"
+#include "gemm_amx.h"
 
 namespace recurra::RECURRA_ISA {
 
@@ -95,29 +94,13 @@ constexpr int rows_for(int v) {
 }
 constexpr int kMostRows = rows_for(1);
 
-// Transposes a block of lanes × lanes numbers.
-template <class T, int Step = 1>
-inline __attribute__((always_inline)) void transpose(Vec<T> (&v)[lanes<T>]) {
-    constexpr int L = lanes<T>;
-    if constexpr (Step < L) {
-#pragma GCC unroll 16
-        for (int i = 0; i < L; ++i) {
-            if (i & Step) continue;
-            const Vec<T> a = v[i], b = v[i + Step];
-            v[i] = interleave<T, Step, false>(a, b);
-            v[i + Step] = interleave<T, Step, true>(a, b);
-        }
-        transpose<T, 2 * Step>(v);
-    }
-}
-
 // B packed for `tile`: strips of up to `side` vectors, [strip][k][column]. See gemm_bf16.h for words of two numbers.
 template <class T>
 struct PackedMatrix {
     static constexpr int kWord = is_bf16<T> ? 2 : 1;  // numbers of a column per element
     Buffer<T> data;
     int depth = 0, vectors = 0, side = kStrip;
-    int lines() const { return (depth + kWord - 1) / kWord; }
+    int lines() const { return round_up((depth + kWord - 1) / kWord, in_tiles<T> ? kTileWords : 1); }
     bool empty() const { return !vectors; }
     int strips() const { return (vectors + side - 1) / side; }
     int width(int strip) const { return std::min(side, vectors - strip * side); }
@@ -127,6 +110,11 @@ struct PackedMatrix {
         depth = depth_, side = side_;
         vectors = round_up(columns, lanes<T>) / lanes<T>;
         data.resize(size_t(lines()) * vectors * lanes<T>);
+        if constexpr (in_tiles<T>)  // the lines that fill up a tile
+            for (int s = 0; s < strips() && lines(); ++s) {
+                T* const end = strip(s) + size_t(lines()) * width(s) * lanes<T>;
+                std::fill(end - std::min(lines(), kTileWords) * width(s) * lanes<T>, end, T(0));
+            }
     }
 
     // source(column) points to the contiguous elements of a column, or is null for zeros.
@@ -178,10 +166,29 @@ private:
 // The value a product is added to; stream: zero, with non-temporal stores.
 enum class Start { zero, bias, old, stream };
 
+// The left factor of a product: rows given by pointers.
+template <class T>
+class Rows {
+public:
+    int count = 0, depth = 0;
+    TileBlocks blocks;  // the same, rounded; only used with tiles
+
+    void take(int count_, const T* const* row, int depth_) {
+        count = count_, depth = depth_, row_ = row;
+        if constexpr (in_tiles<T>) blocks.take(count, row, depth);
+    }
+    const T* const* from(int i) const { return row_ + i; }
+
+private:
+    const T* const* row_ = nullptr;
+};
+
 // A part of a product: some numbers of each row, with the lines of the strip that belong to them. The sums of other
 // parts are read from and written to `sums`, so the order of additions is that of the whole.
 template <class T>
 struct Part {
+    const T* const* rows;  // of the tile
+    const T* strip;
     int begin, depth;
     bool last;
     Vec<T>* sums;
@@ -189,16 +196,17 @@ struct Part {
 
     // acc[i][v] = the sums up to the end of this part.
     template <int R, int V>
-    inline __attribute__((always_inline)) void times(const T* const* a, const T* strip, Vec<T> (&acc)[R][V]) const {
-        const T* from[R];
-#pragma GCC unroll 8
-        for (int i = 0; i < R; ++i) from[i] = a[i] + begin;
-        if (!begin) clear<T>(acc);
-        else
+    inline __attribute__((always_inline)) void times(Vec<T> (&acc)[R][V]) const {
+        if (in_tiles<T> || begin)
 #pragma GCC unroll 8
             for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
                 for (int v = 0; v < V; ++v) acc[i][v] = sums[i * V + v];
+        else clear<T>(acc);
+        if constexpr (in_tiles<T>) return;
+        const T* from[R];
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i) from[i] = rows[i] + begin;
         tile<T, R, V>(depth, from, strip + size_t(begin) / PackedMatrix<T>::kWord * V * lanes<T>, acc, ahead);
         if (last) return;
 #pragma GCC unroll 8
@@ -209,9 +217,9 @@ struct Part {
 };
 
 template <class T, int R, int V>
-void row_tile(const T* const* a, T* const* c, const Part<T>& part, const T* strip, Start start, const T* bias) {
+void row_tile(T* const* c, const Part<T>& part, Start start, const T* bias) {
     Vec<T> acc[R][V];
-    part.times(a, strip, acc);
+    part.times(acc);
     if (!part.last) return;
 #pragma GCC unroll 8
     for (int i = 0; i < R; ++i) {
@@ -239,34 +247,48 @@ inline void constant(int n, F f) {
 // Divides the product of some rows with a strip of V vectors into tiles: f(rows of the tile, its first row, part). A
 // strip that is larger than the L1 cache is divided too, so that several tiles read a part of it from there.
 template <class T, int V, class F>
-void for_tiles(int rows, int depth, F f) {
-    constexpr int most = rows_for(V), group = kTiles * most;
+void for_tiles(const Rows<T>& rows, const T* strip, F f) {
+    constexpr int most = rows_for(V), group = in_tiles<T> ? 2 * kTileRows : kTiles * most;
     constexpr int line = V * RECURRA_VECTOR_BYTES / PackedMatrix<T>::kWord, part = kStripBytes / line / 64 * 64;
     constexpr int64_t next = kStripBytes / sizeof(T);  // each tile fetches one of the V vectors
-    const int step = rows > most ? part : std::max(depth, 1);
+    const int depth = rows.depth, step = rows.count > most && !in_tiles<T> ? part : std::max(depth, 1);
     Vec<T> sums[group * V];
-    for (int first = 0; first < rows; first += group)
+    for (int first = 0; first < rows.count; first += group) {
+        const int end = std::min(first + group, rows.count);
+        if constexpr (in_tiles<T>)
+            strip_products<V>(end - first > kTileRows ? 2 : 1, rows.blocks.block(first / kTileRows), rows.blocks.tiles,
+                              strip, reinterpret_cast<float*>(sums), V * kTileLine, true);
         for (int k = 0; k == 0 || k < depth; k += step)
-            for (int i = first; i < std::min(first + group, rows); i += most)
-                constant<most>(std::min(most, std::min(first + group, rows) - i), [&](auto n) {
+            for (int i = first; i < end; i += most)
+                constant<most>(std::min(most, end - i), [&](auto n) {
                     f(n, i,
-                      Part<T>{k, std::min(step, depth - k), k + step >= depth, sums + (i - first) * V,
-                              next + i / most % V * lanes<T>});
+                      Part<T>{rows.from(i), strip, k, std::min(step, depth - k), k + step >= depth,
+                              sums + (i - first) * V, next + i / most % V * lanes<T>});
                 });
+    }
 }
 
-// c(i) (+)= a(i) · B for rows given by pointers and the strips [begin, end). The stride of strips in c is `apart`.
+// c(i) (+)= a(i) · the strip s of B. The stride of strips in c is `apart`.
+template <class T>
+void strip_times(const Rows<T>& a, T* const* c, const PackedMatrix<T>& b, int s, int apart, Start start,
+                 const T* bias = nullptr) {
+    constant<kStrip>(b.width(s), [&](auto v) {
+        for_tiles<T, v()>(a, b.strip(s), [&](auto n, int i, const Part<T>& part) {
+            T* out[n()];
+            for (int j = 0; j < n(); ++j) out[j] = c[i + j] + s * apart;
+            row_tile<T, n(), v()>(out, part, start, bias ? bias + s * apart : nullptr);
+        });
+    });
+}
+
+// c(i) (+)= a(i) · B for rows given by pointers and the strips [begin, end).
 template <class T>
 void rows_times(int rows, const T* const* a, T* const* c, const PackedMatrix<T>& b, int begin, int end, int apart,
                 Start start, const T* bias = nullptr) {
-    for (int s = begin; s < end; ++s)
-        constant<kStrip>(b.width(s), [&](auto v) {
-            for_tiles<T, v()>(rows, b.depth, [&](auto n, int i, const Part<T>& part) {
-                T* out[n()];
-                for (int j = 0; j < n(); ++j) out[j] = c[i + j] + s * apart;
-                row_tile<T, n(), v()>(a + i, out, part, b.strip(s), start, bias ? bias + s * apart : nullptr);
-            });
-        });
+    const TileUse use;
+    Rows<T> left;
+    left.take(rows, a, b.depth);
+    for (int s = begin; s < end; ++s) strip_times<T>(left, c, b, s, apart, start, bias);
 }
 template <class T>
 void rows_times(int rows, const T* const* a, T* const* c, const PackedMatrix<T>& b, Start start,
@@ -289,7 +311,8 @@ void row_times(const T* a, T* c, const PackedMatrix<T>& b, int begin, int end) {
 // c[m][column] (+)= sum over tokens of g[token][m] * x(token)[column]. x is packed once for all rows m.
 template <class T>
 struct OuterSum {
-    PackedMatrix<T> right, left;  // `left` is only used in bfloat16
+    PackedMatrix<T> right, left;  // `left` is only used in bfloat16, and without tiles
+    TileBlocks blocks;
 
     void take(int tokens, const T* const* x, int columns) {
         right.shape(tokens, columns);
@@ -299,6 +322,7 @@ struct OuterSum {
     // Rows m in [first, last) of c. `step`: stride of g between tokens. `begin`: c is overwritten, not added to.
     void add(const T* g, int64_t step, int first, int last, T* c, int64_t ldc, bool begin) {
         const int depth = right.depth;
+        if constexpr (in_tiles<T>) return add_tiles(g + first, step, last - first, c + first * ldc, ldc, begin);
         const T* lines = g;
         int64_t apart = step;
         if constexpr (is_bf16<T>) {
@@ -324,6 +348,27 @@ struct OuterSum {
     }
 
 private:
+    void add_tiles(const T* g, int64_t step, int rows, T* c, int64_t ldc, bool begin) {
+        const TileUse use;
+        blocks.take_across(rows, g, step, right.depth);
+        constexpr int most = 2 * kTileRows, wide = kStrip * lanes<T>;
+        for (int i = 0; i < rows; i += most)
+            for (int s = 0; s < right.strips(); ++s)
+                constant<kStrip>(right.width(s), [&](auto v) {
+                    const int n = std::min(most, rows - i), number = n > kTileRows ? 2 : 1;
+                    const auto add_to = [&](T* to, int64_t ld) {
+                        strip_products<v()>(number, blocks.block(i / kTileRows), blocks.tiles, right.strip(s), to,
+                                            ld * sizeof(T), begin);
+                    };
+                    T* const to = c + i * ldc + s * wide;
+                    if (n % kTileRows == 0) return add_to(to, ldc);
+                    T sums[most * wide];  // rows after the last one belong to others
+                    for (int j = 0; j < n && !begin; ++j) std::copy_n(to + j * ldc, v() * lanes<T>, sums + j * wide);
+                    add_to(sums, wide);
+                    for (int j = 0; j < n; ++j) std::copy_n(sums + j * wide, v() * lanes<T>, to + j * ldc);
+                });
+    }
+
     template <int R, int V>
     void tile_of(int depth, const T* g, int64_t step, const T* x, T* c, int64_t ldc, bool begin) {
         Vec<T> acc[R][V];

@@ -122,6 +122,22 @@ inline __attribute__((always_inline)) Vec<T> interleave(Vec<T> a, Vec<T> b) {
     return interleave<T, Step, Odd>(a, b, std::make_index_sequence<lanes<T>>{});
 }
 
+// Transposes a block of lanes × lanes numbers.
+template <class T, int Step = 1>
+inline __attribute__((always_inline)) void transpose(Vec<T> (&v)[lanes<T>]) {
+    constexpr int L = lanes<T>;
+    if constexpr (Step < L) {
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) {
+            if (i & Step) continue;
+            const Vec<T> a = v[i], b = v[i + Step];
+            v[i] = interleave<T, Step, false>(a, b);
+            v[i + Step] = interleave<T, Step, true>(a, b);
+        }
+        transpose<T, 2 * Step>(v);
+    }
+}
+
 // The smaller and the larger of two numbers. A NaN in x stays NaN.
 inline Vec<float> at_most(Vec<float> x, float high) {
 #if defined(__AVX512F__)

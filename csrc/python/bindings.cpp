@@ -1,11 +1,13 @@
 // The Python module: functions that take addresses of tensors. The tensors stay on the Python side.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/array.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <numeric>
+#include <optional>
 #include <string>
 
 #include "../engine/pool.h"
@@ -121,28 +123,48 @@ NB_MODULE(_engine, m) {
     m.doc() = "Recurrence over ragged batches, forward and backward.";
     m.def("instruction_sets", &instruction_sets, "Those of this processor, best first.");
     m.def("chosen", &chosen, "The one in use.");
-    m.def("has_bf16", &has_bf16,
-          "Returns whether products of bfloat16 are used: they are faster than those of float32.");
+    m.def(
+        "bf16_engine",
+        []() -> std::optional<std::string> {
+            const Bf16Engine* found = bf16_engine();
+            return found ? std::optional<std::string>(found->name) : std::nullopt;
+        },
+        "Returns the instruction set whose products of bfloat16 are used, because they are faster than those of "
+        "float32, or None.");
+    m.def(
+        "bf16_engines",
+        [] {
+            std::vector<std::string> names;
+            for (const Bf16Engine& engine : bf16_engines()) names.push_back(engine.name);
+            return names;
+        },
+        "Returns the instruction sets of this processor with products of bfloat16.");
     m.def(
         "use_bf16",
-        [](nb::object use) {
-            bf16_use = use.is_none() ? Bf16Use::measured : nb::cast<bool>(use) ? Bf16Use::always : Bf16Use::never;
-            return has_bf16();
+        [](const std::string& name) {
+            int use = name == "faster" ? kFaster : kNone;
+            for (size_t i = 0; i < bf16_engines().size(); ++i)
+                if (name == bf16_engines()[i].name) use = int(i);
+            bf16_use = use;
         },
-        nb::arg("use").none(), "For tests: uses products of bfloat16 where they exist, or never; None: if faster.");
+        "For tests: uses the products of an instruction set, also where they are slower, or those that are 'faster', or "
+        "none: ''.");
     m.def("drop", [](Address from, Address to, int64_t n, int64_t first, double dropped, uint64_t seed, int threads) {
         nb::gil_scoped_release release;
         engine<float>().drop(at<const float>(from), at<float>(to), n, first, dropped, seed, threads);
     });
     m.def(
         "measure_peak",
-        [](int threads, double seconds) {
+        [](int threads, double seconds, bool bf16) {
+            const Bf16Engine* halves = bf16 ? bf16_engine() : nullptr;
+            const Engine<float>& used = halves ? *halves->engine : engine<float>();
             std::vector<double> found(threads);
             nb::gil_scoped_release release;
-            parallel(threads, [&](int i) { found[i] = engine<float>().peak(seconds); });
+            parallel(threads, [&](int i) { found[i] = used.peak(seconds); });
             return std::accumulate(found.begin(), found.end(), 0.0) / 1e9;
         },
-        nb::arg("threads"), nb::arg("seconds") = 0.2, "Most GF/s: float32 multiply-adds, counted as two operations.");
+        nb::arg("threads"), nb::arg("seconds") = 0.2, nb::arg("bf16") = false,
+        "Most GF/s of multiply-adds, counted as two operations: in float32, or with products of bfloat16 if used.");
     m.def(
         "measure_bandwidth",
         [](int threads, int64_t bytes, double seconds) {

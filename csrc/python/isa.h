@@ -8,20 +8,15 @@
 #include <vector>
 
 #include "../engine/api.h"
+#include "../engine/processor.h"
 
 namespace recurra {
 
 // Returns the instruction sets of this processor, best first.
 inline std::vector<std::string> instruction_sets() {
     std::vector<std::string> found;
-#ifdef RECURRA_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512bw"))
-        found.push_back("avx512");
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back("avx2");
-#endif
-    found.push_back("baseline");
+    for (const char* name : {"avx512", "avx2", "baseline"})
+        if (has_instructions(name)) found.push_back(name);
     return found;
 }
 
@@ -55,37 +50,54 @@ inline const Engine<T>& engine() {
     return found;
 }
 
-enum class Bf16Use { measured, never, always };
-// For tests: `always` is on every processor that has the instruction.
-inline std::atomic<Bf16Use> bf16_use{Bf16Use::measured};
+// An engine with products of bfloat16. They round, so they must be clearly faster than those of float32.
+struct Bf16Engine {
+    const char* name;
+    const Engine<float>* engine;
+    bool faster;
+};
 
-// Returns whether the engine uses products of bfloat16 on this processor; see engine/gemm_bf16.h. They round, so they
-// must be clearly faster than those of float32. The measurement takes less than a millisecond.
-inline bool has_bf16() {
+// Returns those of this processor, the fastest first. The measurement takes less than a millisecond.
+inline const std::vector<Bf16Engine>& bf16_engines() {
+    static const std::vector<Bf16Engine> found = [] {
+        std::vector<Bf16Engine> engines;
 #ifdef RECURRA_X86
-    static const bool known = chosen() == "avx512" && __builtin_cpu_supports("avx512bf16");
-    static const bool faster = [] {
-        double plain = 0, halves = 0;
-        for (int i = 0; known && i < 5; ++i) {
-            plain = std::max(plain, avx512::floats().peak(3e-5));
-            halves = std::max(halves, avx512_bf16::floats().peak(3e-5));
-        }
-        return halves > 1.2 * plain;
-    }();
-    const Bf16Use use = bf16_use.load(std::memory_order_relaxed);
-    return use == Bf16Use::measured ? faster : known && use == Bf16Use::always;
-#else
-    return false;
+        const auto add = [&](const char* name, const Engine<float>& engine) {
+            if (chosen() != "avx512" || !has_instructions(name)) return;
+            double plain = 0, halves = 0;
+            for (int i = 0; i < 5; ++i) {
+                plain = std::max(plain, avx512::floats().peak(3e-5));
+                halves = std::max(halves, engine.peak(3e-5));
+            }
+            engines.push_back({name, &engine, halves > 1.2 * plain});
+        };
+        add("avx512_amx", avx512_amx::floats());
+        add("avx512_bf16", avx512_bf16::floats());
 #endif
+        return engines;
+    }();
+    return found;
+}
+
+// For tests: the number of the engine in the list, also where it is slower. By default the first that is faster.
+constexpr int kFaster = -1, kNone = -2;
+inline std::atomic<int> bf16_use{kFaster};
+
+// Returns the engine with products of bfloat16 that is used on this processor, or null.
+inline const Bf16Engine* bf16_engine() {
+    const int use = bf16_use.load(std::memory_order_relaxed);
+    if (use >= 0) return &bf16_engines()[use];
+    for (const Bf16Engine& engine : bf16_engines())
+        if (use == kFaster && engine.faster) return &engine;
+    return nullptr;
 }
 
 // Returns the engine for a call.
 template <class T>
 inline const Engine<T>& engine(const Spec& spec) {
-#ifdef RECURRA_X86
     if constexpr (sizeof(T) == 4)
-        if (spec.bf16 && has_bf16()) return recurra::avx512_bf16::floats();
-#endif
+        if (spec.bf16)
+            if (const Bf16Engine* found = bf16_engine()) return *found->engine;
     return engine<T>();
 }
 

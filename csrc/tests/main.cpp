@@ -1,23 +1,10 @@
 // Runs the engine's tests for one instruction set. Prints the failures; the exit status is 1 if there are any.
+#include "../engine/processor.h"
 #include "testing.h"
 
 namespace {
 
 int failures = 0;
-
-// Returns whether this processor has the instructions of this build.
-bool runs_here() {
-#ifdef RECURRA_BF16
-    return __builtin_cpu_supports("avx512bf16");
-#elif defined(__AVX512F__)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl");
-#elif defined(__AVX2__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-    return true;
-#endif
-}
 
 }  // namespace
 
@@ -27,8 +14,11 @@ void check(bool good, const char* what, double value) {
     std::printf("FAILED %s (%g)\n", what, value);
 }
 
+#define QUOTED(name) #name
+#define TEXT(macro) QUOTED(macro)
+
 int main(int count, char**) {
-    if (!runs_here()) return 77;  // ctest's status of a skipped test
+    if (!recurra::has_instructions(TEXT(RECURRA_ISA))) return 77;  // ctest's status of a skipped test
     test_batch();
 #ifdef __wasm__
     std::printf("skipped: the pool of threads and reused memory, which WebAssembly does not have\n");

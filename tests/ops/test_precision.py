@@ -19,10 +19,8 @@ from recurra.ops import Stack
 from recurra.ops.native import bindings
 
 pytestmark = pytest.mark.skipif(bindings.engine is None, reason=f"the native engine was not built: {bindings.absent}")
-halves = bindings.engine is not None and bindings.engine.use_bf16(True)
-if bindings.engine is not None:
-    bindings.engine.use_bf16(None)
-needs_halves = pytest.mark.skipif(not halves, reason="this processor does not multiply bfloat16")
+NAMES = bindings.engine.bf16_engines() if bindings.engine is not None else []
+needs_halves = pytest.mark.skipif(not NAMES, reason="this processor does not multiply bfloat16")
 EXACT = {"rtol": 0, "atol": 0}
 
 STACKS = {
@@ -37,12 +35,12 @@ every_stack = pytest.mark.parametrize("stack", STACKS.values(), ids=STACKS.keys(
 LENGTHS = (7, 3, 0, 6, 7, 7, 1, 5, 2, 7)
 
 
-@pytest.fixture(autouse=True)
-def used() -> Iterator[Any]:
-    """Uses these products also where they are slower. The value changes this."""
-    bindings.engine.use_bf16(True)
+@pytest.fixture(autouse=True, params=NAMES or [""])
+def used(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Uses the products of one instruction set, also where they are slower. The value changes this."""
+    bindings.engine.use_bf16(request.param)
     yield bindings.engine.use_bf16
-    bindings.engine.use_bf16(None)
+    bindings.engine.use_bf16("faster")
 
 
 def case(stack: Stack, lengths: tuple[int, ...], memory: str) -> Sample:
@@ -90,15 +88,18 @@ def test_the_number_of_threads_changes_no_bit(stack, lengths):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_without_such_products_nothing_is_rounded(dtype, used):
-    assert not used(False)
+    used("")
+    assert bindings.engine.bf16_engine() is None
     plain = Sample(STACKS["gru"], 10, 7, LENGTHS, dtype=dtype)
     torch.testing.assert_close(dataclasses.replace(plain, precision="bfloat16").measure(), plain.measure(), **EXACT)
 
 
 def test_by_default_they_are_used_only_where_they_exist(used):
-    assert used(True) == halves
-    assert used(None) <= halves
-    assert used(None) == bindings.engine.has_bf16()
+    for name in NAMES:
+        used(name)
+        assert bindings.engine.bf16_engine() == name
+    used("faster")
+    assert bindings.engine.bf16_engine() in [None, *NAMES]
 
 
 def twins(**options: Any) -> tuple[nn.LSTM, nn.LSTM, Tensor]:

@@ -27,7 +27,7 @@ class Peer(pytorch.Peer):
         needed = "session" if case.mode in WEIGHTS else case.mode
         if needed in ("session", "step") and not hasattr(getattr(nn, case.cell), needed):
             return f"the layers of this version have no {needed}"
-        if case.trains and case.halves and not (bindings.engine and bindings.engine.has_bf16()):
+        if case.trains and case.halves and not (bindings.engine and bindings.engine.bf16_engine()):
             return "products of bfloat16 are not faster on this processor"
         return None
 
