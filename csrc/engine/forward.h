@@ -14,6 +14,11 @@ namespace recurra::RECURRA_ISA {
 
 constexpr int kTogether = 96;  // tokens whose gates stay in the cache between input products and recurrence
 
+// Weights of more bytes leave the L2 cache. With few rows, reading them then takes longer than multiplying.
+constexpr int64_t kNearBytes = int64_t(2) << 20;
+template <class T>
+constexpr int kFewRows = in_tiles<T> ? 64 : 16;
+
 // Up to this number of tokens, packing the weights, or reading packed ones and those from which they were packed, costs
 // more than it saves. Measured with LSTMs of 64 to 1,024 units on one and two threads. `work`: weights of a layer.
 template <class T>
@@ -130,7 +135,7 @@ public:
     }
 
     // What is divided: multiply-adds of all tokens, and the steps after which threads meet that share a row. Threads
-    // share a single row, and read unpacked weights once if they share all rows.
+    // share a single row, and read unpacked or large weights once if they share all rows.
     struct Load {
         int64_t work, meetings;
         bool by_strips;
@@ -138,7 +143,12 @@ public:
     Load load_of(int spans, int layer, int layers = 1) const {
         int64_t work = 0;
         for (int i = layer; i < layer + layers; ++i) work += sizes.work(i);
-        return {batch.tokens * work * spans, int64_t(batch.steps) * layers, batch.rows == 1 || direct};
+        return {batch.tokens * work * spans, int64_t(batch.steps) * layers, batch.rows == 1 || direct || reads()};
+    }
+    // Whether reading the recurrent weights takes most of a step: each thread then reads its part, for all rows.
+    bool reads() const {
+        const int64_t bytes = int64_t(sizes.products) * sizes.units * sizes.outs * sizeof(T) / PackedMatrix<T>::kWord;
+        return bytes > kNearBytes && batch.rows <= kFewRows<T>;
     }
 
     // Divides the rows of all spans among the threads: f(span, rows, slice). If the load is divided by strips, threads
