@@ -9,7 +9,7 @@ import pytest
 from recurra.bench import hardware_limit, report, write
 from recurra.bench.cases import Case, grid
 
-ROOF = {"peak_gflops": 100.0, "peak_by": "hand", "bandwidth_by": "hand"}
+ROOF = {"peak_gflops": 100.0, "bfloat16_gflops": 400.0, "peak_by": "hand", "bandwidth_by": "hand"}
 ROOF["bandwidth_gbytes"] = {str(case.working_set): 50.0 for case in [*grid(), *grid(quick=True)]}
 
 
@@ -95,6 +95,8 @@ def test_hardware_limit_of_a_batch_is_arithmetic_and_of_a_single_sequence_readin
     assert hardware_limit.seconds(single, ROOF) == pytest.approx(101 * 4 * 4 * 256**2 / 50e9)
     training = Case("training", "LSTM", 32, 100, 256)
     assert hardware_limit.seconds(training, ROOF) == pytest.approx(3 * hardware_limit.seconds(batch, ROOF))
+    halves = Case("bfloat16 training", "LSTM", 32, 100, 256)
+    assert hardware_limit.seconds(halves, ROOF) == pytest.approx(hardware_limit.seconds(training, ROOF) / 4)
 
 
 def test_a_share_of_the_limit_uses_the_peak_of_its_round():

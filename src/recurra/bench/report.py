@@ -49,8 +49,9 @@ def _compare(row: Row, measured: dict[str, Any]) -> Row:
     if OURS not in seconds:
         return row
     share = hardware_limit.share(case, measured, seconds[OURS], row["rounds"][OURS], row["peaks_gflops"])
-    best_peak = max(row["peaks_gflops"], default=measured["peak_gflops"])
-    quickest = hardware_limit.seconds(case, measured | {"peak_gflops": best_peak}) / min(row["rounds"][OURS])
+    name = hardware_limit.name_of_peak(case)
+    best_peak = max(row["peaks_gflops"], default=measured[name])
+    quickest = hardware_limit.seconds(case, measured | {name: best_peak}) / min(row["rounds"][OURS])
     row = {**row, "roof": share, "roof_of_quickest": quickest}
     contenders = [name for name in AGAINST.get(case.mode, ()) if name in seconds]
     if contenders:

@@ -60,14 +60,15 @@ def _time(peer: Any, case: Case, budget: float, *, with_peak: bool) -> None:
     from . import hardware_limit
 
     measured = with_peak and case.batch > 1
-    peaks = [hardware_limit.peak(peer.threads, budget)] if measured else []
+    halves = case.trains and case.halves
+    peaks = [hardware_limit.peak(peer.threads, budget, halves=halves)] if measured else []
     ready = peer.prepare(case)
     with ready.context():
         found: dict[str, float] = {
             "seconds": seconds_per_call(ready.call, budget, 100 if case.mode in ("call", "step") else None)
         }
     if measured:
-        found["peak_gflops"] = (peaks[0] + hardware_limit.peak(peer.threads, budget)) / 2
+        found["peak_gflops"] = (peaks[0] + hardware_limit.peak(peer.threads, budget, halves=halves)) / 2
     _tell(found)
 
 
@@ -77,11 +78,11 @@ def _facts() -> dict[str, str]:
 
     from recurra.ops.native import bindings
 
-    chosen = getattr(bindings.engine, "chosen", None)
-    return {
-        "instructions of torch": torch.backends.cpu.get_cpu_capability(),
-        "instructions of recurra": str(chosen()) if chosen else f"no native engine: {bindings.absent}",
-    }
+    if bindings.engine is None:
+        ours = f"no native engine: {bindings.absent}"
+    else:
+        ours = f"{bindings.engine.chosen()}; products of bfloat16: {bindings.engine.bf16_engine() or 'not faster'}"
+    return {"instructions of torch": torch.backends.cpu.get_cpu_capability(), "instructions of recurra": ours}
 
 
 def _tell(found: dict[str, Any]) -> None:

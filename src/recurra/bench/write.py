@@ -44,8 +44,9 @@ def markdown(result: dict[str, Any]) -> str:
         f"- {result['date']}; " + ", ".join(f"{k} {v}" for k, v in machine.items()),
         f"- {result['threads']} threads, median of {result['rounds']} rounds; "
         + ", ".join(f"{name} {version}" for name, version in result["versions"].items()),
-        f"- peak of arithmetic: {limit['peak_gflops']:.0f} GF/s ({limit['peak_by']}); bandwidth of reading weights in "
-        f"GB/s ({limit['bandwidth_by']}), by size of the working set: {bandwidth}",
+        f"- peak of arithmetic: {limit['peak_gflops']:.0f} GF/s ({limit['peak_by']}); with products of bfloat16 "
+        f"{limit['bfloat16_gflops']:.0f} GF/s",
+        f"- bandwidth of reading weights in GB/s ({limit['bandwidth_by']}), by size of the working set: {bandwidth}",
         f"- the results of all peers agree; largest difference in float32: {result['greatest_difference']:.1g} of the "
         "largest entry",
         *(f"- **{warning}**" for warning in warnings(result)),

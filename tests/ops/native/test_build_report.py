@@ -55,11 +55,14 @@ def test_doctor_shows_whether_the_engine_was_built(monkeypatch, capsys, tmp_path
     built = bindings.engine is not None
     found = json.loads(capsys.readouterr().out)["native engine"]
     assert (found["built"], found["why not"] is None) == (built, built)
+    assert (found["instructions"] is None, found["products of bfloat16"] is None) == (not built, not built)
     monkeypatch.setattr(bindings, "engine", None)
     monkeypatch.setattr(bindings, "absent", "its compilation failed: a.cpp:1:2: error: wrong")
     doctor(json=True)
     assert json.loads(capsys.readouterr().out)["native engine"] == {
         "built": False,
+        "instructions": None,
+        "products of bfloat16": None,
         "why not": "its compilation failed: a.cpp:1:2: error: wrong",
         "output of the build": str(tmp_path / NAME),
     }

@@ -190,10 +190,13 @@ class _StepSession(_built.StepSession):
 
 
 def describe() -> dict[str, Any]:
-    """Returns whether the engine was built; if not, the first error of its build and the file with its output."""
-    log = None if bindings.engine is not None else build_log(bindings.folders())
+    """Returns whether the engine was built, and its instructions; if not, the first error of its build and a file."""
+    engine = bindings.engine
+    log = None if engine is not None else build_log(bindings.folders())
     return {
-        "built": bindings.engine is not None,
+        "built": engine is not None,
+        "instructions": engine and engine.chosen(),
+        "products of bfloat16": engine and (engine.bf16_engine() or "not faster than those of float32"),
         "why not": bindings.absent or None,
         "output of the build": None if log is None else str(log),
     }

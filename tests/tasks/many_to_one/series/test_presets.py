@@ -112,7 +112,9 @@ def test_each_network_is_tested_on_sequences_that_it_did_not_see():
     X, y = waves(20, 12)
     labels = np.random.default_rng(0).permutation(y)  # nothing to learn but the sequences themselves
     model = SequenceClassifier(hidden_size=32, epochs=25, learning_rate=0.02, members=4, verbose=0).fit(X, labels)
-    assert model.history_[-1]["loss"] < 0.3 < 0.6 < model.history_[-1]["valid_loss"]
+    last = model.history_[-1]
+    assert last["loss"] < 0.3
+    assert last["valid_loss"] > last["loss"] + 0.4
 
 
 @pytest.mark.slow
