@@ -66,7 +66,8 @@ struct Attention {
     int threads;
 };
 
-// The product of rows with a weight matrix; see linear.h. `weight` is (columns, depth), `bias` may be null.
+// The product of rows with a weight matrix; see linear.h. `weight` is (columns, depth), with `across` (depth, columns).
+// `bias` may be null.
 template <class T>
 struct Linear {
     const T* rows_of;
@@ -74,6 +75,19 @@ struct Linear {
     int64_t rows, columns, depth;
     const T *weight, *bias;
     T* out;  // (rows, columns)
+    int threads;
+    bool across = false;
+};
+
+// A sum over tokens of outer products, out (rows, columns) = g' · x; see linear.h.
+template <class T>
+struct Outer {
+    const T* g;
+    int64_t g_stride;  // between tokens
+    const T* x;
+    int64_t x_stride;
+    int64_t tokens, rows, columns;
+    T* out;
     int threads;
 };
 
@@ -118,6 +132,7 @@ struct Engine {
     // Dropout.
     void (*drop)(const float* from, float* to, int64_t n, int64_t first, double dropped, uint64_t seed, int threads);
     void (*linear)(const Linear<T>&);
+    void (*outer)(const Outer<T>&);
     void (*attend)(const Attention<T>&, T* out);
     // The same in float64, one step after the other, for sequences whose steps arrive in several calls. `states` is
     // (batch, 2 + features), zeros before the first call; null for whole sequences.

@@ -1,5 +1,5 @@
 // Products of bfloat16: one instruction multiplies two pairs and adds them in float32. Some processors need as long for
-// it as for one product of float32, others four times as long; see `has_bf16`.
+// it as for one product of float32, others four times as long; see `bf16_engines`.
 //
 // If the engine is compiled with RECURRA_BF16, an element of a packed float matrix is a word with the bfloat16 numbers
 // of k and k + 1. The other factor is rounded to bfloat16 before the product. Everything else is float32.

@@ -92,12 +92,23 @@ void bind(nb::module_ m) {
         nb::gil_scoped_release release;
         engine<T>().export_gates(s, at<const int64_t>(lengths), at<const T>(tape), arrays);
     });
-    m.def("linear", [](Address rows, int64_t stride, std::array<int64_t, 3> sizes, Address weight, Address bias,
-                       Address out, int threads) {
-        const Linear<T> call{at<const T>(rows), stride,     sizes[0], sizes[1], sizes[2], at<const T>(weight),
-                             at<const T>(bias), at<T>(out), threads};
+    m.def(
+        "linear",
+        [](Address rows, int64_t stride, std::array<int64_t, 3> sizes, Address weight, Address bias, Address out,
+           int threads, bool across, bool bf16) {
+            const Linear<T> call{at<const T>(rows),   stride,    sizes[0], sizes[1], sizes[2], at<const T>(weight),
+                                 at<const T>(bias), at<T>(out), threads,  across};
+            nb::gil_scoped_release release;
+            engine<T>(bf16).linear(call);
+        },
+        nb::arg("rows"), nb::arg("stride"), nb::arg("sizes"), nb::arg("weight"), nb::arg("bias"), nb::arg("out"),
+        nb::arg("threads"), nb::arg("across") = false, nb::arg("bf16") = false);
+    m.def("outer", [](Address g, int64_t g_stride, Address x, int64_t x_stride, std::array<int64_t, 3> sizes,
+                      Address out, int threads, bool bf16) {
+        const Outer<T> call{at<const T>(g), g_stride, at<const T>(x), x_stride, sizes[0],
+                            sizes[1],       sizes[2], at<T>(out),     threads};
         nb::gil_scoped_release release;
-        engine<T>().linear(call);
+        engine<T>(bf16).outer(call);
     });
     m.def("attend", [](const Attending& a, Address out) {
         const auto call = attention<T>(a);

@@ -92,13 +92,17 @@ inline const Bf16Engine* bf16_engine() {
     return nullptr;
 }
 
-// Returns the engine for a call.
+// Returns the engine for a call. `bf16`: with products of bfloat16 where they are faster.
 template <class T>
-inline const Engine<T>& engine(const Spec& spec) {
+inline const Engine<T>& engine(bool bf16) {
     if constexpr (sizeof(T) == 4)
-        if (spec.bf16)
+        if (bf16)
             if (const Bf16Engine* found = bf16_engine()) return *found->engine;
     return engine<T>();
+}
+template <class T>
+inline const Engine<T>& engine(const Spec& spec) {
+    return engine<T>(spec.bf16);
 }
 
 }  // namespace recurra

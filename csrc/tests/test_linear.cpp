@@ -51,6 +51,13 @@ void compare(const recurra::Engine<T>& engine) {
                               found - wanted);
                     }
                 }
+                std::vector<T> turned(weight.size()), across(rows * columns + 1, T(7));
+                for (int column = 0; column < columns; ++column)
+                    for (int k = 0; k < depth; ++k) turned[k * columns + column] = weight[column * depth + k];
+                call.across = true, call.weight = turned.data(), call.out = across.data();
+                engine.linear(call);
+                check(across == out, "linear with the weights across");
+                call.across = false, call.weight = weight.data();
                 call.bias = nullptr, call.out = none.data();
                 engine.linear(call);
                 for (int i = 0; i < rows * columns; ++i)
@@ -59,9 +66,38 @@ void compare(const recurra::Engine<T>& engine) {
             }
 }
 
+template <class T>
+void compare_outer(const recurra::Engine<T>& engine) {
+    for (int tokens : {0, 1, 33, 300})
+        for (int rows : {1, 17, 300})
+            for (int columns : {1, 16, 70}) {
+                const int64_t g_stride = rows + 3, x_stride = columns + 1;
+                const auto g = draw<T>(tokens * g_stride + 1), x = draw<T>(tokens * x_stride + 1);
+                std::vector<T> out(rows * columns + 1, T(7)), alone(out);
+                recurra::Outer<T> call{g.data(), g_stride, x.data(), x_stride, tokens, rows, columns, out.data(), 3};
+                engine.outer(call);
+                check(out.back() == T(7), "outer writes behind its end");
+                call.out = alone.data(), call.threads = 1;
+                engine.outer(call);
+                check(out == alone, "outer on one thread");
+                for (int row = 0; row < rows; ++row)
+                    for (int column = 0; column < columns; ++column) {
+                        double wanted = 0, size = 0;
+                        for (int token = 0; token < tokens; ++token) {
+                            const double product = double(g[token * g_stride + row]) * x[token * x_stride + column];
+                            wanted += product, size += std::abs(product);
+                        }
+                        const double found = out[row * columns + column];
+                        check(std::abs(found - wanted) <= 1e-6 * size, "outer", found - wanted);
+                    }
+            }
+}
+
 }  // namespace
 
 void test_linear() {
     compare(floats());
     compare(doubles());
+    compare_outer(floats());
+    compare_outer(doubles());
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ import torch
 from test_native import Sample, errors, roundings, threads
 from torch import Tensor
 
-from recurra import SequenceClassifier, nn
+from recurra import SequenceClassifier, nn, ops
 from recurra.cells import GRU, LSTM, RNN
 from recurra.errors import UsageError
 from recurra.ops import Stack
 from recurra.ops.native import bindings
+from recurra.ops.reproducible import rounded_products
 
 pytestmark = pytest.mark.skipif(bindings.engine is None, reason=f"the native engine was not built: {bindings.absent}")
 NAMES = bindings.engine.bf16_engines() if bindings.engine is not None else []
@@ -156,6 +158,56 @@ def test_a_nan_and_an_infinity_stay_what_they_are():
         assert output[:, :3].isfinite().all()
         if bad != bad:
             assert output[:, 3:].isnan().all()
+
+
+def products(rows: int, *, context: Any, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    """A large product and its gradients."""
+    torch.manual_seed(0)
+    drawn = [torch.randn(n, dtype=torch.float64) for n in ((rows, 130), (3000, 130), (3000,), (rows, 3000))]
+    values, weight, bias, grad = (t.to(dtype).requires_grad_() for t in drawn)
+    with context:
+        result = ops.linear(values, weight, bias)
+    return [result, *torch.autograd.grad(result, (values, weight, bias), grad.detach())]
+
+
+@needs_halves
+def test_large_products_are_rounded_in_training():
+    exact = products(301, context=nullcontext(), dtype=torch.float64)
+    plain, rounded = products(301, context=nullcontext()), products(301, context=rounded_products())
+    for name, true, single, found in zip(("result", "values", "weight"), exact, plain, rounded, strict=False):
+        size, error = true.norm(), (found - true).norm()
+        assert 1e-3 * size < error < 4e-3 * size, name  # two roundings to 8 bits: 2.3e-3 on average
+        assert (single - true).norm() < 1e-5 * size, name
+    torch.testing.assert_close(rounded[3], plain[3], **EXACT)
+
+
+@needs_halves
+def test_the_number_of_threads_changes_no_bit_of_a_rounded_product():
+    found = []
+    for count in (1, 2, 3):
+        with threads(count):
+            found.append(products(301, context=rounded_products()))
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], **EXACT)
+
+
+def test_products_without_gradients_or_in_float64_are_not_rounded():
+    values, weight = torch.randn(301, 130), torch.randn(3000, 130)
+    for dtype in (torch.float32, torch.float64):
+        expected = ops.linear(values.to(dtype), weight.to(dtype))
+        with rounded_products(), torch.no_grad():
+            torch.testing.assert_close(ops.linear(values.to(dtype), weight.to(dtype)), expected, **EXACT)
+    expected = products(20, context=nullcontext(), dtype=torch.float64)
+    torch.testing.assert_close(products(20, context=rounded_products(), dtype=torch.float64), expected, **EXACT)
+
+
+def test_a_second_derivative_of_a_rounded_product():
+    values, weight = torch.randn(301, 130, requires_grad=True), torch.randn(3000, 130, requires_grad=True)
+    with rounded_products():
+        result = ops.linear(values, weight)
+    (first,) = torch.autograd.grad(result.square().sum(), values, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), weight)
+    assert second.isfinite().all()
 
 
 def test_a_precision_that_does_not_exist():

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +65,31 @@ def reproducible_algebra() -> Iterator[None]:
             set_threads(before)
 
 
-class _Invariant(threading.local):
-    active = False
+class _Active(threading.local):
+    invariant = False
+    rounded = False
 
 
-_invariant = _Invariant()
+_active = _Active()
+
+
+@contextmanager
+def rounded_products() -> Iterator[None]:
+    """Rounds the factors of large products of `linear` and `Linear` to bfloat16 where gradients are computed.
+
+    Sums stay in float32. It changes nothing where products of bfloat16 are not faster; see `nn.LSTM.precision`.
+
+    Example:
+        >>> from recurra import ops
+        >>> layer = ops.Linear(256, 4096)
+        >>> with rounded_products():
+        ...     layer(torch.randn(64, 256)).sum().backward()
+    """
+    before, _active.rounded = _active.rounded, True
+    try:
+        yield
+    finally:
+        _active.rounded = before
 
 
 @contextmanager
@@ -87,21 +107,21 @@ def batch_invariant() -> Iterator[None]:
         >>> torch.equal(both[:, :1], alone)
         True
     """
-    engine, before = kernels.engine, _invariant.active
-    _invariant.active = engine is not None
+    engine, before = kernels.engine, _active.invariant
+    _active.invariant = engine is not None
     if engine is not None:
         engine.set_invariant(True)
     try:
         yield
     finally:
-        _invariant.active = before
+        _active.invariant = before
         if engine is not None:
             engine.set_invariant(before)
 
 
 def is_batch_invariant() -> bool:
     """Returns whether this thread is inside of `batch_invariant`."""
-    return _invariant.active
+    return _active.invariant
 
 
 def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -123,7 +143,7 @@ def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
         return native_linear(values, weight, bias)
     if values.numel() * len(weight) < 2 * BLOCK or not _plain(values, weight) or _set_threads() is None:
         return torch.nn.functional.linear(values, weight, bias)
-    found: Any = _Product.apply(values.flatten(0, -2), weight, bias)
+    found: Any = _Product.apply(values.flatten(0, -2), weight, bias, _rounds(values, weight, bias))
     return found.unflatten(0, values.shape[:-1])  # type: ignore[no-any-return]
 
 
@@ -207,23 +227,37 @@ def native_linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) ->
     return kernels.linear(values.flatten(0, -2), weight, bias).unflatten(0, values.shape[:-1])  # type: ignore[no-any-return]
 
 
+def _rounds(values: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Returns whether a product has rounded factors."""
+    if not _active.rounded or kernels.engine is None or kernels.engine.bf16_engine() is None:
+        return False
+    single = all(t is None or t.dtype == torch.float32 for t in (values, weight, bias))
+    return single and needs_grad(values, weight, bias)
+
+
 class _Product(torch.autograd.Function):
     """`values @ weight.T + bias` for `(rows, features)`."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor | None, rounded: bool) -> Tensor:
         ctx.save_for_backward(values, weight)
-        return product(values, weight.T, bias)
+        ctx.rounded = rounded
+        return kernels.linear(values, weight, bias, bf16=True) if rounded else product(values, weight.T, bias)  # type: ignore[no-any-return]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        (grad,), (values, weight) = grads, ctx.saved_tensors
-        several = torch.is_grad_enabled() or is_batched(grad) or not _plain(grad)  # a second derivative, for example
-        times = torch.matmul if several else product
+        (grad,), (values, weight), rounded = grads, ctx.saved_tensors, ctx.rounded
+        if torch.is_grad_enabled() or is_batched(grad) or not _plain(grad):  # a second derivative, for example
+            times, outer = torch.matmul, lambda a, b: a.T @ b
+        elif rounded:
+            times, outer = partial(kernels.matmul, bf16=True), partial(kernels.outer, bf16=True)
+        else:
+            times, outer = product, lambda a, b: product(a.T, b)
         return (
             times(grad, weight) if ctx.needs_input_grad[0] else None,
-            times(grad.T, values) if ctx.needs_input_grad[1] else None,
+            outer(grad, values) if ctx.needs_input_grad[1] else None,
             grad.sum(0) if ctx.needs_input_grad[2] else None,
+            None,
         )
 
 

@@ -20,6 +20,7 @@ from recurra._util.atomic import locked
 from recurra.data.batching.batches import BatchSource, to_device
 from recurra.errors import DataError, UsageError
 from recurra.nn import RECURRENT
+from recurra.ops.reproducible import rounded_products
 
 from .averaging import AverageWeights
 from .callbacks import FALL, Clock, Interrupt, KeepBest, SaveRun
@@ -379,12 +380,13 @@ def _sole_user(checkpoint: Path | None) -> AbstractContextManager[None]:
 
 @contextmanager
 def _rounding(network: torch.nn.Module, precision: str) -> Iterator[None]:
-    """Sets the precision of recurrent layers that have the default precision, while the block runs."""
+    """Sets the precision of large products and of recurrent layers that have the default precision."""
     layers = [layer for layer in network.modules() if isinstance(layer, RECURRENT) and layer.precision == "float32"]
     try:
         for layer in layers:
             layer.precision = precision
-        yield
+        with rounded_products() if precision == "bfloat16" else nullcontext():
+            yield
     finally:
         for layer in layers:
             layer.precision = "float32"

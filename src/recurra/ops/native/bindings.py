@@ -122,14 +122,47 @@ def export_gates(
     return found
 
 
-def linear(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def linear(values: Tensor, weight: Tensor, bias: Tensor | None, *, bf16: bool = False) -> Tensor:
     """Returns `values @ weight.T + bias` `(rows, outputs)` for `(rows, features)`. Each sum has a fixed order."""
+    return _linear(values, weight, len(weight), bias, across=False, bf16=bf16)
+
+
+def matmul(values: Tensor, weight: Tensor, *, bf16: bool) -> Tensor:
+    """Returns `values @ weight` `(rows, features)` for `(rows, outputs)` and `(outputs, features)`."""
+    return _linear(values, weight, weight.shape[1], None, across=True, bf16=bf16)
+
+
+def _linear(values: Tensor, weight: Tensor, columns: int, bias: Tensor | None, *, across: bool, bf16: bool) -> Tensor:
     values = plain(values.detach())
     weight, bias = contiguous([weight, bias])
-    out = values.new_empty(len(values), len(weight))
-    sizes = (len(values), len(weight), weight.shape[1])
+    out = values.new_empty(len(values), columns)
     pointers = (address(weight), 0 if bias is None else address(bias), address(out))
-    numbers_of(values.dtype).linear(address(values), values.stride(0), sizes, *pointers, torch.get_num_threads())
+    numbers_of(values.dtype).linear(
+        address(values),
+        values.stride(0),
+        (*out.shape, values.shape[1]),
+        *pointers,
+        torch.get_num_threads(),
+        across,
+        bf16,
+    )
+    return out
+
+
+def outer(grads: Tensor, values: Tensor, *, bf16: bool) -> Tensor:
+    """Returns `grads.T @ values` `(outputs, features)` for `(rows, outputs)` and `(rows, features)`."""
+    grads, values = plain(grads.detach()), plain(values.detach())
+    out = values.new_empty(grads.shape[1], values.shape[1])
+    numbers_of(values.dtype).outer(
+        address(grads),
+        grads.stride(0),
+        address(values),
+        values.stride(0),
+        (len(values), *out.shape),
+        address(out),
+        torch.get_num_threads(),
+        bf16,
+    )
     return out
 
 
