@@ -215,9 +215,9 @@ double bandwidth(int64_t bytes, double seconds) {
 }
 
 template <class T>
-const Engine<T> engine = {lanes<T>,  tape_size<T>,    infer<T>,       forward<T>,      backward<T>, export_gates<T>,
-                          finite<T>, is_small<T>,     pack<T>,        open_session<T>, drop,        linear<T>,
-                          outer<T>,  attend<T>,       attend_steps<T>, attend_back<T>, peak<T>,     bandwidth<T>};
+const Engine<T> engine = {lanes<T>,  tape_size<T>, infer<T>,        forward<T>,      backward<T>, export_gates<T>,
+                          finite<T>, is_small<T>,  pack<T>,         open_session<T>, drop,        linear<T>,
+                          outer<T>,  attend<T>,    attend_steps<T>, attend_back<T>,  peak<T>,     bandwidth<T>};
 
 }  // namespace
 

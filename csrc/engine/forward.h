@@ -143,10 +143,10 @@ public:
     Load load_of(int spans, int layer, int layers = 1) const {
         int64_t work = 0;
         for (int i = layer; i < layer + layers; ++i) work += sizes.work(i);
-        return {batch.tokens * work * spans, int64_t(batch.steps) * layers, batch.rows == 1 || direct || reads()};
+        return {batch.tokens * work * spans, int64_t(batch.steps) * layers, batch.rows == 1 || direct || weights_are_far()};
     }
     // Whether reading the recurrent weights takes most of a step: each thread then reads its part, for all rows.
-    bool reads() const {
+    bool weights_are_far() const {
         const int64_t bytes = int64_t(sizes.products) * sizes.units * sizes.outs * sizeof(T) / PackedMatrix<T>::kWord;
         return bytes > kNearBytes && batch.rows <= kFewRows<T>;
     }
@@ -261,8 +261,8 @@ private:
         Vector<RowPointers<T>> rows;
         Vector<const T*> states;  // before a step
         Rows<T> moving, others;   // those that are multiplied, and those that are not
-        Buffer<T> hidden;    // hidden states before the projection
-        Buffer<T> products;  // of some tokens and unpacked weights
+        Buffer<T> hidden;         // hidden states before the projection
+        Buffer<T> products;       // of some tokens and unpacked weights
         Work(const Sizes<T>& sizes, int rows_, int tokens) {
             if (sizes.projects) hidden.resize(rows_ * sizes.units);
             products.resize(tokens * sizes.products * sizes.units);

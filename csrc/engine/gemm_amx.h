@@ -65,7 +65,7 @@ public:
 
     void take(int rows, const float* const* row, int depth) {
         resize(rows, depth);
-        for (int i = 0; i < rows; ++i) {
+        for (int i = 0; i < rows && depth; ++i) {
             uint32_t* to = at(i);
             for (int k = 0; k < depth; k += 2 * kTileWords, to += kTileSize)
                 if (depth - k >= 2 * kTileWords) store_words(to, load(row[i] + k), load(row[i] + k + kTileWords));
@@ -80,8 +80,9 @@ public:
             for (int i = 0; i < rows; i += kTileRows) {
                 Vec<float> lines[kTileWords];
 #pragma GCC unroll 16
-                for (int j = 0; j < kTileWords; ++j) lines[j] = words(part(g, step, k + 2 * j, depth, i, rows),
-                                                                     part(g, step, k + 2 * j + 1, depth, i, rows));
+                for (int j = 0; j < kTileWords; ++j)
+                    lines[j] =
+                        words(part(g, step, k + 2 * j, depth, i, rows), part(g, step, k + 2 * j + 1, depth, i, rows));
                 transpose<float>(lines);
                 uint32_t* to = at(i) + size_t(k) / (2 * kTileWords) * kTileSize;
 #pragma GCC unroll 16
@@ -104,11 +105,12 @@ private:
     }
 };
 
-// c = (or, unless `begin`, c +=) Blocks blocks of 16 rows times V vectors of columns. `b` has `wide` bytes per line, c
-// has rows of `ld` bytes. Two blocks of two vectors, or one of up to four, fill the registers.
+// c = (or, unless `begin`, c +=) Blocks blocks of 16 rows times V vectors of columns. `b` has `wide` bytes per
+// line, and the columns begin after `skip` of them; c has rows of `ld` bytes. Two blocks of two vectors, or one of up to
+// four, fill the registers.
 template <int Blocks, int V>
 inline __attribute__((always_inline)) void tile_products(const uint32_t* a, int tiles, const float* b, int64_t wide,
-                                                         float* c, int64_t ld, bool begin) {
+                                                         int64_t skip, float* c, int64_t ld, bool begin) {
     static_assert(Blocks == 1 ? V <= 4 : Blocks == 2 && V <= 2);
     char* const under = reinterpret_cast<char*>(c) + kTileRows * ld;
     float* const lower = reinterpret_cast<float*>(under);
@@ -129,8 +131,9 @@ inline __attribute__((always_inline)) void tile_products(const uint32_t* a, int 
             if constexpr (V > 3) tile_load<3>(c + 3 * W, ld);
         }
     }
-    const char* column = reinterpret_cast<const char*>(b);
-    for (int t = 0; t < tiles; ++t, a += kTileSize, column += kTileRows * wide) {
+    const char* line = reinterpret_cast<const char*>(b);
+    for (int t = 0; t < tiles; ++t, a += kTileSize, line += kTileRows * wide) {
+        const char* const column = line + skip;
         tile_load<4>(a, kTileLine);
         if constexpr (Blocks > 1) {
             tile_load<6>(column, wide);
@@ -166,10 +169,9 @@ template <int V>
 inline void strip_products(int blocks, const uint32_t* a, int tiles, const float* strip, float* c, int64_t ld,
                            bool begin) {
     constexpr int64_t wide = V * kTileLine;
-    if (blocks == 1) return tile_products<1, V>(a, tiles, strip, wide, c, ld, begin);
-    tile_products<2, (V > 1 ? 2 : 1)>(a, tiles, strip, wide, c, ld, begin);
-    if constexpr (V > 2)
-        tile_products<2, V - 2>(a, tiles, strip + 2 * kTileWords, wide, c + 2 * kTileWords, ld, begin);
+    if (blocks == 1) return tile_products<1, V>(a, tiles, strip, wide, 0, c, ld, begin);
+    tile_products<2, (V > 1 ? 2 : 1)>(a, tiles, strip, wide, 0, c, ld, begin);
+    if constexpr (V > 2) tile_products<2, V - 2>(a, tiles, strip + 2 * kTileWords, wide, c + 2 * kTileWords, ld, begin);
 }
 #else
 template <class T>

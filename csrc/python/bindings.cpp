@@ -96,7 +96,7 @@ void bind(nb::module_ m) {
         "linear",
         [](Address rows, int64_t stride, std::array<int64_t, 3> sizes, Address weight, Address bias, Address out,
            int threads, bool across, bool bf16) {
-            const Linear<T> call{at<const T>(rows),   stride,    sizes[0], sizes[1], sizes[2], at<const T>(weight),
+            const Linear<T> call{at<const T>(rows), stride,     sizes[0], sizes[1], sizes[2], at<const T>(weight),
                                  at<const T>(bias), at<T>(out), threads,  across};
             nb::gil_scoped_release release;
             engine<T>(bf16).linear(call);
@@ -158,7 +158,8 @@ NB_MODULE(_engine, m) {
                 if (name == bf16_engines()[i].name) use = int(i);
             bf16_use = use;
         },
-        "For tests: uses the products of an instruction set, also where they are slower, or those that are 'faster', or "
+        "For tests: uses the products of an instruction set, also where they are slower, or those that are 'faster', "
+        "or "
         "none: ''.");
     m.def("drop", [](Address from, Address to, int64_t n, int64_t first, double dropped, uint64_t seed, int threads) {
         nb::gil_scoped_release release;

@@ -290,8 +290,8 @@ class Parameters:
     precision: str = param(
         "bfloat16",
         "bfloat16: faster on processors that multiply it; or float32.",
-        '`"bfloat16"` rounds the factors of the recurrent layers\' matrix products in training, on processors '
-        "that multiply bfloat16 faster than float32. Sums, states, weights and predictions stay float32. "
+        '`"bfloat16"` rounds the factors of large matrix products in training (recurrent layers, output layers), on '
+        "processors that multiply bfloat16 faster than float32. Sums, states, weights and predictions stay float32. "
         '`"float32"` rounds nothing.',
         choices="recurra.ops:PRECISIONS",
         panel=_TRAINING,
