@@ -171,7 +171,7 @@ inline void strip_products(int blocks, const uint32_t* a, int tiles, const float
     constexpr int64_t wide = V * kTileLine;
     if (blocks == 1) return tile_products<1, V>(a, tiles, strip, wide, 0, c, ld, begin);
     tile_products<2, (V > 1 ? 2 : 1)>(a, tiles, strip, wide, 0, c, ld, begin);
-    if constexpr (V > 2) tile_products<2, V - 2>(a, tiles, strip + 2 * kTileWords, wide, c + 2 * kTileWords, ld, begin);
+    if constexpr (V > 2) tile_products<2, V - 2>(a, tiles, strip, wide, 2 * kTileLine, c + 2 * kTileWords, ld, begin);
 }
 #else
 template <class T>
