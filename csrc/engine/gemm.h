@@ -311,8 +311,7 @@ void row_times(const T* a, T* c, const PackedMatrix<T>& b, int begin, int end) {
 // c[m][column] (+)= sum over tokens of g[token][m] * x(token)[column]. x is packed once for all rows m.
 template <class T>
 struct OuterSum {
-    PackedMatrix<T> right, left;  // `left` is only used in bfloat16, and without tiles
-    TileBlocks blocks;
+    PackedMatrix<T> right;
 
     void take(int tokens, const T* const* x, int columns) {
         right.shape(tokens, columns);
@@ -325,6 +324,7 @@ struct OuterSum {
         if constexpr (in_tiles<T>) return add_tiles(g + first, step, last - first, c + first * ldc, ldc, begin);
         const T* lines = g;
         int64_t apart = step;
+        PackedMatrix<T> left;  // only used in bfloat16
         if constexpr (is_bf16<T>) {
             const int wide = round_up(last - first, lanes<T>);
             left.shape(depth, wide, wide / lanes<T>);
@@ -350,6 +350,7 @@ struct OuterSum {
 private:
     void add_tiles(const T* g, int64_t step, int rows, T* c, int64_t ldc, bool begin) {
         const TileUse use;
+        TileBlocks blocks;
         blocks.take_across(rows, g, step, right.depth);
         constexpr int most = 2 * kTileRows, wide = kStrip * lanes<T>;
         for (int i = 0; i < rows; i += most)
