@@ -88,6 +88,19 @@ def test_the_number_of_threads_changes_no_bit(stack, lengths):
         torch.testing.assert_close(other, found[0], **EXACT)
 
 
+@pytest.mark.parametrize("memory", ["full", "recompute"])
+def test_the_number_of_threads_changes_no_bit_of_large_layers(memory):
+    """Threads share recurrent weights of more than 2 MB."""
+    lengths = tuple(20 - i % 5 for i in range(17))
+    sample = case(Stack(LSTM(), 9, 600), lengths, memory)
+    found = []
+    for count in (1, 2, 3):
+        with threads(count):
+            found.append(sample.measure())
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], **EXACT)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_without_such_products_nothing_is_rounded(dtype, used):
     used("")

@@ -582,6 +582,16 @@ def test_one_sequence_shared_by_threads_is_the_reference(cell, dtype, size, leng
         assert_right(Sample(Stack(cell, 5, size, 2), len(lengths), 9, lengths, dtype=dtype), count)
 
 
+@pytest.mark.parametrize("memory", ["full", "recompute"])
+@pytest.mark.parametrize(("cell", "size"), [(RNN(), 740), (GRU(), 430), (LSTM(), 370)], ids=["rnn", "gru", "lstm"])
+def test_large_weights_shared_by_threads_for_few_sequences_are_the_reference(cell, size, memory):
+    """Threads share recurrent weights of more than 2 MB; see `weights_are_far` in forward.h."""
+    sample = Sample(Stack(cell, 5, size, 2), 5, 20, (13, 20, 0, 20, 9), dtype=torch.float32, memory=memory)
+    for count in (2, 3):
+        assert_right(sample, count)
+    assert_same_on_any_threads(sample)
+
+
 def shared_work(cell: str, *, backward: bool = True, size: int = 48, batch: int = 9) -> Callable[[], list[np.ndarray]]:
     """Work for several threads of the engine; in torch for one, whose own threads do not survive a fork."""
     lengths = (20, 3, 0, 7, 20, 11, 1, 5, 9)[:batch]
