@@ -68,6 +68,7 @@ class PartFolder:
             try:
                 yield
             except BaseException as error:
+                tidy(self.path)  # a worker that was ended leaves an incomplete file
                 if self._files() or (self.prepared.exists() and isinstance(error, KeyboardInterrupt)):
                     say("what is complete is kept; the same command with --resume continues")
                 else:
