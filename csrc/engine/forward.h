@@ -143,7 +143,8 @@ public:
     Load load_of(int spans, int layer, int layers = 1) const {
         int64_t work = 0;
         for (int i = layer; i < layer + layers; ++i) work += sizes.work(i);
-        return {batch.tokens * work * spans, int64_t(batch.steps) * layers, batch.rows == 1 || direct || weights_are_far()};
+        return {batch.tokens * work * spans, int64_t(batch.steps) * layers,
+                batch.rows == 1 || direct || weights_are_far()};
     }
     // Whether reading the recurrent weights takes most of a step: each thread then reads its part, for all rows.
     bool weights_are_far() const {
