@@ -105,32 +105,30 @@ private:
     }
 };
 
-// c = (or, unless `begin`, c +=) Blocks blocks of 16 rows times V vectors of columns. `b` has `wide` bytes per
-// line, and the columns begin after `skip` of them; c has rows of `ld` bytes. Two blocks of two vectors, or one of up to
-// four, fill the registers.
+// The sums of blocks of 16 rows and V vectors: the first registers, block by block. c has rows of `ld` bytes.
+template <int V>
+inline __attribute__((always_inline)) float* place_of(int sum, float* c, int64_t ld) {
+    return reinterpret_cast<float*>(reinterpret_cast<char*>(c) + sum / V * kTileRows * ld) + sum % V * kTileWords;
+}
+template <int V, int... Sum>
+inline __attribute__((always_inline)) void begin_sums(std::integer_sequence<int, Sum...>, float* c, int64_t ld,
+                                                      bool zero) {
+    if (zero) (tile_zero<Sum>(), ...);
+    else (tile_load<Sum>(place_of<V>(Sum, c, ld), ld), ...);
+}
+template <int V, int... Sum>
+inline __attribute__((always_inline)) void store_sums(std::integer_sequence<int, Sum...>, float* c, int64_t ld) {
+    (tile_store<Sum>(place_of<V>(Sum, c, ld), ld), ...);
+}
+
+// c = (or, unless `begin`, c +=) Blocks blocks of 16 rows times V vectors of columns. `b` has `wide` bytes per line, and
+// the columns begin after `skip` of them. Two blocks of two vectors, or one of up to four, fill the registers.
 template <int Blocks, int V>
 inline __attribute__((always_inline)) void tile_products(const uint32_t* a, int tiles, const float* b, int64_t wide,
                                                          int64_t skip, float* c, int64_t ld, bool begin) {
     static_assert(Blocks == 1 ? V <= 4 : Blocks == 2 && V <= 2);
-    char* const under = reinterpret_cast<char*>(c) + kTileRows * ld;
-    float* const lower = reinterpret_cast<float*>(under);
-    constexpr int W = kTileWords, kLower = 2;  // the first sum of the second block
-    if (begin) {
-        tile_zero<0>();
-        if constexpr (V > 1) tile_zero<1>();
-        if constexpr (V > 2 || Blocks > 1) tile_zero<2>();
-        if constexpr (V > 3 || (Blocks > 1 && V > 1)) tile_zero<3>();
-    } else {
-        tile_load<0>(c, ld);
-        if constexpr (V > 1) tile_load<1>(c + W, ld);
-        if constexpr (Blocks > 1) {
-            tile_load<kLower>(lower, ld);
-            if constexpr (V > 1) tile_load<kLower + 1>(lower + W, ld);
-        } else {
-            if constexpr (V > 2) tile_load<2>(c + 2 * W, ld);
-            if constexpr (V > 3) tile_load<3>(c + 3 * W, ld);
-        }
-    }
+    constexpr std::make_integer_sequence<int, Blocks * V> sums{};
+    begin_sums<V>(sums, c, ld, begin);
     const char* line = reinterpret_cast<const char*>(b);
     for (int t = 0; t < tiles; ++t, a += kTileSize, line += kTileRows * wide) {
         const char* const column = line + skip;
@@ -139,11 +137,11 @@ inline __attribute__((always_inline)) void tile_products(const uint32_t* a, int 
             tile_load<6>(column, wide);
             tile_multiply<0, 4, 6>();
             tile_load<5>(a + int64_t(tiles) * kTileSize, kTileLine);
-            tile_multiply<kLower, 5, 6>();
+            tile_multiply<V, 5, 6>();
             if constexpr (V > 1) {
                 tile_load<7>(column + kTileLine, wide);
                 tile_multiply<1, 4, 7>();
-                tile_multiply<kLower + 1, 5, 7>();
+                tile_multiply<V + 1, 5, 7>();
             }
         } else {
             tile_load<5>(column, wide);
@@ -153,15 +151,7 @@ inline __attribute__((always_inline)) void tile_products(const uint32_t* a, int 
             if constexpr (V > 3) tile_load<5>(column + 3 * kTileLine, wide), tile_multiply<3, 4, 5>();
         }
     }
-    tile_store<0>(c, ld);
-    if constexpr (V > 1) tile_store<1>(c + W, ld);
-    if constexpr (Blocks > 1) {
-        tile_store<kLower>(lower, ld);
-        if constexpr (V > 1) tile_store<kLower + 1>(lower + W, ld);
-    } else {
-        if constexpr (V > 2) tile_store<2>(c + 2 * W, ld);
-        if constexpr (V > 3) tile_store<3>(c + 3 * W, ld);
-    }
+    store_sums<V>(sums, c, ld);
 }
 
 // The same for one or two blocks and a whole strip of V vectors.

@@ -14,8 +14,8 @@ namespace recurra {
 inline bool may_use_tiles() {
 #if defined(__x86_64__) && defined(__linux__)
     constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;
-    constexpr long kAsk = 0x1023,
-                   kTileData = 18;  // ARCH_REQ_XCOMP_PERM; see Documentation/arch/x86/xstate.rst of Linux
+    // ARCH_REQ_XCOMP_PERM; see Documentation/arch/x86/xstate.rst of Linux
+    constexpr long kAsk = 0x1023, kTileData = 18;
     unsigned a, b, c, d;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && d & kBf16 && d & kTile &&
            syscall(SYS_arch_prctl, kAsk, kTileData) == 0;

@@ -158,9 +158,8 @@ NB_MODULE(_engine, m) {
                 if (name == bf16_engines()[i].name) use = int(i);
             bf16_use = use;
         },
-        "For tests: uses the products of an instruction set, also where they are slower, or those that are 'faster', "
-        "or "
-        "none: ''.");
+        "For tests: uses the products of an instruction set, also where they are slower; 'faster' is the default, '' "
+        "uses none.");
     m.def("drop", [](Address from, Address to, int64_t n, int64_t first, double dropped, uint64_t seed, int threads) {
         nb::gil_scoped_release release;
         engine<float>().drop(at<const float>(from), at<float>(to), n, first, dropped, seed, threads);

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_native import Sample, errors, roundings, threads
+from test_native import Sample, assert_equal_on_any_threads, assert_same_on_any_threads, errors, roundings
 from torch import Tensor
 
 from recurra import SequenceClassifier, nn, ops
@@ -80,12 +80,7 @@ def test_it_is_as_near_as_arithmetic_that_rounds_every_number(stack, lengths):
 @pytest.mark.parametrize("lengths", [(14,), LENGTHS], ids=["alone", "ragged"])
 def test_the_number_of_threads_changes_no_bit(stack, lengths):
     sample = Sample(stack, len(lengths), max(lengths), lengths, dtype=torch.float32, dropout=0.3, precision="bfloat16")
-    found = []
-    for count in (1, 2, 3):
-        with threads(count):
-            found.append(sample.measure())
-    for other in found[1:]:
-        torch.testing.assert_close(other, found[0], **EXACT)
+    assert_same_on_any_threads(sample)
 
 
 @pytest.mark.parametrize("memory", ["full", "recompute"])
@@ -93,12 +88,7 @@ def test_the_number_of_threads_changes_no_bit_of_large_layers(memory):
     """Threads share recurrent weights of more than 2 MB."""
     lengths = tuple(20 - i % 5 for i in range(17))
     sample = case(Stack(LSTM(), 9, 600), lengths, memory)
-    found = []
-    for count in (1, 2, 3):
-        with threads(count):
-            found.append(sample.measure())
-    for other in found[1:]:
-        torch.testing.assert_close(other, found[0], **EXACT)
+    assert_same_on_any_threads(sample)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -196,12 +186,7 @@ def test_large_products_are_rounded_in_training():
 
 @needs_halves
 def test_the_number_of_threads_changes_no_bit_of_a_rounded_product():
-    found = []
-    for count in (1, 2, 3):
-        with threads(count):
-            found.append(products(301, context=rounded_products()))
-    for other in found[1:]:
-        torch.testing.assert_close(other, found[0], **EXACT)
+    assert_equal_on_any_threads(lambda: products(301, context=rounded_products()))
 
 
 def test_products_without_gradients_or_in_float64_are_not_rounded():

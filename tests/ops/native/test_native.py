@@ -502,10 +502,14 @@ BATCHES = {
 
 
 def assert_same_on_any_threads(sample: Sample) -> None:
+    assert_equal_on_any_threads(sample.measure)
+
+
+def assert_equal_on_any_threads(measure: Callable[[], Any]) -> None:
     found = []
     for count in (1, 2, 3, 8):
         with threads(count):
-            found.append(sample.measure())
+            found.append(measure())
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], **EXACT)
 
